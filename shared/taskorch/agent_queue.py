@@ -1,0 +1,117 @@
+"""The queue as one agent sees it: what a worker may do, and nothing that an orchestrator does."""
+
+from collections.abc import Mapping
+from time import monotonic
+from typing import cast
+
+from taskorch import bounds, reply
+from taskorch.item import Assignments, Caller, Claim, Lease, Note, Receipt
+from taskorch.script import Argument, Connection, Reply, Scripts
+
+#: A wake token is lost when its taker dies before it claims, so a waiter looks again after this long.
+WAIT_PERIOD_S = 60.0
+CHECK_LIMIT = 20
+
+
+class AgentQueue:
+    """An agent's own work: one method per verb, one script per method.
+
+    A method that takes a `Lease` checks its token first: errors.NoItem, errors.NotYours (assigned to another agent),
+    errors.Cancelled, errors.LeaseLost (a newer claim, or given up), errors.Held (no token shown, and another session
+    holds it), errors.WrongState. Nothing has changed then. A step that succeeds renews the lease. A lease whose time
+    ran out still serves its holder as long as nobody else has claimed the item since.
+    """
+
+    def __init__(self, connection: Connection, namespace: str, caller: Caller) -> None:
+        """Speak for `caller`, whose agent must be a valid name (errors.Invalid)."""
+        bounds.name(namespace, "a namespace")
+        bounds.name(caller.agent, "an agent")
+        self._scripts = Scripts(connection, namespace, caller)
+
+    def check(self, *, limit: int = CHECK_LIMIT) -> Assignments:
+        """Return what is assigned to the agent and ready, what it holds first."""
+        view = self._scripts.run("check", bounds.number(limit, "limit", 1, 1000))
+        return reply.assignments(self._scripts.caller.agent, view)
+
+    def claim(self, *, wait_s: float = 0, lease_ms: int | None = None) -> Claim | None:
+        """Take the first item of the agent's queue under a lease; None when there is none within `wait_s` seconds.
+
+        It waits blocked on a wake token, and looks by itself only when a lease or a delay in the namespace runs out.
+        `lease_ms` is the length of this claim's lease instead of the item's own.
+        """
+        deadline = monotonic() + wait_s
+        while True:
+            view = reply.rows(self._scripts.run("claim", _lease(lease_ms)))
+            if view[0]:
+                return reply.claim(cast(Reply, view))
+            left_s = deadline - monotonic()
+            if left_s <= 0:
+                return None
+            self._scripts.wait(_pause(left_s, str(view[1])))
+
+    def get(
+        self, lease: Lease, *, peek: bool = False, takeover: bool = False, lease_ms: int | None = None
+    ) -> Claim:
+        """Return an item with all that it carries, and claim it if it is queued for the agent.
+
+        `peek` only looks. `takeover` takes it from another session of the same agent, whose token dies.
+        The claim's lease is None when the item is not the caller's to work on now (waiting, completed …).
+        """
+        mode = "peek" if peek else "takeover" if takeover else "claim"
+        return reply.claim(self._run("get", lease, mode, _lease(lease_ms)))
+
+    def progress(self, lease: Lease, text: str, *, percent: int | None = None) -> Receipt:
+        """Report on the item; `percent` is 0 to 100. A blocked item is in progress again."""
+        done = "" if percent is None else bounds.number(percent, "percentage", 0, 100)
+        return self._step("progress", lease, bounds.text(text, "report", required=True), done)
+
+    def discover(self, lease: Lease, text: str, *, impact: str = "") -> Receipt:
+        """Share a finding with the project; the receipt's entry is its cursor."""
+        text = bounds.text(text, "discovery", required=True)
+        return self._step("discover", lease, text, bounds.text(impact, "impact"))
+
+    def blocker(self, lease: Lease, text: str, *, needs: str = "") -> Receipt:
+        """Say what stops the work; the item is blocked, its lease without a clock, until an answer or a report."""
+        text = bounds.text(text, "blocker", required=True)
+        return self._step("blocker", lease, text, bounds.text(needs, "need"))
+
+    def complete(self, lease: Lease, summary: str = "", *, deliverables: Mapping[str, str] | None = None) -> Receipt:
+        """Deliver the item: the ack. A repeat changes nothing and says so in the receipt's remark."""
+        delivered = bounds.pairs(deliverables or {}, "deliverables")
+        return self._step("complete", lease, bounds.text(summary, "summary"), delivered)
+
+    def fail(self, lease: Lease, reason: str, *, retry: bool = True) -> Receipt:
+        """Give up the attempt: the nack. Delayed while attempts are left and `retry` is wanted, else a dead letter."""
+        return self._step("fail", lease, bounds.text(reason, "reason", required=True), "1" if retry else "")
+
+    def release(self, lease: Lease, *, reason: str = "") -> Receipt:
+        """Give the item back to its place in the queue; no attempt is spent."""
+        return self._step("release", lease, bounds.text(reason, "reason"))
+
+    def renew(self, lease: Lease) -> Receipt:
+        """Keep the lease for another full length."""
+        return self._step("renew", lease)
+
+    def note(self, item: str, text: str) -> None:
+        """Keep a private memo on an item that is assigned to the agent."""
+        self._scripts.run("note", bounds.item_id(item), bounds.text(text, "note", required=True))
+
+    def notes(self, item: str) -> tuple[Note, ...]:
+        """Return the agent's own notes on an item, oldest first."""
+        return tuple(reply.note(entry) for entry in reply.rows(self._scripts.run("notes", bounds.item_id(item))))
+
+    def _step(self, verb: str, lease: Lease, *arguments: Argument) -> Receipt:
+        return reply.receipt(self._run(verb, lease, *arguments))
+
+    def _run(self, verb: str, lease: Lease, *arguments: Argument) -> Reply:
+        return self._scripts.run(verb, bounds.item_id(lease.item), lease.token or "", *arguments)
+
+
+def _lease(lease_ms: int | None) -> Argument:
+    return "" if lease_ms is None else bounds.number(lease_ms, "lease in ms", 1, bounds.LONGEST_MS)
+
+
+def _pause(left_s: float, until_due_ms: str) -> float:
+    """Return how long to block: a millisecond past what is due next, so that the next claim finds it due."""
+    due_s = (int(until_due_ms) + 1) / 1000 if until_due_ms else WAIT_PERIOD_S
+    return min(left_s, due_s, WAIT_PERIOD_S)

@@ -1,0 +1,132 @@
+"""Kinds of command line arguments that click does not have: text from stdin, durations, pairs, many values."""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence, Set
+from typing import Any
+
+import click
+
+from taskorch import bounds, errors
+
+_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"(\d{1,12})(ms|s|m|h|d)")
+
+
+class Text(click.ParamType):
+    """Any text; `-` stands for standard input, which one argument of a command can read."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, or what standard input holds."""
+        if value != "-":
+            return value
+        if ctx is not None and ctx.meta.setdefault("taskorch.stdin", param) is not param:
+            self.fail("standard input ('-') was read by another argument already", param, ctx)
+        return _standard_input(param.human_readable_name.lower() if param else "text")
+
+
+class Duration(click.ParamType):
+    """A length of time such as 90s, 30m, 4h or 1d; in milliseconds."""
+
+    name = "duration"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the milliseconds."""
+        if isinstance(value, int):
+            return value
+        match = _DURATION.fullmatch(value)
+        if not match:
+            self.fail(f"{value!r} is not a duration; write 90s, 30m, 4h or 1d", param, ctx)
+        return int(match[1]) * _UNITS_MS[match[2]]
+
+
+class Moment(click.ParamType):
+    """A time: from now on (30m), or on the clock (2030-01-31T08:00:00Z); as (ms from now, ms since the epoch)."""
+
+    name = "time"
+
+    def convert(
+        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return how long from now, or when; the other is 0."""
+        if not isinstance(value, str):
+            return value
+        if _DURATION.fullmatch(value):
+            return Duration().convert(value, param, ctx), 0
+        from datetime import datetime
+
+        try:
+            return 0, int(datetime.fromisoformat(value).timestamp() * 1000)
+        except ValueError:
+            self.fail(f"{value!r} is no time; write 30m, or 2030-01-31T08:00:00Z", param, ctx)
+
+
+class Pair(click.ParamType):
+    """A name and a value, NAME=VALUE."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Return the name and the value."""
+        if not isinstance(value, str):
+            return value
+        name, equals, content = value.partition("=")
+        if not name or not equals:
+            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+        return name, content
+
+
+TEXT = Text()
+DURATION = Duration()
+MOMENT = Moment()
+PAIR = Pair()
+
+
+class ManyValues(click.Option):
+    """An option that takes several values in one go, `-r A B C`, and may be repeated, `-r A -r B`."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:  # noqa: ANN401  click's own signature
+        super().__init__(*args, multiple=True, **attributes)
+
+
+class RepeatingCommand(click.Command):
+    """A command that may have options of many values: it reads `-r A B C` as `-r A -r B -r C`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Spell out the options of many values, and let click do the rest."""
+        flags = {flag for param in self.params if isinstance(param, ManyValues) for flag in param.opts}
+        return super().parse_args(ctx, list(_repeated(args, flags)) if flags else args)
+
+
+def _repeated(arguments: Sequence[str], flags: Set[str]) -> Iterator[str]:
+    flag = ""
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            yield word
+            yield from words
+        elif word in flags:
+            flag = word
+            yield from (word, *(value for value in [next(words, None)] if value is not None))
+        elif word.startswith("-") and word != "-":
+            flag = next((f for f in flags if word.startswith(f"{f}=" if f.startswith("--") else f)), "")
+            yield word
+        elif flag:
+            yield from (flag, word)
+        else:
+            yield word
+
+
+def _standard_input(what: str) -> str:
+    """Return what stands on standard input, at most 64 KiB of UTF-8; one line break at its end is dropped."""
+    data = sys.stdin.buffer.read(bounds.TEXT_BYTES + 2)
+    if len(data.removesuffix(b"\n")) > bounds.TEXT_BYTES:
+        raise bounds.too_long(what)
+    try:
+        return data.decode().removesuffix("\n")
+    except UnicodeDecodeError:
+        raise errors.Invalid(reason=f"The {what} on standard input is not valid UTF-8 text.") from None

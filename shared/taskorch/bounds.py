@@ -1,0 +1,108 @@
+"""The bounds of what Redis takes from us, checked before a script is called; each breach is errors.Invalid."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from taskorch import errors
+
+TITLE_CHARACTERS = 500
+TEXT_BYTES = 64 * 1024
+LIST_VALUES = 200
+DELIVERABLES_BYTES = 256 * 1024
+LONGEST_MS = 365 * 24 * 3_600_000
+SHOWN_CHARACTERS = 80
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_ID = re.compile(r"(proj|item)_[0-9a-z]{1,32}")
+_CURSOR = re.compile(r"\d{1,19}-\d{1,19}")
+
+
+def name(value: str, what: str) -> str:
+    """Return the name of an agent or a namespace, which becomes part of keys and paths."""
+    if not _NAME.fullmatch(value) or ".." in value:
+        raise errors.Invalid(
+            reason=f"{_shortened(value)!r} is not a name for {what}: 1 to 64 letters, digits, '_', '-' and '.', no '..', "
+            "the first a letter or a digit."
+        )
+    return value
+
+
+def project_id(value: str) -> str:
+    """Return the id of a project; what cannot be one does not exist."""
+    if not value.startswith("proj_") or not _ID.fullmatch(value):
+        raise errors.NoProject(project=_shortened(value))
+    return value
+
+
+def item_id(value: str) -> str:
+    """Return the id of an item; what cannot be one does not exist."""
+    if not value.startswith("item_") or not _ID.fullmatch(value):
+        raise errors.NoItem(item=_shortened(value))
+    return value
+
+
+def cursor(value: str) -> str:
+    """Return a stream cursor."""
+    if not _CURSOR.fullmatch(value):
+        raise errors.Invalid(reason=f"{_shortened(value)!r} is not a cursor; one looks like 1700000000000-0.")
+    return value
+
+
+def title(value: str) -> str:
+    """Return a title: not blank, at most 500 characters."""
+    if not value.strip():
+        raise errors.Invalid(reason="The title is empty.")
+    if len(value) > TITLE_CHARACTERS:
+        raise errors.Invalid(reason=f"The title has {len(value)} characters; {TITLE_CHARACTERS} are allowed.")
+    return text(value, "title")
+
+
+def text(value: str, what: str, *, required: bool = False) -> str:
+    """Return any other text: at most 64 KiB of UTF-8, anything in it."""
+    if required and not value.strip():
+        raise errors.Invalid(reason=f"The {what} is empty.")
+    if _size(value, what) > TEXT_BYTES:
+        raise too_long(what)
+    return value
+
+
+def too_long(what: str) -> errors.Invalid:
+    """Return the error for a text over 64 KiB."""
+    return errors.Invalid(reason=f"The {what} is longer than {TEXT_BYTES} bytes (64 KiB).")
+
+
+def values(listed: Sequence[str], what: str) -> str:
+    """Return a list of texts as JSON: at most 200."""
+    if len(listed) > LIST_VALUES:
+        raise errors.Invalid(reason=f"There are {len(listed)} {what}; {LIST_VALUES} are allowed.")
+    return json.dumps([text(value, what, required=True) for value in listed], ensure_ascii=False)
+
+
+def pairs(mapped: Mapping[str, str], what: str) -> str:
+    """Return texts by name as JSON: at most 200, and 256 KiB together."""
+    if len(mapped) > LIST_VALUES:
+        raise errors.Invalid(reason=f"There are {len(mapped)} {what}; {LIST_VALUES} are allowed.")
+    checked = {text(key, what, required=True): text(value, what) for key, value in mapped.items()}
+    document = json.dumps(checked, ensure_ascii=False)
+    if len(document.encode()) > DELIVERABLES_BYTES:
+        raise errors.Invalid(reason=f"The {what} have more than {DELIVERABLES_BYTES} bytes.")
+    return document
+
+
+def number(value: int, what: str, least: int, most: int) -> int:
+    """Return a number within its range."""
+    if not least <= value <= most:
+        raise errors.Invalid(reason=f"The {what} is {value}; it may be {least} to {most}.")
+    return value
+
+
+def _size(value: str, what: str) -> int:
+    try:
+        return len(value.encode())
+    except UnicodeEncodeError:
+        raise errors.Invalid(reason=f"The {what} is not valid UTF-8 text.") from None
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…"

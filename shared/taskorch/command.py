@@ -1,0 +1,140 @@
+"""What both commands share: the options every subcommand takes, kinds of arguments, output, errors to exit codes."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn, TypeVar
+
+import click
+
+from taskorch import document, errors
+from taskorch.arguments import RepeatingCommand
+from taskorch.settings import Settings, resolve, wants_json
+
+INTERRUPTED = 130
+Result = TypeVar("Result")
+
+
+class Output:
+    """Where results go: data to stdout, talk to stderr; text for people, or one JSON document."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def show(self, result: Result, render: Callable[[Result], str], **meta: object) -> None:
+        """Print a result: as the document with `--json`, else as what `render` makes of it."""
+        click.echo(document.result(result, meta) if self.as_json else render(result))
+
+    def show_id(self, label: str, id_: str) -> None:
+        """Print a created id: labelled on a terminal, bare in a pipe, so that a shell can keep it."""
+        self.show({"id": id_}, lambda _: f"{label}: {id_}" if sys.stdout.isatty() else id_)
+
+    def say(self, text: str) -> None:
+        """Tell the person something that is not data."""
+        click.echo(text, err=True)
+
+
+class RoleGroup(click.Group):
+    """The command of one role: the common options stand on it and on each of its subcommands."""
+
+    command_class = RepeatingCommand
+    common: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "--json": {"is_flag": True, "help": "Print one JSON document. Also: TASKORCH_JSON=1"},
+        "--redis-url": {"metavar": "URL", "help": "redis://, rediss:// or unix://. Also: TASKORCH_REDIS_URL"},
+        "--namespace": {"metavar": "NAME", "help": "The team's keys in Redis. Also: TASKORCH_NAMESPACE"},
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  click's own signature
+        super().__init__(*args, **kwargs)
+        self.params += self._common_options()
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a subcommand, which gets the common options."""
+        if not isinstance(cmd, click.Group):
+            cmd.params += self._common_options()
+        super().add_command(cmd, name)
+
+    def _common_options(self) -> list[click.Parameter]:
+        return [click.Option([flag], expose_value=False, callback=_keep, **more) for flag, more in self.common.items()]
+
+
+def settings() -> Settings:
+    """Return the settings of the running command: its flags, the environment, the config file."""
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:
+        raise errors.Usage(reason="The current folder does not exist any more.") from None
+    return resolve(_flags(), os.environ, folder)
+
+
+def output() -> Output:
+    """Return where the running command prints."""
+    return Output(as_json=bool(_flags().get("json")) or wants_json(os.environ))
+
+
+def run(group: click.Group, name: str) -> NoReturn:
+    """Run a command to its end; every error becomes a message and an exit code, never a traceback."""
+    arguments = sys.argv[1:]
+    try:
+        code = group.main(arguments, prog_name=name, standalone_mode=False)
+    except click.UsageError as error:
+        code = _refuse_usage(error, arguments)
+    except errors.TaskOrchestratorError as error:
+        code = _refuse(error, arguments)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        code = _reader_went_away()
+    except Exception as error:  # the last resort of a command line: a person gets a sentence
+        code = _refuse(errors.TaskOrchestratorError(reason=f"{type(error).__name__}: {error}"), arguments)
+        if os.environ.get("TASKORCH_DEBUG"):
+            raise
+    sys.exit(code)
+
+
+def version_option() -> Callable[[Any], Any]:
+    """Return the `--version` option."""
+    from taskorch import __version__
+
+    return click.version_option(__version__, message="%(prog)s %(version)s")
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    if value:
+        context.find_root().ensure_object(dict)[parameter.name] = value
+
+
+def _flags() -> dict[str, Any]:
+    kept: dict[str, Any] = click.get_current_context().find_root().ensure_object(dict)
+    return kept
+
+
+def _as_json(arguments: Sequence[str]) -> bool:
+    return "--json" in arguments or wants_json(os.environ)
+
+
+def _refuse_usage(error: click.UsageError, arguments: Sequence[str]) -> int:
+    if _as_json(arguments):
+        click.echo(document.refusal(errors.Usage(reason=error.format_message())))
+    else:
+        error.show()
+    return errors.Usage.exit_code
+
+
+def _refuse(error: errors.TaskOrchestratorError, arguments: Sequence[str]) -> int:
+    if _as_json(arguments):
+        click.echo(document.refusal(error))
+    else:
+        click.echo(f"Error: {error}", err=True)
+        if error.advice():
+            click.echo(f"  {error.advice()}", err=True)
+    return error.exit_code
+
+
+def _reader_went_away() -> int:
+    """End quietly when the reader of a pipe has gone, as `head` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+

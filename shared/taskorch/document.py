@@ -1,0 +1,65 @@
+"""The JSON that the commands print: one document, the same object for the same thing everywhere."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from time import gmtime, strftime
+from typing import TYPE_CHECKING
+
+from taskorch.errors import TaskOrchestratorError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+SCHEMA_VERSION = 1
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+
+
+def result(data: object, meta: Mapping[str, object]) -> str:
+    """Return the document of a result."""
+    return _dump({"schema_version": SCHEMA_VERSION, "data": plain(data), "meta": plain(meta)})
+
+
+def refusal(error: TaskOrchestratorError) -> str:
+    """Return the document of an error."""
+    content = {
+        "code": error.word,
+        "message": str(error),
+        "hint": error.advice(),
+        "retryable": error.retryable,
+        "details": dict(error.details),
+    }
+    return _dump({"schema_version": SCHEMA_VERSION, "error": content})
+
+
+def plain(value: object) -> Json:
+    """Return a value of ours as JSON: dataclasses as objects, times (`…_at`, `at`, ms) as RFC 3339 UTC or null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _object(value)
+    if isinstance(value, Mapping):
+        return {str(name): plain(member) for name, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(member) for member in value]
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return str(value)
+
+
+def moment(at: int) -> str:
+    """Return a time in ms since the epoch as RFC 3339 UTC, to the millisecond."""
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(at // 1000)) + f".{at % 1000:03d}Z"
+
+
+def _object(value: "DataclassInstance") -> Json:
+    return {name: _member(name, getattr(value, name)) for name in (field.name for field in fields(value))}
+
+
+def _member(name: str, value: object) -> Json:
+    if isinstance(value, int) and (name == "at" or name.endswith("_at")):
+        return moment(value) if value else None
+    return plain(value)
+
+
+def _dump(document: object) -> str:
+    return json.dumps(document, ensure_ascii=False)

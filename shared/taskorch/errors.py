@@ -1,0 +1,209 @@
+"""Every error that the queue raises. Each has a word (in scripts and `--json`), an exit code, and says what to do next.
+
+    TaskOrchestratorError           1
+    |-- Usage                       2
+    |-- NotFound                    3   NoProject, NoItem
+    |-- Unavailable                 4   retryable: Unreachable, Refused, Stalled, ServerFailed
+    |-- Invalid                     5   WrongState, Cycle, TooDeep, TooMany, ProjectClosed, OpenItems,
+    |                                 BadSchema, TooOld, RootNotWritable
+    |-- Conflict                    6   Held, LeaseLost, Cancelled
+    |-- NotYours                    7
+    '-- NothingToDo                 8   only commands raise it; in the library that is None
+"""
+
+from collections.abc import Mapping
+from time import gmtime, strftime
+from typing import ClassVar
+
+
+class TaskOrchestratorError(Exception):
+    """The root. `details` fill the message; a subclass is raised with all of them as keywords."""
+
+    word = "UNEXPECTED"
+    exit_code = 1
+    retryable = False
+    message = "Something unexpected happened: {reason}"
+    hint = ""
+
+    def __init__(self, **details: str | int) -> None:
+        self.details = details
+        super().__init__(self.message.format_map(self._shown()))
+
+    def _shown(self) -> dict[str, object]:
+        return {name: _time(value) if name in ("since", "expires") else value for name, value in self.details.items()}
+
+    def advice(self) -> str:
+        """Return what the user may do next, or ""."""
+        return self.hint.format_map(self._shown())
+
+
+def _time(value: str | int) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(int(value) / 1000)) if value else "an answer comes"
+
+
+class Usage(TaskOrchestratorError):
+    word, exit_code = "USAGE", 2
+    message = "{reason}"
+
+
+class NotFound(TaskOrchestratorError):
+    exit_code = 3
+
+
+class NoProject(NotFound):
+    word = "NO_PROJECT"
+    message = "There is no project {project}."
+    hint = "orchestrate projects lists them."
+
+
+class NoItem(NotFound):
+    word = "NO_ITEM"
+    message = "There is no item {item}."
+    hint = "worker check and orchestrate list show the items there are."
+
+
+class Unavailable(TaskOrchestratorError):
+    exit_code, retryable = 4, True
+
+
+class Unreachable(Unavailable):
+    word = "UNREACHABLE"
+    message = "Redis does not answer at {url}: {reason}"
+    hint = "Is it running? The address comes from --redis-url, TASKORCH_REDIS_URL, REDIS_URL or config.toml."
+
+
+class Refused(Unavailable):
+    word = "REFUSED"
+    message = "Redis at {url} refuses this client: {reason}"
+    hint = "Put the user and the password into the URL: redis://user:password@host:6379/0"
+
+
+class Stalled(Unavailable):
+    word = "STALLED"
+    message = "Redis at {url} cannot do this now: {reason}"
+    hint = "Nothing was changed. Mend Redis (memory, disk, replication), or try again when it has loaded."
+
+
+class ServerFailed(Unavailable):
+    word = "SERVER_FAILED"
+    message = "The bundled server did not start: {reason}"
+    hint = "See {log}, or name a Redis of your own with --redis-url."
+
+
+class Invalid(TaskOrchestratorError):
+    word, exit_code = "INVALID", 5
+    message = "{reason}"
+
+
+class TooOld(Invalid):
+    word = "TOO_OLD"
+    message = "Redis at {url} has version {version}; it takes Redis 7.0 or Valkey 8.0, or newer."
+    hint = "Upgrade it, or leave out the URL to use the bundled server."
+
+
+class BadSchema(Invalid):
+    word = "SCHEMA"
+    message = "This namespace has schema version {found}; this program knows {supported}."
+    hint = "Use the version of task-orchestrator that wrote it, or another --namespace."
+
+
+class RootNotWritable(Invalid):
+    word = "ROOT_NOT_WRITABLE"
+    message = "Cannot write below {root}: {reason}"
+    hint = "Make the folder writable, or point TASKORCH_ROOT at one that is. Nothing was changed."
+
+
+class WrongState(Invalid):
+    word = "WRONG_STATE"
+    message = "{item} is {state}: it cannot {verb} now."
+
+    #: What leads out of a state that a verb does not allow.
+    WAYS_OUT: ClassVar[Mapping[str, str]] = {
+        "pending": "It is not assigned yet: orchestrate assign {item} AGENT",
+        "waiting": "It is queued when its last open dependency completes.",
+        "queued": "Nobody has claimed it yet: worker get {item}",
+        "delayed": "It is queued again when its delay is over.",
+        "blocked": "It waits for an answer: orchestrate answer {item} TEXT",
+        "in_progress": "Its holder is at work: orchestrate show {item}",
+        "completed": "To do it again: orchestrate requeue {item}",
+        "failed": "To try again: orchestrate requeue {item}",
+        "cancelled": "To take it up again: orchestrate requeue {item}",
+    }
+
+    def advice(self) -> str:
+        """Return what leads out of this state."""
+        return self.WAYS_OUT[str(self.details["state"])].format_map(self.details)
+
+
+class Cycle(Invalid):
+    word = "CYCLE"
+    message = "{item} cannot depend on {dependency}: that one depends on it."
+
+
+class TooDeep(Invalid):
+    word = "TOO_DEEP"
+    message = "More than {most} items lie on the way from {item} to its dependencies."
+
+
+class TooMany(Invalid):
+    word = "TOO_MANY"
+    message = "{item} would have more than {most} {what}."
+
+
+class ProjectClosed(Invalid):
+    word = "PROJECT_CLOSED"
+    message = "{project} is completed: its items are closed."
+    hint = "Create a new project: orchestrate project TITLE"
+
+
+class OpenItems(Invalid):
+    word = "OPEN_ITEMS"
+    message = "{project} has {open} items that are not done, {first} for one."
+    hint = "orchestrate progress {project} shows them; --force cancels them and completes the project."
+
+
+class Conflict(TaskOrchestratorError):
+    exit_code = 6
+
+
+class Held(Conflict):
+    word = "HELD"
+    message = "{item} is held by another session of {agent} (host {host}, pid {pid}) since {since}, until {expires}."
+    hint = "Take other work. As {agent}: worker get {item} --takeover; as orchestrator: orchestrate assign --force"
+
+
+class LeaseLost(Conflict):
+    word = "LEASE_LOST"
+    message = "Your lease on {item} is lost (token {token}, the newest is {newest}); it is {state} now."
+    hint = "Stop working on it and take other work: worker pop"
+
+
+class Cancelled(Conflict):
+    word = "CANCELLED"
+    message = "{item} was cancelled."
+    hint = "Stop working on it and take other work: worker pop"
+
+
+class NotYours(TaskOrchestratorError):
+    word, exit_code = "NOT_YOURS", 7
+    message = "{item} is not assigned to {caller} but to {agent}."
+    hint = "worker check shows what is assigned to you."
+
+    def _shown(self) -> dict[str, object]:
+        return {**self.details, "agent": self.details["agent"] or "nobody yet"}
+
+
+class NothingToDo(TaskOrchestratorError):
+    word, exit_code, retryable = "NOTHING_TO_DO", 8, True
+    message = "There is nothing to do now."
+    hint = "Wait for work: worker pop --wait 300"
+
+
+#: The errors that a script raises, by the first word of its reply.
+BY_WORD: dict[str, type[TaskOrchestratorError]] = {
+    error.word: error
+    for error in (
+        NoProject, NoItem, BadSchema, WrongState, Cycle, TooDeep, TooMany, ProjectClosed, OpenItems,
+        Held, LeaseLost, Cancelled, NotYours,
+    )
+}  # fmt: skip

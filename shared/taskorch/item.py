@@ -1,0 +1,266 @@
+"""The domain: a work item, its states, who holds it, and what is reported about it.
+
+    create             assign                     pop, get                     complete
+    ------> [pending] --------> [queued] --------------------> [in_progress] ----------> [completed]
+                |                ^  ^  ^                        |  |  |   ^
+     assign,    |   last         |  |  '------- release --------'  |  |   | answer, progress
+     some       '-> [waiting] ---'  |                              |  |   |
+     dependency     dependency      | promote when due             |  '-> [blocked]
+     open           completed       |                              |
+                                [delayed] <-- fail, lease expired: attempts left
+                                [failed]  <-- fail --no-retry; or none left     (dead letter)
+
+Times are milliseconds since the epoch by the clock of Redis; 0 stands for "not yet".
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+
+#: No process lives to renew a lease between two commands, and a short one makes live work look dead.
+DEFAULT_LEASE_MS = 4 * HOUR_MS
+DEFAULT_MAX_ATTEMPTS = 3
+DEFAULT_PRIORITY = 2
+
+
+class State(StrEnum):
+    """Where an item stands; the diagram above says which verb leads where."""
+
+    PENDING = "pending"
+    WAITING = "waiting"
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    BLOCKED = "blocked"
+    DELAYED = "delayed"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who makes a call: an agent's name, and the session that uses it."""
+
+    agent: str
+    host: str = ""
+    pid: int = 0
+    #: Tells two sessions of one agent apart (`AGENT_SESSION`).
+    session: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """The session that claimed an item and has not given it up."""
+
+    agent: str
+    host: str
+    pid: int
+    session: str
+    since_at: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right to act on an item: its id and the fencing token of the claim."""
+
+    item: str
+    #: 0 when the caller holds no token; a report then claims an item that is queued for it.
+    token: int = 0
+    #: 0 while the item is blocked: no clock runs.
+    expires_at: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewItem:
+    """What an orchestrating agent says of an item that it creates."""
+
+    title: str
+    description: str = ""
+    requirements: tuple[str, ...] = ()
+    context: dict[str, str] = field(default_factory=dict)
+    resources: tuple[str, ...] = ()
+    deliverables_expected: tuple[str, ...] = ()
+    criteria: tuple[str, ...] = ()
+    #: 0 (most urgent) to 4.
+    priority: int = DEFAULT_PRIORITY
+    lease_ms: int = DEFAULT_LEASE_MS
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    depends_on: tuple[str, ...] = ()
+    #: Not claimable before this time; `delay_ms` says the same relative to the clock of Redis.
+    not_before_at: int = 0
+    delay_ms: int = 0
+    #: A repeat with the same key in the same project creates nothing and returns the first item's id.
+    key: str = ""
+    #: Assign it to this agent in the same step.
+    agent: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A work item as Redis holds it."""
+
+    id: str
+    project: str
+    title: str
+    description: str
+    requirements: tuple[str, ...]
+    context: dict[str, str]
+    resources: tuple[str, ...]
+    deliverables_expected: tuple[str, ...]
+    criteria: tuple[str, ...]
+    priority: int
+    state: State
+    agent: str
+    holder: Holder | None
+    token: int
+    attempts: int
+    max_attempts: int
+    lease_expires_at: int
+    depends_on: tuple[str, ...]
+    percent: int
+    summary: str
+    deliverables: dict[str, str]
+    #: The question of its open blocker, and what would settle it.
+    blocker: str
+    needs: str
+    assigned_by: str
+    not_before_at: int
+    created_at: int
+    assigned_at: int
+    started_at: int
+    completed_at: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One entry of an item's history: a progress report, blocker, answer, failure, delivery …"""
+
+    id: str
+    at: int
+    kind: str
+    agent: str
+    attempt: int
+    text: str = ""
+    percent: int | None = None
+    needs: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discovery:
+    """A finding that an agent shares with its project."""
+
+    cursor: str
+    at: int
+    item: str
+    agent: str
+    text: str
+    impact: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """A private memo of one agent on one item."""
+
+    at: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """One user request, made of items; `counts` has the number of items in each state."""
+
+    id: str
+    title: str
+    description: str
+    status: str
+    orchestrator: str
+    created_at: int
+    completed_at: int
+    counts: dict[State, int]
+
+    @property
+    def wanted(self) -> int:
+        """Return how many items it takes to finish: all but the cancelled ones."""
+        return sum(n for state, n in self.counts.items() if state is not State.CANCELLED)
+
+    @property
+    def completed(self) -> int:
+        """Return how many items are completed."""
+        return self.counts.get(State.COMPLETED, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """Everything that an item carries: what `worker get` and `orchestrate show` print."""
+
+    item: Item
+    project: Project
+    dependencies: tuple[Item, ...]
+    history: tuple[Report, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """An item that was taken, or looked at: the package, and the lease if the caller holds it."""
+
+    lease: Lease | None
+    package: Package
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What a step did: the lease as it is now, and the item's new state."""
+
+    lease: Lease
+    state: State
+    #: "" for an ordinary step; "claimed" when the step claimed the item too; "repeat" when nothing changed.
+    remark: str = ""
+    #: The id of the stream entry that the step wrote: a discovery's cursor, for one.
+    entry: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignments:
+    """What is assigned to an agent and ready: the first items of it, and how many there are in all."""
+
+    agent: str
+    count: int
+    #: Assigned too, but not ready: waiting for dependencies, or delayed.
+    later: int
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """The reply to an assignment."""
+
+    item: str
+    project: str
+    agent: str
+    state: State
+    #: The agent it was assigned to before, or "".
+    previous: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentStatus:
+    """An agent as the orchestrator sees it."""
+
+    name: str
+    #: 0 when no session of it has called yet.
+    last_seen_at: int
+    host: str
+    pid: int
+    session: str
+    counts: dict[State, int]
+    holds: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A bounded part of a listing, and the cursor that continues it ("" at the end)."""
+
+    items: tuple[Item, ...]
+    cursor: str

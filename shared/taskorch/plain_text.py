@@ -1,0 +1,30 @@
+"""Text that strangers wrote, made fit for a person's screen: nothing in it can move the cursor or forge a line."""
+
+import re
+from time import gmtime, strftime
+
+#: C0 and C1 controls, and the characters that turn the direction of the text around.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_UNSAFE_IN_BLOCK = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def line(text: str) -> str:
+    """Return a text as one line: control characters, line breaks too, are shown escaped."""
+    return _UNSAFE.sub(_escaped, text)
+
+
+def block(text: str, indent: str) -> str:
+    """Return a text with its own line breaks, the later lines indented; other control characters are shown escaped."""
+    return _UNSAFE_IN_BLOCK.sub(_escaped, text.replace("\r\n", "\n")).replace("\n", f"\n{indent}")
+
+
+def moment(at: int) -> str:
+    """Return a time in ms since the epoch for people: UTC, to the second."""
+    return strftime("%Y-%m-%d %H:%M:%SZ", gmtime(at / 1000)) if at else "never"
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match.group()
+    code = ord(character)
+    return _SHORT.get(character) or (f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}")

@@ -1,0 +1,213 @@
+"""Turns the replies of scripts (flat lists of text) into the frozen objects of `item`."""
+
+import json
+from typing import cast
+
+from taskorch.item import (
+    AgentStatus,
+    Assignments,
+    Claim,
+    Discovery,
+    Holder,
+    Item,
+    Lease,
+    Note,
+    Package,
+    Project,
+    Receipt,
+    Report,
+    State,
+)
+from taskorch.script import Reply
+
+Fields = dict[str, str]
+
+
+def rows(reply: Reply) -> list[list[Reply]]:
+    """Return a reply that is a list of lists as just that."""
+    return cast(list[list[Reply]], reply)
+
+
+def texts(reply: Reply) -> list[str]:
+    """Return a reply that is a list of text as just that."""
+    return cast(list[str], reply)
+
+
+def item(view: Reply) -> Item:
+    """Read an item view: `{id, fields, lease expiry or ''}`."""
+    id_, flat, expires = cast(tuple[str, Reply, str], view)
+    fields = _fields(flat)
+    state = State(fields["state"])
+    return Item(
+        id=id_,
+        project=fields["project"],
+        title=fields["title"],
+        description=fields.get("description", ""),
+        requirements=_list(fields, "requirements"),
+        context=_map(fields, "context"),
+        resources=_list(fields, "resources"),
+        deliverables_expected=_list(fields, "deliverables_expected"),
+        criteria=_list(fields, "criteria"),
+        priority=int(fields["priority"]),
+        state=state,
+        agent=fields["agent"],
+        holder=_holder(fields) if state in (State.IN_PROGRESS, State.BLOCKED) else None,
+        token=int(fields["token"]),
+        attempts=int(fields["attempts"]),
+        max_attempts=int(fields["max_attempts"]),
+        lease_expires_at=_int(expires),
+        depends_on=_list(fields, "depends_on"),
+        percent=_int(fields.get("percent", "")),
+        summary=fields.get("summary", ""),
+        deliverables=_map(fields, "deliverables"),
+        blocker=fields.get("blocker", ""),
+        needs=fields.get("needs", ""),
+        assigned_by=fields.get("assigned_by", ""),
+        not_before_at=_int(fields["not_before"]),
+        created_at=_int(fields["created_at"]),
+        assigned_at=_int(fields.get("assigned_at", "")),
+        started_at=_int(fields.get("started_at", "")),
+        completed_at=_int(fields.get("completed_at", "")),
+    )
+
+
+def items(views: Reply) -> tuple[Item, ...]:
+    """Read a list of item views."""
+    return tuple(item(view) for view in rows(views))
+
+
+def project(view: Reply) -> Project:
+    """Read a project view: `{id, fields}`."""
+    id_, flat = cast(tuple[str, Reply], view)
+    fields = _fields(flat)
+    return Project(
+        id=id_,
+        title=fields["title"],
+        description=fields["description"],
+        status=fields["status"],
+        orchestrator=fields["orchestrator"],
+        created_at=_int(fields["created_at"]),
+        completed_at=_int(fields.get("completed_at", "")),
+        counts=_counts(fields),
+    )
+
+
+def package(view: Reply) -> Package:
+    """Read a package: `{item view, project view, {dependency …}, {newest report …}}`."""
+    item_view, project_view, dependencies, reports = rows(view)
+    return Package(
+        item=item(cast(Reply, item_view)),
+        project=project(cast(Reply, project_view)),
+        dependencies=items(cast(Reply, dependencies)),
+        history=tuple(reversed([report(entry) for entry in reports])),
+    )
+
+
+def claim(view: Reply) -> Claim:
+    """Read `{item id, token or '', lease expiry or '', package}`."""
+    id_, token, expires, package_view = cast(tuple[str, str, str, Reply], view)
+    lease = Lease(item=id_, token=int(token), expires_at=_int(expires)) if token else None
+    return Claim(lease=lease, package=package(package_view))
+
+
+def receipt(view: Reply) -> Receipt:
+    """Read `{item id, token, lease expiry or '', state, remark, entry}`."""
+    id_, token, expires, state, remark, entry = texts(view)
+    lease = Lease(item=id_, token=int(token), expires_at=_int(expires))
+    return Receipt(lease=lease, state=State(state), remark=remark, entry=entry)
+
+
+def report(entry: Reply) -> Report:
+    """Read an entry of an item's stream of reports."""
+    id_, fields = _entry(entry)
+    percent = fields.get("percent", "")
+    return Report(
+        id=id_,
+        at=_entry_time(id_),
+        kind=fields["kind"],
+        agent=fields["agent"],
+        attempt=int(fields["attempt"]),
+        text=fields.get("text", ""),
+        percent=int(percent) if percent else None,
+        needs=fields.get("needs", ""),
+    )
+
+
+def discovery(entry: Reply) -> Discovery:
+    """Read an entry of a project's stream of discoveries."""
+    id_, fields = _entry(entry)
+    return Discovery(
+        cursor=id_,
+        at=_entry_time(id_),
+        item=fields["item"],
+        agent=fields["agent"],
+        text=fields["text"],
+        impact=fields["impact"],
+    )
+
+
+def note(entry: Reply) -> Note:
+    """Read an entry of an agent's private notes."""
+    id_, fields = _entry(entry)
+    return Note(at=_entry_time(id_), text=fields["text"])
+
+
+def assignments(agent: str, view: Reply) -> Assignments:
+    """Read `{count, assigned but not ready, {item view …}}`."""
+    count, later, views = cast(tuple[int, int, Reply], view)
+    return Assignments(agent=agent, count=count, later=later, items=items(views))
+
+
+def agent_status(view: Reply) -> AgentStatus:
+    """Read `{name, last seen, fields, {item id …}}`."""
+    name, last_seen, flat, holds = cast(tuple[str, str, Reply, list[str]], view)
+    fields = _fields(flat)
+    return AgentStatus(
+        name=name,
+        last_seen_at=int(float(last_seen)),
+        host=fields.get("host", ""),
+        pid=_int(fields.get("pid", "")),
+        session=fields.get("session", ""),
+        counts=_counts(fields),
+        holds=tuple(holds),
+    )
+
+
+def _fields(flat: Reply) -> Fields:
+    words = iter(texts(flat))
+    return dict(zip(words, words, strict=True))
+
+
+def _entry(entry: Reply) -> tuple[str, Fields]:
+    id_, flat = cast(tuple[str, Reply], entry)
+    return id_, _fields(flat)
+
+
+def _entry_time(id_: str) -> int:
+    return int(id_.partition("-")[0])
+
+
+def _int(value: str | int) -> int:
+    return int(value) if value else 0
+
+
+def _list(fields: Fields, name: str) -> tuple[str, ...]:
+    return tuple(json.loads(fields.get(name, "[]")))
+
+
+def _map(fields: Fields, name: str) -> dict[str, str]:
+    return dict(json.loads(fields.get(name, "{}")))
+
+
+def _counts(fields: Fields) -> dict[State, int]:
+    return {state: int(fields.get(f"n_{state}", 0)) for state in State}
+
+
+def _holder(fields: Fields) -> Holder:
+    return Holder(
+        agent=fields["agent"],
+        host=fields["holder_host"],
+        pid=_int(fields["holder_pid"]),
+        session=fields["holder_session"],
+        since_at=_int(fields["holder_since"]),
+    )

@@ -1,0 +1,94 @@
+"""Runs Lua: one script per verb, its text, its call and its errors; the only road from the queue to Redis."""
+
+import json
+import os
+from collections.abc import Sequence
+from functools import cache
+from hashlib import sha1
+from pathlib import Path
+from typing import Protocol
+
+from taskorch import errors, keys
+from taskorch.item import Caller
+
+#: What Redis answers; text is decoded.
+Reply = str | int | None | list["Reply"]
+Argument = str | int
+
+_FOLDER = Path(__file__).parent / "scripts"
+
+
+class ScriptError(Exception):
+    """An error that a script raised itself, as Redis replies it: `WORD {"its": "details"}`."""
+
+
+class Script:
+    """A script's text, the prelude included, and the SHA1 that EVALSHA knows it by."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.text = _read("prelude") + _read(name)
+        self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+class Connection(Protocol):
+    """All that the queue knows of Redis."""
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        """Run a script with one key.
+
+        Raises ScriptError for what the script itself refuses, and errors.Unavailable or errors.Invalid for a Redis
+        that cannot run it. A repeat after a lost reply is safe: each mutating script answers it from its request id.
+        """
+
+    def wait(self, key: str, timeout_s: float) -> bool:
+        """Take a wake token from the list `key`, blocking until there is one; False after `timeout_s` seconds."""
+
+    def close(self) -> None:
+        """Give the sockets back."""
+
+
+class Scripts:
+    """Runs scripts in one namespace, in the name of one caller."""
+
+    def __init__(self, connection: Connection, namespace: str, caller: Caller) -> None:
+        self.connection = connection
+        self.namespace = namespace
+        self.caller = caller
+        self._who = (caller.agent, caller.host, caller.pid, caller.session)
+
+    def run(self, name: str, *arguments: Argument) -> Reply:
+        """Run `scripts/<name>.lua` and return its reply; its errors come as the classes of `errors`."""
+        request = os.urandom(8).hex()
+        try:
+            return self.connection.call(load(name), keys.meta(self.namespace), (request, *self._who, *arguments))
+        except ScriptError as refusal:
+            raise _error(str(refusal)) from None
+
+    def wait(self, timeout_s: float) -> bool:
+        """Block until something is put onto the caller's queue, or for `timeout_s` seconds."""
+        return self.connection.wait(keys.wake(self.namespace, self.caller.agent), timeout_s)
+
+
+@cache
+def load(name: str) -> Script:
+    """Return the script of that name; read and hashed once a process."""
+    return Script(name)
+
+
+def random_digits() -> str:
+    """Return eight hex digits to make an id of."""
+    return os.urandom(4).hex()
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _error(reply: str) -> errors.TaskOrchestratorError:
+    word, _, rest = reply.partition(" ")
+    kind = errors.BY_WORD.get(word)
+    if kind is None:
+        return errors.TaskOrchestratorError(reason=reply)
+    details, _ = json.JSONDecoder().raw_decode(rest)
+    return kind(**details)

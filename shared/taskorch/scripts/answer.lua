@@ -1,0 +1,17 @@
+-- answer: the orchestrator answers a blocker; a blocked item is in progress again, under a full lease.
+-- KEYS     meta
+-- ARGV     6 item, 7 text
+-- RETURNS  {item id, state, agent}
+-- ERRORS   NO_ITEM WRONG_STATE
+return once(function()
+  local id, text = ARGV[6], ARGV[7]
+  local item = load(id)
+  local asked = call('HEXISTS', key('item', id), 'blocker') == 1
+  if item.state ~= 'blocked' and not (item.state == 'in_progress' and asked) then wrong_state(item, 'answer') end
+
+  if item.state == 'blocked' then run(item) end
+  call('HDEL', key('item', id), 'blocker', 'needs')
+  report(item, 'answer', 'text', text)
+  emit('answer', item)
+  return {id, item.state, item.agent}
+end)

@@ -1,0 +1,21 @@
+-- check: what is assigned to the caller and ready: what it holds, then the first of its queue. Reaps and promotes too.
+-- KEYS     meta
+-- ARGV     6 how many items at most
+-- RETURNS  {count, assigned but not ready, {item view …}}
+-- ERRORS   none of its own
+return once(function()
+  touch()
+  maintain(BATCH)
+  return nil
+end, function()
+  local limit = tonumber(ARGV[6])
+  local held, queue = key('held', me.agent), key('queue', me.agent)
+  local items = {}
+  for _, source in ipairs({held, queue}) do
+    if #items < limit then
+      for _, id in ipairs(call('ZRANGE', source, 0, limit - #items - 1)) do table.insert(items, item_view(id)) end
+    end
+  end
+  local waiting, delayed = unpack(call('HMGET', key('agent', me.agent), 'n_waiting', 'n_delayed'))
+  return {call('ZCARD', held) + call('ZCARD', queue), (waiting or 0) + (delayed or 0), items}
+end)

@@ -1,0 +1,35 @@
+-- complete: the ack. Items whose last open dependency this was are queued here.
+-- KEYS     meta
+-- ARGV     6 item, 7 token or '', 8 summary, 9 deliverables as JSON
+-- RETURNS  receipt, its remark 'repeat' when it was completed already
+-- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
+local function release_dependents(item)
+  for _, id in ipairs(call('SMEMBERS', key('dependents', item.id))) do
+    call('SREM', key('deps', id), item.id)
+    local dependent = find(id)
+    if dependent and dependent.state == 'waiting' and call('SCARD', key('deps', id)) == 0 then
+      leave(dependent)
+      place(dependent)
+      emit('ready', dependent)
+    end
+  end
+  call('DEL', key('dependents', item.id))
+end
+
+return once(function()
+  local id, token, summary, deliverables = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+  local item = load(id)
+  if item.state == 'completed' and item.agent == me.agent and (token == '' or token == item.token) then
+    return receipt(item, 'repeat')
+  end
+  item = hold(id, token, 'complete', true)
+
+  begin(item)
+  settle(item)
+  set(item, 'percent', 100, 'summary', summary, 'deliverables', deliverables, 'completed_at', now)
+  report(item, 'complete', 'text', summary, 'percent', 100)
+  move(item, 'completed')
+  emit('complete', item)
+  release_dependents(item)
+  return receipt(item)
+end)

@@ -1,0 +1,16 @@
+-- fail: the nack. The item is retried later while attempts are left, else it is a dead letter.
+-- KEYS     meta
+-- ARGV     6 item, 7 token, 8 reason, 9 '1' to retry
+-- RETURNS  receipt
+-- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
+return once(function()
+  local id, token, reason, retry = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+  local item = hold(id, token, 'fail')
+
+  begin(item)
+  settle(item)
+  report(item, 'fail', 'text', reason)
+  retry_or_bury(item, retry == '1')
+  emit('fail', item)
+  return receipt(item)
+end)

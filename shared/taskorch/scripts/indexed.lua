@@ -1,0 +1,10 @@
+-- indexed: the items of one index, the oldest first: 'unassigned', 'blocked', 'dead' …
+-- KEYS     meta
+-- ARGV     6 index, 7 how many at most
+-- RETURNS  {item view …}
+-- ERRORS   none of its own
+return guarded(function()
+  local items = {}
+  for _, id in ipairs(call('ZRANGE', prefix .. ARGV[6], 0, ARGV[7] - 1)) do table.insert(items, item_view(id)) end
+  return items
+end)

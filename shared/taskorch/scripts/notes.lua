@@ -1,0 +1,9 @@
+-- notes: the caller's own notes on an item, oldest first.
+-- KEYS     meta
+-- ARGV     6 item
+-- RETURNS  stream entries
+-- ERRORS   NO_ITEM
+return guarded(function()
+  load(ARGV[6])
+  return call('XRANGE', key('notes', me.agent .. ':' .. ARGV[6]), '-', '+')
+end)

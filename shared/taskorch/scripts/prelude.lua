@@ -1,0 +1,283 @@
+-- The text in front of every script: its keys, its caller, errors, and the moves that several verbs share.
+-- KEYS     1 the namespace's meta key; every other key shares its prefix, so a call stays in one slot
+-- ARGV     1 request id (16 hex digits); the caller's 2 agent, 3 host, 4 pid, 5 session; a verb's own from 6
+-- RETURNS  what the verb returns; times are ms since the epoch by the clock of this server
+-- ERRORS   SCHEMA {found, supported}
+
+local SCHEMA = '1'
+local REPLY_KEPT_MS = 600000
+local BATCH = 10
+local RETRY_FIRST_MS, RETRY_CAP_MS = 10000, 3600000
+local REPORTS_KEPT, EVENTS_KEPT = 1000, 100000
+local FIELDS = {'project', 'state', 'agent', 'token', 'live_token', 'attempts', 'max_attempts', 'lease_ms',
+  'claim_lease_ms', 'priority', 'seq', 'not_before', 'holder_host', 'holder_pid', 'holder_session', 'holder_since'}
+local INDEX = {pending = 'unassigned', in_progress = 'leases', blocked = 'blocked', delayed = 'delayed', failed = 'dead'}
+
+local call = redis.call
+local prefix = string.sub(KEYS[1], 1, -#'meta' - 1)
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local me = {agent = ARGV[2], host = ARGV[3], pid = ARGV[4], session = ARGV[5]}
+
+local function key(kind, id) return prefix .. kind .. ':' .. id end
+
+-- Errors ---------------------------------------------------------------------------------------------------------
+
+local function fail(word, details) error({err = word .. ' ' .. cjson.encode(details)}, 0) end
+
+local function guarded(run)
+  local ok, result = pcall(function()
+    local found = call('HGET', KEYS[1], 'schema')
+    if found and found ~= SCHEMA then fail('SCHEMA', {found = found, supported = SCHEMA}) end
+    return run(found)
+  end)
+  if ok then return result end
+  return redis.error_reply(type(result) == 'table' and result.err or tostring(result))
+end
+
+-- Runs a verb once per request id: a repeat gets the first reply (ids and codes), and `view` reads what belongs to it.
+local function once(verb, view)
+  return guarded(function(schema)
+    local request = key('req', ARGV[1])
+    local first = call('GET', request)
+    local reply
+    if first then
+      reply = cjson.decode(first)
+    else
+      if not schema then call('HSET', KEYS[1], 'schema', SCHEMA, 'created_at', now) end
+      reply = verb()
+      if reply then call('SET', request, cjson.encode(reply), 'PX', REPLY_KEPT_MS) end
+    end
+    if view then return view(reply) end
+    return reply
+  end)
+end
+
+-- Items ----------------------------------------------------------------------------------------------------------
+
+local function find(id)
+  local values = call('HMGET', key('item', id), unpack(FIELDS))
+  if not values[1] then return nil end
+  local item = {id = id}
+  for i, name in ipairs(FIELDS) do item[name] = values[i] or '' end
+  item.attempts, item.max_attempts = tonumber(item.attempts), tonumber(item.max_attempts)
+  return item
+end
+
+local function load(id) return find(id) or fail('NO_ITEM', {item = id}) end
+
+local function need_project(id)
+  local status = call('HGET', key('project', id), 'status')
+  if not status then fail('NO_PROJECT', {project = id}) end
+  return status
+end
+
+local function need_open_project(id)
+  if need_project(id) ~= 'active' then fail('PROJECT_CLOSED', {project = id}) end
+end
+
+local function wrong_state(item, verb) fail('WRONG_STATE', {item = item.id, state = item.state, verb = verb}) end
+
+local function next_sequence() return call('HINCRBY', KEYS[1], 'sequence', 1) end
+
+-- An id nobody has: from the caller's random digits on, the first that is free.
+local function new_id(kind, digits)
+  local number = tonumber(digits, 16)
+  while true do
+    local id = string.format('%s_%08x', kind == 'project' and 'proj' or 'item', number)
+    if call('EXISTS', key(kind, id)) == 0 then return id end
+    number = (number + 1) % 4294967296
+  end
+end
+
+local function set(item, ...) call('HSET', key('item', item.id), ...) end
+
+local function count(item, by)
+  call('HINCRBY', key('project', item.project), 'n_' .. item.state, by)
+  if item.agent ~= '' then call('HINCRBY', key('agent', item.agent), 'n_' .. item.state, by) end
+end
+
+local function index(item)
+  if item.state == 'queued' then return key('queue', item.agent) end
+  return INDEX[item.state] and prefix .. INDEX[item.state]
+end
+
+local function leave(item)
+  local from = index(item)
+  if from then call('ZREM', from, item.id) end
+  if item.state == 'in_progress' or item.state == 'blocked' then call('ZREM', key('held', item.agent), item.id) end
+  count(item, -1)
+end
+
+local function enter(item, state, score)
+  item.state = state
+  local to = index(item)
+  if to then call('ZADD', to, score, item.id) end
+  if state == 'in_progress' or state == 'blocked' then call('ZADD', key('held', item.agent), now, item.id) end
+  count(item, 1)
+  set(item, 'state', state)
+end
+
+local function move(item, state, score)
+  leave(item)
+  enter(item, state, score)
+end
+
+local function rank(item) return item.priority * 1e13 + item.seq end
+
+local function wake(agent)
+  local list = key('wake', agent)
+  if call('LLEN', list) < 2 then call('RPUSH', list, '1') end
+end
+
+-- Where an item belongs that nobody holds: with no agent, with open dependencies, before its time, or in the queue.
+local function place(item)
+  if item.agent == '' then
+    enter(item, 'pending', item.seq)
+  elseif call('SCARD', key('deps', item.id)) > 0 then
+    enter(item, 'waiting')
+  elseif tonumber(item.not_before) > now then
+    enter(item, 'delayed', item.not_before)
+  else
+    enter(item, 'queued', rank(item))
+    wake(item.agent)
+  end
+end
+
+local function report_of(agent, item, kind, ...)
+  call('XADD', key('progress', item.id), 'MAXLEN', '~', REPORTS_KEPT, '*',
+    'kind', kind, 'agent', agent, 'attempt', item.attempts, ...)
+end
+
+local function report(item, kind, ...) report_of(me.agent, item, kind, ...) end
+
+local function emit(verb, item)
+  call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
+    'verb', verb, 'item', item.id or '', 'project', item.project, 'agent', item.agent or '', 'state', item.state)
+end
+
+local function touch()
+  call('ZADD', prefix .. 'agents', now, me.agent)
+  call('HSET', key('agent', me.agent), 'host', me.host, 'pid', me.pid, 'session', me.session)
+end
+
+-- Leases ---------------------------------------------------------------------------------------------------------
+
+-- The token dies, and the question with it: nobody holds the item.
+local function settle(item)
+  item.live_token = ''
+  call('HDEL', key('item', item.id), 'live_token', 'blocker', 'needs')
+end
+
+-- The delay doubles with each attempt; the jitter comes from the request id, so a script stays a function of its input.
+local function retry_at(item)
+  local jitter = 0.75 + 0.5 * tonumber(string.sub(ARGV[1], 1, 4), 16) / 65535
+  return now + math.floor(math.min(RETRY_CAP_MS, RETRY_FIRST_MS * 2 ^ (item.attempts - 1) * jitter))
+end
+
+-- Retry later while attempts are left, else the dead letters.
+local function retry_or_bury(item, retry)
+  if retry and item.attempts < item.max_attempts then
+    item.not_before = retry_at(item)
+    set(item, 'not_before', item.not_before)
+    move(item, 'delayed', item.not_before)
+  else
+    move(item, 'failed', now)
+  end
+end
+
+-- Its token stays alive: the holder may still deliver while nobody else has claimed the item.
+local function expire(item)
+  report_of(item.agent, item, 'expire')
+  retry_or_bury(item, true)
+  emit('expire', item)
+end
+
+local function promote(item)
+  leave(item)
+  place(item)
+  emit('promote', item)
+end
+
+-- Acts on at most `limit` entries of a schedule whose time has come; an entry that its item does not confirm goes.
+local function act_on_due(schedule, state, act, limit)
+  local due = call('ZRANGE', prefix .. schedule, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
+  for _, id in ipairs(due) do
+    local item = find(id)
+    if item and item.state == state then act(item) else call('ZREM', prefix .. schedule, id) end
+  end
+  return #due
+end
+
+-- Returns how many leases it reaped, and how many items it promoted.
+local function maintain(limit)
+  return act_on_due('leases', 'in_progress', expire, limit), act_on_due('delayed', 'delayed', promote, limit)
+end
+
+-- A new claim by the caller: token and attempt go up, and the caller is the holder.
+local function start(item, lease_ms)
+  item.token = string.format('%d', item.token + 1)
+  item.live_token = item.token
+  item.attempts = item.attempts + 1
+  item.claim_lease_ms = lease_ms ~= '' and lease_ms or item.lease_ms
+  set(item, 'token', item.token, 'live_token', item.token, 'attempts', item.attempts,
+    'claim_lease_ms', item.claim_lease_ms, 'holder_host', me.host, 'holder_pid', me.pid,
+    'holder_session', me.session, 'holder_since', now)
+  call('HSETNX', key('item', item.id), 'started_at', now)
+end
+
+-- In progress from now on, for the length of its lease: claimed, renewed, or taken up again after the lease ran out.
+local function run(item)
+  local expires = now + item.claim_lease_ms
+  if item.state == 'in_progress' then call('ZADD', prefix .. 'leases', expires, item.id)
+  else move(item, 'in_progress', expires) end
+end
+
+local function held_by_another(item)
+  fail('HELD', {item = item.id, agent = item.agent, host = item.holder_host, pid = item.holder_pid,
+    session = item.holder_session, since = item.holder_since,
+    expires = call('ZSCORE', prefix .. 'leases', item.id) or ''})
+end
+
+-- Guard of every holder's verb: the item, if the caller may act on it. A report (`claims`) may find it queued for the
+-- caller: then it is `fresh`, and `begin` claims it.
+local function hold(id, token, verb, claims)
+  local item = load(id)
+  if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
+  if item.state == 'cancelled' then fail('CANCELLED', {item = id}) end
+  if token ~= '' and token == item.live_token then return item end
+  if token ~= '' then fail('LEASE_LOST', {item = id, token = token, newest = item.token, state = item.state}) end
+  if item.state == 'in_progress' or item.state == 'blocked' then held_by_another(item) end
+  if item.state ~= 'queued' or not claims then wrong_state(item, verb) end
+  item.fresh = true
+  return item
+end
+
+local function begin(item)
+  touch()
+  if item.fresh then start(item, '') end
+end
+
+local function receipt(item, remark, entry)
+  local expires = item.state == 'in_progress' and call('ZSCORE', prefix .. 'leases', item.id)
+  return {item.id, item.token, expires or '', item.state, remark or (item.fresh and 'claimed' or ''), entry or ''}
+end
+
+-- Views ----------------------------------------------------------------------------------------------------------
+
+local function item_view(id)
+  return {id, call('HGETALL', key('item', id)), call('ZSCORE', prefix .. 'leases', id) or ''}
+end
+
+local function project_view(id) return {id, call('HGETALL', key('project', id))} end
+
+local function package(id)
+  local project, depends_on = unpack(call('HMGET', key('item', id), 'project', 'depends_on'))
+  if not project then fail('NO_ITEM', {item = id}) end
+  local dependencies = {}
+  for _, dependency in ipairs(cjson.decode(depends_on or '[]')) do
+    table.insert(dependencies, item_view(dependency))
+  end
+  return {item_view(id), project_view(project), dependencies,
+    call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200)}
+end

@@ -1,0 +1,14 @@
+-- progress_of_project: a project, its items in the order of their creation, and the last report of each.
+-- KEYS     meta
+-- ARGV     6 project, 7 how many items at most
+-- RETURNS  {project view, {{item view, stream entries (at most one)} …}}
+-- ERRORS   NO_PROJECT
+return guarded(function()
+  local id, limit = ARGV[6], tonumber(ARGV[7])
+  need_project(id)
+  local rows = {}
+  for _, item in ipairs(call('ZRANGE', key('project', id) .. ':items', 0, limit - 1)) do
+    table.insert(rows, {item_view(item), call('XREVRANGE', key('progress', item), '+', '-', 'COUNT', 1)})
+  end
+  return {project_view(id), rows}
+end)

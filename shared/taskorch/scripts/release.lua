@@ -1,0 +1,19 @@
+-- release: the holder gives the item back unharmed, to its old place in the queue, and no attempt is spent.
+-- KEYS     meta
+-- ARGV     6 item, 7 token, 8 reason
+-- RETURNS  receipt
+-- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
+return once(function()
+  local id, token, reason = ARGV[6], ARGV[7], ARGV[8]
+  local item = hold(id, token, 'release')
+
+  begin(item)
+  settle(item)
+  report(item, 'release', 'text', reason)
+  leave(item)
+  item.attempts = item.attempts - 1
+  set(item, 'attempts', item.attempts)
+  place(item)
+  emit('release', item)
+  return receipt(item)
+end)

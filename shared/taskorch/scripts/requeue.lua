@@ -1,0 +1,24 @@
+-- requeue: a failed, cancelled or completed item starts afresh, with all its attempts.
+-- KEYS     meta
+-- ARGV     6 item
+-- RETURNS  {item id, state, agent}
+-- ERRORS   NO_ITEM WRONG_STATE PROJECT_CLOSED
+return once(function()
+  local id = ARGV[6]
+  local item = load(id)
+  if item.state == 'queued' then return {id, item.state, item.agent} end
+  if item.state ~= 'failed' and item.state ~= 'cancelled' and item.state ~= 'completed' then
+    wrong_state(item, 'requeue')
+  end
+  need_open_project(item.project)
+
+  settle(item)
+  report(item, 'requeue')
+  leave(item)
+  item.attempts, item.not_before, item.seq = 0, 0, next_sequence()
+  call('HDEL', key('item', id), 'percent', 'summary', 'deliverables', 'started_at', 'completed_at')
+  set(item, 'attempts', 0, 'not_before', 0, 'seq', item.seq)
+  place(item)
+  emit('requeue', item)
+  return {id, item.state, item.agent}
+end)

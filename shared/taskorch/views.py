@@ -1,0 +1,68 @@
+"""What an orchestrator reads: each view is one script, and changes nothing."""
+
+from taskorch import bounds, reply
+from taskorch.item import AgentStatus, Discovery, Item, Package, Page, Project, Report, State
+from taskorch.script import Scripts
+
+FROM_THE_START = "0-0"
+LIMIT = 1000
+
+
+class Views:
+    """The reads of a namespace. errors.NotFound for an unknown id, errors.Invalid for a bound."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    def show(self, item: str) -> Package:
+        """Return an item with all that it carries and its newest reports."""
+        return reply.package(self._scripts.run("show", bounds.item_id(item)))
+
+    def progress(self, project: str, *, limit: int = LIMIT) -> tuple[Project, tuple[tuple[Item, Report | None], ...]]:
+        """Return a project, and its first items with the newest report on each."""
+        view = self._scripts.run("progress_of_project", bounds.project_id(project), _limit(limit))
+        project_view, rows = reply.rows(view)
+        return reply.project(project_view), tuple(_with_report(row) for row in rows)
+
+    def discoveries(self, project: str, *, since: str = FROM_THE_START, limit: int = LIMIT) -> tuple[Discovery, ...]:
+        """Return a project's discoveries after the cursor `since`, oldest first; each carries its own cursor."""
+        arguments = (bounds.project_id(project), bounds.cursor(since), _limit(limit))
+        return tuple(reply.discovery(entry) for entry in reply.rows(self._scripts.run("discoveries", *arguments)))
+
+    def list(
+        self, *, project: str = "", state: State | None = None, agent: str = "", cursor: str = "", limit: int = 100
+    ) -> Page:
+        """Return a page of items, of one project or of all, some by state and agent.
+
+        A page may be shorter than `limit` and still have a cursor: a call visits a bounded number of items.
+        """
+        if project:
+            bounds.project_id(project)
+        arguments = (project, state or "", agent and bounds.name(agent, "an agent"), cursor, _limit(limit))
+        next_cursor, views = reply.rows(self._scripts.run("list", *arguments))
+        return Page(items=reply.items(views), cursor=str(next_cursor))
+
+    def unassigned(self, *, limit: int = LIMIT) -> tuple[Item, ...]:
+        """Return the items that wait for an agent, oldest first."""
+        return reply.items(self._scripts.run("indexed", "unassigned", _limit(limit)))
+
+    def inbox(self, *, limit: int = LIMIT) -> tuple[Item, ...]:
+        """Return the items whose blockers wait for an answer, the longest wait first."""
+        return reply.items(self._scripts.run("indexed", "blocked", _limit(limit)))
+
+    def projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
+        """Return the newest projects."""
+        return tuple(reply.project(view) for view in reply.rows(self._scripts.run("projects", _limit(limit))))
+
+    def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
+        """Return the agents, those that called last first."""
+        return tuple(reply.agent_status(view) for view in reply.rows(self._scripts.run("agents", _limit(limit))))
+
+
+def _limit(limit: int) -> int:
+    return bounds.number(limit, "limit", 1, 5000)
+
+
+def _with_report(row: reply.Reply) -> tuple[Item, Report | None]:
+    item_view, entries = reply.rows(row)
+    return reply.item(item_view), reply.report(entries[0]) if entries else None

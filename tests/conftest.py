@@ -1,0 +1,83 @@
+"""Where the queue under test lives: on fakeredis for speed, and on real servers for truth."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import fakeredis
+import pytest
+import redis
+import servers
+from builders import Bench
+from taskorch import keys
+from taskorch.connection import RedisConnection, connect
+from taskorch.item import Caller
+from taskorch.queue import Queue
+from taskorch.script import Connection
+
+LANES = ["fakeredis", *servers.binaries()]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One kind of Redis: how the queue reaches it, and how a test looks behind the queue's back."""
+
+    name: str
+    connection: Connection
+    raw: redis.Redis
+    #: "" for fakeredis, which no other process reaches.
+    url: str
+
+
+@pytest.fixture(scope="session", params=LANES)
+def lane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lane]:
+    if request.param == "fakeredis":
+        server = fakeredis.FakeServer()
+
+        def client() -> redis.Redis:
+            return fakeredis.FakeRedis(server=server, decode_responses=True)
+
+        yield Lane("fakeredis", RedisConnection("fake://", client(), lambda _: client()), client(), "")
+        return
+    with servers.running(servers.binaries()[request.param], tmp_path_factory.mktemp("redis")) as url:
+        connection = connect(url)
+        yield Lane(request.param, connection, redis.Redis.from_url(url, decode_responses=True), url)
+        connection.close()
+
+
+@pytest.fixture
+def bench(lane: Lane) -> Iterator[Bench]:
+    """A queue in a namespace of its own; no key may be left behind that `keys.py` does not know."""
+    namespace = f"test-{os.urandom(4).hex()}"
+    caller = Caller(agent="planner", host="here", pid=os.getpid())
+    yield Bench(queue=Queue(lane.connection, namespace, caller), raw=lane.raw, namespace=namespace, url=lane.url)
+    left = list(lane.raw.scan_iter(f"{keys.tag(namespace)}*", count=1000))
+    for key in left:
+        known = keys.known(key.removeprefix(keys.tag(namespace)))
+        assert known is not None, f"{key} is not in keys.py"
+        assert lane.raw.type(key) == known.type, key
+        assert known.permanent or lane.raw.pttl(key) > 0, f"{key} never expires"
+    if left:
+        lane.raw.delete(*left)
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server for tests that need no more than one lane."""
+    with servers.running(embedded_binary(), tmp_path_factory.mktemp("valkey")) as url:
+        yield url
+
+
+def embedded_binary() -> str:
+    return servers.binaries()["valkey"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder as the current one, with none of our variables set."""
+    for name in list(os.environ):
+        if name.startswith(("TASKORCH_", "REDIS_", "AGENT_", "TM_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,46 @@
+"""Real servers for tests: the bundled Valkey always, redis-server where it is on the PATH."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+import redis
+from taskorch import embedded
+
+
+def binaries() -> dict[str, str]:
+    """Return the servers of this machine by the name of their lane."""
+    found = {"valkey": embedded.binary()}
+    on_path = shutil.which("redis-server")
+    return {**found, "redis": on_path} if on_path else found
+
+
+@contextmanager
+def running(binary: str, folder: Path, *options: str) -> Iterator[str]:
+    """Run a server in a folder on a Unix socket; yields its address once it answers, and ends it."""
+    socket = folder / "s.sock"
+    arguments = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder), *options]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen([binary, *arguments], stdout=log, stderr=log)
+    try:
+        _await(socket)
+        yield f"unix://{socket}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _await(socket: Path) -> None:
+    deadline = monotonic() + 10
+    while True:
+        try:
+            with redis.Redis(unix_socket_path=str(socket), retry=None) as client:
+                client.ping()
+                return
+        except redis.ConnectionError:
+            if monotonic() > deadline:
+                raise
+            sleep(0.01)

@@ -1,0 +1,87 @@
+"""Where a worker's command sits: its queue, its workspace, and where it prints."""
+
+import os
+from collections.abc import Callable
+
+from taskorch import address, bounds, command, errors
+from taskorch.agent_queue import AgentQueue
+from taskorch.connection import open_connection
+from taskorch.item import Caller, Claim, Lease, Receipt, State
+from taskorch_worker import render
+from taskorch_worker.workspace import Workspace
+
+#: In these states nobody holds the item, so its token is of no more use.
+GIVEN_UP = (State.COMPLETED, State.FAILED, State.DELAYED, State.QUEUED, State.WAITING, State.PENDING)
+
+
+class Desk:
+    """One command of one agent."""
+
+    def __init__(self) -> None:
+        """Sit down as the agent that the settings name; errors.Usage when they name none."""
+        self.settings = command.settings()
+        self.output = command.output()
+        if not self.settings.agent:
+            raise errors.Usage(reason="Which agent are you? Set AGENT_ID, or give --agent-id NAME.")
+        self.agent = bounds.name(self.settings.agent, "an agent")
+        connection = open_connection(self.settings, self.output.say)
+        caller = Caller(
+            agent=self.agent, host=os.uname().nodename, pid=os.getppid(), session=self.settings.session
+        )
+        self.queue = AgentQueue(connection, self.settings.namespace, caller)
+        self.workspace = Workspace(self.settings.root, self.settings.folder, self.agent, self.settings.session)
+
+    def step(self, item: str, verb: Callable[[Lease], Receipt]) -> None:
+        """Make a step on an item under the token that this session keeps, and print the receipt."""
+        lease = self._lease(item)
+        try:
+            with self.workspace.room() as room:
+                receipt = verb(lease)
+                if receipt.lease.token != lease.token and receipt.state not in GIVEN_UP:
+                    room.keep(receipt.lease)
+        except errors.Cancelled:
+            self.workspace.forget(item)
+            raise
+        if receipt.state in GIVEN_UP:
+            self.workspace.forget(item)
+        self.output.show(receipt, render.receipt)
+
+    def take(self, claim: Callable[[], Claim | None]) -> bool:
+        """Claim an item, keep its token, and print what it carries; False when there was nothing to claim."""
+        with self.workspace.room() as room:
+            taken = claim()
+            if taken and taken.lease:
+                room.keep(taken.lease)
+        if taken:
+            self.output.show(taken, render.claim)
+        return taken is not None
+
+    def get(self, item: str, *, peek: bool, takeover: bool, lease_ms: int | None) -> None:
+        """Show an item, and claim it if it is queued for this agent."""
+        lease = self._lease(item)
+        self.take(lambda: self.queue.get(lease, peek=peek, takeover=takeover, lease_ms=lease_ms))
+
+    def note(self, item: str, text: str) -> None:
+        """Keep a note, in the queue and in the workspace."""
+        self.queue.note(item, text)
+        try:
+            with self.workspace.room():
+                self.workspace.add_note(item, text)
+        except (OSError, errors.RootNotWritable) as error:
+            self.output.say(f"The note is kept, but not in {item}_notes.md: {error}")
+        self.output.show({"id": item}, lambda _: f"Noted on {item}.")
+
+    def whoami(self) -> dict[str, object]:
+        """Return who this agent is and how it reaches the queue, and where each setting comes from."""
+        settings = self.settings
+        return {
+            "agent": self.agent,
+            "session": settings.session,
+            "redis_url": address.shown(address.of(settings)),
+            "namespace": settings.namespace,
+            "root": str(settings.root),
+            "sources": settings.sources,
+        }
+
+    def _lease(self, item: str) -> Lease:
+        return self.workspace.lease(bounds.item_id(item))

@@ -1,0 +1,109 @@
+"""What a worker's commands print for people and agents."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from taskorch.item import Assignments, Claim, Item, Note, Package, Receipt, Report, State
+from taskorch.plain_text import block, line, moment
+
+INDENT = "    "
+
+
+def assignments(assigned: Assignments) -> str:
+    """Return what is assigned to an agent: the count and the ids."""
+    lines = [f"You have {assigned.count} assigned work items{':' if assigned.items else '.'}"]
+    lines += [f"  - {item.id}" for item in assigned.items]
+    if assigned.count > len(assigned.items):
+        lines.append(f"  … and {assigned.count - len(assigned.items)} more (--limit)")
+    if assigned.later:
+        lines.append(f"({assigned.later} more are assigned to you, but not ready: waiting or delayed.)")
+    return "\n".join(lines)
+
+
+def claim(taken: Claim) -> str:
+    """Return an item with all that it carries, the fields of the user's text first."""
+    package = taken.package
+    return "\n".join([*_head(package.item), *_more(package), *_past(package), _standing(taken)])
+
+
+def receipt(done: Receipt) -> str:
+    """Return what a step did, in a line."""
+    item, state = done.lease.item, done.state
+    if done.remark == "repeat":
+        return f"{item} was {state} already; nothing changed."
+    words = {
+        State.IN_PROGRESS: f"in progress, yours until {moment(done.lease.expires_at)}",
+        State.BLOCKED: "blocked; it stays yours until an answer comes",
+        State.DELAYED: "delayed; it will be tried again",
+        State.FAILED: "failed; it stays a dead letter until the orchestrator requeues it",
+        State.QUEUED: "back in the queue",
+    }
+    claimed = " (claimed in this step)" if done.remark == "claimed" and state is not State.COMPLETED else ""
+    return f"{item} is {words.get(state, state)}{claimed}."
+
+
+def notes(kept: tuple[Note, ...]) -> str:
+    """Return private notes, oldest first."""
+    return "\n".join(f"{moment(note.at)}  {block(note.text, INDENT)}" for note in kept) or "No notes."
+
+
+def identity(facts: Mapping[str, object]) -> str:
+    """Return who the agent is, and where each setting comes from."""
+    sources = facts["sources"]
+    shown = [(name, value) for name, value in facts.items() if name != "sources"]
+    source = dict(sources) if isinstance(sources, Mapping) else {}
+    return "\n".join(f"{name + ':':11} {line(str(value)) or '-'}  ({source.get(name, '')})" for name, value in shown)
+
+
+def _head(item: Item) -> Iterator[str]:
+    yield f"=== Work Item: {item.id} ==="
+    yield f"Title: {line(item.title)}"
+    yield from _listed("Requirements", item.requirements)
+    if item.description:
+        yield f"Description: {block(item.description, INDENT)}"
+
+
+def _more(package: Package) -> Iterator[str]:
+    item, project = package.item, package.project
+    yield f"Project: {line(project.title)} ({project.id})"
+    if project.description:
+        yield f"Project description: {block(project.description, INDENT)}"
+    yield from _listed("Acceptance criteria", item.criteria)
+    yield from _listed("Expected deliverables", item.deliverables_expected)
+    yield from _listed("Context", (f"{name}: {value}" for name, value in item.context.items()))
+    yield from _listed("Resources", item.resources)
+    yield from _listed("Depends on", (_dependency(dependency) for dependency in package.dependencies))
+
+
+def _dependency(item: Item) -> str:
+    delivered = "".join(f"\n{name}: {value}" for name, value in item.deliverables.items())
+    return f"{item.id} ({item.state}) {item.title}" + (f": {item.summary}" if item.summary else "") + delivered
+
+
+def _past(package: Package) -> Iterator[str]:
+    """Return what came before: the last word of earlier attempts, and questions with their answers."""
+    earlier = [report for report in package.history if report.attempt < package.item.attempts]
+    worded = [report for report in earlier if report.kind in ("progress", "fail", "release", "expire")]
+    yield from _listed("Earlier attempt", (_told(report) for report in worded[-2:]))
+    yield from _listed("Blockers and answers", (_told(r) for r in package.history if r.kind in ("blocker", "answer")))
+
+
+def _told(report: Report) -> str:
+    percent = f" {report.percent}%" if report.percent is not None else ""
+    needs = f"\nneeds: {report.needs}" if report.needs else ""
+    words = "the lease ran out" if report.kind == "expire" else report.text
+    return f"{report.kind}{percent} by {report.agent}: {words}{needs}"
+
+
+def _standing(taken: Claim) -> str:
+    item = taken.package.item
+    if taken.lease and item.state is State.IN_PROGRESS:
+        attempt = f"attempt {item.attempts} of {item.max_attempts}"
+        return f"Status: in_progress, {item.percent}%, yours until {moment(taken.lease.expires_at)} ({attempt})"
+    if item.state is State.DELAYED:
+        return f"Status: delayed until {moment(item.not_before_at)}"
+    return f"Status: {item.state}, {item.percent}%"
+
+
+def _listed(label: str, values: Iterable[str]) -> Iterator[str]:
+    rows = [f"  - {block(value, INDENT)}" for value in values]
+    return iter([f"{label}:", *rows] if rows else [])

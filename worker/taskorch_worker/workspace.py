@@ -1,0 +1,88 @@
+"""An agent's private folder under the root: the tokens of its claims, and its notes.
+
+    .task-orchestrator/workspace/<agent>/<item>.lease       the token that makes the next command the same holder
+    .task-orchestrator/workspace/<agent>/<item>_notes.md    what `worker notes` keeps
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import gmtime, strftime
+
+from taskorch import errors
+from taskorch.item import Lease
+
+#: Taken on the disk before a claim, so that a full disk is noticed while nothing has changed.
+ROOM_BYTES = 512
+
+
+class Room:
+    """Space on the disk for one token, taken before the claim that brings it."""
+
+    def __init__(self, workspace: "Workspace", file: Path) -> None:
+        self._workspace = workspace
+        self._file = file
+
+    def keep(self, lease: Lease) -> None:
+        """Store the token of a claim, whole or not at all."""
+        with self._file.open("r+b") as file:
+            file.write(self._workspace.written(lease))
+            file.truncate()
+            os.fsync(file.fileno())
+        self._file.replace(self._workspace.lease_file(lease.item))
+
+
+class Workspace:
+    """The folder of one agent, as one of its sessions uses it."""
+
+    def __init__(self, root: Path, folder: Path, agent: str, session: str) -> None:
+        self._root = root
+        self._folder = folder / "workspace" / agent
+        self._session = session
+
+    def lease(self, item: str) -> Lease:
+        """Return the lease that this session holds on an item, without a token if it holds none."""
+        try:
+            kept = json.loads(self.lease_file(item).read_bytes())
+            mine = kept["session"] == self._session
+            return Lease(item=item, token=int(kept["token"]) if mine else 0)
+        except (OSError, ValueError, KeyError, TypeError):
+            return Lease(item=item)
+
+    @contextmanager
+    def room(self) -> Iterator[Room]:
+        """Take space for a token; raises errors.RootNotWritable before anything is claimed."""
+        file = self._folder / f".{os.getpid()}.tmp"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+            with open(descriptor, "wb") as opened:
+                opened.write(b" " * ROOM_BYTES)
+        except OSError as error:
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+            raise errors.RootNotWritable(root=str(self._root), reason=error.strerror or str(error)) from None
+        try:
+            yield Room(self, file)
+        finally:
+            file.unlink(missing_ok=True)
+
+    def forget(self, item: str) -> None:
+        """Remove the token of an item that the agent does not hold any more."""
+        with suppress(OSError):
+            self.lease_file(item).unlink(missing_ok=True)
+
+    def add_note(self, item: str, text: str) -> None:
+        """Append a note to the item's notes, in the form that the file-based worker has."""
+        with (self._folder / f"{item}_notes.md").open("a", encoding="utf-8") as file:
+            file.write(f"\n\n---\n{strftime('%Y-%m-%dT%H:%M:%SZ', gmtime())}\n---\n{text}")
+
+    def lease_file(self, item: str) -> Path:
+        """Return the file that keeps the token of an item."""
+        return self._folder / f"{item}.lease"
+
+    def written(self, lease: Lease) -> bytes:
+        """Return what a lease file holds."""
+        return json.dumps({"token": lease.token, "session": self._session}).encode()
