@@ -1,12 +1,28 @@
 """What tests say instead of Redis commands: items in a given state, and a clock that can be moved past a lease."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import redis
 from taskorch import keys
 from taskorch.agent_queue import AgentQueue
 from taskorch.item import Claim, Lease, NewItem, State
 from taskorch.queue import Queue
+from taskorch.script import Connection
+
+#: The indexes that an item of a state is in; with no agent's name where the agent's own index is meant.
+HOMES: dict[State, set[str]] = {
+    State.PENDING: {"unassigned"},
+    State.WAITING: set(),
+    State.QUEUED: {"queue"},
+    State.IN_PROGRESS: {"leases", "held"},
+    State.BLOCKED: {"blocked", "held"},
+    State.DELAYED: {"delayed"},
+    State.COMPLETED: set(),
+    State.FAILED: {"dead"},
+    State.CANCELLED: set(),
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,46 @@ class Bench:
         """Create an item if none is named, claim it, and return the lease."""
         return held(self.agent(agent, session=session).get(Lease(item=item or self.item(agent=agent))))
 
+    def standing(self, state: State) -> Lease:
+        """Return a new item of ada's in that state; the token is its holder's, 0 where nobody holds it."""
+        item = self.item(agent="" if state is State.PENDING else "ada")
+        return self.brought(item, state)
+
+    def brought(self, item: str, state: State) -> Lease:
+        """Bring a queued item of ada's (any item, for pending) into that state."""
+        match state:
+            case State.WAITING:
+                self.queue.depend(item, [self.item(agent="bob")])
+            case State.IN_PROGRESS:
+                return self.claimed(item)
+            case State.BLOCKED:
+                return self.agent().blocker(self.claimed(item), "Which one?").lease
+            case State.DELAYED:
+                self.agent().fail(self.claimed(item), "no luck")
+            case State.COMPLETED:
+                self.agent().complete(self.claimed(item), "done")
+            case State.FAILED:
+                self.agent().fail(self.claimed(item), "hopeless", retry=False)
+            case State.CANCELLED:
+                self.queue.cancel(item)
+        return Lease(item=item)
+
+    def expired(self, state: State) -> Lease:
+        """Return an item of ada's whose lease ran out, and that lease: delayed, queued again, or failed."""
+        lease = self.claimed(self.item(max_attempts=1 if state is State.FAILED else 3))
+        self.let_lease_run_out(lease.item)
+        self.queue.reap()
+        if state is State.QUEUED:
+            self.let_delay_pass(lease.item)
+            self.queue.reap()
+        assert self.state(lease.item) is state
+        return lease
+
+    def over(self, wrap: Callable[[Connection], Connection]) -> "Bench":
+        """Return the same queue over a wrapped connection."""
+        scripts = self.queue._scripts
+        return replace(self, queue=Queue(wrap(scripts.connection), self.namespace, scripts.caller))
+
     def state(self, item: str) -> State:
         return self.queue.views.show(item).item.state
 
@@ -40,15 +96,88 @@ class Bench:
         """Move the end of a lease into the past; nothing acts on it yet."""
         self.raw.zadd(keys.tag(self.namespace) + "leases", {item: 1}, xx=True)
 
+    def let_lease_run_down(self, item: str, *, left_ms: int) -> None:
+        """Leave so much of a lease."""
+        self.raw.zadd(keys.tag(self.namespace) + "leases", {item: self.now_ms() + left_ms}, xx=True)
+
     def let_delay_pass(self, item: str) -> None:
         """Move the time at which a delayed item is due into the past."""
         tag = keys.tag(self.namespace)
         self.raw.zadd(tag + "delayed", {item: 1}, xx=True)
-        self.raw.hset(f"{tag}item:{item}", "not_before", 1)
+        if self.raw.exists(f"{tag}item:{item}"):
+            self.raw.hset(f"{tag}item:{item}", "not_before", 1)
+
+    def lose_item(self, item: str) -> None:
+        """Take the item's hash away, as an eviction would."""
+        self.raw.delete(f"{keys.tag(self.namespace)}item:{item}")
+
+    def lose_lease_entry(self, item: str) -> None:
+        """Take the item's entry among the leases away."""
+        self.raw.zrem(keys.tag(self.namespace) + "leases", item)
+
+    def now_ms(self) -> int:
+        """Return the time by the clock of Redis."""
+        seconds, microseconds = self.raw.time()
+        return seconds * 1000 + microseconds // 1000
+
+    def indexes_of(self, item: str) -> list[str]:
+        """Return the indexes that have an entry of the item."""
+        indexes = ("unassigned", "leases", "blocked", "delayed", "dead", "queue:*", "held:*")
+        names = [name for index in indexes for name in self._names(index)]
+        return [name for name in names if self.raw.zscore(keys.tag(self.namespace) + name, item) is not None]
+
+    def inconsistencies(self) -> list[str]:
+        """Return what does not fit together: items, their indexes and dependencies, counts of projects and agents."""
+        items = self.queue.views.list(limit=5000).items
+        wrong = []
+        for item in items:
+            homes = {f"{home}:{item.agent}" if home in ("queue", "held") else home for home in HOMES[item.state]}
+            if homes != set(self.indexes_of(item.id)):
+                wrong.append(f"{item.id} is {item.state} but in {self.indexes_of(item.id)}")
+            if (item.state is State.WAITING) != self.waits(item.id) and item.state in (State.WAITING, State.QUEUED):
+                wrong.append(f"{item.id} is {item.state}; open dependencies: {self.waits(item.id)}")
+        owners = {project.id: project.counts for project in self.queue.views.projects()}
+        owners |= {agent.name: agent.counts for agent in self.queue.views.agents()}
+        for owner, counts in owners.items():
+            for state in State:
+                there = sum(item.state is state and owner in (item.project, item.agent) for item in items)
+                if there != counts[state]:
+                    wrong.append(f"{owner} counts {counts[state]} {state}, there are {there}")
+        return wrong
+
+    def waits(self, item: str) -> bool:
+        """Return whether a dependency of the item is open."""
+        return bool(self.raw.exists(f"{keys.tag(self.namespace)}deps:{item}"))
+
+    def everything(self) -> dict[str, object]:
+        """Return all that the namespace holds, but for who called last and the replies kept for repeats."""
+        names = [name for name in self._names("*") if name != "agents" and not name.startswith("req:")]
+        return {name: self._value(name) for name in names if self._value(name)}
+
+    def _names(self, pattern: str) -> list[str]:
+        tag = keys.tag(self.namespace)
+        return sorted(str(key).removeprefix(tag) for key in self.raw.scan_iter(tag + pattern, count=1000))
+
+    def _value(self, name: str) -> object:
+        key = keys.tag(self.namespace) + name
+        raw = cast(Any, self.raw)
+        match raw.type(key):
+            case "hash":
+                bookkeeping = ("host", "pid", "session") if name.startswith("agent:") else ()
+                return {field: value for field, value in raw.hgetall(key).items() if field not in bookkeeping}
+            case "zset":
+                return raw.zrange(key, 0, -1, withscores=True)
+            case "set":
+                return raw.smembers(key)
+            case "list":
+                return raw.lrange(key, 0, -1)
+            case "stream":
+                return raw.xrange(key)
+        return raw.get(key)
 
     def events(self) -> list[dict[str, str]]:
         """Return all events so far."""
-        return [fields for _, fields in self.raw.xrange(keys.tag(self.namespace) + "events")]
+        return [fields for _, fields in cast(Any, self.raw).xrange(keys.tag(self.namespace) + "events")]
 
 
 def held(claim: Claim | None) -> Lease:

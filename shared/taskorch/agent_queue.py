@@ -43,15 +43,13 @@ class AgentQueue:
         while True:
             view = reply.rows(self._scripts.run("claim", _lease(lease_ms)))
             if view[0]:
-                return reply.claim(cast(Reply, view))
+                return reply.claim(cast("Reply", view))
             left_s = deadline - monotonic()
             if left_s <= 0:
                 return None
             self._scripts.wait(_pause(left_s, str(view[1])))
 
-    def get(
-        self, lease: Lease, *, peek: bool = False, takeover: bool = False, lease_ms: int | None = None
-    ) -> Claim:
+    def get(self, lease: Lease, *, peek: bool = False, takeover: bool = False, lease_ms: int | None = None) -> Claim:
         """Return an item with all that it carries, and claim it if it is queued for the agent.
 
         `peek` only looks. `takeover` takes it from another session of the same agent, whose token dies.

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\d{1,12})(ms|s|m|h|d)")
 
 
-class Text(click.ParamType):
+class Text(click.ParamType[str]):
     """Any text; `-` stands for standard input, which one argument of a command can read."""
 
     name = "text"
@@ -27,7 +27,7 @@ class Text(click.ParamType):
         return _standard_input(param.human_readable_name.lower() if param else "text")
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[int]):
     """A length of time such as 90s, 30m, 4h or 1d; in milliseconds."""
 
     name = "duration"
@@ -42,7 +42,7 @@ class Duration(click.ParamType):
         return int(match[1]) * _UNITS_MS[match[2]]
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[tuple[int, int]]):
     """A time: from now on (30m), or on the clock (2030-01-31T08:00:00Z); as (ms from now, ms since the epoch)."""
 
     name = "time"
@@ -63,7 +63,7 @@ class Moment(click.ParamType):
             self.fail(f"{value!r} is no time; write 30m, or 2030-01-31T08:00:00Z", param, ctx)
 
 
-class Pair(click.ParamType):
+class Pair(click.ParamType[tuple[str, str]]):
     """A name and a value, NAME=VALUE."""
 
     name = "name=value"
@@ -90,7 +90,8 @@ class ManyValues(click.Option):
     """An option that takes several values in one go, `-r A B C`, and may be repeated, `-r A -r B`."""
 
     def __init__(self, *args: Any, **attributes: Any) -> None:  # noqa: ANN401  click's own signature
-        super().__init__(*args, multiple=True, **attributes)
+        attributes["multiple"] = True
+        super().__init__(*args, **attributes)
 
 
 class RepeatingCommand(click.Command):
@@ -102,7 +103,7 @@ class RepeatingCommand(click.Command):
         return super().parse_args(ctx, list(_repeated(args, flags)) if flags else args)
 
 
-def _repeated(arguments: Sequence[str], flags: Set[str]) -> Iterator[str]:
+def _repeated(arguments: Sequence[str], flags: Collection[str]) -> Iterator[str]:
     flag = ""
     words = iter(arguments)
     for word in words:

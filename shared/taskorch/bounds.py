@@ -22,7 +22,7 @@ def name(value: str, what: str) -> str:
     """Return the name of an agent or a namespace, which becomes part of keys and paths."""
     if not _NAME.fullmatch(value) or ".." in value:
         raise errors.Invalid(
-            reason=f"{_shortened(value)!r} is not a name for {what}: 1 to 64 letters, digits, '_', '-' and '.', no '..', "
+            reason=f"{_shortened(value)!r} is not a name for {what}: 1 to 64 letters, digits, '_', '-', '.', no '..', "
             "the first a letter or a digit."
         )
     return value

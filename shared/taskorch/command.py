@@ -34,6 +34,11 @@ class Output:
         """Tell the person something that is not data."""
         click.echo(text, err=True)
 
+    def hint(self, text: str) -> None:
+        """Tell a person how to go on; `--json` has the same in its meta."""
+        if not self.as_json:
+            self.say(text)
+
 
 class RoleGroup(click.Group):
     """The command of one role: the common options stand on it and on each of its subcommands."""
@@ -137,4 +142,3 @@ def _reader_went_away() -> int:
     """End quietly when the reader of a pipe has gone, as `head` does."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-

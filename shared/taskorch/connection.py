@@ -43,11 +43,14 @@ class RedisConnection:
         """Run a script by its SHA1, or by its text where Redis does not know it yet."""
         try:
             try:
-                return cast(Reply, self._client.execute_command("EVALSHA", script.sha, 1, key, *arguments))
+                return cast("Reply", self._run("EVALSHA", script.sha, 1, key, *arguments))
             except exceptions.NoScriptError:
-                return cast(Reply, self._client.execute_command("EVAL", script.text, 1, key, *arguments))
+                return cast("Reply", self._run("EVAL", script.text, 1, key, *arguments))
         except exceptions.RedisError as error:
             raise _explained(error, self._url) from error
+
+    def _run(self, *words: Argument) -> object:
+        return self._client.execute_command(*words)  # type: ignore[no-untyped-call]
 
     def wait(self, key: str, timeout_s: float) -> bool:
         """Take a wake token, blocking for it on a client of its own: no retries, a time limit above the wait."""
@@ -127,30 +130,33 @@ def connect(url: str, *, retries: int = RETRIES) -> RedisConnection:
         )
 
     try:
-        return RedisConnection(address.shown(url), client(CALL_TIMEOUT_S, retries), lambda timeout_s: client(timeout_s, 0))
+        return RedisConnection(
+            address.shown(url), client(CALL_TIMEOUT_S, retries), lambda timeout_s: client(timeout_s, 0)
+        )
     except (ValueError, TypeError) as error:
         raise errors.Usage(
             reason=f"{address.shown(url)!r} is not the address of a Redis ({error}). "
             "It looks like redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/socket."
         ) from None
+    return RedisConnection(address.shown(url), calling, lambda timeout_s: client(timeout_s, retries=0))
 
 
 def _greet(connection: redis.Connection) -> None:
     """Say HELLO, and refuse a server that is too old to run the scripts."""
     try:
-        connection.on_connect()
+        connection.on_connect()  # type: ignore[no-untyped-call]
     except exceptions.ResponseError as error:
         if "unknown command" in str(error).lower():
             raise errors.TooOld(url=_address(connection), version="5 or older") from None
         raise
-    greeting = cast(dict[str, str], connection.handshake_metadata or {})
+    greeting = cast("dict[str, str]", connection.handshake_metadata or {})
     version = greeting.get("version", "")
     if version and tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
         raise errors.TooOld(url=_address(connection), version=version)
 
 
 def _address(connection: redis.Connection) -> str:
-    return " ".join(f"{name}={value}" for name, value in connection.repr_pieces())
+    return " ".join(f"{name}={value}" for name, value in connection.repr_pieces())  # type: ignore[no-untyped-call]
 
 
 def _explained(error: exceptions.RedisError, url: str) -> Exception:

@@ -51,8 +51,12 @@ def moment(at: int) -> str:
     return strftime("%Y-%m-%dT%H:%M:%S", gmtime(at // 1000)) + f".{at % 1000:03d}Z"
 
 
-def _object(value: "DataclassInstance") -> Json:
-    return {name: _member(name, getattr(value, name)) for name in (field.name for field in fields(value))}
+def _object(value: "DataclassInstance") -> dict[str, Json]:
+    members: dict[str, Json] = {}
+    for field in fields(value):
+        member = getattr(value, field.name)
+        members.update(_object(member) if field.metadata.get("flat") else {field.name: _member(field.name, member)})
+    return members
 
 
 def _member(name: str, value: object) -> Json:

@@ -11,6 +11,8 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from taskorch import address, errors
 from taskorch.settings import Settings
@@ -130,7 +132,7 @@ def _pid(socket: Path) -> int:
 
 
 def _client(socket: Path) -> redis.Redis:
-    return redis.Redis(unix_socket_path=str(socket), socket_timeout=5, retry=None)
+    return redis.Redis(unix_socket_path=str(socket), socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
 
 def _alive(pid: int) -> bool:

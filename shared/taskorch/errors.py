@@ -1,14 +1,14 @@
 """Every error that the queue raises. Each has a word (in scripts and `--json`), an exit code, and says what to do next.
 
-    TaskOrchestratorError           1
-    |-- Usage                       2
-    |-- NotFound                    3   NoProject, NoItem
-    |-- Unavailable                 4   retryable: Unreachable, Refused, Stalled, ServerFailed
-    |-- Invalid                     5   WrongState, Cycle, TooDeep, TooMany, ProjectClosed, OpenItems,
-    |                                 BadSchema, TooOld, RootNotWritable
-    |-- Conflict                    6   Held, LeaseLost, Cancelled
-    |-- NotYours                    7
-    '-- NothingToDo                 8   only commands raise it; in the library that is None
+TaskOrchestratorError           1
+|-- Usage                       2
+|-- NotFound                    3   NoProject, NoItem
+|-- Unavailable                 4   retryable: Unreachable, Refused, Stalled, ServerFailed
+|-- Invalid                     5   WrongState, Cycle, TooDeep, TooMany, ProjectClosed, OpenItems,
+|                                 BadSchema, TooOld, RootNotWritable
+|-- Conflict                    6   Held, LeaseLost, Cancelled
+|-- NotYours                    7
+'-- NothingToDo                 8   only commands raise it; in the library that is None
 """
 
 from collections.abc import Mapping

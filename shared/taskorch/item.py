@@ -13,6 +13,7 @@
 Times are milliseconds since the epoch by the clock of Redis; 0 stands for "not yet".
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -23,6 +24,9 @@ HOUR_MS = 60 * MINUTE_MS
 DEFAULT_LEASE_MS = 4 * HOUR_MS
 DEFAULT_MAX_ATTEMPTS = 3
 DEFAULT_PRIORITY = 2
+
+#: Marks a field whose own fields stand beside the others in JSON, so that an item is the same object everywhere.
+FLAT = {"flat": True}
 
 
 class State(StrEnum):
@@ -135,7 +139,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """One entry of an item's history: a progress report, blocker, answer, failure, delivery …"""
+    """One entry of an item's history: a progress report, blocker, answer, failure or delivery."""
 
     id: str
     at: int
@@ -178,7 +182,7 @@ class Project:
     orchestrator: str
     created_at: int
     completed_at: int
-    counts: dict[State, int]
+    counts: Mapping[State, int]
 
     @property
     def wanted(self) -> int:
@@ -195,30 +199,46 @@ class Project:
 class Package:
     """Everything that an item carries: what `worker get` and `orchestrate show` print."""
 
-    item: Item
+    item: Item = field(metadata=FLAT)
     project: Project
     dependencies: tuple[Item, ...]
     history: tuple[Report, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProjectProgress:
+    """How far a project is: its items, and the newest report on each that has one."""
+
+    project: Project = field(metadata=FLAT)
+    items: tuple[Item, ...]
+    last_reports: Mapping[str, Report]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """An item that was taken, or looked at: the package, and the lease if the caller holds it."""
 
+    package: Package = field(metadata=FLAT)
     lease: Lease | None
-    package: Package
 
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What a step did: the lease as it is now, and the item's new state."""
+    """What a step did: the item as it is now."""
 
-    lease: Lease
+    id: str
     state: State
+    token: int
+    lease_expires_at: int
     #: "" for an ordinary step; "claimed" when the step claimed the item too; "repeat" when nothing changed.
     remark: str = ""
     #: The id of the stream entry that the step wrote: a discovery's cursor, for one.
     entry: str = ""
+
+    @property
+    def lease(self) -> Lease:
+        """Return the lease to show at the next step."""
+        return Lease(item=self.id, token=self.token, expires_at=self.lease_expires_at)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +256,7 @@ class Assignments:
 class Assignment:
     """The reply to an assignment."""
 
-    item: str
+    id: str
     project: str
     agent: str
     state: State
@@ -254,7 +274,7 @@ class AgentStatus:
     host: str
     pid: int
     session: str
-    counts: dict[State, int]
+    counts: Mapping[State, int]
     holds: tuple[str, ...]
 
 

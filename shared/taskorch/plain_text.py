@@ -26,5 +26,4 @@ def moment(at: int) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     character = match.group()
-    code = ord(character)
-    return _SHORT.get(character) or (f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}")
+    return _SHORT.get(character) or character.encode("unicode_escape").decode()

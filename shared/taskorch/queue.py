@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from taskorch import bounds, reply
 from taskorch.agent_queue import AgentQueue
-from taskorch.item import Assignment, Caller, Item, NewItem, Project, State
+from taskorch.item import Assignment, Caller, NewItem, ProjectProgress, State
 from taskorch.script import Argument, Connection, Scripts, random_digits
 from taskorch.views import Views
 
@@ -91,7 +91,7 @@ class Queue:
             "1" if force else "",
         )
         id_, project, agent, state, previous = reply.texts(self._scripts.run("assign", *arguments))
-        return Assignment(item=id_, project=project, agent=agent, state=State(state), previous=previous)
+        return Assignment(id=id_, project=project, agent=agent, state=State(state), previous=previous)
 
     def answer(self, item: str, text: str) -> State:
         """Answer an item's blocker; its holder goes on, under a full lease."""
@@ -105,10 +105,10 @@ class Queue:
         """Start a failed, cancelled or completed item afresh, with all its attempts."""
         return self._change("requeue", item)
 
-    def complete_project(self, project: str, *, force: bool = False) -> tuple[Project, tuple[Item, ...]]:
+    def complete_project(self, project: str, *, force: bool = False) -> ProjectProgress:
         """Close a project and return it with its items; `force` cancels the open ones (else errors.OpenItems)."""
         view = reply.rows(self._scripts.run("complete_project", bounds.project_id(project), "1" if force else ""))
-        return reply.project(view[0]), reply.items(view[1])
+        return ProjectProgress(project=reply.project(view[0]), items=reply.items(view[1]), last_reports={})
 
     def reap(self) -> tuple[int, int]:
         """Act on every expired lease and every delayed item that is due; return how many of each."""

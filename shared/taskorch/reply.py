@@ -14,6 +14,7 @@ from taskorch.item import (
     Note,
     Package,
     Project,
+    ProjectProgress,
     Receipt,
     Report,
     State,
@@ -25,17 +26,17 @@ Fields = dict[str, str]
 
 def rows(reply: Reply) -> list[list[Reply]]:
     """Return a reply that is a list of lists as just that."""
-    return cast(list[list[Reply]], reply)
+    return cast("list[list[Reply]]", reply)
 
 
 def texts(reply: Reply) -> list[str]:
     """Return a reply that is a list of text as just that."""
-    return cast(list[str], reply)
+    return cast("list[str]", reply)
 
 
 def item(view: Reply) -> Item:
     """Read an item view: `{id, fields, lease expiry or ''}`."""
-    id_, flat, expires = cast(tuple[str, Reply, str], view)
+    id_, flat, expires = cast("tuple[str, Reply, str]", view)
     fields = _fields(flat)
     state = State(fields["state"])
     return Item(
@@ -78,7 +79,7 @@ def items(views: Reply) -> tuple[Item, ...]:
 
 def project(view: Reply) -> Project:
     """Read a project view: `{id, fields}`."""
-    id_, flat = cast(tuple[str, Reply], view)
+    id_, flat = cast("tuple[str, Reply]", view)
     fields = _fields(flat)
     return Project(
         id=id_,
@@ -96,16 +97,27 @@ def package(view: Reply) -> Package:
     """Read a package: `{item view, project view, {dependency …}, {newest report …}}`."""
     item_view, project_view, dependencies, reports = rows(view)
     return Package(
-        item=item(cast(Reply, item_view)),
-        project=project(cast(Reply, project_view)),
-        dependencies=items(cast(Reply, dependencies)),
+        item=item(cast("Reply", item_view)),
+        project=project(cast("Reply", project_view)),
+        dependencies=items(cast("Reply", dependencies)),
         history=tuple(reversed([report(entry) for entry in reports])),
+    )
+
+
+def project_progress(view: Reply) -> ProjectProgress:
+    """Read `{project view, {{item view, {newest report}} …}}`."""
+    project_view, reported = cast("tuple[Reply, list[tuple[Reply, list[Reply]]]]", view)
+    listed = [(item(item_view), entries) for item_view, entries in reported]
+    return ProjectProgress(
+        project=project(project_view),
+        items=tuple(one for one, _ in listed),
+        last_reports={one.id: report(entries[0]) for one, entries in listed if entries},
     )
 
 
 def claim(view: Reply) -> Claim:
     """Read `{item id, token or '', lease expiry or '', package}`."""
-    id_, token, expires, package_view = cast(tuple[str, str, str, Reply], view)
+    id_, token, expires, package_view = cast("tuple[str, str, str, Reply]", view)
     lease = Lease(item=id_, token=int(token), expires_at=_int(expires)) if token else None
     return Claim(lease=lease, package=package(package_view))
 
@@ -113,8 +125,10 @@ def claim(view: Reply) -> Claim:
 def receipt(view: Reply) -> Receipt:
     """Read `{item id, token, lease expiry or '', state, remark, entry}`."""
     id_, token, expires, state, remark, entry = texts(view)
-    lease = Lease(item=id_, token=int(token), expires_at=_int(expires))
-    return Receipt(lease=lease, state=State(state), remark=remark, entry=entry)
+    expires_at = _int(expires)
+    return Receipt(
+        id=id_, state=State(state), token=int(token), lease_expires_at=expires_at, remark=remark, entry=entry
+    )
 
 
 def report(entry: Reply) -> Report:
@@ -154,13 +168,13 @@ def note(entry: Reply) -> Note:
 
 def assignments(agent: str, view: Reply) -> Assignments:
     """Read `{count, assigned but not ready, {item view …}}`."""
-    count, later, views = cast(tuple[int, int, Reply], view)
+    count, later, views = cast("tuple[int, int, Reply]", view)
     return Assignments(agent=agent, count=count, later=later, items=items(views))
 
 
 def agent_status(view: Reply) -> AgentStatus:
     """Read `{name, last seen, fields, {item id …}}`."""
-    name, last_seen, flat, holds = cast(tuple[str, str, Reply, list[str]], view)
+    name, last_seen, flat, holds = cast("tuple[str, str, Reply, list[str]]", view)
     fields = _fields(flat)
     return AgentStatus(
         name=name,
@@ -179,7 +193,7 @@ def _fields(flat: Reply) -> Fields:
 
 
 def _entry(entry: Reply) -> tuple[str, Fields]:
-    id_, flat = cast(tuple[str, Reply], entry)
+    id_, flat = cast("tuple[str, Reply]", entry)
     return id_, _fields(flat)
 
 

@@ -22,6 +22,8 @@ class Settings:
     #: "" when nobody said it.
     agent: str
     session: str
+    #: In whose name `orchestrate` acts.
+    orchestrator: str
     #: Setting -> where its value came from: a flag, a variable, the config file, or "default".
     sources: Mapping[str, str]
 
@@ -53,6 +55,7 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
         namespace=bounds.name(pick("namespace", "namespace", ("TASKORCH_NAMESPACE",), "default"), "a namespace"),
         agent=pick("agent", "agent_id", ("AGENT_ID", "TM_AGENT_ID"), ""),
         session=pick("session", "session", ("AGENT_SESSION",), ""),
+        orchestrator=pick("orchestrator", "orchestrator", ("ORCHESTRATOR_ID",), "orchestrator"),
         root=root,
         sources=sources,
     )

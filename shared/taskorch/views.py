@@ -1,7 +1,7 @@
 """What an orchestrator reads: each view is one script, and changes nothing."""
 
 from taskorch import bounds, reply
-from taskorch.item import AgentStatus, Discovery, Item, Package, Page, Project, Report, State
+from taskorch.item import AgentStatus, Discovery, Item, Package, Page, Project, ProjectProgress, State
 from taskorch.script import Scripts
 
 FROM_THE_START = "0-0"
@@ -18,11 +18,10 @@ class Views:
         """Return an item with all that it carries and its newest reports."""
         return reply.package(self._scripts.run("show", bounds.item_id(item)))
 
-    def progress(self, project: str, *, limit: int = LIMIT) -> tuple[Project, tuple[tuple[Item, Report | None], ...]]:
+    def progress(self, project: str, *, limit: int = LIMIT) -> ProjectProgress:
         """Return a project, and its first items with the newest report on each."""
         view = self._scripts.run("progress_of_project", bounds.project_id(project), _limit(limit))
-        project_view, rows = reply.rows(view)
-        return reply.project(project_view), tuple(_with_report(row) for row in rows)
+        return reply.project_progress(view)
 
     def discoveries(self, project: str, *, since: str = FROM_THE_START, limit: int = LIMIT) -> tuple[Discovery, ...]:
         """Return a project's discoveries after the cursor `since`, oldest first; each carries its own cursor."""
@@ -42,8 +41,10 @@ class Views:
         next_cursor, views = reply.rows(self._scripts.run("list", *arguments))
         return Page(items=reply.items(views), cursor=str(next_cursor))
 
-    def unassigned(self, *, limit: int = LIMIT) -> tuple[Item, ...]:
-        """Return the items that wait for an agent, oldest first."""
+    def unassigned(self, *, project: str = "", limit: int = LIMIT) -> tuple[Item, ...]:
+        """Return the items that wait for an agent, oldest first, of one project or of all."""
+        if project:
+            return self.list(project=project, state=State.PENDING, limit=limit).items
         return reply.items(self._scripts.run("indexed", "unassigned", _limit(limit)))
 
     def inbox(self, *, limit: int = LIMIT) -> tuple[Item, ...]:
@@ -61,8 +62,3 @@ class Views:
 
 def _limit(limit: int) -> int:
     return bounds.number(limit, "limit", 1, 5000)
-
-
-def _with_report(row: reply.Reply) -> tuple[Item, Report | None]:
-    item_view, entries = reply.rows(row)
-    return reply.item(item_view), reply.report(entries[0]) if entries else None

@@ -5,7 +5,6 @@ from functools import wraps
 from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec
 
 import click
-
 from taskorch import command, errors
 from taskorch.arguments import DURATION, PAIR, TEXT, ManyValues
 
@@ -69,7 +68,7 @@ def pop(desk: "Desk", wait: float, lease: int | None) -> None:
 @click.option("--takeover", is_flag=True, help="Take it from another session of yours, whose token dies.")
 @click.option("--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h.")
 @at_desk
-def get(desk: "Desk", item: str, peek: bool, takeover: bool, lease: int | None) -> None:  # noqa: FBT001  flags
+def get(desk: "Desk", item: str, peek: bool, takeover: bool, lease: int | None) -> None:
     """Claim ITEM if it is queued for you, and show all that it carries."""
     desk.get(item, peek=peek, takeover=takeover, lease_ms=lease)
 
@@ -128,7 +127,7 @@ def blocker(desk: "Desk", item: str, text: str, needs: str) -> None:
     desk.step(item, lambda lease: desk.queue.blocker(lease, text, needs=needs))
 
 
-@worker.command(epilog='Example: worker complete item_1a2b3c4d "Schema with 4 tables" --deliverable schema=db/schema.sql')
+@worker.command(epilog='Example: worker complete item_1a2b3c4d "4 tables" --deliverable schema=db/schema.sql')
 @click.argument("item")
 @click.argument("summary", type=TEXT)
 @click.option("--deliverable", cls=ManyValues, type=PAIR, help="What you deliver, NAME=VALUE …")
@@ -153,7 +152,7 @@ def ack(desk: "Desk", item: str, summary: str, deliverable: tuple[tuple[str, str
 @click.argument("reason", type=TEXT)
 @click.option("--no-retry", is_flag=True, help="It would fail again: make it a dead letter at once.")
 @at_desk
-def fail(desk: "Desk", item: str, reason: str, no_retry: bool) -> None:  # noqa: FBT001  a flag
+def fail(desk: "Desk", item: str, reason: str, no_retry: bool) -> None:
     """Give up this attempt at ITEM; it is tried again later while attempts are left."""
     desk.step(item, lambda lease: desk.queue.fail(lease, reason, retry=not no_retry))
 

@@ -7,6 +7,7 @@ from taskorch import address, bounds, command, errors
 from taskorch.agent_queue import AgentQueue
 from taskorch.connection import open_connection
 from taskorch.item import Caller, Claim, Lease, Receipt, State
+
 from taskorch_worker import render
 from taskorch_worker.workspace import Workspace
 
@@ -25,9 +26,7 @@ class Desk:
             raise errors.Usage(reason="Which agent are you? Set AGENT_ID, or give --agent-id NAME.")
         self.agent = bounds.name(self.settings.agent, "an agent")
         connection = open_connection(self.settings, self.output.say)
-        caller = Caller(
-            agent=self.agent, host=os.uname().nodename, pid=os.getppid(), session=self.settings.session
-        )
+        caller = Caller(agent=self.agent, host=os.uname().nodename, pid=os.getppid(), session=self.settings.session)
         self.queue = AgentQueue(connection, self.settings.namespace, caller)
         self.workspace = Workspace(self.settings.root, self.settings.folder, self.agent, self.settings.session)
 
@@ -37,7 +36,7 @@ class Desk:
         try:
             with self.workspace.room() as room:
                 receipt = verb(lease)
-                if receipt.lease.token != lease.token and receipt.state not in GIVEN_UP:
+                if receipt.token != lease.token and receipt.state not in GIVEN_UP:
                     room.keep(receipt.lease)
         except errors.Cancelled:
             self.workspace.forget(item)

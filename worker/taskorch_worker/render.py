@@ -27,11 +27,11 @@ def claim(taken: Claim) -> str:
 
 def receipt(done: Receipt) -> str:
     """Return what a step did, in a line."""
-    item, state = done.lease.item, done.state
+    item, state = done.id, done.state
     if done.remark == "repeat":
         return f"{item} was {state} already; nothing changed."
     words = {
-        State.IN_PROGRESS: f"in progress, yours until {moment(done.lease.expires_at)}",
+        State.IN_PROGRESS: f"in progress, yours until {moment(done.lease_expires_at)}",
         State.BLOCKED: "blocked; it stays yours until an answer comes",
         State.DELAYED: "delayed; it will be tried again",
         State.FAILED: "failed; it stays a dead letter until the orchestrator requeues it",

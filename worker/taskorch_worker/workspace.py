@@ -1,7 +1,7 @@
 """An agent's private folder under the root: the tokens of its claims, and its notes.
 
-    .task-orchestrator/workspace/<agent>/<item>.lease       the token that makes the next command the same holder
-    .task-orchestrator/workspace/<agent>/<item>_notes.md    what `worker notes` keeps
+.task-orchestrator/workspace/<agent>/<item>.lease       the token that makes the next command the same holder
+.task-orchestrator/workspace/<agent>/<item>_notes.md    what `worker notes` keeps
 """
 
 import json
@@ -58,7 +58,7 @@ class Workspace:
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-            with open(descriptor, "wb") as opened:
+            with os.fdopen(descriptor, "wb") as opened:
                 opened.write(b" " * ROOM_BYTES)
         except OSError as error:
             with suppress(OSError):

@@ -1,0 +1,1 @@
+"""The `orchestrate` command: what an orchestrating agent does with projects and items."""

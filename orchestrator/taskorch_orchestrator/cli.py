@@ -1,0 +1,11 @@
+"""The `orchestrate` command, put together from its modules."""
+
+from taskorch import command
+
+from taskorch_orchestrator import mending, monitoring, planning, server  # noqa: F401  they add their commands
+from taskorch_orchestrator.role import orchestrate
+
+
+def main() -> None:
+    """Run the `orchestrate` command."""
+    command.run(orchestrate, "orchestrate")

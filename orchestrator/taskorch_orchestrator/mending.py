@@ -1,0 +1,52 @@
+"""Commands that set things right: answer, cancel, requeue, reap; and the bundled server."""
+
+from typing import TYPE_CHECKING
+
+import click
+from taskorch.arguments import TEXT
+
+from taskorch_orchestrator.role import at_office, orchestrate
+
+if TYPE_CHECKING:
+    from taskorch_orchestrator.office import Office
+
+
+@orchestrate.command(epilog='Example: orchestrate answer item_1a2b3c4d "At least 12 characters"')
+@click.argument("item")
+@click.argument("text", type=TEXT)
+@at_office
+def answer(office: "Office", item: str, text: str) -> None:
+    """Answer the blocker of ITEM, so that its holder can go on."""
+    from taskorch_orchestrator import render
+
+    office.output.show({"id": item, "state": office.queue.answer(item, text)}, render.state)
+
+
+@orchestrate.command(epilog='Example: orchestrate cancel item_1a2b3c4d --reason "Not needed any more"')
+@click.argument("item")
+@click.option("--reason", type=TEXT, default="", help="Why.")
+@at_office
+def cancel(office: "Office", item: str, reason: str) -> None:
+    """Take ITEM out of work; its holder is told at its next step."""
+    from taskorch_orchestrator import render
+
+    office.output.show({"id": item, "state": office.queue.cancel(item, reason=reason)}, render.state)
+
+
+@orchestrate.command(epilog="Example: orchestrate requeue item_1a2b3c4d")
+@click.argument("item")
+@at_office
+def requeue(office: "Office", item: str) -> None:
+    """Start a failed, cancelled or completed ITEM afresh."""
+    from taskorch_orchestrator import render
+
+    office.output.show({"id": item, "state": office.queue.requeue(item)}, render.state)
+
+
+@orchestrate.command(epilog="Example: orchestrate reap")
+@at_office
+def reap(office: "Office") -> None:
+    """Act on all expired leases and due delays now."""
+    reaped, promoted = office.queue.reap()
+    counts = {"reaped": reaped, "promoted": promoted}
+    office.output.show(counts, lambda _: f"{reaped} leases had expired, {promoted} delayed items were due.")

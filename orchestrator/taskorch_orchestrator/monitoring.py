@@ -1,0 +1,117 @@
+"""Commands that look: progress, discoveries, list, show, unassigned, inbox, projects, agents."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from taskorch_orchestrator.role import at_office, orchestrate
+
+if TYPE_CHECKING:
+    from taskorch_orchestrator.office import Office
+
+STATES = ("pending", "waiting", "queued", "in_progress", "blocked", "delayed", "completed", "failed", "cancelled")
+LIMIT = click.option("--limit", type=click.IntRange(1, 5000), default=100, show_default=True, help="At most so many.")
+
+
+@orchestrate.command(epilog="Example: orchestrate progress proj_1a2b3c4d")
+@click.argument("project", metavar="PROJECT|ITEM")
+@at_office
+def progress(office: "Office", project: str) -> None:
+    """Show how far a project or an item is."""
+    from taskorch_orchestrator import render
+
+    if project.startswith("item_"):
+        office.output.show(office.queue.views.show(project), render.item_progress)
+    else:
+        office.output.show(office.queue.views.progress(project), render.project_progress)
+
+
+@orchestrate.command(epilog="Example: orchestrate discoveries proj_1a2b3c4d --since 1700000000000-0")
+@click.argument("project")
+@click.option("--since", default="0-0", metavar="CURSOR", help="Only what came after this cursor.")
+@click.option("--limit", type=click.IntRange(1, 5000), default=1000, show_default=True, help="At most so many.")
+@at_office
+def discoveries(office: "Office", project: str, since: str, limit: int) -> None:
+    """List what the agents of PROJECT found, oldest first."""
+    from taskorch_orchestrator import render
+
+    found = office.queue.views.discoveries(project, since=since, limit=limit)
+    cursor = found[-1].cursor if found else since
+    office.output.show(found, render.discoveries, cursor=cursor)
+    office.output.hint(f"Go on with --since {cursor}" if found else "No discoveries.")
+
+
+@orchestrate.command("list", epilog="Example: orchestrate list proj_1a2b3c4d --state blocked")
+@click.argument("project", default="")
+@click.option("--state", type=click.Choice(STATES), help="Only items in this state.")
+@click.option("--agent", default="", help="Only items of this agent.")
+@click.option("--cursor", default="", help="Go on where a page ended.")
+@LIMIT
+@at_office
+def list_(office: "Office", project: str, state: str | None, agent: str, cursor: str, limit: int) -> None:
+    """List items, of PROJECT or of all projects."""
+    from taskorch.item import State
+
+    from taskorch_orchestrator import render
+
+    wanted = State(state) if state else None
+    page = office.queue.views.list(project=project, state=wanted, agent=agent, cursor=cursor, limit=limit)
+    office.output.show(page.items, render.items, cursor=page.cursor)
+    if page.cursor:
+        office.output.hint(f"There is more: --cursor {page.cursor}")
+
+
+@orchestrate.command(epilog="Example: orchestrate show item_1a2b3c4d --handoff")
+@click.argument("item")
+@click.option("--handoff", is_flag=True, help="Print the handoff package, as JSON.")
+@at_office
+def show(office: "Office", item: str, handoff: bool) -> None:
+    """Show all that ITEM carries, with its history."""
+    from taskorch_orchestrator import render
+
+    package = office.queue.views.show(item)
+    if handoff:
+        office.output.show(office.handoff(package), render.handoff)
+    else:
+        office.output.show(package, render.package)
+
+
+@orchestrate.command(epilog="Example: orchestrate unassigned --project proj_1a2b3c4d")
+@click.option("--project", default="", help="Only items of this project.")
+@LIMIT
+@at_office
+def unassigned(office: "Office", project: str, limit: int) -> None:
+    """List the items that wait for an agent."""
+    from taskorch_orchestrator import render
+
+    office.output.show(office.queue.views.unassigned(project=project, limit=limit), render.items)
+
+
+@orchestrate.command(epilog="Example: orchestrate inbox")
+@LIMIT
+@at_office
+def inbox(office: "Office", limit: int) -> None:
+    """List the blockers that wait for an answer, the longest wait first."""
+    from taskorch_orchestrator import render
+
+    office.output.show(office.queue.views.inbox(limit=limit), render.inbox)
+
+
+@orchestrate.command(epilog="Example: orchestrate projects")
+@LIMIT
+@at_office
+def projects(office: "Office", limit: int) -> None:
+    """List the projects, the newest first."""
+    from taskorch_orchestrator import render
+
+    office.output.show(office.queue.views.projects(limit=limit), render.projects)
+
+
+@orchestrate.command(epilog="Example: orchestrate agents")
+@LIMIT
+@at_office
+def agents(office: "Office", limit: int) -> None:
+    """List the agents: who holds what, from where, and when each was seen."""
+    from taskorch_orchestrator import render
+
+    office.output.show(office.queue.views.agents(limit=limit), render.agents)

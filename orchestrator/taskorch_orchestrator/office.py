@@ -1,0 +1,36 @@
+"""Where an orchestrator's command sits: its queue, the places of the handoff packages, and where it prints."""
+
+import os
+from pathlib import Path
+
+from taskorch import command
+from taskorch.connection import open_connection
+from taskorch.item import Caller, Package
+from taskorch.queue import Queue
+
+
+class Office:
+    """One command of an orchestrating agent."""
+
+    def __init__(self) -> None:
+        self.settings = command.settings()
+        self.output = command.output()
+        connection = open_connection(self.settings, self.output.say)
+        caller = Caller(
+            agent=self.settings.orchestrator,
+            host=os.uname().nodename,
+            pid=os.getppid(),
+            session=self.settings.session,
+        )
+        self.queue = Queue(connection, self.settings.namespace, caller)
+
+    def handoff(self, package: Package) -> dict[str, object]:
+        """Return the handoff package of an item, as its file holds it."""
+        from taskorch.models import HandoffPackage
+
+        return HandoffPackage.of(package).model_dump(mode="json")
+
+    def handoff_file(self, item: str) -> str:
+        """Return where the handoff package of an item is, as seen from the current folder if that is the root."""
+        file = self.settings.folder / "handoffs" / f"{item}_handoff.json"
+        return str(file.relative_to(Path.cwd()) if self.settings.root == Path.cwd() else file)

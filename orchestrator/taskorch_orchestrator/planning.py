@@ -1,0 +1,86 @@
+"""Commands that make a plan: project, create, depend, assign, complete."""
+
+from typing import TYPE_CHECKING
+
+import click
+from taskorch.arguments import DURATION, MOMENT, PAIR, TEXT, ManyValues
+
+from taskorch_orchestrator.role import at_office, orchestrate
+
+if TYPE_CHECKING:
+    from taskorch_orchestrator.office import Office
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@orchestrate.command(epilog='Example: orchestrate project "Build authentication system"')
+@click.argument("title", type=TEXT)
+@click.option("-d", "--description", type=TEXT, default="", help="What the user wants, in full.")
+@at_office
+def project(office: "Office", title: str, description: str) -> None:
+    """Open a project for a user's request."""
+    office.output.show_id("Project ID", office.queue.project(title, description=description))
+
+
+@orchestrate.command(epilog='Example: orchestrate create proj_1a2b3c4d "Design schema" -r "Users table" Sessions')
+@click.argument("project")
+@click.argument("title", type=TEXT)
+@click.option("-d", "--description", type=TEXT, default="", help="What to do, in full.")
+@click.option("-r", "--requirement", "requirements", cls=ManyValues, type=TEXT, help="What it must fulfil …")
+@click.option("--depends-on", cls=ManyValues, metavar="ITEM", help="Items that must be completed first …")
+@click.option("--priority", type=click.IntRange(0, 4), default=2, show_default=True, help="0 is the most urgent.")
+@click.option("--lease", "lease_ms", type=DURATION, default="4h", show_default=True, help="A claim lasts so long.")
+@click.option("--max-attempts", type=click.IntRange(1, 1000), default=3, show_default=True, help="Then a dead letter.")
+@click.option("--not-before", type=MOMENT, default=(0, 0), help="From now (30m) or a time (RFC 3339).")
+@click.option("--context", cls=ManyValues, type=PAIR, help="Facts that the agent needs, NAME=VALUE …")
+@click.option("--resource", "resources", cls=ManyValues, type=TEXT, help="Files and links that help …")
+@click.option("--deliverable", "deliverables_expected", cls=ManyValues, type=TEXT, help="What must come back …")
+@click.option("--accept", "criteria", cls=ManyValues, type=TEXT, help="When it counts as done …")
+@click.option("--key", default="", help="A repeat with this key creates nothing and prints the same id.")
+@click.option("--assign", "agent", default="", metavar="AGENT", help="Assign it at once.")
+@at_office
+def create(office: "Office", /, project: str, not_before: tuple[int, int], context: Pairs, **fields: object) -> None:
+    """Add a work item to PROJECT. Options with … take several values: -r A B C."""
+    from taskorch.item import NewItem
+
+    delay_ms, at = not_before
+    new = NewItem(delay_ms=delay_ms, not_before_at=at, context=dict(context), **fields)  # type: ignore[arg-type]
+    office.output.show_id("Work item ID", office.queue.create(project, new))
+
+
+@orchestrate.command(epilog="Example: orchestrate depend item_5e6f7a8b item_1a2b3c4d")
+@click.argument("item")
+@click.argument("dependencies", nargs=-1, required=True, metavar="DEPENDENCY...")
+@at_office
+def depend(office: "Office", item: str, dependencies: tuple[str, ...]) -> None:
+    """Let ITEM, which nobody has begun, wait for other items too."""
+    from taskorch_orchestrator import render
+
+    state = office.queue.depend(item, dependencies)
+    office.output.show({"id": item, "state": state}, render.state)
+
+
+@orchestrate.command(epilog="Example: orchestrate assign item_1a2b3c4d database_specialist")
+@click.argument("item")
+@click.argument("agent")
+@click.option("--context", cls=ManyValues, type=PAIR, help="More facts that the agent needs, NAME=VALUE …")
+@click.option("--resource", "resources", cls=ManyValues, type=TEXT, help="More files and links …")
+@click.option("--force", is_flag=True, help="Take it from the agent that holds it; that agent's token dies.")
+@at_office
+def assign(office: "Office", item: str, agent: str, context: Pairs, resources: tuple[str, ...], force: bool) -> None:
+    """Give ITEM to AGENT: onto its queue, or waiting while a dependency is open."""
+    from taskorch_orchestrator import render
+
+    done = office.queue.assign(item, agent, context=dict(context), resources=resources, force=force)
+    office.output.show(render.Handoff(done, office.handoff_file(item)), render.assignment)
+
+
+@orchestrate.command(epilog="Example: orchestrate complete proj_1a2b3c4d")
+@click.argument("project")
+@click.option("--force", is_flag=True, help="Cancel the items that are open.")
+@at_office
+def complete(office: "Office", project: str, force: bool) -> None:
+    """Close PROJECT and print what its items delivered; refused while items are open."""
+    from taskorch_orchestrator import render
+
+    office.output.show(office.queue.complete_project(project, force=force), render.result)

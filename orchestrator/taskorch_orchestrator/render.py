@@ -1,0 +1,264 @@
+"""What an orchestrator's commands print for people: tables and bars on a terminal, plain lines in a pipe."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from rich.console import Console, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from taskorch.embedded import ServerStatus
+from taskorch.item import (
+    FLAT,
+    AgentStatus,
+    Assignment,
+    Discovery,
+    Item,
+    Package,
+    Project,
+    ProjectProgress,
+    Report,
+    State,
+)
+from taskorch.plain_text import block, line, moment
+
+#: A pipe has no width: nothing is cut or folded there.
+PIPE_WIDTH = 100_000
+BAR_WIDTH = 20
+STYLES = {
+    State.IN_PROGRESS: "cyan",
+    State.COMPLETED: "green",
+    State.BLOCKED: "yellow",
+    State.DELAYED: "yellow",
+    State.FAILED: "red",
+    State.CANCELLED: "dim",
+}
+
+
+@dataclass(frozen=True)
+class Handoff:
+    """An assignment, and where its handoff package is."""
+
+    assignment: Assignment = field(metadata=FLAT)
+    handoff: str
+
+
+def state(change: Mapping[str, object]) -> str:
+    """Return the new state of an item, in a line."""
+    return f"{change['id']} is {change['state']}."
+
+
+def assignment(done: Handoff) -> str:
+    """Return what an assignment did, and where its handoff package is."""
+    told = done.assignment
+    where = {State.WAITING: ", waiting for its dependencies", State.DELAYED: ", delayed until it is due"}
+    moved = f" (before: {told.previous})" if told.previous not in ("", told.agent) else ""
+    return f"Assigned {told.id} to {told.agent}{moved}{where.get(told.state, '')}.\nHandoff package: {done.handoff}"
+
+
+def project_progress(progress: ProjectProgress) -> str:
+    """Return a project's bar and the state of each of its items."""
+    table = _table("ITEM", "STATE", "DONE", "AGENT", "TITLE", "LAST REPORT")
+    for item in progress.items:
+        last = _last(progress.last_reports.get(item.id))
+        table.add_row(item.id, _state(item.state), _done(item.percent), item.agent or "-", line(item.title), last)
+    more = sum(progress.project.counts.values()) - len(progress.items)
+    rest = [Text(f"… and {more} more: orchestrate list {progress.project.id}")] if more > 0 else []
+    return _printed(_project_head(progress.project), *([table] if progress.items else []), *rest)
+
+
+def item_progress(package: Package) -> str:
+    """Return an item's state and its reports."""
+    return _printed(items_table([package.item]), *_history(package.history))
+
+
+def package(shown: Package) -> str:
+    """Return all that an item carries, with its history."""
+    item = shown.item
+    facts = {
+        "Title": item.title,
+        "Project": f"{shown.project.title} ({item.project})",
+        "State": f"{item.state}, {item.percent}%",
+        "Agent": _agent(item),
+        "Holder": _holder(item),
+        "Attempts": f"{item.attempts} of {item.max_attempts}",
+        "Priority": str(item.priority),
+        "Not before": moment(item.not_before_at) if item.not_before_at else "",
+        "Created": moment(item.created_at),
+        "Started": moment(item.started_at) if item.started_at else "",
+        "Completed": moment(item.completed_at) if item.completed_at else "",
+        "Description": item.description,
+        "Blocker": _question(item),
+        "Summary": item.summary,
+    }
+    lists = {
+        "Requirements": item.requirements,
+        "Acceptance criteria": item.criteria,
+        "Expected deliverables": item.deliverables_expected,
+        "Context": _pairs(item.context),
+        "Resources": item.resources,
+        "Depends on": [f"{needed.id} ({needed.state}) {needed.title}" for needed in shown.dependencies],
+        "Deliverables": _pairs(item.deliverables),
+    }
+    head = [Text(f"=== Work Item: {item.id} ===")]
+    body = [Text(f"{label}: {block(value, '    ')}") for label, value in facts.items() if value]
+    return _printed(*head, *body, *_lists(lists), *_history(shown.history))
+
+
+def handoff(shown: Mapping[str, object]) -> str:
+    """Return a handoff package as the JSON that its file holds."""
+    return json.dumps(shown, indent=2)
+
+
+def result(closed: ProjectProgress) -> str:
+    """Return what a completed project has to show: each item's summary and deliverables."""
+    project = closed.project
+    lines: list[RenderableType] = [Text(f"Project completed: {line(project.title)} ({project.id})")]
+    for item in closed.items:
+        summary = block(item.summary, "    ") or "-"
+        lines.append(Text(f"  - {item.id} {line(item.title)} ({item.state}, {item.agent or 'no agent'}): {summary}"))
+        lines += [Text(f"      {block(pair, '        ')}") for pair in _pairs(item.deliverables)]
+    return _printed(*lines)
+
+
+def discoveries(found: Iterable[Discovery]) -> str:
+    """Return discoveries, oldest first: who found what on which item, and what it means."""
+    lines: list[RenderableType] = []
+    for discovery in found:
+        lines.append(Text(f"[{discovery.agent}] {discovery.item}: {block(discovery.text, '    ')}"))
+        lines += [Text(f"    Impact: {block(discovery.impact, '    ')}")] if discovery.impact else []
+    return _printed(*lines)
+
+
+def items(listed: Iterable[Item]) -> str:
+    """Return items as a table."""
+    return _printed(items_table(listed))
+
+
+def items_table(listed: Iterable[Item]) -> Table:
+    """Return items as a table, for others to print."""
+    table = _table("ITEM", "STATE", "DONE", "PRIORITY", "AGENT", "PROJECT", "TITLE")
+    for item in listed:
+        done, agent = _done(item.percent), item.agent or "-"
+        table.add_row(item.id, _state(item.state), done, str(item.priority), agent, item.project, line(item.title))
+    return table
+
+
+def inbox(blocked: Iterable[Item]) -> str:
+    """Return blockers that wait for an answer."""
+    lines = [Text(f"{item.id} {item.agent} asks: {_question(item)}") for item in blocked]
+    return _printed(*lines or [Text("No blocker waits for an answer.")])
+
+
+def projects(listed: Iterable[Project]) -> str:
+    """Return projects as a table."""
+    table = _table("PROJECT", "STATUS", "ITEMS", "CREATED", "TITLE")
+    for project in listed:
+        done = f"{project.completed}/{project.wanted}"
+        table.add_row(project.id, project.status, done, moment(project.created_at), line(project.title))
+    return _printed(table)
+
+
+def agents(listed: Iterable[AgentStatus]) -> str:
+    """Return agents as a table: what each has to do, holds, and when it was seen."""
+    table = _table("AGENT", "LAST SEEN", "HOST", "SESSION", "QUEUED", "COMPLETED", "HOLDS")
+    for agent in listed:
+        queued, completed = agent.counts[State.QUEUED], agent.counts[State.COMPLETED]
+        holds = " ".join(agent.holds) or "-"
+        seen = moment(agent.last_seen_at)
+        table.add_row(
+            agent.name, seen, line(agent.host) or "-", line(agent.session) or "-", str(queued), str(completed), holds
+        )
+    return _printed(table)
+
+
+def server(shown: ServerStatus) -> str:
+    """Return whether the bundled server runs, and where."""
+    return f"running, pid {shown.pid}, {shown.url}" if shown.running else f"not running ({shown.url})"
+
+
+def _project_head(project: Project) -> RenderableType:
+    title = Text(f"{line(project.title)} ({project.id}): {project.status}, ")
+    title.append(f"{project.completed} of {project.wanted} items completed")
+    if not _console().is_terminal:
+        return title
+    head = Table.grid(padding=(0, 2))
+    head.add_row(title, _bar(project.completed, project.wanted))
+    return head
+
+
+def _done(percent: int) -> RenderableType:
+    if not _console().is_terminal:
+        return f"{percent}%"
+    cell = Table.grid(padding=(0, 1))
+    cell.add_row(_bar(percent, 100), f"{percent}%")
+    return cell
+
+
+def _bar(done: int, total: int) -> ProgressBar:
+    return ProgressBar(total=max(total, 1), completed=done, width=BAR_WIDTH)
+
+
+def _state(shown: State) -> Text:
+    return Text(shown, style=STYLES.get(shown, ""))
+
+
+def _last(report: Report | None) -> str:
+    return line(report.text or report.kind) if report else "-"
+
+
+def _agent(item: Item) -> str:
+    return f"{item.agent}, assigned by {item.assigned_by} at {moment(item.assigned_at)}" if item.agent else "nobody yet"
+
+
+def _holder(item: Item) -> str:
+    if item.holder is None:
+        return ""
+    session = f" session {item.holder.session}" if item.holder.session else ""
+    until = f", until {moment(item.lease_expires_at)}" if item.lease_expires_at else ""
+    return f"{item.holder.host} pid {item.holder.pid}{session} since {moment(item.holder.since_at)}{until}"
+
+
+def _question(item: Item) -> str:
+    return block(item.blocker, "    ") + (f" (needs: {block(item.needs, '    ')})" if item.needs else "")
+
+
+def _pairs(mapped: Mapping[str, str]) -> list[str]:
+    return [f"{name}: {value}" for name, value in mapped.items()]
+
+
+def _lists(lists: Mapping[str, Iterable[str]]) -> Iterable[Text]:
+    for label, values in lists.items():
+        rows = [Text(f"  - {block(value, '    ')}") for value in values]
+        yield from [Text(f"{label}:"), *rows] if rows else []
+
+
+def _history(reports: Iterable[Report]) -> Iterable[Text]:
+    rows = [Text(f"  {moment(r.at)}  {_event(r)}") for r in reports]
+    return [Text("History:"), *rows] if rows else []
+
+
+def _event(report: Report) -> str:
+    percent = f" {report.percent}%" if report.percent is not None else ""
+    needs = f" (needs: {report.needs})" if report.needs else ""
+    return f"{report.kind}{percent} by {report.agent}: {block(report.text + needs, '      ')}".rstrip(": ")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table.columns[0].no_wrap = True
+    return table
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return console if console.is_terminal else Console(width=PIPE_WIDTH, highlight=False, markup=False, emoji=False)
+
+
+def _printed(*parts: RenderableType) -> str:
+    console = _console()
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part)
+    return "\n".join(row.rstrip() for row in capture.get().splitlines())

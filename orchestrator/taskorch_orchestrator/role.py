@@ -1,0 +1,31 @@
+"""The `orchestrate` group, which the modules of commands add to."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
+
+import click
+from taskorch import command
+
+if TYPE_CHECKING:
+    from taskorch_orchestrator.office import Office
+
+P = ParamSpec("P")
+
+
+@click.group(cls=command.RoleGroup, epilog='Start with: orchestrate project "Build authentication system"')
+@command.version_option()
+def orchestrate() -> None:
+    """Break a request into work items, assign them to agents, and see them done."""
+
+
+def at_office(function: "Callable[Concatenate[Office, P], None]") -> Callable[P, None]:
+    """Give a command the office that it works from."""
+
+    @wraps(function)
+    def seated(*args: P.args, **kwargs: P.kwargs) -> None:
+        from taskorch_orchestrator.office import Office
+
+        function(Office(), *args, **kwargs)
+
+    return seated

@@ -1,0 +1,44 @@
+"""Commands for the bundled server of a root: status, start, stop."""
+
+from taskorch import command
+
+from taskorch_orchestrator.role import orchestrate
+
+
+@orchestrate.group(cls=command.RoleGroup, epilog="Example: orchestrate server status")
+def server() -> None:
+    """Look at, start or stop the bundled server of this root."""
+
+
+@server.command(epilog="Example: orchestrate server status")
+def status() -> None:
+    """Say whether the server runs, and where."""
+    from taskorch import embedded
+
+    from taskorch_orchestrator import render
+
+    command.output().show(embedded.status(command.settings()), render.server)
+
+
+@server.command(epilog="Example: orchestrate server start")
+def start() -> None:
+    """Start the server, unless it runs."""
+    from taskorch import embedded
+
+    from taskorch_orchestrator import render
+
+    settings = command.settings()
+    embedded.start(settings)
+    command.output().show(embedded.status(settings), render.server)
+
+
+@server.command(epilog="Example: orchestrate server stop")
+def stop() -> None:
+    """Stop the server; what it acknowledged is on the disk."""
+    from taskorch import embedded
+
+    from taskorch_orchestrator import render
+
+    settings = command.settings()
+    embedded.stop(settings)
+    command.output().show(embedded.status(settings), render.server)
