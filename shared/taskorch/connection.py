@@ -130,9 +130,7 @@ def connect(url: str, *, retries: int = RETRIES) -> RedisConnection:
         )
 
     try:
-        return RedisConnection(
-            address.shown(url), client(CALL_TIMEOUT_S, retries), lambda timeout_s: client(timeout_s, 0)
-        )
+        calling = client(CALL_TIMEOUT_S, retries)
     except (ValueError, TypeError) as error:
         raise errors.Usage(
             reason=f"{address.shown(url)!r} is not the address of a Redis ({error}). "

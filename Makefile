@@ -1,0 +1,38 @@
+# make demo, make test: each works on a fresh machine with Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test check format bench clean
+
+help:  ## Show what there is to make
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.venv/demo: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/dev: .venv/demo
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: .venv/demo  ## Run the user's workflow: an orchestrator and three agents, real processes
+	@$(BIN)/python -m demo
+
+test: .venv/dev  ## Run all tests, on every kind of Redis that is here
+	$(BIN)/pytest --numprocesses 2
+
+check: .venv/dev  ## Check format, lint and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: .venv/dev  ## Format, and mend what the linter can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: .venv/dev  ## Measure what the README and docs/ state
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove what was built
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache
