@@ -17,7 +17,7 @@ help:  ## Show what there is to make
 	@touch $@
 
 demo: .venv/demo  ## Run the user's workflow: an orchestrator and three agents, real processes
-	@$(BIN)/python -m demo
+	@PATH="$(CURDIR)/$(BIN):$$PATH" demo/run
 
 test: .venv/dev  ## Run all tests, on every kind of Redis that is here
 	$(BIN)/pytest --numprocesses 2

@@ -1,8 +1,11 @@
 """What an orchestrator's commands print for people: tables and bars on a terminal, plain lines in a pipe."""
 
 import json
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rich.console import Console, RenderableType
 from rich.progress_bar import ProgressBar
@@ -181,7 +184,7 @@ def server(shown: ServerStatus) -> str:
 def _project_head(project: Project) -> RenderableType:
     title = Text(f"{line(project.title)} ({project.id}): {project.status}, ")
     title.append(f"{project.completed} of {project.wanted} items completed")
-    if not _console().is_terminal:
+    if not _draws_bars():
         return title
     head = Table.grid(padding=(0, 2))
     head.add_row(title, _bar(project.completed, project.wanted))
@@ -189,11 +192,15 @@ def _project_head(project: Project) -> RenderableType:
 
 
 def _done(percent: int) -> RenderableType:
-    if not _console().is_terminal:
+    if not _draws_bars():
         return f"{percent}%"
     cell = Table.grid(padding=(0, 1))
     cell.add_row(_bar(percent, 100), f"{percent}%")
     return cell
+
+
+def _draws_bars() -> bool:
+    return _console().color_system is not None
 
 
 def _bar(done: int, total: int) -> ProgressBar:
@@ -252,8 +259,9 @@ def _table(*columns: str) -> Table:
 
 
 def _console() -> Console:
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
-    return console if console.is_terminal else Console(width=PIPE_WIDTH, highlight=False, markup=False, emoji=False)
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(color_system=colours, width=width, highlight=False, markup=False, emoji=False)
 
 
 def _printed(*parts: RenderableType) -> str:

@@ -1,0 +1,41 @@
+"""The tables of README.md say what the commands are."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from taskorch import command, errors
+from taskorch_orchestrator.cli import orchestrate
+from taskorch_worker.cli import worker
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+@pytest.mark.parametrize("group", [orchestrate, worker], ids=lambda group: str(group.name))
+def test_every_command_is_in_the_readme_and_has_an_example(group: click.Group) -> None:
+    table = README.partition(f"| `{group.name} …` | |")[2].partition("\n\n")[0]
+    written = set(re.findall(r"`([a-z-]+)", table))
+
+    commands = dict(group.commands)
+
+    assert written - {"--"} == set(commands) | {flag for flag in written if flag.startswith("-")}
+    for name, each in commands.items():
+        assert (each.epilog or "").startswith(f"Example: {group.name} {name}"), name
+        assert each.help, name
+
+
+def test_the_exit_codes_are_those_of_the_errors() -> None:
+    table = README.partition("| exit | means | again? |")[2].partition("\n\n")[0]
+    written = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+
+    codes = {error.exit_code for error in _descendants(errors.TaskOrchestratorError)}
+
+    assert written == {0, *codes, command.INTERRUPTED}
+
+
+def _descendants(error: type[errors.TaskOrchestratorError]) -> Iterator[type[errors.TaskOrchestratorError]]:
+    yield error
+    for child in error.__subclasses__():
+        yield from _descendants(child)
