@@ -1,0 +1,6 @@
+"""`make bench`: every measurement, in one run on one machine."""
+
+from benchmarks import growth
+
+if __name__ == "__main__":
+    growth.main()

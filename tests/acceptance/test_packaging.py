@@ -1,0 +1,88 @@
+"""The wheel, in a clean venv, in a repository that has folders and modules named like ours."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZipFile
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+TRAP = "raise RuntimeError('the package picked up a module of the user')\n"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture
+def repository_of_a_user() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="user-") as folder:
+        for name in ("shared", "worker", "orchestrator"):
+            (Path(folder) / name).mkdir()
+            (Path(folder) / name / "__init__.py").write_text(TRAP)
+        (Path(folder) / "worker.py").write_text(TRAP)
+        yield Path(folder)
+
+
+def test_the_wheel_holds_our_three_packages_and_the_scripts_and_nothing_else(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+
+    tops = {name.split("/")[0] for name in names}
+    lua = {Path(name).name for name in names if name.endswith(".lua")}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {
+        "taskorch",
+        "taskorch_worker",
+        "taskorch_orchestrator",
+    }
+    assert lua == {file.name for file in (REPOSITORY / "shared/taskorch/scripts").glob("*.lua")}
+    assert "taskorch/py.typed" in names
+
+
+def test_both_commands_run_from_the_wheel_in_a_repository_with_names_like_ours(
+    wheel: Path, repository_of_a_user: Path, tmp_path: Path
+) -> None:
+    clean = _venv_with(wheel, tmp_path / "venv")
+    environment = {"PATH": f"{clean}:{os.environ['PATH']}", "PYTHONPATH": ".", "AGENT_ID": "ada"}
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            words, cwd=repository_of_a_user, env=environment, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    try:
+        project = run("orchestrate", "project", "Packaged")
+        item = run("orchestrate", "create", project, "An item", "--assign", "ada")
+        checked = run("worker", "check")
+        run("worker", "complete", item, "Done")
+        completed = run("orchestrate", "complete", project)
+    finally:
+        run("orchestrate", "server", "stop")
+
+    assert checked == f"You have 1 assigned work items:\n  - {item}"
+    assert completed.startswith("Project completed: Packaged")
+
+
+def _venv_with(wheel: Path, folder: Path) -> Path:
+    """Install the wheel into a venv that sees our dependencies, but not this checkout; return its commands' folder.
+
+    A path in a .pth file is searched for packages, but its own .pth files, as that of the checkout, are not read.
+    """
+    venv.create(folder, with_pip=True, symlinks=True)
+    python = folder / "bin" / "python"
+    site = next(folder.glob("lib/python*/site-packages"))
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    install = [python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    return folder / "bin"

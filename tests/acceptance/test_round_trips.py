@@ -1,0 +1,101 @@
+"""One round trip to Redis for each command, the connection's greeting apart."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import redis
+
+BIN = Path(sys.executable).parent
+GREETING = ("HELLO", "CLIENT", "SELECT", "AUTH")
+
+
+class Watcher:
+    """Collects what clients send to a server, the commands inside scripts left out."""
+
+    def __init__(self, url: str) -> None:
+        self._monitor = redis.Redis.from_url(url, decode_responses=True).monitor()
+        self._marker = redis.Redis.from_url(url)
+
+    def __enter__(self) -> "Watcher":
+        self._monitor.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._monitor.__exit__()
+
+    def seen_until(self, mark: str) -> list[str]:
+        """Return the commands before a mark, which this call leaves."""
+        threading.Thread(target=self._marker.echo, args=[mark]).start()
+        seen = []
+        while True:
+            command = self._monitor.next_command()
+            words = command["command"].split()
+            if words[0] == "ECHO" and words[1] == mark:
+                return seen
+            if command["client_type"] != "lua" and words[0] not in GREETING:
+                seen.append(words[0])
+
+
+@pytest.fixture
+def environment(valkey_url: str) -> dict[str, str]:
+    namespace = f"trips-{os.urandom(4).hex()}"
+    return {"PATH": os.environ["PATH"], "TASKORCH_REDIS_URL": valkey_url, "TASKORCH_NAMESPACE": namespace}
+
+
+def test_each_command_of_the_workflow_makes_one_call(
+    valkey_url: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    ids: list[str] = []
+    workflow = """
+        orchestrate project Trips
+        orchestrate create {0} First
+        orchestrate create {0} Second --depends-on {1}
+        orchestrate assign {1} ada
+        orchestrate assign {2} ada
+        worker check
+        worker get {1}
+        worker progress {1} Half --percent 50
+        worker notes {1} Mine
+        worker notes {1}
+        worker discover {1} Found
+        worker blocker {1} Stuck
+        orchestrate inbox
+        orchestrate answer {1} Go
+        worker complete {1} Done
+        worker pop
+        worker renew {2}
+        worker release {2}
+        orchestrate progress {0}
+        orchestrate progress {2}
+        orchestrate show {2}
+        orchestrate discoveries {0}
+        orchestrate list
+        orchestrate projects
+        orchestrate agents
+        orchestrate unassigned
+        orchestrate cancel {2}
+        orchestrate requeue {2}
+        orchestrate reap
+        orchestrate complete {0} --force
+    """
+
+    with Watcher(valkey_url) as watcher:
+        for number, command in enumerate(workflow.split("\n")[1:-1]):
+            words = command.format(*ids, *["?"] * 3).split()
+            done = subprocess.run(
+                [BIN / words[0], *words[1:]],
+                cwd=tmp_path,
+                env={**environment, "AGENT_ID": "ada"},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            if words[1] in ("project", "create"):
+                ids.append(done.stdout.strip())
+
+            # A script that this server has not seen yet is sent as text, once.
+            assert watcher.seen_until(f"mark-{number}") in (["EVALSHA"], ["EVALSHA", "EVAL"]), command
