@@ -1,5 +1,6 @@
 """What tests say instead of Redis commands: items in a given state, and a clock that can be moved past a lease."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -120,32 +121,47 @@ class Bench:
         seconds, microseconds = self.raw.time()
         return seconds * 1000 + microseconds // 1000
 
-    def indexes_of(self, item: str) -> list[str]:
+    def let_the_clock_tick(self) -> None:
+        """Return in another millisecond: what happens next has a later time than what happened before."""
+        before = self.now_ms()
+        while self.now_ms() == before:
+            pass
+
+    def indexes_of(self, item: str) -> set[str]:
         """Return the indexes that have an entry of the item."""
-        indexes = ("unassigned", "leases", "blocked", "delayed", "dead", "queue:*", "held:*")
-        names = [name for index in indexes for name in self._names(index)]
-        return [name for name in names if self.raw.zscore(keys.tag(self.namespace) + name, item) is not None]
+        return self._indexes().get(item, set())
 
     def inconsistencies(self) -> list[str]:
         """Return what does not fit together: items, their indexes and dependencies, counts of projects and agents."""
-        items = self.queue.views.list(limit=5000).items
+        items, indexes = self.queue.views.list(limit=5000).items, self._indexes()
         wrong = []
         for item in items:
             homes = {f"{home}:{item.agent}" if home in ("queue", "held") else home for home in HOMES[item.state]}
-            if homes != set(self.indexes_of(item.id)):
-                wrong.append(f"{item.id} is {item.state} but in {self.indexes_of(item.id)}")
-            if (item.state is State.WAITING) != self.waits(item.id) and item.state in (State.WAITING, State.QUEUED):
-                wrong.append(f"{item.id} is {item.state}; open dependencies: {self.waits(item.id)}")
+            if homes != indexes.get(item.id, set()):
+                wrong.append(f"{item.id} is {item.state} but in {indexes.get(item.id)}")
+            if item.state in (State.WAITING, State.QUEUED) and (item.state is State.WAITING) != self._waits(item.id):
+                wrong.append(f"{item.id} is {item.state}, its dependencies say otherwise")
+        there = Counter((owner, item.state) for item in items for owner in (item.project, item.agent))
         owners = {project.id: project.counts for project in self.queue.views.projects()}
         owners |= {agent.name: agent.counts for agent in self.queue.views.agents()}
-        for owner, counts in owners.items():
-            for state in State:
-                there = sum(item.state is state and owner in (item.project, item.agent) for item in items)
-                if there != counts[state]:
-                    wrong.append(f"{owner} counts {counts[state]} {state}, there are {there}")
+        wrong += [
+            f"{owner} counts {counts[state]} {state}, there are {there[owner, state]}"
+            for owner, counts in owners.items()
+            for state in State
+            if counts[state] != there[owner, state]
+        ]
         return wrong
 
-    def waits(self, item: str) -> bool:
+    def _indexes(self) -> dict[str, set[str]]:
+        """Return the items that are in an index, and which those are."""
+        found: dict[str, set[str]] = {}
+        for name in self._names("*"):
+            if name.partition(":")[0] in ("unassigned", "leases", "blocked", "delayed", "dead", "queue", "held"):
+                for item, _ in cast(Any, self._value(name)):
+                    found.setdefault(item, set()).add(name)
+        return found
+
+    def _waits(self, item: str) -> bool:
         """Return whether a dependency of the item is open."""
         return bool(self.raw.exists(f"{keys.tag(self.namespace)}deps:{item}"))
 
@@ -153,6 +169,10 @@ class Bench:
         """Return all that the namespace holds, but for who called last and the replies kept for repeats."""
         names = [name for name in self._names("*") if name != "agents" and not name.startswith("req:")]
         return {name: self._value(name) for name in names if self._value(name)}
+
+    def kept_replies(self) -> list[object]:
+        """Return the replies that are kept for repeats."""
+        return [self._value(name) for name in self._names("req:*")]
 
     def _names(self, pattern: str) -> list[str]:
         tag = keys.tag(self.namespace)

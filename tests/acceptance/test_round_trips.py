@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Self
 
 import pytest
 import redis
@@ -20,7 +21,7 @@ class Watcher:
         self._monitor = redis.Redis.from_url(url, decode_responses=True).monitor()
         self._marker = redis.Redis.from_url(url)
 
-    def __enter__(self) -> "Watcher":
+    def __enter__(self) -> Self:
         self._monitor.__enter__()
         return self
 

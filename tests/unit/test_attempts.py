@@ -82,6 +82,7 @@ def test_an_item_out_of_attempts_fails_for_good(bench: Bench) -> None:
     assert bench.agent().claim() is None
 
 
+# REPORTED BUG: release after an expiry lands in delayed, since `place` still sees the retry delay.
 def test_a_release_after_the_lease_ran_out_puts_the_item_back_at_once(bench: Bench) -> None:
     lease = bench.expired(State.DELAYED)
 
@@ -91,6 +92,7 @@ def test_a_release_after_the_lease_ran_out_puts_the_item_back_at_once(bench: Ben
     assert attempts(bench, lease.item) == 0
 
 
+# REPORTED BUG: the same, after the holder took the item up again.
 def test_a_release_after_a_late_report_puts_the_item_back_at_once(bench: Bench) -> None:
     lease = bench.expired(State.DELAYED)
     bench.agent().progress(lease, "I am still here")
@@ -100,6 +102,7 @@ def test_a_release_after_a_late_report_puts_the_item_back_at_once(bench: Bench) 
     assert receipt.state is State.QUEUED
 
 
+# REPORTED BUG: the same, for a forced assignment.
 def test_a_forced_assignment_after_a_late_report_queues_the_item_at_once(bench: Bench) -> None:
     lease = bench.expired(State.DELAYED)
     bench.agent().progress(lease, "I am still here")
@@ -129,7 +132,7 @@ def test_a_delayed_entry_of_a_vanished_item_is_dropped(bench: Bench) -> None:
 
     bench.queue.reap()
 
-    assert bench.indexes_of(vanished.item) == []
+    assert bench.indexes_of(vanished.item) == set()
 
 
 def test_a_claim_steps_over_a_vanished_item_in_its_queue(bench: Bench) -> None:
@@ -139,9 +142,10 @@ def test_a_claim_steps_over_a_vanished_item_in_its_queue(bench: Bench) -> None:
     lease = held(bench.agent().claim())
 
     assert lease.item == next_one
-    assert bench.indexes_of(vanished) == []
+    assert bench.indexes_of(vanished) == set()
 
 
+# REPORTED BUG: nothing reconciles yet (design section 4).
 def test_an_item_in_progress_that_lost_its_lease_entry_is_found_and_repaired(bench: Bench) -> None:
     lease = bench.claimed()
     bench.lose_lease_entry(lease.item)

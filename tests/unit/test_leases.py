@@ -91,10 +91,12 @@ def test_a_delay_counts_from_the_clock_of_redis(bench: Bench) -> None:
 
 def test_reap_says_how_many_leases_and_delays_ended(bench: Bench) -> None:
     project = bench.project()
-    for _ in range(12):
-        bench.let_lease_run_out(bench.claimed(bench.item(project)).item)
-    for _ in range(13):
-        bench.let_delay_pass(bench.item(project, agent="bob", delay_ms=3_600_000))
+    held_ones = [bench.claimed(bench.item(project)).item for _ in range(12)]
+    delayed_ones = [bench.item(project, agent="bob", delay_ms=3_600_000) for _ in range(13)]
+    for item in held_ones:
+        bench.let_lease_run_out(item)
+    for item in delayed_ones:
+        bench.let_delay_pass(item)
 
     first, second = bench.queue.reap(), bench.queue.reap()
 
