@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("text", type=TEXT)
 @at_office
 def answer(office: "Office", item: str, text: str) -> None:
-    """Answer the blocker of ITEM, so that its holder can go on."""
+    """Answer the blocker of ITEM. Its holder can go on."""
     from taskorch_orchestrator import render
 
     office.output.show({"id": item, "state": office.queue.answer(item, text)}, render.state)
@@ -27,7 +27,7 @@ def answer(office: "Office", item: str, text: str) -> None:
 @click.option("--reason", type=TEXT, default="", help="Why.")
 @at_office
 def cancel(office: "Office", item: str, reason: str) -> None:
-    """Take ITEM out of work; its holder is told at its next step."""
+    """Take ITEM out of work. Its holder is told at its next step."""
     from taskorch_orchestrator import render
 
     office.output.show({"id": item, "state": office.queue.cancel(item, reason=reason)}, render.state)
@@ -37,7 +37,7 @@ def cancel(office: "Office", item: str, reason: str) -> None:
 @click.argument("item")
 @at_office
 def requeue(office: "Office", item: str) -> None:
-    """Start a failed, cancelled or completed ITEM afresh."""
+    """Start ITEM afresh. It is failed, cancelled or completed."""
     from taskorch_orchestrator import render
 
     office.output.show({"id": item, "state": office.queue.requeue(item)}, render.state)
@@ -46,7 +46,7 @@ def requeue(office: "Office", item: str) -> None:
 @orchestrate.command(epilog="Example: orchestrate reap")
 @at_office
 def reap(office: "Office") -> None:
-    """Act on all expired leases and due delays now."""
+    """Act on expired leases and due delays now."""
     reaped, promoted = office.queue.reap()
     counts = {"reaped": reaped, "promoted": promoted}
     office.output.show(counts, lambda _: f"{reaped} leases had expired, {promoted} delayed items were due.")

@@ -32,7 +32,7 @@ def progress(office: "Office", project: str) -> None:
 @click.option("--limit", type=click.IntRange(1, 5000), default=1000, show_default=True, help="At most so many.")
 @at_office
 def discoveries(office: "Office", project: str, since: str, limit: int) -> None:
-    """List what the agents of PROJECT found, oldest first."""
+    """List what the agents of PROJECT found."""
     from taskorch_orchestrator import render
 
     found = office.queue.views.discoveries(project, since=since, limit=limit)
@@ -91,7 +91,7 @@ def unassigned(office: "Office", project: str, limit: int) -> None:
 @LIMIT
 @at_office
 def inbox(office: "Office", limit: int) -> None:
-    """List the blockers that wait for an answer, the longest wait first."""
+    """List blockers that wait for an answer. The longest wait comes first."""
     from taskorch_orchestrator import render
 
     office.output.show(office.queue.views.inbox(limit=limit), render.inbox)
@@ -111,7 +111,7 @@ def projects(office: "Office", limit: int) -> None:
 @LIMIT
 @at_office
 def agents(office: "Office", limit: int) -> None:
-    """List the agents: who holds what, from where, and when each was seen."""
+    """List the agents. Shows who holds what, from where, and when each was seen."""
     from taskorch_orchestrator import render
 
     office.output.show(office.queue.views.agents(limit=limit), render.agents)

@@ -53,7 +53,7 @@ def create(office: "Office", /, project: str, not_before: tuple[int, int], conte
 @click.argument("dependencies", nargs=-1, required=True, metavar="DEPENDENCY...")
 @at_office
 def depend(office: "Office", item: str, dependencies: tuple[str, ...]) -> None:
-    """Let ITEM, which nobody has begun, wait for other items too."""
+    """Let ITEM wait for other items too. Nobody may have begun it."""
     from taskorch_orchestrator import render
 
     state = office.queue.depend(item, dependencies)
@@ -68,7 +68,7 @@ def depend(office: "Office", item: str, dependencies: tuple[str, ...]) -> None:
 @click.option("--force", is_flag=True, help="Take it from the agent that holds it; that agent's token dies.")
 @at_office
 def assign(office: "Office", item: str, agent: str, context: Pairs, resources: tuple[str, ...], force: bool) -> None:
-    """Give ITEM to AGENT: onto its queue, or waiting while a dependency is open."""
+    """Give ITEM to AGENT. It waits while a dependency of it is open."""
     from taskorch_orchestrator import render
 
     done = office.queue.assign(item, agent, context=dict(context), resources=resources, force=force)
@@ -80,7 +80,7 @@ def assign(office: "Office", item: str, agent: str, context: Pairs, resources: t
 @click.option("--force", is_flag=True, help="Cancel the items that are open.")
 @at_office
 def complete(office: "Office", project: str, force: bool) -> None:
-    """Close PROJECT and print what its items delivered; refused while items are open."""
+    """Close PROJECT and print what it delivered. Refused while items are open."""
     from taskorch_orchestrator import render
 
     office.output.show(office.queue.complete_project(project, force=force), render.result)

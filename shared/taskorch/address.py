@@ -22,8 +22,9 @@ def socket_path(folder: Path) -> Path:
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
         return path
     name = sha256(os.fsencode(folder), usedforsecurity=False).hexdigest()[:16]
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"{os.environ.get('TMPDIR', '/tmp')}/taskorch-{os.getuid()}"  # noqa: S108
-    return Path(runtime) / "taskorch" / f"{name}.sock"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    private = Path(runtime, "taskorch") if runtime else Path("/tmp", f"taskorch-{os.getuid()}")  # noqa: S108
+    return private / f"{name}.sock"
 
 
 def shown(url: str) -> str:

@@ -10,7 +10,7 @@ import click
 from taskorch import bounds, errors
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"(\d{1,12})(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
 
 
 class Text(click.ParamType[str]):

@@ -15,7 +15,7 @@ SHOWN_CHARACTERS = 80
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ID = re.compile(r"(proj|item)_[0-9a-z]{1,32}")
-_CURSOR = re.compile(r"\d{1,19}-\d{1,19}")
+_CURSOR = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 def name(value: str, what: str) -> str:

@@ -1,5 +1,6 @@
 """What both commands share: the options every subcommand takes, kinds of arguments, output, errors to exit codes."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -8,11 +9,13 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 
 import click
 
-from taskorch import document, errors
+from taskorch import document, errors, plain_text
 from taskorch.arguments import RepeatingCommand
 from taskorch.settings import Settings, resolve, wants_json
 
 INTERRUPTED = 130
+#: Room for an example on one line, where the terminal has it.
+HELP_WIDTH = 120
 Result = TypeVar("Result")
 
 
@@ -52,6 +55,7 @@ class RoleGroup(click.Group):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  click's own signature
         super().__init__(*args, **kwargs)
+        self.context_settings.setdefault("max_content_width", HELP_WIDTH)
         self.params += self._common_options()
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
@@ -81,6 +85,9 @@ def output() -> Output:
 def run(group: click.Group, name: str) -> NoReturn:
     """Run a command to its end; every error becomes a message and an exit code, never a traceback."""
     arguments = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         code = group.main(arguments, prog_name=name, standalone_mode=False)
     except click.UsageError as error:
@@ -132,9 +139,9 @@ def _refuse(error: errors.TaskOrchestratorError, arguments: Sequence[str]) -> in
     if _as_json(arguments):
         click.echo(document.refusal(error))
     else:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {plain_text.line(str(error))}", err=True)
         if error.advice():
-            click.echo(f"  {error.advice()}", err=True)
+            click.echo(f"  {plain_text.line(error.advice())}", err=True)
     return error.exit_code
 
 

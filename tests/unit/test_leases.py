@@ -149,9 +149,9 @@ def test_the_retry_delay_doubles_within_its_jitter(bench: Bench, attempt: int, d
 
 
 def test_the_retry_delay_has_jitter(bench: Bench) -> None:
-    delays = {retry_delay_ms(bench, 3)[0] // 100 for _ in range(8)}
+    delays = [retry_delay_ms(bench, 3)[0] for _ in range(8)]
 
-    assert len(delays) > 1
+    assert max(delays) - min(delays) > 1000
 
 
 def test_the_retry_delay_is_capped_at_an_hour(bench: Bench) -> None:

@@ -57,7 +57,7 @@ def check(desk: "Desk", limit: int) -> None:
 @click.option("--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h.")
 @at_desk
 def pop(desk: "Desk", wait: float, lease: int | None) -> None:
-    """Claim the next item of your queue and show it; exit 8 when there is none."""
+    """Claim the next item of your queue. Exit 8 when there is none."""
     if not desk.take(lambda: desk.queue.claim(wait_s=wait, lease_ms=lease)):
         raise errors.NothingToDo
 
@@ -69,7 +69,7 @@ def pop(desk: "Desk", wait: float, lease: int | None) -> None:
 @click.option("--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h.")
 @at_desk
 def get(desk: "Desk", item: str, peek: bool, takeover: bool, lease: int | None) -> None:
-    """Claim ITEM if it is queued for you, and show all that it carries."""
+    """Show all that ITEM carries. It is claimed if it is queued for you."""
     desk.get(item, peek=peek, takeover=takeover, lease_ms=lease)
 
 
@@ -88,7 +88,7 @@ def progress(desk: "Desk", item: str, text: str, percent: int | None) -> None:
 @click.argument("text", type=TEXT, required=False)
 @at_desk
 def notes(desk: "Desk", item: str, text: str | None) -> None:
-    """Keep a private note on ITEM; without TEXT, read your notes."""
+    """Keep a private note on ITEM. Without TEXT, read your notes."""
     from taskorch_worker import render
 
     if text is None:
@@ -123,7 +123,7 @@ def discover(desk: "Desk", item: str, text: str, impact: str) -> None:
 @click.option("--needs", type=TEXT, default="", help="What would set you going again.")
 @at_desk
 def blocker(desk: "Desk", item: str, text: str, needs: str) -> None:
-    """Say what stops you; ITEM stays yours until the orchestrator answers."""
+    """Say what stops you. ITEM stays yours until the orchestrator answers."""
     desk.step(item, lambda lease: desk.queue.blocker(lease, text, needs=needs))
 
 
@@ -153,7 +153,7 @@ def ack(desk: "Desk", item: str, summary: str, deliverable: tuple[tuple[str, str
 @click.option("--no-retry", is_flag=True, help="It would fail again: make it a dead letter at once.")
 @at_desk
 def fail(desk: "Desk", item: str, reason: str, no_retry: bool) -> None:
-    """Give up this attempt at ITEM; it is tried again later while attempts are left."""
+    """Give up this attempt at ITEM. It is tried again later while attempts are left."""
     desk.step(item, lambda lease: desk.queue.fail(lease, reason, retry=not no_retry))
 
 
@@ -177,7 +177,7 @@ def renew(desk: "Desk", item: str) -> None:
 @worker.command(epilog="Example: worker whoami")
 @at_desk
 def whoami(desk: "Desk") -> None:
-    """Show which agent you are, how you reach the queue, and where each setting comes from."""
+    """Show who you are. Each setting says where it comes from."""
     from taskorch_worker import render
 
     desk.output.show(desk.whoami(), render.identity)

@@ -28,7 +28,7 @@ class Desk:
         connection = open_connection(self.settings, self.output.say)
         caller = Caller(agent=self.agent, host=os.uname().nodename, pid=os.getppid(), session=self.settings.session)
         self.queue = AgentQueue(connection, self.settings.namespace, caller)
-        self.workspace = Workspace(self.settings.root, self.settings.folder, self.agent, self.settings.session)
+        self.workspace = Workspace(self.settings.folder, self.agent, self.settings.session)
 
     def step(self, item: str, verb: Callable[[Lease], Receipt]) -> None:
         """Make a step on an item under the token that this session keeps, and print the receipt."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import gmtime, strftime
 
-from taskorch import errors
+from taskorch import errors, folder
 from taskorch.item import Lease
 
 #: Taken on the disk before a claim, so that a full disk is noticed while nothing has changed.
@@ -37,9 +37,10 @@ class Room:
 class Workspace:
     """The folder of one agent, as one of its sessions uses it."""
 
-    def __init__(self, root: Path, folder: Path, agent: str, session: str) -> None:
-        self._root = root
-        self._folder = folder / "workspace" / agent
+    def __init__(self, home: Path, agent: str, session: str) -> None:
+        """`home` is the folder `.task-orchestrator` of the root."""
+        self._home = home
+        self._folder = home / "workspace" / agent
         self._session = session
 
     def lease(self, item: str) -> Lease:
@@ -56,14 +57,15 @@ class Workspace:
         """Take space for a token; raises errors.RootNotWritable before anything is claimed."""
         file = self._folder / f".{os.getpid()}.tmp"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.make(self._home)
+            folder.make_private(self._folder)
             descriptor = os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
             with os.fdopen(descriptor, "wb") as opened:
                 opened.write(b" " * ROOM_BYTES)
         except OSError as error:
             with suppress(OSError):
                 file.unlink(missing_ok=True)
-            raise errors.RootNotWritable(root=str(self._root), reason=error.strerror or str(error)) from None
+            raise errors.RootNotWritable(root=str(self._home.parent), reason=error.strerror or str(error)) from None
         try:
             yield Room(self, file)
         finally:

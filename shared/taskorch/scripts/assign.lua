@@ -24,10 +24,7 @@ return once(function()
   end
   if not same then
     leave(item)
-    if held then
-      item.attempts = item.attempts - 1
-      set(item, 'attempts', item.attempts)
-    end
+    if held then refund(item) end
     settle(item)
     item.agent, item.seq = agent, next_sequence()
     set(item, 'agent', agent, 'seq', item.seq, 'assigned_at', now, 'assigned_by', me.agent)

@@ -2,7 +2,7 @@
 -- KEYS     meta
 -- ARGV     6 lease ms or '' for the item's own
 -- RETURNS  {item id, token, expires, package}, or {'', ms until something is due or ''} when the queue is empty
--- ERRORS   none of its own
+-- ERRORS   NO_ITEM (a repeat whose item is gone)
 local function first_of(queue)
   while true do
     local id = call('ZRANGE', queue, 0, 0)[1]
@@ -27,7 +27,10 @@ return once(function()
   touch()
   maintain(BATCH)
   local item = first_of(queue)
-  if not item then return nil end
+  if not item then
+    call('DEL', key('wake', me.agent)) -- tokens for what the caller has just seen
+    return nil
+  end
 
   start(item, ARGV[6])
   run(item)

@@ -2,7 +2,7 @@
 -- KEYS     meta
 -- ARGV     6 project, 7 '1' to force
 -- RETURNS  {project view, {item view …}}
--- ERRORS   NO_PROJECT OPEN_ITEMS {project, open, first}
+-- ERRORS   NO_PROJECT OPEN_ITEMS NO_ITEM (an item of it is gone)
 local function is_open(state) return state ~= 'completed' and state ~= 'cancelled' end
 
 local function close(id)

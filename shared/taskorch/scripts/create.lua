@@ -3,7 +3,7 @@
 -- ARGV     6 project, 7 random digits for its id, 8 idempotency key or '', 9 agent or '', 10 not before (ms or 0),
 --          11 delay ms or 0, 12 number n of dependencies, then n ids, then field, value …
 -- RETURNS  {item id, state, '' or 'repeat'}
--- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency)
+-- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of the key)
 return once(function()
   local project, digits, idempotency, agent = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
   local not_before, delay, n = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])

@@ -11,12 +11,15 @@ return once(function()
   local item = load(id)
   if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
   local mine = token ~= '' and token == item.live_token
-  local held = item.state == 'in_progress' or item.state == 'blocked'
   if mode == 'peek' then return nil end
+  if not mine and overdue(item) then expire(item) end
+  local held = item.state == 'in_progress' or item.state == 'blocked'
   if held and not mine and mode ~= 'takeover' then held_by_another(item) end
 
   if mine then
+    local lapsed = item.state ~= 'in_progress' and item.state ~= 'blocked'
     if item.state ~= 'blocked' then run(item) end
+    if lapsed then emit('renew', item) end
   elseif held then
     item.attempts = item.attempts - 1 -- the attempt goes on in other hands
     start(item, lease)

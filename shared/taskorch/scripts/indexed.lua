@@ -1,4 +1,4 @@
--- indexed: the items of one index, the oldest first: 'unassigned', 'blocked', 'dead' …
+-- indexed: the items of one index, the oldest first: 'unassigned', 'leases', 'blocked', 'delayed' or 'dead'.
 -- KEYS     meta
 -- ARGV     6 index, 7 how many at most
 -- RETURNS  {item view …}

@@ -138,6 +138,7 @@ local function place(item)
     enter(item, 'waiting')
   elseif tonumber(item.not_before) > now then
     enter(item, 'delayed', item.not_before)
+    wake(item.agent) -- a waiter learns when to look again
   else
     enter(item, 'queued', rank(item))
     wake(item.agent)
@@ -175,12 +176,19 @@ local function retry_at(item)
   return now + math.floor(math.min(RETRY_CAP_MS, RETRY_FIRST_MS * 2 ^ (item.attempts - 1) * jitter))
 end
 
+-- The claim did not count, and what delayed the item before it is over.
+local function refund(item)
+  item.attempts, item.not_before = item.attempts - 1, 0
+  set(item, 'attempts', item.attempts, 'not_before', 0)
+end
+
 -- Retry later while attempts are left, else the dead letters.
 local function retry_or_bury(item, retry)
   if retry and item.attempts < item.max_attempts then
     item.not_before = retry_at(item)
     set(item, 'not_before', item.not_before)
     move(item, 'delayed', item.not_before)
+    wake(item.agent)
   else
     move(item, 'failed', now)
   end
@@ -191,6 +199,12 @@ local function expire(item)
   report_of(item.agent, item, 'expire')
   retry_or_bury(item, true)
   emit('expire', item)
+end
+
+local function overdue(item)
+  if item.state ~= 'in_progress' then return false end
+  local expires = call('ZSCORE', prefix .. 'leases', item.id)
+  return expires and tonumber(expires) <= now
 end
 
 local function promote(item)
@@ -209,8 +223,17 @@ local function act_on_due(schedule, state, act, limit)
   return #due
 end
 
+-- An item in progress that has lost its entry among the leases would never expire: it gets a full lease.
+local function reconcile(agent, limit)
+  for _, id in ipairs(call('ZRANGE', key('held', agent), 0, limit - 1)) do
+    local state, lease_ms = unpack(call('HMGET', key('item', id), 'state', 'claim_lease_ms'))
+    if state == 'in_progress' then call('ZADD', prefix .. 'leases', 'NX', now + lease_ms, id) end
+  end
+end
+
 -- Returns how many leases it reaped, and how many items it promoted.
 local function maintain(limit)
+  reconcile(me.agent, limit)
   return act_on_due('leases', 'in_progress', expire, limit), act_on_due('delayed', 'delayed', promote, limit)
 end
 

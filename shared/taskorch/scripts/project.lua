@@ -1,7 +1,7 @@
 -- project: a new project, made of no items yet.
 -- KEYS     meta
 -- ARGV     6 title, 7 description, 8 random digits for its id
--- RETURNS  project id
+-- RETURNS  {project id}
 -- ERRORS   none of its own
 return once(function()
   local title, description, digits = ARGV[6], ARGV[7], ARGV[8]

@@ -2,7 +2,7 @@
 -- KEYS     meta
 -- ARGV     6 item
 -- RETURNS  {item id, state, agent}
--- ERRORS   NO_ITEM WRONG_STATE PROJECT_CLOSED
+-- ERRORS   NO_ITEM WRONG_STATE NO_PROJECT PROJECT_CLOSED
 return once(function()
   local id = ARGV[6]
   local item = load(id)

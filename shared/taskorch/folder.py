@@ -1,0 +1,24 @@
+"""The folder `.task-orchestrator` of a root: git does not see it, and parts of it are their owner's alone."""
+
+import os
+from pathlib import Path
+
+NAME = ".task-orchestrator"
+#: The config file may be everybody's; tokens, sockets and data are nobody's business.
+IGNORED = "*\n!config.toml\n"
+
+
+def make(folder: Path) -> None:
+    """Make the folder of a root, if it is not there."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text(IGNORED, encoding="utf-8")
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that nobody else can enter; raises PermissionError where somebody else's is in the way."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise PermissionError(0, f"{folder} belongs to somebody else")
+    folder.chmod(0o700)

@@ -1,0 +1,44 @@
+"""Two kinds of shell: one on a real Valkey, in a namespace of its own; one where the bundled server is the default."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from builders import Bench
+from commands import Shell
+from taskorch.connection import connect
+from taskorch.item import Caller
+from taskorch.queue import Queue
+
+
+@pytest.fixture
+def shell(valkey_url: str, tmp_path: Path) -> Shell:
+    """A folder, a namespace on a real server, and the identity of an agent."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    namespace = f"test-{os.urandom(4).hex()}"
+    return Shell(folder, {"TASKORCH_REDIS_URL": valkey_url, "TASKORCH_NAMESPACE": namespace, "AGENT_ID": "ada"})
+
+
+@pytest.fixture
+def bench(shell: Shell) -> Iterator[Bench]:
+    """The same namespace from behind: to prepare items without a process for each, and to see what changed."""
+    url, namespace = shell.variables["TASKORCH_REDIS_URL"], shell.variables["TASKORCH_NAMESPACE"]
+    connection = connect(url)
+    with redis.Redis.from_url(url, decode_responses=True) as raw:
+        yield Bench(Queue(connection, namespace, Caller(agent="planner", host="here", pid=1)), raw, namespace, url)
+    connection.close()
+
+
+@pytest.fixture
+def local() -> Iterator[Shell]:
+    """A folder where nothing is set but an agent: its first command starts the bundled server; it is stopped here."""
+    folder = Path(tempfile.mkdtemp(prefix="to-"))
+    shell = Shell(folder, {"AGENT_ID": "ada"})
+    yield shell
+    shell.orchestrate("server", "stop")
+    shutil.rmtree(folder)

@@ -1,0 +1,92 @@
+"""A root that cannot be written, and a disk that is full: noticed before anything is claimed."""
+
+import subprocess
+from functools import cache
+
+import pytest
+from builders import Bench
+from commands import BIN, Ran, Shell
+from taskorch.item import State
+
+READ_ONLY = 'mount --bind "$PWD" "$PWD" && mount -o remount,bind,ro "$PWD" && cd "$PWD" && exec "$@"'
+FULL = (
+    "mkdir -p .task-orchestrator && mount -t tmpfs -o size=64k none .task-orchestrator"
+    ' && { cat /dev/zero >.task-orchestrator/filled 2>/dev/null; exec "$@"; }'
+)
+
+
+@cache
+def may_mount() -> bool:
+    """Return whether this machine lets us have mounts of our own."""
+    words = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def mounted(shell: Shell, mounts: str, *words: str) -> Ran:
+    """Run a command where the root is spoilt by mounts that only it sees."""
+    if not may_mount():
+        pytest.skip("unshare -rm may not mount here")
+    command, *arguments = words
+    return shell.run("unshare", "-rm", "sh", "-c", mounts, "sh", BIN / command, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("mounts", "reason"), [(READ_ONLY, "Read-only file system"), (FULL, "No space left on device")], ids=["ro", "full"]
+)
+@pytest.mark.parametrize("words", [["pop"], ["get", "{}"], ["progress", "{}", "x"], ["complete", "{}", "x"]])
+def test_where_no_token_can_be_kept_nothing_is_claimed(
+    shell: Shell, bench: Bench, mounts: str, reason: str, *, words: list[str]
+) -> None:
+    item = bench.item()
+
+    ran = mounted(shell, mounts, "worker", *(item if word == "{}" else word for word in words))
+
+    assert ran.code == 5, ran.stderr
+    assert f"Cannot write below {shell.folder}: {reason}" in ran.stderr
+    assert "Nothing was changed" in ran.stderr
+    assert bench.state(item) is State.QUEUED
+
+
+@pytest.mark.parametrize("mounts", [READ_ONLY, FULL], ids=["ro", "full"])
+def test_where_nothing_can_be_written_work_can_still_be_looked_at(shell: Shell, bench: Bench, mounts: str) -> None:
+    item = bench.item()
+
+    looks = [mounted(shell, mounts, "worker", "check"), mounted(shell, mounts, "worker", "get", item, "--peek")]
+    looks.append(mounted(shell, mounts, "orchestrate", "show", item))
+
+    assert [look.code for look in looks] == [0, 0, 0], [look.stderr for look in looks]
+
+
+@pytest.mark.parametrize("mounts", [READ_ONLY, FULL], ids=["ro", "full"])
+def test_where_nothing_can_be_written_the_bundled_server_says_so(local: Shell, mounts: str) -> None:
+    ran = mounted(local, mounts, "orchestrate", "projects")
+
+    assert ran.code in (4, 5)
+    assert str(local.folder) in ran.stderr
+
+
+def test_a_note_that_fits_into_the_queue_but_not_onto_the_disk_is_kept_in_the_queue(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    ran = mounted(shell, FULL, "worker", "notes", item, "remember")
+
+    assert ran.code == 0
+    assert "The note is kept, but not in" in ran.stderr
+    assert bench.agent().notes(item)[0].text == "remember"
+
+
+@pytest.mark.parametrize("root", ["/proc/1/root-of-mine", "{folder}/file/root"])
+def test_a_root_that_cannot_exist_is_named(shell: Shell, bench: Bench, root: str) -> None:
+    (shell.folder / "file").write_text("in the way", encoding="utf-8")
+    item, root = bench.item(), root.format(folder=shell.folder)
+    rooted = shell.having(TASKORCH_ROOT=root)
+
+    claimed = rooted.worker("pop")
+    started = rooted.lacking("TASKORCH_REDIS_URL").orchestrate("server", "start")
+    first = rooted.lacking("TASKORCH_REDIS_URL").orchestrate("projects", "--json")
+
+    assert [claimed.code, started.code, first.code] == [5, 5, 5]
+    assert f"Cannot write below {root}" in claimed.stderr
+    assert f"Cannot write below {root}" in started.stderr
+    assert first.error()["code"] == "ROOT_NOT_WRITABLE"
+    assert bench.state(item) is State.QUEUED

@@ -1,0 +1,204 @@
+"""What is wrong on the command line: each with its exit code and a message that says so, and nothing changed."""
+
+import shlex
+
+import pytest
+from builders import Bench
+from commands import BIN, Ran, Shell
+from taskorch.item import State
+
+#: The command line, its exit code, and what its message must say. {item} is queued for ada, {pending} for nobody.
+REFUSED = [
+    ("worker get item_00000000", 3, "There is no item item_00000000"),
+    ("worker progress item_00000000 x", 3, "There is no item item_00000000"),
+    ("worker notes item_00000000 x", 3, "There is no item item_00000000"),
+    ("worker get {project}", 3, "There is no item {project}"),
+    ("worker get item_../../../etc/passwd", 3, "There is no item item_../"),
+    ("worker get ''", 3, "There is no item"),
+    ("orchestrate show item_00000000", 3, "There is no item item_00000000"),
+    ("orchestrate show {project}", 3, "There is no item {project}"),
+    ("orchestrate assign {project} ada", 3, "There is no item {project}"),
+    ("orchestrate assign item_00000000 ada", 3, "There is no item item_00000000"),
+    ("orchestrate create proj_00000000 x", 3, "There is no project proj_00000000"),
+    ("orchestrate create {item} x", 3, "There is no project {item}"),
+    ("orchestrate create {project} x --depends-on item_00000000", 3, "There is no item item_00000000"),
+    ("orchestrate create {project} x --depends-on {project}", 3, "There is no item {project}"),
+    ("orchestrate progress proj_00000000", 3, "There is no project proj_00000000"),
+    ("orchestrate progress item_00000000", 3, "There is no item item_00000000"),
+    ("orchestrate discoveries {item}", 3, "There is no project {item}"),
+    ("orchestrate complete {item}", 3, "There is no project {item}"),
+    ("orchestrate depend {item} item_00000000", 3, "There is no item item_00000000"),
+    ("orchestrate list proj_00000000", 3, "There is no project proj_00000000"),
+    ("orchestrate unassigned --project proj_00000000", 3, "There is no project proj_00000000"),
+    ("worker --agent-id bob get {item}", 7, "{item} is not assigned to bob but to ada"),
+    ("worker --agent-id bob progress {item} x", 7, "{item} is not assigned to bob but to ada"),
+    ("worker --agent-id bob complete {item} x", 7, "{item} is not assigned to bob but to ada"),
+    ("worker --agent-id bob notes {item} x", 7, "{item} is not assigned to bob but to ada"),
+    ("worker get {pending}", 7, "{pending} is not assigned"),
+    ("worker complete {pending} x", 7, "{pending} is not assigned"),
+    ("orchestrate answer {item} x", 5, "{item} is queued"),
+    ("orchestrate complete {project}", 5, "{project} has 3 items that are not done"),
+    ("orchestrate cancel {done}", 5, "{done} is completed"),
+    ("orchestrate assign {done} bob", 5, "{done} is completed"),
+    ("orchestrate depend {done} {item}", 5, "{done} is completed"),
+    ("orchestrate depend {item} {item}", 5, "{item} cannot depend on"),
+    ("orchestrate depend {item} {waiting}", 5, "{item} cannot depend on {waiting}"),
+    ("worker progress {waiting} x", 5, "{waiting} is waiting"),
+    ("worker release {item}", 5, "{item} is queued"),
+    ("worker renew {item}", 5, "{item} is queued"),
+    ("worker fail {item} x", 5, "{item} is queued"),
+    ("orchestrate project ''", 5, "The title is empty"),
+    ("orchestrate project '  '", 5, "The title is empty"),
+    ("orchestrate create {project} ''", 5, "The title is empty"),
+    ("orchestrate create {project} x -r ''", 5, "empty"),
+    ("worker progress {item} ''", 5, "The report is empty"),
+    ("worker progress {item} '\t'", 5, "The report is empty"),
+    ("worker discover {item} ''", 5, "The discovery is empty"),
+    ("worker blocker {item} ''", 5, "The blocker is empty"),
+    ("worker notes {item} ''", 5, "The note is empty"),
+    ("orchestrate assign {item} ../evil", 5, "'../evil' is not a name for an agent"),
+    ("orchestrate assign {item} ''", 5, "is not a name for an agent"),
+    ("orchestrate --namespace a:b projects", 5, "'a:b' is not a name for a namespace"),
+    ("orchestrate discoveries {project} --since yesterday", 5, "'yesterday' is not a cursor"),
+    ("orchestrate list --cursor yesterday", 5, "'yesterday' is not a cursor"),
+    ("orchestrate create {project} x --lease 0s", 5, "lease"),
+    ("orchestrate create {project} x --lease 9999d", 5, "lease"),
+    ("orchestrate create {project} x --not-before 1960-01-01", 5, "time"),
+    ("worker progress {item} x --percent 150", 2, "150 is not in the range 0<=x<=100"),
+    ("worker progress {item} x --percent half", 2, "'half' is not"),
+    ("worker progress {item}", 2, "Missing argument 'TEXT'"),
+    ("worker complete {item}", 2, "Missing argument 'SUMMARY'"),
+    ("worker complete {item} x --deliverable schema", 2, "'schema' is not NAME=VALUE"),
+    ("worker pop --lease 5y", 2, "'5y' is not a duration"),
+    ("worker pop --wait 541", 2, "541.0 is not in the range"),
+    ("worker pop --wait nan", 2, "nan"),
+    ("worker pop --wiat 5", 2, "No such option '--wiat'"),
+    ("worker frobnicate", 2, "No such command 'frobnicate'"),
+    ("worker discover {item} - --impact -", 2, "standard input ('-') was read by another argument already"),
+    ("orchestrate --bad", 2, "No such option '--bad'"),
+    ("orchestrate create {project} x --context =v", 2, "'=v' is not NAME=VALUE"),
+    ("orchestrate create {project} x --not-before tomorrow", 2, "'tomorrow' is no time"),
+    ("orchestrate create {project} x --priority 5", 2, "5 is not in the range 0<=x<=4"),
+    ("orchestrate list --state done", 2, "'done' is not one of"),
+    ("orchestrate depend {item}", 2, "Missing argument"),
+    ("orchestrate server frobnicate", 2, "No such command 'frobnicate'"),
+]
+
+
+@pytest.fixture
+def names(bench: Bench) -> dict[str, str]:
+    """What the command lines name: a project with an item in each of four states."""
+    project = bench.project()
+    done = bench.brought(bench.item(project), State.COMPLETED).item
+    item, pending = bench.item(project), bench.item(project, agent="")
+    waiting = bench.item(project, depends_on=(item,))
+    return {"project": project, "item": item, "pending": pending, "waiting": waiting, "done": done}
+
+
+def typed(shell: Shell, line: str, names: dict[str, str], *more: str) -> Ran:
+    """Run a command line as a shell would read it."""
+    command, *words = (word.format_map(names) for word in (*shlex.split(line), *more))
+    return shell.worker(*words) if command == "worker" else shell.orchestrate(*words)
+
+
+@pytest.mark.parametrize("refusal", REFUSED, ids=lambda refusal: refusal[0])
+def test_what_is_wrong_is_refused_with_its_exit_code_and_a_reason(
+    shell: Shell, bench: Bench, names: dict[str, str], refusal: tuple[str, int, str]
+) -> None:
+    line, code, message = refusal
+    before = bench.everything()
+
+    ran = typed(shell, line, names)
+
+    assert ran.code == code, ran.stderr
+    assert message.format_map(names) in ran.stderr
+    assert ran.stdout == ""
+    assert bench.everything() == before
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        ("worker get item_00000000", 3, "NO_ITEM", False),
+        ("orchestrate progress proj_00000000", 3, "NO_PROJECT", False),
+        ("worker --agent-id bob get {item}", 7, "NOT_YOURS", False),
+        ("orchestrate answer {item} x", 5, "WRONG_STATE", False),
+        ("orchestrate depend {item} {waiting}", 5, "CYCLE", False),
+        ("orchestrate complete {project}", 5, "OPEN_ITEMS", False),
+        ("orchestrate project ''", 5, "INVALID", False),
+        ("worker progress {item} x --percent 150", 2, "USAGE", False),
+        ("orchestrate frobnicate", 2, "USAGE", False),
+        ("worker --agent-id eve pop", 8, "NOTHING_TO_DO", True),
+        ("orchestrate --redis-url redis://localhost:1 projects", 4, "UNREACHABLE", True),
+        ("orchestrate --redis-url nonsense projects", 2, "USAGE", False),
+    ],
+    ids=lambda refusal: refusal[0],
+)
+def test_with_json_an_error_is_one_document_on_stdout(
+    shell: Shell, names: dict[str, str], refusal: tuple[str, int, str, bool]
+) -> None:
+    line, code, word, retryable = refusal
+
+    ran = typed(shell, line, names, "--json")
+
+    error = ran.error()
+    assert ran.code == code
+    assert (error["code"], error["retryable"]) == (word, retryable)
+    assert error["message"]
+    assert ran.stderr == ""
+
+
+def test_a_dependency_may_belong_to_another_project(shell: Shell, bench: Bench) -> None:
+    elsewhere, item = bench.item(), bench.item()
+
+    ran = shell.orchestrate("depend", item, elsewhere)
+
+    assert ran == Ran(0, f"{item} is waiting.\n", "")
+    assert bench.queue.views.show(item).item.depends_on == (elsewhere,)
+
+
+@pytest.mark.parametrize("agent", ["../../evil", "..", ".hidden", "a/b", "-rf", "a b", "ä", "x" * 65, "ada\n"])
+def test_an_agent_name_that_is_no_name_is_refused_before_a_folder_is_made(shell: Shell, agent: str) -> None:
+    ran = shell.having(AGENT_ID=agent).worker("pop")
+
+    assert ran.code == 5
+    assert "is not a name for an agent" in ran.stderr
+    assert list(shell.folder.parent.rglob("*")) == [shell.folder]
+
+
+@pytest.mark.parametrize("variables", [{}, {"AGENT_ID": ""}, {"AGENT_ID": "", "TM_AGENT_ID": ""}])
+def test_who_says_no_agent_is_asked_for_one(shell: Shell, variables: dict[str, str]) -> None:
+    ran = shell.lacking("AGENT_ID").having(**variables).worker("check")
+
+    assert ran.code == 2
+    assert "Set AGENT_ID, or give --agent-id NAME" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"redis = 'x'\n", "unknown key 'redis'; it knows redis_url, namespace"),
+        (b"namespace = \n", "is not TOML"),
+        (b"namespace = 3\n", "namespace must be text"),
+        (b"namespace = '\xff'\n", "config.toml"),
+    ],
+)
+def test_a_config_file_with_a_mistake_is_named(shell: Shell, content: bytes, message: str) -> None:
+    (shell.folder / ".task-orchestrator").mkdir()
+    (shell.folder / ".task-orchestrator" / "config.toml").write_bytes(content)
+
+    ran = shell.worker("check")
+
+    assert ran.code == 2
+    assert message in ran.stderr
+    assert ".task-orchestrator/config.toml" in ran.stderr
+
+
+def test_a_current_folder_that_was_deleted_is_named(shell: Shell) -> None:
+    script = 'cd gone && rmdir ../gone && exec "$@"'
+    (shell.folder / "gone").mkdir()
+
+    ran = shell.run("sh", "-c", script, "sh", BIN / "worker", "check")
+
+    assert ran.code == 2
+    assert "The current folder does not exist any more" in ran.stderr

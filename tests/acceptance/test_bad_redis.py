@@ -1,0 +1,247 @@
+"""A Redis that is away, strange, locked, old, full or read-only: an exit code, a way out, and nothing half done."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+import redis
+import servers
+from builders import Bench
+from commands import Shell
+from taskorch import embedded, keys
+from taskorch.connection import connect
+from taskorch.item import Caller, State
+from taskorch.queue import Queue
+
+PASSWORD = "open-sesame"
+
+
+@contextmanager
+def server_of_its_own(shell: Shell, *options: str) -> Iterator[tuple[Shell, redis.Redis]]:
+    """A server that the test may spoil, and the shell on it."""
+    with servers.running(embedded.binary(), shell.folder.parent, *options) as url, redis.Redis.from_url(url) as raw:
+        yield shell.having(TASKORCH_REDIS_URL=url), raw
+
+
+@contextmanager
+def seeded(shell: Shell) -> Iterator[Bench]:
+    """A bench on the server of a shell."""
+    url, namespace = shell.variables["TASKORCH_REDIS_URL"], shell.variables["TASKORCH_NAMESPACE"]
+    connection = connect(url)
+    with redis.Redis.from_url(url, decode_responses=True) as raw:
+        yield Bench(Queue(connection, namespace, Caller(agent="planner", host="here", pid=1)), raw, namespace, url)
+    connection.close()
+
+
+@pytest.mark.parametrize("url", ["redis://localhost:1", "unix:///nowhere/redis.sock", "redis://no-such-host.invalid"])
+def test_a_redis_that_is_away_is_an_error_that_may_pass(shell: Shell, url: str) -> None:
+    away = shell.having(TASKORCH_REDIS_URL=url)
+
+    ran, as_json = away.worker("check"), away.worker("check", "--json")
+
+    assert ran.code == 4
+    assert f"Redis does not answer at {url}" in ran.stderr
+    assert "TASKORCH_REDIS_URL" in ran.stderr
+    assert (as_json.error()["code"], as_json.error()["retryable"]) == ("UNREACHABLE", True)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://x", "'http://x' is not the address of a Redis"),
+        ("nonsense", "'nonsense' is not the address of a Redis"),
+        ("redis://h:port", "'redis://h:port' is not the address of a Redis"),
+        ("redis://h:99999", "'redis://h:99999' is not the address of a Redis"),
+        ("redis://localhost:1/abc", "'redis://localhost:1/abc' is not the address of a Redis"),
+        ("redis://localhost:1/0?colour=red", "is not the address of a Redis"),
+        ("redis://[::1", "is not the address of a Redis"),
+        ("unix://", "'unix://' is not the address of a Redis"),
+    ],
+)
+def test_an_address_that_is_none_is_a_mistake_of_usage(shell: Shell, url: str, message: str) -> None:
+    ran = shell.orchestrate("--redis-url", url, "projects")
+
+    assert ran.code == 2, ran.stderr
+    assert message in ran.stderr
+    assert "redis://host:6379/0" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:open-sesame@localhost:1",
+        "redis://user:open-sesame@localhost:1",
+        "redis://user:open-sesame@localhost:port",
+        "redis://user:p@open-sesame@localhost:1",
+        "rediss://:open-sesame@localhost:1?ssl_cert_reqs=none",
+        "redis://localhost:1?password=open-sesame",
+        "unix:///nowhere?username=x&password=open-sesame",
+        "unix://:open-sesame@/nowhere",
+        "http://user:open-sesame@x",
+    ],
+)
+def test_no_message_shows_a_password(shell: Shell, url: str) -> None:
+    ran = shell.having(TASKORCH_REDIS_URL=url).orchestrate("projects")
+    told = shell.having(TASKORCH_REDIS_URL=url).worker("whoami")
+
+    assert ran.code in (2, 4)
+    assert PASSWORD not in ran.stderr
+    assert PASSWORD not in told.stdout + told.stderr
+
+
+def test_a_redis_that_wants_a_password_gets_it_from_the_address_only(shell: Shell) -> None:
+    with server_of_its_own(shell) as (locked, raw):
+        raw.config_set("requirepass", PASSWORD)
+        url = locked.variables["TASKORCH_REDIS_URL"]
+
+        without, wrong, right = (
+            locked.having(TASKORCH_REDIS_URL=address).orchestrate("projects")
+            for address in (url, url.replace("://", "://:guess@"), url.replace("://", f"://:{PASSWORD}@"))
+        )
+
+    assert [without.code, wrong.code, right.code] == [4, 4, 0]
+    assert "refuses this client" in without.stderr
+    assert "Put the user and the password into the URL" in without.stderr
+    assert "refuses this client" in wrong.stderr
+    assert "guess" not in wrong.stderr
+
+
+def test_a_database_that_does_not_exist_is_named_as_the_reason(shell: Shell) -> None:
+    ran = shell.having(TASKORCH_REDIS_URL=shell.variables["TASKORCH_REDIS_URL"] + "?db=99").orchestrate("projects")
+
+    assert ran.code in (2, 4)
+    assert "DB index is out of range" in ran.stderr
+    assert "password" not in ran.stderr
+
+
+def test_a_redis_that_is_too_old_is_refused_by_its_version(shell: Shell) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        threading.Thread(target=_serve_like_redis_6, args=(listening,), daemon=True).start()
+        url = f"redis://127.0.0.1:{listening.getsockname()[1]}"
+
+        ran = shell.having(TASKORCH_REDIS_URL=url).orchestrate("projects")
+
+    assert ran.code == 5
+    assert "version 6.2.14" in ran.stderr
+    assert "Redis 7.0 or Valkey 8.0, or newer" in ran.stderr
+
+
+def test_something_that_is_not_redis_is_an_error(shell: Shell) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        threading.Thread(target=_serve_like_the_web, args=(listening,), daemon=True).start()
+        url = f"redis://127.0.0.1:{listening.getsockname()[1]}"
+
+        ran = shell.having(TASKORCH_REDIS_URL=url).orchestrate("projects")
+
+    assert ran.code == 4
+    assert url in ran.stderr
+
+
+def test_a_namespace_of_another_schema_is_refused_and_left_alone(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    bench.raw.hset(keys.meta(bench.namespace), "schema", "99")
+    before = bench.everything()
+
+    refused = [
+        shell.worker("get", item),
+        shell.worker("check"),
+        shell.worker("complete", item, "x"),
+        shell.orchestrate("project", "x"),
+        shell.orchestrate("list"),
+    ]
+
+    assert [ran.code for ran in refused] == [5] * len(refused)
+    assert all("schema version 99; this program knows 1" in ran.stderr for ran in refused)
+    assert bench.everything() == before
+
+
+@pytest.mark.parametrize("spoil", ["memory", "replica"])
+def test_a_redis_that_takes_no_writes_changes_nothing(shell: Shell, spoil: str) -> None:
+    with server_of_its_own(shell) as (there, raw), seeded(there) as bench:
+        project = bench.project()
+        queued, pending, running, blocked = (
+            bench.item(project),
+            bench.item(project, agent=""),
+            bench.standing(State.IN_PROGRESS).item,
+            bench.standing(State.BLOCKED).item,
+        )
+        dead, waiting = bench.standing(State.FAILED).item, bench.standing(State.WAITING).item
+        mine = bench.item(project)
+        assert there.worker("get", mine).code == 0
+        _spoil(raw, spoil)
+        before = bench.everything()
+
+        refused = {
+            "pop": there.worker("pop"),
+            "get": there.worker("get", queued),
+            "progress": there.worker("progress", mine, "x"),
+            "blocker": there.worker("blocker", mine, "x"),
+            "complete": there.worker("complete", mine, "x"),
+            "fail": there.worker("fail", mine, "x"),
+            "release": there.worker("release", mine),
+            "takeover": there.worker("get", running, "--takeover"),
+            "notes": there.worker("notes", mine, "x"),
+            "project": there.orchestrate("project", "x"),
+            "create": there.orchestrate("create", project, "x", "--depends-on", queued),
+            "assign": there.orchestrate("assign", pending, "bob"),
+            "force": there.orchestrate("assign", running, "bob", "--force"),
+            "depend": there.orchestrate("depend", queued, pending),
+            "answer": there.orchestrate("answer", blocked, "x"),
+            "cancel": there.orchestrate("cancel", waiting),
+            "requeue": there.orchestrate("requeue", dead),
+            "close": there.orchestrate("complete", project, "--force"),
+        }
+        after = bench.everything()
+
+    assert after == before
+    assert {verb: ran.code for verb, ran in refused.items()} == dict.fromkeys(refused, 4)
+    assert all("cannot do this now" in ran.stderr for ran in refused.values())
+    assert (there.folder / ".task-orchestrator/workspace/ada" / f"{mine}.lease").exists()
+
+
+def test_a_redis_that_takes_no_writes_can_still_be_looked_at(shell: Shell) -> None:
+    with server_of_its_own(shell) as (there, raw), seeded(there) as bench:
+        item = bench.item()
+        _spoil(raw, "memory")
+
+        looks = [there.orchestrate(*words) for words in (["show", item], ["list"], ["projects"], ["agents"], ["inbox"])]
+
+    assert [ran.code for ran in looks] == [0] * len(looks)
+
+
+def _spoil(raw: redis.Redis, how: str) -> None:
+    """Leave no memory for another write, or make the server a replica (of a primary that never answers)."""
+    if how == "memory":
+        raw.config_set("maxmemory", "1mb")
+    else:
+        raw.execute_command("REPLICAOF", "127.0.0.1", "1")  # type: ignore[no-untyped-call]
+
+
+def _serve_like_redis_6(listening: socket.socket) -> None:
+    """Answer HELLO as Redis 6.2.14 does, and everything else with OK."""
+
+    def answer(asked: bytes) -> bytes:
+        if b"HELLO" not in asked.upper():
+            return b"+OK\r\n" * asked.count(b"*")
+        pairs = {"server": "redis", "version": "6.2.14", "mode": "standalone", "role": "master"}
+        fields = "".join(f"${len(word)}\r\n{word}\r\n" for pair in pairs.items() for word in pair)
+        return f"%{len(pairs) + 1}\r\n{fields}$5\r\nproto\r\n:3\r\n".encode()
+
+    _serve(listening, answer)
+
+
+def _serve_like_the_web(listening: socket.socket) -> None:
+    _serve(listening, lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def _serve(listening: socket.socket, answer: Callable[[bytes], bytes]) -> None:
+    while True:
+        try:
+            connection, _ = listening.accept()
+        except OSError:  # the test has closed it
+            return
+        with connection:
+            while asked := connection.recv(65536):
+                connection.sendall(answer(asked))

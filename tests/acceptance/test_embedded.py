@@ -1,0 +1,215 @@
+"""The bundled server: the first command starts it, one for each root, and what it acknowledged stays."""
+
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import BIN, Shell, alive, ended, eventually
+
+STARTED = "Started the bundled server for {} (orchestrate server stop ends it).\n"
+
+
+def status(shell: Shell) -> dict[str, Any]:
+    told: dict[str, Any] = shell.orchestrate("server", "status", "--json").data()
+    return told
+
+
+def servers_of(root: Path) -> list[int]:
+    """Return the processes whose current folder is the data of a root."""
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _works_in(entry, root)]
+
+
+def _works_in(process: Path, root: Path) -> bool:
+    try:
+        return (process / "cwd").resolve() == (root / ".task-orchestrator" / "data").resolve()
+    except OSError:
+        return False
+
+
+def test_the_first_command_starts_the_server_and_says_so_once(local: Shell) -> None:
+    first, second = local.orchestrate("project", "One"), local.orchestrate("projects")
+
+    assert first.code == 0
+    assert first.stdout.startswith("proj_")
+    assert first.stderr == STARTED.format(local.folder)
+    assert (second.code, second.stderr) == (0, "")
+    assert first.stdout.strip() in second.stdout
+
+
+@pytest.mark.parametrize("number", [2, 8])
+def test_first_commands_at_once_start_one_server(local: Shell, number: int) -> None:
+    processes = [local.start(BIN / "orchestrate", "project", f"Number {n}") for n in range(number)]
+    runs = [ended(process) for process in processes]
+
+    assert [run.code for run in runs] == [0] * number
+    assert "".join(run.stderr for run in runs) == STARTED.format(local.folder)
+    assert len(servers_of(local.folder)) == 1
+    assert len(local.orchestrate("projects", "--json").data()) == number
+
+
+def test_a_killed_server_comes_back_with_everything_it_acknowledged(local: Shell) -> None:
+    project = local.orchestrate("project", "One").stdout.strip()
+    item = local.orchestrate("create", project, "Two", "--assign", "ada").stdout.strip()
+    local.worker("get", item)
+    pid = status(local)["pid"]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not alive(pid))
+
+    done = local.worker("complete", item, "done")
+
+    assert done.code == 0, done.stderr
+    assert done.stderr == STARTED.format(local.folder)
+    assert status(local)["pid"] != pid
+    assert local.orchestrate("show", item, "--json").data()["summary"] == "done"
+
+
+def test_commands_at_once_bring_a_killed_server_back_once(local: Shell) -> None:
+    project = local.orchestrate("project", "One").stdout.strip()
+    os.kill(status(local)["pid"], signal.SIGKILL)
+
+    processes = [local.start(BIN / "orchestrate", "create", project, "x") for _ in range(4)]
+    runs = [ended(process) for process in processes]
+
+    assert [run.code for run in runs] == [0] * 4
+    assert len(servers_of(local.folder)) == 1
+    assert len(local.orchestrate("list", project, "--json").data()) == 4
+
+
+def test_the_server_can_be_looked_at_started_and_stopped(local: Shell) -> None:
+    url = f"unix://{local.folder}/.task-orchestrator/run/server.sock"
+
+    before = status(local)
+    started = local.orchestrate("server", "start", "--json").data()
+    again, shown = local.orchestrate("server", "start", "--json").data(), local.orchestrate("server", "status")
+    stopped = local.orchestrate("server", "stop", "--json").data()
+    after = local.orchestrate("server", "stop")
+
+    assert before == {"running": False, "pid": 0, "url": url, "service_pid": 0}
+    assert set(started) == {"running", "pid", "url", "service_pid"}
+    assert (started["running"], started["url"], started["pid"]) == (True, url, again["pid"])
+    assert f"running, pid {started['pid']}" in shown.stdout
+    assert stopped == before
+    assert after.code == 0
+    assert not alive(started["pid"])
+    assert started["service_pid"] == 0 or not alive(started["service_pid"])
+    assert servers_of(local.folder) == []
+
+
+def test_looking_at_the_server_does_not_start_it(local: Shell) -> None:
+    status(local)
+
+    assert list(local.folder.iterdir()) == []
+
+
+def test_with_an_address_set_the_commands_about_the_bundled_server_are_about_the_bundled_server(local: Shell) -> None:
+    remote = local.having(TASKORCH_REDIS_URL="redis://localhost:1")
+
+    told = status(remote)
+
+    assert told["url"] == f"unix://{local.folder}/.task-orchestrator/run/server.sock"
+
+
+def test_the_server_can_be_reached_by_this_user_only_and_by_no_network(local: Shell) -> None:
+    local.orchestrate("server", "start")
+    socket = local.folder / ".task-orchestrator" / "run" / "server.sock"
+    pid = status(local)["pid"]
+
+    assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE((local.folder / ".task-orchestrator" / "data").stat().st_mode) == 0o700
+    assert _listening_ports(pid) == set()
+
+
+def _listening_ports(pid: int) -> set[str]:
+    """Return the local addresses on which a process listens by TCP."""
+    inodes = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    rows = [row.split() for kind in ("tcp", "tcp6") for row in Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()]
+    return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
+
+
+@pytest.mark.parametrize("name", ["with spaces", "mit Ümläuten und 🙂", 'quote\'s "both"', "x" * 120, "100%s {0} #"])
+def test_a_root_of_any_name_has_its_server(local: Shell, name: str) -> None:
+    inner = _inner(local, name)
+    try:
+        made, seen = inner.orchestrate("project", "One"), inner.orchestrate("projects")
+        told = status(inner)
+    finally:
+        inner.orchestrate("server", "stop")
+
+    assert (made.code, seen.code) == (0, 0), made.stderr
+    assert made.stderr == STARTED.format(inner.folder)
+    assert made.stdout.strip() in seen.stdout
+    assert told["running"]
+    assert servers_of(inner.folder) == []
+
+
+@pytest.fixture
+def far(local: Shell) -> Iterator[Shell]:
+    """A root whose path is too long for a socket."""
+    inner = _inner(local, "x" * 120)
+    yield inner
+    for pid in servers_of(inner.folder):
+        os.kill(pid, signal.SIGTERM)
+
+
+def test_a_root_has_one_server_wherever_its_users_have_their_runtime_folders(far: Shell) -> None:
+    runtime = far.folder.parent / "run-user-0"
+    runtime.mkdir(mode=0o700)
+
+    project = far.orchestrate("project", "One").stdout.strip()
+    seen = far.having(XDG_RUNTIME_DIR=str(runtime)).orchestrate("projects")
+    stopped = far.having(TMPDIR=str(runtime)).orchestrate("server", "stop")
+
+    assert project in seen.stdout
+    assert stopped.code == 0
+    assert servers_of(far.folder) == []
+
+
+@pytest.mark.parametrize("name", ["data", "run", ""])
+def test_a_file_where_a_folder_of_the_server_belongs_is_named(local: Shell, name: str) -> None:
+    in_the_way = local.folder / ".task-orchestrator" / name
+    in_the_way.parent.mkdir(exist_ok=True)
+    in_the_way.write_text("in the way", encoding="utf-8")
+
+    ran, started = local.orchestrate("projects"), local.orchestrate("server", "start")
+
+    assert ran.code in (4, 5)
+    assert started.code in (4, 5)
+    assert str(in_the_way) in ran.stderr
+    assert str(in_the_way) in started.stderr
+
+
+def test_damaged_data_is_left_alone_and_the_log_is_named(local: Shell) -> None:
+    local.orchestrate("project", "One")
+    local.orchestrate("server", "stop")
+    file = next((local.folder / ".task-orchestrator" / "data" / "appendonlydir").glob("*.incr.aof"))
+    content = file.read_bytes()
+    file.write_bytes(damaged := content[:60] + b"\0damaged\0" + content[60:])
+
+    ran = local.orchestrate("projects")
+
+    assert ran.code == 4
+    assert "The bundled server did not start" in ran.stderr
+    assert "server.log" in ran.stderr
+    assert file.read_bytes() == damaged
+
+
+def test_an_append_that_was_cut_off_does_not_keep_the_server_from_coming_back(local: Shell) -> None:
+    project = local.orchestrate("project", "One").stdout.strip()
+    local.orchestrate("server", "stop")
+    file = next((local.folder / ".task-orchestrator" / "data" / "appendonlydir").glob("*.incr.aof"))
+    file.write_bytes(file.read_bytes() + b"*3\r\n$3\r\nSET\r\n$5\r\nhal")
+
+    ran = local.orchestrate("projects")
+
+    assert ran.code == 0, ran.stderr
+    assert project in ran.stdout
+
+
+def _inner(shell: Shell, name: str) -> Shell:
+    folder = shell.folder / name
+    (folder / ".task-orchestrator").mkdir(parents=True)
+    return shell.within(folder)

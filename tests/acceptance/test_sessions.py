@@ -1,0 +1,228 @@
+"""Who is the holder: one root is one session, `AGENT_SESSION` makes two of it, and a second root is another."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from builders import Bench
+from commands import Shell
+from taskorch.item import Lease, State
+
+
+def lease_files(shell: Shell) -> list[Path]:
+    return sorted(shell.folder.rglob("*.lease"))
+
+
+def second_root(shell: Shell) -> Shell:
+    folder = shell.folder.parent / "second"
+    (folder / ".task-orchestrator").mkdir(parents=True)
+    return shell.within(folder)
+
+
+def test_the_processes_of_one_root_are_one_holder(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    steps = [shell.worker("get", item), shell.worker("progress", item, "half way"), shell.worker("get", item)]
+    steps += [shell.worker("renew", item), shell.worker("blocker", item, "Which?"), shell.worker("complete", item, "x")]
+
+    view = bench.queue.views.show(item).item
+    assert [step.code for step in steps] == [0] * len(steps)
+    assert (view.state, view.token, view.attempts) == (State.COMPLETED, 1, 1)
+
+
+@pytest.mark.parametrize("other", ["session", "root"])
+def test_another_session_is_refused_and_told_who_holds_the_item(shell: Shell, bench: Bench, other: str) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+    second = shell.having(AGENT_SESSION="second") if other == "session" else second_root(shell)
+    holder = bench.queue.views.show(item).item.holder
+    assert holder is not None
+    before = bench.everything()
+
+    refused = [second.worker(verb, item, "x") for verb in ("progress", "blocker", "complete", "fail")]
+    refused += [second.worker(verb, item) for verb in ("get", "release", "renew")]
+
+    assert [ran.code for ran in refused] == [6] * len(refused)
+    for ran in refused:
+        assert f"{item} is held by another session of ada (host {holder.host}, pid {holder.pid})" in ran.stderr
+        assert f"worker get {item} --takeover" in ran.stderr
+    assert bench.everything() == before
+    assert second.worker("pop").code == 8
+
+
+def test_a_takeover_makes_the_first_session_lose_its_lease(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+    second = second_root(shell)
+
+    taken = second.worker("get", item, "--takeover")
+
+    late = [shell.worker("progress", item, "x", "--json"), shell.worker("complete", item, "x", "--json")]
+    assert taken.code == 0
+    assert [(ran.code, ran.error()["code"]) for ran in late] == [(6, "LEASE_LOST")] * 2
+    assert second.worker("complete", item, "done").code == 0
+    assert bench.queue.views.show(item).item.summary == "done"
+
+
+def test_a_session_that_lost_its_lease_may_take_the_item_again_when_it_is_queued(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+    bench.queue.assign(item, "bob", force=True)
+    bench.queue.assign(item, "ada")
+
+    ran = shell.worker("get", item)
+
+    assert ran.code == 0, ran.stderr
+    assert shell.worker("complete", item, "x").code == 0
+
+
+def test_the_token_is_kept_for_the_agent_alone(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    shell.having(AGENT_SESSION="one").worker("pop")
+
+    file = shell.folder / ".task-orchestrator" / "workspace" / "ada" / f"{item}.lease"
+    assert lease_files(shell) == [file]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert json.loads(file.read_text(encoding="utf-8")) == {"token": 1, "session": "one"}
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["complete", "{}", "x"], ["ack", "{}"], ["fail", "{}", "x"], ["fail", "{}", "x", "--no-retry"], ["release", "{}"]],
+)
+def test_the_token_goes_when_the_item_is_given_up(shell: Shell, bench: Bench, words: list[str]) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+    assert lease_files(shell)
+
+    ran = shell.worker(*(word.format(item) for word in words))
+
+    assert ran.code == 0, ran.stderr
+    assert lease_files(shell) == []
+
+
+def test_a_damaged_lease_file_is_a_token_that_is_lost(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+    lease_files(shell)[0].write_bytes(b'{"token": ')
+
+    refused, taken = shell.worker("progress", item, "x"), shell.worker("get", item, "--takeover")
+
+    assert (refused.code, taken.code) == (6, 0)
+    assert shell.worker("complete", item, "x").code == 0
+
+
+@pytest.mark.parametrize("words", [["progress", "{}", "x"], ["discover", "{}", "x"], ["blocker", "{}", "x"]])
+def test_a_report_on_a_queued_item_claims_it_and_keeps_its_token(shell: Shell, bench: Bench, words: list[str]) -> None:
+    item = bench.item()
+
+    ran = shell.worker(*(word.format(item) for word in words))
+
+    assert "claimed in this step" in ran.stdout
+    assert len(lease_files(shell)) == 1
+    assert shell.worker("complete", item, "x").code == 0
+
+
+def test_the_holder_of_a_cancelled_item_is_told_to_stop(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+    bench.queue.cancel(item)
+
+    told = shell.worker("progress", item, "x")
+
+    assert told.code == 6
+    assert f"{item} was cancelled" in told.stderr
+    assert "take other work" in told.stderr
+    assert lease_files(shell) == []
+
+
+def test_a_repeated_complete_is_harmless_and_says_so(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    shell.worker("complete", item, "first")
+
+    again = shell.worker("complete", item, "second")
+
+    assert (again.code, again.stdout) == (0, f"{item} was completed already; nothing changed.\n")
+    assert bench.queue.views.show(item).item.summary == "first"
+
+
+def test_a_late_complete_is_taken_while_nobody_else_has_claimed_the_item(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+    bench.let_lease_run_out(item)
+    bench.queue.reap()
+
+    late = shell.worker("complete", item, "finished after all")
+
+    assert late.code == 0, late.stderr
+    assert bench.state(item) is State.COMPLETED
+
+
+def test_a_complete_is_too_late_once_another_session_has_claimed_the_item(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+    bench.let_lease_run_out(item)
+    bench.queue.reap()
+    bench.let_delay_pass(item)
+    newest = bench.claimed()
+    assert newest.item != item or newest == Lease(item=item, token=2, expires_at=newest.expires_at)
+
+    late = shell.worker("complete", item, "too late")
+
+    assert late.code == 6
+    assert "take other work" in late.stderr
+
+
+def test_a_folder_below_the_root_belongs_to_it(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    (shell.folder / ".task-orchestrator").mkdir()
+    below = shell.within(shell.folder / "src" / "deep")
+    below.folder.mkdir(parents=True)
+
+    taken, done = below.worker("get", item), shell.worker("complete", item, "x")
+
+    assert (taken.code, done.code) == (0, 0)
+    assert list(below.folder.iterdir()) == []
+
+
+def test_a_git_worktree_belongs_to_its_main_checkout(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    git = ("git", "-c", "user.name=x", "-c", "user.email=x@example.org")
+    shell.run(*git, "init", "--quiet")
+    shell.run(*git, "commit", "--quiet", "--allow-empty", "-m", "first")
+    assert shell.run(*git, "worktree", "add", "--quiet", "../tree").code == 0
+    tree = shell.within(shell.folder.parent / "tree")
+
+    taken, done = tree.worker("get", item), shell.worker("complete", item, "x")
+
+    assert (taken.code, done.code) == (0, 0)
+    assert tree.worker("whoami", "--json").data()["root"] == str(shell.folder)
+    assert sorted(entry.name for entry in tree.folder.iterdir()) == [".git"]
+
+
+def test_whoami_says_where_each_setting_comes_from(shell: Shell) -> None:
+    elsewhere = shell.folder / "elsewhere"
+    (elsewhere / ".task-orchestrator").mkdir(parents=True)
+    (elsewhere / ".task-orchestrator" / "config.toml").write_text("namespace = 'filed'\n", encoding="utf-8")
+    rooted = shell.lacking("AGENT_ID", "TASKORCH_NAMESPACE").having(TASKORCH_ROOT=str(elsewhere), TM_AGENT_ID="tim")
+
+    told, flagged = rooted.worker("whoami", "--json").data(), rooted.worker("--agent-id", "flo", "whoami")
+
+    assert (told["root"], told["sources"]["root"]) == (str(elsewhere), "TASKORCH_ROOT")
+    assert (told["agent"], told["sources"]["agent"]) == ("tim", "TM_AGENT_ID")
+    assert (told["namespace"], told["sources"]["namespace"]) == ("filed", "config.toml")
+    assert told["sources"]["redis_url"] == "TASKORCH_REDIS_URL"
+    assert [row.split() for row in flagged.stdout.splitlines()][0] == ["agent:", "flo", "(--agent-id)"]
+
+
+def test_the_nearer_setting_wins(shell: Shell) -> None:
+    url = shell.variables["TASKORCH_REDIS_URL"]
+    many = shell.having(AGENT_ID="variable", TM_AGENT_ID="older", REDIS_URL="redis://localhost:1")
+
+    told = many.worker("--agent-id", "flag", "whoami", "--namespace", "team", "--json").data()
+
+    assert (told["agent"], told["namespace"], told["redis_url"]) == ("flag", "team", url)

@@ -1,0 +1,151 @@
+"""The two commands as real processes: in a folder and an environment of the test's own, in a pipe or on a terminal."""
+
+import fcntl
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+BIN = Path(sys.executable).parent
+OURS = ("TASKORCH_", "REDIS_", "AGENT_", "TM_", "ORCHESTRATOR_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "XDG_RUNTIME")
+TIME_LIMIT_S = 60
+LOOK_AGAIN_S = 0.01
+
+Argument = str | bytes
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left: its exit code, and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    def json(self) -> dict[str, Any]:
+        """Return the one document on stdout."""
+        document: dict[str, Any] = json.loads(self.stdout.encode())
+        assert self.stdout.count("\n") == 1, self.stdout
+        assert document["schema_version"] == 1
+        return document
+
+    def data(self) -> Any:
+        """Return the data of the document of a command that went well."""
+        assert self.code == 0, self.stderr
+        document = self.json()
+        assert set(document) == {"schema_version", "data", "meta"}
+        return document["data"]
+
+    def error(self) -> dict[str, Any]:
+        """Return the error of the document of a command that did not."""
+        document = self.json()
+        assert set(document) == {"schema_version", "error"}
+        error: dict[str, Any] = document["error"]
+        assert set(error) == {"code", "message", "hint", "retryable", "details"}
+        return error
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A folder to be in, and the variables that are set there."""
+
+    folder: Path
+    variables: Mapping[str, str]
+
+    def having(self, **variables: str) -> "Shell":
+        """Return a shell with other variables too."""
+        return replace(self, variables={**self.variables, **variables})
+
+    def lacking(self, *names: str) -> "Shell":
+        """Return a shell without some variables."""
+        return replace(self, variables={name: value for name, value in self.variables.items() if name not in names})
+
+    def within(self, folder: Path) -> "Shell":
+        """Return a shell in another folder."""
+        return replace(self, folder=folder)
+
+    def orchestrate(self, *arguments: Argument, stdin: bytes = b"") -> Ran:
+        """Run `orchestrate`."""
+        return self.run(BIN / "orchestrate", *arguments, stdin=stdin)
+
+    def worker(self, *arguments: Argument, stdin: bytes = b"") -> Ran:
+        """Run `worker`."""
+        return self.run(BIN / "worker", *arguments, stdin=stdin)
+
+    def python(self, code: str, *arguments: Argument) -> Ran:
+        """Run Python code in a process of its own."""
+        return self.run(sys.executable, "-c", code, *arguments)
+
+    def run(self, *words: Argument | Path, stdin: bytes = b"") -> Ran:
+        """Run anything to its end; a traceback is never right."""
+        done = subprocess.run(
+            words,
+            cwd=self.folder,
+            env=self.environment(),
+            input=stdin,
+            capture_output=True,
+            timeout=TIME_LIMIT_S,
+            check=False,
+        )
+        ran = Ran(done.returncode, *(stream.decode(errors="surrogateescape") for stream in (done.stdout, done.stderr)))
+        assert "Traceback" not in ran.stderr, ran.stderr
+        return ran
+
+    def start(self, *words: Argument | Path) -> subprocess.Popen[str]:
+        """Start anything; it is the test's to end."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            words, cwd=self.folder, env=self.environment(), stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        )
+
+    def on_terminal(self, *words: Argument | Path, width: int = 120) -> tuple[int, str]:
+        """Run anything on a pseudo-terminal; return the exit code and what stood on the screen."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+        environment = {**self.environment(), "TERM": "xterm-256color"}
+        process = subprocess.Popen(words, cwd=self.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        screen = b"".join(iter(lambda: _read(ours), b""))
+        os.close(ours)
+        return process.wait(TIME_LIMIT_S), screen.decode(errors="surrogateescape").replace("\r\n", "\n")
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of this process but for ours, and those of this shell."""
+        return {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | dict(self.variables)
+
+
+def ended(process: subprocess.Popen[str]) -> Ran:
+    """Wait for the end of a started command."""
+    stdout, stderr = process.communicate(timeout=TIME_LIMIT_S)
+    return Ran(process.returncode, stdout, stderr)
+
+
+def eventually(true: Callable[[], object], *, within_s: float = 10) -> None:
+    """Look again and again until something is true."""
+    deadline = monotonic() + within_s
+    while not true():
+        assert monotonic() < deadline, "it never became true"
+        sleep(LOOK_AGAIN_S)
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process is there that is not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # Linux says so when the other side has closed
+        return b""

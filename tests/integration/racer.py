@@ -1,0 +1,44 @@
+"""One of many processes that race: says "ready", waits for a line, then acts once and prints what it got as JSON.
+
+Run as `python racer.py URL NAMESPACE VERB ITEM TOKEN`; it is no test itself.
+"""
+
+import json
+import os
+import sys
+
+from taskorch import errors
+from taskorch.connection import connect
+from taskorch.item import Caller, Lease
+from taskorch.queue import Queue
+
+
+def say(what: object) -> None:
+    sys.stdout.write(f"{json.dumps(what)}\n")
+    sys.stdout.flush()
+
+
+def main(url: str, namespace: str, verb: str, item: str, token: str) -> None:
+    connection = connect(url)
+    me = Queue(connection, namespace, Caller(agent="ada", pid=os.getpid())).agent("ada", session=str(os.getpid()))
+    me.check()
+    say("ready")
+    sys.stdin.readline()
+    try:
+        match verb:
+            case "pop":
+                got = []
+                while (claim := me.claim()) and claim.lease:
+                    got.append(claim.lease.item)
+                say(got)
+            case "get":
+                claimed = me.get(Lease(item=item)).lease
+                say(claimed.token if claimed else 0)
+            case "complete":
+                say(me.complete(Lease(item=item, token=int(token)), f"by {os.getpid()}").remark)
+    except errors.TaskOrchestratorError as refusal:
+        say(refusal.word)
+    connection.close()
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,65 @@
+"""What the server sees: one script a method, and not one key outside the slot of the namespace."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+import servers
+from builders import Bench
+from taskorch import keys
+from workflow import workflow
+
+pytestmark = pytest.mark.parametrize("lane", list(servers.binaries()), indirect=True, scope="session")
+
+#: What a server and a client say to each other that has no key.
+WITHOUT_KEYS = {"ECHO", "TIME", "HELLO", "CLIENT", "SCAN"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A method of the queue, and the commands that the server executed for it."""
+
+    method: str
+    commands: list[list[str]]
+    #: Those of the commands that did not come from a script.
+    sent: list[str]
+
+
+def watched(bench: Bench) -> Iterator[Step]:
+    """Run the workflow once more under MONITOR, every script being known to the server already."""
+    list(workflow(bench))
+    with cast(Any, bench.raw).monitor() as monitor:
+        for method in workflow(bench):
+            bench.raw.echo(f"end-of-{method}")
+            commands, sent = [], []
+            while (seen := monitor.next_command())["command"] != f"ECHO end-of-{method}":
+                words = seen["command"].split(" ")
+                commands.append(words)
+                if seen["client_type"] != "lua":
+                    sent.append(words[0].upper())
+            yield Step(method, commands, sent)
+
+
+def keys_of(bench: Bench, command: list[str]) -> list[str]:
+    """Return the keys of a command as the server itself sees them."""
+    return cast(list[str], cast(Any, bench.raw).command_getkeys(*command))
+
+
+def test_every_key_of_a_workflow_is_in_the_slot_of_its_namespace(bench: Bench) -> None:
+    commands = [command for step in watched(bench) for command in step.commands]
+
+    touched = {key for command in commands if command[0].upper() not in WITHOUT_KEYS for key in keys_of(bench, command)}
+
+    assert [key for key in touched if not key.startswith(keys.tag(bench.namespace))] == []
+    assert len(touched) > 30
+    assert {command[0].upper() for command in commands} >= {"EVALSHA", "HSET", "ZADD", "XADD", "SADD", "RPUSH"}
+
+
+def test_every_method_runs_one_script(bench: Bench) -> None:
+    bench_itself = {"ZADD", "HSET", "EXISTS", *WITHOUT_KEYS}
+
+    sent = [(step.method, [name for name in step.sent if name not in bench_itself]) for step in watched(bench)]
+
+    assert [(method, names) for method, names in sent if names != ["EVALSHA"]] == []
+    assert len({method for method, _ in sent}) > 25

@@ -1,0 +1,215 @@
+"""A reply lost on the network must not act twice: a request that comes again does nothing and is answered the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+
+import pytest
+from builders import Bench, held
+from taskorch import errors
+from taskorch.item import Lease, NewItem, State
+from taskorch.script import Argument, Connection, Reply, Script
+from verbs import AGENT, act
+from workflow import workflow
+
+#: Each verb of an agent or the orchestrator, by a state that allows it.
+ALLOWED = dict.fromkeys(AGENT, State.IN_PROGRESS) | {
+    "pop": State.QUEUED,
+    "assign": State.PENDING,
+    "assign-other": State.QUEUED,
+    "assign-force": State.IN_PROGRESS,
+    "depend": State.QUEUED,
+    "answer": State.BLOCKED,
+    "cancel": State.IN_PROGRESS,
+    "requeue": State.FAILED,
+}
+
+
+@dataclass
+class Twice:
+    """A connection that loses every first reply: it sends each call again and returns the second reply."""
+
+    connection: Connection
+    replies: list[tuple[str, Reply, Reply]] = field(default_factory=list)
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        first = self.connection.call(script, key, arguments)
+        second = self.connection.call(script, key, arguments)
+        self.replies.append((script.name, first, second))
+        return second
+
+    def wait(self, key: str, timeout_s: float) -> bool:
+        return self.connection.wait(key, timeout_s)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def twice(bench: Bench) -> tuple[Bench, Twice]:
+    connections: list[Twice] = []
+
+    def wrapped(connection: Connection) -> Connection:
+        connections.append(Twice(connection))
+        return connections[-1]
+
+    repeating = bench.over(wrapped)
+    return repeating, connections[0]
+
+
+def story(bench: Bench, steps: Bench) -> object:
+    """Run the whole workflow, and return what came of it; ids and times aside."""
+    events = len(bench.events())
+    known = {item.id for item in bench.queue.views.list().items}
+    names = list(workflow(steps))
+    items = [item for item in bench.queue.views.list().items if item.id not in known]
+    return (
+        names,
+        [(event["verb"], event["state"], event["agent"]) for event in bench.events()[events:]],
+        [(item.title, item.state, item.token, item.attempts, item.context, item.resources) for item in items],
+        [[(said.kind, said.text) for said in bench.queue.views.show(item.id).history] for item in items],
+        [len(bench.queue.views.discoveries(item.project)) for item in items],
+        [[note.text for note in bench.agent().notes(item.id)] for item in items],
+    )
+
+
+def test_a_workflow_whose_every_request_comes_twice_ends_like_one_whose_requests_come_once(bench: Bench) -> None:
+    repeating, connection = twice(bench)
+
+    once = story(bench, bench)
+    again = story(bench, repeating)
+
+    assert again == once
+    assert [reply for reply in connection.replies if reply[1] != reply[2]] == []
+    assert bench.inconsistencies() == []
+
+
+def test_the_workflow_has_every_script_that_changes_something(bench: Bench) -> None:
+    repeating, connection = twice(bench)
+    scripts = [script for script in files("taskorch").joinpath("scripts").iterdir() if script.name != "prelude.lua"]
+    mutating = {script.name.removesuffix(".lua") for script in scripts if "return once(" in script.read_text()}
+
+    list(workflow(repeating))
+
+    assert mutating <= {name for name, _, _ in connection.replies}
+    assert len(mutating) > 15
+
+
+@pytest.mark.parametrize("verb", ALLOWED)
+def test_a_repeated_request_acts_once_and_is_answered_the_same(bench: Bench, verb: str) -> None:
+    lease, other = bench.standing(ALLOWED[verb]), bench.item(agent="bob")
+    repeating, connection = twice(bench)
+    once = len(bench.events()) + (verb not in ("get", "peek"))
+
+    act(repeating, verb, lease, other)
+
+    ((_, first, second),) = connection.replies
+    assert first == second
+    assert len(bench.events()) == once
+    assert bench.inconsistencies() == []
+
+
+def test_a_repeated_claim_takes_no_second_item(bench: Bench) -> None:
+    first, second = bench.item(), bench.item()
+
+    lease = held(twice(bench)[0].agent().claim())
+
+    assert lease.item == first
+    assert bench.state(second) is State.QUEUED
+
+
+def test_a_repeated_project_opens_one(bench: Bench) -> None:
+    project = twice(bench)[0].queue.project("Once")
+
+    assert [shown.id for shown in bench.queue.views.projects()] == [project]
+
+
+def test_a_repeated_create_makes_one_item(bench: Bench) -> None:
+    project = bench.project()
+
+    item = twice(bench)[0].item(project)
+
+    assert [shown.id for shown in bench.queue.views.list().items] == [item]
+
+
+def test_a_repeated_note_is_kept_once(bench: Bench) -> None:
+    item = bench.item()
+
+    twice(bench)[0].agent().note(item, "memo")
+
+    assert [note.text for note in bench.agent().notes(item)] == ["memo"]
+
+
+def test_a_repeated_reap_says_again_what_it_did(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.let_lease_run_out(lease.item)
+
+    reaped = twice(bench)[0].queue.reap()
+
+    assert reaped == (1, 0)
+    assert bench.queue.views.show(lease.item).item.attempts == 1
+
+
+def test_a_repeated_complete_is_no_repeat_to_its_caller(bench: Bench) -> None:
+    lease = bench.claimed()
+
+    receipt = twice(bench)[0].agent().complete(lease, "done")
+
+    assert receipt.remark == ""
+
+
+def test_a_refused_request_leaves_nothing_that_a_later_one_would_be_answered_with(bench: Bench) -> None:
+    lease = bench.claimed()
+
+    with pytest.raises(errors.Held):
+        bench.agent(session="second").get(Lease(item=lease.item))
+    bench.agent().release(lease)
+
+    assert held(bench.agent(session="second").get(Lease(item=lease.item))).item == lease.item
+
+
+def test_two_requests_of_the_same_kind_are_two_steps(bench: Bench) -> None:
+    lease = bench.claimed()
+
+    bench.agent().progress(lease, "the same words")
+    bench.agent().progress(lease, "the same words")
+
+    assert len(bench.queue.views.show(lease.item).history) == 2
+
+
+def test_a_create_with_the_key_of_an_earlier_one_returns_its_item(bench: Bench) -> None:
+    project = bench.project()
+    first = bench.queue.create(project, NewItem(title="First", key="one", agent="ada"))
+    before = bench.everything()
+
+    second = bench.queue.create(project, NewItem(title="Second", key="one", agent="bob"))
+
+    assert second == first
+    assert bench.everything() == before
+
+
+def test_a_key_is_remembered_after_the_item_is_completed(bench: Bench) -> None:
+    project = bench.project()
+    first = bench.item(project, key="one")
+    bench.agent().complete(held(bench.agent().claim()))
+
+    assert bench.item(project, key="one") == first
+
+
+def test_a_key_is_remembered_after_the_project_is_completed(bench: Bench) -> None:
+    project = bench.project()
+    first = bench.item(project, key="one")
+    bench.queue.complete_project(project, force=True)
+
+    assert bench.item(project, key="one") == first
+
+
+def test_a_key_counts_within_its_project(bench: Bench) -> None:
+    first, second = bench.item(bench.project(), key="one"), bench.item(bench.project(), key="one")
+
+    assert first != second
+
+
+def test_items_without_a_key_are_all_different(bench: Bench) -> None:
+    project = bench.project()
+
+    assert bench.item(project) != bench.item(project)

@@ -1,0 +1,200 @@
+"""A waiting claim blocks without polling, and wakes as soon as there is something for it."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Semaphore
+from time import monotonic
+
+import pytest
+from builders import Bench, held
+from taskorch.item import Claim, Lease
+from taskorch.script import Argument, Connection, Reply, Script
+
+#: A waiter that is not woken sits here until its test fails; one that is woken needs a few milliseconds.
+LONG_S = 30
+SOON_S = 5
+
+
+@dataclass
+class Announcing:
+    """A connection that tells when a waiter is about to block, and counts the calls of scripts."""
+
+    connection: Connection
+    blocks: Semaphore = field(default_factory=lambda: Semaphore(0))
+    calls: int = 0
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        self.calls += 1
+        return self.connection.call(script, key, arguments)
+
+    def wait(self, key: str, timeout_s: float) -> bool:
+        self.blocks.release()
+        return self.connection.wait(key, timeout_s)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@dataclass
+class Waiters:
+    """Threads that wait for a claim, on a connection of their own."""
+
+    bench: Bench
+    connection: Announcing
+    threads: ThreadPoolExecutor
+
+    def wait(self, *, agent: str = "ada", wait_s: float = LONG_S) -> "Future[tuple[Claim | None, float]]":
+        """Begin to wait for a claim; return once that waiter is about to block."""
+        future = self.threads.submit(self._claim, agent, wait_s)
+        assert self.connection.blocks.acquire(timeout=SOON_S)
+        return future
+
+    def _claim(self, agent: str, wait_s: float) -> tuple[Claim | None, float]:
+        started = monotonic()
+        return self.bench.agent(agent).claim(wait_s=wait_s), monotonic() - started
+
+
+@pytest.fixture
+def waiters(bench: Bench) -> Iterator[Waiters]:
+    connections: list[Announcing] = []
+
+    def wrapped(connection: Connection) -> Connection:
+        connections.append(Announcing(connection))
+        return connections[-1]
+
+    waiting = bench.over(wrapped)
+    with ThreadPoolExecutor(16) as threads:
+        yield Waiters(waiting, connections[0], threads)
+
+
+def test_an_assignment_wakes_a_waiting_claim(bench: Bench, waiters: Waiters) -> None:
+    item = bench.item(agent="")
+    waiter = waiters.wait()
+
+    bench.queue.assign(item, "ada")
+
+    claim, took_s = waiter.result(LONG_S)
+    assert held(claim).item == item
+    assert took_s < SOON_S
+
+
+@pytest.mark.parametrize("how", ["create", "release", "requeue", "complete", "assign --force"])
+def test_a_waiting_claim_wakes_whatever_queues_an_item(bench: Bench, waiters: Waiters, how: str) -> None:
+    other = bench.item(agent="bob")
+    lease = bench.claimed(agent="bob") if how == "assign --force" else bench.claimed()
+    match how:
+        case "requeue":
+            bench.agent().complete(lease)
+        case "complete":
+            bench.agent().release(lease)
+            bench.queue.depend(lease.item, [other])
+    waiter = waiters.wait()
+
+    match how:
+        case "create":
+            bench.item()
+        case "release":
+            bench.agent().release(lease)
+        case "requeue":
+            bench.queue.requeue(lease.item)
+        case "complete":
+            bench.agent("bob").complete(Lease(item=other))
+        case "assign --force":
+            bench.queue.assign(lease.item, "ada", force=True)
+
+    claim, took_s = waiter.result(LONG_S)
+    assert held(claim).token
+    assert took_s < SOON_S
+
+
+def test_a_waiting_claim_wakes_when_a_delay_ends(bench: Bench, waiters: Waiters) -> None:
+    item = bench.item(delay_ms=300)
+    waiter = waiters.wait()
+
+    claim, took_s = waiter.result(LONG_S)
+
+    assert held(claim).item == item
+    assert took_s < SOON_S
+
+
+# REPORTED BUG: nothing wakes the waiter, which blocks for up to 60 s past the delay.
+def test_a_waiting_claim_wakes_when_a_delay_ends_that_began_after_it(bench: Bench, waiters: Waiters) -> None:
+    waiter = waiters.wait(wait_s=SOON_S)
+
+    item = bench.item(delay_ms=50)
+
+    claim, took_s = waiter.result(LONG_S)
+    assert held(claim).item == item
+    assert took_s < SOON_S / 2
+
+
+def test_a_waiting_claim_wakes_when_another_agent_promotes_its_item(bench: Bench, waiters: Waiters) -> None:
+    item = bench.item(delay_ms=3_600_000)
+    waiter = waiters.wait()
+    bench.let_delay_pass(item)
+
+    bench.agent("bob").check()
+
+    claim, took_s = waiter.result(LONG_S)
+    assert held(claim).item == item
+    assert took_s < SOON_S
+
+
+def test_n_waiters_and_n_items_get_one_each(bench: Bench, waiters: Waiters) -> None:
+    project = bench.project()
+    futures = [waiters.wait() for _ in range(12)]
+
+    items = [bench.item(project) for _ in range(12)]
+
+    taken = [future.result(LONG_S) for future in futures]
+    assert sorted(held(claim).item for claim, _ in taken) == sorted(items)
+    assert max(took_s for _, took_s in taken) < SOON_S
+    assert bench.inconsistencies() == []
+
+
+def test_a_waiter_of_another_agent_is_not_served(bench: Bench, waiters: Waiters) -> None:
+    bob = waiters.wait(agent="bob", wait_s=0.2)
+    ada = waiters.wait()
+
+    item = bench.item()
+
+    assert held(ada.result(LONG_S)[0]).item == item
+    assert bob.result(LONG_S)[0] is None
+
+
+def test_a_wait_that_runs_out_has_nothing(bench: Bench) -> None:
+    started = monotonic()
+
+    claim = bench.agent().claim(wait_s=0.2)
+
+    assert claim is None
+    assert 0.2 <= monotonic() - started < SOON_S
+
+
+def test_a_claim_that_finds_an_item_does_not_wait(bench: Bench, waiters: Waiters) -> None:
+    item = bench.item()
+
+    claim = waiters.bench.agent().claim(wait_s=LONG_S)
+
+    assert held(claim).item == item
+    assert waiters.connection.calls == 1
+
+
+def test_a_wake_token_without_an_item_wakes_nobody_for_good(bench: Bench) -> None:
+    bench.item()
+    bench.agent().get(Lease(item=bench.agent().check().items[0].id))
+
+    claim = bench.agent().claim(wait_s=0.2)
+
+    assert claim is None
+
+
+def test_a_wait_does_not_poll(bench: Bench, waiters: Waiters) -> None:
+    bench.claimed(agent="bob")
+    bench.item(delay_ms=3_600_000)
+
+    claim = waiters.bench.agent().claim(wait_s=0.5)
+
+    assert claim is None
+    assert waiters.connection.calls <= 2

@@ -1,0 +1,115 @@
+"""A whole piece of work, from the first project to the last report, with every method of the queue in it."""
+
+from collections.abc import Iterator
+
+from builders import Bench, held
+from taskorch.item import Lease, NewItem
+
+
+def workflow(bench: Bench) -> Iterator[str]:
+    """Do one call at a time, and say after each which one it was; the queues are empty at the end."""
+    yield from delivery(bench)
+    yield from troubles(bench)
+
+
+def delivery(bench: Bench) -> Iterator[str]:
+    """Two items, one after the other, delivered by two agents."""
+    queue, ada, bob, views = bench.queue, bench.agent("ada"), bench.agent("bob"), bench.queue.views
+    project = queue.project("Build", description="all")
+    yield "project"
+    plan = queue.create(project, NewItem(title="Plan", requirements=("paper",), key="plan"))
+    yield "create"
+    build = queue.create(project, NewItem(title="Build", agent="bob"))
+    yield "create"
+    queue.depend(build, [plan])
+    yield "depend"
+    queue.assign(plan, "ada", context={"style": "plain"}, resources=["a.md"])
+    yield "assign"
+    ada.check()
+    yield "check"
+    lease = held(ada.claim(lease_ms=60_000))
+    yield "claim"
+    ada.get(lease)
+    yield "get"
+    ada.note(plan, "memo")
+    yield "note"
+    ada.progress(lease, "half", percent=50)
+    yield "progress"
+    ada.discover(lease, "rain", impact="coat")
+    yield "discover"
+    ada.renew(lease)
+    yield "renew"
+    ada.complete(lease, "planned", deliverables={"plan": "p.txt"})
+    yield "complete"
+    ada.notes(plan)
+    yield "notes"
+    views.discoveries(project)
+    yield "discoveries"
+    views.progress(project)
+    yield "progress_of_project"
+    lease = held(bob.get(Lease(item=build)))
+    yield "get"
+    bob.blocker(lease, "door?", needs="choice")
+    yield "blocker"
+    views.inbox()
+    yield "indexed"
+    queue.answer(build, "left")
+    yield "answer"
+    bob.complete(lease)
+    yield "complete"
+    queue.complete_project(project)
+    yield "complete_project"
+    views.projects()
+    yield "projects"
+    views.agents()
+    yield "agents"
+
+
+def troubles(bench: Bench) -> Iterator[str]:
+    """One item that is given back, taken over, failed, buried, cancelled and done at last."""
+    queue, ada, second, views = bench.queue, bench.agent("ada"), bench.agent("ada", session="2"), bench.queue.views
+    project = queue.project("Mend")
+    yield "project"
+    item = queue.create(project, NewItem(title="Mend", agent="bob"))
+    yield "create"
+    queue.assign(item, "ada")
+    yield "assign"
+    ada.get(Lease(item=item), peek=True)
+    yield "get"
+    lease = held(ada.claim())
+    yield "claim"
+    ada.release(lease, reason="late")
+    yield "release"
+    ada.claim()
+    yield "claim"
+    lease = held(second.get(Lease(item=item), takeover=True))
+    yield "get"
+    second.fail(lease, "broken")
+    yield "fail"
+    bench.let_delay_pass(item)
+    queue.reap()
+    yield "reap"
+    second.progress(Lease(item=item), "again")
+    yield "progress"
+    queue.assign(item, "bob", force=True)
+    yield "assign"
+    lease = held(bench.agent("bob").claim())
+    yield "claim"
+    bench.agent("bob").fail(lease, "hopeless", retry=False)
+    yield "fail"
+    queue.requeue(item)
+    yield "requeue"
+    queue.cancel(item, reason="not needed")
+    yield "cancel"
+    queue.requeue(item)
+    yield "requeue"
+    views.list(project=project)
+    yield "list"
+    views.unassigned()
+    yield "indexed"
+    bench.agent("bob").complete(Lease(item=item), "mended")
+    yield "complete"
+    views.show(item)
+    yield "show"
+    queue.complete_project(project, force=True)
+    yield "complete_project"
