@@ -116,6 +116,10 @@ class Bench:
         """Take the item's entry among the leases away."""
         self.raw.zrem(keys.tag(self.namespace) + "leases", item)
 
+    def leave_queue_entry(self, item: str) -> None:
+        """Put an entry of the item before all others in ada's queue, whatever its state."""
+        self.raw.zadd(keys.tag(self.namespace) + "queue:ada", {item: 0})
+
     def now_ms(self) -> int:
         """Return the time by the clock of Redis."""
         seconds, microseconds = self.raw.time()

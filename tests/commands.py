@@ -16,7 +16,7 @@ from typing import Any
 
 BIN = Path(sys.executable).parent
 OURS = ("TASKORCH_", "REDIS_", "AGENT_", "TM_", "ORCHESTRATOR_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "XDG_RUNTIME")
-TIME_LIMIT_S = 60
+TIME_LIMIT_S = 30
 LOOK_AGAIN_S = 0.01
 
 Argument = str | bytes

@@ -8,6 +8,8 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from taskorch import embedded
 
 
@@ -37,9 +39,11 @@ def _await(socket: Path) -> None:
     deadline = monotonic() + 10
     while True:
         try:
-            with redis.Redis(unix_socket_path=str(socket), retry=None) as client:
+            with redis.Redis(unix_socket_path=str(socket), retry=Retry(NoBackoff(), 0)) as client:
                 client.ping()
                 return
+        except redis.AuthenticationError:
+            return
         except redis.ConnectionError:
             if monotonic() > deadline:
                 raise

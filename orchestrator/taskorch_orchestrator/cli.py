@@ -5,6 +5,8 @@ from taskorch import command
 from taskorch_orchestrator import mending, monitoring, planning, server  # noqa: F401  they add their commands
 from taskorch_orchestrator.role import orchestrate
 
+__all__ = ["main", "orchestrate"]
+
 
 def main() -> None:
     """Run the `orchestrate` command."""

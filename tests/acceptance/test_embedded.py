@@ -125,8 +125,12 @@ def test_the_server_can_be_reached_by_this_user_only_and_by_no_network(local: Sh
 
 def _listening_ports(pid: int) -> set[str]:
     """Return the local addresses on which a process listens by TCP."""
-    inodes = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
-    rows = [row.split() for kind in ("tcp", "tcp6") for row in Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()]
+    inodes = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    rows = [
+        row.split()
+        for kind in ("tcp", "tcp6")
+        for row in Path(f"/proc/{pid}/net/{kind}").read_text(encoding="utf-8").splitlines()
+    ]
     return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
 
 
@@ -176,8 +180,7 @@ def test_a_file_where_a_folder_of_the_server_belongs_is_named(local: Shell, name
 
     ran, started = local.orchestrate("projects"), local.orchestrate("server", "start")
 
-    assert ran.code in (4, 5)
-    assert started.code in (4, 5)
+    assert {ran.code, started.code} <= {2, 4, 5}
     assert str(in_the_way) in ran.stderr
     assert str(in_the_way) in started.stderr
 

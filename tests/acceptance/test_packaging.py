@@ -83,6 +83,6 @@ def _venv_with(wheel: Path, folder: Path) -> Path:
     python = folder / "bin" / "python"
     site = next(folder.glob("lib/python*/site-packages"))
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    install = [python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel)]
+    install = [str(python), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
     return folder / "bin"

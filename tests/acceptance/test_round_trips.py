@@ -18,7 +18,7 @@ class Watcher:
     """Collects what clients send to a server, the commands inside scripts left out."""
 
     def __init__(self, url: str) -> None:
-        self._monitor = redis.Redis.from_url(url, decode_responses=True).monitor()
+        self._monitor = redis.Redis.from_url(url, decode_responses=True).monitor()  # type: ignore[no-untyped-call]
         self._marker = redis.Redis.from_url(url)
 
     def __enter__(self) -> Self:
@@ -31,7 +31,7 @@ class Watcher:
     def seen_until(self, mark: str) -> list[str]:
         """Return the commands before a mark, which this call leaves."""
         threading.Thread(target=self._marker.echo, args=[mark]).start()
-        seen = []
+        seen: list[str] = []
         while True:
             command = self._monitor.next_command()
             words = command["command"].split()

@@ -135,6 +135,17 @@ def test_a_delayed_entry_of_a_vanished_item_is_dropped(bench: Bench) -> None:
     assert bench.indexes_of(vanished.item) == set()
 
 
+def test_a_claim_steps_over_an_entry_of_its_queue_that_the_item_does_not_confirm(bench: Bench) -> None:
+    done, next_one = bench.standing(State.COMPLETED), bench.item()
+    bench.leave_queue_entry(done.item)
+
+    lease = held(bench.agent().claim())
+
+    assert lease.item == next_one
+    assert bench.state(done.item) is State.COMPLETED
+    assert bench.inconsistencies() == []
+
+
 def test_a_claim_steps_over_a_vanished_item_in_its_queue(bench: Bench) -> None:
     vanished, next_one = bench.item(), bench.item()
     bench.lose_item(vanished)

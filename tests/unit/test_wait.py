@@ -14,6 +14,8 @@ from taskorch.script import Argument, Connection, Reply, Script
 #: A waiter that is not woken sits here until its test fails; one that is woken needs a few milliseconds.
 LONG_S = 30
 SOON_S = 5
+#: One before the wait and one after it; a server may end a wait a millisecond early, and then there is one more.
+MOST_CALLS = 3
 
 
 @dataclass
@@ -197,4 +199,4 @@ def test_a_wait_does_not_poll(bench: Bench, waiters: Waiters) -> None:
     claim = waiters.bench.agent().claim(wait_s=0.5)
 
     assert claim is None
-    assert waiters.connection.calls <= 2
+    assert waiters.connection.calls <= MOST_CALLS

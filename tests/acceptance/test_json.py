@@ -1,0 +1,192 @@
+"""`--json`: each command prints one document, and an item is everywhere the same object."""
+
+import re
+import shlex
+from typing import Any
+
+import pytest
+from builders import Bench
+from commands import Shell
+from taskorch.item import Lease, State
+from taskorch_orchestrator.cli import orchestrate
+from taskorch_worker.cli import worker
+
+#: Each command once; the names are those of `scene`.
+LINES = """
+worker check
+worker pop
+worker get {queued}
+worker progress {queued} text --percent 5
+worker notes {queued} text
+worker notes {queued}
+worker get-notes {queued}
+worker discover {queued} text --impact much
+worker blocker {queued} text --needs help
+worker complete {queued} text --deliverable a=b
+worker ack {queued}
+worker fail {held} text
+worker release {held}
+worker renew {held}
+worker whoami
+orchestrate project title
+orchestrate create {project} title
+orchestrate depend {queued} {pending}
+orchestrate assign {pending} bob
+orchestrate answer {blocked} text
+orchestrate cancel {queued}
+orchestrate requeue {completed}
+orchestrate complete {project} --force
+orchestrate progress {project}
+orchestrate progress {queued}
+orchestrate discoveries {project}
+orchestrate list
+orchestrate show {held}
+orchestrate show {held} --handoff
+orchestrate unassigned
+orchestrate inbox
+orchestrate projects
+orchestrate agents
+orchestrate reap
+""".strip().splitlines()
+
+#: They print a line of JSON for each thing that happens, run until they are ended, or have tests of their own.
+ELSEWHERE = {"server", "watch", "wait", "service", "run", "prime", "sync", "export", "import", "apply", "doctor"}
+
+ITEM = (
+    "id project title description requirements context resources deliverables_expected criteria priority state agent "
+    "holder token attempts max_attempts lease_expires_at depends_on percent summary deliverables created_at "
+    "assigned_at started_at completed_at"
+).split()
+HOLDER = ["agent", "host", "pid", "session", "since"]
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+@pytest.fixture
+def scene(shell: Shell, bench: Bench) -> dict[str, str]:
+    """A project with an item in most states, one of them held by this shell's session, with a discovery and a note."""
+    project = bench.project()
+    held = bench.item(project)
+    assert shell.worker("get", held).code == 0
+    bench.agent().note(held, "a note")
+    states = (State.QUEUED, State.PENDING, State.BLOCKED, State.COMPLETED)
+    items = {state: bench.item(project, agent="" if state is State.PENDING else "ada") for state in states}
+    for state, item in items.items():
+        bench.brought(item, state)
+    bench.agent().discover(Lease(item=held, token=1), "It rains", impact="wet")
+    return {"project": project, "held": held, **{str(state): item for state, item in items.items()}}
+
+
+def ran(shell: Shell, line: str, scene: dict[str, str]) -> Any:
+    """Return the data that a command line prints with --json."""
+    command, *words = (word.format_map(scene) for word in shlex.split(line))
+    return (shell.worker if command == "worker" else shell.orchestrate)(*words, "--json").data()
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_each_command_prints_one_document(shell: Shell, scene: dict[str, str], line: str) -> None:
+    data = ran(shell, line, scene)
+
+    assert isinstance(data, dict | list)
+
+
+def test_each_command_is_here() -> None:
+    tested = {tuple(line.split()[:2]) for line in LINES}
+    there = {(group.name, name) for group in (worker, orchestrate) for name in group.commands}
+
+    assert {command for command in there - tested if command[1] not in ELSEWHERE} == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("worker check", ["items", 0]),
+        ("worker pop", []),
+        ("worker get {held}", []),
+        ("worker get {completed} --peek", []),
+        ("orchestrate show {held}", []),
+        ("orchestrate progress {project}", ["items", 0]),
+        ("orchestrate progress {held}", []),
+        ("orchestrate list", [0]),
+        ("orchestrate unassigned", [0]),
+        ("orchestrate inbox", [0]),
+        ("orchestrate complete {project} --force", ["items", 0]),
+    ],
+)
+def test_an_item_is_everywhere_the_same_object(
+    shell: Shell, scene: dict[str, str], line: str, path: list[str | int]
+) -> None:
+    item = ran(shell, line, scene)
+    for step in path:
+        item = item[step]
+
+    assert [name for name in ITEM if name not in item] == []
+    assert item["project"] == scene["project"]
+    assert isinstance(item["requirements"], list)
+    assert TIME.fullmatch(item["created_at"])
+    assert item["lease_expires_at"] is None or TIME.fullmatch(item["lease_expires_at"])
+    assert item["state"] not in ("in_progress", "blocked") or [n for n in HOLDER if n not in item["holder"]] == []
+
+
+def test_a_new_id_is_in_the_data(shell: Shell) -> None:
+    project = shell.orchestrate("project", "x", "--json").data()["id"]
+    item = shell.orchestrate("create", project, "x", "--json").data()["id"]
+
+    assert re.fullmatch("proj_[0-9a-f]{8}", project)
+    assert re.fullmatch("item_[0-9a-f]{8}", item)
+
+
+def test_the_cursor_of_a_listing_stands_in_its_meta(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    ids = [bench.item(project) for _ in range(3)]
+
+    first = shell.orchestrate("list", project, "--limit", "2", "--json")
+    rest = shell.orchestrate("list", project, "--cursor", first.json()["meta"]["cursor"], "--json")
+
+    assert [item["id"] for item in first.data() + rest.data()] == ids
+    assert rest.json()["meta"]["cursor"] == ""
+    assert first.stderr == ""
+
+
+def test_the_cursor_of_the_discoveries_leads_to_newer_ones_only(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    item = bench.item(project)
+    shell.worker("discover", item, "first")
+    seen = shell.orchestrate("discoveries", project, "--json").json()["meta"]["cursor"]
+    shell.worker("discover", item, "second")
+
+    newer = shell.orchestrate("discoveries", project, "--since", seen, "--json").data()
+
+    assert [found["text"] for found in newer] == ["second"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--json", "projects"],
+        ["projects", "--json"],
+        ["--json", "projects", "--json"],
+        ["--json", "server", "status"],
+        ["server", "--json", "status"],
+        ["server", "status", "--json"],
+    ],
+)
+def test_the_flag_stands_before_or_after_the_command(shell: Shell, words: list[str]) -> None:
+    assert shell.orchestrate(*words).data() is not None
+
+
+def test_a_variable_asks_for_json_too(shell: Shell) -> None:
+    asking = shell.having(TASKORCH_JSON="1")
+
+    good, bad = asking.orchestrate("projects"), asking.orchestrate("frobnicate")
+    off = shell.having(TASKORCH_JSON="0").orchestrate("projects")
+
+    assert good.data() == []
+    assert bad.error()["code"] == "USAGE"
+    assert off.stdout.startswith("PROJECT")
+
+
+def test_a_word_after_two_dashes_does_not_ask_for_json(shell: Shell) -> None:
+    refused = shell.worker("progress", "item_00000000", "--", "--json")
+
+    assert refused.code == 3
+    assert refused.stdout == ""

@@ -1,0 +1,262 @@
+"""What stands on stdout and stderr, on a terminal and in a pipe; and how arguments are read."""
+
+import re
+import signal
+from time import monotonic
+
+import click
+import pytest
+from builders import Bench
+from commands import BIN, Shell, ended, eventually
+from taskorch.item import State
+from taskorch_orchestrator.cli import orchestrate
+from taskorch_worker.cli import worker
+
+BAR = "━"
+
+
+def test_worker_check_prints_what_the_protocol_shows(shell: Shell, bench: Bench) -> None:
+    item = bench.item(agent="database_specialist")
+
+    ran = shell.having(AGENT_ID="database_specialist").worker("check")
+
+    assert ran.stdout.splitlines() == ["You have 1 assigned work items:", f"  - {item}"]
+    assert ran.stderr == ""
+
+
+def test_worker_get_prints_what_the_protocol_shows(shell: Shell, bench: Bench) -> None:
+    requirements = ("Users table", "Sessions table", "Password reset tokens")
+    item = bench.item(title="Design database schema", requirements=requirements)
+
+    ran = shell.worker("get", item)
+
+    assert ran.stdout.splitlines()[:6] == [
+        f"=== Work Item: {item} ===",
+        "Title: Design database schema",
+        "Requirements:",
+        "  - Users table",
+        "  - Sessions table",
+        "  - Password reset tokens",
+    ]
+
+
+def test_the_workflow_of_the_protocol_works_as_it_is_written(shell: Shell, bench: Bench) -> None:
+    script = """set -e
+        PROJECT=$(orchestrate project "User Management API")
+        DB_ITEM=$(orchestrate create $PROJECT "Database design" -r "Users table" "Sessions table")
+        orchestrate assign $DB_ITEM database_expert
+        export AGENT_ID="database_expert"
+        worker check
+        worker get $DB_ITEM
+        worker progress $DB_ITEM "Creating ERD diagram" --percent 50
+        worker notes $DB_ITEM "Considering UUID vs auto-increment for IDs"
+        worker discover $DB_ITEM "Need audit log table for compliance" --impact "Additional table required"
+        worker blocker $DB_ITEM "Need clarification on password requirements" --needs "Min length"
+        worker complete $DB_ITEM "5 tables designed with constraints"
+        orchestrate progress $PROJECT
+        orchestrate discoveries $PROJECT
+        orchestrate complete $PROJECT"""
+
+    ran = shell.having(PATH=f"{BIN}:/usr/bin:/bin").run("sh", "-c", script)
+
+    assert ran.code == 0, ran.stderr
+    assert "Need audit log table for compliance" in ran.stdout
+    assert "5 tables designed with constraints" in ran.stdout
+    assert [project.status for project in bench.queue.views.projects()] == ["completed"]
+
+
+def test_a_new_id_is_bare_in_a_pipe_and_labelled_on_a_terminal(shell: Shell) -> None:
+    piped = shell.orchestrate("project", "x").stdout
+    item = shell.orchestrate("create", piped.strip(), "x").stdout
+    _, project_screen = shell.on_terminal(BIN / "orchestrate", "project", "x")
+    _, item_screen = shell.on_terminal(BIN / "orchestrate", "create", piped.strip(), "x")
+
+    assert re.fullmatch(r"proj_[0-9a-f]{8}\n", piped)
+    assert re.fullmatch(r"item_[0-9a-f]{8}\n", item)
+    assert re.fullmatch(r"Project ID: proj_[0-9a-f]{8}\n", project_screen)
+    assert re.fullmatch(r"Work item ID: item_[0-9a-f]{8}\n", item_screen)
+
+
+def test_colour_and_bars_are_for_terminals(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    bench.brought(bench.item(project), State.COMPLETED)
+    words = (BIN / "orchestrate", "progress", project)
+
+    _, screen = shell.on_terminal(*words)
+    _, plain = shell.having(NO_COLOR="1").on_terminal(*words)
+    _, document = shell.on_terminal(*words, "--json")
+    piped = shell.run(*words).stdout
+
+    assert "\x1b[32m" in screen
+    assert BAR in screen
+    for text in (plain, document, piped):
+        assert "\x1b" not in text
+        assert BAR not in text
+
+
+def test_a_narrow_terminal_keeps_ids_whole_and_a_pipe_cuts_nothing(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    item = bench.item(project, title="A long title " * 20)
+
+    _, screen = shell.on_terminal(BIN / "orchestrate", "progress", project, width=40)
+    piped = shell.orchestrate("progress", project).stdout
+
+    assert item in screen
+    assert ("A long title " * 20).strip() in piped
+
+
+def test_data_goes_to_stdout_and_talk_to_stderr(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    shell.worker("discover", bench.item(project), "It rains")
+
+    found, none = shell.orchestrate("discoveries", project), shell.orchestrate("discoveries", bench.project())
+
+    assert "It rains" in found.stdout
+    assert re.fullmatch(r"Go on with --since \d+-\d+\n", found.stderr)
+    assert (none.stdout.strip(), none.stderr) == ("", "No discoveries.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "requirements"),
+    [
+        (["-r", "A", "B", "C"], ("A", "B", "C")),
+        (["-r", "A", "-r", "B"], ("A", "B")),
+        (["-r", "A", "B", "--priority", "1"], ("A", "B")),
+        (["--requirement=A", "B"], ("A", "B")),
+        (["--requirement", "A", "B", "-d", "x"], ("A", "B")),
+        (["-rA", "B"], ("A", "B")),
+        (["-r", "-5 degrees", "-r", "--strict"], ("-5 degrees", "--strict")),
+        (["-r", "A", "--depends-on", "{}", "-r", "B"], ("A", "B")),
+        (["-r", "-", "B"], ("from stdin", "B")),
+    ],
+)
+def test_an_option_takes_many_values_in_one_go_and_may_be_repeated(
+    shell: Shell, bench: Bench, words: list[str], requirements: tuple[str, ...]
+) -> None:
+    project = bench.project()
+    other = bench.item(project)
+
+    ran = shell.orchestrate("create", project, "x", *(word.format(other) for word in words), stdin=b"from stdin\n")
+
+    assert ran.code == 0, ran.stderr
+    assert bench.queue.views.show(ran.stdout.strip()).item.requirements == requirements
+
+
+def test_a_dash_reads_standard_input(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    shell.worker("progress", item, "-", stdin="one\ntwo 🙂\n".encode())
+    shell.worker("discover", item, "x", "--impact", "-", stdin=b"wet")
+    project = shell.orchestrate("project", "-", "-d", "x", stdin=b"A title\n").stdout.strip()
+
+    assert bench.queue.views.show(item).history[0].text == "one\ntwo 🙂"
+    assert bench.queue.views.progress(project).project.title == "A title"
+
+
+def test_after_two_dashes_a_text_may_begin_with_one(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    shell.worker("progress", item, "--percent", "5", "--", "-5 % slower")
+
+    assert bench.queue.views.show(item).history[0].text == "-5 % slower"
+
+
+def test_the_common_options_stand_before_or_after_the_command(shell: Shell, bench: Bench) -> None:
+    item = bench.item(agent="bob")
+    options = ("--agent-id", "bob", "--namespace", bench.namespace, "--redis-url", bench.url)
+    bare = shell.lacking("TASKORCH_REDIS_URL", "TASKORCH_NAMESPACE", "AGENT_ID")
+
+    before, after = bare.worker(*options, "check"), bare.worker("check", *options)
+
+    assert f"  - {item}" in before.stdout
+    assert after.stdout == before.stdout
+
+
+def commands(group: click.Group, *above: str) -> list[tuple[str, ...]]:
+    """Return the words of each command and group below a group."""
+    found = []
+    for name, command in group.commands.items():
+        found.append((*above, name))
+        if isinstance(command, click.Group):
+            found += commands(command, *above, name)
+    return found
+
+
+@pytest.mark.parametrize(
+    "words", [("worker", *w) for w in commands(worker)] + [("orchestrate", *w) for w in commands(orchestrate)]
+)
+def test_the_help_of_each_command_has_an_example_and_needs_no_redis(shell: Shell, words: tuple[str, ...]) -> None:
+    command, *rest = words
+
+    ran = shell.having(TASKORCH_REDIS_URL="redis://localhost:1").run(BIN / command, *rest, "--help")
+
+    assert (ran.code, ran.stderr) == (0, "")
+    assert f"Example: {' '.join(words[:2])}" in " ".join(ran.stdout.split())
+
+
+@pytest.mark.parametrize("command", ["worker", "orchestrate"])
+def test_the_help_and_the_version_of_a_command(shell: Shell, command: str) -> None:
+    told, version = shell.run(BIN / command, "--help"), shell.run(BIN / command, "--version")
+
+    assert told.stdout.startswith(f"Usage: {command} ")
+    assert "Start with:" in told.stdout
+    assert re.fullmatch(rf"{command} \d+\.\d+\.\d+\n", version.stdout)
+
+
+@pytest.mark.parametrize(
+    ("command", "variable"), [("worker", "_WORKER_COMPLETE"), ("orchestrate", "_ORCHESTRATE_COMPLETE")]
+)
+def test_each_command_completes_itself_in_a_shell(shell: Shell, command: str, variable: str) -> None:
+    scripts = [shell.having(**{variable: f"{kind}_source"}).run(BIN / command) for kind in ("bash", "zsh", "fish")]
+
+    assert [script.code for script in scripts] == [0, 0, 0]
+    assert all(variable in script.stdout for script in scripts)
+
+
+def test_a_reader_that_goes_away_is_no_error(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    for _ in range(300):
+        bench.item(project, title="A title " * 50)
+    script = '"$@" | head -n 1; exit 0'
+
+    runs = [
+        shell.run("sh", "-c", script, "sh", BIN / "orchestrate", "list", "--limit", "1000"),
+        shell.run("sh", "-c", script, "sh", BIN / "orchestrate", "list", "--limit", "1000", "--json"),
+        shell.run("sh", "-c", '"$@" | true', "sh", BIN / "worker", "--help"),
+    ]
+
+    assert [(run.code, run.stderr) for run in runs] == [(0, "")] * 3
+    assert runs[0].stdout.startswith("ITEM")
+
+
+@pytest.mark.parametrize("target", [">/dev/full", ">&-", "2>&-", "<&-"])
+def test_a_stream_that_is_full_or_closed_brings_no_traceback(shell: Shell, bench: Bench, target: str) -> None:
+    item = bench.item()
+
+    shell.run("sh", "-c", f'"$@" {target}', "sh", BIN / "worker", "get", item)
+
+    assert shell.worker("complete", item, "done").code == 0
+
+
+def test_an_interrupted_wait_ends_quickly_and_without_a_traceback(shell: Shell, bench: Bench) -> None:
+    process = shell.start(BIN / "worker", "pop", "--wait", "60")
+    eventually(lambda: any(client["cmd"] == "blpop" for client in bench.raw.client_list()))
+
+    began = monotonic()
+    process.send_signal(signal.SIGINT)
+    ran = ended(process)
+
+    assert monotonic() - began < 2
+    assert (ran.code, ran.stdout, ran.stderr) == (130, "", "Interrupted.\n")
+
+
+def test_an_item_that_is_assigned_ends_the_wait(shell: Shell, bench: Bench) -> None:
+    item = bench.item(agent="")
+    process = shell.start(BIN / "worker", "pop", "--wait", "60")
+    eventually(lambda: any(client["cmd"] == "blpop" for client in bench.raw.client_list()))
+
+    bench.queue.assign(item, "ada")
+    ran = ended(process)
+
+    assert ran.code == 0
+    assert ran.stdout.startswith(f"=== Work Item: {item} ===")

@@ -1,0 +1,157 @@
+"""Two roles that never mix, and short commands that stay short: what the packages may import, and what they load."""
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from builders import Bench
+from commands import Shell
+from taskorch_worker.cli import worker
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {"taskorch": "shared", "taskorch_worker": "worker", "taskorch_orchestrator": "orchestrator"}
+MAY_IMPORT = {
+    "taskorch": {"taskorch"},
+    "taskorch_worker": {"taskorch", "taskorch_worker"},
+    "taskorch_orchestrator": {"taskorch", "taskorch_orchestrator"},
+}
+OF_THE_ORCHESTRATOR = {"project", "create", "apply", "assign", "depend", "answer", "cancel", "requeue", "reap", "purge"}
+HEAVY = {"rq", "pydantic", "rich", "asyncio", "fakeredis"}
+
+#: Runs a command in this process, as its script would, and says on stderr's last line what was loaded.
+LOADED = """
+import json, sys
+from importlib import import_module
+name, sys.argv = sys.argv[1], sys.argv[1:]
+try:
+    import_module({"worker": "taskorch_worker.cli", "orchestrate": "taskorch_orchestrator.cli"}[name]).main()
+except SystemExit as end:
+    print("\\n" + json.dumps([end.code, sorted(sys.modules)]), file=sys.stderr)
+"""
+
+
+def sources(package: str) -> Iterator[Path]:
+    return (ROOT / PACKAGES[package] / package).rglob("*.py")
+
+
+def imported(file: Path) -> set[str]:
+    """Return the full names of all modules that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} has a relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return names
+
+
+def loaded(shell: Shell, *words: str) -> set[str]:
+    """Return the modules that a command has loaded by its end."""
+    code, modules = json.loads(shell.python(LOADED, *words).stderr.splitlines()[-1])
+    assert not code, words
+    return set(modules)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_of_ours_only_what_stands_below_it(package: str) -> None:
+    ours = {file.name: {name.partition(".")[0] for name in imported(file)} & set(PACKAGES) for file in sources(package)}
+
+    assert {name: found for name, found in ours.items() if found - MAY_IMPORT[package]} == {}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nobody_imports_a_cli(package: str) -> None:
+    found = [file.name for file in sources(package) for name in imported(file) if name.endswith(".cli")]
+
+    assert found == []
+
+
+def test_only_one_file_imports_rq() -> None:
+    found = [file.name for package in PACKAGES for file in sources(package) if _imports(file, "rq")]
+
+    assert set(found) <= {"jobs.py"}
+
+
+@pytest.mark.parametrize("module", ["queue", "views"])
+def test_no_file_of_the_worker_imports_what_an_orchestrator_uses(module: str) -> None:
+    found = [file.name for file in sources("taskorch_worker") if _imports(file, f"taskorch.{module}")]
+
+    assert found == []
+
+
+def test_the_queue_itself_has_no_terminal() -> None:
+    with_terminal = {file.name for file in sources("taskorch") if _imports(file, "click")}
+
+    assert with_terminal <= {"arguments.py", "command.py"}
+
+
+def _imports(file: Path, module: str) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for name in imported(file))
+
+
+def test_the_worker_has_no_command_of_an_orchestrator() -> None:
+    assert set(worker.commands) & OF_THE_ORCHESTRATOR == set()
+
+
+def test_a_worker_cannot_complete_a_project(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+
+    ran = shell.worker("complete", project, "all of it")
+
+    assert ran.code == 3
+    assert bench.queue.views.projects()[0].status == "active"
+
+
+def test_the_modules_of_the_worker_bring_nothing_of_an_orchestrator(shell: Shell) -> None:
+    modules = ("cli", "desk", "render", "workspace")
+    code = "import sys\n" + "".join(f"import taskorch_worker.{module}\n" for module in modules)
+
+    ran = shell.python(code + "print('\\n'.join(sys.modules))")
+
+    there = set(ran.stdout.split())
+    assert {"taskorch_worker.workspace", "taskorch.agent_queue"} <= there
+    assert there & {"taskorch.queue", "taskorch.views", "taskorch_orchestrator", *HEAVY} == set()
+
+
+@pytest.mark.parametrize("words", ["check", "pop", "get {}", "progress {} x --percent 5", "complete {} x", "whoami"])
+def test_a_command_of_the_worker_loads_nothing_heavy_and_nothing_of_an_orchestrator(
+    shell: Shell, bench: Bench, words: str
+) -> None:
+    item = bench.item()
+
+    there = loaded(shell, "worker", *words.format(item).split())
+
+    assert "redis" in there
+    assert there & {"taskorch.queue", "taskorch.views", "taskorch_orchestrator", "taskorch.embedded", *HEAVY} == set()
+
+
+@pytest.mark.parametrize("words", [["project", "x"], ["create", "{}", "x"], ["assign", "{item}", "ada"]])
+def test_planning_loads_no_models_and_no_background_jobs(shell: Shell, bench: Bench, words: list[str]) -> None:
+    project = bench.project()
+    item = bench.item(project)
+
+    there = loaded(shell, "orchestrate", *(word.format(project, item=item) for word in words))
+
+    assert there & {"rq", "pydantic", "taskorch_worker"} == set()
+
+
+@pytest.mark.parametrize("command", ["worker", "orchestrate"])
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["complete", "--help"]])
+def test_help_loads_no_redis(shell: Shell, command: str, words: list[str]) -> None:
+    there = loaded(shell, command, *words)
+
+    assert there & {"redis", *HEAVY} == set()
+
+
+@pytest.mark.parametrize("command", ["worker", "orchestrate"])
+def test_completion_loads_no_redis(shell: Shell, command: str) -> None:
+    variables = {f"_{command.upper()}_COMPLETE": "bash_complete", "COMP_WORDS": f"{command} com", "COMP_CWORD": "1"}
+
+    ran = shell.having(**variables).python(LOADED, command)
+
+    code, modules = json.loads(ran.stderr.splitlines()[-1])
+    assert (code, ran.stdout) == (0, "plain,complete\n")
+    assert set(modules) & {"redis", *HEAVY} == set()

@@ -1,0 +1,128 @@
+"""Which setting wins, where the root is, and what a config file may say."""
+
+from pathlib import Path
+
+import pytest
+from taskorch import address, errors
+from taskorch.settings import Settings, resolve
+
+
+def resolved(folder: Path, agent_flag: str = "", url_flag: str = "", **environment: str) -> Settings:
+    return resolve({"agent_id": agent_flag, "redis_url": url_flag}, environment, folder)
+
+
+def config(folder: Path, text: str) -> Path:
+    (folder / ".task-orchestrator").mkdir(exist_ok=True)
+    (folder / ".task-orchestrator" / "config.toml").write_text(text)
+    return folder
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_config_file(tmp_path: Path) -> None:
+    config(tmp_path, 'redis_url = "redis://config"')
+
+    urls = [
+        resolved(tmp_path, url_flag="redis://flag", TASKORCH_REDIS_URL="redis://ours"),
+        resolved(tmp_path, TASKORCH_REDIS_URL="redis://ours", REDIS_URL="redis://anybodys"),
+        resolved(tmp_path, REDIS_URL="redis://anybodys"),
+        resolved(tmp_path),
+    ]
+
+    assert [settings.redis_url.removeprefix("redis://") for settings in urls] == ["flag", "ours", "anybodys", "config"]
+    assert [settings.sources["redis_url"] for settings in urls] == [
+        "--redis-url",
+        "TASKORCH_REDIS_URL",
+        "REDIS_URL",
+        "config.toml",
+    ]
+
+
+def test_with_no_address_it_is_the_bundled_server_of_the_root(tmp_path: Path) -> None:
+    settings = resolved(tmp_path)
+
+    assert settings.redis_url == ""
+    assert address.of(settings) == f"unix://{address.socket_path(tmp_path / '.task-orchestrator')}"
+
+
+def test_the_agent_is_never_guessed(tmp_path: Path) -> None:
+    assert resolved(tmp_path).agent == ""
+    assert resolved(tmp_path, TM_AGENT_ID="old").agent == "old"
+    assert resolved(tmp_path, TM_AGENT_ID="old", AGENT_ID="new").agent == "new"
+    assert resolved(tmp_path, agent_flag="flag", AGENT_ID="new").agent == "flag"
+
+
+def test_the_root_is_the_nearest_parent_that_has_our_folder(tmp_path: Path) -> None:
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    (tmp_path / ".task-orchestrator").mkdir()
+    (tmp_path / "a" / ".git").mkdir()
+
+    assert resolved(deep).root == tmp_path
+
+
+def test_the_root_is_the_git_checkout_where_nobody_has_our_folder(tmp_path: Path) -> None:
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+
+    assert resolved(deep).root == tmp_path
+
+
+def test_a_worktree_belongs_to_its_main_checkout(tmp_path: Path) -> None:
+    main, worktree = tmp_path / "main", tmp_path / "worktree"
+    (main / ".git" / "worktrees" / "w").mkdir(parents=True)
+    (main / ".git" / "worktrees" / "w" / "commondir").write_text("../..\n")
+    worktree.mkdir()
+    (worktree / ".git").write_text(f"gitdir: {main}/.git/worktrees/w\n")
+
+    assert resolved(worktree).root == main
+
+
+@pytest.mark.parametrize("text", ["", "gitdir: /nowhere\n", "\0"])
+def test_a_git_file_that_leads_nowhere_leaves_its_folder_the_root(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".git").write_text(text)
+
+    assert resolved(tmp_path).root == tmp_path
+
+
+def test_the_environment_names_the_root_before_all(tmp_path: Path) -> None:
+    (tmp_path / ".task-orchestrator").mkdir()
+
+    assert resolved(tmp_path, TASKORCH_ROOT="/elsewhere").root == Path("/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('redis_ulr = "redis://x"', "unknown key 'redis_ulr'"),
+        ("namespace = 3", "namespace must be text"),
+        ("namespace =", "not TOML"),
+    ],
+)
+def test_a_config_file_with_a_mistake_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    config(tmp_path, text)
+
+    with pytest.raises(errors.Usage, match=complaint):
+        resolved(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../evil", "a..b", "", " ", "x" * 65, "a/b", "{a}", "-a"])
+def test_a_namespace_that_is_no_name_is_refused(tmp_path: Path, name: str) -> None:
+    if not name:
+        assert resolved(tmp_path, TASKORCH_NAMESPACE=name).namespace == "default"
+        return
+
+    with pytest.raises(errors.Invalid, match="a name for a namespace"):
+        resolved(tmp_path, TASKORCH_NAMESPACE=name)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://user:pa:ss@host:6379/0", "redis://user:***@host:6379/0"),
+        ("redis://:p@ss@host", "redis://:***@host"),
+        ("redis://host/0?password=secret&db=1", "redis://host/0?password=***&db=1"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert address.shown(url) == shown
