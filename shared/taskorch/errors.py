@@ -4,7 +4,7 @@ TaskOrchestratorError           1
 |-- Usage                       2
 |-- NotFound                    3   NoProject, NoItem
 |-- Unavailable                 4   retryable: Unreachable, Refused, Stalled, ServerFailed
-|-- Invalid                     5   WrongState, Cycle, TooDeep, TooMany, ProjectClosed, OpenItems,
+|-- Invalid                     5   WrongState, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
 |                                 BadSchema, TooOld, RootNotWritable
 |-- Conflict                    6   Held, LeaseLost, Cancelled
 |-- NotYours                    7
@@ -73,7 +73,7 @@ class Unreachable(Unavailable):
 
 
 class Refused(Unavailable):
-    word = "REFUSED"
+    word, retryable = "REFUSED", False
     message = "Redis at {url} refuses this client: {reason}"
     hint = "Put the user and the password into the URL: redis://user:password@host:6379/0"
 
@@ -142,12 +142,18 @@ class Cycle(Invalid):
 
 class TooDeep(Invalid):
     word = "TOO_DEEP"
-    message = "More than {most} items lie on the way from {item} to its dependencies."
+    message = "More than {most} dependencies lie on the way from {item}."
 
 
 class TooMany(Invalid):
     word = "TOO_MANY"
     message = "{item} would have more than {most} {what}."
+
+
+class NoAttempts(Invalid):
+    word = "NO_ATTEMPTS"
+    message = "{item} has used up its {attempts} attempts: it cannot be taken over."
+    hint = "The orchestrator decides: orchestrate assign {item} AGENT --force"
 
 
 class ProjectClosed(Invalid):
@@ -203,7 +209,7 @@ class NothingToDo(TaskOrchestratorError):
 BY_WORD: dict[str, type[TaskOrchestratorError]] = {
     error.word: error
     for error in (
-        NoProject, NoItem, BadSchema, WrongState, Cycle, TooDeep, TooMany, ProjectClosed, OpenItems,
+        NoProject, NoItem, BadSchema, WrongState, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
         Held, LeaseLost, Cancelled, NotYours,
     )
 }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from builders import Bench
 from commands import Shell
-from taskorch.item import Lease, State
+from taskorch.item import State
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
 
@@ -56,28 +56,29 @@ ITEM = (
     "id project title description requirements context resources deliverables_expected criteria priority state agent "
     "holder token attempts max_attempts lease_expires_at depends_on percent summary deliverables created_at "
     "assigned_at started_at completed_at"
-).split()
+).split(" ")
 HOLDER = ["agent", "host", "pid", "session", "since"]
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 @pytest.fixture
-def scene(shell: Shell, bench: Bench) -> dict[str, str]:
-    """A project with an item in most states, one of them held by this shell's session, with a discovery and a note."""
+def scene(bench: Bench) -> dict[str, str]:
+    """A project with an item in most states, one more to be held by this shell's session, a discovery and a note."""
     project = bench.project()
-    held = bench.item(project)
-    assert shell.worker("get", held).code == 0
+    held, found = bench.item(project), bench.claimed(bench.item(project))
     bench.agent().note(held, "a note")
     states = (State.QUEUED, State.PENDING, State.BLOCKED, State.COMPLETED)
     items = {state: bench.item(project, agent="" if state is State.PENDING else "ada") for state in states}
     for state, item in items.items():
         bench.brought(item, state)
-    bench.agent().discover(Lease(item=held, token=1), "It rains", impact="wet")
+    bench.agent().discover(found, "It rains", impact="wet")
     return {"project": project, "held": held, **{str(state): item for state, item in items.items()}}
 
 
 def ran(shell: Shell, line: str, scene: dict[str, str]) -> Any:
     """Return the data that a command line prints with --json."""
+    if "{held}" in line:
+        assert shell.worker("get", scene["held"]).code == 0
     command, *words = (word.format_map(scene) for word in shlex.split(line))
     return (shell.worker if command == "worker" else shell.orchestrate)(*words, "--json").data()
 

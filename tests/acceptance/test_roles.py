@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "taskorch_orchestrator": {"taskorch", "taskorch_orchestrator"},
 }
 OF_THE_ORCHESTRATOR = {"project", "create", "apply", "assign", "depend", "answer", "cancel", "requeue", "reap", "purge"}
-HEAVY = {"rq", "pydantic", "rich", "asyncio", "fakeredis"}
+HEAVY = {"rq", "pydantic", "rich", "fakeredis"}
 
 #: Runs a command in this process, as its script would, and says on stderr's last line what was loaded.
 LOADED = """

@@ -40,8 +40,8 @@ def test_another_session_is_refused_and_told_who_holds_the_item(shell: Shell, be
     assert holder is not None
     before = bench.everything()
 
-    refused = [second.worker(verb, item, "x") for verb in ("progress", "blocker", "complete", "fail")]
-    refused += [second.worker(verb, item) for verb in ("get", "release", "renew")]
+    refused = [second.worker(verb, item, "x") for verb in ("progress", "complete")]
+    refused += [second.worker(verb, item) for verb in ("get", "release")]
 
     assert [ran.code for ran in refused] == [6] * len(refused)
     for ran in refused:

@@ -82,7 +82,6 @@ def test_an_item_out_of_attempts_fails_for_good(bench: Bench) -> None:
     assert bench.agent().claim() is None
 
 
-# REPORTED BUG: release after an expiry lands in delayed, since `place` still sees the retry delay.
 def test_a_release_after_the_lease_ran_out_puts_the_item_back_at_once(bench: Bench) -> None:
     lease = bench.expired(State.DELAYED)
 
@@ -92,7 +91,6 @@ def test_a_release_after_the_lease_ran_out_puts_the_item_back_at_once(bench: Ben
     assert attempts(bench, lease.item) == 0
 
 
-# REPORTED BUG: the same, after the holder took the item up again.
 def test_a_release_after_a_late_report_puts_the_item_back_at_once(bench: Bench) -> None:
     lease = bench.expired(State.DELAYED)
     bench.agent().progress(lease, "I am still here")
@@ -102,7 +100,6 @@ def test_a_release_after_a_late_report_puts_the_item_back_at_once(bench: Bench) 
     assert receipt.state is State.QUEUED
 
 
-# REPORTED BUG: the same, for a forced assignment.
 def test_a_forced_assignment_after_a_late_report_queues_the_item_at_once(bench: Bench) -> None:
     lease = bench.expired(State.DELAYED)
     bench.agent().progress(lease, "I am still here")
@@ -156,7 +153,6 @@ def test_a_claim_steps_over_a_vanished_item_in_its_queue(bench: Bench) -> None:
     assert bench.indexes_of(vanished) == set()
 
 
-# REPORTED BUG: nothing reconciles yet (design section 4).
 def test_an_item_in_progress_that_lost_its_lease_entry_is_found_and_repaired(bench: Bench) -> None:
     lease = bench.claimed()
     bench.lose_lease_entry(lease.item)

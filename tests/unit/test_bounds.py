@@ -99,7 +99,6 @@ REFUSED: dict[str, Call] = {
     "cursor without its second half": lambda bench, held: discoveries(bench, held, "12"),
     "cursor with a sign": lambda bench, held: discoveries(bench, held, "+"),
     "cursor that excludes": lambda bench, held: discoveries(bench, held, "(0-0"),
-    # REPORTED BUG: \d takes them, and Redis answers with errors.Refused (exit 4, "try again").
     "cursor in other digits": lambda bench, held: discoveries(bench, held, "\N{ARABIC-INDIC DIGIT ONE}-0"),
 }
 

@@ -108,9 +108,6 @@ def errors_line(text: str) -> set[str]:
     return set(re.findall(r"`([A-Z_]+)`", between(text, "\nErrors:", "\n#")))
 
 
-# Keys, states, fields
-
-
 def test_the_key_table_has_every_key_with_its_type_and_what_it_holds() -> None:
     rows = [[key.name, key.type, key.holds, "for good" if key.permanent else "until it expires"] for key in keys.KEYS]
 
@@ -138,9 +135,6 @@ def test_the_state_diagram_is_the_one_in_the_source() -> None:
     assert between(str(item.__doc__), "\n\n", "\n\n") in chapter(2)
 
 
-# Scripts
-
-
 def test_every_script_has_a_section_and_every_section_a_script() -> None:
     assert sorted(SECTIONS) == sorted(SCRIPTS)
 
@@ -158,7 +152,7 @@ def test_a_script_begins_with_the_five_line_header(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_section_has_a_summary_a_call_replies_and_errors(name: str) -> None:
-    parts = ("", f"    {name} <", " - `<", "By: ", "Replies:\n - ", "Errors:")
+    parts = (f"    {name} <", " - `<", "By: ", "Replies:\n - ", "Errors:")
 
     assert all(f"\n{part}" in SECTIONS[name] for part in parts)
 
@@ -207,9 +201,6 @@ def test_a_script_that_changes_nothing_is_a_view() -> None:
     assert shown == {name for name, lua in SCRIPTS.items() if "return once(" not in lua}
 
 
-# Events and errors
-
-
 def test_the_event_table_has_every_verb_that_is_emitted_and_by_which_scripts() -> None:
     emitters = {verb: {name for name in SCRIPTS if verb in emitted(name)} for name in SCRIPTS for verb in emitted(name)}
 
@@ -251,9 +242,6 @@ def test_the_details_of_an_error_are_the_ones_that_scripts_give() -> None:
     assert all(row[6] for row in table(chapter(9)))
 
 
-# Numbers and bounds
-
-
 def test_the_numbers_are_those_of_the_source() -> None:
     stated = {row[0]: row[1] for row in table(chapter(7).partition("\nStreams are trimmed")[0])}
 
@@ -274,7 +262,7 @@ def test_the_numbers_are_those_of_the_source() -> None:
         "events kept": number("EVENTS_KEPT", PRELUDE),
         "reports in a package": int(between(FUNCTIONS["package"], "'COUNT', ", ")")),
         "items that list visits in a call": number("MOST_VISITED", SCRIPTS["list"]),
-        "items that depend visits on the way from a dependency": number("MOST_VISITED", SCRIPTS["depend"]),
+        "dependencies that depend follows": number("MOST_FOLLOWED", SCRIPTS["depend"]),
         "dependencies of an item": int(between(SCRIPTS["depend"], "#depends_on > ", " ")),
     }
     units = {"s": 1_000, "min": 60_000, "h": 3_600_000}

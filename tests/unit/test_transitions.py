@@ -37,7 +37,6 @@ requeue       WrongState WrongState -          WrongState  WrongState  WrongStat
 """
 
 #: The lease ran out and was reaped, so the item is delayed, queued again or failed; its holder's token lives on.
-# REPORTED BUG: get x all three emits no event. REPORTED BUG: release x delayed stays delayed.
 EXPIRED = """
               delayed     queued      failed
 pop           -           in_progress -

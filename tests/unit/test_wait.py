@@ -120,7 +120,6 @@ def test_a_waiting_claim_wakes_when_a_delay_ends(bench: Bench, waiters: Waiters)
     assert took_s < SOON_S
 
 
-# REPORTED BUG: nothing wakes the waiter, which blocks for up to 60 s past the delay.
 def test_a_waiting_claim_wakes_when_a_delay_ends_that_began_after_it(bench: Bench, waiters: Waiters) -> None:
     waiter = waiters.wait(wait_s=SOON_S)
 
@@ -153,6 +152,18 @@ def test_n_waiters_and_n_items_get_one_each(bench: Bench, waiters: Waiters) -> N
     assert sorted(held(claim).item for claim, _ in taken) == sorted(items)
     assert max(took_s for _, took_s in taken) < SOON_S
     assert bench.inconsistencies() == []
+
+
+def test_items_that_one_step_queues_wake_as_many_waiters(bench: Bench, waiters: Waiters) -> None:
+    first = bench.item(agent="bob")
+    items = [bench.item(depends_on=(first,)) for _ in range(8)]
+    futures = [waiters.wait() for _ in items]
+
+    bench.agent("bob").complete(Lease(item=first))
+
+    taken = [future.result(LONG_S) for future in futures]
+    assert sorted(held(claim).item for claim, _ in taken) == sorted(items)
+    assert max(took_s for _, took_s in taken) < SOON_S
 
 
 def test_a_waiter_of_another_agent_is_not_served(bench: Bench, waiters: Waiters) -> None:
@@ -194,7 +205,7 @@ def test_a_wake_token_without_an_item_wakes_nobody_for_good(bench: Bench) -> Non
 
 def test_a_wait_does_not_poll(bench: Bench, waiters: Waiters) -> None:
     bench.claimed(agent="bob")
-    bench.item(delay_ms=3_600_000)
+    bench.item(agent="bob", delay_ms=3_600_000)
 
     claim = waiters.bench.agent().claim(wait_s=0.5)
 

@@ -2,7 +2,28 @@
 -- KEYS     meta
 -- ARGV     6 item, 7 agent, 8 context as JSON or '', 9 resources as JSON or '', 10 '1' to take it from its holder
 -- RETURNS  {item id, project, agent, state, previous agent or ''}
--- ERRORS   NO_ITEM WRONG_STATE HELD
+-- ERRORS   NO_ITEM WRONG_STATE HELD TOO_MANY
+local MOST = 200
+
+local function with_context(id, added)
+  local all, n = cjson.decode(call('HGET', key('item', id), 'context') or '{}'), 0
+  for name, value in pairs(added ~= '' and cjson.decode(added) or {}) do all[name] = value end
+  for _ in pairs(all) do n = n + 1 end
+  if n > MOST then fail('TOO_MANY', {item = id, what = 'context values', most = MOST}) end
+  return cjson.encode(all)
+end
+
+local function with_resources(id, added)
+  local all, known = cjson.decode(call('HGET', key('item', id), 'resources') or '[]'), {}
+  for _, resource in ipairs(all) do known[resource] = true end
+  for _, resource in ipairs(added ~= '' and cjson.decode(added) or {}) do
+    if not known[resource] then table.insert(all, resource) end
+    known[resource] = true
+  end
+  if #all > MOST then fail('TOO_MANY', {item = id, what = 'resources', most = MOST}) end
+  return cjson.encode(all)
+end
+
 return once(function()
   local id, agent, context, resources, force = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local item = load(id)
@@ -11,17 +32,10 @@ return once(function()
   local same = previous == agent and force == ''
   if held and not same and force == '' then held_by_another(item) end
 
-  local hash = key('item', id)
-  if context ~= '' then
-    local merged = cjson.decode(call('HGET', hash, 'context') or '{}')
-    for name, value in pairs(cjson.decode(context)) do merged[name] = value end
-    set(item, 'context', cjson.encode(merged))
-  end
-  if resources ~= '' then
-    local all = cjson.decode(call('HGET', hash, 'resources') or '[]')
-    for _, resource in ipairs(cjson.decode(resources)) do table.insert(all, resource) end
-    set(item, 'resources', cjson.encode(all))
-  end
+  local all_context, all_resources = with_context(id, context), with_resources(id, resources)
+
+  if context ~= '' then set(item, 'context', all_context) end
+  if resources ~= '' then set(item, 'resources', all_resources) end
   if not same then
     leave(item)
     if held then refund(item) end

@@ -10,12 +10,10 @@ return once(function()
 end, function()
   local limit = tonumber(ARGV[6])
   local held, queue = key('held', me.agent), key('queue', me.agent)
-  local items = {}
-  for _, source in ipairs({held, queue}) do
-    if #items < limit then
-      for _, id in ipairs(call('ZRANGE', source, 0, limit - #items - 1)) do table.insert(items, item_view(id)) end
-    end
+  local ids = call('ZRANGE', held, 0, limit - 1)
+  if #ids < limit then
+    for _, id in ipairs(call('ZRANGE', queue, 0, limit - #ids - 1)) do table.insert(ids, id) end
   end
   local waiting, delayed = unpack(call('HMGET', key('agent', me.agent), 'n_waiting', 'n_delayed'))
-  return {call('ZCARD', held) + call('ZCARD', queue), (waiting or 0) + (delayed or 0), items}
+  return {call('ZCARD', held) + call('ZCARD', queue), (waiting or 0) + (delayed or 0), item_views(ids)}
 end)

@@ -27,15 +27,12 @@ return once(function()
   touch()
   maintain(BATCH)
   local item = first_of(queue)
-  if not item then
-    call('DEL', key('wake', me.agent)) -- tokens for what the caller has just seen
-    return nil
-  end
+  if not item then return nil end
 
   start(item, ARGV[6])
   run(item)
   emit('claim', item)
-  if call('ZCARD', queue) > 0 then wake(me.agent) else call('DEL', key('wake', me.agent)) end
+  if call('ZCARD', queue) > 0 then wake(me.agent) end -- the next waiter's turn
   return receipt(item)
 end, function(reply)
   if not reply then return {'', until_due()} end

@@ -2,11 +2,8 @@
 -- KEYS     meta
 -- ARGV     6 project, 7 '1' to force
 -- RETURNS  {project view, {item view …}}
--- ERRORS   NO_PROJECT OPEN_ITEMS NO_ITEM (an item of it is gone)
-local function is_open(state) return state ~= 'completed' and state ~= 'cancelled' end
-
-local function close(id)
-  local item = load(id)
+-- ERRORS   NO_PROJECT OPEN_ITEMS
+local function close(item)
   settle(item)
   report(item, 'cancel', 'text', 'The project was completed.')
   move(item, 'cancelled')
@@ -17,19 +14,16 @@ return once(function()
   local id, force = ARGV[6], ARGV[7]
   if need_project(id) == 'completed' then return {id} end
   local open = {}
-  for _, item in ipairs(call('ZRANGE', key('project', id) .. ':items', 0, -1)) do
-    if is_open(call('HGET', key('item', item), 'state')) then table.insert(open, item) end
+  for _, each in ipairs(call('ZRANGE', key('project', id) .. ':items', 0, -1)) do
+    local item = find(each)
+    if item and item.state ~= 'completed' and item.state ~= 'cancelled' then table.insert(open, item) end
   end
-  if #open > 0 and force ~= '1' then fail('OPEN_ITEMS', {project = id, open = #open, first = open[1]}) end
+  if #open > 0 and force ~= '1' then fail('OPEN_ITEMS', {project = id, open = #open, first = open[1].id}) end
 
   for _, item in ipairs(open) do close(item) end
   call('HSET', key('project', id), 'status', 'completed', 'completed_at', now)
   emit('complete_project', {project = id, state = 'completed'})
   return {id}
 end, function(reply)
-  local items = {}
-  for _, item in ipairs(call('ZRANGE', key('project', reply[1]) .. ':items', 0, -1)) do
-    table.insert(items, item_view(item))
-  end
-  return {project_view(reply[1]), items}
+  return {project_view(reply[1]), item_views(call('ZRANGE', key('project', reply[1]) .. ':items', 0, -1))}
 end)

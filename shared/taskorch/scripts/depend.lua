@@ -3,21 +3,24 @@
 -- ARGV     6 item, then the ids it depends on
 -- RETURNS  {item id, state}
 -- ERRORS   NO_ITEM WRONG_STATE CYCLE TOO_DEEP TOO_MANY
-local MOST_VISITED = 10000
+local MOST_FOLLOWED = 50000
 
--- Follows open dependencies from `id`; true when they lead to `target`.
-local function leads_to(target, id)
-  local stack, seen, visited = {id}, {}, 0
+-- Follows open dependencies from all of `starts` in one walk, each item once; refuses when they lead to `target`.
+local function refuse_cycle(target, starts)
+  local stack, seen, followed = {}, {}, 0
+  for _, id in ipairs(starts) do table.insert(stack, {at = id, from = id}) end
   while #stack > 0 do
-    local at = table.remove(stack)
-    if at == target then return true end
-    if not seen[at] then
-      seen[at], visited = true, visited + 1
-      if visited > MOST_VISITED then fail('TOO_DEEP', {item = target, most = MOST_VISITED}) end
-      for _, next in ipairs(call('SMEMBERS', key('deps', at))) do table.insert(stack, next) end
+    local step = table.remove(stack)
+    if step.at == target then fail('CYCLE', {item = target, dependency = step.from}) end
+    if not seen[step.at] then
+      seen[step.at] = true
+      for _, next in ipairs(call('SMEMBERS', key('deps', step.at))) do
+        followed = followed + 1
+        if followed > MOST_FOLLOWED then fail('TOO_DEEP', {item = target, most = MOST_FOLLOWED}) end
+        table.insert(stack, {at = next, from = step.from})
+      end
     end
   end
-  return false
 end
 
 return once(function()
@@ -31,12 +34,11 @@ return once(function()
   for _, dependency in ipairs(depends_on) do known[dependency] = true end
   for i = 7, #ARGV do
     local dependency = ARGV[i]
-    local state = load(dependency).state
-    if leads_to(id, dependency) then fail('CYCLE', {item = id, dependency = dependency}) end
-    if state ~= 'completed' then table.insert(open, dependency) end
+    if load(dependency).state ~= 'completed' or dependency == id then table.insert(open, dependency) end
     if not known[dependency] then table.insert(depends_on, dependency) end
     known[dependency] = true
   end
+  refuse_cycle(id, open)
   if #depends_on > 200 then fail('TOO_MANY', {item = id, what = 'dependencies', most = 200}) end
 
   for _, dependency in ipairs(open) do
@@ -44,6 +46,7 @@ return once(function()
     call('SADD', key('dependents', dependency), id)
   end
   if #depends_on > 0 then set(item, 'depends_on', cjson.encode(depends_on)) end
+  settle(item)
   leave(item)
   place(item)
   emit('depend', item)

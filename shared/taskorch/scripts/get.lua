@@ -2,36 +2,38 @@
 -- KEYS     meta
 -- ARGV     6 item, 7 token or '', 8 'claim', 'peek' or 'takeover', 9 lease ms or ''
 -- RETURNS  {item id, token or '', expires or '', package}: no token when the caller does not hold it
--- ERRORS   NO_ITEM NOT_YOURS HELD
+-- ERRORS   NO_ITEM NOT_YOURS HELD NO_ATTEMPTS
 local id, token, mode, lease = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+
+local function is_mine(item) return token ~= '' and token == item.live_token end
+
+-- The holder goes on, also after its lease ran out.
+local function keep(item)
+  local lapsed = item.state ~= 'in_progress' and item.state ~= 'blocked'
+  if item.state ~= 'blocked' then run(item) end
+  if lapsed then emit('renew', item) end
+end
+
+-- A blocked item stays blocked in other hands.
+local function take(item)
+  start(item, lease)
+  if item.state == 'blocked' then call('ZADD', key('held', me.agent), now, id) else run(item) end
+  emit('claim', item)
+end
 
 return once(function()
   touch()
   maintain(BATCH)
-  local item = load(id)
+  local item = current(id, function(found) return mode ~= 'claim' or is_mine(found) end)
   if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
-  local mine = token ~= '' and token == item.live_token
-  if mode == 'peek' then return nil end
-  if not mine and overdue(item) then expire(item) end
   local held = item.state == 'in_progress' or item.state == 'blocked'
-  if held and not mine and mode ~= 'takeover' then held_by_another(item) end
-
-  if mine then
-    local lapsed = item.state ~= 'in_progress' and item.state ~= 'blocked'
-    if item.state ~= 'blocked' then run(item) end
-    if lapsed then emit('renew', item) end
-  elseif held then
-    item.attempts = item.attempts - 1 -- the attempt goes on in other hands
-    start(item, lease)
-    run(item)
-    emit('claim', item)
-  elseif item.state == 'queued' then
-    start(item, lease)
-    run(item)
-    emit('claim', item)
-  else
-    return nil
+  if mode == 'peek' or not (held or is_mine(item) or item.state == 'queued') then return nil end
+  if held and not is_mine(item) then
+    if mode ~= 'takeover' then held_by_another(item) end
+    if item.attempts >= item.max_attempts then fail('NO_ATTEMPTS', {item = id, attempts = item.attempts}) end
   end
+
+  if is_mine(item) then keep(item) else take(item) end
   return receipt(item)
 end, function(reply)
   return {id, reply and reply[2] or '', reply and reply[3] or '', package(id)}

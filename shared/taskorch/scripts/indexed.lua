@@ -4,7 +4,5 @@
 -- RETURNS  {item view …}
 -- ERRORS   none of its own
 return guarded(function()
-  local items = {}
-  for _, id in ipairs(call('ZRANGE', prefix .. ARGV[6], 0, ARGV[7] - 1)) do table.insert(items, item_view(id)) end
-  return items
+  return item_views(call('ZRANGE', prefix .. ARGV[6], 0, ARGV[7] - 1))
 end)

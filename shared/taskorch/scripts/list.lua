@@ -9,7 +9,7 @@ local found, visited = {}, 0
 
 local function matches(id)
   local values = call('HMGET', key('item', id), 'state', 'agent')
-  return (state == '' or values[1] == state) and (agent == '' or values[2] == agent)
+  return values[1] and (state == '' or values[1] == state) and (agent == '' or values[2] == agent)
 end
 
 -- Collects from one project, after a sequence number; returns where it had to stop, or nil at the project's end.

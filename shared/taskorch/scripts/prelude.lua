@@ -170,9 +170,11 @@ local function settle(item)
   call('HDEL', key('item', item.id), 'live_token', 'blocker', 'needs')
 end
 
--- The delay doubles with each attempt; the jitter comes from the request id, so a script stays a function of its input.
+-- The delay doubles with each attempt. The jitter comes from the request id and the item, so that a script stays a
+-- function of its input, and items that failed together do not come back together.
 local function retry_at(item)
-  local jitter = 0.75 + 0.5 * tonumber(string.sub(ARGV[1], 1, 4), 16) / 65535
+  local chance = (tonumber(string.sub(ARGV[1], 1, 4), 16) / 65536 + item.seq * 0.6180339887) % 1
+  local jitter = 0.75 + 0.5 * chance
   return now + math.floor(math.min(RETRY_CAP_MS, RETRY_FIRST_MS * 2 ^ (item.attempts - 1) * jitter))
 end
 
@@ -223,10 +225,12 @@ local function act_on_due(schedule, state, act, limit)
   return #due
 end
 
--- An item in progress that has lost its entry among the leases would never expire: it gets a full lease.
+-- An item in progress that has lost its entry among the leases would never expire: it gets a full lease. What an agent
+-- is said to hold and is not there any more goes.
 local function reconcile(agent, limit)
   for _, id in ipairs(call('ZRANGE', key('held', agent), 0, limit - 1)) do
     local state, lease_ms = unpack(call('HMGET', key('item', id), 'state', 'claim_lease_ms'))
+    if not state then call('ZREM', key('held', agent), id) end
     if state == 'in_progress' then call('ZADD', prefix .. 'leases', 'NX', now + lease_ms, id) end
   end
 end
@@ -247,6 +251,7 @@ local function start(item, lease_ms)
     'claim_lease_ms', item.claim_lease_ms, 'holder_host', me.host, 'holder_pid', me.pid,
     'holder_session', me.session, 'holder_since', now)
   call('HSETNX', key('item', item.id), 'started_at', now)
+  call('HDEL', key('item', item.id), 'blocker', 'needs')
 end
 
 -- In progress from now on, for the length of its lease: claimed, renewed, or taken up again after the lease ran out.
@@ -262,10 +267,18 @@ local function held_by_another(item)
     expires = call('ZSCORE', prefix .. 'leases', item.id) or ''})
 end
 
+-- The item as the clock leaves it: what is due for it happens first, unless the caller `keeps` it from running out.
+local function current(id, keeps)
+  local item = load(id)
+  if item.state == 'delayed' and tonumber(item.not_before) <= now then promote(item) end
+  if overdue(item) and not keeps(item) then expire(item) end
+  return item
+end
+
 -- Guard of every holder's verb: the item, if the caller may act on it. A report (`claims`) may find it queued for the
 -- caller: then it is `fresh`, and `begin` claims it.
 local function hold(id, token, verb, claims)
-  local item = load(id)
+  local item = current(id, function(found) return token ~= '' and token == found.live_token end)
   if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
   if item.state == 'cancelled' then fail('CANCELLED', {item = id}) end
   if token ~= '' and token == item.live_token then return item end
@@ -292,15 +305,21 @@ local function item_view(id)
   return {id, call('HGETALL', key('item', id)), call('ZSCORE', prefix .. 'leases', id) or ''}
 end
 
+-- Views of the items that are there; an id whose item has vanished is passed over.
+local function item_views(ids)
+  local views = {}
+  for _, id in ipairs(ids) do
+    local view = item_view(id)
+    if #view[2] > 0 then table.insert(views, view) end
+  end
+  return views
+end
+
 local function project_view(id) return {id, call('HGETALL', key('project', id))} end
 
 local function package(id)
   local project, depends_on = unpack(call('HMGET', key('item', id), 'project', 'depends_on'))
   if not project then fail('NO_ITEM', {item = id}) end
-  local dependencies = {}
-  for _, dependency in ipairs(cjson.decode(depends_on or '[]')) do
-    table.insert(dependencies, item_view(dependency))
-  end
-  return {item_view(id), project_view(project), dependencies,
+  return {item_view(id), project_view(project), item_views(cjson.decode(depends_on or '[]')),
     call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200)}
 end

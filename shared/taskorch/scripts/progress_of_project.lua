@@ -8,7 +8,8 @@ return guarded(function()
   need_project(id)
   local rows = {}
   for _, item in ipairs(call('ZRANGE', key('project', id) .. ':items', 0, limit - 1)) do
-    table.insert(rows, {item_view(item), call('XREVRANGE', key('progress', item), '+', '-', 'COUNT', 1)})
+    local view = item_views({item})[1]
+    if view then table.insert(rows, {view, call('XREVRANGE', key('progress', item), '+', '-', 'COUNT', 1)}) end
   end
   return {project_view(id), rows}
 end)
