@@ -1,20 +1,22 @@
 """Does a step cost more when more is queued? `claim` and `check` with 100 and with 1,000,000 queued items, in turns."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import redis
 from rich.console import Console
 from rich.table import Table
-from taskorch import keys, script
+from taskorch import address, embedded, keys, script
 from taskorch.agent_queue import AgentQueue
 from taskorch.connection import connect
 from taskorch.item import Caller
 from taskorch.queue import Queue
-
-from benchmarks import server
+from taskorch.settings import resolve
 
 FEW = 100
 MANY = int(os.environ.get("BENCH_ITEMS", "1000000"))
@@ -26,7 +28,7 @@ AGENT = "specialist"
 
 def main() -> None:
     """Measure, and print a table with the ratios."""
-    with server.running() as url:
+    with _server() as url:
         queues = {size: _filled(url, f"queued-{size}", size) for size in (FEW, MANY)}
         verbs = {"claim (and release)": _claim_and_release, "check --limit 20": _check}
         table = Table("step", f"{FEW:,} queued, ms", f"{MANY:,} queued, ms", "ratio: median", "min", "max", box=None)
@@ -37,6 +39,18 @@ def main() -> None:
             times = [f"{time * 1000:.3f}" for time in medians]
             table.add_row(name, *times, *(f"{ratio:.2f}" for ratio in (median(ratios), min(ratios), max(ratios))))
         Console().print(table)
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    """Run the bundled server, as anybody's first command starts it, in a folder that goes with it."""
+    with TemporaryDirectory(prefix="bench-") as folder:
+        settings = resolve({}, {"TASKORCH_ROOT": folder}, Path(folder))
+        embedded.start(settings)
+        try:
+            yield address.of(settings)
+        finally:
+            embedded.stop(settings)
 
 
 def _claim_and_release(queue: AgentQueue) -> None:
