@@ -102,11 +102,11 @@ class Bench:
         self.raw.zadd(keys.tag(self.namespace) + "leases", {item: self.now_ms() + left_ms}, xx=True)
 
     def let_delay_pass(self, item: str) -> None:
-        """Move the time at which a delayed item is due into the past."""
+        """Move the time at which a delayed item is due into the past; the schedule last, for others act on it."""
         tag = keys.tag(self.namespace)
-        self.raw.zadd(tag + "delayed", {item: 1}, xx=True)
         if self.raw.exists(f"{tag}item:{item}"):
             self.raw.hset(f"{tag}item:{item}", "not_before", 1)
+        self.raw.zadd(tag + "delayed", {item: 1}, xx=True)
 
     def lose_item(self, item: str) -> None:
         """Take the item's hash away, as an eviction would."""

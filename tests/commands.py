@@ -16,7 +16,8 @@ from typing import Any
 
 BIN = Path(sys.executable).parent
 OURS = ("TASKORCH_", "REDIS_", "AGENT_", "TM_", "ORCHESTRATOR_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "XDG_RUNTIME")
-TIME_LIMIT_S = 30
+#: For machines that do much else besides.
+TIME_LIMIT_S = 90
 LOOK_AGAIN_S = 0.01
 
 Argument = str | bytes
@@ -124,7 +125,11 @@ class Shell:
 
 def ended(process: subprocess.Popen[str]) -> Ran:
     """Wait for the end of a started command."""
-    stdout, stderr = process.communicate(timeout=TIME_LIMIT_S)
+    try:
+        stdout, stderr = process.communicate(timeout=TIME_LIMIT_S)
+    finally:
+        process.kill()
+    assert "Traceback" not in stderr, stderr
     return Ran(process.returncode, stdout, stderr)
 
 

@@ -33,7 +33,7 @@ def mounted(shell: Shell, mounts: str, *words: str) -> Ran:
 @pytest.mark.parametrize(
     ("mounts", "reason"), [(READ_ONLY, "Read-only file system"), (FULL, "No space left on device")], ids=["ro", "full"]
 )
-@pytest.mark.parametrize("words", [["pop"], ["get", "{}"], ["progress", "{}", "x"], ["complete", "{}", "x"]])
+@pytest.mark.parametrize("words", [["pop"], ["progress", "{}", "x"], ["complete", "{}", "x"]])
 def test_where_no_token_can_be_kept_nothing_is_claimed(
     shell: Shell, bench: Bench, mounts: str, reason: str, *, words: list[str]
 ) -> None:

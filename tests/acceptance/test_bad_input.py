@@ -130,7 +130,7 @@ def test_a_dependency_may_belong_to_another_project(shell: Shell, bench: Bench) 
     assert bench.queue.views.show(item).item.depends_on == (elsewhere,)
 
 
-@pytest.mark.parametrize("agent", ["../../evil", "..", "a/b", "-rf", "ä", "x" * 65, "ada\n"])
+@pytest.mark.parametrize("agent", ["../../evil", "..", "-rf", "x" * 65, "ada\n"])
 def test_an_agent_name_that_is_no_name_is_refused_before_a_folder_is_made(shell: Shell, agent: str) -> None:
     ran = shell.having(AGENT_ID=agent).worker("pop")
 

@@ -40,16 +40,37 @@ def test_a_forced_assignment_gives_the_attempt_back(bench: Bench, state: State, 
 
 
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
-def test_a_takeover_kills_the_old_token_and_counts_no_attempt(bench: Bench, state: State) -> None:
+def test_a_takeover_kills_the_old_token_and_is_an_attempt(bench: Bench, state: State) -> None:
     old = bench.standing(state)
 
     new = held(bench.agent(session="second").get(Lease(item=old.item), takeover=True))
 
     assert new.token == old.token + 1
-    assert attempts(bench, old.item) == 1
+    assert (bench.state(old.item), attempts(bench, old.item)) == (state, 2)
     with pytest.raises(errors.LeaseLost):
         bench.agent().complete(old)
     assert bench.agent(session="second").complete(new).state is State.COMPLETED
+
+
+@pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
+def test_an_item_without_attempts_left_is_not_taken_over(bench: Bench, state: State) -> None:
+    lease = bench.brought(bench.item(max_attempts=1), state)
+    before = bench.everything()
+
+    with pytest.raises(errors.NoAttempts):
+        bench.agent(session="second").get(Lease(item=lease.item), takeover=True)
+
+    assert bench.everything() == before
+
+
+# REPORTED BUG: `start` deletes the question, and the inbox shows an item without one.
+def test_a_question_outlives_a_takeover(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.agent().blocker(lease, "Which door?", needs="left or right")
+
+    bench.agent(session="second").get(Lease(item=lease.item), takeover=True)
+
+    assert [(item.blocker, item.needs) for item in bench.queue.views.inbox()] == [("Which door?", "left or right")]
 
 
 def test_a_takeover_by_the_holder_itself_keeps_its_token(bench: Bench) -> None:
@@ -107,6 +128,16 @@ def test_a_forced_assignment_after_a_late_report_queues_the_item_at_once(bench: 
     assignment = bench.queue.assign(lease.item, "bob", force=True)
 
     assert assignment.state is State.QUEUED
+
+
+def test_a_new_dependency_ends_an_attempt_that_ran_out(bench: Bench) -> None:
+    lease = bench.expired(State.QUEUED)
+    bench.queue.depend(lease.item, [bench.item(agent="bob")])
+
+    with pytest.raises(errors.LeaseLost):
+        bench.agent().progress(lease, "I am still here")
+
+    assert bench.state(lease.item) is State.WAITING
 
 
 def test_a_lease_entry_of_a_vanished_item_is_dropped(bench: Bench) -> None:

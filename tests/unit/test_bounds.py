@@ -177,6 +177,23 @@ def test_the_bounds_themselves_are_allowed(bench: Bench) -> None:
     assert len(bench.queue.views.list(limit=5000).items) == 1
 
 
+@pytest.mark.parametrize(
+    ("resources", "context", "what"), [(["more"], {}, "resources"), ([], {"one": "more"}, "context values")]
+)
+def test_an_item_has_at_most_200_resources_and_context_values_over_all_assignments(
+    bench: Bench, resources: list[str], context: dict[str, str], what: str
+) -> None:
+    words = [str(number) for number in range(200)]
+    item = bench.item(resources=tuple(words), context=dict.fromkeys(words, ""))
+    bench.queue.assign(item, "ada", resources=words, context=dict.fromkeys(words, ""))
+    before = bench.everything()
+
+    with pytest.raises(errors.TooMany, match=what):
+        bench.queue.assign(item, "bob", resources=resources, context=context)
+
+    assert bench.everything() == before
+
+
 @pytest.mark.parametrize("name", NO_NAMES)
 def test_what_is_no_name_is_refused_for_an_agent_and_for_a_namespace(bench: Bench, name: str) -> None:
     item, connection = bench.item(agent=""), bench.queue._scripts.connection

@@ -6,8 +6,8 @@ from taskorch.item import Lease, State
 
 def claimed_in_turn(bench: Bench, agent: str = "ada") -> list[str]:
     """Claim all that is queued for an agent."""
-    taken = []
-    while claim := bench.agent(agent).claim():
+    taken: list[str] = []
+    while len(taken) < 100 and (claim := bench.agent(agent).claim()):
         taken.append(held(claim).item)
     return taken
 

@@ -19,7 +19,7 @@ TABLE = """
 pop           -         -          in_progress -           -           -          -          -          -
 get           NotYours  -          in_progress -           -           -          -          -          -
 peek          NotYours  -          -           -           -           -          -          -          -
-takeover      NotYours  -          in_progress in_progress in_progress -          -          -          -
+takeover      NotYours  -          in_progress in_progress blocked     -          -          -          -
 progress      NotYours  WrongState in_progress in_progress in_progress WrongState WrongState WrongState Cancelled
 renew         NotYours  WrongState WrongState  in_progress blocked     WrongState WrongState WrongState Cancelled
 discover      NotYours  WrongState in_progress in_progress blocked     WrongState WrongState WrongState Cancelled

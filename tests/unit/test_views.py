@@ -10,13 +10,14 @@ def pages(
     bench: Bench, limit: int, *, project: str = "", state: State | None = None, agent: str = ""
 ) -> list[list[str]]:
     """Read a listing page by page."""
-    found, cursor = [], ""
-    while True:
+    found: list[list[str]] = []
+    cursor = ""
+    while not found or cursor:
+        assert len(found) < 100, "the cursor does not move on"
         page = bench.queue.views.list(project=project, state=state, agent=agent, cursor=cursor, limit=limit)
         found.append([item.id for item in page.items])
         cursor = page.cursor
-        if not cursor:
-            return found
+    return found
 
 
 def test_a_listing_has_the_items_of_a_project_in_the_order_of_their_creation(bench: Bench) -> None:
@@ -229,6 +230,20 @@ def test_a_call_of_an_agent_is_its_sign_of_life(bench: Bench, verb: str) -> None
 
     (shown,) = bench.queue.views.agents()
     assert before <= shown.last_seen_at <= bench.now_ms()
+
+
+def test_no_view_stumbles_over_an_item_that_vanished(bench: Bench) -> None:
+    project = bench.project()
+    vanished, other = bench.item(project), bench.item(project, agent="bob")
+    bench.queue.depend(other, [vanished])
+    bench.lose_item(vanished)
+    views = bench.queue.views
+
+    seen = (views.list().items, views.progress(project).items, bench.agent().check().items)
+
+    assert [[item.id for item in items] for items in seen] == [[other], [other], []]
+    assert views.show(other).dependencies == ()
+    assert [item.id for item in bench.queue.complete_project(project, force=True).items] == [other]
 
 
 def test_a_project_is_completed_when_its_items_are(bench: Bench) -> None:
