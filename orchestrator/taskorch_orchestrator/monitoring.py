@@ -37,8 +37,9 @@ def discoveries(office: "Office", project: str, since: str, limit: int) -> None:
 
     found = office.queue.views.discoveries(project, since=since, limit=limit)
     cursor = found[-1].cursor if found else since
-    office.output.show(found, render.discoveries, cursor=cursor)
-    office.output.hint(f"Go on with --since {cursor}" if found else "No discoveries.")
+    office.output.show(found, render.discoveries, "No discoveries.", cursor=cursor)
+    if found:
+        office.output.hint(f"Go on with --since {cursor}")
 
 
 @orchestrate.command("list", epilog="Example: orchestrate list proj_1a2b3c4d --state blocked")
@@ -56,7 +57,7 @@ def list_(office: "Office", project: str, state: str | None, agent: str, cursor:
 
     wanted = State(state) if state else None
     page = office.queue.views.list(project=project, state=wanted, agent=agent, cursor=cursor, limit=limit)
-    office.output.show(page.items, render.items, cursor=page.cursor)
+    office.output.show(page.items, render.items, "No items.", cursor=page.cursor)
     if page.cursor:
         office.output.hint(f"There is more: --cursor {page.cursor}")
 
@@ -84,7 +85,7 @@ def unassigned(office: "Office", project: str, limit: int) -> None:
     """List the items that wait for an agent."""
     from taskorch_orchestrator import render
 
-    office.output.show(office.queue.views.unassigned(project=project, limit=limit), render.items)
+    office.output.show(office.queue.views.unassigned(project=project, limit=limit), render.items, "No items.")
 
 
 @orchestrate.command(epilog="Example: orchestrate inbox")
@@ -94,7 +95,7 @@ def inbox(office: "Office", limit: int) -> None:
     """List blockers that wait for an answer. The longest wait comes first."""
     from taskorch_orchestrator import render
 
-    office.output.show(office.queue.views.inbox(limit=limit), render.inbox)
+    office.output.show(office.queue.views.inbox(limit=limit), render.inbox, "No blocker waits for an answer.")
 
 
 @orchestrate.command(epilog="Example: orchestrate projects")
@@ -104,7 +105,7 @@ def projects(office: "Office", limit: int) -> None:
     """List the projects, the newest first."""
     from taskorch_orchestrator import render
 
-    office.output.show(office.queue.views.projects(limit=limit), render.projects)
+    office.output.show(office.queue.views.projects(limit=limit), render.projects, "No projects.")
 
 
 @orchestrate.command(epilog="Example: orchestrate agents")
@@ -114,4 +115,4 @@ def agents(office: "Office", limit: int) -> None:
     """List the agents. Shows who holds what, from where, and when each was seen."""
     from taskorch_orchestrator import render
 
-    office.output.show(office.queue.views.agents(limit=limit), render.agents)
+    office.output.show(office.queue.views.agents(limit=limit), render.agents, "No agents.")

@@ -81,7 +81,7 @@ def package(shown: Package) -> str:
     item = shown.item
     facts = {
         "Title": item.title,
-        "Project": f"{shown.project.title} ({item.project})",
+        "Project": f"{shown.project_context.title} ({item.project})",
         "State": f"{item.state}, {item.percent}%",
         "Agent": _agent(item),
         "Holder": _holder(item),
@@ -150,8 +150,7 @@ def items_table(listed: Iterable[Item]) -> Table:
 
 def inbox(blocked: Iterable[Item]) -> str:
     """Return blockers that wait for an answer."""
-    lines = [Text(f"{item.id} {item.agent} asks: {_question(item)}") for item in blocked]
-    return _printed(*lines or [Text("No blocker waits for an answer.")])
+    return _printed(*(Text(f"{item.id} {item.agent} asks: {_question(item)}") for item in blocked))
 
 
 def projects(listed: Iterable[Project]) -> str:
@@ -224,7 +223,7 @@ def _holder(item: Item) -> str:
         return ""
     session = f" session {item.holder.session}" if item.holder.session else ""
     until = f", until {moment(item.lease_expires_at)}" if item.lease_expires_at else ""
-    return f"{item.holder.host} pid {item.holder.pid}{session} since {moment(item.holder.since_at)}{until}"
+    return f"{item.holder.host} pid {item.holder.pid}{session} since {moment(item.holder.since)}{until}"
 
 
 def _question(item: Item) -> str:
@@ -265,8 +264,10 @@ def _console() -> Console:
 
 
 def _printed(*parts: RenderableType) -> str:
+    """Return what the parts look like; a table without rows is nothing."""
     console = _console()
     with console.capture() as capture:
         for part in parts:
-            console.print(part)
+            if not isinstance(part, Table) or part.row_count:
+                console.print(part)
     return "\n".join(row.rstrip() for row in capture.get().splitlines())

@@ -4,6 +4,7 @@ import os
 import re
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 from taskorch.settings import Settings
 
@@ -13,18 +14,25 @@ LONGEST_SOCKET_PATH = 100
 
 def of(settings: Settings) -> str:
     """Return the address that the settings name, else the one of the bundled server of their root."""
-    return settings.redis_url or f"unix://{socket_path(settings.folder)}"
+    return settings.redis_url or of_socket(socket_path(settings.folder))
+
+
+def of_socket(path: Path) -> str:
+    """Return the address of a Unix socket."""
+    return f"unix://{quote(str(path))}"
 
 
 def socket_path(folder: Path) -> Path:
-    """Return the socket of the bundled server of a root, whose `.task-orchestrator` folder this is."""
+    """Return the socket of the bundled server of a root, whose `.task-orchestrator` folder this is.
+
+    Where that path is too long it is a folder of the user's in /tmp, whatever the environment says: every process of
+    the user must find the same one.
+    """
     path = folder / "run" / "server.sock"
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
         return path
     name = sha256(os.fsencode(folder), usedforsecurity=False).hexdigest()[:16]
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    private = Path(runtime, "taskorch") if runtime else Path("/tmp", f"taskorch-{os.getuid()}")  # noqa: S108
-    return private / f"{name}.sock"
+    return Path("/tmp", f"taskorch-{os.getuid()}", f"{name}.sock")  # noqa: S108  a private folder in it
 
 
 def shown(url: str) -> str:

@@ -41,10 +41,10 @@ class AgentQueue:
         """
         deadline = monotonic() + wait_s
         while True:
-            view = reply.rows(self._scripts.run("claim", _lease(lease_ms)))
+            left_s = deadline - monotonic()
+            view = reply.rows(self._scripts.run("claim", _lease(lease_ms), "" if left_s > 0 else "1"))
             if view[0]:
                 return reply.claim(cast("Reply", view))
-            left_s = deadline - monotonic()
             if left_s <= 0:
                 return None
             self._scripts.wait(_pause(left_s, str(view[1])))
@@ -110,6 +110,6 @@ def _lease(lease_ms: int | None) -> Argument:
 
 
 def _pause(left_s: float, until_due_ms: str) -> float:
-    """Return how long to block: a millisecond past what is due next, so that the next claim finds it due."""
-    due_s = (int(until_due_ms) + 1) / 1000 if until_due_ms else WAIT_PERIOD_S
-    return min(left_s, due_s, WAIT_PERIOD_S)
+    """Return how long to block: a millisecond past the time, for a server may end a wait that much too early."""
+    due_s = int(until_due_ms) / 1000 if until_due_ms else WAIT_PERIOD_S
+    return min(left_s, due_s, WAIT_PERIOD_S) + 0.001

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from math import isnan
 from typing import Any
 
 import click
@@ -39,7 +40,23 @@ class Duration(click.ParamType[int]):
         match = _DURATION.fullmatch(value)
         if not match:
             self.fail(f"{value!r} is not a duration; write 90s, 30m, 4h or 1d", param, ctx)
-        return int(match[1]) * _UNITS_MS[match[2]]
+        duration_ms = int(match[1]) * _UNITS_MS[match[2]]
+        if not 0 < duration_ms <= bounds.LONGEST_MS:
+            self.fail(f"{value!r} is not between 1 ms and 365 days", param, ctx)
+        return duration_ms
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds within a range."""
+
+    name = "seconds"
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds; `nan` is none, though it passes for a float."""
+        seconds = float(super().convert(value, param, ctx))
+        if isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
 
 
 class Moment(click.ParamType[tuple[int, int]]):
@@ -58,9 +75,9 @@ class Moment(click.ParamType[tuple[int, int]]):
         from datetime import datetime
 
         try:
-            return 0, int(datetime.fromisoformat(value).timestamp() * 1000)
-        except ValueError:
-            self.fail(f"{value!r} is no time; write 30m, or 2030-01-31T08:00:00Z", param, ctx)
+            return 0, bounds.number(int(datetime.fromisoformat(value).timestamp() * 1000), "time", 1, 2**53)
+        except (ValueError, OverflowError, errors.Invalid):
+            self.fail(f"{value!r} is no time from now on; write 30m, or 2030-01-31T08:00:00Z", param, ctx)
 
 
 class Pair(click.ParamType[tuple[str, str]]):

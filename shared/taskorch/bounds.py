@@ -15,11 +15,14 @@ SHOWN_CHARACTERS = 80
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ID = re.compile(r"(proj|item)_[0-9a-z]{1,32}")
+_LIST_CURSOR = re.compile(r"proj_[0-9a-z]{1,32}:[0-9]{1,19}")
 _CURSOR = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 def name(value: str, what: str) -> str:
     """Return the name of an agent or a namespace, which becomes part of keys and paths."""
+    if not value:
+        raise errors.Invalid(reason=f"The name of {what} is empty.")
     if not _NAME.fullmatch(value) or ".." in value:
         raise errors.Invalid(
             reason=f"{_shortened(value)!r} is not a name for {what}: 1 to 64 letters, digits, '_', '-', '.', no '..', "
@@ -46,6 +49,13 @@ def cursor(value: str) -> str:
     """Return a stream cursor."""
     if not _CURSOR.fullmatch(value):
         raise errors.Invalid(reason=f"{_shortened(value)!r} is not a cursor; one looks like 1700000000000-0.")
+    return value
+
+
+def list_cursor(value: str) -> str:
+    """Return a cursor of a listing, or "" for its start."""
+    if value and not _LIST_CURSOR.fullmatch(value):
+        raise errors.Invalid(reason=f"{_shortened(value)!r} is not a cursor of a listing; the page before names it.")
     return value
 
 

@@ -16,6 +16,7 @@ from taskorch.settings import Settings, resolve, wants_json
 INTERRUPTED = 130
 #: Room for an example on one line, where the terminal has it.
 HELP_WIDTH = 120
+DASHES = "Text that begins with '-' goes after '--', or after an option of its own."
 Result = TypeVar("Result")
 
 
@@ -25,9 +26,13 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
 
-    def show(self, result: Result, render: Callable[[Result], str], **meta: object) -> None:
-        """Print a result: as the document with `--json`, else as what `render` makes of it."""
-        click.echo(document.result(result, meta) if self.as_json else render(result))
+    def show(self, result: Result, render: Callable[[Result], str], empty: str = "", **meta: object) -> None:
+        """Print a result: as the document with `--json`, else as what `render` makes of it; `empty` says "nothing"."""
+        text = document.result(result, meta) if self.as_json else render(result)
+        if text:
+            click.echo(text)
+        else:
+            self.say(empty)
 
     def show_id(self, label: str, id_: str) -> None:
         """Print a created id: labelled on a terminal, bare in a pipe, so that a shell can keep it."""
@@ -124,7 +129,8 @@ def _flags() -> dict[str, Any]:
 
 
 def _as_json(arguments: Sequence[str]) -> bool:
-    return "--json" in arguments or wants_json(os.environ)
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in options or wants_json(os.environ)
 
 
 def _refuse_usage(error: click.UsageError, arguments: Sequence[str]) -> int:
@@ -132,6 +138,8 @@ def _refuse_usage(error: click.UsageError, arguments: Sequence[str]) -> int:
         click.echo(document.refusal(errors.Usage(reason=error.format_message())))
     else:
         error.show()
+        if isinstance(error, click.NoSuchOption):
+            click.echo(DASHES, err=True)
     return errors.Usage.exit_code
 
 

@@ -27,6 +27,8 @@ _STALLED = (
     exceptions.MasterDownError,
 )
 _STALLED_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "OOM", "READONLY", "LOADING", "TRYAGAIN", "MASTERDOWN")
+#: A host, port and database number, or the path of a socket; redis-py takes other things for database 0.
+_ADDRESS = re.compile(r"rediss?://[^/?#]+(/[0-9]*)?(\?.*)?$|unix://([^/@]*@)?/.+$")
 _SCRIPT_ERROR = re.compile(r"[A-Z_]+ \{")
 
 
@@ -129,14 +131,21 @@ def connect(url: str, *, retries: int = RETRIES) -> RedisConnection:
             driver_info=None,
         )
 
+    if not _ADDRESS.match(url):
+        raise _no_address(url, "")
     try:
         calling = client(CALL_TIMEOUT_S, retries)
+        calling.connection_pool.make_connection()  # no socket is opened, but the options are looked at
     except (ValueError, TypeError) as error:
-        raise errors.Usage(
-            reason=f"{address.shown(url)!r} is not the address of a Redis ({error}). "
-            "It looks like redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/socket."
-        ) from None
+        raise _no_address(url, f" ({error})") from None
     return RedisConnection(address.shown(url), calling, lambda timeout_s: client(timeout_s, retries=0))
+
+
+def _no_address(url: str, why: str) -> errors.Usage:
+    return errors.Usage(
+        reason=f"{address.shown(url)!r} is not the address of a Redis{why}. "
+        "It looks like redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/socket."
+    )
 
 
 def _greet(connection: redis.Connection) -> None:

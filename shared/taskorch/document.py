@@ -34,7 +34,7 @@ def refusal(error: TaskOrchestratorError) -> str:
 
 
 def plain(value: object) -> Json:
-    """Return a value of ours as JSON: dataclasses as objects, times (`…_at`, `at`, ms) as RFC 3339 UTC or null."""
+    """Return a value of ours as JSON: dataclasses as objects, times (`…_at`, `at`, `since`) as RFC 3339 UTC or null."""
     if is_dataclass(value) and not isinstance(value, type):
         return _object(value)
     if isinstance(value, Mapping):
@@ -60,7 +60,7 @@ def _object(value: "DataclassInstance") -> dict[str, Json]:
 
 
 def _member(name: str, value: object) -> Json:
-    if isinstance(value, int) and (name == "at" or name.endswith("_at")):
+    if isinstance(value, int) and (name in ("at", "since") or name.endswith("_at")):
         return moment(value) if value else None
     return plain(value)
 

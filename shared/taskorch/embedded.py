@@ -1,7 +1,6 @@
 """The bundled server: one Valkey per root, on a Unix socket, started by the first command that needs it."""
 
 import fcntl
-import os
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,25 +45,26 @@ def start(settings: Settings) -> bool:
         folder.make(settings.folder)
         folder.make_private(socket.parent)
         folder.make_private(data)
-        with (data / "server.lock").open("ab") as lock:
+        with _lock_file(data).open("ab") as lock:
             process = _launch(socket, data, lock) if _locked(lock) else None
     except OSError as error:
-        raise errors.RootNotWritable(root=str(settings.root), reason=error.strerror or str(error)) from None
+        raise folder.refusal(settings.root, error) from None
     _await_ready(socket, data, process)
     return process is not None
 
 
 def stop(settings: Settings) -> bool:
     """Stop the server of this root, everything written; return whether one was running."""
-    socket = address.socket_path(settings.folder)
+    socket, data = address.socket_path(settings.folder), settings.folder / "data"
     pid = _pid(socket)
     if not pid:
         return False
     with suppress(redis.ConnectionError), _client(socket) as client:
         client.shutdown(nosave=True)
     deadline = monotonic() + STOPPED_WITHIN_S
-    while _alive(pid):
-        _wait_or_give_up(deadline, f"pid {pid} did not stop", settings.folder / "data")
+    with _lock_file(data).open("ab") as lock:
+        while not _locked(lock):
+            _wait_or_give_up(deadline, f"pid {pid} did not stop", data)
     return True
 
 
@@ -72,7 +72,7 @@ def status(settings: Settings) -> ServerStatus:
     """Return whether the server of this root runs, and where."""
     socket = address.socket_path(settings.folder)
     pid = _pid(socket)
-    return ServerStatus(running=bool(pid), pid=pid, url=f"unix://{socket}")
+    return ServerStatus(running=bool(pid), pid=pid, url=address.of_socket(socket))
 
 
 def binary() -> str:
@@ -163,14 +163,8 @@ def _client(socket: Path) -> redis.Redis:
     )
 
 
-def _alive(pid: int) -> bool:
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def _lock_file(data: Path) -> Path:
+    return data / "server.lock"
 
 
 def _log(data: Path) -> Path:

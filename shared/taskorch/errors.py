@@ -55,11 +55,21 @@ class NoProject(NotFound):
     message = "There is no project {project}."
     hint = "orchestrate projects lists them."
 
+    def advice(self) -> str:
+        """Return where the ids of projects are."""
+        is_item = str(self.details["project"]).startswith("item_")
+        return "That is the id of an item." if is_item else super().advice()
+
 
 class NoItem(NotFound):
     word = "NO_ITEM"
     message = "There is no item {item}."
-    hint = "worker check and orchestrate list show the items there are."
+    hint = "The id of an item looks like item_1a2b3c4d."
+
+    def advice(self) -> str:
+        """Return what the id looks like instead."""
+        is_project = str(self.details["item"]).startswith("proj_")
+        return "That is the id of a project." if is_project else super().advice()
 
 
 class Unavailable(TaskOrchestratorError):
@@ -76,6 +86,10 @@ class Refused(Unavailable):
     word, retryable = "REFUSED", False
     message = "Redis at {url} refuses this client: {reason}"
     hint = "Put the user and the password into the URL: redis://user:password@host:6379/0"
+
+    def advice(self) -> str:
+        """Return what is wrong with the address."""
+        return "Name a database that is there." if "DB index" in str(self.details["reason"]) else super().advice()
 
 
 class Stalled(Unavailable):
@@ -115,29 +129,41 @@ class RootNotWritable(Invalid):
 
 class WrongState(Invalid):
     word = "WRONG_STATE"
-    message = "{item} is {state}: it cannot {verb} now."
+    message = "{item} is {state}: {verb} is not possible now."
 
+    ORCHESTRATORS_VERBS = ("depend", "assign", "answer", "cancel", "requeue")
     #: What leads out of a state that a verb does not allow.
     WAYS_OUT: ClassVar[Mapping[str, str]] = {
         "pending": "It is not assigned yet: orchestrate assign {item} AGENT",
         "waiting": "It is queued when its last open dependency completes.",
-        "queued": "Nobody has claimed it yet: worker get {item}",
+        "queued": "Nobody has claimed it yet.",
         "delayed": "It is queued again when its delay is over.",
-        "blocked": "It waits for an answer: orchestrate answer {item} TEXT",
+        "blocked": "Its holder waits for an answer: orchestrate answer {item} TEXT",
         "in_progress": "Its holder is at work: orchestrate show {item}",
-        "completed": "To do it again: orchestrate requeue {item}",
-        "failed": "To try again: orchestrate requeue {item}",
-        "cancelled": "To take it up again: orchestrate requeue {item}",
+        "completed": "To have it done again: orchestrate requeue {item}",
+        "failed": "To have it tried again: orchestrate requeue {item}",
+        "cancelled": "To have it done after all: orchestrate requeue {item}",
+    }
+    WAYS_OUT_FOR_AGENTS: ClassVar[Mapping[str, str]] = {
+        "queued": "Claim it first: worker get {item}",
+        "completed": "Take other work: worker pop",
+        "failed": "Take other work: worker pop",
     }
 
     def advice(self) -> str:
-        """Return what leads out of this state."""
-        return self.WAYS_OUT[str(self.details["state"])].format_map(self.details)
+        """Return what leads out of this state, for the role that the verb belongs to."""
+        state = str(self.details["state"])
+        ways = {} if self.details["verb"] in self.ORCHESTRATORS_VERBS else self.WAYS_OUT_FOR_AGENTS
+        return ways.get(state, self.WAYS_OUT[state]).format_map(self.details)
 
 
 class Cycle(Invalid):
     word = "CYCLE"
-    message = "{item} cannot depend on {dependency}: that one depends on it."
+    message = "{item} cannot depend on {dependency}: {reason}."
+
+    def _shown(self) -> dict[str, object]:
+        itself = self.details["item"] == self.details["dependency"]
+        return {**self.details, "reason": "an item cannot wait for itself" if itself else "that one depends on it"}
 
 
 class TooDeep(Invalid):
@@ -192,7 +218,7 @@ class Cancelled(Conflict):
 
 class NotYours(TaskOrchestratorError):
     word, exit_code = "NOT_YOURS", 7
-    message = "{item} is not assigned to {caller} but to {agent}."
+    message = "{item} is assigned to {agent}, not to {caller}."
     hint = "worker check shows what is assigned to you."
 
     def _shown(self) -> dict[str, object]:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from taskorch.errors import RootNotWritable
+
 NAME = ".task-orchestrator"
 #: The config file may be everybody's; tokens, sockets and data are nobody's business.
 IGNORED = "*\n!config.toml\n"
@@ -13,6 +15,13 @@ def make(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".gitignore").write_text(IGNORED, encoding="utf-8")
+
+
+def refusal(root: Path, error: OSError) -> RootNotWritable:
+    """Return our error for one of the operating system's, naming the path that is in the way."""
+    in_the_way = isinstance(error, (FileExistsError, NotADirectoryError))
+    reason = f"{error.filename} is not a folder" if in_the_way else error.strerror or str(error)
+    return RootNotWritable(root=str(root), reason=reason)
 
 
 def make_private(folder: Path) -> None:

@@ -62,7 +62,7 @@ class Holder:
     host: str
     pid: int
     session: str
-    since_at: int
+    since: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +200,7 @@ class Package:
     """Everything that an item carries: what `worker get` and `orchestrate show` print."""
 
     item: Item = field(metadata=FLAT)
-    project: Project
+    project_context: Project
     dependencies: tuple[Item, ...]
     history: tuple[Report, ...]
 

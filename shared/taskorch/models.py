@@ -68,7 +68,7 @@ class HandoffPackage(_Published):
     @classmethod
     def of(cls, package: Package) -> "HandoffPackage":
         """Return the handoff package of an item."""
-        item, project = package.item, package.project
+        item, project = package.item, package.project_context
         return cls(
             item_id=item.id,
             assigned_to=item.agent or None,

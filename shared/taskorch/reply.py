@@ -98,7 +98,7 @@ def package(view: Reply) -> Package:
     item_view, project_view, dependencies, reports = rows(view)
     return Package(
         item=item(cast("Reply", item_view)),
-        project=project(cast("Reply", project_view)),
+        project_context=project(cast("Reply", project_view)),
         dependencies=items(cast("Reply", dependencies)),
         history=tuple(reversed([report(entry) for entry in reports])),
     )
@@ -223,5 +223,5 @@ def _holder(fields: Fields) -> Holder:
         host=fields["holder_host"],
         pid=_int(fields["holder_pid"]),
         session=fields["holder_session"],
-        since_at=_int(fields["holder_since"]),
+        since=_int(fields["holder_since"]),
     )

@@ -50,11 +50,12 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
         value, sources[name] = next(((v, s) for v, s in candidates if v), (default, "default"))
         return value or default
 
+    session = pick("session", "session", ("AGENT_SESSION",), "")
     return Settings(
         redis_url=pick("redis_url", "redis_url", ("TASKORCH_REDIS_URL", "REDIS_URL"), ""),
         namespace=bounds.name(pick("namespace", "namespace", ("TASKORCH_NAMESPACE",), "default"), "a namespace"),
         agent=pick("agent", "agent_id", ("AGENT_ID", "TM_AGENT_ID"), ""),
-        session=pick("session", "session", ("AGENT_SESSION",), ""),
+        session=session and bounds.name(session, "a session (AGENT_SESSION)"),
         orchestrator=pick("orchestrator", "orchestrator", ("ORCHESTRATOR_ID",), "orchestrator"),
         root=root,
         sources=sources,

@@ -37,7 +37,13 @@ class Views:
         """
         if project:
             bounds.project_id(project)
-        arguments = (project, state or "", agent and bounds.name(agent, "an agent"), cursor, _limit(limit))
+        arguments = (
+            project,
+            state or "",
+            agent and bounds.name(agent, "an agent"),
+            bounds.list_cursor(cursor),
+            _limit(limit),
+        )
         next_cursor, views = reply.rows(self._scripts.run("list", *arguments))
         return Page(items=reply.items(views), cursor=str(next_cursor))
 

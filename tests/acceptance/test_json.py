@@ -202,7 +202,7 @@ def test_a_variable_asks_for_json_too(shell: Shell) -> None:
 
     assert good.data() == []
     assert bad.error()["code"] == "USAGE"
-    assert off.stdout.startswith("PROJECT")
+    assert (off.stdout, off.stderr) == ("", "No projects.\n")
 
 
 def test_a_word_after_two_dashes_does_not_ask_for_json(shell: Shell) -> None:

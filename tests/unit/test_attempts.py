@@ -63,7 +63,6 @@ def test_an_item_without_attempts_left_is_not_taken_over(bench: Bench, state: St
     assert bench.everything() == before
 
 
-# REPORTED BUG: `start` deletes the question, and the inbox shows an item without one.
 def test_a_question_outlives_a_takeover(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().blocker(lease, "Which door?", needs="left or right")

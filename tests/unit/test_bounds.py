@@ -112,7 +112,7 @@ def heavy(size: int) -> dict[str, str]:
 
 
 def discoveries(bench: Bench, held: Lease, cursor: str) -> object:
-    return bench.queue.views.discoveries(bench.queue.views.show(held.item).project.id, since=cursor)
+    return bench.queue.views.discoveries(bench.queue.views.show(held.item).project_context.id, since=cursor)
 
 
 @pytest.mark.parametrize("place", TOO_LONG)

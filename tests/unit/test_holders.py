@@ -193,7 +193,7 @@ def test_the_holder_is_the_session_that_claimed(bench: Bench) -> None:
     assert second is not None
     assert (first.agent, first.host, first.session) == ("ada", "here", "first")
     assert (second.agent, second.host, second.session) == ("ada", "here", "second")
-    assert first.since_at <= second.since_at <= bench.now_ms()
+    assert first.since <= second.since <= bench.now_ms()
 
 
 def test_nobody_is_the_holder_of_an_item_that_was_given_back(bench: Bench) -> None:

@@ -24,8 +24,8 @@ def test_a_claim_brings_the_item_and_its_project(bench: Bench) -> None:
 
     assert claim is not None
     package, view = claim.package, claim.package.item
-    assert (package.project.title, package.project.description) == ("Build it", "All of it")
-    assert (package.project.status, package.project.orchestrator) == ("active", "planner")
+    assert (package.project_context.title, package.project_context.description) == ("Build it", "All of it")
+    assert (package.project_context.status, package.project_context.orchestrator) == ("active", "planner")
     assert (view.title, view.description) == ("Draw the plan", "To scale")
     assert view.requirements == ("on paper", "in ink")
     assert view.context == {"style": "plain", "size": "A4"}

@@ -37,7 +37,7 @@ def test_odd_text_comes_back_as_it_was_given_in_an_item(bench: Bench, text: str)
     )
 
     package = bench.queue.views.show(item)
-    assert (package.project.title, package.project.description) == (text[:500], text)
+    assert (package.project_context.title, package.project_context.description) == (text[:500], text)
     assert (package.item.title, package.item.description) == (text[:500], text)
     assert package.item.context == {text: text, "k": text}
     assert (package.item.requirements, package.item.resources) == (listed, listed)
@@ -58,7 +58,7 @@ def test_odd_text_comes_back_as_it_was_given_in_reports(bench: Bench, text: str)
     me.complete(lease, text, deliverables={text: text})
 
     package = bench.queue.views.show(lease.item)
-    (discovery,) = bench.queue.views.discoveries(package.project.id)
+    (discovery,) = bench.queue.views.discoveries(package.project_context.id)
     assert [report.text for report in package.history] == [text] * 4
     assert (package.history[1].needs, asked.blocker, asked.needs) == (text, text, text)
     assert (discovery.text, discovery.impact) == (text, text)
@@ -185,7 +185,7 @@ def test_discoveries_come_oldest_first_with_item_agent_and_impact(bench: Bench) 
 
 def test_a_cursor_continues_where_the_last_page_of_discoveries_ended(bench: Bench) -> None:
     lease = bench.claimed()
-    project = bench.queue.views.show(lease.item).project.id
+    project = bench.queue.views.show(lease.item).project_context.id
     for number in range(7):
         bench.agent().discover(lease, f"finding {number}")
     pages, cursor = [], "0-0"

@@ -265,7 +265,7 @@ def test_a_project_is_completed_when_its_items_are(bench: Bench) -> None:
 @pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED, State.CANCELLED}))
 def test_a_project_with_an_open_item_is_not_completed(bench: Bench, state: State) -> None:
     item = bench.standing(state).item
-    project = bench.queue.views.show(item).project.id
+    project = bench.queue.views.show(item).project_context.id
     before = bench.everything()
 
     with pytest.raises(errors.OpenItems) as refusal:
@@ -278,7 +278,7 @@ def test_a_project_with_an_open_item_is_not_completed(bench: Bench, state: State
 @pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED}))
 def test_a_project_completed_by_force_cancels_its_open_items(bench: Bench, state: State) -> None:
     lease = bench.standing(state)
-    project = bench.queue.views.show(lease.item).project.id
+    project = bench.queue.views.show(lease.item).project_context.id
 
     closed = bench.queue.complete_project(project, force=True)
 

@@ -130,6 +130,18 @@ def test_a_waiting_claim_wakes_when_a_delay_ends_that_began_after_it(bench: Benc
     assert took_s < SOON_S / 2
 
 
+def test_a_waiter_that_gives_up_leaves_word_of_a_delay_to_the_next(bench: Bench, waiters: Waiters) -> None:
+    impatient = waiters.wait(wait_s=0.2)
+    patient = waiters.wait(wait_s=SOON_S)
+
+    item = bench.item(delay_ms=600)
+
+    claim, took_s = patient.result(LONG_S)
+    assert impatient.result(LONG_S)[0] is None
+    assert held(claim).item == item
+    assert took_s < SOON_S / 2
+
+
 def test_a_waiting_claim_wakes_when_another_agent_promotes_its_item(bench: Bench, waiters: Waiters) -> None:
     item = bench.item(delay_ms=3_600_000)
     waiter = waiters.wait()

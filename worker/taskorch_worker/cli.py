@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec
 
 import click
 from taskorch import command, errors
-from taskorch.arguments import DURATION, PAIR, TEXT, ManyValues
+from taskorch.arguments import DURATION, PAIR, TEXT, ManyValues, Seconds
 
 if TYPE_CHECKING:
     from taskorch_worker.desk import Desk
@@ -53,7 +53,7 @@ def check(desk: "Desk", limit: int) -> None:
 
 
 @worker.command(epilog="Example: worker pop --wait 300")
-@click.option("--wait", type=click.FloatRange(0, LONGEST_WAIT_S), default=0, help="Seconds to wait for work (to 540).")
+@click.option("--wait", type=Seconds(0, LONGEST_WAIT_S), default=0, help="Seconds to wait for work (to 540).")
 @click.option("--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h.")
 @at_desk
 def pop(desk: "Desk", wait: float, lease: int | None) -> None:
@@ -92,7 +92,7 @@ def notes(desk: "Desk", item: str, text: str | None) -> None:
     from taskorch_worker import render
 
     if text is None:
-        desk.output.show(desk.queue.notes(item), render.notes)
+        desk.output.show(desk.queue.notes(item), render.notes, "No notes.")
     else:
         desk.note(item, text)
 
@@ -104,7 +104,7 @@ def get_notes(desk: "Desk", item: str) -> None:
     """Read your private notes on ITEM."""
     from taskorch_worker import render
 
-    desk.output.show(desk.queue.notes(item), render.notes)
+    desk.output.show(desk.queue.notes(item), render.notes, "No notes.")
 
 
 @worker.command(epilog='Example: worker discover item_1a2b3c4d "Needs an audit log" --impact "One more table"')

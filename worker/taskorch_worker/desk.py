@@ -58,7 +58,10 @@ class Desk:
     def get(self, item: str, *, peek: bool, takeover: bool, lease_ms: int | None) -> None:
         """Show an item, and claim it if it is queued for this agent."""
         lease = self._lease(item)
-        self.take(lambda: self.queue.get(lease, peek=peek, takeover=takeover, lease_ms=lease_ms))
+        if peek:
+            self.output.show(self.queue.get(lease, peek=True), render.claim)
+            return
+        self.take(lambda: self.queue.get(lease, takeover=takeover, lease_ms=lease_ms))
 
     def note(self, item: str, text: str) -> None:
         """Keep a note, in the queue and in the workspace."""

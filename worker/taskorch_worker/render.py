@@ -43,7 +43,7 @@ def receipt(done: Receipt) -> str:
 
 def notes(kept: tuple[Note, ...]) -> str:
     """Return private notes, oldest first."""
-    return "\n".join(f"{moment(note.at)}  {block(note.text, INDENT)}" for note in kept) or "No notes."
+    return "\n".join(f"{moment(note.at)}  {block(note.text, INDENT)}" for note in kept)
 
 
 def identity(facts: Mapping[str, object]) -> str:
@@ -63,7 +63,7 @@ def _head(item: Item) -> Iterator[str]:
 
 
 def _more(package: Package) -> Iterator[str]:
-    item, project = package.item, package.project
+    item, project = package.item, package.project_context
     yield f"Project: {line(project.title)} ({project.id})"
     if project.description:
         yield f"Project description: {block(project.description, INDENT)}"

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import gmtime, strftime
 
-from taskorch import errors, folder
+from taskorch import folder
 from taskorch.item import Lease
 
 #: Taken on the disk before a claim, so that a full disk is noticed while nothing has changed.
@@ -65,7 +65,7 @@ class Workspace:
         except OSError as error:
             with suppress(OSError):
                 file.unlink(missing_ok=True)
-            raise errors.RootNotWritable(root=str(self._home.parent), reason=error.strerror or str(error)) from None
+            raise folder.refusal(self._home.parent, error) from None
         try:
             yield Room(self, file)
         finally:

@@ -1,6 +1,6 @@
 -- claim: the first item of the caller's queue, under a lease. Reaps and promotes a few due items on the way.
 -- KEYS     meta
--- ARGV     6 lease ms or '' for the item's own
+-- ARGV     6 lease ms or '' for the item's own, 7 '1' when the caller will not wait if there is none
 -- RETURNS  {item id, token, expires, package}, or {'', ms until something is due or ''} when the queue is empty
 -- ERRORS   NO_ITEM (a repeat whose item is gone)
 local function first_of(queue)
@@ -27,7 +27,12 @@ return once(function()
   touch()
   maintain(BATCH)
   local item = first_of(queue)
-  if not item then return nil end
+  if not item then
+    -- The caller may have taken the wake token of a delay that is not over: another waiter must know of it.
+    local delayed = tonumber(call('HGET', key('agent', me.agent), 'n_delayed') or 0)
+    if ARGV[7] == '1' and delayed > 0 then wake(me.agent) end
+    return nil
+  end
 
   start(item, ARGV[6])
   run(item)

@@ -251,7 +251,7 @@ local function start(item, lease_ms)
     'claim_lease_ms', item.claim_lease_ms, 'holder_host', me.host, 'holder_pid', me.pid,
     'holder_session', me.session, 'holder_since', now)
   call('HSETNX', key('item', item.id), 'started_at', now)
-  call('HDEL', key('item', item.id), 'blocker', 'needs')
+  if item.state == 'queued' then call('HDEL', key('item', item.id), 'blocker', 'needs') end
 end
 
 -- In progress from now on, for the length of its lease: claimed, renewed, or taken up again after the lease ran out.
