@@ -20,7 +20,7 @@ demo: .venv/demo  ## Run the user's workflow: an orchestrator and three agents, 
 	@PATH="$(CURDIR)/$(BIN):$$PATH" demo/run
 
 test: .venv/dev  ## Run all tests, on every kind of Redis that is here
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 check: .venv/dev  ## Check format, lint and types
 	$(BIN)/ruff format --check
