@@ -13,6 +13,8 @@ FULL = (
     "mkdir -p .task-orchestrator && mount -t tmpfs -o size=64k none .task-orchestrator"
     ' && { cat /dev/zero >.task-orchestrator/filled 2>/dev/null; exec "$@"; }'
 )
+#: The same, with what the agent had kept before.
+FULL_SINCE = "cp -r .task-orchestrator kept && " + FULL.replace("{ cat", "cp -r kept/. .task-orchestrator && { cat")
 
 
 @cache
@@ -33,7 +35,7 @@ def mounted(shell: Shell, mounts: str, *words: str) -> Ran:
 @pytest.mark.parametrize(
     ("mounts", "reason"), [(READ_ONLY, "Read-only file system"), (FULL, "No space left on device")], ids=["ro", "full"]
 )
-@pytest.mark.parametrize("words", [["pop"], ["progress", "{}", "x"], ["complete", "{}", "x"]])
+@pytest.mark.parametrize("words", [["pop"], ["progress", "{}", "x"], ["get", "{}"]])
 def test_where_no_token_can_be_kept_nothing_is_claimed(
     shell: Shell, bench: Bench, mounts: str, reason: str, *, words: list[str]
 ) -> None:
@@ -45,6 +47,19 @@ def test_where_no_token_can_be_kept_nothing_is_claimed(
     assert f"Cannot write below {shell.folder}: {reason}" in ran.stderr
     assert "Nothing was changed" in ran.stderr
     assert bench.state(item) is State.QUEUED
+
+
+@pytest.mark.parametrize("mounts", [READ_ONLY, FULL_SINCE], ids=["ro", "full"])
+def test_what_was_claimed_before_the_disk_was_full_can_be_reported_and_delivered(
+    shell: Shell, bench: Bench, mounts: str
+) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+
+    steps = [mounted(shell, mounts, "worker", verb, item, "x") for verb in ("progress", "discover", "complete")]
+
+    assert [step.code for step in steps] == [0, 0, 0], [step.stderr for step in steps]
+    assert bench.state(item) is State.COMPLETED
 
 
 @pytest.mark.parametrize("mounts", [READ_ONLY, FULL], ids=["ro", "full"])

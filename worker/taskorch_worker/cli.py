@@ -80,7 +80,7 @@ def get(desk: "Desk", item: str, peek: bool, takeover: bool, lease: int | None) 
 @at_desk
 def progress(desk: "Desk", item: str, text: str, percent: int | None) -> None:
     """Report on ITEM; keeps it yours."""
-    desk.step(item, lambda lease: desk.queue.progress(lease, text, percent=percent))
+    desk.report(item, lambda lease: desk.queue.progress(lease, text, percent=percent))
 
 
 @worker.command(epilog='Example: worker notes item_1a2b3c4d "UUID or auto-increment?"')
@@ -114,7 +114,7 @@ def get_notes(desk: "Desk", item: str) -> None:
 @at_desk
 def discover(desk: "Desk", item: str, text: str, impact: str) -> None:
     """Share a finding with the whole project."""
-    desk.step(item, lambda lease: desk.queue.discover(lease, text, impact=impact))
+    desk.report(item, lambda lease: desk.queue.discover(lease, text, impact=impact))
 
 
 @worker.command(epilog='Example: worker blocker item_1a2b3c4d "Password rules?" --needs "Minimum length"')
@@ -124,7 +124,7 @@ def discover(desk: "Desk", item: str, text: str, impact: str) -> None:
 @at_desk
 def blocker(desk: "Desk", item: str, text: str, needs: str) -> None:
     """Say what stops you. ITEM stays yours until the orchestrator answers."""
-    desk.step(item, lambda lease: desk.queue.blocker(lease, text, needs=needs))
+    desk.report(item, lambda lease: desk.queue.blocker(lease, text, needs=needs))
 
 
 @worker.command(epilog='Example: worker complete item_1a2b3c4d "4 tables" --deliverable schema=db/schema.sql')

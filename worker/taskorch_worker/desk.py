@@ -30,14 +30,23 @@ class Desk:
         self.queue = AgentQueue(connection, self.settings.namespace, caller)
         self.workspace = Workspace(self.settings.folder, self.agent, self.settings.session)
 
+    def report(self, item: str, verb: Callable[[Lease], Receipt]) -> None:
+        """Make a step that claims the item if it is still queued, and keep the token that comes with it."""
+        if self._lease(item).token:
+            self.step(item, verb)
+            return
+        with self.workspace.room() as room:
+            receipt = verb(Lease(item=item))
+            room.keep(receipt.lease)
+        self.output.show(receipt, render.receipt)
+
     def step(self, item: str, verb: Callable[[Lease], Receipt]) -> None:
-        """Make a step on an item under the token that this session keeps, and print the receipt."""
-        lease = self._lease(item)
+        """Make a step under the token that this session keeps, and forget it when the item is given up.
+
+        It needs no room on the disk: what is done can be delivered when the disk is full.
+        """
         try:
-            with self.workspace.room() as room:
-                receipt = verb(lease)
-                if receipt.token != lease.token and receipt.state not in GIVEN_UP:
-                    room.keep(receipt.lease)
+            receipt = verb(self._lease(item))
         except errors.Cancelled:
             self.workspace.forget(item)
             raise
