@@ -6,7 +6,10 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent / root) for root in ("shared", "orchestrator")]
 
-from taskorch_orchestrator.cli import main  # noqa: E402  after the source roots are known
+try:
+    from taskorch_orchestrator.cli import main
+except ModuleNotFoundError as missing:
+    sys.exit(f"Error: the module {missing.name} is not installed. In the checkout: pip install .")
 
 if __name__ == "__main__":
     main()

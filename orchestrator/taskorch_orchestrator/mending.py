@@ -1,4 +1,4 @@
-"""Commands that set things right: answer, cancel, requeue, reap; and the bundled server."""
+"""Commands that set things right: answer, cancel, requeue, reap."""
 
 from typing import TYPE_CHECKING
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+from taskorch.command import on_terminal
 from taskorch.embedded import ServerStatus
 from taskorch.item import (
     FLAT,
@@ -29,6 +29,10 @@ from taskorch.plain_text import block, line, moment
 #: A pipe has no width: nothing is cut or folded there.
 PIPE_WIDTH = 100_000
 BAR_WIDTH = 20
+#: Below this width a bar would take the room of the text.
+BARS_FROM_WIDTH = 110
+#: Columns with what people copy.
+WHOLE = ("ITEM", "PROJECT", "AGENT", "STATE", "STATUS", "DONE")
 STYLES = {
     State.IN_PROGRESS: "cyan",
     State.COMPLETED: "green",
@@ -57,7 +61,8 @@ def assignment(done: Handoff) -> str:
     told = done.assignment
     where = {State.WAITING: ", waiting for its dependencies", State.DELAYED: ", delayed until it is due"}
     moved = f" (before: {told.previous})" if told.previous not in ("", told.agent) else ""
-    return f"Assigned {told.id} to {told.agent}{moved}{where.get(told.state, '')}.\nHandoff package: {done.handoff}"
+    head = f"Assigned {told.id} to {told.agent}{moved}{where.get(told.state, '')}."
+    return f"{head}\nHandoff package: {done.handoff} (printed by: orchestrate show {told.id} --handoff)"
 
 
 def project_progress(progress: ProjectProgress) -> str:
@@ -199,7 +204,8 @@ def _done(percent: int) -> RenderableType:
 
 
 def _draws_bars() -> bool:
-    return _console().color_system is not None
+    console = _console()
+    return console.color_system is not None and console.width >= BARS_FROM_WIDTH
 
 
 def _bar(done: int, total: int) -> ProgressBar:
@@ -211,7 +217,10 @@ def _state(shown: State) -> Text:
 
 
 def _last(report: Report | None) -> str:
-    return line(report.text or report.kind) if report else "-"
+    if report is None:
+        return "-"
+    kind = "" if report.kind in ("progress", "complete") else f"{report.kind}: "
+    return line(f"{kind}{report.text}") if report.text else report.kind
 
 
 def _agent(item: Item) -> str:
@@ -253,13 +262,15 @@ def _event(report: Report) -> str:
 
 def _table(*columns: str) -> Table:
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    table.columns[0].no_wrap = True
+    for column in table.columns:
+        column.no_wrap = column.header in WHOLE
+        column.overflow = "fold"
     return table
 
 
 def _console() -> Console:
     colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    width = None if on_terminal() else PIPE_WIDTH
     return Console(color_system=colours, width=width, highlight=False, markup=False, emoji=False)
 
 

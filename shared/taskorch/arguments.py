@@ -23,8 +23,10 @@ class Text(click.ParamType[str]):
         """Return the text, or what standard input holds."""
         if value != "-":
             return value
-        if ctx is not None and ctx.meta.setdefault("taskorch.stdin", param) is not param:
-            self.fail("standard input ('-') was read by another argument already", param, ctx)
+        if ctx is not None:
+            if "taskorch.stdin" in ctx.meta:
+                self.fail("standard input ('-') was read already", param, ctx)
+            ctx.meta["taskorch.stdin"] = True
         return _standard_input(param.human_readable_name.lower() if param else "text")
 
 
@@ -117,10 +119,11 @@ class RepeatingCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Spell out the options of many values, and let click do the rest."""
         flags = {flag for param in self.params if isinstance(param, ManyValues) for flag in param.opts}
-        return super().parse_args(ctx, list(_repeated(args, flags)) if flags else args)
+        options = {flag for param in self.params if isinstance(param, click.Option) for flag in param.opts}
+        return super().parse_args(ctx, list(_repeated(args, flags, options)) if flags else args)
 
 
-def _repeated(arguments: Sequence[str], flags: Collection[str]) -> Iterator[str]:
+def _repeated(arguments: Sequence[str], flags: Collection[str], options: Collection[str]) -> Iterator[str]:
     flag = ""
     words = iter(arguments)
     for word in words:
@@ -128,8 +131,10 @@ def _repeated(arguments: Sequence[str], flags: Collection[str]) -> Iterator[str]
             yield word
             yield from words
         elif word in flags:
-            flag = word
-            yield from (word, *(value for value in [next(words, None)] if value is not None))
+            flag, value = word, next(words, None)
+            if value is None or value in options:
+                raise click.BadOptionUsage(word, f"Option {word!r} requires a value.")
+            yield from (word, value)
         elif word.startswith("-") and word != "-":
             flag = next((f for f in flags if word.startswith(f"{f}=" if f.startswith("--") else f)), "")
             yield word

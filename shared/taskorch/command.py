@@ -29,14 +29,20 @@ class Output:
     def show(self, result: Result, render: Callable[[Result], str], empty: str = "", **meta: object) -> None:
         """Print a result: as the document with `--json`, else as what `render` makes of it; `empty` says "nothing"."""
         text = document.result(result, meta) if self.as_json else render(result)
-        if text:
-            click.echo(text)
-        else:
+        if not text:
             self.say(empty)
+            return
+        try:
+            click.echo(text)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _discard_output()
+            raise errors.Unprintable(reason=error.strerror or str(error)) from None
 
     def show_id(self, label: str, id_: str) -> None:
         """Print a created id: labelled on a terminal, bare in a pipe, so that a shell can keep it."""
-        self.show({"id": id_}, lambda _: f"{label}: {id_}" if sys.stdout.isatty() else id_)
+        self.show({"id": id_}, lambda _: f"{label}: {id_}" if on_terminal() else id_)
 
     def say(self, text: str) -> None:
         """Tell the person something that is not data."""
@@ -46,6 +52,11 @@ class Output:
         """Tell a person how to go on; `--json` has the same in its meta."""
         if not self.as_json:
             self.say(text)
+
+
+def on_terminal() -> bool:
+    """Return whether results go to a terminal; there may be no stdout at all."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 class RoleGroup(click.Group):
@@ -102,8 +113,9 @@ def run(group: click.Group, name: str) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         code = INTERRUPTED
-    except BrokenPipeError:
-        code = _reader_went_away()
+    except BrokenPipeError:  # the reader of a pipe has gone, as `head` does
+        _discard_output()
+        code = 0
     except Exception as error:  # the last resort of a command line: a person gets a sentence
         code = _refuse(errors.TaskOrchestratorError(reason=f"{type(error).__name__}: {error}"), arguments)
         if os.environ.get("TASKORCH_DEBUG"):
@@ -138,7 +150,7 @@ def _refuse_usage(error: click.UsageError, arguments: Sequence[str]) -> int:
         click.echo(document.refusal(errors.Usage(reason=error.format_message())))
     else:
         error.show()
-        if isinstance(error, click.NoSuchOption):
+        if isinstance(error, click.NoSuchOption) and not error.option_name.startswith("--"):
             click.echo(DASHES, err=True)
     return errors.Usage.exit_code
 
@@ -153,7 +165,6 @@ def _refuse(error: errors.TaskOrchestratorError, arguments: Sequence[str]) -> in
     return error.exit_code
 
 
-def _reader_went_away() -> int:
-    """End quietly when the reader of a pipe has gone, as `head` does."""
+def _discard_output() -> None:
+    """Let what is still to be written go nowhere: Python would complain of it at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0

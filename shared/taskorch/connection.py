@@ -26,6 +26,7 @@ _STALLED = (
     exceptions.ClusterDownError,
     exceptions.MasterDownError,
 )
+_REFUSING = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
 _STALLED_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "OOM", "READONLY", "LOADING", "TRYAGAIN", "MASTERDOWN")
 #: A host, port and database number, or the path of a socket; redis-py takes other things for database 0.
 _ADDRESS = re.compile(r"rediss?://[^/?#]+(/[0-9]*)?(\?.*)?$|unix://([^/@]*@)?/.+$")
@@ -171,12 +172,12 @@ def _explained(error: exceptions.RedisError, url: str) -> Exception:
     reason = str(error) or type(error).__name__
     if isinstance(error, _STALLED) or reason.startswith(_STALLED_WORDS):
         return errors.Stalled(url=url, reason=reason)
-    if isinstance(error, (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)):
+    if isinstance(error, _REFUSING) or "DB index" in reason:
         return errors.Refused(url=url, reason=reason)
     if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError)):
         return errors.Unreachable(url=url, reason=reason)
     if _SCRIPT_ERROR.match(reason):
         return ScriptError(reason)
-    if "user_script" in reason:
-        return errors.TaskOrchestratorError(reason=reason)
-    return errors.Refused(url=url, reason=reason)
+    if isinstance(error, exceptions.InvalidResponse):
+        return errors.Unreachable(url=url, reason=f"what answers there is not Redis ({reason})")
+    return errors.TaskOrchestratorError(reason=f"Redis at {url} says: {reason}")

@@ -28,7 +28,7 @@ def refusal(error: TaskOrchestratorError) -> str:
         "message": str(error),
         "hint": error.advice(),
         "retryable": error.retryable,
-        "details": dict(error.details),
+        "details": {name: _detail(name, value) for name, value in error.details.items()},
     }
     return _dump({"schema_version": SCHEMA_VERSION, "error": content})
 
@@ -63,6 +63,13 @@ def _member(name: str, value: object) -> Json:
     if isinstance(value, int) and (name in ("at", "since") or name.endswith("_at")):
         return moment(value) if value else None
     return plain(value)
+
+
+def _detail(name: str, value: str | int) -> Json:
+    """Return a detail of an error, which scripts give as text: times and numbers as anywhere else."""
+    if name in ("since", "expires"):
+        return moment(int(value)) if value else None
+    return int(value) if name in ("pid", "token", "newest", "attempts") and value else value
 
 
 def _dump(document: object) -> str:

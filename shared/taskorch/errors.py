@@ -1,6 +1,6 @@
 """Every error that the queue raises. Each has a word (in scripts and `--json`), an exit code, and says what to do next.
 
-TaskOrchestratorError           1
+TaskOrchestratorError           1   Unprintable
 |-- Usage                       2
 |-- NotFound                    3   NoProject, NoItem
 |-- Unavailable                 4   retryable: Unreachable, Refused, Stalled, ServerFailed
@@ -39,6 +39,11 @@ class TaskOrchestratorError(Exception):
 
 def _time(value: str | int) -> str:
     return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(int(value) / 1000)) if value else "an answer comes"
+
+
+class Unprintable(TaskOrchestratorError):
+    word = "UNPRINTABLE"
+    message = "The step was done, but its result could not be printed: {reason}"
 
 
 class Usage(TaskOrchestratorError):
@@ -100,7 +105,7 @@ class Stalled(Unavailable):
 
 class ServerFailed(Unavailable):
     word = "SERVER_FAILED"
-    message = "The bundled server did not start: {reason}"
+    message = "The bundled server failed: {reason}"
     hint = "See {log}, or name a Redis of your own with --redis-url."
 
 
@@ -179,7 +184,7 @@ class TooMany(Invalid):
 class NoAttempts(Invalid):
     word = "NO_ATTEMPTS"
     message = "{item} has used up its {attempts} attempts: it cannot be taken over."
-    hint = "The orchestrator decides: orchestrate assign {item} AGENT --force"
+    hint = "Only the orchestrator can give it away now. Take other work: worker pop"
 
 
 class ProjectClosed(Invalid):
@@ -200,8 +205,20 @@ class Conflict(TaskOrchestratorError):
 
 class Held(Conflict):
     word = "HELD"
-    message = "{item} is held by another session of {agent} (host {host}, pid {pid}) since {since}, until {expires}."
-    hint = "Take other work. As {agent}: worker get {item} --takeover; as orchestrator: orchestrate assign --force"
+    message = "{item} is held by {holder} (host {host}, pid {pid}) since {since}, until {expires}."
+
+    def _shown(self) -> dict[str, object]:
+        holder = f"another session of {self.details['agent']}" if self._is_agents() else self.details["agent"]
+        return {**super()._shown(), "holder": holder}
+
+    def advice(self) -> str:
+        """Return how the caller's role may go on."""
+        if self._is_agents():
+            return f"Take other work: worker pop. If that session is dead: worker get {self.details['item']} --takeover"
+        return f"To take it away all the same: orchestrate assign {self.details['item']} AGENT --force"
+
+    def _is_agents(self) -> bool:
+        return self.details["caller"] == self.details["agent"]
 
 
 class LeaseLost(Conflict):
@@ -212,8 +229,11 @@ class LeaseLost(Conflict):
 
 class Cancelled(Conflict):
     word = "CANCELLED"
-    message = "{item} was cancelled."
+    message = "{item} was cancelled{reason}."
     hint = "Stop working on it and take other work: worker pop"
+
+    def _shown(self) -> dict[str, object]:
+        return {**self.details, "reason": f": {self.details['reason']}" if self.details["reason"] else ""}
 
 
 class NotYours(TaskOrchestratorError):

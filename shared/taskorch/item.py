@@ -146,6 +146,8 @@ class Report:
     kind: str
     agent: str
     attempt: int
+    #: The token of the claim that it was made under, or came after.
+    token: int
     text: str = ""
     percent: int | None = None
     needs: str = ""

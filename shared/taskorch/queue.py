@@ -17,7 +17,7 @@ class Queue:
 
     Open it on a connection of `taskorch.connection.connect`:
 
-        queue = Queue(connect(settings), "default", Caller(agent="planner"))
+        queue = Queue(connect("redis://localhost:6379/0"), "default", Caller(agent="planner"))
         project = queue.project("Build authentication system")
         item = queue.create(project, NewItem(title="Design database schema", agent="database_specialist"))
         claim = queue.agent("database_specialist").claim()
@@ -51,7 +51,7 @@ class Queue:
         unknown dependency, errors.ProjectClosed for a completed project.
         """
         dependencies = [bounds.item_id(item) for item in dict.fromkeys(new.depends_on)]
-        bounds.values(dependencies, "dependencies")
+        bounds.values(dependencies, "dependency")
         arguments = (
             bounds.project_id(project),
             random_digits(),
@@ -87,7 +87,7 @@ class Queue:
             bounds.item_id(item),
             bounds.name(agent, "an agent"),
             bounds.pairs(context, "context values") if context else "",
-            bounds.values(resources, "resources") if resources else "",
+            bounds.values(resources, "resource") if resources else "",
             "1" if force else "",
         )
         id_, project, agent, state, previous = reply.texts(self._scripts.run("assign", *arguments))
@@ -128,11 +128,11 @@ def _fields(new: NewItem) -> list[Argument]:
     texts: dict[str, Argument] = {
         "title": bounds.title(new.title),
         "description": bounds.text(new.description, "description"),
-        "requirements": bounds.values(new.requirements, "requirements"),
+        "requirements": bounds.values(new.requirements, "requirement"),
         "context": bounds.pairs(new.context, "context values"),
-        "resources": bounds.values(new.resources, "resources"),
-        "deliverables_expected": bounds.values(new.deliverables_expected, "deliverables"),
-        "criteria": bounds.values(new.criteria, "criteria"),
+        "resources": bounds.values(new.resources, "resource"),
+        "deliverables_expected": bounds.values(new.deliverables_expected, "deliverable"),
+        "criteria": bounds.values(new.criteria, "criterion"),
         "priority": bounds.number(new.priority, "priority", 0, 4),
         "lease_ms": bounds.number(new.lease_ms, "lease in ms", 1, bounds.LONGEST_MS),
         "max_attempts": bounds.number(new.max_attempts, "number of attempts", 1, 1000),

@@ -141,6 +141,7 @@ def report(entry: Reply) -> Report:
         kind=fields["kind"],
         agent=fields["agent"],
         attempt=int(fields["attempt"]),
+        token=int(fields["token"]),
         text=fields.get("text", ""),
         percent=int(percent) if percent else None,
         needs=fields.get("needs", ""),

@@ -51,7 +51,7 @@ def test_an_error_says_whether_to_try_again_and_what_to_do() -> None:
 
     assert set(read) == {"code", "message", "hint", "retryable", "details"}
     assert (read["code"], read["retryable"]) == ("LEASE_LOST", False)
-    assert read["details"]["newest"] == "2"
+    assert read["details"]["newest"] == 2
     assert "worker pop" in read["hint"]
 
 

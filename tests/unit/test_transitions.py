@@ -40,16 +40,16 @@ requeue       WrongState WrongState -          WrongState  WrongState  WrongStat
 EXPIRED = """
               delayed     queued      failed
 pop           -           in_progress -
-get           in_progress in_progress in_progress
+get           in_progress in_progress -
 peek          -           -           -
 takeover      -           in_progress -
-progress      in_progress in_progress in_progress
-renew         in_progress in_progress in_progress
-discover      in_progress in_progress in_progress
-blocker       blocked     blocked     blocked
+progress      in_progress in_progress WrongState
+renew         in_progress in_progress WrongState
+discover      in_progress in_progress WrongState
+blocker       blocked     blocked     WrongState
 complete      completed   completed   completed
-fail          delayed     delayed     failed
-release       queued      queued      queued
+fail          delayed     delayed     WrongState
+release       queued      queued      WrongState
 assign        delayed     queued      WrongState
 assign-other  delayed     queued      WrongState
 assign-force  delayed     queued      WrongState

@@ -286,5 +286,16 @@ def test_a_project_completed_by_force_cancels_its_open_items(bench: Bench, state
     assert bench.inconsistencies() == []
     with pytest.raises(errors.ProjectClosed):
         bench.item(project)
-    with pytest.raises(errors.ProjectClosed):
-        bench.queue.requeue(lease.item)
+
+
+def test_an_item_that_is_requeued_opens_its_project_again(bench: Bench) -> None:
+    item, waiting = bench.item(project := bench.project()), bench.item()
+    bench.queue.depend(waiting, [item])
+    bench.queue.complete_project(project, force=True)
+
+    bench.queue.requeue(item)
+
+    reopened = bench.queue.views.progress(project).project
+    assert (reopened.status, reopened.completed_at) == ("active", 0)
+    bench.agent().complete(Lease(item=item))
+    assert bench.state(waiting) is State.QUEUED

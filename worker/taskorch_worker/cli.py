@@ -70,6 +70,8 @@ def pop(desk: "Desk", wait: float, lease: int | None) -> None:
 @at_desk
 def get(desk: "Desk", item: str, peek: bool, takeover: bool, lease: int | None) -> None:
     """Show all that ITEM carries. It is claimed if it is queued for you."""
+    if peek and takeover:
+        raise click.UsageError("--peek only looks: it goes without --takeover.")
     desk.get(item, peek=peek, takeover=takeover, lease_ms=lease)
 
 

@@ -6,6 +6,9 @@ from taskorch.item import Assignments, Claim, Item, Note, Package, Receipt, Repo
 from taskorch.plain_text import block, line, moment
 
 INDENT = "    "
+#: What is told of the claims before this one: the last words of each kind.
+EARLIER = ("progress", "fail", "release", "expire", "cancel", "complete")
+EARLIER_SHOWN = 3
 
 
 def assignments(assigned: Assignments) -> str:
@@ -81,9 +84,10 @@ def _dependency(item: Item) -> str:
 
 def _past(package: Package) -> Iterator[str]:
     """Return what came before: the last word of earlier attempts, and questions with their answers."""
-    earlier = [report for report in package.history if report.attempt < package.item.attempts]
-    worded = [report for report in earlier if report.kind in ("progress", "fail", "release", "expire")]
-    yield from _listed("Earlier attempt", (_told(report) for report in worded[-2:]))
+    held = package.item.holder is not None
+    earlier = [report for report in package.history if not held or report.token < package.item.token]
+    worded = [report for report in earlier if report.kind in EARLIER and (report.text or report.kind == "expire")]
+    yield from _listed("Earlier attempt", (_told(report) for report in worded[-EARLIER_SHOWN:]))
     yield from _listed("Blockers and answers", (_told(r) for r in package.history if r.kind in ("blocker", "answer")))
 
 

@@ -3,13 +3,14 @@
 -- ARGV     6 item, 7 agent, 8 context as JSON or '', 9 resources as JSON or '', 10 '1' to take it from its holder
 -- RETURNS  {item id, project, agent, state, previous agent or ''}
 -- ERRORS   NO_ITEM WRONG_STATE HELD TOO_MANY
-local MOST = 200
+local MOST, MOST_BYTES = 200, 262144
 
 local function with_context(id, added)
-  local all, n = cjson.decode(call('HGET', key('item', id), 'context') or '{}'), 0
+  local all, n, bytes = cjson.decode(call('HGET', key('item', id), 'context') or '{}'), 0, 0
   for name, value in pairs(added ~= '' and cjson.decode(added) or {}) do all[name] = value end
-  for _ in pairs(all) do n = n + 1 end
+  for name, value in pairs(all) do n, bytes = n + 1, bytes + #name + #value end
   if n > MOST then fail('TOO_MANY', {item = id, what = 'context values', most = MOST}) end
+  if bytes > MOST_BYTES then fail('TOO_MANY', {item = id, what = 'bytes of context', most = MOST_BYTES}) end
   return cjson.encode(all)
 end
 

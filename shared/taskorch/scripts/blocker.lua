@@ -8,6 +8,7 @@ return once(function()
   local item = hold(id, token, 'blocker', true)
 
   begin(item)
+  resume(item)
   if item.state ~= 'blocked' then move(item, 'blocked', now) end
   set(item, 'blocker', text, 'needs', needs)
   report(item, 'blocker', 'text', text, 'needs', needs)

@@ -21,13 +21,12 @@ local function take(item)
   emit('claim', item)
 end
 
-return once(function()
-  touch()
-  maintain(BATCH)
+local function get()
   local item = current(id, function(found) return mode ~= 'claim' or is_mine(found) end)
   if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
   local held = item.state == 'in_progress' or item.state == 'blocked'
-  if mode == 'peek' or not (held or is_mine(item) or item.state == 'queued') then return nil end
+  local takable = held or item.state == 'queued' or (is_mine(item) and item.state ~= 'failed')
+  if mode == 'peek' or not takable then return nil end
   if held and not is_mine(item) then
     if mode ~= 'takeover' then held_by_another(item) end
     if item.attempts >= item.max_attempts then fail('NO_ATTEMPTS', {item = id, attempts = item.attempts}) end
@@ -35,6 +34,13 @@ return once(function()
 
   if is_mine(item) then keep(item) else take(item) end
   return receipt(item)
+end
+
+return once(function()
+  local reply = get() -- before the reaper can take the lease of the holder who asks
+  touch()
+  maintain(BATCH)
+  return reply
 end, function(reply)
   return {id, reply and reply[2] or '', reply and reply[3] or '', package(id)}
 end)

@@ -147,7 +147,7 @@ end
 
 local function report_of(agent, item, kind, ...)
   call('XADD', key('progress', item.id), 'MAXLEN', '~', REPORTS_KEPT, '*',
-    'kind', kind, 'agent', agent, 'attempt', item.attempts, ...)
+    'kind', kind, 'agent', agent, 'attempt', item.attempts, 'token', item.token, ...)
 end
 
 local function report(item, kind, ...) report_of(me.agent, item, kind, ...) end
@@ -243,6 +243,7 @@ end
 
 -- A new claim by the caller: token and attempt go up, and the caller is the holder.
 local function start(item, lease_ms)
+  item.started = true
   item.token = string.format('%d', item.token + 1)
   item.live_token = item.token
   item.attempts = item.attempts + 1
@@ -254,15 +255,24 @@ local function start(item, lease_ms)
   if item.state == 'queued' then call('HDEL', key('item', item.id), 'blocker', 'needs') end
 end
 
+-- Taking an item up again after its lease ran out is another attempt, under the same token.
+local function resume(item)
+  local held = item.state == 'in_progress' or item.state == 'blocked'
+  if held or item.started then return end
+  item.attempts = item.attempts + 1
+  set(item, 'attempts', item.attempts)
+end
+
 -- In progress from now on, for the length of its lease: claimed, renewed, or taken up again after the lease ran out.
 local function run(item)
+  resume(item)
   local expires = now + item.claim_lease_ms
   if item.state == 'in_progress' then call('ZADD', prefix .. 'leases', expires, item.id)
   else move(item, 'in_progress', expires) end
 end
 
 local function held_by_another(item)
-  fail('HELD', {item = item.id, agent = item.agent, host = item.holder_host, pid = item.holder_pid,
+  fail('HELD', {item = item.id, caller = me.agent, agent = item.agent, host = item.holder_host, pid = item.holder_pid,
     session = item.holder_session, since = item.holder_since,
     expires = call('ZSCORE', prefix .. 'leases', item.id) or ''})
 end
@@ -275,13 +285,25 @@ local function current(id, keeps)
   return item
 end
 
+local function last_text(id)
+  local entry = call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 1)[1]
+  local fields = entry and entry[2] or {}
+  for i = 1, #fields, 2 do
+    if fields[i] == 'text' then return fields[i + 1] end
+  end
+  return ''
+end
+
 -- Guard of every holder's verb: the item, if the caller may act on it. A report (`claims`) may find it queued for the
 -- caller: then it is `fresh`, and `begin` claims it.
 local function hold(id, token, verb, claims)
   local item = current(id, function(found) return token ~= '' and token == found.live_token end)
   if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
-  if item.state == 'cancelled' then fail('CANCELLED', {item = id}) end
-  if token ~= '' and token == item.live_token then return item end
+  if item.state == 'cancelled' then fail('CANCELLED', {item = id, reason = last_text(id)}) end
+  if token ~= '' and token == item.live_token then
+    if item.state == 'failed' and verb ~= 'complete' then wrong_state(item, verb) end -- a dead letter stays one
+    return item
+  end
   if token ~= '' then fail('LEASE_LOST', {item = id, token = token, newest = item.token, state = item.state}) end
   if item.state == 'in_progress' or item.state == 'blocked' then held_by_another(item) end
   if item.state ~= 'queued' or not claims then wrong_state(item, verb) end

@@ -1,8 +1,8 @@
--- requeue: a failed, cancelled or completed item starts afresh, with all its attempts.
+-- requeue: a failed, cancelled or completed item starts afresh, with all its attempts; its project is open again.
 -- KEYS     meta
 -- ARGV     6 item
 -- RETURNS  {item id, state, agent}
--- ERRORS   NO_ITEM WRONG_STATE NO_PROJECT PROJECT_CLOSED
+-- ERRORS   NO_ITEM WRONG_STATE
 return once(function()
   local id = ARGV[6]
   local item = load(id)
@@ -10,8 +10,9 @@ return once(function()
   if item.state ~= 'failed' and item.state ~= 'cancelled' and item.state ~= 'completed' then
     wrong_state(item, 'requeue')
   end
-  need_open_project(item.project)
 
+  call('HSET', key('project', item.project), 'status', 'active')
+  call('HDEL', key('project', item.project), 'completed_at')
   settle(item)
   report(item, 'requeue')
   leave(item)
