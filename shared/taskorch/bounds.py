@@ -85,7 +85,7 @@ def too_long(what: str) -> errors.Invalid:
 def values(listed: Sequence[str], what: str) -> str:
     """Return a list of texts as JSON: at most 200."""
     if len(listed) > LIST_VALUES:
-        raise errors.Invalid(reason=f"There are {len(listed)} values of {what}; {LIST_VALUES} are allowed.")
+        raise errors.Invalid(reason=f"{what.capitalize()}: {len(listed)} values; {LIST_VALUES} are allowed.")
     return json.dumps([text(value, what, required=True) for value in listed], ensure_ascii=False)
 
 

@@ -156,7 +156,7 @@ def _refuse_usage(error: click.UsageError, arguments: Sequence[str]) -> int:
 
 
 def _refuse(error: errors.TaskOrchestratorError, arguments: Sequence[str]) -> int:
-    if _as_json(arguments):
+    if _as_json(arguments) and not isinstance(error, errors.Unprintable):
         click.echo(document.refusal(error))
     else:
         click.echo(f"Error: {plain_text.line(str(error))}", err=True)

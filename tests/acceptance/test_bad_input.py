@@ -53,7 +53,7 @@ REFUSED = [
     ("worker pop --wait nan", 2, "nan"),
     ("worker pop --wiat 5", 2, "No such option '--wiat'"),
     ("worker frobnicate", 2, "No such command 'frobnicate'"),
-    ("worker discover {item} - --impact -", 2, "standard input ('-') was read by another argument already"),
+    ("worker discover {item} - --impact -", 2, "standard input ('-') was read already"),
     ("orchestrate create {project} x --context =v", 2, "'=v' is not NAME=VALUE"),
     ("orchestrate create {project} x --not-before tomorrow", 2, "'tomorrow' is no time"),
     ("orchestrate create {project} x --priority 5", 2, "5 is not in the range 0<=x<=4"),

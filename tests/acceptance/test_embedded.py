@@ -195,7 +195,7 @@ def test_damaged_data_is_left_alone_and_the_log_is_named(local: Shell) -> None:
     ran = local.orchestrate("projects")
 
     assert ran.code == 4
-    assert "The bundled server did not start" in ran.stderr
+    assert "The bundled server failed" in ran.stderr
     assert "server.log" in ran.stderr
     assert file.read_bytes() == damaged
 

@@ -182,7 +182,7 @@ def test_an_item_has_at_most_200_requirements(shell: Shell, bench: Bench) -> Non
     taken = shell.orchestrate("create", project, "x", "-r", *requirements[:200])
 
     assert (refused.code, taken.code) == (5, 0)
-    assert "There are 201 requirements; 200 are allowed" in refused.stderr
+    assert "Requirement: 201 values; 200 are allowed" in refused.stderr
     assert len(bench.queue.views.list(project=project).items[0].requirements) == 200
 
 

@@ -2,6 +2,7 @@
 
 import re
 import signal
+from pathlib import Path
 from time import monotonic
 
 import click
@@ -238,6 +239,40 @@ def test_a_stream_that_is_full_or_closed_brings_no_traceback(shell: Shell, bench
     shell.run("sh", "-c", f'"$@" {target}', "sh", BIN / "worker", "get", item)
 
     assert shell.worker("complete", item, "done").code == 0
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]], ids=["text", "json"])
+def test_a_result_that_cannot_be_printed_is_said_to_be_done(shell: Shell, flags: list[str]) -> None:
+    words: list[str | Path] = [BIN / "orchestrate", "project", "Once", *flags]
+
+    full = shell.run("sh", "-c", '"$@" >/dev/full', "sh", *words)
+    closed = shell.run("sh", "-c", '"$@" >&-', "sh", *words)
+
+    assert (full.code, closed.code) == (1, 0)
+    assert "The step was done, but its result could not be printed: No space left on device" in full.stderr
+    assert len(shell.orchestrate("projects", "--json").data()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["-r", "--priority", "1"], "'-r' requires a value"),
+        (["-r"], "'-r' requires a value"),
+        (["-r", "-", "-"], "standard input ('-') was read already"),
+        (["-d", "-", "-r", "-"], "standard input ('-') was read already"),
+        (["-r", "A", "--lease", "0s"], "not between 1 ms and 365 days"),
+    ],
+)
+def test_an_option_without_its_value_is_refused_and_nothing_is_created(
+    shell: Shell, bench: Bench, words: list[str], complaint: str
+) -> None:
+    project = bench.project()
+
+    ran = shell.orchestrate("create", project, "An item", *words, stdin=b"text")
+
+    assert ran.code == 2
+    assert complaint in ran.stderr
+    assert bench.queue.views.list(project=project).items == ()
 
 
 def test_an_interrupted_wait_ends_quickly_and_without_a_traceback(shell: Shell, bench: Bench) -> None:

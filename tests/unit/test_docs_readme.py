@@ -10,7 +10,8 @@ from taskorch import command, errors
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text()
 
 
 @pytest.mark.parametrize("group", [orchestrate, worker], ids=lambda group: str(group.name))
@@ -39,3 +40,14 @@ def _descendants(error: type[errors.TaskOrchestratorError]) -> Iterator[type[err
     yield error
     for child in error.__subclasses__():
         yield from _descendants(child)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/usage.md", "docs/protocol.md", "docs/decisions.md", "CHANGELOG.md"]
+)
+def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
+    file = REPOSITORY / page
+
+    links = [link for link in re.findall(r"\]\(([^)#]+)", file.read_text()) if "://" not in link]
+
+    assert [link for link in links if not (file.parent / link).exists()] == []
