@@ -1,0 +1,35 @@
+"""The complete workflow: an orchestrating process and three specialists at work at the same time, on a real server."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_the_demo_completes_the_project_and_leaves_nothing_running() -> None:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    ran = subprocess.run(
+        [REPOSITORY / "demo" / "run"], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    server = re.search(r"running, pid (\d+), unix://(\S+)/\.task-orchestrator", ran.stdout)
+    assert server is not None
+    result = ran.stdout.partition("Project completed: User Management API")[2]
+    delivered = ["5 tables designed with constraints", "Secure auth with refresh tokens implemented", "6 endpoints"]
+    assert all(summary in result for summary in delivered)
+    assert "[database_expert]" in ran.stdout
+    assert "[security_specialist]" in ran.stdout
+    assert "answer by orchestrator: At least 12 characters" in ran.stdout
+    assert not Path(server[2]).exists()
+    assert not _lives(int(server[1]))
+
+
+def _lives(pid: int) -> bool:
+    """Return whether a process runs; one that ended and waits to be reaped does not."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return done.stdout.strip()[:1] not in ("", "Z")
