@@ -31,6 +31,7 @@ PIPE_WIDTH = 100_000
 BAR_WIDTH = 20
 #: Below this width a bar would take the room of the text.
 BARS_FROM_WIDTH = 110
+ID_WIDTH = 13
 #: Columns with what people copy.
 WHOLE = ("ITEM", "PROJECT", "AGENT", "STATE", "STATUS", "DONE")
 STYLES = {
@@ -265,6 +266,7 @@ def _table(*columns: str) -> Table:
     for column in table.columns:
         column.no_wrap = column.header in WHOLE
         column.overflow = "fold"
+        column.min_width = ID_WIDTH if column.header == "HOLDS" else None
     return table
 
 
