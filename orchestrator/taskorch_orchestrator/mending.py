@@ -30,7 +30,12 @@ def cancel(office: "Office", item: str, reason: str) -> None:
     """Take ITEM out of work. Its holder is told at its next step."""
     from taskorch_orchestrator import render
 
-    office.output.show({"id": item, "state": office.queue.cancel(item, reason=reason)}, render.state)
+    waiting = office.queue.cancel(item, reason=reason)
+    office.output.show({"id": item, "state": "cancelled", "waiting": waiting}, render.state)
+    if waiting:
+        office.output.hint(
+            f"{waiting} items wait for it: they cannot start unless it is requeued, or are cancelled too."
+        )
 
 
 @orchestrate.command(epilog="Example: orchestrate requeue item_1a2b3c4d")

@@ -97,9 +97,13 @@ class Queue:
         """Answer an item's blocker; its holder goes on, under a full lease."""
         return self._change("answer", item, bounds.text(text, "answer", required=True))
 
-    def cancel(self, item: str, *, reason: str = "") -> State:
-        """Take an item out of work; a holder is told at its next step. errors.WrongState once it is completed."""
-        return self._change("cancel", item, bounds.text(reason, "reason"))
+    def cancel(self, item: str, *, reason: str = "") -> int:
+        """Take an item out of work, and return how many items wait for it; a holder is told at its next step.
+
+        Raises errors.WrongState once it is completed.
+        """
+        arguments = (bounds.item_id(item), bounds.text(reason, "reason"))
+        return int(reply.texts(self._scripts.run("cancel", *arguments))[3])
 
     def requeue(self, item: str) -> State:
         """Start a failed, cancelled or completed item afresh, with all its attempts."""

@@ -295,3 +295,13 @@ def test_an_item_has_at_most_200_dependencies(bench: Bench) -> None:
 
     assert bench.everything() == before
     assert len(bench.queue.views.show(item).item.depends_on) == 200
+
+
+def test_a_cancel_says_how_many_items_wait_for_it(bench: Bench) -> None:
+    needed = bench.item()
+    bench.item(depends_on=(needed,))
+    bench.item(depends_on=(needed,))
+
+    waiting = bench.queue.cancel(needed)
+
+    assert waiting == bench.queue.cancel(needed) == 2
