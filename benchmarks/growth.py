@@ -11,7 +11,7 @@ from time import perf_counter
 import redis
 from rich.console import Console
 from rich.table import Table
-from taskorch import address, embedded, keys, script
+from taskorch import __version__, address, embedded, keys, script
 from taskorch.agent_queue import AgentQueue
 from taskorch.connection import connect
 from taskorch.item import Caller
@@ -98,6 +98,6 @@ def _filled(url: str, namespace: str, size: int) -> AgentQueue:
 
 
 def _arguments(project: str) -> tuple[str | int, ...]:
-    caller = (os.urandom(8).hex(), "planner", "", 0, "")
+    caller = (os.urandom(8).hex(), "planner", "", 0, "", __version__)
     fields = ("title", "An item", "priority", 2, "lease_ms", 14_400_000, "max_attempts", 3, "description", "x" * 300)
     return (*caller, project, script.random_digits(), "", AGENT, 0, 0, 0, *fields)

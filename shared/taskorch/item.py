@@ -276,6 +276,8 @@ class AgentStatus:
     host: str
     pid: int
     session: str
+    #: Of the program that it called with.
+    version: str
     counts: Mapping[State, int]
     holds: tuple[str, ...]
 

@@ -36,7 +36,7 @@ KEYS = (
     Key(name="discoveries:<project>", type="stream", holds="findings, with item, agent, impact, capped"),
     Key(name="notes:<agent>:<id>", type="stream", holds="private notes, capped"),
     Key(name="agents", type="zset", holds="agent -> ms when last seen (0: never)"),
-    Key(name="agent:<name>", type="hash", holds="host, pid, session, a count per item state"),
+    Key(name="agent:<name>", type="hash", holds="host, pid, session, version, a count per item state"),
     Key(name="events", type="stream", holds="one per transition: ids and names only, capped"),
     Key(name="req:<id>", type="string", holds="the first reply of a request, 10 minutes", permanent=False),
 )

@@ -183,6 +183,7 @@ def agent_status(view: Reply) -> AgentStatus:
         host=fields.get("host", ""),
         pid=_int(fields.get("pid", "")),
         session=fields.get("session", ""),
+        version=fields.get("version", ""),
         counts=_counts(fields),
         holds=tuple(holds),
     )

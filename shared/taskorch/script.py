@@ -8,7 +8,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Protocol
 
-from taskorch import errors, keys
+from taskorch import __version__, errors, keys
 from taskorch.item import Caller
 
 #: What Redis answers; text is decoded.
@@ -55,7 +55,7 @@ class Scripts:
         self.connection = connection
         self.namespace = namespace
         self.caller = caller
-        self._who = (caller.agent, caller.host, caller.pid, caller.session)
+        self._who = (caller.agent, caller.host, caller.pid, caller.session, __version__)
 
     def run(self, name: str, *arguments: Argument) -> Reply:
         """Run `scripts/<name>.lua` and return its reply; its errors come as the classes of `errors`."""

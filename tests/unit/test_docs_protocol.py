@@ -164,7 +164,7 @@ def test_a_section_has_the_arguments_that_the_script_takes(name: str) -> None:
 
     arguments = re.findall(r"<\w+>", line)
 
-    assert [int(n) for n in re.findall(r"(?:^|, )(\d+) ", argv)] == list(range(6, 6 + len(arguments)))
+    assert [int(n) for n in re.findall(r"(?:^|, )(\d+) ", argv)] == list(range(7, 7 + len(arguments)))
     assert all(f" - `{argument}`" in SECTIONS[name] for argument in arguments)
 
 

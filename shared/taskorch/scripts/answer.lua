@@ -1,10 +1,10 @@
 -- answer: the orchestrator answers a blocker; a blocked item is in progress again, under a full lease.
 -- KEYS     meta
--- ARGV     6 item, 7 text
+-- ARGV     7 item, 8 text
 -- RETURNS  {item id, state, agent}
 -- ERRORS   NO_ITEM WRONG_STATE
 return once(function()
-  local id, text = ARGV[6], ARGV[7]
+  local id, text = ARGV[7], ARGV[8]
   local item = load(id)
   local asked = call('HEXISTS', key('item', id), 'blocker') == 1
   if item.state ~= 'blocked' and not (item.state == 'in_progress' and asked) then wrong_state(item, 'answer') end

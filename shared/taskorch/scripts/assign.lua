@@ -1,6 +1,6 @@
 -- assign: give an item to an agent: onto its queue, or waiting while a dependency is open.
 -- KEYS     meta
--- ARGV     6 item, 7 agent, 8 context as JSON or '', 9 resources as JSON or '', 10 '1' to take it from its holder
+-- ARGV     7 item, 8 agent, 9 context as JSON or '', 10 resources as JSON or '', 11 '1' to take it from its holder
 -- RETURNS  {item id, project, agent, state, previous agent or ''}
 -- ERRORS   NO_ITEM WRONG_STATE HELD TOO_MANY
 local MOST, MOST_BYTES = 200, 262144
@@ -26,7 +26,7 @@ local function with_resources(id, added)
 end
 
 return once(function()
-  local id, agent, context, resources, force = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+  local id, agent, context, resources, force = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
   local item = load(id)
   local previous, held = item.agent, item.state == 'in_progress' or item.state == 'blocked'
   if item.state == 'completed' or item.state == 'failed' or item.state == 'cancelled' then wrong_state(item, 'assign') end

@@ -1,10 +1,10 @@
 -- blocker: the holder cannot go on without an answer; it keeps its token, and no clock runs.
 -- KEYS     meta
--- ARGV     6 item, 7 token or '', 8 text, 9 needs
+-- ARGV     7 item, 8 token or '', 9 text, 10 needs
 -- RETURNS  receipt
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
-  local id, token, text, needs = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+  local id, token, text, needs = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local item = hold(id, token, 'blocker', true)
 
   begin(item)

@@ -1,6 +1,6 @@
 -- check: what is assigned to the caller and ready: what it holds, then the first of its queue. Reaps and promotes too.
 -- KEYS     meta
--- ARGV     6 how many items at most
+-- ARGV     7 how many items at most
 -- RETURNS  {count, assigned but not ready, {item view …}}
 -- ERRORS   none of its own
 return once(function()
@@ -8,7 +8,7 @@ return once(function()
   maintain(BATCH)
   return nil
 end, function()
-  local limit = tonumber(ARGV[6])
+  local limit = tonumber(ARGV[7])
   local held, queue = key('held', me.agent), key('queue', me.agent)
   local ids = call('ZRANGE', held, 0, limit - 1)
   if #ids < limit then

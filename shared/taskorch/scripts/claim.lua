@@ -1,6 +1,6 @@
 -- claim: the first item of the caller's queue, under a lease. Reaps and promotes a few due items on the way.
 -- KEYS     meta
--- ARGV     6 lease ms or '' for the item's own, 7 '1' when the caller will not wait if there is none
+-- ARGV     7 lease ms or '' for the item's own, 8 '1' when the caller will not wait if there is none
 -- RETURNS  {item id, token, expires, package}, or {'', ms until something is due or ''} when the queue is empty
 -- ERRORS   NO_ITEM (a repeat whose item is gone)
 local function first_of(queue)
@@ -30,11 +30,11 @@ return once(function()
   if not item then
     -- The caller may have taken the wake token of a delay that is not over: another waiter must know of it.
     local delayed = tonumber(call('HGET', key('agent', me.agent), 'n_delayed') or 0)
-    if ARGV[7] == '1' and delayed > 0 then wake(me.agent) end
+    if ARGV[8] == '1' and delayed > 0 then wake(me.agent) end
     return nil
   end
 
-  start(item, ARGV[6])
+  start(item, ARGV[7])
   run(item)
   emit('claim', item)
   if call('ZCARD', queue) > 0 then wake(me.agent) end -- the next waiter's turn

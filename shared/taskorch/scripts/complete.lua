@@ -1,6 +1,6 @@
 -- complete: the ack. Items whose last open dependency this was are queued here.
 -- KEYS     meta
--- ARGV     6 item, 7 token or '', 8 summary, 9 deliverables as JSON
+-- ARGV     7 item, 8 token or '', 9 summary, 10 deliverables as JSON
 -- RETURNS  receipt, its remark 'repeat' when it was completed already
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 local function release_dependents(item)
@@ -17,7 +17,7 @@ local function release_dependents(item)
 end
 
 return once(function()
-  local id, token, summary, deliverables = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+  local id, token, summary, deliverables = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local item = load(id)
   if item.state == 'completed' and item.agent == me.agent and (token == '' or token == item.token) then
     return receipt(item, 'repeat')

@@ -1,6 +1,6 @@
 -- complete_project: close a project whose items are done; `force` cancels what is open.
 -- KEYS     meta
--- ARGV     6 project, 7 '1' to force
+-- ARGV     7 project, 8 '1' to force
 -- RETURNS  {project view, {item view …}}
 -- ERRORS   NO_PROJECT OPEN_ITEMS
 local function close(item)
@@ -11,7 +11,7 @@ local function close(item)
 end
 
 return once(function()
-  local id, force = ARGV[6], ARGV[7]
+  local id, force = ARGV[7], ARGV[8]
   if need_project(id) == 'completed' then return {id} end
   local open = {}
   for _, each in ipairs(call('ZRANGE', key('project', id) .. ':items', 0, -1)) do

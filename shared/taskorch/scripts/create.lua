@@ -1,18 +1,18 @@
 -- create: a new item in a project, assigned at once if an agent is named. A repeat of its key gets the first item.
 -- KEYS     meta
--- ARGV     6 project, 7 random digits for its id, 8 idempotency key or '', 9 agent or '', 10 not before (ms or 0),
---          11 delay ms or 0, 12 number n of dependencies, then n ids, then field, value …
+-- ARGV     7 project, 8 random digits for its id, 9 idempotency key or '', 10 agent or '', 11 not before (ms or 0),
+--          12 delay ms or 0, 13 number n of dependencies, then n ids, then field, value …
 -- RETURNS  {item id, state, '' or 'repeat'}
 -- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of the key)
 return once(function()
-  local project, digits, idempotency, agent = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-  local not_before, delay, n = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+  local project, digits, idempotency, agent = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+  local not_before, delay, n = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
   local keys = key('project', project) .. ':keys'
   need_project(project)
   local known = idempotency ~= '' and call('HGET', keys, idempotency)
   if known then return {known, load(known).state, 'repeat'} end
   need_open_project(project)
-  local depends_on, open = {unpack(ARGV, 13, 12 + n)}, {}
+  local depends_on, open = {unpack(ARGV, 14, 13 + n)}, {}
   for _, id in ipairs(depends_on) do
     if load(id).state ~= 'completed' then table.insert(open, id) end
   end
@@ -20,7 +20,7 @@ return once(function()
   local item = {id = new_id('item', digits), project = project, agent = agent, seq = next_sequence()}
   item.not_before = delay > 0 and now + delay or not_before
   set(item, 'project', project, 'agent', agent, 'token', 0, 'attempts', 0, 'seq', item.seq,
-    'not_before', item.not_before, 'created_at', now, unpack(ARGV, 13 + n))
+    'not_before', item.not_before, 'created_at', now, unpack(ARGV, 14 + n))
   item.priority = call('HGET', key('item', item.id), 'priority')
   if agent ~= '' then
     set(item, 'assigned_at', now, 'assigned_by', me.agent)

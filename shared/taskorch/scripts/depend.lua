@@ -1,6 +1,6 @@
 -- depend: an item that nobody has begun waits for other items too.
 -- KEYS     meta
--- ARGV     6 item, then the ids it depends on
+-- ARGV     7 item, then the ids it depends on
 -- RETURNS  {item id, state}
 -- ERRORS   NO_ITEM WRONG_STATE CYCLE TOO_DEEP TOO_MANY
 local MOST_FOLLOWED = 50000
@@ -24,7 +24,7 @@ local function refuse_cycle(target, starts)
 end
 
 return once(function()
-  local id, open = ARGV[6], {}
+  local id, open = ARGV[7], {}
   local item = load(id)
   if item.state ~= 'pending' and item.state ~= 'waiting' and item.state ~= 'queued' and item.state ~= 'delayed' then
     wrong_state(item, 'depend')
@@ -32,7 +32,7 @@ return once(function()
   local depends_on = cjson.decode(call('HGET', key('item', id), 'depends_on') or '[]')
   local known = {}
   for _, dependency in ipairs(depends_on) do known[dependency] = true end
-  for i = 7, #ARGV do
+  for i = 8, #ARGV do
     local dependency = ARGV[i]
     if load(dependency).state ~= 'completed' or dependency == id then table.insert(open, dependency) end
     if not known[dependency] then table.insert(depends_on, dependency) end

@@ -1,12 +1,12 @@
 -- discover: the holder shares a finding with its project. A blocked item stays blocked.
 -- KEYS     meta
--- ARGV     6 item, 7 token or '', 8 text, 9 impact
+-- ARGV     7 item, 8 token or '', 9 text, 10 impact
 -- RETURNS  receipt, its entry the discovery's cursor
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 local DISCOVERIES_KEPT = 10000
 
 return once(function()
-  local id, token, text, impact = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+  local id, token, text, impact = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local item = hold(id, token, 'discover', true)
 
   begin(item)

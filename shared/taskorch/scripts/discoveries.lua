@@ -1,9 +1,9 @@
 -- discoveries: the findings of a project after a cursor, oldest first.
 -- KEYS     meta
--- ARGV     6 project, 7 cursor ('0-0': from the start), 8 how many at most
+-- ARGV     7 project, 8 cursor ('0-0': from the start), 9 how many at most
 -- RETURNS  stream entries
 -- ERRORS   NO_PROJECT
 return guarded(function()
-  need_project(ARGV[6])
-  return call('XRANGE', key('discoveries', ARGV[6]), '(' .. ARGV[7], '+', 'COUNT', ARGV[8])
+  need_project(ARGV[7])
+  return call('XRANGE', key('discoveries', ARGV[7]), '(' .. ARGV[8], '+', 'COUNT', ARGV[9])
 end)

@@ -1,10 +1,10 @@
 -- fail: the nack. The item is retried later while attempts are left, else it is a dead letter.
 -- KEYS     meta
--- ARGV     6 item, 7 token, 8 reason, 9 '1' to retry
+-- ARGV     7 item, 8 token, 9 reason, 10 '1' to retry
 -- RETURNS  receipt
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
-  local id, token, reason, retry = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+  local id, token, reason, retry = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local item = hold(id, token, 'fail')
 
   begin(item)

@@ -1,9 +1,9 @@
 -- get: an item of the caller with all that it carries; claimed first if it is queued, or if the caller takes it over.
 -- KEYS     meta
--- ARGV     6 item, 7 token or '', 8 'claim', 'peek' or 'takeover', 9 lease ms or ''
+-- ARGV     7 item, 8 token or '', 9 'claim', 'peek' or 'takeover', 10 lease ms or ''
 -- RETURNS  {item id, token or '', expires or '', package}: no token when the caller does not hold it
 -- ERRORS   NO_ITEM NOT_YOURS HELD NO_ATTEMPTS
-local id, token, mode, lease = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local id, token, mode, lease = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 
 local function is_mine(item) return token ~= '' and token == item.live_token end
 

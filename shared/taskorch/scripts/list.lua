@@ -1,10 +1,10 @@
 -- list: items in the order of their creation, of one project or of all (the newest project first), some by filter.
 -- KEYS     meta
--- ARGV     6 project or '' for all, 7 state or '', 8 agent or '', 9 cursor or '', 10 how many at most
+-- ARGV     7 project or '' for all, 8 state or '', 9 agent or '', 10 cursor or '', 11 how many at most
 -- RETURNS  {next cursor or '', {item view …}}
 -- ERRORS   NO_PROJECT
 local MOST_VISITED, STEP = 5000, 200
-local project, state, agent, cursor, limit = ARGV[6], ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
+local project, state, agent, cursor, limit = ARGV[7], ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
 local found, visited = {}, 0
 
 local function matches(id)

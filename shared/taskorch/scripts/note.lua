@@ -1,12 +1,12 @@
 -- note: a private memo of the caller on an item assigned to it.
 -- KEYS     meta
--- ARGV     6 item, 7 text
+-- ARGV     7 item, 8 text
 -- RETURNS  {entry id}
 -- ERRORS   NO_ITEM NOT_YOURS
 local NOTES_KEPT = 1000
 
 return once(function()
-  local id, text = ARGV[6], ARGV[7]
+  local id, text = ARGV[7], ARGV[8]
   local item = load(id)
   if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
 

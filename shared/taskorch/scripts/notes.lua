@@ -1,9 +1,9 @@
 -- notes: the caller's own notes on an item, oldest first.
 -- KEYS     meta
--- ARGV     6 item
+-- ARGV     7 item
 -- RETURNS  stream entries
 -- ERRORS   NO_ITEM
 return guarded(function()
-  load(ARGV[6])
-  return call('XRANGE', key('notes', me.agent .. ':' .. ARGV[6]), '-', '+')
+  load(ARGV[7])
+  return call('XRANGE', key('notes', me.agent .. ':' .. ARGV[7]), '-', '+')
 end)

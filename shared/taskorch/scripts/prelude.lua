@@ -1,6 +1,6 @@
 -- The text in front of every script: its keys, its caller, errors, and the moves that several verbs share.
 -- KEYS     1 the namespace's meta key; every other key shares its prefix, so a call stays in one slot
--- ARGV     1 request id (16 hex digits); the caller's 2 agent, 3 host, 4 pid, 5 session; a verb's own from 6
+-- ARGV     1 request id (16 hex digits); the caller's 2 agent, 3 host, 4 pid, 5 session, 6 version; a verb's own from 7
 -- RETURNS  what the verb returns; times are ms since the epoch by the clock of this server
 -- ERRORS   SCHEMA {found, supported}
 
@@ -17,7 +17,7 @@ local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -#'meta' - 1)
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local me = {agent = ARGV[2], host = ARGV[3], pid = ARGV[4], session = ARGV[5]}
+local me = {agent = ARGV[2], host = ARGV[3], pid = ARGV[4], session = ARGV[5], version = ARGV[6]}
 
 local function key(kind, id) return prefix .. kind .. ':' .. id end
 
@@ -159,7 +159,8 @@ end
 
 local function touch()
   call('ZADD', prefix .. 'agents', now, me.agent)
-  call('HSET', key('agent', me.agent), 'host', me.host, 'pid', me.pid, 'session', me.session)
+  call('HSET', key('agent', me.agent), 'host', me.host, 'pid', me.pid, 'session', me.session,
+    'version', me.version)
 end
 
 -- Leases ---------------------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 -- progress: the holder reports on its item; a blocked item goes on.
 -- KEYS     meta
--- ARGV     6 item, 7 token or '', 8 text, 9 percent or ''
+-- ARGV     7 item, 8 token or '', 9 text, 10 percent or ''
 -- RETURNS  receipt
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
-  local id, token, text, percent = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+  local id, token, text, percent = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local item = hold(id, token, 'progress', true)
 
   begin(item)

@@ -1,10 +1,10 @@
 -- progress_of_project: a project, its items in the order of their creation, and the last report of each.
 -- KEYS     meta
--- ARGV     6 project, 7 how many items at most
+-- ARGV     7 project, 8 how many items at most
 -- RETURNS  {project view, {{item view, stream entries (at most one)} …}}
 -- ERRORS   NO_PROJECT
 return guarded(function()
-  local id, limit = ARGV[6], tonumber(ARGV[7])
+  local id, limit = ARGV[7], tonumber(ARGV[8])
   need_project(id)
   local rows = {}
   for _, item in ipairs(call('ZRANGE', key('project', id) .. ':items', 0, limit - 1)) do

@@ -1,10 +1,10 @@
 -- project: a new project, made of no items yet.
 -- KEYS     meta
--- ARGV     6 title, 7 description, 8 random digits for its id
+-- ARGV     7 title, 8 description, 9 random digits for its id
 -- RETURNS  {project id}
 -- ERRORS   none of its own
 return once(function()
-  local title, description, digits = ARGV[6], ARGV[7], ARGV[8]
+  local title, description, digits = ARGV[7], ARGV[8], ARGV[9]
   local id = new_id('project', digits)
 
   call('HSET', key('project', id), 'title', title, 'description', description, 'status', 'active',

@@ -1,11 +1,11 @@
 -- projects: the newest projects.
 -- KEYS     meta
--- ARGV     6 how many at most
+-- ARGV     7 how many at most
 -- RETURNS  {project view …}
 -- ERRORS   none of its own
 return guarded(function()
   local projects = {}
-  for _, id in ipairs(call('ZREVRANGE', prefix .. 'projects', 0, ARGV[6] - 1)) do
+  for _, id in ipairs(call('ZREVRANGE', prefix .. 'projects', 0, ARGV[7] - 1)) do
     table.insert(projects, project_view(id))
   end
   return projects

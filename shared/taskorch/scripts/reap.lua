@@ -1,10 +1,10 @@
 -- reap: act on expired leases and on delayed items that are due, as `claim` does, but more of them and for all agents.
 -- KEYS     meta
--- ARGV     6 how many of each at most
+-- ARGV     7 how many of each at most
 -- RETURNS  {leases reaped, items promoted}
 -- ERRORS   none of its own
 return once(function()
-  local limit = tonumber(ARGV[6])
+  local limit = tonumber(ARGV[7])
   for _, agent in ipairs(call('ZRANGE', prefix .. 'agents', 0, -1)) do reconcile(agent, limit) end
   return {maintain(limit)}
 end)

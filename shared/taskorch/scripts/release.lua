@@ -1,10 +1,10 @@
 -- release: the holder gives the item back unharmed, to its old place in the queue, and no attempt is spent.
 -- KEYS     meta
--- ARGV     6 item, 7 token, 8 reason
+-- ARGV     7 item, 8 token, 9 reason
 -- RETURNS  receipt
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
-  local id, token, reason = ARGV[6], ARGV[7], ARGV[8]
+  local id, token, reason = ARGV[7], ARGV[8], ARGV[9]
   local item = hold(id, token, 'release')
 
   begin(item)

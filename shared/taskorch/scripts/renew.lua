@@ -1,10 +1,10 @@
 -- renew: the holder keeps its lease for another full length. A blocked item has no clock to renew.
 -- KEYS     meta
--- ARGV     6 item, 7 token
+-- ARGV     7 item, 8 token
 -- RETURNS  receipt
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
-  local id, token = ARGV[6], ARGV[7]
+  local id, token = ARGV[7], ARGV[8]
   local item = hold(id, token, 'renew')
 
   begin(item)

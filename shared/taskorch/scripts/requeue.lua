@@ -1,10 +1,10 @@
 -- requeue: a failed, cancelled or completed item starts afresh, with all its attempts; its project is open again.
 -- KEYS     meta
--- ARGV     6 item
+-- ARGV     7 item
 -- RETURNS  {item id, state, agent}
 -- ERRORS   NO_ITEM WRONG_STATE
 return once(function()
-  local id = ARGV[6]
+  local id = ARGV[7]
   local item = load(id)
   if item.state == 'queued' then return {id, item.state, item.agent} end
   if item.state ~= 'failed' and item.state ~= 'cancelled' and item.state ~= 'completed' then
