@@ -10,13 +10,14 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 import click
 
 from taskorch import document, errors, plain_text
-from taskorch.arguments import RepeatingCommand
+from taskorch.arguments import ManyValues, RepeatingCommand
 from taskorch.settings import Settings, resolve, wants_json
 
 INTERRUPTED = 130
 #: Room for an example on one line, where the terminal has it.
 HELP_WIDTH = 120
 DASHES = "Text that begins with '-' goes after '--', or after an option of its own."
+MANY_VALUES = "An option with many values takes all the words behind it: put the arguments before it."
 Result = TypeVar("Result")
 
 
@@ -150,9 +151,15 @@ def _refuse_usage(error: click.UsageError, arguments: Sequence[str]) -> int:
         click.echo(document.refusal(errors.Usage(reason=error.format_message())))
     else:
         error.show()
+        if isinstance(error, click.MissingParameter) and _takes_many_values(error.ctx):
+            click.echo(MANY_VALUES, err=True)
         if isinstance(error, click.NoSuchOption) and not error.option_name.startswith("--"):
             click.echo(DASHES, err=True)
     return errors.Usage.exit_code
+
+
+def _takes_many_values(context: click.Context | None) -> bool:
+    return context is not None and any(isinstance(parameter, ManyValues) for parameter in context.command.params)
 
 
 def _refuse(error: errors.TaskOrchestratorError, arguments: Sequence[str]) -> int:

@@ -253,11 +253,20 @@ def test_a_result_that_cannot_be_printed_is_said_to_be_done(shell: Shell, flags:
     assert len(shell.orchestrate("projects", "--json").data()) == 2
 
 
+def test_arguments_behind_an_option_of_many_values_are_missed_with_a_hint(shell: Shell, bench: Bench) -> None:
+    ran = shell.orchestrate("create", "-r", "A", "B", bench.project(), "A title")
+
+    assert ran.code == 2
+    assert "Missing argument 'PROJECT'" in ran.stderr
+    assert "put the arguments before it" in ran.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
         (["-r", "--priority", "1"], "'-r' requires a value"),
         (["-r"], "'-r' requires a value"),
+        (["-r", "A", "--lease", "1h", "third"], "unexpected extra argument"),
         (["-r", "-", "-"], "standard input ('-') was read already"),
         (["-d", "-", "-r", "-"], "standard input ('-') was read already"),
         (["-r", "A", "--lease", "0s"], "not between 1 ms and 365 days"),

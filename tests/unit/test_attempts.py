@@ -192,3 +192,26 @@ def test_an_item_in_progress_that_lost_its_lease_entry_is_found_and_repaired(ben
     view = bench.queue.views.show(lease.item).item
     assert view.state is not State.IN_PROGRESS or view.lease_expires_at > 0
     assert bench.inconsistencies() == []
+
+
+def test_a_report_finds_an_item_whose_delay_is_over_in_the_queue(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.agent().fail(lease, "not now")
+    bench.let_delay_pass(lease.item)
+
+    receipt = bench.agent().progress(Lease(item=lease.item), "again")
+
+    assert (receipt.state, receipt.remark) == (State.IN_PROGRESS, "claimed")
+    assert [event["verb"] for event in bench.events()][-2:] == ["promote", "progress"]
+    assert bench.inconsistencies() == []
+
+
+def test_nobody_holds_an_item_whose_lease_ran_out_when_another_session_asks(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.let_lease_run_out(lease.item)
+
+    with pytest.raises(errors.WrongState, match="delayed"):
+        bench.agent(session="second").progress(Lease(item=lease.item), "mine now?")
+
+    assert bench.state(lease.item) is State.DELAYED
+    assert bench.agent().complete(lease, "finished all the same").state is State.COMPLETED
