@@ -3,7 +3,7 @@
 TaskOrchestratorError           1   Unprintable
 |-- Usage                       2
 |-- NotFound                    3   NoProject, NoItem
-|-- Unavailable                 4   retryable: Unreachable, Refused, Stalled, ServerFailed
+|-- Unavailable                 4   retryable: Unreachable, Stalled, ServerFailed; not: Refused
 |-- Invalid                     5   WrongState, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
 |                                 BadSchema, TooOld, RootNotWritable
 |-- Conflict                    6   Held, LeaseLost, Cancelled
