@@ -47,7 +47,7 @@ class Terminal:
         self._bash.stdin.write(f"{command}\necho {END}\n".encode())
         self._bash.stdin.flush()
         screen = b""
-        while END.encode() not in screen:
+        while f"{END}\r\n".encode() not in screen:  # with its line end, or the next screen begins with it
             screen += os.read(self._ours, 65536)
         return screen.decode().replace("\r\n", "\n").partition(END)[0].splitlines()
 
