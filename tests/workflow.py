@@ -10,6 +10,7 @@ def workflow(bench: Bench) -> Iterator[str]:
     """Do one call at a time, and say after each which one it was; the queues are empty at the end."""
     yield from delivery(bench)
     yield from troubles(bench)
+    yield from mirrored(bench)
 
 
 def delivery(bench: Bench) -> Iterator[str]:
@@ -111,5 +112,28 @@ def troubles(bench: Bench) -> Iterator[str]:
     yield "complete"
     views.show(item)
     yield "show"
+    queue.complete_project(project, force=True)
+    yield "complete_project"
+
+
+def mirrored(bench: Bench) -> Iterator[str]:
+    """One pass of the sync job over the files of a root, and what it finds there."""
+    queue, views = bench.queue, bench.queue.views
+    queue.mirror_take("root", "here:1", 60_000)
+    yield "mirror_take"
+    newest = views.events(limit=1).newest
+    yield "events"
+    project = queue.project("File")
+    yield "project"
+    item = queue.create(project, NewItem(title="File"))
+    yield "create"
+    bench.agent("bob").stray(item, "me too", percent=20)
+    yield "stray"
+    views.records([item])
+    yield "records"
+    queue.mirror_give("root", "here:1", {"cursor": newest}, {"runs_on": "a loop"})
+    yield "mirror_give"
+    views.mirrors()
+    yield "mirrors"
     queue.complete_project(project, force=True)
     yield "complete_project"

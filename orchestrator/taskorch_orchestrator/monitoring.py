@@ -70,11 +70,10 @@ def show(office: "Office", item: str, handoff: bool) -> None:
     """Show all that ITEM carries, with its history."""
     from taskorch_orchestrator import render
 
-    package = office.queue.views.show(item)
     if handoff:
-        office.output.show(office.handoff(package), render.handoff)
+        office.output.show(office.handoff(item), render.handoff)
     else:
-        office.output.show(package, render.package)
+        office.output.show(office.queue.views.show(item), render.package)
 
 
 @orchestrate.command(epilog="Example: orchestrate unassigned --project proj_1a2b3c4d")

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from taskorch import command
+from taskorch import command, errors
 from taskorch.connection import open_connection
-from taskorch.item import Caller, Package
+from taskorch.item import Caller
 from taskorch.queue import Queue
 
 
@@ -24,11 +24,13 @@ class Office:
         )
         self.queue = Queue(connection, self.settings.namespace, caller)
 
-    def handoff(self, package: Package) -> dict[str, object]:
-        """Return the handoff package of an item, as its file holds it."""
+    def handoff(self, item: str) -> dict[str, object]:
+        """Return the handoff package of an item, as its file holds it; raises errors.NoItem."""
         from taskorch.models import HandoffPackage
 
-        return HandoffPackage.of(package).model_dump(mode="json")
+        for record in self.queue.views.records([item]):
+            return HandoffPackage.of(record).model_dump(mode="json")
+        raise errors.NoItem(item=item)
 
     def handoff_file(self, item: str) -> str:
         """Return where the handoff package of an item is, as seen from the current folder if that is the root."""

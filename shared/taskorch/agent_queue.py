@@ -5,7 +5,7 @@ from time import monotonic
 from typing import cast
 
 from taskorch import bounds, reply
-from taskorch.item import Assignments, Caller, Claim, Lease, Note, Receipt
+from taskorch.item import Assignments, Caller, Claim, Lease, Note, Origin, Receipt
 from taskorch.script import Argument, Connection, Reply, Scripts
 
 #: A wake token is lost when its taker dies before it claims, so a waiter looks again after this long.
@@ -22,11 +22,15 @@ class AgentQueue:
     ran out still serves its holder as long as nobody else has claimed the item since.
     """
 
-    def __init__(self, connection: Connection, namespace: str, caller: Caller) -> None:
-        """Speak for `caller`, whose agent must be a valid name (errors.Invalid)."""
+    def __init__(self, connection: Connection, namespace: str, caller: Caller, origin: Origin | None = None) -> None:
+        """Speak for `caller`, whose agent must be a valid name (errors.Invalid).
+
+        With an `origin`, a report or note is marked as the one of that entry of a file, and made once.
+        """
         bounds.name(namespace, "a namespace")
         bounds.name(caller.agent, "an agent")
-        self._scripts = Scripts(connection, namespace, caller)
+        self._scripts = Scripts(connection, namespace, caller, request=origin.request if origin else "")
+        self._origin = ("written_at", origin.written_at, "made_at", origin.at or "") if origin else ()
 
     def check(self, *, limit: int = CHECK_LIMIT) -> Assignments:
         """Return what is assigned to the agent and ready, what it holds first."""
@@ -61,22 +65,22 @@ class AgentQueue:
     def progress(self, lease: Lease, text: str, *, percent: int | None = None) -> Receipt:
         """Report on the item; `percent` is 0 to 100. A blocked item is in progress again."""
         done = "" if percent is None else bounds.number(percent, "percentage", 0, 100)
-        return self._step("progress", lease, bounds.text(text, "report", required=True), done)
+        return self._step("progress", lease, bounds.text(text, "report", required=True), done, *self._origin)
 
     def discover(self, lease: Lease, text: str, *, impact: str = "") -> Receipt:
         """Share a finding with the project; the receipt's entry is its cursor."""
         text = bounds.text(text, "discovery", required=True)
-        return self._step("discover", lease, text, bounds.text(impact, "impact"))
+        return self._step("discover", lease, text, bounds.text(impact, "impact"), *self._origin)
 
     def blocker(self, lease: Lease, text: str, *, needs: str = "") -> Receipt:
         """Say what stops the work; the item is blocked, its lease without a clock, until an answer or a report."""
         text = bounds.text(text, "blocker", required=True)
-        return self._step("blocker", lease, text, bounds.text(needs, "need"))
+        return self._step("blocker", lease, text, bounds.text(needs, "need"), *self._origin)
 
     def complete(self, lease: Lease, summary: str = "", *, deliverables: Mapping[str, str] | None = None) -> Receipt:
         """Deliver the item: the ack. A repeat changes nothing and says so in the receipt's remark."""
         delivered = bounds.pairs(deliverables or {}, "deliverables")
-        return self._step("complete", lease, bounds.text(summary, "summary"), delivered)
+        return self._step("complete", lease, bounds.text(summary, "summary"), delivered, *self._origin)
 
     def fail(self, lease: Lease, reason: str, *, retry: bool = True) -> Receipt:
         """Give up the attempt: the nack. Delayed while attempts are left and `retry` is wanted, else a dead letter."""
@@ -90,9 +94,14 @@ class AgentQueue:
         """Keep the lease for another full length."""
         return self._step("renew", lease)
 
+    def stray(self, item: str, text: str, *, percent: int | None = None) -> None:
+        """Keep a report of an agent that does not hold the item in its history; nothing else changes."""
+        done = "" if percent is None else bounds.number(percent, "percentage", 0, 100)
+        self._scripts.run("stray", bounds.item_id(item), bounds.text(text, "report"), done, *self._origin)
+
     def note(self, item: str, text: str) -> None:
         """Keep a private memo on an item that is assigned to the agent."""
-        self._scripts.run("note", bounds.item_id(item), bounds.text(text, "note", required=True))
+        self._scripts.run("note", bounds.item_id(item), bounds.text(text, "note", required=True), *self._origin)
 
     def notes(self, item: str) -> tuple[Note, ...]:
         """Return the agent's own notes on an item, oldest first."""

@@ -57,9 +57,17 @@ class RedisConnection:
 
     def wait(self, key: str, timeout_s: float) -> bool:
         """Take a wake token, blocking for it on a client of its own: no retries, a time limit above the wait."""
+        return self._blocking(timeout_s, lambda client: client.blpop([key], timeout=max(timeout_s, 0.001)))
+
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        """Block for an entry of a stream after a cursor, in the same way."""
+        block_ms = max(round(timeout_s * 1000), 1)
+        return self._blocking(timeout_s, lambda client: client.xread({key: cursor}, count=1, block=block_ms))
+
+    def _blocking(self, timeout_s: float, ask: Callable[[redis.Redis], object]) -> bool:
         client = self._waiting(timeout_s + CALL_TIMEOUT_S)
         try:
-            return client.blpop([key], timeout=max(timeout_s, 0.001)) is not None
+            return bool(ask(client))
         except exceptions.RedisError as error:
             raise _explained(error, self._url) from error
         finally:
@@ -92,8 +100,15 @@ class OnDemandConnection:
 
     def wait(self, key: str, timeout_s: float) -> bool:
         """Take a wake token; False too when the server had to be started, so that the caller looks again."""
+        return self._blocking(lambda: self._connection.wait(key, timeout_s))
+
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        """Block for an entry of a stream, in the same way."""
+        return self._blocking(lambda: self._connection.follow(key, cursor, timeout_s))
+
+    def _blocking(self, ask: Callable[[], bool]) -> bool:
         try:
-            return self._connection.wait(key, timeout_s)
+            return ask()
         except errors.Unavailable:
             self._start()
             return False
@@ -140,6 +155,11 @@ def connect(url: str, *, retries: int = RETRIES) -> RedisConnection:
     except (ValueError, TypeError) as error:
         raise _no_address(url, f" ({error})") from None
     return RedisConnection(address.shown(url), calling, lambda timeout_s: client(timeout_s, retries=0))
+
+
+def raw_client(url: str) -> redis.Redis:
+    """Return a client that decodes nothing, for libraries that bring commands of their own."""
+    return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, driver_info=None)
 
 
 def _no_address(url: str, why: str) -> errors.Usage:

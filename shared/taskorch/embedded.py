@@ -13,7 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from taskorch import address, errors, folder
+from taskorch import address, embedded_service, errors, folder
 from taskorch.settings import Settings
 
 READY_WITHIN_S = 60.0
@@ -35,7 +35,7 @@ class ServerStatus:
 
 
 def start(settings: Settings) -> bool:
-    """Start the server of this root unless it runs already; return whether this call started it.
+    """Start the server of this root, and its service, unless they run; return whether this call started the server.
 
     The server holds a lock on its data as long as it lives, so that two first commands start one server, and a server
     that hangs does not get a rival. Raises errors.RootNotWritable, errors.ServerFailed.
@@ -50,11 +50,13 @@ def start(settings: Settings) -> bool:
     except OSError as error:
         raise folder.refusal(settings.root, error) from None
     _await_ready(socket, data, process)
+    embedded_service.start(settings)
     return process is not None
 
 
 def stop(settings: Settings) -> bool:
-    """Stop the server of this root, everything written; return whether one was running."""
+    """Stop the server of this root, its service first, everything written; return whether one was running."""
+    embedded_service.stop(settings)
     socket, data = address.socket_path(settings.folder), settings.folder / "data"
     pid = _pid(socket)
     if not pid:
@@ -72,7 +74,8 @@ def status(settings: Settings) -> ServerStatus:
     """Return whether the server of this root runs, and where."""
     socket = address.socket_path(settings.folder)
     pid = _pid(socket)
-    return ServerStatus(running=bool(pid), pid=pid, url=address.of_socket(socket))
+    service_pid = embedded_service.pid(settings)
+    return ServerStatus(running=bool(pid), pid=pid, url=address.of_socket(socket), service_pid=service_pid)
 
 
 def binary() -> str:

@@ -6,7 +6,7 @@ TaskOrchestratorError           1   Unprintable
 |-- Unavailable                 4   retryable: Unreachable, Stalled, ServerFailed; not: Refused
 |-- Invalid                     5   WrongState, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
 |                                 BadSchema, TooOld, RootNotWritable
-|-- Conflict                    6   Held, LeaseLost, Cancelled
+|-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 '-- NothingToDo                 8   only commands raise it; in the library that is None
 """
@@ -234,6 +234,18 @@ class Cancelled(Conflict):
 
     def _shown(self) -> dict[str, object]:
         return {**self.details, "reason": f": {self.details['reason']}" if self.details["reason"] else ""}
+
+
+class SyncBusy(Conflict):
+    word, retryable = "SYNC_BUSY", True
+    message = "Another machine writes the files of {root} at this moment: {writer}."
+    hint = "It does what you want done. orchestrate sync status shows how it goes."
+
+
+class ServiceRuns(Conflict):
+    word = "SERVICE_RUNS"
+    message = "The service of {root} runs already, pid {pid}."
+    hint = "orchestrate sync status shows how it does."
 
 
 class NotYours(TaskOrchestratorError):

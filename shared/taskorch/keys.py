@@ -34,10 +34,13 @@ KEYS = (
     Key(name="dependents:<id>", type="set", holds="items that wait on the item"),
     Key(name="progress:<id>", type="stream", holds="the item's reports, capped"),
     Key(name="discoveries:<project>", type="stream", holds="findings, with item, agent, impact, capped"),
+    Key(name="found:<id>", type="list", holds="cursors of the item's discoveries, capped"),
     Key(name="notes:<agent>:<id>", type="stream", holds="private notes, capped"),
     Key(name="agents", type="zset", holds="agent -> ms when last seen (0: never)"),
     Key(name="agent:<name>", type="hash", holds="host, pid, session, version, a count per item state"),
     Key(name="events", type="stream", holds="one per transition: ids and names only, capped"),
+    Key(name="mirrors", type="zset", holds="root -> ms of the last pass over its files"),
+    Key(name="mirror:<root>", type="hash", holds="who writes its files, until when, how the last pass went"),
     Key(name="req:<id>", type="string", holds="the first reply of a request, 10 minutes", permanent=False),
 )
 
@@ -45,6 +48,11 @@ KEYS = (
 def tag(namespace: str) -> str:
     """Return what every key of a namespace starts with; the braces keep it in one cluster slot."""
     return f"taskorch:{{{namespace}}}:"
+
+
+def of_rq(namespace: str) -> str:
+    """Return what the keys of RQ start with: in the same slot, and not among those that agents need."""
+    return f"taskorch-rq:{{{namespace}}}"
 
 
 def meta(namespace: str) -> str:
@@ -55,6 +63,11 @@ def meta(namespace: str) -> str:
 def wake(namespace: str, agent: str) -> str:
     """Return the list that a waiting `pop` of an agent blocks on."""
     return f"{tag(namespace)}wake:{agent}"
+
+
+def events(namespace: str) -> str:
+    """Return the stream of events, which its followers block on."""
+    return tag(namespace) + "events"
 
 
 def known(name: str) -> Key | None:

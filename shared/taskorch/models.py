@@ -1,9 +1,12 @@
 """What we publish, and what strangers hand us, as pydantic models."""
 
-from pydantic import BaseModel, ConfigDict
+import json
+from datetime import datetime
+from typing import Annotated
 
-from taskorch.document import moment
-from taskorch.item import Package
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from taskorch.item import Record
 
 DEFAULT_DELIVERABLES = [
     "Status updates via progress reports",
@@ -47,6 +50,10 @@ class SyncState(_Published):
     state: str
     token: int
     attempt: int
+    #: Another one with each assignment.
+    sequence: int
+    #: The item's last event.
+    cursor: str
 
 
 class HandoffPackage(_Published):
@@ -66,14 +73,15 @@ class HandoffPackage(_Published):
     x_sync: SyncState
 
     @classmethod
-    def of(cls, package: Package) -> "HandoffPackage":
-        """Return the handoff package of an item."""
-        item, project = package.item, package.project_context
+    def of(cls, record: Record) -> "HandoffPackage":
+        """Return the handoff package of an item; its times are those of a file."""
+        item, project = record.item, record.project
+        answers = [report.text for report in record.reports if report.kind == "answer"]
         return cls(
             item_id=item.id,
             assigned_to=item.agent or None,
             assigned_by=item.assigned_by or None,
-            assigned_at=moment(item.assigned_at) if item.assigned_at else None,
+            assigned_at=local_time(item.assigned_at) if item.assigned_at else None,
             task=Task(
                 title=item.title,
                 description=item.description or None,
@@ -83,7 +91,7 @@ class HandoffPackage(_Published):
             project_context=ProjectContext(
                 project_id=project.id, project_title=project.title, project_description=project.description
             ),
-            provided_context=item.context,
+            provided_context={**item.context, **{f"answer {n}": text for n, text in enumerate(answers, 1)}},
             provided_resources=list(item.resources),
             expected_deliverables=list(item.deliverables_expected) or DEFAULT_DELIVERABLES,
             communication=Communication(
@@ -91,5 +99,145 @@ class HandoffPackage(_Published):
                 completion_file=f"{item.id}_completion.json",
                 discovery_file=f"{item.id}_discoveries.json",
             ),
-            x_sync=SyncState(state=item.state, token=item.token, attempt=item.attempts),
+            x_sync=SyncState(
+                state=item.state,
+                token=item.token,
+                attempt=item.attempts,
+                sequence=record.sequence,
+                cursor=record.event,
+            ),
         )
+
+
+class _Filed(BaseModel):
+    """What a file-based worker wrote; what we do not know of it is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+#: A time as a worker wrote it: what is longer is none.
+Written = Annotated[str, Field(max_length=64)]
+
+
+class FiledUpdate(_Filed):
+    """An entry of `updates` in `{item}_progress.json`."""
+
+    timestamp: Written
+    message: str
+    percentage: float | None = None
+
+
+class FiledProgress(_Filed):
+    """`{item}_progress.json`."""
+
+    item_id: str
+    #: Of the first writer.
+    agent_id: str
+    updates: list[object]
+
+
+class FiledDiscovery(_Filed):
+    """An entry of `{item}_discoveries.json`."""
+
+    timestamp: Written
+    agent_id: str
+    discovery: str
+    impact: str | None = None
+    item_id: str | None = None
+
+
+class FiledCompletion(_Filed):
+    """`{item}_completion.json`."""
+
+    item_id: str
+    agent_id: str
+    completed_at: Written
+    summary: str | None = ""
+    deliverables: dict[str, object] | None = None
+
+
+def _from_json(value: object) -> object:
+    """Return what a column of the predecessor's database has as JSON; nothing for an empty one."""
+    return json.loads(value) if isinstance(value, str) and value else value or None
+
+
+class OldProject(_Filed):
+    """A row of the predecessor's table `orchestration`."""
+
+    project_id: str
+    title: str
+    description: str | None = None
+    orchestrator_id: str | None = None
+    created_at: str | None = None
+    status: str | None = None
+
+
+class OldTask(_Filed):
+    """What is to be done, in a package of the predecessor."""
+
+    title: str
+    description: str | None = None
+    requirements: list[str] = []
+    dependencies: list[str] = []
+
+
+class OldContext(_Filed):
+    """The project, in a package of the predecessor."""
+
+    project_id: str
+    project_title: str
+
+
+class OldPackage(_Filed):
+    """`{item}_handoff.json` of the predecessor."""
+
+    item_id: str
+    assigned_to: str | None = None
+    task: OldTask
+    project_context: OldContext
+    provided_context: dict[str, object] | None = None
+    provided_resources: list[object] | None = None
+    expected_deliverables: list[str] | None = None
+
+
+class OldItem(_Filed):
+    """A row of the predecessor's table `work_items`."""
+
+    item_id: str
+    project_id: str
+    title: str
+    description: str | None = None
+    requirements: Annotated[list[str] | None, BeforeValidator(_from_json)] = None
+    assigned_to: str | None = None
+    status: str | None = None
+    dependencies: Annotated[list[str] | None, BeforeValidator(_from_json)] = None
+    created_at: str | None = None
+    completed_at: str | None = None
+
+    @classmethod
+    def of(cls, package: OldPackage) -> "OldItem":
+        """Return the item of a package."""
+        task = package.task
+        return cls(
+            item_id=package.item_id,
+            project_id=package.project_context.project_id,
+            title=task.title,
+            description=task.description,
+            requirements=task.requirements,
+            assigned_to=package.assigned_to,
+            dependencies=task.dependencies,
+        )
+
+
+def local_time(at: int, microseconds: int = 0) -> str:
+    """Return a time in ms since the epoch as files have it: ISO 8601 by this machine's zone, without naming it."""
+    whole = datetime.fromtimestamp(at // 1000)  # noqa: DTZ006  naive, as the contract of the files has it
+    return whole.replace(microsecond=at % 1000 * 1000 + microseconds).isoformat(timespec="microseconds")
+
+
+def moment_of(written: str) -> int:
+    """Return the time that a file has as ms since the epoch; 0 where it is none. A naive one is in this zone."""
+    try:
+        return int(datetime.fromisoformat(written).timestamp() * 1000)
+    except (ValueError, OverflowError, OSError):
+        return 0

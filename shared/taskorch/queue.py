@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from taskorch import bounds, reply
 from taskorch.agent_queue import AgentQueue
-from taskorch.item import Assignment, Caller, NewItem, ProjectProgress, State
+from taskorch.item import Assignment, Caller, NewItem, Origin, ProjectProgress, State
 from taskorch.script import Argument, Connection, Scripts, random_digits
 from taskorch.views import Views
 
@@ -33,15 +33,20 @@ class Queue:
         #: The reads of an orchestrator.
         self.views = Views(self._scripts)
 
-    def agent(self, name: str, *, session: str = "") -> AgentQueue:
+    def agent(self, name: str, *, session: str = "", origin: Origin | None = None) -> AgentQueue:
         """Return the queue as the agent `name` sees it, from this host and process."""
         me = self._scripts.caller
         caller = Caller(agent=name, host=me.host, pid=me.pid, session=session)
-        return AgentQueue(self._scripts.connection, self._scripts.namespace, caller)
+        return AgentQueue(self._scripts.connection, self._scripts.namespace, caller, origin)
 
-    def project(self, title: str, *, description: str = "") -> str:
-        """Open a project and return its id."""
-        arguments = (bounds.title(title), bounds.text(description, "description"), random_digits())
+    def project(self, title: str, *, description: str = "", id: str = "", created_at: int = 0) -> str:  # noqa: A002
+        """Open a project and return its id; `id` and `created_at` (ms) are those that it had elsewhere.
+
+        A repeat with the same `id` changes nothing.
+        """
+        digits = bounds.project_id(id) if id else random_digits()
+        created = bounds.number(created_at, "time", 0, 2**53) or ""
+        arguments = (bounds.title(title), bounds.text(description, "description"), digits, created)
         return reply.texts(self._scripts.run("project", *arguments))[0]
 
     def create(self, project: str, new: NewItem) -> str:
@@ -54,7 +59,7 @@ class Queue:
         bounds.values(dependencies, "dependency")
         arguments = (
             bounds.project_id(project),
-            random_digits(),
+            bounds.item_id(new.id) if new.id else random_digits(),
             bounds.text(new.key, "key"),
             bounds.name(new.agent, "an agent") if new.agent else "",
             bounds.number(new.not_before_at, "time", 0, 2**53),
@@ -123,6 +128,16 @@ class Queue:
             if max(some_reaped, some_promoted) < REAP_BATCH:
                 return reaped, promoted
 
+    def mirror_take(self, root: str, writer: str, lease_ms: int) -> tuple[bool, str]:
+        """Take the right to write the files of a root for so long; return whether it is the caller's, and whose."""
+        mine, holder, _ = reply.texts(self._scripts.run("mirror_take", root, writer, lease_ms))
+        return bool(mine), holder
+
+    def mirror_give(self, root: str, writer: str, status: Mapping[str, object], service: Mapping[str, object]) -> None:
+        """Give that right back, say how the pass went, and which service ran it; ignored from who has lost it."""
+        words = (json.dumps(status), json.dumps(service) if service else "")
+        self._scripts.run("mirror_give", root, writer, *words)
+
     def _change(self, verb: str, item: str, *arguments: Argument) -> State:
         return State(reply.texts(self._scripts.run(verb, bounds.item_id(item), *arguments))[1])
 
@@ -140,6 +155,7 @@ def _fields(new: NewItem) -> list[Argument]:
         "priority": bounds.number(new.priority, "priority", 0, 4),
         "lease_ms": bounds.number(new.lease_ms, "lease in ms", 1, bounds.LONGEST_MS),
         "max_attempts": bounds.number(new.max_attempts, "number of attempts", 1, 1000),
+        "created_at": bounds.number(new.created_at, "time", 0, 2**53) or "",
     }
     empty = ("", json.dumps([]), json.dumps({}))
     return [word for name, value in texts.items() if value not in empty for word in (name, value)]

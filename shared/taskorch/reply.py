@@ -8,14 +8,18 @@ from taskorch.item import (
     Assignments,
     Claim,
     Discovery,
+    Event,
+    Events,
     Holder,
     Item,
     Lease,
+    MirrorStatus,
     Note,
     Package,
     Project,
     ProjectProgress,
     Receipt,
+    Record,
     Report,
     State,
 )
@@ -137,7 +141,7 @@ def report(entry: Reply) -> Report:
     percent = fields.get("percent", "")
     return Report(
         id=id_,
-        at=_entry_time(id_),
+        at=_made_at(id_, fields),
         kind=fields["kind"],
         agent=fields["agent"],
         attempt=int(fields["attempt"]),
@@ -145,6 +149,8 @@ def report(entry: Reply) -> Report:
         text=fields.get("text", ""),
         percent=int(percent) if percent else None,
         needs=fields.get("needs", ""),
+        request=fields.get("request", ""),
+        written_at=fields.get("written_at", ""),
     )
 
 
@@ -153,18 +159,55 @@ def discovery(entry: Reply) -> Discovery:
     id_, fields = _entry(entry)
     return Discovery(
         cursor=id_,
-        at=_entry_time(id_),
+        at=_made_at(id_, fields),
         item=fields["item"],
         agent=fields["agent"],
         text=fields["text"],
         impact=fields["impact"],
+        request=fields.get("request", ""),
+        written_at=fields.get("written_at", ""),
     )
 
 
 def note(entry: Reply) -> Note:
     """Read an entry of an agent's private notes."""
     id_, fields = _entry(entry)
-    return Note(at=_entry_time(id_), text=fields["text"])
+    return Note(at=_made_at(id_, fields), text=fields["text"], written_at=fields.get("written_at", ""))
+
+
+def record(view: Reply) -> Record:
+    """Read `{item view, project view, {report …}, {discovery …}}`."""
+    item_view, project_view, reports, discoveries = rows(view)
+    fields = _fields(item_view[1])
+    return Record(
+        item=item(cast("Reply", item_view)),
+        project=project(cast("Reply", project_view)),
+        reports=tuple(report(entry) for entry in reports),
+        discoveries=tuple(discovery(entry) for entry in discoveries),
+        sequence=int(fields["seq"]),
+        event=fields.get("event", ""),
+        session=fields.get("holder_session", ""),
+        live_token=_int(fields.get("live_token", "")),
+    )
+
+
+def events(view: Reply) -> Events:
+    """Read `{'1' or '', newest id, {stream entry …}}`."""
+    known, newest, entries = cast("tuple[str, str, list[Reply]]", view)
+    return Events(known=bool(known), newest=newest, entries=tuple(_event(entry) for entry in entries))
+
+
+def mirror_status(view: Reply) -> MirrorStatus:
+    """Read `{root, ms of the last pass, status or '', events behind, service or '', ms when it was seen or ''}`."""
+    root, at, status, behind, service, service_at = cast("tuple[str, str, str, int, str, str]", view)
+    return MirrorStatus(
+        root=root,
+        at=int(float(at)),
+        status=json.loads(status or "{}"),
+        behind=behind,
+        service=json.loads(service or "{}"),
+        service_at=_int(service_at),
+    )
 
 
 def assignments(agent: str, view: Reply) -> Assignments:
@@ -189,6 +232,18 @@ def agent_status(view: Reply) -> AgentStatus:
     )
 
 
+def _event(entry: Reply) -> Event:
+    id_, fields = _entry(entry)
+    return Event(
+        cursor=id_,
+        verb=fields["verb"],
+        item=fields["item"],
+        project=fields["project"],
+        agent=fields["agent"],
+        state=fields["state"],
+    )
+
+
 def _fields(flat: Reply) -> Fields:
     words = iter(texts(flat))
     return dict(zip(words, words, strict=True))
@@ -199,8 +254,8 @@ def _entry(entry: Reply) -> tuple[str, Fields]:
     return id_, _fields(flat)
 
 
-def _entry_time(id_: str) -> int:
-    return int(id_.partition("-")[0])
+def _made_at(id_: str, fields: Fields) -> int:
+    return int(fields.get("made_at") or id_.partition("-")[0])
 
 
 def _int(value: str | int) -> int:

@@ -44,6 +44,9 @@ class Connection(Protocol):
     def wait(self, key: str, timeout_s: float) -> bool:
         """Take a wake token from the list `key`, blocking until there is one; False after `timeout_s` seconds."""
 
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        """Block until the stream `key` has an entry after `cursor`; False after `timeout_s` seconds."""
+
     def close(self) -> None:
         """Give the sockets back."""
 
@@ -51,15 +54,17 @@ class Connection(Protocol):
 class Scripts:
     """Runs scripts in one namespace, in the name of one caller."""
 
-    def __init__(self, connection: Connection, namespace: str, caller: Caller) -> None:
+    def __init__(self, connection: Connection, namespace: str, caller: Caller, *, request: str = "") -> None:
+        """With a `request`, a mutating script acts only at the first call of that id."""
         self.connection = connection
+        self._request = request
         self.namespace = namespace
         self.caller = caller
         self._who = (caller.agent, caller.host, caller.pid, caller.session, __version__)
 
     def run(self, name: str, *arguments: Argument) -> Reply:
         """Run `scripts/<name>.lua` and return its reply; its errors come as the classes of `errors`."""
-        request = os.urandom(8).hex()
+        request = self._request or os.urandom(8).hex()
         try:
             return self.connection.call(load(name), keys.meta(self.namespace), (request, *self._who, *arguments))
         except ScriptError as refusal:
@@ -68,6 +73,10 @@ class Scripts:
     def wait(self, timeout_s: float) -> bool:
         """Block until something is put onto the caller's queue, or for `timeout_s` seconds."""
         return self.connection.wait(keys.wake(self.namespace, self.caller.agent), timeout_s)
+
+    def follow(self, cursor: str, timeout_s: float) -> bool:
+        """Block until the namespace has an event after the cursor, or for `timeout_s` seconds."""
+        return self.connection.follow(keys.events(self.namespace), cursor, timeout_s)
 
 
 @cache

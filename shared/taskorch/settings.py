@@ -7,7 +7,7 @@ from pathlib import Path
 from taskorch import bounds, errors
 from taskorch.folder import NAME as FOLDER
 
-CONFIG_KEYS = ("redis_url", "namespace")
+CONFIG_KEYS = ("redis_url", "namespace", "service")
 TRUE = ("1", "true", "yes", "on")
 
 
@@ -22,6 +22,8 @@ class Settings:
     #: "" when nobody said it.
     agent: str
     session: str
+    #: Whether the bundled server has the service beside it.
+    service: bool
     #: In whose name `orchestrate` acts.
     orchestrator: str
     #: Setting -> where its value came from: a flag, a variable, the config file, or "default".
@@ -57,6 +59,7 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
         agent=pick("agent", "agent_id", ("AGENT_ID", "TM_AGENT_ID"), ""),
         session=session and bounds.name(session, "a session (AGENT_SESSION)"),
         orchestrator=pick("orchestrator", "orchestrator", ("ORCHESTRATOR_ID",), "orchestrator"),
+        service=pick("service", "service", ("TASKORCH_SERVICE",), "on").lower() in TRUE,
         root=root,
         sources=sources,
     )

@@ -1,7 +1,21 @@
 """What an orchestrator reads: each view is one script, and changes nothing."""
 
+from collections.abc import Sequence
+
 from taskorch import bounds, reply
-from taskorch.item import AgentStatus, Discovery, Item, Package, Page, Project, ProjectProgress, State
+from taskorch.item import (
+    AgentStatus,
+    Discovery,
+    Events,
+    Item,
+    MirrorStatus,
+    Package,
+    Page,
+    Project,
+    ProjectProgress,
+    Record,
+    State,
+)
 from taskorch.script import Scripts
 
 FROM_THE_START = "0-0"
@@ -64,6 +78,23 @@ class Views:
     def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
         """Return the agents, those that called last first."""
         return tuple(reply.agent_status(view) for view in reply.rows(self._scripts.run("agents", _limit(limit))))
+
+    def events(self, *, since: str = FROM_THE_START, limit: int = LIMIT) -> Events:
+        """Return what happened after the cursor `since`, oldest first."""
+        return reply.events(self._scripts.run("events", bounds.cursor(since), _limit(limit)))
+
+    def follow(self, since: str, timeout_s: float) -> bool:
+        """Block until something happens after the cursor `since`, or for `timeout_s` seconds; return whether it did."""
+        return self._scripts.follow(bounds.cursor(since), timeout_s)
+
+    def records(self, items: Sequence[str]) -> tuple[Record, ...]:
+        """Return items with all that the mirror writes of them; those that are not there are left out."""
+        ids = [bounds.item_id(item) for item in items]
+        return tuple(reply.record(view) for view in reply.rows(self._scripts.run("records", *ids)))
+
+    def mirrors(self, *, limit: int = LIMIT) -> tuple[MirrorStatus, ...]:
+        """Return the roots whose files are kept, and how the last pass over each went."""
+        return tuple(reply.mirror_status(view) for view in reply.rows(self._scripts.run("mirrors", _limit(limit))))
 
 
 def _limit(limit: int) -> int:

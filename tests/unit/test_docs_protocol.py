@@ -2,12 +2,13 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import taskorch_orchestrator.cli  # noqa: F401  it adds the commands to their group
 from taskorch import agent_queue, bounds, errors, item, keys, queue, reply, views
+from taskorch_orchestrator import mirror
 from taskorch_orchestrator.role import orchestrate
 from taskorch_worker.cli import worker
 
@@ -103,6 +104,11 @@ def subclasses(root: type[errors.TaskOrchestratorError]) -> Iterator[type[errors
         yield from subclasses(child)
 
 
+def read_by(reader: Callable[..., object]) -> set[str]:
+    """Return the fields that a function of `reply` reads."""
+    return set(re.findall(r'fields(?:\.get\(|\[|, )"(\w+)"', inspect.getsource(reader)))
+
+
 def errors_line(text: str) -> set[str]:
     """Return the words that stand after `Errors:` in a section."""
     return set(re.findall(r"`([A-Z_]+)`", between(text, "\nErrors:", "\n#")))
@@ -116,11 +122,23 @@ def test_the_key_table_has_every_key_with_its_type_and_what_it_holds() -> None:
 
 def test_the_field_table_has_every_field_of_an_item() -> None:
     stored = set(re.findall(r"'(\w+)'", between(PRELUDE, "local FIELDS = {", "}")))
-    shown = set(re.findall(r'fields(?:\.get\(|\[|, )"(\w+)"', inspect.getsource(reply.item)))
+    shown = read_by(reply.item) | read_by(reply.record)
+    noted = set(re.findall(r"\bset\(item, '(\w+)'", FUNCTIONS["emit"]))
 
     documented = {name for row in table(chapter(3)) for name in row[0].split(", ")}
 
-    assert documented == stored | shown
+    assert documented == stored | shown | noted
+
+
+def test_the_fields_of_a_mirror_are_the_ones_that_are_written() -> None:
+    written = set()
+    for name in ("mirror_take", "mirror_give"):
+        for pairs in re.findall(r"'HSET', mirror, (.*)\)", code(SCRIPTS[name])):
+            written |= set(re.findall(r"'(\w+)', ", pairs))
+
+    documented = set(re.findall(r"`(\w+)`", between(chapter(3), "The fields of `mirror:<root>`: ", "\n\n")))
+
+    assert documented == written
 
 
 def test_the_fields_of_a_new_item_are_the_ones_that_the_library_sends() -> None:
@@ -196,7 +214,7 @@ def test_a_section_names_who_calls_by_commands_that_there_are() -> None:
 
 
 def test_a_script_that_changes_nothing_is_a_view() -> None:
-    shown = set(re.findall(r"^#### (\w+)$", between(PAGE, "\n### 5.4 ", "\n## "), flags=re.MULTILINE))
+    shown = set(re.findall(r"^#### (\w+)$", between(chapter(5), "\n### 5.4 ", "\n### "), flags=re.MULTILINE))
 
     assert shown == {name for name, lua in SCRIPTS.items() if "return once(" not in lua}
 
@@ -210,7 +228,7 @@ def test_the_event_table_has_every_verb_that_is_emitted_and_by_which_scripts() -
 
 
 def test_the_fields_of_an_event_are_the_ones_that_are_emitted() -> None:
-    given = re.findall(r"'(\w+)', ", FUNCTIONS["emit"].partition("'*',")[2])
+    given = re.findall(r"'(\w+)', ", between(FUNCTIONS["emit"], "'*',", ")"))
 
     assert re.findall(r"^ - `(\w+)`", chapter(6), flags=re.MULTILINE) == given
 
@@ -219,6 +237,41 @@ def test_the_kinds_of_reports_are_the_ones_that_are_written() -> None:
     written = set(re.findall(r"\breport(?:_of)?\([\w., ]*item, '(\w+)'", EVERYTHING))
 
     assert set(re.findall(r"`(\w+)`", between(chapter(4), "`kind` (", ")"))) == written
+
+
+def test_the_fields_of_a_report_a_discovery_and_a_note_are_the_ones_that_are_read() -> None:
+    report = between(chapter(4), "The fields of a report: ", "Its time is")
+    stated = {
+        reply.report: report.replace(between(report, "`kind` (", ")"), ""),
+        reply.discovery: between(SECTIONS["discoveries"], "Replies:", "Each entry id"),
+        reply.note: between(SECTIONS["notes"], "Replies:", "Errors:"),
+    }
+
+    for reader, text in stated.items():
+        assert set(re.findall(r"`(\w+)`", text)) == read_by(reader) | read_by(reply._made_at)
+
+
+def test_an_origin_has_the_fields_that_the_library_sends() -> None:
+    sent = re.findall(r'"(\w+)", origin', inspect.getsource(agent_queue.AgentQueue.__init__))
+
+    documented = re.findall(r"`(\w+)`", between(chapter(4), "**Origin.**", "Its request id"))
+
+    assert documented == sent
+
+
+def test_a_verb_takes_an_origin_where_its_script_and_the_library_do() -> None:
+    arguments = {name: re.findall(r"(?:^|, )(\d+) ", header(lua)["ARGV"]) for name, lua in SCRIPTS.items()}
+    taking = {name for name, lua in SCRIPTS.items() if "then field, value … of its origin" in header(lua)["ARGV"]}
+    methods = {
+        name: inspect.getsource(method)
+        for name, method in inspect.getmembers(agent_queue.AgentQueue, inspect.isfunction)
+    }
+    sending = {name for name in SCRIPTS if "*self._origin" in methods.get(name, "")}
+
+    documented = {name for name, text in SECTIONS.items() if "> {<field> <value>}\n" in text} - {"create"}
+
+    assert documented == taking == sending
+    assert all(f"unpack(ARGV, {int(arguments[name][-1]) + 1})" in code(SCRIPTS[name]) for name in taking)
 
 
 def test_the_error_table_is_the_tree_of_errors() -> None:
@@ -258,12 +311,15 @@ def test_the_numbers_are_those_of_the_source() -> None:
         "longest wait on a wake token": int(agent_queue.WAIT_PERIOD_S),
         "reports kept of an item": number("REPORTS_KEPT", PRELUDE),
         "discoveries kept of a project": number("DISCOVERIES_KEPT", SCRIPTS["discover"]),
+        "cursors of discoveries kept of an item": number("FOUND_KEPT", SCRIPTS["discover"]),
         "notes kept of an agent on an item": number("NOTES_KEPT", SCRIPTS["note"]),
         "events kept": number("EVENTS_KEPT", PRELUDE),
         "reports in a package": int(between(FUNCTIONS["package"], "'COUNT', ", ")")),
         "items that list visits in a call": number("MOST_VISITED", SCRIPTS["list"]),
+        "events that mirrors counts for a root": number("MOST_COUNTED", SCRIPTS["mirrors"]),
         "dependencies that depend follows": number("MOST_FOLLOWED", SCRIPTS["depend"]),
         "dependencies of an item": int(between(SCRIPTS["depend"], "#depends_on > ", " ")),
+        "the right to write a root's files, as the commands take it": mirror.LEASE_MS,
     }
     units = {"s": 1_000, "min": 60_000, "h": 3_600_000}
     for ms, count, unit in re.findall(r"([\d,]+) ms \((\d+) (\w+)\)", " ".join(stated.values())):

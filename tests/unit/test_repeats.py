@@ -41,6 +41,9 @@ class Twice:
     def wait(self, key: str, timeout_s: float) -> bool:
         return self.connection.wait(key, timeout_s)
 
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        return self.connection.follow(key, cursor, timeout_s)
+
     def close(self) -> None:
         self.connection.close()
 

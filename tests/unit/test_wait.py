@@ -34,6 +34,9 @@ class Announcing:
         self.blocks.release()
         return self.connection.wait(key, timeout_s)
 
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        return self.connection.follow(key, cursor, timeout_s)
+
     def close(self) -> None:
         self.connection.close()
 

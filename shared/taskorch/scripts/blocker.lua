@@ -1,6 +1,6 @@
 -- blocker: the holder cannot go on without an answer; it keeps its token, and no clock runs.
 -- KEYS     meta
--- ARGV     7 item, 8 token or '', 9 text, 10 needs
+-- ARGV     7 item, 8 token or '', 9 text, 10 needs, then field, value … of its origin
 -- RETURNS  receipt
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
@@ -11,7 +11,7 @@ return once(function()
   resume(item)
   if item.state ~= 'blocked' then move(item, 'blocked', now) end
   set(item, 'blocker', text, 'needs', needs)
-  report(item, 'blocker', 'text', text, 'needs', needs)
+  report(item, 'blocker', 'text', text, 'needs', needs, unpack(ARGV, 11))
   emit('blocker', item)
   return receipt(item)
 end)

@@ -1,6 +1,6 @@
 -- complete: the ack. Items whose last open dependency this was are queued here.
 -- KEYS     meta
--- ARGV     7 item, 8 token or '', 9 summary, 10 deliverables as JSON
+-- ARGV     7 item, 8 token or '', 9 summary, 10 deliverables as JSON, then field, value … of its origin
 -- RETURNS  receipt, its remark 'repeat' when it was completed already
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 local function release_dependents(item)
@@ -27,7 +27,7 @@ return once(function()
   begin(item)
   settle(item)
   set(item, 'percent', 100, 'summary', summary, 'deliverables', deliverables, 'completed_at', now)
-  report(item, 'complete', 'text', summary, 'percent', 100)
+  report(item, 'complete', 'text', summary, 'percent', 100, unpack(ARGV, 11))
   move(item, 'completed')
   emit('complete', item)
   release_dependents(item)

@@ -1,7 +1,7 @@
--- create: a new item in a project, assigned at once if an agent is named. A repeat of its key gets the first item.
+-- create: a new item in a project, assigned at once if an agent is named. A repeat of its key or id gets the first item.
 -- KEYS     meta
--- ARGV     7 project, 8 random digits for its id, 9 idempotency key or '', 10 agent or '', 11 not before (ms or 0),
---          12 delay ms or 0, 13 number n of dependencies, then n ids, then field, value …
+-- ARGV     7 project, 8 random digits for its id, or the id that it had elsewhere, 9 idempotency key or '',
+--          10 agent or '', 11 not before (ms or 0), 12 delay ms or 0, 13 number n of dependencies, then n ids, then field, value …
 -- RETURNS  {item id, state, '' or 'repeat'}
 -- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of the key)
 return once(function()
@@ -11,6 +11,8 @@ return once(function()
   need_project(project)
   local known = idempotency ~= '' and call('HGET', keys, idempotency)
   if known then return {known, load(known).state, 'repeat'} end
+  local kept = find(digits)
+  if kept then return {kept.id, kept.state, 'repeat'} end
   need_open_project(project)
   local depends_on, open = {unpack(ARGV, 14, 13 + n)}, {}
   for _, id in ipairs(depends_on) do

@@ -1,6 +1,6 @@
 -- note: a private memo of the caller on an item assigned to it.
 -- KEYS     meta
--- ARGV     7 item, 8 text
+-- ARGV     7 item, 8 text, then field, value … of its origin
 -- RETURNS  {entry id}
 -- ERRORS   NO_ITEM NOT_YOURS
 local NOTES_KEPT = 1000
@@ -11,5 +11,6 @@ return once(function()
   if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
 
   touch()
-  return {call('XADD', key('notes', me.agent .. ':' .. id), 'MAXLEN', '~', NOTES_KEPT, '*', 'text', text)}
+  return {call('XADD', key('notes', me.agent .. ':' .. id), 'MAXLEN', '~', NOTES_KEPT, '*', 'text', text,
+    unpack(ARGV, 9))}
 end)

@@ -80,8 +80,9 @@ local function wrong_state(item, verb) fail('WRONG_STATE', {item = item.id, stat
 
 local function next_sequence() return call('HINCRBY', KEYS[1], 'sequence', 1) end
 
--- An id nobody has: from the caller's random digits on, the first that is free.
+-- An id nobody has: from the caller's random digits on, the first that is free. An id from elsewhere is kept.
 local function new_id(kind, digits)
+  if string.find(digits, '_', 1, true) then return digits end
   local number = tonumber(digits, 16)
   while true do
     local id = string.format('%s_%08x', kind == 'project' and 'proj' or 'item', number)
@@ -147,14 +148,15 @@ end
 
 local function report_of(agent, item, kind, ...)
   call('XADD', key('progress', item.id), 'MAXLEN', '~', REPORTS_KEPT, '*',
-    'kind', kind, 'agent', agent, 'attempt', item.attempts, 'token', item.token, ...)
+    'kind', kind, 'agent', agent, 'attempt', item.attempts, 'token', item.token, 'request', ARGV[1], ...)
 end
 
 local function report(item, kind, ...) report_of(me.agent, item, kind, ...) end
 
 local function emit(verb, item)
-  call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
+  local event = call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
     'verb', verb, 'item', item.id or '', 'project', item.project, 'agent', item.agent or '', 'state', item.state)
+  if item.id then set(item, 'event', event) end
 end
 
 local function touch()
@@ -286,11 +288,12 @@ local function current(id, keeps)
   return item
 end
 
-local function last_text(id)
-  local entry = call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 1)[1]
-  local fields = entry and entry[2] or {}
-  for i = 1, #fields, 2 do
-    if fields[i] == 'text' then return fields[i + 1] end
+-- Why an item was cancelled: the newest report of that kind, for strays may have come after it.
+local function reason_of_cancel(id)
+  for _, entry in ipairs(call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 100)) do
+    local fields = {}
+    for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+    if fields.kind == 'cancel' then return fields.text end
   end
   return ''
 end
@@ -300,7 +303,7 @@ end
 local function hold(id, token, verb, claims)
   local item = current(id, function(found) return token ~= '' and token == found.live_token end)
   if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
-  if item.state == 'cancelled' then fail('CANCELLED', {item = id, reason = last_text(id)}) end
+  if item.state == 'cancelled' then fail('CANCELLED', {item = id, reason = reason_of_cancel(id)}) end
   if token ~= '' and token == item.live_token then
     if item.state == 'failed' and verb ~= 'complete' then wrong_state(item, verb) end -- a dead letter stays one
     return item

@@ -1,6 +1,6 @@
 -- progress: the holder reports on its item; a blocked item goes on.
 -- KEYS     meta
--- ARGV     7 item, 8 token or '', 9 text, 10 percent or ''
+-- ARGV     7 item, 8 token or '', 9 text, 10 percent or '', then field, value … of its origin
 -- RETURNS  receipt
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
@@ -10,7 +10,7 @@ return once(function()
   begin(item)
   run(item)
   if percent ~= '' then set(item, 'percent', percent) end
-  report(item, 'progress', 'text', text, 'percent', percent)
+  report(item, 'progress', 'text', text, 'percent', percent, unpack(ARGV, 11))
   emit('progress', item)
   return receipt(item)
 end)

@@ -1,15 +1,17 @@
--- project: a new project, made of no items yet.
+-- project: a new project, made of no items yet. A repeat of its id changes nothing.
 -- KEYS     meta
--- ARGV     7 title, 8 description, 9 random digits for its id
+-- ARGV     7 title, 8 description, 9 random digits for its id, or the id that it had elsewhere, 10 created ms or ''
 -- RETURNS  {project id}
 -- ERRORS   none of its own
 return once(function()
-  local title, description, digits = ARGV[7], ARGV[8], ARGV[9]
+  local title, description, digits, created = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local id = new_id('project', digits)
+  if call('EXISTS', key('project', id)) == 1 then return {id} end
+  created = created ~= '' and created or now
 
   call('HSET', key('project', id), 'title', title, 'description', description, 'status', 'active',
-    'orchestrator', me.agent, 'created_at', now)
-  call('ZADD', prefix .. 'projects', now, id)
+    'orchestrator', me.agent, 'created_at', created)
+  call('ZADD', prefix .. 'projects', created, id)
   emit('project', {project = id, state = 'active'})
   return {id}
 end)

@@ -1,0 +1,134 @@
+"""The service beside the bundled server of a root: one process, which holds a lock as long as it lives.
+
+Who starts it takes the lock, and leaves it to the new process: from that moment on there is one service, whose pid
+stands in the file, so that two starters start one, and who stops it at once finds it.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, sleep
+
+from taskorch import errors, folder
+from taskorch.settings import Settings
+
+ENDS_WITHIN_S = 10.0
+LOOK_AGAIN_S = 0.01
+#: Who has the lock and has not said yet who it is will have within this time.
+KNOWN_WITHIN_S = 2.0
+#: The descriptor of the lock that the starter left to the service.
+LEFT = "TASKORCH_SERVICE_LOCK"
+
+
+def become(settings: Settings) -> None:
+    """Be the service of this root until this process ends; raises errors.ServiceRuns where another one is."""
+    try:
+        folder.make(settings.folder)
+        folder.make_private(settings.folder / "data")
+        lock = _left(settings) or _opened(settings)
+    except OSError as error:
+        raise folder.refusal(settings.root, error) from None
+    if not _taken(lock, settings):
+        os.close(lock)
+        raise errors.ServiceRuns(root=str(settings.root), pid=pid(settings))
+    _tell(lock, os.getpid())
+
+
+def pid(settings: Settings) -> int:
+    """Return the pid of the service of this root; 0 when there is none."""
+    deadline, told = monotonic() + KNOWN_WITHIN_S, b""
+    with suppress(OSError, ValueError), _lock(settings).open("rb") as lock:
+        while not told and not _locked(lock.fileno(), fcntl.LOCK_SH) and monotonic() < deadline:
+            told = os.pread(lock.fileno(), 20, 0)
+            sleep(0 if told else LOOK_AGAIN_S)
+        return int(told or 0)
+    return 0
+
+
+def start(settings: Settings) -> None:
+    """Start the service of this root in the background, unless it runs, is not wanted, or another Redis is named."""
+    if not settings.service or settings.redis_url:
+        return
+    try:
+        lock = _opened(settings)
+        try:
+            if _taken(lock, settings):
+                _tell(lock, _launch(settings, lock))
+        finally:
+            os.close(lock)
+    except OSError as error:
+        raise folder.refusal(settings.root, error) from None
+
+
+def stop(settings: Settings) -> None:
+    """End the service of this root, its pass finished, if there is one. Raises errors.ServerFailed if it stays."""
+    running, deadline = pid(settings), monotonic() + ENDS_WITHIN_S
+    if running:
+        with suppress(ProcessLookupError):
+            os.kill(running, signal.SIGTERM)
+    while running and pid(settings) == running:
+        if monotonic() > deadline:
+            log = str(settings.folder / "data" / "service.log")
+            raise errors.ServerFailed(reason=f"its service, pid {running}, did not stop", log=log)
+        sleep(LOOK_AGAIN_S)
+
+
+def _launch(settings: Settings, lock: int) -> int:
+    """Start a process, leave it the lock, and return its pid."""
+    environment = {"TASKORCH_ROOT": str(settings.root), "TASKORCH_NAMESPACE": settings.namespace, LEFT: str(lock)}
+    with (settings.folder / "data" / "service.log").open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "taskorch_orchestrator.cli", "service"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=settings.folder,
+            env={**os.environ, **environment},
+            start_new_session=True,
+            pass_fds=[lock],
+        )
+    return process.pid
+
+
+def _taken(lock: int, settings: Settings) -> bool:
+    """Return whether the lock is ours now; whoever only looks has it for a moment."""
+    deadline = monotonic() + KNOWN_WITHIN_S
+    while not _locked(lock, fcntl.LOCK_EX):
+        if pid(settings) or monotonic() > deadline:
+            return False
+        sleep(LOOK_AGAIN_S)
+    os.ftruncate(lock, 0)
+    return True
+
+
+def _locked(lock: int, how: int) -> bool:
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _tell(lock: int, pid_: int) -> None:
+    os.pwrite(lock, str(pid_).encode(), 0)
+
+
+def _left(settings: Settings) -> int:
+    """Return the lock that was left to this process; 0 for a process that somebody started by hand."""
+    descriptor = int(os.environ.pop(LEFT, "0"))
+    if not descriptor or not os.path.samestat(os.fstat(descriptor), _lock(settings).stat()):
+        return 0
+    os.set_inheritable(descriptor, False)
+    return descriptor
+
+
+def _opened(settings: Settings) -> int:
+    return os.open(_lock(settings), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _lock(settings: Settings) -> Path:
+    return settings.folder / "data" / "service.lock"

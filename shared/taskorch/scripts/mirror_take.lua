@@ -1,0 +1,16 @@
+-- mirror_take: the right to write the files of a root, for a while; who has it may take it again.
+-- KEYS     meta
+-- ARGV     7 root, 8 writer, 9 lease ms
+-- RETURNS  {'1' if the caller has it, else '', the writer, ms when its right ends}
+-- ERRORS   none of its own
+return once(function()
+  local root, writer, lease = ARGV[7], ARGV[8], ARGV[9]
+  local mirror = key('mirror', root)
+  local holder, ends = unpack(call('HMGET', mirror, 'writer', 'until'))
+  if holder and holder ~= writer and tonumber(ends) > now then return {'', holder, ends} end
+
+  ends = string.format('%d', now + lease)
+  call('HSET', mirror, 'writer', writer, 'until', ends)
+  call('ZADD', prefix .. 'mirrors', 'NX', 0, root)
+  return {'1', writer, ends}
+end)
