@@ -1,0 +1,167 @@
+"""The mirror of Redis in the files of a root, kept by passes of the sync job: one writer at a time, on any machine."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic
+from typing import cast
+
+from taskorch import errors, folder
+from taskorch.queue import Queue
+
+from taskorch_orchestrator import handoffs
+from taskorch_orchestrator.handoffs import NoRoom
+from taskorch_orchestrator.item_mirror import Tools
+from taskorch_orchestrator.orchestration_db import OrchestrationDb
+from taskorch_orchestrator.sync_pass import OURS, SyncPass, owner
+from taskorch_orchestrator.sync_state import SyncState, remembered
+
+LEASE_MS = 30_000
+TROUBLES_SHOWN = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What a pass did."""
+
+    written: int
+    imported: int
+    #: Items and files in trouble, and what is wrong with each.
+    troubles: Mapping[str, str]
+    #: Whether somebody was writing, so that some of it must be looked at again soon.
+    again: bool
+    #: How many items and projects are left because the pass had to stop.
+    left: int
+    #: How long it took to look through the files.
+    scan_s: float
+
+
+class Mirror:
+    """The mirror in one root."""
+
+    def __init__(self, queue: Queue, root: Path, service: str = "") -> None:
+        """Keep the files below `root`; `service` says how the passes are run, where a service runs them."""
+        self._queue = queue
+        self._root = root
+        self._home = root / folder.NAME
+        self._db = OrchestrationDb(self._home)
+        self._host = os.uname().nodename
+        #: The id that a root gets when it has none: the same again if its folder is lost.
+        self._id = sha256(f"{self._host}:{root}".encode(), usedforsecurity=False).hexdigest()[:8]
+        #: What is known of the last pass, for `orchestrate sync status`.
+        self._status: dict[str, object] = {"path": str(root), "host": self._host, "pid": os.getpid()}
+        self._service = {"host": self._host, "pid": os.getpid(), "runs_on": service} if service else {}
+
+    def run(
+        self,
+        *,
+        full: bool = False,
+        scan: bool = True,
+        wait: bool = True,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Done | None:
+        """Do one pass; None where another process of this machine is at it, and the caller will not `wait`.
+
+        `full` looks at everything; `scan` at all files, not only at those that were marked. `stop` is asked between
+        batches: what is left then is for the next pass. Raises errors.RootNotWritable, errors.SyncBusy (another
+        machine is at it), errors.Unavailable.
+        """
+        try:
+            with self._alone(wait=wait) as mine:
+                return self._run(full=full, scan=scan, stop=stop) if mine else None
+        except (NoRoom, OSError) as error:
+            cause = error.__cause__ if isinstance(error, NoRoom) else error
+            refusal = folder.refusal(self._root, cast("OSError", cause))
+        except sqlite3.Error as error:
+            refusal = errors.RootNotWritable(root=str(self._root), reason=f"sync/state.db: {error}")
+        self._tell(error=str(refusal))
+        raise refusal
+
+    def root_id(self) -> str:
+        """Return the id of the root: the same for all machines that share the folder."""
+        with suppress(OSError, sqlite3.Error), remembered(self._home) as state:
+            self._id = state.fact("root") or self._id
+        return self._id
+
+    def session(self) -> str:
+        """Return the session under which the file-based workers of this root hold their claims."""
+        return f"files-{self.root_id()}"
+
+    def note(self, names: Iterable[str]) -> bool:
+        """Mark the items whose files have changed, of files with these names; return whether there are any."""
+        with suppress(OSError, NoRoom), handoffs.opened(self._home) as opened, remembered(self._home) as state:
+            before = state.signatures(names)
+            changed = [name for name in names if OURS.fullmatch(name) and opened.signature(name) != before.get(name)]
+            with state.saved():
+                state.mark({owner(name) for name in changed})
+            return bool(changed)
+        return True
+
+    def _run(self, *, full: bool, scan: bool, stop: Callable[[], bool]) -> Done:
+        with handoffs.opened(self._home) as opened, remembered(self._home) as state:
+            self._id = state.fact("root") or self._id
+            leased_at = self._lease()
+            tools = Tools(queue=self._queue, folder=opened, state=state, session=f"files-{self._id}")
+            work = SyncPass(tools, self._db)
+            work.look(full=full, scan=scan)
+            while not work.stopped and work.batch():
+                work.stopped = stop()
+                if monotonic() - leased_at > LEASE_MS / 3000:
+                    leased_at = self._lease()
+            with state.saved():
+                state.learn("root", self._id)
+                state.count("written", work.written)
+                state.count("imported", work.imported)
+            return self._done(work, state)
+
+    def _done(self, work: SyncPass, state: SyncState) -> Done:
+        left = state.left()
+        done = Done(
+            written=work.written,
+            imported=work.imported,
+            troubles=state.troubles(TROUBLES_SHOWN),
+            again=work.again,
+            left=left if work.stopped else 0,
+            scan_s=work.scan_s,
+        )
+        self._status |= {
+            "cursor": state.fact("cursor"),
+            "changed": left,
+            "written": int(state.fact("written")),
+            "imported": int(state.fact("imported")),
+            "troubles": done.troubles,
+        }
+        self._tell(error="")
+        return done
+
+    @contextmanager
+    def _alone(self, *, wait: bool) -> Iterator[bool]:
+        """Keep other processes of this machine off the files."""
+        folder.make(self._home)
+        folder.make_private(self._home / "sync")
+        with (self._home / "sync" / "lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def _lease(self) -> float:
+        """Keep other machines off a folder that they share with this one; return since when, by the monotonic clock.
+
+        Processes of this machine are kept off by the lock, so that one which was killed holds nobody up.
+        """
+        now = monotonic()
+        mine, holder = self._queue.mirror_take(self._id, self._host, LEASE_MS)
+        if not mine:
+            raise errors.SyncBusy(root=str(self._root), writer=holder)
+        return now
+
+    def _tell(self, *, error: str) -> None:
+        self._queue.mirror_give(self._id, self._host, {**self._status, "error": error}, self._service)

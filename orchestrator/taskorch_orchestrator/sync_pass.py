@@ -1,0 +1,226 @@
+"""One pass of the sync job over the files of a root: what has changed is marked, and then settled in batches.
+
+What is marked stays so until it is settled, so that a pass may end at any moment and the next one goes on.
+"""
+
+import json
+import re
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from time import monotonic
+
+import yaml
+from taskorch import errors
+from taskorch.item import Item, Project, Record
+from taskorch.models import local_time
+from taskorch.views import FROM_THE_START
+
+from taskorch_orchestrator.item_mirror import ItemMirror, Replaced, Tools, Unsettled, bell
+from taskorch_orchestrator.orchestration_db import NAME, OrchestrationDb
+
+BATCH = 50
+PAGE = 1000
+PROJECTS = 5000
+OURS = re.compile(r"((?:item|proj)_[0-9a-z]{1,32})_(handoff|progress|discoveries|completion|context)\.(?:json|yaml)")
+
+
+class SyncPass:
+    """The work of one pass, in a folder that is this process's alone for as long as it lasts."""
+
+    def __init__(self, tools: Tools, db: OrchestrationDb) -> None:
+        self._tools = tools
+        self._queue, self._folder, self._state = tools.queue, tools.folder, tools.state
+        self._db = db
+        self._replaced: dict[str, list[Replaced]] = defaultdict(list)
+        self._after = ""
+        self.written = 0
+        self.imported = 0
+        #: Whether something must be looked at again soon.
+        self.again = False
+        #: Whether it had to end before all was done.
+        self.stopped = False
+        self.scan_s = 0.0
+
+    def look(self, *, full: bool, scan: bool) -> None:
+        """Mark what has changed since the last pass: by events, by the files that are not as they were, or all."""
+        if not self._state.fact("begun"):
+            self._begin()
+        full = full or self._folder.is_new or not self._db.is_there()
+        if not self._mark_events() or full:
+            self._mark_everything()
+        if scan or full:
+            began = monotonic()
+            self._mark_files()
+            self.scan_s = monotonic() - began
+        self._mark_replaced()
+        self._state.mark(owner(name) for name in self._state.torn())
+
+    def batch(self) -> bool:
+        """Settle some of what is marked; False when nothing is left that was not looked at."""
+        ids = self._state.changed(self._after, BATCH)
+        if not ids:
+            return False
+        self._after = ids[-1]
+        records = {record.item.id: record for record in self._queue.views.records([i for i in ids if _is_item(i)])}
+        with self._state.saved():
+            projects = {id_: project for id_ in ids if not _is_item(id_) and (project := self._project(id_))}
+            settled = {id_: self._settled(id_, records.get(id_)) for id_ in ids if _is_item(id_)}
+            done = [record for record in settled.values() if record]
+            projects |= {record.project.id: record.project for record in done}
+            self._ring()
+            if self._write_db(projects.values(), [record.item for record in done]):
+                self._state.settle([id_ for id_ in ids if id_ not in settled or settled[id_] or id_ not in records])
+        return True
+
+    def _begin(self) -> None:
+        """Take over what an earlier memory has left: whose bell was rung, as the packages say."""
+        with self._state.saved():
+            for name, _ in self._folder.names():
+                if name.endswith("_handoff.json") and (match := OURS.fullmatch(name)):
+                    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+                        package = json.loads(getattr(self._folder.read(name), "data", b""))
+                        self._state.ring(match[1], int(package["x_sync"]["sequence"]), str(package["assigned_to"]))
+            self._state.learn("begun", "1")
+
+    def _mark_events(self) -> bool:
+        """Mark what has events after the cursor; False when some may be lost."""
+        cursor = self._state.fact("cursor") or FROM_THE_START
+        while True:
+            events = self._queue.views.events(since=cursor, limit=PAGE)
+            if not events.known and cursor != events.newest:
+                return False
+            cursor = events.entries[-1].cursor if events.entries else cursor
+            with self._state.saved():
+                self._state.mark({event.item or event.project for event in events.entries})
+                self._state.learn("cursor", cursor)
+            if len(events.entries) < PAGE:
+                return True
+
+    def _mark_everything(self) -> None:
+        newest, cursor = self._queue.views.events(limit=1).newest, ""
+        with self._state.saved():
+            self._state.mark(project.id for project in self._queue.views.projects(limit=PROJECTS))
+        while True:
+            page = self._queue.views.list(cursor=cursor, limit=PAGE)
+            with self._state.saved():
+                self._state.mark({id_ for item in page.items for id_ in (item.id, item.project)})
+            cursor = page.cursor
+            if not cursor:
+                self._state.learn("cursor", newest)
+                return
+
+    def _mark_files(self) -> None:
+        """Mark what has files that are not as they were, or are gone."""
+        before, there = self._state.signatures(), set()
+        with self._state.saved():
+            for name, signature in self._folder.names():
+                there.add(name)
+                if OURS.fullmatch(name) and before.get(name) != signature:
+                    self._state.mark([owner(name)])
+                elif name.endswith("_handoff.json") and not OURS.fullmatch(name):
+                    self._state.trouble(name, "It is not ours. File-based workers read it as an assignment.")
+            for name in before.keys() - there:
+                self._state.lost(name)
+                self._state.mark([owner(name)])
+            for name in self._state.torn():
+                if OURS.fullmatch(name) and name not in there:
+                    self._state.whole(name)
+            owners = {owner(name) for name in there}
+            for name in self._state.troubles():
+                of_a_file = name.endswith((".kept", ".json"))
+                if (of_a_file and name not in there) or (_is_item(name) and owner(name.split()[0]) not in owners):
+                    self._state.no_trouble(name)
+
+    def _mark_replaced(self) -> None:
+        """Mark what was written to after it had been replaced, and forget what nobody writes to any more."""
+        for kept, name, changed, is_old in self._folder.replaced():
+            match = OURS.fullmatch(name)
+            if changed and match:
+                self._replaced[match[1]].append(Replaced(kept=kept, kind=match[2]))
+                self._state.mark([match[1]])
+            elif is_old:
+                self._folder.forget_replaced(kept)
+            self.again = True
+
+    def _project(self, id_: str) -> Project | None:
+        """Write what `handoffs/` has of a project; None where Redis has no such project."""
+        try:
+            project = self._queue.views.progress(id_, limit=1).project
+        except errors.NoProject:
+            return None
+        name, data = f"{id_}_context.yaml", _context(project)
+        file = self._folder.read(name)
+        if file and file.data == data:
+            self._state.saw(name, file.signature)
+        else:
+            self._state.saw(name, self._folder.write(name, data))
+            self.written += 1
+        return project
+
+    def _settled(self, id_: str, record: Record | None) -> Record | None:
+        """Reconcile an item; return it when its files are as they should be."""
+        if record is None:
+            self._state.trouble(id_, "Redis has no such item: its files are left as they are.")
+            return None
+        mirror = ItemMirror(self._tools, record)
+        try:
+            record = mirror.reconcile(self._replaced.get(id_, ()))
+        except Unsettled:
+            self.again = True
+            return None
+        except OSError as error:
+            self._state.trouble(id_, f"{error.filename or 'One of its files'}: {error.strerror or error}")
+            return None
+        finally:
+            self.written += mirror.written
+            self.imported += mirror.imported
+        self._state.no_trouble(id_)
+        return record
+
+    def _ring(self) -> None:
+        """Tell agents of items whose packages are new; a bell is no more than a hint, so it never stops a pass."""
+        for agent, items in self._tools.bells.items():
+            try:
+                self._folder.add_lines(bell(agent), items)
+            except OSError as error:
+                self._state.trouble(bell(agent), error.strerror or str(error))
+            else:
+                self._state.no_trouble(bell(agent))
+        self._tools.bells.clear()
+
+    def _write_db(self, projects: Iterable[Project], items: Iterable[Item]) -> bool:
+        """Write them into `orchestration.db`; False where that cannot be done now."""
+        name = NAME
+        try:
+            self._db.write(projects, items)
+        except (OSError, sqlite3.Error) as error:
+            self._state.trouble(name, str(error))
+            return False
+        self._state.no_trouble(name)
+        return True
+
+
+def _context(project: Project) -> bytes:
+    """Return a project as `{project}_context.yaml` has it."""
+    content = {
+        "coordination_points": [],
+        "created": local_time(project.created_at),
+        "description": project.description,
+        "global_requirements": [],
+        "orchestrator": project.orchestrator,
+        "project_id": project.id,
+        "shared_resources": [],
+        "title": project.title,
+    }
+    return yaml.safe_dump(content, sort_keys=True).encode()
+
+
+def owner(name: str) -> str:
+    """Return the item or project that a file is of."""
+    return "_".join(name.split("_")[:2])
+
+
+def _is_item(id_: str) -> bool:
+    return id_.startswith("item_")

@@ -1,0 +1,178 @@
+"""A pass of the sync job that is killed between any two of its steps: the next one heals it."""
+
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import redis
+from builders import Bench
+from mirrors import Root, discovery, progress, rooted, update
+from taskorch.connection import RedisConnection, connect
+from taskorch.item import Caller, Lease, NewItem
+from taskorch.queue import Queue
+from taskorch.script import Argument, Connection, Reply, Script
+from taskorch_orchestrator import handoffs
+from taskorch_orchestrator.mirror import Mirror
+
+CALLS = ("open", "fdopen", "fsync", "link", "rename", "unlink", "listdir", "scandir")
+#: Each test has every fourth step.
+PARTS = 4
+TIMES = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]{15}|\d{13}-\d+|\"sequence\": \d+")
+
+
+class Killed(BaseException):
+    """The process is dead: nothing that it does after this happens."""
+
+
+class Fate:
+    """Kills the process at a step."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    @property
+    def came(self) -> bool:
+        return self.left < 0
+
+    def step(self) -> None:
+        self.left -= 1
+        if self.came:
+            raise Killed
+
+    def before(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        def fated(*arguments: Any, **how: Any) -> Any:
+            self.step()
+            return act(*arguments, **how)
+
+        return fated
+
+    def database(self) -> type[sqlite3.Connection]:
+        """Return a class of connections that may die before and after a transaction ends."""
+        fate = self
+
+        class Mortal(sqlite3.Connection):
+            def __exit__(self, *error: Any) -> Literal[False]:  # noqa: PYI036  what it is given goes on
+                if not fate.came:
+                    try:
+                        fate.step()
+                    except Killed as killed:
+                        super().__exit__(Killed, killed, None)
+                        raise
+                super().__exit__(*error)
+                if not fate.came:
+                    fate.step()
+                return False
+
+        return Mortal
+
+
+class MortalConnection(RedisConnection):
+    """A connection that may die before and after a call."""
+
+    def __init__(self, inner: Connection, fate: Fate) -> None:
+        self.inner, self.fate = inner, fate
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        self.fate.step()
+        reply = self.inner.call(script, key, arguments)
+        self.fate.step()
+        return reply
+
+
+@pytest.fixture
+def connection(valkey_url: str) -> Iterator[RedisConnection]:
+    connection = connect(valkey_url)
+    yield connection
+    connection.close()
+
+
+def prepared(connection: RedisConnection, url: str, path: Path) -> Root:
+    """Return a root after a pass, where both sides have changed since."""
+    namespace, path = f"test-{os.urandom(4).hex()}", path / os.urandom(4).hex()
+    bench = Bench(Queue(connection, namespace, Caller(agent="planner")), redis.Redis.from_url(url), namespace, url)
+    project = bench.queue.project("P", id="proj_p")
+    for name in ("filed", "moved", "shared", "dropped"):
+        bench.queue.create(project, NewItem(title="T", id=f"item_{name}", agent="ada"))
+    root = rooted(bench, path)
+    root.sync()
+    root.worker().progress("item_shared", "first")
+    root.sync()
+    bench.queue.assign("item_moved", "bob")
+    bench.queue.cancel("item_dropped")
+    bench.queue.create(project, NewItem(title="T", id="item_new", agent="ada"))
+    bench.agent().progress(Lease(item="item_new"), "by a command")
+    bench.agent().discover(Lease(item="item_new", token=1), "by a command")
+    root.worker().progress("item_filed", "begun", 10)
+    root.worker().discover("item_filed", "found")
+    root.worker().blocker("item_filed", "which?", "a word")
+    root.worker().complete("item_filed", "done")
+    record = bench.queue.views.records(["item_shared"])[0]
+    lease = Lease(item="item_shared", token=record.live_token)
+    bench.agent(session=record.session).progress(lease, "by a command")
+    mine = root.document("item_shared", "progress")
+    mine["updates"].append(update("second", at="2026-01-02T03:04:06.000001"))
+    root.put("item_shared", "progress", mine)
+    root.put("item_shared", "discoveries", [discovery("item_shared", "of a stranger", agent="carl")])
+    root.put("item_moved", "progress", progress("item_moved", update("too late")))
+    return root
+
+
+def killed_pass(root: Root, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Do a pass that dies at a step; return whether it did."""
+    fate = Fate(at)
+    bench = root.bench.over(lambda inner: MortalConnection(inner, fate))
+    real, mirror, pid = sqlite3.connect, Mirror(bench.queue, root.path), os.getpid() + 1
+    with monkeypatch.context() as patched:
+        for name in CALLS:
+            patched.setattr(os, name, fate.before(getattr(os, name)))
+        patched.setattr(os, "getpid", lambda: pid)
+        patched.setattr(sqlite3, "connect", lambda *given, **how: real(*given, factory=fate.database(), **how))
+        with suppress(Killed):
+            mirror.run()
+    return fate.came
+
+
+def outcome(root: Root) -> tuple[object, ...]:
+    """Return all that matters of a root and its items, but for when it was."""
+    files = {name: TIMES.sub(b"T", data) for name, data in root.shown().items()}
+    items = [f"item_{name}" for name in ("filed", "moved", "shared", "dropped", "new")]
+    with sqlite3.connect(root.home / "orchestration.db") as database:
+        rows = sorted(database.execute("SELECT item_id, status, assigned_to FROM work_items"))
+    database.close()
+    return files, rows, [(sorted(root.history(item)), sorted(root.found(item))) for item in items]
+
+
+@pytest.mark.parametrize("first", range(PARTS))
+def test_the_next_pass_heals_whatever_a_killed_one_has_left(
+    connection: RedisConnection, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    monkeypatch.setattr(handoffs, "KEPT_S", -1.0)
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    undisturbed = prepared(connection, valkey_url, tmp_path)
+    undisturbed.sync()
+    expected = outcome(undisturbed)
+    wrong: dict[int, object] = {}
+
+    at = first
+    while True:
+        root = prepared(connection, valkey_url, tmp_path)
+        died = killed_pass(root, at, monkeypatch)
+        rooted(root.bench, root.path).sync()
+        after = outcome(root)
+        last = rooted(root.bench, root.path).sync()
+        if after != expected or outcome(root) != expected or last.written or root.hidden():
+            wrong[at] = after
+        if list((root.home / "sync" / "replaced").iterdir()):
+            wrong[at] = "a replaced file is left"
+        root.bench.raw.delete(*root.bench.raw.scan_iter(f"taskorch:{{{root.bench.namespace}}}*"))
+        at += PARTS
+        if not died:
+            break
+
+    assert not wrong, wrong
+    assert at > 100

@@ -1,0 +1,121 @@
+"""`orchestrate sync` as a process: on a full disk, in a folder that cannot be written, and in a locale of ASCII."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import redis
+from builders import Bench
+from commands import BIN, Ran, Shell
+from mirrors import Root, rooted
+from taskorch.connection import connect
+from taskorch.item import Caller, Lease
+from taskorch.queue import Queue
+
+READ_ONLY = 'mount --bind "$PWD" "$PWD" && mount -o remount,bind,ro "$PWD" && cd "$PWD" && exec "$@"'
+#: The folder with what was there, on a disk that has room for nothing more; what is left of it is copied back.
+FULL = (
+    "cp -a .task-orchestrator kept && mount -t tmpfs -o size={size} none .task-orchestrator"
+    " && cp -a kept/. .task-orchestrator && {{ cat /dev/zero >.task-orchestrator/filled 2>/dev/null;"
+    ' "$@"; code=$?; rm .task-orchestrator/filled; rm -r kept; cp -a .task-orchestrator kept; exit $code; }}'
+)
+
+
+@cache
+def may_mount() -> bool:
+    """Return whether this machine lets us have mounts of our own."""
+    words = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def mounted(root: Root, mounts: str) -> Ran:
+    """Do a pass where the root is spoilt by mounts that only it sees."""
+    if not may_mount():
+        pytest.skip("unshare -rm may not mount here")
+    return shell(root).run("unshare", "-rm", "sh", "-c", mounts, "sh", BIN / "orchestrate", "sync")
+
+
+def shell(root: Root) -> Shell:
+    return Shell(
+        root.path,
+        {
+            "TASKORCH_REDIS_URL": root.bench.url,
+            "TASKORCH_NAMESPACE": root.bench.namespace,
+            "TASKORCH_ROOT": str(root.path),
+            "AGENT_ID": "planner",
+        },
+    )
+
+
+@pytest.fixture
+def root(valkey_url: str, tmp_path: Path) -> Iterator[Root]:
+    namespace, connection = f"test-{os.urandom(4).hex()}", connect(valkey_url)
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as raw:
+        queue = Queue(connection, namespace, Caller(agent="planner"))
+        yield rooted(Bench(queue, raw, namespace, valkey_url), tmp_path)
+    connection.close()
+
+
+@pytest.fixture
+def item(root: Root) -> str:
+    """An item on which both sides have reported since the last pass."""
+    item = root.bench.item()
+    root.sync()
+    root.worker().progress(item, "by a file")
+    root.bench.item()
+    return item
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_lost(root: Root, item: str) -> None:
+    ran = mounted(root, READ_ONLY)
+    done = root.sync()
+
+    assert ran.code == 5
+    assert f"Cannot write below {root.path}" in ran.stderr
+    assert root.history(item) == [("progress", "by a file")]
+    assert done.troubles == {}
+
+
+@pytest.mark.parametrize("size", ["400k", "2m"])
+def test_a_full_disk_is_named_and_nothing_is_lost(root: Root, item: str, size: str) -> None:
+    before = root.shown()
+
+    ran = mounted(root, FULL.format(size=size))
+    (root.path / "kept").rename(root.path / "aside")
+    left = {path.name: path.read_bytes() for path in (root.path / "aside" / "handoffs").iterdir()}
+    done = root.sync()
+
+    assert ran.code == 5, ran.stderr
+    assert "Cannot write below" in ran.stderr
+    assert "No space left on device" in ran.stderr or "full" in ran.stderr
+    assert {name: left[name] for name in before if name.endswith(".json")} == {
+        name: data for name, data in before.items() if name.endswith(".json")
+    }
+    assert not [name for name in left if name.endswith(".tmp")]
+    assert root.history(item) == [("progress", "by a file")]
+    assert done.troubles == {}
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+def test_text_that_is_not_ascii_comes_through_in_a_locale_of_ascii(root: Root, locale: str) -> None:
+    item = root.bench.item(title="Größe ✅ 🎉")
+    root.bench.agent().progress(Lease(item=item), "über 🎉")
+    root.handoffs.mkdir(parents=True)
+    root.put(item, "discoveries", [])
+    plain = shell(root).having(LC_ALL=locale, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+
+    first = plain.orchestrate("sync")
+    lines = json.dumps({"found": "naïve ☃"})
+    root.worker("ada").blocker(item, "Où? 🎉", lines)
+    second = plain.orchestrate("sync")
+    status = plain.orchestrate("sync", "status")
+
+    assert [ran.code for ran in (first, second, status)] == [0, 0, 0], (first, second, status)
+    assert root.document(item, "handoff")["task"]["title"] == "Größe ✅ 🎉"
+    assert root.updates(item)[0] == "über 🎉"
+    assert "stray" in dict(root.history(item)) or ("blocker", "Où? 🎉") in root.history(item)
+    assert any("Où? 🎉" in text for _, text in root.history(item))

@@ -1,0 +1,170 @@
+"""Whatever both sides do between passes, and however many passes there are: nothing is lost, nothing comes twice."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import redis
+from builders import Bench
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from mirrors import Root, rooted
+from taskorch.connection import RedisConnection, connect
+from taskorch.errors import TaskOrchestratorError
+from taskorch.item import Caller, Lease, NewItem, State
+from taskorch.queue import Queue
+from taskorch_orchestrator import item_mirror
+
+ITEMS, AGENTS = ("item_a", "item_b"), ("ada", "bob", "carl")
+BY_FILES = ("progress", "discover", "blocker", "complete")
+BY_COMMANDS = ("progress", "discover", "blocker", "complete", "answer", "assign", "cancel", "requeue", "expire", "fail")
+LOSSES = ("memory", "database", "shrink", "handoff", "discoveries")
+STEPS = st.one_of(
+    st.tuples(st.just("file"), st.sampled_from(BY_FILES), st.sampled_from(ITEMS), st.sampled_from(AGENTS)),
+    st.tuples(st.just("command"), st.sampled_from(BY_COMMANDS), st.sampled_from(ITEMS), st.sampled_from(AGENTS)),
+    st.tuples(st.just("pass"), st.sampled_from(["", "full"]), st.just(""), st.just("")),
+    st.tuples(st.just("loss"), st.sampled_from(LOSSES), st.sampled_from(ITEMS), st.just("")),
+)
+CAREFUL = settings(
+    max_examples=60,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+class World:
+    """A root and its queue, and all that was said in either."""
+
+    def __init__(self, root: Root) -> None:
+        self.root = root
+        self.bench = root.bench
+        self.numbers = count(1)
+        #: What was said where: text -> item.
+        self.said: dict[str, str] = {}
+
+    def take(self, step: tuple[str, str, str, str]) -> None:
+        """Do a step."""
+        side, act, item, agent = step
+        if side == "pass":
+            self.root.sync(full=act == "full")
+        elif side == "loss":
+            self._lose(act, item)
+        elif side == "file":
+            self._file(act, item, agent)
+        else:
+            with suppress(TaskOrchestratorError):
+                self._command(act, item, agent)
+
+    def _file(self, act: str, item: str, agent: str) -> None:
+        if act == "complete" and self.root.file(item, "completion").exists():
+            self.root.sync()  # a worker overwrites the last completion
+        text = self._text(f"{act} of a file")
+        getattr(self.root.worker(agent), act)(item, text)
+        self.said[text] = item
+
+    def _command(self, act: str, item: str, agent: str) -> None:
+        match act:
+            case "answer":
+                self.bench.queue.answer(item, "Go on.")
+            case "assign":
+                self.bench.queue.assign(item, agent, force=True)
+            case "cancel":
+                self.bench.queue.cancel(item)
+            case "requeue":
+                self.bench.queue.requeue(item)
+            case "expire":
+                self.bench.let_lease_run_out(item)
+                self.bench.queue.reap()
+                self.bench.let_delay_pass(item)
+            case _:
+                record = self.bench.queue.views.records([item])[0]
+                text = self._text(f"{act} of a command")
+                mine = self.bench.agent(record.item.agent, session=record.session)
+                getattr(mine, act)(Lease(item=item, token=record.live_token), text)
+                if act != "fail" and not (act == "complete" and record.item.state is State.COMPLETED):
+                    self.said[text] = item
+
+    def _lose(self, what: str, item: str) -> None:
+        self.root.sync()
+        match what:
+            case "memory":
+                (self.root.home / "sync" / "state.db").unlink()
+            case "database":
+                (self.root.home / "orchestration.db").unlink()
+            case "shrink" if self.root.file(item, "progress").exists():
+                document = self.root.document(item, "progress")
+                self.root.put(item, "progress", {**document, "updates": document["updates"][1:]})
+            case _:
+                self.root.file(item, what).unlink(missing_ok=True)
+
+    def _text(self, what: str) -> str:
+        return f"{what} {next(self.numbers)}"
+
+    def heard(self) -> Counter[tuple[str, str]]:
+        """Return how often Redis has each text on each item."""
+        texts = [(text, item) for item in ITEMS for _, text in self.root.history(item)]
+        texts += [(text, item) for item in ITEMS for text in self.root.found(item)]
+        return Counter(pair for pair in texts if pair[0] in self.said)
+
+    def missing(self) -> list[str]:
+        """Return what Redis has as a report, and the files have not."""
+        files = b"".join(data for name, data in self.root.shown().items() if name.startswith(ITEMS)).decode()
+        reports = [report for item in ITEMS for report in self.root.reports(item)]
+        told = [report.text for report in reports if report.kind in ("progress", "blocker")]
+        told += [text for item in ITEMS for text in self.root.found(item)]
+        return [text for text in told if text in self.said and text not in files]
+
+
+@pytest.fixture(scope="module")
+def connection(valkey_url: str) -> Iterator[RedisConnection]:
+    connection = connect(valkey_url)
+    yield connection
+    connection.close()
+
+
+def world(connection: RedisConnection, url: str, path: Path) -> World:
+    namespace = f"test-{os.urandom(4).hex()}"
+    queue = Queue(connection, namespace, Caller(agent="planner"))
+    project = queue.project("P", id="proj_p")
+    for item, agent in zip(ITEMS, AGENTS, strict=False):
+        queue.create(project, NewItem(title="T", id=item, agent=agent, max_attempts=9))
+    raw = redis.Redis.from_url(url, decode_responses=True)
+    root = rooted(Bench(queue, raw, namespace, url), path)
+    root.sync()
+    return World(root)
+
+
+def test_whatever_happens_between_passes_everything_is_there_once(
+    connection: RedisConnection, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(item_mirror, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+    @CAREFUL
+    @given(st.lists(STEPS, max_size=14))
+    def holds(steps: list[tuple[str, str, str, str]]) -> None:
+        with TemporaryDirectory() as path:
+            it = world(connection, valkey_url, Path(path))
+            for step in steps:
+                it.take(step)
+
+            it.root.sync()
+            before = it.root.state()
+            done = it.root.sync(full=True)
+
+            assert it.heard() == Counter(dict.fromkeys(it.said.items(), 1))
+            assert it.missing() == []
+            assert (done.written, done.imported) == (0, 0)
+            assert it.root.state() == before
+            assert it.bench.inconsistencies() == []
+            it.bench.raw.delete(*it.bench.raw.scan_iter(f"taskorch:{{{it.bench.namespace}}}*"))
+
+    holds()

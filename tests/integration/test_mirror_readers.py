@@ -1,0 +1,83 @@
+"""Readers that look at every file as fast as they can, while both sides change a lot."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+import redis
+from builders import Bench
+from mirrors import Root, rooted
+from taskorch.connection import connect
+from taskorch.item import Caller, Lease
+from taskorch.queue import Queue
+
+#: 10,000 take half a minute; each pass carries 250 of these.
+CHANGES, PER_PASS, ITEMS = 2000, 250, 10
+
+
+class Reader(Thread):
+    """A reader that never stops looking, and keeps what it could not read."""
+
+    def __init__(self, root: Root) -> None:
+        super().__init__(daemon=True)
+        self.root = root
+        self.ended = Event()
+        self.read = 0
+        self.wrong: dict[str, bytes] = {}
+
+    def run(self) -> None:
+        while not self.ended.is_set():
+            for path in [*self.root.handoffs.glob("*_handoff.json"), *self.root.handoffs.glob("item_*.json")]:
+                with suppress(FileNotFoundError):
+                    self.look(path)
+
+    def look(self, path: Path) -> None:
+        data = path.read_bytes()
+        self.read += 1
+        try:
+            json.loads(data)
+        except ValueError:
+            self.wrong[path.name] = data
+        if not path.name.startswith("item_"):
+            self.wrong[path.name] = b"not a name for workers"
+
+
+@pytest.fixture
+def root(valkey_url: str, tmp_path: Path) -> Iterator[Root]:
+    connection = connect(valkey_url)
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as raw:
+        queue = Queue(connection, "readers", Caller(agent="planner"))
+        yield rooted(Bench(queue, raw, "readers", valkey_url), tmp_path)
+    connection.close()
+
+
+def test_no_reader_ever_sees_half_a_file(root: Root) -> None:
+    leases = [root.bench.claimed(agent=f"agent{n}") for n in range(ITEMS)]
+    agents = [root.bench.agent(f"agent{n}") for n in range(ITEMS)]
+    root.sync()
+    readers = [Reader(root), Reader(root)]
+    for reader in readers:
+        reader.start()
+
+    for change in range(CHANGES):
+        which = change % ITEMS
+        report = (agents[which].progress, agents[which].discover)[change // ITEMS % 2]
+        leases[which] = report(leases[which], f"change {change}").lease
+        if change % PER_PASS == PER_PASS - 1:
+            root.sync()
+    for which, lease in enumerate(leases[: ITEMS // 2]):
+        agents[which].complete(Lease(item=lease.item, token=lease.token), "done")
+    root.sync()
+
+    for reader in readers:
+        reader.ended.set()
+        reader.join()
+        assert reader.wrong == {}
+        assert reader.read > ITEMS
+    there = [text for lease in leases for text in root.updates(lease.item) if text.startswith("change")]
+    there += [found["discovery"] for lease in leases for found in root.document(lease.item, "discoveries")]
+    assert sorted(there) == sorted(f"change {change}" for change in range(CHANGES))
+    assert not root.hidden()
