@@ -36,9 +36,12 @@ def bench(shell: Shell) -> Iterator[Bench]:
 
 @pytest.fixture
 def local() -> Iterator[Shell]:
-    """A folder where nothing is set but an agent: its first command starts the bundled server; it is stopped here."""
+    """A folder where nothing is set but an agent, and that no service is wanted.
+
+    Its first command starts the bundled server; it is stopped here.
+    """
     folder = Path(tempfile.mkdtemp(prefix="to-"))
-    shell = Shell(folder, {"AGENT_ID": "ada"})
+    shell = Shell(folder, {"AGENT_ID": "ada", "TASKORCH_SERVICE": "off"})
     yield shell
     shell.orchestrate("server", "stop")
     shutil.rmtree(folder)

@@ -1,0 +1,55 @@
+"""Settings -> a running service: its connection, its roots, its log, and RQ or not."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskorch import address, embedded, embedded_service, errors, keys
+from taskorch.connection import connect, raw_client
+from taskorch.item import Caller
+from taskorch.queue import Queue
+from taskorch.settings import Settings, resolve
+
+from taskorch_orchestrator.service import Service
+
+if TYPE_CHECKING:
+    from taskorch_orchestrator.jobs import Jobs
+
+
+def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
+    """Run the service until a signal ends it; its log goes to stderr.
+
+    With the bundled server, it is the one service of that root. Raises errors.Usage for roots that do not share a
+    namespace, errors.ServiceRuns.
+    """
+    _check(settings, roots)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    if not settings.redis_url:
+        embedded_service.become(settings)
+        embedded.start(settings)
+    url = address.of(settings)
+    caller = Caller(agent=settings.orchestrator, host=os.uname().nodename, pid=os.getpid())
+    queue = Queue(connect(url), settings.namespace, caller)
+    runs_on, beside = "RQ" if with_rq else "its own loop", not settings.redis_url
+    service = Service(queue, list(roots) or [settings.root], runs_on=runs_on, beside_server=beside)
+    service.run(_jobs(service, settings) if with_rq else None)
+
+
+def _jobs(service: Service, settings: Settings) -> "Jobs":
+    os.environ["RQ_KEY_PREFIX"] = keys.of_rq(settings.namespace)  # RQ reads it when it is imported
+    from taskorch_orchestrator.jobs import Jobs
+
+    url = os.environ.get("TASKORCH_RQ_URL") or address.of(settings)
+    return Jobs(service.name, lambda: raw_client(url))
+
+
+def _check(settings: Settings, roots: Sequence[Path]) -> None:
+    """Refuse roots whose config files name another queue than the one that is to be served."""
+    for root in roots:
+        own = resolve({}, {**os.environ, "TASKORCH_ROOT": str(root)}, root)
+        for name in ("redis_url", "namespace"):
+            if own.sources[name] == "config.toml" and getattr(own, name) != getattr(settings, name):
+                raise errors.Usage(reason=f"{root} has another {name} in its config.toml: run a service of its own.")

@@ -1,0 +1,185 @@
+"""The service beside the bundled server: it comes with the server, goes with it, and there is one of each."""
+
+import os
+import signal
+import subprocess
+from typing import Any
+
+import pytest
+import services
+from commands import BIN, Shell, alive, ended
+from services import filed, published, soon
+from taskorch_orchestrator.service import ALONE_S
+
+
+@pytest.fixture
+def served(local: Shell) -> Shell:
+    """A folder where the first command starts the server and its service; both are stopped here."""
+    return local.lacking("TASKORCH_SERVICE")
+
+
+def status(shell: Shell) -> dict[str, Any]:
+    told: dict[str, Any] = shell.orchestrate("server", "status", "--json").data()
+    return told
+
+
+def kill(pid: int) -> None:
+    """Kill a process that a command has started for this test, and wait until it is gone."""
+    os.kill(pid, signal.SIGKILL)
+    soon(lambda: not alive(pid))
+
+
+def item(shell: Shell) -> str:
+    project = shell.orchestrate("project", "One").stdout.strip()
+    return shell.orchestrate("create", project, "Two", "--assign", "ada").stdout.strip()
+
+
+def test_the_first_command_starts_the_server_and_its_service(served: Shell) -> None:
+    first = item(served)
+
+    told, shown = status(served), served.orchestrate("server", "status").stdout
+
+    assert alive(told["pid"])
+    assert alive(told["service_pid"])
+    assert f"service pid {told['service_pid']}" in shown
+    soon(lambda: published(served.folder) == {first})
+    served.worker("progress", first, "half of it")
+    soon(lambda: filed(served.folder, first) == ["half of it"])
+
+
+def test_the_end_of_the_server_is_the_end_of_its_service(served: Shell) -> None:
+    first = item(served)
+    before = status(served)
+
+    stopped = served.orchestrate("server", "stop", "--json").data()
+
+    assert (stopped["running"], stopped["pid"], stopped["service_pid"]) == (False, 0, 0)
+    assert not alive(before["pid"])
+    assert not alive(before["service_pid"])
+    assert status(served) == stopped
+    served.orchestrate("projects")
+    soon(lambda: published(served.folder) == {first})
+    assert status(served)["service_pid"] != before["service_pid"]
+
+
+def test_a_stop_right_after_the_first_command_leaves_nothing_running(served: Shell) -> None:
+    for _ in range(3):
+        served.orchestrate("projects")
+        before = status(served)
+
+        served.orchestrate("server", "stop")
+
+        assert not alive(before["pid"])
+        assert not alive(before["service_pid"])
+        assert status(served)["running"] is False
+
+
+@pytest.mark.parametrize("number", [2, 6])
+def test_first_commands_at_once_start_one_server_and_one_service(served: Shell, number: int) -> None:
+    processes = [served.start(BIN / "orchestrate", "project", f"Number {n}") for n in range(number)]
+    runs = [ended(process) for process in processes]
+
+    assert [run.code for run in runs] == [0] * number
+    assert _services_of(served) == [status(served)["service_pid"]]
+
+
+def _services_of(shell: Shell) -> list[int]:
+    """Return the processes that are services of a root: those whose lock was left to them there."""
+    listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    pids = [int(line.split()[0]) for line in listed.splitlines() if "taskorch_orchestrator.cli service" in line]
+    return [pid for pid in pids if _variable(pid, "TASKORCH_ROOT") == str(shell.folder)]
+
+
+def _variable(pid: int, name: str) -> str:
+    try:
+        with open(f"/proc/{pid}/environ", encoding="utf-8") as file:  # noqa: PTH123
+            return dict(pair.partition("=")[::2] for pair in file.read().split("\0")).get(name, "")
+    except OSError:
+        return ""
+
+
+def test_nobody_who_does_not_want_a_service_gets_one(local: Shell) -> None:
+    local.orchestrate("projects")
+
+    assert status(local)["running"]
+    assert status(local)["service_pid"] == 0
+    assert _services_of(local) == []
+
+
+def test_a_config_file_may_say_that_no_service_is_wanted(served: Shell) -> None:
+    (served.folder / ".task-orchestrator").mkdir()
+    (served.folder / ".task-orchestrator" / "config.toml").write_text('service = "off"')
+
+    served.orchestrate("projects")
+
+    assert status(served)["service_pid"] == 0
+
+
+def test_after_a_killed_server_came_back_the_same_service_goes_on(served: Shell) -> None:
+    first = item(served)
+    before = status(served)
+    soon(lambda: published(served.folder) == {first})
+
+    kill(before["pid"])
+    second = item(served)
+
+    soon(lambda: published(served.folder) == {first, second})
+    after = status(served)
+    assert after["pid"] != before["pid"]
+    assert after["service_pid"] == before["service_pid"]
+
+
+def test_a_service_whose_server_stays_away_ends_by_itself(served: Shell) -> None:
+    served.orchestrate("projects")
+    before = status(served)
+
+    kill(before["pid"])
+    soon(lambda: not alive(before["service_pid"]))  # after so many seconds: ALONE_S
+
+    log = (served.folder / ".task-orchestrator" / "data" / "service.log").read_text()
+    assert ALONE_S < services.SOON_S
+    assert status(served) == {**before, "running": False, "pid": 0, "service_pid": 0}
+    assert "stopped" in log
+    assert "Traceback" not in log
+
+
+def test_a_killed_service_is_started_again_by_a_start_of_the_server(served: Shell) -> None:
+    first = item(served)
+    before = status(served)
+    kill(before["service_pid"])
+    gone = status(served)["service_pid"]
+
+    started = served.orchestrate("server", "start", "--json").data()
+
+    assert gone == 0
+    assert started["pid"] == before["pid"]
+    assert alive(started["service_pid"])
+    assert started["service_pid"] != before["service_pid"]
+    soon(lambda: published(served.folder) == {first})
+
+
+def test_a_second_service_by_hand_is_refused(served: Shell) -> None:
+    served.orchestrate("projects")
+    pid = status(served)["service_pid"]
+
+    ran, error = served.orchestrate("service"), served.orchestrate("service", "--no-rq", "--json").error()
+
+    assert ran.code == 6
+    assert f"The service of {served.folder} runs already, pid {pid}." in ran.stderr
+    assert error["code"] == "SERVICE_RUNS"
+    assert alive(pid)
+
+
+def test_a_service_by_hand_is_the_one_beside_the_server(local: Shell) -> None:
+    with services.running(local) as [service]:
+        first = item(local)
+        soon(lambda: published(local.folder) == {first})
+        told = status(local)
+        refused = local.orchestrate("service")
+
+        local.orchestrate("server", "stop")
+        code = service.ended()
+
+    assert told["service_pid"] == service.pid
+    assert (refused.code, code) == (6, 0)
+    assert not alive(told["pid"])

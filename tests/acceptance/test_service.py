@@ -1,0 +1,303 @@
+"""`orchestrate service`: it keeps files and Redis together, whatever happens to it, to Redis or to the folder."""
+
+import json
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import redis
+import servers
+import services
+from builders import Bench
+from commands import Shell
+from file_worker import FileWorker
+from services import OwnRedis, filed, handoffs, published, soon, status
+from taskorch.connection import connect
+from taskorch.item import Caller, Lease, State
+from taskorch.queue import Queue
+
+WAYS = pytest.mark.parametrize("way", [(), ("--no-rq",)], ids=["rq", "no-rq"])
+
+
+@pytest.fixture
+def worker(shell: Shell) -> FileWorker:
+    """A file-based worker of the shell's root."""
+    return FileWorker(shell.folder / ".task-orchestrator", "ada")
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """What a test has begun, and ends in the middle of something else."""
+    with ExitStack() as opened:
+        yield opened
+
+
+def reports(bench: Bench, item: str) -> list[str]:
+    return [report.text for report in bench.queue.views.show(item).history]
+
+
+@WAYS
+def test_what_happens_in_redis_is_in_the_files_soon(shell: Shell, bench: Bench, way: tuple[str, ...]) -> None:
+    with services.running(shell, *way):
+        item = bench.item()
+        soon(lambda: published(shell.folder) == {item})
+
+        lease = bench.agent().progress(Lease(item=item), "half of it").lease
+        soon(lambda: filed(shell.folder, item) == ["half of it"])
+        bench.agent().complete(lease, "all of it")
+
+        completion = handoffs(shell.folder) / f"{item}_completion.json"
+        soon(lambda: published(shell.folder) == set() and completion.exists())
+        assert json.loads(completion.read_text())["summary"] == "all of it"
+
+
+@WAYS
+def test_what_a_file_worker_writes_is_in_redis_soon(
+    shell: Shell, bench: Bench, worker: FileWorker, way: tuple[str, ...]
+) -> None:
+    with services.running(shell, *way):
+        item = bench.item()
+        soon(lambda: published(shell.folder) == {item})
+
+        worker.progress(item, "half of it", 50)
+        soon(lambda: reports(bench, item) == ["half of it"])
+        worker.complete(item, "all of it")
+
+        soon(lambda: bench.state(item) is State.COMPLETED)
+        assert reports(bench, item) == ["half of it", "all of it"]
+
+
+@WAYS
+def test_what_changed_while_no_service_ran_is_made_good_by_the_next_one(
+    shell: Shell, bench: Bench, worker: FileWorker, way: tuple[str, ...]
+) -> None:
+    item = bench.item()
+    with services.running(shell, *way) as [service]:
+        soon(lambda: published(shell.folder) == {item})
+        service.told()
+
+    worker.progress(item, "by files")
+    bench.agent().note(item, "unseen")
+    other = bench.item()
+    with services.running(shell, *way):
+        soon(lambda: reports(bench, item) == ["by files"] and published(shell.folder) == {item, other})
+
+
+@WAYS
+def test_it_goes_on_in_both_directions_after_redis_was_killed_and_came_back(
+    shell: Shell, worker: FileWorker, tmp_path: Path, stack: ExitStack, way: tuple[str, ...]
+) -> None:
+    folder, root, binary = tmp_path / "redis", shell.folder, servers.binaries()["valkey"]
+    folder.mkdir()
+    with servers.running(binary, folder, "--appendonly", "yes") as url:
+        queue = Queue(connect(url), shell.variables["TASKORCH_NAMESPACE"], Caller(agent="planner"))
+        bench = Bench(queue, redis.Redis.from_url(url, decode_responses=True), "", url)
+        item = bench.item()
+        running = stack.enter_context(services.running(shell.having(TASKORCH_REDIS_URL=url), *way))
+        soon(lambda: published(root) == {item})
+
+    worker.progress(item, "meanwhile")
+    soon(lambda: running[0].said("Redis does not answer"))
+    with servers.running(binary, folder, "--appendonly", "yes"):
+        soon(lambda: reports(bench, item) == ["meanwhile"])
+        worker.progress(item, "by files")
+        soon(lambda: reports(bench, item) == ["meanwhile", "by files"])
+        other = bench.item()
+        soon(lambda: published(root) == {item, other})
+        code = running[0].told()
+
+    assert code == 0
+    assert "Redis answers again" in running[0].log()
+    assert len(running[0].log().splitlines()) < 10
+
+
+@WAYS
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_its_pass_at_an_end(
+    shell: Shell, bench: Bench, way: tuple[str, ...], number: signal.Signals
+) -> None:
+    project = bench.project()
+    items = {bench.item(project) for _ in range(300)}
+    with services.running(shell, *way) as [service]:
+        soon(lambda: published(shell.folder))
+
+        code, log = service.told(number), service.log()
+
+    assert code == 0
+    assert len(log.splitlines()) == 2
+    assert log.endswith("stopped\n")
+    assert services.temporaries(shell.folder) == []
+    assert all(json.loads(path.read_text()) for path in handoffs(shell.folder).glob("*.json"))
+    shell.orchestrate("sync")
+    assert published(shell.folder) == items
+
+
+@WAYS
+def test_a_signal_at_its_very_start_ends_it_too(shell: Shell, way: tuple[str, ...]) -> None:
+    for _ in range(4):
+        with services.running(shell, *way) as [service]:
+            assert service.told() == 0
+
+
+@WAYS
+def test_it_keeps_several_roots(shell: Shell, bench: Bench, tmp_path: Path, way: tuple[str, ...]) -> None:
+    roots = [tmp_path / name for name in ("one", "two", "three")]
+    with services.running(shell, *way, *(word for root in roots for word in ("--root", str(root)))):
+        item = bench.item()
+        soon(lambda: all(published(root) == {item} for root in roots))
+
+        FileWorker(roots[1] / ".task-orchestrator", "ada").progress(item, "from two")
+
+        soon(lambda: all(filed(root, item) == ["from two"] for root in roots))
+        assert reports(bench, item) == ["from two"]
+        assert published(shell.folder) == set()
+
+
+def test_a_root_of_another_queue_is_refused(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "other" / ".task-orchestrator").mkdir(parents=True)
+    (tmp_path / "other" / ".task-orchestrator" / "config.toml").write_text('redis_url = "redis://localhost:1"')
+
+    ran = shell.lacking("TASKORCH_REDIS_URL").orchestrate(
+        "service", "--redis-url", shell.variables["TASKORCH_REDIS_URL"], "--root", str(tmp_path / "other")
+    )
+
+    assert ran.code == 2
+    assert f"{tmp_path / 'other'} has another redis_url in its config.toml" in ran.stderr
+
+
+@pytest.mark.parametrize(("way", "runs_on"), [((), "RQ"), (("--no-rq",), "its own loop")])
+def test_sync_status_shows_who_keeps_the_files_and_how_it_goes(
+    shell: Shell, bench: Bench, worker: FileWorker, way: tuple[str, ...], runs_on: str
+) -> None:
+    with services.running(shell, *way) as [service]:
+        item = bench.item()
+        soon(lambda: published(shell.folder) == {item})
+        worker.progress(item, "half of it")
+        worker.handoffs.joinpath("item_odd_name_handoff.json").write_text("{}")
+        soon(lambda: status(shell)[0]["status"]["troubles"])
+        soon(lambda: status(shell)[0]["status"]["imported"] == 1)
+
+        [mirror], text = status(shell), shell.orchestrate("sync", "status").stdout
+
+    assert mirror["service"]["pid"] == service.pid
+    assert mirror["service"]["runs_on"] == runs_on
+    assert mirror["behind"] == 0
+    told = mirror["status"]
+    assert (told["path"], told["changed"], told["error"]) == (str(shell.folder), 0, "")
+    assert told["cursor"] == bench.queue.views.events().newest
+    assert told["written"] >= 3
+    assert list(told["troubles"]) == ["item_odd_name_handoff.json"]
+    assert f"Service: pid {service.pid}" in text
+    assert f"by {runs_on}" in text
+    assert "Lag: none" in text
+    assert "Reports imported: 1" in text
+    assert "item_odd_name_handoff.json: It is not ours" in text
+
+
+@WAYS
+def test_a_folder_in_trouble_is_shown_and_ends_no_service(shell: Shell, bench: Bench, way: tuple[str, ...]) -> None:
+    item = bench.item()
+    with services.running(shell, *way) as [service]:
+        soon(lambda: published(shell.folder) == {item})
+        shutil.rmtree(handoffs(shell.folder))
+        handoffs(shell.folder).write_text("in the way")
+        soon(lambda: status(shell)[0]["status"]["error"])
+
+        text = shell.orchestrate("sync", "status").stdout
+        handoffs(shell.folder).unlink()
+
+        soon(lambda: published(shell.folder) == {item})
+        soon(lambda: not status(shell)[0]["status"]["error"])
+        code, log = service.told(), service.log()
+    assert f"Cannot write below {shell.folder}: {handoffs(shell.folder)} is not a folder" in text
+    assert code == 0
+    assert log.count("is not a folder") == 1
+
+
+@WAYS
+@pytest.mark.parametrize("name", ["", ".task-orchestrator", ".task-orchestrator/handoffs"])
+def test_a_folder_that_is_deleted_is_made_again_and_kept_again(
+    shell: Shell, bench: Bench, tmp_path: Path, way: tuple[str, ...], name: str
+) -> None:
+    item = bench.item()
+    with services.running(shell, *way) as [service]:
+        soon(lambda: published(shell.folder) == {item})
+
+        (shell.folder / name).rename(tmp_path / "gone")
+        shutil.rmtree(tmp_path / "gone")
+        soon(lambda: published(shell.folder) == {item})
+        FileWorker(shell.folder / ".task-orchestrator", "ada").progress(item, "half of it")
+
+        soon(lambda: reports(bench, item) == ["half of it"])
+        assert service.told() == 0
+
+
+@pytest.fixture
+def own(shell: Shell, tmp_path: Path) -> Iterator[OwnRedis]:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with servers.running(servers.binaries()["valkey"], folder) as url:
+        yield OwnRedis(url, shell)
+
+
+def test_the_keys_of_rq_are_the_namespaces_own_and_its_jobs_no_pickles(own: OwnRedis) -> None:
+    with services.running(own.shell):
+        item = own.bench.item()
+        soon(lambda: published(own.shell.folder) == {item})
+        keys = own.keys()
+        jobs = [cast(Any, own.raw).hgetall(key) for key in own.keys("taskorch-rq:*:job:*")]
+
+    rq, ours = f"taskorch-rq:{{{own.namespace}}}:", f"taskorch:{{{own.namespace}}}:"
+    assert {key for key in keys if not key.startswith((rq, ours))} == set()
+    assert {key.removeprefix(ours).partition(":")[0] for key in keys if key.startswith(ours)} >= {"meta", "mirror"}
+    assert jobs
+    assert [job for job in jobs if b"taskorch_orchestrator.jobs.do" not in job[b"description"]] == []
+    assert [job for job in jobs if b"\x80" in job.get(b"data", b"")[:1]] == []
+
+
+def test_of_eight_services_one_writes_and_each_job_is_done_once(own: OwnRedis, tmp_path: Path) -> None:
+    roots = [tmp_path / "a", tmp_path / "b"]
+    with (
+        services.running(own.shell, "--root", str(roots[0]), number=4) as four,
+        services.running(own.shell, "--root", str(roots[1]), number=4) as others,
+    ):
+        project = own.bench.project()
+        items = {own.bench.item(project) for _ in range(20)}
+        soon(lambda: all(published(root) == items for root in roots))
+        soon(lambda: all(mirror["behind"] == 0 == mirror["status"]["changed"] for mirror in status(own.shell)))
+        written = {mirror["status"]["path"]: mirror["status"]["written"] for mirror in status(own.shell)}
+        soon(lambda: own.jobs_done() == len(own.rq("job")))
+        intervals = {job.rpartition("-")[0].rpartition("-")[::2] for job in own.rq("job")}
+
+        for service in [*four[1:], *others[1:]]:
+            service.killed()
+        more = own.bench.item(project)
+        soon(lambda: all(published(root) == {*items, more} for root in roots))
+        codes = [four[0].told(), others[0].told()]
+
+    assert written == {str(root): len(items) + 1 for root in roots}
+    assert {duty.partition("-")[0]: interval_s for duty, interval_s in intervals if interval_s != "0_1"} == {
+        "sync": "5",
+        "maintain": "10",
+    }
+    assert codes == [0, 0]
+
+
+@WAYS
+def test_a_redis_that_nobody_has_started_is_waited_for(shell: Shell, tmp_path: Path, way: tuple[str, ...]) -> None:
+    folder = tmp_path / "late"
+    folder.mkdir()
+    late = shell.having(TASKORCH_REDIS_URL=f"unix://{folder}/s.sock")
+    with services.running(late, *way) as [service]:
+        soon(lambda: service.said("Redis does not answer"))
+
+        with servers.running(servers.binaries()["valkey"], folder):
+            project = late.orchestrate("project", "One").stdout.strip()
+            item = late.orchestrate("create", project, "Two", "--assign", "ada").stdout.strip()
+
+            soon(lambda: published(shell.folder) == {item})
+            assert service.told() == 0
