@@ -1,0 +1,177 @@
+"""`orchestrate import`: takes over a folder of the predecessor, ids kept. A second time it changes nothing."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from hashlib import sha256
+from typing import ParamSpec
+
+from taskorch import bounds, errors
+from taskorch.item import Lease, NewItem, Origin, Record, State
+from taskorch.models import OldItem, OldPackage, OldProject, moment_of
+from taskorch.queue import Queue
+
+from taskorch_orchestrator.handoffs import Handoffs
+from taskorch_orchestrator.item_mirror import ItemMirror, Tools
+from taskorch_orchestrator.predecessor import OldNote, Predecessor
+from taskorch_orchestrator.sync_state import forgetful
+
+P = ParamSpec("P")
+UNTITLED = "(untitled)"
+
+
+@dataclass(kw_only=True)
+class TakenOver:
+    """What an import brought, and what it could not bring."""
+
+    projects: int = 0
+    items: int = 0
+    reports: int = 0
+    notes: int = 0
+    troubles: dict[str, str] = field(default_factory=dict)
+
+
+class Takeover:
+    """The import of one folder."""
+
+    def __init__(self, queue: Queue, old: Predecessor, folder: Handoffs, session: str) -> None:
+        """`folder` is this root's own, `session` the one under which its file-based workers hold their claims."""
+        self._queue = queue
+        self._folder = folder
+        self._old = old
+        self._session = session
+        self._done = TakenOver(troubles=old.troubles)
+
+    def run(self) -> TakenOver:
+        """Bring everything that Redis does not have yet."""
+        packages, projects, items = self._old.packages(), self._old.projects(), self._old.items()
+        for project in projects:
+            self._try(project.project_id, self._project, project)
+        for item in self._in_order(items):
+            self._try(item.item_id, self._item, item, packages.get(item.item_id))
+        for note in self._old.notes():
+            self._try(f"{note.item}, a note of {note.agent}", self._note, note)
+        for project in projects:
+            if project.status == "completed":
+                self._try(project.project_id, self._close, project.project_id)
+        return self._done
+
+    def _try(self, name: str, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Do one thing; what Redis does not take is told at the end, and the rest goes on."""
+        try:
+            act(*args, **kwargs)
+        except (errors.NotFound, errors.Invalid, errors.Conflict, errors.NotYours) as error:
+            self._done.troubles[name] = str(error)
+
+    def _in_order(self, items: Sequence[OldItem]) -> list[OldItem]:
+        """Return the items, each after those it depends on; dependencies in a circle do not count."""
+        known = {item.item_id: item for item in items}
+        graph = {item.item_id: [id_ for id_ in item.dependencies or () if id_ in known] for item in items}
+        while True:
+            try:
+                return [known[id_] for id_ in TopologicalSorter(graph).static_order()]
+            except CycleError as error:
+                circle = error.args[1]
+                self._done.troubles[circle[0]] = f"it depends on itself by way of {', '.join(circle)}"
+                for id_ in circle:
+                    graph[id_] = []
+                    known[id_] = known[id_].model_copy(update={"dependencies": []})
+
+    def _project(self, old: OldProject) -> None:
+        try:
+            self._queue.views.progress(old.project_id, limit=1)
+        except errors.NoProject:
+            title, description = _title(old.title, old.description)
+            created_at = moment_of(old.created_at or "")
+            self._queue.project(title, description=description, id=old.project_id, created_at=created_at)
+            self._done.projects += 1
+
+    def _item(self, old: OldItem, package: OldPackage | None) -> None:
+        record = self._record(old.item_id)
+        if record is None:
+            self._queue.create(old.project_id, self._new(old, package))
+            self._done.items += 1
+            record = self._record(old.item_id)
+        if record is not None:
+            self._reports(record)
+            self._finish(old)
+
+    def _new(self, old: OldItem, package: OldPackage | None) -> NewItem:
+        title, description = _title(old.title, old.description)
+        missing = [id_ for id_ in old.dependencies or () if self._record(id_) is None]
+        if missing:
+            self._done.troubles[old.item_id] = f"it depended on {', '.join(missing)}, which is not there"
+        return NewItem(
+            id=old.item_id,
+            title=title,
+            description=description,
+            requirements=tuple(old.requirements or ()),
+            depends_on=tuple(id_ for id_ in old.dependencies or () if id_ not in missing),
+            agent=old.assigned_to or "",
+            context={name: _text(value) for name, value in ((package and package.provided_context) or {}).items()},
+            resources=tuple(_text(value) for value in (package and package.provided_resources) or ()),
+            created_at=moment_of(old.created_at or ""),
+        )
+
+    def _record(self, item: str) -> Record | None:
+        return next(iter(self._queue.views.records([item])), None)
+
+    def _reports(self, record: Record) -> None:
+        """Bring an item's reports, as the sync job would."""
+        with forgetful() as state:
+            tools = Tools(queue=self._queue, folder=self._folder, state=state, session=self._session)
+            mirror = ItemMirror(tools, record)
+            mirror.take_over(self._old.reports(record.item.id, record.item.agent))
+            self._done.reports += mirror.imported
+            self._done.troubles |= state.troubles()
+
+    def _finish(self, old: OldItem) -> None:
+        """Let an item end that ended without a report of it."""
+        record = self._record(old.item_id)
+        origin = Origin(request=_digits("end", old.item_id), written_at=old.completed_at or "", at=0)
+        if record is None or any(report.request == origin.request for report in record.reports):
+            return
+        item, agent = (
+            record.item,
+            self._queue.agent(record.item.agent or "nobody", session=self._session, origin=origin),
+        )
+        ended = item.state in (State.COMPLETED, State.CANCELLED, State.FAILED)
+        if old.status == "completed" and item.agent and not ended:
+            token = record.live_token if record.session == self._session else 0
+            agent.complete(Lease(item=item.id, token=token), "")
+        elif old.status == "cancelled" and not ended and not any(each.kind == "cancel" for each in record.reports):
+            self._queue.cancel(item.id)
+
+    def _note(self, note: OldNote) -> None:
+        bounds.name(note.agent, "an agent")
+        origin = Origin(
+            request=_digits("note", note.item, note.agent, note.written_at, note.text),
+            written_at=note.written_at,
+            at=moment_of(note.written_at),
+        )
+        agent = self._queue.agent(note.agent, session=self._session, origin=origin)
+        there = {(each.written_at, each.text) for each in agent.notes(note.item)}
+        if (note.written_at, note.text) not in there:
+            agent.note(note.item, note.text)
+            self._done.notes += 1
+
+    def _close(self, project: str) -> None:
+        if self._queue.views.progress(project, limit=1).project.status != "completed":
+            self._queue.complete_project(project)
+
+
+def _title(title: str, description: str | None) -> tuple[str, str]:
+    """Return a title and a description that Redis takes: what is too long for a title stands in the description."""
+    title, description = title.strip() or UNTITLED, description or ""
+    if len(title) <= bounds.TITLE_CHARACTERS:
+        return title, description
+    return title[: bounds.TITLE_CHARACTERS - 1] + "…", f"{title}\n\n{description}".strip()
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _digits(*parts: str) -> str:
+    return sha256(json.dumps(parts).encode(), usedforsecurity=False).hexdigest()[:16]

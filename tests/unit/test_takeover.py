@@ -1,0 +1,259 @@
+"""`orchestrate import` takes over what the predecessor left: its database, packages, reports and notes, ids kept."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from builders import Bench
+from file_worker import FileWorker
+from taskorch import errors
+from taskorch.item import State
+from taskorch_orchestrator import handoffs
+from taskorch_orchestrator.predecessor import Predecessor
+from taskorch_orchestrator.takeover import TakenOver, Takeover
+
+PROJECT = "proj_aaaa1111"
+FIRST, SECOND, THIRD = "item_00000001", "item_00000002", "item_00000003"
+PROJECTS = ("project_id", "title", "description", "orchestrator_id", "created_at", "status")
+ITEMS = (
+    "item_id",
+    "project_id",
+    "title",
+    "description",
+    "requirements",
+    "assigned_to",
+    "status",
+    "dependencies",
+    "created_at",
+    "assigned_at",
+    "completed_at",
+    "deliverables",
+)
+CREATED = "2026-01-02T03:04:05.678901"
+
+
+@dataclass(frozen=True)
+class Old:
+    """A predecessor's folder under construction, and the queue that takes it over."""
+
+    bench: Bench
+    home: Path
+    database: sqlite3.Connection
+    root: Path
+
+    def project(self, status: str = "active", title: str = "An old project") -> None:
+        row = (PROJECT, title, "All of it", "chief", CREATED, status)
+        self.database.execute("INSERT INTO orchestration VALUES (?, ?, ?, ?, ?, ?)", row)
+        self.database.commit()
+
+    def item(
+        self, id_: str, agent: str | None = "ada", *, status: str = "assigned", needs: tuple[str, ...] = ()
+    ) -> None:
+        times = (CREATED, None, None, None)
+        row = (id_, PROJECT, f"Title of {id_}", None, '["one", "two"]', agent, status, json.dumps(needs), *times)
+        self.database.execute(f"INSERT INTO work_items VALUES ({', '.join('?' * 12)})", row)
+        self.database.commit()
+        if agent:
+            self.package(id_, agent)
+
+    def package(self, id_: str, agent: str) -> None:
+        package = {
+            "handoff_version": "1.0",
+            "item_id": id_,
+            "assigned_to": agent,
+            "task": {"title": "From a package", "description": None, "requirements": ["r"], "dependencies": []},
+            "project_context": {"project_id": PROJECT, "project_title": "An old project", "project_description": ""},
+            "provided_context": {"stack": "Python", "ports": [80, 443]},
+            "provided_resources": ["docs/api.md"],
+        }
+        (self.home / "handoffs" / f"{id_}_handoff.json").write_text(json.dumps(package))
+
+    def worker(self, agent: str = "ada") -> FileWorker:
+        return FileWorker(self.home, agent)
+
+    def taken_over(self) -> TakenOver:
+        with handoffs.opened(self.root / ".task-orchestrator") as folder:
+            return Takeover(self.bench.queue, Predecessor(self.home), folder, "files-test").run()
+
+    def state(self, item: str) -> State:
+        return self.bench.state(item)
+
+
+@pytest.fixture
+def old(bench: Bench, tmp_path: Path) -> Iterator[Old]:
+    home, root = tmp_path / "old" / ".task-orchestrator", tmp_path / "new"
+    (home / "handoffs").mkdir(parents=True)
+    root.mkdir()
+    with closing(sqlite3.connect(home / "orchestration.db")) as database:
+        for table, columns in {"orchestration": PROJECTS, "work_items": ITEMS}.items():
+            database.execute(f"CREATE TABLE {table} ({', '.join(columns)}, PRIMARY KEY ({columns[0]}))")
+        yield Old(bench, home, database, root)
+
+
+def test_projects_and_items_keep_their_ids_and_all_that_they_carried(old: Old) -> None:
+    old.project()
+    old.item(FIRST)
+    old.item(SECOND, None, needs=(FIRST,))
+
+    done = old.taken_over()
+
+    first, second = (old.bench.queue.views.show(item) for item in (FIRST, SECOND))
+    assert (done.projects, done.items, done.troubles) == (1, 2, {})
+    assert (first.project_context.id, first.project_context.title) == (PROJECT, "An old project")
+    assert (first.item.title, first.item.requirements, first.item.agent) == (f"Title of {FIRST}", ("one", "two"), "ada")
+    assert first.item.context == {"stack": "Python", "ports": "[80, 443]"}
+    assert first.item.resources == ("docs/api.md",)
+    assert (second.item.depends_on, second.item.state) == ((FIRST,), State.PENDING)
+    assert first.item.created_at % 1000 == 678
+
+
+def test_what_agents_reported_is_there_with_the_times_that_they_wrote(old: Old) -> None:
+    old.project()
+    old.item(FIRST)
+    old.worker().progress(FIRST, "Half of it", 50)
+    old.worker().discover(FIRST, "A thing", "big")
+    old.worker().complete(FIRST, "All of it", {"schema": "db.sql"})
+
+    done = old.taken_over()
+
+    package = old.bench.queue.views.show(FIRST)
+    assert done.reports == 3
+    assert [(report.kind, report.text) for report in package.history] == [
+        ("progress", "Half of it"),
+        ("complete", "All of it"),
+    ]
+    assert all(report.written_at for report in package.history)
+    assert (package.item.state, package.item.deliverables) == (State.COMPLETED, {"schema": "db.sql"})
+    assert [found.text for found in old.bench.queue.views.discoveries(PROJECT)] == ["A thing"]
+
+
+def test_a_second_import_changes_nothing(old: Old) -> None:
+    old.project()
+    old.item(FIRST, status="completed")
+    old.item(SECOND, needs=(FIRST,))
+    old.item(THIRD, status="cancelled")
+    old.worker().progress(SECOND, "Half of it", 50)
+    old.worker().notes(SECOND, "Mine")
+    old.taken_over()
+    before = old.bench.everything()
+
+    done = old.taken_over()
+
+    assert (done.projects, done.items, done.reports, done.notes) == (0, 0, 0, 0)
+    assert old.bench.everything() == before
+
+
+def test_an_item_that_is_begun_after_the_import_is_not_ended_by_the_next_one(old: Old) -> None:
+    old.project()
+    old.item(FIRST, status="completed")
+    old.taken_over()
+    old.bench.queue.requeue(FIRST)
+
+    old.taken_over()
+
+    assert old.state(FIRST) is State.QUEUED
+
+
+def test_items_follow_those_they_depend_on_whatever_the_order_of_the_rows(old: Old) -> None:
+    old.project()
+    old.item(SECOND, status="completed", needs=(FIRST,))
+    old.item(FIRST, status="completed")
+    old.worker().complete(SECOND, "Second")
+    old.worker().complete(FIRST, "First")
+
+    done = old.taken_over()
+
+    assert done.troubles == {}
+    assert (old.state(FIRST), old.state(SECOND)) == (State.COMPLETED, State.COMPLETED)
+
+
+def test_dependencies_that_cannot_be_are_left_out_and_told(old: Old) -> None:
+    old.project()
+    old.item(FIRST, needs=(SECOND,))
+    old.item(SECOND, needs=(FIRST,))
+    old.item(THIRD, needs=("item_0000gone",))
+
+    done = old.taken_over()
+
+    assert [old.state(item) for item in (FIRST, SECOND, THIRD)] == [State.QUEUED] * 3
+    assert "item_0000gone" in done.troubles[THIRD]
+    assert any("depends on itself" in message for message in done.troubles.values())
+
+
+def test_a_folder_with_packages_and_no_database_is_taken_over_too(old: Old) -> None:
+    old.package(FIRST, "ada")
+    (old.home / "orchestration.db").unlink()
+
+    old.taken_over()
+
+    package = old.bench.queue.views.show(FIRST)
+    assert (package.item.title, package.item.agent, package.project_context.id) == ("From a package", "ada", PROJECT)
+
+
+def test_notes_go_to_their_agent_and_to_nobody_else(old: Old) -> None:
+    old.project()
+    old.item(FIRST)
+    old.worker().notes(FIRST, "Mine alone\n\nwith lines")
+
+    done = old.taken_over()
+
+    assert done.notes == 1
+    assert [note.text for note in old.bench.agent("ada").notes(FIRST)] == ["Mine alone\n\nwith lines"]
+    assert old.bench.agent("bob").notes(FIRST) == ()
+
+
+def test_a_completed_project_is_closed_unless_items_are_open(old: Old) -> None:
+    old.project(status="completed")
+    old.item(FIRST, status="completed")
+    old.taken_over()
+
+    assert old.bench.queue.views.progress(PROJECT).project.status == "completed"
+
+
+def test_rows_that_redis_does_not_take_are_told_and_the_rest_is_taken_over(old: Old) -> None:
+    old.project(title="T" * 600)
+    old.item("../../etc/passwd", None)
+    old.item(FIRST, "no/name")
+    old.item(SECOND)
+
+    done = old.taken_over()
+
+    project = old.bench.queue.views.progress(PROJECT).project
+    assert len(project.title) == 500
+    assert project.description.startswith("T" * 600)
+    assert {"../../etc/passwd", FIRST} <= set(done.troubles)
+    assert old.state(SECOND) is State.QUEUED
+
+
+def test_torn_reports_are_taken_over_as_far_as_they_go(old: Old) -> None:
+    old.project()
+    old.item(FIRST)
+    old.worker().progress(FIRST, "Whole", 10)
+    old.worker().progress(FIRST, "Torn", 20)
+    file = old.home / "handoffs" / f"{FIRST}_progress.json"
+    file.write_bytes(file.read_bytes()[:-30])
+
+    done = old.taken_over()
+
+    assert [report.text for report in old.bench.queue.views.show(FIRST).history] == ["Whole"]
+    assert "torn" in done.troubles[file.name]
+
+
+def test_the_folder_of_the_predecessor_stays_as_it_was(old: Old) -> None:
+    old.project()
+    old.item(FIRST)
+    old.worker().complete(FIRST, "All of it")
+    before = {file: file.read_bytes() for file in old.home.rglob("*") if file.is_file()}
+
+    old.taken_over()
+
+    assert {file: file.read_bytes() for file in old.home.rglob("*") if file.is_file()} == before
+
+
+def test_a_folder_that_is_none_of_the_predecessors_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.Usage, match="no folder of the predecessor"):
+        Predecessor(tmp_path)
