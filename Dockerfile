@@ -1,0 +1,27 @@
+# The image of docker-compose.yml: the commands `orchestrate` and `worker`, and no tools to build them.
+# Any Debian with Python 3.11 or newer will do: docker build --build-arg PYTHON_IMAGE=python:3.13-slim .
+ARG PYTHON_IMAGE=python:3.12-slim
+
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /build
+RUN python -m venv --without-pip /opt/taskorch
+# The dependencies first: this layer stays while only our own code changes.
+COPY constraints.txt ./
+RUN pip --python /opt/taskorch/bin/python install --requirement constraints.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY shared shared
+COPY worker worker
+COPY orchestrator orchestrator
+# --no-deps and the check: what constraints.txt lacks fails the build, instead of coming in unpinned.
+RUN pip --python /opt/taskorch/bin/python install --no-deps . && pip --python /opt/taskorch/bin/python check
+
+FROM ${PYTHON_IMAGE}
+COPY --from=build /opt/taskorch /opt/taskorch
+ENV PATH=/opt/taskorch/bin:$PATH PYTHONUNBUFFERED=1 TASKORCH_ROOT=/project
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /project taskorch \
+    && install --directory --owner taskorch --group taskorch /project
+WORKDIR /project
+# By number: a cluster that insists on a user other than root must see that it is one.
+USER 10001:10001
+CMD ["orchestrate", "--help"]
