@@ -2,7 +2,7 @@
 
 from taskorch import command
 
-from taskorch_orchestrator import mending, monitoring, planning, server  # noqa: F401  they add their commands
+from taskorch_orchestrator import mending, monitoring, planning, server, syncing  # noqa: F401  they add their commands
 from taskorch_orchestrator.role import orchestrate
 
 __all__ = ["main", "orchestrate"]
@@ -11,3 +11,7 @@ __all__ = ["main", "orchestrate"]
 def main() -> None:
     """Run the `orchestrate` command."""
     command.run(orchestrate, "orchestrate")
+
+
+if __name__ == "__main__":
+    main()

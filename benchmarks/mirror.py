@@ -1,0 +1,145 @@
+"""What the sync job costs: a pass after one change, a full first mirror, and the way from a report to the file."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median, quantiles
+from tempfile import TemporaryDirectory
+from time import monotonic, perf_counter, process_time, sleep
+
+from rich.console import Console
+from rich.table import Table
+from taskorch.item import Lease, NewItem
+from taskorch.queue import Queue
+from taskorch_orchestrator.mirror import Mirror
+
+from benchmarks.queues import filled, server
+
+FEW = 100
+MANY = int(os.environ.get("BENCH_MIRRORED", "100000"))
+FIRST = 10_000
+CHANGES = 200
+CHANGING = 20
+REPORTS = 300
+IDLE_S = 30.0
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    table = Table("what", "measured", box=None)
+    with server() as url, TemporaryDirectory(prefix="mirror-") as folder:
+        for name, measured in (*_changes(url, Path(folder)), *_first(url, Path(folder)), *_service(url, Path(folder))):
+            table.add_row(name, measured)
+    Console().print(table)
+
+
+def _changes(url: str, folder: Path) -> Iterator[tuple[str, str]]:
+    """Time passes after one report each, in turns: with few and with many items mirrored."""
+    mirrors = {size: _mirrored(url, folder / str(size), size) for size in (FEW, MANY)}
+    cpu: dict[int, list[float]] = {size: [] for size in mirrors}
+    for number in range(CHANGES):
+        for size, (queue, mirror, leases) in mirrors.items():
+            queue.agent("ada").progress(leases[number % CHANGING], f"Report {number}", percent=number % 100)
+            start = process_time()
+            mirror.run(scan=False)
+            cpu[size].append(process_time() - start)
+    few, many = (median(cpu[size]) * 1000 for size in (FEW, MANY))
+    told = f"{few:.2f} ms with {FEW:,} items, {many:.2f} ms with {MANY:,}: {many / few:.2f}"
+    yield "a pass after one change, CPU", told
+
+
+def _mirrored(url: str, root: Path, size: int) -> tuple[Queue, Mirror, list[Lease]]:
+    """Return a namespace with so many items, all in the files of a root, and some more that are held."""
+    queue = filled(url, f"mirrored-{size}", size)
+    root.mkdir()
+    mirror, project = Mirror(queue, root), queue.project("Some more")
+    for _ in range(CHANGING):
+        queue.create(project, NewItem(title="Changing", agent="ada"))
+    claims = [queue.agent("ada").claim() for _ in range(CHANGING)]
+    mirror.run(full=True)
+    return queue, mirror, [claim.lease for claim in claims if claim and claim.lease]
+
+
+def _first(url: str, folder: Path) -> Iterator[tuple[str, str]]:
+    """Time a full first mirror against a bare loop that writes, syncs and renames as many files of that size."""
+    queue = filled(url, "first", FIRST)
+    root = folder / "first"
+    root.mkdir()
+    start = perf_counter()
+    Mirror(queue, root).run(full=True)
+    mirrored = perf_counter() - start
+    files = [file.stat().st_size for file in (root / ".task-orchestrator" / "handoffs").glob("*_handoff.json")]
+    start = perf_counter()
+    _bare(folder / "bare", files)
+    bare = perf_counter() - start
+    yield f"a first mirror of {FIRST:,} items", f"{mirrored:.1f} s; a bare loop {bare:.1f} s: {mirrored / bare:.2f}"
+
+
+def _bare(folder: Path, sizes: list[int]) -> None:
+    folder.mkdir()
+    for number, size in enumerate(sizes):
+        with (folder / f".{number}.tmp").open("wb") as file:
+            file.write(b"x" * size)
+            file.flush()
+            os.fsync(file.fileno())
+        (folder / f".{number}.tmp").rename(folder / f"{number}.json")
+
+
+def _service(url: str, folder: Path) -> Iterator[tuple[str, str]]:
+    """Time the way from a report's return to the file, and what the service takes while nothing happens."""
+    root = folder / "served"
+    root.mkdir()
+    queue = filled(url, "served", FEW)
+    item = queue.create(queue.project("Served"), NewItem(title="Reported", agent="ada"))
+    with _running(url, root) as process:
+        file = root / ".task-orchestrator" / "handoffs" / f"{item}_progress.json"
+        ways = sorted(_way(queue, item, file, f"Report {number} of {REPORTS}") for number in range(REPORTS))
+        p99 = quantiles(ways, n=100)[98]
+        yield "from a report to the file", f"p50 {median(ways) * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms"
+        before = _cpu_s(process.pid)
+        sleep(IDLE_S)
+        share = (_cpu_s(process.pid) - before) / IDLE_S
+        yield "the idle service", f"{share:.2%} of a core, {_rss_mb(process.pid):.0f} MB"
+
+
+@contextmanager
+def _running(url: str, root: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, "TASKORCH_ROOT": str(root), "TASKORCH_REDIS_URL": url, "TASKORCH_NAMESPACE": "served"}
+    command = [str(Path(sys.executable).parent / "orchestrate"), "service"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        while not any((root / ".task-orchestrator" / "handoffs").glob("*_handoff.json")):
+            sleep(0.1)
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _way(queue: Queue, item: str, file: Path, text: str) -> float:
+    queue.agent("ada").progress(Lease(item=item, token=_token(queue, item)), text)
+    start = monotonic()
+    while not file.exists() or text not in file.read_text():
+        sleep(0.002)
+    return monotonic() - start
+
+
+def _token(queue: Queue, item: str) -> int:
+    return queue.views.show(item).item.token
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _rss_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    main()

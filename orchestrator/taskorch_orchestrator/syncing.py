@@ -1,0 +1,62 @@
+"""Commands for the files under `.task-orchestrator/`: sync, its status, the service that does it, import."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from taskorch import command
+
+from taskorch_orchestrator.role import at_office, orchestrate
+
+if TYPE_CHECKING:
+    from taskorch_orchestrator.office import Office
+
+
+@orchestrate.group(cls=command.RoleGroup, invoke_without_command=True, epilog="Example: orchestrate sync --full")
+@click.option("--full", is_flag=True, help="Look at every item, not only at what has changed.")
+@click.pass_context
+def sync(context: click.Context, full: bool) -> None:
+    """Bring the files of this root and Redis together, once, in both directions."""
+    if context.invoked_subcommand is None:
+        at_office(_sync)(full=full)
+
+
+def _sync(office: "Office", *, full: bool) -> None:
+    from taskorch_orchestrator import render
+    from taskorch_orchestrator.mirror import Mirror
+
+    office.output.show(Mirror(office.queue, office.settings.root).run(full=full), render.sync_pass)
+
+
+@sync.command(epilog="Example: orchestrate sync status")
+@at_office
+def status(office: "Office") -> None:
+    """Show how the files of each root are kept. Cursor, lag, services, and files in trouble."""
+    from taskorch_orchestrator import render
+
+    office.output.show(office.queue.views.mirrors(), render.mirrors, "No root's files are kept yet: orchestrate sync")
+
+
+@orchestrate.command(epilog="Example: orchestrate service --root ~/project-a --root ~/project-b")
+@click.option("--root", "roots", type=click.Path(path_type=Path), multiple=True, help="Keep the files of this root.")
+@click.option("--no-rq", is_flag=True, help="Run the duties in a loop of its own, not as jobs of RQ.")
+def service(roots: tuple[Path, ...], no_rq: bool) -> None:
+    """Keep files and Redis together, and the queue in order, until SIGTERM or Ctrl-C."""
+    from taskorch_orchestrator.serving import serve
+
+    serve(command.settings(), [root.absolute() for root in roots], with_rq=not no_rq)
+
+
+@orchestrate.command("import", epilog="Example: orchestrate import ../old-project/.task-orchestrator")
+@click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@at_office
+def import_(office: "Office", folder: Path) -> None:
+    """Take over the file-based predecessor's folder DIR, ids kept. It stays as it is."""
+    from taskorch_orchestrator import handoffs, render
+    from taskorch_orchestrator.mirror import Mirror
+    from taskorch_orchestrator.predecessor import Predecessor
+    from taskorch_orchestrator.takeover import Takeover
+
+    old, session = Predecessor(folder), Mirror(office.queue, office.settings.root).session()
+    with handoffs.opened(office.settings.folder) as opened:
+        office.output.show(Takeover(office.queue, old, opened, session).run(), render.takeover)
