@@ -1,6 +1,7 @@
 """`make bench`: every measurement, in one run on one machine."""
 
-from benchmarks import growth
+from benchmarks import growth, mirror
 
 if __name__ == "__main__":
     growth.main()
+    mirror.main()

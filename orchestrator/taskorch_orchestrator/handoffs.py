@@ -70,23 +70,25 @@ class Handoffs:
 
     def write(self, name: str, data: bytes) -> str:
         """Write a file whole that is only ours; return its signature."""
-        with self._temporary(name, data) as (temporary, signature):
-            self._rename(temporary, name)
-            return signature
+        temporary, signature = self._temporary(name, data)
+        self._rename(temporary, name)
+        return signature
 
     def replace(self, name: str, data: bytes, seen: File | None) -> str | None:
         """Write a file whole that others write too, in place of the one that was `seen`; return its signature.
 
         None when that has changed meanwhile. The old one is kept for those that still write into it.
         """
-        with self._temporary(name, data) as (temporary, signature):
-            if self.signature(name) != (seen.signature if seen else None):
-                return None
-            if seen is None:  # unlike a rename, a link never takes the place of a file that has just been made
-                return signature if self._link(temporary, name, self._folder) else None
+        temporary, signature = self._temporary(name, data)
+        unchanged = self.signature(name) == (seen.signature if seen else None)
+        if unchanged and seen:
             self._link(name, f"{name}~{seen.signature}", self._replaced)
             self._rename(temporary, name)
             return signature
+        # Unlike a rename, a link never takes the place of a file that has just been made.
+        made = unchanged and self._link(temporary, name, self._folder)
+        self.remove(temporary)
+        return signature if made else None
 
     def retire(self, name: str, seen: File) -> None:
         """Take a file away that others write too; it is kept for those that still write into it."""
@@ -104,8 +106,7 @@ class Handoffs:
     def keep_aside(self, name: str, file: File) -> str:
         """Keep a copy of a file beside it, under a name that no worker looks for; return that name."""
         aside = f".{name}.{file.signature}.kept"
-        with self._temporary(name, file.data) as (temporary, _):
-            self._rename(temporary, aside)
+        self._rename(self._temporary(name, file.data)[0], aside)
         return aside
 
     def add_lines(self, name: str, lines: Iterable[str]) -> None:
@@ -126,9 +127,11 @@ class Handoffs:
         left = [each for each in lines if each != line]
         if not left:
             return self.remove(name)
-        with self._temporary(name, "".join(f"{each}\n" for each in left).encode()) as (temporary, _):
-            if self.signature(name):
-                self._rename(temporary, name)
+        temporary, _ = self._temporary(name, "".join(f"{each}\n" for each in left).encode())
+        if self.signature(name):
+            self._rename(temporary, name)
+        else:
+            self.remove(temporary)
         return True
 
     def replaced(self) -> Iterator[tuple[str, str, bool, bool]]:
@@ -152,25 +155,21 @@ class Handoffs:
         file = self.read(name)
         return file.data.decode(errors="replace").splitlines() if file else []
 
-    @contextmanager
-    def _temporary(self, name: str, data: bytes) -> Iterator[tuple[str, str]]:
-        """Write a file that no worker looks for, on the disk before it gets its name; yields its name and signature."""
+    def _temporary(self, name: str, data: bytes) -> tuple[str, str]:
+        """Write a file that no worker looks for, on the disk before it gets its name; return its name and signature."""
         temporary = f".item_{name}.{os.getpid()}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            try:
-                descriptor = os.open(temporary, flags, 0o666, dir_fd=self._folder)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(descriptor)
-                    signature = _signature(os.fstat(descriptor))
-            except OSError as error:
-                raise NoRoom from error
-            yield temporary, signature
-        finally:
+            descriptor = os.open(temporary, flags, 0o666, dir_fd=self._folder)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)
+                return temporary, _signature(os.fstat(descriptor))
+        except OSError as error:
             with suppress(OSError):
                 os.unlink(temporary, dir_fd=self._folder)
+            raise NoRoom from error
 
     def _rename(self, old: str, new: str) -> None:
         os.rename(old, new, src_dir_fd=self._folder, dst_dir_fd=self._folder)

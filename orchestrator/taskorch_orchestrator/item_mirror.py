@@ -7,9 +7,10 @@ from time import time
 
 from taskorch import errors
 from taskorch.agent_queue import AgentQueue
-from taskorch.item import Lease, Record, State
+from taskorch.item import Lease, State
 from taskorch.models import HandoffPackage
 from taskorch.queue import Queue
+from taskorch.record import Record
 
 from taskorch_orchestrator import report_files
 from taskorch_orchestrator.handoffs import File, Handoffs
@@ -94,6 +95,8 @@ class ItemMirror:
         folder = self._tools.folder
         for _ in range(3):
             files = {kind: folder.read(self._name(kind)) for kind in KINDS}
+            if not any(files.values()):
+                return files
             now = {kind: folder.signature(self._name(kind)) for kind in KINDS}
             if all(now[kind] == (file.signature if file else None) for kind, file in files.items()):
                 return files
@@ -134,6 +137,8 @@ class ItemMirror:
         A completion waits while a file is torn: what was reported before it comes first.
         """
         filed = [*(entry for content in contents.values() for entry in content.entries), *late]
+        if not filed:
+            return
         known = [entry for entries in self._known.values() for entry in entries]
         news = self._news(filed, known)
         lease = Lease(item=self._id)
@@ -210,7 +215,7 @@ class ItemMirror:
         name, (rung, previous) = f"{self._id}_handoff.json", state.rung(self._id)
         self._previous = previous
         if item.state in PUBLISHED:
-            data = report_files.dumped(HandoffPackage.of(self._record).model_dump(mode="json"))
+            data = HandoffPackage.of(self._record).model_dump_json(indent=2, ensure_ascii=True).encode()
             there = folder.read(name)
             if there and there.data == data:
                 state.saw(name, there.signature)

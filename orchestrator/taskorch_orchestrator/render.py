@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console, RenderableType
 from rich.progress_bar import ProgressBar
@@ -18,7 +18,6 @@ from taskorch.item import (
     Assignment,
     Discovery,
     Item,
-    MirrorStatus,
     Package,
     Project,
     ProjectProgress,
@@ -28,8 +27,7 @@ from taskorch.item import (
 from taskorch.plain_text import block, line, moment
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.mirror import Done
-    from taskorch_orchestrator.takeover import TakenOver
+    pass
 
 #: A pipe has no width: nothing is cut or folded there.
 PIPE_WIDTH = 100_000
@@ -192,45 +190,6 @@ def server(shown: ServerStatus) -> str:
         return f"not running ({shown.url})"
     service = f", service pid {shown.service_pid}" if shown.service_pid else ""
     return f"running, pid {shown.pid}, {shown.url}{service}"
-
-
-def sync_pass(done: "Done | None") -> str:
-    """Return what a pass of the sync job did."""
-    if done is None:
-        return ""
-    head = f"{done.written} files written, {done.imported} reports imported, {len(done.troubles)} in trouble."
-    return "\n".join([head, *(f"  {line(name)}: {line(message)}" for name, message in done.troubles.items())])
-
-
-def takeover(brought: "TakenOver") -> str:
-    """Return what an import brought."""
-    head = f"Taken over: {brought.projects} projects, {brought.items} items, {brought.reports} reports, "
-    lines = [f"  {line(name)}: {line(message)}" for name, message in brought.troubles.items()]
-    return "\n".join([f"{head}{brought.notes} notes.", *lines])
-
-
-def mirrors(kept: Iterable[MirrorStatus]) -> str:
-    """Return how the files of each root are kept."""
-    lines: list[RenderableType] = []
-    for mirror in kept:
-        told = mirror.status
-        lines.append(Text(f"{told.get('path', mirror.root)} on {told.get('host', '?')}, last pass {moment(mirror.at)}"))
-        lines.append(Text(f"    Service: {_service(mirror)}"))
-        lag = f"{mirror.behind} events" if mirror.behind else "none"
-        lines.append(Text(f"    Cursor: {told.get('cursor') or 'none'}   Lag: {lag}   Left: {told.get('changed', 0)}"))
-        lines.append(Text(f"    Files written: {told.get('written', 0)}   Reports imported: {told.get('imported', 0)}"))
-        troubles = cast("Mapping[str, str]", told.get("troubles", {}))
-        wrong = {"Error": told["error"]} if told.get("error") else {}
-        lines += [Text(f"    In trouble: {len(troubles)}")] if troubles else []
-        lines += [Text(f"      {line(name)}: {line(str(message))}") for name, message in {**wrong, **troubles}.items()]
-    return _printed(*lines)
-
-
-def _service(mirror: MirrorStatus) -> str:
-    known = mirror.service
-    if not known:
-        return "none has been seen"
-    return f"pid {known['pid']} on {known['host']}, by {known['runs_on']}, last seen {moment(mirror.service_at)}"
 
 
 def _project_head(project: Project) -> RenderableType:

@@ -13,8 +13,9 @@ from math import isnan
 from typing import cast
 
 from pydantic import ValidationError
-from taskorch.item import Discovery, Origin, Record, Report, State
+from taskorch.item import Discovery, Report, State
 from taskorch.models import FiledCompletion, FiledDiscovery, FiledProgress, FiledUpdate, local_time, moment_of
+from taskorch.record import Origin, Record
 
 from taskorch_orchestrator import salvage
 from taskorch_orchestrator.salvage import Json

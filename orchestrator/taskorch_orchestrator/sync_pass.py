@@ -13,8 +13,9 @@ from time import monotonic
 
 import yaml
 from taskorch import errors
-from taskorch.item import Item, Project, Record
+from taskorch.item import Item, Project
 from taskorch.models import local_time
+from taskorch.record import Record
 from taskorch.views import FROM_THE_START
 
 from taskorch_orchestrator.item_mirror import ItemMirror, Replaced, Tools, Unsettled, bell

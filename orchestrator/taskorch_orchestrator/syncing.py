@@ -22,19 +22,19 @@ def sync(context: click.Context, full: bool) -> None:
 
 
 def _sync(office: "Office", *, full: bool) -> None:
-    from taskorch_orchestrator import render
+    from taskorch_orchestrator import sync_render
     from taskorch_orchestrator.mirror import Mirror
 
-    office.output.show(Mirror(office.queue, office.settings.root).run(full=full), render.sync_pass)
+    office.output.show(Mirror(office.queue, office.settings.root).run(full=full), sync_render.done)
 
 
 @sync.command(epilog="Example: orchestrate sync status")
 @at_office
 def status(office: "Office") -> None:
     """Show how the files of each root are kept. Cursor, lag, services, and files in trouble."""
-    from taskorch_orchestrator import render
+    from taskorch_orchestrator import sync_render
 
-    office.output.show(office.queue.views.mirrors(), render.mirrors, "No root's files are kept yet: orchestrate sync")
+    office.output.show(office.queue.views.mirrors(), sync_render.mirrors, "No root's files are kept: orchestrate sync")
 
 
 @orchestrate.command(epilog="Example: orchestrate service --root ~/project-a --root ~/project-b")
@@ -52,11 +52,11 @@ def service(roots: tuple[Path, ...], no_rq: bool) -> None:
 @at_office
 def import_(office: "Office", folder: Path) -> None:
     """Take over the file-based predecessor's folder DIR, ids kept. It stays as it is."""
-    from taskorch_orchestrator import handoffs, render
+    from taskorch_orchestrator import handoffs, sync_render
     from taskorch_orchestrator.mirror import Mirror
     from taskorch_orchestrator.predecessor import Predecessor
     from taskorch_orchestrator.takeover import Takeover
 
     old, session = Predecessor(folder), Mirror(office.queue, office.settings.root).session()
     with handoffs.opened(office.settings.folder) as opened:
-        office.output.show(Takeover(office.queue, old, opened, session).run(), render.takeover)
+        office.output.show(Takeover(office.queue, old, opened, session).run(), sync_render.takeover)

@@ -8,9 +8,10 @@ from hashlib import sha256
 from typing import ParamSpec
 
 from taskorch import bounds, errors
-from taskorch.item import Lease, NewItem, Origin, Record, State
+from taskorch.item import Lease, NewItem, State
 from taskorch.models import OldItem, OldPackage, OldProject, moment_of
 from taskorch.queue import Queue
+from taskorch.record import Origin, Record
 
 from taskorch_orchestrator.handoffs import Handoffs
 from taskorch_orchestrator.item_mirror import ItemMirror, Tools

@@ -5,7 +5,8 @@ from time import monotonic
 from typing import cast
 
 from taskorch import bounds, reply
-from taskorch.item import Assignments, Caller, Claim, Lease, Note, Origin, Receipt
+from taskorch.item import Assignments, Caller, Claim, Lease, Note, Receipt
+from taskorch.record import Origin
 from taskorch.script import Argument, Connection, Reply, Scripts
 
 #: A wake token is lost when its taker dies before it claims, so a waiter looks again after this long.

@@ -77,18 +77,6 @@ class Lease:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
-    """Where a report comes from that was not made by a command: an entry of a file."""
-
-    #: Sixteen hex digits that stand for the entry's content: a repeat is known by them.
-    request: str
-    #: The time as the entry has it.
-    written_at: str
-    #: The same in ms since the epoch.
-    at: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class NewItem:
     """What an orchestrating agent says of an item that it creates."""
 
@@ -303,62 +291,6 @@ class AgentStatus:
     version: str
     counts: Mapping[State, int]
     holds: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """One transition of an item or a project: ids and names only."""
-
-    cursor: str
-    verb: str
-    #: "" for an event of the project.
-    item: str
-    project: str
-    agent: str
-    state: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Events:
-    """What happened after a cursor."""
-
-    #: Whether the event of the cursor is still there: else some that followed it may be gone, too.
-    known: bool
-    newest: str
-    entries: tuple[Event, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """An item with all that the mirror writes of it."""
-
-    item: Item
-    project: Project
-    reports: tuple[Report, ...]
-    discoveries: tuple[Discovery, ...]
-    #: Its place in its queue: another one with each assignment.
-    sequence: int
-    #: The cursor of its last event.
-    event: str
-    #: The session that claimed it last, and its token while that may act (0: it may not).
-    session: str
-    live_token: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class MirrorStatus:
-    """How a root's files are kept."""
-
-    root: str
-    #: When the last pass ended; 0 when none did.
-    at: int
-    #: What the writer said then.
-    status: Mapping[str, object]
-    #: How many events it has not seen, to 1000.
-    behind: int
-    #: The service that keeps them (host, pid, runs_on), and when it was seen; empty and 0 when there was none.
-    service: Mapping[str, object]
-    service_at: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from taskorch.item import Record
+from taskorch.record import Record
 
 DEFAULT_DELIVERABLES = [
     "Status updates via progress reports",

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from taskorch import bounds, reply
 from taskorch.agent_queue import AgentQueue
-from taskorch.item import Assignment, Caller, NewItem, Origin, ProjectProgress, State
+from taskorch.item import Assignment, Caller, NewItem, ProjectProgress, State
+from taskorch.record import Origin
 from taskorch.script import Argument, Connection, Scripts, random_digits
 from taskorch.views import Views
 

@@ -8,21 +8,18 @@ from taskorch.item import (
     Assignments,
     Claim,
     Discovery,
-    Event,
-    Events,
     Holder,
     Item,
     Lease,
-    MirrorStatus,
     Note,
     Package,
     Project,
     ProjectProgress,
     Receipt,
-    Record,
     Report,
     State,
 )
+from taskorch.record import Event, Events, MirrorStatus, Record
 from taskorch.script import Reply
 
 Fields = dict[str, str]

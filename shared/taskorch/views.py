@@ -3,19 +3,8 @@
 from collections.abc import Sequence
 
 from taskorch import bounds, reply
-from taskorch.item import (
-    AgentStatus,
-    Discovery,
-    Events,
-    Item,
-    MirrorStatus,
-    Package,
-    Page,
-    Project,
-    ProjectProgress,
-    Record,
-    State,
-)
+from taskorch.item import AgentStatus, Discovery, Item, Package, Page, Project, ProjectProgress, State
+from taskorch.record import Events, MirrorStatus, Record
 from taskorch.script import Scripts
 
 FROM_THE_START = "0-0"

@@ -193,8 +193,8 @@ def test_sync_status_shows_who_keeps_the_files_and_how_it_goes(
     assert list(told["troubles"]) == ["item_odd_name_handoff.json"]
     assert f"Service: pid {service.pid}" in text
     assert f"by {runs_on}" in text
-    assert "Lag: none" in text
-    assert "Reports imported: 1" in text
+    assert "events behind: 0" in text
+    assert "reports imported: 1" in text
     assert "item_odd_name_handoff.json: It is not ours" in text
 
 

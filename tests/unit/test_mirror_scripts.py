@@ -11,7 +11,8 @@ import pytest
 from builders import Bench
 from taskorch import errors, keys
 from taskorch.agent_queue import AgentQueue
-from taskorch.item import Discovery, Events, Lease, MirrorStatus, NewItem, Note, Origin, Record, Report, State
+from taskorch.item import Discovery, Lease, NewItem, Note, Report, State
+from taskorch.record import Events, MirrorStatus, Origin, Record
 from taskorch.script import Argument, Connection, Reply, Script
 from taskorch.views import FROM_THE_START
 
