@@ -14,8 +14,8 @@ from taskorch.connection import connect
 from taskorch.item import Caller, Lease
 from taskorch.queue import Queue
 
-#: 10,000 take half a minute; each pass carries 250 of these.
-CHANGES, PER_PASS, ITEMS = 2000, 250, 10
+#: Each pass carries some hundred of them: about two thousand files are written meanwhile.
+CHANGES, PER_PASS, ITEMS = 10_000, 400, 25
 
 
 class Reader(Thread):
