@@ -94,6 +94,7 @@ class Root:
 
 def rooted(bench: Bench, path: Path) -> Root:
     """Return a root there, whose files are not kept yet."""
+    path.mkdir(exist_ok=True)
     return Root(bench, path, Mirror(bench.queue, path))
 
 

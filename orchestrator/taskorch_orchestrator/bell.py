@@ -4,6 +4,13 @@ from threading import Condition
 from time import monotonic
 from typing import NamedTuple
 
+from redis.backoff import EqualJitterBackoff
+
+#: The first pause after a failure.
+SHORTEST_S = 0.1
+#: More failures in a row make no pause longer.
+MOST_FAILURES = 16
+
 
 class Wish(NamedTuple):
     """A duty that is wanted once per interval."""
@@ -54,3 +61,8 @@ class Bell:
         """Block for so many seconds, or until it is stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped, seconds)
+
+    def back_off(self, failures: int, longest_s: float) -> None:
+        """Block in the same way, for longer after each failure in a row, up to so many seconds."""
+        backoff = EqualJitterBackoff(base=SHORTEST_S, cap=longest_s)
+        self.pause(backoff.compute(min(failures, MOST_FAILURES)))

@@ -225,13 +225,16 @@ def _read(name: str, inside: int) -> File | None:
         if error.errno != errno.ELOOP:
             raise
         raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed", name) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a file", name)
         if status.st_size > LARGEST_BYTES:
             raise OSError(errno.EFBIG, f"it has more than {LARGEST_BYTES} bytes", name)
-        return File(data=file.read(), signature=_signature(status))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return File(data=file.read(), signature=_signature(status))
+    finally:
+        os.close(descriptor)
 
 
 def _signature(status: os.stat_result) -> str:

@@ -20,6 +20,10 @@ from taskorch_orchestrator.sync_state import SyncState
 
 #: A torn file, or an update that repeats a report which is not there, is waited for so long.
 PATIENCE_S = 10.0
+#: Who owns the troubles of files that were kept beside the mended ones, and what ends them.
+KEPT, TO_REMOVE = "kept", "This is all of it: remove it when you have seen it."
+#: Redis keeps so many reports of an item, as scripts/prelude.lua has it.
+REPORTS_KEPT = 1000
 #: In these states a file-based worker may see the item: it does not know of dependencies and delays.
 PUBLISHED = (State.QUEUED, State.IN_PROGRESS, State.BLOCKED)
 
@@ -37,8 +41,8 @@ class Tools:
     state: SyncState
     #: Under which the file-based workers of this root hold their claims.
     session: str
-    #: Agent -> the items that its bell is to be rung for, once their packages are there.
-    bells: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    #: Agent -> the items that its bell is to be rung for once their packages are there, and the assignments' numbers.
+    bells: dict[str, list[tuple[str, int]]] = field(default_factory=lambda: defaultdict(list))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +63,9 @@ class ItemMirror:
         self._id = record.item.id
         #: The agent whose bell was rung before.
         self._previous = ""
-        #: The keys of entries that are not for Redis yet.
+        #: The keys of entries that are not for Redis yet, and of those that it does not take.
         self._waiting: set[str] = set()
+        self._refused: set[str] = set()
         self.written = 0
         self.imported = 0
 
@@ -69,6 +74,7 @@ class ItemMirror:
 
         Raises Unsettled when some of it must be done again soon, and OSError for a file that cannot be read or written.
         """
+        self._tools.state.no_troubles(self._id)
         files = self._snapshot()
         contents, torn = self._contents(files)
         late = {each: tuple(self._late(each)) for each in replaced}
@@ -121,8 +127,8 @@ class ItemMirror:
             if time() - state.torn_since(known_as or name, file.signature) < PATIENCE_S:
                 raise Unsettled from None
             aside = self._tools.folder.keep_aside(name, file)
-            state.trouble(aside, f"{name} was torn ({error}). What is valid of it was kept; this is all of it.")
-            content = report_files.salvaged(kind, self._id, self._record.item.agent, file.data)
+            state.trouble(KEPT, aside, f"{name} was torn ({error}). What is valid of it was taken over. {TO_REMOVE}")
+            content = report_files.salvaged(kind, self._id, self._record.item.agent, file.data, _now_ms())
         state.whole(known_as or name)
         return content
 
@@ -140,18 +146,16 @@ class ItemMirror:
         if not filed:
             return
         known = [entry for entries in self._known.values() for entry in entries]
-        news = self._news(filed, known)
+        for odd in (entry for entry in filed if entry.verb == "odd"):
+            self._trouble(odd, "it is no report")
         lease = Lease(item=self._id)
-        for entry in sorted(news, key=lambda entry: (entry.verb == "complete", entry.order)):
-            if entry.verb == "odd":
-                self._trouble(entry, "it is no report")
-            elif entry.verb == "echo" and self._is_repeated(entry, [*filed, *known]):
+        for entry in sorted(self._news(filed, known), key=lambda entry: (entry.verb == "complete", entry.order)):
+            if entry.verb == "odd" or (entry.verb == "echo" and self._is_repeated(entry, [*filed, *known])):
                 continue
-            elif (entry.verb == "echo" and _is_fresh(entry)) or (entry.verb == "complete" and not complete):
+            if (entry.verb == "echo" and _is_fresh(entry)) or (entry.verb == "complete" and not complete):
                 self._waiting.add(entry.key)
             else:
                 lease = self._report(entry, lease)
-                self.imported += 1
         if self.imported:
             self._record = self._tools.queue.views.records([self._id])[0]
             self._known = report_files.from_redis(self._record)
@@ -160,8 +164,15 @@ class ItemMirror:
         """Return what Redis has not been told, each once."""
         seen = {report.request for report in self._record.reports}
         seen |= {found.request for found in self._record.discoveries}
-        seen |= {key for kind in KINDS for key in self._tools.state.keys(self._name(kind))}
+        remembered = {key for kind in KINDS for key in self._tools.state.keys(self._name(kind))}
+        seen |= remembered or self._trimmed(filed)
         return list(report_files.unknown({entry.key: entry for entry in filed}.values(), known, seen))
+
+    def _trimmed(self, filed: Iterable[Entry]) -> set[str]:
+        """Return the keys of entries that are older than what Redis still has of a long history."""
+        if len(self._record.reports) < REPORTS_KEPT:
+            return set()
+        return {entry.key for entry in filed if entry.origin.at <= self._record.reports[0].at}
 
     def _is_repeated(self, echo: Entry, entries: Iterable[Entry]) -> bool:
         """Return whether the report that an update repeats is known, or comes with it."""
@@ -174,13 +185,17 @@ class ItemMirror:
         """Make a report of a file-based worker; one that does not hold the item is only kept in the history."""
         again = entry.verb == "complete" and self._record.item.state is State.COMPLETED
         try:
-            if not again:
-                return self._step(entry, lease)
-            self._agent(entry).stray(self._id, entry.text)
+            if again:
+                self._agent(entry).stray(self._id, entry.text)
+            else:
+                lease = self._step(entry, lease)
         except (errors.NotYours, errors.Conflict, errors.WrongState):
             self._agent(entry).stray(self._id, entry.text, percent=entry.done)
         except (errors.Invalid, errors.NotFound) as error:
+            self._refused.add(entry.key)
             self._trouble(entry, str(error))
+            return lease
+        self.imported += 1
         return lease
 
     def _step(self, entry: Entry, lease: Lease) -> Lease:
@@ -205,7 +220,10 @@ class ItemMirror:
         return Lease(item=self._id, token=self._record.live_token if mine else 0)
 
     def _trouble(self, entry: Entry, why: str) -> None:
-        self._tools.state.trouble(f"{self._id} {entry.key}", f"A report of {entry.written_at or 'no time'}: {why}")
+        name = f"{self._id}, report {entry.key}"
+        self._tools.state.trouble(
+            self._id, name, f"A report of {entry.written_at or 'no time'} was not taken over: {why}"
+        )
 
     # Out ---------------------------------------------------------------------------------------------------------
 
@@ -229,8 +247,7 @@ class ItemMirror:
         if withdrawn and folder.drop_line(bell(previous), self._id):
             state.ring(self._id, 0, previous)  # nobody has heard it
         if item.state in PUBLISHED and rung != self._record.sequence:
-            self._tools.bells[item.agent].append(self._id)
-            state.ring(self._id, self._record.sequence, item.agent)
+            self._tools.bells[item.agent].append((self._id, self._record.sequence))
 
     def _write_reports(self, kind: str, content: Content, late: Iterable[Entry], file: File | None) -> None:
         """Write one of the files as the union of what stands in it, what came late, and what Redis has."""
@@ -245,7 +262,7 @@ class ItemMirror:
     def _write_completion(self, content: Content, known: Sequence[Entry], file: File | None) -> None:
         """Write the completion that Redis has, and no other: what a worker wrote instead is kept beside it."""
         name, ours = self._name(COMPLETION), [entry.match for entry in known]
-        if any(entry.key in self._waiting for entry in content.entries):
+        if any(entry.key in self._waiting | self._refused for entry in content.entries):
             return
         if file and not [entry for entry in content.entries if entry.match in ours or _made(entry, known)]:
             self._tools.folder.keep_aside(name, file)
@@ -275,7 +292,9 @@ class ItemMirror:
             self.written += 1
         if signature is None:
             raise Unsettled
-        self._tools.state.saw(name, signature, [entry.key for entry in entries if entry.key not in self._waiting])
+        self._tools.state.saw(
+            name, signature, [entry.key for entry in entries if entry.key not in self._waiting | self._refused]
+        )
 
     def _name(self, kind: str) -> str:
         return report_files.name(self._id, kind)
@@ -286,8 +305,12 @@ def bell(agent: str) -> str:
     return f"pending_{agent}.txt"
 
 
+def _now_ms() -> int:
+    return int(time() * 1000)
+
+
 def _is_fresh(entry: Entry) -> bool:
-    return abs(time() * 1000 - entry.origin.at) < PATIENCE_S * 1000
+    return abs(_now_ms() - entry.origin.at) < PATIENCE_S * 1000
 
 
 def _made(entry: Entry, known: Iterable[Entry]) -> bool:

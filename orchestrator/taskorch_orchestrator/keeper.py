@@ -26,7 +26,8 @@ AGAIN_S = 0.5
 SCAN_SHARE = 0.005
 WATCH_MS = 5000
 STEP_MS = 20
-WITHOUT_WATCH_S = 1.0
+#: A folder that cannot be watched is tried again after no more than this.
+UNWATCHED_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ class Keeper:
         self._bell = bell
         self._scan_at = 0.0
         self._troubles: dict[str, str] = {}
+        self._failures = 0
+        self._unwatched = ""
         self.duty = f"sync-{mirror.root_id()}"
 
     def wake(self, after_s: float = GATHER_S) -> None:
@@ -65,16 +68,21 @@ class Keeper:
         self._troubles = dict(done.troubles)
 
     def watch(self) -> None:
-        """Wish for a pass whenever a worker has written a file, until the service ends."""
+        """Wish for a pass whenever a worker has written a file, until the service ends.
+
+        While that cannot be done, the passes of each interval look through the files, in their part of the time.
+        """
         while not self._bell.stopped:
+            scan_at = self._scan_at
             try:
                 with _opened(self._folder) as descriptor:
                     self._watch(os.fstat(descriptor))
             except (OSError, RuntimeError, sqlite3.Error) as error:
-                log.debug("%s cannot be watched: %s", self._folder, error)
-            self._scan_at = 0.0
+                self._scan_at = scan_at
+                self._failures += 1
+                self._say(error)
             self.wake()
-            self._bell.pause(WITHOUT_WATCH_S)
+            self._bell.back_off(self._failures, UNWATCHED_S)
 
     def _watch(self, watched: os.stat_result) -> None:
         """Watch the folder for as long as it is the same one."""
@@ -90,10 +98,17 @@ class Keeper:
             recursive=False,
             raise_interrupt=False,
         ):
+            self._failures, self._unwatched = 0, ""
             if self._bell.stopped or not os.path.samestat(watched, self._folder.stat()):
                 return
             if changes and self._mirror.note({Path(path).name for _, path in changes}):
                 self.wake()
+
+    def _say(self, error: Exception) -> None:
+        """Log why the folder cannot be watched, once; one that is not there is made by the next pass."""
+        if str(error) != self._unwatched and not isinstance(error, FileNotFoundError):
+            log.warning("%s cannot be watched, and is looked through now and then: %s", self._folder, error)
+        self._unwatched = str(error)
 
     def _concerns_us(self, _: Change, path: str) -> bool:
         return path == str(self._folder) or OURS.fullmatch(Path(path).name) is not None

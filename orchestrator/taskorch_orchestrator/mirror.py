@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import cast
@@ -51,8 +52,8 @@ class Mirror:
         self._home = root / folder.NAME
         self._db = OrchestrationDb(self._home)
         self._host = os.uname().nodename
-        #: The id that a root gets when it has none: the same again if its folder is lost.
-        self._id = sha256(f"{self._host}:{root}".encode(), usedforsecurity=False).hexdigest()[:8]
+        #: The root's id, once it is known: it stays the same when the folder is lost meanwhile.
+        self._id = ""
         #: What is known of the last pass, for `orchestrate sync status`.
         self._status: dict[str, object] = {"path": str(root), "host": self._host, "pid": os.getpid()}
         self._service = {"host": self._host, "pid": os.getpid(), "runs_on": service} if service else {}
@@ -64,12 +65,13 @@ class Mirror:
         scan: bool = True,
         wait: bool = True,
         stop: Callable[[], bool] = lambda: False,
+        again: bool = True,
     ) -> Done | None:
         """Do one pass; None where another process of this machine is at it, and the caller will not `wait`.
 
         `full` looks at everything; `scan` at all files, not only at those that were marked. `stop` is asked between
-        batches: what is left then is for the next pass. Raises errors.RootNotWritable, errors.SyncBusy (another
-        machine is at it), errors.Unavailable.
+        batches: what is left then is for the next pass. A damaged memory is begun `again`, once. Raises
+        errors.RootNotWritable, errors.SyncBusy (another machine is at it), errors.Unavailable.
         """
         try:
             with self._alone(wait=wait) as mine:
@@ -77,15 +79,18 @@ class Mirror:
         except (NoRoom, OSError) as error:
             cause = error.__cause__ if isinstance(error, NoRoom) else error
             refusal = folder.refusal(self._root, cast("OSError", cause))
-        except sqlite3.Error as error:
+        except sqlite3.DatabaseError as error:
+            if again and not isinstance(error, sqlite3.OperationalError):  # it was damaged, and is gone
+                return self.run(full=True, scan=scan, wait=wait, stop=stop, again=False)
             refusal = errors.RootNotWritable(root=str(self._root), reason=f"sync/state.db: {error}")
         self._tell(error=str(refusal))
         raise refusal
 
     def root_id(self) -> str:
         """Return the id of the root: the same for all machines that share the folder."""
+        folder.make_private(self._home / "sync")
         with suppress(OSError, sqlite3.Error), remembered(self._home) as state:
-            self._id = state.fact("root") or self._id
+            self._know(state)
         return self._id
 
     def session(self) -> str:
@@ -104,7 +109,7 @@ class Mirror:
 
     def _run(self, *, full: bool, scan: bool, stop: Callable[[], bool]) -> Done:
         with handoffs.opened(self._home) as opened, remembered(self._home) as state:
-            self._id = state.fact("root") or self._id
+            self._know(state)
             leased_at = self._lease()
             tools = Tools(queue=self._queue, folder=opened, state=state, session=f"files-{self._id}")
             work = SyncPass(tools, self._db)
@@ -114,7 +119,6 @@ class Mirror:
                 if monotonic() - leased_at > LEASE_MS / 3000:
                     leased_at = self._lease()
             with state.saved():
-                state.learn("root", self._id)
                 state.count("written", work.written)
                 state.count("imported", work.imported)
             return self._done(work, state)
@@ -124,7 +128,7 @@ class Mirror:
         done = Done(
             written=work.written,
             imported=work.imported,
-            troubles=state.troubles(TROUBLES_SHOWN),
+            troubles=state.troubles(),
             again=work.again,
             left=left if work.stopped else 0,
             scan_s=work.scan_s,
@@ -134,7 +138,8 @@ class Mirror:
             "changed": left,
             "written": int(state.fact("written")),
             "imported": int(state.fact("imported")),
-            "troubles": done.troubles,
+            "troubles": dict(islice(done.troubles.items(), TROUBLES_SHOWN)),
+            "in_trouble": len(done.troubles),
         }
         self._tell(error="")
         return done
@@ -152,6 +157,23 @@ class Mirror:
             else:
                 yield True
 
+    def _know(self, state: SyncState) -> None:
+        """Learn the id of the root: the same for all machines that share the folder, another one for a copy of it.
+
+        Without a memory it comes out the same again, for as long as the folder is the same.
+        """
+        inode = str(self._home.stat().st_ino)
+        if state.fact("inode") == inode:
+            self._id = state.fact("root")
+            return
+        self._id = self._id or self._named(inode)
+        with state.saved():
+            state.learn("inode", inode)
+            state.learn("root", self._id)
+
+    def _named(self, inode: str) -> str:
+        return sha256(f"{self._host}:{self._root}:{inode}".encode(), usedforsecurity=False).hexdigest()[:8]
+
     def _lease(self) -> float:
         """Keep other machines off a folder that they share with this one; return since when, by the monotonic clock.
 
@@ -164,4 +186,6 @@ class Mirror:
         return now
 
     def _tell(self, *, error: str) -> None:
-        self._queue.mirror_give(self._id, self._host, {**self._status, "error": error}, self._service)
+        self._queue.mirror_give(
+            self._id or self._named(""), self._host, {**self._status, "error": error}, self._service
+        )

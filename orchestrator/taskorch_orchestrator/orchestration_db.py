@@ -1,16 +1,18 @@
 """`orchestration.db`, a mirror in SQLite for people's queries: written in transactions, and never read back."""
 
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
-from weakref import finalize
 
 from taskorch.item import Item, Project
 from taskorch.models import local_time
 
 NAME = "orchestration.db"
-BUSY_TIMEOUT_S = 5.0
+BUSY_TIMEOUT_S = 1.0
 PROJECTS = ("project_id", "title", "description", "orchestrator_id", "created_at", "status")
 ITEMS = (
     "item_id", "project_id", "title", "description", "requirements", "assigned_to", "status", "dependencies",
@@ -19,52 +21,42 @@ ITEMS = (
 
 
 class OrchestrationDb:
-    """The database of a root; it stays open from one pass to the next."""
+    """The database of a root."""
 
     def __init__(self, home: Path) -> None:
         """Keep `orchestration.db` in `home`, the folder .task-orchestrator."""
         self._path = home / NAME
-        self._database: sqlite3.Connection | None = None
-        self._inode = 0
 
     def is_there(self) -> bool:
-        """Return whether there is such a file."""
-        return self._path.exists()
+        """Return whether there is such a file, or something in its place."""
+        return os.path.lexists(self._path)
 
     def write(self, projects: Iterable[Project], items: Iterable[Item]) -> None:
-        """Put projects and items into it; rows that are the same stay as they are.
+        """Put projects and items into it in one transaction; rows that are the same stay as they are.
 
-        Raises OSError for a link in its place, sqlite3.Error for what is no such database.
+        What proves to be no database is set aside. Raises OSError for a link in its place, sqlite3.Error where it
+        cannot be written now.
         """
-        database = self._opened()
-        with database:
-            database.execute("BEGIN IMMEDIATE")
-            database.executemany(_upsert("orchestration", PROJECTS), [_project(each) for each in projects])
-            database.executemany(_upsert("work_items", ITEMS), [_item(each) for each in items])
-
-    def _opened(self) -> sqlite3.Connection:
-        """Return the open database, opened again where the file is another one by now."""
         if self._path.is_symlink():
-            raise OSError(0, "it is a symbolic link, which is not followed")
-        if self._database is None or not self.is_there() or self._path.stat().st_ino != self._inode:
-            self._database = _connected(self._path)
-            self._inode = self._path.stat().st_ino
-            finalize(self, self._database.close)
-        return self._database
+            raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed")
+        try:
+            with closing(_connected(self._path)) as database, database:
+                database.execute("BEGIN IMMEDIATE")
+                for table, columns in {"orchestration": PROJECTS, "work_items": ITEMS}.items():
+                    listed = ", ".join(columns).replace(columns[0], f"{columns[0]} TEXT PRIMARY KEY", 1)
+                    database.execute(f"CREATE TABLE IF NOT EXISTS {table} ({listed})")
+                database.executemany(_upsert("orchestration", PROJECTS), [_project(each) for each in projects])
+                database.executemany(_upsert("work_items", ITEMS), [_item(each) for each in items])
+        except sqlite3.DatabaseError as error:
+            if not isinstance(error, sqlite3.OperationalError):
+                self._path.replace(self._path.with_suffix(".db.damaged"))
+            raise
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    try:
-        # Readers never wait for the writer, nor the writer for them.
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        for table, columns in {"orchestration": PROJECTS, "work_items": ITEMS}.items():
-            listed = ", ".join(columns).replace(columns[0], f"{columns[0]} TEXT PRIMARY KEY", 1)
-            database.execute(f"CREATE TABLE IF NOT EXISTS {table} ({listed})")
-    except sqlite3.Error:
-        database.close()
-        raise
+    database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    # One file, that anybody may copy or read at any time. Nothing in it is only there, so nothing waits for the disk.
+    database.execute("PRAGMA synchronous = OFF")
     return database
 
 

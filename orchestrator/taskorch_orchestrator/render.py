@@ -189,7 +189,8 @@ def server(shown: ServerStatus) -> str:
     if not shown.running:
         return f"not running ({shown.url})"
     service = f", service pid {shown.service_pid}" if shown.service_pid else ""
-    return f"running, pid {shown.pid}, {shown.url}{service}"
+    missing = "\nno service: orchestrate server start" if shown.service_wanted and not shown.service_pid else ""
+    return f"running, pid {shown.pid}, {shown.url}{service}{missing}"
 
 
 def _project_head(project: Project) -> RenderableType:

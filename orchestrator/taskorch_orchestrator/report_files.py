@@ -106,13 +106,14 @@ def read(kind: str, item: str, data: bytes) -> Content:
     return _content(kind, item, document)
 
 
-def salvaged(kind: str, item: str, agent: str, data: bytes) -> Content:
-    """Read what is valid of a torn file; what is missing of its head is that of an item of `agent`."""
+def salvaged(kind: str, item: str, agent: str, data: bytes, at: int) -> Content:
+    """Read what is valid of a torn file; what is missing of its head is that of an item of `agent`, at a time in ms."""
     document = salvage.prefix(data.decode(errors="replace"), DEPTHS[kind])
-    if kind != DISCOVERIES:
-        found = document if isinstance(document, dict) else {}
-        rest: dict[str, Json] = {"updates": []} if kind == PROGRESS else {"completed_at": local_time(0), "summary": ""}
-        document = {"item_id": item, "agent_id": agent, **rest, **found}
+    found = document if isinstance(document, dict) else {}
+    if kind == PROGRESS:
+        document = {"item_id": item, "agent_id": agent, "updates": [], **found}
+    if kind == COMPLETION and "agent_id" in found:  # else nobody says that it is completed
+        document = {"item_id": item, "completed_at": local_time(at), "summary": "", "deliverables": {}, **found}
     try:
         return _content(kind, item, document)
     except TornError:
@@ -173,7 +174,8 @@ def _content(kind: str, item: str, document: Json) -> Content:
             updates = cast("list[Json]", progress.updates)
             return Content(header=header, entries=tuple(_update(item, progress.agent_id, each) for each in updates))
         if kind == COMPLETION:
-            return Content(entries=(_delivery(item, FiledCompletion.model_validate(document), document),))
+            completion = FiledCompletion.model_validate(document)
+            return Content(entries=(_delivery(item, completion, document),))
     except ValidationError as error:
         raise TornError(f"not a {kind} file: {error.errors()[0]['msg']}") from None
     if not isinstance(document, list):

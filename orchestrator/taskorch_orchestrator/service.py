@@ -15,9 +15,9 @@ from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 from taskorch import errors
+from taskorch.embedded import Beside
 from taskorch.queue import Queue
 
 from taskorch_orchestrator import keeper
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MAINTAIN = "maintain"
 MAINTAIN_INTERVAL_S = 10.0
 FOLLOW_S = 60.0
+#: A Redis that does not answer is asked again after no more than this.
+AWAY_S = 2.0
 #: The service beside the bundled server ends when that has been gone for so long.
 ALONE_S = 10.0
 
@@ -40,12 +42,11 @@ log = logging.getLogger(__name__)
 class Service:
     """The service of some roots that share a namespace."""
 
-    def __init__(self, queue: Queue, roots: Sequence[Path], *, runs_on: str, beside_server: bool) -> None:
-        """`runs_on` is how its duties are run, for those who look; `beside_server`: it ends with the bundled server."""
+    def __init__(self, queue: Queue, roots: Sequence[Path], *, runs_on: str, server: Beside | None) -> None:
+        """`runs_on` is how its duties are run, for those who look; it ends with the bundled `server` beside it."""
         self._queue = queue
         self._bell = Bell()
-        self._beside_server = beside_server
-        self._backoff = ExponentialWithJitterBackoff(base=0.1, cap=2.0)
+        self._server = server
         mirrors = [Mirror(queue, root, service=runs_on) for root in roots]
         self._keepers = [Keeper(mirror, root, self._bell) for mirror, root in zip(mirrors, roots, strict=True)]
         self._intervals = {each.duty: keeper.INTERVAL_S for each in self._keepers} | {MAINTAIN: MAINTAIN_INTERVAL_S}
@@ -79,8 +80,12 @@ class Service:
         return lambda wish: self._try("RQ", lambda: jobs.enqueue(*wish))
 
     def _loop(self, act: Callable[[Wish], None]) -> None:
-        """Act on each wish, and wish for each duty again after its interval."""
+        """Act on each wish, and wish for each duty again after its interval; all ends where the server is lost."""
         while wishes := self._bell.wait():
+            if self._server and self._server.is_lost():
+                log.warning("The folder of the server is gone, or another one.")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             for wish in wishes:
                 if wish.interval_s == self._intervals[wish.duty]:
                     self._bell.ring(wish, wish.interval_s)
@@ -94,7 +99,7 @@ class Service:
             self._try("RQ's worker", lambda: jobs.work(self._do, self._bell))
             self._obey_signals()
             failures = failures + 1 if monotonic() - began < ALONE_S else 1
-            self._bell.pause(self._backoff.compute(failures))
+            self._bell.back_off(failures, AWAY_S)
 
     def _follow(self) -> None:
         """Wake the keepers whenever something happens in the namespace."""
@@ -113,9 +118,9 @@ class Service:
                 failures, lost_at = failures + 1, lost_at if failures else monotonic()
                 if failures == 1:
                     log.warning("%s", error)
-                if self._beside_server and monotonic() - lost_at > ALONE_S:
+                if self._server and monotonic() - lost_at > ALONE_S:
                     os.kill(os.getpid(), signal.SIGTERM)
-                self._bell.pause(self._backoff.compute(failures))
+                self._bell.back_off(failures, AWAY_S)
 
     def _maintain(self) -> None:
         """Reap and promote, as claims do in passing."""

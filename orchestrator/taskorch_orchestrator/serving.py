@@ -21,21 +21,24 @@ if TYPE_CHECKING:
 def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
     """Run the service until a signal ends it; its log goes to stderr.
 
-    With the bundled server, it is the one service of that root. Raises errors.Usage for roots that do not share a
-    namespace, errors.ServiceRuns.
+    With the bundled server, it is the one service of that root, and ends the server too where their folder is lost.
+    Raises errors.Usage for roots that are not there or do not share a namespace, errors.ServiceRuns.
     """
     _check(settings, roots)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    server = None
     if not settings.redis_url:
-        embedded_service.become(settings)
+        server = embedded.Beside(settings, embedded_service.become(settings))
         embedded.start(settings)
     url = address.of(settings)
     caller = Caller(agent=settings.orchestrator, host=os.uname().nodename, pid=os.getpid())
     queue = Queue(connect(url), settings.namespace, caller)
-    runs_on, beside = "RQ" if with_rq else "its own loop", not settings.redis_url
-    service = Service(queue, list(roots) or [settings.root], runs_on=runs_on, beside_server=beside)
+    runs_on = "RQ" if with_rq else "its own loop"
+    service = Service(queue, list(roots) or [settings.root], runs_on=runs_on, server=server)
     service.run(_jobs(service, settings) if with_rq else None)
+    if server and server.is_lost():
+        server.kill()
 
 
 def _jobs(service: Service, settings: Settings) -> "Jobs":
@@ -47,8 +50,10 @@ def _jobs(service: Service, settings: Settings) -> "Jobs":
 
 
 def _check(settings: Settings, roots: Sequence[Path]) -> None:
-    """Refuse roots whose config files name another queue than the one that is to be served."""
+    """Refuse roots that are not there, or whose config files name another queue than the one that is to be served."""
     for root in roots:
+        if not root.is_dir():
+            raise errors.Usage(reason=f"There is no folder {root} to be a root.")
         own = resolve({}, {**os.environ, "TASKORCH_ROOT": str(root)}, root)
         for name in ("redis_url", "namespace"):
             if own.sources[name] == "config.toml" and getattr(own, name) != getattr(settings, name):

@@ -18,12 +18,18 @@ from taskorch.models import local_time
 from taskorch.record import Record
 from taskorch.views import FROM_THE_START
 
-from taskorch_orchestrator.item_mirror import ItemMirror, Replaced, Tools, Unsettled, bell
+from taskorch_orchestrator import report_files
+from taskorch_orchestrator.item_mirror import KEPT, TO_REMOVE, ItemMirror, Replaced, Tools, Unsettled, bell
 from taskorch_orchestrator.orchestration_db import NAME, OrchestrationDb
+from taskorch_orchestrator.report_files import KINDS
 
 BATCH = 50
 PAGE = 1000
 PROJECTS = 5000
+#: Who owns the troubles of files that are not ours.
+FOREIGN = "foreign"
+#: The fact that `orchestration.db` lacks something.
+BEHIND = "db_behind"
 OURS = re.compile(r"((?:item|proj)_[0-9a-z]{1,32})_(handoff|progress|discoveries|completion|context)\.(?:json|yaml)")
 
 
@@ -36,6 +42,8 @@ class SyncPass:
         self._db = db
         self._replaced: dict[str, list[Replaced]] = defaultdict(list)
         self._after = ""
+        #: Items whose agents could not be told of them.
+        self._unheard: set[str] = set()
         self.written = 0
         self.imported = 0
         #: Whether something must be looked at again soon.
@@ -48,7 +56,7 @@ class SyncPass:
         """Mark what has changed since the last pass: by events, by the files that are not as they were, or all."""
         if not self._state.fact("begun"):
             self._begin()
-        full = full or self._folder.is_new or not self._db.is_there()
+        full = full or self._folder.is_new or self._db_is_to_be_filled()
         if not self._mark_events() or full:
             self._mark_everything()
         if scan or full:
@@ -71,8 +79,9 @@ class SyncPass:
             done = [record for record in settled.values() if record]
             projects |= {record.project.id: record.project for record in done}
             self._ring()
-            if self._write_db(projects.values(), [record.item for record in done]):
-                self._state.settle([id_ for id_ in ids if id_ not in settled or settled[id_] or id_ not in records])
+            self._write_db(projects.values(), [record.item for record in done])
+            looked_at = [id_ for id_ in ids if id_ not in settled or settled[id_] or id_ not in records]
+            self._state.settle(id_ for id_ in looked_at if id_ not in self._unheard)
         return True
 
     def _begin(self) -> None:
@@ -84,6 +93,17 @@ class SyncPass:
                         package = json.loads(getattr(self._folder.read(name), "data", b""))
                         self._state.ring(match[1], int(package["x_sync"]["sequence"]), str(package["assigned_to"]))
             self._state.learn("begun", "1")
+
+    def _db_is_to_be_filled(self) -> bool:
+        """Return whether `orchestration.db` is missing, or lacks what could not be written, and can be written now."""
+        if self._db.is_there() and not self._state.fact(BEHIND):
+            return False
+        try:
+            self._db.write((), ())
+        except (OSError, sqlite3.Error):
+            return False
+        self._state.learn(BEHIND, "")
+        return True
 
     def _mark_events(self) -> bool:
         """Mark what has events after the cursor; False when some may be lost."""
@@ -116,23 +136,23 @@ class SyncPass:
         """Mark what has files that are not as they were, or are gone."""
         before, there = self._state.signatures(), set()
         with self._state.saved():
+            self._state.no_troubles(FOREIGN)
+            self._state.no_troubles(KEPT)
             for name, signature in self._folder.names():
                 there.add(name)
-                if OURS.fullmatch(name) and before.get(name) != signature:
-                    self._state.mark([owner(name)])
-                elif name.endswith("_handoff.json") and not OURS.fullmatch(name):
-                    self._state.trouble(name, "It is not ours. File-based workers read it as an assignment.")
-            for name in before.keys() - there:
-                self._state.lost(name)
-                self._state.mark([owner(name)])
-            for name in self._state.torn():
-                if OURS.fullmatch(name) and name not in there:
+                if OURS.fullmatch(name):
+                    if before.get(name) != signature:
+                        self._state.mark([owner(name)])
+                elif name.endswith("_handoff.json"):
+                    self._state.trouble(FOREIGN, name, "It is not ours. File-based workers read it as an assignment.")
+                elif name.endswith(".kept"):
+                    self._state.trouble(KEPT, name, f"What is valid of it was taken over. {TO_REMOVE}")
+            self._state.mark(each for each in self._state.troubled() if _is_item(each))
+            for name in [*(before.keys() - there), *(name for name in self._state.torn() if OURS.fullmatch(name))]:
+                if name not in there:
+                    self._state.lost(name)
                     self._state.whole(name)
-            owners = {owner(name) for name in there}
-            for name in self._state.troubles():
-                of_a_file = name.endswith((".kept", ".json"))
-                if (of_a_file and name not in there) or (_is_item(name) and owner(name.split()[0]) not in owners):
-                    self._state.no_trouble(name)
+                    self._state.mark([owner(name)])
 
     def _mark_replaced(self) -> None:
         """Mark what was written to after it had been replaced, and forget what nobody writes to any more."""
@@ -163,7 +183,11 @@ class SyncPass:
     def _settled(self, id_: str, record: Record | None) -> Record | None:
         """Reconcile an item; return it when its files are as they should be."""
         if record is None:
-            self._state.trouble(id_, "Redis has no such item: its files are left as they are.")
+            self._state.no_troubles(id_)
+            if any(self._folder.signature(name) for name in files_of(id_)):
+                self._state.trouble(id_, id_, "Redis has no such item: its files are left as they are.")
+            for each in self._replaced.get(id_, ()):
+                self._folder.forget_replaced(each.kept)
             return None
         mirror = ItemMirror(self._tools, record)
         try:
@@ -172,35 +196,36 @@ class SyncPass:
             self.again = True
             return None
         except OSError as error:
-            self._state.trouble(id_, f"{error.filename or 'One of its files'}: {error.strerror or error}")
+            self._state.trouble(id_, id_, f"{error.filename or 'One of its files'}: {error.strerror or error}")
             return None
         finally:
             self.written += mirror.written
             self.imported += mirror.imported
-        self._state.no_trouble(id_)
         return record
 
     def _ring(self) -> None:
-        """Tell agents of items whose packages are new; a bell is no more than a hint, so it never stops a pass."""
+        """Tell agents of items whose packages are new; what cannot be told is tried again."""
         for agent, items in self._tools.bells.items():
+            name = bell(agent)
+            self._state.no_troubles(name)
             try:
-                self._folder.add_lines(bell(agent), items)
+                self._folder.add_lines(name, [item for item, _ in items])
             except OSError as error:
-                self._state.trouble(bell(agent), error.strerror or str(error))
+                self._state.trouble(name, name, error.strerror or str(error))
+                self._unheard |= {item for item, _ in items}
             else:
-                self._state.no_trouble(bell(agent))
+                for item, sequence in items:
+                    self._state.ring(item, sequence, agent)
         self._tools.bells.clear()
 
-    def _write_db(self, projects: Iterable[Project], items: Iterable[Item]) -> bool:
-        """Write them into `orchestration.db`; False where that cannot be done now."""
-        name = NAME
+    def _write_db(self, projects: Iterable[Project], items: Iterable[Item]) -> None:
+        """Write them into `orchestration.db`; where that cannot be done now, it is filled anew later."""
+        self._state.no_troubles(NAME)
         try:
             self._db.write(projects, items)
         except (OSError, sqlite3.Error) as error:
-            self._state.trouble(name, str(error))
-            return False
-        self._state.no_trouble(name)
-        return True
+            self._state.trouble(NAME, NAME, getattr(error, "strerror", None) or str(error))
+            self._state.learn(BEHIND, "1")
 
 
 def _context(project: Project) -> bytes:
@@ -216,6 +241,11 @@ def _context(project: Project) -> bytes:
         "title": project.title,
     }
     return yaml.safe_dump(content, sort_keys=True).encode()
+
+
+def files_of(item: str) -> list[str]:
+    """Return the names of an item's files."""
+    return [f"{item}_handoff.json", *(report_files.name(item, kind) for kind in KINDS)]
 
 
 def owner(name: str) -> str:

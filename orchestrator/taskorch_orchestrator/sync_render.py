@@ -39,7 +39,7 @@ def _mirror(mirror: MirrorStatus) -> Iterator[str]:
     if told.get("error"):
         yield f"  Error: {line(str(told['error']))}"
     if troubles:
-        yield f"  In trouble: {len(troubles)}"
+        yield f"  In trouble: {told.get('in_trouble', len(troubles))}"
     yield from (f"  {row}" for row in _named(troubles))
 
 

@@ -5,20 +5,20 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import time
 from typing import Any
 
-BUSY_TIMEOUT_S = 5.0
+BUSY_TIMEOUT_S = 2.0
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS changed (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files (name TEXT PRIMARY KEY, signature TEXT NOT NULL, keys TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rung (item TEXT PRIMARY KEY, sequence INTEGER NOT NULL, agent TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS torn (name TEXT PRIMARY KEY, signature TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS troubles (name TEXT PRIMARY KEY, message TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS troubles (owner TEXT, name TEXT, message TEXT, PRIMARY KEY (owner, name)) WITHOUT ROWID;
 """
 
 
@@ -113,20 +113,21 @@ class SyncState:
         """Return the names of the files that are torn."""
         return [str(row[0]) for row in self._database.execute("SELECT name FROM torn")]
 
-    def trouble(self, name: str, message: str) -> None:
-        """Note what is wrong with a file, or with the folder where `name` is ""."""
-        self._database.execute(
-            "INSERT INTO troubles VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET message = excluded.message",
-            (name, message, time()),
-        )
+    def trouble(self, owner: str, name: str, message: str) -> None:
+        """Note what is wrong with a file or a report; its owner is who will look at it again."""
+        self._put("troubles", owner, name, message)
 
-    def no_trouble(self, name: str) -> None:
-        """Note that nothing is wrong with a file any more."""
-        self._database.execute("DELETE FROM troubles WHERE name = ?", (name,))
+    def no_troubles(self, owner: str) -> None:
+        """Forget what was wrong with all that an owner looks at again now."""
+        self._database.execute("DELETE FROM troubles WHERE owner = ?", (owner,))
 
-    def troubles(self, limit: int = -1) -> Mapping[str, str]:
-        """Return what is wrong, by the names of the files."""
-        return dict(self._database.execute("SELECT name, message FROM troubles ORDER BY name LIMIT ?", (limit,)))
+    def troubled(self) -> list[str]:
+        """Return the owners of troubles."""
+        return [str(row[0]) for row in self._database.execute("SELECT DISTINCT owner FROM troubles")]
+
+    def troubles(self) -> dict[str, str]:
+        """Return what is wrong, by the names of the files and reports."""
+        return dict(self._database.execute("SELECT name, message FROM troubles ORDER BY name"))
 
     def _put(self, table: str, *values: object) -> None:
         places = ", ".join("?" * len(values))
@@ -139,19 +140,27 @@ class SyncState:
 
 @contextmanager
 def remembered(home: Path) -> Iterator[SyncState]:
-    """Open the memory below `home`, the folder .task-orchestrator; a damaged one is begun afresh."""
+    """Open the memory below `home`, the folder .task-orchestrator; one that proves to be damaged is removed.
+
+    Raises sqlite3.OperationalError where it cannot be used now, another sqlite3.DatabaseError where it was damaged.
+    """
     path = home / "sync" / "state.db"
-    try:
+    with _removed_if_damaged(path):
         database = _open(path)
+        try:
+            yield SyncState(database)
+        finally:
+            database.close()
+
+
+@contextmanager
+def _removed_if_damaged(path: Path) -> Iterator[None]:
+    try:
+        yield
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise
-        path.unlink()
-        database = _open(path)
-    try:
-        yield SyncState(database)
-    finally:
-        database.close()
+        if not isinstance(error, sqlite3.OperationalError):
+            path.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -168,7 +177,7 @@ def forgetful() -> Iterator[SyncState]:
 def _open(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     try:
-        # A process that dies leaves it whole. A machine that does may not: then it is begun afresh.
+        # A process that dies leaves it whole. A machine that does may not; all of it can be found again.
         database.execute("PRAGMA journal_mode = TRUNCATE")
         database.execute("PRAGMA synchronous = OFF")
         database.executescript(_TABLES)

@@ -1,7 +1,7 @@
 """`orchestrate import`: takes over a folder of the predecessor, ids kept. A second time it changes nothing."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
@@ -9,7 +9,7 @@ from typing import ParamSpec
 
 from taskorch import bounds, errors
 from taskorch.item import Lease, NewItem, State
-from taskorch.models import OldItem, OldPackage, OldProject, moment_of
+from taskorch.models import DEFAULT_DELIVERABLES, OldItem, OldPackage, OldProject, moment_of
 from taskorch.queue import Queue
 from taskorch.record import Origin, Record
 
@@ -30,15 +30,23 @@ class TakenOver:
     items: int = 0
     reports: int = 0
     notes: int = 0
+    #: What the old database was kept as, where the sync job is going to write to it.
+    set_aside: str = ""
     troubles: dict[str, str] = field(default_factory=dict)
 
 
 class Takeover:
     """The import of one folder."""
 
-    def __init__(self, queue: Queue, old: Predecessor, folder: Handoffs, session: str) -> None:
-        """`folder` is this root's own, `session` the one under which its file-based workers hold their claims."""
+    def __init__(
+        self, queue: Queue, queue_of: Callable[[str], Queue], old: Predecessor, folder: Handoffs, session: str
+    ) -> None:
+        """`queue_of` makes the queue for another orchestrator, and raises errors.Invalid for what is no name.
+
+        `folder` is this root's own, `session` the one under which its file-based workers hold their claims.
+        """
         self._queue = queue
+        self._queue_of = queue_of
         self._folder = folder
         self._old = old
         self._session = session
@@ -46,7 +54,7 @@ class Takeover:
 
     def run(self) -> TakenOver:
         """Bring everything that Redis does not have yet."""
-        packages, projects, items = self._old.packages(), self._old.projects(), self._old.items()
+        packages, projects, items = self._old.packages, self._old.projects(), self._old.items()
         for project in projects:
             self._try(project.project_id, self._project, project)
         for item in self._in_order(items):
@@ -85,8 +93,16 @@ class Takeover:
         except errors.NoProject:
             title, description = _title(old.title, old.description)
             created_at = moment_of(old.created_at or "")
-            self._queue.project(title, description=description, id=old.project_id, created_at=created_at)
+            queue = self._queue_for(old.orchestrator_id or "")
+            queue.project(title, description=description, id=old.project_id, created_at=created_at)
             self._done.projects += 1
+
+    def _queue_for(self, orchestrator: str) -> Queue:
+        """Return the queue for an orchestrator of the predecessor; the importer's own for what is no name."""
+        try:
+            return self._queue_of(orchestrator)
+        except errors.Invalid:
+            return self._queue
 
     def _item(self, old: OldItem, package: OldPackage | None) -> None:
         record = self._record(old.item_id)
@@ -103,6 +119,7 @@ class Takeover:
         missing = [id_ for id_ in old.dependencies or () if self._record(id_) is None]
         if missing:
             self._done.troubles[old.item_id] = f"it depended on {', '.join(missing)}, which is not there"
+        expected = (package and package.expected_deliverables) or ()
         return NewItem(
             id=old.item_id,
             title=title,
@@ -111,7 +128,8 @@ class Takeover:
             depends_on=tuple(id_ for id_ in old.dependencies or () if id_ not in missing),
             agent=old.assigned_to or "",
             context={name: _text(value) for name, value in ((package and package.provided_context) or {}).items()},
-            resources=tuple(_text(value) for value in (package and package.provided_resources) or ()),
+            resources=_texts((package and package.provided_resources) or ()),
+            deliverables_expected=() if expected == DEFAULT_DELIVERABLES else _texts(expected),
             created_at=moment_of(old.created_at or ""),
         )
 
@@ -130,7 +148,8 @@ class Takeover:
     def _finish(self, old: OldItem) -> None:
         """Let an item end that ended without a report of it."""
         record = self._record(old.item_id)
-        origin = Origin(request=_digits("end", old.item_id), written_at=old.completed_at or "", at=0)
+        written_at = old.completed_at or ""
+        origin = Origin(request=_digits("end", old.item_id), written_at=written_at, at=moment_of(written_at))
         if record is None or any(report.request == origin.request for report in record.reports):
             return
         item, agent = (
@@ -138,9 +157,12 @@ class Takeover:
             self._queue.agent(record.item.agent or "nobody", session=self._session, origin=origin),
         )
         ended = item.state in (State.COMPLETED, State.CANCELLED, State.FAILED)
-        if old.status == "completed" and item.agent and not ended:
+        if old.status == "completed" and not ended and not item.agent:
+            self._done.troubles[item.id] = "it was completed, but nobody had it: it is pending"
+        elif old.status == "completed" and not ended:
             token = record.live_token if record.session == self._session else 0
-            agent.complete(Lease(item=item.id, token=token), "")
+            summary, deliverables = _delivered(old.deliverables)
+            agent.complete(Lease(item=item.id, token=token), summary, deliverables=deliverables)
         elif old.status == "cancelled" and not ended and not any(each.kind == "cancel" for each in record.reports):
             self._queue.cancel(item.id)
 
@@ -168,6 +190,20 @@ def _title(title: str, description: str | None) -> tuple[str, str]:
     if len(title) <= bounds.TITLE_CHARACTERS:
         return title, description
     return title[: bounds.TITLE_CHARACTERS - 1] + "…", f"{title}\n\n{description}".strip()
+
+
+def _delivered(found: object) -> tuple[str, dict[str, str]]:
+    """Return what the old database has as deliverables as a summary and deliverables: a plain text is a summary."""
+    if isinstance(found, dict):
+        return "", {str(name): _text(value) for name, value in found.items()}
+    if isinstance(found, list):
+        return "", {str(number): text for number, text in enumerate(_texts(found), 1)}
+    return "" if found is None else _text(found), {}
+
+
+def _texts(values: Iterable[object]) -> tuple[str, ...]:
+    """Return values as texts, but for the blank ones."""
+    return tuple(text for text in map(_text, values) if text.strip())
 
 
 def _text(value: object) -> str:

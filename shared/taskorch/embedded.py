@@ -1,6 +1,8 @@
 """The bundled server: one Valkey per root, on a Unix socket, started by the first command that needs it."""
 
 import fcntl
+import os
+import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +34,39 @@ class ServerStatus:
     url: str
     #: The background service that runs beside the server; 0 when there is none.
     service_pid: int = 0
+    #: Whether the settings want a service there.
+    service_wanted: bool = True
+
+
+class Beside:
+    """The server as its service has it: by a connection that outlives the folder with its socket and its data."""
+
+    def __init__(self, settings: Settings, lock: int) -> None:
+        """`lock` is the one of the service: where its file is gone, all of the server's is."""
+        self._settings = settings
+        self._lock = lock
+        self._client = _client(address.socket_path(settings.folder))
+        self._pid = 0
+
+    def is_lost(self) -> bool:
+        """Return whether its folder is gone, or another one is there; look which server it is until then."""
+        if not embedded_service.is_of(self._settings, self._lock):
+            return True
+        with suppress(redis.RedisError):
+            self._pid = self._asked()
+        return False
+
+    def kill(self) -> None:
+        """End a server that is lost, and no other one that has its path by now.
+
+        It has nothing to write, and an ordinary end would take the socket of that other one away.
+        """
+        with suppress(redis.RedisError, ProcessLookupError):
+            if self._asked() == self._pid:
+                os.kill(self._pid, signal.SIGKILL)
+
+    def _asked(self) -> int:
+        return int(self._client.info("server")["process_id"])
 
 
 def start(settings: Settings) -> bool:
@@ -74,8 +109,13 @@ def status(settings: Settings) -> ServerStatus:
     """Return whether the server of this root runs, and where."""
     socket = address.socket_path(settings.folder)
     pid = _pid(socket)
-    service_pid = embedded_service.pid(settings)
-    return ServerStatus(running=bool(pid), pid=pid, url=address.of_socket(socket), service_pid=service_pid)
+    return ServerStatus(
+        running=bool(pid),
+        pid=pid,
+        url=address.of_socket(socket),
+        service_pid=embedded_service.pid(settings),
+        service_wanted=embedded_service.wanted(settings),
+    )
 
 
 def binary() -> str:

@@ -24,8 +24,11 @@ KNOWN_WITHIN_S = 2.0
 LEFT = "TASKORCH_SERVICE_LOCK"
 
 
-def become(settings: Settings) -> None:
-    """Be the service of this root until this process ends; raises errors.ServiceRuns where another one is."""
+def become(settings: Settings) -> int:
+    """Be the service of this root until this process ends; return the descriptor of its lock.
+
+    Raises errors.RootNotWritable, errors.ServiceRuns where another one is.
+    """
     try:
         folder.make(settings.folder)
         folder.make_private(settings.folder / "data")
@@ -36,6 +39,20 @@ def become(settings: Settings) -> None:
         os.close(lock)
         raise errors.ServiceRuns(root=str(settings.root), pid=pid(settings))
     _tell(lock, os.getpid())
+    return lock
+
+
+def is_of(settings: Settings, lock: int) -> bool:
+    """Return whether a lock is still the one of this root: its file may be gone, or another one."""
+    try:
+        return os.path.samestat(os.fstat(lock), _lock(settings).stat())
+    except OSError:
+        return False
+
+
+def wanted(settings: Settings) -> bool:
+    """Return whether a service belongs beside the bundled server of this root."""
+    return settings.service and not settings.redis_url
 
 
 def pid(settings: Settings) -> int:
@@ -51,7 +68,7 @@ def pid(settings: Settings) -> int:
 
 def start(settings: Settings) -> None:
     """Start the service of this root in the background, unless it runs, is not wanted, or another Redis is named."""
-    if not settings.service or settings.redis_url:
+    if not wanted(settings):
         return
     try:
         lock = _opened(settings)

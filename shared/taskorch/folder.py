@@ -11,9 +11,9 @@ IGNORED = "*\n!config.toml\n"
 
 
 def make(folder: Path) -> None:
-    """Make the folder of a root, if it is not there."""
+    """Make the folder of a root, if it is not there; the root itself is its owner's: FileNotFoundError without it."""
     if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         (folder / ".gitignore").write_text(IGNORED, encoding="utf-8")
 
 
@@ -25,8 +25,11 @@ def refusal(root: Path, error: OSError) -> RootNotWritable:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that nobody else can enter; raises PermissionError where somebody else's is in the way."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    """Make a folder that nobody else can enter, and the one that it is in, if that is not there.
+
+    Raises PermissionError where somebody else's is in the way.
+    """
+    folder.parent.mkdir(exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise PermissionError(0, f"{folder} belongs to somebody else")

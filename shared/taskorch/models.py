@@ -161,6 +161,15 @@ def _from_json(value: object) -> object:
     return json.loads(value) if isinstance(value, str) and value else value or None
 
 
+def _from_json_or_text(value: object) -> object:
+    """Return the same for a column that may have a plain text."""
+    text = value.decode(errors="replace") if isinstance(value, bytes) else value
+    try:
+        return _from_json(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 class OldProject(_Filed):
     """A row of the predecessor's table `orchestration`."""
 
@@ -197,7 +206,7 @@ class OldPackage(_Filed):
     project_context: OldContext
     provided_context: dict[str, object] | None = None
     provided_resources: list[object] | None = None
-    expected_deliverables: list[str] | None = None
+    expected_deliverables: list[object] | None = None
 
 
 class OldItem(_Filed):
@@ -213,6 +222,8 @@ class OldItem(_Filed):
     dependencies: Annotated[list[str] | None, BeforeValidator(_from_json)] = None
     created_at: str | None = None
     completed_at: str | None = None
+    #: An object, a list, or a plain text.
+    deliverables: Annotated[object, BeforeValidator(_from_json_or_text)] = None
 
     @classmethod
     def of(cls, package: OldPackage) -> "OldItem":

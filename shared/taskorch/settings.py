@@ -9,6 +9,7 @@ from taskorch.folder import NAME as FOLDER
 
 CONFIG_KEYS = ("redis_url", "namespace", "service")
 TRUE = ("1", "true", "yes", "on")
+FALSE = ("0", "false", "no", "off")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
     """Return the settings that hold in `folder`: flags win over the environment, that over the config file.
 
     `flags` may hold `redis_url`, `namespace` and `agent_id`. Raises errors.Usage for a config file that cannot be
-    read or has unknown keys, errors.Invalid for a bad name.
+    read or has unknown keys, and for a switch that is neither on nor off, errors.Invalid for a bad name.
     """
     root, root_source = _root(environment, folder)
     config = _config(root / FOLDER / "config.toml")
@@ -52,6 +53,12 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
         value, sources[name] = next(((v, s) for v, s in candidates if v), (default, "default"))
         return value or default
 
+    def switch(name: str, flag: str, variables: tuple[str, ...], default: str) -> bool:
+        value = pick(name, flag, variables, default)
+        if value.lower() not in (*TRUE, *FALSE):
+            raise errors.Usage(reason=f"{name} ({sources[name]}) must be on or off, not {value!r}.")
+        return value.lower() in TRUE
+
     session = pick("session", "session", ("AGENT_SESSION",), "")
     return Settings(
         redis_url=pick("redis_url", "redis_url", ("TASKORCH_REDIS_URL", "REDIS_URL"), ""),
@@ -59,7 +66,7 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
         agent=pick("agent", "agent_id", ("AGENT_ID", "TM_AGENT_ID"), ""),
         session=session and bounds.name(session, "a session (AGENT_SESSION)"),
         orchestrator=pick("orchestrator", "orchestrator", ("ORCHESTRATOR_ID",), "orchestrator"),
-        service=pick("service", "service", ("TASKORCH_SERVICE",), "on").lower() in TRUE,
+        service=switch("service", "service", ("TASKORCH_SERVICE",), "on"),
         root=root,
         sources=sources,
     )
@@ -118,6 +125,8 @@ def _parsed(text: str, file: Path) -> Mapping[str, str]:
     for key, value in config.items():
         if key not in CONFIG_KEYS:
             raise errors.Usage(reason=f"{file} has an unknown key {key!r}; it knows {', '.join(CONFIG_KEYS)}.")
-        if not isinstance(value, str):
+        if key == "service" and isinstance(value, bool):
+            config[key] = "on" if value else "off"
+        elif not isinstance(value, str):
             raise errors.Usage(reason=f"{file}: {key} must be text.")
     return config

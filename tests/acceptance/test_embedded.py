@@ -88,8 +88,8 @@ def test_the_server_can_be_looked_at_started_and_stopped(local: Shell) -> None:
     stopped = local.orchestrate("server", "stop", "--json").data()
     after = local.orchestrate("server", "stop")
 
-    assert before == {"running": False, "pid": 0, "url": url, "service_pid": 0}
-    assert set(started) == {"running", "pid", "url", "service_pid"}
+    assert before == {"running": False, "pid": 0, "url": url, "service_pid": 0, "service_wanted": False}
+    assert set(started) == set(before)
     assert (started["running"], started["url"], started["pid"]) == (True, url, again["pid"])
     assert f"running, pid {started['pid']}" in shown.stdout
     assert stopped == before
@@ -183,6 +183,16 @@ def test_a_file_where_a_folder_of_the_server_belongs_is_named(local: Shell, name
     assert {ran.code, started.code} <= {2, 4, 5}
     assert str(in_the_way) in ran.stderr
     assert str(in_the_way) in started.stderr
+
+
+def test_a_root_that_is_not_there_is_not_made(local: Shell) -> None:
+    rooted = local.having(TASKORCH_ROOT=str(local.folder / "nowhere"))
+
+    runs = [rooted.orchestrate("projects"), rooted.orchestrate("service"), rooted.orchestrate("server", "start")]
+
+    assert [run.code for run in runs] == [5, 5, 5]
+    assert {f"Cannot write below {local.folder}/nowhere: No such file" in run.stderr for run in runs} == {True}
+    assert not (local.folder / "nowhere").exists()
 
 
 def test_damaged_data_is_left_alone_and_the_log_is_named(local: Shell) -> None:

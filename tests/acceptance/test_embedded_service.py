@@ -1,6 +1,7 @@
 """The service beside the bundled server: it comes with the server, goes with it, and there is one of each."""
 
 import os
+import shutil
 import signal
 import subprocess
 from typing import Any
@@ -156,6 +157,91 @@ def test_a_killed_service_is_started_again_by_a_start_of_the_server(served: Shel
     assert alive(started["service_pid"])
     assert started["service_pid"] != before["service_pid"]
     soon(lambda: published(served.folder) == {first})
+
+
+def test_that_the_service_is_missing_is_said_until_it_is_back(served: Shell) -> None:
+    served.orchestrate("projects")
+    kill(status(served)["service_pid"])
+
+    missing, told = served.orchestrate("server", "status").stdout, status(served)
+    served.orchestrate("server", "start")
+
+    assert "\nno service: orchestrate server start\n" in missing
+    assert (told["service_pid"], told["service_wanted"]) == (0, True)
+    assert "no service" not in served.orchestrate("server", "status").stdout
+
+
+def test_a_service_that_nobody_wants_is_not_missed(local: Shell) -> None:
+    local.orchestrate("projects")
+
+    assert "no service" not in local.orchestrate("server", "status").stdout
+    assert not status(local)["service_wanted"]
+
+
+def delete(shell: Shell, name: str = "") -> None:
+    """Delete a folder of a root, or the root, all at once for whoever looks."""
+    gone = shell.folder.with_name(f"{shell.folder.name}-gone")
+    (shell.folder / name).rename(gone)
+    shutil.rmtree(gone)
+
+
+def gone(told: dict[str, Any]) -> bool:
+    return not alive(told["pid"]) and not alive(told["service_pid"])
+
+
+def test_a_root_that_is_deleted_takes_its_server_and_service_with_it_and_stays_deleted(served: Shell) -> None:
+    first = item(served)
+    before = status(served)
+    soon(lambda: published(served.folder) == {first})
+
+    delete(served)
+
+    soon(lambda: gone(before))
+    assert not served.folder.exists()
+    served.folder.mkdir()
+    assert served.orchestrate("projects", "--json").data() == []
+
+
+@pytest.mark.parametrize("name", [".task-orchestrator", ".task-orchestrator/data"])
+def test_server_and_service_end_when_their_folder_is_deleted(served: Shell, name: str) -> None:
+    first = item(served)
+    before = status(served)
+    soon(lambda: published(served.folder) == {first})
+
+    delete(served, name)
+
+    soon(lambda: gone(before))
+
+
+def test_who_comes_into_the_same_path_at_once_has_a_server_and_a_service_that_stay(served: Shell) -> None:
+    first = item(served)
+    before = status(served)
+    soon(lambda: published(served.folder) == {first})
+
+    delete(served)
+    served.folder.mkdir()
+    second = item(served)
+    after = status(served)
+
+    soon(lambda: gone(before))
+    assert status(served) == after
+    assert after["service_pid"] != before["service_pid"]
+    assert _services_of(served) == [after["service_pid"]]
+    soon(lambda: published(served.folder) == {second})
+
+
+def test_a_service_by_hand_ends_with_its_folder_too(local: Shell) -> None:
+    with services.running(local, "--no-rq") as [service]:
+        local.orchestrate("projects")
+        before = status(local)
+
+        delete(local)
+        code = service.ended()
+
+        soon(lambda: gone(before))
+        local.folder.mkdir()
+        assert code == 0
+        assert "The folder of the server is gone" in service.log()
 
 
 def test_a_second_service_by_hand_is_refused(served: Shell) -> None:

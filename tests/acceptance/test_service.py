@@ -146,6 +146,8 @@ def test_a_signal_at_its_very_start_ends_it_too(shell: Shell, way: tuple[str, ..
 @WAYS
 def test_it_keeps_several_roots(shell: Shell, bench: Bench, tmp_path: Path, way: tuple[str, ...]) -> None:
     roots = [tmp_path / name for name in ("one", "two", "three")]
+    for root in roots:
+        root.mkdir()
     with services.running(shell, *way, *(word for root in roots for word in ("--root", str(root)))):
         item = bench.item()
         soon(lambda: all(published(root) == {item} for root in roots))
@@ -219,7 +221,7 @@ def test_a_folder_in_trouble_is_shown_and_ends_no_service(shell: Shell, bench: B
 
 
 @WAYS
-@pytest.mark.parametrize("name", ["", ".task-orchestrator", ".task-orchestrator/handoffs"])
+@pytest.mark.parametrize("name", [".task-orchestrator", ".task-orchestrator/handoffs"])
 def test_a_folder_that_is_deleted_is_made_again_and_kept_again(
     shell: Shell, bench: Bench, tmp_path: Path, way: tuple[str, ...], name: str
 ) -> None:
@@ -234,6 +236,32 @@ def test_a_folder_that_is_deleted_is_made_again_and_kept_again(
 
         soon(lambda: reports(bench, item) == ["half of it"])
         assert service.told() == 0
+
+
+@WAYS
+def test_a_root_that_is_deleted_is_not_made_again_but_kept_again_when_it_is_back(
+    shell: Shell, bench: Bench, tmp_path: Path, way: tuple[str, ...]
+) -> None:
+    item = bench.item()
+    with services.running(shell, *way) as [service]:
+        soon(lambda: published(shell.folder) == {item})
+
+        shell.folder.rename(tmp_path / "gone")
+        soon(lambda: service.said(f"Cannot write below {shell.folder}: No such file or directory"))
+        made = shell.folder.exists()
+        shell.folder.mkdir()
+
+        soon(lambda: published(shell.folder) == {item})
+        assert not made
+        assert service.told() == 0
+
+
+def test_a_root_that_is_not_there_is_refused_and_not_made(shell: Shell, tmp_path: Path) -> None:
+    ran = shell.orchestrate("service", "--root", str(tmp_path / "nowhere"))
+
+    assert ran.code == 2
+    assert f"There is no folder {tmp_path / 'nowhere'} to be a root." in ran.stderr
+    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.fixture
@@ -261,6 +289,8 @@ def test_the_keys_of_rq_are_the_namespaces_own_and_its_jobs_no_pickles(own: OwnR
 
 def test_of_eight_services_one_writes_and_each_job_is_done_once(own: OwnRedis, tmp_path: Path) -> None:
     roots = [tmp_path / "a", tmp_path / "b"]
+    for root in roots:
+        root.mkdir()
     with (
         services.running(own.shell, "--root", str(roots[0]), number=4) as four,
         services.running(own.shell, "--root", str(roots[1]), number=4) as others,

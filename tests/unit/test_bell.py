@@ -99,6 +99,28 @@ def test_a_stop_ends_waits_and_pauses_now_and_from_now_on(bell: Bell, aside: Thr
     assert bell.stopped
 
 
+class Paused(Bell):
+    """A bell that notes pauses instead of making them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def pause(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+def test_the_pause_grows_with_each_failure_up_to_a_limit_however_many_there_are() -> None:
+    bell = Paused()
+
+    for failures in (1, 3, 5, 7, 100, 10_000):
+        bell.back_off(failures, 10)
+
+    assert bell.seconds[:4] == sorted(bell.seconds[:4])
+    assert 0 < bell.seconds[0] < 0.5
+    assert all(5 <= seconds <= 10 for seconds in bell.seconds[-2:])
+
+
 def test_a_ring_does_not_end_a_pause(bell: Bell) -> None:
     bell.ring(SYNC)
     began = monotonic()

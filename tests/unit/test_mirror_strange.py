@@ -77,7 +77,7 @@ def test_an_agent_that_cannot_be_one_is_no_path_and_no_key(root: Root, bad: str)
     assert {path.name for path in there} - {path.name for path in before} <= {
         f"{item}_progress.json",
         f"{item}_discoveries.json",
-        *root.hidden(),
+        f"{item}_completion.json",
     }
     assert [agent.name for agent in root.bench.queue.views.agents()] == ["ada"]
     assert root.history(item) == []
@@ -156,7 +156,7 @@ def test_an_entry_whose_time_cannot_be_one_is_no_report(root: Root, at: str) -> 
 
     assert root.history(item) == []
     assert root.document(item, "progress")["updates"][0]["timestamp"] == at
-    assert list(done.troubles.values()) == ["A report of no time: it is no report"]
+    assert list(done.troubles.values()) == ["A report of no time was not taken over: it is no report"]
 
 
 def test_what_is_nested_deeply_does_not_hold_up_other_items(root: Root) -> None:

@@ -86,14 +86,17 @@ def test_a_reader_of_the_database_sees_one_state_for_as_long_as_it_looks(root: R
         reader.execute("BEGIN")
         before = reader.execute("SELECT status FROM work_items").fetchall()
         root.bench.queue.cancel(item)
-        done = root.sync()
+        waiting = root.sync()
         during = reader.execute("SELECT status FROM work_items").fetchall()
         reader.execute("COMMIT")
 
+        done = root.sync()
         after = reader.execute("SELECT status FROM work_items").fetchall()
     reader.close()
 
     assert (before, during, after) == ([("queued",)], [("queued",)], [("cancelled",)])
+    assert waiting.troubles == {"orchestration.db": "database is locked"}
+    assert not root.file(item, "handoff").exists()
     assert done.troubles == {}
 
 

@@ -95,6 +95,8 @@ def test_the_environment_names_the_root_before_all(tmp_path: Path) -> None:
     [
         ('redis_ulr = "redis://x"', "unknown key 'redis_ulr'"),
         ("namespace = 3", "namespace must be text"),
+        ("namespace = true", "namespace must be text"),
+        ("service = 1", "service must be text"),
         ("namespace =", "not TOML"),
     ],
 )
@@ -102,6 +104,44 @@ def test_a_config_file_with_a_mistake_is_refused(tmp_path: Path, text: str, comp
     config(tmp_path, text)
 
     with pytest.raises(errors.Usage, match=complaint):
+        resolved(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("true", True),
+        ("false", False),
+        ('"on"', True),
+        ('"off"', False),
+        ('"No"', False),
+        ('"1"', True),
+        ('"0"', False),
+    ],
+)
+def test_a_config_file_says_with_a_word_or_a_boolean_whether_a_service_is_wanted(
+    tmp_path: Path, value: str, *, wanted: bool
+) -> None:
+    config(tmp_path, f"service = {value}")
+
+    settings = resolved(tmp_path)
+
+    assert (settings.service, settings.sources["service"]) == (wanted, "config.toml")
+    assert resolved(tmp_path, TASKORCH_SERVICE="YES").service
+    assert not resolved(tmp_path, TASKORCH_SERVICE="Off").service
+
+
+def test_a_service_is_wanted_where_nobody_says_anything(tmp_path: Path) -> None:
+    assert resolved(tmp_path).service
+    assert resolved(tmp_path, TASKORCH_SERVICE="").service
+
+
+def test_a_word_that_is_neither_on_nor_off_is_refused_and_its_setting_named(tmp_path: Path) -> None:
+    with pytest.raises(errors.Usage, match=r"service \(TASKORCH_SERVICE\) must be on or off, not 'enabled'"):
+        resolved(tmp_path, TASKORCH_SERVICE="enabled")
+
+    config(tmp_path, 'service = "never"')
+    with pytest.raises(errors.Usage, match=r"service \(config.toml\) must be on or off, not 'never'"):
         resolved(tmp_path)
 
 

@@ -16,6 +16,14 @@ local function release_dependents(item)
   call('DEL', key('dependents', item.id))
 end
 
+-- When it was delivered: at the time of the report's origin, where it has one.
+local function delivered_at()
+  for i = 11, #ARGV, 2 do
+    if ARGV[i] == 'made_at' and ARGV[i + 1] ~= '' then return ARGV[i + 1] end
+  end
+  return now
+end
+
 return once(function()
   local id, token, summary, deliverables = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local item = load(id)
@@ -26,7 +34,7 @@ return once(function()
 
   begin(item)
   settle(item)
-  set(item, 'percent', 100, 'summary', summary, 'deliverables', deliverables, 'completed_at', now)
+  set(item, 'percent', 100, 'summary', summary, 'deliverables', deliverables, 'completed_at', delivered_at())
   report(item, 'complete', 'text', summary, 'percent', 100, unpack(ARGV, 11))
   move(item, 'completed')
   emit('complete', item)

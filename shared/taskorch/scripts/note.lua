@@ -1,4 +1,4 @@
--- note: a private memo of the caller on an item assigned to it.
+-- note: a private memo of the caller on an item assigned to it; one with an origin may be of a former agent.
 -- KEYS     meta
 -- ARGV     7 item, 8 text, then field, value … of its origin
 -- RETURNS  {entry id}
@@ -8,7 +8,10 @@ local NOTES_KEPT = 1000
 return once(function()
   local id, text = ARGV[7], ARGV[8]
   local item = load(id)
-  if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
+  local has_origin = #ARGV > 8
+  if item.agent ~= me.agent and not has_origin then
+    fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent})
+  end
 
   touch()
   return {call('XADD', key('notes', me.agent .. ':' .. id), 'MAXLEN', '~', NOTES_KEPT, '*', 'text', text,
