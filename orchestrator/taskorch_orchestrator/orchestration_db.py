@@ -40,7 +40,13 @@ class OrchestrationDb:
         if self._path.is_symlink():
             raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed")
         try:
-            with closing(_connected(self._path)) as database, database:
+            with (
+                closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as database,
+                database,
+            ):
+                # One file, for anybody to copy or read. Nothing in it is only there, so nothing waits for the disk.
+                database.execute("PRAGMA journal_mode = TRUNCATE")
+                database.execute("PRAGMA synchronous = OFF")
                 database.execute("BEGIN IMMEDIATE")
                 for table, columns in {"orchestration": PROJECTS, "work_items": ITEMS}.items():
                     listed = ", ".join(columns).replace(columns[0], f"{columns[0]} TEXT PRIMARY KEY", 1)
@@ -51,13 +57,6 @@ class OrchestrationDb:
             if not isinstance(error, sqlite3.OperationalError):
                 self._path.replace(self._path.with_suffix(".db.damaged"))
             raise
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    # One file, that anybody may copy or read at any time. Nothing in it is only there, so nothing waits for the disk.
-    database.execute("PRAGMA synchronous = OFF")
-    return database
 
 
 def _upsert(table: str, columns: tuple[str, ...]) -> str:

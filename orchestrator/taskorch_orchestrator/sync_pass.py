@@ -112,7 +112,9 @@ class SyncPass:
             events = self._queue.views.events(since=cursor, limit=PAGE)
             if not events.known and cursor != events.newest:
                 return False
-            cursor = events.entries[-1].cursor if events.entries else cursor
+            if not events.entries:
+                return True
+            cursor = events.entries[-1].cursor
             with self._state.saved():
                 self._state.mark({event.item or event.project for event in events.entries})
                 self._state.learn("cursor", cursor)

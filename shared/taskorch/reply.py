@@ -260,11 +260,11 @@ def _int(value: str | int) -> int:
 
 
 def _list(fields: Fields, name: str) -> tuple[str, ...]:
-    return tuple(json.loads(fields.get(name, "[]")))
+    return tuple(json.loads(fields[name])) if name in fields else ()
 
 
 def _map(fields: Fields, name: str) -> dict[str, str]:
-    return dict(json.loads(fields.get(name, "{}")))
+    return dict(json.loads(fields[name])) if name in fields else {}
 
 
 def _counts(fields: Fields) -> dict[State, int]:
