@@ -136,6 +136,17 @@ def completion(item: str, summary: str, agent: str = "ada") -> dict[str, Any]:
     }
 
 
+def begun_again(root: Root) -> str:
+    """Return an item of ada's that was completed and is being done again; its files are there."""
+    item, me = root.bench.item(), root.bench.agent()
+    lease = me.discover(me.progress(Lease(item=item), "begun").lease, "found").lease
+    me.complete(lease, "done")
+    root.bench.queue.requeue(item)
+    me.progress(Lease(item=item), "over again")
+    root.sync()
+    return item
+
+
 def reported(root: Root) -> str:
     """Return an item on which everything was reported through Redis."""
     item, me = root.bench.item(), root.bench.agent()

@@ -87,11 +87,18 @@ class Mirror:
         raise refusal
 
     def root_id(self) -> str:
-        """Return the id of the root: the same for all machines that share the folder."""
-        folder.make_private(self._home / "sync")
-        with suppress(OSError, sqlite3.Error), remembered(self._home) as state:
-            self._know(state)
-        return self._id
+        """Return the id of the root: the same for all machines that share the folder.
+
+        Raises errors.RootNotWritable for a root that is not there.
+        """
+        try:
+            folder.make(self._home)
+            folder.make_private(self._home / "sync")
+            with suppress(sqlite3.Error), remembered(self._home) as state:
+                self._know(state)
+            return self._id or self._named(str(self._home.stat().st_ino))
+        except OSError as error:
+            raise folder.refusal(self._root, error) from None
 
     def session(self) -> str:
         """Return the session under which the file-based workers of this root hold their claims."""

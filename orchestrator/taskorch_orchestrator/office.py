@@ -15,14 +15,18 @@ class Office:
     def __init__(self) -> None:
         self.settings = command.settings()
         self.output = command.output()
-        connection = open_connection(self.settings, self.output.say)
+        self._connection = open_connection(self.settings, self.output.say)
         caller = Caller(
             agent=self.settings.orchestrator,
             host=os.uname().nodename,
             pid=os.getppid(),
             session=self.settings.session,
         )
-        self.queue = Queue(connection, self.settings.namespace, caller)
+        self.queue = Queue(self._connection, self.settings.namespace, caller)
+
+    def queue_of(self, orchestrator: str) -> Queue:
+        """Return the queue as another orchestrating agent has it."""
+        return Queue(self._connection, self.settings.namespace, Caller(agent=orchestrator))
 
     def handoff(self, item: str) -> dict[str, object]:
         """Return the handoff package of an item, as its file holds it; raises errors.NoItem."""

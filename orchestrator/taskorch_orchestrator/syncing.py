@@ -55,26 +55,10 @@ def import_(office: "Office", folder: Path) -> None:
 
     Where it is this root's own, its database is kept as orchestration.db.before-import: the sync job writes to it.
     """
-    from taskorch.connection import open_connection
-    from taskorch.item import Caller
-    from taskorch.queue import Queue
+    from taskorch_orchestrator import sync_render
+    from taskorch_orchestrator.takeover import take_over
 
-    from taskorch_orchestrator import handoffs, sync_render
-    from taskorch_orchestrator.mirror import Mirror
-    from taskorch_orchestrator.predecessor import Predecessor
-    from taskorch_orchestrator.takeover import Takeover
-
-    settings, output = office.settings, office.output
-    connection = open_connection(settings, output.say)
-
-    def queue_of(orchestrator: str) -> Queue:
-        return Queue(connection, settings.namespace, Caller(agent=orchestrator))
-
-    old, session = Predecessor(folder), Mirror(office.queue, settings.root).session()
-    set_aside = old.set_aside() if old.is_at(settings.folder) else ""
-    if set_aside:
-        output.hint(f"The database is kept as it was: {settings.folder / set_aside}")
-    with handoffs.opened(settings.folder) as opened:
-        brought = Takeover(office.queue, queue_of, old, opened, session).run()
-    brought.set_aside = set_aside
-    output.show(brought, sync_render.takeover)
+    brought = take_over(folder, office.settings, office.queue, office.queue_of)
+    if brought.set_aside:
+        office.output.hint(f"The database is kept as it was: {office.settings.folder / brought.set_aside}")
+    office.output.show(brought, sync_render.takeover)

@@ -5,16 +5,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
+from pathlib import Path
 from typing import ParamSpec
 
-from taskorch import bounds, errors
+from taskorch import bounds, errors, folder
 from taskorch.item import Lease, NewItem, State
 from taskorch.models import DEFAULT_DELIVERABLES, OldItem, OldPackage, OldProject, moment_of
 from taskorch.queue import Queue
 from taskorch.record import Origin, Record
+from taskorch.settings import Settings
 
+from taskorch_orchestrator import handoffs
 from taskorch_orchestrator.handoffs import Handoffs
 from taskorch_orchestrator.item_mirror import ItemMirror, Tools
+from taskorch_orchestrator.mirror import Mirror
 from taskorch_orchestrator.predecessor import OldNote, Predecessor
 from taskorch_orchestrator.sync_state import forgetful
 
@@ -33,6 +37,24 @@ class TakenOver:
     #: What the old database was kept as, where the sync job is going to write to it.
     set_aside: str = ""
     troubles: dict[str, str] = field(default_factory=dict)
+
+
+def take_over(place: Path, settings: Settings, queue: Queue, queue_of: Callable[[str], Queue]) -> TakenOver:
+    """Import the predecessor's folder at `place` into the root of the settings.
+
+    `queue_of` gives the queue as an orchestrating agent of that name has it. Where the folder is the root's own, its
+    database is set aside first. Raises errors.Usage for a folder that is none, errors.RootNotWritable.
+    """
+    old = Predecessor(place)
+    session = Mirror(queue, settings.root).session()
+    set_aside = old.set_aside() if old.is_at(settings.folder) else ""
+    try:
+        with handoffs.opened(settings.folder) as opened:
+            brought = Takeover(queue, queue_of, old, opened, session).run()
+    except OSError as error:
+        raise folder.refusal(settings.root, error) from None
+    brought.set_aside = set_aside
+    return brought
 
 
 class Takeover:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from builders import Bench
 from mirrors import Root, let_patience_end, rooted
-from taskorch import keys
+from taskorch import errors, keys
 from taskorch.item import State
 from taskorch_orchestrator.mirror import Mirror
 
@@ -57,6 +57,21 @@ def test_a_root_keeps_its_id_without_its_memory(root: Root) -> None:
     shutil.rmtree(root.home / "sync")
 
     assert Mirror(root.bench.queue, root.path).root_id() == known
+
+
+def test_a_root_that_is_not_there_is_told_and_not_made(bench: Bench, tmp_path: Path) -> None:
+    mirror = Mirror(bench.queue, tmp_path / "nowhere")
+
+    with pytest.raises(errors.RootNotWritable):
+        mirror.root_id()
+
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_git_sees_nothing_of_a_folder_that_the_id_was_asked_of_first(bench: Bench, tmp_path: Path) -> None:
+    Mirror(bench.queue, tmp_path).root_id()
+
+    assert (tmp_path / ".task-orchestrator" / ".gitignore").exists()
 
 
 @pytest.mark.parametrize("text", ["", "garbage", '"a string"', '{"item_id": "x", "summ'])

@@ -8,7 +8,7 @@ import pytest
 from builders import Bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mirrors import Root, completion, discovery, progress, rooted, update
+from mirrors import Root, begun_again, completion, discovery, progress, rooted, update
 from taskorch.item import Lease, State
 
 KINDS = ("handoff", "progress", "discoveries", "completion")
@@ -32,14 +32,7 @@ def root(bench: Bench, tmp_path: Path) -> Root:
 
 @pytest.fixture
 def item(root: Root) -> str:
-    """An item of ada's, on which everything was reported and whose files are there."""
-    item, me = root.bench.item(), root.bench.agent()
-    lease = me.discover(me.progress(Lease(item=item), "begun").lease, "found").lease
-    me.complete(lease, "done")
-    root.bench.queue.requeue(item)
-    lease = me.progress(Lease(item=item), "over again").lease
-    root.sync()
-    return item
+    return begun_again(root)
 
 
 def test_files_that_are_nobodys_business_are_left(root: Root, item: str) -> None:

@@ -10,24 +10,11 @@ from pathlib import Path
 
 import pytest
 from builders import Bench
-from hypothesis import strategies as st
-from mirrors import Root, discovery, progress, rooted, update
+from mirrors import Root, begun_again, discovery, progress, rooted, update
 from taskorch import errors
-from taskorch.item import Lease
 from taskorch_orchestrator import orchestration_db
 
 KINDS = ("handoff", "progress", "discoveries", "completion")
-LARGEST = "é" * (32 * 1024)
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=5)
-    | st.sampled_from(["\ud800", "9" * 99]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=5,
-)
 
 
 @pytest.fixture
@@ -37,14 +24,7 @@ def root(bench: Bench, tmp_path: Path) -> Root:
 
 @pytest.fixture
 def item(root: Root) -> str:
-    """An item of ada's, on which everything was reported and whose files are there."""
-    item, me = root.bench.item(), root.bench.agent()
-    lease = me.discover(me.progress(Lease(item=item), "begun").lease, "found").lease
-    me.complete(lease, "done")
-    root.bench.queue.requeue(item)
-    lease = me.progress(Lease(item=item), "over again").lease
-    root.sync()
-    return item
+    return begun_again(root)
 
 
 def put_in_the_way(path: Path, what: str, elsewhere: Path) -> None:
