@@ -129,15 +129,16 @@ def _running(url: str, root: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _way(queue: Queue, item: str, file: Path, text: str) -> float:
-    queue.agent("ada").progress(Lease(item=item, token=_token(queue, item)), text)
+    queue.agent("ada").progress(_lease(queue, item), text)
     start = monotonic()
     while not file.exists() or text not in file.read_text():
         sleep(0.002)
     return monotonic() - start
 
 
-def _token(queue: Queue, item: str) -> int:
-    return queue.views.show(item).item.token
+def _lease(queue: Queue, item: str) -> Lease:
+    (record,) = queue.views.records([item])
+    return record.held_by(record.session)
 
 
 def _cpu_s(pid: int) -> float:

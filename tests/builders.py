@@ -15,7 +15,7 @@ from taskorch.script import Connection
 #: The indexes that an item of a state is in; with no agent's name where the agent's own index is meant.
 HOMES: dict[State, set[str]] = {
     State.PENDING: {"unassigned"},
-    State.WAITING: set(),
+    State.WAITING: {"waiting"},
     State.QUEUED: {"queue"},
     State.IN_PROGRESS: {"leases", "held"},
     State.BLOCKED: {"blocked", "held"},
@@ -24,6 +24,7 @@ HOMES: dict[State, set[str]] = {
     State.FAILED: {"dead"},
     State.CANCELLED: set(),
 }
+INDEXES = set().union(*HOMES.values())
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,11 @@ class Bench:
         """Take the item's hash away, as an eviction would."""
         self.raw.delete(f"{keys.tag(self.namespace)}item:{item}")
 
+    def forget_claim(self, item: str) -> None:
+        """Let Redis forget the last claim of ada's item, as a failover to a replica that lags does."""
+        self.agent().release(self.queue.views.records([item])[0].held_by(""))
+        self.raw.hincrby(f"{keys.tag(self.namespace)}item:{item}", "token", -1)
+
     def lose_lease_entry(self, item: str) -> None:
         """Take the item's entry among the leases away."""
         self.raw.zrem(keys.tag(self.namespace) + "leases", item)
@@ -160,7 +166,7 @@ class Bench:
         """Return the items that are in an index, and which those are."""
         found: dict[str, set[str]] = {}
         for name in self._names("*"):
-            if name.partition(":")[0] in ("unassigned", "leases", "blocked", "delayed", "dead", "queue", "held"):
+            if name.partition(":")[0] in INDEXES:
                 for item, _ in cast(Any, self._value(name)):
                     found.setdefault(item, set()).add(name)
         return found

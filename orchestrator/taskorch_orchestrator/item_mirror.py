@@ -216,8 +216,8 @@ class ItemMirror:
 
     def _lease(self, agent: str) -> Lease:
         """Return the lease that the file-based workers of this root hold on the item, if it is this agent's."""
-        mine = self._record.session == self._tools.session and self._record.item.agent == agent
-        return Lease(item=self._id, token=self._record.live_token if mine else 0)
+        mine = self._record.item.agent == agent
+        return self._record.held_by(self._tools.session) if mine else Lease(item=self._id)
 
     def _trouble(self, entry: Entry, why: str) -> None:
         name = f"{self._id}, report {entry.key}"

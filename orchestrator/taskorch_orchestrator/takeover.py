@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ParamSpec
 
 from taskorch import bounds, errors, folder
-from taskorch.item import Lease, NewItem, State
+from taskorch.item import NewItem, State
 from taskorch.models import DEFAULT_DELIVERABLES, OldItem, OldPackage, OldProject, moment_of
 from taskorch.queue import Queue
 from taskorch.record import Origin, Record
@@ -182,9 +182,8 @@ class Takeover:
         if old.status == "completed" and not ended and not item.agent:
             self._done.troubles[item.id] = "it was completed, but nobody had it: it is pending"
         elif old.status == "completed" and not ended:
-            token = record.live_token if record.session == self._session else 0
             summary, deliverables = _delivered(old.deliverables)
-            agent.complete(Lease(item=item.id, token=token), summary, deliverables=deliverables)
+            agent.complete(record.held_by(self._session), summary, deliverables=deliverables)
         elif old.status == "cancelled" and not ended and not any(each.kind == "cancel" for each in record.reports):
             self._queue.cancel(item.id)
 

@@ -112,7 +112,7 @@ class AgentQueue:
         return reply.receipt(self._run(verb, lease, *arguments))
 
     def _run(self, verb: str, lease: Lease, *arguments: Argument) -> Reply:
-        return self._scripts.run(verb, bounds.item_id(lease.item), lease.token or "", *arguments)
+        return self._scripts.run(verb, bounds.item_id(lease.item), lease.shown(), *arguments)
 
 
 def _lease(lease_ms: int | None) -> Argument:

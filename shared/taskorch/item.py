@@ -72,8 +72,14 @@ class Lease:
     item: str
     #: 0 when the caller holds no token; a report then claims an item that is queued for it.
     token: int = 0
+    #: The id of the claim, shown with the token: a failover of Redis may lose a claim and give its number out again.
+    claim: str = ""
     #: 0 while the item is blocked: no clock runs.
     expires_at: int = 0
+
+    def shown(self) -> str:
+        """Return what a holder's verb shows to Redis; "" for no token."""
+        return f"{self.token}:{self.claim}" if self.token else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,6 +248,7 @@ class Receipt:
     id: str
     state: State
     token: int
+    claim: str
     lease_expires_at: int
     #: "" for an ordinary step; "claimed" when the step claimed the item too; "repeat" when nothing changed.
     remark: str = ""
@@ -251,7 +258,7 @@ class Receipt:
     @property
     def lease(self) -> Lease:
         """Return the lease to show at the next step."""
-        return Lease(item=self.id, token=self.token, expires_at=self.lease_expires_at)
+        return Lease(item=self.id, token=self.token, claim=self.claim, expires_at=self.lease_expires_at)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from taskorch.item import Discovery, Item, Project, Report
+from taskorch.item import Discovery, Item, Lease, Project, Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +53,15 @@ class Record:
     sequence: int
     #: The cursor of its last event.
     event: str
-    #: The session that claimed it last, and its token while that may act (0: it may not).
+    #: The session that claimed it last, its token while that may act (0: it may not), and the id of the claim.
     session: str
     live_token: int
+    claim: str
+
+    def held_by(self, session: str) -> Lease:
+        """Return the lease that a session has on the item; without a token if it has none."""
+        mine = self.session == session and self.live_token
+        return Lease(item=self.item.id, token=self.live_token, claim=self.claim) if mine else Lease(item=self.item.id)
 
 
 @dataclass(frozen=True, kw_only=True)

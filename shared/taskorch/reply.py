@@ -119,16 +119,23 @@ def project_progress(view: Reply) -> ProjectProgress:
 def claim(view: Reply) -> Claim:
     """Read `{item id, token or '', lease expiry or '', package}`."""
     id_, token, expires, package_view = cast("tuple[str, str, str, Reply]", view)
-    lease = Lease(item=id_, token=int(token), expires_at=_int(expires)) if token else None
+    number, claim_id = _shown(token)
+    lease = Lease(item=id_, token=number, claim=claim_id, expires_at=_int(expires)) if token else None
     return Claim(lease=lease, package=package(package_view))
 
 
 def receipt(view: Reply) -> Receipt:
     """Read `{item id, token, lease expiry or '', state, remark, entry}`."""
     id_, token, expires, state, remark, entry = texts(view)
-    expires_at = _int(expires)
+    number, claim_id = _shown(token)
     return Receipt(
-        id=id_, state=State(state), token=int(token), lease_expires_at=expires_at, remark=remark, entry=entry
+        id=id_,
+        state=State(state),
+        token=number,
+        claim=claim_id,
+        lease_expires_at=_int(expires),
+        remark=remark,
+        entry=entry,
     )
 
 
@@ -185,6 +192,7 @@ def record(view: Reply) -> Record:
         event=fields.get("event", ""),
         session=fields.get("holder_session", ""),
         live_token=_int(fields.get("live_token", "")),
+        claim=fields.get("claim", ""),
     )
 
 
@@ -249,6 +257,11 @@ def _fields(flat: Reply) -> Fields:
 def _entry(entry: Reply) -> tuple[str, Fields]:
     id_, flat = cast("tuple[str, Reply]", entry)
     return id_, _fields(flat)
+
+
+def _shown(token: str) -> tuple[int, str]:
+    number, _, claim_id = token.partition(":")
+    return _int(number), claim_id
 
 
 def _made_at(id_: str, fields: Fields) -> int:

@@ -18,7 +18,7 @@ def say(what: object) -> None:
     sys.stdout.flush()
 
 
-def main(url: str, namespace: str, verb: str, item: str, token: str) -> None:
+def main(url: str, namespace: str, verb: str, item: str, shown: str) -> None:
     connection = connect(url)
     me = Queue(connection, namespace, Caller(agent="ada", pid=os.getpid())).agent("ada", session=str(os.getpid()))
     me.check()
@@ -35,7 +35,8 @@ def main(url: str, namespace: str, verb: str, item: str, token: str) -> None:
                 claimed = me.get(Lease(item=item)).lease
                 say(claimed.token if claimed else 0)
             case "complete":
-                say(me.complete(Lease(item=item, token=int(token)), f"by {os.getpid()}").remark)
+                token, claim_id = shown.split(":")
+                say(me.complete(Lease(item=item, token=int(token), claim=claim_id), f"by {os.getpid()}").remark)
     except errors.TaskOrchestratorError as refusal:
         say(refusal.word)
     connection.close()

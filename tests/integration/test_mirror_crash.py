@@ -105,14 +105,14 @@ def prepared(connection: RedisConnection, url: str, path: Path) -> Root:
     bench.queue.assign("item_moved", "bob")
     bench.queue.cancel("item_dropped")
     bench.queue.create(project, NewItem(title="T", id="item_new", agent="ada"))
-    bench.agent().progress(Lease(item="item_new"), "by a command")
-    bench.agent().discover(Lease(item="item_new", token=1), "by a command")
+    lease = bench.agent().progress(Lease(item="item_new"), "by a command").lease
+    bench.agent().discover(lease, "by a command")
     root.worker().progress("item_filed", "begun", 10)
     root.worker().discover("item_filed", "found")
     root.worker().blocker("item_filed", "which?", "a word")
     root.worker().complete("item_filed", "done")
     record = bench.queue.views.records(["item_shared"])[0]
-    lease = Lease(item="item_shared", token=record.live_token)
+    lease = record.held_by(record.session)
     bench.agent(session=record.session).progress(lease, "by a command")
     mine = root.document("item_shared", "progress")
     mine["updates"].append(update("second", at="2026-01-02T03:04:06.000001"))

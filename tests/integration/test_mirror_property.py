@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mirrors import Root, rooted
 from taskorch.connection import RedisConnection, connect
 from taskorch.errors import TaskOrchestratorError
-from taskorch.item import Caller, Lease, NewItem, State
+from taskorch.item import Caller, NewItem, State
 from taskorch.queue import Queue
 from taskorch_orchestrator import item_mirror
 
@@ -88,7 +88,7 @@ class World:
                 record = self.bench.queue.views.records([item])[0]
                 text = self._text(f"{act} of a command")
                 mine = self.bench.agent(record.item.agent, session=record.session)
-                getattr(mine, act)(Lease(item=item, token=record.live_token), text)
+                getattr(mine, act)(record.held_by(record.session), text)
                 if act != "fail" and not (act == "complete" and record.item.state is State.COMPLETED):
                     self.said[text] = item
 

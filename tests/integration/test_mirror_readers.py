@@ -11,7 +11,7 @@ import redis
 from builders import Bench
 from mirrors import Root, rooted
 from taskorch.connection import connect
-from taskorch.item import Caller, Lease
+from taskorch.item import Caller
 from taskorch.queue import Queue
 
 #: Each pass carries some hundred of them: about two thousand files are written meanwhile.
@@ -69,7 +69,7 @@ def test_no_reader_ever_sees_half_a_file(root: Root) -> None:
         if change % PER_PASS == PER_PASS - 1:
             root.sync()
     for which, lease in enumerate(leases[: ITEMS // 2]):
-        agents[which].complete(Lease(item=lease.item, token=lease.token), "done")
+        agents[which].complete(lease, "done")
     root.sync()
 
     for reader in readers:

@@ -19,7 +19,7 @@ RACER = Path(__file__).with_name("racer.py")
 def race(bench: Bench, racers: int, verb: str, lease: Lease | None = None) -> list[Any]:
     """Start so many processes, let them go at the same moment, and return what each of them got."""
     lease = lease or Lease(item="")
-    arguments = [sys.executable, str(RACER), bench.url, bench.namespace, verb, lease.item, str(lease.token)]
+    arguments = [sys.executable, str(RACER), bench.url, bench.namespace, verb, lease.item, lease.shown()]
     with ExitStack() as stack:
         processes = [
             stack.enter_context(subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))

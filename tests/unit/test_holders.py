@@ -48,6 +48,21 @@ def test_a_stale_token_is_refused_in_every_state(bench: Bench, state: State, ver
 
 
 @pytest.mark.parametrize("verb", HOLDER)
+def test_a_token_that_a_failover_gave_out_twice_serves_the_claim_that_redis_knows(bench: Bench, verb: str) -> None:
+    lost = bench.claimed()
+    bench.forget_claim(lost.item)
+    known = bench.claimed(lost.item)
+    before = bench.everything()
+
+    with pytest.raises(errors.LeaseLost):
+        HOLDER[verb](bench.agent(), lost)
+
+    assert lost.token == known.token
+    assert bench.everything() == before
+    HOLDER[verb](bench.agent(), known)
+
+
+@pytest.mark.parametrize("verb", HOLDER)
 @pytest.mark.parametrize("state", [state for state in State if state is not State.PENDING])
 def test_a_token_that_was_never_given_is_refused_in_every_state(bench: Bench, state: State, verb: str) -> None:
     lease = bench.standing(state)

@@ -98,8 +98,8 @@ def test_a_file_is_the_union_of_both_sides(root: Root) -> None:
     record = root.bench.queue.views.records([item])[0]
 
     me = root.bench.agent(session=record.session)
-    me.progress(Lease(item=item, token=record.live_token), "by a command")
-    me.discover(Lease(item=item, token=record.live_token), "by a command")
+    me.progress(record.held_by(record.session), "by a command")
+    me.discover(record.held_by(record.session), "by a command")
     root.sync()
 
     assert root.document(item, "progress")["head"] == 1

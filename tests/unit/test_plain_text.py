@@ -39,7 +39,7 @@ def test_a_document_holds_text_unchanged_and_times_in_rfc_3339() -> None:
 
 
 def test_a_time_that_has_not_come_is_null() -> None:
-    receipt = Receipt(id="item_1", state=State.BLOCKED, token=1, lease_expires_at=0)
+    receipt = Receipt(id="item_1", state=State.BLOCKED, token=1, claim="", lease_expires_at=0)
 
     assert json.loads(document.result(receipt, {}))["data"]["lease_expires_at"] is None
 

@@ -48,7 +48,7 @@ class Workspace:
         try:
             kept = json.loads(self.lease_file(item).read_bytes())
             mine = kept["session"] == self._session
-            return Lease(item=item, token=int(kept["token"]) if mine else 0)
+            return Lease(item=item, token=int(kept["token"]), claim=str(kept["claim"])) if mine else Lease(item=item)
         except (OSError, ValueError, KeyError, TypeError):
             return Lease(item=item)
 
@@ -87,4 +87,4 @@ class Workspace:
 
     def written(self, lease: Lease) -> bytes:
         """Return what a lease file holds."""
-        return json.dumps({"token": lease.token, "session": self._session}).encode()
+        return json.dumps({"token": lease.token, "claim": lease.claim, "session": self._session}).encode()

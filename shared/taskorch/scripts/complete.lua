@@ -27,7 +27,7 @@ end
 return once(function()
   local id, token, summary, deliverables = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local item = load(id)
-  if item.state == 'completed' and item.agent == me.agent and (token == '' or token == item.token) then
+  if item.state == 'completed' and item.agent == me.agent and (token == '' or token == shown(item)) then
     return receipt(item, 'repeat')
   end
   item = hold(id, token, 'complete', true)

@@ -5,7 +5,7 @@
 -- ERRORS   NO_ITEM NOT_YOURS HELD NO_ATTEMPTS
 local id, token, mode, lease = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 
-local function is_mine(item) return token ~= '' and token == item.live_token end
+local function is_mine(item) return is_holders(item, token) end
 
 -- The holder goes on, also after its lease ran out.
 local function keep(item)

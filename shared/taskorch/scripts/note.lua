@@ -14,6 +14,7 @@ return once(function()
   end
 
   touch()
+  call('SADD', key('noted', id), me.agent)
   return {call('XADD', key('notes', me.agent .. ':' .. id), 'MAXLEN', '~', NOTES_KEPT, '*', 'text', text,
     unpack(ARGV, 9))}
 end)

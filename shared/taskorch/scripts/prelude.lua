@@ -9,9 +9,9 @@ local REPLY_KEPT_MS = 600000
 local BATCH = 10
 local RETRY_FIRST_MS, RETRY_CAP_MS = 10000, 3600000
 local REPORTS_KEPT, EVENTS_KEPT = 1000, 100000
-local FIELDS = {'project', 'state', 'agent', 'token', 'live_token', 'attempts', 'max_attempts', 'lease_ms',
+local FIELDS = {'project', 'state', 'agent', 'token', 'claim', 'live_token', 'attempts', 'max_attempts', 'lease_ms',
   'claim_lease_ms', 'priority', 'seq', 'not_before', 'holder_host', 'holder_pid', 'holder_session', 'holder_since'}
-local INDEX = {pending = 'unassigned', in_progress = 'leases', blocked = 'blocked', delayed = 'delayed', failed = 'dead'}
+local INDEX = {pending = 'unassigned', waiting = 'waiting', in_progress = 'leases', blocked = 'blocked', delayed = 'delayed', failed = 'dead'}
 
 local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -#'meta' - 1)
@@ -25,8 +25,11 @@ local function key(kind, id) return prefix .. kind .. ':' .. id end
 
 local function fail(word, details) error({err = word .. ' ' .. cjson.encode(details)}, 0) end
 
+-- Nothing was written yet when the fence refuses: it asks for two keys that nobody ever makes, which a node of a Cluster
+-- answers by an error while the slot is being moved key by key, and only a part of the keys may be found there.
 local function guarded(run)
   local ok, result = pcall(function()
+    call('EXISTS', prefix .. 'fence:1', prefix .. 'fence:2')
     local found = call('HGET', KEYS[1], 'schema')
     if found and found ~= SCHEMA then fail('SCHEMA', {found = found, supported = SCHEMA}) end
     return run(found)
@@ -43,6 +46,7 @@ local function once(verb, view)
     local reply
     if first then
       reply = cjson.decode(first)
+      call('PEXPIRE', request, REPLY_KEPT_MS) -- a write: WAIT after a repeat waits for what the first call wrote
     else
       if not schema then call('HSET', KEYS[1], 'schema', SCHEMA, 'created_at', now) end
       reply = verb()
@@ -136,7 +140,7 @@ local function place(item)
   if item.agent == '' then
     enter(item, 'pending', item.seq)
   elseif call('SCARD', key('deps', item.id)) > 0 then
-    enter(item, 'waiting')
+    enter(item, 'waiting', now)
   elseif tonumber(item.not_before) > now then
     enter(item, 'delayed', item.not_before)
     wake(item.agent) -- a waiter learns when to look again
@@ -248,10 +252,10 @@ end
 local function start(item, lease_ms)
   item.started = true
   item.token = string.format('%d', item.token + 1)
-  item.live_token = item.token
+  item.claim, item.live_token = ARGV[1], item.token
   item.attempts = item.attempts + 1
   item.claim_lease_ms = lease_ms ~= '' and lease_ms or item.lease_ms
-  set(item, 'token', item.token, 'live_token', item.token, 'attempts', item.attempts,
+  set(item, 'token', item.token, 'claim', item.claim, 'live_token', item.token, 'attempts', item.attempts,
     'claim_lease_ms', item.claim_lease_ms, 'holder_host', me.host, 'holder_pid', me.pid,
     'holder_session', me.session, 'holder_since', now)
   call('HSETNX', key('item', item.id), 'started_at', now)
@@ -273,6 +277,11 @@ local function run(item)
   if item.state == 'in_progress' then call('ZADD', prefix .. 'leases', expires, item.id)
   else move(item, 'in_progress', expires) end
 end
+
+-- What a holder shows: the token, and the id of its claim. A failover may lose a claim and give the same number again.
+local function shown(item) return item.token .. ':' .. item.claim end
+
+local function is_holders(item, token) return item.live_token ~= '' and token == shown(item) end
 
 local function held_by_another(item)
   fail('HELD', {item = item.id, caller = me.agent, agent = item.agent, host = item.holder_host, pid = item.holder_pid,
@@ -301,14 +310,16 @@ end
 -- Guard of every holder's verb: the item, if the caller may act on it. A report (`claims`) may find it queued for the
 -- caller: then it is `fresh`, and `begin` claims it.
 local function hold(id, token, verb, claims)
-  local item = current(id, function(found) return token ~= '' and token == found.live_token end)
+  local item = current(id, function(found) return is_holders(found, token) end)
   if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
   if item.state == 'cancelled' then fail('CANCELLED', {item = id, reason = reason_of_cancel(id)}) end
-  if token ~= '' and token == item.live_token then
+  if is_holders(item, token) then
     if item.state == 'failed' and verb ~= 'complete' then wrong_state(item, verb) end -- a dead letter stays one
     return item
   end
-  if token ~= '' then fail('LEASE_LOST', {item = id, token = token, newest = item.token, state = item.state}) end
+  if token ~= '' then
+    fail('LEASE_LOST', {item = id, token = string.match(token, '^[^:]*'), newest = item.token, state = item.state})
+  end
   if item.state == 'in_progress' or item.state == 'blocked' then held_by_another(item) end
   if item.state ~= 'queued' or not claims then wrong_state(item, verb) end
   item.fresh = true
@@ -322,7 +333,7 @@ end
 
 local function receipt(item, remark, entry)
   local expires = item.state == 'in_progress' and call('ZSCORE', prefix .. 'leases', item.id)
-  return {item.id, item.token, expires or '', item.state, remark or (item.fresh and 'claimed' or ''), entry or ''}
+  return {item.id, shown(item), expires or '', item.state, remark or (item.fresh and 'claimed' or ''), entry or ''}
 end
 
 -- Views ----------------------------------------------------------------------------------------------------------
