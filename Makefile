@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench sabotage clean
 
 help:  ## Show what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ format: .venv/dev  ## Format, and mend what the linter can
 
 bench: .venv/dev  ## Measure what the README and docs/ state
 	$(BIN)/python -m benchmarks
+
+sabotage: .venv/dev  ## Take out one guard after the other, and see which test goes red
+	$(BIN)/python tests/sabotage.py
 
 clean:  ## Remove what was built
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache

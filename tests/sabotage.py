@@ -1,0 +1,189 @@
+"""`make sabotage`: takes one guard after the other out of a copy of the source, and sees which test goes red.
+
+A suite that stays green without a guard does not hold it. `tests/unit/test_sabotage.py` sees that what is taken out is
+still there to be taken out; docs/reliability.md has the list.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).parent.parent
+PRELUDE = "shared/taskorch/scripts/prelude.lua"
+SCRIPTS = "shared/taskorch/scripts"
+NEEDED = ("shared", "worker", "orchestrator", "tests", "docs", "pyproject.toml", "README.md", "CHANGELOG.md")
+TIME_LIMIT_S = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sabotage:
+    """A guard, the lines that are it, what stands there without it, and where its tests are."""
+
+    guard: str
+    file: str
+    line: str
+    instead: str
+    tests: tuple[str, ...]
+
+
+SABOTAGES = (
+    Sabotage(
+        guard="The token is checked",
+        file=PRELUDE,
+        line="item.live_token ~= '' and token == shown(item)",
+        instead="item.live_token ~= '' and token ~= ''",
+        tests=("tests/unit/test_holders.py",),
+    ),
+    Sabotage(
+        guard="The id of the claim is checked with it",
+        file=PRELUDE,
+        line="return item.token .. ':' .. item.claim end",
+        instead="return item.token .. ':' end",
+        tests=("tests/unit/test_holders.py",),
+    ),
+    Sabotage(
+        guard="A token dies when the claim is given up",
+        file=PRELUDE,
+        line="  item.live_token = ''\n  call('HDEL', key('item', item.id), 'live_token', 'blocker', 'needs')",
+        instead="  call('HDEL', key('item', item.id), 'blocker', 'needs')",
+        tests=("tests/unit/test_holders.py",),
+    ),
+    Sabotage(
+        guard="A request acts once",
+        file=PRELUDE,
+        line="local first = call('GET', request)",
+        instead="local first = false",
+        tests=("tests/unit/test_repeats.py",),
+    ),
+    Sabotage(
+        guard="An expired lease is reaped",
+        file=PRELUDE,
+        line="return act_on_due('leases', 'in_progress', expire, limit), act_on_due",
+        instead="return 0, act_on_due",
+        tests=("tests/unit/test_leases.py",),
+    ),
+    Sabotage(
+        guard="A delayed item is promoted",
+        file=PRELUDE,
+        line=", act_on_due('delayed', 'delayed', promote, limit)",
+        instead=", 0",
+        tests=("tests/unit/test_attempts.py",),
+    ),
+    Sabotage(
+        guard="A lost lease entry is made again",
+        file=PRELUDE,
+        line="call('ZADD', prefix .. 'leases', 'NX', now + lease_ms, id)",
+        instead="call('PING')",
+        tests=("tests/unit/test_attempts.py",),
+    ),
+    Sabotage(
+        guard="A claim counts the attempt",
+        file=PRELUDE,
+        line="  item.claim, item.live_token = ARGV[1], item.token\n  item.attempts = item.attempts + 1\n",
+        instead="  item.claim, item.live_token = ARGV[1], item.token\n",
+        tests=("tests/unit/test_attempts.py",),
+    ),
+    Sabotage(
+        guard="A poison item stops",
+        file=PRELUDE,
+        line="if retry and item.attempts < item.max_attempts then",
+        instead="if retry then",
+        tests=("tests/unit/test_attempts.py",),
+    ),
+    Sabotage(
+        guard="Every check comes before the first write",
+        file=f"{SCRIPTS}/complete.lua",
+        line="  item = hold(id, token, 'complete', true)\n\n  begin(item)\n  settle(item)\n",
+        instead="  settle(item)\n  item = hold(id, token, 'complete', true)\n\n  begin(item)\n",
+        tests=("tests/unit/test_holders.py",),
+    ),
+    Sabotage(
+        guard="An item is in one index only",
+        file=PRELUDE,
+        line="  if from then call('ZREM', from, item.id) end\n",
+        instead="",
+        tests=("tests/unit/test_transitions.py",),
+    ),
+    Sabotage(
+        guard="Counts equal the items",
+        file=PRELUDE,
+        line="  count(item, -1)\n",
+        instead="",
+        tests=("tests/unit/test_transitions.py",),
+    ),
+    Sabotage(
+        guard="A dependency holds an item back",
+        file=PRELUDE,
+        line="elseif call('SCARD', key('deps', item.id)) > 0 then",
+        instead="elseif false then",
+        tests=("tests/unit/test_dependencies.py",),
+    ),
+    Sabotage(
+        guard="A waiting pop wakes up",
+        file=PRELUDE,
+        line="  if call('LLEN', list) < 2 then call('RPUSH', list, '1') end\n",
+        instead="",
+        tests=("tests/unit/test_wait.py",),
+    ),
+    Sabotage(
+        guard="All keys share one slot",
+        file=PRELUDE,
+        line="local function key(kind, id) return prefix .. kind",
+        instead="local function key(kind, id) return kind",
+        tests=("tests/integration/test_one_slot.py",),
+    ),
+    Sabotage(
+        guard="A second session does not use the first one's token",
+        file="worker/taskorch_worker/workspace.py",
+        line='            mine = kept["session"] == self._session\n',
+        instead="            mine = True\n",
+        tests=("tests/acceptance/test_sessions.py",),
+    ),
+)
+
+
+def main(names: Sequence[str]) -> int:
+    """Try each guard whose name has one of the words in it (all without words); 1 where a suite stays green."""
+    green = 0
+    for sabotage in SABOTAGES:
+        if not names or any(name.lower() in sabotage.guard.lower() for name in names):
+            caught = caught_by(sabotage)
+            green += not caught
+            sys.stdout.write(f"{sabotage.guard}: {caught or 'NOTHING WENT RED'}\n")
+            sys.stdout.flush()
+    return 1 if green else 0
+
+
+def caught_by(sabotage: Sabotage) -> str:
+    """Take the guard out of a copy of the source, run its tests there, and return the first that goes red, or ""."""
+    with TemporaryDirectory(prefix="sabotage-") as folder:
+        copy = Path(folder)
+        for name in NEEDED:
+            whole = ROOT / name
+            if whole.is_dir():
+                shutil.copytree(whole, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(whole, copy / name)
+        file = copy / sabotage.file
+        file.write_text(file.read_text(encoding="utf-8").replace(sabotage.line, sabotage.instead), encoding="utf-8")
+        ran = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *sabotage.tests],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(str(copy / name) for name in NEEDED[:3])},
+            capture_output=True,
+            text=True,
+            timeout=TIME_LIMIT_S,
+            check=False,
+        )
+    failed = re.search(r"^(?:FAILED|ERROR) \S*/(\S+?)(?:\[.*?\])?(?: - .*)?$", ran.stdout, re.MULTILINE)
+    return failed[1] if failed else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
