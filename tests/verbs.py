@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from builders import Bench
 from taskorch.agent_queue import AgentQueue
-from taskorch.item import Lease
+from taskorch.item import Lease, State
 from taskorch.queue import Queue
 
 #: What the holder of an item does, each showing its token.
@@ -34,6 +34,18 @@ ORCHESTRATOR: dict[str, Callable[[Queue, str, str], object]] = {
     "answer": lambda queue, item, _: queue.answer(item, "The left one."),
     "cancel": lambda queue, item, _: queue.cancel(item, reason="not needed"),
     "requeue": lambda queue, item, _: queue.requeue(item),
+}
+
+#: A state that allows the verb; `pop` is `claim`.
+ALLOWED = dict.fromkeys(AGENT, State.IN_PROGRESS) | {
+    "pop": State.QUEUED,
+    "assign": State.PENDING,
+    "assign-other": State.QUEUED,
+    "assign-force": State.IN_PROGRESS,
+    "depend": State.QUEUED,
+    "answer": State.BLOCKED,
+    "cancel": State.IN_PROGRESS,
+    "requeue": State.FAILED,
 }
 
 

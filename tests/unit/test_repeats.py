@@ -7,22 +7,9 @@ from importlib.resources import files
 import pytest
 from builders import Bench, held
 from taskorch import errors
-from taskorch.item import Lease, NewItem, State
+from taskorch.item import Lease, NewItem
 from taskorch.script import Argument, Connection, Reply, Script
-from verbs import AGENT, act
 from workflow import workflow
-
-#: Each verb of an agent or the orchestrator, by a state that allows it.
-ALLOWED = dict.fromkeys(AGENT, State.IN_PROGRESS) | {
-    "pop": State.QUEUED,
-    "assign": State.PENDING,
-    "assign-other": State.QUEUED,
-    "assign-force": State.IN_PROGRESS,
-    "depend": State.QUEUED,
-    "answer": State.BLOCKED,
-    "cancel": State.IN_PROGRESS,
-    "requeue": State.FAILED,
-}
 
 
 @dataclass
@@ -95,69 +82,6 @@ def test_the_workflow_has_every_script_that_changes_something(bench: Bench) -> N
 
     assert mutating <= {name for name, _, _ in connection.replies}
     assert len(mutating) > 15
-
-
-@pytest.mark.parametrize("verb", ALLOWED)
-def test_a_repeated_request_acts_once_and_is_answered_the_same(bench: Bench, verb: str) -> None:
-    lease, other = bench.standing(ALLOWED[verb]), bench.item(agent="bob")
-    repeating, connection = twice(bench)
-    once = len(bench.events()) + (verb not in ("get", "peek"))
-
-    act(repeating, verb, lease, other)
-
-    ((_, first, second),) = connection.replies
-    assert first == second
-    assert len(bench.events()) == once
-    assert bench.inconsistencies() == []
-
-
-def test_a_repeated_claim_takes_no_second_item(bench: Bench) -> None:
-    first, second = bench.item(), bench.item()
-
-    lease = held(twice(bench)[0].agent().claim())
-
-    assert lease.item == first
-    assert bench.state(second) is State.QUEUED
-
-
-def test_a_repeated_project_opens_one(bench: Bench) -> None:
-    project = twice(bench)[0].queue.project("Once")
-
-    assert [shown.id for shown in bench.queue.views.projects()] == [project]
-
-
-def test_a_repeated_create_makes_one_item(bench: Bench) -> None:
-    project = bench.project()
-
-    item = twice(bench)[0].item(project)
-
-    assert [shown.id for shown in bench.queue.views.list().items] == [item]
-
-
-def test_a_repeated_note_is_kept_once(bench: Bench) -> None:
-    item = bench.item()
-
-    twice(bench)[0].agent().note(item, "memo")
-
-    assert [note.text for note in bench.agent().notes(item)] == ["memo"]
-
-
-def test_a_repeated_reap_says_again_what_it_did(bench: Bench) -> None:
-    lease = bench.claimed()
-    bench.let_lease_run_out(lease.item)
-
-    reaped = twice(bench)[0].queue.reap()
-
-    assert reaped == (1, 0)
-    assert bench.queue.views.show(lease.item).item.attempts == 1
-
-
-def test_a_repeated_complete_is_no_repeat_to_its_caller(bench: Bench) -> None:
-    lease = bench.claimed()
-
-    receipt = twice(bench)[0].agent().complete(lease, "done")
-
-    assert receipt.remark == ""
 
 
 def test_a_refused_request_leaves_nothing_that_a_later_one_would_be_answered_with(bench: Bench) -> None:

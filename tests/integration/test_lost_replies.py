@@ -1,0 +1,249 @@
+"""Replies that are really lost: a proxy forwards a call and cuts the connection before the reply."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+
+import pytest
+import servers
+from builders import Bench
+from proxy import FOR_GOOD, Proxy, proxied
+from taskorch import errors
+from taskorch.connection import connect
+from taskorch.item import Lease, NewItem, State
+from taskorch.script import Argument, Connection, Reply, Script
+from verbs import ALLOWED, act
+from workflow import workflow
+
+pytestmark = pytest.mark.parametrize("lane", servers.binaries(), indirect=True)
+
+#: A call, ready to be made: first things are prepared for it, then it is made over whatever connection there is.
+Call = Callable[[Bench], object]
+
+
+def verb(name: str, bench: Bench) -> Call:
+    lease, other = bench.standing(ALLOWED[name]), bench.item(agent="bob")
+    return lambda lossy: act(lossy, name, lease, other)
+
+
+def project(_: Bench) -> Call:
+    return lambda lossy: lossy.queue.project("Once", description="and no more")
+
+
+def create(bench: Bench) -> Call:
+    home = bench.project()
+    first = bench.item(home)
+    return lambda lossy: lossy.item(home, depends_on=(first,), key="one")
+
+
+def create_for_nobody(bench: Bench) -> Call:
+    home = bench.project()
+    return lambda lossy: lossy.queue.create(home, NewItem(title="Whose?"))
+
+
+def claim_of_two(bench: Bench) -> Call:
+    bench.item()
+    bench.item()
+    return lambda lossy: lossy.agent().claim(wait_s=5)
+
+
+def claim_of_nothing(bench: Bench) -> Call:
+    bench.standing(State.IN_PROGRESS)
+    return lambda lossy: lossy.agent("bob").claim()
+
+
+def report_that_claims(name: str, bench: Bench) -> Call:
+    item = bench.item()
+    return lambda lossy: act(lossy, name, Lease(item=item), "")
+
+
+def fail_for_good(bench: Bench) -> Call:
+    lease = bench.claimed()
+    return lambda lossy: lossy.agent().fail(lease, "hopeless", retry=False)
+
+
+def complete_with_dependents(bench: Bench) -> Call:
+    lease = bench.claimed()
+    bench.item(agent="bob", depends_on=(lease.item,))
+    return lambda lossy: lossy.agent().complete(lease, "done")
+
+
+def check(bench: Bench) -> Call:
+    lease = bench.claimed()
+    bench.let_lease_run_out(lease.item)
+    return lambda lossy: lossy.agent().check()
+
+
+def reap(bench: Bench) -> Call:
+    lease = bench.claimed()
+    bench.let_lease_run_out(lease.item)
+    return lambda lossy: lossy.queue.reap()
+
+
+def note(bench: Bench) -> Call:
+    item = bench.item()
+    return lambda lossy: lossy.agent().note(item, "memo")
+
+
+def stray(bench: Bench) -> Call:
+    item = bench.item()
+    return lambda lossy: lossy.agent("bob").stray(item, "me too", percent=20)
+
+
+def complete_project(bench: Bench) -> Call:
+    home = bench.project()
+    bench.claimed(bench.item(home))
+    return lambda lossy: lossy.queue.complete_project(home, force=True)
+
+
+def mirror_take(_: Bench) -> Call:
+    return lambda lossy: lossy.queue.mirror_take("root", "here", 60_000)
+
+
+def mirror_give(bench: Bench) -> Call:
+    bench.queue.mirror_take("root", "here", 60_000)
+    return lambda lossy: lossy.queue.mirror_give("root", "here", {"cursor": "0-0"}, {"runs_on": "a loop"})
+
+
+CALLS: dict[str, Callable[[Bench], Call]] = {
+    **{name: partial(verb, name) for name in ALLOWED},
+    **{f"{name} that claims": partial(report_that_claims, name) for name in ("progress", "discover", "blocker")},
+    "complete of a queued item": partial(report_that_claims, "complete"),
+    "complete with dependents": complete_with_dependents,
+    "fail for good": fail_for_good,
+    "project": project,
+    "create": create,
+    "create for nobody": create_for_nobody,
+    "pop of two": claim_of_two,
+    "pop of nothing": claim_of_nothing,
+    "check": check,
+    "reap": reap,
+    "note": note,
+    "stray": stray,
+    "complete_project": complete_project,
+    "mirror_take": mirror_take,
+    "mirror_give": mirror_give,
+}
+#: What these answer is never kept, for it is how long to wait, or nothing that a repeat could spoil.
+ANSWERED_AFRESH = ("pop of nothing",)
+
+
+@dataclass
+class OneRequest:
+    """A connection whose every call is the same request; it notes the names of the scripts."""
+
+    connection: Connection
+    request: str
+    names: list[str]
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        self.names.append(script.name)
+        return self.connection.call(script, key, (self.request, *arguments[1:]))
+
+    def wait(self, key: str, timeout_s: float) -> bool:
+        return self.connection.wait(key, timeout_s)
+
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        return self.connection.follow(key, cursor, timeout_s)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@dataclass(frozen=True)
+class Losses:
+    """A bench on a proxy, and what the namespace held each time that a reply was lost."""
+
+    proxy: Proxy
+    lossy: Bench
+    snapshots: list[dict[str, object]]
+
+
+@pytest.fixture
+def losses(bench: Bench) -> Iterator[Losses]:
+    with proxied(bench.url) as proxy:
+        snapshots: list[dict[str, object]] = []
+        connection = connect(proxy.url)
+        proxy.at_loss = lambda: snapshots.append(bench.everything())
+        yield Losses(proxy, bench.over(lambda _: connection), snapshots)
+        connection.close()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_whose_reply_is_lost_acts_once_and_is_answered_the_same(bench: Bench, losses: Losses, name: str) -> None:
+    call = CALLS[name](bench)
+    losses.proxy.replies_lost = 1
+
+    call(losses.lossy)
+
+    assert len(losses.proxy.lost) == 1
+    assert name in ANSWERED_AFRESH or losses.proxy.passed == losses.proxy.lost
+    assert losses.snapshots == [bench.everything()]
+    assert bench.inconsistencies() == []
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_whose_every_reply_is_lost_acts_once_and_its_request_is_answered_later(
+    bench: Bench, losses: Losses, name: str
+) -> None:
+    call = CALLS[name](bench)
+    repeating = losses.lossy.over(lambda connection: OneRequest(connection, "00112233445566aa", []))
+    losses.proxy.replies_lost = FOR_GOOD
+
+    with pytest.raises(errors.Unreachable):
+        call(repeating)
+    losses.proxy.replies_lost = 0
+    call(repeating)
+
+    assert len(losses.proxy.lost) > 1
+    assert name in ANSWERED_AFRESH or losses.proxy.passed == [losses.proxy.lost[0]]
+    assert losses.snapshots == [bench.everything()] * len(losses.snapshots)
+    assert bench.inconsistencies() == []
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_whose_request_is_lost_is_made_again(bench: Bench, losses: Losses, name: str) -> None:
+    call = CALLS[name](bench)
+    losses.proxy.requests_lost = 1
+
+    call(losses.lossy)
+
+    assert (losses.proxy.lost, len(losses.proxy.passed)) == ([], 1)
+    assert bench.inconsistencies() == []
+
+
+def test_every_script_that_changes_something_is_among_the_calls(bench: Bench) -> None:
+    scripts = [file for file in files("taskorch").joinpath("scripts").iterdir() if file.name != "prelude.lua"]
+    changing = {file.name.removesuffix(".lua") for file in scripts if re.search(r"\bonce\(", file.read_text())}
+    called: list[str] = []
+
+    for number, prepare in enumerate(CALLS.values()):
+        call = prepare(bench)
+        request = f"{number:016x}"
+        call(bench.over(partial(OneRequest, request=request, names=called)))
+
+    assert changing - set(called) == set()
+    assert len(changing) > 15
+
+
+@pytest.mark.parametrize("lost", ["replies_lost", "requests_lost"])
+def test_a_whole_workflow_goes_on_where_everything_is_lost_once(bench: Bench, losses: Losses, lost: str) -> None:
+    steps = list(workflow(bench))
+    without_losses = [event["verb"] for event in bench.events()]
+    setattr(losses.proxy, lost, 1)
+
+    again = list(workflow(losses.lossy))
+
+    assert again == steps
+    assert len(losses.proxy.passed) == len(steps)
+    assert [event["verb"] for event in bench.events()] == without_losses * 2
+    assert bench.inconsistencies() == []
+
+
+def test_a_client_that_is_not_let_in_is_told_that_redis_is_away(losses: Losses) -> None:
+    losses.proxy.refusing = True
+
+    with pytest.raises(errors.Unreachable):
+        losses.lossy.queue.project("x")

@@ -1,0 +1,162 @@
+"""A proxy before a real server, which loses replies, loses requests, delays both, and lets nobody in, as told."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from math import inf
+from urllib.parse import unquote, urlsplit
+
+import hiredis
+
+FOR_GOOD = inf
+READ_BYTES = 65536
+SCRIPTS = (b"EVALSHA", b"EVAL")
+
+
+class Proxy:
+    """What stands between clients and a server. Its knobs may be turned at any time, from any thread.
+
+    Of what a client says only the calls of scripts are lost, each known by its request id; greetings always pass.
+    """
+
+    def __init__(self, upstream: str) -> None:
+        """`upstream` is the address of the server."""
+        self._upstream = upstream
+        #: Where clients find it, once it listens.
+        self.url = ""
+        #: How often the reply to a request is lost: the server has acted, the client is cut off.
+        self.replies_lost: float = 0
+        #: How often a request is lost before the server sees it.
+        self.requests_lost: float = 0
+        self.delay_up_s = self.delay_down_s = 0.0
+        self.refusing = False
+        #: Is told when a reply is lost, before the client notices.
+        self.at_loss: Callable[[], object] = lambda: None
+        #: The replies of scripts that were lost, and those that passed, as the server sent them.
+        self.lost: list[bytes] = []
+        self.passed: list[bytes] = []
+        self._lost_replies: Counter[bytes] = Counter()
+        self._lost_requests: Counter[bytes] = Counter()
+        self._serving: set[asyncio.Task[None]] = set()
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one client in a task of its own."""
+        task = asyncio.ensure_future(self.serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def end(self) -> None:
+        """Cut off all clients."""
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one client until it or the server goes, or something is lost."""
+        with closing(writer):
+            if self.refusing:
+                return
+            server_reader, server_writer = await self._connected()
+            with closing(server_writer):
+                client = Client(self, writer)
+                pumps = [client.up(reader, server_writer), client.down(server_reader)]
+                tasks = [asyncio.ensure_future(pump) for pump in pumps]
+                try:
+                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for task in tasks:
+                        task.cancel()
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        address = urlsplit(self._upstream)
+        if address.scheme == "unix":
+            return await asyncio.open_unix_connection(unquote(address.path))
+        return await asyncio.open_connection(address.hostname or "", address.port or 6379)
+
+    def loses_request(self, request: bytes) -> bool:
+        """Return whether a request is lost this time."""
+        self._lost_requests[request] += 1
+        return self._lost_requests[request] <= self.requests_lost
+
+    def loses_reply(self, request: bytes, reply: bytes) -> bool:
+        """Return whether the reply to a request is lost this time; "I do not know that script" passes."""
+        if reply.startswith(b"-NOSCRIPT"):
+            return False
+        self._lost_replies[request] += 1
+        if self._lost_replies[request] > self.replies_lost:
+            self.passed.append(reply)
+            return False
+        self.at_loss()
+        self.lost.append(reply)
+        return True
+
+
+class Client:
+    """One client's connection: a request, its reply, and so on, as far as scripts are concerned."""
+
+    def __init__(self, proxy: Proxy, writer: asyncio.StreamWriter) -> None:
+        self._proxy = proxy
+        self._writer = writer
+        #: The request of the script that the server works on.
+        self._request = b""
+
+    async def up(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
+        """Pass on what the client says."""
+        parser, text = hiredis.Reader(), b""
+        while said := await reader.read(READ_BYTES):
+            text += said
+            parser.feed(said)
+            words = []
+            while command := parser.gets():
+                words = command
+            if not words:
+                continue
+            if words[0].upper() in SCRIPTS:
+                self._request = words[4]
+                if self._proxy.loses_request(self._request):
+                    return
+            await asyncio.sleep(self._proxy.delay_up_s)
+            server.write(text)
+            await server.drain()
+            text = b""
+
+    async def down(self, reader: asyncio.StreamReader) -> None:
+        """Pass on what the server says."""
+        parser, text = hiredis.Reader(notEnoughData=Ellipsis), b""
+        while said := await reader.read(READ_BYTES):
+            text += said
+            parser.feed(said)
+            whole = False
+            while parser.gets() is not ...:
+                whole = True
+            if self._request:
+                if not whole:
+                    continue
+                if self._proxy.loses_reply(self._request, text):
+                    return
+                self._request = b""
+            await asyncio.sleep(self._proxy.delay_down_s)
+            self._writer.write(text)
+            await self._writer.drain()
+            text = b""
+
+
+@contextmanager
+def proxied(upstream: str) -> Iterator[Proxy]:
+    """Run a proxy on loopback before the server at this address, in a thread of its own."""
+    proxy, loop = Proxy(upstream), asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(proxy.accept, "127.0.0.1", 0))
+    host, port = server.sockets[0].getsockname()
+    proxy.url = f"redis://{host}:{port}"
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(proxy.end(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
