@@ -1,12 +1,15 @@
 """Where an orchestrator's command sits: its queue, the places of the handoff packages, and where it prints."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from taskorch import command, errors
 from taskorch.connection import open_connection
 from taskorch.item import Caller
 from taskorch.queue import Queue
+from taskorch.script import Connection
+from taskorch.unanswered import StepConnection
 
 
 class Office:
@@ -16,17 +19,21 @@ class Office:
         self.settings = command.settings()
         self.output = command.output()
         self._connection = open_connection(self.settings, self.output.say)
-        caller = Caller(
+        self._caller = Caller(
             agent=self.settings.orchestrator,
             host=os.uname().nodename,
             pid=os.getppid(),
             session=self.settings.session,
         )
-        self.queue = Queue(self._connection, self.settings.namespace, caller)
+        #: For a command of one step: where Redis does not answer it, the same command makes the same request again.
+        self.queue = self._queue(StepConnection(self._connection, self.settings, command.typed()), self._caller)
 
-    def queue_of(self, orchestrator: str) -> Queue:
-        """Return the queue as another orchestrating agent has it."""
-        return Queue(self._connection, self.settings.namespace, Caller(agent=orchestrator))
+    def queue_of(self, orchestrator: str = "") -> Queue:
+        """Return the queue for a command of many steps, as this or another orchestrating agent has it."""
+        return self._queue(self._connection, replace(self._caller, agent=orchestrator or self._caller.agent))
+
+    def _queue(self, connection: Connection, caller: Caller) -> Queue:
+        return Queue(connection, self.settings.namespace, caller)
 
     def handoff(self, item: str) -> dict[str, object]:
         """Return the handoff package of an item, as its file holds it; raises errors.NoItem."""

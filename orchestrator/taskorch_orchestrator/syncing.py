@@ -25,7 +25,7 @@ def _sync(office: "Office", *, full: bool) -> None:
     from taskorch_orchestrator import sync_render
     from taskorch_orchestrator.mirror import Mirror
 
-    office.output.show(Mirror(office.queue, office.settings.root).run(full=full), sync_render.done)
+    office.output.show(Mirror(office.queue_of(), office.settings.root).run(full=full), sync_render.done)
 
 
 @sync.command(epilog="Example: orchestrate sync status")
@@ -58,7 +58,7 @@ def import_(office: "Office", folder: Path) -> None:
     from taskorch_orchestrator import sync_render
     from taskorch_orchestrator.takeover import take_over
 
-    brought = take_over(folder, office.settings, office.queue, office.queue_of)
+    brought = take_over(folder, office.settings, office.queue_of(), office.queue_of)
     if brought.set_aside:
         office.output.hint(f"The database is kept as it was: {office.settings.folder / brought.set_aside}")
     office.output.show(brought, sync_render.takeover)

@@ -94,6 +94,15 @@ def settings() -> Settings:
     return resolve(_flags(), os.environ, folder)
 
 
+def typed() -> str:
+    """Return the running command with all that it was given, what it read from standard input too.
+
+    Another spelling of the same is the same: how it prints, and how it reaches Redis, are no part of it.
+    """
+    context = click.get_current_context()
+    return f"{context.command_path} {sorted(context.params.items())}"
+
+
 def output() -> Output:
     """Return where the running command prints."""
     return Output(as_json=bool(_flags().get("json")) or wants_json(os.environ))

@@ -26,8 +26,11 @@ class Script:
     """A script's text, the prelude included, and the SHA1 that EVALSHA knows it by."""
 
     def __init__(self, name: str) -> None:
+        verb = _read(name)
         self.name = name
-        self.text = _read("prelude") + _read(name)
+        self.text = _read("prelude") + verb
+        #: Whether it changes something, and so knows a repeat by its request id.
+        self.acts = "return once(" in verb
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 

@@ -7,6 +7,7 @@ from taskorch import address, bounds, command, errors
 from taskorch.agent_queue import AgentQueue
 from taskorch.connection import open_connection
 from taskorch.item import Caller, Claim, Lease, Receipt, State
+from taskorch.unanswered import StepConnection
 
 from taskorch_worker import render
 from taskorch_worker.workspace import Workspace
@@ -25,7 +26,7 @@ class Desk:
         if not self.settings.agent:
             raise errors.Usage(reason="Which agent are you? Set AGENT_ID, or give --agent-id NAME.")
         self.agent = bounds.name(self.settings.agent, "an agent")
-        connection = open_connection(self.settings, self.output.say)
+        connection = StepConnection(open_connection(self.settings, self.output.say), self.settings, command.typed())
         caller = Caller(agent=self.agent, host=os.uname().nodename, pid=os.getppid(), session=self.settings.session)
         self.queue = AgentQueue(connection, self.settings.namespace, caller)
         self.workspace = Workspace(self.settings.folder, self.agent, self.settings.session)

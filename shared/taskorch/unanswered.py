@@ -1,0 +1,100 @@
+"""The request that Redis left unanswered: the same command, typed again, makes it again, and so acts once.
+
+.task-orchestrator/run/unanswered/<command>/<request>    empty; <command> is a hash of who typed what, and where to
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from time import time
+
+from taskorch import address, errors, folder
+from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.settings import Settings
+
+#: As long as Redis keeps a first reply.
+KEPT_S = 600
+
+
+class StepConnection:
+    """The connection of a command that makes one step, which it may repeat until it succeeds, as `pop --wait` does.
+
+    When Redis does not answer, or the wait for it is interrupted, the id of the request is kept. The command's next run
+    takes it for its first request. A command of many steps must be safe to repeat as it is, without this.
+    """
+
+    def __init__(self, connection: Connection, settings: Settings, typed: str) -> None:
+        """`typed` is the command with all that it was given."""
+        self._connection = connection
+        self._settings = settings
+        self._typed = typed
+        #: The name of the script that makes the step, once it is called.
+        self._step = ""
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        """Run a script; the step's first call has the request that was left unanswered, where there is one."""
+        if not script.acts or self._step not in ("", script.name):
+            return self._connection.call(script, key, arguments)
+        request, agent, _, _, session, *_ = arguments
+        place = self._place(script.name, key, agent, session)
+        if not self._step:
+            request = _taken(place) or request
+        self._step = script.name
+        try:
+            return self._connection.call(script, key, (request, *arguments[1:]))
+        except (errors.Unavailable, KeyboardInterrupt):
+            with suppress(OSError):  # a root that cannot be written remembers nothing
+                self._keep(place / str(request))
+            raise
+
+    def wait(self, key: str, timeout_s: float) -> bool:
+        """Take a wake token; that is no request."""
+        return self._connection.wait(key, timeout_s)
+
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        """Block for an entry of a stream."""
+        return self._connection.follow(key, cursor, timeout_s)
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._connection.close()
+
+    def _place(self, *words: Argument) -> Path:
+        url = address.shown(address.of(self._settings))
+        command = sha256(repr((url, self._typed, words)).encode(), usedforsecurity=False).hexdigest()[:32]
+        return self._settings.folder / "run" / "unanswered" / command
+
+    def _keep(self, file: Path) -> None:
+        folder.make(self._settings.folder)
+        folder.make_private(self._settings.folder / "run")
+        _sweep(file.parents[1])
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+
+
+def _taken(place: Path) -> str:
+    """Return a request that was left unanswered, or ""; of commands that run at once, each takes another one."""
+    try:
+        names = os.listdir(place)  # noqa: PTH208  where there is nothing, as a rule, this is one call that fails
+    except OSError:
+        return ""
+    for name in names:
+        with suppress(OSError):
+            too_late = _is_old(place / name)
+            (place / name).unlink()  # whoever removes it has it
+            if not too_late:
+                return name
+    return ""
+
+
+def _sweep(everything: Path) -> None:
+    for path in (*everything.glob("*/*"), *everything.glob("*")):
+        with suppress(OSError):  # another command was faster, or has put something in
+            if _is_old(path):
+                path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _is_old(path: Path) -> bool:
+    return abs(time() - path.stat().st_mtime) > KEPT_S

@@ -1,0 +1,367 @@
+"""A command that Redis left unanswered may be typed again: it acts once, and prints what it should have printed."""
+
+import os
+import re
+import signal
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from time import time
+
+import pytest
+from builders import Bench
+from commands import BIN, Ran, Shell, ended, eventually
+from proxy import FOR_GOOD, Proxy, proxied
+from taskorch.item import State
+
+#: The user's own day, as design has it; {0} is the project, {1} and {2} its items.
+WORKFLOW = """
+    orchestrate project Lost
+    orchestrate create {0} First -r One Two
+    orchestrate create {0} Second --depends-on {1}
+    orchestrate assign {1} ada
+    orchestrate assign {2} ada
+    worker check
+    worker get {1}
+    worker progress {1} Half --percent 50
+    worker notes {1} Mine
+    worker notes {1}
+    worker discover {1} Found --impact Much
+    worker blocker {1} Stuck --needs Help
+    orchestrate inbox
+    orchestrate answer {1} Go
+    worker complete {1} Done --deliverable file=a.txt
+    worker pop
+    worker renew {2}
+    worker release {2}
+    worker pop
+    worker fail {2} Broken --no-retry
+    orchestrate requeue {2}
+    orchestrate cancel {2}
+    orchestrate progress {0}
+    orchestrate discoveries {0}
+    orchestrate complete {0}
+""".strip().splitlines()
+VARYING = r"(proj|item)_[0-9a-f]{8}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ|\d{13}-\d+"
+
+#: A command by what must be there before; {0} is a project, {1} an item of ada's in that state.
+STEPS = {
+    "orchestrate project Lost": State.PENDING,
+    "orchestrate create {0} Lost --assign ada": State.PENDING,
+    "orchestrate assign {1} bob": State.PENDING,
+    "orchestrate answer {1} Go": State.BLOCKED,
+    "orchestrate cancel {1}": State.QUEUED,
+    "orchestrate requeue {1}": State.FAILED,
+    "orchestrate complete {0} --force": State.QUEUED,
+    "worker pop": State.QUEUED,
+    "worker get {1}": State.QUEUED,
+    "worker notes {1} Mine": State.QUEUED,
+    "worker progress {1} Half": State.QUEUED,
+    "worker discover {1} Found": State.QUEUED,
+    "worker blocker {1} Stuck": State.QUEUED,
+    "worker complete {1} Done": State.QUEUED,
+}
+
+
+@pytest.fixture
+def proxy(shell: Shell) -> Iterator[Proxy]:
+    with proxied(shell.variables["TASKORCH_REDIS_URL"]) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def lossy(shell: Shell, proxy: Proxy) -> Shell:
+    return shell.having(TASKORCH_REDIS_URL=proxy.url)
+
+
+def typed(shell: Shell, line: str, *ids: str, stdin: bytes = b"") -> Ran:
+    command, *words = line.format(*ids).split()
+    return shell.run(BIN / command, *words, stdin=stdin)
+
+
+def lost(proxy: Proxy, shell: Shell, line: str, *ids: str, stdin: bytes = b"") -> None:
+    """Type a command whose every reply is lost."""
+    proxy.replies_lost = FOR_GOOD
+    ran = typed(shell, line, *ids, stdin=stdin)
+    proxy.replies_lost = 0
+    assert (ran.code, ran.stdout) == (4, ""), ran
+
+
+def kept(shell: Shell) -> list[Path]:
+    return [path for path in (shell.folder / ".task-orchestrator" / "run").rglob("*") if path.is_file()]
+
+
+def day(shell: Shell) -> list[str]:
+    """Return what the screens of the whole workflow said, ids and times aside."""
+    ids: list[str] = []
+    screens = []
+    for line in WORKFLOW:
+        ran = typed(shell, line, *ids, *["?"] * 3)
+        assert ran.code == 0, (line, ran)
+        screens.append(re.sub(VARYING, "…", ran.stdout + ran.stderr))
+        if line.split()[1] in ("project", "create"):
+            ids.append(ran.stdout.strip())
+    return screens
+
+
+def texts(bench: Bench, item: str) -> list[str]:
+    return [report.text for report in bench.queue.views.show(item).history]
+
+
+def test_a_whole_day_whose_every_reply_is_lost_once_is_like_any_other(
+    shell: Shell, lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
+    proxy.replies_lost = 1
+
+    with_losses = day(lossy)
+
+    events = [event["verb"] for event in bench.events()]
+    assert len(proxy.passed) == len(WORKFLOW)
+    assert with_losses == day(shell)
+    assert [event["verb"] for event in bench.events()] == events * 2
+    assert kept(shell) == []
+
+
+@pytest.mark.parametrize("line", STEPS)
+def test_a_command_that_was_not_answered_acts_once_when_it_is_typed_again(
+    lossy: Shell, proxy: Proxy, bench: Bench, line: str
+) -> None:
+    project = bench.project()
+    item = bench.item(project, agent="" if STEPS[line] is State.PENDING else "ada")
+    bench.brought(item, STEPS[line])
+    before = bench.everything()
+
+    lost(proxy, lossy, line, project, item)
+    acted = bench.everything()
+    again = typed(lossy, line, project, item)
+
+    assert again.code == 0, again.stderr
+    assert proxy.passed == [proxy.lost[0]]
+    assert before != acted == bench.everything()
+    assert kept(lossy) == []
+    assert bench.inconsistencies() == []
+
+
+def test_a_created_id_is_printed_by_the_second_run(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+    lost(proxy, lossy, "orchestrate project Lost")
+    project = typed(lossy, "orchestrate project Lost").stdout.strip()
+    lost(proxy, lossy, "orchestrate create {} Lost", project)
+    item = typed(lossy, "orchestrate create {} Lost", project).stdout.strip()
+
+    assert [view.id for view in bench.queue.views.projects()] == [project]
+    assert [view.id for view in bench.queue.views.list().items] == [item]
+
+
+@pytest.mark.parametrize("line", ["worker pop", "worker get {1}", "worker progress {1} Half"])
+def test_the_token_of_a_claim_is_kept_by_the_second_run(lossy: Shell, proxy: Proxy, bench: Bench, line: str) -> None:
+    first, second = bench.item(), bench.item()
+
+    lost(proxy, lossy, line, "", first)
+    typed(lossy, line, "", first)
+
+    assert typed(lossy, "worker complete {} Done", first).code == 0
+    assert bench.queue.views.show(first).item.attempts == 1
+    assert bench.state(second) is State.QUEUED
+
+
+def test_the_third_time_is_another_step(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+    item = bench.item()
+    lost(proxy, lossy, "worker progress {} Half", item)
+
+    typed(lossy, "worker progress {} Half", item)
+    typed(lossy, "worker progress {} Half", item)
+
+    assert texts(bench, item) == ["Half", "Half"]
+
+
+def test_a_command_that_is_not_answered_again_and_again_still_acts_once(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
+    item = bench.item()
+
+    for _ in range(3):
+        lost(proxy, lossy, "worker progress {} Half", item)
+    again = typed(lossy, "worker progress {} Half", item)
+
+    assert again.code == 0
+    assert texts(bench, item) == ["Half"]
+    assert kept(lossy) == []
+
+
+def test_a_command_that_never_reached_redis_acts_when_it_is_typed_again(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
+    item = bench.item()
+    proxy.requests_lost = FOR_GOOD
+    away = typed(lossy, "worker progress {} Half", item)
+    proxy.requests_lost = 0
+
+    there = typed(lossy, "worker progress {} Half", item)
+
+    assert (away.code, there.code) == (4, 0)
+    assert texts(bench, item) == ["Half"]
+
+
+@pytest.mark.parametrize(
+    "line", ["worker progress {} Other", "worker progress {} Half --percent 5", "worker discover {} Half"]
+)
+def test_a_command_that_is_not_the_same_acts_anew(lossy: Shell, proxy: Proxy, bench: Bench, line: str) -> None:
+    item = bench.item()
+    typed(lossy, "worker get {}", item)
+    lost(proxy, lossy, "worker progress {} Half", item)
+    events = len(bench.events())
+
+    ran = typed(lossy, line, item)
+
+    assert ran.code == 0, ran.stderr
+    assert len(bench.events()) == events + 1
+    assert len(kept(lossy)) == 1
+
+
+@pytest.mark.parametrize("name", ["TASKORCH_NAMESPACE", "ORCHESTRATOR_ID", "AGENT_SESSION"])
+def test_the_same_words_in_other_surroundings_are_another_command(
+    lossy: Shell, proxy: Proxy, bench: Bench, name: str
+) -> None:
+    lost(proxy, lossy, "orchestrate project Lost")
+    first = bench.queue.views.projects()[0].id
+
+    ran = typed(lossy.having(**{name: "another"}), "orchestrate project Lost")
+
+    assert ran.code == 0, ran.stderr
+    assert ran.stdout.strip() != first
+    assert len(kept(lossy)) == 1
+
+
+def test_another_spelling_of_a_command_is_the_same(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+    project = bench.project()
+    lost(proxy, lossy, "orchestrate create {} Lost -r One Two --priority 1", project)
+
+    again = typed(lossy, "orchestrate create --priority=1 --json {} Lost -r One --requirement Two", project)
+
+    assert [view.id for view in bench.queue.views.list().items] == [again.data()["id"]]
+
+
+def test_what_is_read_from_standard_input_belongs_to_the_command(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+    item = bench.item()
+    typed(lossy, "worker get {}", item)
+    lost(proxy, lossy, "worker progress {} -", item, stdin=b"Half")
+
+    typed(lossy, "worker progress {} -", item, stdin=b"Other")
+    typed(lossy, "worker progress {} -", item, stdin=b"Half")
+
+    assert sorted(texts(bench, item)) == ["Half", "Other"]
+
+
+def test_a_refusal_is_an_answer(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+    item = bench.item(agent="")
+    proxy.requests_lost = FOR_GOOD
+    typed(lossy, "orchestrate assign {} ada", item)
+    proxy.requests_lost = 0
+    bench.queue.cancel(item)
+
+    refused = typed(lossy, "orchestrate assign {} ada", item)
+
+    assert refused.code == 5
+    assert kept(lossy) == []
+
+
+def test_after_ten_minutes_the_same_command_is_another_step(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+    item = bench.item()
+    typed(lossy, "worker get {}", item)
+    lost(proxy, lossy, "worker progress {} Half", item)
+    (request,) = kept(lossy)
+    os.utime(request, (time() - 601, time() - 601))
+
+    typed(lossy, "worker progress {} Half", item)
+
+    assert texts(bench, item) == ["Half", "Half"]
+    assert kept(lossy) == []
+
+
+def test_what_is_too_old_goes_when_something_new_is_kept(lossy: Shell, proxy: Proxy) -> None:
+    lost(proxy, lossy, "orchestrate project First")
+    (old,) = kept(lossy)
+    for path in (old, old.parent):
+        os.utime(path, (time() - 601, time() - 601))
+
+    lost(proxy, lossy, "orchestrate project Second")
+
+    assert len(kept(lossy)) == 1
+    assert not old.exists()
+
+
+def test_what_is_kept_is_nobody_elses_business(lossy: Shell, proxy: Proxy) -> None:
+    lost(proxy, lossy, "orchestrate project Lost")
+
+    (request,) = kept(lossy)
+    assert stat.S_IMODE(request.stat().st_mode) == 0o600
+    assert stat.S_IMODE((lossy.folder / ".task-orchestrator" / "run").stat().st_mode) == 0o700
+    assert "Lost" not in str(request)
+
+
+def test_where_nothing_can_be_kept_nothing_more_is_said(lossy: Shell, proxy: Proxy) -> None:
+    proxy.replies_lost = FOR_GOOD
+    usual = typed(lossy, "orchestrate project Lost")
+    in_the_way = lossy.folder.parent / "second"
+    (in_the_way / ".task-orchestrator").mkdir(parents=True)
+    (in_the_way / ".task-orchestrator" / "run").write_text("a file")
+
+    ran = typed(lossy.within(in_the_way), "orchestrate project Lost")
+
+    assert (ran.code, ran.stdout, ran.stderr) == (usual.code, usual.stdout, usual.stderr)
+
+
+@pytest.mark.parametrize("line", ["orchestrate list", "orchestrate sync", "worker notes {}"])
+def test_a_command_that_makes_no_step_leaves_nothing(lossy: Shell, proxy: Proxy, bench: Bench, line: str) -> None:
+    item = bench.item()
+
+    lost(proxy, lossy, line, item)
+
+    assert kept(lossy) == []
+
+
+def test_a_command_that_is_answered_leaves_nothing(lossy: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    typed(lossy, "worker progress {} Half", item)
+    typed(lossy, "orchestrate project Answered")
+
+    assert not (lossy.folder / ".task-orchestrator" / "run").exists()
+
+
+def test_a_command_that_is_interrupted_while_redis_is_silent_may_be_typed_again(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
+    item = bench.item()
+    over = threading.Event()
+    proxy.at_loss, proxy.replies_lost = over.wait, 1
+    hanging = lossy.start(BIN / "worker", "progress", item, "Half")
+    eventually(lambda: texts(bench, item))
+    hanging.send_signal(signal.SIGINT)
+    interrupted = ended(hanging)
+    over.set()
+
+    again = typed(lossy, "worker progress {} Half", item)
+
+    assert (interrupted.code, again.code) == (130, 0)
+    assert texts(bench, item) == ["Half"]
+    assert kept(lossy) == []
+
+
+def test_a_pop_that_waited_makes_again_the_request_that_was_not_answered(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
+    waiting = lossy.start(BIN / "worker", "pop", "--wait", "60")
+    eventually(lambda: proxy.passed)
+    proxy.replies_lost = FOR_GOOD
+    first, second = bench.item(), bench.item()
+    away = ended(waiting)
+    proxy.replies_lost = 0
+
+    again = typed(lossy, "worker pop --wait 60")
+
+    assert (away.code, again.code) == (4, 0)
+    assert first in again.stdout
+    assert [bench.state(item) for item in (first, second)] == [State.IN_PROGRESS, State.QUEUED]
+    assert typed(lossy, "worker complete {} Done", first).code == 0

@@ -1,0 +1,89 @@
+"""What a command keeps of the request that Redis did not answer, where several commands do so at once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from builders import Bench, held
+from taskorch import errors
+from taskorch.agent_queue import AgentQueue
+from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.settings import Settings, resolve
+from taskorch.unanswered import StepConnection
+
+
+@dataclass
+class Silent:
+    """A connection that loses every reply, or those of one script; something else happens before that is noticed."""
+
+    connection: Connection
+    meanwhile: Callable[[], object] = lambda: None
+    only: str = ""
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        reply = self.connection.call(script, key, arguments)
+        if self.only not in ("", script.name):
+            return reply
+        self.meanwhile()
+        raise errors.Unreachable(url="redis://away", reason="gone")
+
+    def wait(self, key: str, timeout_s: float) -> bool:
+        return self.connection.wait(key, timeout_s)
+
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        return self.connection.follow(key, cursor, timeout_s)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@pytest.fixture
+def settings(folder: Path) -> Settings:
+    return resolve({}, {}, folder)
+
+
+def pop(bench: Bench, settings: Settings, wrap: Callable[[Connection], Connection] = lambda plain: plain) -> AgentQueue:
+    """Return the queue as one run of `worker pop` has it."""
+    scripts = bench.agent()._scripts
+    connection = StepConnection(wrap(scripts.connection), settings, "worker pop []")
+    return AgentQueue(connection, bench.namespace, scripts.caller)
+
+
+def lose(run: AgentQueue) -> None:
+    with pytest.raises(errors.Unreachable):
+        run.claim()
+
+
+def test_of_the_same_commands_at_once_each_gets_the_answer_to_another_request(bench: Bench, settings: Settings) -> None:
+    items = [bench.item() for _ in range(4)]
+    second = pop(bench, settings, Silent)
+    first = pop(bench, settings, lambda plain: Silent(plain, meanwhile=lambda: lose(second)))
+
+    lose(first)
+    popped = [held(pop(bench, settings).claim()) for _ in range(3)]
+
+    assert sorted(lease.item for lease in popped[:2]) == sorted(items[:2])
+    assert popped[2].item == items[2]
+    assert [bench.queue.views.show(item).item.attempts for item in items] == [1, 1, 1, 0]
+
+
+def test_only_the_first_call_of_a_run_repeats_a_request(bench: Bench, settings: Settings) -> None:
+    items = [bench.item() for _ in range(2)]
+    lose(pop(bench, settings, Silent))
+    run = pop(bench, settings)
+
+    popped = [held(run.claim()).item for _ in range(2)]
+
+    assert popped == items
+
+
+def test_another_script_of_the_same_run_keeps_nothing(bench: Bench, settings: Settings) -> None:
+    lease = bench.claimed()
+    run = pop(bench, settings, lambda plain: Silent(plain, only="progress"))
+    run.note(lease.item, "memo")
+
+    with pytest.raises(errors.Unreachable):
+        run.progress(lease, "half")
+
+    assert not (settings.folder / "run").exists()
