@@ -145,6 +145,20 @@ SABOTAGES = (
         instead="            mine = True\n",
         tests=("tests/acceptance/test_sessions.py",),
     ),
+    Sabotage(
+        guard="A command that was not answered makes the same request again",
+        file="shared/taskorch/unanswered.py",
+        line="request = _taken(place) or request",
+        instead="_taken(place)",
+        tests=("tests/unit/test_unanswered.py",),
+    ),
+    Sabotage(
+        guard="A claim that is another's by now is no claim",
+        file="shared/taskorch/reply.py",
+        line="""    lives = token == f"{fields.get('live_token', '')}:{fields.get('claim', '')}"\n""",
+        instead='    lives = token != ""\n',
+        tests=("tests/unit/test_unanswered.py",),
+    ),
 )
 
 

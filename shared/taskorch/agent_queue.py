@@ -49,7 +49,10 @@ class AgentQueue:
             left_s = deadline - monotonic()
             view = reply.rows(self._scripts.run("claim", _lease(lease_ms), "" if left_s > 0 else "1"))
             if view[0]:
-                return reply.claim(cast("Reply", view))
+                claim = reply.claim(cast("Reply", view))
+                if claim.lease:
+                    return claim
+                continue  # it was a repeat, and what it had claimed is another's by now, or done
             if left_s <= 0:
                 return None
             self._scripts.wait(_pause(left_s, str(view[1])))

@@ -117,11 +117,17 @@ def project_progress(view: Reply) -> ProjectProgress:
 
 
 def claim(view: Reply) -> Claim:
-    """Read `{item id, token or '', lease expiry or '', package}`."""
-    id_, token, expires, package_view = cast("tuple[str, str, str, Reply]", view)
+    """Read `{item id, token or '', lease expiry or '', package}`.
+
+    The package is of now, what stands before it may be the reply to a request of some time ago: a token that died
+    since is no lease.
+    """
+    id_, token, expires, package_view = cast("tuple[str, str, str, list[tuple[str, Reply]]]", view)
     number, claim_id = _shown(token)
-    lease = Lease(item=id_, token=number, claim=claim_id, expires_at=_int(expires)) if token else None
-    return Claim(lease=lease, package=package(package_view))
+    fields = _fields(package_view[0][1])
+    lives = token == f"{fields.get('live_token', '')}:{fields.get('claim', '')}"
+    lease = Lease(item=id_, token=number, claim=claim_id, expires_at=_int(expires)) if lives else None
+    return Claim(lease=lease, package=package(cast("Reply", package_view)))
 
 
 def receipt(view: Reply) -> Receipt:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
+from time import monotonic
 
 import pytest
 import servers
@@ -240,6 +241,16 @@ def test_a_whole_workflow_goes_on_where_everything_is_lost_once(bench: Bench, lo
     assert len(losses.proxy.passed) == len(steps)
     assert [event["verb"] for event in bench.events()] == without_losses * 2
     assert bench.inconsistencies() == []
+
+
+def test_a_slow_network_only_takes_its_time(losses: Losses) -> None:
+    losses.proxy.delay_up_s = losses.proxy.delay_down_s = 0.05
+    begun = monotonic()
+
+    project = losses.lossy.queue.project("x")
+
+    assert monotonic() - begun >= 0.1
+    assert [view.id for view in losses.lossy.queue.views.projects()] == [project]
 
 
 def test_a_client_that_is_not_let_in_is_told_that_redis_is_away(losses: Losses) -> None:

@@ -8,6 +8,7 @@ import pytest
 from builders import Bench, held
 from taskorch import errors
 from taskorch.agent_queue import AgentQueue
+from taskorch.item import Lease
 from taskorch.script import Argument, Connection, Reply, Script
 from taskorch.settings import Settings, resolve
 from taskorch.unanswered import StepConnection
@@ -87,3 +88,23 @@ def test_another_script_of_the_same_run_keeps_nothing(bench: Bench, settings: Se
         run.progress(lease, "half")
 
     assert not (settings.folder / "run").exists()
+
+
+def test_a_repeated_pop_whose_item_is_anothers_by_now_takes_the_next_one(bench: Bench, settings: Settings) -> None:
+    first, second = bench.item(), bench.item()
+    lose(pop(bench, settings, Silent))
+    bench.queue.assign(first, "bob", force=True)
+
+    assert held(pop(bench, settings).claim()).item == second
+    assert pop(bench, settings).claim() is None
+
+
+def test_a_repeated_get_whose_item_is_anothers_by_now_brings_no_lease(bench: Bench, settings: Settings) -> None:
+    item = Lease(item=bench.item())
+    with pytest.raises(errors.Unreachable):
+        pop(bench, settings, Silent).get(item)
+    bench.agent(session="second").get(item, takeover=True)
+
+    again = pop(bench, settings).get(item)
+
+    assert (again.lease, again.package.item.token) == (None, 2)
