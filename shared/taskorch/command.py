@@ -97,9 +97,12 @@ def settings() -> Settings:
 def typed() -> str:
     """Return the running command with all that it was given, what it read from standard input too.
 
-    Another spelling of the same is the same: how it prints, and how it reaches Redis, are no part of it.
+    Another spelling of the same is the same: how it prints, and how it reaches Redis, are no part of it. "" where it
+    is given a file that it has still to read: what that holds cannot be told.
     """
     context = click.get_current_context()
+    if any(hasattr(value, "read") for value in context.params.values()):
+        return ""
     return f"{context.command_path} {sorted(context.params.items())}"
 
 

@@ -26,7 +26,7 @@ class StepConnection:
     """
 
     def __init__(self, connection: Connection, settings: Settings, typed: str) -> None:
-        """`typed` is the command with all that it was given."""
+        """`typed` is the command with all that it was given; "" keeps nothing."""
         self._connection = connection
         self._settings = settings
         self._typed = typed
@@ -35,7 +35,7 @@ class StepConnection:
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run a script; the step's first call has the request that was left unanswered, where there is one."""
-        if not script.acts or self._step not in ("", script.name):
+        if not self._typed or not script.acts or self._step not in ("", script.name):
             return self._connection.call(script, key, arguments)
         request, agent, _, _, session, *_ = arguments
         place = self._place(script.name, key, agent, session)

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 from builders import Bench, held
-from taskorch import errors
+from taskorch import command, errors
 from taskorch.agent_queue import AgentQueue
 from taskorch.item import Lease
 from taskorch.script import Argument, Connection, Reply, Script
@@ -44,10 +45,15 @@ def settings(folder: Path) -> Settings:
     return resolve({}, {}, folder)
 
 
-def pop(bench: Bench, settings: Settings, wrap: Callable[[Connection], Connection] = lambda plain: plain) -> AgentQueue:
+def pop(
+    bench: Bench,
+    settings: Settings,
+    wrap: Callable[[Connection], Connection] = lambda plain: plain,
+    typed: str = "worker pop []",
+) -> AgentQueue:
     """Return the queue as one run of `worker pop` has it."""
     scripts = bench.agent()._scripts
-    connection = StepConnection(wrap(scripts.connection), settings, "worker pop []")
+    connection = StepConnection(wrap(scripts.connection), settings, typed)
     return AgentQueue(connection, bench.namespace, scripts.caller)
 
 
@@ -108,3 +114,15 @@ def test_a_repeated_get_whose_item_is_anothers_by_now_brings_no_lease(bench: Ben
     again = pop(bench, settings).get(item)
 
     assert (again.lease, again.package.item.token) == (None, 2)
+
+
+def test_a_command_with_a_file_that_is_still_to_be_read_keeps_nothing(bench: Bench, settings: Settings) -> None:
+    (settings.root / "plan").write_text("what it holds may be another thing next time", encoding="utf-8")
+
+    plan = click.Argument(["plan"], type=click.File())
+    apply = click.Command("apply", params=[plan], callback=lambda **_: command.typed())
+
+    said = apply.main(["plan"], standalone_mode=False)
+
+    lose(pop(bench, settings, Silent, said))
+    assert not (settings.folder / "run").exists()
