@@ -108,12 +108,10 @@ class Client:
         while said := await reader.read(READ_BYTES):
             text += said
             parser.feed(said)
-            words = []
-            while command := parser.gets():
-                words = command
-            if not words:
+            commands = list(iter(parser.gets, False))
+            if not commands:
                 continue
-            if words[0].upper() in SCRIPTS:
+            for words in [words for words in commands if words[0].upper() in SCRIPTS]:
                 self._request = words[4]
                 if self._proxy.loses_request(self._request):
                     return
