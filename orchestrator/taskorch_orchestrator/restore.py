@@ -32,7 +32,7 @@ from taskorch.item import State
 
 #: Far above what an item within the bounds takes.
 LINE_BYTES = 64 * 1024 * 1024
-SLICE_LINES, SLICE_BYTES = 200, 128 * 1024
+SLICE_LINES, SLICE_BYTES = 100, 64 * 1024
 SHOWN_CHARACTERS = 200
 
 

@@ -7,7 +7,7 @@
 --          items: {sequence to go on after or '', {{item, sequence, index score or '', held since or '',
 --          {field, value …}, {open dependency …}, {dependency left out …}, {report …}, {agent, {note …} …}} …}}
 -- ERRORS   none of its own
-local MOST_ITEMS, MOST_BYTES, MOST_KEYS = 100, 262144, 100
+local MOST_ITEMS, MOST_BYTES, MOST_KEYS = 50, 131072, 100
 
 local function weight(value)
   if type(value) ~= 'table' then return #tostring(value) end
