@@ -23,7 +23,7 @@ def exported(bench: Bench, file: Path) -> list[dict[str, Any]]:
 
 def written(lines: Iterable[Mapping[str, Any]]) -> bytes:
     """Return lines as a file has them."""
-    return b"".join(json.dumps(line, ensure_ascii=False, sort_keys=True).encode() + b"\n" for line in lines)
+    return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
 
 
 def content(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -59,5 +59,5 @@ def _replace(place: Path, write: Callable[[BinaryIO], Mapping[str, int]]) -> Map
 def _write(lines: Iterable[Line], opened: BinaryIO) -> Mapping[str, int]:
     line: Line = {}
     for line in lines:
-        opened.write(json.dumps(line, ensure_ascii=False, sort_keys=True).encode() + b"\n")
+        opened.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
     return cast("Mapping[str, int]", line["counts"])

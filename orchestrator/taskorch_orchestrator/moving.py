@@ -31,7 +31,7 @@ def export(office: "Office", file: Path | None) -> None:
         exporting.to_stdout(office.queue.archive.lines(), to_terminal=bool(file))
 
 
-@orchestrate.command("import", epilog="Example: orchestrate export | orchestrate --namespace copy import -")
+@orchestrate.command("import", epilog="Example: orchestrate import backup.jsonl")
 @click.argument("place", metavar="FILE|DIR", type=PLACE)
 @at_office
 def import_(office: "Office", place: Path) -> None:

@@ -243,9 +243,11 @@ def _require(is_so: bool, reason: str) -> None:  # noqa: FBT001
 def _reason(error: ValidationError) -> str:
     """Return the first thing that is wrong with a line, and where in it."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if first["type"].startswith("union_tag"):
+        return "It is no line of an export."
     where = ".".join(str(part) for part in first["loc"][1:])
     return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def _wrong(number: int, reason: str) -> errors.Invalid:
-    return errors.Invalid(reason=f"line {number}: {reason[:SHOWN_CHARACTERS]} Nothing was written.")
+    return errors.Invalid(reason=f"line {number}: {reason[:SHOWN_CHARACTERS].rstrip('.')}. Nothing was written.")

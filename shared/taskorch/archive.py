@@ -72,7 +72,7 @@ class Archive:
             yield from self._discoveries(project)
         _, _, _, _, agents, plans = self._all()
         yield from self._agents(agents)
-        for key, project in sorted(_fields(plans).items()):
+        for key, project in _fields(plans).items():
             if project in projects:
                 yield {"kind": "plan", "key": key, "project": project}
 
@@ -86,7 +86,7 @@ class Archive:
             next_cursor, fields, keys = cast("tuple[str, list[str], list[str]]", reply)
             if not cursor:
                 yield {"kind": "project", "id": project, "fields": _uncounted(fields)}
-            for key, item in sorted(_fields(keys).items()):
+            for key, item in _fields(keys).items():
                 yield {"kind": "key", "project": project, "key": key, "item": item}
             cursor = next_cursor
 
@@ -115,21 +115,20 @@ class Archive:
 
 
 def _item(view: list[Reply], now: int) -> Iterator[Line]:
-    """Return the lines of an item: itself, its reports, its notes."""
+    """Return the lines of an item: itself, its reports, its notes. What it has lost in an index is made up for."""
     item, sequence, score, held = cast("list[str]", view[:4])
     flat, open_, left_out, reports, notes = cast("list[list[str]]", view[4:])
     fields = _fields(flat)
     if left_out:
         kept = [dependency for dependency in json.loads(fields["depends_on"]) if dependency not in left_out]
         fields["depends_on"] = json.dumps(kept)
-    line: Line = {"kind": "item", "id": item, "sequence": _number(sequence), "fields": fields}
-    line["open"] = sorted(set(open_) - set(left_out))
+    line: Line = {"kind": "item", "id": item, "sequence": _number(sequence), "open": sorted(set(open_) - set(left_out))}
     state = State(fields["state"])
     if state not in (State.COMPLETED, State.CANCELLED):
         line["score"] = _number(score) if score else usual_score(fields, now)
     if state in (State.IN_PROGRESS, State.BLOCKED):
         line["held"] = _number(held or fields["holder_since"])
-    yield line
+    yield {**line, "fields": fields}
     for entry, report in cast("list[tuple[str, list[str]]]", reports):
         yield {"kind": "report", "item": item, "entry": entry, "fields": _fields(report)}
     of_agents = zip(notes[::2], cast("list[list[tuple[str, list[str]]]]", notes[1::2]), strict=True)
@@ -154,7 +153,7 @@ def usual_score(fields: Fields, now: int) -> int:
 
 def _fields(flat: Sequence[str]) -> Fields:
     words = iter(flat)
-    return dict(zip(words, words, strict=True))
+    return dict(sorted(zip(words, words, strict=True)))
 
 
 def _uncounted(flat: Sequence[str]) -> Fields:

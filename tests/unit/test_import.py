@@ -73,7 +73,7 @@ def test_a_file_that_was_cut_off_within_a_line_is_refused(copy: Bench, lines: Li
     [
         (b"", 1, "The trailer is missing"),
         (b"\n", 1, "Invalid JSON"),
-        (b'{"name": "left-pad", "version": "1.0.0"}\n', 1, "tag using discriminator 'kind'"),
+        (b'{"name": "left-pad", "version": "1.0.0"}\n', 1, "It is no line of an export"),
         (b"[1, 2]\n", 1, "Input should be"),
         (b"null\n", 1, "Input should be"),
         (b'{"kind": "header", "format": "\xff"}\n', 1, "Invalid JSON"),
@@ -100,7 +100,7 @@ CHANGES: list[Change] = [
     ("header", lambda line: line.update(schema="2"), "schema: Input should be '1'"),
     ("header", lambda line: line.update(format="other"), "format: "),
     ("header", lambda line: line.update(more=1), "more: Extra inputs"),
-    ("project", lambda line: line.update(kind="epic"), "'epic'"),
+    ("project", lambda line: line.update(kind="epic"), "It is no line of an export"),
     ("project", lambda line: line.update(id="proj_X"), "no project proj_X"),
     ("project", lambda line: line["fields"].update(n_queued="7"), "n_queued: Extra inputs"),
     ("project", lambda line: line["fields"].update(status="open"), "status: "),

@@ -1,11 +1,8 @@
 -- export: a part of all that the namespace holds. An item is read whole; what is newer than the export is left out.
 -- KEYS     meta
--- ARGV     7 part, then its arguments: 'all'; 'project', its id, cursor, newest sequence; 'items', their project,
---          sequence to go on after, newest sequence; 'agents', then their names
--- RETURNS  all: {sequence, now, created ms, {project …}, {agent …}, {plan key, project …}}
---          project: {next cursor, {field, value …}, {key, item …}}; agents: {{name, last seen ms, {field, value …}} …}
---          items: {sequence to go on after or '', {{item, sequence, index score or '', held since or '',
---          {field, value …}, {open dependency …}, {dependency left out …}, {report …}, {agent, {note …} …}} …}}
+-- ARGV     7 part, then its arguments: of 'project' its id, cursor, newest sequence; of 'items' their project, sequence
+--          to go on after, newest sequence; of 'agents' their names; of 'all' none
+-- RETURNS  all: {sequence, now, created, {project …}, {agent …}, {plan key, project …}}; the others: as they are built below
 -- ERRORS   none of its own
 local MOST_ITEMS, MOST_BYTES, MOST_KEYS = 50, 131072, 100
 
@@ -40,6 +37,7 @@ local function notes(id)
   return found
 end
 
+-- {item, sequence, score, held since, {field, value …}, {open dependency …}, {left out …}, {report …}, {agent, {note …} …}}
 local function whole(item, sequence, newest)
   local from = index(item)
   return {item.id, sequence, from and call('ZSCORE', from, item.id) or '', call('ZSCORE', key('held', item.agent), item.id) or '',
@@ -55,6 +53,7 @@ function parts.all()
     call('ZRANGE', prefix .. 'agents', 0, -1), call('HGETALL', prefix .. 'plans')}
 end
 
+-- {next cursor, {field, value …}, {key, item …}}
 function parts.project(id, cursor, newest)
   local kept = {}
   local page = call('HSCAN', key('project', id) .. ':keys', cursor, 'COUNT', MOST_KEYS)
@@ -67,6 +66,7 @@ function parts.project(id, cursor, newest)
   return {page[1], call('HGETALL', key('project', id)), kept}
 end
 
+-- {sequence to go on after or '', {item …}}
 function parts.items(project, after, newest)
   local found, bytes = {}, 0
   local page = call('ZRANGE', key('project', project) .. ':items', '(' .. after, newest, 'BYSCORE',
@@ -82,6 +82,7 @@ function parts.items(project, after, newest)
   return {#page == 2 * MOST_ITEMS and page[#page] or '', found}
 end
 
+-- {{name, last seen ms, {field, value …}} …}
 function parts.agents(...)
   local found = {}
   for _, name in ipairs({...}) do

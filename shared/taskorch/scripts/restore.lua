@@ -3,7 +3,7 @@
 -- ARGV     7 step: 'begin', 'lines' or 'end', 8 what tells the export from others, 9 the run that `begin` gave, or '',
 --          then: lines of the export for 'lines'; sequence and created ms for 'end'
 -- RETURNS  {run}
--- ERRORS   SCHEMA (the import of another export is under way) NOT_EMPTY
+-- ERRORS   NOT_EMPTY
 local FOUND_KEPT = 1000
 local IMPORTING = 'importing'
 local step, export, run_shown = ARGV[7], ARGV[8], ARGV[9]
