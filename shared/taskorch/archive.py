@@ -72,8 +72,9 @@ class Archive:
             yield from self._discoveries(project)
         _, _, _, _, agents, plans = self._all()
         yield from self._agents(agents)
+        known = set(projects)
         for key, project in _fields(plans).items():
-            if project in projects:
+            if project in known:
                 yield {"kind": "plan", "key": key, "project": project}
 
     def _all(self) -> tuple[str, str, str, list[str], list[str], list[str]]:
