@@ -105,6 +105,17 @@ def test_a_key_that_was_used_here_is_known_there(bench: Bench, copy: Bench, file
     assert copy.item(project, key="once") == item
 
 
+def test_who_follows_the_events_there_learns_of_an_import(bench: Bench, copy: Bench, file: Path) -> None:
+    bench.item()
+    cursor = copy.queue.views.events().newest
+
+    moved(bench, copy, file)
+
+    events = copy.queue.views.events(since=cursor)
+    assert [event.verb for event in events.entries] == ["restore"]
+    assert events.newest != cursor
+
+
 def test_what_is_created_meanwhile_is_left_out_and_nothing_waits_for_it(bench: Bench, copy: Bench, file: Path) -> None:
     early, late = bench.project(), bench.project()
     item, waiting = bench.item(early), bench.item(late)
