@@ -86,6 +86,19 @@ class Bench:
         assert self.state(lease.item) is state
         return lease
 
+    def claimed_next(self) -> str:
+        """Return the item that ada gets next, or "" for none."""
+        claim = self.agent().claim()
+        return claim.package.item.id if claim else ""
+
+    def blocked_clients(self) -> int:
+        """Return how many clients wait on a list or a stream."""
+        return int(cast("Any", self.raw).info("clients")["blocked_clients"])
+
+    def schema(self) -> str:
+        """Return the schema version that the namespace says it has."""
+        return str(self.raw.hget(f"{keys.tag(self.namespace)}meta", "schema"))
+
     def over(self, wrap: Callable[[Connection], Connection]) -> "Bench":
         """Return the same queue over a wrapped connection."""
         scripts = self.queue._scripts
@@ -123,6 +136,11 @@ class Bench:
         """Let Redis forget the last claim of ada's item, as a failover to a replica that lags does."""
         self.agent().release(self.queue.views.records([item])[0].held_by(""))
         self.raw.hincrby(f"{keys.tag(self.namespace)}item:{item}", "token", -1)
+
+    def lose_everything(self) -> None:
+        """Empty the namespace."""
+        for key in self.raw.scan_iter(f"{keys.tag(self.namespace)}*", count=1000):
+            self.raw.delete(key)
 
     def lose_lease_entry(self, item: str) -> None:
         """Take the item's entry among the leases away."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def lane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def bench(lane: Lane) -> Iterator[Bench]:
     """A queue in a namespace of its own; no key may be left behind that `keys.py` does not know."""
+    with _bench(lane) as bench:
+        yield bench
+
+
+@pytest.fixture
+def copy(lane: Lane) -> Iterator[Bench]:
+    """Another empty namespace on the same server."""
+    with _bench(lane) as bench:
+        yield bench
+
+
+@contextmanager
+def _bench(lane: Lane) -> Iterator[Bench]:
     namespace = f"test-{os.urandom(4).hex()}"
     caller = Caller(agent="planner", host="here", pid=os.getpid())
     yield Bench(queue=Queue(lane.connection, namespace, caller), raw=lane.raw, namespace=namespace, url=lane.url)

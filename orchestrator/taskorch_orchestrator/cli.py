@@ -2,7 +2,14 @@
 
 from taskorch import command
 
-from taskorch_orchestrator import mending, monitoring, planning, server, syncing  # noqa: F401  they add their commands
+from taskorch_orchestrator import (  # noqa: F401  they add their commands
+    mending,
+    monitoring,
+    moving,
+    planning,
+    server,
+    syncing,
+)
 from taskorch_orchestrator.role import orchestrate
 
 __all__ = ["main", "orchestrate"]

@@ -1,8 +1,9 @@
-"""Commands that look: progress, discoveries, list, show, unassigned, inbox, projects, agents."""
+"""Commands that look: progress, discoveries, list, show, unassigned, inbox, stuck, projects, agents."""
 
 from typing import TYPE_CHECKING
 
 import click
+from taskorch.arguments import DURATION
 
 from taskorch_orchestrator.role import at_office, orchestrate
 
@@ -95,6 +96,22 @@ def inbox(office: "Office", limit: int) -> None:
     from taskorch_orchestrator import render
 
     office.output.show(office.queue.views.inbox(limit=limit), render.inbox, "No blocker waits for an answer.")
+
+
+@orchestrate.command(epilog="Example: orchestrate stuck --silent-for 2h")
+@click.option("--unstarted-for", type=DURATION, default="30m", show_default=True, help="Queued for so long.")
+@click.option("--silent-for", type=DURATION, default="1h", show_default=True, help="Held without a sign for so long.")
+@click.option("--project", default="", help="Only items of this project.")
+@LIMIT
+@at_office
+def stuck(office: "Office", unstarted_for: int, silent_for: int, project: str, limit: int) -> None:
+    """List items that do not go on by themselves. Says why, since when, and what helps."""
+    from taskorch_orchestrator import render
+
+    found = office.queue.views.stuck(unstarted_ms=unstarted_for, silent_ms=silent_for, project=project, limit=limit)
+    office.output.show(found.items, render.stuck, "Nothing is stuck.", looked_at=found.looked_at, more=found.more)
+    if found.more:
+        office.output.hint(f"There is more: {found.looked_at} items were looked at.")
 
 
 @orchestrate.command(epilog="Example: orchestrate projects")

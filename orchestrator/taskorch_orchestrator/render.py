@@ -25,6 +25,7 @@ from taskorch.item import (
     State,
 )
 from taskorch.plain_text import block, line, moment
+from taskorch.stuck import StuckItem
 
 if TYPE_CHECKING:
     pass
@@ -36,7 +37,7 @@ BAR_WIDTH = 20
 BARS_FROM_WIDTH = 110
 ID_WIDTH = 13
 #: Columns with what people copy.
-WHOLE = ("ITEM", "PROJECT", "AGENT", "STATE", "STATUS", "DONE")
+WHOLE = ("ITEM", "WHY", "PROJECT", "AGENT", "STATE", "STATUS", "DONE")
 STYLES = {
     State.IN_PROGRESS: "cyan",
     State.COMPLETED: "green",
@@ -160,6 +161,15 @@ def items_table(listed: Iterable[Item]) -> Table:
 def inbox(blocked: Iterable[Item]) -> str:
     """Return blockers that wait for an answer."""
     return _printed(*(Text(f"{item.id} {item.agent} asks: {_question(item)}") for item in blocked))
+
+
+def stuck(found: Iterable[StuckItem]) -> str:
+    """Return what is stuck as a table: why, since when, and the command that helps."""
+    table = _table("ITEM", "WHY", "SINCE", "AGENT", "LAST SEEN", "TITLE", "WHAT HELPS")
+    for each in found:
+        since, seen = moment(each.since), moment(each.agent_seen_at)
+        table.add_row(each.item.id, each.why, since, each.item.agent, seen, line(each.item.title), each.command)
+    return _printed(table)
 
 
 def projects(listed: Iterable[Project]) -> str:

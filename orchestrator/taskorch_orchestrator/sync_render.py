@@ -24,6 +24,16 @@ def takeover(brought: TakenOver) -> str:
     return "\n".join([f"Taken over: {head}", *_named(brought.troubles)])
 
 
+def exported(counts: Mapping[str, int]) -> str:
+    """Return how many lines of each kind an export has."""
+    return f"Exported: {_counted(counts)}"
+
+
+def imported(counts: Mapping[str, int]) -> str:
+    """Return the same of an export that was read back."""
+    return f"Imported: {_counted(counts)}"
+
+
 def mirrors(kept: Iterable[MirrorStatus]) -> str:
     """Return how the files of each root are kept."""
     return "\n".join(row for mirror in kept for row in _mirror(mirror))
@@ -48,6 +58,11 @@ def _service(mirror: MirrorStatus) -> str:
     if not known:
         return "none has been seen"
     return f"pid {known['pid']} on {known['host']}, by {known['runs_on']}, last seen {moment(mirror.service_at)}"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    words = {"project": "projects", "item": "items", "report": "reports", "note": "notes", "discovery": "discoveries"}
+    return ", ".join(f"{plural}: {counts.get(kind, 0)}" for kind, plural in words.items())
 
 
 def _named(troubles: Mapping[str, str]) -> list[str]:

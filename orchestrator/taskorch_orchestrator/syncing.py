@@ -1,4 +1,4 @@
-"""Commands for the files under `.task-orchestrator/`: sync, its status, the service that does it, import."""
+"""Commands for the files under `.task-orchestrator/`: sync, its status, the service that does it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,20 +45,3 @@ def service(roots: tuple[Path, ...], no_rq: bool) -> None:
     from taskorch_orchestrator.serving import serve
 
     serve(command.settings(), [root.absolute() for root in roots], with_rq=not no_rq)
-
-
-@orchestrate.command("import", epilog="Example: orchestrate import ../old-project/.task-orchestrator")
-@click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@at_office
-def import_(office: "Office", folder: Path) -> None:
-    """Take over the file-based predecessor's folder DIR, ids kept. It stays as it is.
-
-    Where it is this root's own, its database is kept as orchestration.db.before-import: the sync job writes to it.
-    """
-    from taskorch_orchestrator import sync_render
-    from taskorch_orchestrator.takeover import take_over
-
-    brought = take_over(folder, office.settings, office.queue_of(), office.queue_of)
-    if brought.set_aside:
-        office.output.hint(f"The database is kept as it was: {office.settings.folder / brought.set_aside}")
-    office.output.show(brought, sync_render.takeover)

@@ -5,7 +5,7 @@ TaskOrchestratorError           1   Unprintable
 |-- NotFound                    3   NoProject, NoItem
 |-- Unavailable                 4   retryable: Unreachable, Stalled, ServerFailed; not: Refused
 |-- Invalid                     5   WrongState, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
-|                                 BadSchema, TooOld, RootNotWritable
+|                                 BadSchema, NotEmpty, TooOld, RootNotWritable
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 '-- NothingToDo                 8   only commands raise it; in the library that is None
@@ -124,6 +124,23 @@ class BadSchema(Invalid):
     word = "SCHEMA"
     message = "This namespace has schema version {found}; this program knows {supported}."
     hint = "Use the version of task-orchestrator that wrote it, or another --namespace."
+
+    IMPORTING = "importing"
+
+    def __str__(self) -> str:
+        importing = "An import into this namespace is under way, or was cut off."
+        return importing if self.details["found"] == self.IMPORTING else super().__str__()
+
+    def advice(self) -> str:
+        """Return how to go on: with an import that was cut off, or with another program."""
+        again = "If it was cut off, run it again with the same file: orchestrate import FILE"
+        return again if self.details["found"] == self.IMPORTING else super().advice()
+
+
+class NotEmpty(Invalid):
+    word = "NOT_EMPTY"
+    message = "This namespace is not empty: it has {projects} projects. An export is read into an empty one."
+    hint = "Name another one: orchestrate --namespace NAME import FILE"
 
 
 class RootNotWritable(Invalid):
@@ -267,7 +284,7 @@ class NothingToDo(TaskOrchestratorError):
 BY_WORD: dict[str, type[TaskOrchestratorError]] = {
     error.word: error
     for error in (
-        NoProject, NoItem, BadSchema, WrongState, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
-        Held, LeaseLost, Cancelled, NotYours,
+        NoProject, NoItem, BadSchema, NotEmpty, WrongState, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed,
+        OpenItems, Held, LeaseLost, Cancelled, NotYours,
     )
 }  # fmt: skip

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from taskorch import bounds, reply
 from taskorch.agent_queue import AgentQueue
+from taskorch.archive import Archive
 from taskorch.item import Assignment, Caller, NewItem, ProjectProgress, State
 from taskorch.record import Origin
 from taskorch.script import Argument, Connection, Scripts, random_digits
@@ -33,6 +34,8 @@ class Queue:
         self._scripts = Scripts(connection, namespace, caller)
         #: The reads of an orchestrator.
         self.views = Views(self._scripts)
+        #: All of the namespace, for an export and an import.
+        self.archive = Archive(self._scripts)
 
     def agent(self, name: str, *, session: str = "", origin: Origin | None = None) -> AgentQueue:
         """Return the queue as the agent `name` sees it, from this host and process."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from taskorch import bounds, reply
+from taskorch import bounds, reply, stuck
 from taskorch.item import AgentStatus, Discovery, Item, Package, Page, Project, ProjectProgress, State
 from taskorch.record import Events, MirrorStatus, Record
 from taskorch.script import Scripts
+from taskorch.stuck import SILENT_MS, UNSTARTED_MS, Stuck
 
 FROM_THE_START = "0-0"
 LIMIT = 1000
@@ -59,6 +60,22 @@ class Views:
     def inbox(self, *, limit: int = LIMIT) -> tuple[Item, ...]:
         """Return the items whose blockers wait for an answer, the longest wait first."""
         return reply.items(self._scripts.run("indexed", "blocked", _limit(limit)))
+
+    def stuck(
+        self, *, unstarted_ms: int = UNSTARTED_MS, silent_ms: int = SILENT_MS, project: str = "", limit: int = LIMIT
+    ) -> Stuck:
+        """Return the items that do not go on by themselves, of one project or of all, and why.
+
+        A queued item counts when nobody has claimed it for `unstarted_ms`, one in progress when its holder has not
+        been heard of for `silent_ms`. A call looks at a bounded number of items.
+        """
+        arguments = (
+            bounds.number(unstarted_ms, "time without a start in ms", 1, bounds.LONGEST_MS),
+            bounds.number(silent_ms, "silence in ms", 1, bounds.LONGEST_MS),
+            project and bounds.project_id(project),
+            _limit(limit),
+        )
+        return stuck.stuck(self._scripts.run("stuck", *arguments))
 
     def projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
         """Return the newest projects."""

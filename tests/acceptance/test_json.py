@@ -44,6 +44,7 @@ orchestrate show {held}
 orchestrate show {held} --handoff
 orchestrate unassigned
 orchestrate inbox
+orchestrate stuck
 orchestrate projects
 orchestrate agents
 orchestrate reap

@@ -17,7 +17,20 @@ MAY_IMPORT = {
     "taskorch_worker": {"taskorch", "taskorch_worker"},
     "taskorch_orchestrator": {"taskorch", "taskorch_orchestrator"},
 }
-OF_THE_ORCHESTRATOR = {"project", "create", "apply", "assign", "depend", "answer", "cancel", "requeue", "reap", "purge"}
+OF_THE_ORCHESTRATOR = {
+    "project",
+    "create",
+    "apply",
+    "assign",
+    "depend",
+    "answer",
+    "cancel",
+    "requeue",
+    "reap",
+    "purge",
+    "export",
+    "import",
+}
 HEAVY = {"rq", "pydantic", "rich", "fakeredis"}
 
 #: Runs a command in this process, as its script would, and says on stderr's last line what was loaded.

@@ -78,6 +78,7 @@ def test_each_command_of_the_workflow_makes_one_call(
         orchestrate projects
         orchestrate agents
         orchestrate unassigned
+        orchestrate stuck
         orchestrate cancel {2}
         orchestrate requeue {2}
         orchestrate reap

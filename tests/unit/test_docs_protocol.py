@@ -316,6 +316,8 @@ def test_the_numbers_are_those_of_the_source() -> None:
         "events kept": number("EVENTS_KEPT", PRELUDE),
         "reports in a package": int(between(FUNCTIONS["package"], "'COUNT', ", ")")),
         "items that list visits in a call": number("MOST_VISITED", SCRIPTS["list"]),
+        "items that stuck looks at in a call": number("MOST_VISITED", SCRIPTS["stuck"]),
+        "items in a slice of export": number("MOST_ITEMS", SCRIPTS["export"]),
         "events that mirrors counts for a root": number("MOST_COUNTED", SCRIPTS["mirrors"]),
         "dependencies that depend follows": number("MOST_FOLLOWED", SCRIPTS["depend"]),
         "dependencies of an item": int(between(SCRIPTS["depend"], "#depends_on > ", " ")),

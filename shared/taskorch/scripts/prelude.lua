@@ -27,11 +27,12 @@ local function fail(word, details) error({err = word .. ' ' .. cjson.encode(deta
 
 -- Nothing was written yet when the fence refuses: it asks for two keys that nobody ever makes, which a node of a Cluster
 -- answers by an error while the slot is being moved key by key, and only a part of the keys may be found there.
-local function guarded(run)
+-- A script may `accept` another word in the place of the schema version.
+local function guarded(run, accept)
   local ok, result = pcall(function()
     call('EXISTS', prefix .. 'fence:1', prefix .. 'fence:2')
     local found = call('HGET', KEYS[1], 'schema')
-    if found and found ~= SCHEMA then fail('SCHEMA', {found = found, supported = SCHEMA}) end
+    if found and found ~= SCHEMA and found ~= accept then fail('SCHEMA', {found = found, supported = SCHEMA}) end
     return run(found)
   end)
   if ok then return result end
@@ -39,7 +40,7 @@ local function guarded(run)
 end
 
 -- Runs a verb once per request id: a repeat gets the first reply (ids and codes), and `view` reads what belongs to it.
-local function once(verb, view)
+local function once(verb, view, accept)
   return guarded(function(schema)
     local request = key('req', ARGV[1])
     local first = call('GET', request)
@@ -54,7 +55,7 @@ local function once(verb, view)
     end
     if view then return view(reply) end
     return reply
-  end)
+  end, accept)
 end
 
 -- Items ----------------------------------------------------------------------------------------------------------

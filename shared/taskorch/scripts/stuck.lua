@@ -1,0 +1,66 @@
+-- stuck: the items that do not go on by themselves, and why. It looks at a bounded number of items.
+-- KEYS     meta
+-- ARGV     7 unstarted for so many ms, 8 silent for so many ms, 9 project or '' for all, 10 how many at most
+-- RETURNS  {items looked at, '1' if there was more to look at or to return, else '',
+--          {{why, since ms, agent last seen ms, dead dependency or '', item view} …}}
+-- ERRORS   NO_PROJECT
+local MOST_VISITED, STEP = 5000, 200
+local unstarted_ms, silent_ms, project, limit = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
+local found, visited, more = {}, 0, false
+
+local function add(why, item, since, dependency)
+  local seen = call('ZSCORE', prefix .. 'agents', item.agent) or '0'
+  table.insert(found, {why, string.format('%d', since), seen, dependency or '', item_view(item.id)})
+end
+
+-- Looks at the entries of an index in their order; an item in another state, or of another project, is passed over.
+local function each(index, state, look)
+  local at = 0
+  while true do
+    local page = call('ZRANGE', index, at, at + STEP - 1, 'WITHSCORES')
+    for i = 1, #page, 2 do
+      if visited == MOST_VISITED or #found == limit then
+        more = true
+        return
+      end
+      visited = visited + 1
+      local item = find(page[i])
+      if item and item.state == state and (project == '' or item.project == project) then
+        look(item, tonumber(page[i + 1]))
+      end
+    end
+    if #page < 2 * STEP then return end
+    at = at + STEP
+  end
+end
+
+-- Every verb of a holder renews its lease: the last one was a lease's length before the lease ends.
+local function held(item, expires)
+  local heard = expires - tonumber(item.claim_lease_ms)
+  if expires <= now then add('expired', item, expires)
+  elseif heard <= now - silent_ms then add('silent', item, heard) end
+end
+
+local function waiting(item, since)
+  for _, dependency in ipairs(call('SMEMBERS', key('deps', item.id))) do
+    local state = call('HGET', key('item', dependency), 'state')
+    if state == 'failed' or state == 'cancelled' then return add('dead_dependency', item, since, dependency) end
+  end
+end
+
+-- What brought it onto the queue is its newest event.
+local function queued(item)
+  local since = tonumber(string.match(call('HGET', key('item', item.id), 'event'), '^%d+'))
+  if since <= now - unstarted_ms then add('unstarted', item, since) end
+end
+
+return guarded(function()
+  if project ~= '' then need_project(project) end
+  each(prefix .. 'leases', 'in_progress', held)
+  each(prefix .. 'blocked', 'blocked', function(item, since) add('blocked', item, since) end)
+  each(prefix .. 'waiting', 'waiting', waiting)
+  for _, agent in ipairs(call('ZRANGE', prefix .. 'agents', 0, -1)) do
+    if not more then each(key('queue', agent), 'queued', queued) end
+  end
+  return {visited, more and '1' or '', found}
+end)

@@ -1,0 +1,66 @@
+"""Items that do not go on by themselves: why, since when, and what helps."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from taskorch import reply
+from taskorch.item import FLAT, HOUR_MS, MINUTE_MS, Item
+from taskorch.script import Reply
+
+UNSTARTED_MS = 30 * MINUTE_MS
+SILENT_MS = HOUR_MS
+
+#: Why an item is stuck, and the command that helps.
+WAYS_OUT = {
+    "expired": "orchestrate reap",
+    "silent": "orchestrate assign {item} AGENT --force",
+    "blocked": "orchestrate answer {item} TEXT",
+    "dead_dependency": "orchestrate requeue {dependency}",
+    "unstarted": "orchestrate assign {item} AGENT",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StuckItem:
+    """An item that is stuck."""
+
+    item: Item = field(metadata=FLAT)
+    #: One of WAYS_OUT.
+    why: str
+    #: When its lease ran out; when its holder was last heard of; when it was blocked, began to wait, or was queued.
+    since: int
+    #: 0 when no session of its agent has called yet.
+    agent_seen_at: int
+    #: The failed or cancelled item that it waits for, or "".
+    dependency: str
+    #: The command that helps.
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stuck:
+    """What is stuck, and how many items were looked at."""
+
+    items: tuple[StuckItem, ...]
+    looked_at: int
+    #: Whether there was more to look at.
+    more: bool
+
+
+def stuck(view: Reply) -> Stuck:
+    """Read `{looked at, '1' or '', {{why, since, agent seen, dependency or '', item view} …}}`."""
+    looked_at, more, rows = cast("tuple[int, str, list[list[Reply]]]", view)
+    return Stuck(items=tuple(_item(row) for row in rows), looked_at=looked_at, more=bool(more))
+
+
+def _item(row: list[Reply]) -> StuckItem:
+    why, since, seen, dependency = cast("list[str]", row[:4])
+    item = reply.item(row[4])
+    return StuckItem(
+        item=item,
+        why=why,
+        since=int(since),
+        agent_seen_at=int(float(seen)),
+        dependency=dependency,
+        command=WAYS_OUT[why].format(item=item.id, dependency=dependency),
+    )

@@ -1,0 +1,152 @@
+"""`orchestrate export` and `import` as a person runs them: a backup, a move to another root, a crash on the way."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from backups import furnished
+from builders import Bench
+from commands import BIN, Shell
+from taskorch.item import State
+
+#: Imports a file, and is killed at the n-th call of a script.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from taskorch.connection import RedisConnection, connect
+from taskorch.item import Caller
+from taskorch.queue import Queue
+from taskorch_orchestrator import restore
+
+call, left = RedisConnection.call, int(sys.argv[4])
+
+def counted(self, *arguments):
+    global left
+    left -= 1
+    reply = call(self, *arguments)
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return reply
+
+RedisConnection.call = counted
+restore.SLICE_LINES = 5
+restore.restore(Path(sys.argv[3]), Queue(connect(sys.argv[1]), sys.argv[2], Caller(agent="planner")).archive)
+"""
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Shell]:
+    """Another folder with a bundled server of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="to-"))
+    shell = Shell(folder, {"AGENT_ID": "ada", "TASKORCH_SERVICE": "off"})
+    yield shell
+    shell.orchestrate("server", "stop")
+    shutil.rmtree(folder)
+
+
+def test_a_backup_of_one_roots_server_is_read_into_another_root_and_the_holder_goes_on(
+    local: Shell, elsewhere: Shell
+) -> None:
+    project = local.orchestrate("project", "Move \U0001f69a").stdout.strip()
+    item = local.orchestrate("create", project, "Half done", "--assign", "ada").stdout.strip()
+    assert local.worker("get", item).code == 0
+
+    exported = local.orchestrate("export", str(elsewhere.folder / "backup.jsonl"))
+    imported = elsewhere.orchestrate("import", "backup.jsonl")
+    shutil.copytree(local.folder / ".task-orchestrator/workspace", elsewhere.folder / ".task-orchestrator/workspace")
+    done = elsewhere.worker("complete", item, "all of it")
+
+    assert exported.stdout == "Exported: projects: 1, items: 1, reports: 0, notes: 0, discoveries: 0\n"
+    assert imported.stdout == "Imported: projects: 1, items: 1, reports: 0, notes: 0, discoveries: 0\n"
+    assert (done.code, done.stdout) == (0, f"{item} is completed.\n")
+
+
+def test_the_files_of_a_root_follow_an_import(local: Shell, elsewhere: Shell) -> None:
+    project = local.orchestrate("project", "Move").stdout.strip()
+    item = local.orchestrate("create", project, "By hand", "--assign", "file_worker").stdout.strip()
+    local.orchestrate("export", str(elsewhere.folder / "backup.jsonl"))
+    elsewhere.orchestrate("sync")
+
+    elsewhere.orchestrate("import", "backup.jsonl")
+    elsewhere.orchestrate("sync")
+
+    assert (elsewhere.folder / f".task-orchestrator/handoffs/{item}_handoff.json").exists()
+
+
+def test_an_import_that_is_killed_is_run_again_with_the_same_file(shell: Shell, bench: Bench) -> None:
+    standing = furnished(bench)
+    assert shell.orchestrate("export", "backup.jsonl").code == 0
+    copy = shell.having(TASKORCH_NAMESPACE=f"{bench.namespace}-copy")
+
+    killed = shell.python(KILLED, bench.url, f"{bench.namespace}-copy", "backup.jsonl", "5")
+    refused = copy.worker("pop")
+    again = copy.orchestrate("import", "backup.jsonl")
+
+    assert killed.code == -9
+    assert refused.code == 5
+    assert "An import into this namespace is under way, or was cut off." in refused.stderr
+    assert again.code == 0, again.stderr
+    assert copy.orchestrate("list", "--json").data() == shell.orchestrate("list", "--json").data()
+    assert copy.orchestrate("show", standing[State.BLOCKED].item, "--json").data()["blocker"] == "Which one?"
+
+
+def test_a_pipe_is_a_way_to_another_namespace(shell: Shell, bench: Bench) -> None:
+    furnished(bench)
+    line = f"orchestrate export | orchestrate --namespace {bench.namespace}-copy import - --json"
+
+    ran = shell.having(PATH=f"{BIN}:{os.environ['PATH']}").run("sh", "-c", line)
+
+    assert ran.data()["item"] == len(bench.queue.views.list(limit=5000).items)
+    assert ran.stderr == ""
+
+
+def test_a_terminal_gets_no_export_but_for_a_dash(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    refused, screen = shell.on_terminal(BIN / "orchestrate", "export")
+    wanted, shown = shell.on_terminal(BIN / "orchestrate", "export", "-")
+
+    assert refused == 2
+    assert "Name a FILE, or - to have it there all the same." in screen
+    assert wanted == 0
+    assert item in shown
+
+
+def test_a_reader_that_goes_away_ends_the_export(shell: Shell, bench: Bench) -> None:
+    furnished(bench)
+
+    ran = shell.having(PATH=f"{BIN}:{os.environ['PATH']}").run("sh", "-c", "orchestrate export | head -n 1")
+
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ran.stdout.startswith('{"kind": "header"')
+
+
+def test_a_full_disk_leaves_the_last_backup(shell: Shell, bench: Bench) -> None:
+    bench.item()
+
+    ran = shell.run("sh", "-c", f"{BIN}/orchestrate export > /dev/full")
+
+    assert ran.code == 5
+    assert ran.stderr == "Error: The export cannot be written: No space left on device\n"
+
+
+def test_stuck_on_a_terminal_keeps_ids_whole(shell: Shell, bench: Bench) -> None:
+    item = bench.standing(State.BLOCKED).item
+
+    _, screen = shell.on_terminal(BIN / "orchestrate", "stuck", width=80)
+    piped = shell.orchestrate("stuck")
+
+    assert item in screen
+    assert piped.stdout.splitlines()[1].split()[:2] == [item, "blocked"]
+    assert piped.stdout.rstrip().endswith(f"orchestrate answer {item} TEXT")
+
+
+def test_stuck_with_nothing_stuck_says_so(shell: Shell, bench: Bench) -> None:
+    bench.item()
+
+    ran = shell.orchestrate("stuck")
+
+    assert (ran.code, ran.stdout, ran.stderr) == (0, "", "Nothing is stuck.\n")

@@ -1,0 +1,139 @@
+"""An export while others work, and whatever they did before: each item is whole, and the file is read back."""
+
+import subprocess
+import sys
+import threading
+from collections import Counter
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from backups import content, exported, work
+from builders import Bench
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from taskorch.errors import TaskOrchestratorError
+from taskorch.item import Claim, Lease, Receipt
+from taskorch_orchestrator.restore import restore
+from verbs import AGENT, ORCHESTRATOR, act
+
+pytestmark = pytest.mark.parametrize("lane", ["valkey"], indirect=True, scope="session")
+
+#: Creates, claims, reports and delivers until its standard input is closed.
+BUSY = """
+import os, select, sys
+from taskorch.connection import connect
+from taskorch.item import Caller, NewItem
+from taskorch.queue import Queue
+url, namespace, agent = sys.argv[1:]
+queue = Queue(connect(url), namespace, Caller(agent="planner"))
+me, last = queue.agent(agent), ""
+while not select.select([sys.stdin], [], [], 0)[0]:
+    project = queue.project("A project")
+    for number in range(4):
+        depends_on = (last,) if last and number % 2 else ()
+        last = queue.create(project, NewItem(title="x", agent=agent, depends_on=depends_on, key=f"k{number}"))
+    while claim := me.claim():
+        lease = claim.lease
+        for percent in (10, 50):
+            lease = me.progress(lease, f"at {percent}", percent=percent).lease
+        me.discover(lease, "found")
+        me.note(lease.item, "note")
+        me.complete(lease, "done")
+"""
+Step = tuple[str, int, int]
+VERBS = ("pop", *AGENT, *ORCHESTRATOR)
+STEP = st.tuples(st.sampled_from(["create", "expire", "due", "note", *VERBS]), st.integers(0, 4), st.integers(0, 4))
+CAREFUL = settings(
+    max_examples=60,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "export.jsonl"
+
+
+def test_an_export_while_three_processes_work_has_each_item_whole(bench: Bench, copy: Bench, file: Path) -> None:
+    with ExitStack() as stack:
+        for agent in ("ada", "bob", "carl"):
+            words = [sys.executable, "-c", BUSY, bench.url, bench.namespace, agent]
+            process = stack.enter_context(subprocess.Popen(words, stdin=subprocess.PIPE))
+            assert process.stdin is not None
+            stack.callback(process.stdin.close)
+        while len(bench.queue.views.projects()) < 100:
+            pass
+        lines = exported(bench, file)
+
+    restore(file, copy.queue.archive)
+
+    items = {line["id"]: line["fields"] for line in lines if line["kind"] == "item"}
+    reports = Counter(line["item"] for line in lines if line["kind"] == "report")
+    reports_of = {"completed": {3}, "queued": {0}, "waiting": {0}, "in_progress": {0, 1, 2}}
+    assert len(items) > 300
+    assert [item for item in items if reports[item] not in reports_of[items[item]["state"]]] == []
+    assert copy.inconsistencies() == []
+
+
+@CAREFUL
+@given(steps=st.lists(STEP, min_size=5, max_size=40))
+def test_whatever_was_done_before_comes_back(bench: Bench, copy: Bench, file: Path, steps: list[Step]) -> None:
+    for one in (bench, copy):
+        one.lose_everything()
+    project = bench.project()
+    leases: list[Lease] = []
+    for step in steps:
+        if step[0] == "create" or not leases:
+            leases.append(Lease(item=bench.item(project, agent=("ada", "")[step[1] % 2], max_attempts=1 + step[2])))
+        with suppress(TaskOrchestratorError):
+            take(bench, step, leases)
+
+    before = content(exported(bench, file))
+    restore(file, copy.queue.archive)
+
+    assert content(exported(copy, file)) == before
+    assert work(copy) == work(bench)
+    assert copy.inconsistencies() == bench.inconsistencies() == []
+
+
+def take(bench: Bench, step: Step, leases: list[Lease]) -> None:
+    """Do a step to one of the items; a token that it brings is shown from then on."""
+    verb, which, other = step[0], step[1] % len(leases), step[2] % len(leases)
+    lease = leases[which]
+    match verb:
+        case "expire":
+            bench.let_lease_run_out(lease.item)
+            bench.queue.reap()
+        case "due":
+            bench.let_delay_pass(lease.item)
+            bench.queue.reap()
+        case "note":
+            bench.agent().note(lease.item, "a note")
+        case _ if verb in VERBS:
+            result = act(bench, verb, lease, leases[other].item)
+            shown = result.lease if isinstance(result, Claim | Receipt) else None
+            leases[:] = [shown if shown and shown.item == kept.item else kept for kept in leases]
+
+
+def test_who_waits_for_work_there_gets_it_at_once(bench: Bench, copy: Bench, file: Path) -> None:
+    item = bench.item()
+    exported(bench, file)
+    claims: list[Claim | None] = []
+    waiting = threading.Thread(target=lambda: claims.append(copy.agent().claim(wait_s=50)))
+    copy.agent().check()
+    waiting.start()
+    while not copy.blocked_clients():
+        pass
+    began = monotonic()
+
+    restore(file, copy.queue.archive)
+    waiting.join()
+
+    assert [claim and claim.package.item.id for claim in claims] == [item]
+    assert monotonic() - began < 20
