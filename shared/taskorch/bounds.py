@@ -9,6 +9,9 @@ from taskorch import errors
 TITLE_CHARACTERS = 500
 TEXT_BYTES = 64 * 1024
 LIST_VALUES = 200
+#: Of items that are created in one step, and of all that they say.
+BATCH_ITEMS = 5000
+BATCH_BYTES = 64 * 1024 * 1024
 DELIVERABLES_BYTES = 256 * 1024
 LONGEST_MS = 365 * 24 * 3_600_000
 SHOWN_CHARACTERS = 80
@@ -25,7 +28,7 @@ def name(value: str, what: str) -> str:
         raise errors.Invalid(reason=f"The name of {what} is empty.")
     if not _NAME.fullmatch(value) or ".." in value:
         raise errors.Invalid(
-            reason=f"{_shortened(value)!r} is not a name for {what}: 1 to 64 letters, digits, '_', '-', '.', no '..', "
+            reason=f"{shortened(value)!r} is not a name for {what}: 1 to 64 letters, digits, '_', '-', '.', no '..', "
             "the first a letter or a digit."
         )
     return value
@@ -34,28 +37,28 @@ def name(value: str, what: str) -> str:
 def project_id(value: str) -> str:
     """Return the id of a project; what cannot be one does not exist."""
     if not value.startswith("proj_") or not _ID.fullmatch(value):
-        raise errors.NoProject(project=_shortened(value))
+        raise errors.NoProject(project=shortened(value))
     return value
 
 
 def item_id(value: str) -> str:
     """Return the id of an item; what cannot be one does not exist."""
     if not value.startswith("item_") or not _ID.fullmatch(value):
-        raise errors.NoItem(item=_shortened(value))
+        raise errors.NoItem(item=shortened(value))
     return value
 
 
 def cursor(value: str) -> str:
     """Return a stream cursor."""
     if not _CURSOR.fullmatch(value):
-        raise errors.Invalid(reason=f"{_shortened(value)!r} is not a cursor; one looks like 1700000000000-0.")
+        raise errors.Invalid(reason=f"{shortened(value)!r} is not a cursor; one looks like 1700000000000-0.")
     return value
 
 
 def list_cursor(value: str) -> str:
     """Return a cursor of a listing, or "" for its start."""
     if value and not _LIST_CURSOR.fullmatch(value):
-        raise errors.Invalid(reason=f"{_shortened(value)!r} is not a cursor of a listing; the page before names it.")
+        raise errors.Invalid(reason=f"{shortened(value)!r} is not a cursor of a listing; the page before names it.")
     return value
 
 
@@ -107,12 +110,13 @@ def number(value: int, what: str, least: int, most: int) -> int:
     return value
 
 
+def shortened(value: str) -> str:
+    """Return a text as a message shows it."""
+    return value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…"
+
+
 def _size(value: str, what: str) -> int:
     try:
         return len(value.encode())
     except UnicodeEncodeError:
         raise errors.Invalid(reason=f"The {what} is not valid UTF-8 text.") from None
-
-
-def _shortened(value: str) -> str:
-    return value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…"
