@@ -11,7 +11,7 @@ TEXT_BYTES = 64 * 1024
 LIST_VALUES = 200
 #: Of items that are created in one step, and of all that they say.
 BATCH_ITEMS = 5000
-BATCH_BYTES = 64 * 1024 * 1024
+BATCH_CHARACTERS = 64 * 1024 * 1024
 DELIVERABLES_BYTES = 256 * 1024
 LONGEST_MS = 365 * 24 * 3_600_000
 SHOWN_CHARACTERS = 80
@@ -34,16 +34,26 @@ def name(value: str, what: str) -> str:
     return value
 
 
+def is_project_id(value: str) -> bool:
+    """Return whether a text can be the id of a project."""
+    return value.startswith("proj_") and _ID.fullmatch(value) is not None
+
+
+def is_item_id(value: str) -> bool:
+    """Return whether a text can be the id of an item."""
+    return value.startswith("item_") and _ID.fullmatch(value) is not None
+
+
 def project_id(value: str) -> str:
     """Return the id of a project; what cannot be one does not exist."""
-    if not value.startswith("proj_") or not _ID.fullmatch(value):
+    if not is_project_id(value):
         raise errors.NoProject(project=shortened(value))
     return value
 
 
 def item_id(value: str) -> str:
     """Return the id of an item; what cannot be one does not exist."""
-    if not value.startswith("item_") or not _ID.fullmatch(value):
+    if not is_item_id(value):
         raise errors.NoItem(item=shortened(value))
     return value
 
@@ -62,13 +72,13 @@ def list_cursor(value: str) -> str:
     return value
 
 
-def title(value: str) -> str:
-    """Return a title: not blank, at most 500 characters."""
+def title(value: str, what: str = "title") -> str:
+    """Return a title, or a name as long as one: not blank, at most 500 characters."""
     if not value.strip():
-        raise errors.Invalid(reason="The title is empty.")
+        raise errors.Invalid(reason=f"The {what} is empty.")
     if len(value) > TITLE_CHARACTERS:
-        raise errors.Invalid(reason=f"The title has {len(value)} characters; {TITLE_CHARACTERS} are allowed.")
-    return text(value, "title")
+        raise errors.Invalid(reason=f"The {what} has {len(value)} characters; {TITLE_CHARACTERS} are allowed.")
+    return text(value, what)
 
 
 def text(value: str, what: str, *, required: bool = False) -> str:
@@ -110,9 +120,9 @@ def number(value: int, what: str, least: int, most: int) -> int:
     return value
 
 
-def shortened(value: str) -> str:
+def shortened(value: str, characters: int = SHOWN_CHARACTERS) -> str:
     """Return a text as a message shows it."""
-    return value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…"
+    return value if len(value) <= characters else value[:characters] + "…"
 
 
 def _size(value: str, what: str) -> int:

@@ -58,14 +58,14 @@ class Applied:
 
 def arguments(plan: Plan, *, dry_run: bool) -> list[Argument]:
     """Return a plan as the arguments of the script; raises errors.Invalid for a bound."""
-    documents = list(_documents(plan.items))
+    items = list(_items(plan.items))
     return [
         random_digits() if plan.project is None else bounds.project_id(plan.project),
         bounds.title(plan.title) if plan.project is None else "",
         bounds.text(plan.description, "description"),
         bounds.text(plan.key, "key"),
         "1" if dry_run else "",
-        *documents,
+        *items,
     ]
 
 
@@ -89,34 +89,30 @@ def _created(new: NewItem, *row: str) -> Created:
     )
 
 
-def _documents(items: Sequence[NewItem]) -> Iterator[str]:
+def _items(items: Sequence[NewItem]) -> Iterator[Argument]:
     bounds.number(len(items), "number of items", 1, bounds.BATCH_ITEMS)
     size = 0
     for place, new in enumerate(items):
-        document = json.dumps(_document(new, place), ensure_ascii=False)
-        size += len(document.encode())
-        if size > bounds.BATCH_BYTES:
-            raise errors.Invalid(reason=f"The items have more than {bounds.BATCH_BYTES} bytes together.")
-        yield document
+        fields = _fields(new)
+        size += sum(len(str(value)) for value in fields.values())
+        if size > bounds.BATCH_CHARACTERS:
+            raise errors.Invalid(reason=f"The items have more than {bounds.BATCH_CHARACTERS} characters together.")
+        yield bounds.item_id(new.id) if new.id else random_digits()
+        yield bounds.text(new.key, "key")
+        yield bounds.name(new.agent, "an agent") if new.agent else ""
+        yield bounds.number(new.priority, "priority", 0, 4)
+        yield bounds.number(new.not_before_at, "time", 0, 2**53)
+        yield bounds.number(new.delay_ms, "delay in ms", 0, bounds.LONGEST_MS)
+        yield _dependencies(new, place)
+        yield 2 * len(fields)
+        for name, value in fields.items():
+            yield name
+            yield value
     _refuse_twins([new.key for new in items if new.key], "key")
     _refuse_twins([new.id for new in items if new.id], "id")
 
 
-def _document(new: NewItem, place: int) -> dict[str, object]:
-    """Return an item as the script takes it."""
-    return {
-        "digits": bounds.item_id(new.id) if new.id else random_digits(),
-        "key": bounds.text(new.key, "key"),
-        "agent": bounds.name(new.agent, "an agent") if new.agent else "",
-        "priority": bounds.number(new.priority, "priority", 0, 4),
-        "not_before": bounds.number(new.not_before_at, "time", 0, 2**53),
-        "delay": bounds.number(new.delay_ms, "delay in ms", 0, bounds.LONGEST_MS),
-        "depends_on": _dependencies(new, place),
-        "fields": [word for field in _fields(new).items() for word in field],
-    }
-
-
-def _dependencies(new: NewItem, place: int) -> list[str | int]:
+def _dependencies(new: NewItem, place: int) -> str:
     dependencies = list(dict.fromkeys(new.depends_on))
     if len(dependencies) > bounds.LIST_VALUES:
         raise errors.Invalid(reason=f"Dependency: {len(dependencies)} values; {bounds.LIST_VALUES} are allowed.")
@@ -125,7 +121,7 @@ def _dependencies(new: NewItem, place: int) -> list[str | int]:
             bounds.item_id(dependency)
         elif not 0 <= dependency < place:
             raise errors.Invalid(reason=f"Item {place} depends on item {dependency}, which does not come before it.")
-    return dependencies
+    return json.dumps(dependencies) if dependencies else ""
 
 
 def _fields(new: NewItem) -> dict[str, Argument]:

@@ -1,7 +1,8 @@
 -- create: new items, all or none, in a project that is there or in a new one; a repeat of a key or id gets what is there.
 -- KEYS     meta
 -- ARGV     7 project, or 8 random digits for a new one, 8 title of a new one, 9 its description, 10 the key of its plan
---          or '', 11 '1' to write nothing, then for each item a JSON document
+--          or '', 11 '1' to write nothing, then for each item its digits or id, key, agent, priority, not before,
+--          delay, dependencies as JSON or '', number n of words, then n words: field, value …
 -- RETURNS  {project id, '' or 'repeat', {{item id, state, agent, '' or 'repeat', dead dependency, its state} ...}}
 -- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of a key)
 local FIRST = 12
@@ -10,13 +11,12 @@ local rows, states = {}, {} -- the reply; the states of the items that were ther
 
 local function is_id(digits) return string.find(digits, '_', 1, true) end
 
+-- The project's id and status, if it is there.
 local function project_there()
-  if is_id(wanted) then
-    need_project(wanted)
-    return wanted
-  end
+  if is_id(wanted) then return wanted, need_project(wanted) end
   local id = plan ~= '' and call('HGET', prefix .. 'plans', plan)
-  return id and call('EXISTS', key('project', id)) == 1 and id
+  local status = id and call('HGET', key('project', id), 'status')
+  if status then return id, status end
 end
 
 local function item_there(project, new)
@@ -35,16 +35,24 @@ local function state_of(id)
   return states[id]
 end
 
+-- The item whose arguments begin at `at`, and where those of the next one begin.
+local function item_at(at)
+  local new = {digits = ARGV[at], key = ARGV[at + 1], agent = ARGV[at + 2], priority = ARGV[at + 3],
+    not_before = tonumber(ARGV[at + 4]), delay = tonumber(ARGV[at + 5]), fields = at + 8, last = at + 7 + ARGV[at + 7]}
+  if ARGV[at + 6] ~= '' then new.depends_on = cjson.decode(ARGV[at + 6]) end
+  return new, new.last + 1
+end
+
 -- What becomes of an item of the call, if all the others can be created too.
-local function checked(project, new)
+local function checked(project, status, new)
   local there = item_there(project, new)
   if there then
     states[there.id] = there.state
     return {there.id, there.state, there.agent, 'repeat', '', ''}
   end
-  if project then need_open_project(project) end
+  if status == 'completed' then fail('PROJECT_CLOSED', {project = project}) end
   local row = {'', '', new.agent, '', '', ''}
-  for _, dependency in ipairs(new.depends_on) do
+  for _, dependency in ipairs(new.depends_on or {}) do
     local id = named(dependency)
     local state = id ~= '' and state_of(id)
     if row[5] == '' and (state == 'failed' or state == 'cancelled') then row[5], row[6] = id, state end
@@ -52,33 +60,32 @@ local function checked(project, new)
   return row
 end
 
--- Every dependency once, and those of them that are open.
-local function dependencies(new)
-  local all, open, seen = {}, {}, {}
-  for _, dependency in ipairs(new.depends_on) do
+-- Each dependency counts once, whether by its id or by its place; those that are open are waited for.
+local function depend(item, dependencies)
+  local all, seen = {}, {}
+  for _, dependency in ipairs(dependencies) do
     local id = named(dependency)
     if not seen[id] then
       seen[id] = true
       table.insert(all, id)
-      if states[id] ~= 'completed' then table.insert(open, id) end
+      if states[id] ~= 'completed' then
+        call('SADD', key('deps', item.id), id)
+        call('SADD', key('dependents', id), item.id)
+      end
     end
   end
-  return all, open
+  set(item, 'depends_on', cjson.encode(all))
 end
 
 local function create(project, new)
-  local depends_on, open = dependencies(new)
   local item = {id = new_id('item', new.digits), project = project, agent = new.agent, priority = new.priority,
     seq = next_sequence(), not_before = new.delay > 0 and now + new.delay or new.not_before}
+  local assigned = new.agent ~= ''
   set(item, 'project', project, 'agent', new.agent, 'token', 0, 'attempts', 0, 'seq', item.seq,
-    'priority', item.priority, 'not_before', item.not_before, 'created_at', now, unpack(new.fields))
-  if new.agent ~= '' then
-    set(item, 'assigned_at', now, 'assigned_by', me.agent)
-    call('ZADD', prefix .. 'agents', 'NX', 0, new.agent)
-  end
-  if #depends_on > 0 then set(item, 'depends_on', cjson.encode(depends_on)) end
-  if #open > 0 then call('SADD', key('deps', item.id), unpack(open)) end
-  for _, id in ipairs(open) do call('SADD', key('dependents', id), item.id) end
+    'priority', item.priority, 'not_before', item.not_before, 'created_at', now,
+    'assigned_at', assigned and now or '', 'assigned_by', assigned and me.agent or '', unpack(ARGV, new.fields, new.last))
+  if assigned then call('ZADD', prefix .. 'agents', 'NX', 0, new.agent) end
+  if new.depends_on then depend(item, new.depends_on) end
   call('ZADD', key('project', project) .. ':items', item.seq, item.id)
   if new.key ~= '' then call('HSET', key('project', project) .. ':keys', new.key, item.id) end
   place(item)
@@ -87,11 +94,13 @@ local function create(project, new)
 end
 
 local function apply()
-  local project, news = project_there(), {}
-  for i = FIRST, #ARGV do
-    local new = cjson.decode(ARGV[i])
+  local project, status = project_there()
+  local news = {}
+  local at, new = FIRST, nil
+  while at <= #ARGV do
+    new, at = item_at(at)
     table.insert(news, new)
-    table.insert(rows, checked(project, new))
+    table.insert(rows, checked(project, status, new))
   end
   local remark = project and 'repeat' or ''
   if dry then return {project or '', remark, rows} end
