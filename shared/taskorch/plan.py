@@ -10,6 +10,9 @@ from taskorch import bounds, errors
 from taskorch.item import NewItem, State
 from taskorch.script import Argument, Reply, random_digits
 
+#: What a field that holds JSON has when it is empty; a text that looks like it is a text.
+EMPTY = dict.fromkeys(("requirements", "resources", "deliverables_expected", "criteria"), "[]") | {"context": "{}"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -138,8 +141,7 @@ def _fields(new: NewItem) -> dict[str, Argument]:
         "max_attempts": bounds.number(new.max_attempts, "number of attempts", 1, 1000),
         "created_at": bounds.number(new.created_at, "time", 0, 2**53) or "",
     }
-    empty = ("", json.dumps([]), json.dumps({}))
-    return {name: value for name, value in texts.items() if value not in empty}
+    return {name: value for name, value in texts.items() if value != EMPTY.get(name, "")}
 
 
 def _refuse_twins(names: Sequence[str], what: str) -> None:
