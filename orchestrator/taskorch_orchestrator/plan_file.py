@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 from typing import Annotated, Any, BinaryIO, TypeVar
 
 import click
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 from taskorch import bounds, errors
 from taskorch.arguments import DURATION, MOMENT
@@ -66,7 +66,20 @@ def _text(what: str) -> AfterValidator:
     return _within(lambda value: bounds.text(value, what, required=True))
 
 
-Texts = Annotated[tuple[Annotated[str, _text("value")], ...], Field(max_length=bounds.LIST_VALUES)]
+def _counting(least: int, most: int) -> BeforeValidator:
+    """Return a bound of a list as a validator that runs before its values are looked at."""
+
+    def run(value: object) -> object:
+        if isinstance(value, list) and len(value) < least:
+            raise ValueError("It is empty.")
+        if isinstance(value, list) and len(value) > most:
+            raise ValueError(f"There are {len(value)}; {most} are allowed.")
+        return value
+
+    return BeforeValidator(run)
+
+
+Texts = Annotated[tuple[Annotated[str, _text("value")], ...], _counting(0, bounds.LIST_VALUES)]
 
 
 class PlannedItem(BaseModel):
@@ -120,7 +133,7 @@ class PlanFile(BaseModel):
     project: Annotated[str, _within(bounds.title)]
     description: Annotated[str, _text("description")] = ""
     key: Annotated[str, _text("key")] = ""
-    items: Annotated[tuple[PlannedItem, ...], Field(min_length=1, max_length=bounds.BATCH_ITEMS)]
+    items: Annotated[tuple[PlannedItem, ...], _counting(1, bounds.BATCH_ITEMS)]
 
     def adds(self) -> bool:
         """Return whether it adds to a project that is there."""
@@ -206,7 +219,7 @@ def _mistake(root: Node, error: ErrorDetails) -> Mistake:
 
 def _in_words(error: ErrorDetails) -> str:
     """Return what pydantic says in the words of a plan."""
-    fields = PlannedItem.model_fields if error["loc"][0] == "items" else PlanFile.model_fields
+    fields = PlannedItem.model_fields if "items" in error["loc"] else PlanFile.model_fields
     words = {
         "missing": "It is missing.",
         "extra_forbidden": f"There is no such field; there are {', '.join(fields)}.",
@@ -214,8 +227,6 @@ def _in_words(error: ErrorDetails) -> str:
         "tuple_type": "It is to be a list.",
         "dict_type": "It is to be a mapping, name: value.",
         "model_type": "It is to be a mapping, field: value.",
-        "too_short": "It is empty.",
-        "too_long": "There are {actual_length}; {max_length} are allowed.",
         "value_error": "{error}",
     }
     return words.get(error["type"], error["msg"]).format_map(error.get("ctx", {}))
