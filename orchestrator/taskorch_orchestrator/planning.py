@@ -65,7 +65,7 @@ def apply(office: "Office", plan: BinaryIO, dry_run: bool) -> None:
     from taskorch_orchestrator import plan_file, plan_render
 
     applied = office.queue.apply(plan_file.read(plan), dry_run=dry_run)
-    office.output.show(applied, plan_render.applied, "")
+    office.output.show(applied, plan_render.applied, "It makes a new project.")
     for hint in plan_render.hints(applied, dry_run=dry_run):
         office.output.hint(hint)
 

@@ -82,7 +82,7 @@ def test_each_item_of_a_batch_has_an_event(bench: Bench) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("new_project", [True, False])
-def test_an_error_in_the_last_item_leaves_nothing(bench: Bench, last: NewItem, new_project: bool) -> None:
+def test_an_error_in_the_last_item_leaves_nothing(bench: Bench, last: NewItem, *, new_project: bool) -> None:
     plan = Plan(title="New", key="plan", items=(*chain(3), last))
     if not new_project:
         plan = Plan(project=bench.project(), items=plan.items)
@@ -255,7 +255,7 @@ def test_a_new_project_needs_a_title(bench: Bench, title: str) -> None:
 
 
 @pytest.mark.parametrize("new_project", [True, False])
-def test_a_dry_run_writes_nothing(bench: Bench, new_project: bool) -> None:
+def test_a_dry_run_writes_nothing(bench: Bench, *, new_project: bool) -> None:
     plan = Plan(title="New", key="k", items=chain(2)) if new_project else Plan(project=bench.project(), items=chain(2))
     before, replies = bench.everything(), len(bench.kept_replies())
 
@@ -269,7 +269,7 @@ def test_a_dry_run_writes_nothing(bench: Bench, new_project: bool) -> None:
 @pytest.mark.parametrize(
     ("wrong", "refusal"),
     [
-        (lambda bench: Plan(title="x", items=(NewItem(title="x", depends_on=("item_00000000",)),)), errors.NoItem),
+        (lambda _: Plan(title="x", items=(NewItem(title="x", depends_on=("item_00000000",)),)), errors.NoItem),
         (lambda _: Plan(project="proj_00000000", items=chain(1)), errors.NoProject),
         (lambda bench: Plan(project=closed(bench), items=chain(1)), errors.ProjectClosed),
     ],
@@ -301,7 +301,7 @@ def test_a_dry_run_tells_what_is_there(bench: Bench) -> None:
 
 @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_dependency_that_will_not_complete_is_told(bench: Bench, state: State, dry_run: bool) -> None:
+def test_a_dependency_that_will_not_complete_is_told(bench: Bench, state: State, *, dry_run: bool) -> None:
     alive, dead = bench.item(), bench.brought(bench.item(), state).item
     items = (NewItem(title="a", depends_on=(alive, dead)), NewItem(title="b", depends_on=(alive, 0)))
 

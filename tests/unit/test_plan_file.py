@@ -153,7 +153,7 @@ def test_a_name_of_the_plan_goes_before_an_id() -> None:
     assert plan.items[1].depends_on == (0, "item_2")
 
 
-WRONG = {
+WRONG: dict[str, tuple[str | bytes, str]] = {
     "tag": (with_item("title: !!str x"), "line 6: items[1].title: tag:yaml.org,2002:str: a plan has no tags"),
     "tag of python": (
         with_item("title: !!python/object/apply:os.system ['x']"),
