@@ -9,8 +9,9 @@ from taskorch import errors
 TITLE_CHARACTERS = 500
 TEXT_BYTES = 64 * 1024
 LIST_VALUES = 200
-#: Of items that are created in one step, and of all that they say.
+#: Of items that are created in one step, while Redis does nothing else; of their dependencies, and of all they say.
 BATCH_ITEMS = 5000
+BATCH_DEPENDENCIES = 100_000
 BATCH_CHARACTERS = 64 * 1024 * 1024
 DELIVERABLES_BYTES = 256 * 1024
 LONGEST_MS = 365 * 24 * 3_600_000

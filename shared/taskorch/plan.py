@@ -94,25 +94,32 @@ def _created(new: NewItem, *row: str) -> Created:
 
 def _items(items: Sequence[NewItem]) -> Iterator[Argument]:
     bounds.number(len(items), "number of items", 1, bounds.BATCH_ITEMS)
+    bounds.number(sum(len(new.depends_on) for new in items), "number of all dependencies", 0, bounds.BATCH_DEPENDENCIES)
     size = 0
     for place, new in enumerate(items):
-        fields = _fields(new)
-        size += sum(len(str(value)) for value in fields.values())
+        words = _words(new, place)
+        size += sum(len(str(word)) for word in words)
         if size > bounds.BATCH_CHARACTERS:
             raise errors.Invalid(reason=f"The items have more than {bounds.BATCH_CHARACTERS} characters together.")
-        yield bounds.item_id(new.id) if new.id else random_digits()
-        yield bounds.text(new.key, "key")
-        yield bounds.name(new.agent, "an agent") if new.agent else ""
-        yield bounds.number(new.priority, "priority", 0, 4)
-        yield bounds.number(new.not_before_at, "time", 0, 2**53)
-        yield bounds.number(new.delay_ms, "delay in ms", 0, bounds.LONGEST_MS)
-        yield _dependencies(new, place)
-        yield 2 * len(fields)
-        for name, value in fields.items():
-            yield name
-            yield value
+        yield from words
     _refuse_twins([new.key for new in items if new.key], "key")
     _refuse_twins([new.id for new in items if new.id], "id")
+
+
+def _words(new: NewItem, place: int) -> list[Argument]:
+    """Return an item as the script takes it."""
+    fields = [word for field in _fields(new).items() for word in field]
+    return [
+        bounds.item_id(new.id) if new.id else random_digits(),
+        bounds.text(new.key, "key"),
+        bounds.name(new.agent, "an agent") if new.agent else "",
+        bounds.number(new.priority, "priority", 0, 4),
+        bounds.number(new.not_before_at, "time", 0, 2**53),
+        bounds.number(new.delay_ms, "delay in ms", 0, bounds.LONGEST_MS),
+        _dependencies(new, place),
+        len(fields),
+        *fields,
+    ]
 
 
 def _dependencies(new: NewItem, place: int) -> str:

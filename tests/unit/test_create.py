@@ -136,6 +136,19 @@ def test_a_batch_of_5000_is_created(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
+def test_a_batch_has_at_most_100000_dependencies_in_all(bench: Bench) -> None:
+    most, each = bounds.BATCH_DEPENDENCIES, bounds.LIST_VALUES
+    needed = [NewItem(title="x")] * each
+    waiting = [NewItem(title="x", depends_on=tuple(range(each)))] * (most // each)
+
+    created = bench.queue.create_many(bench.project(), [*needed, *waiting])
+    with pytest.raises(errors.Invalid, match="number of all dependencies is 100001"):
+        bench.queue.create_many(bench.project(), [*needed, *waiting, NewItem(title="x", depends_on=(0,))])
+
+    assert bench.queue.views.show(created[-1].id).item.depends_on == tuple(item.id for item in created[:each])
+    assert len(shown(bench)) == len(created)
+
+
 def test_a_batch_with_too_much_text_is_refused_before_it_is_sent(bench: Bench) -> None:
     huge = NewItem(title="x", requirements=("y" * bounds.TEXT_BYTES,) * bounds.LIST_VALUES)
 

@@ -354,7 +354,8 @@ def test_the_bounds_are_those_of_the_source() -> None:
         "names of a JSON object": str(bounds.LIST_VALUES),
         "a JSON object in all": f"{bounds.DELIVERABLES_BYTES:,} bytes",
         "items of a call of create": f"1 to {bounds.BATCH_ITEMS:,}",
-        "the fields of all items of a call": f"{bounds.BATCH_CHARACTERS:,} characters",
+        "dependencies of all items of a call": f"{bounds.BATCH_DEPENDENCIES:,}",
+        "the arguments of all items of a call": f"{bounds.BATCH_CHARACTERS:,} characters",
         **{name: bound(inspect.getsource(module), name.partition(" of ")[0]) for name, module in ranges.items()},
     }
 

@@ -6,8 +6,10 @@
 -- RETURNS  {project id, '' or 'repeat', {{item id, state, agent, '' or 'repeat', dead dependency, its state} ...}}
 -- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of a key)
 local FIRST = 12
+local AT_ONCE = 1000
 local wanted, title, description, plan, dry = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11] ~= ''
 local rows, states = {}, {} -- the reply; the states of the items that were there before, by id
+local dependents = {} -- the new items that wait for an item, by its id
 
 local function is_id(digits) return string.find(digits, '_', 1, true) end
 
@@ -62,19 +64,29 @@ end
 
 -- Each dependency counts once, whether by its id or by its place; those that are open are waited for.
 local function depend(item, dependencies)
-  local all, seen = {}, {}
+  local all, open, seen = {}, {}, {}
   for _, dependency in ipairs(dependencies) do
     local id = named(dependency)
     if not seen[id] then
       seen[id] = true
       table.insert(all, id)
       if states[id] ~= 'completed' then
-        call('SADD', key('deps', item.id), id)
-        call('SADD', key('dependents', id), item.id)
+        table.insert(open, id)
+        dependents[id] = dependents[id] or {}
+        table.insert(dependents[id], item.id)
       end
     end
   end
   set(item, 'depends_on', cjson.encode(all))
+  if #open > 0 then call('SADD', key('deps', item.id), unpack(open)) end
+end
+
+local function write_dependents()
+  for id, items in pairs(dependents) do
+    for from = 1, #items, AT_ONCE do
+      call('SADD', key('dependents', id), unpack(items, from, math.min(from + AT_ONCE - 1, #items)))
+    end
+  end
 end
 
 local function create(project, new)
@@ -118,6 +130,7 @@ local function apply()
       rows[i][1], rows[i][2] = item.id, item.state
     end
   end
+  write_dependents()
   return {project, remark, rows}
 end
 
