@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
-from typing import Annotated, Any, BinaryIO, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import click
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -140,18 +140,18 @@ class PlanFile(BaseModel):
         return bounds.is_project_id(self.project)
 
 
-def read(file: BinaryIO) -> Plan:
-    """Return the plan that a file holds; raises errors.BadPlan with all that is wrong with it."""
-    root, mistakes = plan_text.read(file.read(plan_text.MOST_BYTES + 1))
+def read(name: str, data: bytes) -> Plan:
+    """Return the plan that a file of that name holds; raises errors.BadPlan with all that is wrong with it."""
+    root, mistakes = plan_text.read(data)
     if root is None or mistakes:
-        raise _refusal(file, mistakes)
+        raise _refusal(name, mistakes)
     try:
         found = PlanFile.model_validate(root.plain())
     except ValidationError as error:
-        raise _refusal(file, [_mistake(root, each) for each in error.errors(include_url=False)]) from None
+        raise _refusal(name, [_mistake(root, each) for each in error.errors(include_url=False)]) from None
     mistakes = list(_mistaken_names(root, found))
     if mistakes:
-        raise _refusal(file, mistakes)
+        raise _refusal(name, mistakes)
     return _plan(found)
 
 
@@ -240,10 +240,9 @@ def _named(name: str) -> str:
     return repr(bounds.shortened(name))
 
 
-def _refusal(file: BinaryIO, mistakes: Sequence[Mistake]) -> errors.BadPlan:
+def _refusal(name: str, mistakes: Sequence[Mistake]) -> errors.BadPlan:
     ordered = sorted(mistakes, key=lambda mistake: mistake.line)
     shown = [asdict(mistake) for mistake in ordered[:MOST_SHOWN]]
     for mistake in shown:
         mistake["message"] = bounds.shortened(mistake["message"], MESSAGE_CHARACTERS)
-    name = file.name if isinstance(file.name, str) and file.name != "<stdin>" else "Standard input"
     return errors.BadPlan(file=name, mistakes=shown, left_out=len(ordered) - len(shown))

@@ -13,7 +13,6 @@ import yaml
 from taskorch import bounds
 from yaml.reader import Reader as YamlReader
 
-MOST_BYTES = 16 * 1024 * 1024
 MOST_NESTED = 10
 MOST_VALUES = 500_000
 #: Who has made so many has read the wrong file.
@@ -73,8 +72,8 @@ def path(steps: Sequence[Step]) -> str:
 
 def read(data: bytes) -> tuple[Node | None, list[Mistake]]:
     """Return the one document of a file, if it is one, and what is wrong with it."""
-    if len(data) > MOST_BYTES:
-        return None, [Mistake(line=1, path="", message=f"The file has more than {MOST_BYTES} bytes (16 MiB).")]
+    if len(data) > bounds.PLAN_BYTES:
+        return None, [Mistake(line=1, path="", message=f"The file has more than {bounds.PLAN_BYTES} bytes (16 MiB).")]
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -2,7 +2,6 @@
 
 import json
 import tracemalloc
-from io import BytesIO
 from pathlib import Path
 from time import monotonic
 
@@ -18,9 +17,7 @@ ONE = "project: P\nitems:\n  - name: a\n    title: A\n"
 
 
 def read(text: str | bytes) -> Plan:
-    file = BytesIO(text.encode() if isinstance(text, str) else text)
-    file.name = "plan.yaml"
-    return plan_file.read(file)
+    return plan_file.read("plan.yaml", text.encode() if isinstance(text, str) else text)
 
 
 def refused(text: str | bytes) -> list[str]:
@@ -338,8 +335,8 @@ BOMBS = {
     "very many values": "project: P\nitems: [" + "a," * (plan_text.MOST_VALUES + 10) + "]",
     "very many mistakes": "project: P\nitems: [" + "~," * 300_000 + "]",
     "very many keys": "{" + ",".join(f"k{n}: 1" for n in range(100_000)) + "}",
-    "too many bytes": "project: P\nitems: # " + "x" * plan_text.MOST_BYTES,
-    "one long line": "x" * (plan_text.MOST_BYTES - 1),
+    "too many bytes": "project: P\nitems: # " + "x" * bounds.PLAN_BYTES,
+    "one long line": "x" * (bounds.PLAN_BYTES - 1),
     "quotes": "'" * 1_000_000,
     "question marks": "? " * 100_000,
     "percent signs": "%" * 1_000_000,

@@ -1,6 +1,5 @@
 """Any plan without a circle, written as YAML in any order, becomes items whose dependencies and states are its own."""
 
-from io import BytesIO
 from itertools import pairwise
 from typing import Any
 
@@ -51,7 +50,7 @@ def expected(item: dict[str, Any]) -> State:
 def test_a_plan_becomes_what_it_says(bench: Bench, plan: dict[str, Any], style: bool | None) -> None:  # noqa: FBT001
     written = yaml.safe_dump(plan, default_flow_style=style, allow_unicode=True, default_style='"', sort_keys=False)
 
-    applied = bench.queue.apply(plan_file.read(named(written)))
+    applied = bench.queue.apply(plan_file.read("plan.yaml", written.encode()))
 
     found = {item.id: item for item in bench.queue.views.progress(applied.project).items}
     items: dict[str, Item] = {created.name: found[created.id] for created in applied.items}
@@ -69,15 +68,9 @@ def test_a_plan_becomes_what_it_says(bench: Bench, plan: dict[str, Any], style: 
 @settings(max_examples=60, deadline=None)
 @given(plan=plans())
 def test_items_that_need_nothing_keep_the_order_of_the_file(plan: dict[str, Any]) -> None:
-    read = plan_file.read(named(yaml.safe_dump(plan, default_style='"')))
+    read = plan_file.read("plan.yaml", yaml.safe_dump(plan, default_style='"').encode())
 
     places = {item["name"]: place for place, item in enumerate(plan["items"])}
     free = [places[item.key] for item in read.items if not item.depends_on]
     assert all(first < second for first, second in pairwise(free))
     assert all(needed < place for place, item in enumerate(read.items) for needed in item.depends_on)  # type: ignore[operator]
-
-
-def named(text: str) -> BytesIO:
-    file = BytesIO(text.encode())
-    file.name = "plan.yaml"
-    return file
