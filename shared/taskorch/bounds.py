@@ -19,6 +19,7 @@ DELIVERABLES_BYTES = 256 * 1024
 LONGEST_MS = 365 * 24 * 3_600_000
 SHOWN_CHARACTERS = 80
 
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ID = re.compile(r"(proj|item)_[0-9a-z]{1,32}")
 _LIST_CURSOR = re.compile(r"proj_[0-9a-z]{1,32}:[0-9]{1,19}")
@@ -102,7 +103,7 @@ def values(listed: Sequence[str], what: str) -> str:
     """Return a list of texts as JSON: at most 200."""
     if len(listed) > LIST_VALUES:
         raise errors.Invalid(reason=f"{what.capitalize()}: {len(listed)} values; {LIST_VALUES} are allowed.")
-    return json.dumps([text(value, what, required=True) for value in listed], ensure_ascii=False)
+    return _as_json([text(value, what, required=True) for value in listed])
 
 
 def pairs(mapped: Mapping[str, str], what: str) -> str:
@@ -110,7 +111,7 @@ def pairs(mapped: Mapping[str, str], what: str) -> str:
     if len(mapped) > LIST_VALUES:
         raise errors.Invalid(reason=f"There are {len(mapped)} {what}; {LIST_VALUES} are allowed.")
     checked = {text(key, what, required=True): text(value, what) for key, value in mapped.items()}
-    document = json.dumps(checked, ensure_ascii=False)
+    document = _as_json(checked)
     if len(document.encode()) > DELIVERABLES_BYTES:
         raise errors.Invalid(reason=f"The {what} have more than {DELIVERABLES_BYTES} bytes.")
     return document

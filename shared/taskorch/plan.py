@@ -98,7 +98,7 @@ def _items(items: Sequence[NewItem]) -> Iterator[Argument]:
     size = 0
     for place, new in enumerate(items):
         words = _words(new, place)
-        size += sum(len(str(word)) for word in words)
+        size += sum(map(len, map(str, words)))
         if size > bounds.BATCH_CHARACTERS:
             raise errors.Invalid(reason=f"The items have more than {bounds.BATCH_CHARACTERS} characters together.")
         yield from words
@@ -152,6 +152,6 @@ def _fields(new: NewItem) -> dict[str, Argument]:
 
 
 def _refuse_twins(names: Sequence[str], what: str) -> None:
-    twin = next((name for name, times in Counter(names).items() if times > 1), "")
-    if twin:
+    if len(set(names)) < len(names):
+        twin = next(name for name, times in Counter(names).items() if times > 1)
         raise errors.Invalid(reason=f"Two of the items have the {what} {bounds.shortened(twin)!r}.")
