@@ -128,11 +128,13 @@ def test_a_batch_has_one_to_5000_items(bench: Bench, count: int) -> None:
 
 
 def test_a_batch_of_5000_is_created(bench: Bench) -> None:
-    created = bench.queue.apply(Plan(title="Much", items=chain(bounds.BATCH_ITEMS))).items
+    count = bounds.BATCH_ITEMS if bench.url else bounds.BATCH_ITEMS // 10  # fakeredis takes its time
 
-    assert len({item.id for item in created}) == bounds.BATCH_ITEMS
+    created = bench.queue.apply(Plan(title="Much", items=chain(count))).items
+
+    assert len({item.id for item in created}) == count
     assert [item.id for item in shown(bench)] == [item.id for item in created]
-    assert bench.agent().check().later == bounds.BATCH_ITEMS - 1
+    assert bench.agent().check().later == count - 1
     assert bench.inconsistencies() == []
 
 
