@@ -125,6 +125,27 @@ SABOTAGES = (
         tests=("tests/unit/test_dependencies.py",),
     ),
     Sabotage(
+        guard="A new item waits only for items that are there",
+        file=f"{SCRIPTS}/create.lua",
+        line="local state = id ~= '' and state_of(id)",
+        instead="local state = nil",
+        tests=("tests/unit/test_create.py",),
+    ),
+    Sabotage(
+        guard="A key creates one item",
+        file=f"{SCRIPTS}/create.lua",
+        line="  if id then return load(id) end\n",
+        instead="",
+        tests=("tests/unit/test_create.py",),
+    ),
+    Sabotage(
+        guard="The key of a plan opens one project",
+        file=f"{SCRIPTS}/create.lua",
+        line="local id = plan ~= '' and call('HGET', prefix .. 'plans', plan)",
+        instead="local id = false",
+        tests=("tests/unit/test_create.py",),
+    ),
+    Sabotage(
         guard="A waiting pop wakes up",
         file=PRELUDE,
         line="  if call('LLEN', list) < 2 then call('RPUSH', list, '1') end\n",

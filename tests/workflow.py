@@ -1,16 +1,35 @@
 """A whole piece of work, from the first project to the last report, with every method of the queue in it."""
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 from builders import Bench, held
 from taskorch.item import Lease, NewItem
+from taskorch.plan import Plan
 
 
 def workflow(bench: Bench) -> Iterator[str]:
     """Do one call at a time, and say after each which one it was; the queues are empty at the end."""
+    yield from planned(bench)
     yield from delivery(bench)
     yield from troubles(bench)
     yield from mirrored(bench)
+
+
+def planned(bench: Bench) -> Iterator[str]:
+    """A plan of two items that is applied, applied again with one item more, and given up."""
+    queue = bench.queue
+    first, second = NewItem(title="First", key="1", agent="eve"), NewItem(title="Second", key="2", depends_on=(0,))
+    plan = Plan(title="Plan", key=f"plan-{os.urandom(4).hex()}", items=(first, second))
+    project = queue.apply(plan).project
+    yield "create"
+    queue.apply(replace(plan, items=(*plan.items, NewItem(title="Third", key="3", depends_on=(1,)))))
+    yield "create"
+    queue.create_many(project, [NewItem(title="Fourth", agent="eve"), NewItem(title="Fifth", depends_on=(0,))])
+    yield "create"
+    queue.complete_project(project, force=True)
+    yield "complete_project"
 
 
 def delivery(bench: Bench) -> Iterator[str]:

@@ -1,9 +1,10 @@
-"""Commands that make a plan: project, create, depend, assign, complete."""
+"""Commands that make a plan: project, create, apply, depend, assign, complete."""
 
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.arguments import DURATION, MOMENT, PAIR, TEXT, ManyValues
+from taskorch import bounds
+from taskorch.arguments import DURATION, MOMENT, PAIR, TEXT, Contents, ManyValues
 
 from taskorch_orchestrator.role import at_office, orchestrate
 
@@ -45,7 +46,29 @@ def create(office: "Office", /, project: str, not_before: tuple[int, int], conte
 
     delay_ms, at = not_before
     new = NewItem(delay_ms=delay_ms, not_before_at=at, context=dict(context), **fields)  # type: ignore[arg-type]
-    office.output.show_id("Work item ID", office.queue.create(project, new))
+    (created,) = office.queue.create_many(project, [new])
+    meta = {"dead_dependency": created.dead_dependency, "hint": created.hint} if created.hint else {}
+    office.output.show_id("Work item ID", created.id, **meta)
+    if created.hint:
+        office.output.hint(created.hint)
+
+
+@orchestrate.command(epilog="Example: orchestrate apply plan.yaml --dry-run")
+@click.argument("plan", type=Contents(bounds.PLAN_BYTES), metavar="PLAN.yaml")
+@click.option("--dry-run", is_flag=True, help="Check everything, and write nothing.")
+@at_office
+def apply(office: "Office", plan: tuple[str, bytes], dry_run: bool) -> None:
+    """Create a project with all its items, as a file has them: all or none. - reads standard input.
+
+    What a plan with the same key has created is there already: it stays as it is, and what is new in the file is added.
+    docs/usage.md shows a plan.
+    """
+    from taskorch_orchestrator import plan_file, plan_render
+
+    applied = office.queue.apply(plan_file.read(*plan), dry_run=dry_run)
+    office.output.show(applied, plan_render.applied, "It makes a new project.")
+    for hint in plan_render.hints(applied, dry_run=dry_run):
+        office.output.hint(hint)
 
 
 @orchestrate.command(epilog="Example: orchestrate depend item_5e6f7a8b item_1a2b3c4d")

@@ -1,16 +1,13 @@
 """What an orchestrator's commands print for people: tables and bars on a terminal, plain lines in a pipe."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-from taskorch.command import on_terminal
 from taskorch.embedded import ServerStatus
 from taskorch.item import (
     FLAT,
@@ -27,25 +24,11 @@ from taskorch.item import (
 from taskorch.plain_text import block, line, moment
 from taskorch.stuck import StuckItem
 
-if TYPE_CHECKING:
-    pass
+from taskorch_orchestrator import screen
 
-#: A pipe has no width: nothing is cut or folded there.
-PIPE_WIDTH = 100_000
 BAR_WIDTH = 20
 #: Below this width a bar would take the room of the text.
 BARS_FROM_WIDTH = 110
-ID_WIDTH = 13
-#: Columns with what people copy.
-WHOLE = ("ITEM", "WHY", "PROJECT", "AGENT", "STATE", "STATUS", "DONE")
-STYLES = {
-    State.IN_PROGRESS: "cyan",
-    State.COMPLETED: "green",
-    State.BLOCKED: "yellow",
-    State.DELAYED: "yellow",
-    State.FAILED: "red",
-    State.CANCELLED: "dim",
-}
 
 
 @dataclass(frozen=True)
@@ -72,18 +55,18 @@ def assignment(done: Handoff) -> str:
 
 def project_progress(progress: ProjectProgress) -> str:
     """Return a project's bar and the state of each of its items."""
-    table = _table("ITEM", "STATE", "DONE", "AGENT", "TITLE", "LAST REPORT")
+    table = screen.table("ITEM", "STATE", "DONE", "AGENT", "TITLE", "LAST REPORT")
     for item in progress.items:
         last = _last(progress.last_reports.get(item.id))
-        table.add_row(item.id, _state(item.state), _done(item.percent), item.agent or "-", line(item.title), last)
+        table.add_row(item.id, screen.state(item.state), _done(item.percent), item.agent or "-", line(item.title), last)
     more = sum(progress.project.counts.values()) - len(progress.items)
     rest = [Text(f"… and {more} more: orchestrate list {progress.project.id}")] if more > 0 else []
-    return _printed(_project_head(progress.project), *([table] if progress.items else []), *rest)
+    return screen.printed(_project_head(progress.project), *([table] if progress.items else []), *rest)
 
 
 def item_progress(package: Package) -> str:
     """Return an item's state and its reports."""
-    return _printed(items_table([package.item]), *_history(package.history))
+    return screen.printed(items_table([package.item]), *_history(package.history))
 
 
 def package(shown: Package) -> str:
@@ -116,7 +99,7 @@ def package(shown: Package) -> str:
     }
     head = [Text(f"=== Work Item: {item.id} ===")]
     body = [Text(f"{label}: {block(value, '    ')}") for label, value in facts.items() if value]
-    return _printed(*head, *body, *_lists(lists), *_history(shown.history))
+    return screen.printed(*head, *body, *_lists(lists), *_history(shown.history))
 
 
 def handoff(shown: Mapping[str, object]) -> str:
@@ -132,7 +115,7 @@ def result(closed: ProjectProgress) -> str:
         summary = block(item.summary, "    ") or "-"
         lines.append(Text(f"  - {item.id} {line(item.title)} ({item.state}, {item.agent or 'no agent'}): {summary}"))
         lines += [Text(f"      {block(pair, '        ')}") for pair in _pairs(item.deliverables)]
-    return _printed(*lines)
+    return screen.printed(*lines)
 
 
 def discoveries(found: Iterable[Discovery]) -> str:
@@ -141,49 +124,51 @@ def discoveries(found: Iterable[Discovery]) -> str:
     for discovery in found:
         lines.append(Text(f"[{discovery.agent}] {discovery.item}: {block(discovery.text, '    ')}"))
         lines += [Text(f"    Impact: {block(discovery.impact, '    ')}")] if discovery.impact else []
-    return _printed(*lines)
+    return screen.printed(*lines)
 
 
 def items(listed: Iterable[Item]) -> str:
     """Return items as a table."""
-    return _printed(items_table(listed))
+    return screen.printed(items_table(listed))
 
 
 def items_table(listed: Iterable[Item]) -> Table:
     """Return items as a table, for others to print."""
-    table = _table("ITEM", "STATE", "DONE", "PRIORITY", "AGENT", "PROJECT", "TITLE")
+    table = screen.table("ITEM", "STATE", "DONE", "PRIORITY", "AGENT", "PROJECT", "TITLE")
     for item in listed:
         done, agent = _done(item.percent), item.agent or "-"
-        table.add_row(item.id, _state(item.state), done, str(item.priority), agent, item.project, line(item.title))
+        table.add_row(
+            item.id, screen.state(item.state), done, str(item.priority), agent, item.project, line(item.title)
+        )
     return table
 
 
 def inbox(blocked: Iterable[Item]) -> str:
     """Return blockers that wait for an answer."""
-    return _printed(*(Text(f"{item.id} {item.agent} asks: {_question(item)}") for item in blocked))
+    return screen.printed(*(Text(f"{item.id} {item.agent} asks: {_question(item)}") for item in blocked))
 
 
 def stuck(found: Iterable[StuckItem]) -> str:
     """Return what is stuck as a table: why, since when, and the command that helps."""
-    table = _table("ITEM", "WHY", "SINCE", "AGENT", "LAST SEEN", "TITLE", "WHAT HELPS")
+    table = screen.table("ITEM", "WHY", "SINCE", "AGENT", "LAST SEEN", "TITLE", "WHAT HELPS")
     for each in found:
         since, seen = moment(each.since), moment(each.agent_seen_at)
         table.add_row(each.item.id, each.why, since, each.item.agent, seen, line(each.item.title), each.command)
-    return _printed(table)
+    return screen.printed(table)
 
 
 def projects(listed: Iterable[Project]) -> str:
     """Return projects as a table."""
-    table = _table("PROJECT", "STATUS", "ITEMS", "CREATED", "TITLE")
+    table = screen.table("PROJECT", "STATUS", "ITEMS", "CREATED", "TITLE")
     for project in listed:
         done = f"{project.completed}/{project.wanted}"
         table.add_row(project.id, project.status, done, moment(project.created_at), line(project.title))
-    return _printed(table)
+    return screen.printed(table)
 
 
 def agents(listed: Iterable[AgentStatus]) -> str:
     """Return agents as a table: what each has to do, holds, and when it was seen."""
-    table = _table("AGENT", "LAST SEEN", "HOST", "SESSION", "QUEUED", "COMPLETED", "HOLDS")
+    table = screen.table("AGENT", "LAST SEEN", "HOST", "SESSION", "QUEUED", "COMPLETED", "HOLDS")
     for agent in listed:
         queued, completed = agent.counts[State.QUEUED], agent.counts[State.COMPLETED]
         holds = " ".join(agent.holds) or "-"
@@ -191,7 +176,7 @@ def agents(listed: Iterable[AgentStatus]) -> str:
         table.add_row(
             agent.name, seen, line(agent.host) or "-", line(agent.session) or "-", str(queued), str(completed), holds
         )
-    return _printed(table)
+    return screen.printed(table)
 
 
 def server(shown: ServerStatus) -> str:
@@ -222,16 +207,12 @@ def _done(percent: int) -> RenderableType:
 
 
 def _draws_bars() -> bool:
-    console = _console()
+    console = screen.console()
     return console.color_system is not None and console.width >= BARS_FROM_WIDTH
 
 
 def _bar(done: int, total: int) -> ProgressBar:
     return ProgressBar(total=max(total, 1), completed=done, width=BAR_WIDTH)
-
-
-def _state(shown: State) -> Text:
-    return Text(shown, style=STYLES.get(shown, ""))
 
 
 def _last(report: Report | None) -> str:
@@ -276,28 +257,3 @@ def _event(report: Report) -> str:
     percent = f" {report.percent}%" if report.percent is not None else ""
     needs = f" (needs: {report.needs})" if report.needs else ""
     return f"{report.kind}{percent} by {report.agent}: {block(report.text + needs, '      ')}".rstrip(": ")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for column in table.columns:
-        column.no_wrap = column.header in WHOLE
-        column.overflow = "fold"
-        column.min_width = ID_WIDTH if column.header == "HOLDS" else None
-    return table
-
-
-def _console() -> Console:
-    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    width = None if on_terminal() else PIPE_WIDTH
-    return Console(color_system=colours, width=width, highlight=False, markup=False, emoji=False)
-
-
-def _printed(*parts: RenderableType) -> str:
-    """Return what the parts look like; a table without rows is nothing."""
-    console = _console()
-    with console.capture() as capture:
-        for part in parts:
-            if not isinstance(part, Table) or part.row_count:
-                console.print(part)
-    return "\n".join(row.rstrip() for row in capture.get().splitlines())

@@ -99,6 +99,28 @@ class Pair(click.ParamType[tuple[str, str]]):
         return name, content
 
 
+class Contents(click.ParamType[tuple[str, bytes]]):
+    """A file, or standard input for `-`; as (name, what it holds): another content makes another command."""
+
+    name = "file"
+
+    def __init__(self, most_bytes: int) -> None:
+        """Read no more than a byte beyond this."""
+        self._most_bytes = most_bytes
+
+    def convert(
+        self, value: str | tuple[str, bytes], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, bytes]:
+        """Return the file's name and what it holds."""
+        if not isinstance(value, str):
+            return value
+        file = click.File("rb").convert(value, param, ctx)
+        try:
+            return ("Standard input" if value == "-" else value), file.read(self._most_bytes + 1)
+        except OSError as error:
+            self.fail(f"{value!r}: {error.strerror}", param, ctx)
+
+
 TEXT = Text()
 DURATION = Duration()
 MOMENT = Moment()

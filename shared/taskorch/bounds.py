@@ -9,10 +9,17 @@ from taskorch import errors
 TITLE_CHARACTERS = 500
 TEXT_BYTES = 64 * 1024
 LIST_VALUES = 200
+#: Of items that are created in one step, while Redis does nothing else; of their dependencies, and of all they say.
+BATCH_ITEMS = 5000
+BATCH_DEPENDENCIES = 100_000
+#: Of the file that a plan is in.
+PLAN_BYTES = 16 * 1024 * 1024
+BATCH_CHARACTERS = 64 * 1024 * 1024
 DELIVERABLES_BYTES = 256 * 1024
 LONGEST_MS = 365 * 24 * 3_600_000
 SHOWN_CHARACTERS = 80
 
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ID = re.compile(r"(proj|item)_[0-9a-z]{1,32}")
 _LIST_CURSOR = re.compile(r"proj_[0-9a-z]{1,32}:[0-9]{1,19}")
@@ -25,47 +32,57 @@ def name(value: str, what: str) -> str:
         raise errors.Invalid(reason=f"The name of {what} is empty.")
     if not _NAME.fullmatch(value) or ".." in value:
         raise errors.Invalid(
-            reason=f"{_shortened(value)!r} is not a name for {what}: 1 to 64 letters, digits, '_', '-', '.', no '..', "
+            reason=f"{shortened(value)!r} is not a name for {what}: 1 to 64 letters, digits, '_', '-', '.', no '..', "
             "the first a letter or a digit."
         )
     return value
 
 
+def is_project_id(value: str) -> bool:
+    """Return whether a text can be the id of a project."""
+    return value.startswith("proj_") and _ID.fullmatch(value) is not None
+
+
+def is_item_id(value: str) -> bool:
+    """Return whether a text can be the id of an item."""
+    return value.startswith("item_") and _ID.fullmatch(value) is not None
+
+
 def project_id(value: str) -> str:
     """Return the id of a project; what cannot be one does not exist."""
-    if not value.startswith("proj_") or not _ID.fullmatch(value):
-        raise errors.NoProject(project=_shortened(value))
+    if not is_project_id(value):
+        raise errors.NoProject(project=shortened(value))
     return value
 
 
 def item_id(value: str) -> str:
     """Return the id of an item; what cannot be one does not exist."""
-    if not value.startswith("item_") or not _ID.fullmatch(value):
-        raise errors.NoItem(item=_shortened(value))
+    if not is_item_id(value):
+        raise errors.NoItem(item=shortened(value))
     return value
 
 
 def cursor(value: str) -> str:
     """Return a stream cursor."""
     if not _CURSOR.fullmatch(value):
-        raise errors.Invalid(reason=f"{_shortened(value)!r} is not a cursor; one looks like 1700000000000-0.")
+        raise errors.Invalid(reason=f"{shortened(value)!r} is not a cursor; one looks like 1700000000000-0.")
     return value
 
 
 def list_cursor(value: str) -> str:
     """Return a cursor of a listing, or "" for its start."""
     if value and not _LIST_CURSOR.fullmatch(value):
-        raise errors.Invalid(reason=f"{_shortened(value)!r} is not a cursor of a listing; the page before names it.")
+        raise errors.Invalid(reason=f"{shortened(value)!r} is not a cursor of a listing; the page before names it.")
     return value
 
 
-def title(value: str) -> str:
-    """Return a title: not blank, at most 500 characters."""
+def title(value: str, what: str = "title") -> str:
+    """Return a title, or a name as long as one: not blank, at most 500 characters."""
     if not value.strip():
-        raise errors.Invalid(reason="The title is empty.")
+        raise errors.Invalid(reason=f"The {what} is empty.")
     if len(value) > TITLE_CHARACTERS:
-        raise errors.Invalid(reason=f"The title has {len(value)} characters; {TITLE_CHARACTERS} are allowed.")
-    return text(value, "title")
+        raise errors.Invalid(reason=f"The {what} has {len(value)} characters; {TITLE_CHARACTERS} are allowed.")
+    return text(value, what)
 
 
 def text(value: str, what: str, *, required: bool = False) -> str:
@@ -86,7 +103,7 @@ def values(listed: Sequence[str], what: str) -> str:
     """Return a list of texts as JSON: at most 200."""
     if len(listed) > LIST_VALUES:
         raise errors.Invalid(reason=f"{what.capitalize()}: {len(listed)} values; {LIST_VALUES} are allowed.")
-    return json.dumps([text(value, what, required=True) for value in listed], ensure_ascii=False)
+    return _as_json([text(value, what, required=True) for value in listed])
 
 
 def pairs(mapped: Mapping[str, str], what: str) -> str:
@@ -94,7 +111,7 @@ def pairs(mapped: Mapping[str, str], what: str) -> str:
     if len(mapped) > LIST_VALUES:
         raise errors.Invalid(reason=f"There are {len(mapped)} {what}; {LIST_VALUES} are allowed.")
     checked = {text(key, what, required=True): text(value, what) for key, value in mapped.items()}
-    document = json.dumps(checked, ensure_ascii=False)
+    document = _as_json(checked)
     if len(document.encode()) > DELIVERABLES_BYTES:
         raise errors.Invalid(reason=f"The {what} have more than {DELIVERABLES_BYTES} bytes.")
     return document
@@ -107,12 +124,13 @@ def number(value: int, what: str, least: int, most: int) -> int:
     return value
 
 
+def shortened(value: str, characters: int = SHOWN_CHARACTERS) -> str:
+    """Return a text as a message shows it."""
+    return value if len(value) <= characters else value[:characters] + "…"
+
+
 def _size(value: str, what: str) -> int:
     try:
         return len(value.encode())
     except UnicodeEncodeError:
         raise errors.Invalid(reason=f"The {what} is not valid UTF-8 text.") from None
-
-
-def _shortened(value: str) -> str:
-    return value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…"

@@ -41,9 +41,9 @@ class Output:
             _discard_output()
             raise errors.Unprintable(reason=error.strerror or str(error)) from None
 
-    def show_id(self, label: str, id_: str) -> None:
+    def show_id(self, label: str, id_: str, **meta: object) -> None:
         """Print a created id: labelled on a terminal, bare in a pipe, so that a shell can keep it."""
-        self.show({"id": id_}, lambda _: f"{label}: {id_}" if on_terminal() else id_)
+        self.show({"id": id_}, lambda _: f"{label}: {id_}" if on_terminal() else id_, "", **meta)
 
     def say(self, text: str) -> None:
         """Tell the person something that is not data."""
@@ -179,8 +179,8 @@ def _refuse(error: errors.TaskOrchestratorError, arguments: Sequence[str]) -> in
         click.echo(document.refusal(error))
     else:
         click.echo(f"Error: {plain_text.line(str(error))}", err=True)
-        if error.advice():
-            click.echo(f"  {plain_text.line(error.advice())}", err=True)
+        for more in filter(None, (*error.more(), error.advice())):
+            click.echo(f"  {plain_text.line(more)}", err=True)
     return error.exit_code
 
 

@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 from time import gmtime, strftime
 from typing import TYPE_CHECKING
 
-from taskorch.errors import TaskOrchestratorError
+from taskorch.errors import Detail, TaskOrchestratorError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -65,11 +65,11 @@ def _member(name: str, value: object) -> Json:
     return plain(value)
 
 
-def _detail(name: str, value: str | int) -> Json:
+def _detail(name: str, value: Detail) -> Json:
     """Return a detail of an error, which scripts give as text: times and numbers as anywhere else."""
     if name in ("since", "expires"):
-        return moment(int(value)) if value else None
-    return int(value) if name in ("pid", "token", "newest", "attempts") and value else value
+        return moment(int(str(value))) if value else None
+    return int(str(value)) if name in ("pid", "token", "newest", "attempts") and value else plain(value)
 
 
 def _dump(document: object) -> str:

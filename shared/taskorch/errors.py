@@ -5,15 +5,18 @@ TaskOrchestratorError           1   Unprintable
 |-- NotFound                    3   NoProject, NoItem
 |-- Unavailable                 4   retryable: Unreachable, Stalled, ServerFailed; not: Refused
 |-- Invalid                     5   WrongState, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
-|                                 BadSchema, NotEmpty, TooOld, RootNotWritable
+|                                 BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 '-- NothingToDo                 8   only commands raise it; in the library that is None
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from time import gmtime, strftime
 from typing import ClassVar
+
+#: A value that fills a message; or things of which each has its own.
+Detail = str | int | Sequence[Mapping[str, str | int]]
 
 
 class TaskOrchestratorError(Exception):
@@ -25,20 +28,24 @@ class TaskOrchestratorError(Exception):
     message = "Something unexpected happened: {reason}"
     hint = ""
 
-    def __init__(self, **details: str | int) -> None:
+    def __init__(self, **details: Detail) -> None:
         self.details = details
         super().__init__(self.message.format_map(self._shown()))
 
     def _shown(self) -> dict[str, object]:
         return {name: _time(value) if name in ("since", "expires") else value for name, value in self.details.items()}
 
+    def more(self) -> Iterable[str]:
+        """Return the lines that go with the message."""
+        return ()
+
     def advice(self) -> str:
         """Return what the user may do next, or ""."""
         return self.hint.format_map(self._shown())
 
 
-def _time(value: str | int) -> str:
-    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(int(value) / 1000)) if value else "an answer comes"
+def _time(value: Detail) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(int(str(value)) / 1000)) if value else "an answer comes"
 
 
 class Unprintable(TaskOrchestratorError):
@@ -177,6 +184,22 @@ class WrongState(Invalid):
         state = str(self.details["state"])
         ways = {} if self.details["verb"] in self.ORCHESTRATORS_VERBS else self.WAYS_OUT_FOR_AGENTS
         return ways.get(state, self.WAYS_OUT[state]).format_map(self.details)
+
+
+class BadPlan(Invalid):
+    word = "BAD_PLAN"
+    message = "{file} is no plan that can be applied; nothing was written."
+
+    def __init__(self, *, file: str, mistakes: Sequence[Mapping[str, str | int]], left_out: int) -> None:
+        """Each of the `mistakes` has a line, a path and a message; so many more are `left_out`."""
+        super().__init__(file=file, mistakes=mistakes, left_out=left_out)
+        self._lines = [f"line {m['line']}: {m['path']}{': ' if m['path'] else ''}{m['message']}" for m in mistakes]
+        if left_out:
+            self._lines.append(f"… and {left_out} more")
+
+    def more(self) -> Iterable[str]:
+        """Return a line for each mistake."""
+        return self._lines
 
 
 class Cycle(Invalid):

@@ -50,6 +50,7 @@ class ProjectFields(_Strict):
     orchestrator: Name
     created_at: Number
     completed_at: Number = ""
+    plan: Text = ""
 
 
 class ProjectLine(_Strict):

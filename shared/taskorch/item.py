@@ -97,7 +97,8 @@ class NewItem:
     priority: int = DEFAULT_PRIORITY
     lease_ms: int = DEFAULT_LEASE_MS
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
-    depends_on: tuple[str, ...] = ()
+    #: Ids of items; a number is the place of an item that is created before it in the same step, from 0.
+    depends_on: tuple[str | int, ...] = ()
     #: Not claimable before this time; `delay_ms` says the same relative to the clock of Redis.
     not_before_at: int = 0
     delay_ms: int = 0

@@ -21,6 +21,7 @@ KEYS = (
     Key(name="project:<id>", type="hash", holds="title, description, status, orchestrator, a count per item state"),
     Key(name="project:<id>:items", type="zset", holds="item id -> sequence"),
     Key(name="project:<id>:keys", type="hash", holds="idempotency key -> item id"),
+    Key(name="plans", type="hash", holds="plan key -> project id"),
     Key(name="item:<id>", type="hash", holds="every field of the item, its state, holder, token, attempts"),
     Key(name="queue:<agent>", type="zset", holds="item id -> priority, then sequence"),
     Key(name="wake:<agent>", type="list", holds="at most two wake tokens: what a waiting pop blocks on"),

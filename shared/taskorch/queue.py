@@ -7,6 +7,7 @@ from taskorch import bounds, reply
 from taskorch.agent_queue import AgentQueue
 from taskorch.archive import Archive
 from taskorch.item import Assignment, Caller, NewItem, ProjectProgress, State
+from taskorch.plan import Applied, Created, Plan, applied, arguments
 from taskorch.record import Origin
 from taskorch.script import Argument, Connection, Scripts, random_digits
 from taskorch.views import Views
@@ -59,20 +60,22 @@ class Queue:
         A repeat with the same `new.key` creates nothing and returns the first item's id. Raises errors.NoItem for an
         unknown dependency, errors.ProjectClosed for a completed project.
         """
-        dependencies = [bounds.item_id(item) for item in dict.fromkeys(new.depends_on)]
-        bounds.values(dependencies, "dependency")
-        arguments = (
-            bounds.project_id(project),
-            bounds.item_id(new.id) if new.id else random_digits(),
-            bounds.text(new.key, "key"),
-            bounds.name(new.agent, "an agent") if new.agent else "",
-            bounds.number(new.not_before_at, "time", 0, 2**53),
-            bounds.number(new.delay_ms, "delay in ms", 0, bounds.LONGEST_MS),
-            len(dependencies),
-            *dependencies,
-            *_fields(new),
-        )
-        return reply.texts(self._scripts.run("create", *arguments))[0]
+        return self.create_many(project, [new])[0].id
+
+    def create_many(self, project: str, items: Sequence[NewItem]) -> tuple[Created, ...]:
+        """Add 1 to 5,000 items to a project in one step, all or none; in the order of their dependencies on each other.
+
+        Each is as by `create`, and raises the same errors.
+        """
+        return self.apply(Plan(project=project, items=tuple(items))).items
+
+    def apply(self, plan: Plan, *, dry_run: bool = False) -> Applied:
+        """Create the items of a plan in one step, all or none, and its project if it is a new one.
+
+        What a plan of the same key has created already, item by item, is left as it is. `dry_run` checks all of it,
+        and writes nothing: ids and states of new items are empty. Raises the errors of `create`.
+        """
+        return applied(plan, self._scripts.run("create", *arguments(plan, dry_run=dry_run)))
 
     def depend(self, item: str, dependencies: Sequence[str]) -> State:
         """Make an item that nobody has begun wait for others too. Raises errors.Cycle."""
@@ -144,22 +147,3 @@ class Queue:
 
     def _change(self, verb: str, item: str, *arguments: Argument) -> State:
         return State(reply.texts(self._scripts.run(verb, bounds.item_id(item), *arguments))[1])
-
-
-def _fields(new: NewItem) -> list[Argument]:
-    """Return the item's own fields as name, value …; empty ones take no memory."""
-    texts: dict[str, Argument] = {
-        "title": bounds.title(new.title),
-        "description": bounds.text(new.description, "description"),
-        "requirements": bounds.values(new.requirements, "requirement"),
-        "context": bounds.pairs(new.context, "context values"),
-        "resources": bounds.values(new.resources, "resource"),
-        "deliverables_expected": bounds.values(new.deliverables_expected, "deliverable"),
-        "criteria": bounds.values(new.criteria, "criterion"),
-        "priority": bounds.number(new.priority, "priority", 0, 4),
-        "lease_ms": bounds.number(new.lease_ms, "lease in ms", 1, bounds.LONGEST_MS),
-        "max_attempts": bounds.number(new.max_attempts, "number of attempts", 1, 1000),
-        "created_at": bounds.number(new.created_at, "time", 0, 2**53) or "",
-    }
-    empty = ("", json.dumps([]), json.dumps({}))
-    return [word for name, value in texts.items() if value not in empty for word in (name, value)]

@@ -66,6 +66,8 @@ REFUSED = [
     ("orchestrate create {project} x --priority 5", 2, "5 is not in the range 0<=x<=4"),
     ("orchestrate list --state done", 2, "'done' is not one of"),
     ("orchestrate depend {item}", 2, "Missing argument"),
+    ("orchestrate apply nowhere.yaml", 2, "No such file"),
+    ("orchestrate apply -", 5, "line 1: The file is empty."),
 ]
 
 
@@ -111,6 +113,8 @@ def test_what_is_wrong_is_refused_with_its_exit_code_and_a_reason(
         ("worker progress {item} x --percent 150", 2, "USAGE", False),
         ("orchestrate frobnicate", 2, "USAGE", False),
         ("worker --agent-id eve pop", 8, "NOTHING_TO_DO", True),
+        ("orchestrate apply -", 5, "BAD_PLAN", False),
+        ("orchestrate apply nowhere.yaml", 2, "USAGE", False),
     ],
     ids=lambda refusal: refusal[0],
 )

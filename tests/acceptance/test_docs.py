@@ -105,12 +105,15 @@ def test_the_python_of_the_readme_runs(valkey_url: str, tmp_path: Path) -> None:
 def test_every_shell_block_is_run_or_known_as_installation(page: str) -> None:
     languages = re.findall(r"^```(\w+)$", (REPOSITORY / page).read_text(), re.MULTILINE)
 
-    assert set(languages) <= {"console", "bash", "python", "sh", "text"}
+    assert set(languages) <= {"console", "bash", "python", "sh", "text", "yaml"}
     assert {"console"} <= set(languages)
 
 
 def _steps(text: str) -> Iterator[Step]:
-    for language, body in re.findall(r"^```(console|bash)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+    for language, body in re.findall(r"^```(console|bash|yaml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        if language == "yaml":
+            yield Step(f"cat > plan.yaml <<'BLOCK'\n{body}BLOCK", None)
+            continue
         if language == "bash":
             yield Step(f"bash <<'BLOCK'\n{body}BLOCK", None)
             continue

@@ -83,7 +83,12 @@ def test_each_command_of_the_workflow_makes_one_call(
         orchestrate requeue {2}
         orchestrate reap
         orchestrate complete {0} --force
+        orchestrate apply plan.yaml --dry-run
+        orchestrate apply plan.yaml
     """
+    (tmp_path / "plan.yaml").write_text(
+        "project: P\nitems: [{name: a, title: A}, {name: b, title: B, depends_on: [a]}]"
+    )
 
     with Watcher(valkey_url) as watcher:
         for number, command in enumerate(workflow.split("\n")[1:-1]):

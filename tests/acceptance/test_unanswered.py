@@ -123,6 +123,20 @@ def test_a_whole_day_whose_every_reply_is_lost_once_is_like_any_other(
     assert kept(shell) == []
 
 
+def test_a_plan_that_was_not_answered_is_applied_once_when_it_is_typed_again(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
+    plan, other = (f"project: {title}\nitems: [{{name: a, title: A}}]".encode() for title in ("P", "Q"))
+
+    lost(proxy, lossy, "orchestrate apply -", stdin=plan)
+    another = typed(lossy, "orchestrate apply -", stdin=other).stdout.strip()
+    again = typed(lossy, "orchestrate apply -", stdin=plan).stdout.strip()
+
+    titles = {project.id: project.title for project in bench.queue.views.projects()}
+    assert titles == {again: "P", another: "Q"}
+    assert len(bench.queue.views.list().items) == 2
+
+
 @pytest.mark.parametrize("line", STEPS)
 def test_a_command_that_was_not_answered_acts_once_when_it_is_typed_again(
     lossy: Shell, proxy: Proxy, bench: Bench, line: str

@@ -9,7 +9,8 @@ import sys
 
 from taskorch import errors
 from taskorch.connection import connect
-from taskorch.item import Caller, Lease
+from taskorch.item import Caller, Lease, NewItem
+from taskorch.plan import Plan
 from taskorch.queue import Queue
 
 
@@ -20,7 +21,8 @@ def say(what: object) -> None:
 
 def main(url: str, namespace: str, verb: str, item: str, shown: str) -> None:
     connection = connect(url)
-    me = Queue(connection, namespace, Caller(agent="ada", pid=os.getpid())).agent("ada", session=str(os.getpid()))
+    queue = Queue(connection, namespace, Caller(agent="ada", pid=os.getpid()))
+    me = queue.agent("ada", session=str(os.getpid()))
     me.check()
     say("ready")
     sys.stdin.readline()
@@ -34,6 +36,10 @@ def main(url: str, namespace: str, verb: str, item: str, shown: str) -> None:
             case "get":
                 claimed = me.get(Lease(item=item)).lease
                 say(claimed.token if claimed else 0)
+            case "apply":
+                items = (NewItem(title="A", key="a", agent="ada"), NewItem(title="B", key="b", depends_on=(0,)))
+                applied = queue.apply(Plan(title="P", key="race", items=items))
+                say([applied.created, applied.project, *(item.id for item in applied.items)])
             case "complete":
                 token, claim_id = shown.split(":")
                 say(me.complete(Lease(item=item, token=int(token), claim=claim_id), f"by {os.getpid()}").remark)

@@ -14,6 +14,7 @@ from proxy import FOR_GOOD, Proxy, proxied
 from taskorch import errors
 from taskorch.connection import connect
 from taskorch.item import Lease, NewItem, State
+from taskorch.plan import Plan
 from taskorch.script import Argument, Connection, Reply, Script
 from verbs import ALLOWED, act
 from workflow import workflow
@@ -42,6 +43,12 @@ def create(bench: Bench) -> Call:
 def create_for_nobody(bench: Bench) -> Call:
     home = bench.project()
     return lambda lossy: lossy.queue.create(home, NewItem(title="Whose?"))
+
+
+def apply(bench: Bench) -> Call:
+    first = bench.item()
+    items = (NewItem(title="A", agent="ada", depends_on=(first,)), NewItem(title="B", depends_on=(0,)))
+    return lambda lossy: lossy.queue.apply(Plan(title="Once", items=items))
 
 
 def claim_of_two(bench: Bench) -> Call:
@@ -117,6 +124,7 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "project": project,
     "create": create,
     "create for nobody": create_for_nobody,
+    "apply": apply,
     "pop of two": claim_of_two,
     "pop of nothing": claim_of_nothing,
     "check": check,

@@ -65,3 +65,13 @@ def test_one_of_eight_deliveries_under_one_token_counts(bench: Bench) -> None:
     assert sorted(remarks) == ["", *["repeat"] * 7]
     assert bench.state(lease.item) is State.COMPLETED
     assert [report.kind for report in bench.queue.views.show(lease.item).history] == ["complete"]
+
+
+def test_eight_processes_that_apply_one_plan_make_one_project(bench: Bench) -> None:
+    got = race(bench, 8, "apply")
+
+    assert sorted(created for created, *_ in got) == [False] * 7 + [True]
+    assert len({tuple(ids) for _, *ids in got}) == 1
+    assert [project.wanted for project in bench.queue.views.projects()] == [2]
+    assert [item.state for item in bench.queue.views.list().items] == [State.QUEUED, State.PENDING]
+    assert bench.inconsistencies() == []

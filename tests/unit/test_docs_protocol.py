@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import taskorch_orchestrator.cli  # noqa: F401  it adds the commands to their group
-from taskorch import agent_queue, bounds, errors, item, keys, queue, reply, views
+from taskorch import agent_queue, bounds, errors, item, keys, plan, queue, reply, views
 from taskorch_orchestrator import mirror
 from taskorch_orchestrator.role import orchestrate
 from taskorch_worker.cli import worker
@@ -142,7 +142,7 @@ def test_the_fields_of_a_mirror_are_the_ones_that_are_written() -> None:
 
 
 def test_the_fields_of_a_new_item_are_the_ones_that_the_library_sends() -> None:
-    sent = set(re.findall(r'"(\w+)": bounds', inspect.getsource(queue._fields)))
+    sent = set(re.findall(r'"(\w+)": bounds', inspect.getsource(plan._fields)))
 
     documented = set(re.findall(r"`(\w+)`", between(SECTIONS["create"], "then pairs of", "No other field")))
 
@@ -345,7 +345,7 @@ def test_the_bounds_are_those_of_the_source() -> None:
     stated = {row[0]: row[1] for row in table(chapter(10))}
     new = ("priority", "lease in ms", "number of attempts", "delay in ms", "time")
     ranges = {"limit of check": agent_queue, "percentage": agent_queue, "limit of a view": views}
-    ranges |= dict.fromkeys(new, queue)
+    ranges |= dict.fromkeys(new, plan)
 
     assert stated == {
         "name of an agent or a namespace": f"{bounds._NAME.pattern}, and no ..",
@@ -355,6 +355,9 @@ def test_the_bounds_are_those_of_the_source() -> None:
         "values of a list": str(bounds.LIST_VALUES),
         "names of a JSON object": str(bounds.LIST_VALUES),
         "a JSON object in all": f"{bounds.DELIVERABLES_BYTES:,} bytes",
+        "items of a call of create": f"1 to {bounds.BATCH_ITEMS:,}",
+        "dependencies of all items of a call": f"{bounds.BATCH_DEPENDENCIES:,}",
+        "the arguments of all items of a call": f"{bounds.BATCH_CHARACTERS:,} characters",
         **{name: bound(inspect.getsource(module), name.partition(" of ")[0]) for name, module in ranges.items()},
     }
 

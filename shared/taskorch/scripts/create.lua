@@ -1,41 +1,138 @@
--- create: a new item in a project, assigned at once if an agent is named. A repeat of its key or id gets the first item.
+-- create: new items, all or none, in a project that is there or in a new one; a repeat of a key or id gets what is there.
 -- KEYS     meta
--- ARGV     7 project, 8 random digits for its id, or the id that it had elsewhere, 9 idempotency key or '',
---          10 agent or '', 11 not before (ms or 0), 12 delay ms or 0, 13 number n of dependencies, then n ids, then field, value …
--- RETURNS  {item id, state, '' or 'repeat'}
--- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of the key)
-return once(function()
-  local project, digits, idempotency, agent = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-  local not_before, delay, n = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
-  local keys = key('project', project) .. ':keys'
-  need_project(project)
-  local known = idempotency ~= '' and call('HGET', keys, idempotency)
-  if known then return {known, load(known).state, 'repeat'} end
-  local kept = find(digits)
-  if kept then return {kept.id, kept.state, 'repeat'} end
-  need_open_project(project)
-  local depends_on, open = {unpack(ARGV, 14, 13 + n)}, {}
-  for _, id in ipairs(depends_on) do
-    if load(id).state ~= 'completed' then table.insert(open, id) end
-  end
+-- ARGV     7 project, or 8 random digits for a new one, 8 title of a new one, 9 its description, 10 the key of its plan
+--          or '', 11 '1' to write nothing, then for each item its digits or id, key, agent, priority, not before,
+--          delay, dependencies as JSON or '', number n of words, then n words: field, value …
+-- RETURNS  {project id, '' or 'repeat', {{item id, state, agent, '' or 'repeat', dead dependency, its state} ...}}
+-- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of a key)
+local FIRST = 12
+local AT_ONCE = 1000
+local wanted, title, description, plan, dry = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11] ~= ''
+local rows, states = {}, {} -- the reply; the states of the items that were there before, by id
+local dependents = {} -- the new items that wait for an item, by its id
 
-  local item = {id = new_id('item', digits), project = project, agent = agent, seq = next_sequence()}
-  item.not_before = delay > 0 and now + delay or not_before
-  set(item, 'project', project, 'agent', agent, 'token', 0, 'attempts', 0, 'seq', item.seq,
-    'not_before', item.not_before, 'created_at', now, unpack(ARGV, 14 + n))
-  item.priority = call('HGET', key('item', item.id), 'priority')
-  if agent ~= '' then
-    set(item, 'assigned_at', now, 'assigned_by', me.agent)
-    call('ZADD', prefix .. 'agents', 'NX', 0, agent)
+local function is_id(digits) return string.find(digits, '_', 1, true) end
+
+-- The project's id and status, if it is there.
+local function project_there()
+  if is_id(wanted) then return wanted, need_project(wanted) end
+  local id = plan ~= '' and call('HGET', prefix .. 'plans', plan)
+  local status = id and call('HGET', key('project', id), 'status')
+  if status then return id, status end
+end
+
+local function item_there(project, new)
+  local id = project and new.key ~= '' and call('HGET', key('project', project) .. ':keys', new.key)
+  if id then return load(id) end
+  return is_id(new.digits) and find(new.digits)
+end
+
+-- The id of a dependency: a number is the place of an item in this call, from 0; '' while that item is not there yet.
+local function named(dependency)
+  return type(dependency) == 'number' and rows[dependency + 1][1] or dependency
+end
+
+local function state_of(id)
+  states[id] = states[id] or load(id).state
+  return states[id]
+end
+
+-- The item whose arguments begin at `at`, and where those of the next one begin.
+local function item_at(at)
+  local new = {digits = ARGV[at], key = ARGV[at + 1], agent = ARGV[at + 2], priority = ARGV[at + 3],
+    not_before = tonumber(ARGV[at + 4]), delay = tonumber(ARGV[at + 5]), fields = at + 8, last = at + 7 + ARGV[at + 7]}
+  if ARGV[at + 6] ~= '' then new.depends_on = cjson.decode(ARGV[at + 6]) end
+  return new, new.last + 1
+end
+
+-- What becomes of an item of the call, if all the others can be created too.
+local function checked(project, status, new)
+  local there = item_there(project, new)
+  if there then
+    states[there.id] = there.state
+    return {there.id, there.state, there.agent, 'repeat', '', ''}
   end
-  if n > 0 then set(item, 'depends_on', cjson.encode(depends_on)) end
-  for _, id in ipairs(open) do
-    call('SADD', key('deps', item.id), id)
-    call('SADD', key('dependents', id), item.id)
+  if status == 'completed' then fail('PROJECT_CLOSED', {project = project}) end
+  local row = {'', '', new.agent, '', '', ''}
+  for _, dependency in ipairs(new.depends_on or {}) do
+    local id = named(dependency)
+    local state = id ~= '' and state_of(id)
+    if row[5] == '' and (state == 'failed' or state == 'cancelled') then row[5], row[6] = id, state end
   end
+  return row
+end
+
+-- Each dependency counts once, whether by its id or by its place; those that are open are waited for.
+local function depend(item, dependencies)
+  local all, open, seen = {}, {}, {}
+  for _, dependency in ipairs(dependencies) do
+    local id = named(dependency)
+    if not seen[id] then
+      seen[id] = true
+      table.insert(all, id)
+      if states[id] ~= 'completed' then
+        table.insert(open, id)
+        dependents[id] = dependents[id] or {}
+        table.insert(dependents[id], item.id)
+      end
+    end
+  end
+  set(item, 'depends_on', cjson.encode(all))
+  if #open > 0 then call('SADD', key('deps', item.id), unpack(open)) end
+end
+
+local function write_dependents()
+  for id, items in pairs(dependents) do
+    for from = 1, #items, AT_ONCE do
+      call('SADD', key('dependents', id), unpack(items, from, math.min(from + AT_ONCE - 1, #items)))
+    end
+  end
+end
+
+local function create(project, new)
+  local item = {id = new_id('item', new.digits), project = project, agent = new.agent, priority = new.priority,
+    seq = next_sequence(), not_before = new.delay > 0 and now + new.delay or new.not_before}
+  local assigned = new.agent ~= ''
+  set(item, 'project', project, 'agent', new.agent, 'token', 0, 'attempts', 0, 'seq', item.seq,
+    'priority', item.priority, 'not_before', item.not_before, 'created_at', now,
+    'assigned_at', assigned and now or '', 'assigned_by', assigned and me.agent or '', unpack(ARGV, new.fields, new.last))
+  if assigned then call('ZADD', prefix .. 'agents', 'NX', 0, new.agent) end
+  if new.depends_on then depend(item, new.depends_on) end
   call('ZADD', key('project', project) .. ':items', item.seq, item.id)
-  if idempotency ~= '' then call('HSET', keys, idempotency, item.id) end
+  if new.key ~= '' then call('HSET', key('project', project) .. ':keys', new.key, item.id) end
   place(item)
   emit('create', item)
-  return {item.id, item.state, ''}
-end)
+  return item
+end
+
+local function apply()
+  local project, status = project_there()
+  local news = {}
+  local at, new = FIRST, nil
+  while at <= #ARGV do
+    new, at = item_at(at)
+    table.insert(news, new)
+    table.insert(rows, checked(project, status, new))
+  end
+  local remark = project and 'repeat' or ''
+  if dry then return {project or '', remark, rows} end
+
+  if not project then
+    project = open_project(new_id('project', wanted), title, description, now)
+    if plan ~= '' then
+      call('HSET', prefix .. 'plans', plan, project)
+      call('HSET', key('project', project), 'plan', plan)
+    end
+  end
+  for i, new in ipairs(news) do
+    if rows[i][4] == '' then
+      local item = create(project, new)
+      rows[i][1], rows[i][2] = item.id, item.state
+    end
+  end
+  write_dependents()
+  return {project, remark, rows}
+end
+
+if dry then return guarded(apply) end
+return once(apply)

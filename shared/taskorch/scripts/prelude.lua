@@ -164,6 +164,14 @@ local function emit(verb, item)
   if item.id then set(item, 'event', event) end
 end
 
+local function open_project(id, title, description, created)
+  call('HSET', key('project', id), 'title', title, 'description', description, 'status', 'active',
+    'orchestrator', me.agent, 'created_at', created)
+  call('ZADD', prefix .. 'projects', created, id)
+  emit('project', {project = id, state = 'active'})
+  return id
+end
+
 local function touch()
   call('ZADD', prefix .. 'agents', now, me.agent)
   call('HSET', key('agent', me.agent), 'host', me.host, 'pid', me.pid, 'session', me.session,

@@ -7,11 +7,6 @@ return once(function()
   local title, description, digits, created = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local id = new_id('project', digits)
   if call('EXISTS', key('project', id)) == 1 then return {id} end
-  created = created ~= '' and created or now
 
-  call('HSET', key('project', id), 'title', title, 'description', description, 'status', 'active',
-    'orchestrator', me.agent, 'created_at', created)
-  call('ZADD', prefix .. 'projects', created, id)
-  emit('project', {project = id, state = 'active'})
-  return {id}
+  return {open_project(id, title, description, created ~= '' and created or now)}
 end)

@@ -1,0 +1,44 @@
+"""What `orchestrate apply` prints for people."""
+
+from collections.abc import Iterator
+
+from rich.text import Text
+from taskorch.command import on_terminal
+from taskorch.plain_text import line
+from taskorch.plan import Applied, Created
+
+from taskorch_orchestrator import screen
+
+#: More rows push what matters off the screen.
+MOST_ROWS = 100
+MOST_HINTS = 5
+
+
+def applied(done: Applied) -> str:
+    """Return the project's id, and on a terminal what became of each item; "" for a project that is yet to be."""
+    if not on_terminal():
+        return done.project
+    head = f"Project ID: {done.project or 'a new one'}" + ("" if done.created else " (there already)")
+    table = screen.table("NAME", "ITEM", "AGENT", "STATE", "")
+    for item in done.items[:MOST_ROWS]:
+        state = screen.state(item.state) if item.state else "-"
+        table.add_row(line(item.name), item.id or "-", item.agent or "-", state, _remark(item))
+    left = len(done.items) - MOST_ROWS
+    rest = [Text(f"… and {left} more" + (f": orchestrate list {done.project}" if done.project else ""))]
+    return screen.printed(Text(head), table, *(rest if left > 0 else []))
+
+
+def hints(done: Applied, *, dry_run: bool) -> Iterator[str]:
+    """Return what a person should know besides."""
+    stuck = [item for item in done.items if item.hint]
+    yield from (f"{line(item.name)}: {item.hint}" for item in stuck[:MOST_HINTS])
+    if len(stuck) > MOST_HINTS:
+        yield f"… and {len(stuck) - MOST_HINTS} more items that cannot start."
+    if dry_run:
+        yield "Nothing was written."
+
+
+def _remark(item: Created) -> str:
+    if not item.created:
+        return "there already"
+    return "created" if item.id else "new"

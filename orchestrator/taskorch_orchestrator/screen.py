@@ -1,0 +1,56 @@
+"""The screen that results are drawn for: a terminal with its width and colours, or a pipe that has none."""
+
+import os
+from typing import Literal
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+from taskorch.command import on_terminal
+from taskorch.item import State
+
+#: A pipe has no width: nothing is cut or folded there.
+PIPE_WIDTH = 100_000
+ID_WIDTH = 13
+#: Columns with what people copy.
+WHOLE = ("ITEM", "WHY", "PROJECT", "AGENT", "STATE", "STATUS", "DONE")
+STYLES = {
+    State.IN_PROGRESS: "cyan",
+    State.COMPLETED: "green",
+    State.BLOCKED: "yellow",
+    State.DELAYED: "yellow",
+    State.FAILED: "red",
+    State.CANCELLED: "dim",
+}
+
+
+def table(*columns: str) -> Table:
+    """Return an empty table with these columns."""
+    made = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for column in made.columns:
+        column.no_wrap = column.header in WHOLE
+        column.overflow = "fold"
+        column.min_width = ID_WIDTH if column.header == "HOLDS" else None
+    return made
+
+
+def state(shown: State) -> Text:
+    """Return a state in its colour."""
+    return Text(shown, style=STYLES.get(shown, ""))
+
+
+def console() -> Console:
+    """Return where results go, as rich knows it."""
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    width = None if on_terminal() else PIPE_WIDTH
+    return Console(color_system=colours, width=width, highlight=False, markup=False, emoji=False)
+
+
+def printed(*parts: RenderableType) -> str:
+    """Return what the parts look like; a table without rows is nothing."""
+    screen = console()
+    with screen.capture() as capture:
+        for part in parts:
+            if not isinstance(part, Table) or part.row_count:
+                screen.print(part)
+    return "\n".join(row.rstrip() for row in capture.get().splitlines())

@@ -1,0 +1,157 @@
+"""A plan: items that are created in one step, all or none; how the script `create` is given them, and what it says."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from taskorch import bounds, errors
+from taskorch.item import NewItem, State
+from taskorch.script import Argument, Reply, random_digits
+
+#: What a field that holds JSON has when it is empty; a text that looks like it is a text.
+EMPTY = dict.fromkeys(("requirements", "resources", "deliverables_expected", "criteria"), "[]") | {"context": "{}"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """New items, each after those of them that it depends on."""
+
+    items: tuple[NewItem, ...]
+    #: The id of the project that they belong to; None for a new one, with what follows.
+    project: str | None = None
+    title: str = ""
+    description: str = ""
+    #: A plan with the same key adds to the project of the first one.
+    key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Created:
+    """What became of a new item."""
+
+    #: Its key.
+    name: str
+    id: str
+    state: State | None
+    agent: str
+    #: False for one that was there already.
+    created: bool
+    #: The first of its dependencies that is failed or cancelled, or "", and which of both.
+    dead_dependency: str
+    dead_state: str
+
+    @property
+    def hint(self) -> str:
+        """Return why the item cannot start, or ""."""
+        dead = self.dead_dependency
+        return dead and f"{dead} is {self.dead_state}: the new item cannot start unless it is requeued."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What became of a plan, in the order of its items."""
+
+    project: str
+    #: False for a project that was there already.
+    created: bool
+    items: tuple[Created, ...]
+
+
+def arguments(plan: Plan, *, dry_run: bool) -> list[Argument]:
+    """Return a plan as the arguments of the script; raises errors.Invalid for a bound."""
+    items = list(_items(plan.items))
+    return [
+        random_digits() if plan.project is None else bounds.project_id(plan.project),
+        bounds.title(plan.title) if plan.project is None else "",
+        bounds.text(plan.description, "description"),
+        bounds.text(plan.key, "key"),
+        "1" if dry_run else "",
+        *items,
+    ]
+
+
+def applied(plan: Plan, view: Reply) -> Applied:
+    """Read `{project, '' or 'repeat', {{item, state, agent, '' or 'repeat', dead dependency, its state} …}}`."""
+    project, remark, rows = cast("tuple[str, str, list[list[str]]]", view)
+    created = zip(plan.items, rows, strict=True)
+    return Applied(project=project, created=not remark, items=tuple(_created(new, *row) for new, row in created))
+
+
+def _created(new: NewItem, *row: str) -> Created:
+    id_, state, agent, remark, dead, dead_state = row
+    return Created(
+        name=new.key,
+        id=id_,
+        state=State(state) if state else None,
+        agent=agent,
+        created=not remark,
+        dead_dependency=dead,
+        dead_state=dead_state,
+    )
+
+
+def _items(items: Sequence[NewItem]) -> Iterator[Argument]:
+    bounds.number(len(items), "number of items", 1, bounds.BATCH_ITEMS)
+    bounds.number(sum(len(new.depends_on) for new in items), "number of all dependencies", 0, bounds.BATCH_DEPENDENCIES)
+    size = 0
+    for place, new in enumerate(items):
+        words = _words(new, place)
+        size += sum(map(len, map(str, words)))
+        if size > bounds.BATCH_CHARACTERS:
+            raise errors.Invalid(reason=f"The items have more than {bounds.BATCH_CHARACTERS} characters together.")
+        yield from words
+    _refuse_twins([new.key for new in items if new.key], "key")
+    _refuse_twins([new.id for new in items if new.id], "id")
+
+
+def _words(new: NewItem, place: int) -> list[Argument]:
+    """Return an item as the script takes it."""
+    fields = [word for field in _fields(new).items() for word in field]
+    return [
+        bounds.item_id(new.id) if new.id else random_digits(),
+        bounds.text(new.key, "key"),
+        bounds.name(new.agent, "an agent") if new.agent else "",
+        bounds.number(new.priority, "priority", 0, 4),
+        bounds.number(new.not_before_at, "time", 0, 2**53),
+        bounds.number(new.delay_ms, "delay in ms", 0, bounds.LONGEST_MS),
+        _dependencies(new, place),
+        len(fields),
+        *fields,
+    ]
+
+
+def _dependencies(new: NewItem, place: int) -> str:
+    dependencies = list(dict.fromkeys(new.depends_on))
+    if len(dependencies) > bounds.LIST_VALUES:
+        raise errors.Invalid(reason=f"Dependency: {len(dependencies)} values; {bounds.LIST_VALUES} are allowed.")
+    for dependency in dependencies:
+        if isinstance(dependency, str):
+            bounds.item_id(dependency)
+        elif not 0 <= dependency < place:
+            raise errors.Invalid(reason=f"Item {place} depends on item {dependency}, which does not come before it.")
+    return json.dumps(dependencies) if dependencies else ""
+
+
+def _fields(new: NewItem) -> dict[str, Argument]:
+    """Return the item's own fields; empty ones take no memory."""
+    texts: dict[str, Argument] = {
+        "title": bounds.title(new.title),
+        "description": bounds.text(new.description, "description"),
+        "requirements": bounds.values(new.requirements, "requirement"),
+        "context": bounds.pairs(new.context, "context values"),
+        "resources": bounds.values(new.resources, "resource"),
+        "deliverables_expected": bounds.values(new.deliverables_expected, "deliverable"),
+        "criteria": bounds.values(new.criteria, "criterion"),
+        "lease_ms": bounds.number(new.lease_ms, "lease in ms", 1, bounds.LONGEST_MS),
+        "max_attempts": bounds.number(new.max_attempts, "number of attempts", 1, 1000),
+        "created_at": bounds.number(new.created_at, "time", 0, 2**53) or "",
+    }
+    return {name: value for name, value in texts.items() if value != EMPTY.get(name, "")}
+
+
+def _refuse_twins(names: Sequence[str], what: str) -> None:
+    if len(set(names)) < len(names):
+        twin = next(name for name, times in Counter(names).items() if times > 1)
+        raise errors.Invalid(reason=f"Two of the items have the {what} {bounds.shortened(twin)!r}.")

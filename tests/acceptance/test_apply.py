@@ -1,0 +1,219 @@
+"""`orchestrate apply`: a plan file becomes a project with its items, or nothing; what it prints for whom."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from builders import Bench
+from commands import BIN, Shell
+from taskorch.item import State
+
+PLAN = """project: Build it
+key: auth-1
+items:
+  - name: api
+    title: Write the API
+    agent: backend
+    depends_on: [schema]
+  - name: schema
+    title: Design it
+    agent: database
+  - name: review
+    title: Review it
+"""
+BAD = "project: P\nitems:\n  - {name: a, title: x, priority: 9}\n  - {name: a, title: x, agent: '../x'}\n"
+
+
+@pytest.fixture
+def plan(shell: Shell) -> Path:
+    file = shell.folder / "plan.yaml"
+    file.write_text(PLAN, encoding="utf-8")
+    return file
+
+
+@pytest.mark.usefixtures("plan")
+def test_in_a_pipe_only_the_id_of_the_project_stands(shell: Shell, bench: Bench) -> None:
+    ran = shell.orchestrate("apply", "plan.yaml")
+
+    assert (ran.code, ran.stderr) == (0, "")
+    assert re.fullmatch(r"proj_[0-9a-f]{8}\n", ran.stdout)
+    items = bench.queue.views.progress(ran.stdout.strip()).items
+    assert [(item.title, item.state) for item in items] == [
+        ("Design it", State.QUEUED),
+        ("Write the API", State.WAITING),
+        ("Review it", State.PENDING),
+    ]
+
+
+@pytest.mark.usefixtures("plan")
+def test_on_a_terminal_each_item_stands_in_a_row(shell: Shell) -> None:
+    plain = shell.having(NO_COLOR="1")
+
+    _, first = plain.on_terminal(BIN / "orchestrate", "apply", "plan.yaml")
+    _, again = plain.on_terminal(BIN / "orchestrate", "apply", "plan.yaml")
+
+    rows = [line.split() for line in first.splitlines()]
+    assert rows[0][:2] == ["Project", "ID:"]
+    assert rows[1] == ["NAME", "ITEM", "AGENT", "STATE"]
+    assert [(row[0], *row[2:]) for row in rows[2:]] == [
+        ("schema", "database", "queued", "created"),
+        ("api", "backend", "waiting", "created"),
+        ("review", "-", "pending", "created"),
+    ]
+    assert again.splitlines()[0] == first.splitlines()[0] + " (there already)"
+    assert [line.split()[:4] for line in again.splitlines()[2:]] == [row[:4] for row in rows[2:]]
+    assert [line.split()[4:] for line in again.splitlines()[2:]] == [["there", "already"]] * 3
+
+
+def test_the_json_has_what_became_of_each_item(shell: Shell, bench: Bench) -> None:
+    first = shell.orchestrate("apply", "-", "--json", stdin=PLAN.encode()).data()
+    more = PLAN + "  - {name: docs, title: Write it down}\n"
+    again = shell.orchestrate("apply", "-", "--json", stdin=more.encode()).data()
+
+    assert [(item["name"], item["state"], item["agent"], item["created"]) for item in first["items"]] == [
+        ("schema", "queued", "database", True),
+        ("api", "waiting", "backend", True),
+        ("review", "pending", "", True),
+    ]
+    assert (first["created"], again["created"]) == (True, False)
+    assert again["project"] == first["project"]
+    assert [item["id"] for item in again["items"][:3]] == [item["id"] for item in first["items"]]
+    assert [item["created"] for item in again["items"]] == [False, False, False, True]
+    assert len(bench.queue.views.list().items) == 4
+
+
+def test_a_plan_of_json_on_standard_input_works(shell: Shell, bench: Bench) -> None:
+    document = {"project": "Build it", "items": [{"name": "a", "title": "Ü 😀", "context": {"x": "1"}}]}
+
+    ran = shell.orchestrate("apply", "-", stdin=json.dumps(document).encode())
+
+    assert ran.code == 0, ran.stderr
+    assert bench.queue.views.list().items[0].title == "Ü 😀"
+
+
+@pytest.mark.usefixtures("plan")
+def test_a_dry_run_says_that_nothing_was_written_and_writes_nothing(shell: Shell, bench: Bench) -> None:
+    ran = shell.orchestrate("apply", "plan.yaml", "--dry-run")
+    code, screen = shell.having(NO_COLOR="1").on_terminal(BIN / "orchestrate", "apply", "plan.yaml", "--dry-run")
+
+    assert (ran.code, ran.stdout, ran.stderr) == (0, "", "It makes a new project.\nNothing was written.\n")
+    assert code == 0
+    assert screen.splitlines()[0] == "Project ID: a new one"
+    assert screen.splitlines()[2].split() == ["schema", "-", "database", "-", "new"]
+    assert screen.splitlines()[-1] == "Nothing was written."
+    assert bench.everything() == {}
+
+
+def test_the_id_of_a_project_adds_to_it(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    document = f"project: {project}\nitems: [{{name: a, title: A}}]"
+
+    first = shell.orchestrate("apply", "-", stdin=document.encode())
+    again = shell.orchestrate("apply", "-", stdin=document.encode())
+
+    assert first.stdout == again.stdout == f"{project}\n"
+    assert [item.title for item in bench.queue.views.progress(project).items] == ["A"]
+
+
+def test_mistakes_are_told_with_their_lines_and_nothing_is_written(shell: Shell, bench: Bench) -> None:
+    (shell.folder / "bad.yaml").write_text(BAD, encoding="utf-8")
+
+    ran = shell.orchestrate("apply", "bad.yaml")
+
+    assert (ran.code, ran.stdout) == (5, "")
+    assert ran.stderr.splitlines()[:2] == [
+        "Error: bad.yaml is no plan that can be applied; nothing was written.",
+        "  line 3: items[0].priority: The priority is 9; it may be 0 to 4.",
+    ]
+    assert ran.stderr.splitlines()[2].startswith("  line 4: items[1].agent: '../x' is not a name for an agent")
+    assert bench.everything() == {}
+
+
+def test_with_json_the_mistakes_are_in_the_details(shell: Shell) -> None:
+    ran = shell.orchestrate("apply", "-", "--json", stdin=BAD.encode())
+
+    error = ran.error()
+    assert (ran.code, error["code"], error["details"]["file"]) == (5, "BAD_PLAN", "Standard input")
+    assert [(mistake["line"], mistake["path"]) for mistake in error["details"]["mistakes"]] == [
+        (3, "items[0].priority"),
+        (4, "items[1].agent"),
+    ]
+
+
+def test_a_mistake_cannot_forge_a_line_of_the_screen(shell: Shell) -> None:
+    ran = shell.orchestrate("apply", "-", stdin=b'project: P\nitems:\n - {name: a, title: x, "\\e[2J\\nError: y": z}\n')
+
+    assert ran.code == 5
+    assert len(ran.stderr.splitlines()) == 2
+    assert "\x1b" not in ran.stderr
+
+
+@pytest.mark.parametrize("words", [["nowhere.yaml"], ["."], []])
+def test_a_file_that_cannot_be_read_is_a_wrong_use(shell: Shell, words: list[str]) -> None:
+    ran = shell.orchestrate("apply", *words)
+
+    assert (ran.code, ran.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("document", "code", "message"),
+    [
+        ("project: proj_00000000\nitems: [{name: a, title: A}]", 3, "There is no project proj_00000000"),
+        ("project: P\nitems: [{name: a, title: A, depends_on: [item_00000000]}]", 3, "There is no item item_00000000"),
+        ("project: {closed}\nitems: [{name: a, title: A}]", 5, "{closed} is completed"),
+    ],
+)
+def test_what_only_redis_knows_is_refused_too(
+    shell: Shell, bench: Bench, document: str, code: int, message: str
+) -> None:
+    closed = bench.project()
+    bench.queue.complete_project(closed)
+    before, stdin = bench.everything(), document.replace("{closed}", closed).encode()
+
+    ran = shell.orchestrate("apply", "-", stdin=stdin)
+    dry = shell.orchestrate("apply", "-", "--dry-run", stdin=stdin)
+
+    assert (ran.code, ran.stdout) == (code, "")
+    assert message.replace("{closed}", closed) in ran.stderr
+    assert dry == ran
+    assert bench.everything() == before
+
+
+@pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
+def test_create_says_that_a_dependency_will_not_complete(shell: Shell, bench: Bench, state: State) -> None:
+    dead = bench.brought(bench.item(), state).item
+    project = bench.project()
+    hint = f"{dead} is {state}: the new item cannot start unless it is requeued."
+
+    ran = shell.orchestrate("create", project, "x", "--depends-on", dead)
+    document = shell.orchestrate("create", project, "x", "--depends-on", dead, "--json")
+
+    assert (ran.code, ran.stderr) == (0, f"{hint}\n")
+    assert document.stderr == ""
+    assert document.json()["meta"] == {"dead_dependency": dead, "hint": hint}
+
+
+def test_create_says_nothing_of_dependencies_that_may_complete(shell: Shell, bench: Bench) -> None:
+    ran = shell.orchestrate("create", bench.project(), "x", "--depends-on", bench.item(), "--json")
+
+    assert (ran.json()["meta"], ran.stderr) == ({}, "")
+
+
+def test_apply_says_which_item_cannot_start(shell: Shell, bench: Bench) -> None:
+    dead = bench.brought(bench.item(), State.CANCELLED).item
+    document = f"project: P\nitems: [{{name: a, title: A, depends_on: [{dead}]}}]"
+
+    ran = shell.orchestrate("apply", "-", stdin=document.encode())
+
+    assert ran.stderr == f"a: {dead} is cancelled: the new item cannot start unless it is requeued.\n"
+
+
+def test_of_a_long_plan_the_screen_shows_the_first_rows(shell: Shell) -> None:
+    document = "project: P\nitems:\n" + "".join(f" - {{name: n{n}, title: x}}\n" for n in range(5000))
+    (shell.folder / "long.yaml").write_text(document, encoding="utf-8")
+
+    _, screen = shell.having(NO_COLOR="1").on_terminal(BIN / "orchestrate", "apply", "long.yaml")
+
+    assert len(screen.splitlines()) == 103
+    assert re.fullmatch(r"… and 4900 more: orchestrate list proj_[0-9a-f]{8}", screen.splitlines()[-1])
