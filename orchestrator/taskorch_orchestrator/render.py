@@ -78,12 +78,12 @@ def project_progress(progress: ProjectProgress) -> str:
         table.add_row(item.id, _state(item.state), _done(item.percent), item.agent or "-", line(item.title), last)
     more = sum(progress.project.counts.values()) - len(progress.items)
     rest = [Text(f"… and {more} more: orchestrate list {progress.project.id}")] if more > 0 else []
-    return _printed(_project_head(progress.project), *([table] if progress.items else []), *rest)
+    return printed(_project_head(progress.project), *([table] if progress.items else []), *rest)
 
 
 def item_progress(package: Package) -> str:
     """Return an item's state and its reports."""
-    return _printed(items_table([package.item]), *_history(package.history))
+    return printed(items_table([package.item]), *_history(package.history))
 
 
 def package(shown: Package) -> str:
@@ -116,7 +116,7 @@ def package(shown: Package) -> str:
     }
     head = [Text(f"=== Work Item: {item.id} ===")]
     body = [Text(f"{label}: {block(value, '    ')}") for label, value in facts.items() if value]
-    return _printed(*head, *body, *_lists(lists), *_history(shown.history))
+    return printed(*head, *body, *_lists(lists), *_history(shown.history))
 
 
 def handoff(shown: Mapping[str, object]) -> str:
@@ -132,7 +132,7 @@ def result(closed: ProjectProgress) -> str:
         summary = block(item.summary, "    ") or "-"
         lines.append(Text(f"  - {item.id} {line(item.title)} ({item.state}, {item.agent or 'no agent'}): {summary}"))
         lines += [Text(f"      {block(pair, '        ')}") for pair in _pairs(item.deliverables)]
-    return _printed(*lines)
+    return printed(*lines)
 
 
 def discoveries(found: Iterable[Discovery]) -> str:
@@ -141,12 +141,12 @@ def discoveries(found: Iterable[Discovery]) -> str:
     for discovery in found:
         lines.append(Text(f"[{discovery.agent}] {discovery.item}: {block(discovery.text, '    ')}"))
         lines += [Text(f"    Impact: {block(discovery.impact, '    ')}")] if discovery.impact else []
-    return _printed(*lines)
+    return printed(*lines)
 
 
 def items(listed: Iterable[Item]) -> str:
     """Return items as a table."""
-    return _printed(items_table(listed))
+    return printed(items_table(listed))
 
 
 def items_table(listed: Iterable[Item]) -> Table:
@@ -160,7 +160,7 @@ def items_table(listed: Iterable[Item]) -> Table:
 
 def inbox(blocked: Iterable[Item]) -> str:
     """Return blockers that wait for an answer."""
-    return _printed(*(Text(f"{item.id} {item.agent} asks: {_question(item)}") for item in blocked))
+    return printed(*(Text(f"{item.id} {item.agent} asks: {_question(item)}") for item in blocked))
 
 
 def stuck(found: Iterable[StuckItem]) -> str:
@@ -178,7 +178,7 @@ def projects(listed: Iterable[Project]) -> str:
     for project in listed:
         done = f"{project.completed}/{project.wanted}"
         table.add_row(project.id, project.status, done, moment(project.created_at), line(project.title))
-    return _printed(table)
+    return printed(table)
 
 
 def agents(listed: Iterable[AgentStatus]) -> str:
@@ -191,7 +191,7 @@ def agents(listed: Iterable[AgentStatus]) -> str:
         table.add_row(
             agent.name, seen, line(agent.host) or "-", line(agent.session) or "-", str(queued), str(completed), holds
         )
-    return _printed(table)
+    return printed(table)
 
 
 def server(shown: ServerStatus) -> str:
@@ -293,7 +293,7 @@ def _console() -> Console:
     return Console(color_system=colours, width=width, highlight=False, markup=False, emoji=False)
 
 
-def _printed(*parts: RenderableType) -> str:
+def printed(*parts: RenderableType) -> str:
     """Return what the parts look like; a table without rows is nothing."""
     console = _console()
     with console.capture() as capture:
