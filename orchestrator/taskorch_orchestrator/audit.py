@@ -10,7 +10,7 @@ from taskorch.finding import Finding, Slice, Waiting
 from taskorch.queue import Queue
 
 #: How often the namespace is walked through at most: again after each repair, and while others change the counts.
-ROUNDS = 4
+ROUNDS = 5
 OWNERS = 200
 MOST_AGENTS = 5000
 INDEXES = ("unassigned", "waiting", "leases", "blocked", "delayed", "dead")

@@ -30,7 +30,7 @@ local function check_agent(item)
   if item.agent == '' or known[item.agent] then return end
   known[item.agent] = true
   if call('ZSCORE', prefix .. 'agents', item.agent) then return end
-  found(item.id, 'agent', item.agent .. ' is not among the agents')
+  found(item.agent, 'agent', 'has items, and is not among the agents')
   if mend then call('ZADD', prefix .. 'agents', 'NX', 0, item.agent) end
 end
 
