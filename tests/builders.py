@@ -150,6 +150,12 @@ class Bench:
         """Put an entry of the item before all others in ada's queue, whatever its state."""
         self.raw.zadd(keys.tag(self.namespace) + "queue:ada", {item: 0})
 
+    def members(self, name: str) -> list[str]:
+        """Return the members of a sorted set or a set of the namespace."""
+        key = keys.tag(self.namespace) + name
+        raw = cast(Any, self.raw)
+        return sorted(raw.smembers(key) if raw.type(key) == "set" else raw.zrange(key, 0, -1))
+
     def lose_entry(self, index: str, member: str) -> None:
         """Take a member away from a sorted set or a set of the namespace."""
         key = keys.tag(self.namespace) + index
@@ -167,6 +173,10 @@ class Bench:
     def lose_project(self, project: str) -> None:
         """Take the project's hash away."""
         self.lose_key(f"project:{project}")
+
+    def set_schema(self, version: str) -> None:
+        """Let the namespace be of another version of the protocol."""
+        self.raw.hset(keys.tag(self.namespace) + "meta", "schema", version)
 
     def lose_count(self, owner: str, state: State, *, by: int = 1) -> None:
         """Let a count drift: `project:<id>` or `agent:<name>` says so many more than there are."""

@@ -1,8 +1,7 @@
 """Whatever is broken in the indexes, dependencies, lists and counts of a namespace, an audit puts it in order."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 import fakeredis
 import pytest
@@ -19,8 +18,18 @@ from taskorch_orchestrator.audit import audit
 
 Server = tuple[Connection, redis.Redis]
 
-SHARED = ("unassigned", "waiting", "leases", "blocked", "delayed", "dead")
-OWNED = ("queue:ada", "queue:bob", "held:ada", "held:bob", "agents")
+SHARED = (
+    "unassigned",
+    "waiting",
+    "leases",
+    "blocked",
+    "delayed",
+    "dead",
+    "queue:ada",
+    "queue:bob",
+    "held:ada",
+    "held:bob",
+)
 
 number = st.integers(0, 60)
 #: What goes wrong, by number: the namespace says which item, index, project that is.
@@ -47,7 +56,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield connect(url), redis.Redis.from_url(url, decode_responses=True)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(states=st.lists(st.sampled_from(State), min_size=1, max_size=8), wrong=st.lists(damage, min_size=1, max_size=12))
 def test_a_second_audit_finds_nothing_whatever_was_broken(
     server: Server, states: list[State], wrong: list[tuple[str, int, int]]
@@ -79,30 +88,31 @@ def populated(server: Server, states: list[State]) -> Bench:
 
 def break_(bench: Bench, what: str, one: int, other: int) -> None:
     """Do one damage; what it hits is chosen by number among what is there."""
-    names = list(bench.everything())
-    items = [name.partition(":")[2] for name in names if name.startswith("item:")] or ["item_00000000"]
-    projects = [name for name in names if name.startswith("project:") and not name.endswith(":items")] or ["project:x"]
-    indexes = [*SHARED, *OWNED, *(f"{project}:items" for project in projects), "projects"]
-    item, second, index = items[one % len(items)], items[other % len(items)], indexes[other % len(indexes)]
-    if index in ("agents", "projects") and what in ("leave entry", "lose index"):
-        return  # what is no agent and no project is nobody's to find
-    members = {"agents": "ada", "projects": projects[one % len(projects)].partition(":")[2]}
+    names = bench.everything()
+    items = _ids(names, "item") or ["item_00000000"]
+    projects = _ids(names, "project") or ["proj_00000000"]
+    owners = [*(f"project:{project}" for project in projects), "agent:ada", "agent:bob"]
+    indexes = [*SHARED, *(name for name in names if name.endswith(":items"))]
+    entries = [(name, member) for name in (*indexes, "agents", "projects") for member in bench.members(name)]
+    sides = [(name, member) for name in names if name.startswith("dep") for member in bench.members(name)]
     match what:
-        case "lose entry":
-            bench.lose_entry(index, members.get(index, item))
+        case "lose entry" if entries:
+            bench.lose_entry(*entries[one % len(entries)])
         case "leave entry":
-            bench.leave_entry(index, item, one)
-        case "lose dependency":
-            bench.lose_entry(("deps:", "dependents:")[one % 2] + item, second)
+            bench.leave_entry(indexes[one % len(indexes)], items[other % len(items)], one)
+        case "lose dependency" if sides:
+            bench.lose_entry(*sides[one % len(sides)])
         case "leave dependency":
-            bench.leave_entry(("deps:", "dependents:")[one % 2] + item, second)
+            bench.leave_entry(("deps:", "dependents:")[one % 2] + items[one % len(items)], items[other % len(items)])
         case "count":
-            bench.lose_count(
-                (*projects, "agent:ada", "agent:bob")[one % (len(projects) + 2)], list(State)[one % 9], by=other
-            )
+            bench.lose_count(owners[one % len(owners)], list(State)[one % 9], by=other)
         case "lose index":
-            bench.lose_key(index)
+            bench.lose_key(indexes[one % len(indexes)])
         case "lose item":
-            bench.lose_item(item)
+            bench.lose_item(items[one % len(items)])
         case "lose project":
-            bench.lose_project(projects[one % len(projects)].partition(":")[2])
+            bench.lose_project(projects[one % len(projects)])
+
+
+def _ids(names: Iterable[str], kind: str) -> list[str]:
+    return [name.removeprefix(f"{kind}:") for name in names if name.startswith(f"{kind}:") and name.count(":") == 1]

@@ -6,7 +6,6 @@ import pytest
 from builders import Bench
 from taskorch.item import Lease, State
 from taskorch_orchestrator.audit import Audit, audit
-from test_repeats import twice
 
 Break = Callable[[Bench], tuple[str, str]]
 BREAKS: dict[str, Break] = {}
@@ -347,17 +346,4 @@ def test_counts_are_not_judged_when_something_happens_meanwhile(bench: Bench) ->
     counted = bench.queue.recount(part.event, {f"project:{project}": {}}, mend=True)
 
     assert counted is None
-    assert bench.inconsistencies() == []
-
-
-def test_an_audit_whose_replies_are_lost_still_tells_what_it_repaired(bench: Bench) -> None:
-    item, project = bench.claimed().item, bench.project()
-    bench.lose_lease_entry(item)
-    bench.leave_entry("dead", "item_00000000")
-    bench.lose_count(f"project:{project}", State.FAILED)
-    repeating, _ = twice(bench)
-
-    found = audit(repeating.queue, fix=True)
-
-    assert {finding.id for finding in found.repaired} == {item, "item_00000000", project}
     assert bench.inconsistencies() == []

@@ -7,8 +7,9 @@ from importlib.resources import files
 import pytest
 from builders import Bench, held
 from taskorch import errors
-from taskorch.item import Lease, NewItem
+from taskorch.item import Lease, NewItem, State
 from taskorch.script import Argument, Connection, Reply, Script
+from taskorch_orchestrator.audit import audit
 from workflow import workflow
 
 
@@ -141,3 +142,16 @@ def test_items_without_a_key_are_all_different(bench: Bench) -> None:
     project = bench.project()
 
     assert bench.item(project) != bench.item(project)
+
+
+def test_a_repair_whose_reply_is_lost_still_tells_what_was_repaired(bench: Bench) -> None:
+    item, project = bench.claimed().item, bench.project()
+    bench.lose_lease_entry(item)
+    bench.leave_entry("dead", "item_00000000")
+    bench.lose_count(f"project:{project}", State.FAILED)
+    repeating, _ = twice(bench)
+
+    found = audit(repeating.queue, fix=True)
+
+    assert {finding.id for finding in found.repaired} == {item, "item_00000000", project}
+    assert bench.inconsistencies() == []
