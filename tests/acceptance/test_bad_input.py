@@ -66,6 +66,7 @@ REFUSED = [
     ("orchestrate create {project} x --priority 5", 2, "5 is not in the range 0<=x<=4"),
     ("orchestrate list --state done", 2, "'done' is not one of"),
     ("orchestrate depend {item}", 2, "Missing argument"),
+    ("orchestrate doctor {item}", 2, "unexpected extra argument"),
 ]
 
 

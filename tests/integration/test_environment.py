@@ -129,6 +129,7 @@ def test_replicas_are_counted(server: redis.Redis, tmp_path_factory: pytest.Temp
     server.config_set("port", port)
     folder = tmp_path_factory.mktemp("replica")
     same = "valkey" if "valkey_version" in server.info("server") else "redis"
+    server.config_set("repl-diskless-sync-delay", 0)
     with servers.running(servers.binaries()[same], folder) as url, redis.Redis.from_url(url) as replica:
         replica.replicaof("127.0.0.1", port)
         eventually(lambda: replica.info("replication")["master_link_status"] == "up")
