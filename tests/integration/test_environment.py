@@ -15,6 +15,7 @@ from taskorch.finding import Environment
 from taskorch.item import Caller
 from taskorch.queue import Queue
 from taskorch_orchestrator import checks
+from taskorch_orchestrator.audit import audit
 from taskorch_orchestrator.checks import Check, Status
 
 HOUR_MS = 3_600_000
@@ -115,11 +116,17 @@ def test_memory_that_is_nearly_full_is_a_problem(server: redis.Redis) -> None:
     assert nearly_full.mend.startswith("redis-cli config set maxmemory ")
 
 
-def test_a_replica_is_a_problem_and_its_primary_is_named(server: redis.Redis) -> None:
+def test_a_replica_is_a_problem_and_its_primary_is_named_and_its_namespace_can_be_audited(server: redis.Redis) -> None:
+    connection = connect(f"unix://{server.connection_pool.connection_kwargs['path']}")
+    queue = Queue(connection, "test", Caller(agent="planner"))
+    queue.project("Build")
     server.replicaof("127.0.0.1", _free_port())
 
     found = checked(told(server), "role")
+    audited = audit(queue, fix=False)
+    connection.close()
 
+    assert (audited.left, audited.counted) == ((), True)
     assert found.status is Status.PROBLEM
     assert "redis://127.0.0.1:" in found.mend
 
