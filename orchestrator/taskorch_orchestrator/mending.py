@@ -65,6 +65,6 @@ def doctor(office: "Office", fix: bool) -> None:
     from taskorch_orchestrator import doctor_render
     from taskorch_orchestrator.doctor import examine
 
-    found = examine(office.queue, office.settings, fix=fix)
+    found = examine(office.queue_of(), office.settings, fix=fix)
     office.output.show(found, doctor_render.diagnosis)
     click.get_current_context().exit(found.exit_code)

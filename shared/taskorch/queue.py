@@ -14,7 +14,7 @@ from taskorch.views import Views
 
 REAP_BATCH = 500
 #: Items that a part of an audit looks at, so that no script keeps others waiting for more than some milliseconds.
-AUDIT_BATCH = 500
+AUDIT_BATCH = 250
 
 
 class Queue:

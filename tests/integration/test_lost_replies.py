@@ -108,6 +108,23 @@ def mirror_give(bench: Bench) -> Call:
     return lambda lossy: lossy.queue.mirror_give("root", "here", {"cursor": "0-0"}, {"runs_on": "a loop"})
 
 
+def audit(bench: Bench) -> Call:
+    bench.lose_lease_entry(bench.claimed().item)
+    return lambda lossy: lossy.queue.audit(mend=True)
+
+
+def audit_index(bench: Bench) -> Call:
+    bench.leave_queue_entry(bench.claimed().item)
+    return lambda lossy: lossy.queue.audit_index("queue:ada", mend=True)
+
+
+def recount(bench: Bench) -> Call:
+    home = f"project:{bench.project()}"
+    bench.lose_count(home, State.FAILED)
+    event = bench.queue.audit().event
+    return lambda lossy: lossy.queue.recount(event, {home: {}}, mend=True)
+
+
 CALLS: dict[str, Callable[[Bench], Call]] = {
     **{name: partial(verb, name) for name in ALLOWED},
     **{f"{name} that claims": partial(report_that_claims, name) for name in ("progress", "discover", "blocker")},
@@ -126,6 +143,9 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "complete_project": complete_project,
     "mirror_take": mirror_take,
     "mirror_give": mirror_give,
+    "audit": audit,
+    "audit_index": audit_index,
+    "recount": recount,
 }
 #: What these answer is never kept, for it is how long to wait, or nothing that a repeat could spoil.
 ANSWERED_AFRESH = ("pop of nothing",)

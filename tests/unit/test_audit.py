@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from builders import Bench
+from taskorch import errors
 from taskorch.item import Lease, State
 from taskorch_orchestrator.audit import Audit, audit
 
@@ -336,6 +337,11 @@ def test_an_audit_goes_through_a_namespace_in_parts(bench: Bench, monkeypatch: p
 
     assert (found.items, found.counted) == (10, True)
     assert told(found) == {(lost, "index")}
+
+
+def test_a_part_after_a_project_that_is_gone_is_refused(bench: Bench) -> None:
+    with pytest.raises(errors.NoProject):
+        bench.queue.audit(cursor="proj_00000000:1")
 
 
 def test_counts_are_not_judged_when_something_happens_meanwhile(bench: Bench) -> None:

@@ -1,7 +1,7 @@
--- audit: compares a part of the items with what stands beside them, and mends that if told to: the item's hash is right.
+-- audit: compares a part of the items with what stands beside them, and mends that if told to; the item is right.
 -- KEYS     meta
 -- ARGV     7 cursor or '', 8 how many items and dependencies at most, 9 '1' to mend what is wrong
--- RETURNS  {next cursor or '', newest event's id, {finding …}, {owner, state, number …}, {item, dependency, its state …}}
+-- RETURNS  {next cursor or '', newest event's id, {finding …}, {owner, state, number …}, {{item, dependency, state} …}}
 -- ERRORS   NO_PROJECT (the cursor's, which is gone meanwhile)
 local STEP = 100
 local limit, mend = tonumber(ARGV[8]), ARGV[9] == '1'
@@ -131,14 +131,16 @@ end
 local function audited()
   local newest = newest_event()
   local project, after = string.match(ARGV[7], '^(.*):(%d+)$')
-  local rank_of = project and (call('ZRANK', prefix .. 'projects', project) or fail('NO_PROJECT', {project = project})) or 0
-  local cursor = ''
+  local position, cursor = 0, ''
+  if project then
+    position = call('ZRANK', prefix .. 'projects', project) or fail('NO_PROJECT', {project = project})
+  end
   while cursor == '' do
-    project = call('ZRANGE', prefix .. 'projects', rank_of, rank_of)[1]
+    project = call('ZRANGE', prefix .. 'projects', position, position)[1]
     if not project then break end
     local stop = visited >= limit and '0' or walk(project, after or '0')
     if stop then cursor = project .. ':' .. stop end
-    rank_of, after = rank_of + 1, nil
+    position, after = position + 1, nil
   end
   local numbers = {}
   for of, n in pairs(counts) do

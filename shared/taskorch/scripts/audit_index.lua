@@ -1,6 +1,6 @@
 -- audit_index: looks for entries of an index that their items do not confirm, and drops them if told to.
 -- KEYS     meta
--- ARGV     7 index: 'leases', 'queue:ada' …, 8 cursor of ZSCAN, 9 how many entries about, 10 '1' to mend what is wrong
+-- ARGV     7 index: 'leases', 'queue:ada' …, 8 cursor of ZSCAN, 9 how many entries, 10 '1' to mend what is wrong
 -- RETURNS  {next cursor or '0', {finding …}}
 -- ERRORS   none of its own
 local name, mend = ARGV[7], ARGV[10] == '1'
@@ -17,8 +17,9 @@ local function listed(item)
   local items = key('project', item.project) .. ':items'
   if call('ZSCORE', items, item.id) and call('ZSCORE', prefix .. 'projects', item.project) then return true end
   if mend then
+    local created = call('HGET', key('project', item.project), 'created_at')
     call('ZADD', items, 'NX', item.seq, item.id)
-    call('ZADD', prefix .. 'projects', 'NX', call('HGET', key('project', item.project), 'created_at') or now, item.project)
+    call('ZADD', prefix .. 'projects', 'NX', created or now, item.project)
   end
   return false
 end
