@@ -324,6 +324,19 @@ def test_a_lost_project_can_be_read_again(bench: Bench) -> None:
     assert [found.id for found in progress.items] == [item]
 
 
+def test_an_item_in_the_list_of_another_project_goes_back_to_its_own(bench: Bench) -> None:
+    project, other = bench.project(), bench.project()
+    item = bench.brought(bench.item(project), State.COMPLETED).item
+    bench.lose_entry(f"project:{project}:items", item)
+    bench.leave_entry(f"project:{other}:items", item)
+
+    audit(bench.queue, fix=True)
+
+    assert [found.id for found in bench.queue.views.progress(project).items] == [item]
+    assert bench.queue.views.progress(other).items == ()
+    assert bench.inconsistencies() == []
+
+
 def test_an_audit_goes_through_a_namespace_in_parts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskorch.queue.AUDIT_BATCH", 2)
     for number in range(3):

@@ -102,6 +102,7 @@ local function check(project, id)
   if not item or item.project ~= project then
     found(id, 'listed', (item and 'not an item of ' or 'gone, and still listed in ') .. project)
     if mend then call('ZREM', key('project', project) .. ':items', id) end
+    if mend and item then call('ZADD', key('project', item.project) .. ':items', 'NX', item.seq, id) end
     return
   end
   check_agent(item)
