@@ -93,7 +93,8 @@ def break_(bench: Bench, what: str, one: int, other: int) -> None:
     projects = _ids(names, "project") or ["proj_00000000"]
     owners = [*(f"project:{project}" for project in projects), "agent:ada", "agent:bob"]
     indexes = [*SHARED, *(name for name in names if name.endswith(":items"))]
-    entries = [(name, member) for name in (*indexes, "agents", "projects") for member in bench.members(name)]
+    # Not the agents: the queue of an agent whom nothing names cannot be found.
+    entries = [(name, member) for name in (*indexes, "projects") for member in bench.members(name)]
     sides = [(name, member) for name in names if name.startswith("dep") for member in bench.members(name)]
     match what:
         case "lose entry" if entries:
