@@ -169,7 +169,7 @@ def stuck(found: Iterable[StuckItem]) -> str:
     for each in found:
         since, seen = moment(each.since), moment(each.agent_seen_at)
         table.add_row(each.item.id, each.why, since, each.item.agent, seen, line(each.item.title), each.command)
-    return _printed(table)
+    return printed(table)
 
 
 def projects(listed: Iterable[Project]) -> str:
