@@ -8,6 +8,7 @@ from typing import Any
 from builders import Bench
 from taskorch.archive import COUNT
 from taskorch.item import Lease, NewItem, State
+from taskorch.plan import Plan
 from taskorch_orchestrator import export
 
 #: What belongs to a place and not to the work: it stays behind, or differs from one to the other.
@@ -63,4 +64,5 @@ def furnished(bench: Bench) -> dict[State, Lease]:
     bench.item(project, delay_ms=100_000)
     bench.item(project, depends_on=(item, standing[State.COMPLETED].item))
     bench.queue.complete_project(bench.project())
+    bench.queue.apply(Plan(title="Planned", key=ODD, items=(NewItem(title="One", key="one", agent="dora"),)))
     return standing

@@ -1,7 +1,7 @@
 """What tests say instead of Redis commands: items in a given state, and a clock that can be moved past a lease."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -130,7 +130,7 @@ class Bench:
 
     def lose_item(self, item: str) -> None:
         """Take the item's hash away, as an eviction would."""
-        self.raw.delete(f"{keys.tag(self.namespace)}item:{item}")
+        self.lose_key(f"item:{item}")
 
     def forget_claim(self, item: str) -> None:
         """Let Redis forget the last claim of ada's item, as a failover to a replica that lags does."""
@@ -149,6 +149,44 @@ class Bench:
     def leave_queue_entry(self, item: str) -> None:
         """Put an entry of the item before all others in ada's queue, whatever its state."""
         self.raw.zadd(keys.tag(self.namespace) + "queue:ada", {item: 0})
+
+    def members(self, name: str) -> list[str]:
+        """Return the members of a sorted set or a set of the namespace."""
+        key = keys.tag(self.namespace) + name
+        raw = cast(Any, self.raw)
+        return sorted(raw.smembers(key) if raw.type(key) == "set" else raw.zrange(key, 0, -1))
+
+    def lose_entry(self, index: str, member: str) -> None:
+        """Take a member away from a sorted set or a set of the namespace."""
+        key = keys.tag(self.namespace) + index
+        self.raw.srem(key, member) if self.raw.type(key) == "set" else self.raw.zrem(key, member)
+
+    def leave_entry(self, index: str, member: str, score: float = 1) -> None:
+        """Put a member into a sorted set, or into a set for `deps` and `dependents`."""
+        key = keys.tag(self.namespace) + index
+        self.raw.sadd(key, member) if index.startswith("dep") else self.raw.zadd(key, {member: score})
+
+    def lose_key(self, name: str) -> None:
+        """Take a whole key away."""
+        self.raw.delete(keys.tag(self.namespace) + name)
+
+    def lose_project(self, project: str) -> None:
+        """Take the project's hash away."""
+        self.lose_key(f"project:{project}")
+
+    def set_schema(self, version: str) -> None:
+        """Let the namespace be of another version of the protocol."""
+        self.raw.hset(keys.tag(self.namespace) + "meta", "schema", version)
+
+    def lose_count(self, owner: str, state: State, *, by: int = 1) -> None:
+        """Let a count drift: `project:<id>` or `agent:<name>` says so many more than there are."""
+        self.raw.hincrby(keys.tag(self.namespace) + owner, f"n_{state}", by)
+
+    def make_wait_for_each_other(self, items: Sequence[str]) -> None:
+        """Close a ring of dependencies behind the back of `depend`, each waiting for the one before."""
+        for item, dependency in zip(items, [items[-1], *items[:-1]], strict=True):
+            self.leave_entry(f"deps:{item}", dependency)
+            self.leave_entry(f"dependents:{dependency}", item)
 
     def now_ms(self) -> int:
         """Return the time by the clock of Redis."""

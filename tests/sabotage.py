@@ -160,6 +160,20 @@ SABOTAGES = (
         tests=("tests/integration/test_one_slot.py",),
     ),
     Sabotage(
+        guard="An audit finds an item that is not in its index",
+        file=f"{SCRIPTS}/audit.lua",
+        line="  if score and (not right or tonumber(score) == right) then return end\n",
+        instead="  if score or item then return end\n",
+        tests=("tests/unit/test_audit.py",),
+    ),
+    Sabotage(
+        guard="Counts are compared only where nothing has happened since",
+        file=f"{SCRIPTS}/recount.lua",
+        line="  if newest_event() ~= event then return {'', {}} end\n",
+        instead="",
+        tests=("tests/unit/test_audit.py",),
+    ),
+    Sabotage(
         guard="A second session does not use the first one's token",
         file="worker/taskorch_worker/workspace.py",
         line='            mine = kept["session"] == self._session\n',

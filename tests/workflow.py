@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from builders import Bench, held
-from taskorch.item import Lease, NewItem
+from taskorch.item import Lease, NewItem, State
 from taskorch.plan import Plan
 
 
@@ -15,6 +15,7 @@ def workflow(bench: Bench) -> Iterator[str]:
     yield from delivery(bench)
     yield from troubles(bench)
     yield from mirrored(bench)
+    yield from audited(bench)
 
 
 def planned(bench: Bench) -> Iterator[str]:
@@ -154,5 +155,28 @@ def mirrored(bench: Bench) -> Iterator[str]:
     yield "mirror_give"
     views.mirrors()
     yield "mirrors"
+    queue.complete_project(project, force=True)
+    yield "complete_project"
+
+
+def audited(bench: Bench) -> Iterator[str]:
+    """A namespace that something broke, and what puts it in order again."""
+    queue = bench.queue
+    queue.views.environment()
+    yield "environment"
+    project = queue.project("Break")
+    yield "project"
+    item = queue.create(project, NewItem(title="Break", agent="eve"))
+    yield "create"
+    bench.lose_entry("queue:eve", item)
+    bench.leave_entry("leases", item)
+    bench.lose_count(f"project:{project}", State.FAILED)
+    part = queue.audit(mend=True)
+    yield "audit"
+    queue.audit_index("leases", mend=True)
+    yield "audit_index"
+    counts = {owner: {state: number} for owner, state, number in part.counts if owner == f"project:{project}" and state}
+    queue.recount(part.event, counts, mend=True)
+    yield "recount"
     queue.complete_project(project, force=True)
     yield "complete_project"

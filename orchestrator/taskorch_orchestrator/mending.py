@@ -1,4 +1,4 @@
-"""Commands that set things right: answer, cancel, requeue, reap."""
+"""Commands that set things right: answer, cancel, requeue, reap, doctor."""
 
 from typing import TYPE_CHECKING
 
@@ -55,3 +55,16 @@ def reap(office: "Office") -> None:
     reaped, promoted = office.queue.reap()
     counts = {"reaped": reaped, "promoted": promoted}
     office.output.show(counts, lambda _: f"{reaped} leases had expired, {promoted} delayed items were due.")
+
+
+@orchestrate.command(epilog="Example: orchestrate doctor --fix")
+@click.option("--fix", is_flag=True, help="Repair what does not fit together in the namespace.")
+@at_office
+def doctor(office: "Office", fix: bool) -> None:
+    """Check Redis, the namespace and this machine. Exit 5 while there is a problem."""
+    from taskorch_orchestrator import doctor_render
+    from taskorch_orchestrator.doctor import examine
+
+    found = examine(office.queue_of(), office.settings, fix=fix)
+    office.output.show(found, doctor_render.diagnosis)
+    click.get_current_context().exit(found.exit_code)

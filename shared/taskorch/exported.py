@@ -10,11 +10,13 @@ from taskorch.item import State
 Text = Annotated[str, AfterValidator(lambda value: bounds.text(value, "text"))]
 Title = Annotated[str, AfterValidator(bounds.title)]
 Name = Annotated[str, AfterValidator(lambda value: bounds.name(value, "an agent"))]
+NameOrNone = Annotated[str, AfterValidator(lambda value: value and bounds.name(value, "an agent"))]
 ProjectId = Annotated[str, AfterValidator(bounds.project_id)]
 ItemId = Annotated[str, AfterValidator(bounds.item_id)]
 Entry = Annotated[str, AfterValidator(bounds.cursor)]
 #: A number as Redis keeps it in a hash: text.
 Number = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}$")]
+NumberOrNone = Annotated[str, StringConstraints(pattern=r"^[0-9]{0,16}$")]
 Time = Annotated[int, Field(ge=0, le=2**53)]
 Texts = Json[Annotated[list[Text], Field(max_length=bounds.LIST_VALUES)]]
 Pairs = Json[Annotated[dict[Text, Text], Field(max_length=bounds.LIST_VALUES)]]
@@ -49,7 +51,7 @@ class ProjectFields(_Strict):
     status: Literal["active", "completed"]
     orchestrator: Name
     created_at: Number
-    completed_at: Number = ""
+    completed_at: NumberOrNone = ""
     plan: Text = ""
 
 
@@ -84,30 +86,30 @@ class ItemFields(_Strict):
     deliverables: Pairs | None = None
     depends_on: Ids | None = None
     state: State
-    agent: Annotated[str, AfterValidator(lambda value: value and bounds.name(value, "an agent"))]
-    assigned_by: Name = ""
+    agent: NameOrNone
+    assigned_by: NameOrNone = ""
     priority: Annotated[str, StringConstraints(pattern=r"^[0-4]$")]
     seq: Number
     token: Number
     claim: Text = ""
-    live_token: Number = ""
+    live_token: NumberOrNone = ""
     attempts: Number
     max_attempts: Number
     lease_ms: Number
-    claim_lease_ms: Number = ""
+    claim_lease_ms: NumberOrNone = ""
     not_before: Number
     holder_host: Text = ""
     holder_pid: Text = ""
     holder_session: Text = ""
-    holder_since: Number = ""
+    holder_since: NumberOrNone = ""
     blocker: Text = ""
     needs: Text = ""
-    percent: Number = ""
+    percent: NumberOrNone = ""
     summary: Text = ""
     created_at: Number
-    assigned_at: Number = ""
-    started_at: Number = ""
-    completed_at: Number = ""
+    assigned_at: NumberOrNone = ""
+    started_at: NumberOrNone = ""
+    completed_at: NumberOrNone = ""
     event: Entry
 
 
@@ -152,7 +154,7 @@ class ReportFields(_Strict):
     percent: Annotated[str, StringConstraints(pattern=r"^[0-9]{0,3}$")] = ""
     needs: Text = ""
     written_at: Text = ""
-    made_at: Annotated[str, StringConstraints(pattern=r"^[0-9]{0,16}$")] = ""
+    made_at: NumberOrNone = ""
 
 
 class ReportLine(_Strict):
@@ -169,7 +171,7 @@ class NoteFields(_Strict):
 
     text: Text
     written_at: Text = ""
-    made_at: Annotated[str, StringConstraints(pattern=r"^[0-9]{0,16}$")] = ""
+    made_at: NumberOrNone = ""
 
 
 class NoteLine(_Strict):
@@ -191,7 +193,7 @@ class DiscoveryFields(_Strict):
     impact: Text
     request: Text = ""
     written_at: Text = ""
-    made_at: Annotated[str, StringConstraints(pattern=r"^[0-9]{0,16}$")] = ""
+    made_at: NumberOrNone = ""
 
 
 class DiscoveryLine(_Strict):

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from taskorch import bounds, reply
+from taskorch import bounds, finding, reply
 from taskorch.agent_queue import AgentQueue
 from taskorch.archive import Archive
+from taskorch.finding import Finding, Slice
 from taskorch.item import Assignment, Caller, NewItem, ProjectProgress, State
 from taskorch.plan import Applied, Created, Plan, applied, arguments
 from taskorch.record import Origin
@@ -13,6 +14,8 @@ from taskorch.script import Argument, Connection, Scripts, random_digits
 from taskorch.views import Views
 
 REAP_BATCH = 500
+#: Items that a part of an audit looks at, so that no script keeps others waiting for more than some milliseconds.
+AUDIT_BATCH = 250
 
 
 class Queue:
@@ -134,6 +137,36 @@ class Queue:
             reaped, promoted = reaped + some_reaped, promoted + some_promoted
             if max(some_reaped, some_promoted) < REAP_BATCH:
                 return reaped, promoted
+
+    def audit(self, *, cursor: str = "", mend: bool = False) -> Slice:
+        """Compare a part of the items with their indexes, dependencies and projects; `mend` repairs what is wrong.
+
+        What was repaired is in the findings. Raises errors.NoProject when that of the cursor is gone meanwhile.
+        """
+        arguments = (bounds.list_cursor(cursor), AUDIT_BATCH, "1" if mend else "")
+        return finding.audited(self._scripts.run("audit", *arguments))
+
+    def audit_index(self, index: str, *, mend: bool = False) -> tuple[Finding, ...]:
+        """Return the entries of an index (`leases`, `queue:ada` …) that are wrong; `mend` drops them."""
+        found: dict[Finding, None] = {}
+        cursor = "0"
+        while True:
+            arguments = (index, cursor, AUDIT_BATCH, "1" if mend else "")
+            next_cursor, some = reply.rows(self._scripts.run("audit_index", *arguments))
+            cursor = str(next_cursor)
+            found |= dict.fromkeys(finding.findings(some))
+            if cursor == "0":
+                return tuple(found)
+
+    def recount(
+        self, event: str, counts: Mapping[str, Mapping[str, int]], *, mend: bool = False
+    ) -> tuple[Finding, ...] | None:
+        """Compare the counts of owners with those of an audit that began at an event; `mend` sets them right.
+
+        None when something has happened since: then they cannot be judged.
+        """
+        words = [word for owner, states in counts.items() for word in (owner, json.dumps(states))]
+        return finding.drifts(self._scripts.run("recount", bounds.cursor(event), "1" if mend else "", *words))
 
     def mirror_take(self, root: str, writer: str, lease_ms: int) -> tuple[bool, str]:
         """Take the right to write the files of a root for so long; return whether it is the caller's, and whose."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from taskorch import bounds, reply, stuck
+from taskorch import bounds, finding, reply, stuck
+from taskorch.finding import Environment
 from taskorch.item import AgentStatus, Discovery, Item, Package, Page, Project, ProjectProgress, State
 from taskorch.record import Events, MirrorStatus, Record
 from taskorch.script import Scripts
@@ -10,6 +11,8 @@ from taskorch.stuck import SILENT_MS, UNSTARTED_MS, Stuck
 
 FROM_THE_START = "0-0"
 LIMIT = 1000
+#: Of INFO.
+SECTIONS = ("server", "replication", "persistence", "memory")
 
 
 class Views:
@@ -101,6 +104,10 @@ class Views:
     def mirrors(self, *, limit: int = LIMIT) -> tuple[MirrorStatus, ...]:
         """Return the roots whose files are kept, and how the last pass over each went."""
         return tuple(reply.mirror_status(view) for view in reply.rows(self._scripts.run("mirrors", _limit(limit))))
+
+    def environment(self) -> Environment:
+        """Return what the server says of itself; its user may not be allowed to ask."""
+        return finding.environment(self._scripts.run("environment", *SECTIONS))
 
 
 def _limit(limit: int) -> int:

@@ -68,6 +68,7 @@ REFUSED = [
     ("orchestrate depend {item}", 2, "Missing argument"),
     ("orchestrate apply nowhere.yaml", 2, "No such file"),
     ("orchestrate apply -", 5, "line 1: The file is empty."),
+    ("orchestrate doctor {item}", 2, "unexpected extra argument"),
 ]
 
 

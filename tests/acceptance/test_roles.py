@@ -30,6 +30,7 @@ OF_THE_ORCHESTRATOR = {
     "purge",
     "export",
     "import",
+    "doctor",
 }
 HEAVY = {"rq", "pydantic", "rich", "fakeredis"}
 

@@ -5,7 +5,6 @@
 -- ERRORS   none of its own
 return guarded(function()
   local stream, cursor = prefix .. 'events', ARGV[7]
-  local newest = call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   local known = #call('XRANGE', stream, cursor, cursor) > 0
-  return {known and '1' or '', newest and newest[1] or '0-0', call('XRANGE', stream, '(' .. cursor, '+', 'COUNT', ARGV[8])}
+  return {known and '1' or '', newest_event(), call('XRANGE', stream, '(' .. cursor, '+', 'COUNT', ARGV[8])}
 end)

@@ -347,6 +347,11 @@ end
 
 -- Views ----------------------------------------------------------------------------------------------------------
 
+local function newest_event()
+  local newest = call('XREVRANGE', prefix .. 'events', '+', '-', 'COUNT', 1)[1]
+  return newest and newest[1] or '0-0'
+end
+
 local function item_view(id)
   return {id, call('HGETALL', key('item', id)), call('ZSCORE', prefix .. 'leases', id) or ''}
 end

@@ -1,0 +1,91 @@
+"""The walk through a namespace, part by part: what does not fit together, and what was repaired."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from taskorch import errors
+from taskorch.finding import Finding, Slice, Waiting
+from taskorch.queue import Queue
+
+#: How often the namespace is walked through at most: again after each repair, and while others change the counts.
+ROUNDS = 5
+OWNERS = 200
+MOST_AGENTS = 5000
+INDEXES = ("unassigned", "waiting", "leases", "blocked", "delayed", "dead")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What a walk found."""
+
+    #: What is wrong now, and what was repaired.
+    left: tuple[Finding, ...] = ()
+    repaired: tuple[Finding, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    items: int = 0
+    #: False where something happened each time, so that the counts could not be compared.
+    counted: bool = False
+
+
+def audit(queue: Queue, *, fix: bool) -> Audit:
+    """Walk through the namespace; with `fix` repair what is wrong, and walk again until nothing is."""
+    repaired: dict[Finding, None] = {}
+    walked = Audit()
+    for _ in range(ROUNDS):
+        try:
+            walked = _walk(queue, fix=fix)
+        except errors.NoProject:  # it went while its items were looked at
+            continue
+        if fix:
+            repaired |= dict.fromkeys(walked.left)
+        if walked.counted and not (fix and walked.left):
+            break
+    return replace(walked, repaired=tuple(finding for finding in repaired if finding not in set(walked.left)))
+
+
+def _walk(queue: Queue, *, fix: bool) -> Audit:
+    slices = list(_slices(queue, fix=fix))
+    counts = {f"agent:{agent.name}": Counter[str]() for agent in queue.views.agents(limit=MOST_AGENTS)}
+    for owner, state, number in (count for part in slices for count in part.counts):
+        counts.setdefault(owner, Counter())[state] += number
+    found = dict.fromkeys(finding for part in slices for finding in part.findings)
+    for index in _indexes(counts):
+        found |= dict.fromkeys(queue.audit_index(index, mend=fix))
+    drifts = None if fix and found else _drifts(queue, slices[0].event, counts, fix=fix)
+    return Audit(
+        left=(*found, *(drifts or ())),
+        waiting=tuple(waiting for part in slices for waiting in part.waiting),
+        items=sum(sum(states.values()) for owner, states in counts.items() if owner.startswith("project:")),
+        counted=drifts is not None,
+    )
+
+
+def _slices(queue: Queue, *, fix: bool) -> Iterator[Slice]:
+    part = queue.audit(mend=fix)
+    yield part
+    while part.cursor:
+        part = queue.audit(cursor=part.cursor, mend=fix)
+        yield part
+
+
+def _indexes(owners: Mapping[str, object]) -> Iterator[str]:
+    yield from INDEXES
+    for kind, _, name in (owner.partition(":") for owner in owners):
+        if kind == "agent":
+            yield from (f"queue:{name}", f"held:{name}")
+
+
+def _drifts(
+    queue: Queue, event: str, counts: Mapping[str, Mapping[str, int]], *, fix: bool
+) -> tuple[Finding, ...] | None:
+    """Return the counts that are wrong; None where something happened since the event."""
+    drifts: list[Finding] = []
+    owners = iter(counts.items())
+    while some := dict(islice(owners, OWNERS)):
+        found = queue.recount(event, some, mend=fix)
+        if found is None:
+            return None
+        drifts += found
+    return tuple(drifts)

@@ -1,0 +1,58 @@
+"""The doctor: reads the server, the namespace and this machine, and says what is wrong with them."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import time
+
+from taskorch import embedded_service, errors
+from taskorch.queue import Queue
+from taskorch.settings import Settings
+
+from taskorch_orchestrator import checks
+from taskorch_orchestrator.audit import MOST_AGENTS, audit
+from taskorch_orchestrator.checks import Check, Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What the doctor found, and how many things it repaired."""
+
+    checks: tuple[Check, ...]
+    fixed: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """Return 5 while there is a problem; notes are none."""
+        problem = any(check.status is Status.PROBLEM for check in self.checks)
+        return errors.Invalid.exit_code if problem else 0
+
+
+def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
+    """Check everything; with `fix` repair what is wrong in the namespace. Raises errors.Unavailable."""
+    here = tuple(_this_machine(settings))
+    before = time()
+    try:
+        environment = queue.views.environment()
+    except errors.BadSchema as error:
+        return Diagnosis(checks=(checks.of_schema(str(error), error.advice()), *here))
+    after = time()
+    audited = audit(queue, fix=fix)
+    return Diagnosis(
+        checks=(
+            *checks.of_environment(environment, before * 1000, after * 1000),
+            *checks.of_audit(audited),
+            checks.of_agents(queue.views.agents(limit=MOST_AGENTS), environment.at),
+            checks.of_cycles(audited.waiting),
+            checks.of_dead_dependencies(audited.waiting),
+            checks.of_mirrors(queue.views.mirrors()),
+            *here,
+        ),
+        fixed=len(audited.repaired),
+    )
+
+
+def _this_machine(settings: Settings) -> Iterator[Check]:
+    there = settings.folder if settings.folder.exists() else settings.root
+    yield checks.of_root(str(there), writable=os.access(there, os.W_OK | os.X_OK))
+    yield checks.of_service(embedded_service.pid(settings), wanted=embedded_service.wanted(settings))

@@ -1,0 +1,95 @@
+"""What an audit of a namespace reads: what does not fit together, the counts, who waits for what, and the server."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from taskorch import reply
+from taskorch.item import State
+from taskorch.script import Reply
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that does not fit together."""
+
+    #: Of the item; of the project or the agent where it is theirs.
+    id: str
+    #: `index`, `dependency`, `state`, `listed`, `agent`, `lost` or `count`.
+    word: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """An open dependency of a waiting item."""
+
+    item: str
+    dependency: str
+    state: State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """A part of an audit: some items, and what stands beside them."""
+
+    #: Where the next part begins; "" at the end.
+    cursor: str
+    #: The newest event when the part was looked at.
+    event: str
+    findings: tuple[Finding, ...]
+    #: Owner (`project:<id>` or `agent:<name>`), state and number; a project without items has "" and 0.
+    counts: tuple[tuple[str, str, int], ...]
+    waiting: tuple[Waiting, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What the server says of itself."""
+
+    #: Its clock, in ms since the epoch.
+    at: int
+    #: The namespace's; "" when nothing is there yet.
+    schema: str
+    #: The fields of INFO; empty where it was refused.
+    info: Mapping[str, str]
+    #: Why INFO was refused, or "".
+    refused: str
+
+
+def findings(view: Reply) -> tuple[Finding, ...]:
+    """Read `{{id, word, detail} …}`."""
+    return tuple(Finding(id=str(id_), word=str(word), detail=str(detail)) for id_, word, detail in reply.rows(view))
+
+
+def drifts(view: Reply) -> tuple[Finding, ...] | None:
+    """Read `{'1' or '', {{owner, state, as kept, as counted} …}}`; None where there was an event in between."""
+    judged, drifted = reply.rows(view)
+    found = [
+        (str(owner).partition(":")[2], f"counts {kept} {state}, there are {counted}")
+        for owner, state, kept, counted in reply.rows(cast("Reply", drifted))
+    ]
+    return tuple(Finding(id=owner, word="count", detail=detail) for owner, detail in found) if judged else None
+
+
+def audited(view: Reply) -> Slice:
+    """Read the reply of `audit`."""
+    cursor, event, found, numbers, waits = cast("tuple[str, str, Reply, list[str], Reply]", view)
+    words = iter(numbers)
+    return Slice(
+        cursor=cursor,
+        event=event,
+        findings=findings(found),
+        counts=tuple((owner, state, int(number)) for owner, state, number in zip(words, words, words, strict=True)),
+        waiting=tuple(
+            Waiting(item=str(item), dependency=str(dependency), state=State(str(state)))
+            for item, dependency, state in reply.rows(waits)
+        ),
+    )
+
+
+def environment(view: Reply) -> Environment:
+    """Read `{ms, schema version or '', INFO or '', '' or why it was refused}`."""
+    at, schema, info, refused = cast("tuple[int, str, str, str]", view)
+    pairs = (line.partition(":") for line in info.splitlines() if ":" in line)
+    return Environment(at=at, schema=schema, info={name: value for name, _, value in pairs}, refused=refused)

@@ -1,0 +1,47 @@
+"""An audit that repairs, over and over, while others work: nothing is broken, and it breaks nothing."""
+
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from time import monotonic
+
+import pytest
+import servers
+from builders import Bench
+from taskorch_orchestrator.audit import audit
+
+pytestmark = pytest.mark.parametrize("lane", list(servers.binaries()), indirect=True, scope="session")
+
+WORKER = Path(__file__).with_name("worker_under_audit.py")
+WORKERS, FOR_S = 4, 3.0
+
+
+def test_a_repair_under_load_breaks_nothing(bench: Bench) -> None:
+    audits = []
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, str(WORKER), bench.url, bench.namespace, str(seed)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for seed in range(WORKERS)
+        ]
+        for worker in workers:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n"
+        deadline = monotonic() + FOR_S
+        while monotonic() < deadline:
+            audits.append(audit(bench.queue, fix=True))
+        steps = [int(worker.communicate("stop\n", timeout=60)[0]) for worker in workers]
+
+    last = audit(bench.queue, fix=False)
+
+    assert min(steps) > 100
+    assert [found for found in audits if found.left or found.repaired] == []
+    assert (last.left, last.counted) == ((), True)
+    assert bench.inconsistencies() == []

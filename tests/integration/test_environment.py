@@ -1,0 +1,190 @@
+"""The doctor's checks of the server, against real servers that were brought into each state."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from time import time
+
+import pytest
+import redis
+import servers
+from commands import eventually
+from taskorch.connection import connect
+from taskorch.finding import Environment
+from taskorch.item import Caller
+from taskorch.queue import Queue
+from taskorch_orchestrator import checks
+from taskorch_orchestrator.audit import audit
+from taskorch_orchestrator.checks import Check, Status
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture(params=servers.binaries())
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[redis.Redis]:
+    """A server of the test's own, which it may bring into any state."""
+    with (
+        servers.running(servers.binaries()[request.param], tmp_path, "--appendonly", "yes") as url,
+        redis.Redis.from_url(url, decode_responses=True) as client,
+    ):
+        yield client
+
+
+def told(server: redis.Redis, **user: str) -> Environment:
+    path = server.connection_pool.connection_kwargs["path"]
+    credentials = f"?username={user['name']}&password={user['password']}" if user else ""
+    connection = connect(f"unix://{path}{credentials}")
+    environment = Queue(connection, "test", Caller(agent="planner")).views.environment()
+    connection.close()
+    return environment
+
+
+def checked(environment: Environment, name: str) -> Check:
+    before = time() * 1000
+    return next(check for check in checks.of_environment(environment, before, before) if check.name == name)
+
+
+def test_a_server_in_order_has_no_problem(server: redis.Redis) -> None:
+    before = time() * 1000
+
+    found = list(checks.of_environment(told(server), before, time() * 1000))
+
+    assert {check.name: check.status for check in found if check.status is not Status.OK} == {"replicas": Status.NOTE}
+    assert len(found) == 8
+
+
+def test_the_version_is_that_of_the_server(server: redis.Redis) -> None:
+    info = server.info("server")
+
+    found = checked(told(server), "version")
+
+    assert found.found in (f"Valkey {info.get('valkey_version')}", f"Redis {info['redis_version']}")
+
+
+@pytest.mark.parametrize(
+    "version", [{"redis_version": "6.2.14"}, {"redis_version": "7.2.4", "valkey_version": "7.2.5"}]
+)
+def test_an_old_version_is_a_problem(version: dict[str, str]) -> None:
+    environment = Environment(at=0, schema="1", info=version, refused="")
+
+    found = checked(environment, "version")
+
+    assert found.status is Status.PROBLEM
+    assert "7.0" in found.mend
+
+
+def test_without_an_append_only_file_it_says_what_may_be_lost(server: redis.Redis) -> None:
+    server.config_set("appendonly", "no")
+
+    found = checked(told(server), "persistence")
+
+    assert (found.status, found.mend) == (Status.PROBLEM, "redis-cli config set appendonly yes")
+    assert "restart" in found.found
+
+
+@pytest.mark.parametrize("field", ["aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status"])
+def test_a_write_that_failed_is_a_problem(server: redis.Redis, field: str) -> None:
+    environment = told(server)
+    assert environment.info[field] == "ok"
+
+    found = checked(replace(environment, info={**environment.info, field: "err"}), "persistence")
+
+    assert found.status is Status.PROBLEM
+    assert "failed: err" in found.found
+
+
+def test_eviction_is_a_problem_where_memory_is_limited(server: redis.Redis) -> None:
+    server.config_set("maxmemory-policy", "allkeys-lru")
+    unlimited = checked(told(server), "eviction")
+    server.config_set("maxmemory", "1gb")
+
+    limited = checked(told(server), "eviction")
+
+    assert unlimited.status is Status.OK
+    assert (limited.status, limited.mend) == (Status.PROBLEM, "redis-cli config set maxmemory-policy noeviction")
+
+
+def test_memory_that_is_nearly_full_is_a_problem(server: redis.Redis) -> None:
+    server.config_set("maxmemory", "1gb")
+    roomy = checked(told(server), "memory")
+    server.config_set("maxmemory", round(int(server.info("memory")["used_memory"]) * 1.05))
+
+    nearly_full = checked(told(server), "memory")
+
+    assert (roomy.status, nearly_full.status) == (Status.OK, Status.PROBLEM)
+    assert nearly_full.mend.startswith("redis-cli config set maxmemory ")
+
+
+def test_a_replica_is_a_problem_and_its_primary_is_named_and_its_namespace_can_be_audited(server: redis.Redis) -> None:
+    connection = connect(f"unix://{server.connection_pool.connection_kwargs['path']}")
+    queue = Queue(connection, "test", Caller(agent="planner"))
+    queue.project("Build")
+    server.replicaof("127.0.0.1", _free_port())
+
+    found = checked(told(server), "role")
+    audited = audit(queue, fix=False)
+    connection.close()
+
+    assert (audited.left, audited.counted) == ((), True)
+    assert found.status is Status.PROBLEM
+    assert "redis://127.0.0.1:" in found.mend
+
+
+def test_replicas_are_counted(server: redis.Redis, tmp_path_factory: pytest.TempPathFactory) -> None:
+    port = _free_port()
+    server.config_set("port", port)
+    folder = tmp_path_factory.mktemp("replica")
+    same = "valkey" if "valkey_version" in server.info("server") else "redis"
+    server.config_set("repl-diskless-sync-delay", 0)
+    with servers.running(servers.binaries()[same], folder) as url, redis.Redis.from_url(url) as replica:
+        replica.replicaof("127.0.0.1", port)
+        eventually(lambda: replica.info("replication")["master_link_status"] == "up")
+        server.config_set("min-replicas-to-write", 1)
+
+        found = checked(told(server), "replicas")
+
+    assert (found.status, found.found) == (Status.OK, "1 connected, 1 of them in time")
+
+
+def test_a_user_who_may_not_ask_gets_a_note(server: redis.Redis) -> None:
+    server.execute_command("ACL", "SETUSER", "ada", "on", ">secret", "~*", "+@all", "-info")  # type: ignore[no-untyped-call]
+
+    environment = told(server, name="ada", password="secret")
+
+    found = checked(environment, "server")
+    assert (found.status, found.mend) == (Status.NOTE, "redis-cli acl setuser NAME +info")
+    assert environment.info == {}
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "round_trip_ms", "status"),
+    [(0, 10, Status.OK), (1900, 0, Status.OK), (2100, 0, Status.NOTE), (-2100, 0, Status.NOTE),
+     (4900, 6000, Status.OK), (5100, 6000, Status.NOTE)],
+)  # fmt: skip
+def test_clocks_that_differ_are_a_note(ahead_ms: int, round_trip_ms: int, status: Status) -> None:
+    at = 1_700_000_000_000
+    before = at + ahead_ms - round_trip_ms / 2
+
+    found = next(
+        check
+        for check in checks.of_environment(
+            Environment(at=at, schema="1", info={}, refused="no"), before, before + round_trip_ms
+        )
+        if check.name == "clock"
+    )
+
+    assert found.status is status
+    assert status is Status.OK or ("ahead of" in found.found) is (ahead_ms > 0)
+
+
+def test_the_clock_is_that_of_the_server(server: redis.Redis) -> None:
+    seconds, _ = server.time()
+
+    assert abs(told(server).at - seconds * 1000) < HOUR_MS
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,74 @@
+"""One of several processes that work at random until a line comes, and print how many steps went well.
+
+Run as `python worker_under_audit.py URL NAMESPACE SEED`; it is no test itself.
+"""
+
+import os
+import select
+import sys
+from contextlib import suppress
+from random import Random
+
+from taskorch import errors
+from taskorch.connection import connect
+from taskorch.item import Caller, Lease, NewItem
+from taskorch.queue import Queue
+
+
+class Worker:
+    """Two agents and their orchestrator in one process; what it does next is chance."""
+
+    def __init__(self, queue: Queue, seed: str) -> None:
+        self._queue, self._seed, self._chance = queue, seed, Random(seed)
+        self._project = queue.project(f"Of {seed}")
+        self._items = [queue.create(self._project, NewItem(title="first", agent="ada"))]
+        self._leases = [Lease(item=self._items[0])]
+
+    def step(self) -> None:
+        """Do one thing, which may be refused."""
+        me = self._queue.agent(self._chance.choice(("ada", "bob")), session=self._seed)
+        lease, item, other = self._chance.choice(self._leases), *self._chance.choices(self._items, k=2)
+        match self._chance.randrange(9):
+            case 0:
+                agent = self._chance.choice(("", "ada", "bob"))
+                new = NewItem(title="x", agent=agent, depends_on=(item, other)[: self._chance.randrange(3)])
+                self._items.append(self._queue.create(self._project, new))
+            case 1 | 2 if (claim := me.claim()) and claim.lease:
+                self._leases.append(claim.lease)
+            case 3:
+                me.complete(lease)
+            case 4:
+                me.fail(lease, "no luck", retry=self._chance.random() < 0.5)
+            case 5:
+                me.blocker(lease, "?")
+            case 6:
+                me.release(lease)
+            case _:
+                self._mend(lease.item, item, other)
+
+    def _mend(self, held: str, item: str, other: str) -> None:
+        match self._chance.randrange(5):
+            case 0:
+                self._queue.answer(held, "!")
+            case 1:
+                self._queue.cancel(item)
+            case 2:
+                self._queue.requeue(item)
+            case 3:
+                self._queue.assign(item, "bob", force=True)
+            case 4:
+                self._queue.depend(item, [other])
+
+
+def main(url: str, namespace: str, seed: str) -> None:
+    worker, steps = Worker(Queue(connect(url), namespace, Caller(agent="planner", pid=os.getpid())), seed), 0
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        with suppress(errors.Invalid, errors.Conflict, errors.NotYours):
+            worker.step()
+            steps += 1
+    sys.stdout.write(f"{steps}\n")
+
+
+main(*sys.argv[1:])
