@@ -1,0 +1,385 @@
+"""Redis as it is run for availability: a primary with replicas and sentinels, and a cluster; all on loopback ports.
+
+with topologies.sentinels(folder) as deployment:
+    queue = Queue(connect(deployment.url), …)
+    deployment.kill_primary()           # the sentinels promote a replica within a few seconds
+    deployment.await_failover()
+"""
+
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
+from redis.retry import Retry
+from taskorch import embedded, keys
+
+SERVICE = "main"
+#: A replica is promoted within 1 to 3 seconds of the death of its primary.
+DOWN_AFTER_MS = 700
+#: It also bounds how long a second election waits, should the first have no winner.
+FAILOVER_TIMEOUT_MS = 3000
+READY_WITHIN_S = 60.0
+LOOK_AGAIN_S = 0.02
+SLOTS = 16384
+
+
+class Node:
+    """One server on a port of its own, which may be killed and started again."""
+
+    def __init__(self, folder: Path, port: int, *options: str) -> None:
+        """`options` follow the binary."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = port
+        self._words = [embedded.binary(), *options]
+        self.raw = redis.Redis(
+            host="127.0.0.1",
+            port=port,
+            decode_responses=True,
+            socket_timeout=10,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Return host:port."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Return the pid of the server; 0 while it is down."""
+        return self._process.pid if self._process else 0
+
+    def start(self) -> None:
+        """Start it, unless it runs, and wait until it answers, its data loaded."""
+        if self._process is None:
+            with (self.folder / "server.log").open("ab") as log:
+                self._process = subprocess.Popen(self._words, stdout=log, stderr=log, cwd=self.folder)
+        eventually(self.answers)
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL, if it runs."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        self.raw.connection_pool.disconnect()
+
+    def answers(self) -> bool:
+        """Return whether it answers; one that has ended by itself is a failure."""
+        if self._process is None or self._process.poll() is not None:
+            raise AssertionError((self.folder / "server.log").read_text(encoding="utf-8", errors="replace")[-2000:])
+        with suppress(redis.ConnectionError, redis.TimeoutError):
+            return bool(self.raw.ping())
+        return False
+
+    def info(self, section: str) -> dict[str, Any]:
+        """Return a section of INFO; nothing of a server that is down."""
+        with suppress(redis.RedisError):
+            return self.raw.info(section)
+        return {}
+
+
+class Sentinels:
+    """One primary, two replicas, three sentinels."""
+
+    def __init__(self, servers: list[Node], sentinels: list[Node]) -> None:
+        self.servers = servers
+        self.sentinels = sentinels
+
+    @property
+    def url(self) -> str:
+        """Return the address of the deployment."""
+        return f"redis+sentinel://{','.join(node.address for node in self.sentinels)}/{SERVICE}"
+
+    @property
+    def primary(self) -> Node:
+        """Return the server that the first living sentinel takes for the primary."""
+        for sentinel in self.sentinels:
+            with suppress(redis.RedisError):
+                _, port = command(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
+                return next(node for node in self.servers if node.port == int(port))
+        raise AssertionError("no sentinel answers")
+
+    @property
+    def replicas(self) -> list[Node]:
+        """Return the other servers."""
+        primary = self.primary
+        return [node for node in self.servers if node is not primary]
+
+    def kill_primary(self) -> Node:
+        """Kill the primary, and return it: `start` brings it back; the sentinels make it a replica 10 s later."""
+        killed = self.primary
+        killed.kill()
+        return killed
+
+    def fail_over(self) -> None:
+        """Have the sentinels promote a replica although the primary lives, and wait for it."""
+        before = self.primary
+        eventually(lambda: _went_well(self.sentinels[0], "SENTINEL", "FAILOVER", SERVICE))
+        self.await_failover(before)
+
+    def await_failover(self, before: Node | None = None) -> Node:
+        """Wait until every living sentinel has another primary than `before` that takes writes; return it."""
+        eventually(lambda: self._agreed(before))
+        return self.primary
+
+    def await_replicas(self, number: int) -> None:
+        """Wait until the primary has so many replicas that keep up."""
+        eventually(lambda: self.primary.info("replication").get("connected_slaves") == number)
+
+    def _agreed(self, before: Node | None) -> bool:
+        ports = set()
+        for sentinel in self.sentinels:
+            with suppress(redis.RedisError):
+                ports.add(int(command(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1]))
+        new = [node for node in self.servers if node.port in ports]
+        return len(new) == 1 and new[0] is not before and new[0].info("replication").get("role") == "master"
+
+
+class Cluster:
+    """Three primaries with a replica each."""
+
+    def __init__(self, nodes: list[Node]) -> None:
+        self.nodes = nodes
+
+    @property
+    def url(self) -> str:
+        """Return the address of the cluster: three of its nodes."""
+        return f"redis+cluster://{','.join(node.address for node in self.nodes[:3])}"
+
+    @property
+    def primaries(self) -> list[Node]:
+        """Return the living nodes that have slots."""
+        return [node for node in self.nodes if node.pid and _own_slots(node)]
+
+    def primary_of(self, namespace: str) -> Node:
+        """Return the living primary that has the slot of a namespace."""
+        slot = slot_of(namespace)
+        found: list[Node] = []
+
+        def look() -> bool:
+            found[:] = [node for node in self.nodes if node.pid and slot in _own_slots(node)]
+            return len(found) == 1
+
+        eventually(look)
+        return found[0]
+
+    def other_primary(self, namespace: str) -> Node:
+        """Return a living primary that does not have the slot of a namespace."""
+        there = self.primary_of(namespace)
+        return next(node for node in self.nodes if node is not there and node.pid and _own_slots(node))
+
+    def kill_primary(self, namespace: str) -> Node:
+        """Kill the primary of a namespace, and return it: `start` brings it back, as a replica by then."""
+        killed = self.primary_of(namespace)
+        killed.kill()
+        return killed
+
+    def fail_over(self, namespace: str) -> None:
+        """Have the replica of a namespace's primary take over although that lives, and wait for it."""
+        before = self.primary_of(namespace)
+        name = command(before, "CLUSTER", "MYID")
+        replica = next(node for node in self.nodes if name in self._replicated(node))
+        eventually(lambda: replica.info("replication").get("master_link_status") == "up")
+        command(replica, "CLUSTER", "FAILOVER")
+        eventually(lambda: self.primary_of(namespace) is not before and self.is_settled())
+
+    def await_failover(self, namespace: str, before: Node) -> Node:
+        """Wait until another node than `before` has the slot of a namespace and every living node says all is well."""
+        eventually(lambda: self.primary_of(namespace) is not before and self.is_settled())
+        return self.primary_of(namespace)
+
+    def move_key_by_key(self, namespace: str, between: Callable[[], object] = lambda: None) -> Node:
+        """Move the slot of a namespace to another primary as every Redis can, `between` any two keys; return it."""
+        slot, source, target = slot_of(namespace), self.primary_of(namespace), self.other_primary(namespace)
+        names = {node: command(node, "CLUSTER", "MYID") for node in (source, target)}
+        command(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
+        command(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", names[target])
+        while keys_ := command(source, "CLUSTER", "GETKEYSINSLOT", slot, 1):
+            command(source, "MIGRATE", "127.0.0.1", target.port, keys_[0], 0, 5000)
+            between()
+        for node in (target, source):
+            command(node, "CLUSTER", "SETSLOT", slot, "NODE", names[target])
+        eventually(lambda: all(slot not in _own_slots(node) for node in self.nodes if node.pid and node is not target))
+        return target
+
+    def move_at_once(self, namespace: str) -> Node:
+        """Move the slot of a namespace to another primary atomically, as Valkey 9 can; return that one."""
+        slot, source, target = slot_of(namespace), self.primary_of(namespace), self.other_primary(namespace)
+        name = command(target, "CLUSTER", "MYID")
+        command(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", name)
+        eventually(lambda: slot in _own_slots(target) and slot not in _own_slots(source))
+        return target
+
+    def is_settled(self) -> bool:
+        """Return whether every living node says that all slots are served."""
+        states = [_cluster_info(node) for node in self.nodes if node.pid]
+        return all(each.get("cluster_state") == "ok" and each.get("cluster_slots_ok") == str(SLOTS) for each in states)
+
+    def _replicated(self, node: Node) -> str:
+        """Return the id of the primary of a node, "" for a primary."""
+        lines = _nodes(node) if node.pid else []
+        return next((words[3] for words in lines if "myself" in words[2] and "slave" in words[2]), "")
+
+
+@contextmanager
+def sentinels(folder: Path, *options: str) -> Iterator[Sentinels]:
+    """Run a deployment with sentinels below a folder; `options` are for its three servers. Everything ends with it."""
+    ports = free_ports(6)
+    servers = [
+        Node(
+            folder / f"server-{port}",
+            port,
+            *_server_options(folder / f"server-{port}", port),
+            *("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"),
+            *(("--replicaof", f"127.0.0.1 {ports[0]}") if port != ports[0] else ()),
+            *options,
+        )
+        for port in ports[:3]
+    ]
+    watchers = [_sentinel(folder / f"sentinel-{port}", port, ports[0]) for port in ports[3:]]
+    with _running([*servers, *watchers]):
+        deployment = Sentinels(servers, watchers)
+        deployment.await_replicas(2)
+        eventually(lambda: all(_knows_all(sentinel) for sentinel in watchers))
+        yield deployment
+
+
+@contextmanager
+def cluster(folder: Path, *options: str) -> Iterator[Cluster]:
+    """Run a cluster below a folder; `options` are for all of its nodes. Everything ends with it."""
+    ports = free_ports(12)
+    nodes = [
+        Node(
+            folder / f"node-{port}",
+            port,
+            *_server_options(folder / f"node-{port}", port),
+            *("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-announce-ip", "127.0.0.1"),
+            *("--cluster-node-timeout", str(DOWN_AFTER_MS), "--repl-diskless-sync-delay", "0"),
+            *("--repl-ping-replica-period", "1", "--cluster-replica-validity-factor", "0"),
+            *options,
+        )
+        for port, bus in zip(ports[:6], ports[6:], strict=True)
+    ]
+    with _running(nodes):
+        _join(nodes, ports[6:])
+        whole = Cluster(nodes)
+        eventually(whole.is_settled)
+        eventually(lambda: all(node.info("replication").get("master_link_status") == "up" for node in nodes[3:]))
+        yield whole
+
+
+def slot_of(namespace: str) -> int:
+    """Return the cluster slot of a namespace."""
+    return key_slot(keys.meta(namespace).encode())
+
+
+def free_ports(number: int) -> list[int]:
+    """Return ports that nobody listens on at this moment, all different."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+def eventually(true: Callable[[], object]) -> None:
+    """Look again until something is true."""
+    deadline = monotonic() + READY_WITHIN_S
+    while not true():
+        assert monotonic() < deadline, "it never became true"
+        sleep(LOOK_AGAIN_S)
+
+
+def command(node: Node, *words: str | int) -> Any:
+    """Send a command as it stands, and return the reply."""
+    return cast(Any, node.raw).execute_command(*words)
+
+
+def _server_options(folder: Path, port: int) -> list[str]:
+    return ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", "--appendonly", "yes"]
+
+
+def _sentinel(folder: Path, port: int, primary: int) -> Node:
+    """Return a sentinel; it keeps what it knows in its configuration."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = [
+        f"port {port}",
+        "bind 127.0.0.1",
+        f'dir "{folder}"',
+        f"sentinel monitor {SERVICE} 127.0.0.1 {primary} 2",
+        f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
+        f"sentinel failover-timeout {SERVICE} {FAILOVER_TIMEOUT_MS}",
+    ]
+    configuration = folder / "sentinel.conf"
+    configuration.write_text("\n".join(settings) + "\n", encoding="utf-8")
+    return Node(folder, port, str(configuration), "--sentinel")
+
+
+@contextmanager
+def _running(nodes: list[Node]) -> Iterator[None]:
+    try:
+        for node in nodes:
+            node.start()
+        yield
+    finally:
+        for node in nodes:
+            node.kill()
+
+
+def _knows_all(sentinel: Node) -> bool:
+    words = command(sentinel, "SENTINEL", "MASTER", SERVICE)
+    state = words if isinstance(words, dict) else dict(zip(words[::2], words[1::2], strict=True))
+    return (state["num-slaves"], state["num-other-sentinels"]) == ("2", "2")
+
+
+def _join(nodes: list[Node], bus_ports: list[int]) -> None:
+    """Make one cluster of nodes: three primaries with a third of the slots each, the others their replicas."""
+    bounds = [0, SLOTS // 3, 2 * SLOTS // 3, SLOTS]
+    for number, node in enumerate(nodes[:3]):
+        command(node, "CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+        command(node, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+    for node, bus in zip(nodes[1:], bus_ports[1:], strict=True):
+        command(nodes[0], "CLUSTER", "MEET", "127.0.0.1", node.port, bus)
+    eventually(lambda: all(len(_nodes(node)) == len(nodes) for node in nodes))
+    for primary, replica in zip(nodes[:3], nodes[3:], strict=True):
+        name = command(primary, "CLUSTER", "MYID")
+        eventually(partial(_went_well, replica, "CLUSTER", "REPLICATE", name))
+
+
+def _went_well(node: Node, *words: str | int) -> bool:
+    try:
+        command(node, *words)
+    except redis.ResponseError:
+        return False
+    return True
+
+
+def _nodes(node: Node) -> list[list[str]]:
+    """Return the lines of CLUSTER NODES, as words, but for nodes that have no address yet."""
+    with suppress(redis.RedisError):
+        lines = [line.split() for line in str(command(node, "CLUSTER", "NODES")).splitlines()]
+        return [words for words in lines if "handshake" not in words[2] and "noaddr" not in words[2]]
+    return []
+
+
+def _own_slots(node: Node) -> set[int]:
+    """Return the slots that a living node says it serves itself."""
+    own = next((words for words in _nodes(node) if "myself" in words[2] and "master" in words[2]), [])
+    ranges = [word.partition("-") for word in own[8:] if not word.startswith("[")]
+    return {slot for first, _, last in ranges for slot in range(int(first), int(last or first) + 1)}
+
+
+def _cluster_info(node: Node) -> dict[str, str]:
+    with suppress(redis.RedisError):
+        lines = str(command(node, "CLUSTER", "INFO")).splitlines()
+        return dict(line.strip().split(":", 1) for line in lines if ":" in line)
+    return {}
