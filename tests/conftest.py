@@ -12,6 +12,7 @@ import redis
 import servers
 from builders import Bench
 from taskorch import keys
+from taskorch.clients import OneServer
 from taskorch.connection import RedisConnection, connect
 from taskorch.item import Caller
 from taskorch.queue import Queue
@@ -39,7 +40,8 @@ def lane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         def client() -> redis.Redis:
             return fakeredis.FakeRedis(server=server, decode_responses=True)
 
-        yield Lane("fakeredis", RedisConnection("fake://", client(), lambda _: client()), client(), "")
+        one = OneServer("fake://", client(), lambda _: client())
+        yield Lane("fakeredis", RedisConnection(one), client(), "")
         return
     with servers.running(servers.binaries()[request.param], tmp_path_factory.mktemp("redis")) as url:
         connection = connect(url)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskorch import address, embedded, embedded_service, errors, keys
-from taskorch.connection import connect, raw_client
+from taskorch.clients import raw_client
+from taskorch.connection import connect_to
 from taskorch.item import Caller
 from taskorch.queue import Queue
 from taskorch.settings import Settings, resolve
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
     from taskorch_orchestrator.jobs import Jobs
 
 
+RQ_URL = "TASKORCH_RQ_URL"
+
+
 def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
     """Run the service until a signal ends it; its log goes to stderr.
 
     With the bundled server, it is the one service of that root, and ends the server too where their folder is lost.
-    Raises errors.Usage for roots that are not there or do not share a namespace, errors.ServiceRuns.
+    A Redis Cluster has no room for RQ: there the service's own loop does the work, unless TASKORCH_RQ_URL names another
+    Redis. Raises errors.Usage for roots that are not there or do not share a namespace, errors.ServiceRuns.
     """
     _check(settings, roots)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -31,9 +36,9 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
     if not settings.redis_url:
         server = embedded.Beside(settings, embedded_service.become(settings))
         embedded.start(settings)
-    url = address.of(settings)
     caller = Caller(agent=settings.orchestrator, host=os.uname().nodename, pid=os.getpid())
-    queue = Queue(connect(url), settings.namespace, caller)
+    queue = Queue(connect_to(settings), settings.namespace, caller)
+    with_rq = with_rq and (bool(os.environ.get(RQ_URL)) or not address.is_cluster(settings.redis_url))
     runs_on = "RQ" if with_rq else "its own loop"
     service = Service(queue, list(roots) or [settings.root], runs_on=runs_on, server=server)
     service.run(_jobs(service, settings) if with_rq else None)
@@ -45,8 +50,9 @@ def _jobs(service: Service, settings: Settings) -> "Jobs":
     os.environ["RQ_KEY_PREFIX"] = keys.of_rq(settings.namespace)  # RQ reads it when it is imported
     from taskorch_orchestrator.jobs import Jobs
 
-    url = os.environ.get("TASKORCH_RQ_URL") or address.of(settings)
-    return Jobs(service.name, lambda: raw_client(url))
+    elsewhere = os.environ.get(RQ_URL, "")  # with a password of its own: ours is not for strangers
+    url, password = (elsewhere, "") if elsewhere else (address.of(settings), settings.redis_password)
+    return Jobs(service.name, lambda: raw_client(url, password))
 
 
 def _check(settings: Settings, roots: Sequence[Path]) -> None:

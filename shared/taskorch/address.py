@@ -1,15 +1,86 @@
-"""Where Redis is: the address of the bundled server, and how an address may be shown."""
+"""Where Redis is: the address of the bundled server, of a deployment of many servers, and how an address is shown."""
 
 import os
 import re
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import quote
+from typing import Literal, cast
+from urllib.parse import quote, unquote
 
+from taskorch import errors
 from taskorch.settings import Settings
 
 #: A Unix socket's path has room for 107 bytes on Linux, 103 on macOS.
 LONGEST_SOCKET_PATH = 100
+PORTS = {"sentinel": 26379, "cluster": 6379}
+
+#: A host, port and database number, or the path of a socket; redis-py takes other things for database 0.
+_ONE = re.compile(r"rediss?://[^/?#]+(/[0-9]*)?(\?.*)?$|unix://([^/@]*@)?/.+$")
+_MANY = re.compile(
+    r"(?P<scheme>rediss?)\+(?P<kind>sentinel|cluster)://(?P<user>[^/?#]*@)?(?P<hosts>[^/?#@]+)"
+    r"(?P<path>/[^?#]*)?(?P<options>\?[^#]*)?"
+)
+_HOST = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<name>[^\[\]:,\s]+))(?::(?P<port>[0-9]{1,5}))?")
+_PATHS = {
+    "sentinel": re.compile(r"/(?P<service>[^/]+)(?:/(?P<db>[0-9]*))?"),
+    "cluster": re.compile(r"(?P<service>)/?(?P<db>0?)"),
+}
+_SHAPES = {
+    "": "redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket, redis+sentinel://… or redis+cluster://…",
+    "sentinel": "redis+sentinel://user:password@host:26379,host:26379/service/0 (or rediss+sentinel://…)",
+    "cluster": "redis+cluster://user:password@host:6379,host:6379 (or rediss+cluster://…)",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """The address of many servers: sentinels that know the primary of a service, or nodes of a cluster."""
+
+    kind: Literal["sentinel", "cluster"]
+    hosts: tuple[tuple[str, int], ...]
+    #: The name that the sentinels have for the primary and its replicas; "" for a cluster.
+    service: str
+    #: Credentials, database, TLS and options, as the address of a single server has them; never shown.
+    server: str = field(repr=False)
+
+
+def parsed(url: str) -> Deployment | None:
+    """Return the deployment that an address names; None for the address of one server. Raises errors.Usage."""
+    match = _MANY.fullmatch(url)
+    if not match:
+        if not _ONE.match(url):
+            raise wrong(url)
+        return None
+    kind = cast(Literal["sentinel", "cluster"], match["kind"])
+    path = _PATHS[kind].fullmatch(match["path"] or "")
+    hosts = [_HOST.fullmatch(host) for host in match["hosts"].split(",")]
+    if not path or not all(hosts):
+        raise wrong(url)
+    return Deployment(
+        kind=kind,
+        hosts=tuple(_host(host, PORTS[kind], url) for host in hosts if host),
+        service=unquote(path["service"]),
+        server=f"{match['scheme']}://{match['user'] or ''}{kind}/{path['db'] or 0}{match['options'] or ''}",
+    )
+
+
+def _host(match: re.Match[str], default: int, url: str) -> tuple[str, int]:
+    port = int(match["port"] or default)
+    if not 0 < port < 2**16:
+        raise wrong(url)
+    return match["ipv6"] or match["name"], port
+
+
+def wrong(url: str, why: str = "") -> errors.Usage:
+    """Return the error for an address that is none: it says how one looks."""
+    kind = next((kind for kind in PORTS if f"+{kind}:" in url), "")
+    return errors.Usage(reason=f"{shown(url)!r} is not the address of a Redis{why}. It looks like {_SHAPES[kind]}.")
+
+
+def is_cluster(url: str) -> bool:
+    """Return whether an address is the one of a cluster."""
+    return "+cluster://" in url.partition("?")[0]
 
 
 def of(settings: Settings) -> str:
@@ -36,5 +107,11 @@ def socket_path(folder: Path) -> Path:
 
 
 def shown(url: str) -> str:
-    """Return an address without its password: what may stand in a message or a log."""
-    return re.sub(r"(://[^:@/]*):.*@", r"\1:***@", re.sub(r"(password=)[^&]*", r"\1***", url))
+    """Return an address without its passwords: what may stand in a message or a log."""
+    options = re.sub(r"([?&])([^=&]*)=([^&]*)", _without_value, url)
+    return re.sub(r"(://[^:@/]*):.*@", r"\1:***@", options)
+
+
+def _without_value(option: re.Match[str]) -> str:
+    hidden = "password" in unquote(option[2]).lower()
+    return f"{option[1]}{option[2]}=***" if hidden else option[0]

@@ -1,6 +1,5 @@
 """Kinds of command line arguments that click does not have: text from stdin, durations, pairs, many values."""
 
-import re
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from math import isnan
@@ -9,9 +8,6 @@ from typing import Any
 import click
 
 from taskorch import bounds, errors
-
-_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
 
 
 class Text(click.ParamType[str]):
@@ -39,13 +35,10 @@ class Duration(click.ParamType[int]):
         """Return the milliseconds."""
         if isinstance(value, int):
             return value
-        match = _DURATION.fullmatch(value)
-        if not match:
-            self.fail(f"{value!r} is not a duration; write 90s, 30m, 4h or 1d", param, ctx)
-        duration_ms = int(match[1]) * _UNITS_MS[match[2]]
-        if not 0 < duration_ms <= bounds.LONGEST_MS:
-            self.fail(f"{value!r} is not between 1 ms and 365 days", param, ctx)
-        return duration_ms
+        try:
+            return bounds.duration_ms(value)
+        except errors.Invalid as error:
+            self.fail(str(error), param, ctx)
 
 
 class Seconds(click.FloatRange):
@@ -72,7 +65,7 @@ class Moment(click.ParamType[tuple[int, int]]):
         """Return how long from now, or when; the other is 0."""
         if not isinstance(value, str):
             return value
-        if _DURATION.fullmatch(value):
+        if bounds.is_duration(value):
             return Duration().convert(value, param, ctx), 0
         from datetime import datetime
 

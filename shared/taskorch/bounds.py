@@ -20,6 +20,8 @@ LONGEST_MS = 365 * 24 * 3_600_000
 SHOWN_CHARACTERS = 80
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
+_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ID = re.compile(r"(proj|item)_[0-9a-z]{1,32}")
 _LIST_CURSOR = re.compile(r"proj_[0-9a-z]{1,32}:[0-9]{1,19}")
@@ -127,6 +129,22 @@ def number(value: int, what: str, least: int, most: int) -> int:
 def shortened(value: str, characters: int = SHOWN_CHARACTERS) -> str:
     """Return a text as a message shows it."""
     return value if len(value) <= characters else value[:characters] + "…"
+
+
+def is_duration(value: str) -> bool:
+    """Return whether a text is written as a length of time is."""
+    return bool(_DURATION.fullmatch(value))
+
+
+def duration_ms(value: str) -> int:
+    """Return a length of time such as 90s, 30m, 4h or 1d in milliseconds: 1 ms to 365 days."""
+    match = _DURATION.fullmatch(value)
+    if not match:
+        raise errors.Invalid(reason=f"{shortened(value)!r} is not a duration; write 90s, 30m, 4h or 1d")
+    duration = int(match[1]) * _UNITS_MS[match[2]]
+    if not 0 < duration <= LONGEST_MS:
+        raise errors.Invalid(reason=f"{value!r} is not between 1 ms and 365 days")
+    return duration
 
 
 def _size(value: str, what: str) -> int:

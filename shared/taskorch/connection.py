@@ -1,81 +1,113 @@
 """Settings -> a connection: redis-py behind the protocol that the queue knows."""
 
-import re
 from collections.abc import Callable, Sequence
-from typing import cast
+from time import monotonic, sleep
+from typing import Any, TypeVar, cast
 
 import redis
 from redis import exceptions
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.retry import Retry
 
 from taskorch import address, errors
-from taskorch.script import Argument, Connection, Reply, Script, ScriptError
+from taskorch.clients import CALL_TIMEOUT_S, Clients, clients
+from taskorch.failures import explained, passes
+from taskorch.script import Argument, Connection, Reply, Script
 from taskorch.settings import Settings
 
-CONNECT_TIMEOUT_S = 3
-CALL_TIMEOUT_S = 10
 RETRIES = 2
-OLDEST = (7, 0)
+WAIT_TIMEOUT_MS = 2000
+#: The verbs that wait for replicas, where that is asked for: what a user must not have to say twice.
+REPLICATED = frozenset({"project", "create", "assign", "complete", "complete_project"})
 
-#: Redis is there, but loading, failing over, out of memory or of disk, or a replica.
-_STALLED = (
-    exceptions.BusyLoadingError,
-    exceptions.OutOfMemoryError,
-    exceptions.ReadOnlyError,
-    exceptions.ClusterDownError,
-    exceptions.MasterDownError,
-)
-_REFUSING = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
-_STALLED_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "OOM", "READONLY", "LOADING", "TRYAGAIN", "MASTERDOWN")
-#: A host, port and database number, or the path of a socket; redis-py takes other things for database 0.
-_ADDRESS = re.compile(r"rediss?://[^/?#]+(/[0-9]*)?(\?.*)?$|unix://([^/@]*@)?/.+$")
-_SCRIPT_ERROR = re.compile(r"[A-Z_]+ \{")
+Result = TypeVar("Result")
 
 
 class RedisConnection:
-    """Runs scripts on one client, and waits on another that is opened only for that."""
+    """Runs scripts on one client, and waits on another that is opened only for that.
 
-    def __init__(self, url: str, client: redis.Redis, waiting: Callable[[float], redis.Redis]) -> None:
-        """`url` is shown in errors; `waiting` makes a client whose replies may take so many seconds."""
-        self._url = url
-        self._client = client
-        self._waiting = waiting
+    Where servers take over from each other, a call is made again until the one that has the namespace now answers it.
+    """
+
+    def __init__(self, clients: Clients, *, wait_replicas: int = 0, wait_timeout_ms: int = WAIT_TIMEOUT_MS) -> None:
+        """With `wait_replicas`, some verbs wait so long for so many replicas to have what they did."""
+        self._clients = clients
+        self._wait_replicas = wait_replicas
+        self._wait_timeout_ms = wait_timeout_ms
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        """Run a script by its SHA1, or by its text where Redis does not know it yet."""
-        try:
-            try:
-                return cast("Reply", self._run("EVALSHA", script.sha, 1, key, *arguments))
-            except exceptions.NoScriptError:
-                return cast("Reply", self._run("EVAL", script.text, 1, key, *arguments))
-        except exceptions.RedisError as error:
-            raise _explained(error, self._url) from error
+        """Run a script by its SHA1, or by its text where Redis does not know it yet.
 
-    def _run(self, *words: Argument) -> object:
-        return self._client.execute_command(*words)  # type: ignore[no-untyped-call]
+        Raises errors.NotReplicated, too, when it is done and replicas lack it.
+        """
+        return self._patiently(lambda: self._run(self._clients.calling(key), script, key, arguments))
+
+    def _run(self, client: redis.Redis, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        run = self._replicated if self._wait_replicas and script.name in REPLICATED else _executed
+        try:
+            return cast("Reply", run(client, "EVALSHA", script.sha, 1, key, *arguments))
+        except exceptions.NoScriptError:
+            return cast("Reply", run(client, "EVAL", script.text, 1, key, *arguments))
+
+    def _replicated(self, client: redis.Redis, *words: Argument) -> object:
+        """Send a command and WAIT in one go: on one connection, because WAIT is only about the writes of its own."""
+        with cast(Any, client).pipeline(transaction=False) as pipeline:
+            pipeline.execute_command(*words)
+            pipeline.execute_command("WAIT", self._wait_replicas, self._wait_timeout_ms)
+            reply, reached = pipeline.execute(raise_on_error=False)
+        if isinstance(reply, Exception):
+            raise reply
+        if isinstance(reached, exceptions.RedisError) and passes(reached) and self._clients.patience_s:
+            raise reached  # it stopped being the primary: the next one answers the repeat
+        if not isinstance(reached, int) or reached < self._wait_replicas:
+            counted = isinstance(reached, int)
+            raise errors.NotReplicated(
+                reached=reached if counted else 0,
+                wanted=self._wait_replicas,
+                reason=f"that is after {self._wait_timeout_ms} ms" if counted else str(reached),
+            )
+        return reply
 
     def wait(self, key: str, timeout_s: float) -> bool:
         """Take a wake token, blocking for it on a client of its own: no retries, a time limit above the wait."""
-        return self._blocking(timeout_s, lambda client: client.blpop([key], timeout=max(timeout_s, 0.001)))
+        return self._blocking(key, timeout_s, lambda client: client.blpop([key], timeout=max(timeout_s, 0.001)))
 
     def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block for an entry of a stream after a cursor, in the same way."""
         block_ms = max(round(timeout_s * 1000), 1)
-        return self._blocking(timeout_s, lambda client: client.xread({key: cursor}, count=1, block=block_ms))
+        return self._blocking(key, timeout_s, lambda client: client.xread({key: cursor}, count=1, block=block_ms))
 
-    def _blocking(self, timeout_s: float, ask: Callable[[redis.Redis], object]) -> bool:
-        client = self._waiting(timeout_s + CALL_TIMEOUT_S)
+    def _blocking(self, key: str, timeout_s: float, ask: Callable[[redis.Redis], object]) -> bool:
+        """Ask on a client of its own; False, too, when a failover or a reshard broke it off: the caller looks again."""
+        client = self._patiently(lambda: self._clients.waiting(key, timeout_s + CALL_TIMEOUT_S))
         try:
             return bool(ask(client))
         except exceptions.RedisError as error:
-            raise _explained(error, self._url) from error
+            if not self._clients.patience_s or not passes(error):
+                raise explained(error, self._clients.url) from error
+            self._clients.forget()
+            return False
         finally:
             client.close()
 
+    def _patiently(self, act: Callable[[], Result]) -> Result:
+        """Do what may be done twice, and again while a failover or a reshard may explain that it fails."""
+        failures, deadline = 0, monotonic() + self._clients.patience_s
+        pause = ExponentialWithJitterBackoff(base=0.05, cap=0.5)
+        while True:
+            try:
+                return act()
+            except exceptions.RedisError as error:
+                passing = passes(error)
+                if passing:
+                    self._clients.forget()
+                if not passing or monotonic() >= deadline:
+                    raise explained(error, self._clients.url) from error
+            failures += 1
+            sleep(pause.compute(failures))
+
     def close(self) -> None:
         """Give the socket back."""
-        self._client.close()
+        self._clients.close()
 
 
 class OnDemandConnection:
@@ -125,79 +157,47 @@ class OnDemandConnection:
 
 
 def open_connection(settings: Settings, announce: Callable[[str], None]) -> Connection:
-    """Return the connection that the settings ask for: to an address, or to the bundled server of the root."""
-    return connect(settings.redis_url) if settings.redis_url else OnDemandConnection(settings, announce)
+    """Return the connection that the settings ask for: to an address, or to the bundled server of the root.
 
-
-def connect(url: str, *, retries: int = RETRIES) -> RedisConnection:
-    """Return a connection to `redis://`, `rediss://` or `unix://`; no socket is opened before the first call.
-
-    A call that gets no reply is made again `retries` times. Raises errors.Usage for an address that is none.
+    Raises errors.Usage for an address that is none, and where replicas are waited for that cannot be there.
     """
-
-    def client(timeout_s: float, retries: int) -> redis.Redis:
-        backoff = ExponentialWithJitterBackoff(base=0.05, cap=0.5)
-        return redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=timeout_s,
-            retry=Retry(backoff, retries),
-            redis_connect_func=_greet,
-            driver_info=None,
+    if settings.wait_replicas and not settings.redis_url:
+        raise errors.Usage(
+            reason="wait_replicas is set, and the bundled server has no replicas: name a Redis that has."
         )
-
-    if not _ADDRESS.match(url):
-        raise _no_address(url, "")
-    try:
-        calling = client(CALL_TIMEOUT_S, retries)
-        calling.connection_pool.make_connection()  # no socket is opened, but the options are looked at
-    except (ValueError, TypeError) as error:
-        raise _no_address(url, f" ({error})") from None
-    return RedisConnection(address.shown(url), calling, lambda timeout_s: client(timeout_s, retries=0))
+    return connect_to(settings) if settings.redis_url else OnDemandConnection(settings, announce)
 
 
-def raw_client(url: str) -> redis.Redis:
-    """Return a client that decodes nothing, for libraries that bring commands of their own."""
-    return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, driver_info=None)
-
-
-def _no_address(url: str, why: str) -> errors.Usage:
-    return errors.Usage(
-        reason=f"{address.shown(url)!r} is not the address of a Redis{why}. "
-        "It looks like redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/socket."
+def connect_to(settings: Settings) -> RedisConnection:
+    """Return a connection to the address of the settings, or to the bundled server, which is not started."""
+    return connect(
+        address.of(settings),
+        password=settings.redis_password,
+        wait_replicas=settings.wait_replicas,
+        wait_timeout_ms=settings.wait_timeout_ms,
     )
 
 
-def _greet(connection: redis.Connection) -> None:
-    """Say HELLO, and refuse a server that is too old to run the scripts."""
-    try:
-        connection.on_connect()  # type: ignore[no-untyped-call]
-    except exceptions.ResponseError as error:
-        if "unknown command" in str(error).lower():
-            raise errors.TooOld(url=_address(connection), version="5 or older") from None
-        raise
-    greeting = cast("dict[str, str]", connection.handshake_metadata or {})
-    version = greeting.get("version", "")
-    if version and tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
-        raise errors.TooOld(url=_address(connection), version=version)
+def connect(
+    url: str,
+    *,
+    password: str = "",
+    wait_replicas: int = 0,
+    wait_timeout_ms: int = WAIT_TIMEOUT_MS,
+    retries: int = RETRIES,
+) -> RedisConnection:
+    """Return a connection to one server, to the primary behind sentinels or to a cluster; it is opened by a call.
+
+    `url` is `redis://`, `rediss://`, `unix://`, `redis+sentinel://host:port,host:port/service/db` or
+    `redis+cluster://host:port,host:port` (`rediss+` with TLS); `password` serves one that has none of its own.
+    With `wait_replicas`, what a user must not have to say twice waits so long for so many replicas to have it, else it
+    raises errors.NotReplicated. A call to one server that gets no reply is made again `retries` times; one to a
+    deployment of many follows a failover. Raises errors.Usage for an address that is none.
+    """
+    longer_s = wait_timeout_ms / 1000 if wait_replicas else 0
+    source = clients(url, password, retries=retries, longer_s=longer_s)
+    return RedisConnection(source, wait_replicas=wait_replicas, wait_timeout_ms=wait_timeout_ms)
 
 
-def _address(connection: redis.Connection) -> str:
-    return " ".join(f"{name}={value}" for name, value in connection.repr_pieces())  # type: ignore[no-untyped-call]
-
-
-def _explained(error: exceptions.RedisError, url: str) -> Exception:
-    """Return our error for one of redis-py's; a script's own comes back as it stands."""
-    reason = str(error) or type(error).__name__
-    if isinstance(error, _STALLED) or reason.startswith(_STALLED_WORDS):
-        return errors.Stalled(url=url, reason=reason)
-    if isinstance(error, _REFUSING) or "DB index" in reason:
-        return errors.Refused(url=url, reason=reason)
-    if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError)):
-        return errors.Unreachable(url=url, reason=reason)
-    if _SCRIPT_ERROR.match(reason):
-        return ScriptError(reason)
-    if isinstance(error, exceptions.InvalidResponse):
-        return errors.Unreachable(url=url, reason=f"what answers there is not Redis ({reason})")
-    return errors.TaskOrchestratorError(reason=f"Redis at {url} says: {reason}")
+def _executed(client: redis.Redis, *words: Argument) -> object:
+    return client.execute_command(*words)  # type: ignore[no-untyped-call]

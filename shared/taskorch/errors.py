@@ -3,7 +3,8 @@
 TaskOrchestratorError           1   Unprintable
 |-- Usage                       2
 |-- NotFound                    3   NoProject, NoItem
-|-- Unavailable                 4   retryable: Unreachable, Stalled, ServerFailed; not: Refused
+|-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated, ServerFailed;
+|                                   not: Refused, Untrusted
 |-- Invalid                     5   WrongState, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
 |                                 BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
@@ -93,21 +94,64 @@ class Unreachable(Unavailable):
     message = "Redis does not answer at {url}: {reason}"
     hint = "Is it running? The address comes from --redis-url, TASKORCH_REDIS_URL, REDIS_URL or config.toml."
 
+    def advice(self) -> str:
+        """Return where to look: sentinels may run without knowing the service."""
+        service = "Do the sentinels run, and know the name behind the '/'? SENTINEL MASTERS lists the names they know."
+        return service if "+sentinel://" in str(self.details["url"]) else super().advice()
+
 
 class Refused(Unavailable):
     word, retryable = "REFUSED", False
     message = "Redis at {url} refuses this client: {reason}"
-    hint = "Put the user and the password into the URL: redis://user:password@host:6379/0"
+    hint = (
+        "Put the user into the URL (redis://user@host:6379/0), and the password into TASKORCH_REDIS_PASSWORD or into "
+        "the file that TASKORCH_REDIS_PASSWORD_FILE names."
+    )
 
     def advice(self) -> str:
-        """Return what is wrong with the address."""
-        return "Name a database that is there." if "DB index" in str(self.details["reason"]) else super().advice()
+        """Return what is wrong with the address or with the user."""
+        reason = str(self.details["reason"])
+        if "DB index" in reason:
+            return "Name a database that is there."
+        if "sentinel_password" in reason:
+            return "Put sentinel_username=…&sentinel_password=… behind a '?' into the URL."
+        rights = "permission" in reason or "may not" in reason or "user executing the script" in reason
+        return "docs/usage.md lists the rights that a user of Redis needs." if rights else super().advice()
+
+
+class Untrusted(Unavailable):
+    word, retryable = "UNTRUSTED", False
+    message = "Redis at {url} and this client do not trust each other's certificate: {reason}"
+    hint = "The URL's ssl_ca_certs=FILE names who vouches for Redis; ssl_certfile and ssl_keyfile say who you are."
 
 
 class Stalled(Unavailable):
     word = "STALLED"
     message = "Redis at {url} cannot do this now: {reason}"
-    hint = "Nothing was changed. Mend Redis (memory, disk, replication), or try again when it has loaded."
+
+    #: What to do, by the word that Redis gives as the reason (`why`). Its scripts check all before they write.
+    WAYS_OUT: ClassVar[Mapping[str, str]] = {
+        "LOADING": "It reads its data from the disk. Try again in a moment.",
+        "OOM": "Its memory is full: raise maxmemory, or free some.",
+        "READONLY": "It is a replica: name the primary, or the sentinels (redis+sentinel://…).",
+        "MASTERDOWN": "It is a replica that has lost its primary: name the primary, or try again after the failover.",
+        "CLUSTERDOWN": "A part of the cluster is down: try again. CLUSTER NODES shows who is missing.",
+        "TRYAGAIN": "The cluster moves the keys of this namespace to another node. Try again when it has.",
+        "MISCONF": "It cannot write to its disk: make room there, and see its log.",
+        "NOREPLICAS": "Too few replicas keep up (min-replicas-to-write). Bring them back, and try again.",
+        "BUSY": "A script of somebody keeps it busy. Try again; SCRIPT KILL ends one that does not end.",
+        "UNBLOCKED": "It became a replica. Try again.",
+    }
+
+    def advice(self) -> str:
+        """Return what leads out of it."""
+        return f"{self.WAYS_OUT[str(self.details['why'])]} Nothing is half done."
+
+
+class NotReplicated(Unavailable):
+    word = "NOT_REPLICATED"
+    message = "It is done, but only {reached} of {wanted} replicas have it: {reason}"
+    hint = "Say the same again: it is not done twice, and waits for the replicas anew. Or lower TASKORCH_WAIT_REPLICAS."
 
 
 class ServerFailed(Unavailable):

@@ -1,13 +1,14 @@
 """Flags, environment and config file -> Settings: what is set, and where each of it came from."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from taskorch import bounds, errors
+from taskorch import bounds, errors, password
 from taskorch.folder import NAME as FOLDER
 
-CONFIG_KEYS = ("redis_url", "namespace", "service")
+CONFIG_KEYS = ("redis_url", "namespace", "service", "redis_password_file", "wait_replicas", "wait_timeout")
+MOST_REPLICAS = 100
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
 
@@ -18,6 +19,11 @@ class Settings:
 
     #: "" for the bundled server of this root.
     redis_url: str
+    #: For an address that has none of its own; "" where there is none, and for the bundled server.
+    redis_password: str = field(default="", repr=False)
+    #: How many replicas must have what must not be lost, and how long it may take them.
+    wait_replicas: int = 0
+    wait_timeout_ms: int = 2000
     namespace: str
     root: Path
     #: "" when nobody said it.
@@ -40,7 +46,8 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
     """Return the settings that hold in `folder`: flags win over the environment, that over the config file.
 
     `flags` may hold `redis_url`, `namespace` and `agent_id`. Raises errors.Usage for a config file that cannot be
-    read or has unknown keys, and for a switch that is neither on nor off, errors.Invalid for a bad name.
+    read or has unknown keys, for a switch that is neither on nor off, for a number or a duration that is none, and for
+    a password file that others can read; errors.Invalid for a bad name.
     """
     root, root_source = _root(environment, folder)
     config = _config(root / FOLDER / "config.toml")
@@ -59,9 +66,25 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
             raise errors.Usage(reason=f"{name} ({sources[name]}) must be on or off, not {value!r}.")
         return value.lower() in TRUE
 
+    def setting(name: str, default: str, read: Callable[[str], int]) -> int:
+        value = pick(name, name, (f"TASKORCH_{name.upper()}",), default)
+        try:
+            return read(value)
+        except (ValueError, errors.Invalid) as error:
+            raise errors.Usage(reason=f"{name} ({sources[name]}): {error}") from None
+
+    redis_url = pick("redis_url", "redis_url", ("TASKORCH_REDIS_URL", "REDIS_URL"), "")
+    named = [
+        (environment.get(password.FILE_VARIABLE), folder, password.FILE_VARIABLE),
+        (config.get("redis_password_file"), root, "config.toml"),
+    ]
+    found, sources["redis_password"] = password.find(redis_url, environment, named)
     session = pick("session", "session", ("AGENT_SESSION",), "")
     return Settings(
-        redis_url=pick("redis_url", "redis_url", ("TASKORCH_REDIS_URL", "REDIS_URL"), ""),
+        redis_url=redis_url,
+        redis_password=found,
+        wait_replicas=setting("wait_replicas", "0", _replicas),
+        wait_timeout_ms=setting("wait_timeout", "2s", bounds.duration_ms),
         namespace=bounds.name(pick("namespace", "namespace", ("TASKORCH_NAMESPACE",), "default"), "a namespace"),
         agent=pick("agent", "agent_id", ("AGENT_ID", "TM_AGENT_ID"), ""),
         session=session and bounds.name(session, "a session (AGENT_SESSION)"),
@@ -75,6 +98,12 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
 def wants_json(environment: Mapping[str, str]) -> bool:
     """Return whether `TASKORCH_JSON` asks for JSON."""
     return environment.get("TASKORCH_JSON", "").lower() in TRUE
+
+
+def _replicas(value: str) -> int:
+    if not value.isdecimal():
+        raise errors.Invalid(reason=f"{value!r} is not a number of replicas.")
+    return bounds.number(int(value), "number of replicas", 0, MOST_REPLICAS)
 
 
 def _root(environment: Mapping[str, str], folder: Path) -> tuple[Path, str]:
@@ -127,6 +156,8 @@ def _parsed(text: str, file: Path) -> Mapping[str, str]:
             raise errors.Usage(reason=f"{file} has an unknown key {key!r}; it knows {', '.join(CONFIG_KEYS)}.")
         if key == "service" and isinstance(value, bool):
             config[key] = "on" if value else "off"
+        elif key == "wait_replicas" and type(value) is int:
+            config[key] = str(value)
         elif not isinstance(value, str):
             raise errors.Usage(reason=f"{file}: {key} must be text.")
     return config

@@ -89,7 +89,7 @@ def test_no_message_shows_a_password(shell: Shell, url: str) -> None:
     assert PASSWORD not in told.stdout + told.stderr
 
 
-def test_a_redis_that_wants_a_password_gets_it_from_the_address_only(shell: Shell) -> None:
+def test_a_redis_that_wants_a_password_gets_it_from_the_address(shell: Shell) -> None:
     with server_of_its_own(shell) as (locked, raw):
         raw.config_set("requirepass", PASSWORD)
         url = locked.variables["TASKORCH_REDIS_URL"]
@@ -101,7 +101,7 @@ def test_a_redis_that_wants_a_password_gets_it_from_the_address_only(shell: Shel
 
     assert [without.code, wrong.code, right.code] == [4, 4, 0]
     assert "refuses this client" in without.stderr
-    assert "Put the user and the password into the URL" in without.stderr
+    assert "the password into TASKORCH_REDIS_PASSWORD" in without.stderr
     assert "refuses this client" in wrong.stderr
     assert "guess" not in wrong.stderr
 

@@ -83,7 +83,7 @@ def test_a_queue_works_over_tls(valkey_url: str, authority: tuple[trustme.CA, Pa
 def test_a_certificate_that_nobody_vouches_for_is_refused(valkey_url: str, authority: tuple[trustme.CA, Path]) -> None:
     ca, _ = authority
 
-    with tls_in_front_of(valkey_url, ca, "localhost") as port, pytest.raises(errors.Unreachable, match="certificate"):
+    with tls_in_front_of(valkey_url, ca, "localhost") as port, pytest.raises(errors.Untrusted, match="certificate"):
         queue(f"rediss://localhost:{port}/0").project("Over TLS")
 
 
@@ -92,7 +92,7 @@ def test_a_certificate_of_another_host_is_refused(valkey_url: str, authority: tu
 
     with (
         tls_in_front_of(valkey_url, ca, "elsewhere.example") as port,
-        pytest.raises(errors.Unreachable, match=r"[Hh]ostname"),
+        pytest.raises(errors.Untrusted, match=r"[Hh]ostname"),
     ):
         queue(f"rediss://localhost:{port}/0?ssl_ca_certs={ca_file}").project("Over TLS")
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 import servers
 from taskorch import keys
-from taskorch.connection import raw_client
+from taskorch.clients import raw_client
 from taskorch_orchestrator.bell import Bell
 
 if TYPE_CHECKING:

@@ -90,6 +90,8 @@ class Desk:
             "agent": self.agent,
             "session": settings.session,
             "redis_url": address.shown(address.of(settings)),
+            "redis_password": "***" if settings.redis_password else "",
+            "wait_replicas": settings.wait_replicas,
             "namespace": settings.namespace,
             "root": str(settings.root),
             "sources": settings.sources,

@@ -54,7 +54,7 @@ def identity(facts: Mapping[str, object]) -> str:
     sources = facts["sources"]
     shown = [(name, value) for name, value in facts.items() if name != "sources"]
     source = dict(sources) if isinstance(sources, Mapping) else {}
-    return "\n".join(f"{name + ':':11} {line(str(value)) or '-'}  ({source.get(name, '')})" for name, value in shown)
+    return "\n".join(f"{name + ':':15} {line(str(value)) or '-'}  ({source.get(name, '')})" for name, value in shown)
 
 
 def _head(item: Item) -> Iterator[str]:

@@ -13,6 +13,11 @@ local FIELDS = {'project', 'state', 'agent', 'token', 'claim', 'live_token', 'at
   'claim_lease_ms', 'priority', 'seq', 'not_before', 'holder_host', 'holder_pid', 'holder_session', 'holder_since'}
 local INDEX = {pending = 'unassigned', waiting = 'waiting', in_progress = 'leases', blocked = 'blocked', delayed = 'delayed', failed = 'dead'}
 
+-- Every command that a script runs: the rights that a user of Redis needs.
+local COMMANDS = {'DEL', 'EXISTS', 'GET', 'HDEL', 'HEXISTS', 'HGET', 'HGETALL', 'HINCRBY', 'HMGET', 'HSET', 'HSETNX',
+  'LLEN', 'LRANGE', 'LTRIM', 'PEXPIRE', 'RPUSH', 'SADD', 'SCARD', 'SET', 'SMEMBERS', 'SREM', 'TIME', 'XADD', 'XRANGE',
+  'XREVRANGE', 'ZADD', 'ZCARD', 'ZRANGE', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCORE'}
+
 local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -#'meta' - 1)
 local clock = call('TIME')
@@ -39,6 +44,15 @@ local function guarded(run, accept)
   return redis.error_reply(type(result) == 'table' and result.err or tostring(result))
 end
 
+-- A server asks for a user's rights at each command, in the midst of a script: so all of them are asked for before
+-- anything is written. One question will do for a user who may do everything.
+local function need_rights()
+  if not redis.acl_check_cmd or redis.acl_check_cmd('CONFIG', 'GET', 'x') then return end
+  for _, name in ipairs(COMMANDS) do
+    if not redis.acl_check_cmd(name, KEYS[1]) then error({err = 'NOPERM this user may not run ' .. name}, 0) end
+  end
+end
+
 -- Runs a verb once per request id: a repeat gets the first reply (ids and codes), and `view` reads what belongs to it.
 local function once(verb, view, accept)
   return guarded(function(schema)
@@ -49,6 +63,7 @@ local function once(verb, view, accept)
       reply = cjson.decode(first)
       call('PEXPIRE', request, REPLY_KEPT_MS) -- a write: WAIT after a repeat waits for what the first call wrote
     else
+      need_rights()
       if not schema then call('HSET', KEYS[1], 'schema', SCHEMA, 'created_at', now) end
       reply = verb()
       if reply then call('SET', request, cjson.encode(reply), 'PX', REPLY_KEPT_MS) end

@@ -1,0 +1,269 @@
+"""An address -> clients of redis-py for the server that takes the writes: one server, or one that is looked up."""
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, Protocol, cast
+
+import redis
+from redis import exceptions
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.connection import SSLConnection, parse_url
+from redis.retry import Retry
+
+from taskorch import address, errors
+
+CONNECT_TIMEOUT_S = 3
+CALL_TIMEOUT_S = 10
+#: Half of that where another server may have taken over: a dead one may take requests and never answer.
+FOLLOWING_TIMEOUT_S = 5
+#: How long a call follows a failover or a reshard. Where Redis is watched closely both are over in a few seconds; who
+#: waits at a terminal should hear of a longer one before the patience of a person, or of an agent's shell, ends.
+PATIENCE_S = 10.0
+OLDEST = (7, 0)
+
+Host = tuple[str, int]
+
+
+class Clients(Protocol):
+    """Where a connection has its clients from."""
+
+    #: The address, for messages.
+    url: str
+    #: For how long a call is made again, on clients that are looked up anew; 0 where redis-py repeats it by itself.
+    patience_s: float
+
+    def calling(self, key: str) -> redis.Redis:
+        """Return the client for short calls that concern a key."""
+
+    def waiting(self, key: str, timeout_s: float) -> redis.Redis:
+        """Return a new client whose replies may take so many seconds; the caller closes it."""
+
+    def forget(self) -> None:
+        """Look the server up anew before the next call: another one may have taken over."""
+
+    def close(self) -> None:
+        """Give the sockets back."""
+
+
+class OneServer:
+    """Clients of one server, whatever becomes of it."""
+
+    patience_s = 0.0
+
+    def __init__(self, url: str, client: redis.Redis, waiting: Callable[[float], redis.Redis]) -> None:
+        """`url` is shown in errors; `waiting` makes a client whose replies may take so many seconds."""
+        self.url = url
+        self._client = client
+        self._waiting = waiting
+
+    def calling(self, key: str) -> redis.Redis:  # noqa: ARG002  all keys are there
+        """Return the one client."""
+        return self._client
+
+    def waiting(self, key: str, timeout_s: float) -> redis.Redis:  # noqa: ARG002
+        """Return a new client."""
+        return self._waiting(timeout_s)
+
+    def forget(self) -> None:
+        """Do nothing: there is no other server."""
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._client.close()
+
+
+class Following:
+    """Clients of the server that has a key at this time; it is looked up again when it may have changed.
+
+    Threads may share it: a client that is forgotten closes when the last call on it has ended.
+    """
+
+    patience_s = PATIENCE_S
+
+    def __init__(self, url: str, find: Callable[[str], Host], options: dict[str, Any], timeout_s: float) -> None:
+        """`find` asks the deployment for the server of a key; `options` are those of redis-py for that one."""
+        self.url = url
+        self._find = find
+        self._options = options
+        self._timeout_s = timeout_s
+        self._client: redis.Redis | None = None
+
+    def calling(self, key: str) -> redis.Redis:
+        """Return the client for the server that is known to have the key, looked up if need be."""
+        client = self._client
+        if client is None:
+            client = self._client = self._opened(key, self._timeout_s)
+        return client
+
+    def waiting(self, key: str, timeout_s: float) -> redis.Redis:
+        """Return a new client of the server that has the key, which has answered."""
+        client = self._opened(key, timeout_s)
+        client.ping()
+        return client
+
+    def forget(self) -> None:
+        """Look the server up anew before the next call."""
+        self._client = None
+
+    def close(self) -> None:
+        """Give the socket back."""
+        if self._client:
+            self._client.close()
+
+    def _opened(self, key: str, timeout_s: float) -> redis.Redis:
+        host, port = self._find(key)
+        options = {**self._options, "socket_timeout": timeout_s, "redis_connect_func": _greet_primary}
+        return redis.Redis(host=host, port=port, decode_responses=True, **options)
+
+
+def clients(url: str, password: str, *, retries: int, longer_s: float) -> Clients:
+    """Return the clients for an address; no socket is opened yet.
+
+    A call to one server that gets no reply is made again `retries` times; each may take `longer_s` seconds more than
+    usual. `password` serves an address that has none of its own. Raises errors.Usage for an address that is none.
+    """
+    deployment = address.parsed(url)
+    try:
+        if deployment is None:
+            return _one_server(url, password, retries, longer_s)
+        options, sentinel = _options(deployment, password)
+        find = (
+            _by_sentinels(deployment, sentinel) if deployment.kind == "sentinel" else _in_cluster(deployment, options)
+        )
+    except (ValueError, TypeError) as error:
+        raise address.wrong(url, f" ({error})") from None
+    return Following(address.shown(url), find, options, FOLLOWING_TIMEOUT_S + longer_s)
+
+
+def raw_client(url: str, password: str = "") -> redis.Redis:
+    """Return a client that decodes nothing, for libraries that bring commands of their own; it follows sentinels.
+
+    Raises errors.Usage for an address that is none, or the one of a cluster.
+    """
+    deployment = address.parsed(url)
+    if deployment is None:
+        options: dict[str, Any] = {"password": password} if password else {}
+        return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, driver_info=None, **options)
+    if deployment.kind == "cluster":
+        raise errors.Usage(reason=f"{address.shown(url)!r}: RQ does not run on a cluster; name another Redis for it.")
+    from redis.sentinel import Sentinel
+
+    options, sentinel = _options(deployment, password)
+    del options["retry"]  # these libraries repeat nothing by themselves
+    finder = cast(Any, Sentinel)(deployment.hosts, sentinel_kwargs=sentinel)
+    return cast("redis.Redis", finder.master_for(deployment.service, **options))
+
+
+def _one_server(url: str, password: str, retries: int, longer_s: float) -> OneServer:
+    more: dict[str, Any] = {"password": password} if password else {}
+
+    def client(timeout_s: float, retries: int) -> redis.Redis:
+        backoff = ExponentialWithJitterBackoff(base=0.05, cap=0.5)
+        return redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=timeout_s,
+            retry=Retry(backoff, retries),
+            redis_connect_func=_greet,
+            driver_info=None,
+            **more,
+        )
+
+    calling = client(CALL_TIMEOUT_S + longer_s, retries)
+    calling.connection_pool.make_connection()  # no socket is opened, but the options are looked at
+    return OneServer(address.shown(url), calling, lambda timeout_s: client(timeout_s, retries=0))
+
+
+def _options(deployment: address.Deployment, password: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options of redis-py for the servers of a deployment, and for its sentinels."""
+    ours = {"socket_connect_timeout": CONNECT_TIMEOUT_S, "driver_info": None, "retry": Retry(NoBackoff(), 0)}
+    options: dict[str, Any] = {"password": password} if password else {}
+    options |= {**parse_url(deployment.server), **ours}  # type: ignore[no-untyped-call]
+    options["ssl"] = options.pop("connection_class", None) is SSLConnection
+    if not options["ssl"] and any(name.startswith("ssl_") for name in options):
+        raise ValueError(f"TLS is what rediss+{deployment.kind}:// stands for")
+    sentinel = {name: value for name, value in options.items() if name in ours or name.startswith("ssl")}
+    for name in ("username", "password"):
+        if deployment.kind == "sentinel" and f"sentinel_{name}" in options:
+            sentinel[name] = options.pop(f"sentinel_{name}")
+    del options["host"]
+    for each in (options, sentinel):
+        redis.Redis(**each).connection_pool.make_connection()  # as above: the options are looked at
+    return options, {**sentinel, "socket_timeout": CONNECT_TIMEOUT_S}
+
+
+def _by_sentinels(deployment: address.Deployment, options: dict[str, Any]) -> Callable[[str], Host]:
+    from redis.sentinel import MasterNotFoundError, Sentinel
+
+    sentinel = cast(Any, Sentinel)(deployment.hosts, sentinel_kwargs=options)
+
+    def find(_key: str) -> Host:
+        try:
+            return cast("Host", sentinel.discover_master(deployment.service))
+        except MasterNotFoundError as error:
+            if "AuthenticationError" in str(error):
+                raise exceptions.AuthenticationError("its sentinels want a sentinel_password") from None
+            reason = f"no sentinel answers, or none knows a primary of {deployment.service!r} that is up"
+            raise exceptions.ConnectionError(reason) from None
+
+    return find
+
+
+def _in_cluster(deployment: address.Deployment, options: dict[str, Any]) -> Callable[[str], Host]:
+    from redis.cluster import ClusterNode, RedisCluster
+
+    hosts = list(deployment.hosts)
+    options = {name: value for name, value in options.items() if name not in ("db", "retry")}
+
+    def find(key: str) -> Host:
+        hosts.append(hosts.pop(0))  # who did not help comes last
+        nodes = [cast(Any, ClusterNode)(host, port) for host, port in hosts]
+        try:
+            with closing(
+                cast(Any, RedisCluster)(startup_nodes=nodes, require_full_coverage=False, **options)
+            ) as cluster:
+                hosts.extend({(node.host, node.port) for node in cluster.get_nodes()} - set(hosts))
+                node = cluster.get_node_from_key(key)
+        except exceptions.RedisClusterException as error:
+            raise _innermost(error) from error
+        if node is None:
+            raise exceptions.ClusterDownError("no node has the slot of this namespace")
+        return node.host, node.port
+
+    return find
+
+
+def _innermost(error: BaseException) -> Exception:
+    """Return what lies behind an error of redis-py's cluster client, which says less than that."""
+    known = (exceptions.RedisError, errors.TaskOrchestratorError)
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, (*known, exceptions.RedisClusterException)):
+        return _innermost(cause)
+    return error if isinstance(error, known) else exceptions.ConnectionError(str(error))
+
+
+def _greet_primary(connection: redis.Connection) -> None:
+    """Greet, and refuse a server that is not the primary any more, whoever said so: HELLO tells it."""
+    _greet(connection)
+    greeting = cast("dict[str, str]", connection.handshake_metadata or {})
+    if greeting.get("role", "master") != "master":
+        raise exceptions.ReadOnlyError("it is not the primary any more")
+
+
+def _greet(connection: redis.Connection) -> None:
+    """Say HELLO, and refuse a server that is too old to run the scripts."""
+    try:
+        connection.on_connect()  # type: ignore[no-untyped-call]
+    except exceptions.ResponseError as error:
+        if "unknown command" in str(error).lower():
+            raise errors.TooOld(url=_place(connection), version="5 or older") from None
+        raise
+    greeting = cast("dict[str, str]", connection.handshake_metadata or {})
+    version = greeting.get("version", "")
+    if version and tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        raise errors.TooOld(url=_place(connection), version=version)
+
+
+def _place(connection: redis.Connection) -> str:
+    return " ".join(f"{name}={value}" for name, value in connection.repr_pieces())  # type: ignore[no-untyped-call]

@@ -1,0 +1,102 @@
+"""Addresses of deployments of many servers: what they say, which are refused, and that no password is shown."""
+
+import pytest
+from taskorch import address, errors
+from taskorch.address import Deployment
+from taskorch.clients import clients
+
+
+def parsed(url: str) -> Deployment:
+    deployment = address.parsed(url)
+    assert deployment is not None
+    return deployment
+
+
+def test_an_address_of_sentinels_names_them_the_service_and_the_database() -> None:
+    deployment = parsed("redis+sentinel://ada:pass@one:26380,two/main/3?sentinel_password=x")
+
+    assert (deployment.kind, deployment.service) == ("sentinel", "main")
+    assert deployment.hosts == (("one", 26380), ("two", 26379))
+    assert deployment.server == "redis://ada:pass@sentinel/3?sentinel_password=x"
+
+
+def test_an_address_of_a_cluster_names_some_of_its_nodes() -> None:
+    deployment = parsed("rediss+cluster://ada@one,two:7000/?ssl_cert_reqs=none")
+
+    assert (deployment.kind, deployment.service) == ("cluster", "")
+    assert deployment.hosts == (("one", 6379), ("two", 7000))
+    assert deployment.server == "rediss://ada@cluster/0?ssl_cert_reqs=none"
+
+
+def test_hosts_may_be_addresses_in_brackets() -> None:
+    deployment = parsed("redis+cluster://[::1]:7000,[2001:db8::2],127.0.0.1")
+
+    assert deployment.hosts == (("::1", 7000), ("2001:db8::2", 6379), ("127.0.0.1", 6379))
+
+
+def test_an_address_of_one_server_is_no_deployment() -> None:
+    urls = ["redis://host", "rediss://host:1/2?ssl_cert_reqs=none", "unix:///run/redis.sock", "unix://u:p@/run/s"]
+
+    assert [address.parsed(url) for url in urls] == [None] * len(urls)
+
+
+@pytest.mark.parametrize(
+    ("url", "shape"),
+    [
+        ("redis+sentinel://host:26379", "redis+sentinel://user:password@host"),
+        ("redis+sentinel://host/", "redis+sentinel://user:password@host"),
+        ("redis+sentinel:///main", "redis+sentinel://"),
+        ("redis+sentinel://one,,two/main", "redis+sentinel://user:password@host"),
+        ("redis+sentinel://one:port/main", "redis+sentinel://user:password@host"),
+        ("redis+sentinel://one:0/main", "redis+sentinel://user:password@host"),
+        ("redis+sentinel://one:65536/main", "redis+sentinel://user:password@host"),
+        ("redis+sentinel://one/main/zero", "redis+sentinel://user:password@host"),
+        ("redis+sentinel://one/main/0/more", "redis+sentinel://user:password@host"),
+        ("redis+sentinel://[::1/main", "redis+sentinel://user:password@host"),
+        ("redis+sentinel://one/main?colour=red", "redis+sentinel://user:password@host"),
+        ("redis+sentinel://one/main?ssl_ca_certs=/ca.pem", "redis+sentinel://user:password@host"),
+        ("redis+cluster://", "redis+cluster://user:password@host"),
+        ("redis+cluster://one/1", "redis+cluster://user:password@host"),
+        ("redis+cluster://one/main", "redis+cluster://user:password@host"),
+        ("redis+cluster://::1", "redis+cluster://user:password@host"),
+        ("redis+cluster://one?sentinel_password=x", "redis+cluster://user:password@host"),
+        ("redis+cluster://one?max_connections=many", "redis+cluster://user:password@host"),
+        ("redis+something://one", "redis://host:6379/0"),
+        ("sentinel://one/main", "redis://host:6379/0"),
+    ],
+)
+def test_a_broken_address_is_refused_with_the_shape_of_a_right_one(url: str, shape: str) -> None:
+    with pytest.raises(errors.Usage) as refusal:
+        clients(url, "", retries=0, longer_s=0)
+
+    assert "is not the address of a Redis" in str(refusal.value)
+    assert shape in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://ada:open-sesame@one,two/main",
+        "redis+sentinel://one/main?sentinel_username=x&sentinel_password=open-sesame",
+        "redis+cluster://:open-sesame@one:port",
+        "redis+cluster://ada:p@open-sesame@one",
+        "rediss+cluster://one?ssl_password=open-sesame&ssl_keyfile=/key",
+        "redis://host?p%61ssword=open-sesame",
+        "redis+sentinel://ada:open-sesame@one/main?colour=red",
+        "redis+sentinel://ada:open-sesame@one",
+    ],
+)
+def test_no_password_is_shown(url: str) -> None:
+    try:
+        told = repr(address.parsed(url)) + clients(url, "open-sesame", retries=0, longer_s=0).url
+    except errors.Usage as refusal:
+        told = str(refusal)
+
+    assert "open-sesame" not in told + address.shown(url)
+    assert "one" in address.shown(url) or "host" in address.shown(url)
+
+
+def test_a_cluster_is_known_by_its_address() -> None:
+    urls = ["redis+cluster://one", "rediss+cluster://one", "redis://one?x=+cluster://", "redis+sentinel://one/main", ""]
+
+    assert [address.is_cluster(url) for url in urls] == [True, True, False, False, False]
