@@ -248,7 +248,7 @@ def sentinels(folder: Path, *options: str) -> Iterator[Sentinels]:
         for port in ports[:3]
     ]
     watchers = [_sentinel(folder / f"sentinel-{port}", port, ports[0]) for port in ports[3:]]
-    with _running([*servers, *watchers]):
+    with running([*servers, *watchers]):
         deployment = Sentinels(servers, watchers)
         deployment.await_replicas(2)
         eventually(lambda: all(_knows_all(sentinel) for sentinel in watchers))
@@ -271,12 +271,24 @@ def cluster(folder: Path, *options: str) -> Iterator[Cluster]:
         )
         for port, bus in zip(ports[:6], ports[6:], strict=True)
     ]
-    with _running(nodes):
+    with running(nodes):
         _join(nodes, ports[6:])
         whole = Cluster(nodes)
         eventually(whole.is_settled)
         eventually(lambda: all(node.info("replication").get("master_link_status") == "up" for node in nodes[3:]))
         yield whole
+
+
+@contextmanager
+def running(nodes: list[Node]) -> Iterator[None]:
+    """Run servers; whatever becomes of them, none is left."""
+    try:
+        for node in nodes:
+            node.start()
+        yield
+    finally:
+        for node in nodes:
+            node.kill()
 
 
 def slot_of(namespace: str) -> int:
@@ -322,17 +334,6 @@ def _sentinel(folder: Path, port: int, primary: int) -> Node:
     configuration = folder / "sentinel.conf"
     configuration.write_text("\n".join(settings) + "\n", encoding="utf-8")
     return Node(folder, port, str(configuration), "--sentinel")
-
-
-@contextmanager
-def _running(nodes: list[Node]) -> Iterator[None]:
-    try:
-        for node in nodes:
-            node.start()
-        yield
-    finally:
-        for node in nodes:
-            node.kill()
 
 
 def _knows_all(sentinel: Node) -> bool:

@@ -1,7 +1,10 @@
 """An address -> clients of redis-py for the server that takes the writes: one server, or one that is looked up."""
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from math import inf
+from time import monotonic
 from typing import Any, Protocol, cast
 
 import redis
@@ -19,9 +22,20 @@ FOLLOWING_TIMEOUT_S = 5
 #: How long a call follows a failover or a reshard. Where Redis is watched closely both are over in a few seconds; who
 #: waits at a terminal should hear of a longer one before the patience of a person, or of an agent's shell, ends.
 PATIENCE_S = 10.0
+#: A primary that sentinels have replaced may take writes, which are lost, until it hears of it: that takes seconds.
+#: So an open connection asks them again after so long.
+ASK_AGAIN_S = 1.0
 OLDEST = (7, 0)
 
 Host = tuple[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How long a call may take, and after how long the deployment is asked again for its server."""
+
+    call_s: float
+    ask_again_s: float
 
 
 class Clients(Protocol):
@@ -80,24 +94,29 @@ class Following:
 
     patience_s = PATIENCE_S
 
-    def __init__(self, url: str, find: Callable[[str], Host], options: dict[str, Any], timeout_s: float) -> None:
+    def __init__(self, url: str, find: Callable[[str], Host], options: Mapping[str, Any], timing: Timing) -> None:
         """`find` asks the deployment for the server of a key; `options` are those of redis-py for that one."""
         self.url = url
         self._find = find
         self._options = options
-        self._timeout_s = timeout_s
+        self._timing = timing
         self._client: redis.Redis | None = None
+        self._host: Host = ("", 0)
+        self._asked_at = 0.0
 
     def calling(self, key: str) -> redis.Redis:
-        """Return the client for the server that is known to have the key, looked up if need be."""
+        """Return the client for the server that has the key, looked up if need be."""
         client = self._client
         if client is None:
-            client = self._client = self._opened(key, self._timeout_s)
+            return self._looked_up(key)
+        if monotonic() - self._asked_at > self._timing.ask_again_s:
+            with suppress(exceptions.RedisError):  # nobody knows of another one
+                return self._looked_up(key)
         return client
 
     def waiting(self, key: str, timeout_s: float) -> redis.Redis:
         """Return a new client of the server that has the key, which has answered."""
-        client = self._opened(key, timeout_s)
+        client = self._opened(self._find(key), timeout_s)
         client.ping()
         return client
 
@@ -110,10 +129,17 @@ class Following:
         if self._client:
             self._client.close()
 
-    def _opened(self, key: str, timeout_s: float) -> redis.Redis:
-        host, port = self._find(key)
+    def _looked_up(self, key: str) -> redis.Redis:
+        host, client = self._find(key), self._client
+        self._asked_at = monotonic()
+        if client is None or host != self._host:
+            client = self._client = self._opened(host, self._timing.call_s)
+            self._host = host
+        return client
+
+    def _opened(self, host: Host, timeout_s: float) -> redis.Redis:
         options = {**self._options, "socket_timeout": timeout_s, "redis_connect_func": _greet_primary}
-        return redis.Redis(host=host, port=port, decode_responses=True, **options)
+        return redis.Redis(host=host[0], port=host[1], decode_responses=True, **options)
 
 
 def clients(url: str, password: str, *, retries: int, longer_s: float) -> Clients:
@@ -132,7 +158,12 @@ def clients(url: str, password: str, *, retries: int, longer_s: float) -> Client
         )
     except (ValueError, TypeError) as error:
         raise address.wrong(url, f" ({error})") from None
-    return Following(address.shown(url), find, options, FOLLOWING_TIMEOUT_S + longer_s)
+    if deployment.kind == "sentinel":
+        find, ask_again_s = _by_sentinels(deployment, sentinel), ASK_AGAIN_S
+    else:
+        find, ask_again_s = _in_cluster(deployment, options), inf  # a node that lost its slots says so itself
+    timing = Timing(call_s=FOLLOWING_TIMEOUT_S + longer_s, ask_again_s=ask_again_s)
+    return Following(address.shown(url), find, options, timing)
 
 
 def raw_client(url: str, password: str = "") -> redis.Redis:

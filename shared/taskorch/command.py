@@ -66,7 +66,10 @@ class RoleGroup(click.Group):
     command_class = RepeatingCommand
     common: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "--json": {"is_flag": True, "help": "Print one JSON document. Also: TASKORCH_JSON=1"},
-        "--redis-url": {"metavar": "URL", "help": "redis://, rediss:// or unix://. Also: TASKORCH_REDIS_URL"},
+        "--redis-url": {
+            "metavar": "URL",
+            "help": "redis://host:6379/0 (docs/usage.md has all kinds). Also: TASKORCH_REDIS_URL",
+        },
         "--namespace": {"metavar": "NAME", "help": "The team's keys in Redis. Also: TASKORCH_NAMESPACE"},
     }
 

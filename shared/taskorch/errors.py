@@ -87,6 +87,8 @@ class NoItem(NotFound):
 
 class Unavailable(TaskOrchestratorError):
     exit_code, retryable = 4, True
+    #: The id of the request that got no answer: a repeat that has it acts only if the first did not.
+    request = ""
 
 
 class Unreachable(Unavailable):

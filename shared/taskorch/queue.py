@@ -31,11 +31,14 @@ class Queue:
     Every method may raise errors.Unavailable (Redis), errors.Invalid (a bound) and errors.NotFound.
     """
 
-    def __init__(self, connection: Connection, namespace: str, caller: Caller) -> None:
-        """Speak for `caller`, the orchestrating agent."""
+    def __init__(self, connection: Connection, namespace: str, caller: Caller, *, request: str = "") -> None:
+        """Speak for `caller`, the orchestrating agent.
+
+        With the `request` of an errors.Unavailable, the one call that raised it is repeated, and acts once.
+        """
         bounds.name(namespace, "a namespace")
         bounds.name(caller.agent, "an agent")
-        self._scripts = Scripts(connection, namespace, caller)
+        self._scripts = Scripts(connection, namespace, caller, request=request)
         #: The reads of an orchestrator.
         self.views = Views(self._scripts)
         #: All of the namespace, for an export and an import.

@@ -72,6 +72,9 @@ class Scripts:
             return self.connection.call(load(name), keys.meta(self.namespace), (request, *self._who, *arguments))
         except ScriptError as refusal:
             raise _error(str(refusal)) from None
+        except errors.Unavailable as away:
+            away.request = request
+            raise
 
     def wait(self, timeout_s: float) -> bool:
         """Block until something is put onto the caller's queue, or for `timeout_s` seconds."""

@@ -1,0 +1,191 @@
+"""The queue on a cluster: all of its verbs, a failover, and slots that go to another node, at once or key by key."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import topologies
+from builders import Bench, held
+from taskorch import errors
+from taskorch.clients import raw_client
+from taskorch.connection import connect
+from taskorch.item import Caller, NewItem, State
+from taskorch.queue import Queue
+from topologies import Cluster
+from workflow import workflow
+
+OPERATIONS = 200
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with topologies.cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+def queue(cluster: Cluster, namespace: str) -> Queue:
+    return Queue(connect(cluster.url), namespace, Caller(agent="planner"))
+
+
+def bench(cluster: Cluster, namespace: str) -> Bench:
+    return Bench(queue(cluster, namespace), cluster.primary_of(namespace).raw, namespace, cluster.url)
+
+
+@pytest.mark.parametrize("namespace", ["one", "two", "three", "four"])
+def test_every_verb_works_wherever_the_slot_of_the_namespace_is(cluster: Cluster, namespace: str) -> None:
+    there = bench(cluster, namespace)
+
+    done = list(workflow(there))
+
+    assert len(done) > 40
+    assert there.inconsistencies() == []
+
+
+def test_namespaces_spread_over_the_nodes(cluster: Cluster) -> None:
+    nodes = {cluster.primary_of(namespace).port for namespace in ("one", "two", "three", "four", "five", "six")}
+
+    assert len(nodes) > 1
+
+
+def test_a_slot_that_has_moved_is_followed(cluster: Cluster) -> None:
+    lasting = queue(cluster, "moved")
+    before = lasting.project("Before")
+    target = cluster.move_at_once("moved")
+
+    after = lasting.project("After")
+
+    assert target.raw.exists(f"taskorch:{{moved}}:project:{after}")
+    assert {each.id for each in lasting.views.projects()} == {before, after}
+
+
+@pytest.mark.parametrize("way", ["key by key", "at once"])
+def test_operations_go_on_while_the_slot_moves_and_nothing_is_half_done(cluster: Cluster, way: str) -> None:
+    namespace = f"reshard-{way.replace(' ', '-')}"
+    project = queue(cluster, namespace).project("A project")
+    failures, done = [], threading.Semaphore(0)
+
+    def work(agent: str) -> None:
+        own = queue(cluster, namespace)
+        for _ in range(OPERATIONS // 4 // 3):
+            try:
+                item = own.create(project, NewItem(title="An item", agent=agent))
+                done.release()
+                lease = held(own.agent(agent).claim())
+                assert lease.item == item
+                done.release()
+                own.agent(agent).complete(lease, "done")
+                done.release()
+            except Exception as error:  # noqa: BLE001  whatever it is, the test is to tell it
+                failures.append(error)
+
+    workers = [threading.Thread(target=work, args=[f"agent{number}"]) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    for _ in range(20):  # operations are under way
+        assert done.acquire(timeout=60)
+    target = (
+        cluster.move_key_by_key(namespace, between=lambda: done.acquire(timeout=0.01))
+        if way == "key by key"
+        else cluster.move_at_once(namespace)
+    )
+    for worker in workers:
+        worker.join(120)
+
+    there = bench(cluster, namespace)
+    counts = there.queue.views.progress(project).project.counts
+    assert failures == []
+    assert cluster.primary_of(namespace) is target
+    assert (counts[State.COMPLETED], sum(counts.values())) == (OPERATIONS // 4 // 3 * 4, OPERATIONS // 4 // 3 * 4)
+    assert there.inconsistencies() == []
+
+
+def test_a_script_meets_the_fence_before_it_writes(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    lasting = queue(cluster, "fenced")
+    project = lasting.project("A project")
+    item = lasting.create(project, NewItem(title="An item", agent="ada"))
+    refused: list[errors.TaskOrchestratorError] = []
+    monkeypatch.setattr("taskorch.clients.Following.patience_s", 0.0001)
+
+    def between() -> None:
+        for step in (
+            lambda: lasting.create(project, NewItem(title="Another", agent="ada")),
+            lambda: lasting.agent("ada").claim(),
+            lambda: lasting.cancel(item),
+        ):
+            with pytest.raises(errors.Stalled) as refusal:
+                step()
+            refused.append(refusal.value)
+
+    cluster.move_key_by_key("fenced", between)
+    monkeypatch.undo()
+
+    there = bench(cluster, "fenced")
+    assert len(refused) > 20
+    assert {error.details["why"] for error in refused} == {"TRYAGAIN"}
+    assert "moves the keys of this namespace" in refused[0].advice()
+    assert [each.state for each in there.queue.views.list(project=project).items] == [State.QUEUED]
+    assert there.inconsistencies() == []
+
+
+def test_a_step_made_while_the_primary_is_dead_is_done_by_its_replica_once(cluster: Cluster) -> None:
+    lasting = queue(cluster, "dying")
+    project = lasting.project("A project")
+    lasting.create(project, NewItem(title="An item", agent="ada"))
+    cluster.fail_over("dying")  # the next primary has all of it
+    killed = cluster.kill_primary("dying")
+
+    lease = held(lasting.agent("ada").claim())
+    lasting.agent("ada").complete(lease, "done")
+    lasting.create(project, NewItem(title="Another", agent="ada"))
+
+    counts = lasting.views.progress(project).project.counts
+    assert (counts[State.COMPLETED], counts[State.QUEUED]) == (1, 1)
+    killed.start()
+    cluster.await_failover("dying", killed)
+
+
+def test_a_wait_goes_on_where_the_slot_has_moved_to(cluster: Cluster) -> None:
+    lasting, claims = queue(cluster, "waiting"), []
+    project = lasting.project("A project")
+    waiter = threading.Thread(
+        target=lambda: claims.append(queue(cluster, "waiting").agent("eve").claim(wait_s=60)), daemon=True
+    )
+    waiter.start()
+    there = cluster.primary_of("waiting")
+    topologies.eventually(lambda: there.info("clients").get("blocked_clients", 0) > 0)
+    cluster.move_at_once("waiting")
+
+    item = lasting.create(project, NewItem(title="For eve", agent="eve"))
+    waiter.join(60)
+
+    assert [claim and claim.package.item.id for claim in claims] == [item]
+
+
+def test_scripts_are_sent_again_to_a_node_that_does_not_know_them(cluster: Cluster) -> None:
+    lasting = queue(cluster, "forgetful")
+    lasting.project("Before")
+    for node in cluster.primaries:
+        node.raw.script_flush()
+
+    assert lasting.project("After").startswith("proj_")
+
+
+def test_a_node_named_as_if_it_were_alone_says_how_to_name_it(cluster: Cluster) -> None:
+    node = cluster.other_primary("alone")
+
+    with pytest.raises(errors.Usage, match=r"redis\+cluster://"):
+        Queue(connect(f"redis://{node.address}"), "alone", Caller(agent="planner")).project("x")
+
+
+def test_a_server_that_is_no_cluster_is_told(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskorch.clients.Following.patience_s", 0.2)
+    nobody = topologies.free_ports(1)[0]
+
+    with pytest.raises(errors.Unreachable, match=f"127.0.0.1:{nobody}"):
+        Queue(connect(f"redis+cluster://127.0.0.1:{nobody}"), "x", Caller(agent="planner")).project("x")
+    assert valkey_url.startswith("unix://")
+
+
+def test_rq_is_told_that_a_cluster_is_not_for_it(cluster: Cluster) -> None:
+    with pytest.raises(errors.Usage, match="RQ does not run on a cluster"):
+        raw_client(cluster.url)

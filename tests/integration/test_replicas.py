@@ -1,0 +1,163 @@
+"""Steps that wait for replicas: what is done and not replicated is told, and its repeat is safe."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import topologies
+from builders import Bench, held
+from taskorch import errors
+from taskorch.connection import REPLICATED, connect
+from taskorch.item import Caller, NewItem
+from taskorch.queue import Queue
+from topologies import Node, command
+
+MS = 200
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]]:
+    """A primary, and its replica."""
+    folder = tmp_path_factory.mktemp("pair")
+    ports = topologies.free_ports(2)
+    primary, replica = (_server(folder / str(port), port) for port in ports)
+    with topologies.running([primary, replica]):
+        command(replica, "REPLICAOF", "127.0.0.1", primary.port)
+        yield primary, replica
+
+
+@pytest.fixture
+def servers(pair: tuple[Node, Node]) -> tuple[Node, Node]:
+    """The replica has all that the primary has."""
+    _, replica = pair
+    topologies.eventually(lambda: replica.info("replication").get("master_link_status") == "up")
+    return pair
+
+
+def _server(folder: Path, port: int) -> Node:
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+    return Node(folder, port, *options, "--repl-diskless-sync-delay", "0", "--repl-timeout", "600")
+
+
+def queue(primary: Node, wanted: int, request: str = "") -> Queue:
+    connection = connect(f"redis://{primary.address}", wait_replicas=wanted, wait_timeout_ms=MS)
+    return Queue(connection, "team", Caller(agent="planner"), request=request)
+
+
+def lagging(replica: Node) -> None:
+    """Stop a replica from acknowledging anything."""
+    command(replica, "REPLICAOF", "NO", "ONE")
+
+
+def catching_up(primary: Node, replica: Node) -> None:
+    command(replica, "REPLICAOF", "127.0.0.1", primary.port)
+
+
+def test_what_a_step_wrote_is_on_the_replica_when_it_returns(servers: tuple[Node, Node]) -> None:
+    primary, replica = servers
+
+    for _ in range(20):
+        project = queue(primary, 1).project("Replicated")
+        assert replica.raw.exists(f"taskorch:{{team}}:project:{project}")
+
+
+def test_every_step_that_must_not_be_lost_waits(servers: tuple[Node, Node]) -> None:
+    primary, replica = servers
+    mine = queue(primary, 1)
+    project = mine.project("A project")
+    item = mine.create(project, NewItem(title="An item"))
+    other = mine.create(project, NewItem(title="Another", agent="ada"))
+    lease = held(mine.agent("ada").claim())
+    lagging(replica)
+    told = {}
+
+    steps = {
+        "project": lambda: mine.project("B"),
+        "create": lambda: mine.create(project, NewItem(title="C")),
+        "assign": lambda: mine.assign(item, "bob"),
+        "complete": lambda: mine.agent("ada").complete(lease, "done"),
+        "complete_project": lambda: mine.complete_project(project, force=True),
+    }
+    mine.agent("ada").progress(lease, "does not wait")
+    for verb, step in steps.items():
+        with pytest.raises(errors.NotReplicated) as refusal:
+            step()  # type: ignore[no-untyped-call]
+        told[verb] = refusal.value.details
+    catching_up(primary, replica)
+
+    assert set(told) >= REPLICATED & set(steps)
+    assert all((details["reached"], details["wanted"]) == (0, 1) for details in told.values())
+    bench = Bench(queue(primary, 0), primary.raw, "team", "")
+    assert {each.id: str(each.state) for each in bench.queue.views.list(project=project).items}[other] == "completed"
+    assert bench.inconsistencies() == []
+
+
+def test_a_repeat_with_the_same_request_is_done_once_and_waits_again(servers: tuple[Node, Node]) -> None:
+    primary, replica = servers
+    mine = queue(primary, 1)
+    project = mine.project("A project")
+    lagging(replica)
+    with pytest.raises(errors.NotReplicated) as refusal:
+        mine.create(project, NewItem(title="Once"))
+    with pytest.raises(errors.NotReplicated) as again:
+        queue(primary, 1, refusal.value.request).create(project, NewItem(title="Once"))
+    catching_up(primary, replica)
+    topologies.eventually(lambda: replica.info("replication").get("master_link_status") == "up")
+
+    item = queue(primary, 1, refusal.value.request).create(project, NewItem(title="Once"))
+
+    assert again.value.request == refusal.value.request != ""
+    assert [each.id for each in mine.views.list(project=project).items] == [item]
+    assert replica.raw.exists(f"taskorch:{{team}}:item:{item}")
+
+
+def test_the_message_says_that_it_is_done_and_how_far_it_came(servers: tuple[Node, Node]) -> None:
+    primary, _ = servers
+
+    with pytest.raises(errors.NotReplicated) as refusal:
+        queue(primary, 2).project("Too much wanted")
+
+    assert (refusal.value.exit_code, refusal.value.retryable, refusal.value.word) == (4, True, "NOT_REPLICATED")
+    assert "It is done, but only 1 of 2 replicas have it" in str(refusal.value)
+    assert "not done twice" in refusal.value.advice()
+
+
+def test_a_step_that_is_refused_is_refused_whatever_replicas_do(servers: tuple[Node, Node]) -> None:
+    primary, _ = servers
+
+    with pytest.raises(errors.NoProject):
+        queue(primary, 2).create("proj_nowhere", NewItem(title="x"))
+
+
+def test_a_user_who_may_not_wait_is_told_that_it_is_done(servers: tuple[Node, Node]) -> None:
+    primary, _ = servers
+    command(primary, "ACL", "SETUSER", "hasty", "on", ">sesame", "~*", "+@all", "-wait")
+    mine = connect(f"redis://hasty:sesame@{primary.address}", wait_replicas=1, wait_timeout_ms=MS)
+
+    with pytest.raises(errors.NotReplicated, match="no permissions"):
+        Queue(mine, "hasty", Caller(agent="planner")).project("Done")
+
+    assert len(Queue(connect(f"redis://{primary.address}"), "hasty", Caller(agent="p")).views.projects()) == 1
+
+
+def test_a_cluster_waits_at_the_node_that_ran_the_script(tmp_path: Path) -> None:
+    with topologies.cluster(tmp_path) as cluster:
+        mine = [
+            Queue(connect(cluster.url, wait_replicas=1, wait_timeout_ms=5000), namespace, Caller(agent="planner"))
+            for namespace in ("one", "two", "three", "four")
+        ]
+        projects = [each.project("Replicated") for each in mine]
+        cluster.nodes[3].kill()
+
+        failing = [namespace for namespace in ("one", "two", "three", "four") if _fails(cluster.url, namespace)]
+
+    assert len(set(projects)) == 4
+    assert 0 < len(failing) < 4
+
+
+def _fails(url: str, namespace: str) -> bool:
+    try:
+        Queue(connect(url, wait_replicas=1, wait_timeout_ms=MS), namespace, Caller(agent="planner")).project("x")
+    except errors.NotReplicated:
+        return True
+    return False

@@ -1,0 +1,110 @@
+"""The rights that a user of Redis needs: the ones that docs/usage.md names suffice, and without one nothing changes."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import servers
+import topologies
+from builders import Bench
+from taskorch import errors
+from taskorch.clients import raw_client
+from taskorch.connection import connect
+from taskorch.item import Caller
+from taskorch.queue import Queue
+from taskorch.script import _FOLDER
+from topologies import command
+from workflow import workflow
+
+NAMESPACE = "team"
+USAGE = (Path(__file__).parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
+SCRIPTS = "".join(path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.lua")))
+
+
+def documented(user: str) -> list[str]:
+    """Return the rule that the guide has for a user, for the namespace of this test."""
+    rule = re.search(rf"ACL SETUSER {user} (.*?)(?<!\\)\n", USAGE, flags=re.DOTALL)
+    assert rule
+    return [word.replace("NAMESPACE", NAMESPACE) for word in rule[1].replace("\\\n", " ").split()]
+
+
+def commands() -> list[str]:
+    """Return the commands that the prelude asks for."""
+    listed = re.search(r"local COMMANDS = \{(.*?)\}", SCRIPTS, flags=re.DOTALL)
+    assert listed
+    return re.findall(r"'([A-Z]+)'", listed[1])
+
+
+@pytest.fixture(scope="module", params=list(servers.binaries()))
+def raw(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    """A server, as its administrator sees it."""
+    with servers.running(servers.binaries()[request.param], tmp_path_factory.mktemp("rights")) as url:
+        yield redis.Redis.from_url(url, decode_responses=True)
+
+
+def bench(raw: redis.Redis, rule: list[str]) -> Bench:
+    """Return a bench on an empty server, as a user who has a rule."""
+    raw.flushall()
+    raw.execute_command("ACL", "SETUSER", "agent", "reset", "on", ">sesame", *rule)  # type: ignore[no-untyped-call]
+    url = f"unix://agent:sesame@{raw.connection_pool.connection_kwargs['path']}"
+    return Bench(Queue(connect(url), NAMESPACE, Caller(agent="planner")), raw, NAMESPACE, url)
+
+
+def test_the_prelude_asks_for_every_command_that_a_script_runs() -> None:
+    assert set(commands()) == set(re.findall(r"\bcall\('([A-Z]+)'", SCRIPTS))
+
+
+def test_a_user_with_the_documented_rights_can_do_everything(raw: redis.Redis) -> None:
+    there = bench(raw, documented("agent"))
+
+    done = list(workflow(there))
+
+    assert len(done) > 40
+    assert there.agent("eve").claim(wait_s=0.05) is None
+    assert not there.queue.views.follow(there.queue.views.events(limit=1).newest, 0.05)
+
+
+def test_without_one_of_the_rights_nothing_is_written(raw: redis.Redis) -> None:
+    rule = documented("agent")
+
+    for name in commands():
+        there = bench(raw, [*rule, f"-{name.lower()}"])
+        with pytest.raises(errors.Refused) as refusal:
+            there.queue.project("x")
+
+        assert raw.dbsize() == 0, name
+        assert "docs/usage.md lists the rights" in refusal.value.advice(), str(refusal.value)
+
+
+def test_a_user_reaches_no_other_namespace(raw: redis.Redis) -> None:
+    there = bench(raw, documented("agent"))
+
+    with pytest.raises(errors.Refused):
+        Queue(connect(there.url), "other", Caller(agent="planner")).project("x")
+    with pytest.raises(errors.Refused):
+        Queue(connect(there.url), "other", Caller(agent="planner")).views.projects()
+
+    assert raw.dbsize() == 0
+
+
+def test_the_rights_of_an_agent_do_not_reach_the_jobs_of_the_service(raw: redis.Redis) -> None:
+    there = bench(raw, documented("agent"))
+
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        raw_client(there.url).get(f"taskorch-rq:{{{NAMESPACE}}}:x")
+
+
+def test_the_documented_rights_suffice_on_a_cluster_and_for_replicas(tmp_path: Path) -> None:
+    with topologies.cluster(tmp_path) as cluster:
+        for node in cluster.nodes:
+            command(node, "ACL", "SETUSER", "agent", "on", ">sesame", *documented("agent"))
+        url = cluster.url.replace("://", "://agent:sesame@")
+        connection = connect(url, wait_replicas=1, wait_timeout_ms=5000)
+        raw = cluster.primary_of(NAMESPACE).raw
+
+        there = Bench(Queue(connection, NAMESPACE, Caller(agent="planner")), raw, NAMESPACE, url)
+        done = list(workflow(there))
+
+    assert len(done) > 40

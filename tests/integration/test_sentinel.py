@@ -1,0 +1,158 @@
+"""The queue behind sentinels: all of its verbs, a failover in the midst of them, and sentinels that do not help."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import topologies
+from builders import Bench, held
+from taskorch import errors
+from taskorch.connection import connect
+from taskorch.item import Caller, NewItem, State
+from taskorch.queue import Queue
+from topologies import Node, Sentinels
+from workflow import workflow
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
+    with topologies.sentinels(tmp_path_factory.mktemp("sentinels")) as running:
+        yield running
+
+
+@pytest.fixture
+def deployment(started: Sentinels) -> Sentinels:
+    """Every server is there, and the replicas have all that was written."""
+    for server in started.servers:
+        server.start()
+    for server in started.replicas:  # the sentinels say so, too, but take their time
+        topologies.command(server, "REPLICAOF", "127.0.0.1", started.primary.port)
+    started.await_replicas(2)
+    return started
+
+
+def queue(deployment: Sentinels, url: str = "", wait_replicas: int = 0) -> Queue:
+    return Queue(connect(url or deployment.url, wait_replicas=wait_replicas), "team", Caller(agent="planner"))
+
+
+def test_every_verb_works_on_the_primary(deployment: Sentinels) -> None:
+    bench = Bench(queue(deployment), deployment.primary.raw, "team", deployment.url)
+
+    done = list(workflow(bench))
+
+    assert len(done) > 40
+    assert bench.inconsistencies() == []
+
+
+def test_one_sentinel_that_answers_is_enough(deployment: Sentinels) -> None:
+    dead, living = topologies.free_ports(1)[0], deployment.sentinels[1].address
+
+    project = queue(deployment, f"redis+sentinel://127.0.0.1:{dead},{living}/{topologies.SERVICE}").project("x")
+
+    assert project.startswith("proj_")
+
+
+def test_another_database_of_the_service_is_another_queue(deployment: Sentinels) -> None:
+    project = queue(deployment, deployment.url + "/1").project("In database 1")
+
+    assert [each.id for each in queue(deployment, deployment.url + "/1").views.projects()] == [project]
+    assert project not in {each.id for each in queue(deployment).views.projects()}
+
+
+def test_a_queue_that_is_open_follows_a_failover_that_somebody_asked_for(deployment: Sentinels) -> None:
+    lasting = queue(deployment)
+    before = lasting.project("Before")
+    deployment.fail_over()
+
+    # The old primary goes on taking writes until it hears of it: nothing but the sentinels knows better.
+    topologies.eventually(lambda: _has(deployment.primary, lasting.project("After")))
+
+    assert before in {each.id for each in lasting.views.projects()}
+
+
+def test_a_step_made_while_the_primary_is_dead_is_done_by_the_next_one_once(deployment: Sentinels) -> None:
+    lasting = queue(deployment)
+    project = lasting.project("A project")
+    for number in range(5):
+        lasting.create(project, NewItem(title=f"Item {number}", agent="ada"))
+    _write_to_all_replicas(deployment)
+    deployment.kill_primary()
+
+    lease = held(lasting.agent("ada").claim())
+    lasting.agent("ada").complete(lease, "done")
+    items = [lasting.create(project, NewItem(title="Another", agent="ada")) for _ in range(3)]
+
+    counts = lasting.views.progress(project).project.counts
+    assert (counts[State.COMPLETED], counts[State.QUEUED]) == (1, 7)
+    assert len(set(items)) == 3
+
+
+def test_a_wait_that_a_failover_breaks_off_goes_on_at_the_next_primary(deployment: Sentinels) -> None:
+    lasting, claims = queue(deployment), []
+    project = lasting.project("A project")
+    _write_to_all_replicas(deployment)
+    waiter = threading.Thread(
+        target=lambda: claims.append(queue(deployment).agent("eve").claim(wait_s=60)), daemon=True
+    )
+    waiter.start()
+    topologies.eventually(lambda: deployment.primary.info("clients").get("blocked_clients", 0) > 0)
+    deployment.kill_primary()
+
+    item = lasting.create(project, NewItem(title="For eve", agent="eve"))
+    waiter.join(60)
+
+    assert [claim and claim.package.item.id for claim in claims] == [item]
+
+
+def test_a_follower_of_events_is_told_of_what_happens_after_a_failover(deployment: Sentinels) -> None:
+    lasting = queue(deployment)
+    lasting.project("Before")
+    deployment.fail_over()
+    topologies.eventually(lambda: _has(deployment.primary, lasting.project("After")))
+    cursor = lasting.views.events(limit=1).newest
+
+    lasting.complete_project(lasting.project("After"))
+
+    assert lasting.views.follow(cursor, 10)
+
+
+@pytest.mark.parametrize("service", ["nobody", "main2"])
+def test_a_service_that_no_sentinel_knows_is_named(
+    deployment: Sentinels, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskorch.clients.Following.patience_s", 0.2)
+
+    with pytest.raises(errors.Unreachable) as refusal:
+        queue(deployment, deployment.url.replace("/main", f"/{service}")).project("x")
+
+    assert f"none knows a primary of '{service}'" in str(refusal.value)
+    assert "SENTINEL MASTERS" in refusal.value.advice()
+
+
+def test_sentinels_want_a_password_of_their_own(tmp_path: Path) -> None:
+    with topologies.sentinels(tmp_path) as locked:
+        for sentinel in locked.sentinels:
+            topologies.command(sentinel, "ACL", "SETUSER", "watcher", "on", ">sesame", "+@all")
+            topologies.command(sentinel, "ACL", "SETUSER", "default", "-@all", "+auth", "+hello")
+
+        with pytest.raises(errors.Refused) as refusal:
+            queue(locked, f"{locked.url}?sentinel_username=watcher&sentinel_password=mellon").project("x")
+        project = queue(locked, f"{locked.url}?sentinel_username=watcher&sentinel_password=sesame").project("x")
+
+    assert "sentinel_password" in refusal.value.advice()
+    assert "mellon" not in str(refusal.value)
+    assert project.startswith("proj_")
+
+
+def _has(server: Node, project: str) -> bool:
+    return bool(server.raw.exists(f"taskorch:{{team}}:project:{project}"))
+
+
+def _write_to_all_replicas(deployment: Sentinels) -> None:
+    """Wait until the replicas have all that was written: what the test relies on must not be lost with the primary."""
+    raw = deployment.primary.raw
+    with raw.pipeline(transaction=False) as pipeline:
+        pipeline.set("marker", "1")
+        pipeline.execute_command("WAIT", 2, 20_000)  # type: ignore[no-untyped-call]
+        assert pipeline.execute()[1] == 2
