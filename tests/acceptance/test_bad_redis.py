@@ -1,15 +1,20 @@
 """A Redis that is away, strange, locked, old, full or read-only: an exit code, a way out, and nothing half done."""
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import redis
 import servers
 from builders import Bench
-from commands import BIN, Shell
+from commands import BIN, Shell, eventually
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from taskorch import embedded, keys
 from taskorch.connection import connect
 from taskorch.item import Caller, State
@@ -210,6 +215,117 @@ def _a_bit_of_everything(bench: Bench) -> dict[str, str]:
         "dead": bench.standing(State.FAILED).item,
         "waiting": bench.standing(State.WAITING).item,
     }
+
+
+@contextmanager
+def _memory(raw: redis.Redis, _folder: Path) -> Iterator[None]:
+    raw.config_set("maxmemory", "100kb")
+    yield
+    raw.config_set("maxmemory", "0")
+
+
+@contextmanager
+def _replica(raw: redis.Redis, _folder: Path) -> Iterator[None]:
+    raw.replicaof("127.0.0.1", "1")
+    yield
+    raw.replicaof("NO", "ONE")
+
+
+@contextmanager
+def _lost_replica(raw: redis.Redis, folder: Path) -> Iterator[None]:
+    raw.config_set("replica-serve-stale-data", "no")
+    with _replica(raw, folder):
+        yield
+
+
+@contextmanager
+def _disk(raw: redis.Redis, folder: Path) -> Iterator[None]:
+    (folder / "dump.rdb").mkdir()
+    raw.config_set("save", "3600 1")
+    raw.bgsave()
+    eventually(lambda: raw.info("persistence")["rdb_last_bgsave_status"] == "err")
+    yield
+    raw.config_set("save", "")
+
+
+@contextmanager
+def _few_replicas(raw: redis.Redis, _folder: Path) -> Iterator[None]:
+    raw.config_set("min-replicas-to-write", "1")
+    yield
+    raw.config_set("min-replicas-to-write", "0")
+
+
+@contextmanager
+def _busy(raw: redis.Redis, _folder: Path) -> Iterator[None]:
+    raw.config_set("busy-reply-threshold", "10")
+    thread = threading.Thread(target=_provoke, args=[raw, "EVAL", "while true do end", "0"])
+    thread.start()
+    eventually(lambda: "BUSY" in _provoke(raw, "PING"))
+    yield
+    raw.script_kill()
+    eventually(lambda: not _provoke(raw, "PING"))
+    thread.join()
+
+
+@contextmanager
+def _loading(raw: redis.Redis, _folder: Path) -> Iterator[None]:
+    raw.config_set("loading-process-events-interval-bytes", "1024")
+    for number in range(60):  # it answers somebody after each that is large enough
+        raw.set(f"large-{number}", os.urandom(2000))
+    raw.config_set("key-load-delay", "100000")
+    thread = threading.Thread(target=_provoke, args=[raw, "DEBUG", "RELOAD"])
+    thread.start()
+    eventually(lambda: "BusyLoading" in _provoke(raw, "PING"))
+    yield
+    eventually(lambda: not _provoke(raw, "CONFIG", "SET", "key-load-delay", "0"), within_s=60)
+    thread.join()
+
+
+def _provoke(raw: redis.Redis, *words: str) -> str:
+    """Send a command on a connection of its own, and return what Redis has against it."""
+    client = redis.Redis(unix_socket_path=raw.connection_pool.connection_kwargs["path"], retry=Retry(NoBackoff(), 0))
+    try:
+        cast(Any, client).execute_command(*words)
+    except redis.RedisError as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+#: What is wrong with a Redis, and the way out that the message names.
+WRONG: dict[str, tuple[Callable[[redis.Redis, Path], AbstractContextManager[None]], str]] = {
+    "memory": (_memory, "raise maxmemory"),
+    "replica": (_replica, "name the primary, or the sentinels"),
+    "lost replica": (_lost_replica, "lost its primary"),
+    "disk": (_disk, "cannot write to its disk"),
+    "few replicas": (_few_replicas, "min-replicas-to-write"),
+    "busy": (_busy, "SCRIPT KILL"),
+    "loading": (_loading, "Try again in a moment"),
+}
+
+
+@pytest.mark.parametrize("trouble", WRONG)
+def test_what_is_wrong_with_redis_is_told_with_the_way_out_and_nothing_changes(shell: Shell, trouble: str) -> None:
+    spoil, way_out = WRONG[trouble]
+    with server_of_its_own(shell, "--enable-debug-command", "yes") as (there, raw), seeded(there) as bench:
+        item = bench.item()
+        before = bench.everything()
+        with spoil(raw, shell.folder.parent):
+            ran, as_json = there.worker("notes", item, "x"), there.orchestrate("project", "x", "--json")
+
+        assert (ran.code, as_json.code) == (4, 4), ran
+        assert way_out in ran.stderr
+        assert "Nothing is half done" in ran.stderr
+        assert (as_json.error()["code"], as_json.error()["retryable"]) == ("STALLED", True)
+        assert way_out in as_json.error()["hint"]
+        assert bench.everything() == before
+
+
+def test_a_cluster_that_has_lost_a_part_says_so(shell: Shell) -> None:
+    with server_of_its_own(shell, "--cluster-enabled", "yes") as (there, _):
+        ran = there.orchestrate("projects")
+
+    assert ran.code == 4
+    assert "CLUSTER NODES shows who is missing" in ran.stderr
 
 
 def test_a_redis_that_takes_no_writes_can_still_be_looked_at(shell: Shell) -> None:

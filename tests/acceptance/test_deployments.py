@@ -1,0 +1,235 @@
+"""The commands and the service on sentinels and on a cluster, and passwords that nobody sees, as real processes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import servers
+import services
+import topologies
+from commands import BIN, Shell
+from services import filed, published, soon, status
+from taskorch import embedded
+from topologies import Cluster, Sentinels, command
+
+PASSWORD = "open-sesame"
+
+
+@pytest.fixture(scope="module")
+def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
+    with topologies.sentinels(tmp_path_factory.mktemp("sentinels")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with topologies.cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+def on(shell: Shell, url: str, **variables: str) -> Shell:
+    return shell.having(TASKORCH_REDIS_URL=url, **variables)
+
+
+def deliver(shell: Shell) -> tuple[str, str]:
+    """Take one item through its life, a command for each step; return the project and the item."""
+    project = shell.orchestrate("project", "A project").stdout.strip()
+    item = shell.orchestrate("create", project, "An item").stdout.strip()
+    steps = [
+        shell.orchestrate("assign", item, "ada"),
+        shell.worker("pop"),
+        shell.worker("progress", item, "half", "--percent", "50"),
+        shell.worker("discover", item, "It rains"),
+        shell.worker("complete", item, "done"),
+        shell.orchestrate("complete", project),
+    ]
+    assert [step.code for step in steps] == [0] * len(steps), [step.stderr for step in steps]
+    return project, item
+
+
+def test_commands_take_an_item_through_its_life_behind_sentinels(shell: Shell, sentinels: Sentinels) -> None:
+    project, _ = deliver(on(shell, sentinels.url))
+
+    assert "active" not in on(shell, sentinels.url).orchestrate("progress", project).stdout.splitlines()[0]
+
+
+def test_commands_take_an_item_through_its_life_on_a_cluster(shell: Shell, cluster: Cluster) -> None:
+    project, _ = deliver(on(shell, cluster.url))
+
+    assert "active" not in on(shell, cluster.url).orchestrate("progress", project).stdout.splitlines()[0]
+
+
+def test_a_command_typed_while_the_primary_is_dead_takes_a_little_longer(shell: Shell, cluster: Cluster) -> None:
+    there, namespace = on(shell, cluster.url), shell.variables["TASKORCH_NAMESPACE"]
+    project = there.orchestrate("project", "A project").stdout.strip()
+    cluster.fail_over(namespace)  # the next primary has all of it
+    killed = cluster.kill_primary(namespace)
+
+    ran = there.orchestrate("create", project, "An item", "--assign", "ada")
+    popped = there.worker("pop", "--json")
+
+    assert (ran.code, ran.stderr) == (0, "")
+    assert popped.data()["id"] == ran.stdout.strip()
+    killed.start()
+    cluster.await_failover(namespace, killed)
+
+
+def test_the_service_keeps_files_on_a_cluster_in_its_own_loop(shell: Shell, cluster: Cluster) -> None:
+    there = on(shell, cluster.url)
+    project = there.orchestrate("project", "A project").stdout.strip()
+
+    with services.running(there):
+        item = there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+        soon(lambda: published(shell.folder) == {item})
+        cluster.move_at_once(shell.variables["TASKORCH_NAMESPACE"])
+        there.worker("progress", item, "after the move")
+        soon(lambda: filed(shell.folder, item) == ["after the move"])
+
+        assert [mirror["service"]["runs_on"] for mirror in status(there)] == ["its own loop"]
+
+
+def test_the_service_on_a_cluster_may_have_its_jobs_in_another_redis(
+    shell: Shell, cluster: Cluster, valkey_url: str
+) -> None:
+    there = on(shell, cluster.url, TASKORCH_RQ_URL=valkey_url)
+    project = there.orchestrate("project", "A project").stdout.strip()
+
+    with services.running(there), redis.Redis.from_url(valkey_url) as raw:
+        item = there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+        soon(lambda: published(shell.folder) == {item})
+
+        assert [mirror["service"]["runs_on"] for mirror in status(there)] == ["RQ"]
+        assert list(raw.scan_iter(f"taskorch-rq:{{{shell.variables['TASKORCH_NAMESPACE']}}}:*"))
+
+
+def test_the_service_behind_sentinels_works_with_rq_and_follows_a_failover(shell: Shell, sentinels: Sentinels) -> None:
+    there = on(shell, sentinels.url)
+    project = there.orchestrate("project", "A project").stdout.strip()
+
+    with services.running(there) as (service,):
+        item = there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+        soon(lambda: published(shell.folder) == {item})
+        sentinels.await_replicas(2)
+        killed = sentinels.kill_primary()
+        reported = there.worker("progress", item, "after the failover")
+        soon(lambda: "after the failover" in filed(shell.folder, item))
+
+        assert reported.code == 0, reported.stderr
+        assert [mirror["service"]["runs_on"] for mirror in status(there)] == ["RQ"]
+        primary = sentinels.primary
+        namespace = shell.variables["TASKORCH_NAMESPACE"]
+        soon(lambda: list(primary.raw.scan_iter(f"taskorch-rq:{{{namespace}}}:worker:*")))
+        assert service.told() == 0
+    killed.start()
+
+
+@pytest.mark.parametrize("place", ["variable", "file", "config"])
+def test_a_password_is_used_and_seen_nowhere(shell: Shell, tmp_path: Path, place: str) -> None:
+    file = tmp_path / "password"
+    file.write_text(PASSWORD + "\n", encoding="utf-8")
+    file.chmod(0o600)
+    (shell.folder / ".task-orchestrator").mkdir()
+    config = shell.folder / ".task-orchestrator" / "config.toml"
+    config.write_text(f'redis_password_file = "{file}"\n' if place == "config" else "", encoding="utf-8")
+    variables = {
+        "variable": {"TASKORCH_REDIS_PASSWORD": PASSWORD},
+        "file": {"TASKORCH_REDIS_PASSWORD_FILE": str(file)},
+        "config": {},
+    }
+    with servers.running(embedded.binary(), tmp_path, "--requirepass", PASSWORD) as url:
+        there = on(shell, url, **variables[place])
+        seen = []
+        with services.running(there) as (service,):
+            assert there.orchestrate("project", "x").code == 0
+            soon(lambda: status(there))
+            seen.append(Path(f"/proc/{service.pid}/cmdline").read_text(encoding="utf-8"))
+            popping = there.start(BIN / "worker", "pop", "--wait", "30")
+            seen.append(Path(f"/proc/{popping.pid}/cmdline").read_text(encoding="utf-8"))
+            popping.kill()
+            popping.communicate()
+            told = there.worker("whoami", "--json")
+            seen += [told.stdout, there.worker("whoami").stdout, there.orchestrate("server", "status").stdout]
+            seen.append(on(there, url + "?db=99").orchestrate("projects").stderr)
+            service.told()
+            seen.append(service.log())
+
+    gone = there.orchestrate("projects")
+
+    assert PASSWORD not in "".join([*seen, gone.stderr])
+    assert told.data()["redis_password"] == "***"
+    assert told.data()["sources"]["redis_password"] == {
+        "variable": "TASKORCH_REDIS_PASSWORD",
+        "file": "TASKORCH_REDIS_PASSWORD_FILE",
+        "config": "config.toml",
+    }.get(place)
+
+
+def test_a_user_in_the_address_has_the_password_of_the_file(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(PASSWORD, encoding="utf-8")
+    file.chmod(0o600)
+
+    with servers.running(embedded.binary(), tmp_path) as url, redis.Redis.from_url(url) as raw:
+        raw.execute_command("ACL", "SETUSER", "alice", "on", f">{PASSWORD}", "~*", "+@all")
+        raw.execute_command("ACL", "SETUSER", "default", "off")
+        there = on(shell, url.replace("://", "://alice@"), TASKORCH_REDIS_PASSWORD_FILE=str(file))
+
+        taken, missing = there.orchestrate("project", "x"), there.lacking("TASKORCH_REDIS_PASSWORD_FILE")
+
+        assert taken.code == 0, taken.stderr
+        assert missing.orchestrate("project", "x").code == 4
+
+
+def test_a_password_file_that_others_can_read_is_refused(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(PASSWORD, encoding="utf-8")
+    file.chmod(0o644)
+
+    ran = shell.having(TASKORCH_REDIS_URL="redis://host", TASKORCH_REDIS_PASSWORD_FILE=str(file)).orchestrate(
+        "projects"
+    )
+
+    assert ran.code == 2
+    assert f"chmod 600 {file}" in ran.stderr
+    assert PASSWORD not in ran.stderr
+
+
+def test_a_step_that_is_on_too_few_replicas_says_that_it_is_done(shell: Shell) -> None:
+    careful = shell.having(TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="50ms")
+
+    ran, as_json = careful.orchestrate("project", "Once"), careful.orchestrate("project", "Twice", "--json")
+
+    assert ran.code == as_json.code == 4
+    assert "It is done, but only 0 of 1 replicas have it" in ran.stderr
+    assert (as_json.error()["code"], as_json.error()["retryable"]) == ("NOT_REPLICATED", True)
+    assert {each["title"] for each in shell.orchestrate("projects", "--json").data()} == {"Once", "Twice"}
+
+
+def test_replicas_of_the_bundled_server_are_not_waited_for_in_vain(local: Shell) -> None:
+    ran = local.having(TASKORCH_WAIT_REPLICAS="1").orchestrate("project", "x")
+
+    assert ran.code == 2
+    assert "the bundled server has no replicas" in ran.stderr
+
+
+def test_a_deployment_that_does_not_answer_is_exit_4_and_says_where_to_look(shell: Shell) -> None:
+    nobody = topologies.free_ports(1)[0]
+
+    ran = on(shell, f"redis+sentinel://:{PASSWORD}@127.0.0.1:{nobody}/main").worker("check")
+
+    assert ran.code == 4
+    assert "SENTINEL MASTERS" in ran.stderr
+    assert PASSWORD not in ran.stderr
+
+
+@pytest.fixture(autouse=True)
+def healthy(request: pytest.FixtureRequest) -> None:
+    """What a test before has killed is there again."""
+    if "sentinels" in request.fixturenames:
+        deployment: Sentinels = request.getfixturevalue("sentinels")
+        for server in deployment.servers:
+            server.start()
+        for server in deployment.replicas:
+            command(server, "REPLICAOF", "127.0.0.1", deployment.primary.port)
+        deployment.await_replicas(2)
