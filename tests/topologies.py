@@ -6,6 +6,7 @@ with topologies.sentinels(folder) as deployment:
     deployment.await_failover()
 """
 
+import random
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -297,10 +298,19 @@ def slot_of(namespace: str) -> int:
 
 
 def free_ports(number: int) -> list[int]:
-    """Return ports that nobody listens on at this moment, all different."""
+    """Return ports that nobody listens on at this moment, all different.
+
+    They are below those that the system gives to outgoing connections: one of these could have the port of a server that
+    is down, which then could not come back.
+    """
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
-        return [each.getsockname()[1] for each in sockets]
+        ports: set[int] = set()
+        while len(ports) < number:
+            port = random.randrange(15_000, 32_000)
+            with suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.add(port)
+        return sorted(ports)
 
 
 def eventually(true: Callable[[], object]) -> None:

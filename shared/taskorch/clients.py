@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, cast
 
@@ -203,6 +204,7 @@ def _one_server(url: str, password: str, retries: int, longer_s: float) -> OneSe
 
     calling = client(CALL_TIMEOUT_S + longer_s, retries)
     calling.connection_pool.make_connection()  # no socket is opened, but the options are looked at
+    _need_files(calling.connection_pool.connection_kwargs)
     return OneServer(address.shown(url), calling, lambda timeout_s: client(timeout_s, retries=0))
 
 
@@ -215,6 +217,7 @@ def _options(deployment: address.Deployment, password: str) -> tuple[dict[str, A
     if not options["ssl"] and any(name.startswith("ssl_") for name in options):
         raise ValueError(f"TLS is what rediss+{deployment.kind}:// stands for")
     sentinel = {name: value for name, value in options.items() if name in ours or name.startswith("ssl")}
+    _need_files(options)
     for name in ("username", "password"):
         if deployment.kind == "sentinel" and f"sentinel_{name}" in options:
             sentinel[name] = options.pop(f"sentinel_{name}")
@@ -222,6 +225,13 @@ def _options(deployment: address.Deployment, password: str) -> tuple[dict[str, A
     for each in (options, sentinel):
         redis.Redis(**each).connection_pool.make_connection()  # as above: the options are looked at
     return options, {**sentinel, "socket_timeout": CONNECT_TIMEOUT_S}
+
+
+def _need_files(options: Mapping[str, Any]) -> None:
+    """Refuse certificates that are not there: the error would be one of the connection later on."""
+    for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
+        if options.get(name) and not Path(options[name]).exists():
+            raise ValueError(f"{name}: there is no {options[name]}")
 
 
 def _by_sentinels(deployment: address.Deployment, options: dict[str, Any]) -> Callable[[str], Host]:

@@ -1,16 +1,10 @@
-"""Addresses of every supported kind, against real servers: TLS, a password, a database, and servers that refuse."""
+"""Addresses of one server, against real ones: a password, a database, and servers that refuse or forget."""
 
-import socket
-import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis
 import servers
-import trustme
 from taskorch import errors
 from taskorch.connection import connect
 from taskorch.item import Caller
@@ -19,82 +13,6 @@ from taskorch.queue import Queue
 
 def queue(url: str) -> Queue:
     return Queue(connect(url, retries=0), "connections", Caller(agent="planner"))
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Path]:
-    ca = trustme.CA()
-    file = tmp_path_factory.mktemp("tls") / "ca.pem"
-    ca.cert_pem.write_to_path(str(file))
-    return ca, file
-
-
-@contextmanager
-def tls_in_front_of(url: str, ca: trustme.CA, host: str) -> Iterator[int]:
-    """Terminate TLS in front of a server's socket, for one connection after another; yields the port."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert(host).configure_cert(context)
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                plain, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=_forward, args=[context, plain, url.removeprefix("unix://")], daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.close()
-
-
-def _forward(context: ssl.SSLContext, plain: socket.socket, path: str) -> None:
-    try:
-        with context.wrap_socket(plain, server_side=True) as client, socket.socket(socket.AF_UNIX) as server:
-            server.connect(path)
-            up = threading.Thread(target=_pump, args=[client, server], daemon=True)
-            up.start()
-            _pump(server, client)
-    except OSError:
-        plain.close()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        return
-
-
-def test_a_queue_works_over_tls(valkey_url: str, authority: tuple[trustme.CA, Path]) -> None:
-    ca, ca_file = authority
-
-    with tls_in_front_of(valkey_url, ca, "localhost") as port:
-        project = queue(f"rediss://localhost:{port}/0?ssl_ca_certs={ca_file}").project("Over TLS")
-
-    assert project.startswith("proj_")
-
-
-def test_a_certificate_that_nobody_vouches_for_is_refused(valkey_url: str, authority: tuple[trustme.CA, Path]) -> None:
-    ca, _ = authority
-
-    with tls_in_front_of(valkey_url, ca, "localhost") as port, pytest.raises(errors.Untrusted, match="certificate"):
-        queue(f"rediss://localhost:{port}/0").project("Over TLS")
-
-
-def test_a_certificate_of_another_host_is_refused(valkey_url: str, authority: tuple[trustme.CA, Path]) -> None:
-    ca, ca_file = authority
-
-    with (
-        tls_in_front_of(valkey_url, ca, "elsewhere.example") as port,
-        pytest.raises(errors.Untrusted, match=r"[Hh]ostname"),
-    ):
-        queue(f"rediss://localhost:{port}/0?ssl_ca_certs={ca_file}").project("Over TLS")
 
 
 def test_a_password_is_needed_taken_and_never_shown(tmp_path: Path) -> None:

@@ -1,0 +1,220 @@
+"""TLS: who vouches for the server, who the client is, and whether the host is the one of the certificate."""
+
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import redis
+import topologies
+import trustme
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from taskorch import errors
+from taskorch.connection import connect
+from taskorch.item import Caller
+from taskorch.queue import Queue
+
+#: The bundled server has no TLS of its own.
+BINARY = shutil.which("redis-server")
+
+
+@dataclass(frozen=True)
+class Papers:
+    """An authority, and files as the options of an address and of a server name them."""
+
+    ca: trustme.CA
+    folder: Path
+
+    def certificate(self, name: str, *hosts: str, ca: trustme.CA | None = None) -> tuple[Path, Path]:
+        """Issue a certificate; return its file and the one of its key."""
+        issued = (ca or self.ca).issue_cert(*hosts)
+        chain, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(str(key))
+        return chain, key
+
+    @property
+    def ca_file(self) -> Path:
+        file = self.folder / "ca.pem"
+        self.ca.cert_pem.write_to_path(str(file))
+        return file
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    return Papers(trustme.CA(), tmp_path_factory.mktemp("tls"))
+
+
+def queue(url: str) -> Queue:
+    return Queue(connect(url, retries=0), "connections", Caller(agent="planner"))
+
+
+@contextmanager
+def tls_in_front_of(url: str, papers: Papers, host: str, *, mutual: bool = False) -> Iterator[int]:
+    """Terminate TLS in front of a server's socket, for one connection after another; yields the port.
+
+    With `mutual`, a client has to show a certificate of the same authority.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    papers.ca.issue_cert(host).configure_cert(context)
+    if mutual:
+        context.verify_mode = ssl.CERT_REQUIRED
+        papers.ca.configure_trust(context)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                plain, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=_forward, args=[context, plain, url.removeprefix("unix://")], daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.close()
+
+
+def _forward(context: ssl.SSLContext, plain: socket.socket, path: str) -> None:
+    try:
+        with context.wrap_socket(plain, server_side=True) as client, socket.socket(socket.AF_UNIX) as server:
+            server.connect(path)
+            up = threading.Thread(target=_pump, args=[client, server], daemon=True)
+            up.start()
+            _pump(server, client)
+    except OSError:
+        plain.close()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
+
+
+def test_a_queue_works_over_tls(valkey_url: str, papers: Papers) -> None:
+    with tls_in_front_of(valkey_url, papers, "localhost") as port:
+        project = queue(f"rediss://localhost:{port}/0?ssl_ca_certs={papers.ca_file}").project("Over TLS")
+
+    assert project.startswith("proj_")
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(valkey_url: str, papers: Papers) -> None:
+    with tls_in_front_of(valkey_url, papers, "localhost") as port, pytest.raises(errors.Untrusted) as refusal:
+        queue(f"rediss://localhost:{port}/0").project("Over TLS")
+
+    assert "ssl_ca_certs=FILE" in refusal.value.advice()
+    assert not refusal.value.retryable
+
+
+def test_a_certificate_of_another_host_is_refused_unless_that_is_wanted(valkey_url: str, papers: Papers) -> None:
+    with tls_in_front_of(valkey_url, papers, "elsewhere.example") as port:
+        url = f"rediss://localhost:{port}/0?ssl_ca_certs={papers.ca_file}"
+
+        with pytest.raises(errors.Untrusted, match=r"[Hh]ostname"):
+            queue(url).project("Over TLS")
+        project = queue(f"{url}&ssl_check_hostname=false").project("Over TLS")
+
+    assert project.startswith("proj_")
+
+
+def test_a_server_that_wants_to_know_its_clients_gets_their_certificate(valkey_url: str, papers: Papers) -> None:
+    known, key = papers.certificate("ada", "ada@example.org")
+    stranger, strange_key = papers.certificate("eve", "eve@example.org", ca=trustme.CA())
+
+    with tls_in_front_of(valkey_url, papers, "localhost", mutual=True) as port:
+        url = f"rediss://localhost:{port}/0?ssl_ca_certs={papers.ca_file}"
+        project = queue(f"{url}&ssl_certfile={known}&ssl_keyfile={key}").project("Over TLS")
+        with pytest.raises(errors.Unavailable):
+            queue(url).project("Over TLS")
+        with pytest.raises(errors.Unavailable):
+            queue(f"{url}&ssl_certfile={stranger}&ssl_keyfile={strange_key}").project("Over TLS")
+
+    assert project.startswith("proj_")
+
+
+def test_certificate_files_that_are_not_there_are_a_mistake_in_the_address(valkey_url: str, papers: Papers) -> None:
+    with tls_in_front_of(valkey_url, papers, "localhost") as port, pytest.raises(errors.Usage, match="/nowhere"):
+        queue(f"rediss://localhost:{port}/0?ssl_ca_certs=/nowhere/ca.pem").project("Over TLS")
+
+
+@pytest.mark.skipif(BINARY is None, reason="no redis-server that has TLS")
+class TestDeployments:
+    """A primary with a sentinel, and a cluster of one, that speak nothing but TLS, and want to know their clients."""
+
+    def test_sentinels_and_their_primary_are_reached_over_tls(self, papers: Papers, tmp_path: Path) -> None:
+        primary, sentinel = topologies.free_ports(2)
+        configuration = tmp_path / "sentinel.conf"
+        configuration.write_text(f"sentinel monitor main 127.0.0.1 {primary} 1\ntls-replication yes\n")
+        with (
+            _server(papers, tmp_path, primary, "--tls-replication", "yes"),
+            _server(papers, tmp_path, sentinel, "--sentinel", configuration=configuration),
+        ):
+            trusted = connect(f"rediss+sentinel://localhost:{sentinel}/main?{_client_options(papers)}")
+            project = Queue(trusted, "team", Caller(agent="planner")).project("Over TLS")
+            with pytest.raises(errors.TaskOrchestratorError):
+                Queue(connect(f"redis+sentinel://localhost:{sentinel}/main"), "team", Caller(agent="p")).project("x")
+
+        assert project.startswith("proj_")
+
+    def test_a_cluster_is_reached_over_tls(self, papers: Papers, tmp_path: Path) -> None:
+        port, bus = topologies.free_ports(2)
+        options = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", str(bus)]
+        with _server(papers, tmp_path, port, *options) as raw:
+            cast(Any, raw).execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            trusted = connect(f"rediss+cluster://localhost:{port}?{_client_options(papers)}")
+
+            project = Queue(trusted, "team", Caller(agent="planner")).project("Over TLS")
+            with pytest.raises(errors.Untrusted):
+                Queue(connect(f"rediss+cluster://localhost:{port}"), "team", Caller(agent="planner")).project("x")
+
+        assert project.startswith("proj_")
+
+
+@contextmanager
+def _server(
+    papers: Papers, folder: Path, port: int, *options: str, configuration: Path | None = None
+) -> Iterator[redis.Redis]:
+    """Run a server that speaks nothing but TLS; yields a client that it knows."""
+    chain, key = papers.certificate(str(port), "localhost", "127.0.0.1")
+    tls = {"tls-port": port, "port": 0, "tls-cert-file": chain, "tls-key-file": key, "tls-ca-cert-file": papers.ca_file}
+    words = [word for name, value in tls.items() for word in (f"--{name}", str(value))]
+    start: list[str] = [BINARY or "", *([str(configuration)] if configuration else []), *options, *words]
+    with (folder / f"{port}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*start, "--dir", str(folder), "--bind", "127.0.0.1"], cwd=folder, stdout=log, stderr=log
+        )
+    raw = redis.Redis.from_url(f"rediss://localhost:{port}?{_client_options(papers)}", retry=Retry(NoBackoff(), 0))
+    try:
+        topologies.eventually(_answers(raw))
+        yield raw
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(raw: redis.Redis) -> Callable[[], bool]:
+    def ask() -> bool:
+        with suppress(redis.ConnectionError):
+            return bool(raw.ping())
+        return False
+
+    return ask
+
+
+def _client_options(papers: Papers) -> str:
+    chain, key = papers.certificate("client", "client@example.org")
+    return f"ssl_ca_certs={papers.ca_file}&ssl_certfile={chain}&ssl_keyfile={key}"
