@@ -300,8 +300,8 @@ def slot_of(namespace: str) -> int:
 def free_ports(number: int) -> list[int]:
     """Return ports that nobody listens on at this moment, all different.
 
-    They are below those that the system gives to outgoing connections: one of these could have the port of a server that
-    is down, which then could not come back.
+    They are below those that the system gives to outgoing connections: one of these could take the port of a server
+    while that is down.
     """
     with ExitStack() as held:
         ports: set[int] = set()
