@@ -62,6 +62,27 @@ SABOTAGES = (
         tests=("tests/unit/test_repeats.py",),
     ),
     Sabotage(
+        guard="A fence refuses a slot that is on its way",
+        file=PRELUDE,
+        line="    call('EXISTS', prefix .. 'fence:1', prefix .. 'fence:2')\n",
+        instead="",
+        tests=("tests/integration/test_cluster.py",),
+    ),
+    Sabotage(
+        guard="A user's rights are asked for first",
+        file=PRELUDE,
+        line="      need_rights()\n",
+        instead="",
+        tests=("tests/integration/test_rights.py",),
+    ),
+    Sabotage(
+        guard="Sentinels are asked again",
+        file="shared/taskorch/clients.py",
+        line="ASK_AGAIN_S = 1.0",
+        instead="ASK_AGAIN_S = inf",
+        tests=("tests/integration/test_sentinel.py",),
+    ),
+    Sabotage(
         guard="An expired lease is reaped",
         file=PRELUDE,
         line="return act_on_due('leases', 'in_progress', expire, limit), act_on_due",

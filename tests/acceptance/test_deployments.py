@@ -206,6 +206,17 @@ def test_a_step_that_is_on_too_few_replicas_says_that_it_is_done(shell: Shell) -
     assert {each["title"] for each in shell.orchestrate("projects", "--json").data()} == {"Once", "Twice"}
 
 
+def test_a_step_that_is_on_too_few_replicas_may_be_typed_again_and_acts_once(shell: Shell) -> None:
+    careful = shell.having(TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="50ms")
+
+    codes = [careful.orchestrate("project", "Once").code for _ in range(2)]
+    last = shell.orchestrate("project", "Once")
+
+    projects = shell.orchestrate("projects", "--json").data()
+    assert (codes, last.code) == ([4, 4], 0)
+    assert [each["id"] for each in projects] == [last.stdout.strip()]
+
+
 def test_replicas_of_the_bundled_server_are_not_waited_for_in_vain(local: Shell) -> None:
     ran = local.having(TASKORCH_WAIT_REPLICAS="1").orchestrate("project", "x")
 
