@@ -14,7 +14,8 @@ TaskOrchestratorError           1   Unprintable
 
 from collections.abc import Iterable, Mapping, Sequence
 from time import gmtime, strftime
-from typing import ClassVar
+
+from taskorch import ways_out
 
 #: A value that fills a message; or things of which each has its own.
 Detail = str | int | Sequence[Mapping[str, str | int]]
@@ -131,23 +132,9 @@ class Stalled(Unavailable):
     word = "STALLED"
     message = "Redis at {url} cannot do this now: {reason}"
 
-    #: What to do, by the word that Redis gives as the reason (`why`). Its scripts check all before they write.
-    WAYS_OUT: ClassVar[Mapping[str, str]] = {
-        "LOADING": "It reads its data from the disk. Try again in a moment.",
-        "OOM": "Its memory is full: raise maxmemory, or free some.",
-        "READONLY": "It is a replica: name the primary, or the sentinels (redis+sentinel://…).",
-        "MASTERDOWN": "It is a replica that has lost its primary: name the primary, or try again after the failover.",
-        "CLUSTERDOWN": "A part of the cluster is down: try again. CLUSTER NODES shows who is missing.",
-        "TRYAGAIN": "The cluster moves the keys of this namespace to another node. Try again when it has.",
-        "MISCONF": "It cannot write to its disk: make room there, and see its log.",
-        "NOREPLICAS": "Too few replicas keep up (min-replicas-to-write). Bring them back, and try again.",
-        "BUSY": "A script of somebody keeps it busy. Try again; SCRIPT KILL ends one that does not end.",
-        "UNBLOCKED": "It became a replica. Try again.",
-    }
-
     def advice(self) -> str:
         """Return what leads out of it."""
-        return f"{self.WAYS_OUT[str(self.details['why'])]} Nothing is half done."
+        return f"{ways_out.TROUBLES[str(self.details['why'])]} Nothing is half done."
 
 
 class NotReplicated(Unavailable):
@@ -207,29 +194,12 @@ class WrongState(Invalid):
     message = "{item} is {state}: {verb} is not possible now."
 
     ORCHESTRATORS_VERBS = ("depend", "assign", "answer", "cancel", "requeue")
-    #: What leads out of a state that a verb does not allow.
-    WAYS_OUT: ClassVar[Mapping[str, str]] = {
-        "pending": "It is not assigned yet: orchestrate assign {item} AGENT",
-        "waiting": "It is queued when its last open dependency completes.",
-        "queued": "Nobody has claimed it yet.",
-        "delayed": "It is queued again when its delay is over.",
-        "blocked": "Its holder waits for an answer: orchestrate answer {item} TEXT",
-        "in_progress": "Its holder is at work: orchestrate show {item}",
-        "completed": "To have it done again: orchestrate requeue {item}",
-        "failed": "To have it tried again: orchestrate requeue {item}",
-        "cancelled": "To have it done after all: orchestrate requeue {item}",
-    }
-    WAYS_OUT_FOR_AGENTS: ClassVar[Mapping[str, str]] = {
-        "queued": "Claim it first: worker get {item}",
-        "completed": "Take other work: worker pop",
-        "failed": "Take other work: worker pop",
-    }
 
     def advice(self) -> str:
         """Return what leads out of this state, for the role that the verb belongs to."""
         state = str(self.details["state"])
-        ways = {} if self.details["verb"] in self.ORCHESTRATORS_VERBS else self.WAYS_OUT_FOR_AGENTS
-        return ways.get(state, self.WAYS_OUT[state]).format_map(self.details)
+        ways = {} if self.details["verb"] in self.ORCHESTRATORS_VERBS else ways_out.STATES_FOR_AGENTS
+        return ways.get(state, ways_out.STATES[state]).format_map(self.details)
 
 
 class BadPlan(Invalid):

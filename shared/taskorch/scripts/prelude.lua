@@ -14,9 +14,9 @@ local FIELDS = {'project', 'state', 'agent', 'token', 'claim', 'live_token', 'at
 local INDEX = {pending = 'unassigned', waiting = 'waiting', in_progress = 'leases', blocked = 'blocked', delayed = 'delayed', failed = 'dead'}
 
 -- Every command that a script runs: the rights that a user of Redis needs.
-local COMMANDS = {'DEL', 'EXISTS', 'GET', 'HDEL', 'HEXISTS', 'HGET', 'HGETALL', 'HINCRBY', 'HMGET', 'HSET', 'HSETNX',
-  'LLEN', 'LRANGE', 'LTRIM', 'PEXPIRE', 'RPUSH', 'SADD', 'SCARD', 'SET', 'SMEMBERS', 'SREM', 'TIME', 'XADD', 'XRANGE',
-  'XREVRANGE', 'ZADD', 'ZCARD', 'ZRANGE', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCORE'}
+local COMMANDS = {'DEL', 'EXISTS', 'GET', 'HDEL', 'HEXISTS', 'HGET', 'HGETALL', 'HINCRBY', 'HMGET', 'HSCAN', 'HSET',
+  'HSETNX', 'LLEN', 'LRANGE', 'LTRIM', 'PEXPIRE', 'RPUSH', 'SADD', 'SCARD', 'SET', 'SMEMBERS', 'SREM', 'TIME', 'XADD',
+  'XRANGE', 'XREVRANGE', 'ZADD', 'ZCARD', 'ZRANGE', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCORE'}
 
 local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -#'meta' - 1)

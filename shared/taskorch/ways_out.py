@@ -1,0 +1,37 @@
+"""What leads out of it: out of the state of an item that a verb does not allow, out of a trouble that Redis has."""
+
+from collections.abc import Mapping
+
+#: By the state of the item.
+STATES: Mapping[str, str] = {
+    "pending": "It is not assigned yet: orchestrate assign {item} AGENT",
+    "waiting": "It is queued when its last open dependency completes.",
+    "queued": "Nobody has claimed it yet.",
+    "delayed": "It is queued again when its delay is over.",
+    "blocked": "Its holder waits for an answer: orchestrate answer {item} TEXT",
+    "in_progress": "Its holder is at work: orchestrate show {item}",
+    "completed": "To have it done again: orchestrate requeue {item}",
+    "failed": "To have it tried again: orchestrate requeue {item}",
+    "cancelled": "To have it done after all: orchestrate requeue {item}",
+}
+
+#: The same, where it is another one for the verbs of agents.
+STATES_FOR_AGENTS: Mapping[str, str] = {
+    "queued": "Claim it first: worker get {item}",
+    "completed": "Take other work: worker pop",
+    "failed": "Take other work: worker pop",
+}
+
+#: By the word that Redis gives as the reason. Scripts look at everything before they write, and are refused as a whole.
+TROUBLES: Mapping[str, str] = {
+    "LOADING": "It reads its data from the disk. Try again in a moment.",
+    "OOM": "Its memory is full: raise maxmemory, or free some.",
+    "READONLY": "It is a replica: name the primary, or the sentinels (redis+sentinel://…).",
+    "MASTERDOWN": "It is a replica that has lost its primary: name the primary, or try again after the failover.",
+    "CLUSTERDOWN": "A part of the cluster is down: try again. CLUSTER NODES shows who is missing.",
+    "TRYAGAIN": "The cluster moves the keys of this namespace to another node. Try again when it has.",
+    "MISCONF": "It cannot write to its disk: make room there, and see its log.",
+    "NOREPLICAS": "Too few replicas keep up (min-replicas-to-write). Bring them back, and try again.",
+    "BUSY": "A script of somebody keeps it busy. Try again; SCRIPT KILL ends one that does not end.",
+    "UNBLOCKED": "It became a replica. Try again.",
+}
