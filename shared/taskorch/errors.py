@@ -106,20 +106,11 @@ class Unreachable(Unavailable):
 class Refused(Unavailable):
     word, retryable = "REFUSED", False
     message = "Redis at {url} refuses this client: {reason}"
-    hint = (
-        "Put the user into the URL (redis://user@host:6379/0), and the password into TASKORCH_REDIS_PASSWORD or into "
-        "the file that TASKORCH_REDIS_PASSWORD_FILE names."
-    )
 
     def advice(self) -> str:
         """Return what is wrong with the address or with the user."""
         reason = str(self.details["reason"])
-        if "DB index" in reason:
-            return "Name a database that is there."
-        if "sentinel_password" in reason:
-            return "Put sentinel_username=…&sentinel_password=… behind a '?' into the URL."
-        rights = "permission" in reason or "may not" in reason or "user executing the script" in reason
-        return "docs/usage.md lists the rights that a user of Redis needs." if rights else super().advice()
+        return next((way for words, way in ways_out.REFUSALS.items() if words in reason), ways_out.CREDENTIALS)
 
 
 class Untrusted(Unavailable):

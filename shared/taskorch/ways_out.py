@@ -35,3 +35,18 @@ TROUBLES: Mapping[str, str] = {
     "BUSY": "A script of somebody keeps it busy. Try again; SCRIPT KILL ends one that does not end.",
     "UNBLOCKED": "It became a replica. Try again.",
 }
+
+_RIGHTS = "docs/usage.md lists the rights that a user of Redis needs."
+#: By words that Redis, or a client of it, refuses with.
+REFUSALS: Mapping[str, str] = {
+    "DB index": "Name a database that is there.",
+    "sentinel_password": "Put sentinel_username=…&sentinel_password=… behind a '?' into the URL.",
+    "permission": _RIGHTS,
+    "may not": _RIGHTS,
+    "user executing the script": _RIGHTS,
+}
+#: Where it refuses for any other reason.
+CREDENTIALS = (
+    "Put the user into the URL (redis://user@host:6379/0), and the password into TASKORCH_REDIS_PASSWORD or into "
+    "the file that TASKORCH_REDIS_PASSWORD_FILE names."
+)
