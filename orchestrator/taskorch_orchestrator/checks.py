@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
-from taskorch.connection import OLDEST
+from taskorch.clients import OLDEST
 from taskorch.finding import Environment, Finding, Waiting
 from taskorch.item import AgentStatus, State
 from taskorch.plain_text import moment

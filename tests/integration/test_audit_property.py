@@ -10,6 +10,7 @@ import servers
 from builders import Bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from taskorch.clients import OneServer
 from taskorch.connection import RedisConnection, connect
 from taskorch.item import Caller, State
 from taskorch.queue import Queue
@@ -50,7 +51,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param == "fakeredis":
         there = fakeredis.FakeServer()
         client = fakeredis.FakeRedis(server=there, decode_responses=True)
-        yield RedisConnection("fake://", client, lambda _: client), client
+        yield RedisConnection(OneServer("fake://", client, lambda _: client)), client
         return
     with servers.running(servers.binaries()[request.param], tmp_path_factory.mktemp("redis")) as url:
         yield connect(url), redis.Redis.from_url(url, decode_responses=True)

@@ -15,8 +15,9 @@ local INDEX = {pending = 'unassigned', waiting = 'waiting', in_progress = 'lease
 
 -- Every command that a script runs: the rights that a user of Redis needs.
 local COMMANDS = {'DEL', 'EXISTS', 'GET', 'HDEL', 'HEXISTS', 'HGET', 'HGETALL', 'HINCRBY', 'HMGET', 'HSCAN', 'HSET',
-  'HSETNX', 'LLEN', 'LRANGE', 'LTRIM', 'PEXPIRE', 'RPUSH', 'SADD', 'SCARD', 'SET', 'SMEMBERS', 'SREM', 'TIME', 'XADD',
-  'XRANGE', 'XREVRANGE', 'ZADD', 'ZCARD', 'ZRANGE', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCORE'}
+  'HSETNX', 'LLEN', 'LRANGE', 'LTRIM', 'PEXPIRE', 'RPUSH', 'SADD', 'SCARD', 'SET', 'SISMEMBER', 'SMEMBERS', 'SREM',
+  'TIME', 'XADD', 'XRANGE', 'XREVRANGE', 'ZADD', 'ZCARD', 'ZRANGE', 'ZRANK', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCAN',
+  'ZSCORE'}
 
 local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -#'meta' - 1)
