@@ -33,9 +33,10 @@ def content(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def work(bench: Bench) -> dict[str, object]:
-    """Return all that a namespace holds of the work itself; a count of 0 is none."""
+    """Return all that a namespace holds of the work itself; a count of 0 is none, and so is who has no others."""
     there = {name: value for name, value in bench.everything().items() if not name.startswith(OF_THE_PLACE)}
-    return {name: _counted(value) if isinstance(value, dict) else value for name, value in there.items()}
+    counted = {name: _counted(value) if isinstance(value, dict) else value for name, value in there.items()}
+    return {name: value for name, value in counted.items() if value}
 
 
 def _counted(fields: Mapping[str, str]) -> dict[str, str]:
