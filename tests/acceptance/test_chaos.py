@@ -1,0 +1,53 @@
+"""Twenty seconds of chaos: every kind of fault happens, and no promise is broken."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from chaos.faults import ALONE_S, EVERY_S
+from chaos.faults import plan as planned
+
+TESTS = Path(__file__).parents[1]
+SECONDS = 14
+LONGEST_S = 200
+KILLS = (
+    "kill -9 of a worker or producer",
+    "kill -9 of a command",
+    "kill -9 by a poison item",
+    "SIGSTOP of the scene",
+)  # fmt: skip
+
+
+def test_nothing_is_lost_done_twice_or_held_for_ever_whatever_happens() -> None:
+    wanted = {"CHAOS_SECONDS": str(SECONDS), "CHAOS_PROCESSES": "10", "CHAOS_SEED": "1", "PYTHONPATH": str(TESTS)}
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "chaos", "--json"],
+        env={**os.environ, **wanted},
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_S,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    account = json.loads(ran.stdout)
+    assert {charge: found for charge, found in account["verdict"].items() if found["found"]} == {}
+    assert {fault for fault in (*EVERY_S, *ALONE_S, *KILLS) if not account["faults"].get(fault)} == set()
+    assert account["stale_writes_refused"] > 0
+    assert account["items"]["poison, failed"] > 0
+    assert account["verdict"]["acknowledged completions lost"]["of"] > 20
+
+
+@pytest.mark.parametrize("seconds", [14, 120])
+def test_a_seed_plans_the_same_faults_again_each_kind_at_least_once(seconds: float) -> None:
+    kinds = {**EVERY_S, **ALONE_S}
+
+    first, again, other = (planned(seed, seconds, kinds) for seed in (7, 7, 8))
+
+    assert first == again != other
+    assert {fault.kind for fault in first} == set(kinds)
+    assert all(0 < fault.at_s < seconds for fault in first)

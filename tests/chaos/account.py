@@ -1,0 +1,119 @@
+"""The account of a run: how much was done, which faults there were, and the verdict; for people and as JSON."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from taskorch.record import Record
+
+from chaos.ledger import DONE, Call
+from chaos.verdict import Line, is_poison
+
+#: Offenders whose ledger lines are printed.
+SHOWN = 5
+FATES: Mapping[str, str] = {
+    "killed": "kill -9 of a worker or producer",
+    "poisoned": "kill -9 by a poison item",
+    "asleep": "SIGSTOP of the scene",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What one run was like."""
+
+    redis: str
+    seed: int
+    #: How long it took, the drain included.
+    seconds: float
+    #: How many processes were started in each role.
+    processes: Mapping[str, int]
+    faults: Mapping[str, int]
+    #: How many calls were acknowledged of each verb; under "…, no answer" and "…, refused" those that were not.
+    calls: Mapping[str, int]
+    #: How many items are in each state, poison items apart.
+    items: Mapping[str, int]
+    stale_writes_refused: int
+    verdict: Sequence[Line]
+
+    @property
+    def guilty(self) -> bool:
+        """Return whether the queue has broken a promise."""
+        return any(line.guilty for line in self.verdict)
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it for `--json`."""
+        charges = {line.charge: {"found": len(line.offenders), "of": line.of} for line in self.verdict}
+        return {
+            "redis": self.redis,
+            "seed": self.seed,
+            "seconds": round(self.seconds, 1),
+            "processes": dict(self.processes),
+            "faults": dict(self.faults),
+            "calls": dict(self.calls),
+            "items": dict(self.items),
+            "stale_writes_refused": self.stale_writes_refused,
+            "verdict": charges,
+            "guilty": self.guilty,
+        }
+
+
+def suffered(lines: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """Return the faults that processes inflicted upon themselves."""
+    found = Counter(FATES[line["fate"]] for line in lines if line["line"] == "fate")
+    found["kill -9 of a command"] = sum("the command was killed" in line.get("why", "") for line in lines)
+    return found
+
+
+def answers(calls: Iterable[Call]) -> Counter[str]:
+    """Return how many calls of each verb were acknowledged, refused, or never answered."""
+    found: Counter[str] = Counter()
+    for call in calls:
+        if call.verb == "claim":
+            found["claim" if call.got_token else "claim, nothing there or no answer"] += 1
+        elif call.verb != "look":
+            found[f"{call.verb}{_outcome(call)}"] += 1
+    return found
+
+
+def states(records: Iterable[Record]) -> Counter[str]:
+    """Return how many items are in each state."""
+    return Counter(f"{'poison, ' if is_poison(each.item) else ''}{each.item.state}" for each in records)
+
+
+def show(account: Account, *, as_json: bool) -> None:
+    """Print an account."""
+    if as_json:
+        sys.stdout.write(f"{json.dumps(account.document())}\n")
+        return
+    told = f"{account.redis}, seed {account.seed}, {account.seconds:.0f} s"
+    table = Table("what", "number", "of", title=f"Chaos: {told}")
+    for part in (account.processes, account.calls, account.items, account.faults):
+        for name, number in sorted(part.items()):
+            table.add_row(name, str(number), "")
+        table.add_section()
+    table.add_row("stale writes refused", str(account.stale_writes_refused), "")
+    for line in account.verdict:
+        found = f"{len(line.offenders)}{' (by failover)' if line.offenders and line.excused else ''}"
+        table.add_row(line.charge, f"[bold red]{found}[/]" if line.guilty else found, str(line.of or ""))
+    Console().print(table)
+
+
+def accuse(account: Account, lines: Iterable[Mapping[str, Any]], folder: Path) -> None:
+    """Print on stderr who is guilty of what, with what the ledgers have on some of them."""
+    lines = list(lines)
+    for line in account.verdict:
+        for offender in line.offenders[:SHOWN] if line.guilty else ():
+            told = [json.dumps(entry) for entry in lines if entry.get("item") == offender]
+            sys.stderr.write("\n  ".join([f"{line.charge}: {offender}", *told]) + "\n")
+    sys.stderr.write(f"Everything is in {folder}\n")
+
+
+def _outcome(call: Call) -> str:
+    return "" if call.answer == DONE else f", {call.answer.lower().replace('_', ' ') or 'killed'}"

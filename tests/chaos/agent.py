@@ -1,0 +1,57 @@
+"""A worker through the API, whose calls act once however often they are repeated."""
+
+from collections.abc import Callable
+
+from taskorch.agent_queue import AgentQueue
+from taskorch.connection import connect
+from taskorch.item import Caller, Lease, Receipt
+from taskorch.script import Scripts
+
+from chaos.duty import Duty, begin
+from chaos.witness import Taken
+from chaos.worker import Worker
+
+WAIT_S = 1.0
+
+STEPS: dict[str, Callable[[AgentQueue, Lease, str], Receipt]] = {
+    "progress": lambda me, lease, text: me.progress(lease, text, percent=50),
+    "renew": lambda me, lease, _: me.renew(lease),
+    "discover": lambda me, lease, text: me.discover(lease, text),
+    "complete": lambda me, lease, text: me.complete(lease, text),
+    "fail": lambda me, lease, text: me.fail(lease, text),
+    "release": lambda me, lease, text: me.release(lease, reason=text),
+}
+
+
+class Api:
+    """The library, in a process that lives as long as it is let."""
+
+    def __init__(self, duty: Duty) -> None:
+        self._namespace = duty.namespace
+        self._connection = connect(duty.url)
+        self._caller = Caller(agent=duty.agent, host="chaos", session=duty.name)
+
+    def claim(self, call: str) -> Taken | None:
+        """Take the next item, waiting a moment for it."""
+        claim = self._queue(call).claim(wait_s=WAIT_S)
+        if not claim or not claim.lease:
+            return None
+        item = claim.package.item
+        since = item.holder.since if item.holder and item.token == claim.lease.token else 0
+        return Taken(lease=claim.lease, title=item.title, since=since)
+
+    def step(self, verb: str, lease: Lease, call: str) -> Receipt:
+        """Do a holder's verb."""
+        return STEPS[verb](self._queue(call), lease, call)
+
+    def _queue(self, call: str) -> AgentQueue:
+        """Return the queue under a request id: what is called again on it acts no second time."""
+        queue = AgentQueue(self._connection, self._namespace, self._caller)
+        queue._scripts = Scripts(self._connection, self._namespace, self._caller, request=call)
+        return queue
+
+
+def run(duty: Duty) -> None:
+    """Work until the driver says stop."""
+    begin(duty)
+    Worker(duty, Api(duty)).work()
