@@ -18,6 +18,7 @@ KILLS = (
     "kill -9 of a command",
     "kill -9 by a poison item",
     "SIGSTOP of the scene",
+    "reply lost on its way",
 )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from taskorch.record import Record
 
+from chaos.agent import REPLY_LOST
+from chaos.cli_agent import COMMAND_KILLED
 from chaos.ledger import DONE, Call
 from chaos.verdict import Line, is_poison
 
@@ -22,6 +24,8 @@ FATES: Mapping[str, str] = {
     "poisoned": "kill -9 by a poison item",
     "asleep": "SIGSTOP of the scene",
 }
+#: What a call is told that was not answered because of a fault of its own.
+WHYS: Mapping[str, str] = {"kill -9 of a command": COMMAND_KILLED, "reply lost on its way": REPLY_LOST}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +68,11 @@ class Account:
         }
 
 
-def suffered(lines: Iterable[Mapping[str, Any]]) -> Counter[str]:
+def suffered(lines: Sequence[Mapping[str, Any]]) -> Counter[str]:
     """Return the faults that processes inflicted upon themselves."""
     found = Counter(FATES[line["fate"]] for line in lines if line["line"] == "fate")
-    found["kill -9 of a command"] = sum("the command was killed" in line.get("why", "") for line in lines)
+    for fault, why in WHYS.items():
+        found[fault] = sum(why in line.get("why", "") for line in lines)
     return found
 
 

@@ -1,17 +1,21 @@
 """A worker through the API, whose calls act once however often they are repeated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from taskorch import errors
 from taskorch.agent_queue import AgentQueue
 from taskorch.connection import connect
 from taskorch.item import Caller, Lease, Receipt
-from taskorch.script import Scripts
+from taskorch.script import Argument, Reply, Script, Scripts
 
 from chaos.duty import Duty, begin
 from chaos.witness import Taken
 from chaos.worker import Worker
 
 WAIT_S = 1.0
+#: Of the replies: those that never arrive.
+LOST = 0.02
+REPLY_LOST = "the reply was lost"
 
 STEPS: dict[str, Callable[[AgentQueue, Lease, str], Receipt]] = {
     "progress": lambda me, lease, text: me.progress(lease, text, percent=50),
@@ -23,12 +27,40 @@ STEPS: dict[str, Callable[[AgentQueue, Lease, str], Receipt]] = {
 }
 
 
+class LossyConnection:
+    """A connection that loses some replies, as a network does: the call was made, the caller cannot know."""
+
+    def __init__(self, duty: Duty) -> None:
+        self._duty = duty
+        self._fate = duty.fate()
+        self._connection = connect(duty.url)
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        """Run a script."""
+        reply = self._connection.call(script, key, arguments)
+        if self._fate.random() < LOST and not self._duty.is_calm():
+            raise errors.Unreachable(url=self._duty.url, reason=REPLY_LOST)
+        return reply
+
+    def wait(self, key: str, timeout_s: float) -> bool:
+        """Take a wake token."""
+        return self._connection.wait(key, timeout_s)
+
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        """Block for an entry of a stream."""
+        return self._connection.follow(key, cursor, timeout_s)
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._connection.close()
+
+
 class Api:
     """The library, in a process that lives as long as it is let."""
 
     def __init__(self, duty: Duty) -> None:
         self._namespace = duty.namespace
-        self._connection = connect(duty.url)
+        self._connection = LossyConnection(duty)
         self._caller = Caller(agent=duty.agent, host="chaos", session=duty.name)
 
     def claim(self, call: str) -> Taken | None:

@@ -19,8 +19,9 @@ from chaos.worker import Worker
 
 COMMAND = Path(sys.executable).parent / "worker"
 LONGEST_S = 60
-#: Which of the commands are killed, and when; some are done before that.
-KILLED_EVERY, KILLED_WITHIN_S = 6, 0.6
+#: Which of a session's commands are killed, the second first, and when; some are done before that.
+KILLED_EVERY, KILLED_WITHIN_S = 5, 0.5
+COMMAND_KILLED = "the command was killed"
 UNAVAILABLE, NOTHING_TO_DO = 4, 8
 
 WORDS: Mapping[str, tuple[str, ...]] = {
@@ -75,7 +76,7 @@ class Commands:
         ) as process:
             printed = self._awaited(process)
         if process.returncode < 0:
-            raise errors.Unreachable(url="", reason="the command was killed")
+            raise errors.Unreachable(url="", reason=COMMAND_KILLED)
         if process.returncode == NOTHING_TO_DO:
             return None
         document: dict[str, Any] = json.loads(printed)
@@ -86,7 +87,7 @@ class Commands:
 
     def _awaited(self, process: subprocess.Popen[str]) -> str:
         self._number += 1
-        if self._number % KILLED_EVERY == 0 and not self._duty.is_calm():
+        if self._number % KILLED_EVERY == 2 and not self._duty.is_calm():
             with suppress(subprocess.TimeoutExpired):
                 return process.communicate(timeout=self._fate.uniform(0, KILLED_WITHIN_S))[0]
             process.kill()

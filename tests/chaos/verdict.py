@@ -130,6 +130,14 @@ def completed_twice(evidence: Evidence) -> Iterator[str]:
             yield id_
 
 
+def reported_twice(evidence: Evidence) -> Iterator[str]:
+    """Return items with two entries in their history that one request has made."""
+    for id_, record in evidence.records.items():
+        made = Counter(report.request for report in record.reports if report.kind in BY_HOLDER and report.request)
+        if any(times > 1 for times in made.values()):
+            yield id_
+
+
 def token_given_twice(evidence: Evidence) -> Iterator[str]:
     """Return items of which two claims were given the same number."""
     given = Counter((call.item, call.got_token) for call in evidence.done("claim"))
@@ -226,6 +234,7 @@ CHARGES = (
         by_failover=True,
     ),
     Charge(words="items completed twice", find=completed_twice, verbs=("complete",), by_failover=True),
+    Charge(words="items reported on twice by one request", find=reported_twice),
     Charge(words="leases given to two", find=lease_given_twice, verbs=("claim",)),
     Charge(words="numbers of tokens given twice", find=token_given_twice, verbs=("claim",), by_failover=True),
     Charge(words="items held by two at once", find=held_by_two, verbs=("claim",), by_failover=True),

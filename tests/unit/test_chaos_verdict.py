@@ -165,6 +165,16 @@ def test_two_completions_in_the_history_are_one_too_many_though_one_was_never_ac
     assert guilty_of(evidence(made, replace(item, reports=(*item.reports, again)))) == {"items completed twice"}
 
 
+def test_a_request_that_has_made_two_entries_has_acted_twice() -> None:
+    made, item = worked()
+    once, again = (replace(item.reports[0], request="a request", id=id_) for id_ in ("1-0", "2-0"))
+
+    assert guilty_of(evidence(made, replace(item, reports=(once, item.reports[1])))) == set()
+    assert guilty_of(evidence(made, replace(item, reports=(once, again, item.reports[1])))) == {
+        "items reported on twice by one request"
+    }
+
+
 def test_a_lease_that_two_were_given_is_held_by_two() -> None:
     made, item = worked()
 
