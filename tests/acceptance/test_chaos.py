@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from chaos.faults import ALONE_S, EVERY_S
 from chaos.faults import plan as planned
+from commands import eventually
 
 TESTS = Path(__file__).parents[1]
 SECONDS = 14
@@ -41,6 +43,32 @@ def test_nothing_is_lost_done_twice_or_held_for_ever_whatever_happens() -> None:
     assert account["stale_writes_refused"] > 0
     assert account["items"]["poison, failed"] > 0
     assert account["verdict"]["acknowledged completions lost"]["of"] > 20
+
+
+def test_an_interrupted_run_leaves_no_process_behind() -> None:
+    variables = {**os.environ, "CHAOS_SECONDS": "60", "CHAOS_PROCESSES": "8", "PYTHONPATH": str(TESTS)}
+
+    with subprocess.Popen([sys.executable, "-m", "chaos"], env=variables, start_new_session=True) as driver:
+        eventually(lambda: len(living(driver.pid)) > 10, within_s=60)  # the fleet, its parent, the server
+        driver.send_signal(signal.SIGINT)
+        code = driver.wait(LONGEST_S)
+
+    assert code == 130
+    eventually(lambda: not living(driver.pid), within_s=60)
+
+
+def living(session: int) -> list[str]:
+    """Return the processes of a session that are no zombies."""
+    stats = [_stat(folder) for folder in Path("/proc").glob("[0-9]*")]
+    return [pid for pid, state, its_session in stats if its_session == str(session) and state != "Z"]
+
+
+def _stat(process: Path) -> tuple[str, str, str]:
+    try:
+        words = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:  # it has just ended
+        return process.name, "Z", ""
+    return process.name, words[0], words[3]
 
 
 @pytest.mark.parametrize("seconds", [14, 120])

@@ -73,7 +73,7 @@ class Fleet:
         self.started[role] += 1
         own = f"{role}-{self.started[role]}"
         duty = replace(self._duty, name=own, agent=name, agents=AGENTS, seed=self._fate.getrandbits(32))
-        process = self._context.Process(target=ROLES[role], args=(duty,), name=own)
+        process = self._context.Process(target=ROLES[role], args=(duty,), name=own, daemon=True)
         process.start()
         member = Member(role, duty, process)
         self.members.append(member)
@@ -99,8 +99,14 @@ class Fleet:
             member.process.join(max(0, deadline - monotonic()))
             if member.process.is_alive():
                 self.broken.append(f"{member.duty.name} did not end")
-                member.signal(signal.SIGKILL)
-                member.process.join(ENDED_WITHIN_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill all that are left."""
+        for member in self.members:
+            member.signal(signal.SIGKILL)
+        for member in self.members:
+            member.process.join(ENDED_WITHIN_S)
         self._buried()
 
     def _buried(self) -> list[Member]:

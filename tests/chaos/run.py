@@ -133,8 +133,9 @@ class Run:
     def _is_done(self) -> bool:
         """Return whether no item is left that a worker could do something about."""
         with suppress(errors.Unavailable):
-            for item in self._queue.views.unassigned():  # its producer died between two steps
-                self._queue.assign(item.id, "tester")
+            for item in self._queue.views.unassigned():  # its producer died between two steps, or is about to assign it
+                with suppress(errors.Conflict, errors.Invalid):
+                    self._queue.assign(item.id, "tester")
             counts = self._queue.views.progress(self._project, limit=1).project.counts
             open_ = sum(n for state, n in counts.items() if state not in (State.COMPLETED, State.FAILED))
             return self._stage.is_over() and open_ == 0
@@ -168,7 +169,7 @@ def play(options: Options, folder: Path) -> Account:
             run.drain()
             return run.account()
         finally:
-            run.fleet.dismiss()
+            run.fleet.kill()
 
 
 def main() -> None:
