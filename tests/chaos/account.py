@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 from rich.console import Console
@@ -43,6 +43,9 @@ class Account:
     calls: Mapping[str, int]
     #: How many items are in each state, poison items apart.
     items: Mapping[str, int]
+    wait_replicas: str
+    #: How long no call of anybody was acknowledged.
+    longest_silence_s: float
     stale_writes_refused: int
     verdict: Sequence[Line]
 
@@ -62,6 +65,8 @@ class Account:
             "faults": dict(self.faults),
             "calls": dict(self.calls),
             "items": dict(self.items),
+            "wait_replicas": self.wait_replicas,
+            "longest_silence_s": self.longest_silence_s,
             "stale_writes_refused": self.stale_writes_refused,
             "verdict": charges,
             "guilty": self.guilty,
@@ -74,6 +79,12 @@ def suffered(lines: Sequence[Mapping[str, Any]]) -> Counter[str]:
     for fault, why in WHYS.items():
         found[fault] = sum(why in line.get("why", "") for line in lines)
     return found
+
+
+def longest_silence_s(lines: Iterable[Mapping[str, Any]]) -> float:
+    """Return how long nothing was acknowledged to anybody, in seconds."""
+    times = [float(line["at"]) for line in lines if line.get("answer") == DONE]
+    return round(max((later - earlier for earlier, later in pairwise(times)), default=0.0), 1)
 
 
 def answers(calls: Iterable[Call]) -> Counter[str]:
@@ -97,12 +108,15 @@ def show(account: Account, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(f"{json.dumps(account.document())}\n")
         return
-    told = f"{account.redis}, seed {account.seed}, {account.seconds:.0f} s"
+    told = (
+        f"{account.redis}, waiting for {account.wait_replicas} replicas, seed {account.seed}, {account.seconds:.0f} s"
+    )
     table = Table("what", "number", "of", title=f"Chaos: {told}")
     for part in (account.processes, account.calls, account.items, account.faults):
         for name, number in sorted(part.items()):
             table.add_row(name, str(number), "")
         table.add_section()
+    table.add_row("seconds of the longest silence", str(account.longest_silence_s), "")
     table.add_row("stale writes refused", str(account.stale_writes_refused), "")
     for line in account.verdict:
         found = f"{len(line.offenders)}{' (by failover)' if line.offenders and line.excused else ''}"
@@ -110,14 +124,12 @@ def show(account: Account, *, as_json: bool) -> None:
     Console().print(table)
 
 
-def accuse(account: Account, lines: Iterable[Mapping[str, Any]], folder: Path) -> None:
+def accuse(account: Account, lines: Sequence[Mapping[str, Any]]) -> None:
     """Print on stderr who is guilty of what, with what the ledgers have on some of them."""
-    lines = list(lines)
     for line in account.verdict:
         for offender in line.offenders[:SHOWN] if line.guilty else ():
             told = [json.dumps(entry) for entry in lines if entry.get("item") == offender]
             sys.stderr.write("\n  ".join([f"{line.charge}: {offender}", *told]) + "\n")
-    sys.stderr.write(f"Everything is in {folder}\n")
 
 
 def _outcome(call: Call) -> str:

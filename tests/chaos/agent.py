@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 from taskorch import errors
 from taskorch.agent_queue import AgentQueue
-from taskorch.connection import connect
 from taskorch.item import Caller, Lease, Receipt
 from taskorch.script import Argument, Reply, Script, Scripts
 
@@ -33,7 +32,7 @@ class LossyConnection:
     def __init__(self, duty: Duty) -> None:
         self._duty = duty
         self._fate = duty.fate()
-        self._connection = connect(duty.url)
+        self._connection = duty.connection()
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run a script."""

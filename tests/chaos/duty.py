@@ -8,6 +8,10 @@ from random import Random
 from threading import Timer
 from time import time
 
+from taskorch.connection import open_connection
+from taskorch.script import Connection
+from taskorch.settings import resolve
+
 #: Of the items: those whose worker does not survive them.
 KILLED = 0.08
 #: Where the kill comes within the work on an item.
@@ -47,9 +51,18 @@ class Duty:
         """Return whether the faults are over."""
         return (self.folder / "calm").exists()
 
+    def connection(self) -> Connection:
+        """Return a connection as the environment wants it."""
+        return connection(self.url)
+
     def fate(self) -> Random:
         """Return the chances of this process."""
         return Random(self.seed)
+
+
+def connection(url: str) -> Connection:
+    """Return a connection to an address, with the settings that the environment has besides."""
+    return open_connection(resolve({"redis_url": url}, os.environ, Path()), lambda _: None)
 
 
 def begin(duty: Duty) -> None:

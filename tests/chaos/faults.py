@@ -10,6 +10,7 @@ from random import Random
 import redis
 
 from chaos.fleet import Fleet
+from chaos.ledger import Ledger
 from chaos.producer import LEASE_MS
 from chaos.redises import Clustered, Redises
 
@@ -59,10 +60,11 @@ def plan(seed: int, seconds: float, kinds: Mapping[str, float]) -> list[Fault]:
 class Faults:
     """Carries a plan out."""
 
-    def __init__(self, planned: list[Fault], fleet: Fleet, redises: Redises) -> None:
+    def __init__(self, planned: list[Fault], fleet: Fleet, redises: Redises, ledger: Ledger) -> None:
         self._planned = list(planned)
         self._fleet = fleet
         self._redises = redises
+        self._ledger = ledger
         self._amends: list[tuple[float, Callable[[], None]]] = []
         self.counts: Counter[str] = Counter()
         self._act: Mapping[str, Callable[[Fault], bool]] = {
@@ -81,9 +83,11 @@ class Faults:
         while self._planned and self._planned[0].at_s <= now_s:
             fault = self._planned.pop(0)
             with suppress(redis.RedisError):
+                self._ledger.write("fault", kind=fault.kind, force=fault.force)
                 self.counts[fault.kind] += self._act[fault.kind](fault)
         for amend in [amend for amend in self._amends if amend[0] <= now_s]:
             self._amends.remove(amend)
+            self._ledger.write("amends", kind=amend[1].__qualname__)
             amend[1]()
 
     def end(self) -> None:

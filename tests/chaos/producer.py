@@ -2,7 +2,6 @@
 
 from time import sleep
 
-from taskorch.connection import connect
 from taskorch.item import Caller, Lease, NewItem
 from taskorch.queue import Queue
 
@@ -27,7 +26,8 @@ class Producer:
         self._duty = duty
         self._fate = duty.fate()
         self._witness = Witness(Ledger(duty.ledger), self._fate)
-        self._queue = Queue(connect(duty.url), duty.namespace, Caller(agent="planner", host="chaos", session=duty.name))
+        caller = Caller(agent="planner", host="chaos", session=duty.name)
+        self._queue = Queue(duty.connection(), duty.namespace, caller)
         self._last = ""
 
     def has_room(self) -> bool:

@@ -14,7 +14,6 @@ from typing import Any
 
 from builders import Bench
 from taskorch import errors, keys
-from taskorch.connection import connect
 from taskorch.item import Caller, State
 from taskorch.queue import Queue
 from taskorch.record import Record
@@ -22,9 +21,10 @@ from taskorch.record import Record
 from chaos import account, ledger, redises, verdict
 from chaos.account import Account
 from chaos.clock import hasten
-from chaos.duty import Duty
+from chaos.duty import Duty, connection
 from chaos.faults import Faults, kinds, plan
 from chaos.fleet import Fleet
+from chaos.ledger import Ledger
 from chaos.redises import NAMESPACE, Redises
 from chaos.stage import Stage
 
@@ -61,12 +61,13 @@ class Run:
         self._options = options
         self._redises = redises
         self._folder = folder
-        self._queue = Queue(connect(redises.url), NAMESPACE, Caller(agent="planner", host="chaos"))
+        self._queue = Queue(connection(redises.url), NAMESPACE, Caller(agent="planner", host="chaos"))
         self._project = self._queue.project("Chaos")
         self._began_at = monotonic()
         self._hastened_at = 0.0
         self.fleet = Fleet(self._duty(), Random(options.seed))
-        self.faults = Faults(plan(options.seed, options.seconds, kinds(redises)), self.fleet, redises)
+        planned = plan(options.seed, options.seconds, kinds(redises))
+        self.faults = Faults(planned, self.fleet, redises, Ledger(folder / "driver.ledger"))
         self._stage = Stage(self.fleet, self._queue, self._project)
 
     def rage(self) -> None:
@@ -100,6 +101,8 @@ class Run:
             faults=self.faults.counts + account.suffered(lines),
             calls=account.answers(evidence.calls),
             items=account.states(evidence.records.values()),
+            wait_replicas=os.environ.get("TASKORCH_WAIT_REPLICAS", "0"),
+            longest_silence_s=account.longest_silence_s(lines),
             stale_writes_refused=verdict.stale_writes_refused(evidence),
             verdict=verdict.judge(evidence, failover=self._redises.fails_over),
         )
@@ -182,6 +185,9 @@ def main() -> None:
         sys.exit(130)
     account.show(told, as_json="--json" in sys.argv)
     if told.guilty:
-        account.accuse(told, ledger.lines(folder / "ledgers"), folder)
-        sys.exit(1)
-    shutil.rmtree(folder)
+        account.accuse(told, ledger.lines(folder / "ledgers"))
+    if told.guilty or "--keep" in sys.argv:
+        sys.stderr.write(f"Everything is in {folder}\n")
+    else:
+        shutil.rmtree(folder)
+    sys.exit(told.guilty)
