@@ -50,10 +50,11 @@ def kinds(redises: Redises) -> Mapping[str, float]:
 def plan(seed: int, seconds: float, kinds: Mapping[str, float]) -> list[Fault]:
     """Return the faults of a run in their order: the same for the same seed and length, each kind at least once."""
     fate = Random(seed)
+    times = {kind: max(1, round(seconds / every_s)) for kind, every_s in kinds.items()}
     return sorted(
-        Fault(fate.uniform(0.05, 0.95) * seconds, kind, fate.random())
-        for kind, every_s in kinds.items()
-        for _ in range(max(1, round(seconds / every_s)))
+        Fault((number + fate.uniform(0.25, 0.75)) / times[kind] * seconds, kind, fate.random())
+        for kind in kinds
+        for number in range(times[kind])
     )
 
 
