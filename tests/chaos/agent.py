@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from taskorch import errors
 from taskorch.agent_queue import AgentQueue
 from taskorch.item import Caller, Lease, Receipt
-from taskorch.script import Argument, Reply, Script, Scripts
+from taskorch.script import Argument, Reply, Script
 
 from chaos.duty import Duty, begin
 from chaos.witness import Taken
@@ -27,18 +27,25 @@ STEPS: dict[str, Callable[[AgentQueue, Lease, str], Receipt]] = {
 
 
 class LossyConnection:
-    """A connection that loses some replies, as a network does: the call was made, the caller cannot know."""
+    """A connection that loses some replies, as a network does: the call was made, the caller cannot know.
+
+    The caller says under which request id its next step goes; what it calls again under that id acts no second time.
+    """
 
     def __init__(self, duty: Duty) -> None:
         self._duty = duty
         self._fate = duty.fate()
         self._connection = duty.connection()
+        #: "" when the step has its reply: the next call brings its own.
+        self.request = ""
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run a script."""
-        reply = self._connection.call(script, key, arguments)
+        reply = self._connection.call(script, key, (self.request or arguments[0], *arguments[1:]))
         if self._fate.random() < LOST and not self._duty.is_calm():
             raise errors.Unreachable(url=self._duty.url, reason=REPLY_LOST)
+        if not (isinstance(reply, list) and reply[0] == ""):  # a claim that finds nothing goes on waiting
+            self.request = ""
         return reply
 
     def wait(self, key: str, timeout_s: float) -> bool:
@@ -58,13 +65,14 @@ class Api:
     """The library, in a process that lives as long as it is let."""
 
     def __init__(self, duty: Duty) -> None:
-        self._namespace = duty.namespace
         self._connection = LossyConnection(duty)
-        self._caller = Caller(agent=duty.agent, host="chaos", session=duty.name)
+        caller = Caller(agent=duty.agent, host="chaos", session=duty.name)
+        self._queue = AgentQueue(self._connection, duty.namespace, caller)
 
     def claim(self, call: str) -> Taken | None:
         """Take the next item, waiting a moment for it."""
-        claim = self._queue(call).claim(wait_s=WAIT_S)
+        self._connection.request = call
+        claim = self._queue.claim(wait_s=WAIT_S)
         if not claim or not claim.lease:
             return None
         item = claim.package.item
@@ -73,13 +81,8 @@ class Api:
 
     def step(self, verb: str, lease: Lease, call: str) -> Receipt:
         """Do a holder's verb."""
-        return STEPS[verb](self._queue(call), lease, call)
-
-    def _queue(self, call: str) -> AgentQueue:
-        """Return the queue under a request id: what is called again on it acts no second time."""
-        queue = AgentQueue(self._connection, self._namespace, self._caller)
-        queue._scripts = Scripts(self._connection, self._namespace, self._caller, request=call)
-        return queue
+        self._connection.request = call
+        return STEPS[verb](self._queue, lease, call)
 
 
 def run(duty: Duty) -> None:

@@ -84,8 +84,7 @@ class WithSentinels:
 
     def kill(self) -> bool:
         """Kill the primary, if a replica keeps up with it."""
-        replicas = self._deployment.primary.info("replication")
-        followed = any(replicas.get(name, {}).get("state") == "online" for name in ("slave0", "slave1"))
+        followed = _is_followed(self._deployment.primary)
         if followed:
             self._deployment.kill_primary()
         return followed
@@ -115,8 +114,7 @@ class Clustered:
 
     def kill(self) -> bool:
         """Kill that node, if a replica keeps up with it."""
-        replicas = self._cluster.primary_of(NAMESPACE).info("replication")
-        followed = any(replicas.get(name, {}).get("state") == "online" for name in ("slave0", "slave1"))
+        followed = _is_followed(self._cluster.primary_of(NAMESPACE))
         if followed:
             self._cluster.kill_primary(NAMESPACE)
         return followed
@@ -165,3 +163,9 @@ def cluster(folder: Path) -> Iterator[Redises]:
 def running(kind: str, folder: Path) -> AbstractContextManager[Redises]:
     """Run the Redis that CHAOS_REDIS names."""
     return {"standalone": standalone, "sentinel": sentinel, "cluster": cluster}[kind](folder)
+
+
+def _is_followed(node: topologies.Node) -> bool:
+    """Return whether a replica keeps up with it."""
+    told = node.info("replication")
+    return any(told.get(name, {}).get("state") == "online" for name in ("slave0", "slave1"))
