@@ -138,7 +138,7 @@ def standalone(folder: Path) -> Iterator[Redises]:
     """Run the bundled server, and end it."""
     [port] = topologies.free_ports(1)
     options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    node = topologies.Node(folder, port, *options, "--appendonly", "yes")
+    node = topologies.Node(folder, port, *options, "--appendonly", "yes", "--appendfsync", "always")
     try:
         node.start()
         yield Standalone(node)
