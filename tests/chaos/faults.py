@@ -25,7 +25,9 @@ ALONE_S: Mapping[str, float] = {"kill -9 of the server": 8.0}
 REPLICATED_S: Mapping[str, float] = {"kill -9 of the primary": 20.0}
 CLUSTERED_S: Mapping[str, float] = {"slot moved at once": 12.0, "slot moved key by key": 60.0}
 STOPPED_S = (LEASE_MS / 1000 * 1.2, LEASE_MS / 1000 * 2.5)
+#: A primary that is silent for longer than its watchers wait is deposed as if it were dead: that is another fault.
 PAUSED_MS = (100, 1200)
+PAUSED_WATCHED_MS = (50, 300)
 #: How long the server stays away; a primary until another one has taken over.
 DOWN_S = (0.0, 1.5)
 DEPOSED_S = (4.0, 6.0)
@@ -110,7 +112,8 @@ class Faults:
         return self._to_each(lambda node: _command(node, "CLIENT", "KILL", "TYPE", "normal"))
 
     def _pause(self, fault: Fault) -> bool:
-        return self._to_each(lambda node: node.client_pause(round(_between(PAUSED_MS, fault.force))))
+        bounds = PAUSED_WATCHED_MS if self._redises.fails_over else PAUSED_MS
+        return self._to_each(lambda node: node.client_pause(round(_between(bounds, fault.force))))
 
     def _kill(self, fault: Fault) -> bool:
         self._later(fault, DOWN_S, self._redises.revive)
