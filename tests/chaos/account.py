@@ -14,6 +14,7 @@ from taskorch.record import Record
 
 from chaos.agent import REPLY_LOST
 from chaos.cli_agent import COMMAND_KILLED
+from chaos.faults import ALONE_S, CLUSTERED_S, REPLICATED_S
 from chaos.ledger import DONE, Call
 from chaos.verdict import Line, is_poison
 
@@ -26,6 +27,9 @@ FATES: Mapping[str, str] = {
 }
 #: What a call is told that was not answered because of a fault of its own.
 WHYS: Mapping[str, str] = {"kill -9 of a command": COMMAND_KILLED, "reply lost on its way": REPLY_LOST}
+#: The faults whose silences are measured, and how soon after them one begins.
+SILENCING = (*ALONE_S, *REPLICATED_S, *CLUSTERED_S)
+SILENT_WITHIN_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +48,8 @@ class Account:
     #: How many items are in each state, poison items apart.
     items: Mapping[str, int]
     wait_replicas: str
-    #: How long no call of anybody was acknowledged.
-    longest_silence_s: float
+    #: How long no call of anybody was acknowledged after a fault of a kind, at worst.
+    silences_s: Mapping[str, float]
     stale_writes_refused: int
     verdict: Sequence[Line]
 
@@ -66,7 +70,7 @@ class Account:
             "calls": dict(self.calls),
             "items": dict(self.items),
             "wait_replicas": self.wait_replicas,
-            "longest_silence_s": self.longest_silence_s,
+            "silences_s": dict(self.silences_s),
             "stale_writes_refused": self.stale_writes_refused,
             "verdict": charges,
             "guilty": self.guilty,
@@ -81,10 +85,15 @@ def suffered(lines: Sequence[Mapping[str, Any]]) -> Counter[str]:
     return found
 
 
-def longest_silence_s(lines: Iterable[Mapping[str, Any]]) -> float:
-    """Return how long nothing was acknowledged to anybody, in seconds."""
+def silences_s(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return how long nothing was acknowledged to anybody after the faults that no server outlives unharmed."""
     times = [float(line["at"]) for line in lines if line.get("answer") == DONE]
-    return round(max((later - earlier for earlier, later in pairwise(times)), default=0.0), 1)
+    worst: dict[str, float] = {}
+    for fault in (line for line in lines if line["line"] == "fault" and line["kind"] in SILENCING):
+        began, ended = fault["at"] - SILENT_WITHIN_S / 10, fault["at"] + SILENT_WITHIN_S
+        silences = [later - earlier for earlier, later in pairwise(times) if began <= earlier <= ended]
+        worst[fault["kind"]] = round(max([worst.get(fault["kind"], 0.0), *silences]), 1)
+    return worst
 
 
 def answers(calls: Iterable[Call]) -> Counter[str]:
@@ -116,7 +125,8 @@ def show(account: Account, *, as_json: bool) -> None:
         for name, number in sorted(part.items()):
             table.add_row(name, str(number), "")
         table.add_section()
-    table.add_row("seconds of the longest silence", str(account.longest_silence_s), "")
+    for kind, seconds in account.silences_s.items():
+        table.add_row(f"seconds of silence after: {kind}", str(seconds), "")
     table.add_row("stale writes refused", str(account.stale_writes_refused), "")
     for line in account.verdict:
         found = f"{len(line.offenders)}{' (by failover)' if line.offenders and line.excused else ''}"

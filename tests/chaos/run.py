@@ -102,7 +102,7 @@ class Run:
             calls=account.answers(evidence.calls),
             items=account.states(evidence.records.values()),
             wait_replicas=os.environ.get("TASKORCH_WAIT_REPLICAS", "0"),
-            longest_silence_s=account.longest_silence_s(lines),
+            silences_s=account.silences_s(lines),
             stale_writes_refused=verdict.stale_writes_refused(evidence),
             verdict=verdict.judge(evidence, failover=self._redises.fails_over),
         )
