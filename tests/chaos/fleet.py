@@ -36,8 +36,11 @@ class Member:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to it, and to the command that it runs."""
         with suppress(ProcessLookupError):
-            if self.process.is_alive() and self.process.pid:
-                os.killpg(self.process.pid, number)
+            if self.process.is_alive() and (pid := self.process.pid):
+                try:
+                    os.killpg(pid, number)
+                except ProcessLookupError:  # it has just started, and leads no group yet
+                    os.kill(pid, number)
 
     def is_stopped(self) -> bool:
         """Return whether SIGSTOP holds it."""
