@@ -9,6 +9,8 @@ import redis
 import topologies
 
 NAMESPACE = "chaos"
+#: A server that is killed and comes back has all that it acknowledged.
+SYNCED = ("--appendfsync", "always")
 
 
 class Redises(Protocol):
@@ -138,7 +140,7 @@ def standalone(folder: Path) -> Iterator[Redises]:
     """Run the bundled server, and end it."""
     [port] = topologies.free_ports(1)
     options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    node = topologies.Node(folder, port, *options, "--appendonly", "yes", "--appendfsync", "always")
+    node = topologies.Node(folder, port, *options, "--appendonly", "yes", *SYNCED)
     try:
         node.start()
         yield Standalone(node)
@@ -149,14 +151,14 @@ def standalone(folder: Path) -> Iterator[Redises]:
 @contextmanager
 def sentinel(folder: Path) -> Iterator[Redises]:
     """Run a primary with replicas and sentinels, and end them."""
-    with topologies.sentinels(folder) as deployment:
+    with topologies.sentinels(folder, *SYNCED) as deployment:
         yield WithSentinels(deployment)
 
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Redises]:
     """Run a cluster, and end it."""
-    with topologies.cluster(folder) as whole:
+    with topologies.cluster(folder, *SYNCED) as whole:
         yield Clustered(whole)
 
 
