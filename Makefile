@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check format bench sabotage clean
+.PHONY: help demo test chaos check format bench sabotage clean
 
 help:  ## Show what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ demo: .venv/demo  ## Run the user's workflow: an orchestrator and three agents, 
 
 test: .venv/dev  ## Run all tests, on every kind of Redis that is here
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+chaos: .venv/dev  ## Kill, stop and cut off processes and Redis for two minutes, and judge what is left
+	@PYTHONPATH=tests $(BIN)/python -m chaos
 
 check: .venv/dev  ## Check format, lint and types
 	$(BIN)/ruff format --check

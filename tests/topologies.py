@@ -238,7 +238,7 @@ def sentinels(folder: Path, *options: str) -> Iterator[Sentinels]:
     """Run a deployment with sentinels below a folder; `options` are for its three servers. Everything ends with it."""
     ports = free_ports(6)
     servers = [
-        Node(
+        _rewriting(
             folder / f"server-{port}",
             port,
             *_server_options(folder / f"server-{port}", port),
@@ -328,6 +328,15 @@ def command(node: Node, *words: str | int) -> Any:
 
 def _server_options(folder: Path, port: int) -> list[str]:
     return ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", "--appendonly", "yes"]
+
+
+def _rewriting(folder: Path, port: int, *options: str) -> Node:
+    """Return a server with a configuration file, which sentinels have it rewrite: it comes back in its last role."""
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration = folder / "server.conf"
+    lines = " ".join(option or '""' for option in options).split("--")
+    configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return Node(folder, port, str(configuration))
 
 
 def _sentinel(folder: Path, port: int, primary: int) -> Node:

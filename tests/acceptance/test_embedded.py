@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from commands import BIN, Shell, alive, ended, eventually
 
 STARTED = "Started the bundled server for {} (orchestrate server stop ends it).\n"
@@ -208,6 +209,15 @@ def test_damaged_data_is_left_alone_and_the_log_is_named(local: Shell) -> None:
     assert "The bundled server failed" in ran.stderr
     assert "server.log" in ran.stderr
     assert file.read_bytes() == damaged
+
+
+def test_what_is_acknowledged_is_on_the_disk_also_while_that_is_busy(local: Shell) -> None:
+    local.orchestrate("project", "One")
+
+    with redis.Redis.from_url(local.orchestrate("server", "status", "--json").data()["url"]) as raw:
+        settings = raw.config_get("append*")
+
+    assert (settings["appendonly"], settings["appendfsync"]) == ("yes", "always")
 
 
 def test_an_append_that_was_cut_off_does_not_keep_the_server_from_coming_back(local: Shell) -> None:

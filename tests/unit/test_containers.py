@@ -85,7 +85,7 @@ def test_redis_keeps_what_it_acknowledged_and_gets_its_password_on_standard_inpu
     command, *configuration = ran.stdout.splitlines()
     lines = [line for line in configuration if line and not line.startswith("#")]
     assert command == "redis-server -"
-    assert lines[:4] == ["appendonly yes", "appendfsync everysec", 'save ""', "maxmemory-policy noeviction"]
+    assert lines[:4] == ["appendonly yes", "appendfsync always", 'save ""', "maxmemory-policy noeviction"]
     assert [line for line in lines if line.startswith("requirepass")] == ([f"requirepass {password}"] * bool(password))
 
 

@@ -43,7 +43,8 @@ def _descendants(error: type[errors.TaskOrchestratorError]) -> Iterator[type[err
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/usage.md", "docs/protocol.md", "docs/decisions.md", "CHANGELOG.md"]
+    "page",
+    ["README.md", "docs/usage.md", "docs/protocol.md", "docs/decisions.md", "docs/reliability.md", "CHANGELOG.md"],
 )
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     file = REPOSITORY / page

@@ -1,0 +1,83 @@
+"""Twenty seconds of chaos: every kind of fault happens, and no promise is broken."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from chaos.faults import ALONE_S, EVERY_S
+from chaos.faults import plan as planned
+from commands import OURS, eventually
+
+TESTS = Path(__file__).parents[1]
+SECONDS = 14
+LONGEST_S = 200
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+KILLS = (
+    "kill -9 of a worker or producer",
+    "kill -9 of a command",
+    "kill -9 by a poison item",
+    "SIGSTOP of the scene",
+    "reply lost on its way",
+)  # fmt: skip
+
+
+def test_nothing_is_lost_done_twice_or_held_for_ever_whatever_happens() -> None:
+    wanted = {"CHAOS_SECONDS": str(SECONDS), "CHAOS_PROCESSES": "10", "CHAOS_SEED": "1", "PYTHONPATH": str(TESTS)}
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "chaos", "--json"],
+        env={**CLEAN, **wanted},
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_S,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    account = json.loads(ran.stdout)
+    assert {charge: found for charge, found in account["verdict"].items() if found["found"]} == {}
+    assert {fault for fault in (*EVERY_S, *ALONE_S, *KILLS) if not account["faults"].get(fault)} == set()
+    assert account["stale_writes_refused"] > 0
+    assert account["items"]["poison, failed"] > 0
+    assert account["verdict"]["acknowledged completions lost"]["of"] > 20
+
+
+def test_an_interrupted_run_leaves_no_process_behind() -> None:
+    variables = {**CLEAN, "CHAOS_SECONDS": "60", "CHAOS_PROCESSES": "8", "PYTHONPATH": str(TESTS)}
+
+    with subprocess.Popen([sys.executable, "-m", "chaos"], env=variables, start_new_session=True) as driver:
+        eventually(lambda: len(living(driver.pid)) > 10, within_s=60)  # the fleet, its parent, the server
+        driver.send_signal(signal.SIGINT)
+        code = driver.wait(LONGEST_S)
+
+    assert code == 130
+    eventually(lambda: not living(driver.pid), within_s=60)
+
+
+def living(session: int) -> list[str]:
+    """Return the processes of a session that are no zombies."""
+    stats = [_stat(folder) for folder in Path("/proc").glob("[0-9]*")]
+    return [pid for pid, state, its_session in stats if its_session == str(session) and state != "Z"]
+
+
+def _stat(process: Path) -> tuple[str, str, str]:
+    try:
+        words = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:  # it has just ended
+        return process.name, "Z", ""
+    return process.name, words[0], words[3]
+
+
+@pytest.mark.parametrize("seconds", [14, 120])
+def test_a_seed_plans_the_same_faults_again_each_kind_at_least_once(seconds: float) -> None:
+    kinds = {**EVERY_S, **ALONE_S}
+
+    first, again, other = (planned(seed, seconds, kinds) for seed in (7, 7, 8))
+
+    assert first == again != other
+    assert {fault.kind for fault in first} == set(kinds)
+    assert all(0 < fault.at_s < seconds for fault in first)

@@ -1,0 +1,91 @@
+"""A worker through the API, whose calls act once however often they are repeated."""
+
+from collections.abc import Callable, Sequence
+
+from taskorch import errors
+from taskorch.agent_queue import AgentQueue
+from taskorch.item import Caller, Lease, Receipt
+from taskorch.script import Argument, Reply, Script
+
+from chaos.duty import Duty, begin
+from chaos.witness import Taken
+from chaos.worker import Worker
+
+WAIT_S = 1.0
+#: Of the replies: those that never arrive.
+LOST = 0.02
+REPLY_LOST = "the reply was lost"
+
+STEPS: dict[str, Callable[[AgentQueue, Lease, str], Receipt]] = {
+    "progress": lambda me, lease, text: me.progress(lease, text, percent=50),
+    "renew": lambda me, lease, _: me.renew(lease),
+    "discover": lambda me, lease, text: me.discover(lease, text),
+    "complete": lambda me, lease, text: me.complete(lease, text),
+    "fail": lambda me, lease, text: me.fail(lease, text),
+    "release": lambda me, lease, text: me.release(lease, reason=text),
+}
+
+
+class LossyConnection:
+    """A connection that loses some replies, as a network does: the call was made, the caller cannot know.
+
+    The caller says under which request id its next step goes; what it calls again under that id acts no second time.
+    """
+
+    def __init__(self, duty: Duty) -> None:
+        self._duty = duty
+        self._fate = duty.fate()
+        self._connection = duty.connection()
+        #: "" when the step has its reply: the next call brings its own.
+        self.request = ""
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        """Run a script."""
+        reply = self._connection.call(script, key, (self.request or arguments[0], *arguments[1:]))
+        if self._fate.random() < LOST and not self._duty.is_calm():
+            raise errors.Unreachable(url=self._duty.url, reason=REPLY_LOST)
+        if not (isinstance(reply, list) and reply[0] == ""):  # a claim that finds nothing goes on waiting
+            self.request = ""
+        return reply
+
+    def wait(self, key: str, timeout_s: float) -> bool:
+        """Take a wake token."""
+        return self._connection.wait(key, timeout_s)
+
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        """Block for an entry of a stream."""
+        return self._connection.follow(key, cursor, timeout_s)
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._connection.close()
+
+
+class Api:
+    """The library, in a process that lives as long as it is let."""
+
+    def __init__(self, duty: Duty) -> None:
+        self._connection = LossyConnection(duty)
+        caller = Caller(agent=duty.agent, host="chaos", session=duty.name)
+        self._queue = AgentQueue(self._connection, duty.namespace, caller)
+
+    def claim(self, call: str) -> Taken | None:
+        """Take the next item, waiting a moment for it."""
+        self._connection.request = call
+        claim = self._queue.claim(wait_s=WAIT_S)
+        if not claim or not claim.lease:
+            return None
+        item = claim.package.item
+        since = item.holder.since if item.holder and item.token == claim.lease.token else 0
+        return Taken(lease=claim.lease, title=item.title, since=since)
+
+    def step(self, verb: str, lease: Lease, call: str) -> Receipt:
+        """Do a holder's verb."""
+        self._connection.request = call
+        return STEPS[verb](self._queue, lease, call)
+
+
+def run(duty: Duty) -> None:
+    """Work until the driver says stop."""
+    begin(duty)
+    Worker(duty, Api(duty)).work()
