@@ -35,6 +35,8 @@ FOLLOW_S = 60.0
 AWAY_S = 2.0
 #: The service beside the bundled server ends when that has been gone for so long.
 ALONE_S = 10.0
+#: What that server has appended is on the disk after so long.
+SYNC_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ class Service:
         log.info("started, pid %d", os.getpid())
         for duty, interval_s in self._intervals.items():
             self._bell.ring(Wish(duty, interval_s))
-        for watcher in [self._follow, *(each.watch for each in self._keepers)]:
+        for watcher in [self._follow, self._sync_disk, *(each.watch for each in self._keepers)]:
             Thread(target=watcher, daemon=True).start()
         if jobs is None:
             self._loop(lambda wish: self._do(wish.duty))
@@ -121,6 +123,12 @@ class Service:
                 if self._server and monotonic() - lost_at > ALONE_S:
                     os.kill(os.getpid(), signal.SIGTERM)
                 self._bell.back_off(failures, AWAY_S)
+
+    def _sync_disk(self) -> None:
+        """Have the disk keep what the bundled server appends, once a second."""
+        while self._server and not self._bell.stopped:
+            self._server.sync()
+            self._bell.pause(SYNC_S)
 
     def _maintain(self) -> None:
         """Reap and promote, as claims do in passing."""

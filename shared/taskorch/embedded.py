@@ -56,6 +56,16 @@ class Beside:
             self._pid = self._asked()
         return False
 
+    def sync(self) -> None:
+        """Have the disk keep what the server has appended since."""
+        for file in (self._settings.folder / "data" / "appendonlydir").glob("*.aof"):
+            with suppress(OSError):  # rewritten meanwhile, or the folder is gone: that is another one's matter
+                descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
     def kill(self) -> None:
         """End a server that is lost, and no other one that has its path by now.
 
@@ -156,8 +166,9 @@ def _options(socket: Path, data: Path) -> list[str]:
         "unixsocketperm": "700",
         "dir": str(data),
         "appendonly": "yes",
-        # With "everysec" the server replies without having written while the disk is busy: a kill -9 loses that.
-        "appendfsync": "always",
+        # An append is in the kernel before its reply, so a killed server has all that it acknowledged; the service has
+        # the disk keep it. With "everysec" the server replies before it appends while the disk is busy.
+        "appendfsync": "no",
         "save": "",
         "maxmemory-policy": "noeviction",
         "databases": "1",

