@@ -31,9 +31,12 @@ class Figure:
 
 
 FIGURES = {
-    "enqueue": Figure(title="enqueue, items/s", more_is_better=True),
-    "process_1": Figure(title="process, items/s, concurrency 1", more_is_better=True),
-    "process_10": Figure(title="process, items/s, concurrency 10", more_is_better=True),
+    "enqueue_rate": Figure(title="enqueue, items/s", more_is_better=True),
+    "enqueue_cpu": Figure(title="enqueue, processor time, µs", more_is_better=False),
+    "process_1_rate": Figure(title="process, concurrency 1, items/s", more_is_better=True),
+    "process_1_cpu": Figure(title="process, concurrency 1, processor time, µs", more_is_better=False),
+    "process_10_rate": Figure(title="process, concurrency 10, items/s", more_is_better=True),
+    "process_10_cpu": Figure(title="process, concurrency 10, processor time, µs", more_is_better=False),
     "wake_p50": Figure(title="wake-up p50, ms", more_is_better=False, digits=2),
     "wake_p99": Figure(title="wake-up p99, ms", more_is_better=False, digits=2),
     "memory": Figure(title="memory per queued item, bytes", more_is_better=False),
@@ -82,12 +85,13 @@ def table(rounds: Sequence[Round], figure: str, versions: Mapping[str, str]) -> 
 
 
 def markdown(rounds: Sequence[Round], versions: Mapping[str, str]) -> str:
-    """Return all figures as one table for the documentation: medians, and the ratios to ours."""
+    """Return all figures as a table for the documentation: medians, and the ratios to ours."""
     by_queue = {figure: {result.queue: result for result in results(rounds, figure)} for figure in FIGURES}
-    lines = [f"| | {' | '.join(figure.title for figure in FIGURES.values())} |", "|---" * (len(FIGURES) + 1) + "|"]
-    for queue, version in versions.items():
-        cells = [_cell(figure, by_queue[figure].get(queue)) for figure in FIGURES]
-        lines.append(f"| {queue} {version} | {' | '.join(cells)} |")
+    names = " | ".join(f"{queue} {version}" for queue, version in versions.items())
+    lines = [f"| | {names} |", "|---" * (len(versions) + 1) + "|"]
+    for figure, described in FIGURES.items():
+        cells = [_cell(figure, by_queue[figure].get(queue)) for queue in versions]
+        lines.append(f"| {described.title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

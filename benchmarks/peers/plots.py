@@ -12,8 +12,8 @@ from benchmarks.peers.install import OURS
 
 #: A plot, and the figures in it; latencies lie so far apart that they stand on a logarithmic scale.
 PLOTS = {
-    "enqueue": ("enqueue",),
-    "process": ("process_1", "process_10"),
+    "enqueue": ("enqueue_rate", "enqueue_cpu"),
+    "process": ("process_1_rate", "process_10_rate"),
     "wake": ("wake_p50", "wake_p99"),
     "memory": ("memory",),
 }
@@ -22,7 +22,7 @@ OUR_COLOUR, THEIR_COLOUR, LINE_COLOUR = "#b3541e", "#8fa3b0", "#333333"
 
 def draw(rounds: Sequence[Round], folder: Path) -> None:
     """Write `peers-<plot>.svg` into the folder; the same figures give the same bytes."""
-    mpl.rcParams.update({"svg.hashsalt": "peers", "font.size": 9})
+    mpl.rcParams.update({"svg.hashsalt": "peers", "svg.fonttype": "none", "font.size": 9})
     folder.mkdir(exist_ok=True)
     for plot, figures in PLOTS.items():
         canvas = Canvas(figsize=(5 * len(figures), 3), layout="constrained")

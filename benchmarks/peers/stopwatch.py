@@ -5,6 +5,8 @@
     wake SAMPLES SECONDS                 from just before an item is enqueued to the first line of its function
 
 Each prints a JSON object of what it measured; an empty one where the queue has no such concurrency in one process.
+Beside the rate it tells how much processor time an item took, here and in the server: on a busy machine that is what
+can be compared.
 """
 
 import asyncio
@@ -18,9 +20,11 @@ from contextlib import AbstractAsyncContextManager
 from statistics import quantiles
 from threading import Lock
 
-# CLOCK_MONOTONIC, which the processes of a machine share
-from time import perf_counter
+# perf_counter is CLOCK_MONOTONIC, which the processes of a machine share
+from time import perf_counter, process_time
 from typing import IO
+
+import redis
 
 URL = os.environ.get("PEERS_URL", "")
 #: Items before the measurement, which find the worker still at its start.
@@ -58,23 +62,37 @@ def handle(text: str) -> None:
         os.write(1, f"{perf_counter() - float(text)}\n".encode())
 
 
+class Stopwatch:
+    """Measures from its making on: the time that passes, and the processor time of this process and of the server."""
+
+    def __init__(self) -> None:
+        self._server = _server_cpu()
+        self._here = process_time()
+        self.started = perf_counter()
+
+    def read(self, items: int) -> dict[str, float]:
+        """Return items a second, and microseconds of processor time for each."""
+        passed, here = perf_counter() - self.started, process_time() - self._here
+        cpu = here + _server_cpu() - self._server
+        return {"rate": items / passed, "cpu": cpu / max(items, 1) * 1e6}
+
+
 class Tally:
     """Counts the items of this process, from the start of the first one; ends the process when it has seen enough."""
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._watch: Stopwatch | None = None
         self._done = -1
-        self._started = 0.0
 
     def add(self) -> None:
         """Count an item that starts; all before it are done, but for those that run beside it."""
         with self._lock:
-            now = perf_counter()
-            self._started = self._started or now
+            self._watch = self._watch or Stopwatch()
             self._done += 1
             items, seconds = map(int, sys.argv[3:])
-            if self._done >= items - 1 or now - self._started > seconds:
-                _tell({"rate": self._done / (now - self._started)})
+            if self._done >= items - 1 or perf_counter() - self._watch.started > seconds:
+                _tell(self._watch.read(self._done))
                 os._exit(0)
 
 
@@ -84,10 +102,17 @@ _TALLY = Tally()
 async def _enqueue(sender: Sender, items: int, size: int) -> dict[str, float]:
     text = "x" * size
     async with sender() as send:
-        start = perf_counter()
-        for _ in range(items):
+        await send(text)
+        watch = Stopwatch()
+        for _ in range(items - 1):
             await send(text)
-        return {"rate": items / (perf_counter() - start)}
+        return watch.read(items - 1)
+
+
+def _server_cpu() -> float:
+    with redis.Redis.from_url(URL) as client:
+        used = client.info("cpu")
+    return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
 
 def _wake(sender: Sender, samples: int, seconds: int) -> dict[str, float]:
