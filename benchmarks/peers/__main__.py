@@ -33,7 +33,7 @@ def main(only: tuple[str, ...], file: Path | None, earlier: Path | None, docs: b
     for figure in figures.FIGURES:
         Console().print(figures.table(rounds, figure, found), "")
     if docs:
-        _write_table(figures.markdown(rounds, found))
+        _write_table(f"{measured['items']:,} items, {len(rounds)} rounds.\n\n{figures.markdown(rounds, found)}")
         _draw(rounds)
 
 
