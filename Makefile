@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test chaos check format bench sabotage clean
+.PHONY: help demo test chaos check format bench bench-peers sabotage clean
 
 help:  ## Show what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .venv/demo: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -14,6 +14,10 @@ help:  ## Show what there is to make
 
 .venv/dev: .venv/demo
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv/bench: .venv/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 demo: .venv/demo  ## Run the user's workflow: an orchestrator and three agents, real processes
@@ -37,8 +41,11 @@ format: .venv/dev  ## Format, and mend what the linter can
 bench: .venv/dev  ## Measure what the README and docs/ state
 	$(BIN)/python -m benchmarks
 
+bench-peers: .venv/bench  ## Measure other task queues beside ours; ARGS=--docs writes docs/
+	$(BIN)/python -m benchmarks.peers $(ARGS)
+
 sabotage: .venv/dev  ## Take out one guard after the other, and see which test goes red
 	$(BIN)/python tests/sabotage.py
 
 clean:  ## Remove what was built
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-peers dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,81 @@
+"""`make bench-peers`: ours and every peer that can be installed, in turns, in one run on one machine."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from benchmarks.peers import figures
+from benchmarks.peers.install import OURS, QUEUES, REPOSITORY, install, python, versions
+from benchmarks.peers.measure import ITEMS, measure
+
+ROUNDS = int(os.environ.get("PEERS_ROUNDS", "3"))
+PAGE = REPOSITORY / "docs" / "performance.md"
+PLOTS = REPOSITORY / "docs" / "plots"
+BEGIN, END = "<!-- peers: made by benchmarks/peers -->\n", "<!-- /peers -->\n"
+
+
+@click.command()
+@click.option("--only", type=click.Choice(QUEUES), multiple=True, help="Measure ours and this one; may be repeated.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write what was measured to this file.")
+@click.option("--from", "earlier", type=click.Path(path_type=Path, exists=True), help="Show what such a file holds.")
+@click.option("--docs", is_flag=True, help="Write the table and the plots into docs/.")
+def main(only: tuple[str, ...], file: Path | None, earlier: Path | None, docs: bool) -> None:  # noqa: FBT001  a flag
+    """Measure the peers, and show the medians with the ratios to ours."""
+    measured: figures.Measured = json.loads(earlier.read_text()) if earlier else _measured(only or QUEUES, file)
+    rounds, found = measured["rounds"], measured["versions"]
+    for figure in figures.FIGURES:
+        Console().print(figures.table(rounds, figure, found), "")
+    if docs:
+        _write_table(f"{measured['items']:,} items, {len(rounds)} rounds.\n\n{figures.markdown(rounds, found)}")
+        _draw(rounds)
+
+
+def _measured(only: tuple[str, ...], file: Path | None) -> figures.Measured:
+    queues = tuple(queue for queue in QUEUES if queue in (OURS, *only) and _installed(queue))
+    rounds: list[dict[str, dict[str, float]]] = []
+    measured: figures.Measured = {"versions": versions(queues), "items": ITEMS, "rounds": rounds}
+    for number in range(ROUNDS):
+        # Each round begins with another one, so that a machine that slows down does not always hit the same.
+        turn = queues[number % len(queues) :] + queues[: number % len(queues)]
+        rounds.append({})
+        for queue in turn:
+            sys.stderr.write(f"round {number + 1} of {ROUNDS}: {queue}\n")
+            rounds[-1][queue] = measure(queue)
+        if file:
+            file.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    return measured
+
+
+def _installed(queue: str) -> bool:
+    try:
+        install(queue)
+    except subprocess.CalledProcessError:
+        sys.stderr.write(f"{queue} could not be installed, and is left out.\n")
+        return False
+    return python(queue).exists()
+
+
+def _write_table(table: str) -> None:
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+
+
+def _draw(rounds: Sequence[figures.Round]) -> None:
+    if find_spec("matplotlib") is None:
+        sys.stderr.write("There are no plots without matplotlib: pip install 'task-orchestrator[bench]'\n")
+        return
+    from benchmarks.peers.plots import draw
+
+    draw(rounds, PLOTS)
+
+
+if __name__ == "__main__":
+    main()

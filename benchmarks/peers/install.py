@@ -1,0 +1,59 @@
+"""A virtual environment for each peer, with what the head of its program asks for: they do not agree on redis-py."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+from collections.abc import Mapping
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+PROGRAMS = Path(__file__).parent / "queues"
+OURS = "taskorch"
+#: Ours first; each is measured by `queues/<name>.py`.
+QUEUES = (OURS, *sorted(file.stem for file in PROGRAMS.glob("[a-z]*.py") if file.stem != OURS))
+_HEAD = re.compile(r"^# /// script\n((?:# .*\n)+)# ///$", re.MULTILINE)
+
+
+def program(queue: str) -> Path:
+    """Return the program of a queue."""
+    return PROGRAMS / f"{queue}.py"
+
+
+def needs(queue: str) -> list[str]:
+    """Return the packages that a queue's program asks for, its own first; none for ours."""
+    head = _HEAD.search(program(queue).read_text(encoding="utf-8"))
+    return list(tomllib.loads(head[1].replace("# ", ""))["dependencies"]) if head else []
+
+
+def python(queue: str) -> Path:
+    """Return the interpreter that a queue's program runs on; it is there once the queue is installed."""
+    return Path(sys.executable) if queue == OURS else _folder(queue) / "bin" / "python"
+
+
+def install(queue: str) -> None:
+    """Make the environment of a peer, unless the one that is there is what its program asks for."""
+    mark, asked = _folder(queue) / "installed", "\n".join(needs(queue))
+    if queue == OURS or (mark.exists() and mark.read_text(encoding="utf-8") == asked):
+        return
+    venv.create(_folder(queue), with_pip=True, clear=True)
+    pip = [str(python(queue)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *needs(queue)]
+    subprocess.run(pip, check=True)
+    mark.write_text(asked, encoding="utf-8")
+
+
+def versions(queues: tuple[str, ...]) -> Mapping[str, str]:
+    """Return the version of each queue that is installed."""
+    return {queue: _version(queue) for queue in queues if python(queue).exists()}
+
+
+def _version(queue: str) -> str:
+    package = re.split(r"[\[<>=]", needs(queue)[0])[0] if queue != OURS else "task-orchestrator"
+    ask = f"from importlib.metadata import version; print(version({package!r}))"
+    done = subprocess.run([str(python(queue)), "-c", ask], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _folder(queue: str) -> Path:
+    return REPOSITORY / ".venv-peers" / queue

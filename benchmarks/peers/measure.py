@@ -1,0 +1,109 @@
+"""Measures one queue: its program, in processes of its own, on a server of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic, sleep
+
+import redis
+from taskorch import embedded
+
+from benchmarks.peers.install import REPOSITORY, program, python
+
+ITEMS = int(os.environ.get("PEERS_ITEMS", "20000"))
+TEXT_BYTES = 300
+#: So many of them are processed, or as many as the seconds are enough for.
+PROCESSED, PROCESSED_S = max(ITEMS // 5, 50), 10
+SAMPLES, SAMPLES_S = 200, 20
+TIMEOUT_S = 180
+
+
+def measure(queue: str) -> dict[str, float]:
+    """Return what was measured of a queue, by the names of `figures.FIGURES`; without what did not work."""
+    with server() as url:
+        before = _memory(url)
+        enqueued = _run(queue, url, "enqueue", ITEMS, TEXT_BYTES)
+        memory = {"memory": (_memory(url) - before) / ITEMS} if enqueued else {}
+        one = _run(queue, url, "process", 1, PROCESSED, PROCESSED_S)
+        ten = _run(queue, url, "process", 10, PROCESSED, PROCESSED_S)
+    with server() as url:
+        wake = _run(queue, url, "wake", SAMPLES, SAMPLES_S)
+    told = {"enqueue": enqueued, "process_1": one, "process_10": ten, "wake": wake}
+    return memory | {f"{stage}_{name}": value for stage, figures in told.items() for name, value in figures.items()}
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Run the bundled server with the options that it has for a root, but at a port: most peers know no socket."""
+    with TemporaryDirectory(prefix="peers-") as folder:
+        port = _free_port()
+        options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "yes"}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        with (Path(folder) / "server.log").open("wb") as log:
+            process = subprocess.Popen([embedded.binary(), *words], stdout=log, stderr=log)
+        try:
+            url = f"redis://127.0.0.1:{port}/0"
+            _await(url)
+            yield url
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def _await(url: str) -> None:
+    deadline = monotonic() + 30
+    while True:
+        try:
+            with redis.Redis.from_url(url) as client:
+                client.ping()
+                return
+        except redis.ConnectionError:
+            if monotonic() > deadline:
+                raise
+            sleep(0.01)
+
+
+def _memory(url: str) -> int:
+    """Return the bytes that the server's data takes, a moment after the last client has gone."""
+    sleep(0.2)
+    with redis.Redis.from_url(url) as client:
+        return int(client.info("memory")["used_memory"])
+
+
+def _run(queue: str, url: str, *words: str | int) -> dict[str, float]:
+    """Run a queue's program and return what it tells; nothing where it fails, which is said."""
+    command = [str(python(queue)), "-P", "-W", "ignore", str(program(queue)), *map(str, words)]
+    environment = {**os.environ, "PEERS_URL": url, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            told, complaint = process.communicate(timeout=TIMEOUT_S)
+            return dict(json.loads(told.splitlines()[-1]))
+        except subprocess.TimeoutExpired:
+            complaint = f"no end within {TIMEOUT_S} s"
+        except (IndexError, ValueError):
+            complaint = complaint.strip().rpartition("\n")[2] or "it told nothing"
+        finally:
+            _end(process)
+    sys.stderr.write(f"{queue}: {' '.join(map(str, words))}: {complaint}\n")
+    return {}
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End what the program may have left: it has a process group of its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
