@@ -78,8 +78,8 @@ SABOTAGES = (
     Sabotage(
         guard="Sentinels are asked again",
         file="shared/taskorch/clients.py",
-        line="ASK_AGAIN_S = 1.0",
-        instead="ASK_AGAIN_S = inf",
+        line="if monotonic() - self._asked_at > self._timing.ask_again_s:",
+        instead="if False:",
         tests=("tests/integration/test_sentinel.py",),
     ),
     Sabotage(

@@ -46,7 +46,7 @@ class Node:
             port=port,
             decode_responses=True,
             socket_timeout=10,
-            retry=Retry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), 1),  # sentinels cut connections when they turn a server into a replica
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -133,6 +133,11 @@ class Sentinels:
         """Wait until every living sentinel has another primary than `before` that takes writes; return it."""
         eventually(lambda: self._agreed(before))
         return self.primary
+
+    def await_peace(self) -> None:
+        """Wait until no sentinel has a failover under way: until then none would begin another one."""
+        asked = [cast(Any, sentinel.raw).sentinel_master for sentinel in self.sentinels]
+        eventually(lambda: all("failover" not in str(ask(SERVICE)["flags"]) for ask in asked))
 
     def await_replicas(self, number: int) -> None:
         """Wait until the primary has so many replicas that keep up."""

@@ -235,18 +235,28 @@ def _need_files(options: Mapping[str, Any]) -> None:
 
 
 def _by_sentinels(deployment: address.Deployment, options: dict[str, Any]) -> Callable[[str], Host]:
-    from redis.sentinel import MasterNotFoundError, Sentinel
+    """Ask the sentinels one after the other, as their protocol wants it; the one that answers is the first next time.
 
-    sentinel = cast(Any, Sentinel)(deployment.hosts, sentinel_kwargs=options)
+    redis-py's own search reads SENTINEL MASTERS, which names the old primary until a failover is over in every detail.
+    """
+    sentinels = [redis.Redis(host=host, port=port, decode_responses=True, **options) for host, port in deployment.hosts]
 
     def find(_key: str) -> Host:
-        try:
-            return cast("Host", sentinel.discover_master(deployment.service))
-        except MasterNotFoundError as error:
-            if "AuthenticationError" in str(error):
-                raise exceptions.AuthenticationError("its sentinels want a sentinel_password") from None
-            reason = f"no sentinel answers, or none knows a primary of {deployment.service!r} that is up"
-            raise exceptions.ConnectionError(reason) from None
+        locked = False
+        for sentinel in tuple(sentinels):
+            try:
+                host = cast(Any, sentinel).sentinel_get_master_addr_by_name(deployment.service)
+            except exceptions.AuthenticationError:
+                locked = True
+            except exceptions.RedisError:
+                continue
+            else:
+                if host:
+                    sentinels.sort(key=lambda each: each is not sentinel)
+                    return cast("Host", host)
+        if locked:
+            raise exceptions.AuthenticationError("its sentinels want a sentinel_password")
+        raise exceptions.ConnectionError(f"no sentinel answers, or none knows a primary of {deployment.service!r}")
 
     return find
 

@@ -2,11 +2,14 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, cast
 
 import pytest
+import redis
 import topologies
 from builders import Bench, held
-from taskorch import errors
+from taskorch import errors, keys, script
 from taskorch.clients import raw_client
 from taskorch.connection import connect
 from taskorch.item import Caller, NewItem, State
@@ -29,6 +32,10 @@ def queue(cluster: Cluster, namespace: str) -> Queue:
 
 def bench(cluster: Cluster, namespace: str) -> Bench:
     return Bench(queue(cluster, namespace), cluster.primary_of(namespace).raw, namespace, cluster.url)
+
+
+def command(client: redis.Redis, *words: str | int) -> object:
+    return cast(Any, client).execute_command(*words)
 
 
 @pytest.mark.parametrize("namespace", ["one", "two", "three", "four"])
@@ -125,6 +132,28 @@ def test_a_script_meets_the_fence_before_it_writes(cluster: Cluster, monkeypatch
     assert "moves the keys of this namespace" in refused[0].advice()
     assert [each.state for each in there.queue.views.list(project=project).items] == [State.QUEUED]
     assert there.inconsistencies() == []
+
+
+def test_the_fence_stands_where_the_slot_goes_to_as_well(cluster: Cluster) -> None:
+    there = bench(cluster, "asking")
+    lease = there.claimed()
+    target, complete = cluster.other_primary("asking"), script.load("complete")
+    words = ("EVAL", complete.text, 1, keys.meta("asking"), "00112233445566aa", "ada", "", "", "", "", lease.item)
+    refused: list[str] = []
+
+    def follow_to_the_target() -> None:
+        with closing(redis.Redis(port=target.port, single_connection_client=True, decode_responses=True)) as client:
+            command(client, "ASKING")
+            with pytest.raises(redis.ResponseError) as refusal:
+                command(client, *words, lease.shown(), "done", "{}")
+        refused.append(str(refusal.value))
+
+    cluster.move_key_by_key("asking", follow_to_the_target)
+
+    assert len(refused) > 5
+    assert all("non local key" in told for told in refused)
+    assert bench(cluster, "asking").state(lease.item) is State.IN_PROGRESS
+    assert bench(cluster, "asking").inconsistencies() == []
 
 
 def test_a_step_made_while_the_primary_is_dead_is_done_by_its_replica_once(cluster: Cluster) -> None:

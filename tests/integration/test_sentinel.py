@@ -26,6 +26,7 @@ def deployment(started: Sentinels) -> Sentinels:
     """Every server is there, and the replicas have all that was written."""
     for server in started.servers:
         server.start()
+    started.await_peace()
     for server in started.replicas:  # the sentinels say so, too, but take their time
         topologies.command(server, "REPLICAOF", "127.0.0.1", started.primary.port)
     started.await_replicas(2)
@@ -69,6 +70,19 @@ def test_a_queue_that_is_open_follows_a_failover_that_somebody_asked_for(deploym
     topologies.eventually(lambda: _has(deployment.primary, lasting.project("After")))
 
     assert before in {each.id for each in lasting.views.projects()}
+
+
+def test_the_sentinels_are_asked_before_the_old_primary_has_heard_of_its_end(
+    deployment: Sentinels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskorch.clients.ASK_AGAIN_S", 0)
+    lasting = queue(deployment)
+    lasting.project("Before")
+    deployment.fail_over()
+
+    project = lasting.project("After")
+
+    assert _has(deployment.primary, project)
 
 
 def test_a_step_made_while_the_primary_is_dead_is_done_by_the_next_one_once(deployment: Sentinels) -> None:
