@@ -195,6 +195,13 @@ SABOTAGES = (
         tests=("tests/unit/test_audit.py",),
     ),
     Sabotage(
+        guard="No other script runs where an import is under way",
+        file=PRELUDE,
+        line="if found and found ~= SCHEMA and found ~= accept then",
+        instead="if found and found ~= SCHEMA and found ~= 'importing' then",
+        tests=("tests/unit/test_import.py",),
+    ),
+    Sabotage(
         guard="A second session does not use the first one's token",
         file="worker/taskorch_worker/workspace.py",
         line='            mine = kept["session"] == self._session\n',

@@ -11,3 +11,15 @@ def test_the_lines_of_a_guard_are_where_they_are_said_to_be(sabotage: Sabotage) 
     assert text.count(sabotage.line) == 1
     assert sabotage.line != sabotage.instead
     assert all((ROOT / test.partition("::")[0]).is_file() for test in sabotage.tests)
+
+
+def test_the_document_lists_every_guard_and_which_test_holds_it() -> None:
+    document = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8").partition("## Guards")[2]
+    rows = [row.strip("| ").split(" | ") for row in document.splitlines() if row.startswith("| ")][1:]
+
+    tests = [test.replace("`", "").split() for _, test in rows]
+
+    assert [guard for guard, _ in rows] == [sabotage.guard for sabotage in SABOTAGES]
+    for file, name in tests:
+        (found,) = (ROOT / "tests").glob(f"*/{file}")
+        assert f"def {name}(" in found.read_text(encoding="utf-8")
