@@ -3,8 +3,9 @@
 import os
 from typing import Literal
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from taskorch.command import on_terminal
 from taskorch.item import State
@@ -13,7 +14,9 @@ from taskorch.item import State
 PIPE_WIDTH = 100_000
 ID_WIDTH = 13
 #: Columns with what people copy.
-WHOLE = ("ITEM", "WHY", "PROJECT", "AGENT", "STATE", "STATUS", "DONE")
+WHOLE = ("ITEM", "WHY", "SINCE", "PROJECT", "AGENT", "LAST SEEN", "STATE", "STATUS", "DONE", "WHAT HELPS")
+#: As much of any other column is shown side by side; where there is no room for that, the terminal breaks the rows.
+LEAST_WIDTH, BETWEEN = 20, 2
 STYLES = {
     State.IN_PROGRESS: "cyan",
     State.COMPLETED: "green",
@@ -51,6 +54,18 @@ def printed(*parts: RenderableType) -> str:
     screen = console()
     with screen.capture() as capture:
         for part in parts:
+            if isinstance(part, Table):
+                screen.width = max(screen.width, _least_width(part))
             if not isinstance(part, Table) or part.row_count:
                 screen.print(part)
     return "\n".join(row.rstrip() for row in capture.get().splitlines())
+
+
+def _least_width(table: Table) -> int:
+    """Return how wide a table is with what people copy in one piece: rich would cut it off."""
+    return sum(_least_of(column) + BETWEEN for column in table.columns)
+
+
+def _least_of(column: Column) -> int:
+    widest = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+    return widest if column.no_wrap else min(widest, LEAST_WIDTH)

@@ -158,10 +158,11 @@ def test_a_full_disk_leaves_the_last_backup(shell: Shell, bench: Bench) -> None:
 def test_stuck_on_a_terminal_keeps_ids_whole(shell: Shell, bench: Bench) -> None:
     item = bench.standing(State.BLOCKED).item
 
-    _, screen = shell.on_terminal(BIN / "orchestrate", "stuck", width=80)
+    _, screen = shell.on_terminal(BIN / "orchestrate", "stuck", width=40)
     piped = shell.orchestrate("stuck")
 
-    assert item in screen
+    assert f"{item}  blocked" in screen
+    assert f"orchestrate answer {item} TEXT" in screen
     assert piped.stdout.splitlines()[1].split()[:2] == [item, "blocked"]
     assert piped.stdout.rstrip().endswith(f"orchestrate answer {item} TEXT")
 

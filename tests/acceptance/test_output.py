@@ -99,10 +99,14 @@ def test_a_narrow_terminal_keeps_ids_whole_and_a_pipe_cuts_nothing(shell: Shell,
     project = bench.project()
     item = bench.item(project, title="A long title " * 20)
 
-    _, screen = shell.on_terminal(BIN / "orchestrate", "progress", project, width=40)
+    screens = [
+        shell.on_terminal(BIN / "orchestrate", *words, width=40)[1]
+        for words in (("progress", project), ("list",), ("projects",))
+    ]
     piped = shell.orchestrate("progress", project).stdout
 
-    assert item in screen
+    assert all(item in screen for screen in screens[:2])
+    assert all(project in screen for screen in screens)
     assert ("A long title " * 20).strip() in piped
 
 

@@ -143,6 +143,7 @@ def test_replicas_are_counted(server: redis.Redis, tmp_path_factory: pytest.Temp
         replica.replicaof("127.0.0.1", port)
         eventually(lambda: replica.info("replication")["master_link_status"] == "up")
         server.config_set("min-replicas-to-write", 1)
+        eventually(lambda: server.info("replication").get("min_slaves_good_slaves") == 1)
 
         found = checked(told(server), "replicas")
 
