@@ -3,7 +3,7 @@
 import pytest
 from builders import Bench
 from taskorch import errors
-from taskorch.item import State
+from taskorch.item import NewItem, State
 from taskorch.stuck import WAYS_OUT, StuckItem
 
 HOUR_MS = 3_600_000
@@ -119,6 +119,32 @@ def test_what_waits_for_a_dead_item_names_it(bench: Bench, state: State) -> None
     assert (each.item.id, each.why, each.dependency) == (item, "dead_dependency", dead)
     assert each.command == f"orchestrate requeue {dead}"
     assert named(bench) == []
+
+
+def test_a_delay_that_is_over_and_that_nobody_comes_for_is_unstarted(bench: Bench) -> None:
+    item, later = bench.item(agent="bob", delay_ms=1), bench.item(agent="bob", delay_ms=HOUR_MS)
+    bench.let_the_clock_tick()
+    bench.let_the_clock_tick()
+
+    each = only(bench, unstarted_ms=1)
+    bench.agent("bob").claim()
+
+    assert (each.item.id, each.item.state, each.why) == (item, State.DELAYED, "unstarted")
+    assert each.command == f"orchestrate assign {item} AGENT"
+    assert named(bench, unstarted_ms=1) == []
+    assert bench.state(later) is State.DELAYED
+
+
+def test_many_items_of_one_kind_leave_a_look_at_the_others(bench: Bench) -> None:
+    item = bench.standing(State.BLOCKED).item
+    bench.queue.create_many(bench.project(), [NewItem(title="x", agent="eve", delay_ms=HOUR_MS)] * 3000)
+    queued = bench.item(agent="bob")
+    bench.let_the_clock_tick()
+
+    found = bench.queue.views.stuck(unstarted_ms=1)
+
+    assert [(each.item.id, each.why) for each in found.items] == [(item, "blocked"), (queued, "unstarted")]
+    assert found.more
 
 
 def test_one_project_is_looked_at_alone(bench: Bench) -> None:

@@ -13,13 +13,16 @@ local function add(why, item, since, dependency)
   table.insert(found, {why, string.format('%d', since), seen, dependency or '', item_view(item.id)})
 end
 
+-- How far one of `kinds` may go that are still to be looked at: none may leave the others nothing.
+local function share(kinds) return visited + math.floor((MOST_VISITED - visited) / kinds) end
+
 -- Looks at the entries of an index in their order; an item in another state, or of another project, is passed over.
-local function each(index, state, look)
+local function each(index, state, most, look)
   local at = 0
   while true do
     local page = call('ZRANGE', index, at, at + STEP - 1, 'WITHSCORES')
     for i = 1, #page, 2 do
-      if visited == MOST_VISITED or #found == limit then
+      if visited >= most or #found == limit then
         more = true
         return
       end
@@ -54,13 +57,19 @@ local function queued(item)
   if since <= now - unstarted_ms then add('unstarted', item, since) end
 end
 
+-- Its delay is over, and no call has put it onto the queue yet: so nobody has asked for work.
+local function due(item, since)
+  if since <= now - unstarted_ms then add('unstarted', item, since) end
+end
+
 return guarded(function()
   if project ~= '' then need_project(project) end
-  each(prefix .. 'leases', 'in_progress', held)
-  each(prefix .. 'blocked', 'blocked', function(item, since) add('blocked', item, since) end)
-  each(prefix .. 'waiting', 'waiting', waiting)
+  each(prefix .. 'leases', 'in_progress', share(5), held)
+  each(prefix .. 'blocked', 'blocked', share(4), function(item, since) add('blocked', item, since) end)
+  each(prefix .. 'waiting', 'waiting', share(3), waiting)
+  each(prefix .. 'delayed', 'delayed', share(2), due)
   for _, agent in ipairs(call('ZRANGE', prefix .. 'agents', 0, -1)) do
-    if not more then each(key('queue', agent), 'queued', queued) end
+    each(key('queue', agent), 'queued', MOST_VISITED, queued)
   end
   return {visited, more and '1' or '', found}
 end)
