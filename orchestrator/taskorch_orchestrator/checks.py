@@ -54,8 +54,8 @@ class Check:
     items: tuple[str, ...] = ()
 
 
-def of_environment(told: Environment, before_ms: float, after_ms: float) -> Iterator[Check]:
-    """Check the server; it was asked between these two times of this machine."""
+def of_environment(told: Environment, before_ms: float, after_ms: float, *, waited_for: int = 0) -> Iterator[Check]:
+    """Check the server; it was asked between these two times of this machine. So many replicas are waited for."""
     yield _ok("schema", f"version {told.schema}" if told.schema else "nothing is in this namespace yet")
     yield _clock(told.at, before_ms, after_ms)
     if told.refused:
@@ -68,7 +68,7 @@ def of_environment(told: Environment, before_ms: float, after_ms: float) -> Iter
     yield _persistence(info)
     yield _eviction(info)
     yield _memory(info)
-    yield _replicas(info)
+    yield _replicas(info, waited_for)
 
 
 def of_audit(audited: Audit) -> Iterator[Check]:
@@ -191,13 +191,16 @@ def _memory(info: Mapping[str, str]) -> Check:
     if not most:
         return _ok("memory", f"{_mb(used)} used, no maxmemory")
     if used > FULL * most:
-        mend = SET.format(f"maxmemory {2 * most}")
+        mend = SET.format(f"maxmemory {2 * max(used, most)}")
         return _problem("memory", f"{_mb(used)} used of {_mb(most)}: when it is full, all changes are refused", mend)
     return _ok("memory", f"{_mb(used)} used of {_mb(most)}")
 
 
-def _replicas(info: Mapping[str, str]) -> Check:
+def _replicas(info: Mapping[str, str], waited_for: int) -> Check:
     connected, good = info.get("connected_slaves", "0"), info.get("min_slaves_good_slaves")
+    if int(connected) < waited_for:
+        found = f"{connected} connected, and {waited_for} are waited for: each step is done, and ends with exit 4"
+        return _problem("replicas", found, f"start replicas, or: export TASKORCH_WAIT_REPLICAS={connected}")
     if connected == "0":
         return _note("replicas", "none: when the machine of the server is lost, so is the queue")
     return _ok("replicas", f"{connected} connected" + (f", {good} of them in time" if good else ""))

@@ -40,7 +40,7 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
     audited = audit(queue, fix=fix)
     return Diagnosis(
         checks=(
-            *checks.of_environment(environment, before * 1000, after * 1000),
+            *checks.of_environment(environment, before * 1000, after * 1000, waited_for=settings.wait_replicas),
             *checks.of_audit(audited),
             checks.of_agents(queue.views.agents(limit=MOST_AGENTS), environment.at),
             checks.of_cycles(audited.waiting),

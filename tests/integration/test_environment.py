@@ -118,6 +118,26 @@ def test_memory_that_is_nearly_full_is_a_problem(server: redis.Redis) -> None:
     assert nearly_full.mend.startswith("redis-cli config set maxmemory ")
 
 
+def test_the_memory_that_is_named_has_room_for_what_is_there(server: redis.Redis) -> None:
+    server.config_set("maxmemory", 1)
+
+    found = checked(told(server), "memory")
+
+    assert int(found.mend.split()[4].rstrip(",")) > int(server.info("memory")["used_memory"])
+
+
+def test_replicas_that_are_waited_for_and_are_not_there_are_a_problem(server: redis.Redis) -> None:
+    environment = told(server)
+
+    missing = next(
+        check for check in checks.of_environment(environment, 0, 0, waited_for=1) if check.name == "replicas"
+    )
+
+    assert missing.status is Status.PROBLEM
+    assert missing.found.startswith("0 connected, and 1 are waited for")
+    assert missing.mend.endswith("export TASKORCH_WAIT_REPLICAS=0")
+
+
 def test_a_replica_is_a_problem_and_its_primary_is_named_and_its_namespace_can_be_audited(server: redis.Redis) -> None:
     connection = connect(f"unix://{server.connection_pool.connection_kwargs['path']}")
     queue = Queue(connection, "test", Caller(agent="planner"))
