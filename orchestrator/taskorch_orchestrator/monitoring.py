@@ -109,7 +109,8 @@ def stuck(office: "Office", unstarted_for: int, silent_for: int, project: str, l
     from taskorch_orchestrator import render
 
     found = office.queue.views.stuck(unstarted_ms=unstarted_for, silent_ms=silent_for, project=project, limit=limit)
-    office.output.show(found.items, render.stuck, "Nothing is stuck.", looked_at=found.looked_at, more=found.more)
+    nothing = "None of these is stuck." if found.more else "Nothing is stuck."
+    office.output.show(found.items, render.stuck, nothing, looked_at=found.looked_at, more=found.more)
     if found.more:
         office.output.hint(f"There is more: {found.looked_at} items were looked at.")
 

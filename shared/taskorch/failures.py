@@ -25,6 +25,12 @@ _STALLED_WORDS = re.compile(
 _ON_ITS_WAY = re.compile(r"non local key|cluster is down", re.IGNORECASE)
 #: What it says there of a user who has not all rights.
 _NO_RIGHT = re.compile(r"ACL failure in script|user executing the script can't")
+#: What an address of another kind gets to hear, and what it should be.
+_WRONG_KIND = {
+    "cluster support disabled": "no node of a cluster: name it by redis://host:port",
+    "unknown command 'SENTINEL'": "no sentinel: name a Redis by redis://host:port",
+    "unknown command 'EVALSHA'": "no Redis that runs scripts; sentinels are named by redis+sentinel://host:port/service",
+}
 _SCRIPT_ERROR = re.compile(r"[A-Z_]+ \{")
 _CERTIFICATE = re.compile(r"certificate|unknown ca\b", re.IGNORECASE)
 #: What a failover or a reshard explains: it is over soon, on this server or on another one.
@@ -46,6 +52,8 @@ def explained(error: exceptions.RedisError, url: str) -> Exception:  # noqa: PLR
     word = _word(error)
     if word == "MOVED" and "+cluster://" not in url:
         return errors.Usage(reason=f"Redis at {url} is a node of a cluster: name it by redis+cluster://host:port")
+    if kind := next((kind for words, kind in _WRONG_KIND.items() if words in reason), ""):
+        return errors.Usage(reason=f"What answers at {url} is {kind}")
     if word:
         return errors.Stalled(url=url, reason=reason, why=word)
     if isinstance(error, _REFUSING) or _NO_RIGHT.search(reason) or "DB index" in reason:

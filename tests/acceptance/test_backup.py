@@ -10,7 +10,7 @@ import pytest
 from backups import furnished
 from builders import Bench
 from commands import BIN, Shell
-from taskorch.item import State
+from taskorch.item import HOUR_MS, NewItem, State
 
 #: Imports a file, and is killed at the n-th call of a script.
 KILLED = """
@@ -165,6 +165,14 @@ def test_stuck_on_a_terminal_keeps_ids_whole(shell: Shell, bench: Bench) -> None
     assert f"orchestrate answer {item} TEXT" in screen
     assert piped.stdout.splitlines()[1].split()[:2] == [item, "blocked"]
     assert piped.stdout.rstrip().endswith(f"orchestrate answer {item} TEXT")
+
+
+def test_stuck_with_more_to_look_at_does_not_say_that_nothing_is(shell: Shell, bench: Bench) -> None:
+    bench.queue.create_many(bench.project(), [NewItem(title="Later", agent="ada", delay_ms=HOUR_MS)] * 3000)
+
+    ran = shell.orchestrate("stuck")
+
+    assert ran.stderr == "None of these is stuck.\nThere is more: 2500 items were looked at.\n"
 
 
 def test_stuck_with_nothing_stuck_says_so(shell: Shell, bench: Bench) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import redis
 import servers
+import topologies
 from taskorch import errors
 from taskorch.connection import connect
 from taskorch.item import Caller
@@ -50,6 +51,34 @@ def test_a_server_that_went_away_and_came_back_is_found_again(tmp_path: Path) ->
         after = lasting.views.projects()
 
     assert [each.id for each in after] == [project]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "path", "reason"),
+    [
+        ("redis+cluster", "", "no node of a cluster: name it by redis://"),
+        ("redis+sentinel", "/main", "no sentinel: name a Redis by redis://"),
+    ],
+)
+def test_one_server_that_is_called_a_deployment_is_named_as_it_should_be(
+    tmp_path: Path, scheme: str, path: str, reason: str
+) -> None:
+    (port,) = topologies.free_ports(1)
+
+    with (
+        servers.running(servers.binaries()["valkey"], tmp_path, "--port", str(port)),
+        pytest.raises(errors.Usage) as refusal,
+    ):
+        queue(f"{scheme}://127.0.0.1:{port}{path}").project("x")
+
+    assert reason in str(refusal.value)
+
+
+def test_a_sentinel_that_is_called_a_redis_is_told_from_one(tmp_path: Path) -> None:
+    with topologies.sentinels(tmp_path) as deployment, pytest.raises(errors.Usage) as refusal:
+        queue(f"redis://127.0.0.1:{deployment.sentinels[0].port}").project("x")
+
+    assert "sentinels are named by redis+sentinel://" in str(refusal.value)
 
 
 def test_scripts_are_sent_again_after_the_server_forgot_them(valkey_url: str) -> None:
