@@ -54,6 +54,15 @@ def test_namespaces_spread_over_the_nodes(cluster: Cluster) -> None:
     assert len(nodes) > 1
 
 
+def test_a_node_that_is_called_a_redis_of_its_own_is_told_from_one(cluster: Cluster) -> None:
+    node = cluster.other_primary("one")
+
+    with pytest.raises(errors.Usage) as refusal:
+        Queue(connect(f"redis://{node.address}"), "one", Caller(agent="planner")).project("x")
+
+    assert "name it by redis+cluster://host:port" in str(refusal.value)
+
+
 def test_a_slot_that_has_moved_is_followed(cluster: Cluster) -> None:
     lasting = queue(cluster, "moved")
     before = lasting.project("Before")
