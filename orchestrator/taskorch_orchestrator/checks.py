@@ -134,10 +134,12 @@ def of_schema(reason: str, advice: str) -> Check:
     return _problem("schema", reason, advice)
 
 
-def of_root(root: str, *, writable: bool) -> Check:
+def of_root(root: str, *, there: bool = True, writable: bool) -> Check:
     """Check that commands can write below the root."""
     if writable:
         return _ok("root", f"{root} is writable")
+    if not there:
+        return _problem("root", f"{root} does not exist: workers cannot keep their tokens", f"mkdir {root}")
     return _problem("root", f"{root} is not writable: workers cannot keep their tokens", f"chmod u+w {root}")
 
 

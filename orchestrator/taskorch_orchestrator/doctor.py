@@ -54,5 +54,5 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
 
 def _this_machine(settings: Settings) -> Iterator[Check]:
     there = settings.folder if settings.folder.exists() else settings.root
-    yield checks.of_root(str(there), writable=os.access(there, os.W_OK | os.X_OK))
+    yield checks.of_root(str(there), there=there.exists(), writable=os.access(there, os.W_OK | os.X_OK))
     yield checks.of_service(embedded_service.pid(settings), wanted=embedded_service.wanted(settings))

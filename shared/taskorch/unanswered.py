@@ -14,8 +14,8 @@ from taskorch import address, errors, folder
 from taskorch.script import Argument, Connection, Reply, Script
 from taskorch.settings import Settings
 
-#: As long as Redis keeps a first reply.
-KEPT_S = 600
+#: A minute less than Redis keeps a first reply: it may have acted that long before the command gave up.
+KEPT_S = 540
 
 
 class StepConnection:

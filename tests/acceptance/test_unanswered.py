@@ -280,12 +280,12 @@ def test_a_refusal_is_an_answer(lossy: Shell, proxy: Proxy, bench: Bench) -> Non
     assert kept(lossy) == []
 
 
-def test_after_ten_minutes_the_same_command_is_another_step(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+def test_after_nine_minutes_the_same_command_is_another_step(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
     item = bench.item()
     typed(lossy, "worker get {}", item)
     lost(proxy, lossy, "worker progress {} Half", item)
     (request,) = kept(lossy)
-    os.utime(request, (time() - 601, time() - 601))
+    os.utime(request, (time() - 541, time() - 541))
 
     typed(lossy, "worker progress {} Half", item)
 
@@ -297,7 +297,7 @@ def test_what_is_too_old_goes_when_something_new_is_kept(lossy: Shell, proxy: Pr
     lost(proxy, lossy, "orchestrate project First")
     (old,) = kept(lossy)
     for path in (old, old.parent):
-        os.utime(path, (time() - 601, time() - 601))
+        os.utime(path, (time() - 541, time() - 541))
 
     lost(proxy, lossy, "orchestrate project Second")
 

@@ -162,4 +162,5 @@ def test_a_service_that_does_not_run_is_a_note_where_one_is_wanted(bench: Bench,
 
 def test_a_root_that_is_not_writable_is_a_problem() -> None:
     assert checks.of_root("/a", writable=False).mend == "chmod u+w /a"
+    assert checks.of_root("/a", there=False, writable=False).mend == "mkdir /a"
     assert checks.of_root("/a", writable=True).status is Status.OK

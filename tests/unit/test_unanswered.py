@@ -1,5 +1,6 @@
 """What a command keeps of the request that Redis did not answer, where several commands do so at once."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,10 @@ from pathlib import Path
 import click
 import pytest
 from builders import Bench, held
-from taskorch import command, errors
+from taskorch import command, errors, unanswered
 from taskorch.agent_queue import AgentQueue
 from taskorch.item import Lease
-from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.script import Argument, Connection, Reply, Script, load
 from taskorch.settings import Settings, resolve
 from taskorch.unanswered import StepConnection
 
@@ -126,3 +127,10 @@ def test_a_command_with_a_file_that_is_still_to_be_read_keeps_nothing(bench: Ben
 
     lose(pop(bench, settings, Silent, said))
     assert not (settings.folder / "run").exists()
+
+
+def test_a_request_is_forgotten_here_before_redis_forgets_its_reply() -> None:
+    kept_ms = re.search(r"REPLY_KEPT_MS = ([0-9]+)", load("claim").text)
+
+    assert kept_ms is not None
+    assert int(kept_ms[1]) - unanswered.KEPT_S * 1000 >= 60_000
