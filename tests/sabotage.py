@@ -213,14 +213,14 @@ SABOTAGES = (
         file="shared/taskorch/unanswered.py",
         line="request = _taken(place) or request",
         instead="_taken(place)",
-        tests=("tests/unit/test_unanswered.py",),
+        tests=("tests/unit/test_unanswered_step.py",),
     ),
     Sabotage(
         guard="A claim that is another's by now is no claim",
         file="shared/taskorch/reply.py",
         line="""    lives = token == f"{fields.get('live_token', '')}:{fields.get('claim', '')}"\n""",
         instead='    lives = token != ""\n',
-        tests=("tests/unit/test_unanswered.py",),
+        tests=("tests/unit/test_unanswered_step.py",),
     ),
 )
 
