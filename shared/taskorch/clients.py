@@ -15,6 +15,7 @@ from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
 
 from taskorch import address, errors
+from taskorch.failures import passes
 
 CONNECT_TIMEOUT_S = 3
 CALL_TIMEOUT_S = 10
@@ -240,21 +241,20 @@ def _by_sentinels(deployment: address.Deployment, options: dict[str, Any]) -> Ca
     sentinels = [redis.Redis(host=host, port=port, decode_responses=True, **options) for host, port in deployment.hosts]
 
     def find(_key: str) -> Host:
-        locked = False
+        refusal: exceptions.RedisError | None = None
         for sentinel in tuple(sentinels):
             try:
                 host = cast(Any, sentinel).sentinel_get_master_addr_by_name(deployment.service)
             except exceptions.AuthenticationError:
-                locked = True
-            except exceptions.RedisError:
-                continue
+                refusal = exceptions.AuthenticationError("its sentinels want a sentinel_password")
+            except exceptions.RedisError as error:
+                refusal = refusal or (None if passes(error) else error)
             else:
                 if host:
                     sentinels.sort(key=lambda each: each is not sentinel)
                     return cast("Host", host)
-        if locked:
-            raise exceptions.AuthenticationError("its sentinels want a sentinel_password")
-        raise exceptions.ConnectionError(f"no sentinel answers, or none knows a primary of {deployment.service!r}")
+        nobody = f"no sentinel answers, or none knows a primary of {deployment.service!r}"
+        raise refusal or exceptions.ConnectionError(nobody)
 
     return find
 

@@ -60,7 +60,7 @@ def test_a_server_that_went_away_and_came_back_is_found_again(tmp_path: Path) ->
         ("redis+sentinel", "/main", "no sentinel: name a Redis by redis://"),
     ],
 )
-def test_one_server_that_is_called_a_deployment_is_named_as_it_should_be(
+def test_one_server_that_is_called_a_deployment_is_told_from_one(
     tmp_path: Path, scheme: str, path: str, reason: str
 ) -> None:
     (port,) = topologies.free_ports(1)

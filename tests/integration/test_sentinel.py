@@ -14,6 +14,9 @@ from taskorch.queue import Queue
 from topologies import Node, Sentinels
 from workflow import workflow
 
+#: All that a user of a sentinel needs, as docs/usage.md has it.
+RIGHT = "+sentinel|get-master-addr-by-name"
+
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
@@ -147,7 +150,7 @@ def test_a_service_that_no_sentinel_knows_is_named(
 def test_sentinels_want_a_password_of_their_own(tmp_path: Path) -> None:
     with topologies.sentinels(tmp_path) as locked:
         for sentinel in locked.sentinels:
-            topologies.command(sentinel, "ACL", "SETUSER", "watcher", "on", ">sesame", "+@all")
+            topologies.command(sentinel, "ACL", "SETUSER", "watcher", "on", ">sesame", RIGHT)
             topologies.command(sentinel, "ACL", "SETUSER", "default", "-@all", "+auth", "+hello")
 
         with pytest.raises(errors.Refused) as refusal:
@@ -157,6 +160,17 @@ def test_sentinels_want_a_password_of_their_own(tmp_path: Path) -> None:
     assert "sentinel_password" in refusal.value.advice()
     assert "mellon" not in str(refusal.value)
     assert project.startswith("proj_")
+
+
+def test_sentinels_that_refuse_the_question_are_told_from_those_that_are_away(tmp_path: Path) -> None:
+    with topologies.sentinels(tmp_path) as locked:
+        for sentinel in locked.sentinels:
+            topologies.command(sentinel, "ACL", "SETUSER", "watcher", "on", ">sesame", "-@all")
+
+        with pytest.raises(errors.Refused) as refusal:
+            queue(locked, f"{locked.url}?sentinel_username=watcher&sentinel_password=sesame").project("x")
+
+    assert "docs/usage.md lists the rights" in refusal.value.advice()
 
 
 def _has(server: Node, project: str) -> bool:
