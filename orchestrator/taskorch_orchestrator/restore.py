@@ -250,7 +250,8 @@ def _reason(error: ValidationError) -> str:
     if first["type"].startswith("union_tag"):
         return "It is no line of an export."
     where = ".".join(str(part) for part in first["loc"][1:])
-    return f"{where}: {first['msg']}" if where else first["msg"]
+    told = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {told}" if where else told
 
 
 def _wrong(number: int, reason: str) -> errors.Invalid:

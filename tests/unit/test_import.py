@@ -153,6 +153,7 @@ def test_a_line_that_says_what_cannot_be_is_named(copy: Bench, lines: Lines, fil
 
     assert said.startswith(f"line {number}: ")
     assert reason in said
+    assert "Value error" not in said
 
 
 @pytest.mark.parametrize(
