@@ -20,8 +20,8 @@ PORTS = {"sentinel": 26379, "cluster": 6379}
 _ONE = re.compile(
     r"rediss?://([^\[\]/?#]*@)?(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/?#@]+)(:[0-9]{1,5})?(/[0-9]*)?(\?.*)?$|unix://([^/@]*@)?/.+$"
 )
-#: What stands in the place of the port, where the `@` behind a password was forgotten.
-_NO_PORT = re.compile(r"^(rediss?://[^:@/?\[]*):(?![0-9]{1,5}(?:[/?#]|$))[^@/]*(?=/|$)")
+#: A password whose `@` was forgotten: there are more colons than that before a port.
+_NO_AT = re.compile(r"^(rediss?://[^:@/?\[]*):[^:@/]*:[^@/]*(?=/|$)")
 _MANY = re.compile(
     r"(?P<scheme>rediss?)\+(?P<kind>sentinel|cluster)://(?P<user>[^/?#]*@)?(?P<hosts>[^/?#@]+)"
     r"(?P<path>/[^?#]*)?(?P<options>\?[^#]*)?"
@@ -115,7 +115,7 @@ def shown(url: str) -> str:
     """Return an address without its passwords: what may stand in a message or a log."""
     options = re.sub(r"([?&])([^=&]*)=([^&]*)", _without_value, url)
     hidden = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", options)
-    return _NO_PORT.sub(r"\1:***", hidden)
+    return _NO_AT.sub(r"\1:***", hidden)
 
 
 def _without_value(option: re.Match[str]) -> str:
