@@ -164,9 +164,7 @@ class BadSchema(Invalid):
 
     def advice(self) -> str:
         """Return how to go on: with an import that was cut off, or with another program."""
-        again = (
-            "If it was cut off, run it again with the same file (orchestrate import FILE), or name another --namespace."
-        )
+        again = "If cut off, run it again with the same file: orchestrate import FILE. Or name a new --namespace."
         return again if self.details["found"] == self.IMPORTING else super().advice()
 
 

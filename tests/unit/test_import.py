@@ -250,6 +250,7 @@ def test_while_an_import_is_under_way_nobody_works_there(copy: Bench, file: Path
         ) as refused:
             step()
         assert "run it again with the same file" in refused.value.advice()
+        assert "Or name a new --namespace" in refused.value.advice()
 
 
 @pytest.mark.usefixtures("small_slices")
