@@ -27,6 +27,8 @@ _MANY = re.compile(
     r"(?P<path>/[^?#]*)?(?P<options>\?[^#]*)?"
 )
 _HOST = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<name>[^\[\]:,\s]+))(?::(?P<port>[0-9]{1,5}))?")
+#: How Python says it of redis-py.
+_UNKNOWN_OPTION = re.compile(r"[\w.]+\(\) got an unexpected keyword argument ('[^']*')")
 _PATHS = {
     "sentinel": re.compile(r"/(?P<service>[^/]+)(?:/(?P<db>[0-9]*))?"),
     "cluster": re.compile(r"(?P<service>)/?(?P<db>0?)"),
@@ -80,7 +82,8 @@ def _host(match: re.Match[str], default: int, url: str) -> tuple[str, int]:
 def wrong(url: str, why: str = "") -> errors.Usage:
     """Return the error for an address that is none: it says how one looks."""
     kind = next((kind for kind in PORTS if f"+{kind}:" in url), "")
-    return errors.Usage(reason=f"{shown(url)!r} is not the address of a Redis{why}. It looks like {_SHAPES[kind]}.")
+    said = _UNKNOWN_OPTION.sub(r"it has no option \1", why)
+    return errors.Usage(reason=f"{shown(url)!r} is not the address of a Redis{said}. It looks like {_SHAPES[kind]}.")
 
 
 def is_cluster(url: str) -> bool:

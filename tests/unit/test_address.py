@@ -73,6 +73,14 @@ def test_a_broken_address_is_refused_with_the_shape_of_a_right_one(url: str, sha
     assert shape in str(refusal.value)
 
 
+@pytest.mark.parametrize("url", ["redis://one?colour=red", "redis+cluster://one?colour=red"])
+def test_an_option_that_there_is_not_is_named(url: str) -> None:
+    with pytest.raises(errors.Usage) as refusal:
+        clients(url, "", retries=0, longer_s=0)
+
+    assert "(it has no option 'colour')" in str(refusal.value)
+
+
 @pytest.mark.parametrize(
     "url",
     [
