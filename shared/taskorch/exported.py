@@ -32,7 +32,7 @@ class _Strict(BaseModel):
 
     @model_validator(mode="after")
     def _has_no_null(self) -> Self:
-        """What is not there is left out: Redis knows no null, and would stop in the midst of the import."""
+        """Refuse what Redis does not know, and would stop at in the midst of the import."""
         if nulls := [name for name in self.model_fields_set if getattr(self, name) is None]:
             raise ValueError(f"{nulls[0]} is null")
         return self
