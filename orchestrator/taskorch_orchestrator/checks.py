@@ -21,6 +21,9 @@ FULL = 0.9
 OLDEST_VALKEY = (8, 0)
 SHOWN = 5
 FIX = "orchestrate doctor --fix"
+#: A setting lasts as long as the server, unless its file has it: appendonly that is only set is off after a restart,
+#: and the server then reads its last snapshot.
+SET = "redis-cli config set {}, then redis-cli config rewrite"
 #: What an audit compares, as a check of a name: the words of its findings, and what it says when there are none.
 AUDITED = {
     "indexes": (("index",), "every item is in the index of its state, and in no other"),
@@ -172,13 +175,13 @@ def _persistence(info: Mapping[str, str]) -> Check:
     if info.get("aof_enabled") == "1":
         return _ok("persistence", "appends every change to a file")
     found = "append-only is off: a restart loses all that changed since the last snapshot"
-    return _problem("persistence", found, "redis-cli config set appendonly yes")
+    return _problem("persistence", found, SET.format("appendonly yes"))
 
 
 def _eviction(info: Mapping[str, str]) -> Check:
     policy, most = info.get("maxmemory_policy", ""), int(info.get("maxmemory", "0"))
     if most and policy != "noeviction":
-        mend = "redis-cli config set maxmemory-policy noeviction"
+        mend = SET.format("maxmemory-policy noeviction")
         return _problem("eviction", f"{policy}: a full server throws leases and items away", mend)
     return _ok("eviction", "noeviction" if policy == "noeviction" else f"{policy}, but no maxmemory is set")
 
@@ -188,7 +191,7 @@ def _memory(info: Mapping[str, str]) -> Check:
     if not most:
         return _ok("memory", f"{_mb(used)} used, no maxmemory")
     if used > FULL * most:
-        mend = f"redis-cli config set maxmemory {2 * most}"
+        mend = SET.format(f"maxmemory {2 * most}")
         return _problem("memory", f"{_mb(used)} used of {_mb(most)}: when it is full, all changes are refused", mend)
     return _ok("memory", f"{_mb(used)} used of {_mb(most)}")
 

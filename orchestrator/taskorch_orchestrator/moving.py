@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from taskorch_orchestrator.office import Office
 
 FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
+CUT_OFF = "If it had begun to write, the namespace is closed until the import is run again with the same file."
 PLACE = click.Path(exists=True, allow_dash=True, path_type=Path)
 
 
@@ -57,7 +58,14 @@ def _take_over(office: "Office", folder: Path) -> None:
 
 
 def _restore(office: "Office", file: Path) -> None:
+    from taskorch import errors
+
     from taskorch_orchestrator import sync_render
     from taskorch_orchestrator.restore import restore
 
-    office.output.show(restore(file, office.queue_of().archive), sync_render.imported)
+    try:
+        counts = restore(file, office.queue_of().archive)
+    except (errors.Unavailable, KeyboardInterrupt):
+        office.output.hint(CUT_OFF)
+        raise
+    office.output.show(counts, sync_render.imported)

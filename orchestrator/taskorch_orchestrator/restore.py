@@ -5,11 +5,11 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from pydantic import ValidationError
 from taskorch import errors
@@ -54,21 +54,25 @@ def restore(file: Path, archive: Archive) -> Mapping[str, int]:
 @contextmanager
 def _opened(file: Path) -> Iterator[BinaryIO]:
     """Open a file to be read twice; what comes through a pipe is kept for that."""
+    is_pipe = str(file) == "-" or not file.is_file()
     try:
-        if str(file) != "-" and file.is_file():
-            with file.open("rb") as opened:
-                yield opened
-            return
-        with TemporaryFile() as kept:
-            if str(file) == "-":
-                shutil.copyfileobj(sys.stdin.buffer, kept)
-            else:
-                with file.open("rb") as piped:
-                    shutil.copyfileobj(piped, kept)
-            kept.seek(0)
-            yield kept
+        with _kept(file) if is_pipe else file.open("rb") as opened:
+            yield opened
     except OSError as error:
-        raise errors.Invalid(reason=f"{file} cannot be read: {error.strerror or error}") from None
+        name = "Standard input" if str(file) == "-" else file
+        failed = "cannot be read, and kept in a temporary file (TMPDIR)" if is_pipe else "cannot be read"
+        raise errors.Invalid(reason=f"{name} {failed}: {error.strerror or error}") from None
+
+
+def _kept(pipe: Path) -> BinaryIO:
+    """Return a file that nobody else sees, with all that comes through a pipe."""
+    if str(pipe) == "-" and sys.stdin is None:
+        raise errors.Usage(reason="There is no standard input.")
+    kept = cast(BinaryIO, TemporaryFile())  # noqa: SIM115  the caller closes it
+    with nullcontext(sys.stdin.buffer) if str(pipe) == "-" else pipe.open("rb") as piped:
+        shutil.copyfileobj(piped, kept)
+    kept.seek(0)
+    return kept
 
 
 class Content:

@@ -16,7 +16,12 @@ LONGEST_SOCKET_PATH = 100
 PORTS = {"sentinel": 26379, "cluster": 6379}
 
 #: A host, port and database number, or the path of a socket; redis-py takes other things for database 0.
-_ONE = re.compile(r"rediss?://[^/?#]+(/[0-9]*)?(\?.*)?$|unix://([^/@]*@)?/.+$")
+#: A port is a number: where it is none, it may be a part of a password, which redis-py would quote.
+_ONE = re.compile(
+    r"rediss?://([^\[\]/?#]*@)?(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/?#@]+)(:[0-9]{1,5})?(/[0-9]*)?(\?.*)?$|unix://([^/@]*@)?/.+$"
+)
+#: What stands in the place of the port, where the `@` behind a password was forgotten.
+_NO_PORT = re.compile(r"^(rediss?://[^:@/?\[]*):(?![0-9]{1,5}(?:[/?#]|$))[^@/]*(?=/|$)")
 _MANY = re.compile(
     r"(?P<scheme>rediss?)\+(?P<kind>sentinel|cluster)://(?P<user>[^/?#]*@)?(?P<hosts>[^/?#@]+)"
     r"(?P<path>/[^?#]*)?(?P<options>\?[^#]*)?"
@@ -109,7 +114,8 @@ def socket_path(folder: Path) -> Path:
 def shown(url: str) -> str:
     """Return an address without its passwords: what may stand in a message or a log."""
     options = re.sub(r"([?&])([^=&]*)=([^&]*)", _without_value, url)
-    return re.sub(r"(://[^:@/]*):.*@", r"\1:***@", options)
+    hidden = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", options)
+    return _NO_PORT.sub(r"\1:***", hidden)
 
 
 def _without_value(option: re.Match[str]) -> str:

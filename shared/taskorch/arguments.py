@@ -107,6 +107,8 @@ class Contents(click.ParamType[tuple[str, bytes]]):
         """Return the file's name and what it holds."""
         if not isinstance(value, str):
             return value
+        if value == "-" and sys.stdin is None:
+            self.fail("there is no standard input", param, ctx)
         file = click.File("rb").convert(value, param, ctx)
         try:
             return ("Standard input" if value == "-" else value), file.read(self._most_bytes + 1)

@@ -113,6 +113,7 @@ class Following:
         if monotonic() - self._asked_at > self._timing.ask_again_s:
             with suppress(exceptions.RedisError):  # nobody knows of another one
                 return self._looked_up(key)
+            self._asked_at = monotonic()  # sentinels that hang cost seconds: not at each call
         return client
 
     def waiting(self, key: str, timeout_s: float) -> redis.Redis:
@@ -154,9 +155,6 @@ def clients(url: str, password: str, *, retries: int, longer_s: float) -> Client
         if deployment is None:
             return _one_server(url, password, retries, longer_s)
         options, sentinel = _options(deployment, password)
-        find = (
-            _by_sentinels(deployment, sentinel) if deployment.kind == "sentinel" else _in_cluster(deployment, options)
-        )
     except (ValueError, TypeError) as error:
         raise address.wrong(url, f" ({error})") from None
     if deployment.kind == "sentinel":

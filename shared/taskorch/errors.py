@@ -164,7 +164,9 @@ class BadSchema(Invalid):
 
     def advice(self) -> str:
         """Return how to go on: with an import that was cut off, or with another program."""
-        again = "If it was cut off, run it again with the same file: orchestrate import FILE"
+        again = (
+            "If it was cut off, run it again with the same file (orchestrate import FILE), or name another --namespace."
+        )
         return again if self.details["found"] == self.IMPORTING else super().advice()
 
 

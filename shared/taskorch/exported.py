@@ -1,6 +1,6 @@
 """The lines of an export, as pydantic models: what a file must look like before anything of it is written."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, StringConstraints, TypeAdapter, model_validator
 
@@ -29,6 +29,13 @@ UNASSIGNED = (State.PENDING, State.COMPLETED, State.FAILED, State.CANCELLED)
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @model_validator(mode="after")
+    def _has_no_null(self) -> Self:
+        """Refuse what Redis does not know, and would stop at in the midst of the import."""
+        if nulls := [name for name in self.model_fields_set if getattr(self, name) is None]:
+            raise ValueError(f"{nulls[0]} is null")
+        return self
 
 
 class Header(_Strict):

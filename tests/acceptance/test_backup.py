@@ -93,6 +93,28 @@ def test_an_import_that_is_killed_is_run_again_with_the_same_file(shell: Shell, 
     assert copy.orchestrate("show", standing[State.BLOCKED].item, "--json").data()["blocker"] == "Which one?"
 
 
+def test_an_import_that_redis_leaves_says_how_to_go_on(shell: Shell, bench: Bench, tmp_path: Path) -> None:
+    furnished(bench)
+    assert shell.orchestrate("export", "backup.jsonl").code == 0
+
+    ran = shell.orchestrate("--redis-url", f"unix://{tmp_path}/nobody.sock", "import", "backup.jsonl")
+
+    assert ran.code == 4
+    assert "the namespace is closed until the import is run again with the same file.\n" in ran.stderr
+
+
+@pytest.mark.parametrize(("from_", "reason"), [("<&-", "no standard input"), ("< /proc/self/mem", "cannot be read")])
+def test_a_standard_input_that_cannot_be_read_is_told(shell: Shell, from_: str, reason: str) -> None:
+    words = [f"{BIN}/orchestrate {command} - {from_}" for command in ("import", "apply")]
+
+    imported, applied = (shell.run("sh", "-c", word) for word in words)
+
+    assert imported.code in (2, 5)
+    assert applied.code == 2
+    assert reason in imported.stderr
+    assert "unexpected" not in imported.stderr + applied.stderr
+
+
 def test_a_pipe_is_a_way_to_another_namespace(shell: Shell, bench: Bench) -> None:
     furnished(bench)
     line = f"orchestrate export | orchestrate --namespace {bench.namespace}-copy import - --json"

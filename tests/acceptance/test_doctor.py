@@ -58,7 +58,7 @@ def test_a_problem_is_exit_5_and_its_line_has_the_command_that_mends_it(shell: S
 
     assert (ran.code, ran.stderr) == (5, "")
     assert f"problem  indexes: {sick} (in_progress, not in leases). Mend: orchestrate doctor --fix\n" in ran.stdout
-    assert "Mend: redis-cli config set appendonly yes\n" in ran.stdout
+    assert "Mend: redis-cli config set appendonly yes, then redis-cli config rewrite\n" in ran.stdout
 
 
 def test_a_repair_is_told_and_the_exit_code_is_for_what_remains(shell: Shell, bench: Bench, sick: str) -> None:

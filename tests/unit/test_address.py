@@ -84,6 +84,11 @@ def test_a_broken_address_is_refused_with_the_shape_of_a_right_one(url: str, sha
         "redis://host?p%61ssword=open-sesame",
         "redis+sentinel://ada:open-sesame@one/main?colour=red",
         "redis+sentinel://ada:open-sesame@one",
+        "redis://ada:open-sesame?more@one/0",
+        "redis://ada:open-sesame#more@one:6379",
+        "redis://ada:open-sesame/more@one:6379/0",
+        "redis://one:open-sesame:6379/0",
+        "redis://[ada:open-sesame]@one/0",
     ],
 )
 def test_no_password_is_shown(url: str) -> None:
