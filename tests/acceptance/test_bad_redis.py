@@ -57,7 +57,7 @@ def test_a_redis_that_is_away_is_an_error_that_may_pass(shell: Shell, url: str) 
     [
         ("http://x", "'http://x' is not the address of a Redis"),
         ("nonsense", "'nonsense' is not the address of a Redis"),
-        ("redis://h:port", "'redis://h:port' is not the address of a Redis"),
+        ("redis://h:port", "'redis://h:***' is not the address of a Redis"),
         ("redis://h:99999", "'redis://h:99999' is not the address of a Redis"),
         ("redis://localhost:1/abc", "'redis://localhost:1/abc' is not the address of a Redis"),
         ("redis://localhost:1/0?colour=red", "is not the address of a Redis"),
