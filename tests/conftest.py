@@ -11,11 +11,12 @@ import pytest
 import redis
 import servers
 from builders import Bench
+from one_server import OneServer
 from taskorch import keys
-from taskorch.clients import OneServer
-from taskorch.connection import RedisConnection, connect
+from taskorch.connection import connect
 from taskorch.item import Caller
 from taskorch.queue import Queue
+from taskorch.redis_connection import RedisConnection
 from taskorch.script import Connection
 
 LANES = ["fakeredis", *servers.binaries()]
@@ -44,9 +45,18 @@ def lane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield Lane("fakeredis", RedisConnection(one), client(), "")
         return
     with servers.running(servers.binaries()[request.param], tmp_path_factory.mktemp("redis")) as url:
-        connection = connect(url)
+        connection = by_redis_py(url) if request.param == "redis" else connect(url)
         yield Lane(request.param, connection, redis.Redis.from_url(url, decode_responses=True), url)
         connection.close()
+
+
+def by_redis_py(url: str) -> Connection:
+    """Return the connection that a Redis of many servers has: all tests run on both kinds."""
+
+    def client(timeout_s: float = 10) -> redis.Redis:
+        return redis.Redis.from_url(url, decode_responses=True, socket_timeout=timeout_s)
+
+    return RedisConnection(OneServer(url, client(), client))
 
 
 @pytest.fixture

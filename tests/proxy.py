@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from math import inf
@@ -99,8 +99,8 @@ class Client:
     def __init__(self, proxy: Proxy, writer: asyncio.StreamWriter) -> None:
         self._proxy = proxy
         self._writer = writer
-        #: The request of the script that the server works on.
-        self._request = b""
+        #: What the server has still to answer: the request of a script, b"" for any other command.
+        self._awaited: deque[bytes] = deque()
 
     async def up(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
         """Pass on what the client says."""
@@ -111,9 +111,9 @@ class Client:
             commands = list(iter(parser.gets, False))
             if not commands:
                 continue
-            for words in [words for words in commands if words[0].upper() in SCRIPTS]:
-                self._request = words[4]
-                if self._proxy.loses_request(self._request):
+            for words in commands:
+                self._awaited.append(words[4] if words[0].upper() in SCRIPTS else b"")
+                if self._awaited[-1] and self._proxy.loses_request(self._awaited[-1]):
                     return
             await asyncio.sleep(self._proxy.delay_up_s)
             server.write(text)
@@ -122,23 +122,22 @@ class Client:
 
     async def down(self, reader: asyncio.StreamReader) -> None:
         """Pass on what the server says."""
-        parser, text = hiredis.Reader(notEnoughData=Ellipsis), b""
+        parser, text, whole = hiredis.Reader(notEnoughData=Ellipsis), bytearray(), bytearray()
         while said := await reader.read(READ_BYTES):
-            text += said
-            parser.feed(said)
-            whole = False
-            while parser.gets() is not ...:
-                whole = True
-            if self._request:
-                if not whole:
+            for byte in said:  # nothing else tells where a reply ends
+                text += bytes([byte])
+                parser.feed(bytes([byte]))
+                if parser.gets() is ...:
                     continue
-                if self._proxy.loses_reply(self._request, text):
+                request = self._awaited.popleft()
+                if request and self._proxy.loses_reply(request, bytes(text)):
                     return
-                self._request = b""
+                whole += text
+                text.clear()
             await asyncio.sleep(self._proxy.delay_down_s)
-            self._writer.write(text)
+            self._writer.write(bytes(whole))
             await self._writer.drain()
-            text = b""
+            whole.clear()
 
 
 @contextmanager

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
-from taskorch.clients import OLDEST
 from taskorch.finding import Environment, Finding, Waiting
 from taskorch.item import AgentStatus, State
 from taskorch.plain_text import moment
 from taskorch.record import MirrorStatus
+from taskorch.socket_connection import OLDEST
 
 from taskorch_orchestrator.audit import Audit
 
@@ -175,7 +175,7 @@ def _persistence(info: Mapping[str, str]) -> Check:
                 "persistence", f"the last {what} failed: {info[field]}", "df -h, then redis-cli bgrewriteaof"
             )
     if info.get("aof_enabled") == "1":
-        return _ok("persistence", "appends every change to a file")
+        return _ok("persistence", "appends changes to a file; appendfsync decides when")
     found = "append-only is off: a restart loses all that changed since the last snapshot"
     return _problem("persistence", found, SET.format("appendonly yes"))
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -77,6 +78,13 @@ def _host(match: re.Match[str], default: int, url: str) -> tuple[str, int]:
     if not 0 < port < 2**16:
         raise wrong(url)
     return match["ipv6"] or match["name"], port
+
+
+def need_files(options: Mapping[str, str]) -> None:
+    """Refuse certificates that are not there (ValueError): the error would be one of the connection later on."""
+    for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
+        if options.get(name) and not Path(options[name]).exists():
+            raise ValueError(f"{name}: there is no {options[name]}")
 
 
 def wrong(url: str, why: str = "") -> errors.Usage:

@@ -4,18 +4,17 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, cast
 
 import redis
 from redis import exceptions
-from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.backoff import NoBackoff
 from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
 
 from taskorch import address, errors
-from taskorch.failures import passes
+from taskorch.redis_failures import passes
 
 CONNECT_TIMEOUT_S = 3
 CALL_TIMEOUT_S = 10
@@ -59,33 +58,6 @@ class Clients(Protocol):
 
     def close(self) -> None:
         """Give the sockets back."""
-
-
-class OneServer:
-    """Clients of one server, whatever becomes of it."""
-
-    patience_s = 0.0
-
-    def __init__(self, url: str, client: redis.Redis, waiting: Callable[[float], redis.Redis]) -> None:
-        """`url` is shown in errors; `waiting` makes a client whose replies may take so many seconds."""
-        self.url = url
-        self._client = client
-        self._waiting = waiting
-
-    def calling(self, key: str) -> redis.Redis:  # noqa: ARG002  all keys are there
-        """Return the one client."""
-        return self._client
-
-    def waiting(self, key: str, timeout_s: float) -> redis.Redis:  # noqa: ARG002
-        """Return a new client."""
-        return self._waiting(timeout_s)
-
-    def forget(self) -> None:
-        """Do nothing: there is no other server."""
-
-    def close(self) -> None:
-        """Give the socket back."""
-        self._client.close()
 
 
 class Following:
@@ -145,16 +117,13 @@ class Following:
         return redis.Redis(host=host[0], port=host[1], decode_responses=True, **options)
 
 
-def clients(url: str, password: str, *, retries: int, longer_s: float) -> Clients:
-    """Return the clients for an address; no socket is opened yet.
+def following(url: str, deployment: address.Deployment, password: str, *, longer_s: float) -> Following:
+    """Return the clients for a deployment, whose address `url` is; no socket is opened yet.
 
-    A call to one server that gets no reply is made again `retries` times; each may take `longer_s` seconds more than
-    usual. `password` serves an address that has none of its own. Raises errors.Usage for an address that is none.
+    A call may take `longer_s` seconds more than usual. `password` serves an address that has none of its own. Raises
+    errors.Usage for options that are none.
     """
-    deployment = address.parsed(url)
     try:
-        if deployment is None:
-            return _one_server(url, password, retries, longer_s)
         options, sentinel = _options(deployment, password)
     except (ValueError, TypeError) as error:
         raise address.wrong(url, f" ({error})") from None
@@ -185,28 +154,6 @@ def raw_client(url: str, password: str = "") -> redis.Redis:
     return cast("redis.Redis", finder.master_for(deployment.service, **options))
 
 
-def _one_server(url: str, password: str, retries: int, longer_s: float) -> OneServer:
-    more: dict[str, Any] = {"password": password} if password else {}
-
-    def client(timeout_s: float, retries: int) -> redis.Redis:
-        backoff = ExponentialWithJitterBackoff(base=0.05, cap=0.5)
-        return redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=timeout_s,
-            retry=Retry(backoff, retries),
-            redis_connect_func=_greet,
-            driver_info=None,
-            **more,
-        )
-
-    calling = client(CALL_TIMEOUT_S + longer_s, retries)
-    calling.connection_pool.make_connection()  # no socket is opened, but the options are looked at
-    _need_files(calling.connection_pool.connection_kwargs)
-    return OneServer(address.shown(url), calling, lambda timeout_s: client(timeout_s, retries=0))
-
-
 def _options(deployment: address.Deployment, password: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the options of redis-py for the servers of a deployment, and for its sentinels."""
     ours = {"socket_connect_timeout": CONNECT_TIMEOUT_S, "driver_info": None, "retry": Retry(NoBackoff(), 0)}
@@ -216,7 +163,7 @@ def _options(deployment: address.Deployment, password: str) -> tuple[dict[str, A
     if not options["ssl"] and any(name.startswith("ssl_") for name in options):
         raise ValueError(f"TLS is what rediss+{deployment.kind}:// stands for")
     sentinel = {name: value for name, value in options.items() if name in ours or name.startswith("ssl")}
-    _need_files(options)
+    address.need_files(options)
     for name in ("username", "password"):
         if deployment.kind == "sentinel" and f"sentinel_{name}" in options:
             sentinel[name] = options.pop(f"sentinel_{name}")
@@ -224,13 +171,6 @@ def _options(deployment: address.Deployment, password: str) -> tuple[dict[str, A
     for each in (options, sentinel):
         redis.Redis(**each).connection_pool.make_connection()  # as above: the options are looked at
     return options, {**sentinel, "socket_timeout": CONNECT_TIMEOUT_S}
-
-
-def _need_files(options: Mapping[str, Any]) -> None:
-    """Refuse certificates that are not there: the error would be one of the connection later on."""
-    for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
-        if options.get(name) and not Path(options[name]).exists():
-            raise ValueError(f"{name}: there is no {options[name]}")
 
 
 def _by_sentinels(deployment: address.Deployment, options: dict[str, Any]) -> Callable[[str], Host]:

@@ -95,7 +95,7 @@ class Unavailable(TaskOrchestratorError):
 class Unreachable(Unavailable):
     word = "UNREACHABLE"
     message = "Redis does not answer at {url}: {reason}"
-    hint = "Is it running? The address comes from --redis-url, TASKORCH_REDIS_URL, REDIS_URL or config.toml."
+    hint = "Is it running? `worker whoami` says where the address comes from. Then type the same again: it acts once."
 
     def advice(self) -> str:
         """Return where to look: sentinels may run without knowing the service."""

@@ -15,6 +15,10 @@ from taskorch.item import Caller
 Reply = str | int | None | list["Reply"]
 Argument = str | int
 
+#: The verbs that wait for replicas, where that is asked for: what a user must not have to say twice.
+REPLICATED = frozenset({"project", "create", "assign", "complete", "complete_project"})
+WAIT_TIMEOUT_MS = 2000
+
 _FOLDER = Path(__file__).parent / "scripts"
 
 

@@ -16,12 +16,13 @@ from taskorch.item import HOUR_MS, NewItem, State
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from taskorch.connection import RedisConnection, connect
+from taskorch.connection import connect
+from taskorch.socket_connection import SocketConnection
 from taskorch.item import Caller
 from taskorch.queue import Queue
 from taskorch_orchestrator import restore
 
-call, left = RedisConnection.call, int(sys.argv[4])
+call, left = SocketConnection.call, int(sys.argv[4])
 
 def counted(self, *arguments):
     global left
@@ -31,7 +32,7 @@ def counted(self, *arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return reply
 
-RedisConnection.call = counted
+SocketConnection.call = counted
 restore.SLICE_LINES = 5
 restore.restore(Path(sys.argv[3]), Queue(connect(sys.argv[1]), sys.argv[2], Caller(agent="planner")).archive)
 """

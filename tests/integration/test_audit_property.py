@@ -10,10 +10,11 @@ import servers
 from builders import Bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from taskorch.clients import OneServer
-from taskorch.connection import RedisConnection, connect
+from one_server import OneServer
+from taskorch.connection import connect
 from taskorch.item import Caller, State
 from taskorch.queue import Queue
+from taskorch.redis_connection import RedisConnection
 from taskorch.script import Connection
 from taskorch_orchestrator.audit import audit
 

@@ -12,10 +12,11 @@ import pytest
 import redis
 from builders import Bench
 from mirrors import Root, discovery, progress, rooted, update
-from taskorch.connection import RedisConnection, connect
+from taskorch.connection import connect
 from taskorch.item import Caller, Lease, NewItem
 from taskorch.queue import Queue
 from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.socket_connection import SocketConnection
 from taskorch_orchestrator import handoffs
 from taskorch_orchestrator.mirror import Mirror
 
@@ -71,7 +72,7 @@ class Fate:
         return Mortal
 
 
-class MortalConnection(RedisConnection):
+class MortalConnection(SocketConnection):
     """A connection that may die before and after a call."""
 
     def __init__(self, inner: Connection, fate: Fate) -> None:
@@ -85,13 +86,13 @@ class MortalConnection(RedisConnection):
 
 
 @pytest.fixture
-def connection(valkey_url: str) -> Iterator[RedisConnection]:
+def connection(valkey_url: str) -> Iterator[Connection]:
     connection = connect(valkey_url)
     yield connection
     connection.close()
 
 
-def prepared(connection: RedisConnection, url: str, path: Path) -> Root:
+def prepared(connection: Connection, url: str, path: Path) -> Root:
     """Return a root after a pass, where both sides have changed since."""
     namespace, path = f"test-{os.urandom(4).hex()}", path / os.urandom(4).hex()
     bench = Bench(Queue(connection, namespace, Caller(agent="planner")), redis.Redis.from_url(url), namespace, url)
@@ -149,7 +150,7 @@ def outcome(root: Root) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("first", range(PARTS))
 def test_the_next_pass_heals_whatever_a_killed_one_has_left(
-    connection: RedisConnection, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+    connection: Connection, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
 ) -> None:
     monkeypatch.setattr(handoffs, "KEPT_S", -1.0)
     monkeypatch.setattr(os, "fsync", lambda _: None)

@@ -14,10 +14,11 @@ from builders import Bench
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from mirrors import Root, rooted
-from taskorch.connection import RedisConnection, connect
+from taskorch.connection import connect
 from taskorch.errors import TaskOrchestratorError
 from taskorch.item import Caller, NewItem, State
 from taskorch.queue import Queue
+from taskorch.script import Connection
 from taskorch_orchestrator import item_mirror
 
 ITEMS, AGENTS = ("item_a", "item_b"), ("ada", "bob", "carl")
@@ -124,13 +125,13 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def connection(valkey_url: str) -> Iterator[RedisConnection]:
+def connection(valkey_url: str) -> Iterator[Connection]:
     connection = connect(valkey_url)
     yield connection
     connection.close()
 
 
-def world(connection: RedisConnection, url: str, path: Path) -> World:
+def world(connection: Connection, url: str, path: Path) -> World:
     namespace = f"test-{os.urandom(4).hex()}"
     queue = Queue(connection, namespace, Caller(agent="planner"))
     project = queue.project("P", id="proj_p")
@@ -143,7 +144,7 @@ def world(connection: RedisConnection, url: str, path: Path) -> World:
 
 
 def test_whatever_happens_between_passes_everything_is_there_once(
-    connection: RedisConnection, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(item_mirror, "PATIENCE_S", 0.0)
     monkeypatch.setattr(os, "fsync", lambda _: None)

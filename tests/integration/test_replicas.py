@@ -7,9 +7,10 @@ import pytest
 import topologies
 from builders import Bench, held
 from taskorch import errors
-from taskorch.connection import REPLICATED, connect
+from taskorch.connection import connect
 from taskorch.item import Caller, NewItem
 from taskorch.queue import Queue
+from taskorch.script import REPLICATED
 from topologies import Node, command
 
 MS = 200

@@ -1,9 +1,9 @@
 """Addresses of deployments of many servers: what they say, which are refused, and that no password is shown."""
 
 import pytest
-from taskorch import address, errors
+from taskorch import address, errors, server_address
 from taskorch.address import Deployment
-from taskorch.clients import clients
+from taskorch.connection import connect
 
 
 def parsed(url: str) -> Deployment:
@@ -67,7 +67,7 @@ def test_an_address_of_one_server_is_no_deployment() -> None:
 )
 def test_a_broken_address_is_refused_with_the_shape_of_a_right_one(url: str, shape: str) -> None:
     with pytest.raises(errors.Usage) as refusal:
-        clients(url, "", retries=0, longer_s=0)
+        connect(url)
 
     assert "is not the address of a Redis" in str(refusal.value)
     assert shape in str(refusal.value)
@@ -76,7 +76,7 @@ def test_a_broken_address_is_refused_with_the_shape_of_a_right_one(url: str, sha
 @pytest.mark.parametrize("url", ["redis://one?colour=red", "redis+cluster://one?colour=red"])
 def test_an_option_that_there_is_not_is_named(url: str) -> None:
     with pytest.raises(errors.Usage) as refusal:
-        clients(url, "", retries=0, longer_s=0)
+        connect(url)
 
     assert "(it has no option 'colour')" in str(refusal.value)
 
@@ -101,7 +101,8 @@ def test_an_option_that_there_is_not_is_named(url: str) -> None:
 )
 def test_no_password_is_shown(url: str) -> None:
     try:
-        told = repr(address.parsed(url)) + clients(url, "open-sesame", retries=0, longer_s=0).url
+        told = repr(address.parsed(url) or server_address.of(url, "open-sesame"))
+        connect(url, password="open-sesame")
     except errors.Usage as refusal:
         told = str(refusal)
 

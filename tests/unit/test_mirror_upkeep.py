@@ -11,10 +11,10 @@ import pytest
 from builders import Bench
 from mirrors import Root, reported, rooted
 from taskorch import keys
-from taskorch.connection import RedisConnection
 from taskorch.item import Lease, State
 from taskorch.models import local_time
 from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.socket_connection import SocketConnection
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def root(bench: Bench, tmp_path: Path) -> Root:
     return rooted(bench, tmp_path)
 
 
-class Counting(RedisConnection):
+class Counting(SocketConnection):
     """A connection that counts the calls of each script."""
 
     def __init__(self, inner: Connection) -> None:

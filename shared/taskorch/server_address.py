@@ -1,0 +1,68 @@
+"""The address of one server -> what a socket to it needs: where, as whom, and how its certificate is looked at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from taskorch import address
+
+#: The options of redis-py that mean something here; the first three say what can be said before the `?`, too.
+TLS_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_cert_reqs",
+               "ssl_check_hostname")  # fmt: skip
+REQUIRED = ("required", "optional", "none")
+OPTIONS = ("db", "username", "password", *TLS_OPTIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Where a server is, and how it wants to be greeted."""
+
+    #: The address as it may stand in a message.
+    shown: str
+    #: Of a Unix socket; "" for a host.
+    path: str = ""
+    host: str = ""
+    port: int = 6379
+    db: int = 0
+    #: "" for the default user.
+    user: str = ""
+    password: str = field(default="", repr=False)
+    #: The options of TLS by their names in the address; None for a connection without.
+    tls: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+def of(url: str, password: str = "") -> Server:
+    """Read `redis://`, `rediss://` or `unix://`; `password` serves an address that has none. Raises errors.Usage."""
+    try:
+        return _read(url, password)
+    except ValueError as error:
+        raise address.wrong(url, f" ({error})") from None
+
+
+def _read(url: str, password: str) -> Server:
+    from urllib.parse import parse_qsl, unquote, urlsplit
+
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    _check(parts.scheme, options)
+    secret = options.get("password") or unquote(parts.password or "") or password
+    return Server(
+        shown=address.shown(url),
+        path=unquote(parts.path) if parts.scheme == "unix" else "",
+        host=unquote(parts.hostname or "localhost"),
+        port=parts.port or 6379,
+        db=int(options.get("db") or ("" if parts.scheme == "unix" else parts.path.strip("/")) or 0),
+        user=options.get("username") or unquote(parts.username or ""),
+        password=secret,
+        tls={name: options[name] for name in TLS_OPTIONS if name in options} if parts.scheme == "rediss" else None,
+    )
+
+
+def _check(scheme: str, options: Mapping[str, str]) -> None:
+    for name in options:
+        if name not in OPTIONS:
+            raise ValueError(f"it has no option {name!r}")
+        if name in TLS_OPTIONS and scheme != "rediss":
+            raise ValueError("TLS is what rediss:// stands for")
+    if options.get("ssl_cert_reqs", REQUIRED[0]) not in REQUIRED:
+        raise ValueError(f"ssl_cert_reqs is one of {', '.join(REQUIRED)}")
+    address.need_files(options)

@@ -1,0 +1,199 @@
+"""A connection to one server: a socket, and hiredis to pack and to read; what a short command can afford to import."""
+
+import os
+import socket
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from threading import Lock
+from time import sleep
+from typing import TYPE_CHECKING, Any, cast
+
+import hiredis
+
+from taskorch import errors, failures
+from taskorch.script import REPLICATED, WAIT_TIMEOUT_MS, Argument, Reply, Script
+
+if TYPE_CHECKING:
+    from taskorch.server_address import Server
+
+CONNECT_TIMEOUT_S = 3
+CALL_TIMEOUT_S = 10
+PIECE_BYTES = 65536
+OLDEST = (7, 0)
+FIRST_PAUSE_S = 0.05
+
+Words = tuple[Argument, ...]
+#: What comes back for a command: an error of Redis is a reply, too.
+Answer = Reply | hiredis.ReplyError
+
+
+class SocketConnection:
+    """Runs scripts over one socket, which is opened by the first call; threads take turns.
+
+    The greeting goes out together with the first command, so that a call takes one round trip, and one for the socket.
+    """
+
+    def __init__(
+        self, server: "Server", *, retries: int = 2, wait_replicas: int = 0, wait_timeout_ms: int = WAIT_TIMEOUT_MS
+    ) -> None:
+        """Speak to `server`; what gets no reply is asked again `retries` times, and the verbs of REPLICATED wait."""
+        self._server = server
+        self._retries = retries
+        self._wait: Words = ("WAIT", wait_replicas, wait_timeout_ms) if wait_replicas else ()
+        self._timeout_s = CALL_TIMEOUT_S + (wait_timeout_ms / 1000 if wait_replicas else 0)
+        self._socket: Socket | None = None
+        self._turn = Lock()
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        """Run a script by its SHA1, or by its text where Redis does not know it yet."""
+        with self._turn:
+            for failed in range(self._retries + 1):
+                try:
+                    return self._run(script, key, arguments)
+                except OSError as error:
+                    self._drop()
+                    if failed == self._retries:
+                        raise failures.of_silence(error, self._server.shown) from error
+                sleep(_pause_s(failed))
+        raise AssertionError
+
+    def _run(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        after = self._wait if script.name in REPLICATED else ()
+        reply, *waited = self._asked(("EVALSHA", script.sha, 1, key, *arguments), after)
+        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
+            reply, *waited = self._asked(("EVAL", script.text, 1, key, *arguments), after)
+        if isinstance(reply, hiredis.ReplyError):
+            raise failures.of_reply(str(reply), self._server.shown)
+        if waited:
+            failures.need_replicas(waited[0], self._wait)
+        return reply
+
+    def _asked(self, *commands: Words) -> list[Answer]:
+        if self._socket is None or self._socket.process != os.getpid():
+            self._socket = Socket(self._server, self._timeout_s)
+        try:
+            return self._socket.ask(*(words for words in commands if words))
+        except BaseException:  # a reply that nobody has read would be taken for that of the next command
+            self._drop()
+            raise
+
+    def wait(self, key: str, timeout_s: float) -> bool:
+        """Take a wake token, blocking for it on a socket of its own: no retries, a time limit above the wait."""
+        return self._blocked(timeout_s, ("BLPOP", key, str(max(timeout_s, 0.001))))
+
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        """Block for an entry of a stream after a cursor, in the same way."""
+        block_ms = max(round(timeout_s * 1000), 1)
+        return self._blocked(timeout_s, ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", key, cursor))
+
+    def _blocked(self, timeout_s: float, words: Words) -> bool:
+        try:
+            with closing(Socket(self._server, timeout_s + CALL_TIMEOUT_S)) as waiting:
+                (reply,) = waiting.ask(words)
+        except OSError as error:
+            raise failures.of_silence(error, self._server.shown) from error
+        if isinstance(reply, hiredis.ReplyError):
+            raise failures.of_reply(str(reply), self._server.shown)
+        return bool(reply)
+
+    def close(self) -> None:
+        """Give the socket back."""
+        with self._turn:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._socket:
+            self._socket.close()
+            self._socket = None
+
+
+class Socket:
+    """An open socket to a server that has still to be greeted."""
+
+    def __init__(self, server: "Server", timeout_s: float) -> None:
+        """Open it; each reply may take `timeout_s` seconds. Raises OSError when it cannot be opened."""
+        self._server = server
+        self._reader = hiredis.Reader(encoding="utf-8", notEnoughData=...)
+        #: A process that was forked off must not use it.
+        self.process = os.getpid()
+        self._greeting = _greeting(server)
+        self._socket = _opened(server)
+        self._socket.settimeout(timeout_s)
+
+    def ask(self, *commands: Words) -> list[Answer]:
+        """Send commands in one go, the first time with the greeting, and return their replies.
+
+        Raises errors.Unavailable and errors.TooOld for what the greeting brings, OSError when no reply comes.
+        """
+        greeting, self._greeting = self._greeting, []
+        self._socket.sendall(b"".join(hiredis.pack_command(cast("Any", words)) for words in (*greeting, *commands)))
+        for words in greeting:
+            self._check(words[0], self._reply())
+        return [self._reply() for _ in commands]
+
+    def close(self) -> None:
+        """Close it."""
+        with suppress(OSError):
+            self._socket.close()
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # it was never opened
+            self.close()
+
+    def _reply(self) -> Answer:
+        while True:
+            try:
+                reply = self._reader.gets()
+            except hiredis.ProtocolError as error:
+                raise OSError(f"what answers there is not Redis ({error})") from None
+            if reply is not ...:
+                return cast("Answer", reply)
+            piece = self._socket.recv(PIECE_BYTES)
+            if not piece:
+                raise ConnectionResetError("Connection closed by server.")
+            self._reader.feed(piece)
+
+    def _check(self, command: Argument, reply: Answer) -> None:
+        """Refuse a server that does not want this client, or that is too old to run the scripts."""
+        url = self._server.shown
+        if isinstance(reply, hiredis.ReplyError):
+            if "unknown command" in str(reply).lower():
+                raise errors.TooOld(url=url, version="5 or older")
+            raise failures.of_reply(str(reply), url)
+        if command == "HELLO":
+            version = cast("dict[str, str]", reply)["version"]
+            if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+                raise errors.TooOld(url=url, version=version)
+
+
+def _greeting(server: "Server") -> list[Words]:
+    user = server.user or "default"
+    words: Words = ("HELLO", 3, "AUTH", user, server.password) if server.password else ("HELLO", 3)
+    return [words, ("SELECT", server.db)] if server.db else [words]
+
+
+def _opened(server: "Server") -> socket.socket:
+    if server.path:
+        opened = socket.socket(socket.AF_UNIX)
+        opened.settimeout(CONNECT_TIMEOUT_S)
+        try:
+            opened.connect(server.path)
+        except OSError:
+            opened.close()
+            raise
+        return opened
+    opened = socket.create_connection((server.host, server.port), CONNECT_TIMEOUT_S)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if server.tls is None:
+        return opened
+    from taskorch.tls import wrapped
+
+    return wrapped(opened, server.host, server.tls)
+
+
+def _pause_s(failed: int) -> float:
+    """Return how long to wait before the next try: longer after each, and not the same for everybody."""
+    from random import uniform
+
+    return uniform(0.5, 1) * FIRST_PAUSE_S * float(2**failed)  # noqa: S311  it is no secret
