@@ -95,7 +95,7 @@ class Unavailable(TaskOrchestratorError):
 class Unreachable(Unavailable):
     word = "UNREACHABLE"
     message = "Redis does not answer at {url}: {reason}"
-    hint = "Is it running? `worker whoami` says where the address comes from. Then type the same again: it acts once."
+    hint = "Is it there? TASKORCH_REDIS_URL, --redis-url or config.toml says where. Type the same again: it acts once."
 
     def advice(self) -> str:
         """Return where to look: sentinels may run without knowing the service."""
