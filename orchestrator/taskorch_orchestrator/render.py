@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-from taskorch.embedded import ServerStatus
 from taskorch.item import (
     FLAT,
     AgentStatus,
@@ -25,6 +25,9 @@ from taskorch.plain_text import block, line, moment
 from taskorch.stuck import StuckItem
 
 from taskorch_orchestrator import screen
+
+if TYPE_CHECKING:
+    from taskorch.embedded import ServerStatus
 
 BAR_WIDTH = 20
 #: Below this width a bar would take the room of the text.
@@ -179,7 +182,7 @@ def agents(listed: Iterable[AgentStatus]) -> str:
     return screen.printed(table)
 
 
-def server(shown: ServerStatus) -> str:
+def server(shown: "ServerStatus") -> str:
     """Return whether the bundled server runs, and where."""
     if not shown.running:
         return f"not running ({shown.url})"
