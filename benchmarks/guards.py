@@ -23,10 +23,15 @@ AS_IT_IS = "as it is"
 WITHOUT: Mapping[str, tuple[tuple[str, str], ...]] = {
     AS_IT_IS: (),
     "without the request id": (
-        ("local first = call('GET', request)", "local first"),
+        ("if kept then", "if false then"),
         ("if reply then call('SET', request, cjson.encode(reply), 'PX', REPLY_KEPT_MS) end", ""),
     ),
-    "without the fence": (("call('EXISTS', prefix .. 'fence:1', prefix .. 'fence:2')", ""),),
+    "without the fence": (
+        (
+            "call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', ARGV[1]))[3]",
+            "call('MGET', key('req', ARGV[1]))[1]",
+        ),
+    ),
     "without reaping in claim": (("  maintain(BATCH)\n", ""),),
 }
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from taskorch.script import Argument, Connection, Reply, Script
 
 #: How much of a reply a repeat gets again; the package or project behind it is read afresh.
-KEPT_WORDS = {"claim": 3, "get": 3, "complete_project": 0}
+KEPT_WORDS = {"get": 3, "complete_project": 0}
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Call:
 
     def kept(self) -> Reply:
         """Return the part of the reply that a repeat gets again."""
+        if self.script.name == "claim":
+            return [row[:3] for row in cast("list[list[list[Reply]]]", self.reply)[0]]
         words = KEPT_WORDS.get(self.script.name)
         return self.reply if words is None or not isinstance(self.reply, list) else self.reply[:words]
 

@@ -50,22 +50,22 @@ SABOTAGES = (
     Sabotage(
         guard="A token dies when the claim is given up",
         file=PRELUDE,
-        line="  item.live_token = ''\n  call('HDEL', key('item', item.id), 'live_token', 'blocker', 'needs')",
-        instead="  call('HDEL', key('item', item.id), 'blocker', 'needs')",
+        line="'live_token', 'blocker', 'needs') end",
+        instead="'blocker', 'needs') end",
         tests=("tests/unit/test_holders.py",),
     ),
     Sabotage(
         guard="A request acts once",
         file=PRELUDE,
-        line="local first = call('GET', request)",
-        instead="local first = false",
+        line="    if kept then\n",
+        instead="    if false then\n",
         tests=("tests/unit/test_repeats.py",),
     ),
     Sabotage(
         guard="A fence refuses a slot that is on its way",
         file=PRELUDE,
-        line="    call('EXISTS', prefix .. 'fence:1', prefix .. 'fence:2')\n",
-        instead="",
+        line="call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', ARGV[1]))[3]",
+        instead="call('MGET', key('req', ARGV[1]))[1]",
         tests=("tests/integration/test_cluster.py",),
     ),
     Sabotage(
@@ -99,7 +99,7 @@ SABOTAGES = (
     Sabotage(
         guard="A lost lease entry is made again",
         file=PRELUDE,
-        line="call('ZADD', prefix .. 'leases', 'NX', now + lease_ms, id)",
+        line="call('ZADD', prefix .. 'leases', now + item.claim_lease_ms, id)",
         instead="call('PING')",
         tests=("tests/unit/test_attempts.py",),
     ),
@@ -120,8 +120,8 @@ SABOTAGES = (
     Sabotage(
         guard="Every check comes before the first write",
         file=f"{SCRIPTS}/complete.lua",
-        line="  item = hold(id, token, 'complete', true)\n\n  begin(item)\n  settle(item)\n",
-        instead="  settle(item)\n  item = hold(id, token, 'complete', true)\n\n  begin(item)\n",
+        line="  if not item.delivered then hold(item, token, 'complete', true) end\n",
+        instead="  touch()\n  if not item.delivered then hold(item, token, 'complete', true) end\n",
         tests=("tests/unit/test_holders.py",),
     ),
     Sabotage(
@@ -141,8 +141,8 @@ SABOTAGES = (
     Sabotage(
         guard="A dependency holds an item back",
         file=PRELUDE,
-        line="elseif call('SCARD', key('deps', item.id)) > 0 then",
-        instead="elseif false then",
+        line="  if open > 0 then return 'waiting', now end\n",
+        instead="",
         tests=("tests/unit/test_dependencies.py",),
     ),
     Sabotage(

@@ -29,8 +29,22 @@ def planned(bench: Bench) -> Iterator[str]:
     yield "create"
     queue.create_many(project, [NewItem(title="Fourth", agent="eve"), NewItem(title="Fifth", depends_on=(0,))])
     yield "create"
+    yield from batches(bench, project)
     queue.complete_project(project, force=True)
     yield "complete_project"
+
+
+def batches(bench: Bench, project: str) -> Iterator[str]:
+    """Two items of a plan that are assigned, claimed and delivered together."""
+    queue, ada = bench.queue, bench.agent("ada")
+    new = queue.create_many(project, [NewItem(title="Sixth"), NewItem(title="Seventh")])
+    yield "create"
+    queue.assign_many([created.id for created in new], "ada")
+    yield "assign"
+    leases = [held(claim) for claim in ada.claim_many(2)]
+    yield "claim"
+    ada.complete_many([(lease, "done", {}) for lease in leases])
+    yield "complete"
 
 
 def delivery(bench: Bench) -> Iterator[str]:

@@ -11,6 +11,7 @@ from taskorch_orchestrator.role import at_office, orchestrate
 if TYPE_CHECKING:
     from taskorch_orchestrator.office import Office
 
+Items = tuple[str, ...]
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -84,18 +85,22 @@ def depend(office: "Office", item: str, dependencies: tuple[str, ...]) -> None:
 
 
 @orchestrate.command(epilog="Example: orchestrate assign item_1a2b3c4d database_specialist")
-@click.argument("item")
+@click.argument("items", nargs=-1, required=True, metavar="ITEM...")
 @click.argument("agent")
 @click.option("--context", cls=ManyValues, type=PAIR, help="More facts that the agent needs, NAME=VALUE …")
 @click.option("--resource", "resources", cls=ManyValues, type=TEXT, help="More files and links …")
 @click.option("--force", is_flag=True, help="Take it from the agent that holds it; that agent's token dies.")
 @at_office
-def assign(office: "Office", item: str, agent: str, context: Pairs, resources: tuple[str, ...], force: bool) -> None:
-    """Give ITEM to AGENT. It waits while a dependency of it is open."""
+def assign(office: "Office", items: Items, agent: str, context: Pairs, resources: tuple[str, ...], force: bool) -> None:
+    """Give ITEM to AGENT; it waits while a dependency of it is open. Several are all assigned, or none is."""
     from taskorch_orchestrator import render
 
-    done = office.queue.assign(item, agent, context=dict(context), resources=resources, force=force)
-    office.output.show(render.Handoff(done, office.handoff_file(item)), render.assignment)
+    done = office.queue.assign_many(items, agent, context=dict(context), resources=resources, force=force)
+    handoffs = [render.Handoff(each, office.handoff_file(each.id)) for each in done]
+    if len(handoffs) == 1:
+        office.output.show(handoffs[0], render.assignment)
+    else:
+        office.output.show(handoffs, render.assignments)
 
 
 @orchestrate.command(epilog="Example: orchestrate complete proj_1a2b3c4d")

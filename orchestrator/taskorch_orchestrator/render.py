@@ -1,7 +1,7 @@
 """What an orchestrator's commands print for people: tables and bars on a terminal, plain lines in a pipe."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -49,11 +49,20 @@ def state(change: Mapping[str, object]) -> str:
 
 def assignment(done: Handoff) -> str:
     """Return what an assignment did, and where its handoff package is."""
+    id_ = done.assignment.id
+    return f"{_assigned(done)}\nHandoff package: {done.handoff} (printed by: orchestrate show {id_} --handoff)"
+
+
+def assignments(done: Sequence[Handoff]) -> str:
+    """Return what several assignments did, a line each."""
+    return "\n".join(map(_assigned, done))
+
+
+def _assigned(done: Handoff) -> str:
     told = done.assignment
     where = {State.WAITING: ", waiting for its dependencies", State.DELAYED: ", delayed until it is due"}
     moved = f" (before: {told.previous})" if told.previous not in ("", told.agent) else ""
-    head = f"Assigned {told.id} to {told.agent}{moved}{where.get(told.state, '')}."
-    return f"{head}\nHandoff package: {done.handoff} (printed by: orchestrate show {told.id} --handoff)"
+    return f"Assigned {told.id} to {told.agent}{moved}{where.get(told.state, '')}."
 
 
 def project_progress(progress: ProjectProgress) -> str:

@@ -1,6 +1,6 @@
 """The queue as one agent sees it: what a worker may do, and nothing that an orchestrator does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import cast
 
@@ -44,18 +44,27 @@ class AgentQueue:
         It waits blocked on a wake token, and looks by itself only when a lease or a delay in the namespace runs out.
         `lease_ms` is the length of this claim's lease instead of the item's own.
         """
+        return next(iter(self.claim_many(1, wait_s=wait_s, lease_ms=lease_ms)), None)
+
+    def claim_many(self, count: int, *, wait_s: float = 0, lease_ms: int | None = None) -> tuple[Claim, ...]:
+        """Take the first items of the agent's queue in one step, at most `count` (1 to 100), each as by `claim`.
+
+        It waits for the first one only, and takes what is there then; none when there is none within `wait_s` seconds.
+        """
+        bounds.number(count, "number of items", 1, bounds.BATCH_STEPS)
         deadline = monotonic() + wait_s
         while True:
             left_s = deadline - monotonic()
-            view = reply.rows(self._scripts.run("claim", _lease(lease_ms), "" if left_s > 0 else "1"))
-            if view[0]:
-                claim = reply.claim(cast("Reply", view))
-                if claim.lease:
-                    return claim
+            view = self._scripts.run("claim", _lease(lease_ms), "" if left_s > 0 else "1", count)
+            views, due = cast("tuple[list[Reply], str]", view)
+            claims = tuple(claim for claim in map(reply.claim, views) if claim.lease)
+            if claims:
+                return claims
+            if views:
                 continue  # it was a repeat, and what it had claimed is another's by now, or done
             if left_s <= 0:
-                return None
-            self._scripts.wait(_pause(left_s, str(view[1])))
+                return ()
+            self._scripts.wait(_pause(left_s, due))
 
     def get(self, lease: Lease, *, peek: bool = False, takeover: bool = False, lease_ms: int | None = None) -> Claim:
         """Return an item with all that it carries, and claim it if it is queued for the agent.
@@ -83,8 +92,18 @@ class AgentQueue:
 
     def complete(self, lease: Lease, summary: str = "", *, deliverables: Mapping[str, str] | None = None) -> Receipt:
         """Deliver the item: the ack. A repeat changes nothing and says so in the receipt's remark."""
-        delivered = bounds.pairs(deliverables or {}, "deliverables")
-        return self._step("complete", lease, bounds.text(summary, "summary"), delivered, *self._origin)
+        return self.complete_many([(lease, summary, deliverables or {})])[0]
+
+    def complete_many(self, deliveries: Sequence[tuple[Lease, str, Mapping[str, str]]]) -> tuple[Receipt, ...]:
+        """Deliver 1 to 100 items in one step, each by its lease, summary and deliverables: all, or none.
+
+        Where one is refused, the error names it, and nothing has changed: leave it out, and deliver the others. Raises
+        errors.TooMany where an item stands twice.
+        """
+        bounds.number(len(deliveries), "number of items", 1, bounds.BATCH_STEPS)
+        words = [word for delivery in deliveries for word in _delivery(*delivery)]
+        view = self._scripts.run("complete", len(deliveries), *words, *self._origin)
+        return tuple(reply.receipt(row) for row in cast("list[Reply]", view))
 
     def fail(self, lease: Lease, reason: str, *, retry: bool = True) -> Receipt:
         """Give up the attempt: the nack. Delayed while attempts are left and `retry` is wanted, else a dead letter."""
@@ -116,6 +135,11 @@ class AgentQueue:
 
     def _run(self, verb: str, lease: Lease, *arguments: Argument) -> Reply:
         return self._scripts.run(verb, bounds.item_id(lease.item), lease.shown(), *arguments)
+
+
+def _delivery(lease: Lease, summary: str, deliverables: Mapping[str, str]) -> tuple[Argument, ...]:
+    delivered = bounds.pairs(deliverables, "deliverables")
+    return bounds.item_id(lease.item), lease.shown(), bounds.text(summary, "summary"), delivered
 
 
 def _lease(lease_ms: int | None) -> Argument:

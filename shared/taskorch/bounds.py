@@ -12,6 +12,8 @@ LIST_VALUES = 200
 #: Of items that are created in one step, while Redis does nothing else; of their dependencies, and of all they say.
 BATCH_ITEMS = 5000
 BATCH_DEPENDENCIES = 100_000
+#: Of items that are assigned, claimed or completed in one step.
+BATCH_STEPS = 100
 #: Of the file that a plan is in.
 PLAN_BYTES = 16 * 1024 * 1024
 BATCH_CHARACTERS = 64 * 1024 * 1024

@@ -101,15 +101,31 @@ class Queue:
 
         An item that somebody holds is only taken with `force` (errors.Held); the holder's token dies then.
         """
+        return self.assign_many([item], agent, context=context, resources=resources, force=force)[0]
+
+    def assign_many(
+        self,
+        items: Sequence[str],
+        agent: str,
+        *,
+        context: Mapping[str, str] | None = None,
+        resources: Sequence[str] = (),
+        force: bool = False,
+    ) -> tuple[Assignment, ...]:
+        """Give 1 to 100 items to an agent in one step, in their order: all, or none where one is refused.
+
+        Each is as by `assign`, with the same context and resources; an error names the item. Raises errors.TooMany
+        where an item stands twice.
+        """
+        bounds.number(len(items), "number of items", 1, bounds.BATCH_STEPS)
         arguments = (
-            bounds.item_id(item),
             bounds.name(agent, "an agent"),
             bounds.pairs(context, "context values") if context else "",
             bounds.values(resources, "resource") if resources else "",
             "1" if force else "",
+            *map(bounds.item_id, items),
         )
-        id_, project, agent, state, previous = reply.texts(self._scripts.run("assign", *arguments))
-        return Assignment(id=id_, project=project, agent=agent, state=State(state), previous=previous)
+        return reply.assigned(self._scripts.run("assign", *arguments))
 
     def answer(self, item: str, text: str) -> State:
         """Answer an item's blocker; its holder goes on, under a full lease."""

@@ -5,6 +5,7 @@ from typing import cast
 
 from taskorch.item import (
     AgentStatus,
+    Assignment,
     Assignments,
     Claim,
     Discovery,
@@ -225,6 +226,15 @@ def assignments(agent: str, view: Reply) -> Assignments:
     """Read `{count, assigned but not ready, {item view …}}`."""
     count, later, views = cast("tuple[int, int, Reply]", view)
     return Assignments(agent=agent, count=count, later=later, items=items(views))
+
+
+def assigned(view: Reply) -> tuple[Assignment, ...]:
+    """Read `{{item id, project, agent, state, previous agent or ''} …}`."""
+    listed = cast("list[tuple[str, str, str, str, str]]", view)
+    return tuple(
+        Assignment(id=id_, project=project, agent=agent, state=State(state), previous=previous)
+        for id_, project, agent, state, previous in listed
+    )
 
 
 def agent_status(view: Reply) -> AgentStatus:

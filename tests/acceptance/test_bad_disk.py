@@ -35,7 +35,7 @@ def mounted(shell: Shell, mounts: str, *words: str) -> Ran:
 @pytest.mark.parametrize(
     ("mounts", "reason"), [(READ_ONLY, "Read-only file system"), (FULL, "No space left on device")], ids=["ro", "full"]
 )
-@pytest.mark.parametrize("words", [["pop"], ["progress", "{}", "x"], ["get", "{}"]])
+@pytest.mark.parametrize("words", [["pop"], ["pop", "--count", "2"], ["progress", "{}", "x"], ["get", "{}"]])
 def test_where_no_token_can_be_kept_nothing_is_claimed(
     shell: Shell, bench: Bench, mounts: str, reason: str, *, words: list[str]
 ) -> None:

@@ -58,6 +58,8 @@ REFUSED = [
     ("worker pop --lease 5y", 2, "'5y' is not a duration"),
     ("worker pop --wait 541", 2, "541.0 is not in the range"),
     ("worker pop --wait nan", 2, "nan"),
+    ("worker pop --count 0", 2, "0 is not in the range"),
+    ("worker pop --count 101", 2, "101 is not in the range"),
     ("worker pop --wiat 5", 2, "No such option '--wiat'"),
     ("worker frobnicate", 2, "No such command 'frobnicate'"),
     ("worker discover {item} - --impact -", 2, "standard input ('-') was read already"),

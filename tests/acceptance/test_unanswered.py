@@ -55,6 +55,7 @@ STEPS = {
     "orchestrate requeue {1}": State.FAILED,
     "orchestrate complete {0} --force": State.QUEUED,
     "worker pop": State.QUEUED,
+    "worker pop --count 3": State.QUEUED,
     "worker get {1}": State.QUEUED,
     "worker notes {1} Mine": State.QUEUED,
     "worker progress {1} Half": State.QUEUED,

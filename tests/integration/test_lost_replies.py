@@ -60,6 +60,22 @@ def claim_of_two(bench: Bench) -> Call:
     return lambda lossy: lossy.agent().claim(wait_s=5)
 
 
+def claim_of_many(bench: Bench) -> Call:
+    bench.item()
+    bench.item()
+    return lambda lossy: lossy.agent().claim_many(5)
+
+
+def assign_of_many(bench: Bench) -> Call:
+    items = [bench.item(agent=""), bench.item(agent="bob")]
+    return lambda lossy: lossy.queue.assign_many(items, "ada")
+
+
+def complete_of_many(bench: Bench) -> Call:
+    deliveries = [(bench.claimed(), "done", {"file": "a.txt"}), (Lease(item=bench.item()), "", {})]
+    return lambda lossy: lossy.agent().complete_many(deliveries)
+
+
 def claim_of_nothing(bench: Bench) -> Call:
     bench.standing(State.IN_PROGRESS)
     return lambda lossy: lossy.agent("bob").claim()
@@ -146,6 +162,9 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "create for nobody": create_for_nobody,
     "apply": apply,
     "pop of two": claim_of_two,
+    "pop of many": claim_of_many,
+    "assign of many": assign_of_many,
+    "complete of many": complete_of_many,
     "pop of nothing": claim_of_nothing,
     "check": check,
     "reap": reap,

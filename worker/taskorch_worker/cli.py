@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 LONGEST_WAIT_S = 540
+MOST_AT_ONCE = 100
 
 
 def at_desk(function: "Callable[Concatenate[Desk, P], None]") -> Callable[P, None]:
@@ -55,10 +56,11 @@ def check(desk: "Desk", limit: int) -> None:
 @worker.command(epilog="Example: worker pop --wait 300")
 @click.option("--wait", type=Seconds(0, LONGEST_WAIT_S), default=0, help="Seconds to wait for work (to 540).")
 @click.option("--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h.")
+@click.option("--count", type=click.IntRange(1, MOST_AT_ONCE), help="Claim so many at once, or what there is of them.")
 @at_desk
-def pop(desk: "Desk", wait: float, lease: int | None) -> None:
-    """Claim the next item of your queue. Exit 8 when there is none."""
-    if not desk.take(lambda: desk.queue.claim(wait_s=wait, lease_ms=lease)):
+def pop(desk: "Desk", wait: float, lease: int | None, count: int | None) -> None:
+    """Claim the next item of your queue, or the next ones. Exit 8 when there is none."""
+    if not desk.pop(count, wait_s=wait, lease_ms=lease):
         raise errors.NothingToDo
 
 

@@ -10,7 +10,7 @@ from taskorch.item import Caller, Claim, Lease, Receipt, State
 from taskorch.unanswered import StepConnection
 
 from taskorch_worker import render
-from taskorch_worker.workspace import Workspace
+from taskorch_worker.workspace import Room, Workspace
 
 #: In these states nobody holds the item, so its token is of no more use.
 GIVEN_UP = (State.COMPLETED, State.FAILED, State.DELAYED, State.QUEUED, State.WAITING, State.PENDING)
@@ -55,15 +55,20 @@ class Desk:
             self.workspace.forget(item)
         self.output.show(receipt, render.receipt)
 
-    def take(self, claim: Callable[[], Claim | None]) -> bool:
-        """Claim an item, keep its token, and print what it carries; False when there was nothing to claim."""
-        with self.workspace.room() as room:
-            taken = claim()
-            if taken and taken.lease:
-                room.keep(taken.lease)
-        if taken:
-            self.output.show(taken, render.claim)
-        return taken is not None
+    def pop(self, count: int | None, *, wait_s: float, lease_ms: int | None) -> bool:
+        """Claim the next items, keep their tokens, and print what they carry; False when there was nothing to claim.
+
+        With a `count` they are a list, also where there is one.
+        """
+        with self.workspace.rooms(count or 1) as rooms:
+            taken = self.queue.claim_many(count or 1, wait_s=wait_s, lease_ms=lease_ms)
+            for room, claim in zip(rooms, taken, strict=False):
+                self._keep(room, claim)
+        if taken and count:
+            self.output.show(taken, render.claims)
+        elif taken:
+            self.output.show(taken[0], render.claim)
+        return bool(taken)
 
     def get(self, item: str, *, peek: bool, takeover: bool, lease_ms: int | None) -> None:
         """Show an item, and claim it if it is queued for this agent."""
@@ -71,7 +76,10 @@ class Desk:
         if peek:
             self.output.show(self.queue.get(lease, peek=True), render.claim)
             return
-        self.take(lambda: self.queue.get(lease, takeover=takeover, lease_ms=lease_ms))
+        with self.workspace.room() as room:
+            taken = self.queue.get(lease, takeover=takeover, lease_ms=lease_ms)
+            self._keep(room, taken)
+        self.output.show(taken, render.claim)
 
     def note(self, item: str, text: str) -> None:
         """Keep a note, in the queue and in the workspace."""
@@ -96,6 +104,10 @@ class Desk:
             "root": str(settings.root),
             "sources": settings.sources,
         }
+
+    def _keep(self, room: Room, claim: Claim) -> None:
+        if claim.lease:
+            room.keep(claim.lease)
 
     def _lease(self, item: str) -> Lease:
         return self.workspace.lease(bounds.item_id(item))

@@ -1,6 +1,6 @@
 """What a worker's commands print for people and agents."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from taskorch.item import Assignments, Claim, Item, Note, Package, Receipt, Report, State
 from taskorch.plain_text import block, line, moment
@@ -26,6 +26,11 @@ def claim(taken: Claim) -> str:
     """Return an item with all that it carries, the fields of the user's text first."""
     package = taken.package
     return "\n".join([*_head(package.item), *_more(package), *_past(package), _standing(taken)])
+
+
+def claims(taken: Sequence[Claim]) -> str:
+    """Return several items with all that they carry, one after the other."""
+    return "\n\n".join(map(claim, taken))
 
 
 def receipt(done: Receipt) -> str:

@@ -6,7 +6,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import gmtime, strftime
@@ -55,21 +55,25 @@ class Workspace:
     @contextmanager
     def room(self) -> Iterator[Room]:
         """Take space for a token; raises errors.RootNotWritable before anything is claimed."""
-        file = self._folder / f".{os.getpid()}.tmp"
+        with self.rooms(1) as (room,):
+            yield room
+
+    @contextmanager
+    def rooms(self, count: int) -> Iterator[list[Room]]:
+        """Take space for so many tokens, all or none."""
+        files = [self._folder / f".{os.getpid()}.{number}.tmp" for number in range(count)]
         try:
             folder.make(self._home)
             folder.make_private(self._folder)
-            descriptor = os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "wb") as opened:
-                opened.write(b" " * ROOM_BYTES)
+            for file in files:
+                _fill(file)
         except OSError as error:
-            with suppress(OSError):
-                file.unlink(missing_ok=True)
+            _remove(files)
             raise folder.refusal(self._home.parent, error) from None
         try:
-            yield Room(self, file)
+            yield [Room(self, file) for file in files]
         finally:
-            file.unlink(missing_ok=True)
+            _remove(files)
 
     def forget(self, item: str) -> None:
         """Remove the token of an item that the agent does not hold any more."""
@@ -88,3 +92,15 @@ class Workspace:
     def written(self, lease: Lease) -> bytes:
         """Return what a lease file holds."""
         return json.dumps({"token": lease.token, "claim": lease.claim, "session": self._session}).encode()
+
+
+def _fill(file: Path) -> None:
+    descriptor = os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(b" " * ROOM_BYTES)
+
+
+def _remove(files: Sequence[Path]) -> None:
+    for file in files:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)

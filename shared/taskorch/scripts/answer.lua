@@ -6,11 +6,10 @@
 return once(function()
   local id, text = ARGV[7], ARGV[8]
   local item = load(id)
-  local asked = call('HEXISTS', key('item', id), 'blocker') == 1
-  if item.state ~= 'blocked' and not (item.state == 'in_progress' and asked) then wrong_state(item, 'answer') end
+  if item.state ~= 'blocked' and not (item.state == 'in_progress' and item.blocker ~= '') then wrong_state(item, 'answer') end
 
   if item.state == 'blocked' then run(item) end
-  call('HDEL', key('item', id), 'blocker', 'needs')
+  close_question(item)
   report(item, 'answer', 'text', text)
   emit('answer', item)
   return {id, item.state, item.agent}

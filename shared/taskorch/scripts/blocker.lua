@@ -5,13 +5,12 @@
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
   local id, token, text, needs = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-  local item = hold(id, token, 'blocker', true)
+  local item = hold(load(id), token, 'blocker', true)
 
   begin(item)
   resume(item)
   if item.state ~= 'blocked' then move(item, 'blocked', now) end
-  set(item, 'blocker', text, 'needs', needs)
   report(item, 'blocker', 'text', text, 'needs', needs, unpack(ARGV, 11))
-  emit('blocker', item)
+  emit('blocker', item, 'blocker', text, 'needs', needs)
   return receipt(item)
 end)

@@ -6,10 +6,12 @@
 -- RETURNS  {project id, '' or 'repeat', {{item id, state, agent, '' or 'repeat', dead dependency, its state} ...}}
 -- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of a key)
 local FIRST = 12
-local AT_ONCE = 1000
+local AT_ONCE = 1000 -- values
 local wanted, title, description, plan, dry = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11] ~= ''
 local rows, states = {}, {} -- the reply; the states of the items that were there before, by id
-local dependents = {} -- the new items that wait for an item, by its id
+-- What is written at the end, with one call for each key: members of sets, entries of indexes, counts by state, and the
+-- agents, with how many of the items a waiter of theirs would look for.
+local members, entries, counts, agents = {}, {}, {}, {}
 
 local function is_id(digits) return string.find(digits, '_', 1, true) end
 
@@ -62,57 +64,84 @@ local function checked(project, status, new)
   return row
 end
 
--- Each dependency counts once, whether by its id or by its place; those that are open are waited for.
-local function depend(item, dependencies)
+local function append(lists, name, ...)
+  local list = lists[name] or {}
+  lists[name] = list
+  for _, value in ipairs({...}) do table.insert(list, value) end
+end
+
+local function tally(owner, state)
+  counts[owner] = counts[owner] or {}
+  counts[owner][state] = (counts[owner][state] or 0) + 1
+end
+
+-- Each dependency counts once, whether by its id or by its place. Returns how many are open, and so waited for.
+local function depend(id, dependencies)
   local all, open, seen = {}, {}, {}
   for _, dependency in ipairs(dependencies) do
-    local id = named(dependency)
-    if not seen[id] then
-      seen[id] = true
-      table.insert(all, id)
-      if states[id] ~= 'completed' then
-        table.insert(open, id)
-        dependents[id] = dependents[id] or {}
-        table.insert(dependents[id], item.id)
+    local other = named(dependency)
+    if not seen[other] then
+      seen[other] = true
+      table.insert(all, other)
+      if states[other] ~= 'completed' then
+        table.insert(open, other)
+        append(members, key('dependents', other), id)
       end
     end
   end
-  set(item, 'depends_on', cjson.encode(all))
-  if #open > 0 then call('SADD', key('deps', item.id), unpack(open)) end
+  call('HSET', key('item', id), 'depends_on', cjson.encode(all))
+  if #open > 0 then call('SADD', key('deps', id), unpack(open)) end
+  return #open
 end
 
-local function write_dependents()
-  for id, items in pairs(dependents) do
-    for from = 1, #items, AT_ONCE do
-      call('SADD', key('dependents', id), unpack(items, from, math.min(from + AT_ONCE - 1, #items)))
+local function create(project, new, seq)
+  local item = {id = new_id('item', new.digits), project = project, agent = new.agent, priority = new.priority, seq = seq,
+    attempts = 0, not_before = new.delay > 0 and now + new.delay or new.not_before}
+  local assigned, score = new.agent ~= '', nil
+  item.state, score = placed(item, new.depends_on and depend(item.id, new.depends_on) or 0)
+  append(entries, key('project', project) .. ':items', seq, item.id)
+  append(entries, index(item), score, item.id)
+  tally(key('project', project), item.state)
+  if assigned then
+    tally(key('agent', new.agent), item.state)
+    agents[new.agent] = (agents[new.agent] or 0) + (is_awaited(item.state) and 1 or 0)
+  end
+  if new.key ~= '' then call('HSET', key('project', project) .. ':keys', new.key, item.id) end
+  emit('create', item, 'project', project, 'agent', new.agent, 'token', 0, 'seq', seq, 'priority', new.priority,
+    'created_at', now, 'assigned_at', assigned and now or '', 'assigned_by', assigned and me.agent or '',
+    unpack(ARGV, new.fields, new.last))
+  return item
+end
+
+local function write(command, lists)
+  for name, values in pairs(lists) do
+    for from = 1, #values, AT_ONCE do
+      call(command, name, unpack(values, from, math.min(from + AT_ONCE - 1, #values)))
     end
   end
 end
 
-local function create(project, new)
-  local item = {id = new_id('item', new.digits), project = project, agent = new.agent, priority = new.priority,
-    seq = next_sequence(), not_before = new.delay > 0 and now + new.delay or new.not_before}
-  local assigned = new.agent ~= ''
-  set(item, 'project', project, 'agent', new.agent, 'token', 0, 'attempts', 0, 'seq', item.seq,
-    'priority', item.priority, 'not_before', item.not_before, 'created_at', now,
-    'assigned_at', assigned and now or '', 'assigned_by', assigned and me.agent or '', unpack(ARGV, new.fields, new.last))
-  if assigned then call('ZADD', prefix .. 'agents', 'NX', 0, new.agent) end
-  if new.depends_on then depend(item, new.depends_on) end
-  call('ZADD', key('project', project) .. ':items', item.seq, item.id)
-  if new.key ~= '' then call('HSET', key('project', project) .. ':keys', new.key, item.id) end
-  place(item)
-  emit('create', item)
-  return item
+local function write_all()
+  write('SADD', members)
+  write('ZADD', entries)
+  for owner, states_of in pairs(counts) do
+    for state, n in pairs(states_of) do call('HINCRBY', owner, 'n_' .. state, n) end
+  end
+  for agent, n in pairs(agents) do
+    call('ZADD', prefix .. 'agents', 'NX', 0, agent)
+    for _ = 1, math.min(n, 2) do wake(agent) end
+  end
 end
 
 local function apply()
   local project, status = project_there()
-  local news = {}
+  local news, missing = {}, 0
   local at, new = FIRST, nil
   while at <= #ARGV do
     new, at = item_at(at)
     table.insert(news, new)
     table.insert(rows, checked(project, status, new))
+    if rows[#rows][4] == '' then missing = missing + 1 end
   end
   local remark = project and 'repeat' or ''
   if dry then return {project or '', remark, rows} end
@@ -124,13 +153,15 @@ local function apply()
       call('HSET', key('project', project), 'plan', plan)
     end
   end
+  local seq = missing > 0 and next_sequence(missing) - missing
   for i, new in ipairs(news) do
     if rows[i][4] == '' then
-      local item = create(project, new)
+      seq = seq + 1
+      local item = create(project, new, seq)
       rows[i][1], rows[i][2] = item.id, item.state
     end
   end
-  write_dependents()
+  write_all()
   return {project, remark, rows}
 end
 

@@ -45,10 +45,9 @@ return once(function()
     call('SADD', key('deps', id), dependency)
     call('SADD', key('dependents', dependency), id)
   end
-  if #depends_on > 0 then set(item, 'depends_on', cjson.encode(depends_on)) end
   settle(item)
   leave(item)
   place(item)
-  emit('depend', item)
+  emit('depend', item, unpack(#depends_on > 0 and {'depends_on', cjson.encode(depends_on)} or {}))
   return {id, item.state}
 end)

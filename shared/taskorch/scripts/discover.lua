@@ -7,7 +7,7 @@ local DISCOVERIES_KEPT, FOUND_KEPT = 10000, 1000
 
 return once(function()
   local id, token, text, impact = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-  local item = hold(id, token, 'discover', true)
+  local item = hold(load(id), token, 'discover', true)
 
   begin(item)
   if item.state ~= 'blocked' then run(item) end

@@ -5,7 +5,7 @@
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
   local id, token, reason, retry = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-  local item = hold(id, token, 'fail')
+  local item = hold(load(id), token, 'fail')
 
   begin(item)
   settle(item)

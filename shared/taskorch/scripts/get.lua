@@ -22,7 +22,8 @@ local function take(item)
 end
 
 local function get()
-  local item = current(id, function(found) return mode ~= 'claim' or is_mine(found) end)
+  local item = load(id)
+  current(item, mode ~= 'claim' or is_mine(item))
   if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
   local held = item.state == 'in_progress' or item.state == 'blocked'
   local takable = held or item.state == 'queued' or (is_mine(item) and item.state ~= 'failed')

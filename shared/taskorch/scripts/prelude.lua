@@ -9,15 +9,7 @@ local REPLY_KEPT_MS = 600000
 local BATCH = 10
 local RETRY_FIRST_MS, RETRY_CAP_MS = 10000, 3600000
 local REPORTS_KEPT, EVENTS_KEPT = 1000, 100000
-local FIELDS = {'project', 'state', 'agent', 'token', 'claim', 'live_token', 'attempts', 'max_attempts', 'lease_ms',
-  'claim_lease_ms', 'priority', 'seq', 'not_before', 'holder_host', 'holder_pid', 'holder_session', 'holder_since'}
 local INDEX = {pending = 'unassigned', waiting = 'waiting', in_progress = 'leases', blocked = 'blocked', delayed = 'delayed', failed = 'dead'}
-
--- Every command that a script runs: the rights that a user of Redis needs.
-local COMMANDS = {'DEL', 'EXISTS', 'GET', 'HDEL', 'HEXISTS', 'HGET', 'HGETALL', 'HINCRBY', 'HMGET', 'HSCAN', 'HSET',
-  'HSETNX', 'LLEN', 'LRANGE', 'LTRIM', 'PEXPIRE', 'RPUSH', 'SADD', 'SCARD', 'SET', 'SISMEMBER', 'SMEMBERS', 'SREM',
-  'TIME', 'XADD', 'XRANGE', 'XREVRANGE', 'ZADD', 'ZCARD', 'ZRANGE', 'ZRANK', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCAN',
-  'ZSCORE'}
 
 local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -#'meta' - 1)
@@ -33,13 +25,14 @@ local function fail(word, details) error({err = word .. ' ' .. cjson.encode(deta
 
 -- Nothing was written yet when the fence refuses: it asks for two keys that nobody ever makes, which a node of a Cluster
 -- answers by an error while the slot is being moved key by key, and only a part of the keys may be found there.
--- A script may `accept` another word in the place of the schema version.
+-- With them comes the reply that is kept of this request. A script may `accept` another word in the place of the schema
+-- version.
 local function guarded(run, accept)
   local ok, result = pcall(function()
-    call('EXISTS', prefix .. 'fence:1', prefix .. 'fence:2')
+    local kept = call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', ARGV[1]))[3]
     local found = call('HGET', KEYS[1], 'schema')
     if found and found ~= SCHEMA and found ~= accept then fail('SCHEMA', {found = found, supported = SCHEMA}) end
-    return run(found)
+    return run(found, kept)
   end)
   if ok then return result end
   return redis.error_reply(type(result) == 'table' and result.err or tostring(result))
@@ -49,6 +42,11 @@ end
 -- anything is written. One question will do for a user who may do everything.
 local function need_rights()
   if not redis.acl_check_cmd or redis.acl_check_cmd('CONFIG', 'GET', 'x') then return end
+  -- Every command that a script runs: the rights that a user of Redis needs.
+  local COMMANDS = {'DEL', 'EXISTS', 'HDEL', 'HEXISTS', 'HGET', 'HGETALL', 'HINCRBY', 'HMGET', 'HSCAN', 'HSET', 'LLEN',
+    'LRANGE', 'LTRIM', 'MGET', 'PEXPIRE', 'RPUSH', 'SADD', 'SCARD', 'SET', 'SISMEMBER', 'SMEMBERS', 'SREM', 'TIME', 'XADD',
+    'XRANGE', 'XREVRANGE', 'ZADD', 'ZCARD', 'ZMSCORE', 'ZRANGE', 'ZRANK', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCAN',
+    'ZSCORE'}
   for _, name in ipairs(COMMANDS) do
     if not redis.acl_check_cmd(name, KEYS[1]) then error({err = 'NOPERM this user may not run ' .. name}, 0) end
   end
@@ -56,12 +54,11 @@ end
 
 -- Runs a verb once per request id: a repeat gets the first reply (ids and codes), and `view` reads what belongs to it.
 local function once(verb, view, accept)
-  return guarded(function(schema)
+  return guarded(function(schema, kept)
     local request = key('req', ARGV[1])
-    local first = call('GET', request)
     local reply
-    if first then
-      reply = cjson.decode(first)
+    if kept then
+      reply = cjson.decode(kept)
       call('PEXPIRE', request, REPLY_KEPT_MS) -- a write: WAIT after a repeat waits for what the first call wrote
     else
       need_rights()
@@ -77,15 +74,30 @@ end
 -- Items ----------------------------------------------------------------------------------------------------------
 
 local function find(id)
-  local values = call('HMGET', key('item', id), unpack(FIELDS))
-  if not values[1] then return nil end
-  local item = {id = id}
-  for i, name in ipairs(FIELDS) do item[name] = values[i] or '' end
-  item.attempts, item.max_attempts = tonumber(item.attempts), tonumber(item.max_attempts)
-  return item
+  local v = call('HMGET', key('item', id), 'project', 'state', 'agent', 'token', 'claim', 'live_token', 'attempts',
+    'max_attempts', 'lease_ms', 'claim_lease_ms', 'priority', 'seq', 'not_before', 'holder_host', 'holder_pid',
+    'holder_session', 'holder_since', 'blocker', 'started_at')
+  if not v[1] then return nil end
+  return {id = id, project = v[1], state = v[2], agent = v[3] or '', token = v[4], claim = v[5] or '',
+    live_token = v[6] or '', attempts = tonumber(v[7]), max_attempts = tonumber(v[8]), lease_ms = v[9],
+    claim_lease_ms = v[10] or '', priority = v[11], seq = v[12], not_before = v[13], holder_host = v[14] or '',
+    holder_pid = v[15] or '', holder_session = v[16] or '', holder_since = v[17] or '', blocker = v[18] or '',
+    started_at = v[19] or now}
 end
 
 local function load(id) return find(id) or fail('NO_ITEM', {item = id}) end
+
+-- The items that stand among the arguments, each once: a second mention would be checked as if it were the first.
+local function load_each(first, step, last)
+  local items, seen = {}, {}
+  for at = first, last, step do
+    local id = ARGV[at]
+    if seen[id] then fail('TOO_MANY', {item = id, what = 'mentions in a call', most = 1}) end
+    seen[id] = true
+    table.insert(items, load(id))
+  end
+  return items
+end
 
 local function need_project(id)
   local status = call('HGET', key('project', id), 'status')
@@ -99,7 +111,7 @@ end
 
 local function wrong_state(item, verb) fail('WRONG_STATE', {item = item.id, state = item.state, verb = verb}) end
 
-local function next_sequence() return call('HINCRBY', KEYS[1], 'sequence', 1) end
+local function next_sequence(n) return call('HINCRBY', KEYS[1], 'sequence', n or 1) end
 
 -- An id nobody has: from the caller's random digits on, the first that is free. An id from elsewhere is kept.
 local function new_id(kind, digits)
@@ -111,8 +123,6 @@ local function new_id(kind, digits)
     number = (number + 1) % 4294967296
   end
 end
-
-local function set(item, ...) call('HSET', key('item', item.id), ...) end
 
 local function count(item, by)
   call('HINCRBY', key('project', item.project), 'n_' .. item.state, by)
@@ -137,7 +147,6 @@ local function enter(item, state, score)
   if to then call('ZADD', to, score, item.id) end
   if state == 'in_progress' or state == 'blocked' then call('ZADD', key('held', item.agent), now, item.id) end
   count(item, 1)
-  set(item, 'state', state)
 end
 
 local function move(item, state, score)
@@ -152,19 +161,21 @@ local function wake(agent)
   if call('LLEN', list) < 2 then call('RPUSH', list, '1') end
 end
 
--- Where an item belongs that nobody holds: with no agent, with open dependencies, before its time, or in the queue.
+-- Where an item belongs that nobody holds, and its score there: with no agent, with open dependencies, before its time,
+-- or in the queue.
+local function placed(item, open)
+  if item.agent == '' then return 'pending', item.seq end
+  if open > 0 then return 'waiting', now end
+  if tonumber(item.not_before) > now then return 'delayed', item.not_before end
+  return 'queued', rank(item)
+end
+
+-- A waiter takes an item that is queued, and learns when to look again where it is delayed.
+local function is_awaited(state) return state == 'queued' or state == 'delayed' end
+
 local function place(item)
-  if item.agent == '' then
-    enter(item, 'pending', item.seq)
-  elseif call('SCARD', key('deps', item.id)) > 0 then
-    enter(item, 'waiting', now)
-  elseif tonumber(item.not_before) > now then
-    enter(item, 'delayed', item.not_before)
-    wake(item.agent) -- a waiter learns when to look again
-  else
-    enter(item, 'queued', rank(item))
-    wake(item.agent)
-  end
+  enter(item, placed(item, call('SCARD', key('deps', item.id))))
+  if is_awaited(item.state) then wake(item.agent) end
 end
 
 local function report_of(agent, item, kind, ...)
@@ -174,10 +185,23 @@ end
 
 local function report(item, kind, ...) report_of(me.agent, item, kind, ...) end
 
-local function emit(verb, item)
+local function write(item, ...)
+  call('HSET', key('item', item.id), 'state', item.state, 'attempts', item.attempts, 'not_before', item.not_before, ...)
+end
+
+-- The end of each transition: its event, and in one go what it changed of the item; `...` are fields of the verb's own.
+local function emit(verb, item, ...)
   local event = call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
     'verb', verb, 'item', item.id or '', 'project', item.project, 'agent', item.agent or '', 'state', item.state)
-  if item.id then set(item, 'event', event) end
+  if not item.id then return end
+  if item.started then
+    write(item, 'event', event, 'token', item.token, 'claim', item.claim, 'live_token', item.token,
+      'claim_lease_ms', item.claim_lease_ms, 'holder_host', me.host, 'holder_pid', me.pid, 'holder_session', me.session,
+      'holder_since', now, 'started_at', item.started_at, ...)
+  else
+    write(item, 'event', event, ...)
+  end
+  if item.settled then call('HDEL', key('item', item.id), 'live_token', 'blocker', 'needs') end
 end
 
 local function open_project(id, title, description, created)
@@ -198,8 +222,12 @@ end
 
 -- The token dies, and the question with it: nobody holds the item.
 local function settle(item)
+  item.settled = item.live_token ~= '' or item.blocker ~= ''
   item.live_token = ''
-  call('HDEL', key('item', item.id), 'live_token', 'blocker', 'needs')
+end
+
+local function close_question(item)
+  if item.blocker ~= '' then call('HDEL', key('item', item.id), 'blocker', 'needs') end
 end
 
 -- The delay doubles with each attempt. The jitter comes from the request id and the item, so that a script stays a
@@ -211,16 +239,12 @@ local function retry_at(item)
 end
 
 -- The claim did not count, and what delayed the item before it is over.
-local function refund(item)
-  item.attempts, item.not_before = item.attempts - 1, 0
-  set(item, 'attempts', item.attempts, 'not_before', 0)
-end
+local function refund(item) item.attempts, item.not_before = item.attempts - 1, 0 end
 
 -- Retry later while attempts are left, else the dead letters.
 local function retry_or_bury(item, retry)
   if retry and item.attempts < item.max_attempts then
     item.not_before = retry_at(item)
-    set(item, 'not_before', item.not_before)
     move(item, 'delayed', item.not_before)
     wake(item.agent)
   else
@@ -260,10 +284,12 @@ end
 -- An item in progress that has lost its entry among the leases would never expire: it gets a full lease. What an agent
 -- is said to hold and is not there any more goes.
 local function reconcile(agent, limit)
-  for _, id in ipairs(call('ZRANGE', key('held', agent), 0, limit - 1)) do
-    local state, lease_ms = unpack(call('HMGET', key('item', id), 'state', 'claim_lease_ms'))
-    if not state then call('ZREM', key('held', agent), id) end
-    if state == 'in_progress' then call('ZADD', prefix .. 'leases', 'NX', now + lease_ms, id) end
+  local held = call('ZRANGE', key('held', agent), 0, limit - 1)
+  local leases = #held > 0 and call('ZMSCORE', prefix .. 'leases', unpack(held))
+  for i, id in ipairs(held) do
+    local item = leases[i] or find(id)
+    if not item then call('ZREM', key('held', agent), id)
+    elseif item.state == 'in_progress' then call('ZADD', prefix .. 'leases', now + item.claim_lease_ms, id) end
   end
 end
 
@@ -280,27 +306,21 @@ local function start(item, lease_ms)
   item.claim, item.live_token = ARGV[1], item.token
   item.attempts = item.attempts + 1
   item.claim_lease_ms = lease_ms ~= '' and lease_ms or item.lease_ms
-  set(item, 'token', item.token, 'claim', item.claim, 'live_token', item.token, 'attempts', item.attempts,
-    'claim_lease_ms', item.claim_lease_ms, 'holder_host', me.host, 'holder_pid', me.pid,
-    'holder_session', me.session, 'holder_since', now)
-  call('HSETNX', key('item', item.id), 'started_at', now)
-  if item.state == 'queued' then call('HDEL', key('item', item.id), 'blocker', 'needs') end
+  if item.state == 'queued' then close_question(item) end
 end
 
 -- Taking an item up again after its lease ran out is another attempt, under the same token.
 local function resume(item)
   local held = item.state == 'in_progress' or item.state == 'blocked'
-  if held or item.started then return end
-  item.attempts = item.attempts + 1
-  set(item, 'attempts', item.attempts)
+  if not held and not item.started then item.attempts = item.attempts + 1 end
 end
 
 -- In progress from now on, for the length of its lease: claimed, renewed, or taken up again after the lease ran out.
 local function run(item)
   resume(item)
-  local expires = now + item.claim_lease_ms
-  if item.state == 'in_progress' then call('ZADD', prefix .. 'leases', expires, item.id)
-  else move(item, 'in_progress', expires) end
+  item.expires = now + item.claim_lease_ms
+  if item.state == 'in_progress' then call('ZADD', prefix .. 'leases', item.expires, item.id)
+  else move(item, 'in_progress', item.expires) end
 end
 
 -- What a holder shows: the token, and the id of its claim. A failover may lose a claim and give the same number again.
@@ -315,35 +335,38 @@ local function held_by_another(item)
 end
 
 -- The item as the clock leaves it: what is due for it happens first, unless the caller `keeps` it from running out.
-local function current(id, keeps)
-  local item = load(id)
+local function current(item, keeps)
   if item.state == 'delayed' and tonumber(item.not_before) <= now then promote(item) end
-  if overdue(item) and not keeps(item) then expire(item) end
-  return item
+  if not keeps and overdue(item) then expire(item) end
+end
+
+-- The value of a field in a hash, or in an entry of a stream, as Redis replies it.
+local function value_of(flat, field)
+  for i = 1, #flat, 2 do
+    if flat[i] == field then return flat[i + 1] end
+  end
 end
 
 -- Why an item was cancelled: the newest report of that kind, for strays may have come after it.
 local function reason_of_cancel(id)
   for _, entry in ipairs(call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 100)) do
-    local fields = {}
-    for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
-    if fields.kind == 'cancel' then return fields.text end
+    if value_of(entry[2], 'kind') == 'cancel' then return value_of(entry[2], 'text') end
   end
   return ''
 end
 
 -- Guard of every holder's verb: the item, if the caller may act on it. A report (`claims`) may find it queued for the
 -- caller: then it is `fresh`, and `begin` claims it.
-local function hold(id, token, verb, claims)
-  local item = current(id, function(found) return is_holders(found, token) end)
-  if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
-  if item.state == 'cancelled' then fail('CANCELLED', {item = id, reason = reason_of_cancel(id)}) end
+local function hold(item, token, verb, claims)
+  current(item, is_holders(item, token))
+  if item.agent ~= me.agent then fail('NOT_YOURS', {item = item.id, agent = item.agent, caller = me.agent}) end
+  if item.state == 'cancelled' then fail('CANCELLED', {item = item.id, reason = reason_of_cancel(item.id)}) end
   if is_holders(item, token) then
     if item.state == 'failed' and verb ~= 'complete' then wrong_state(item, verb) end -- a dead letter stays one
     return item
   end
   if token ~= '' then
-    fail('LEASE_LOST', {item = id, token = string.match(token, '^[^:]*'), newest = item.token, state = item.state})
+    fail('LEASE_LOST', {item = item.id, token = string.match(token, '^[^:]*'), newest = item.token, state = item.state})
   end
   if item.state == 'in_progress' or item.state == 'blocked' then held_by_another(item) end
   if item.state ~= 'queued' or not claims then wrong_state(item, verb) end
@@ -357,8 +380,8 @@ local function begin(item)
 end
 
 local function receipt(item, remark, entry)
-  local expires = item.state == 'in_progress' and call('ZSCORE', prefix .. 'leases', item.id)
-  return {item.id, shown(item), expires or '', item.state, remark or (item.fresh and 'claimed' or ''), entry or ''}
+  local expires = item.state == 'in_progress' and string.format('%d', item.expires) or ''
+  return {item.id, shown(item), expires, item.state, remark or (item.fresh and 'claimed' or ''), entry or ''}
 end
 
 -- Views ----------------------------------------------------------------------------------------------------------
@@ -369,7 +392,9 @@ local function newest_event()
 end
 
 local function item_view(id)
-  return {id, call('HGETALL', key('item', id)), call('ZSCORE', prefix .. 'leases', id) or ''}
+  local fields = call('HGETALL', key('item', id))
+  local runs = value_of(fields, 'state') == 'in_progress'
+  return {id, fields, runs and call('ZSCORE', prefix .. 'leases', id) or ''}
 end
 
 -- Views of the items that are there; an id whose item has vanished is passed over.
@@ -385,8 +410,9 @@ end
 local function project_view(id) return {id, call('HGETALL', key('project', id))} end
 
 local function package(id)
-  local project, depends_on = unpack(call('HMGET', key('item', id), 'project', 'depends_on'))
+  local view = item_view(id)
+  local project, depends_on = value_of(view[2], 'project'), value_of(view[2], 'depends_on')
   if not project then fail('NO_ITEM', {item = id}) end
-  return {item_view(id), project_view(project), item_views(cjson.decode(depends_on or '[]')),
+  return {view, project_view(project), item_views(cjson.decode(depends_on or '[]')),
     call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200)}
 end

@@ -5,12 +5,11 @@
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
   local id, token, text, percent = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-  local item = hold(id, token, 'progress', true)
+  local item = hold(load(id), token, 'progress', true)
 
   begin(item)
   run(item)
-  if percent ~= '' then set(item, 'percent', percent) end
   report(item, 'progress', 'text', text, 'percent', percent, unpack(ARGV, 11))
-  emit('progress', item)
+  emit('progress', item, unpack(percent ~= '' and {'percent', percent} or {}))
   return receipt(item)
 end)

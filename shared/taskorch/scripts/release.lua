@@ -5,7 +5,7 @@
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
   local id, token, reason = ARGV[7], ARGV[8], ARGV[9]
-  local item = hold(id, token, 'release')
+  local item = hold(load(id), token, 'release')
 
   begin(item)
   settle(item)

@@ -5,7 +5,7 @@
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
   local id, token = ARGV[7], ARGV[8]
-  local item = hold(id, token, 'renew')
+  local item = hold(load(id), token, 'renew')
 
   begin(item)
   if item.state ~= 'blocked' then run(item) end
