@@ -114,6 +114,8 @@ def pairs(mapped: Mapping[str, str], what: str) -> str:
     """Return texts by name as JSON: at most 200, and 256 KiB together."""
     if len(mapped) > LIST_VALUES:
         raise errors.Invalid(reason=f"There are {len(mapped)} {what}; {LIST_VALUES} are allowed.")
+    if not mapped:
+        return "{}"
     checked = {text(key, what, required=True): text(value, what) for key, value in mapped.items()}
     document = _as_json(checked)
     if len(document.encode()) > DELIVERABLES_BYTES:

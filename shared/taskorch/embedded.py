@@ -171,6 +171,8 @@ def _options(socket: Path, data: Path) -> list[str]:
         "appendfsync": "no",
         "save": "",
         "maxmemory-policy": "noeviction",
+        # An item whose texts are no longer than this takes little more than they do: a list, not a table.
+        "hash-max-listpack-value": "1024",
         "databases": "1",
         "daemonize": "no",
     }

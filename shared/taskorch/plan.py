@@ -10,9 +10,6 @@ from taskorch import bounds, errors
 from taskorch.item import NewItem, State
 from taskorch.script import Argument, Reply, random_digits
 
-#: What a field that holds JSON has when it is empty; a text that looks like it is a text.
-EMPTY = dict.fromkeys(("requirements", "resources", "deliverables_expected", "criteria"), "[]") | {"context": "{}"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -108,7 +105,7 @@ def _items(items: Sequence[NewItem]) -> Iterator[Argument]:
 
 def _words(new: NewItem, place: int) -> list[Argument]:
     """Return an item as the script takes it."""
-    fields = [word for field in _fields(new).items() for word in field]
+    fields = [word for field in _fields(new).items() if field[1] != "" for word in field]
     return [
         bounds.item_id(new.id) if new.id else random_digits(),
         bounds.text(new.key, "key"),
@@ -123,6 +120,8 @@ def _words(new: NewItem, place: int) -> list[Argument]:
 
 
 def _dependencies(new: NewItem, place: int) -> str:
+    if not new.depends_on:
+        return ""
     dependencies = list(dict.fromkeys(new.depends_on))
     if len(dependencies) > bounds.LIST_VALUES:
         raise errors.Invalid(reason=f"Dependency: {len(dependencies)} values; {bounds.LIST_VALUES} are allowed.")
@@ -131,24 +130,25 @@ def _dependencies(new: NewItem, place: int) -> str:
             bounds.item_id(dependency)
         elif not 0 <= dependency < place:
             raise errors.Invalid(reason=f"Item {place} depends on item {dependency}, which does not come before it.")
-    return json.dumps(dependencies) if dependencies else ""
+    return json.dumps(dependencies)
 
 
 def _fields(new: NewItem) -> dict[str, Argument]:
-    """Return the item's own fields; empty ones take no memory."""
-    texts: dict[str, Argument] = {
+    """Return the item's own fields; an empty one is "", and takes no memory."""
+    return {
         "title": bounds.title(new.title),
         "description": bounds.text(new.description, "description"),
-        "requirements": bounds.values(new.requirements, "requirement"),
-        "context": bounds.pairs(new.context, "context values"),
-        "resources": bounds.values(new.resources, "resource"),
-        "deliverables_expected": bounds.values(new.deliverables_expected, "deliverable"),
-        "criteria": bounds.values(new.criteria, "criterion"),
+        "requirements": bounds.values(new.requirements, "requirement") if new.requirements else "",
+        "context": bounds.pairs(new.context, "context values") if new.context else "",
+        "resources": bounds.values(new.resources, "resource") if new.resources else "",
+        "deliverables_expected": (
+            bounds.values(new.deliverables_expected, "deliverable") if new.deliverables_expected else ""
+        ),
+        "criteria": bounds.values(new.criteria, "criterion") if new.criteria else "",
         "lease_ms": bounds.number(new.lease_ms, "lease in ms", 1, bounds.LONGEST_MS),
         "max_attempts": bounds.number(new.max_attempts, "number of attempts", 1, 1000),
         "created_at": bounds.number(new.created_at, "time", 0, 2**53) or "",
     }
-    return {name: value for name, value in texts.items() if value != EMPTY.get(name, "")}
 
 
 def _refuse_twins(names: Sequence[str], what: str) -> None:

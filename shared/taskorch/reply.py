@@ -25,6 +25,9 @@ from taskorch.script import Reply
 
 Fields = dict[str, str]
 
+#: The field that counts the items in a state.
+COUNTS = {state: f"n_{state}" for state in State}
+
 
 def rows(reply: Reply) -> list[list[Reply]]:
     """Return a reply that is a list of lists as just that."""
@@ -297,7 +300,7 @@ def _map(fields: Fields, name: str) -> dict[str, str]:
 
 
 def _counts(fields: Fields) -> dict[State, int]:
-    return {state: int(fields.get(f"n_{state}", 0)) for state in State}
+    return {state: int(fields.get(name, 0)) for state, name in COUNTS.items()}
 
 
 def _holder(fields: Fields) -> Holder:

@@ -64,15 +64,19 @@ local function checked(project, status, new)
   return row
 end
 
-local function append(lists, name, ...)
-  local list = lists[name] or {}
-  lists[name] = list
-  for _, value in ipairs({...}) do table.insert(list, value) end
+local function append(lists, name, value)
+  local list = lists[name]
+  if list then list[#list + 1] = value else lists[name] = {value} end
+end
+
+local function enlist(index, score, id)
+  append(entries, index, score)
+  append(entries, index, id)
 end
 
 local function tally(owner, state)
-  counts[owner] = counts[owner] or {}
-  counts[owner][state] = (counts[owner][state] or 0) + 1
+  local of = counts[owner]
+  if of then of[state] = (of[state] or 0) + 1 else counts[owner] = {[state] = 1} end
 end
 
 -- Each dependency counts once, whether by its id or by its place. Returns how many are open, and so waited for.
@@ -99,8 +103,8 @@ local function create(project, new, seq)
     attempts = 0, not_before = new.delay > 0 and now + new.delay or new.not_before}
   local assigned, score = new.agent ~= '', nil
   item.state, score = placed(item, new.depends_on and depend(item.id, new.depends_on) or 0)
-  append(entries, key('project', project) .. ':items', seq, item.id)
-  append(entries, index(item), score, item.id)
+  enlist(key('project', project) .. ':items', seq, item.id)
+  enlist(index(item), score, item.id)
   tally(key('project', project), item.state)
   if assigned then
     tally(key('agent', new.agent), item.state)
