@@ -27,10 +27,7 @@ WITHOUT: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("if reply then call('SET', request, cjson.encode(reply), 'PX', REPLY_KEPT_MS) end", ""),
     ),
     "without the fence": (
-        (
-            "call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', ARGV[1]))[3]",
-            "call('MGET', key('req', ARGV[1]))[1]",
-        ),
+        ("prefix .. 'fence:1', prefix .. 'fence:2', key('req', ARGV[1]))[3]", "key('req', ARGV[1]))[1]"),
     ),
     "without reaping in claim": (("  maintain(BATCH)\n", ""),),
 }
