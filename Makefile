@@ -38,8 +38,8 @@ format: .venv/dev  ## Format, and mend what the linter can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: .venv/dev  ## Measure what the README and docs/ state
-	$(BIN)/python -m benchmarks
+bench: .venv/bench  ## Measure what docs/ states; ARGS="--json FILE --docs" keeps it
+	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-peers: .venv/bench  ## Measure other task queues beside ours; ARGS=--docs writes docs/
 	$(BIN)/python -m benchmarks.peers $(ARGS)

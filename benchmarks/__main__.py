@@ -1,8 +1,18 @@
 """`make bench`: every measurement, in one run on one machine."""
 
-from benchmarks import growth, guards, mirror
+from benchmarks import commands, fleet, growth, guards, limit, mirror, network
+from benchmarks.report import report
+
+#: In the order of docs/performance.md.
+ALL = (
+    commands.measure,
+    network.measure,
+    limit.measure,
+    fleet.measure,
+    growth.measure,
+    guards.measure,
+    mirror.measure,
+)
 
 if __name__ == "__main__":
-    growth.main()
-    guards.main()
-    mirror.main()
+    report(*ALL)

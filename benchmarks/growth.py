@@ -1,58 +1,141 @@
-"""Does a step cost more when more is queued? `claim` and `check` with 100 and with 1,000,000 queued items, in turns."""
+"""Does a step cost more when there is more? More items queued, more agents, larger projects; all in turns."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import cycle
 from statistics import median
 from time import perf_counter
 
-from rich.console import Console
-from rich.table import Table
 from taskorch.agent_queue import AgentQueue
+from taskorch.item import Lease
+from taskorch.queue import Queue
 
-from benchmarks.queues import AGENT, filled, server
+from benchmarks.figures import Comparison, Figure, Round
+from benchmarks.queues import AGENT, agent, filled, memory, new, server
+from benchmarks.report import report
 
-FEW = 100
-MANY = int(os.environ.get("BENCH_ITEMS", "1000000"))
-TURNS = 500
-ROUNDS = 5
+#: The largest number of queued items; a million takes some minutes more and about 3 GB.
+MOST = int(os.environ.get("BENCH_ITEMS", "100000"))
+ITEMS = [size for size in (1_000, 10_000, 100_000, 1_000_000) if size <= MOST]
+AGENTS = (1, 100, 10_000)
+SPREAD_ITEMS = 20_000
+#: So many each has at least.
+FEWEST = SPREAD_ITEMS // max(AGENTS)
+#: The views of a project show its first thousand items, and as many discoveries.
+PROJECTS = (50, 500, 1_000, 5_000)
+TURNS, VIEWS, ROUNDS = 200, 5, 5
+FIGURES = {
+    "claim": Figure(title="claim, ms", digits=2),
+    "check": Figure(title="check, ms", digits=2),
+    "list": Figure(title="a page of list, ms", digits=2),
+    "memory": Figure(title="memory for an item, bytes", compared=False),
+}
+VIEW_FIGURES = {
+    "progress": Figure(title="progress PROJECT, ms", digits=1),
+    "discoveries": Figure(title="discoveries, ms", digits=1),
+}
+
+#: A step on the queue of that size, which is measured: it returns how long it took.
+Step = Callable[[], float]
+Steps = Mapping[str, Step]
 
 
-def main() -> None:
-    """Measure, and print a table with the ratios."""
+def measure() -> Iterator[Comparison]:
+    """Measure what grows with the items, with the agents and with a project."""
+    yield _items()
+    yield _agents()
+    yield _projects()
+
+
+def _items() -> Comparison:
     with server() as url:
-        queues = {size: filled(url, f"queued-{size}", size).agent(AGENT) for size in (FEW, MANY)}
-        verbs = {"claim": _claim, "check --limit 20": _check}
-        table = Table("step", f"{FEW:,} queued, ms", f"{MANY:,} queued, ms", "ratio: median", "min", "max", box=None)
-        for name, verb in verbs.items():
-            rounds = [_round(queues, verb) for _ in range(ROUNDS)]
-            ratios = [of[MANY] / of[FEW] for of in rounds]
-            medians = [median(of[size] for of in rounds) for size in (FEW, MANY)]
-            times = [f"{time * 1000:.3f}" for time in medians]
-            table.add_row(name, *times, *(f"{ratio:.2f}" for ratio in (median(ratios), min(ratios), max(ratios))))
-        Console().print(table)
+        steps: dict[str, Steps] = {}
+        taken: dict[str, float] = {}
+        for size in ITEMS:
+            before = memory(url)
+            queue = filled(url, f"queued-{size}", size)
+            taken[f"{size:,}"] = (memory(url) - before) / size
+            steps[f"{size:,}"] = _of_queue(queue, [AGENT], check=20)
+        rounds = [_round(steps, TURNS) for _ in range(ROUNDS)]
+    rounds = [{name: {**times, "memory": taken[name]} for name, times in each.items()} for each in rounds]
+    return _comparison("growth", "items queued", FIGURES, rounds)
 
 
-def _claim(queue: AgentQueue) -> float:
-    """Return how long a claim takes; the item is given back afterwards."""
+def _agents() -> Comparison:
+    figures = {name: FIGURES[name] for name in ("claim", "check", "list")}
+    with server() as url:
+        steps = {}
+        for number in AGENTS:
+            queue = filled(url, f"agents-{number}", SPREAD_ITEMS, agents=number)
+            some = range(0, number, max(number // TURNS, 1))
+            steps[f"{number:,}"] = _of_queue(queue, [agent(each) for each in some], check=FEWEST)
+        rounds = [_round(steps, TURNS) for _ in range(ROUNDS)]
+    return _comparison("agents", "agents", figures, rounds)
+
+
+def _projects() -> Comparison:
+    with server() as url:
+        steps = {f"{size:,}": _of_project(filled(url, f"project-{size}", size), size) for size in PROJECTS}
+        rounds = [_round(steps, VIEWS) for _ in range(ROUNDS)]
+    return _comparison("projects", "items and discoveries of the project", VIEW_FIGURES, rounds)
+
+
+def _comparison(name: str, rows: str, figures: Mapping[str, Figure], rounds: Sequence[Round]) -> Comparison:
+    return Comparison(name=name, rows=rows, figures=figures, rounds=rounds, baseline=next(iter(rounds[0])))
+
+
+def _of_queue(queue: Queue, names: Sequence[str], *, check: int) -> Steps:
+    """Return the steps on a queue, of one agent after the other; a check shows so many items."""
+    turn = cycle([(name, queue.agent(name)) for name in names])
+    (project,) = (found.id for found in queue.views.projects())
+    return {
+        "claim": lambda: _claim(queue, project, *next(turn)),
+        "check": lambda: _time(partial(next(turn)[1].check, limit=check)),
+        "list": lambda: _time(queue.views.list),
+    }
+
+
+def _of_project(queue: Queue, size: int) -> Steps:
+    """Return the views of a project with as many discoveries as items."""
+    (project,) = (found.id for found in queue.views.projects())
+    claim = queue.agent(AGENT).claim()
+    lease = claim.lease if claim and claim.lease else Lease(item="")
+    for number in range(size):
+        queue.agent(AGENT).discover(lease, f"Discovery {number}")
+    return {
+        "progress": lambda: _time(lambda: queue.views.progress(project)),
+        "discoveries": lambda: _time(lambda: queue.views.discoveries(project)),
+    }
+
+
+def _claim(queue: Queue, project: str, name: str, worker: AgentQueue) -> float:
+    """Return how long a claim takes; then the item is completed, and there is another one in its place."""
     start = perf_counter()
-    claim = queue.claim()
+    claim = worker.claim()
     taken = perf_counter() - start
     if claim is None or claim.lease is None:
         raise RuntimeError("the queue ran empty")
-    queue.release(claim.lease)
+    worker.complete(claim.lease)
+    queue.create(project, new(name))
     return taken
 
 
-def _check(queue: AgentQueue) -> float:
+def _time(step: Callable[[], object]) -> float:
     start = perf_counter()
-    queue.check(limit=20)
+    step()
     return perf_counter() - start
 
 
-def _round(queues: dict[int, AgentQueue], verb: Callable[[AgentQueue], float]) -> dict[int, float]:
-    """Return the median time of a step for each queue; they take turns, so that a noisy moment hits both."""
-    times: dict[int, list[float]] = {size: [] for size in queues}
-    for _ in range(TURNS):
-        for size, queue in queues.items():
-            times[size].append(verb(queue))
-    return {size: median(taken) for size, taken in times.items()}
+def _round(steps: Mapping[str, Steps], turns: int) -> Round:
+    """Return the median time of each step at each size in ms; the sizes take turns, so that a noisy moment hits all."""
+    times: dict[str, dict[str, list[float]]] = {size: {name: [] for name in of} for size, of in steps.items()}
+    for name in next(iter(steps.values())):
+        for _ in range(turns):
+            for size, of in steps.items():
+                times[size][name].append(of[name]() * 1000)
+    return {size: {name: median(taken) for name, taken in of.items()} for size, of in times.items()}
+
+
+if __name__ == "__main__":
+    report(measure)

@@ -1,23 +1,29 @@
 """What the guards cost: claim and complete on one connection, as they are and without one guard, in turns."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha1
-from statistics import median, quantiles
+from statistics import quantiles
 from time import perf_counter
 
-from rich.console import Console
-from rich.table import Table
 from taskorch.agent_queue import AgentQueue
 from taskorch.connection import connect
 from taskorch.item import Caller
 from taskorch.script import Argument, Connection, Reply, Script
 
+from benchmarks.figures import Comparison, Figure
 from benchmarks.queues import AGENT, filled, server
+from benchmarks.report import report
 
 PAIRS = int(os.environ.get("BENCH_PAIRS", "500"))
 ROUNDS = 9
 AS_IT_IS = "as it is"
+FIGURES = {
+    "time": Figure(title="time, µs"),
+    "rate": Figure(title="pairs/s", more_is_better=True, compared=False),
+    "p50": Figure(title="p50, ms", digits=2, compared=False),
+    "p99": Figure(title="p99, ms", digits=2, compared=False),
+}
 
 #: A guard, and how its lines in the scripts read without it.
 WITHOUT: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -66,8 +72,8 @@ class Unguarded:
         self._connection.close()
 
 
-def main() -> None:
-    """Measure, and print a table with the ratios."""
+def measure() -> Iterator[Comparison]:
+    """Measure some rounds, each with all of them in turns."""
     with server() as url:
         filled(url, "guards", PAIRS * (ROUNDS + 1) * len(WITHOUT))
         queues = {
@@ -76,15 +82,17 @@ def main() -> None:
         }
         for queue in queues.values():
             _pairs(queue)
-        rounds = [{name: _pairs(queue) for name, queue in queues.items()} for _ in range(ROUNDS)]
-    table = Table("claim + complete", "pairs/s: median", "min", "max", "p50, ms", "p99, ms", "time: ratio", box=None)
-    for name in WITHOUT:
-        rates = [PAIRS / sum(times[name]) for times in rounds]
-        ratio = median(sum(times[name]) / sum(times[AS_IT_IS]) for times in rounds)
-        points = quantiles([time for times in rounds for time in times[name]], n=100)
-        shown = (f"{rate:,.0f}" for rate in (median(rates), min(rates), max(rates)))
-        table.add_row(name, *shown, f"{points[49] * 1000:.2f}", f"{points[98] * 1000:.2f}", f"{ratio:.2f}")
-    Console().print(table)
+        rounds = [{name: _figures(_pairs(queue)) for name, queue in queues.items()} for _ in range(ROUNDS)]
+    told = f"{ROUNDS} rounds of {PAIRS} pairs each, one after the other on one connection, through the library."
+    yield Comparison(
+        name="guards", rows="claim + complete", figures=FIGURES, rounds=rounds, baseline=AS_IT_IS, remarks=(told,)
+    )
+
+
+def _figures(taken: list[float]) -> dict[str, float]:
+    points = quantiles(taken, n=100)
+    mean = sum(taken) / len(taken)
+    return {"time": mean * 1e6, "rate": 1 / mean, "p50": points[49] * 1000, "p99": points[98] * 1000}
 
 
 def _pairs(queue: AgentQueue) -> list[float]:
@@ -101,4 +109,4 @@ def _pairs(queue: AgentQueue) -> list[float]:
 
 
 if __name__ == "__main__":
-    main()
+    report(measure)

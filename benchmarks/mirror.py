@@ -10,47 +10,52 @@ from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from time import monotonic, perf_counter, process_time, sleep
 
-from rich.console import Console
-from rich.table import Table
 from taskorch.item import Lease, NewItem
 from taskorch.queue import Queue
 from taskorch_orchestrator.mirror import Mirror
 
-from benchmarks.queues import filled, server
+from benchmarks.figures import Comparison, Figure
+from benchmarks.queues import cpu_s, filled, server
+from benchmarks.report import report
 
 FEW = 100
-MANY = int(os.environ.get("BENCH_MIRRORED", "100000"))
-FIRST = 10_000
+MANY = int(os.environ.get("BENCH_MIRRORED", "20000"))
+FIRST = 3_000
 ROUNDS = 3
 PACKAGE_BYTES = 1200
-CHANGES = 200
+CHANGES = 201
 CHANGING = 20
-REPORTS = 300
-IDLE_S = 30.0
+REPORTS = 150
+IDLE_S = 15.0
+FIGURES = {"value": Figure(title="measured", digits=2)}
 
 
-def main() -> None:
-    """Measure, and print a table."""
-    table = Table("what", "measured", box=None)
+def measure() -> Iterator[Comparison]:
+    """Measure the job by itself, and as the service runs it."""
     with server() as url, TemporaryDirectory(prefix="mirror-") as folder:
-        for name, measured in (*_changes(url, Path(folder)), *_first(url, Path(folder)), *_service(url, Path(folder))):
-            table.add_row(name, measured)
-    Console().print(table)
+        found = {**_changes(url, Path(folder)), **_first(url, Path(folder)), **_service(url, Path(folder))}
+    number = max(map(len, found.values()))
+    rounds = [{name: {"value": of[at]} for name, of in found.items() if at < len(of)} for at in range(number)]
+    yield Comparison(name="mirror", rows="what", figures=FIGURES, rounds=rounds)
 
 
-def _changes(url: str, folder: Path) -> Iterator[tuple[str, str]]:
+def _changes(url: str, folder: Path) -> dict[str, list[float]]:
     """Time passes after one report each, in turns: with few and with many items mirrored."""
     mirrors = {size: _mirrored(url, folder / str(size), size) for size in (FEW, MANY)}
-    cpu: dict[int, list[float]] = {size: [] for size in mirrors}
-    for number in range(CHANGES):
-        for size, (queue, mirror, leases) in mirrors.items():
-            queue.agent("ada").progress(leases[number % CHANGING], f"Report {number}", percent=number % 100)
-            start = process_time()
-            mirror.run(scan=False)
-            cpu[size].append(process_time() - start)
-    few, many = (median(cpu[size]) * 1000 for size in (FEW, MANY))
-    told = f"{few:.2f} ms with {FEW:,} items, {many:.2f} ms with {MANY:,}: {many / few:.2f}"
-    yield "a pass after one change, CPU", told
+    medians: dict[int, list[float]] = {size: [] for size in mirrors}
+    for first in range(0, CHANGES, CHANGES // ROUNDS):
+        cpu: dict[int, list[float]] = {size: [] for size in mirrors}
+        for number in range(first, first + CHANGES // ROUNDS):
+            for size, (queue, mirror, leases) in mirrors.items():
+                queue.agent("ada").progress(leases[number % CHANGING], f"Report {number}", percent=number % 100)
+                start = process_time()
+                mirror.run(scan=False)
+                cpu[size].append((process_time() - start) * 1000)
+        for size, taken in cpu.items():
+            medians[size].append(median(taken))
+    named = {f"a pass after one change, processor time, ms, {size:,} items": medians[size] for size in mirrors}
+    ratios = [many / few for few, many in zip(medians[FEW], medians[MANY], strict=True)]
+    return {**named, "the latter to the former": ratios}
 
 
 def _mirrored(url: str, root: Path, size: int) -> tuple[Queue, Mirror, list[Lease]]:
@@ -65,7 +70,7 @@ def _mirrored(url: str, root: Path, size: int) -> tuple[Queue, Mirror, list[Leas
     return queue, mirror, [claim.lease for claim in claims if claim and claim.lease]
 
 
-def _first(url: str, folder: Path) -> Iterator[tuple[str, str]]:
+def _first(url: str, folder: Path) -> dict[str, list[float]]:
     """Time full first mirrors between two bare loops each that write, sync and rename as many files of that size."""
     queue = filled(url, "first", FIRST)
     ratios = []
@@ -79,10 +84,7 @@ def _first(url: str, folder: Path) -> Iterator[tuple[str, str]]:
         files = [file.stat().st_size for file in (root / ".task-orchestrator" / "handoffs").glob("*_handoff.json")]
         bare = (before + _bare(folder / f"after-{number}", files)) / 2
         ratios.append(mirrored / bare)
-    yield (
-        f"a first mirror of {FIRST:,} items, bare loop = 1",
-        f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
-    )
+    return {f"a full first mirror of {FIRST:,} items, a bare loop = 1": ratios}
 
 
 def _bare(folder: Path, sizes: list[int]) -> float:
@@ -97,7 +99,7 @@ def _bare(folder: Path, sizes: list[int]) -> float:
     return perf_counter() - start
 
 
-def _service(url: str, folder: Path) -> Iterator[tuple[str, str]]:
+def _service(url: str, folder: Path) -> dict[str, list[float]]:
     """Time the way from a report's return to the file, and what the service takes while nothing happens."""
     root = folder / "served"
     root.mkdir()
@@ -105,13 +107,18 @@ def _service(url: str, folder: Path) -> Iterator[tuple[str, str]]:
     item = queue.create(queue.project("Served"), NewItem(title="Reported", agent="ada"))
     with _running(url, root) as process:
         file = root / ".task-orchestrator" / "handoffs" / f"{item}_progress.json"
-        ways = sorted(_way(queue, item, file, f"Report {number} of {REPORTS}") for number in range(REPORTS))
-        p99 = quantiles(ways, n=100)[98]
-        yield "from a report to the file", f"p50 {median(ways) * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms"
-        before = _cpu_s(process.pid)
+        ways = [_way(queue, item, file, f"Report {number} of {REPORTS}") * 1000 for number in range(REPORTS)]
+        size = REPORTS // ROUNDS
+        points = [quantiles(ways[first : first + size], n=100) for first in range(0, REPORTS, size)]
+        before = cpu_s(process.pid)
         sleep(IDLE_S)
-        share = (_cpu_s(process.pid) - before) / IDLE_S
-        yield "the idle service", f"{share:.2%} of a core, {_rss_mb(process.pid):.0f} MB"
+        share = (cpu_s(process.pid) - before) / IDLE_S
+        return {
+            "from a report to the file, p50, ms": [each[49] for each in points],
+            "from a report to the file, p99, ms": [each[98] for each in points],
+            "the idle service, % of a core": [share * 100],
+            "the idle service, MB": [_rss_mb(process.pid)],
+        }
 
 
 @contextmanager
@@ -141,15 +148,10 @@ def _lease(queue: Queue, item: str) -> Lease:
     return record.held_by(record.session)
 
 
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def _rss_mb(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 if __name__ == "__main__":
-    main()
+    report(measure)

@@ -1,9 +1,11 @@
 """What measurements run on: a server of their own, and queues with many items."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic, sleep
 
 import redis
 from taskorch import address, embedded, keys
@@ -14,29 +16,88 @@ from taskorch.settings import resolve
 
 BATCH = 1000
 AGENT = "specialist"
+TEXT_BYTES = 300
+REWRITTEN_WITHIN_S = 60
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Run the bundled server, as anybody's first command starts it, in a folder that goes with it."""
+def rooted() -> Iterator[tuple[Path, str]]:
+    """Run the bundled server, as anybody's first command starts it, in a folder that goes with it; give both."""
     with TemporaryDirectory(prefix="bench-") as folder:
         settings = resolve({}, {"TASKORCH_ROOT": folder, "TASKORCH_SERVICE": "off"}, Path(folder))
         embedded.start(settings)
         try:
-            yield address.of(settings)
+            yield Path(folder), address.of(settings)
         finally:
             embedded.stop(settings)
 
 
-def filled(url: str, namespace: str, size: int) -> Queue:
-    """Return a queue with so many items of one agent; they are created in batches, for a million takes a while."""
+@contextmanager
+def server() -> Iterator[str]:
+    """Run the bundled server, and give its address."""
+    with rooted() as (_, url):
+        yield url
+
+
+def filled(url: str, namespace: str, size: int, *, agents: int = 1) -> Queue:
+    """Return a queue with so many items, of one agent or in turns of several."""
     planner = Queue(connect(url), namespace, Caller(agent="planner"))
-    project = planner.project("Many items")
-    new = NewItem(title="An item", description="x" * 300, agent=AGENT)
+    fill(planner, planner.project("Many items"), size, agents=agents)
+    settle(url, namespace)
+    return planner
+
+
+def fill(planner: Queue, project: str, size: int, *, agents: int = 1) -> None:
+    """Create so many items; in batches, for a million takes a while."""
     for done in range(0, size, BATCH):
-        planner.create_many(project, [new] * min(BATCH, size - done))
-    # Their replies are kept for ten minutes; they would be swept up during the measurement.
+        numbers = range(done, min(done + BATCH, size))
+        planner.create_many(project, [new(agent(number % agents)) for number in numbers])
+
+
+def new(name: str) -> NewItem:
+    """Return an item for an agent."""
+    return NewItem(title="An item", description="x" * TEXT_BYTES, agent=name)
+
+
+def agent(number: int) -> str:
+    """Return the name of one of several agents."""
+    return f"{AGENT}-{number}" if number else AGENT
+
+
+def settle(url: str, namespace: str) -> None:
+    """Have done what filling leaves to do, so that it does not happen during the measurement.
+
+    The replies that are kept for ten minutes would be swept up; the file of appended changes is written anew.
+    """
     with redis.Redis.from_url(url) as client:
         for key in client.scan_iter(f"{keys.tag(namespace)}req:*", count=10000):
             client.unlink(key)
-    return planner
+        deadline = monotonic() + REWRITTEN_WITHIN_S
+        while client.info("persistence")["aof_rewrite_in_progress"] and monotonic() < deadline:
+            sleep(0.1)
+
+
+def pid(url: str) -> int:
+    """Return the process id of a server."""
+    with redis.Redis.from_url(url) as client:
+        return int(client.info("server")["process_id"])
+
+
+def memory(url: str) -> int:
+    """Return the bytes that a server's data takes."""
+    with redis.Redis.from_url(url) as client:
+        return int(client.info("memory")["used_memory"])
+
+
+def cpu_s(process: int) -> float:
+    """Return the seconds of processor time that a process has had."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def queued_s(process: int) -> float:
+    """Return the seconds that the main thread of a process was ready and waited for a core: others had it."""
+    try:
+        return int(Path(f"/proc/{process}/schedstat").read_text(encoding="utf-8").split()[1]) / 1e9
+    except OSError:  # a kernel without these statistics
+        return 0.0

@@ -11,14 +11,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from benchmarks import page
+from benchmarks.figures import Round
 from benchmarks.peers import figures
-from benchmarks.peers.install import OURS, QUEUES, REPOSITORY, install, python, versions
+from benchmarks.peers.install import OURS, QUEUES, install, python, versions
 from benchmarks.peers.measure import ITEMS, measure
 
 ROUNDS = int(os.environ.get("PEERS_ROUNDS", "3"))
-PAGE = REPOSITORY / "docs" / "performance.md"
-PLOTS = REPOSITORY / "docs" / "plots"
-BEGIN, END = "<!-- peers: made by benchmarks/peers -->\n", "<!-- /peers -->\n"
 
 
 @click.command()
@@ -33,7 +32,7 @@ def main(only: tuple[str, ...], file: Path | None, earlier: Path | None, docs: b
     for figure in figures.FIGURES:
         Console().print(figures.table(rounds, figure, found), "")
     if docs:
-        _write_table(f"{measured['items']:,} items, {len(rounds)} rounds.\n\n{figures.markdown(rounds, found)}")
+        page.write("peers", f"{measured['items']:,} items, {len(rounds)} rounds.\n\n{figures.markdown(rounds, found)}")
         _draw(rounds)
 
 
@@ -62,19 +61,13 @@ def _installed(queue: str) -> bool:
     return python(queue).exists()
 
 
-def _write_table(table: str) -> None:
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
-
-
-def _draw(rounds: Sequence[figures.Round]) -> None:
+def _draw(rounds: Sequence[Round]) -> None:
     if find_spec("matplotlib") is None:
         sys.stderr.write("There are no plots without matplotlib: pip install 'task-orchestrator[bench]'\n")
         return
     from benchmarks.peers.plots import draw
 
-    draw(rounds, PLOTS)
+    draw(rounds, page.PLOTS)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import venv
 from collections.abc import Mapping
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+from benchmarks.page import REPOSITORY
+
 PROGRAMS = Path(__file__).parent / "queues"
 OURS = "taskorch"
 #: Ours first; each is measured by `queues/<name>.py`.

@@ -15,7 +15,8 @@ from time import monotonic, sleep
 import redis
 from taskorch import embedded
 
-from benchmarks.peers.install import REPOSITORY, program, python
+from benchmarks.page import REPOSITORY
+from benchmarks.peers.install import program, python
 
 ITEMS = int(os.environ.get("PEERS_ITEMS", "20000"))
 TEXT_BYTES = 300

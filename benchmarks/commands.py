@@ -1,0 +1,93 @@
+"""How long is a whole command? The user's workflow, beside a bare Python, beside click, and beside the predecessor."""
+
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import chdir
+from pathlib import Path
+from statistics import median
+
+from benchmarks.figures import Comparison, Figure, Round
+from benchmarks.queues import rooted
+from benchmarks.report import report
+from benchmarks.workflow import AGENT, BIN, Timed, environment, timed, walk
+
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
+#: The worker of the file-based predecessor, if it is there.
+PREDECESSOR = os.environ.get("PREDECESSOR", "")
+ITEM = "item_11aa22bb"
+PASS, CLICK = "python -c pass", "import click"
+FIGURES = {"wall": Figure(title="time, ms", digits=1), "cpu": Figure(title="processor time, ms", digits=1)}
+
+Times = defaultdict[str, list[Timed]]
+
+
+def measure() -> Iterator[Comparison]:
+    """Run the workflow some times; bare Pythons run in between, so that a noisy moment hits both."""
+    with rooted() as (root, _):
+        _round(root)  # what is compiled at the first time is compiled
+        rounds = [_round(root) for _ in range(ROUNDS)]
+    told = f"{ROUNDS} rounds; `{CLICK}` runs before each command, and its median is the 1 of the round."
+    yield Comparison(
+        name="commands", rows="command", figures=FIGURES, rounds=rounds, baseline=CLICK, remarks=(told, _predecessor())
+    )
+
+
+def _round(root: Path) -> Round:
+    times: Times = defaultdict(list)
+    python, variables = sys.executable, environment(root)
+    for name, done in walk(variables):
+        times[CLICK].append(timed([python, "-c", "import click"], variables))
+        times[name].append(done)
+    for _ in range(3):
+        times[PASS].append(timed([python, "-c", "pass"], variables))
+        _asides(times, variables)
+    if PREDECESSOR:
+        _beside(times, root)
+    order = sorted(times, key=lambda name: (name != PASS, name != CLICK, name))
+    return {name: _medians(times[name]) for name in order}
+
+
+def _asides(times: Times, variables: Mapping[str, str]) -> None:
+    """Time what calls no Redis: help, and the completion of a word in a shell."""
+    for command in ("orchestrate", "worker"):
+        words = {"COMP_WORDS": f"{command} pro", "COMP_CWORD": "1", f"_{command.upper()}_COMPLETE": "bash_complete"}
+        times[f"{command} --help"].append(timed([str(BIN / command), "--help"], variables))
+        times[f"{command}, completion"].append(timed([str(BIN / command)], {**variables, **words}))
+
+
+def _beside(times: Times, root: Path) -> None:
+    """Time the predecessor at a folder of its own, with one item in it."""
+    folder = root / "predecessor"
+    handoffs = folder / ".task-orchestrator" / "handoffs"
+    handoffs.mkdir(parents=True, exist_ok=True)
+    for left in handoffs.iterdir():
+        left.unlink()
+    package = {
+        "item_id": ITEM,
+        "assigned_to": AGENT,
+        "task": {"title": "Design database schema", "requirements": ["Users table"], "description": ""},
+        "project_context": {"project_title": "Build authentication system"},
+    }
+    (handoffs / f"{ITEM}_handoff.json").write_text(json.dumps(package), encoding="utf-8")
+    with chdir(folder):
+        for verb, *words in (["check"], ["get", ITEM], ["progress", ITEM, "Half"], ["complete", ITEM, "Done"]):
+            command = [sys.executable, str(Path(PREDECESSOR).resolve()), verb, *words]
+            times[f"predecessor {verb}"].append(timed(command, environment(folder, TM_AGENT_ID=AGENT)))
+
+
+def _predecessor() -> str:
+    return f"The predecessor is {Path(PREDECESSOR).name}." if PREDECESSOR else "The predecessor was not there."
+
+
+def _medians(times: list[Timed]) -> dict[str, float]:
+    return {
+        "wall": median(each.wall_s for each in times) * 1000,
+        "cpu": median(each.cpu_s for each in times) * 1000,
+    }
+
+
+if __name__ == "__main__":
+    report(measure)

@@ -1,0 +1,162 @@
+"""How near is the library to what Redis can do? The same two scripts by redis-benchmark, by a bare loop, and by us."""
+
+import csv
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from time import perf_counter
+from urllib.parse import unquote, urlsplit
+
+import redis
+from taskorch import __version__, keys
+from taskorch.agent_queue import AgentQueue
+from taskorch.connection import connect
+from taskorch.item import Caller
+from taskorch.queue import Queue
+from taskorch.script import Scripts, load, random_digits
+
+from benchmarks import loop
+from benchmarks.figures import Comparison, Figure, Round
+from benchmarks.queues import AGENT, BATCH, TEXT_BYTES, fill, server, settle
+from benchmarks.report import report
+
+CALLS = int(os.environ.get("BENCH_CALLS", "2000"))
+PINGS = 20_000
+ROUNDS = 3
+CLIENTS = (1, 50)
+#: redis-benchmark takes items by chance: of ten times as many, it takes one in twenty a second time.
+SPARE = 10
+#: It claims for agents by chance: each has so many items, so that nearly all find one, and holds few.
+EACH = 4
+NAMESPACE = "limit"
+TOOL = shutil.which("redis-benchmark")
+BY_TOOL, BY_LOOP, BY_LIBRARY = "redis-benchmark", "a bare loop", "the library"
+PAIR = "claim + complete"
+BASELINE = f"{PAIR}, {BY_TOOL if TOOL else BY_LOOP}"
+FIGURES = {str(n): Figure(title=f"a second, {n} client{'s'[: n > 1]}", more_is_better=True) for n in CLIENTS}
+#: What redis-benchmark puts twelve digits for.
+ANY = "__rand_int__"
+#: The claim of each item that redis-benchmark completes; so its token is the same for all.
+CLAIM = "0" * 15 + "1"
+WHO = ("here", "1", "", __version__)
+
+
+def measure() -> Iterator[Comparison]:
+    """Measure with one client and with fifty, some rounds, each on items of its own."""
+    with server() as url:
+        rounds = [_round(url, number) for number in range(ROUNDS)]
+    told = [f"{CALLS:,} calls each, {PINGS:,} PINGs, on the bundled server's Unix socket, {ROUNDS} rounds."]
+    if TOOL:
+        told.append("A pair by redis-benchmark is the sum of the times of a claim and of a complete.")
+    else:
+        told.append("There is no redis-benchmark here: a loop over a socket and hiredis stands for it.")
+    yield Comparison(name="limit", rows="call", figures=FIGURES, rounds=rounds, baseline=BASELINE, remarks=told)
+
+
+def _round(url: str, number: int) -> Round:
+    rates: dict[str, dict[str, float]] = {}
+    for clients in CLIENTS:
+        measured = {**(_by_tool(url, number, clients) if TOOL else {}), **_by_loop(url, clients)}
+        if clients == 1:
+            measured[f"{PAIR}, {BY_LIBRARY}"] = _by_library(url)
+        for row, rate in measured.items():
+            rates.setdefault(row, {})[str(clients)] = rate
+    return rates
+
+
+def _by_tool(url: str, number: int, clients: int) -> dict[str, float]:
+    """Return the rates of redis-benchmark; it cannot know what it claimed, so it completes items that are held."""
+    name = f"agent-{number}-{clients}"
+    token = _prepared(url, name)
+    claims = _benchmark(url, clients, CALLS, *_words("claim", f"{name}-{ANY}", "", "1"), span=CALLS)
+    item = f"item_{name}_{ANY}"
+    completes = _benchmark(
+        url, clients, CALLS, *_words("complete", name, item, token, "All of it is done", "{}"), span=CALLS * SPARE
+    )
+    return {
+        f"PING, {BY_TOOL}": _benchmark(url, clients, PINGS, "PING"),
+        f"claim, {BY_TOOL}": claims,
+        f"complete, {BY_TOOL}": completes,
+        f"{PAIR}, {BY_TOOL}": 1 / (1 / claims + 1 / completes),
+    }
+
+
+def _words(verb: str, name: str, *own: str) -> tuple[str, ...]:
+    return ("EVALSHA", load(verb).sha, "1", keys.meta(NAMESPACE), f"0000{ANY}", name, *WHO, *own)
+
+
+def _benchmark(url: str, clients: int, calls: int, *words: str, span: int = 1) -> float:
+    """Return how many calls a second redis-benchmark makes; `span` is how many numbers it puts into them."""
+    options = ["-s", unquote(urlsplit(url).path), "-c", str(clients), "-n", str(calls), "-r", str(span), "--csv"]
+    done = subprocess.run([str(TOOL), *options, *words], capture_output=True, text=True, check=True, timeout=120)
+    *_, last = csv.reader(done.stdout.strip().splitlines())
+    if "Error" in done.stdout + done.stderr:
+        raise RuntimeError(done.stdout + done.stderr)
+    return float(last[1])
+
+
+def _prepared(url: str, name: str) -> str:
+    """Make items that the agent `name` holds, and items for as many agents as there will be claims; give the token."""
+    scripts = Scripts(connect(url), NAMESPACE, Caller(agent="planner"))
+    project = Queue(scripts.connection, NAMESPACE, scripts.caller).project("The limit")
+    wanted = [(f"item_{name}_{n:012}", name) for n in range(CALLS * SPARE)]
+    wanted += [(random_digits(), f"{name}-{n % CALLS:012}") for n in range(CALLS * EACH)]
+    for done in range(0, len(wanted), BATCH):
+        items = [_new(*words) for words in wanted[done : done + BATCH]]
+        scripts.run("create", project, "", "", "", "", *(word for words in items for word in words))
+    with redis.Redis.from_url(url) as client, client.pipeline(transaction=False) as pipeline:
+        for verb in ("claim", "complete"):
+            client.script_load(load(verb).text)
+        for done in range(CALLS * SPARE):
+            pipeline.execute_command(*(word.replace(f"0000{ANY}", CLAIM) for word in _words("claim", name, "", "1")))
+            pipeline.delete(f"{keys.tag(NAMESPACE)}req:{CLAIM}")
+            if done % BATCH == BATCH - 1:
+                replies = pipeline.execute()
+    settle(url, NAMESPACE)
+    return str(replies[0][1].decode())
+
+
+def _new(digits: str, name: str) -> tuple[str | int, ...]:
+    """Return an item as the script takes it."""
+    fields = ("title", "An item", "description", "x" * TEXT_BYTES, "lease_ms", 14_400_000, "max_attempts", 3)
+    return (digits, "", name, 2, 0, 0, "", len(fields), *fields)
+
+
+def _by_loop(url: str, clients: int) -> dict[str, float]:
+    """Return the rates of a bare loop, which works on what it claimed."""
+    _more(url)
+    rates = {}
+    for row, verbs, calls in (("PING", ("ping",), PINGS), (PAIR, ("claim", "complete"), CALLS * 2)):
+        callers = [loop.Caller(unquote(urlsplit(url).path), NAMESPACE, AGENT, verbs) for _ in range(clients)]
+        seen = loop.run(callers, turns=calls)
+        if seen["errors"]:
+            raise RuntimeError(seen["first"])
+        rates[f"{row}, {BY_LOOP}"] = seen["steps"] / seen["seconds"] / len(verbs)
+        for caller in callers:
+            caller.socket.close()
+    return rates
+
+
+def _by_library(url: str) -> float:
+    """Return the pairs a second of the library, on one connection."""
+    _more(url)
+    queue = AgentQueue(connect(url), NAMESPACE, Caller(agent=AGENT))
+    start = perf_counter()
+    for _ in range(CALLS):
+        claim = queue.claim()
+        if claim is None or claim.lease is None:
+            raise RuntimeError("the queue ran empty")
+        queue.complete(claim.lease, "All of it is done")
+    return CALLS / (perf_counter() - start)
+
+
+def _more(url: str) -> None:
+    """Queue as many items as the next measurement takes."""
+    planner = Queue(connect(url), NAMESPACE, Caller(agent="planner"))
+    fill(planner, planner.project("The limit"), CALLS + BATCH)
+    settle(url, NAMESPACE)
+
+
+if __name__ == "__main__":
+    report(measure)

@@ -1,0 +1,140 @@
+"""Clients as bare as Python has them: many connections in one process, a call under way on each, no library between.
+
+A call is packed and its reply parsed by hiredis (C), a selector waits for all sockets at once. As a program:
+
+    python -m benchmarks.loop SOCKET NAMESPACE CONNECTIONS AGENTS SECONDS VERB ...
+
+It prints a line when it is connected, begins when it reads one, and prints a JSON object of what it saw. Each
+connection does the verbs in turn: `ping`, or `claim` and then steps on the item that it claimed.
+"""
+
+import json
+import os
+import selectors
+import socket
+import sys
+from collections.abc import Sequence
+from time import perf_counter, process_time
+from typing import Any
+
+import hiredis
+from taskorch import __version__, keys
+from taskorch.script import load
+
+from benchmarks.queues import agent
+
+READ_BYTES = 65536
+PATIENCE_S = 30.0
+#: What a step says besides the item and its token.
+WORDS: dict[str, tuple[str, ...]] = {"progress": ("Half of it is done", "50"), "complete": ("All of it is done", "{}")}
+
+
+class Caller:
+    """One connection, which makes its calls one after the other."""
+
+    def __init__(self, path: str, namespace: str, name: str, verbs: Sequence[str]) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self._reader = hiredis.Reader()
+        self._meta = keys.meta(namespace)
+        self._who = (name, "here", str(os.getpid()), str(self.socket.fileno()), __version__)
+        self._verbs = verbs
+        self._place = -1
+        self._item: tuple[bytes, bytes] = (b"", b"")
+        self._began = 0.0
+        self.verb = ""
+        for verb in verbs:
+            if verb != "ping":
+                self._ask(("SCRIPT", "LOAD", load(verb).text))
+
+    def begin(self) -> None:
+        """Make the next call."""
+        self._place = (self._place + 1) % len(self._verbs)
+        self.verb = self._verbs[self._place]
+        call = hiredis.pack_command(self._words())
+        self._began = perf_counter()
+        self.socket.sendall(call)
+
+    def end(self) -> tuple[Any, float] | None:
+        """Read what is there; return the reply and the seconds that it took, once it is whole."""
+        self._reader.feed(self.socket.recv(READ_BYTES))
+        reply = self._reader.gets()
+        if reply is False:
+            return None
+        taken = perf_counter() - self._began
+        if self.verb == "claim" and isinstance(reply, list):
+            self._item = (reply[0], reply[1])
+        return reply, taken
+
+    def afresh(self) -> None:
+        """Begin the next turn with the first verb."""
+        self._place = -1
+
+    def _words(self) -> tuple[Any, ...]:
+        if self.verb == "ping":
+            return ("PING",)
+        own = ("", "1") if self.verb == "claim" else (*self._item, *WORDS[self.verb])
+        return ("EVALSHA", load(self.verb).sha, "1", self._meta, os.urandom(8).hex(), *self._who, *own)
+
+    def _ask(self, words: tuple[str, ...]) -> None:
+        self.socket.sendall(hiredis.pack_command(words))  # type: ignore[arg-type]
+        while self._reader.gets() is False:
+            self._reader.feed(self.socket.recv(READ_BYTES))
+
+
+def run(callers: Sequence[Caller], *, seconds: float = 0, turns: int = 0) -> dict[str, Any]:
+    """Have all connections make calls for so long, or so many together; tell the steps, their times and the errors."""
+    micros: dict[str, list[int]] = {}
+    errors: list[str] = []
+    with selectors.DefaultSelector() as selector:
+        for caller in callers:
+            selector.register(caller.socket, selectors.EVENT_READ, caller)
+        began, cpu, done = perf_counter(), process_time(), 0
+        for caller in callers:
+            caller.begin()
+        while (perf_counter() - began < seconds) if seconds else done < turns:
+            ready = selector.select(PATIENCE_S)
+            if not ready:
+                raise TimeoutError(f"no reply within {PATIENCE_S:.0f} s")
+            for key, _ in ready:
+                told = key.data.end()
+                if told:
+                    reply, taken = told
+                    micros.setdefault(key.data.verb, []).append(round(taken * 1e6))
+                    done += 1
+                    if wrong := _wrong(key.data.verb, reply):
+                        errors.append(wrong)
+                        key.data.afresh()
+                    key.data.begin()
+        passed = perf_counter() - began
+    return {
+        "steps": done,
+        "seconds": passed,
+        "cpu": process_time() - cpu,
+        "errors": len(errors),
+        "first": errors[:1],
+        "micros": micros,
+    }
+
+
+def _wrong(verb: str, reply: object) -> str:
+    """Return what is wrong with a reply, if anything is."""
+    if isinstance(reply, hiredis.ReplyError):
+        return str(reply)
+    if verb == "claim" and isinstance(reply, list) and not reply[0]:
+        return "the queue ran empty"
+    return ""
+
+
+def main() -> None:
+    """Be the program."""
+    path, namespace, connections, agents, seconds, *verbs = sys.argv[1:]
+    callers = [Caller(path, namespace, agent(number % int(agents)), verbs) for number in range(int(connections))]
+    sys.stdout.write("connected\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    sys.stdout.write(json.dumps(run(callers, seconds=float(seconds))) + "\n")
+
+
+if __name__ == "__main__":
+    main()
