@@ -21,7 +21,7 @@ ROUNDS = 3
 PROCESSES, CONNECTIONS, AGENTS = 2, 100, 20
 VERBS = ("claim", "progress", "complete")
 #: More items a second than a server completes.
-ITEMS_A_SECOND = 3000
+ITEMS_A_SECOND = 5000
 ALL = "all steps"
 FIGURES = {
     "rate": Figure(title="steps/s", more_is_better=True, compared=False),

@@ -105,14 +105,15 @@ def _prepared(url: str, name: str) -> str:
     for done in range(0, len(wanted), BATCH):
         items = [_new(*words) for words in wanted[done : done + BATCH]]
         scripts.run("create", project, "", "", "", "", *(word for words in items for word in words))
+    claim = [word.replace(f"0000{ANY}", CLAIM) for word in _words("claim", name, "", "1")]
     with redis.Redis.from_url(url) as client, client.pipeline(transaction=False) as pipeline:
         for verb in ("claim", "complete"):
             client.script_load(load(verb).text)
-        for done in range(CALLS * SPARE):
-            pipeline.execute_command(*(word.replace(f"0000{ANY}", CLAIM) for word in _words("claim", name, "", "1")))
-            pipeline.delete(f"{keys.tag(NAMESPACE)}req:{CLAIM}")
-            if done % BATCH == BATCH - 1:
-                replies = pipeline.execute()
+        for done in range(0, CALLS * SPARE, BATCH):
+            for _ in range(min(BATCH, CALLS * SPARE - done)):
+                pipeline.execute_command(*claim)
+                pipeline.delete(f"{keys.tag(NAMESPACE)}req:{CLAIM}")
+            replies = pipeline.execute()
     settle(url, NAMESPACE)
     return str(replies[0][1].decode())
 
@@ -134,7 +135,7 @@ def _by_loop(url: str, clients: int) -> dict[str, float]:
             raise RuntimeError(seen["first"])
         rates[f"{row}, {BY_LOOP}"] = seen["steps"] / seen["seconds"] / len(verbs)
         for caller in callers:
-            caller.socket.close()
+            caller.close()
     return rates
 
 

@@ -66,6 +66,10 @@ class Caller:
             self._item = (reply[0], reply[1])
         return reply, taken
 
+    def close(self) -> None:
+        """Give the socket back."""
+        self.socket.close()
+
     def afresh(self) -> None:
         """Begin the next turn with the first verb."""
         self._place = -1

@@ -19,7 +19,7 @@ from benchmarks.queues import cpu_s, filled, server
 from benchmarks.report import report
 
 FEW = 100
-MANY = int(os.environ.get("BENCH_MIRRORED", "20000"))
+MANY = int(os.environ.get("BENCH_MIRRORED", "10000"))
 FIRST = 3_000
 ROUNDS = 3
 PACKAGE_BYTES = 1200

@@ -1,6 +1,8 @@
 """What measurements run on: a server of their own, and queues with many items."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +10,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import redis
-from taskorch import address, embedded, keys
+from taskorch import address, keys
 from taskorch.connection import connect
 from taskorch.item import Caller, NewItem
 from taskorch.queue import Queue
@@ -24,12 +26,13 @@ REWRITTEN_WITHIN_S = 60
 def rooted() -> Iterator[tuple[Path, str]]:
     """Run the bundled server, as anybody's first command starts it, in a folder that goes with it; give both."""
     with TemporaryDirectory(prefix="bench-") as folder:
-        settings = resolve({}, {"TASKORCH_ROOT": folder, "TASKORCH_SERVICE": "off"}, Path(folder))
-        embedded.start(settings)
+        variables = {"TASKORCH_ROOT": folder, "TASKORCH_SERVICE": "off"}
+        command = [str(Path(sys.executable).parent / "orchestrate"), "server"]
+        subprocess.run([*command, "start"], env=variables, capture_output=True, check=True)
         try:
-            yield Path(folder), address.of(settings)
+            yield Path(folder), address.of(resolve({}, variables, Path(folder)))
         finally:
-            embedded.stop(settings)
+            subprocess.run([*command, "stop"], env=variables, capture_output=True, check=True)
 
 
 @contextmanager

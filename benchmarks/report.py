@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic
 
 import click
 from rich.console import Console
@@ -64,7 +65,9 @@ def _measured(measurements: tuple[Measurement, ...]) -> Iterator[Comparison]:
     """Measure one after the other; each says how busy the machine was."""
     for measurement in measurements:
         before = os.getloadavg()[0]
-        sys.stderr.write(f"{Path(measurement.__code__.co_filename).stem} …\n")
+        name, began = Path(measurement.__code__.co_filename).stem, monotonic()
+        sys.stderr.write(f"{name} …\n")
         for comparison in measurement():
             load = f"On {machine()}; its load was {before:.1f} before and {os.getloadavg()[0]:.1f} after."
             yield replace(comparison, remarks=(*comparison.remarks, load))
+        sys.stderr.write(f"{name}: {monotonic() - began:.0f} s\n")

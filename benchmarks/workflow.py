@@ -17,6 +17,8 @@ WORKFLOW = """
 orchestrate project "Build authentication system"
 orchestrate create {project} "Design database schema" -r "Users table" "Sessions table" "Password reset tokens"
 orchestrate create {project} "Implement JWT logic" -r "Access tokens" "Refresh tokens" "Token validation"
+orchestrate create {project} "Create REST endpoints" -r "POST /auth/login" "POST /auth/logout" "POST /auth/refresh"
+orchestrate depend {third} {item} {second}
 orchestrate unassigned
 orchestrate assign {item} database_specialist
 orchestrate assign {second} database_specialist
@@ -25,6 +27,7 @@ worker check
 worker get {item}
 worker progress {item} "Analyzing requirements"
 worker progress {item} "Designing normalized schema" --percent 50
+worker renew {item}
 worker notes {item} "Considering UUID vs auto-increment for IDs"
 worker notes {item}
 worker discover {item} "Need to add email verification table" --impact "Additional table required"
@@ -34,12 +37,16 @@ orchestrate answer {item} "At least 12 characters, no complexity rules"
 worker complete {item} "Schema design complete with 4 tables"
 worker pop
 worker ack {second} "RS256, refresh tokens rotate"
+orchestrate assign {third} database_specialist
+worker pop
+worker fail {third} "The staging server is down"
 orchestrate progress {project}
 orchestrate discoveries {project}
 orchestrate list {project}
+orchestrate cancel {third} --reason "Not needed any more"
 orchestrate complete {project}
 """
-IDS = {"project": ("project",), "create": ("item", "second")}
+IDS = {"project": ("project",), "create": ("item", "second", "third")}
 
 
 @dataclass(frozen=True, kw_only=True)
