@@ -5,7 +5,8 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from statistics import median
 from urllib.parse import unquote, urlsplit
 
@@ -29,10 +30,12 @@ class Line:
     The machine itself answers who connects to a proxy, so what the handshake would take is waited for afterwards.
     """
 
-    def __init__(self, socket: str) -> None:
+    def __init__(self, socket: str, delay_s: float) -> None:
         """`socket` is the path of the server's."""
         self._socket = socket
-        self.delay_s = 0.0
+        self.delay_s = delay_s
+        #: Where clients find it.
+        self.address = ""
         #: Connections, and times that a client said something.
         self.trips = 0
 
@@ -53,11 +56,12 @@ class Line:
 
 
 def measure() -> Iterator[Comparison]:
-    """Run the workflow with and without the delay, in turns."""
-    with rooted() as (root, url), lined(unquote(urlsplit(url).path)) as (line, address):
-        variables = environment(root, TASKORCH_REDIS_URL=address)
-        _walk(line, variables, 0)  # Redis knows the scripts from here on
-        rounds = [_round(line, variables) for _ in range(ROUNDS)]
+    """Run the workflow through two lines at once, a command here and the same there: one delays, the other does not."""
+    with rooted() as (root, url), ExitStack() as stack:
+        socket = unquote(urlsplit(url).path)
+        near, far = stack.enter_context(lined(socket)), stack.enter_context(lined(socket, DELAY_S))
+        list(walk(_variables(root, near)))  # Redis knows the scripts from here on
+        rounds = [_round(root, near, far) for _ in range(ROUNDS)]
     told = (
         f"(Time with a delay of {DELAY_S * 1000:g} ms - time without it) / delay; {ROUNDS} rounds. One of them is the "
         "handshake of TCP. A script that this Redis has not seen yet takes one more, once."
@@ -65,31 +69,37 @@ def measure() -> Iterator[Comparison]:
     yield Comparison(name="network", rows="command", figures=FIGURES, rounds=rounds, remarks=(told,))
 
 
-def _round(line: Line, variables: dict[str, str]) -> Round:
-    near, far = _walk(line, variables, 0), _walk(line, variables, DELAY_S)
-    return {name: {"trips": (far[name][0] - near[name][0]) / DELAY_S, "counted": far[name][1]} for name in sorted(far)}
+def _round(root: Path, near: Line, far: Line) -> Round:
+    """Return for each command what the delay has cost it, and the round trips that the line saw."""
+    seen: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
+    both = zip(walk(_variables(root, near)), walk(_variables(root, far)), strict=True)
+    for (name, here), (_, there) in both:
+        seen[name].append(((there.wall_s - here.wall_s) / DELAY_S, far.trips))
+        far.trips = 0
+    return {
+        name: {
+            "trips": median(trips for trips, _ in seen[name]),
+            "counted": median(counted for _, counted in seen[name]),
+        }
+        for name in sorted(seen)
+    }
 
 
-def _walk(line: Line, variables: dict[str, str], delay_s: float) -> dict[str, tuple[float, float]]:
-    """Return the seconds of each command, and its round trips as the line counts them."""
-    line.delay_s, line.trips = delay_s, 0
-    times: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
-    for name, done in walk(variables):
-        times[name].append((done.wall_s, line.trips))
-        line.trips = 0
-    return {name: (median(t for t, _ in seen), median(n for _, n in seen)) for name, seen in times.items()}
+def _variables(root: Path, line: Line) -> dict[str, str]:
+    return environment(root, TASKORCH_REDIS_URL=line.address, TASKORCH_NAMESPACE=f"delayed-{line.delay_s:g}")
 
 
 @contextmanager
-def lined(socket: str) -> Iterator[tuple[Line, str]]:
-    """Run a line on loopback, in a thread of its own; give it and its address."""
-    line, loop = Line(socket), asyncio.new_event_loop()
+def lined(socket: str, delay_s: float = 0) -> Iterator[Line]:
+    """Run a line on loopback, in a thread of its own."""
+    line, loop = Line(socket, delay_s), asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(line.serve, "127.0.0.1", 0))
     host, port = server.sockets[0].getsockname()
+    line.address = f"redis://{host}:{port}"
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield line, f"redis://{host}:{port}"
+        yield line
     finally:
         loop.call_soon_threadsafe(server.close)
         loop.call_soon_threadsafe(loop.stop)

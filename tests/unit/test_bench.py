@@ -191,8 +191,8 @@ def test_a_queue_is_as_long_after_a_step_that_is_timed_as_before() -> None:
 
 
 def test_a_line_counts_a_connection_and_what_the_client_says_after_it() -> None:
-    with queues.rooted() as (root, url), network.lined(unquote(urlsplit(url).path)) as (line, address):
-        variables = workflow.environment(root, TASKORCH_REDIS_URL=address)
+    with queues.rooted() as (root, url), network.lined(unquote(urlsplit(url).path)) as line:
+        variables = workflow.environment(root, TASKORCH_REDIS_URL=line.address)
         workflow.timed([str(workflow.BIN / "worker"), "check"], variables)
         first, line.trips = line.trips, 0
         workflow.timed([str(workflow.BIN / "worker"), "check"], variables)
