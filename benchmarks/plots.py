@@ -13,6 +13,9 @@ from benchmarks.figures import Comparison, Result, Spread
 OUR_COLOUR, THEIR_COLOUR, LINE_COLOUR = "#b3541e", "#8fa3b0", "#333333"
 PANEL_INCHES = 5
 BAR_INCHES = 0.24
+OURS = ("orchestrate", "worker")
+#: So far from all others that these would not be seen.
+NOT_DRAWN = "PING"
 
 #: The plots of `make bench`: by comparison, whether bars or a line over the rows, and of which figures.
 DRAWN = {
@@ -30,7 +33,7 @@ DRAWN = {
 def draw(comparison: Comparison, folder: Path) -> None:
     """Write `<comparison>.svg` into the folder, if it is one that is drawn."""
     kind, figures = DRAWN.get(comparison.name, ("", ()))
-    shown = [name for name in figures if comparison.results(name)]
+    shown = [name for name in figures if name in comparison.figures]
     if not shown:
         return
     rows = len(comparison.results(shown[0]))
@@ -65,11 +68,12 @@ def bars(axes: Axes, spreads: Sequence[tuple[str, Spread]], ours: Sequence[str],
 
 def _compared(axes: Axes, comparison: Comparison, figure: str) -> None:
     """Draw the ratios to the baseline, or the figures themselves where there is none."""
-    described, found = comparison.figures[figure], comparison.results(figure)
+    described = comparison.figures[figure]
+    found = [result for result in comparison.results(figure) if not result.name.startswith(NOT_DRAWN)]
     if all(result.ratios for result in found):
         spreads = [(result.name, result.ratios) for result in found if result.ratios]
         axes.axvline(1, color=LINE_COLOUR, linewidth=0.6)
-        axes.set_title(f"{described.title}: {comparison.baseline} = 1", fontsize=10)
+        axes.set_title(f"{described.title}\n{comparison.baseline} = 1", fontsize=10, loc="right")
         bars(axes, spreads, _ours(found, comparison), "{:.2f}".format)
     else:
         axes.set_title(described.title, fontsize=10)
@@ -77,7 +81,11 @@ def _compared(axes: Axes, comparison: Comparison, figure: str) -> None:
 
 
 def _ours(found: Sequence[Result], comparison: Comparison) -> list[str]:
-    return [each.name for each in found if each.name.startswith(("orchestrate", "worker")) or not comparison.baseline]
+    return [
+        each.name
+        for each in found
+        if each.name.startswith(OURS) or each.name.endswith("the library") or not comparison.baseline
+    ]
 
 
 def _line(axes: Axes, comparison: Comparison, figure: str) -> None:
