@@ -69,10 +69,10 @@ def _by_tool(url: str, number: int, clients: int) -> dict[str, float]:
     """Return the rates of redis-benchmark; it cannot know what it claimed, so it completes items that are held."""
     name = f"agent-{number}-{clients}"
     token = _prepared(url, name)
-    claims = _benchmark(url, clients, CALLS, *_words("claim", f"{name}-{ANY}", "", "1"), span=CALLS)
+    claims = _benchmark(url, clients, CALLS, *_words("claim", f"{name}-{ANY}", "", "1", "1"), span=CALLS)
     item = f"item_{name}_{ANY}"
     completes = _benchmark(
-        url, clients, CALLS, *_words("complete", name, item, token, "All of it is done", "{}"), span=CALLS * SPARE
+        url, clients, CALLS, *_words("complete", name, "1", item, token, "All of it is done", "{}"), span=CALLS * SPARE
     )
     return {
         f"PING, {BY_TOOL}": _benchmark(url, clients, PINGS, "PING"),
@@ -105,7 +105,7 @@ def _prepared(url: str, name: str) -> str:
     for done in range(0, len(wanted), BATCH):
         items = [_new(*words) for words in wanted[done : done + BATCH]]
         scripts.run("create", project, "", "", "", "", *(word for words in items for word in words))
-    claim = [word.replace(f"0000{ANY}", CLAIM) for word in _words("claim", name, "", "1")]
+    claim = [word.replace(f"0000{ANY}", CLAIM) for word in _words("claim", name, "", "1", "1")]
     with redis.Redis.from_url(url) as client, client.pipeline(transaction=False) as pipeline:
         for verb in ("claim", "complete"):
             client.script_load(load(verb).text)
@@ -115,7 +115,7 @@ def _prepared(url: str, name: str) -> str:
                 pipeline.delete(f"{keys.tag(NAMESPACE)}req:{CLAIM}")
             replies = pipeline.execute()
     settle(url, NAMESPACE)
-    return str(replies[0][1].decode())
+    return str(replies[0][0][0][1].decode())
 
 
 def _new(digits: str, name: str) -> tuple[str | int, ...]:

@@ -25,6 +25,8 @@ from benchmarks.queues import agent
 
 READ_BYTES = 65536
 PATIENCE_S = 30.0
+#: Where a step is of several items: of how many.
+COUNT = {"complete": ("1",)}
 #: What a step says besides the item and its token.
 WORDS: dict[str, tuple[str, ...]] = {"progress": ("Half of it is done", "50"), "complete": ("All of it is done", "{}")}
 
@@ -40,7 +42,7 @@ class Caller:
         self._who = (name, "here", str(os.getpid()), str(self.socket.fileno()), __version__)
         self._verbs = verbs
         self._place = -1
-        self._item: tuple[bytes, bytes] = (b"", b"")
+        self._item: tuple[bytes, ...] = ()
         self._began = 0.0
         self.verb = ""
         for verb in verbs:
@@ -62,8 +64,8 @@ class Caller:
         if reply is False:
             return None
         taken = perf_counter() - self._began
-        if self.verb == "claim" and isinstance(reply, list):
-            self._item = (reply[0], reply[1])
+        if self.verb == "claim" and isinstance(reply, list) and reply[0]:
+            self._item = tuple(reply[0][0][:2])
         return reply, taken
 
     def close(self) -> None:
@@ -77,7 +79,7 @@ class Caller:
     def _words(self) -> tuple[Any, ...]:
         if self.verb == "ping":
             return ("PING",)
-        own = ("", "1") if self.verb == "claim" else (*self._item, *WORDS[self.verb])
+        own = ("", "1", "1") if self.verb == "claim" else (*COUNT.get(self.verb, ()), *self._item, *WORDS[self.verb])
         return ("EVALSHA", load(self.verb).sha, "1", self._meta, os.urandom(8).hex(), *self._who, *own)
 
     def _ask(self, words: tuple[str, ...]) -> None:
