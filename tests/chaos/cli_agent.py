@@ -20,7 +20,7 @@ from chaos.worker import Worker
 COMMAND = Path(sys.executable).parent / "worker"
 LONGEST_S = 120
 #: Which of a session's commands are killed, the second first, and when; some are done before that.
-KILLED_EVERY, KILLED_WITHIN_S = 5, 0.5
+KILLED_EVERY, KILLED_WITHIN_S = 5, 0.1
 COMMAND_KILLED = "the command was killed"
 UNAVAILABLE, NOTHING_TO_DO = 4, 8
 

@@ -44,7 +44,7 @@ local function need_rights()
   if not redis.acl_check_cmd or redis.acl_check_cmd('CONFIG', 'GET', 'x') then return end
   -- Every command that a script runs: the rights that a user of Redis needs.
   local COMMANDS = {'DEL', 'EXISTS', 'HDEL', 'HEXISTS', 'HGET', 'HGETALL', 'HINCRBY', 'HMGET', 'HSCAN', 'HSET', 'LLEN',
-    'LRANGE', 'LTRIM', 'MGET', 'PEXPIRE', 'RPUSH', 'SADD', 'SCARD', 'SET', 'SISMEMBER', 'SMEMBERS', 'SREM', 'TIME', 'XADD',
+    'LRANGE', 'LTRIM', 'MGET', 'PEXPIRE', 'RPUSH', 'RPUSHX', 'SADD', 'SCARD', 'SET', 'SISMEMBER', 'SMEMBERS', 'SREM', 'TIME', 'XADD',
     'XRANGE', 'XREVRANGE', 'ZADD', 'ZCARD', 'ZMSCORE', 'ZRANGE', 'ZRANK', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCAN',
     'ZSCORE'}
   for _, name in ipairs(COMMANDS) do
@@ -62,6 +62,7 @@ local function once(verb, view, accept)
       call('PEXPIRE', request, REPLY_KEPT_MS) -- a write: WAIT after a repeat waits for what the first call wrote
     else
       need_rights()
+      call('RPUSHX', prefix .. 'fence:1', '') -- writes nothing, and is refused where memory is full or no write is taken
       if not schema then call('HSET', KEYS[1], 'schema', SCHEMA, 'created_at', now) end
       reply = verb()
       if reply then call('SET', request, cjson.encode(reply), 'PX', REPLY_KEPT_MS) end
