@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 
 from taskorch import errors
 from taskorch.archive import Line
-from taskorch.command import on_terminal
+from taskorch.command import discard_output, on_terminal
 
 
 def to_stdout(lines: Iterable[Line], *, to_terminal: bool) -> None:
@@ -23,6 +23,7 @@ def to_stdout(lines: Iterable[Line], *, to_terminal: bool) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        discard_output()
         raise errors.Invalid(reason=f"The export cannot be written: {error.strerror or error}") from None
 
 

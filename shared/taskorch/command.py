@@ -38,7 +38,7 @@ class Output:
         except BrokenPipeError:
             raise
         except OSError as error:
-            _discard_output()
+            discard_output()
             raise errors.Unprintable(reason=error.strerror or str(error)) from None
 
     def show_id(self, label: str, id_: str, **meta: object) -> None:
@@ -130,7 +130,7 @@ def run(group: click.Group, name: str) -> NoReturn:
         click.echo("Interrupted.", err=True)
         code = INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has gone, as `head` does
-        _discard_output()
+        discard_output()
         code = 0
     except Exception as error:  # the last resort of a command line: a person gets a sentence
         code = _refuse(errors.TaskOrchestratorError(reason=f"{type(error).__name__}: {error}"), arguments)
@@ -187,6 +187,6 @@ def _refuse(error: errors.TaskOrchestratorError, arguments: Sequence[str]) -> in
     return error.exit_code
 
 
-def _discard_output() -> None:
+def discard_output() -> None:
     """Let what is still to be written go nowhere: Python would complain of it at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
