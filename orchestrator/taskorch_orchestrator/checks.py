@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
+from taskorch.failures import OLDEST
 from taskorch.finding import Environment, Finding, Waiting
 from taskorch.item import AgentStatus, State
 from taskorch.plain_text import moment
 from taskorch.record import MirrorStatus
-from taskorch.socket_connection import OLDEST
 
 from taskorch_orchestrator.audit import Audit
 

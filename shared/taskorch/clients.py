@@ -13,11 +13,10 @@ from redis.backoff import NoBackoff
 from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
 
-from taskorch import address, errors
+from taskorch import address, errors, failures
 from taskorch.redis_failures import passes
+from taskorch.socket_connection import CONNECT_TIMEOUT_S
 
-CONNECT_TIMEOUT_S = 3
-CALL_TIMEOUT_S = 10
 #: Half of that where another server may have taken over: a dead one may take requests and never answer.
 FOLLOWING_TIMEOUT_S = 5
 #: How long a call follows a failover or a reshard. Where Redis is watched closely both are over in a few seconds; who
@@ -26,7 +25,6 @@ PATIENCE_S = 10.0
 #: A primary that sentinels have replaced may take writes, which are lost, until it hears of it: that takes seconds.
 #: So an open connection asks them again after so long.
 ASK_AGAIN_S = 1.0
-OLDEST = (7, 0)
 
 Host = tuple[str, int]
 
@@ -249,9 +247,8 @@ def _greet(connection: redis.Connection) -> None:
             raise errors.TooOld(url=_place(connection), version="5 or older") from None
         raise
     greeting = cast("dict[str, str]", connection.handshake_metadata or {})
-    version = greeting.get("version", "")
-    if version and tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
-        raise errors.TooOld(url=_place(connection), version=version)
+    if "version" in greeting:
+        failures.need_version(greeting["version"], _place(connection))
 
 
 def _place(connection: redis.Connection) -> str:

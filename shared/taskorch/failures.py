@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from taskorch import errors
 from taskorch.script import ScriptError
 
+#: The first version that has all that the scripts use.
+OLDEST = (7, 0)
 #: Redis is there, but cannot do it now: each word is one that ways_out has advice for.
 STALLED = ("LOADING", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY",
            "UNBLOCKED")  # fmt: skip
@@ -53,6 +55,12 @@ def of_silence(error: Exception, url: str) -> errors.Unavailable:
     if any(words in reason.lower() for words in _CERTIFICATE):
         return errors.Untrusted(url=url, reason=reason)
     return errors.Unreachable(url=url, reason=reason)
+
+
+def need_version(version: str, url: str) -> None:
+    """Raise errors.TooOld for a server that cannot run the scripts; `version` is what its greeting says."""
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        raise errors.TooOld(url=url, version=version)
 
 
 def need_replicas(reached: object, wanted: Sequence[str | int]) -> None:

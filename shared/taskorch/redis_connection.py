@@ -9,9 +9,10 @@ from redis import exceptions
 from redis.backoff import ExponentialWithJitterBackoff
 
 from taskorch import failures
-from taskorch.clients import CALL_TIMEOUT_S, Clients
+from taskorch.clients import Clients
 from taskorch.redis_failures import explained, passes
 from taskorch.script import REPLICATED, WAIT_TIMEOUT_MS, Argument, Reply, Script
+from taskorch.socket_connection import CALL_TIMEOUT_S
 
 Result = TypeVar("Result")
 

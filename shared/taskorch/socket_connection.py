@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 3
 CALL_TIMEOUT_S = 10
 PIECE_BYTES = 65536
-OLDEST = (7, 0)
 FIRST_PAUSE_S = 0.05
 
 Words = tuple[Argument, ...]
@@ -161,9 +160,7 @@ class Socket:
                 raise errors.TooOld(url=url, version="5 or older")
             raise failures.of_reply(str(reply), url)
         if command == "HELLO":
-            version = cast("dict[str, str]", reply)["version"]
-            if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
-                raise errors.TooOld(url=url, version=version)
+            failures.need_version(cast("dict[str, str]", reply)["version"], url)
 
 
 def _greeting(server: "Server") -> list[Words]:

@@ -106,10 +106,6 @@ local function need_project(id)
   return status
 end
 
-local function need_open_project(id)
-  if need_project(id) ~= 'active' then fail('PROJECT_CLOSED', {project = id}) end
-end
-
 local function wrong_state(item, verb) fail('WRONG_STATE', {item = item.id, state = item.state, verb = verb}) end
 
 local function next_sequence(n) return call('HINCRBY', KEYS[1], 'sequence', n or 1) end
