@@ -32,6 +32,7 @@ class Papers:
 
     ca: trustme.CA
     folder: Path
+    ca_file: Path
 
     def certificate(self, name: str, *hosts: str, ca: trustme.CA | None = None) -> tuple[Path, Path]:
         """Issue a certificate; return its file and the one of its key."""
@@ -41,16 +42,13 @@ class Papers:
         issued.private_key_pem.write_to_path(str(key))
         return chain, key
 
-    @property
-    def ca_file(self) -> Path:
-        file = self.folder / "ca.pem"
-        self.ca.cert_pem.write_to_path(str(file))
-        return file
-
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
-    return Papers(trustme.CA(), tmp_path_factory.mktemp("tls"))
+    ca, folder = trustme.CA(), tmp_path_factory.mktemp("tls")
+    ca_file = folder / "ca.pem"
+    ca.cert_pem.write_to_path(str(ca_file))  # once: a server that starts may be reading it
+    return Papers(ca, folder, ca_file)
 
 
 def queue(url: str) -> Queue:
@@ -199,15 +197,16 @@ def _server(
         )
     raw = redis.Redis.from_url(f"rediss://localhost:{port}?{_client_options(papers)}", retry=Retry(NoBackoff(), 0))
     try:
-        topologies.eventually(_answers(raw))
+        topologies.eventually(_answers(raw, process))
         yield raw
     finally:
         process.kill()
         process.wait()
 
 
-def _answers(raw: redis.Redis) -> Callable[[], bool]:
+def _answers(raw: redis.Redis, process: subprocess.Popen[bytes]) -> Callable[[], bool]:
     def ask() -> bool:
+        assert process.poll() is None, "the server ended: its log is in the test's folder"
         with suppress(redis.ConnectionError):
             return bool(raw.ping())
         return False
