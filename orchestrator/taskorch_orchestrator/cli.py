@@ -1,18 +1,52 @@
-"""The `orchestrate` command, put together from its modules."""
+"""The `orchestrate` command: which module has which subcommand; only what is run is loaded."""
 
 from taskorch import command
 
-from taskorch_orchestrator import (  # noqa: F401  they add their commands
-    mending,
-    monitoring,
-    moving,
-    planning,
-    server,
-    syncing,
-)
 from taskorch_orchestrator.role import orchestrate
 
 __all__ = ["main", "orchestrate"]
+
+orchestrate.expect(
+    {
+        "taskorch_orchestrator.planning": {
+            "project": "Open a project for a user's request.",
+            "create": "Add a work item to PROJECT.",
+            "apply": "Create a project with all its items, as a file has them: all or none.",
+            "depend": "Let ITEM wait for other items too.",
+            "assign": "Give ITEM to AGENT; it waits while a dependency of it is open.",
+            "complete": "Close PROJECT and print what it delivered.",
+        },
+        "taskorch_orchestrator.monitoring": {
+            "progress": "Show how far a project or an item is.",
+            "discoveries": "List what the agents of PROJECT found.",
+            "list": "List items, of PROJECT or of all projects.",
+            "show": "Show all that ITEM carries, with its history.",
+            "unassigned": "List the items that wait for an agent.",
+            "inbox": "List blockers that wait for an answer.",
+            "stuck": "List items that do not go on by themselves.",
+            "projects": "List the projects, the newest first.",
+            "agents": "List the agents.",
+        },
+        "taskorch_orchestrator.mending": {
+            "answer": "Answer the blocker of ITEM.",
+            "cancel": "Take ITEM out of work.",
+            "requeue": "Start ITEM afresh.",
+            "reap": "Act on expired leases and due delays now.",
+            "doctor": "Check Redis, the namespace and this machine.",
+        },
+        "taskorch_orchestrator.moving": {
+            "export": "Write the whole namespace as JSON lines, to FILE or to standard output ('-').",
+            "import": "Read an export back from FILE ('-': standard input) into an empty namespace; or take over DIR.",
+        },
+        "taskorch_orchestrator.server": {
+            "server": "Look at, start or stop the bundled server of this root.",
+        },
+        "taskorch_orchestrator.syncing": {
+            "sync": "Bring the files of this root and Redis together, once, in both directions.",
+            "service": "Keep files and Redis together, and the queue in order, until SIGTERM or Ctrl-C.",
+        },
+    }
+)
 
 
 def main() -> None:

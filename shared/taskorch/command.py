@@ -4,6 +4,8 @@ import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, TypeVar
 
@@ -61,7 +63,10 @@ def on_terminal() -> bool:
 
 
 class RoleGroup(click.Group):
-    """The command of one role: the common options stand on it and on each of its subcommands."""
+    """The command of one role: the common options stand on it and on each of its subcommands.
+
+    Its subcommands may stand in modules that are loaded when they are run: until then they are names with a summary.
+    """
 
     command_class = RepeatingCommand
     common: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -76,16 +81,39 @@ class RoleGroup(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  click's own signature
         super().__init__(*args, **kwargs)
         self.context_settings.setdefault("max_content_width", HELP_WIDTH)
-        self.params += self._common_options()
+        self._common = [
+            click.Option([flag], expose_value=False, callback=_keep, **more) for flag, more in self.common.items()
+        ]
+        self.params += self._common
+        self._modules: dict[str, str] = {}
+        #: Subcommand -> what it says of itself, of those that are loaded when they are run.
+        self.summaries: dict[str, str] = {}
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a subcommand, which gets the common options."""
         if not isinstance(cmd, click.Group):
-            cmd.params += self._common_options()
+            cmd.params += self._common
         super().add_command(cmd, name)
 
-    def _common_options(self) -> list[click.Parameter]:
-        return [click.Option([flag], expose_value=False, callback=_keep, **more) for flag, more in self.common.items()]
+    def expect(self, modules: Mapping[str, Mapping[str, str]]) -> None:
+        """Name the subcommands that modules add when they are loaded: module -> subcommand -> summary."""
+        for module, summaries in modules.items():
+            for name, summary in summaries.items():
+                self._modules[name] = module
+                self.summaries[name] = summary
+                self.commands[name] = click.Command(name, help=summary)
+
+    def load(self, name: str) -> None:
+        """Load the module that has a subcommand, if it was not yet; a name that nobody has is no error here."""
+        if name in self._modules:
+            import_module(self._modules[name])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the subcommand that is run, loaded."""
+        self.load(args[0])
+        return super().resolve_command(ctx, args)
 
 
 def settings() -> Settings:
@@ -121,7 +149,9 @@ def run(group: click.Group, name: str) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        code = group.main(arguments, prog_name=name, standalone_mode=False)
+        code = group.main(arguments, prog_name=name, standalone_mode=False) or 0
+    except SystemExit as end:  # completion ends so
+        code = int(end.code or 0)
     except click.UsageError as error:
         code = _refuse_usage(error, arguments)
     except errors.TaskOrchestratorError as error:
@@ -136,7 +166,15 @@ def run(group: click.Group, name: str) -> NoReturn:
         code = _refuse(errors.TaskOrchestratorError(reason=f"{type(error).__name__}: {error}"), arguments)
         if os.environ.get("TASKORCH_DEBUG"):
             raise
-    sys.exit(code)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once, with all that was printed: Python would take itself apart first, which the kernel does in one go."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # nobody reads, or there is none
+            stream.flush()
+    os._exit(code)
 
 
 def version_option() -> Callable[[Any], Any]:

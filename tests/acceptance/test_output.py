@@ -6,6 +6,7 @@ from pathlib import Path
 from time import monotonic
 
 import click
+import loaded
 import pytest
 from builders import Bench
 from commands import BIN, Shell, ended, eventually
@@ -180,7 +181,7 @@ def test_the_common_options_stand_before_or_after_the_command(shell: Shell, benc
 def commands(group: click.Group, *above: str) -> list[tuple[str, ...]]:
     """Return the words of each command and group below a group."""
     found = []
-    for name, command in group.commands.items():
+    for name, command in loaded.commands(group).items():
         found.append((*above, name))
         if isinstance(command, click.Group):
             found += commands(command, *above, name)

@@ -36,9 +36,10 @@ HEAVY = {"redis", "rq", "pydantic", "rich", "fakeredis"}
 
 #: Runs a command in this process, as its script would, and says on stderr's last line what was loaded.
 LOADED = """
-import json, sys
+import json, os, sys
 from importlib import import_module
 name, sys.argv = sys.argv[1], sys.argv[1:]
+os._exit = sys.exit
 try:
     import_module({"worker": "taskorch_worker.cli", "orchestrate": "taskorch_orchestrator.cli"}[name]).main()
 except SystemExit as end:

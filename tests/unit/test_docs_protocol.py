@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import taskorch_orchestrator.cli  # noqa: F401  it adds the commands to their group
 from taskorch import agent_queue, bounds, errors, item, keys, plan, queue, reply, views
 from taskorch_orchestrator import mirror
-from taskorch_orchestrator.role import orchestrate
+from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
 
 ROOT = Path(__file__).parents[2]

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import loaded
 import pytest
 from taskorch import command, errors
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
 
 REPOSITORY = Path(__file__).parents[2]
+WHOLE = 500
 README = (REPOSITORY / "README.md").read_text()
 
 
@@ -19,12 +21,21 @@ def test_every_command_is_in_the_readme_and_has_an_example(group: click.Group) -
     table = README.partition(f"| `{group.name} …` | |")[2].partition("\n\n")[0]
     written = set(re.findall(r"`([a-z-]+)", table))
 
-    commands = dict(group.commands)
+    commands = loaded.commands(group)
 
     assert written - {"--"} == set(commands) | {flag for flag in written if flag.startswith("-")}
     for name, each in commands.items():
         assert (each.epilog or "").startswith(f"Example: {group.name} {name}"), name
         assert each.help, name
+
+
+@pytest.mark.parametrize("group", [orchestrate, worker], ids=lambda group: str(group.name))
+def test_the_summary_of_a_command_that_is_not_loaded_is_its_own(group: command.RoleGroup) -> None:
+    summaries = dict(group.summaries)
+
+    own = {name: each.get_short_help_str(WHOLE) for name, each in loaded.commands(group).items()}
+
+    assert own == summaries
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:
