@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 
 from builders import Bench, held
+from taskorch.frozen import replace
 from taskorch.item import Lease, NewItem, State
 from taskorch.plan import Plan
 

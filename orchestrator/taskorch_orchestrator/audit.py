@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from itertools import islice
 
 from taskorch import errors
 from taskorch.finding import Finding, Slice, Waiting
+from taskorch.frozen import Frozen, replace
 from taskorch.queue import Queue
 
 #: How often the namespace is walked through at most: again after each repair, and while others change the counts.
@@ -16,8 +16,7 @@ MOST_AGENTS = 5000
 INDEXES = ("unassigned", "waiting", "leases", "blocked", "delayed", "dead")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Audit:
+class Audit(Frozen):
     """What a walk found."""
 
     #: What is wrong now, and what was repaired.

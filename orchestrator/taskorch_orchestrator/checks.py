@@ -1,12 +1,12 @@
 """What `orchestrate doctor` checks: each is a function of what was read, and says what mends what it found."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
 from taskorch.failures import OLDEST
 from taskorch.finding import Environment, Finding, Waiting
+from taskorch.frozen import Frozen
 from taskorch.item import AgentStatus, State
 from taskorch.plain_text import moment
 from taskorch.record import MirrorStatus
@@ -41,8 +41,7 @@ class Status(StrEnum):
     PROBLEM = "problem"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
+class Check(Frozen):
     """What one check found."""
 
     name: str

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from time import time
 
 from taskorch import embedded_service, errors
+from taskorch.frozen import Frozen
 from taskorch.queue import Queue
 from taskorch.settings import Settings
 
@@ -14,8 +14,7 @@ from taskorch_orchestrator.audit import MOST_AGENTS, audit
 from taskorch_orchestrator.checks import Check, Status
 
 
-@dataclass(frozen=True, kw_only=True)
-class Diagnosis:
+class Diagnosis(Frozen):
     """What the doctor found, and how many things it repaired."""
 
     checks: tuple[Check, ...]

@@ -13,10 +13,10 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from taskorch import folder
+from taskorch.frozen import Frozen
 
 #: A worker that has opened a file for writing is done with it by then.
 KEPT_S = 2.0
@@ -24,8 +24,7 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.ENOSYS)
 LARGEST_BYTES = 256 * 1024 * 1024
 
 
-@dataclass(frozen=True, kw_only=True)
-class File:
+class File(Frozen):
     """A file as it was read."""
 
     data: bytes

@@ -1,12 +1,11 @@
 """One item's files, in both directions: what file-based workers wrote goes to Redis, what Redis has into the files."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from time import time
 
 from taskorch import errors
 from taskorch.agent_queue import AgentQueue
+from taskorch.frozen import Frozen
 from taskorch.item import Lease, State
 from taskorch.models import HandoffPackage
 from taskorch.queue import Queue
@@ -32,8 +31,7 @@ class Unsettled(Exception):
     """Come back soon: somebody is writing at this moment."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tools:
+class Tools(Frozen):
     """What a pass works with."""
 
     queue: Queue
@@ -42,11 +40,10 @@ class Tools:
     #: Under which the file-based workers of this root hold their claims.
     session: str
     #: Agent -> the items that its bell is to be rung for once their packages are there, and the assignments' numbers.
-    bells: dict[str, list[tuple[str, int]]] = field(default_factory=lambda: defaultdict(list))
+    bells: dict[str, list[tuple[str, int]]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Replaced:
+class Replaced(Frozen):
     """A file that was replaced while a worker wrote into it."""
 
     kept: str
@@ -247,7 +244,7 @@ class ItemMirror:
         if withdrawn and folder.drop_line(bell(previous), self._id):
             state.ring(self._id, 0, previous)  # nobody has heard it
         if item.state in PUBLISHED and rung != self._record.sequence:
-            self._tools.bells[item.agent].append((self._id, self._record.sequence))
+            self._tools.bells.setdefault(item.agent, []).append((self._id, self._record.sequence))
 
     def _write_reports(self, kind: str, content: Content, late: Iterable[Entry], file: File | None) -> None:
         """Write one of the files as the union of what stands in it, what came late, and what Redis has."""

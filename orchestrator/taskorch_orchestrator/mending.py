@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 @at_office
 def answer(office: "Office", item: str, text: str) -> None:
     """Answer the blocker of ITEM. Its holder can go on."""
-    from taskorch_orchestrator import render
+    from taskorch_orchestrator import step_render
 
-    office.output.show({"id": item, "state": office.queue.answer(item, text)}, render.state)
+    office.output.show({"id": item, "state": office.queue.answer(item, text)}, step_render.state)
 
 
 @orchestrate.command(epilog='Example: orchestrate cancel item_1a2b3c4d --reason "Not needed any more"')
@@ -28,10 +28,10 @@ def answer(office: "Office", item: str, text: str) -> None:
 @at_office
 def cancel(office: "Office", item: str, reason: str) -> None:
     """Take ITEM out of work. Its holder is told at its next step."""
-    from taskorch_orchestrator import render
+    from taskorch_orchestrator import step_render
 
     waiting = office.queue.cancel(item, reason=reason)
-    office.output.show({"id": item, "state": "cancelled", "waiting": waiting}, render.state)
+    office.output.show({"id": item, "state": "cancelled", "waiting": waiting}, step_render.state)
     if waiting:
         office.output.hint(
             f"{waiting} items wait for it: they cannot start unless it is requeued, or are cancelled too."
@@ -43,9 +43,9 @@ def cancel(office: "Office", item: str, reason: str) -> None:
 @at_office
 def requeue(office: "Office", item: str) -> None:
     """Start ITEM afresh. It is failed, cancelled or completed."""
-    from taskorch_orchestrator import render
+    from taskorch_orchestrator import step_render
 
-    office.output.show({"id": item, "state": office.queue.requeue(item)}, render.state)
+    office.output.show({"id": item, "state": office.queue.requeue(item)}, step_render.state)
 
 
 @orchestrate.command(epilog="Example: orchestrate reap")

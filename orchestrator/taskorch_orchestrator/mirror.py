@@ -5,7 +5,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -13,6 +12,7 @@ from time import monotonic
 from typing import cast
 
 from taskorch import errors, folder
+from taskorch.frozen import Frozen
 from taskorch.queue import Queue
 
 from taskorch_orchestrator import handoffs
@@ -26,8 +26,7 @@ LEASE_MS = 30_000
 TROUBLES_SHOWN = 100
 
 
-@dataclass(frozen=True, kw_only=True)
-class Done:
+class Done(Frozen):
     """What a pass did."""
 
     written: int
@@ -118,7 +117,7 @@ class Mirror:
         with handoffs.opened(self._home) as opened, remembered(self._home) as state:
             self._know(state)
             leased_at = self._lease()
-            tools = Tools(queue=self._queue, folder=opened, state=state, session=f"files-{self._id}")
+            tools = Tools(queue=self._queue, folder=opened, state=state, session=f"files-{self._id}", bells={})
             work = SyncPass(tools, self._db)
             work.look(full=full, scan=scan)
             while not work.stopped and work.batch():

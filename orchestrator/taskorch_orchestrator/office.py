@@ -1,11 +1,11 @@
 """Where an orchestrator's command sits: its queue, the places of the handoff packages, and where it prints."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from taskorch import command, errors
 from taskorch.connection import open_connection
+from taskorch.frozen import replace
 from taskorch.item import Caller
 from taskorch.queue import Queue
 from taskorch.script import Connection

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
 from typing import Annotated, Any, TypeVar
@@ -242,7 +241,8 @@ def _named(name: str) -> str:
 
 def _refusal(name: str, mistakes: Sequence[Mistake]) -> errors.BadPlan:
     ordered = sorted(mistakes, key=lambda mistake: mistake.line)
-    shown = [asdict(mistake) for mistake in ordered[:MOST_SHOWN]]
-    for mistake in shown:
-        mistake["message"] = bounds.shortened(mistake["message"], MESSAGE_CHARACTERS)
+    shown: list[dict[str, str | int]] = [
+        {"line": m.line, "path": m.path, "message": bounds.shortened(m.message, MESSAGE_CHARACTERS)}
+        for m in ordered[:MOST_SHOWN]
+    ]
     return errors.BadPlan(file=name, mistakes=shown, left_out=len(ordered) - len(shown))

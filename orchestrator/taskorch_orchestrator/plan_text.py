@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import yaml
 from taskorch import bounds
+from taskorch.frozen import Frozen
 from yaml.reader import Reader as YamlReader
 
 MOST_NESTED = 10
@@ -26,8 +27,7 @@ _PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c
 Step = str | int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mistake:
+class Mistake(Frozen):
     """What is wrong, and where: the line, from 1, and the way to it."""
 
     line: int

@@ -78,10 +78,10 @@ def apply(office: "Office", plan: tuple[str, bytes], dry_run: bool) -> None:
 @at_office
 def depend(office: "Office", item: str, dependencies: tuple[str, ...]) -> None:
     """Let ITEM wait for other items too. Nobody may have begun it."""
-    from taskorch_orchestrator import render
+    from taskorch_orchestrator import step_render
 
     state = office.queue.depend(item, dependencies)
-    office.output.show({"id": item, "state": state}, render.state)
+    office.output.show({"id": item, "state": state}, step_render.state)
 
 
 @orchestrate.command(epilog="Example: orchestrate assign item_1a2b3c4d database_specialist")
@@ -93,14 +93,14 @@ def depend(office: "Office", item: str, dependencies: tuple[str, ...]) -> None:
 @at_office
 def assign(office: "Office", items: Items, agent: str, context: Pairs, resources: tuple[str, ...], force: bool) -> None:
     """Give ITEM to AGENT; it waits while a dependency of it is open. Several are all assigned, or none is."""
-    from taskorch_orchestrator import render
+    from taskorch_orchestrator import step_render
 
     done = office.queue.assign_many(items, agent, context=dict(context), resources=resources, force=force)
-    handoffs = [render.Handoff(each, office.handoff_file(each.id)) for each in done]
+    handoffs = [step_render.Handoff(assignment=each, handoff=office.handoff_file(each.id)) for each in done]
     if len(handoffs) == 1:
-        office.output.show(handoffs[0], render.assignment)
+        office.output.show(handoffs[0], step_render.assignment)
     else:
-        office.output.show(handoffs, render.assignments)
+        office.output.show(handoffs, step_render.assignments)
 
 
 @orchestrate.command(epilog="Example: orchestrate complete proj_1a2b3c4d")

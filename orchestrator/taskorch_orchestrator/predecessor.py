@@ -6,7 +6,6 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +13,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from taskorch import errors, folder
+from taskorch.frozen import Frozen
 from taskorch.models import OldItem, OldPackage, OldProject
 
 from taskorch_orchestrator import report_files
@@ -30,8 +30,7 @@ _NOTE = re.compile(r"\n\n---\n(?P<written_at>[^\n]*)\n---\n(?P<text>.*?)(?=\n\n-
 Row = TypeVar("Row", bound=BaseModel)
 
 
-@dataclass(frozen=True, kw_only=True)
-class OldNote:
+class OldNote(Frozen):
     """An entry of an agent's notes."""
 
     agent: str

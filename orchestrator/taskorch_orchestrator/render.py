@@ -1,8 +1,7 @@
 """What an orchestrator's commands print for people: tables and bars on a terminal, plain lines in a pipe."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
@@ -10,9 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 from taskorch.item import (
-    FLAT,
     AgentStatus,
-    Assignment,
     Discovery,
     Item,
     Package,
@@ -32,37 +29,6 @@ if TYPE_CHECKING:
 BAR_WIDTH = 20
 #: Below this width a bar would take the room of the text.
 BARS_FROM_WIDTH = 110
-
-
-@dataclass(frozen=True)
-class Handoff:
-    """An assignment, and where its handoff package is."""
-
-    assignment: Assignment = field(metadata=FLAT)
-    handoff: str
-
-
-def state(change: Mapping[str, object]) -> str:
-    """Return the new state of an item, in a line."""
-    return f"{change['id']} is {change['state']}."
-
-
-def assignment(done: Handoff) -> str:
-    """Return what an assignment did, and where its handoff package is."""
-    id_ = done.assignment.id
-    return f"{_assigned(done)}\nHandoff package: {done.handoff} (printed by: orchestrate show {id_} --handoff)"
-
-
-def assignments(done: Sequence[Handoff]) -> str:
-    """Return what several assignments did, a line each."""
-    return "\n".join(map(_assigned, done))
-
-
-def _assigned(done: Handoff) -> str:
-    told = done.assignment
-    where = {State.WAITING: ", waiting for its dependencies", State.DELAYED: ", delayed until it is due"}
-    moved = f" (before: {told.previous})" if told.previous not in ("", told.agent) else ""
-    return f"Assigned {told.id} to {told.agent}{moved}{where.get(told.state, '')}."
 
 
 def project_progress(progress: ProjectProgress) -> str:

@@ -6,13 +6,13 @@ Each entry is read from the form that file-based workers write, and written in t
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from math import isnan
 from typing import cast
 
 from pydantic import ValidationError
+from taskorch.frozen import Frozen, replace
 from taskorch.item import Discovery, Report, State
 from taskorch.models import FiledCompletion, FiledDiscovery, FiledProgress, FiledUpdate, local_time, moment_of
 from taskorch.record import Origin, Record
@@ -34,8 +34,7 @@ class TornError(Exception):
     """The text is not what such a file holds: a worker writes it at this moment, or died doing so."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+class Entry(Frozen):
     """A report as it stands in a file."""
 
     item: str
@@ -47,7 +46,7 @@ class Entry:
     percent: float | None = None
     #: A discovery's impact, or a blocker's needs.
     more: str = ""
-    deliverables: Mapping[str, str] = field(default_factory=dict)
+    deliverables: Mapping[str, str] = {}
     #: What stands in the file.
     content: Json
     #: The request that made it, where it comes from Redis.
@@ -83,12 +82,11 @@ class Entry:
         return Origin(request=self.key, written_at=self.written_at, at=moment_of(self.written_at))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Content:
+class Content(Frozen):
     """One of the files, read."""
 
     #: All of a progress file but its updates.
-    header: Mapping[str, Json] = field(default_factory=dict)
+    header: Mapping[str, Json] = {}
     entries: tuple[Entry, ...] = ()
 
 

@@ -1,14 +1,15 @@
 """`orchestrate import`: takes over a folder of the predecessor, ids kept. A second time it changes nothing."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
 from pathlib import Path
 from typing import ParamSpec
 
 from taskorch import bounds, errors, folder
+from taskorch.frozen import Frozen, replace
 from taskorch.item import NewItem, State
 from taskorch.models import DEFAULT_DELIVERABLES, OldItem, OldPackage, OldProject, moment_of
 from taskorch.queue import Queue
@@ -26,8 +27,7 @@ P = ParamSpec("P")
 UNTITLED = "(untitled)"
 
 
-@dataclass(kw_only=True)
-class TakenOver:
+class TakenOver(Frozen):
     """What an import brought, and what it could not bring."""
 
     projects: int = 0
@@ -36,7 +36,7 @@ class TakenOver:
     notes: int = 0
     #: What the old database was kept as, where the sync job is going to write to it.
     set_aside: str = ""
-    troubles: dict[str, str] = field(default_factory=dict)
+    troubles: Mapping[str, str] = {}
 
 
 def take_over(place: Path, settings: Settings, queue: Queue, queue_of: Callable[[str], Queue]) -> TakenOver:
@@ -53,8 +53,7 @@ def take_over(place: Path, settings: Settings, queue: Queue, queue_of: Callable[
             brought = Takeover(queue, queue_of, old, opened, session).run()
     except OSError as error:
         raise folder.refusal(settings.root, error) from None
-    brought.set_aside = set_aside
-    return brought
+    return replace(brought, set_aside=set_aside)
 
 
 class Takeover:
@@ -72,7 +71,8 @@ class Takeover:
         self._folder = folder
         self._old = old
         self._session = session
-        self._done = TakenOver(troubles=old.troubles)
+        self._brought = Counter[str]()
+        self._troubles = old.troubles
 
     def run(self) -> TakenOver:
         """Bring everything that Redis does not have yet."""
@@ -86,14 +86,14 @@ class Takeover:
         for project in projects:
             if project.status == "completed":
                 self._try(project.project_id, self._close, project.project_id)
-        return self._done
+        return replace(TakenOver(troubles=self._troubles), **self._brought)
 
     def _try(self, name: str, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Do one thing; what Redis does not take is told at the end, and the rest goes on."""
         try:
             act(*args, **kwargs)
         except (errors.NotFound, errors.Invalid, errors.Conflict, errors.NotYours) as error:
-            self._done.troubles[name] = str(error)
+            self._troubles[name] = str(error)
 
     def _in_order(self, items: Sequence[OldItem]) -> list[OldItem]:
         """Return the items, each after those it depends on; dependencies in a circle do not count."""
@@ -104,7 +104,7 @@ class Takeover:
                 return [known[id_] for id_ in TopologicalSorter(graph).static_order()]
             except CycleError as error:
                 circle = error.args[1]
-                self._done.troubles[circle[0]] = f"it depends on itself by way of {', '.join(circle)}"
+                self._troubles[circle[0]] = f"it depends on itself by way of {', '.join(circle)}"
                 for id_ in circle:
                     graph[id_] = []
                     known[id_] = known[id_].model_copy(update={"dependencies": []})
@@ -117,7 +117,7 @@ class Takeover:
             created_at = moment_of(old.created_at or "")
             queue = self._queue_for(old.orchestrator_id or "")
             queue.project(title, description=description, id=old.project_id, created_at=created_at)
-            self._done.projects += 1
+            self._brought["projects"] += 1
 
     def _queue_for(self, orchestrator: str) -> Queue:
         """Return the queue for an orchestrator of the predecessor; the importer's own for what is no name."""
@@ -130,7 +130,7 @@ class Takeover:
         record = self._record(old.item_id)
         if record is None:
             self._queue.create(old.project_id, self._new(old, package))
-            self._done.items += 1
+            self._brought["items"] += 1
             record = self._record(old.item_id)
         if record is not None:
             self._reports(record)
@@ -140,7 +140,7 @@ class Takeover:
         title, description = _title(old.title, old.description)
         missing = [id_ for id_ in old.dependencies or () if self._record(id_) is None]
         if missing:
-            self._done.troubles[old.item_id] = f"it depended on {', '.join(missing)}, which is not there"
+            self._troubles[old.item_id] = f"it depended on {', '.join(missing)}, which is not there"
         expected = (package and package.expected_deliverables) or ()
         return NewItem(
             id=old.item_id,
@@ -161,11 +161,11 @@ class Takeover:
     def _reports(self, record: Record) -> None:
         """Bring an item's reports, as the sync job would."""
         with forgetful() as state:
-            tools = Tools(queue=self._queue, folder=self._folder, state=state, session=self._session)
+            tools = Tools(queue=self._queue, folder=self._folder, state=state, session=self._session, bells={})
             mirror = ItemMirror(tools, record)
             mirror.take_over(self._old.reports(record.item.id, record.item.agent))
-            self._done.reports += mirror.imported
-            self._done.troubles |= state.troubles()
+            self._brought["reports"] += mirror.imported
+            self._troubles |= state.troubles()
 
     def _finish(self, old: OldItem) -> None:
         """Let an item end that ended without a report of it."""
@@ -180,7 +180,7 @@ class Takeover:
         )
         ended = item.state in (State.COMPLETED, State.CANCELLED, State.FAILED)
         if old.status == "completed" and not ended and not item.agent:
-            self._done.troubles[item.id] = "it was completed, but nobody had it: it is pending"
+            self._troubles[item.id] = "it was completed, but nobody had it: it is pending"
         elif old.status == "completed" and not ended:
             summary, deliverables = _delivered(old.deliverables)
             agent.complete(record.held_by(self._session), summary, deliverables=deliverables)
@@ -198,7 +198,7 @@ class Takeover:
         there = {(each.written_at, each.text) for each in agent.notes(note.item)}
         if (note.written_at, note.text) not in there:
             agent.note(note.item, note.text)
-            self._done.notes += 1
+            self._brought["notes"] += 1
 
     def _close(self, project: str) -> None:
         if self._queue.views.progress(project, limit=1).project.status != "completed":

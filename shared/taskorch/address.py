@@ -3,13 +3,13 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import quote, unquote
 
 from taskorch import errors
+from taskorch.frozen import Frozen
 from taskorch.settings import Settings
 
 #: A Unix socket's path has room for 107 bytes on Linux, 103 on macOS.
@@ -41,16 +41,17 @@ _SHAPES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Deployment:
+class Deployment(Frozen):
     """The address of many servers: sentinels that know the primary of a service, or nodes of a cluster."""
+
+    _secret = ("server",)
 
     kind: Literal["sentinel", "cluster"]
     hosts: tuple[tuple[str, int], ...]
     #: The name that the sentinels have for the primary and its replicas; "" for a cluster.
     service: str
     #: Credentials, database, TLS and options, as the address of a single server has them; never shown.
-    server: str = field(repr=False)
+    server: str
 
 
 def parsed(url: str) -> Deployment | None:

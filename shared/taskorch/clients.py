@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from math import inf
 from time import monotonic
 from typing import Any, Protocol, cast
@@ -14,6 +13,7 @@ from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
 
 from taskorch import address, errors, failures
+from taskorch.frozen import Frozen
 from taskorch.redis_failures import passes
 from taskorch.socket_connection import CONNECT_TIMEOUT_S
 
@@ -29,8 +29,7 @@ ASK_AGAIN_S = 1.0
 Host = tuple[str, int]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Timing:
+class Timing(Frozen):
     """How long a call may take, and after how long the deployment is asked again for its server."""
 
     call_s: float

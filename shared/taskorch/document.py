@@ -2,14 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from time import gmtime, strftime
-from typing import TYPE_CHECKING
 
 from taskorch.errors import Detail, TaskOrchestratorError
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from taskorch.frozen import Frozen, flat, members
 
 SCHEMA_VERSION = 1
 
@@ -34,8 +30,8 @@ def refusal(error: TaskOrchestratorError) -> str:
 
 
 def plain(value: object) -> Json:
-    """Return a value of ours as JSON: dataclasses as objects, times (`…_at`, `at`, `since`) as RFC 3339 UTC or null."""
-    if is_dataclass(value) and not isinstance(value, type):
+    """Return what is ours as JSON: what is frozen as an object, times (`…_at`, `at`, `since`) as RFC 3339 or null."""
+    if isinstance(value, Frozen):
         return _object(value)
     if isinstance(value, Mapping):
         return {str(name): plain(member) for name, member in value.items()}
@@ -51,12 +47,14 @@ def moment(at: int) -> str:
     return strftime("%Y-%m-%dT%H:%M:%S", gmtime(at // 1000)) + f".{at % 1000:03d}Z"
 
 
-def _object(value: "DataclassInstance") -> dict[str, Json]:
-    members: dict[str, Json] = {}
-    for field in fields(value):
-        member = getattr(value, field.name)
-        members.update(_object(member) if field.metadata.get("flat") else {field.name: _member(field.name, member)})
-    return members
+def _object(value: Frozen) -> dict[str, Json]:
+    found: dict[str, Json] = {}
+    for name, member in members(value):
+        if name == flat(value) and isinstance(member, Frozen):
+            found.update(_object(member))
+        else:
+            found[name] = _member(name, member)
+    return found
 
 
 def _member(name: str, value: object) -> Json:

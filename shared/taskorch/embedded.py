@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep
@@ -16,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from taskorch import address, embedded_service, errors, folder
+from taskorch.frozen import Frozen
 from taskorch.settings import Settings
 
 READY_WITHIN_S = 60.0
@@ -24,8 +24,7 @@ ANSWERS_WITHIN_S = 5.0
 LOOK_AGAIN_S = 0.005
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServerStatus:
+class ServerStatus(Frozen):
     """What `orchestrate server status` says."""
 
     running: bool

@@ -1,16 +1,15 @@
 """What an audit of a namespace reads: what does not fit together, the counts, who waits for what, and the server."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import cast
 
 from taskorch import reply
+from taskorch.frozen import Frozen
 from taskorch.item import State
 from taskorch.script import Reply
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
+class Finding(Frozen):
     """One thing that does not fit together."""
 
     #: Of the item; of the project or the agent where it is theirs.
@@ -20,8 +19,7 @@ class Finding:
     detail: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Waiting:
+class Waiting(Frozen):
     """An open dependency of a waiting item."""
 
     item: str
@@ -29,8 +27,7 @@ class Waiting:
     state: State
 
 
-@dataclass(frozen=True, kw_only=True)
-class Slice:
+class Slice(Frozen):
     """A part of an audit: some items, and what stands beside them."""
 
     #: Where the next part begins; "" at the end.
@@ -43,8 +40,7 @@ class Slice:
     waiting: tuple[Waiting, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Environment:
+class Environment(Frozen):
     """What the server says of itself."""
 
     #: Its clock, in ms since the epoch.

@@ -14,8 +14,9 @@ Times are milliseconds since the epoch by the clock of Redis; 0 stands for "not 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from taskorch.frozen import Frozen
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -24,9 +25,6 @@ HOUR_MS = 60 * MINUTE_MS
 DEFAULT_LEASE_MS = 4 * HOUR_MS
 DEFAULT_MAX_ATTEMPTS = 3
 DEFAULT_PRIORITY = 2
-
-#: Marks a field whose own fields stand beside the others in JSON, so that an item is the same object everywhere.
-FLAT = {"flat": True}
 
 
 class State(StrEnum):
@@ -43,8 +41,7 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Caller:
+class Caller(Frozen):
     """Who makes a call: an agent's name, and the session that uses it."""
 
     agent: str
@@ -54,8 +51,7 @@ class Caller:
     session: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Holder:
+class Holder(Frozen):
     """The session that claimed an item and has not given it up."""
 
     agent: str
@@ -65,8 +61,7 @@ class Holder:
     since: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lease:
+class Lease(Frozen):
     """The right to act on an item: its id and the fencing token of the claim."""
 
     item: str
@@ -82,14 +77,13 @@ class Lease:
         return f"{self.token}:{self.claim}" if self.token else ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewItem:
+class NewItem(Frozen):
     """What an orchestrating agent says of an item that it creates."""
 
     title: str
     description: str = ""
     requirements: tuple[str, ...] = ()
-    context: dict[str, str] = field(default_factory=dict)
+    context: Mapping[str, str] = {}
     resources: tuple[str, ...] = ()
     deliverables_expected: tuple[str, ...] = ()
     criteria: tuple[str, ...] = ()
@@ -111,8 +105,7 @@ class NewItem:
     created_at: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Item:
+class Item(Frozen):
     """A work item as Redis holds it."""
 
     id: str
@@ -147,8 +140,7 @@ class Item:
     completed_at: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Report:
+class Report(Frozen):
     """One entry of an item's history: a progress report, blocker, answer, failure or delivery."""
 
     id: str
@@ -166,8 +158,7 @@ class Report:
     written_at: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Discovery:
+class Discovery(Frozen):
     """A finding that an agent shares with its project."""
 
     cursor: str
@@ -181,8 +172,7 @@ class Discovery:
     written_at: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Note:
+class Note(Frozen):
     """A private memo of one agent on one item."""
 
     at: int
@@ -191,8 +181,7 @@ class Note:
     written_at: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Project:
+class Project(Frozen):
     """One user request, made of items; `counts` has the number of items in each state."""
 
     id: str
@@ -215,35 +204,34 @@ class Project:
         return self.counts.get(State.COMPLETED, 0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Package:
+class Package(Frozen):
     """Everything that an item carries: what `worker get` and `orchestrate show` print."""
 
-    item: Item = field(metadata=FLAT)
+    _flat = "item"
+    item: Item
     project_context: Project
     dependencies: tuple[Item, ...]
     history: tuple[Report, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProjectProgress:
+class ProjectProgress(Frozen):
     """How far a project is: its items, and the newest report on each that has one."""
 
-    project: Project = field(metadata=FLAT)
+    _flat = "project"
+    project: Project
     items: tuple[Item, ...]
     last_reports: Mapping[str, Report]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
+class Claim(Frozen):
     """An item that was taken, or looked at: the package, and the lease if the caller holds it."""
 
-    package: Package = field(metadata=FLAT)
+    _flat = "package"
+    package: Package
     lease: Lease | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
+class Receipt(Frozen):
     """What a step did: the item as it is now."""
 
     id: str
@@ -262,8 +250,7 @@ class Receipt:
         return Lease(item=self.id, token=self.token, claim=self.claim, expires_at=self.lease_expires_at)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Assignments:
+class Assignments(Frozen):
     """What is assigned to an agent and ready: the first items of it, and how many there are in all."""
 
     agent: str
@@ -273,8 +260,7 @@ class Assignments:
     items: tuple[Item, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Assignment:
+class Assignment(Frozen):
     """The reply to an assignment."""
 
     id: str
@@ -285,8 +271,7 @@ class Assignment:
     previous: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class AgentStatus:
+class AgentStatus(Frozen):
     """An agent as the orchestrator sees it."""
 
     name: str
@@ -301,8 +286,7 @@ class AgentStatus:
     holds: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Page:
+class Page(Frozen):
     """A bounded part of a listing, and the cursor that continues it ("" at the end)."""
 
     items: tuple[Item, ...]

@@ -1,11 +1,11 @@
 """Every key of a namespace: name, type, owner. `scripts/prelude.lua` builds the same names from the first of them."""
 
 import re
-from dataclasses import dataclass
+
+from taskorch.frozen import Frozen
 
 
-@dataclass(frozen=True, kw_only=True)
-class Key:
+class Key(Frozen):
     """One kind of key: what stands after the namespace's tag, its Redis type, and what it holds."""
 
     name: str

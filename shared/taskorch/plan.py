@@ -3,16 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from taskorch import bounds, errors
+from taskorch.frozen import Frozen
 from taskorch.item import NewItem, State
 from taskorch.script import Argument, Reply, random_digits
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(Frozen):
     """New items, each after those of them that it depends on."""
 
     items: tuple[NewItem, ...]
@@ -24,8 +23,7 @@ class Plan:
     key: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Created:
+class Created(Frozen):
     """What became of a new item."""
 
     #: Its key.
@@ -46,8 +44,7 @@ class Created:
         return dead and f"{dead} is {self.dead_state}: the new item cannot start unless it is requeued."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Applied:
+class Applied(Frozen):
     """What became of a plan, in the order of its items."""
 
     project: str

@@ -1,13 +1,12 @@
 """What the sync job works with: where a report comes from, what happened, an item's record, how files are kept."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from taskorch.frozen import Frozen
 from taskorch.item import Discovery, Item, Lease, Project, Report
 
 
-@dataclass(frozen=True, kw_only=True)
-class Origin:
+class Origin(Frozen):
     """Where a report comes from that was not made by a command: an entry of a file."""
 
     #: Sixteen hex digits that stand for the entry's content: a repeat is known by them.
@@ -18,8 +17,7 @@ class Origin:
     at: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Event:
+class Event(Frozen):
     """One transition of an item or a project: ids and names only."""
 
     cursor: str
@@ -31,8 +29,7 @@ class Event:
     state: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Events:
+class Events(Frozen):
     """What happened after a cursor."""
 
     #: Whether the event of the cursor is still there: else some that followed it may be gone, too.
@@ -41,8 +38,7 @@ class Events:
     entries: tuple[Event, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(Frozen):
     """An item with all that the mirror writes of it."""
 
     item: Item
@@ -64,8 +60,7 @@ class Record:
         return Lease(item=self.item.id, token=self.live_token, claim=self.claim) if mine else Lease(item=self.item.id)
 
 
-@dataclass(frozen=True, kw_only=True)
-class MirrorStatus:
+class MirrorStatus(Frozen):
     """How a root's files are kept."""
 
     root: str

@@ -1,9 +1,9 @@
 """The address of one server -> what a socket to it needs: where, as whom, and how its certificate is looked at."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from taskorch import address
+from taskorch.frozen import Frozen
 
 #: The options of redis-py that mean something here; the first three say what can be said before the `?`, too.
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_cert_reqs",
@@ -12,9 +12,10 @@ REQUIRED = ("required", "optional", "none")
 OPTIONS = ("db", "username", "password", *TLS_OPTIONS)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Server:
+class Server(Frozen):
     """Where a server is, and how it wants to be greeted."""
+
+    _secret = ("password", "tls")
 
     #: The address as it may stand in a message.
     shown: str
@@ -25,9 +26,9 @@ class Server:
     db: int = 0
     #: "" for the default user.
     user: str = ""
-    password: str = field(default="", repr=False)
+    password: str = ""
     #: The options of TLS by their names in the address; None for a connection without.
-    tls: Mapping[str, str] | None = field(default=None, repr=False)
+    tls: Mapping[str, str] | None = None
 
 
 def of(url: str, password: str = "") -> Server:

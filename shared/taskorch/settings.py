@@ -1,11 +1,11 @@
 """Flags, environment and config file -> Settings: what is set, and where each of it came from."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from taskorch import bounds, errors, password
 from taskorch.folder import NAME as FOLDER
+from taskorch.frozen import Frozen
 
 CONFIG_KEYS = ("redis_url", "namespace", "service", "redis_password_file", "wait_replicas", "wait_timeout")
 MOST_REPLICAS = 100
@@ -13,14 +13,15 @@ TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Frozen):
     """How this process reaches the queue, and who it is."""
+
+    _secret = ("redis_password",)
 
     #: "" for the bundled server of this root.
     redis_url: str
     #: For an address that has none of its own; "" where there is none, and for the bundled server.
-    redis_password: str = field(default="", repr=False)
+    redis_password: str = ""
     #: How many replicas must have what must not be lost, and how long it may take them.
     wait_replicas: int = 0
     wait_timeout_ms: int = 2000

@@ -1,10 +1,10 @@
 """Items that do not go on by themselves: why, since when, and what helps."""
 
-from dataclasses import dataclass, field
 from typing import cast
 
 from taskorch import reply
-from taskorch.item import FLAT, HOUR_MS, MINUTE_MS, Item
+from taskorch.frozen import Frozen
+from taskorch.item import HOUR_MS, MINUTE_MS, Item
 from taskorch.script import Reply
 
 UNSTARTED_MS = 30 * MINUTE_MS
@@ -20,11 +20,11 @@ WAYS_OUT = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class StuckItem:
+class StuckItem(Frozen):
     """An item that is stuck."""
 
-    item: Item = field(metadata=FLAT)
+    _flat = "item"
+    item: Item
     #: One of WAYS_OUT.
     why: str
     #: When its lease ran out; when its holder was last heard of; when it was blocked, began to wait, or was queued.
@@ -37,8 +37,7 @@ class StuckItem:
     command: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stuck:
+class Stuck(Frozen):
     """What is stuck, and how many items were looked at."""
 
     items: tuple[StuckItem, ...]

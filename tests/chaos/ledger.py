@@ -3,17 +3,17 @@
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
 from typing import Any
+
+from taskorch.frozen import Frozen, replace
 
 #: The answer to a call that was done. Another one is the word of an error, or "" when none ever came.
 DONE = "ok"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
+class Call(Frozen):
     """One call of one process, however often it was repeated under its id."""
 
     id: str

@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from time import time
 
@@ -12,6 +11,7 @@ import servers
 from commands import eventually
 from taskorch.connection import connect
 from taskorch.finding import Environment
+from taskorch.frozen import replace
 from taskorch.item import Caller
 from taskorch.queue import Queue
 from taskorch_orchestrator import checks

@@ -10,7 +10,6 @@ outcome was seen.
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from builders import Bench
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule, run_state_machine_as_test
 from in_step import AGENTS, MODES, Grip, InStep
 from model_moves import OVER, Actor
+from taskorch.frozen import replace
 from taskorch.item import Lease
 
 logger = logging.getLogger(__name__)

@@ -1,12 +1,12 @@
 """The verdict of a chaos run finds each kind of broken promise in ledgers that were written by hand, and no other."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from chaos import verdict
 from chaos.ledger import DONE, Call, calls
 from chaos.verdict import Evidence, judge
+from taskorch.frozen import replace
 from taskorch.item import Item, Project, Report, State
 from taskorch.record import Record
 

@@ -1,11 +1,11 @@
 """Items are created in batches, all or none: each after those that it depends on, also with their project."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from builders import Bench
 from taskorch import bounds, errors
+from taskorch.frozen import replace
 from taskorch.item import Item, NewItem, State
 from taskorch.plan import Plan
 

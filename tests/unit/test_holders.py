@@ -1,11 +1,11 @@
 """Who may act on an item: a stale token, another session and another agent are refused, and change nothing."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from builders import Bench, held
 from taskorch import errors
+from taskorch.frozen import replace
 from taskorch.item import Lease, Receipt, State
 from verbs import AGENT, HOLDER
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Semaphore
 from time import monotonic
 from typing import Any, cast
@@ -11,6 +11,7 @@ import pytest
 from builders import Bench
 from taskorch import errors, keys
 from taskorch.agent_queue import AgentQueue
+from taskorch.frozen import replace
 from taskorch.item import Discovery, Lease, NewItem, Note, Report, State
 from taskorch.record import Events, MirrorStatus, Origin, Record
 from taskorch.script import Argument, Connection, Reply, Script

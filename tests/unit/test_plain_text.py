@@ -4,7 +4,7 @@ import json
 
 import pytest
 from taskorch import document, errors, plain_text
-from taskorch.item import Discovery, Package, Receipt, State
+from taskorch.item import Discovery, Receipt, State
 
 EVIL = "a\x1b[31mred\x07\x00\x9b2J \u202eback\u2066 é 🚀"
 
@@ -58,9 +58,3 @@ def test_an_error_says_whether_to_try_again_and_what_to_do() -> None:
 @pytest.mark.parametrize("kind", list(errors.BY_WORD.values()))
 def test_the_word_of_an_error_leads_to_its_class(kind: type[errors.TaskOrchestratorError]) -> None:
     assert errors.BY_WORD[kind.word] is kind
-
-
-def test_an_items_own_fields_stand_at_the_top_of_its_package() -> None:
-    flat = {name for name, field in Package.__dataclass_fields__.items() if field.metadata.get("flat")}
-
-    assert flat == {"item"}

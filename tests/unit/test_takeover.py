@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from builders import Bench
 from commands import Shell
 from file_worker import FileWorker
 from taskorch import errors
+from taskorch.frozen import replace
 from taskorch.item import State
 from taskorch.models import DEFAULT_DELIVERABLES, moment_of
 from taskorch.queue import Queue
