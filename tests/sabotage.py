@@ -211,8 +211,8 @@ SABOTAGES = (
     Sabotage(
         guard="A command that was not answered makes the same request again",
         file="shared/taskorch/unanswered.py",
-        line="request = _taken(place) or request",
-        instead="_taken(place)",
+        line="request = self._taken(words) or request",
+        instead="self._taken(words)",
         tests=("tests/unit/test_unanswered_step.py",),
     ),
     Sabotage(

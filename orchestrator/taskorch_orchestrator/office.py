@@ -1,7 +1,6 @@
 """Where an orchestrator's command sits: its queue, the places of the handoff packages, and where it prints."""
 
 import os
-from pathlib import Path
 
 from taskorch import command, errors
 from taskorch.connection import open_connection
@@ -45,5 +44,5 @@ class Office:
 
     def handoff_file(self, item: str) -> str:
         """Return where the handoff package of an item is, as seen from the current folder if that is the root."""
-        file = self.settings.folder / "handoffs" / f"{item}_handoff.json"
-        return str(file.relative_to(Path.cwd()) if self.settings.root == Path.cwd() else file)
+        file = f"{self.settings.folder_path}/handoffs/{item}_handoff.json"
+        return os.path.relpath(file) if self.settings.root_path == os.getcwd() else file

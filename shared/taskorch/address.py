@@ -1,19 +1,15 @@
 """Where Redis is: the address of the bundled server, of a deployment of many servers, and how an address is shown."""
 
-import os
 import re
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import quote, unquote
 
-from taskorch import errors
+from taskorch import errors, server_address
 from taskorch.frozen import Frozen
 from taskorch.settings import Settings
 
-#: A Unix socket's path has room for 107 bytes on Linux, 103 on macOS.
-LONGEST_SOCKET_PATH = 100
 PORTS = {"sentinel": 26379, "cluster": 6379}
 
 #: A host, port and database number, or the path of a socket; redis-py takes other things for database 0.
@@ -102,25 +98,12 @@ def is_cluster(url: str) -> bool:
 
 def of(settings: Settings) -> str:
     """Return the address that the settings name, else the one of the bundled server of their root."""
-    return settings.redis_url or of_socket(socket_path(settings.folder))
+    return settings.redis_url or of_socket(server_address.socket_path(settings.folder_path))
 
 
-def of_socket(path: Path) -> str:
+def of_socket(path: str) -> str:
     """Return the address of a Unix socket."""
-    return f"unix://{quote(str(path))}"
-
-
-def socket_path(folder: Path) -> Path:
-    """Return the socket of the bundled server of a root, whose `.task-orchestrator` folder this is.
-
-    Where that path is too long it is a folder of the user's in /tmp, whatever the environment says: every process of
-    the user must find the same one.
-    """
-    path = folder / "run" / "server.sock"
-    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
-        return path
-    name = sha256(os.fsencode(folder), usedforsecurity=False).hexdigest()[:16]
-    return Path("/tmp", f"taskorch-{os.getuid()}", f"{name}.sock")  # noqa: S108  a private folder in it
+    return f"unix://{quote(path)}"
 
 
 def shown(url: str) -> str:

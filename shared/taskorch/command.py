@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 import click
@@ -119,7 +118,7 @@ class RoleGroup(click.Group):
 def settings() -> Settings:
     """Return the settings of the running command: its flags, the environment, the config file."""
     try:
-        folder = Path.cwd()
+        folder = os.getcwd()
     except FileNotFoundError:
         raise errors.Usage(reason="The current folder does not exist any more.") from None
     return resolve(_flags(), os.environ, folder)

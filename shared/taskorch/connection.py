@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from taskorch import address, errors, server_address
+from taskorch import errors, server_address
 from taskorch.script import WAIT_TIMEOUT_MS, Argument, Connection, Reply, Script
 from taskorch.settings import Settings
 from taskorch.socket_connection import SocketConnection
@@ -20,7 +20,7 @@ class OnDemandConnection:
         """`announce` is told, in a line for people, that the server was started."""
         self._settings = settings
         self._announce = announce
-        self._connection = connect(address.of(settings), retries=0)
+        self._connection = SocketConnection(server_address.bundled(settings.folder_path), retries=0)
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run a script, on a server that is started if need be."""
@@ -70,6 +70,8 @@ def open_connection(settings: Settings, announce: Callable[[str], None]) -> Conn
 
 def connect_to(settings: Settings) -> Connection:
     """Return a connection to the address of the settings, or to the bundled server, which is not started."""
+    from taskorch import address
+
     return connect(
         address.of(settings),
         password=settings.redis_password,
@@ -94,6 +96,8 @@ def connect(
     raises errors.NotReplicated. A call to one server that gets no reply is made again `retries` times; one to a
     deployment of many follows a failover. Raises errors.Usage for an address that is none.
     """
+    from taskorch import address
+
     if deployment := address.parsed(url):
         from taskorch.clients import following
         from taskorch.redis_connection import RedisConnection

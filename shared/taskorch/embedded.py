@@ -16,6 +16,7 @@ from redis.retry import Retry
 
 from taskorch import address, embedded_service, errors, folder
 from taskorch.frozen import Frozen
+from taskorch.server_address import socket_path
 from taskorch.settings import Settings
 
 READY_WITHIN_S = 60.0
@@ -44,7 +45,7 @@ class Beside:
         """`lock` is the one of the service: where its file is gone, all of the server's is."""
         self._settings = settings
         self._lock = lock
-        self._client = _client(address.socket_path(settings.folder))
+        self._client = _client(Path(socket_path(settings.folder_path)))
         self._pid = 0
 
     def is_lost(self) -> bool:
@@ -84,7 +85,7 @@ def start(settings: Settings) -> bool:
     The server holds a lock on its data as long as it lives, so that two first commands start one server, and a server
     that hangs does not get a rival. Raises errors.RootNotWritable, errors.ServerFailed.
     """
-    socket, data = address.socket_path(settings.folder), settings.folder / "data"
+    socket, data = Path(socket_path(settings.folder_path)), settings.folder / "data"
     try:
         folder.make(settings.folder)
         folder.make_private(socket.parent)
@@ -101,7 +102,7 @@ def start(settings: Settings) -> bool:
 def stop(settings: Settings) -> bool:
     """Stop the server of this root, its service first, everything written; return whether one was running."""
     embedded_service.stop(settings)
-    socket, data = address.socket_path(settings.folder), settings.folder / "data"
+    socket, data = Path(socket_path(settings.folder_path)), settings.folder / "data"
     pid = _pid(socket)
     if not pid:
         return False
@@ -116,12 +117,12 @@ def stop(settings: Settings) -> bool:
 
 def status(settings: Settings) -> ServerStatus:
     """Return whether the server of this root runs, and where."""
-    socket = address.socket_path(settings.folder)
+    socket = Path(socket_path(settings.folder_path))
     pid = _pid(socket)
     return ServerStatus(
         running=bool(pid),
         pid=pid,
-        url=address.of_socket(socket),
+        url=address.of_socket(str(socket)),
         service_pid=embedded_service.pid(settings),
         service_wanted=embedded_service.wanted(settings),
     )

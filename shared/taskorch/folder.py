@@ -1,7 +1,6 @@
 """The folder `.task-orchestrator` of a root: git does not see it, and parts of it are their owner's alone."""
 
 import os
-from pathlib import Path
 
 from taskorch.errors import RootNotWritable
 
@@ -9,28 +8,39 @@ NAME = ".task-orchestrator"
 #: The config file may be everybody's; tokens, sockets and data are nobody's business.
 IGNORED = "*\n!config.toml\n"
 
+PathLike = str | os.PathLike[str]
 
-def make(folder: Path) -> None:
+
+def make(folder: PathLike) -> None:
     """Make the folder of a root, if it is not there; the root itself is its owner's: FileNotFoundError without it."""
-    if not folder.is_dir():
-        folder.mkdir(exist_ok=True)
-        (folder / ".gitignore").write_text(IGNORED, encoding="utf-8")
+    if not os.path.isdir(folder):
+        _make_one(folder)
+        with open(os.path.join(folder, ".gitignore"), "w", encoding="utf-8") as file:
+            file.write(IGNORED)
 
 
-def refusal(root: Path, error: OSError) -> RootNotWritable:
+def refusal(root: PathLike, error: OSError) -> RootNotWritable:
     """Return our error for one of the operating system's, naming the path that is in the way."""
     in_the_way = isinstance(error, (FileExistsError, NotADirectoryError))
     reason = f"{error.filename} is not a folder" if in_the_way else error.strerror or str(error)
-    return RootNotWritable(root=str(root), reason=reason)
+    return RootNotWritable(root=os.fspath(root), reason=reason)
 
 
-def make_private(folder: Path) -> None:
+def make_private(folder: PathLike) -> None:
     """Make a folder that nobody else can enter, and the one that it is in, if that is not there.
 
     Raises PermissionError where somebody else's is in the way.
     """
-    folder.parent.mkdir(exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+    _make_one(os.path.dirname(folder))
+    _make_one(folder, 0o700)
+    if os.path.islink(folder) or os.stat(folder).st_uid != os.getuid():
         raise PermissionError(0, f"{folder} belongs to somebody else")
-    folder.chmod(0o700)
+    os.chmod(folder, 0o700)
+
+
+def _make_one(folder: PathLike, mode: int = 0o777) -> None:
+    try:
+        os.mkdir(folder, mode)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise

@@ -3,17 +3,16 @@
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 from taskorch import errors
+from taskorch.folder import PathLike
 
 VARIABLE = "TASKORCH_REDIS_PASSWORD"
 FILE_VARIABLE = "TASKORCH_REDIS_PASSWORD_FILE"
 LONGEST_BYTES = 4096
 
 #: The name of a file, the folder that a relative name starts from, and which setting has it.
-Named = tuple[str | None, Path, str]
+Named = tuple[str | None, PathLike, str]
 
 
 def find(url: str, environment: Mapping[str, str], files: Sequence[Named]) -> tuple[str, str]:
@@ -30,11 +29,13 @@ def find(url: str, environment: Mapping[str, str], files: Sequence[Named]) -> tu
         return environment[VARIABLE], VARIABLE
     for name, folder, setting in files:
         if name:
-            return _read(folder / Path(name).expanduser()), setting
+            return _read(os.path.join(folder, os.path.expanduser(name))), setting
     return "", "default"
 
 
 def _is_in(url: str) -> bool:
+    from urllib.parse import parse_qs, urlsplit
+
     try:
         parts = urlsplit(url)
     except ValueError:  # it is no address, and will be refused as such
@@ -43,7 +44,7 @@ def _is_in(url: str) -> bool:
     return bool(user.partition(":")[2]) or bool(parse_qs(parts.query).get("password"))
 
 
-def _read(file: Path) -> str:
+def _read(file: str) -> str:
     """Return what a file holds, without the line break at its end; its owner alone may be able to read it."""
     try:
         # Not to wait, even for a pipe that nobody writes to.

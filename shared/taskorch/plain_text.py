@@ -4,19 +4,22 @@ import re
 from time import gmtime, strftime
 
 #: C0 and C1 controls, and the characters that turn the direction of the text around.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\u061c\u200e\u200f]")
-_UNSAFE_IN_BLOCK = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\u061c\u200e\u200f]")
+_UNSAFE = "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\u061c\u200e\u200f]"
+_UNSAFE_IN_BLOCK = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\u061c\u200e\u200f]"
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def line(text: str) -> str:
     """Return a text as one line: control characters, line breaks too, are shown escaped."""
-    return _UNSAFE.sub(_escaped, text)
+    return text if text.isprintable() else re.sub(_UNSAFE, _escaped, text)
 
 
 def block(text: str, indent: str) -> str:
     """Return a text with its own line breaks, the later lines indented; other control characters are shown escaped."""
-    return _UNSAFE_IN_BLOCK.sub(_escaped, text.replace("\r\n", "\n")).replace("\n", f"\n{indent}")
+    lines = text.replace("\r\n", "\n").split("\n")
+    return f"\n{indent}".join(
+        each if each.isprintable() else re.sub(_UNSAFE_IN_BLOCK, _escaped, each) for each in lines
+    )
 
 
 def moment(at: int) -> str:

@@ -1,8 +1,8 @@
 """The address of one server -> what a socket to it needs: where, as whom, and how its certificate is looked at."""
 
+import os
 from collections.abc import Mapping
 
-from taskorch import address
 from taskorch.frozen import Frozen
 
 #: The options of redis-py that mean something here; the first three say what can be said before the `?`, too.
@@ -10,6 +10,8 @@ TLS_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ss
                "ssl_check_hostname")  # fmt: skip
 REQUIRED = ("required", "optional", "none")
 OPTIONS = ("db", "username", "password", *TLS_OPTIONS)
+#: A Unix socket's path has room for 107 bytes on Linux, 103 on macOS.
+LONGEST_SOCKET_PATH = 100
 
 
 class Server(Frozen):
@@ -31,8 +33,31 @@ class Server(Frozen):
     tls: Mapping[str, str] | None = None
 
 
+def bundled(folder: str) -> Server:
+    """Return the bundled server of a root, whose `.task-orchestrator` folder this is."""
+    path = socket_path(folder)
+    return Server(shown=f"unix://{path}", path=path)
+
+
+def socket_path(folder: str) -> str:
+    """Return the socket of the bundled server of a root, whose `.task-orchestrator` folder this is.
+
+    Where that path is too long it is a folder of the user's in /tmp, whatever the environment says: every process of
+    the user must find the same one.
+    """
+    path = f"{folder}/run/server.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    from hashlib import sha256
+
+    name = sha256(os.fsencode(folder), usedforsecurity=False).hexdigest()[:16]
+    return f"/tmp/taskorch-{os.getuid()}/{name}.sock"  # noqa: S108  a private folder in it
+
+
 def of(url: str, password: str = "") -> Server:
     """Read `redis://`, `rediss://` or `unix://`; `password` serves an address that has none. Raises errors.Usage."""
+    from taskorch import address
+
     try:
         return _read(url, password)
     except ValueError as error:
@@ -41,6 +66,8 @@ def of(url: str, password: str = "") -> Server:
 
 def _read(url: str, password: str) -> Server:
     from urllib.parse import parse_qsl, unquote, urlsplit
+
+    from taskorch import address
 
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
@@ -59,6 +86,8 @@ def _read(url: str, password: str) -> Server:
 
 
 def _check(scheme: str, options: Mapping[str, str]) -> None:
+    from taskorch import address
+
     for name in options:
         if name not in OPTIONS:
             raise ValueError(f"it has no option {name!r}")

@@ -1,11 +1,16 @@
 """Flags, environment and config file -> Settings: what is set, and where each of it came from."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from taskorch import bounds, errors, password
 from taskorch.folder import NAME as FOLDER
+from taskorch.folder import PathLike
 from taskorch.frozen import Frozen
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONFIG_KEYS = ("redis_url", "namespace", "service", "redis_password_file", "wait_replicas", "wait_timeout")
 MOST_REPLICAS = 100
@@ -26,7 +31,7 @@ class Settings(Frozen):
     wait_replicas: int = 0
     wait_timeout_ms: int = 2000
     namespace: str
-    root: Path
+    root_path: str
     #: "" when nobody said it.
     agent: str
     session: str
@@ -38,20 +43,32 @@ class Settings(Frozen):
     sources: Mapping[str, str]
 
     @property
-    def folder(self) -> Path:
+    def folder_path(self) -> str:
         """Return the folder that holds everything of ours below the root."""
+        return os.path.join(self.root_path, FOLDER)
+
+    @property
+    def root(self) -> "Path":
+        """Return the root for those who have the time to import pathlib."""
+        from pathlib import Path
+
+        return Path(self.root_path)
+
+    @property
+    def folder(self) -> "Path":
+        """Return the folder for those who have the time."""
         return self.root / FOLDER
 
 
-def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], folder: Path) -> Settings:
+def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], folder: PathLike) -> Settings:
     """Return the settings that hold in `folder`: flags win over the environment, that over the config file.
 
     `flags` may hold `redis_url`, `namespace` and `agent_id`. Raises errors.Usage for a config file that cannot be
     read or has unknown keys, for a switch that is neither on nor off, for a number or a duration that is none, and for
     a password file that others can read; errors.Invalid for a bad name.
     """
-    root, root_source = _root(environment, folder)
-    config = _config(root / FOLDER / "config.toml")
+    root, root_source = _root(environment, os.fspath(folder))
+    config = _config(os.path.join(root, FOLDER, "config.toml"))
     sources = {"root": root_source}
 
     def pick(name: str, flag: str, variables: tuple[str, ...], default: str) -> str:
@@ -91,7 +108,7 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
         session=session and bounds.name(session, "a session (AGENT_SESSION)"),
         orchestrator=pick("orchestrator", "orchestrator", ("ORCHESTRATOR_ID",), "orchestrator"),
         service=switch("service", "service", ("TASKORCH_SERVICE",), "on"),
-        root=root,
+        root_path=root,
         sources=sources,
     )
 
@@ -107,37 +124,52 @@ def _replicas(value: str) -> int:
     return bounds.number(int(value), "number of replicas", 0, MOST_REPLICAS)
 
 
-def _root(environment: Mapping[str, str], folder: Path) -> tuple[Path, str]:
+def _root(environment: Mapping[str, str], folder: str) -> tuple[str, str]:
     named = environment.get("TASKORCH_ROOT")
     if named:
-        return Path(named).absolute(), "TASKORCH_ROOT"
-    parents = (folder, *folder.parents)
+        return _tidy(os.path.join(folder, named)), "TASKORCH_ROOT"
+    parents = list(_upwards(folder))
     for parent in parents:
-        if (parent / FOLDER).is_dir():
+        if os.path.isdir(os.path.join(parent, FOLDER)):
             return parent, f"the nearest {FOLDER}/"
     for parent in parents:
-        if (parent / ".git").exists():
+        if os.path.exists(os.path.join(parent, ".git")):
             return _main_checkout(parent), "the git checkout"
     return folder, "the current folder"
 
 
-def _main_checkout(top: Path) -> Path:
+def _tidy(path: str) -> str:
+    """Return a path without its "." and empty parts: a root has one server, however it is spelt."""
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def _upwards(folder: str) -> Iterator[str]:
+    yield folder
+    if folder != os.path.dirname(folder):
+        yield from _upwards(os.path.dirname(folder))
+
+
+def _main_checkout(top: str) -> str:
     """Return the checkout that a worktree belongs to; its `.git` is a file naming `<main>/.git/worktrees/<name>`."""
-    git = top / ".git"
-    if not git.is_file():
+    git = os.path.join(top, ".git")
+    if not os.path.isfile(git):
         return top
     try:
-        named = git.read_text(encoding="utf-8").strip().removeprefix("gitdir:").strip()
-        worktree = (top / named).resolve()
-        common = (worktree / (worktree / "commondir").read_text(encoding="utf-8").strip()).resolve()
+        worktree = os.path.realpath(os.path.join(top, _content(git).strip().removeprefix("gitdir:").strip()))
+        common = os.path.realpath(os.path.join(worktree, _content(os.path.join(worktree, "commondir")).strip()))
     except (OSError, ValueError):
         return top
-    return common.parent if common.name == ".git" else top
+    return os.path.dirname(common) if os.path.basename(common) == ".git" else top
 
 
-def _config(file: Path) -> Mapping[str, str]:
+def _content(file: str) -> str:
+    with open(file, encoding="utf-8") as opened:
+        return opened.read()
+
+
+def _config(file: str) -> Mapping[str, str]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = _content(file)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -145,7 +177,7 @@ def _config(file: Path) -> Mapping[str, str]:
     return _parsed(text, file)
 
 
-def _parsed(text: str, file: Path) -> Mapping[str, str]:
+def _parsed(text: str, file: str) -> Mapping[str, str]:
     import tomllib  # only where there is a config file: it is slow to import
 
     try:

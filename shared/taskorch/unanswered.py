@@ -6,13 +6,15 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from hashlib import sha256
-from pathlib import Path
 from time import time
+from typing import TYPE_CHECKING
 
-from taskorch import address, errors, folder
+from taskorch import errors, folder
 from taskorch.script import Argument, Connection, Reply, Script
 from taskorch.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: A minute less than Redis keeps a first reply: it may have acted that long before the command gave up.
 KEPT_S = 540
@@ -38,15 +40,15 @@ class StepConnection:
         if not self._typed or not script.acts or self._step not in ("", script.name):
             return self._connection.call(script, key, arguments)
         request, agent, _, _, session, *_ = arguments
-        place = self._place(script.name, key, agent, session)
+        words = (script.name, key, agent, session)
         if not self._step:
-            request = _taken(place) or request
+            request = self._taken(words) or request
         self._step = script.name
         try:
             return self._connection.call(script, key, (request, *arguments[1:]))
         except (errors.Unavailable, KeyboardInterrupt):
             with suppress(OSError):  # a root that cannot be written remembers nothing
-                self._keep(place / str(request))
+                self._keep(words, str(request))
             raise
 
     def wait(self, key: str, timeout_s: float) -> bool:
@@ -61,40 +63,46 @@ class StepConnection:
         """Give the sockets back."""
         self._connection.close()
 
-    def _place(self, *words: Argument) -> Path:
-        url = address.shown(address.of(self._settings))
-        command = sha256(repr((url, self._typed, words)).encode(), usedforsecurity=False).hexdigest()[:32]
-        return self._settings.folder / "run" / "unanswered" / command
+    def _taken(self, words: Sequence[Argument]) -> str:
+        """Return a request that was left unanswered, or ""; of commands that run at once, each takes another one."""
+        if not os.path.isdir(self._everything()):  # as a rule: nothing more is loaded then
+            return ""
+        for file in self._place(words).glob("*"):
+            with suppress(OSError):
+                too_late = _is_old(file)
+                file.unlink()  # whoever removes it has it
+                if not too_late:
+                    return file.name
+        return ""
 
-    def _keep(self, file: Path) -> None:
+    def _keep(self, words: Sequence[Argument], request: str) -> None:
         folder.make(self._settings.folder)
         folder.make_private(self._settings.folder / "run")
-        _sweep(file.parents[1])
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file.touch(mode=0o600)
+        place = self._place(words)
+        _sweep(place.parent)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (place / request).touch(mode=0o600)
+
+    def _everything(self) -> str:
+        return os.path.join(self._settings.folder_path, "run", "unanswered")
+
+    def _place(self, words: Sequence[Argument]) -> "Path":
+        from hashlib import sha256
+        from pathlib import Path
+
+        from taskorch import address
+
+        url = address.shown(address.of(self._settings))
+        command = sha256(repr((url, self._typed, words)).encode(), usedforsecurity=False).hexdigest()[:32]
+        return Path(self._everything(), command)
 
 
-def _taken(place: Path) -> str:
-    """Return a request that was left unanswered, or ""; of commands that run at once, each takes another one."""
-    try:
-        names = os.listdir(place)  # noqa: PTH208  where there is nothing, as a rule, this is one call that fails
-    except OSError:
-        return ""
-    for name in names:
-        with suppress(OSError):
-            too_late = _is_old(place / name)
-            (place / name).unlink()  # whoever removes it has it
-            if not too_late:
-                return name
-    return ""
-
-
-def _sweep(everything: Path) -> None:
+def _sweep(everything: "Path") -> None:
     for path in (*everything.glob("*/*"), *everything.glob("*")):
         with suppress(OSError):  # another command was faster, or has put something in
             if _is_old(path):
                 path.rmdir() if path.is_dir() else path.unlink()
 
 
-def _is_old(path: Path) -> bool:
+def _is_old(path: "Path") -> bool:
     return abs(time() - path.stat().st_mtime) > KEPT_S

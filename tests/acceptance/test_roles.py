@@ -33,6 +33,11 @@ OF_THE_ORCHESTRATOR = {
     "doctor",
 }
 HEAVY = {"redis", "rq", "pydantic", "rich", "fakeredis"}
+#: Parts of Python that take a millisecond and more to load; click may need some of them.
+SLOW = {
+    *("asyncio", "dataclasses", "hashlib", "importlib.metadata", "importlib.resources", "ipaddress", "logging"),
+    *("pathlib", "ssl", "subprocess", "tomllib", "urllib.parse"),
+}
 
 #: Runs a command in this process, as its script would, and says on stderr's last line what was loaded.
 LOADED = """
@@ -151,6 +156,29 @@ def test_planning_loads_no_models_and_no_background_jobs(shell: Shell, bench: Be
     there = loaded(shell, "orchestrate", *(word.format(project, item=item) for word in words))
 
     assert there & {"redis", "rq", "pydantic", "taskorch_worker"} == set()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "worker check",
+        "worker get {item}",
+        "worker progress {item} x",
+        "worker complete {item} x",
+        "orchestrate project x",
+        "orchestrate create {project} x",
+        "orchestrate assign {other} bob",
+    ],
+)
+def test_a_short_command_on_the_bundled_server_loads_little_more_than_click(local: Shell, line: str) -> None:
+    shell = local.having(AGENT_ID="ada")
+    project = shell.orchestrate("project", "x").stdout.strip()
+    item, other = (shell.orchestrate("create", project, "x", "--assign", "ada").stdout.strip() for _ in range(2))
+    click = set(json.loads(shell.python("import click, json, sys; print(json.dumps(list(sys.modules)))").stdout))
+
+    there = loaded(shell, *line.format(item=item, project=project, other=other).split())
+
+    assert (there - click) & (SLOW | HEAVY) == set()
 
 
 @pytest.mark.parametrize("command", ["worker", "orchestrate"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from taskorch import address, errors
+from taskorch.server_address import socket_path
 from taskorch.settings import Settings, resolve
 
 
@@ -40,7 +41,7 @@ def test_with_no_address_it_is_the_bundled_server_of_the_root(tmp_path: Path) ->
     settings = resolved(tmp_path)
 
     assert settings.redis_url == ""
-    assert address.of(settings) == f"unix://{address.socket_path(tmp_path / '.task-orchestrator')}"
+    assert address.of(settings) == f"unix://{socket_path(f'{tmp_path}/.task-orchestrator')}"
 
 
 def test_the_agent_is_never_guessed(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 
-from taskorch import address, bounds, command, errors
+from taskorch import bounds, command, errors
 from taskorch.agent_queue import AgentQueue
 from taskorch.connection import open_connection
 from taskorch.item import Caller, Claim, Lease, Receipt, State
@@ -29,7 +29,7 @@ class Desk:
         connection = StepConnection(open_connection(self.settings, self.output.say), self.settings, command.typed())
         caller = Caller(agent=self.agent, host=os.uname().nodename, pid=os.getppid(), session=self.settings.session)
         self.queue = AgentQueue(connection, self.settings.namespace, caller)
-        self.workspace = Workspace(self.settings.folder, self.agent, self.settings.session)
+        self.workspace = Workspace(self.settings.folder_path, self.agent, self.settings.session)
 
     def report(self, item: str, verb: Callable[[Lease], Receipt]) -> None:
         """Make a step that claims the item if it is still queued, and keep the token that comes with it."""
@@ -93,6 +93,8 @@ class Desk:
 
     def whoami(self) -> dict[str, object]:
         """Return who this agent is and how it reaches the queue, and where each setting comes from."""
+        from taskorch import address
+
         settings = self.settings
         return {
             "agent": self.agent,
@@ -101,7 +103,7 @@ class Desk:
             "redis_password": "***" if settings.redis_password else "",
             "wait_replicas": settings.wait_replicas,
             "namespace": settings.namespace,
-            "root": str(settings.root),
+            "root": settings.root_path,
             "sources": settings.sources,
         }
 

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from time import gmtime, strftime
 
 from taskorch import folder
@@ -21,32 +20,33 @@ ROOM_BYTES = 512
 class Room:
     """Space on the disk for one token, taken before the claim that brings it."""
 
-    def __init__(self, workspace: "Workspace", file: Path) -> None:
+    def __init__(self, workspace: "Workspace", file: str) -> None:
         self._workspace = workspace
         self._file = file
 
     def keep(self, lease: Lease) -> None:
         """Store the token of a claim, whole or not at all."""
-        with self._file.open("r+b") as file:
+        with open(self._file, "r+b") as file:
             file.write(self._workspace.written(lease))
             file.truncate()
             os.fsync(file.fileno())
-        self._file.replace(self._workspace.lease_file(lease.item))
+        os.replace(self._file, self._workspace.lease_file(lease.item))
 
 
 class Workspace:
     """The folder of one agent, as one of its sessions uses it."""
 
-    def __init__(self, home: Path, agent: str, session: str) -> None:
+    def __init__(self, home: folder.PathLike, agent: str, session: str) -> None:
         """`home` is the folder `.task-orchestrator` of the root."""
-        self._home = home
-        self._folder = home / "workspace" / agent
+        self._home = os.fspath(home)
+        self._folder = os.path.join(home, "workspace", agent)
         self._session = session
 
     def lease(self, item: str) -> Lease:
         """Return the lease that this session holds on an item, without a token if it holds none."""
         try:
-            kept = json.loads(self.lease_file(item).read_bytes())
+            with open(self.lease_file(item), "rb") as file:
+                kept = json.loads(file.read())
             mine = kept["session"] == self._session
             return Lease(item=item, token=int(kept["token"]), claim=str(kept["claim"])) if mine else Lease(item=item)
         except (OSError, ValueError, KeyError, TypeError):
@@ -61,7 +61,7 @@ class Workspace:
     @contextmanager
     def rooms(self, count: int) -> Iterator[list[Room]]:
         """Take space for so many tokens, all or none."""
-        files = [self._folder / f".{os.getpid()}.{number}.tmp" for number in range(count)]
+        files = [os.path.join(self._folder, f".{os.getpid()}.{number}.tmp") for number in range(count)]
         try:
             folder.make(self._home)
             folder.make_private(self._folder)
@@ -69,7 +69,7 @@ class Workspace:
                 _fill(file)
         except OSError as error:
             _remove(files)
-            raise folder.refusal(self._home.parent, error) from None
+            raise folder.refusal(os.path.dirname(self._home), error) from None
         try:
             yield [Room(self, file) for file in files]
         finally:
@@ -78,29 +78,29 @@ class Workspace:
     def forget(self, item: str) -> None:
         """Remove the token of an item that the agent does not hold any more."""
         with suppress(OSError):
-            self.lease_file(item).unlink(missing_ok=True)
+            os.unlink(self.lease_file(item))
 
     def add_note(self, item: str, text: str) -> None:
         """Append a note to the item's notes, in the form that the file-based worker has."""
-        with (self._folder / f"{item}_notes.md").open("a", encoding="utf-8") as file:
+        with open(os.path.join(self._folder, f"{item}_notes.md"), "a", encoding="utf-8") as file:
             file.write(f"\n\n---\n{strftime('%Y-%m-%dT%H:%M:%SZ', gmtime())}\n---\n{text}")
 
-    def lease_file(self, item: str) -> Path:
+    def lease_file(self, item: str) -> str:
         """Return the file that keeps the token of an item."""
-        return self._folder / f"{item}.lease"
+        return os.path.join(self._folder, f"{item}.lease")
 
     def written(self, lease: Lease) -> bytes:
         """Return what a lease file holds."""
         return json.dumps({"token": lease.token, "claim": lease.claim, "session": self._session}).encode()
 
 
-def _fill(file: Path) -> None:
+def _fill(file: str) -> None:
     descriptor = os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as opened:
         opened.write(b" " * ROOM_BYTES)
 
 
-def _remove(files: Sequence[Path]) -> None:
+def _remove(files: Sequence[str]) -> None:
     for file in files:
         with suppress(OSError):
-            file.unlink(missing_ok=True)
+            os.unlink(file)
