@@ -127,7 +127,7 @@ SABOTAGES = (
     Sabotage(
         guard="An item is in one index only",
         file=PRELUDE,
-        line="  if from then call('ZREM', from, item.id) end\n",
+        line="  if from then drop(from, item.id) end\n",
         instead="",
         tests=("tests/unit/test_transitions.py",),
     ),

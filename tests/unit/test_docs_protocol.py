@@ -120,7 +120,10 @@ def test_the_key_table_has_every_key_with_its_type_and_what_it_holds() -> None:
 
 
 def test_the_field_table_has_every_field_of_an_item() -> None:
-    stored = set(re.findall(r"'(\w+)'", between(FUNCTIONS["find"], "key('item', id), ", ")")))
+    reads = between(FUNCTIONS["find"], "key('item', id), ", ")") + between(
+        FUNCTIONS["held_by_another"], "item.id), ", ")"
+    )
+    stored = set(re.findall(r"'(\w+)'", reads))
     shown = read_by(reply.item) | read_by(reply.record)
 
     documented = {name for row in table(chapter(3)) for name in row[0].split(", ")}

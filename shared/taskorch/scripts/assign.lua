@@ -56,6 +56,7 @@ return once(function()
   local items = load_each(FIRST, 1, #ARGV)
   for _, item in ipairs(items) do check(item) end
 
+  gather(items)
   call('ZADD', prefix .. 'agents', 'NX', 0, agent)
   local rows = {}
   for i, item in ipairs(items) do rows[i] = assign(item) end

@@ -10,7 +10,7 @@ local findings, counts, waits, known, visited = {}, {}, {}, {}, 0
 
 local function found(id, word, detail) table.insert(findings, {id, word, detail}) end
 
-local function tally(owner, state)
+local function add_to(owner, state)
   local of = owner .. ' ' .. state
   counts[of] = (counts[of] or 0) + 1
 end
@@ -94,7 +94,7 @@ local function check_held(item)
   if item.state ~= 'in_progress' and item.state ~= 'blocked' then return end
   if call('ZSCORE', key('held', item.agent), item.id) then return end
   found(item.id, 'index', item.state .. ', not in held:' .. item.agent)
-  if mend then call('ZADD', key('held', item.agent), item.holder_since, item.id) end
+  if mend then call('ZADD', key('held', item.agent), call('HGET', key('item', item.id), 'holder_since') or now, item.id) end
 end
 
 local function check(project, id)
@@ -109,8 +109,8 @@ local function check(project, id)
   check_dependencies(item)
   check_index(item)
   check_held(item)
-  tally('project:' .. project, item.state)
-  if item.agent ~= '' then tally('agent:' .. item.agent, item.state) end
+  add_to('project:' .. project, item.state)
+  if item.agent ~= '' then add_to('agent:' .. item.agent, item.state) end
 end
 
 -- Looks at the items of one project, after a sequence number; returns where it had to stop, or nil at the end.

@@ -44,6 +44,7 @@ return once(function()
     return nil
   end
 
+  gather(items)
   local receipts = {}
   for i, item in ipairs(items) do
     start(item, lease)

@@ -49,6 +49,7 @@ return once(function()
   local items = load_each(FIRST, WORDS, origin - 1)
   for i, item in ipairs(items) do check(item, ARGV[FIRST + WORDS * (i - 1) + 1]) end
 
+  gather(items)
   local receipts = {}
   for i, item in ipairs(items) do
     local at = FIRST + WORDS * (i - 1)

@@ -20,6 +20,7 @@ return once(function()
   end
   if #open > 0 and force ~= '1' then fail('OPEN_ITEMS', {project = id, open = #open, first = open[1].id}) end
 
+  gather(open)
   for _, item in ipairs(open) do close(item) end
   call('HSET', key('project', id), 'status', 'completed', 'completed_at', now)
   emit('complete_project', {project = id, state = 'completed'})

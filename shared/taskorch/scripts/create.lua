@@ -6,12 +6,9 @@
 -- RETURNS  {project id, '' or 'repeat', {{item id, state, agent, '' or 'repeat', dead dependency, its state} ...}}
 -- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of a key)
 local FIRST = 12
-local AT_ONCE = 1000 -- values
 local wanted, title, description, plan, dry = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11] ~= ''
 local rows, states = {}, {} -- the reply; the states of the items that were there before, by id
--- What is written at the end, with one call for each key: members of sets, entries of indexes, counts by state, and the
--- agents, with how many of the items a waiter of theirs would look for.
-local members, entries, counts, agents = {}, {}, {}, {}
+local members, agents = {}, {} -- the dependents by their set, to be written with one call for each; the agents
 
 local function is_id(digits) return string.find(digits, '_', 1, true) end
 
@@ -69,16 +66,6 @@ local function append(lists, name, value)
   if list then list[#list + 1] = value else lists[name] = {value} end
 end
 
-local function enlist(index, score, id)
-  append(entries, index, score)
-  append(entries, index, id)
-end
-
-local function tally(owner, state)
-  local of = counts[owner]
-  if of then of[state] = (of[state] or 0) + 1 else counts[owner] = {[state] = 1} end
-end
-
 -- Each dependency counts once, whether by its id or by its place. Returns how many are open, and so waited for.
 local function depend(id, dependencies)
   local all, open, seen = {}, {}, {}
@@ -101,15 +88,11 @@ end
 local function create(project, new, seq)
   local item = {id = new_id('item', new.digits), project = project, agent = new.agent, priority = new.priority, seq = seq,
     attempts = 0, not_before = new.delay > 0 and now + new.delay or new.not_before}
-  local assigned, score = new.agent ~= '', nil
-  item.state, score = placed(item, new.depends_on and depend(item.id, new.depends_on) or 0)
-  enlist(key('project', project) .. ':items', seq, item.id)
-  enlist(index(item), score, item.id)
-  tally(key('project', project), item.state)
-  if assigned then
-    tally(key('agent', new.agent), item.state)
-    agents[new.agent] = (agents[new.agent] or 0) + (is_awaited(item.state) and 1 or 0)
-  end
+  local assigned = new.agent ~= ''
+  enter(item, placed(item, new.depends_on and depend(item.id, new.depends_on) or 0))
+  put(key('project', project) .. ':items', item.id, seq)
+  if assigned then agents[new.agent] = true end
+  if is_awaited(item.state) then wake(item.agent) end
   if new.key ~= '' then call('HSET', key('project', project) .. ':keys', new.key, item.id) end
   emit('create', item, 'project', project, 'agent', new.agent, 'token', 0, 'seq', seq, 'priority', new.priority,
     'created_at', now, 'assigned_at', assigned and now or '', 'assigned_by', assigned and me.agent or '',
@@ -117,24 +100,9 @@ local function create(project, new, seq)
   return item
 end
 
-local function write(command, lists)
-  for name, values in pairs(lists) do
-    for from = 1, #values, AT_ONCE do
-      call(command, name, unpack(values, from, math.min(from + AT_ONCE - 1, #values)))
-    end
-  end
-end
-
 local function write_all()
-  write('SADD', members)
-  write('ZADD', entries)
-  for owner, states_of in pairs(counts) do
-    for state, n in pairs(states_of) do call('HINCRBY', owner, 'n_' .. state, n) end
-  end
-  for agent, n in pairs(agents) do
-    call('ZADD', prefix .. 'agents', 'NX', 0, agent)
-    for _ = 1, math.min(n, 2) do wake(agent) end
-  end
+  for dependents, ids in pairs(members) do call_with('SADD', dependents, ids) end
+  for agent in pairs(agents) do call('ZADD', prefix .. 'agents', 'NX', 0, agent) end
 end
 
 local function apply()
@@ -157,6 +125,7 @@ local function apply()
       call('HSET', key('project', project), 'plan', plan)
     end
   end
+  gather(news)
   local seq = missing > 0 and next_sequence(missing) - missing
   for i, new in ipairs(news) do
     if rows[i][4] == '' then

@@ -7,6 +7,7 @@
 local SCHEMA = '1'
 local REPLY_KEPT_MS = 600000
 local BATCH = 10
+local AT_ONCE = 1000 -- values of a call
 local RETRY_FIRST_MS, RETRY_CAP_MS = 10000, 3600000
 local REPORTS_KEPT, EVENTS_KEPT = 1000, 100000
 local INDEX = {pending = 'unassigned', waiting = 'waiting', in_progress = 'leases', blocked = 'blocked', delayed = 'delayed', failed = 'dead'}
@@ -22,6 +23,75 @@ local function key(kind, id) return prefix .. kind .. ':' .. id end
 -- Errors ---------------------------------------------------------------------------------------------------------
 
 local function fail(word, details) error({err = word .. ' ' .. cjson.encode(details)}, 0) end
+
+-- Moves ----------------------------------------------------------------------------------------------------------
+-- Each is written at once; but where a call has several items it gathers them, after its guards, and what they share is
+-- written with one call for each key at the end of the verb. It reads no index, no count and no wake list until then.
+
+local gathered
+
+local function gather(items)
+  if #items > 1 then gathered = {entries = {}, counts = {}, wakes = {}} end
+end
+
+local function put(index, id, score)
+  if not gathered then return call('ZADD', index, score, id) end
+  gathered.entries[index] = gathered.entries[index] or {}
+  gathered.entries[index][id] = score
+end
+
+local function drop(index, id)
+  if not gathered then return call('ZREM', index, id) end
+  put(index, id, false)
+end
+
+local function tally(owner, state, by)
+  if not gathered then return call('HINCRBY', owner, 'n_' .. state, by) end
+  local states = gathered.counts[owner] or {}
+  gathered.counts[owner], states[state] = states, (states[state] or 0) + by
+end
+
+local function wake(agent)
+  if gathered then gathered.wakes[agent] = (gathered.wakes[agent] or 0) + 1 return end
+  local list = key('wake', agent)
+  if call('LLEN', list) < 2 then call('RPUSH', list, '1') end
+end
+
+local function call_with(command, name, values)
+  for from = 1, #values, AT_ONCE do
+    call(command, name, unpack(values, from, math.min(from + AT_ONCE - 1, #values)))
+  end
+end
+
+local function write_entries(index, entries)
+  local there, gone = {}, {}
+  for id, score in pairs(entries) do
+    if score then
+      there[#there + 1] = score
+      there[#there + 1] = id
+    else
+      gone[#gone + 1] = id
+    end
+  end
+  call_with('ZADD', index, there)
+  call_with('ZREM', index, gone)
+end
+
+local function write_gathered()
+  local moves = gathered
+  gathered = nil
+  for index, entries in pairs(moves.entries) do write_entries(index, entries) end
+  for owner, states in pairs(moves.counts) do
+    for state, by in pairs(states) do
+      if by ~= 0 then tally(owner, state, by) end
+    end
+  end
+  for agent, times in pairs(moves.wakes) do
+    for _ = 1, math.min(times, 2) do wake(agent) end
+  end
+end
+
+-- Runs -----------------------------------------------------------------------------------------------------------
 
 -- Nothing was written yet when the fence refuses: it asks for two keys that nobody ever makes, which a node of a Cluster
 -- answers by an error while the slot is being moved key by key, and only a part of the keys may be found there.
@@ -65,6 +135,7 @@ local function once(verb, view, accept)
       call('RPUSHX', prefix .. 'fence:1', '') -- writes nothing, and is refused where memory is full or no write is taken
       if not schema then call('HSET', KEYS[1], 'schema', SCHEMA, 'created_at', now) end
       reply = verb()
+      if gathered then write_gathered() end
       if reply then call('SET', request, cjson.encode(reply), 'PX', REPLY_KEPT_MS) end
     end
     if view then return view(reply) end
@@ -76,14 +147,12 @@ end
 
 local function find(id)
   local v = call('HMGET', key('item', id), 'project', 'state', 'agent', 'token', 'claim', 'live_token', 'attempts',
-    'max_attempts', 'lease_ms', 'claim_lease_ms', 'priority', 'seq', 'not_before', 'holder_host', 'holder_pid',
-    'holder_session', 'holder_since', 'blocker', 'started_at')
+    'max_attempts', 'lease_ms', 'claim_lease_ms', 'priority', 'seq', 'not_before', 'blocker', 'started_at')
   if not v[1] then return nil end
   return {id = id, project = v[1], state = v[2], agent = v[3] or '', token = v[4], claim = v[5] or '',
     live_token = v[6] or '', attempts = tonumber(v[7]), max_attempts = tonumber(v[8]), lease_ms = v[9],
-    claim_lease_ms = v[10] or '', priority = v[11], seq = v[12], not_before = v[13], holder_host = v[14] or '',
-    holder_pid = v[15] or '', holder_session = v[16] or '', holder_since = v[17] or '', blocker = v[18] or '',
-    started_at = v[19] or now}
+    claim_lease_ms = v[10] or '', priority = v[11], seq = v[12], not_before = v[13], blocker = v[14] or '',
+    started_at = v[15] or now}
 end
 
 local function load(id) return find(id) or fail('NO_ITEM', {item = id}) end
@@ -122,8 +191,8 @@ local function new_id(kind, digits)
 end
 
 local function count(item, by)
-  call('HINCRBY', key('project', item.project), 'n_' .. item.state, by)
-  if item.agent ~= '' then call('HINCRBY', key('agent', item.agent), 'n_' .. item.state, by) end
+  tally(key('project', item.project), item.state, by)
+  if item.agent ~= '' then tally(key('agent', item.agent), item.state, by) end
 end
 
 local function index(item)
@@ -133,16 +202,16 @@ end
 
 local function leave(item)
   local from = index(item)
-  if from then call('ZREM', from, item.id) end
-  if item.state == 'in_progress' or item.state == 'blocked' then call('ZREM', key('held', item.agent), item.id) end
+  if from then drop(from, item.id) end
+  if item.state == 'in_progress' or item.state == 'blocked' then drop(key('held', item.agent), item.id) end
   count(item, -1)
 end
 
 local function enter(item, state, score)
   item.state = state
   local to = index(item)
-  if to then call('ZADD', to, score, item.id) end
-  if state == 'in_progress' or state == 'blocked' then call('ZADD', key('held', item.agent), now, item.id) end
+  if to then put(to, item.id, score) end
+  if state == 'in_progress' or state == 'blocked' then put(key('held', item.agent), item.id, now) end
   count(item, 1)
 end
 
@@ -152,11 +221,6 @@ local function move(item, state, score)
 end
 
 local function rank(item) return item.priority * 1e13 + item.seq end
-
-local function wake(agent)
-  local list = key('wake', agent)
-  if call('LLEN', list) < 2 then call('RPUSH', list, '1') end
-end
 
 -- Where an item belongs that nobody holds, and its score there: with no agent, with open dependencies, before its time,
 -- or in the queue.
@@ -209,7 +273,11 @@ local function open_project(id, title, description, created)
   return id
 end
 
+local touched = false
+
 local function touch()
+  if touched then return end
+  touched = true
   call('ZADD', prefix .. 'agents', now, me.agent)
   call('HSET', key('agent', me.agent), 'host', me.host, 'pid', me.pid, 'session', me.session,
     'version', me.version)
@@ -316,7 +384,7 @@ end
 local function run(item)
   resume(item)
   item.expires = now + item.claim_lease_ms
-  if item.state == 'in_progress' then call('ZADD', prefix .. 'leases', item.expires, item.id)
+  if item.state == 'in_progress' then put(prefix .. 'leases', item.id, item.expires)
   else move(item, 'in_progress', item.expires) end
 end
 
@@ -326,8 +394,9 @@ local function shown(item) return item.token .. ':' .. item.claim end
 local function is_holders(item, token) return item.live_token ~= '' and token == shown(item) end
 
 local function held_by_another(item)
-  fail('HELD', {item = item.id, caller = me.agent, agent = item.agent, host = item.holder_host, pid = item.holder_pid,
-    session = item.holder_session, since = item.holder_since,
+  local holder = call('HMGET', key('item', item.id), 'holder_host', 'holder_pid', 'holder_session', 'holder_since')
+  fail('HELD', {item = item.id, caller = me.agent, agent = item.agent, host = holder[1] or '', pid = holder[2] or '',
+    session = holder[3] or '', since = holder[4] or '',
     expires = call('ZSCORE', prefix .. 'leases', item.id) or ''})
 end
 
@@ -404,7 +473,12 @@ local function item_views(ids)
   return views
 end
 
-local function project_view(id) return {id, call('HGETALL', key('project', id))} end
+local projects_read = {}
+
+local function project_view(id)
+  projects_read[id] = projects_read[id] or {id, call('HGETALL', key('project', id))}
+  return projects_read[id]
+end
 
 local function package(id)
   local view = item_view(id)
