@@ -46,9 +46,12 @@ def server() -> Iterator[str]:
     with TemporaryDirectory(prefix="peers-") as folder:
         port = _free_port()
         options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "yes"}
+        options |= {"appendfsync": "no", "hash-max-listpack-value": "1024"}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         with (Path(folder) / "server.log").open("wb") as log:
-            process = subprocess.Popen([embedded.binary(), *words], stdout=log, stderr=log)
+            process = subprocess.Popen(
+                [embedded.binary(), *words], stdout=log, stderr=log, env=embedded.ENVIRONMENT | os.environ
+            )
         try:
             url = f"redis://127.0.0.1:{port}/0"
             _await(url)

@@ -24,6 +24,10 @@ STOPPED_WITHIN_S = 10.0
 ANSWERS_WITHIN_S = 5.0
 LOOK_AGAIN_S = 0.005
 
+#: A script takes and frees hundreds of small pieces of memory: glibc keeps more of them at hand for the server, which
+#: saves a tenth of its time and takes some megabytes. Elsewhere it means nothing.
+ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=250"}
+
 
 class ServerStatus(Frozen):
     """What `orchestrate server status` says."""
@@ -155,6 +159,7 @@ def _launch(socket: Path, data: Path, lock: IO[bytes]) -> subprocess.Popen[bytes
             stderr=output,
             cwd=data,
             start_new_session=True,
+            env=ENVIRONMENT | os.environ,
             pass_fds=[lock.fileno()],
         )
 
