@@ -10,6 +10,7 @@ from model_moves import HELD, UNBEGUN
 from redis.crc import key_slot
 from taskorch import keys
 from taskorch.item import State
+from taskorch.reply import LEFT_OUT
 
 INDEXES = {home for homes in HOMES.values() for home in homes}
 
@@ -26,8 +27,9 @@ class RawKeys:
 
     @property
     def items(self) -> dict[str, dict[str, str]]:
-        """Return the fields of the items, by id."""
-        return {name.removeprefix("item:"): value for name, value in self.values.items() if name.startswith("item:")}
+        """Return the fields of the items, by id, with what goes without saying."""
+        there = ((name, value) for name, value in self.values.items() if name.startswith("item:"))
+        return {name.removeprefix("item:"): LEFT_OUT | value for name, value in there}
 
     def projects(self) -> dict[str, dict[str, str]]:
         """Return the fields of the projects, by id."""

@@ -235,7 +235,7 @@ def _settle(line: dict[str, Any], completed: Collection[str]) -> None:
     fields = line["fields"]
     line["open"] = [dependency for dependency in line["open"] if dependency not in completed]
     if fields["state"] == State.WAITING and not line["open"]:
-        fields["state"] = State.DELAYED if int(fields["not_before"]) else State.QUEUED
+        fields["state"] = State.DELAYED if int(fields.get("not_before", "0")) else State.QUEUED
         line["score"] = usual_score(fields, 0)
 
 

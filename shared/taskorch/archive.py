@@ -7,6 +7,7 @@ from typing import cast
 
 from taskorch.document import moment
 from taskorch.item import State
+from taskorch.reply import LEFT_OUT
 from taskorch.script import Reply, Scripts
 
 #: An object that becomes a line of JSON.
@@ -140,6 +141,7 @@ def _item(view: list[Reply], now: int) -> Iterator[Line]:
 
 def usual_score(fields: Fields, now: int) -> int:
     """Return the score of an item in the index of its state, where it comes there now, or has lost its entry."""
+    fields = LEFT_OUT | fields
     match State(fields["state"]):
         case State.PENDING:
             return int(fields["seq"])

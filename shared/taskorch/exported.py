@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, StringC
 
 from taskorch import bounds
 from taskorch.item import State
+from taskorch.reply import LEFT_OUT
 
 Text = Annotated[str, AfterValidator(lambda value: bounds.text(value, "text"))]
 Title = Annotated[str, AfterValidator(bounds.title)]
@@ -95,16 +96,16 @@ class ItemFields(_Strict):
     state: State
     agent: NameOrNone
     assigned_by: NameOrNone = ""
-    priority: Annotated[str, StringConstraints(pattern=r"^[0-4]$")]
+    priority: Annotated[str, StringConstraints(pattern=r"^[0-4]$")] = LEFT_OUT["priority"]
     seq: Number
-    token: Number
+    token: Number = LEFT_OUT["token"]
     claim: Text = ""
     live_token: NumberOrNone = ""
-    attempts: Number
-    max_attempts: Number
-    lease_ms: Number
+    attempts: Number = LEFT_OUT["attempts"]
+    max_attempts: Number = LEFT_OUT["max_attempts"]
+    lease_ms: Number = LEFT_OUT["lease_ms"]
     claim_lease_ms: NumberOrNone = ""
-    not_before: Number
+    not_before: Number = LEFT_OUT["not_before"]
     holder_host: Text = ""
     holder_pid: Text = ""
     holder_session: Text = ""

@@ -7,7 +7,7 @@ from typing import cast
 
 from taskorch import bounds, errors
 from taskorch.frozen import Frozen
-from taskorch.item import NewItem, State
+from taskorch.item import DEFAULT_LEASE_MS, DEFAULT_MAX_ATTEMPTS, NewItem, State
 from taskorch.script import Argument, Reply, random_digits
 
 
@@ -131,7 +131,7 @@ def _dependencies(new: NewItem, place: int) -> str:
 
 
 def _fields(new: NewItem) -> dict[str, Argument]:
-    """Return the item's own fields; an empty one is "", and takes no memory."""
+    """Return the item's own fields; an empty one is "" and takes no memory, as one that says what goes without it."""
     return {
         "title": bounds.title(new.title),
         "description": bounds.text(new.description, "description"),
@@ -142,10 +142,14 @@ def _fields(new: NewItem) -> dict[str, Argument]:
             bounds.values(new.deliverables_expected, "deliverable") if new.deliverables_expected else ""
         ),
         "criteria": bounds.values(new.criteria, "criterion") if new.criteria else "",
-        "lease_ms": bounds.number(new.lease_ms, "lease in ms", 1, bounds.LONGEST_MS),
-        "max_attempts": bounds.number(new.max_attempts, "number of attempts", 1, 1000),
+        "lease_ms": _unusual(bounds.number(new.lease_ms, "lease in ms", 1, bounds.LONGEST_MS), DEFAULT_LEASE_MS),
+        "max_attempts": _unusual(bounds.number(new.max_attempts, "number of attempts", 1, 1000), DEFAULT_MAX_ATTEMPTS),
         "created_at": bounds.number(new.created_at, "time", 0, 2**53) or "",
     }
+
+
+def _unusual(number: int, usual: int) -> Argument:
+    return "" if number == usual else number
 
 
 def _refuse_twins(names: Sequence[str], what: str) -> None:

@@ -4,6 +4,9 @@ import json
 from typing import cast
 
 from taskorch.item import (
+    DEFAULT_LEASE_MS,
+    DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_PRIORITY,
     AgentStatus,
     Assignment,
     Assignments,
@@ -25,6 +28,16 @@ from taskorch.script import Reply
 
 Fields = dict[str, str]
 
+#: What a field of an item is that its hash does not have.
+LEFT_OUT = {
+    "priority": str(DEFAULT_PRIORITY),
+    "token": "0",
+    "attempts": "0",
+    "max_attempts": str(DEFAULT_MAX_ATTEMPTS),
+    "lease_ms": str(DEFAULT_LEASE_MS),
+    "not_before": "0",
+}
+
 #: The field that counts the items in a state.
 COUNTS = {state: f"n_{state}" for state in State}
 
@@ -42,7 +55,7 @@ def texts(reply: Reply) -> list[str]:
 def item(view: Reply) -> Item:
     """Read an item view: `{id, fields, lease expiry or ''}`."""
     id_, flat, expires = cast("tuple[str, Reply, str]", view)
-    fields = _fields(flat)
+    fields = LEFT_OUT | _fields(flat)
     state = State(fields["state"])
     return Item(
         id=id_,

@@ -119,6 +119,12 @@ def test_the_key_table_has_every_key_with_its_type_and_what_it_holds() -> None:
     assert table(chapter(3).partition("The fields of")[0]) == rows
 
 
+def test_what_the_scripts_take_a_missing_field_for_is_what_the_client_does() -> None:
+    (usual,) = re.findall(r"^local LEASE_MS, MAX_ATTEMPTS, PRIORITY = '(\d+)', (\d+), '(\d+)'", PRELUDE, re.MULTILINE)
+
+    assert usual == tuple(reply.LEFT_OUT[name] for name in ("lease_ms", "max_attempts", "priority"))
+
+
 def test_the_field_table_has_every_field_of_an_item() -> None:
     reads = between(FUNCTIONS["find"], "key('item', id), ", ")") + between(
         FUNCTIONS["held_by_another"], "item.id), ", ")"

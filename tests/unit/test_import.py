@@ -129,7 +129,7 @@ CHANGES: list[Change] = [
     ("item", lambda line: line["fields"].update(description="é" * 40_000), "longer than 65536 bytes"),
     ("item", lambda line: line["fields"].update(description="\ud800"), "Invalid JSON"),
     ("item", lambda line: line["fields"].update(project="proj_none"), "belongs to proj_none"),
-    ("item", lambda line: line["fields"].pop("token"), "token: Field required"),
+    ("item", lambda line: line["fields"].pop("seq"), "seq: Field required"),
     ("report", lambda line: line.update(item="item_none"), "belongs to item_none"),
     ("report", lambda line: line.update(entry="0-0"), "not newer"),
     ("report", lambda line: line["fields"].update(percent="much"), "percent: "),

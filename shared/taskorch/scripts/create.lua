@@ -87,16 +87,18 @@ end
 
 local function create(project, new, seq)
   local item = {id = new_id('item', new.digits), project = project, agent = new.agent, priority = new.priority, seq = seq,
-    attempts = 0, not_before = new.delay > 0 and now + new.delay or new.not_before}
+    new = true, not_before = new.delay > 0 and now + new.delay or new.not_before}
   local assigned = new.agent ~= ''
   enter(item, placed(item, new.depends_on and depend(item.id, new.depends_on) or 0))
   put(key('project', project) .. ':items', item.id, seq)
   if assigned then agents[new.agent] = true end
   if is_awaited(item.state) then wake(item.agent) end
   if new.key ~= '' then call('HSET', key('project', project) .. ':keys', new.key, item.id) end
-  emit('create', item, 'project', project, 'agent', new.agent, 'token', 0, 'seq', seq, 'priority', new.priority,
-    'created_at', now, 'assigned_at', assigned and now or '', 'assigned_by', assigned and me.agent or '',
+  emit('create', item, 'project', project, 'agent', new.agent, 'seq', seq, 'created_at', now,
+    'assigned_at', assigned and now or '', 'assigned_by', assigned and me.agent or '',
     unpack(ARGV, new.fields, new.last))
+  if item.priority ~= PRIORITY then call('HSET', key('item', item.id), 'priority', item.priority) end
+  if item.not_before > 0 then call('HSET', key('item', item.id), 'not_before', item.not_before) end
   return item
 end
 

@@ -6,6 +6,7 @@
 
 local SCHEMA = '1'
 local REPLY_KEPT_MS = 600000
+local LEASE_MS, MAX_ATTEMPTS, PRIORITY = '14400000', 3, '2' -- an item's own, where its hash does not say otherwise
 local BATCH = 10
 local AT_ONCE = 1000 -- values of a call
 local RETRY_FIRST_MS, RETRY_CAP_MS = 10000, 3600000
@@ -149,9 +150,9 @@ local function find(id)
   local v = call('HMGET', key('item', id), 'project', 'state', 'agent', 'token', 'claim', 'live_token', 'attempts',
     'max_attempts', 'lease_ms', 'claim_lease_ms', 'priority', 'seq', 'not_before', 'blocker', 'started_at')
   if not v[1] then return nil end
-  return {id = id, project = v[1], state = v[2], agent = v[3] or '', token = v[4], claim = v[5] or '',
-    live_token = v[6] or '', attempts = tonumber(v[7]), max_attempts = tonumber(v[8]), lease_ms = v[9],
-    claim_lease_ms = v[10] or '', priority = v[11], seq = v[12], not_before = v[13], blocker = v[14] or '',
+  return {id = id, project = v[1], state = v[2], agent = v[3] or '', token = v[4] or '0', claim = v[5] or '',
+    live_token = v[6] or '', attempts = tonumber(v[7] or 0), max_attempts = tonumber(v[8] or MAX_ATTEMPTS), lease_ms = v[9] or LEASE_MS,
+    claim_lease_ms = v[10] or '', priority = v[11] or PRIORITY, seq = v[12], not_before = v[13] or '0', blocker = v[14] or '',
     started_at = v[15] or now}
 end
 
@@ -259,6 +260,8 @@ local function emit(verb, item, ...)
     write(item, 'event', event, 'token', item.token, 'claim', item.claim, 'live_token', item.token,
       'claim_lease_ms', item.claim_lease_ms, 'holder_host', me.host, 'holder_pid', me.pid, 'holder_session', me.session,
       'holder_since', now, 'started_at', item.started_at, ...)
+  elseif item.new then -- its token and its attempts are 0, and left out
+    call('HSET', key('item', item.id), 'state', item.state, 'event', event, ...)
   else
     write(item, 'event', event, ...)
   end
