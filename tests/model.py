@@ -72,6 +72,7 @@ class Model(Moves):
             if item.held and not force:
                 raise Refused("Held")
             if item.held:
+                self._report("lost", item, previous)
                 self._refund(item)
             self._settle(item)
             item.agent, item.place = agent, self._next_place()
@@ -175,6 +176,8 @@ class Model(Moves):
             raise Refused("NoAttempts")
         if not item.held and item.state is not State.QUEUED:
             return 0
+        if item.held:
+            self._report("lost", item, me.agent)
         self._start(item, me)
         if item.state is not State.BLOCKED:
             self._run(item)

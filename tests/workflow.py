@@ -14,6 +14,7 @@ def workflow(bench: Bench) -> Iterator[str]:
     yield from planned(bench)
     yield from delivery(bench)
     yield from troubles(bench)
+    yield from waits(bench)
     yield from mirrored(bench)
     yield from audited(bench)
 
@@ -146,6 +147,25 @@ def troubles(bench: Bench) -> Iterator[str]:
     yield "complete"
     views.show(item)
     yield "show"
+    queue.complete_project(project, force=True)
+    yield "complete_project"
+
+
+def waits(bench: Bench) -> Iterator[str]:
+    """A question whose answer is waited for, and how its project stands."""
+    queue, eve = bench.queue, bench.agent("eve")
+    project = queue.project("Ask")
+    yield "project"
+    lease = Lease(item=queue.create(project, NewItem(title="Ask", agent="eve")))
+    yield "create"
+    lease = eve.blocker(lease, "Which?").lease
+    yield "blocker"
+    queue.answer(lease.item, "Both")
+    yield "answer"
+    eve.wait(lease, timeout_s=0)
+    yield "wait"
+    queue.waiting().standing(project)
+    yield "standing"
     queue.complete_project(project, force=True)
     yield "complete_project"
 

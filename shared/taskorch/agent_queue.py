@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from taskorch import bounds, reply
 from taskorch.item import Assignments, Caller, Claim, Lease, Note, Receipt
 from taskorch.record import Origin
 from taskorch.script import Argument, Connection, Reply, Scripts
+
+if TYPE_CHECKING:
+    from taskorch.waiting import Answered
 
 #: A wake token is lost when its taker dies before it claims, so a waiter looks again after this long.
 WAIT_PERIOD_S = 60.0
@@ -79,6 +82,15 @@ class AgentQueue:
         """Report on the item; `percent` is 0 to 100. A blocked item is in progress again."""
         done = "" if percent is None else bounds.number(percent, "percentage", 0, 100)
         return self._step("progress", lease, bounds.text(text, "report", required=True), done, *self._origin)
+
+    def wait(self, lease: Lease, *, timeout_s: float) -> "Answered":
+        """Wait until the question on an item is answered; at once where none is open, or its time is over.
+
+        Raises errors.Cancelled, errors.LeaseLost or errors.NotYours as soon as the item is not the caller's any more.
+        """
+        from taskorch.waiting import Waiting
+
+        return Waiting(self._scripts).answer(lease, timeout_s=timeout_s)
 
     def discover(self, lease: Lease, text: str, *, impact: str = "") -> Receipt:
         """Share a finding with the project; the receipt's entry is its cursor."""

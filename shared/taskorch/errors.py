@@ -5,11 +5,12 @@ TaskOrchestratorError           1   Unprintable
 |-- NotFound                    3   NoProject, NoItem
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated, ServerFailed;
 |                                   not: Refused, Untrusted
-|-- Invalid                     5   WrongState, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
+|-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
 |                                 BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
-'-- NothingToDo                 8   only commands raise it; in the library that is None
+|-- NothingToDo                 8   only commands raise it; in the library that is None
+'-- WaitOver                    8   the same
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -193,6 +194,18 @@ class WrongState(Invalid):
         return ways.get(state, ways_out.STATES[state]).format_map(self.details)
 
 
+class DeadEnd(Invalid):
+    word = "DEAD_END"
+    message = "{id} is {state}: it will not be {goal} by itself."
+
+    def advice(self) -> str:
+        """Return what sets it going again."""
+        id_ = str(self.details["id"])
+        if id_.startswith("item_"):
+            return ways_out.STATES[str(self.details["state"])].format(item=id_)
+        return f"orchestrate progress {id_} shows its items; orchestrate requeue ITEM has one done again."
+
+
 class BadPlan(Invalid):
     word = "BAD_PLAN"
     message = "{file} is no plan that can be applied; nothing was written."
@@ -308,6 +321,12 @@ class NothingToDo(TaskOrchestratorError):
     word, exit_code, retryable = "NOTHING_TO_DO", 8, True
     message = "There is nothing to do now."
     hint = "Wait for work: worker pop --wait 300"
+
+
+class WaitOver(TaskOrchestratorError):
+    word, exit_code, retryable = "WAIT_OVER", 8, True
+    message = "{id} is {state} still, after {seconds} s."
+    hint = "Wait again: the same command."
 
 
 #: The errors that a script raises, by the first word of its reply.

@@ -73,6 +73,11 @@ def events(namespace: str) -> str:
     return tag(namespace) + "events"
 
 
+def reports(namespace: str, item: str) -> str:
+    """Return the stream of an item's reports, which those who wait for the item block on."""
+    return f"{tag(namespace)}progress:{item}"
+
+
 def known(name: str) -> Key | None:
     """Return the kind of key that has this name after the namespace's tag."""
     return next((key for key in KEYS if re.fullmatch(re.sub("<[a-z]+>", "[^:]+", key.name), name)), None)

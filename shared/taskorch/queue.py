@@ -1,9 +1,10 @@
 """The queue as an orchestrator sees it: create, assign, answer, mend; `views` reads, `agent` is the workers' side."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from taskorch import bounds, finding, reply
+from taskorch import bounds, errors, finding, reply
 from taskorch.agent_queue import AgentQueue
 from taskorch.archive import Archive
 from taskorch.finding import Finding, Slice
@@ -12,6 +13,9 @@ from taskorch.plan import Applied, Created, Plan, applied, arguments
 from taskorch.record import Origin
 from taskorch.script import Argument, Connection, Scripts, random_digits
 from taskorch.views import Views
+
+if TYPE_CHECKING:
+    from taskorch.waiting import Waiting
 
 REAP_BATCH = 500
 #: Items that a part of an audit looks at, so that no script keeps others waiting for more than some milliseconds.
@@ -49,6 +53,12 @@ class Queue:
         me = self._scripts.caller
         caller = Caller(agent=name, host=me.host, pid=me.pid, session=session)
         return AgentQueue(self._scripts.connection, self._scripts.namespace, caller, origin)
+
+    def waiting(self, tell: Callable[[errors.Unavailable | None], object] = lambda _: None) -> "Waiting":
+        """Return the waits of the namespace; `tell` is told of an outage of Redis in one, and with None of its end."""
+        from taskorch.waiting import Waiting
+
+        return Waiting(self._scripts, tell)
 
     def project(self, title: str, *, description: str = "", id: str = "", created_at: int = 0) -> str:  # noqa: A002
         """Open a project and return its id; `id` and `created_at` (ms) are those that it had elsewhere.

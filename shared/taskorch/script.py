@@ -87,9 +87,9 @@ class Scripts:
         """Block until something is put onto the caller's queue, or for `timeout_s` seconds."""
         return self.connection.wait(keys.wake(self.namespace, self.caller.agent), timeout_s)
 
-    def follow(self, cursor: str, timeout_s: float) -> bool:
-        """Block until the namespace has an event after the cursor, or for `timeout_s` seconds."""
-        return self.connection.follow(keys.events(self.namespace), cursor, timeout_s)
+    def follow(self, stream: str, cursor: str, timeout_s: float) -> bool:
+        """Block until a stream, a key of the namespace, has an entry after the cursor, or for `timeout_s` seconds."""
+        return self.connection.follow(stream, cursor, timeout_s)
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from taskorch import bounds, finding, reply, stuck
+from taskorch import bounds, finding, keys, reply, stuck
 from taskorch.finding import Environment
 from taskorch.item import AgentStatus, Discovery, Item, Package, Page, Project, ProjectProgress, State
 from taskorch.record import Events, MirrorStatus, Record
@@ -94,7 +94,7 @@ class Views:
 
     def follow(self, since: str, timeout_s: float) -> bool:
         """Block until something happens after the cursor `since`, or for `timeout_s` seconds; return whether it did."""
-        return self._scripts.follow(bounds.cursor(since), timeout_s)
+        return self._scripts.follow(keys.events(self._scripts.namespace), bounds.cursor(since), timeout_s)
 
     def records(self, items: Sequence[str]) -> tuple[Record, ...]:
         """Return items with all that the mirror writes of them; those that are not there are left out."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from taskorch import agent_queue, bounds, errors, item, keys, plan, queue, reply, views
+from taskorch import agent_queue, bounds, errors, item, keys, plan, queue, reply, views, waiting
 from taskorch_orchestrator import mirror
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
@@ -317,6 +317,7 @@ def test_the_numbers_are_those_of_the_source() -> None:
         "the same by a call of reap, as the command makes it": queue.REAP_BATCH,
         "wake tokens in a list": int(between(FUNCTIONS["wake"], "LLEN', list) < ", " ")),
         "longest wait on a wake token": int(agent_queue.WAIT_PERIOD_S),
+        "longest block on a stream": int(waiting.PERIOD_S),
         "reports kept of an item": number("REPORTS_KEPT", PRELUDE),
         "discoveries kept of a project": number("DISCOVERIES_KEPT", SCRIPTS["discover"]),
         "cursors of discoveries kept of an item": number("FOUND_KEPT", SCRIPTS["discover"]),

@@ -42,7 +42,10 @@ local function assign(item)
   local previous = item.agent
   if not item.stays then
     leave(item)
-    if item.given_up then refund(item) end
+    if item.given_up then
+      report_of(previous, item, 'lost', 'text', 'taken away by ' .. me.agent)
+      refund(item)
+    end
     settle(item)
     item.agent, item.seq = agent, next_sequence()
     item.changes = {'agent', agent, 'seq', item.seq, 'assigned_at', now, 'assigned_by', me.agent, unpack(item.changes)}

@@ -16,6 +16,7 @@ end
 
 -- A blocked item stays blocked in other hands.
 local function take(item)
+  if item.state ~= 'queued' then report(item, 'lost', 'text', 'taken over by another session') end
   start(item, lease)
   if item.state == 'blocked' then call('ZADD', key('held', me.agent), now, id) else run(item) end
   emit('claim', item)

@@ -1,0 +1,269 @@
+"""Waiting without polling: look, block until something may have changed, look again; nothing in between is missed.
+
+A look brings with it the cursor up to which it is true, out of one script. So what happens between the look and the
+block ends the block at once.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from enum import StrEnum
+from math import inf
+from random import uniform
+from time import monotonic, sleep
+from typing import Generic, NamedTuple, TypeVar, cast
+
+from taskorch import bounds, errors, keys, reply
+from taskorch.frozen import Frozen
+from taskorch.item import Item, Lease, Project, Report, State
+from taskorch.record import Event, Events
+from taskorch.script import Reply, Scripts
+
+#: A connection that died without a word is found out after this long, and the waiter looks anew.
+PERIOD_S = 60.0
+#: While Redis is away the waiters come back one by one, each after a pause that grows to this.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+MOST_EVENTS = 1000
+FROM_THE_START = "0-0"
+#: Nothing leads out of these but the orchestrator.
+ENDS = (State.COMPLETED, State.FAILED, State.CANCELLED)
+
+Seen = TypeVar("Seen")
+#: Is told when Redis goes away, and with None when it answers again.
+Tell = Callable[[errors.Unavailable | None], object]
+
+
+class Goal(StrEnum):
+    """What a wait for a project or an item is for."""
+
+    COMPLETED = "completed"
+    BLOCKED = "blocked"
+    ANY = "any"
+
+
+class Answered(Frozen):
+    """An item whose holder has asked, and the answer if there is one."""
+
+    _flat = "item"
+
+    item: Item
+    answer: Report | None
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the question still waits for its answer."""
+        return self.item.blocker != "" and self.item.state in (State.BLOCKED, State.IN_PROGRESS)
+
+
+class Standing(Frozen):
+    """How a project stands, or an item of it."""
+
+    #: Of the newest event, and of the item's newest report.
+    cursor: str
+    report: str
+    item: Item | None
+    project: Project
+
+    @property
+    def id(self) -> str:
+        """Return the id of what it is about."""
+        return self.item.id if self.item else self.project.id
+
+    @property
+    def is_completed(self) -> bool:
+        """Return whether it is completed; of a project, whether none of its items is open."""
+        if self.item:
+            return self.item.state is State.COMPLETED
+        counts = self.project.counts
+        over = sum(counts.values()) == counts[State.COMPLETED] + counts[State.CANCELLED] > 0
+        return over or self.project.status == "completed"
+
+    @property
+    def is_blocked(self) -> bool:
+        """Return whether it waits for an answer; of a project, whether one of its items does."""
+        return self.item.state is State.BLOCKED if self.item else self.project.counts[State.BLOCKED] > 0
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether it does not go on by itself: all that is left of a project waits for a dead letter."""
+        if self.item:
+            return self.item.state in ENDS
+        moving = sum(n for state, n in self.project.counts.items() if state not in (*ENDS, State.WAITING))
+        return self.is_completed or (moving == 0 and self.project.counts[State.FAILED] > 0)
+
+
+class Waited(Frozen):
+    """What a wait for a project or an item came to."""
+
+    #: None when the time ran out.
+    reached: Goal | None
+    standing: Standing
+    #: What happened to it meanwhile, and the cursor to go on from, where that was asked for.
+    events: tuple[Event, ...] = ()
+    cursor: str
+    #: Whether events after the cursor may be lost: the stream of them is capped.
+    gap: bool = False
+
+
+class _Sight(NamedTuple, Generic[Seen]):
+    """What a look brought, whether the wait is over with it, and where to block if it is not."""
+
+    seen: Seen
+    is_over: bool
+    stream: str
+    cursor: str
+
+
+class Waiting:
+    """The waits of a namespace.
+
+    A wait lasts through an outage of Redis that ends within its time: it comes back with its cursor. Its first look
+    does not wait for a Redis that is away. errors.Unavailable, errors.NotFound.
+    """
+
+    def __init__(self, scripts: Scripts, tell: Tell = lambda _: None) -> None:
+        """`tell` is told when Redis goes away during a wait, and with None when it is back."""
+        self._scripts = scripts
+        self._tell = tell
+        self._events = keys.events(scripts.namespace)
+
+    def answer(self, lease: Lease, *, timeout_s: float) -> Answered:
+        """Wait until the question on an item is answered, or closed in another way; it may be open still.
+
+        An item without an open question is returned at once. Raises what a step of the holder would, as soon as it
+        would: errors.Cancelled, errors.LeaseLost, errors.NotYours, errors.Held.
+        """
+        stream = keys.reports(self._scripts.namespace, bounds.item_id(lease.item))
+
+        def look() -> _Sight[Answered]:
+            view = reply.rows(self._scripts.run("wait", lease.item, lease.shown()))
+            cursor, item_view, answers = cast("tuple[str, Reply, list[Reply]]", view)
+            answer = reply.report(answers[0]) if answers else None
+            answered = Answered(item=reply.item(item_view), answer=answer)
+            return _Sight(seen=answered, is_over=not answered.is_open, stream=stream, cursor=cursor)
+
+        return self._wait(look(), look, timeout_s)
+
+    def until(self, id_: str, goals: Collection[Goal], *, timeout_s: float, since: str = "") -> Waited:
+        """Wait until a project or an item has reached one of the goals.
+
+        Goal.ANY is reached by any event of it after the cursor `since`, or after now. Raises errors.DeadEnd when it
+        will not reach one by itself any more.
+        """
+        wait = _Goals(self._scripts, id_, frozenset(goals), since)
+        return self._wait(wait.look(), wait.look, timeout_s)
+
+    def standing(self, id_: str) -> Standing:
+        """Return how a project or an item stands now, and the cursor to follow it from."""
+        return _standing(self._scripts, id_)
+
+    def newest(self) -> str:
+        """Return the cursor of the newest event."""
+        return _events(self._scripts, FROM_THE_START, limit=1).newest
+
+    def events(self, since: str) -> Iterator[Events]:
+        """Yield what happens after a cursor, as it happens: without an end, and through every outage.
+
+        Where the events behind the cursor are gone, the first batch says that it is not `known`.
+        """
+        cursor = bounds.cursor(since)
+        while True:
+            found = self._batch(cursor)
+            cursor = found.entries[-1].cursor if found.entries else found.newest
+            yield found
+
+    def _batch(self, cursor: str) -> Events:
+        def sight(found: Events) -> _Sight[Events]:
+            is_over = not found.known or bool(found.entries)
+            return _Sight(seen=found, is_over=is_over, stream=self._events, cursor=cursor)
+
+        def look() -> _Sight[Events]:
+            return sight(_events(self._scripts, cursor, limit=MOST_EVENTS))
+
+        return self._wait(sight(Events(known=True, newest=cursor, entries=())), look, inf)
+
+    def _wait(self, sight: _Sight[Seen], look: Callable[[], _Sight[Seen]], timeout_s: float) -> Seen:
+        """Block and look until the wait is over, or the time is; return what was seen last."""
+        deadline = monotonic() + timeout_s
+        while not sight.is_over and (left_s := deadline - monotonic()) > 0:
+            sight = self._next(sight, look, min(left_s, PERIOD_S), deadline)
+        return sight.seen
+
+    def _next(
+        self, sight: _Sight[Seen], look: Callable[[], _Sight[Seen]], block_s: float, deadline: float
+    ) -> _Sight[Seen]:
+        """Block where the sight says, and look again; through an outage, as long as there is time."""
+        failures = 0
+        while True:
+            try:
+                if not failures:  # after an outage it looks first: Redis may have come back with less
+                    self._scripts.follow(sight.stream, sight.cursor, block_s)
+                seen = look()
+            except errors.Unavailable as away:
+                pause_s = uniform(0.5, 1) * min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(failures, 16))  # noqa: S311
+                failures += 1
+                if not away.retryable or monotonic() + pause_s > deadline:
+                    raise
+                if failures == 1:
+                    self._tell(away)
+                sleep(pause_s)
+            else:
+                if failures:
+                    self._tell(None)
+                return seen
+
+
+class _Goals:
+    """A wait for goals: each look says whether one is reached."""
+
+    def __init__(self, scripts: Scripts, id_: str, goals: frozenset[Goal], since: str) -> None:
+        self._scripts = scripts
+        self._id = id_
+        self._goals = goals
+        #: Up to where the events were looked through, where they count.
+        self._cursor = since and bounds.cursor(since)
+
+    def look(self) -> _Sight[Waited]:
+        """Look at where it stands, and through the events where they count."""
+        waited = self._with_events(_standing(self._scripts, self._id))
+        if waited.reached is None and Goal.ANY not in self._goals and waited.standing.is_over:
+            raise errors.DeadEnd(id=self._id, state=_state(waited.standing), goal=" or ".join(sorted(self._goals)))
+        events, standing = keys.events(self._scripts.namespace), waited.standing
+        over = waited.reached is not None
+        if standing.item and Goal.ANY not in self._goals:
+            stream = keys.reports(self._scripts.namespace, standing.item.id)
+            return _Sight(seen=waited, is_over=over, stream=stream, cursor=standing.report)
+        return _Sight(seen=waited, is_over=over, stream=events, cursor=waited.cursor)
+
+    def _with_events(self, standing: Standing) -> Waited:
+        if Goal.ANY not in self._goals or not self._cursor:
+            self._cursor = standing.cursor
+            return Waited(reached=self._reached(standing), standing=standing, cursor=standing.cursor)
+        found = _events(self._scripts, self._cursor, limit=MOST_EVENTS)
+        mine = tuple(event for event in found.entries if self._id in (event.item, event.project))
+        self._cursor = found.entries[-1].cursor if found.entries else self._cursor
+        reached = self._reached(standing) or (Goal.ANY if mine or not found.known else None)
+        return Waited(reached=reached, standing=standing, events=mine, cursor=self._cursor, gap=not found.known)
+
+    def _reached(self, standing: Standing) -> Goal | None:
+        if Goal.COMPLETED in self._goals and standing.is_completed:
+            return Goal.COMPLETED
+        return Goal.BLOCKED if Goal.BLOCKED in self._goals and standing.is_blocked else None
+
+
+def _standing(scripts: Scripts, id_: str) -> Standing:
+    known = bounds.item_id(id_) if id_.startswith("item_") else bounds.project_id(id_)
+    cursor, report, items, project = cast("tuple[str, str, Reply, Reply]", scripts.run("standing", known))
+    item = next(iter(reply.items(items)), None)
+    return Standing(cursor=cursor, report=report, item=item, project=reply.project(project))
+
+
+def _events(scripts: Scripts, since: str, *, limit: int) -> Events:
+    found = reply.events(scripts.run("events", since, limit))
+    return Events(known=found.known or since == FROM_THE_START, newest=found.newest, entries=found.entries)
+
+
+def _state(standing: Standing) -> str:
+    if standing.item:
+        return standing.item.state
+    return (
+        "completed" if standing.is_completed else f"held up by dead letters ({standing.project.counts[State.FAILED]})"
+    )
