@@ -31,6 +31,12 @@ orchestrate.expect(
             "projects": "List the projects, the newest first.",
             "agents": "List the agents.",
         },
+        "taskorch_orchestrator.waiting": {
+            "wait": "Wait until a project or an item is completed, until it is blocked, or for any event of it.",
+        },
+        "taskorch_orchestrator.watching": {
+            "watch": "Watch what happens, in PROJECT or in all projects.",
+        },
         "taskorch_orchestrator.mending": {
             "answer": "Answer the blocker of ITEM.",
             "cancel": "Take ITEM out of work.",

@@ -31,11 +31,15 @@ def progress(office: "Office", project: str) -> None:
 @click.argument("project")
 @click.option("--since", default="0-0", metavar="CURSOR", help="Only what came after this cursor.")
 @click.option("--limit", type=click.IntRange(1, 5000), default=1000, show_default=True, help="At most so many.")
+@click.option("--follow", is_flag=True, help="Go on with each as it is found, until the project is closed.")
 @at_office
-def discoveries(office: "Office", project: str, since: str, limit: int) -> None:
+def discoveries(office: "Office", project: str, since: str, limit: int, follow: bool) -> None:
     """List what the agents of PROJECT found."""
-    from taskorch_orchestrator import render
+    from taskorch_orchestrator import following, render
 
+    if follow:
+        following.discoveries(office, project, since)
+        return
     found = office.queue.views.discoveries(project, since=since, limit=limit)
     cursor = found[-1].cursor if found else since
     office.output.show(found, render.discoveries, "No discoveries.", cursor=cursor)

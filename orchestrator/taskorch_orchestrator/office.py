@@ -1,14 +1,18 @@
 """Where an orchestrator's command sits: its queue, the places of the handoff packages, and where it prints."""
 
 import os
+from typing import TYPE_CHECKING
 
 from taskorch import command, errors
 from taskorch.connection import open_connection
 from taskorch.frozen import replace
-from taskorch.item import Caller
+from taskorch.item import Caller, Item, State
 from taskorch.queue import Queue
 from taskorch.script import Connection
 from taskorch.unanswered import StepConnection
+
+if TYPE_CHECKING:
+    from taskorch.waiting import Standing, Waiting
 
 
 class Office:
@@ -30,6 +34,19 @@ class Office:
     def queue_of(self, orchestrator: str = "") -> Queue:
         """Return the queue for a command of many steps, as this or another orchestrating agent has it."""
         return self._queue(self._connection, replace(self._caller, agent=orchestrator or self._caller.agent))
+
+    def waiting(self) -> "Waiting":
+        """Return the waits of the namespace; an outage of Redis in one is told."""
+        return self.queue.waiting(self._tell)
+
+    def blocked(self, standing: "Standing") -> tuple[Item, ...]:
+        """Return the items that wait for an answer: the item itself, or those of a project."""
+        if standing.item:
+            return (standing.item,)
+        return self.queue.views.list(project=standing.project.id, state=State.BLOCKED).items
+
+    def _tell(self, away: errors.Unavailable | None) -> None:
+        self.output.say(f"{away} It is tried again." if away else "Redis answers again.")
 
     def _queue(self, connection: Connection, caller: Caller) -> Queue:
         return Queue(connection, self.settings.namespace, caller)

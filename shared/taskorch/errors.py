@@ -325,8 +325,8 @@ class NothingToDo(TaskOrchestratorError):
 
 class WaitOver(TaskOrchestratorError):
     word, exit_code, retryable = "WAIT_OVER", 8, True
-    message = "{id} is {state} still, after {seconds} s."
-    hint = "Wait again: the same command."
+    message = "The wait for {id} ran out after {seconds} s: it is {state}."
+    hint = "To go on waiting, type the same again."
 
 
 #: The errors that a script raises, by the first word of its reply.

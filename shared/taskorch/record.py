@@ -28,6 +28,11 @@ class Event(Frozen):
     agent: str
     state: str
 
+    @property
+    def at(self) -> int:
+        """Return when it happened, in ms since the epoch."""
+        return int(self.cursor.partition("-")[0])
+
 
 class Events(Frozen):
     """What happened after a cursor."""

@@ -27,6 +27,7 @@ FROM_THE_START = "0-0"
 ENDS = (State.COMPLETED, State.FAILED, State.CANCELLED)
 
 Seen = TypeVar("Seen")
+Done = TypeVar("Done")
 #: Is told when Redis goes away, and with None when it answers again.
 Tell = Callable[[errors.Unavailable | None], object]
 
@@ -68,13 +69,18 @@ class Standing(Frozen):
         return self.item.id if self.item else self.project.id
 
     @property
+    def is_closed(self) -> bool:
+        """Return whether the project was closed."""
+        return self.project.status == "completed"
+
+    @property
     def is_completed(self) -> bool:
         """Return whether it is completed; of a project, whether none of its items is open."""
         if self.item:
             return self.item.state is State.COMPLETED
         counts = self.project.counts
         over = sum(counts.values()) == counts[State.COMPLETED] + counts[State.CANCELLED] > 0
-        return over or self.project.status == "completed"
+        return over or self.is_closed
 
     @property
     def is_blocked(self) -> bool:
@@ -155,6 +161,10 @@ class Waiting:
         """Return how a project or an item stands now, and the cursor to follow it from."""
         return _standing(self._scripts, id_)
 
+    def lasting(self, read: Callable[[], Done]) -> Done:
+        """Return what a read brings, however long Redis is away."""
+        return self._through(lambda _: read(), inf)
+
     def newest(self) -> str:
         """Return the cursor of the newest event."""
         return _events(self._scripts, FROM_THE_START, limit=1).newest
@@ -190,13 +200,21 @@ class Waiting:
     def _next(
         self, sight: _Sight[Seen], look: Callable[[], _Sight[Seen]], block_s: float, deadline: float
     ) -> _Sight[Seen]:
-        """Block where the sight says, and look again; through an outage, as long as there is time."""
+        """Block where the sight says, and look again."""
+
+        def act(failures: int) -> _Sight[Seen]:
+            if not failures:  # after an outage it looks first: Redis may have come back with less
+                self._scripts.follow(sight.stream, sight.cursor, block_s)
+            return look()
+
+        return self._through(act, deadline)
+
+    def _through(self, act: Callable[[int], Done], deadline: float) -> Done:
+        """Do what only reads, and again while Redis is away and there is time; it is told how often it failed."""
         failures = 0
         while True:
             try:
-                if not failures:  # after an outage it looks first: Redis may have come back with less
-                    self._scripts.follow(sight.stream, sight.cursor, block_s)
-                seen = look()
+                done = act(failures)
             except errors.Unavailable as away:
                 pause_s = uniform(0.5, 1) * min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(failures, 16))  # noqa: S311
                 failures += 1
@@ -208,7 +226,7 @@ class Waiting:
             else:
                 if failures:
                     self._tell(None)
-                return seen
+                return done
 
 
 class _Goals:

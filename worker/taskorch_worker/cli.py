@@ -25,6 +25,9 @@ worker.expect(
             "blocker": "Say what stops you.",
             "renew": "Keep ITEM yours for another full lease.",
         },
+        "taskorch_worker.waiting": {
+            "wait": "Wait for the answer to your blocker on ITEM.",
+        },
         "taskorch_worker.ending": {
             "complete": "Deliver ITEM.",
             "ack": "Deliver ITEM, with or without a summary.",

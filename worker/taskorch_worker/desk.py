@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from taskorch import bounds, command, errors
 from taskorch.agent_queue import AgentQueue
@@ -11,6 +12,9 @@ from taskorch.unanswered import StepConnection
 
 from taskorch_worker import render
 from taskorch_worker.workspace import Room, Workspace
+
+if TYPE_CHECKING:
+    from taskorch.waiting import Answered
 
 #: In these states nobody holds the item, so its token is of no more use.
 GIVEN_UP = (State.COMPLETED, State.FAILED, State.DELAYED, State.QUEUED, State.WAITING, State.PENDING)
@@ -80,6 +84,14 @@ class Desk:
             taken = self.queue.get(lease, takeover=takeover, lease_ms=lease_ms)
             self._keep(room, taken)
         self.output.show(taken, render.claim)
+
+    def wait(self, item: str, *, timeout_s: float) -> "Answered":
+        """Wait for an answer, and forget the token when the item was cancelled meanwhile."""
+        try:
+            return self.queue.wait(self._lease(item), timeout_s=timeout_s)
+        except errors.Cancelled:
+            self.workspace.forget(item)
+            raise
 
     def note(self, item: str, text: str) -> None:
         """Keep a note, in the queue and in the workspace."""

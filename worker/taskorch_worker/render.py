@@ -1,9 +1,13 @@
 """What a worker's commands print for people and agents."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from taskorch.item import Assignments, Claim, Item, Note, Package, Receipt, Report, State
 from taskorch.plain_text import block, line, moment
+
+if TYPE_CHECKING:
+    from taskorch.waiting import Answered
 
 INDENT = "    "
 #: What is told of the claims before this one: the last words of each kind.
@@ -47,6 +51,16 @@ def receipt(done: Receipt) -> str:
     }
     claimed = " (claimed in this step)" if done.remark == "claimed" and state is not State.COMPLETED else ""
     return f"{item} is {words.get(state, state)}{claimed}."
+
+
+def answered(done: "Answered") -> str:
+    """Return how an item stands whose question is not open any more, and the answer."""
+    item, answer = done.item, done.answer
+    yours = f"in progress, yours until {moment(item.lease_expires_at)}"
+    words = f"{item.id} is {yours if item.state is State.IN_PROGRESS else item.state}."
+    if answer is None:
+        return f"{words} No question of yours is open."
+    return f"{words}\nAnswer by {answer.agent}: {block(answer.text, INDENT)}"
 
 
 def notes(kept: tuple[Note, ...]) -> str:

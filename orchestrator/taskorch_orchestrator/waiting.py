@@ -1,0 +1,46 @@
+"""The command that waits for agents: wait."""
+
+from typing import TYPE_CHECKING
+
+import click
+from taskorch import errors
+from taskorch.arguments import Seconds
+
+from taskorch_orchestrator.role import at_office, orchestrate
+
+if TYPE_CHECKING:
+    from taskorch_orchestrator.office import Office
+
+LONGEST_WAIT_S = 86_400
+#: Below what harnesses of agents allow a command.
+WAIT_S = 540
+GOALS = click.Choice(("completed", "blocked", "any"))
+
+
+@orchestrate.command(epilog="Example: orchestrate wait proj_1a2b3c4d --until completed --until blocked")
+@click.argument("project", metavar="PROJECT|ITEM")
+@click.option(
+    "--until", type=GOALS, multiple=True, default=("completed",), help="Repeat it: the first that comes true."
+)
+@click.option("--timeout", type=Seconds(0, LONGEST_WAIT_S), default=WAIT_S, show_default=True, help="So many seconds.")
+@click.option("--since", default="", metavar="CURSOR", help="With --until any: what came after this counts, too.")
+@at_office
+def wait(office: "Office", project: str, until: tuple[str, ...], timeout: float, since: str) -> None:
+    """Wait until a project or an item is completed, until it is blocked, or for any event of it.
+
+    Exit 8 when the time runs out, 5 when it cannot come true any more by itself.
+    """
+    from taskorch.waiting import Goal
+
+    from taskorch_orchestrator import waiting_render
+
+    if since and Goal.ANY not in until:
+        raise click.UsageError("--since goes with --until any.")
+    waited = office.waiting().until(project, [Goal(goal) for goal in until], timeout_s=timeout, since=since)
+    if waited.reached is None:
+        state, seconds = waiting_render.state(waited.standing), f"{timeout:g}"
+        raise errors.WaitOver(id=project, state=state, seconds=seconds, cursor=waited.cursor)
+    blocked = office.blocked(waited.standing) if waited.reached is Goal.BLOCKED else ()
+    office.output.show(waiting_render.Outcome.of(waited, blocked), waiting_render.outcome)
+    if waited.events:
+        office.output.hint(f"Go on with --since {waited.cursor}")

@@ -1,0 +1,102 @@
+"""What `wait` prints: how it stands, and what happened, in a line each."""
+
+from collections.abc import Iterator
+
+from taskorch.frozen import Frozen
+from taskorch.item import Item, Project, State
+from taskorch.plain_text import block, moment
+from taskorch.record import Event
+from taskorch.waiting import Goal, Standing, Waited
+
+INDENT = "    "
+
+
+class Happened(Frozen):
+    """An event as it is published: with its time."""
+
+    cursor: str
+    at: int
+    verb: str
+    item: str
+    project: str
+    agent: str
+    state: str
+
+
+class Outcome(Frozen):
+    """What a wait came to, as it is published."""
+
+    reached: str
+    #: None where a project was waited for.
+    item: Item | None
+    project: Project
+    #: The items that wait for an answer, where it was waited for that.
+    blocked: tuple[Item, ...]
+    events: tuple[Happened, ...]
+    gap: bool
+    cursor: str
+
+    @classmethod
+    def of(cls, waited: Waited, blocked: tuple[Item, ...]) -> "Outcome":
+        """Return what a wait came to."""
+        return cls(
+            reached=str(waited.reached),
+            item=waited.standing.item,
+            project=waited.standing.project,
+            blocked=blocked,
+            events=tuple(happened(event) for event in waited.events),
+            gap=waited.gap,
+            cursor=waited.cursor,
+        )
+
+
+def happened(event: Event) -> Happened:
+    """Return an event as it is published."""
+    return Happened(
+        cursor=event.cursor,
+        at=event.at,
+        verb=event.verb,
+        item=event.item,
+        project=event.project,
+        agent=event.agent,
+        state=event.state,
+    )
+
+
+def state(standing: Standing) -> str:
+    """Return how a project or an item stands, in some words."""
+    if standing.item:
+        return f"{standing.item.state}, {standing.item.percent}%"
+    project = standing.project
+    counted = f"{project.completed} of {project.wanted} items completed"
+    others = ", ".join(f"{n} {state}" for state, n in project.counts.items() if n and state is not State.COMPLETED)
+    return f"{project.status}, {counted}" + (f" ({others})" if others else "")
+
+
+def outcome(done: Outcome) -> str:
+    """Return what a wait came to, in lines."""
+    standing = Standing(cursor=done.cursor, report="", item=done.item, project=done.project)
+    lines = [f"{standing.id} is {state(standing)}."]
+    if done.reached == Goal.COMPLETED and done.item:
+        lines += _delivered(done.item)
+    lines += [_asked(item) for item in done.blocked]
+    if done.gap:
+        lines.append("What happened before is not known any more: the feed of events is capped.")
+    lines += [_line(event) for event in done.events]
+    return "\n".join(lines)
+
+
+def _delivered(item: Item) -> Iterator[str]:
+    if item.summary:
+        yield f"Summary: {block(item.summary, INDENT)}"
+    for name, value in item.deliverables.items():
+        yield f"  - {block(f'{name}: {value}', INDENT)}"
+
+
+def _asked(item: Item) -> str:
+    needs = f" (needs: {block(item.needs, INDENT)})" if item.needs else ""
+    return f"{item.id} {item.agent} asks: {block(item.blocker, INDENT)}{needs}"
+
+
+def _line(event: Happened) -> str:
+    return f"{moment(event.at)}  {event.verb} {event.item or event.project} {event.state} {event.agent}".rstrip()

@@ -1,0 +1,28 @@
+"""The command that waits for an answer: wait."""
+
+from typing import TYPE_CHECKING
+
+import click
+from taskorch import errors
+from taskorch.arguments import Seconds
+
+from taskorch_worker.role import at_desk, worker
+
+if TYPE_CHECKING:
+    from taskorch_worker.desk import Desk
+
+LONGEST_WAIT_S = 86_400
+
+
+@worker.command(epilog="Example: worker wait item_1a2b3c4d --timeout 300")
+@click.argument("item")
+@click.option("--timeout", type=Seconds(0, LONGEST_WAIT_S), default=540, show_default=True, help="So many seconds.")
+@at_desk
+def wait(desk: "Desk", item: str, timeout: float) -> None:
+    """Wait for the answer to your blocker on ITEM. Exit 8 when none comes; it returns at once where you ask nothing."""
+    from taskorch_worker import render
+
+    answered = desk.wait(item, timeout_s=timeout)
+    if answered.is_open:
+        raise errors.WaitOver(id=item, state=f"{answered.item.state}, without an answer", seconds=f"{timeout:g}")
+    desk.output.show(answered, render.answered)
