@@ -277,3 +277,8 @@ def held(claim: Claim | None) -> Lease:
     assert claim is not None
     assert claim.lease is not None
     return claim.lease
+
+
+def followers(raw: redis.Redis) -> int:
+    """Return how many clients block on a stream."""
+    return sum(client["cmd"] == "xread" for client in cast(Any, raw).client_list())

@@ -85,16 +85,16 @@ class Frame:
             active = sum(project.status == "active" for project in projects)
             return _cut(Text(f"{active} of {len(projects)} projects active", style="bold"))
         project = progress.project
-        title = Text(f"{line(project.title)} ({project.id})", style="bold")
-        counted = Text(f"{project.status}, {project.completed} of {project.wanted} completed")
         head = Table.grid(padding=(0, 1), expand=True)
-        head.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        head.add_column(no_wrap=True)
+        head.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="bold")
         head.add_column(no_wrap=True)
         if width < AGENTS_FROM_WIDTH:
-            head.add_row(title, f"{project.completed}/{project.wanted}")
+            head.add_row(project.id, line(project.title), f"{project.completed}/{project.wanted}")
             return head
         head.add_column(width=BAR_WIDTH)
-        head.add_row(title, counted, _bar(project))
+        counted = f"{project.status}, {project.completed} of {project.wanted} completed"
+        head.add_row(project.id, line(project.title), counted, _bar(project))
         return head
 
     def _section(self, table: Table, rows: int) -> Sequence[RenderableType]:
@@ -119,7 +119,7 @@ class Frame:
             last = progress.last_reports.get(item.id)
             some = [self._age(item.holder.since) if item.holder else "", item.agent or "-"] if agents else []
             said = [line(last.text or last.kind) if last else "-"] if reports else []
-            table.add_row(item.id, screen.state(item.state), _done(item, reports), *some, line(item.title), *said)
+            table.add_row(item.id, screen.state(item.state), _done(item, bar=reports), *some, line(item.title), *said)
         if more:
             table.add_row(f"… {more} more")
         return table
@@ -192,8 +192,8 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _done(item: Item, has_bar: bool) -> RenderableType:
-    if not has_bar:
+def _done(item: Item, *, bar: bool) -> RenderableType:
+    if not bar:
         return f"{item.percent}%"
     cell = Table.grid(padding=(0, 1))
     cell.add_row(ProgressBar(total=100, completed=item.percent, width=BAR_WIDTH // 2), f"{item.percent}%")

@@ -13,6 +13,7 @@ from commands import Shell
 from taskorch.connection import connect
 from taskorch.item import Caller
 from taskorch.queue import Queue
+from topologies import Node, free_ports
 
 
 @pytest.fixture
@@ -45,3 +46,14 @@ def local() -> Iterator[Shell]:
     yield shell
     shell.orchestrate("server", "stop")
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """A server that may be killed and started again, and keeps what it acknowledged."""
+    port = free_ports(1)[0]
+    node = Node(tmp_path / "node", port, "--port", str(port), "--appendonly", "yes", "--save", "")
+    node.start()
+    yield node
+    node.kill()
+    node.raw.close()

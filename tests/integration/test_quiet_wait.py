@@ -1,10 +1,16 @@
 """What a server sees of a wait in which nothing happens."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import Any, cast
 
 import pytest
 import servers
 from builders import Bench
+from commands import eventually
+from taskorch.item import State
+from taskorch.waiting import Goal
 
 pytestmark = pytest.mark.parametrize("lane", list(servers.binaries()), indirect=True, scope="session")
 
@@ -26,3 +32,39 @@ def test_a_wait_of_half_a_second_runs_no_scripts_meanwhile(bench: Bench) -> None
 
     assert claim is None
     assert scripts_run(bench) - before <= MOST_CALLS
+
+
+WAITERS = 50
+
+
+def commands(bench: Bench) -> dict[str, int]:
+    """Return how often each command ran so far, but for what this test itself says meanwhile."""
+    stats = cast(Any, bench.raw).info("commandstats")
+    return {name: stat["calls"] for name, stat in stats.items() if name not in ("cmdstat_info", "cmdstat_blpop")}
+
+
+def test_waiters_run_no_command_at_all_while_nothing_happens(bench: Bench) -> None:
+    project = bench.project()
+    lease = bench.brought(bench.item(project), State.BLOCKED)
+    newest, waiting = bench.queue.waiting().newest(), bench.queue.waiting()
+    waits: list[Callable[[], object]] = [
+        lambda: bench.agent().wait(lease, timeout_s=60),
+        lambda: waiting.until(lease.item, [Goal.COMPLETED], timeout_s=60),
+        lambda: waiting.until(project, [Goal.COMPLETED], timeout_s=60),
+        lambda: waiting.until(project, [Goal.ANY], timeout_s=60, since=newest),
+        lambda: next(waiting.events(newest)),
+    ]
+    with ThreadPoolExecutor(WAITERS) as threads:
+        waiters = [threads.submit(waits[n % len(waits)]) for n in range(WAITERS)]
+        eventually(lambda: bench.blocked_clients() == WAITERS)
+        before, began = commands(bench), monotonic()
+
+        bench.raw.blpop(["nothing-comes-here"], timeout=1)
+
+        after, took_s = commands(bench), monotonic() - began
+        bench.queue.answer(lease.item, "Go")
+        bench.agent().complete(lease)
+        ended = [waiter.result(60) for waiter in waiters]
+    assert took_s >= 1
+    assert after == before
+    assert None not in ended

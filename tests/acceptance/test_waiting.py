@@ -1,0 +1,253 @@
+"""`wait` of both roles: a process that blocks until another one does what it waits for."""
+
+import os
+import signal
+import subprocess
+from time import monotonic
+
+import pytest
+from builders import Bench, followers
+from commands import BIN, Shell, ended, eventually
+from taskorch.item import State
+from topologies import Node
+
+WORKER, ORCHESTRATE = BIN / "worker", BIN / "orchestrate"
+
+
+def held(shell: Shell, bench: Bench, **fields: object) -> str:
+    """Return an item that the shell's agent holds, and has asked a question about."""
+    item = bench.item(**fields)  # type: ignore[arg-type]
+    assert shell.worker("blocker", item, "Which one?").code == 0
+    return item
+
+
+def waiting(shell: Shell, bench: Bench, *words: str) -> "subprocess.Popen[str]":
+    """Start a command that waits, and return it when it blocks."""
+    process = shell.start(BIN / words[0], *words[1:])
+    eventually(lambda: followers(bench.raw))
+    return process
+
+
+# worker wait -------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_from_another_process_ends_the_wait(shell: Shell, bench: Bench) -> None:
+    item = held(shell, bench)
+    process = waiting(shell, bench, "worker", "wait", item)
+
+    shell.orchestrate("answer", item, "The second\x1b[2J\none")
+    ran = ended(process)
+
+    assert ran.code == 0
+    assert ran.stdout.startswith(f"{item} is in progress, yours until ")
+    assert ran.stdout.splitlines()[1:] == ["Answer by orchestrator: The second\\x1b[2J", "    one"]
+
+
+def test_an_answer_is_in_the_document(shell: Shell, bench: Bench) -> None:
+    item = held(shell, bench)
+    bench.queue.answer(item, "Go")
+
+    data = shell.worker("wait", item, "--json").data()
+
+    assert (data["id"], data["state"], data["answer"]["text"]) == (item, "in_progress", "Go")
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "message"),
+    [
+        ("cancel", 6, "was cancelled: not needed"),
+        ("assign", 7, "is assigned to bob, not to ada"),
+        ("takeover", 6, "Your lease on"),
+    ],
+)
+def test_the_wait_ends_when_the_item_is_taken_away(
+    shell: Shell, bench: Bench, how: str, code: int, message: str
+) -> None:
+    item = held(shell, bench)
+    process = waiting(shell, bench, "worker", "wait", item)
+
+    match how:
+        case "cancel":
+            shell.orchestrate("cancel", item, "--reason", "not needed")
+        case "assign":
+            shell.orchestrate("assign", item, "bob", "--force")
+        case _:
+            shell.having(AGENT_SESSION="other").worker("get", item, "--takeover")
+    ran = ended(process)
+
+    assert (ran.code, ran.stdout) == (code, "")
+    assert message in ran.stderr
+
+
+def test_an_item_without_a_question_is_told_at_once(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    ran = shell.worker("wait", item)
+
+    assert (ran.code, ran.stdout) == (0, f"{item} is queued. No question of yours is open.\n")
+
+
+def test_a_wait_without_an_answer_runs_out(shell: Shell, bench: Bench) -> None:
+    item = held(shell, bench)
+
+    ran, as_json = (
+        shell.worker("wait", item, "--timeout", "0.1"),
+        shell.worker("wait", item, "--timeout", "0", "--json"),
+    )
+
+    assert ran.code == as_json.code == 8
+    assert f"The wait for {item} ran out after 0.1 s: it is blocked, without an answer." in ran.stderr
+    assert (as_json.error()["code"], as_json.error()["retryable"]) == ("WAIT_OVER", True)
+
+
+# orchestrate wait --------------------------------------------------------------------------------------------------
+
+
+def test_a_delivery_by_another_process_ends_the_wait_for_an_item(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    process = waiting(shell, bench, "orchestrate", "wait", item)
+
+    shell.worker("complete", item, "All is well", "--deliverable", "a=b.txt")
+    ran = ended(process)
+
+    assert ran.code == 0
+    assert ran.stdout.splitlines() == [f"{item} is completed, 100%.", "Summary: All is well", "  - a: b.txt"]
+
+
+def test_the_last_delivery_ends_the_wait_for_a_project(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    items = [bench.item(project) for _ in range(2)]
+    process = waiting(shell, bench, "orchestrate", "wait", project)
+
+    shell.worker("complete", items[0], "one")
+    assert process.poll() is None
+    shell.worker("complete", items[1], "two")
+    ran = ended(process)
+
+    assert (ran.code, ran.stdout) == (0, f"{project} is active, 2 of 2 items completed.\n")
+
+
+def test_a_question_ends_the_wait_for_one(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    item = bench.item(project)
+    process = waiting(shell, bench, "orchestrate", "wait", project, "--until", "completed", "--until", "blocked")
+
+    shell.worker("blocker", item, "Which one?", "--needs", "a choice")
+    ran = ended(process)
+
+    assert ran.code == 0
+    assert ran.stdout.splitlines()[1] == f"{item} ada asks: Which one? (needs: a choice)"
+
+
+def test_anything_ends_the_wait_for_anything_and_the_cursor_goes_on(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    process = waiting(shell, bench, "orchestrate", "wait", project, "--until", "any", "--json")
+    item = bench.item(project)
+    first = ended(process).data()
+    bench.claimed(item)
+
+    second = shell.orchestrate("wait", project, "--until", "any", "--since", first["cursor"], "--json").data()
+
+    assert [event["verb"] for event in first["events"]] == ["create"]
+    assert [event["verb"] for event in second["events"]] == ["claim"]
+    assert (second["reached"], second["project"]["id"], second["gap"]) == ("any", project, False)
+
+
+def test_a_document_says_how_it_stands(shell: Shell, bench: Bench) -> None:
+    item = bench.standing(State.BLOCKED).item
+
+    data = shell.orchestrate("wait", item, "--until", "blocked", "--json").data()
+
+    assert list(data) == ["reached", "item", "project", "blocked", "events", "gap", "cursor"]
+    assert (data["reached"], data["item"]["id"], data["item"]["state"]) == ("blocked", item, "blocked")
+    assert [each["id"] for each in data["blocked"]] == [item]
+
+
+def test_what_cannot_come_true_any_more_ends_the_wait_with_an_error(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    process = waiting(shell, bench, "orchestrate", "wait", item, "--json")
+
+    bench.agent().fail(bench.claimed(item), "hopeless", retry=False)
+    error = ended(process).error()
+
+    assert (error["code"], error["details"]["state"]) == ("DEAD_END", "failed")
+
+
+def test_a_wait_that_runs_out_says_how_far_it_is(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    bench.item(project)
+
+    ran = shell.orchestrate("wait", project, "--timeout", "0.1")
+
+    assert ran.code == 8
+    assert "it is active, 0 of 1 items completed (1 queued)." in ran.stderr
+
+
+# Ctrl-C and outages ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "worker wait {item}",
+        "orchestrate wait {item}",
+        "orchestrate wait {project}",
+        "orchestrate watch {project}",
+        "orchestrate discoveries {project} --follow",
+    ],
+)
+def test_an_interrupt_ends_each_of_them_at_once(shell: Shell, bench: Bench, line: str) -> None:
+    project = bench.project()
+    item = held(shell, bench, project=project)
+    process = waiting(shell, bench, *line.format(project=project, item=item).split())
+
+    began = monotonic()
+    process.send_signal(signal.SIGINT)
+    ran = ended(process)
+
+    assert monotonic() - began < 2
+    assert (ran.code, ran.stderr.splitlines()[-1]) == (130, "Interrupted.")
+
+
+@pytest.mark.parametrize("role", ["worker", "orchestrate"])
+def test_a_wait_outlives_a_restart_of_redis(shell: Shell, node: Node, role: str) -> None:
+    there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
+    project = there.orchestrate("project", "A project").stdout.strip()
+    item = there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+    there.worker("blocker", item, "Which one?")
+    process = there.start(BIN / role, "wait", item)
+    eventually(lambda: followers(node.raw))
+    node.kill()
+
+    node.start()
+    there.orchestrate("answer", item, "Go")
+    there.worker("complete", item, "done") if role == "orchestrate" else None
+    ran = ended(process)
+
+    assert ran.code == 0, ran.stderr
+    assert ("Answer by orchestrator: Go" if role == "worker" else "Summary: done") in ran.stdout
+
+
+def test_a_wait_brings_the_bundled_server_back(local: Shell) -> None:
+    project = local.orchestrate("project", "A project").stdout.strip()
+    item = local.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+    process = local.start(ORCHESTRATE, "wait", item)
+    pid = local.orchestrate("server", "status", "--json").data()["pid"]
+    os.kill(pid, signal.SIGKILL)
+
+    local.worker("complete", item, "done")
+
+    assert ended(process).code == 0
+
+
+def test_a_wait_gives_up_when_redis_stays_away(shell: Shell, node: Node) -> None:
+    there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
+    project = there.orchestrate("project", "A project").stdout.strip()
+    process = there.start(ORCHESTRATE, "wait", project, "--timeout", "2")
+    eventually(lambda: followers(node.raw))
+    node.kill()
+
+    ran = ended(process)
+
+    assert ran.code == 4
+    assert "Redis does not answer" in ran.stderr

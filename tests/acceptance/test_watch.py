@@ -1,0 +1,312 @@
+"""`orchestrate watch`: a live screen on a terminal, lines of JSON in a pipe; and findings that are followed."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+from builders import Bench, followers
+from commands import BIN, Shell, ended, eventually
+from screens import CTRL_C, Screen
+from taskorch import keys
+from taskorch.item import State
+from topologies import Node
+
+ORCHESTRATE = BIN / "orchestrate"
+EVENT = ["cursor", "at", "verb", "item", "project", "agent", "state"]
+
+
+def watching(shell: Shell, *words: str, columns: int = 80, rows: int = 24) -> Screen:
+    return Screen(shell, ORCHESTRATE, "watch", *words, columns=columns, rows=rows)
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    """Return the objects that stand on a line each."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@contextmanager
+def in_a_pipe(shell: Shell, *words: str) -> Iterator["subprocess.Popen[str]"]:
+    process = shell.start(ORCHESTRATE, *words)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def line_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    assert process.stdout is not None
+    return dict(json.loads(process.stdout.readline()))
+
+
+# On a terminal -----------------------------------------------------------------------------------------------------
+
+
+def test_the_screen_has_the_project_its_items_agents_and_last_events(shell: Shell, bench: Bench) -> None:
+    project = bench.queue.project("Build authentication")
+    lease = bench.claimed(bench.item(project, title="Design the schema"))
+    waiting = bench.item(project, agent="bob", title="Write the API", depends_on=(lease.item,))
+
+    with watching(shell, project) as screen:
+        eventually(lambda: screen.shows("Write the API"))
+        bench.agent().progress(lease, "Half", percent=50)
+        eventually(lambda: screen.shows("EVENT"))
+        lines = screen.lines()
+
+    assert lines[0].startswith(f"{project} Build authentication ")
+    assert "active, 0 of 2 completed ━━" in lines[0]
+    assert lines[2].split() == ["ITEM", "STATE", "DONE", "FOR", "AGENT", "TITLE"]
+    assert lines[3].split()[:3] == [lease.item, "in_progress", "50%"]
+    assert lines[3].endswith("ada    Design the schema")
+    assert lines[4].split() == [waiting, "waiting", "0%", "bob", "Write", "the", "API"]
+    assert lines[6].split() == ["AGENT", "SEEN", "QUEUED", "HOST", "HOLDS"]
+    assert lines[7].split()[0] == "ada"
+    assert lines[7].split()[-1] == lease.item
+    assert lines[10].split() == ["EVENT", "AGO", "ITEM", "STATE", "AGENT"]
+    assert [lines[11].split()[0], *lines[11].split()[2:]] == ["progress", lease.item, "in_progress", "ada"]
+
+
+def test_all_projects_are_watched_where_none_is_named(shell: Shell, bench: Bench) -> None:
+    first, second = bench.queue.project("First"), bench.queue.project("Second")
+
+    with watching(shell) as screen:
+        eventually(lambda: screen.shows(first) and screen.shows(second))
+        bench.queue.complete_project(second)
+        eventually(lambda: screen.shows("complete_project"))
+        eventually(lambda: screen.shows("1 of 2 projects active"))
+
+
+def test_the_screen_follows_the_size_of_the_terminal(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    items = [
+        bench.item(project, title=f"{n}: a title that is longer than the narrow one has room for") for n in range(9)
+    ]
+    blocked = bench.brought(items[8], State.BLOCKED).item
+
+    with watching(shell, project) as screen:
+        eventually(lambda: all(screen.shows(item) for item in items))
+        screen.resize(40, 12)
+        eventually(lambda: screen.shows("more"))
+        small = screen.lines()
+        screen.resize(130, 40)
+        eventually(lambda: screen.shows("LAST REPORT"))
+        eventually(lambda: all(screen.shows(item) for item in items))
+
+    assert small[3].startswith(blocked)
+    assert len(small) <= 12
+    assert any("… 4 more" in line for line in small)
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 10), (20, 5), (10, 2), (200, 60)])
+def test_no_line_is_longer_than_the_terminal_and_nothing_scrolls(
+    shell: Shell, bench: Bench, columns: int, rows: int
+) -> None:
+    project = bench.queue.project("A title 🙂 " * 20)
+    for n in range(30):
+        bench.item(project, title=f"{n} 漢字 " * 10)
+
+    with watching(shell, project, columns=columns, rows=rows) as screen:
+        eventually(lambda: screen.shows("proj_"))
+        lines = screen.lines()
+
+    assert lines[0].startswith("proj_")
+    assert len(lines) <= rows
+
+
+def test_what_agents_write_cannot_touch_the_screen(shell: Shell, bench: Bench) -> None:
+    project = bench.queue.project("[red]x\x1b[2J\ny")
+    bench.item(project, title="\x1b]0;owned\x07 [bold]z\u202e")
+
+    with watching(shell, project) as screen:
+        eventually(lambda: screen.shows("[bold]z"))
+        lines = screen.lines()
+
+    assert lines[0].startswith(project + r" [red]x\x1b[2J\ny")
+    assert r"\x1b]0;owned\x07 [bold]z\u202e" in lines[3]
+    assert b"owned\x07" not in screen.written
+
+
+def test_without_colours_there_are_none(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    bench.claimed(bench.item(project))
+
+    with watching(shell, project) as screen, watching(shell.having(NO_COLOR="1"), project) as plain:
+        eventually(lambda: screen.shows("in_progress"))
+        eventually(lambda: plain.shows("in_progress"))
+
+        assert "cyan" in screen.colours()
+        assert plain.colours() == {"default"}
+
+
+def test_the_screen_ends_with_the_project_and_leaves_how_it_ended(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    lease = bench.claimed(bench.item(project))
+
+    with watching(shell, project) as screen:
+        eventually(lambda: screen.shows("in_progress"))
+        bench.agent().complete(lease, "All is well")
+        bench.queue.complete_project(project)
+
+        assert screen.ended() == 0
+        assert screen.shows("completed, 1 of 1 items completed")
+        assert screen.shows("All is well")
+    assert screen.written.count(b"\x1b[?1049l") == 1
+
+
+def test_ctrl_c_ends_the_screen_and_gives_the_terminal_back(shell: Shell, bench: Bench) -> None:
+    with watching(shell, bench.project()) as screen:
+        eventually(lambda: screen.shows("A project"))
+        screen.type(CTRL_C)
+
+        assert screen.ended() == 130
+    assert b"\x1b[?1049l" in screen.written
+    assert b"\x1b[?25h" in screen.written
+    assert b"Traceback" not in screen.written
+
+
+def test_a_terminal_that_can_draw_nothing_gets_lines(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    bench.queue.complete_project(project)
+    dumb = ("env", "TERM=dumb", ORCHESTRATE, "watch", project)
+
+    _, screen = shell.on_terminal(*dumb)
+
+    assert objects(screen)[0]["verb"] == "begin"
+
+
+def test_the_screen_outlives_a_restart_of_redis(shell: Shell, node: Node) -> None:
+    there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
+    project = there.orchestrate("project", "A project").stdout.strip()
+    with watching(there, project) as screen:
+        eventually(lambda: screen.shows("A project"))
+        node.kill()
+        eventually(lambda: screen.shows("Redis does not answer"))
+        node.start()
+        item = there.orchestrate("create", project, "Made later", "--assign", "ada").stdout.strip()
+
+        eventually(lambda: screen.shows("Made later") and screen.shows("create"))
+        assert not screen.shows("Redis does not answer")
+        assert screen.shows(item)
+
+
+# In a pipe ---------------------------------------------------------------------------------------------------------
+
+
+def test_in_a_pipe_each_event_is_a_line_of_json_with_its_cursor(shell: Shell, bench: Bench) -> None:
+    project, other = bench.project(), bench.project()
+    with in_a_pipe(shell, "watch", project) as process:
+        begin = line_of(process)
+        item = bench.item(project)
+        bench.item(other)
+        bench.claimed(item)
+
+        lines = [line_of(process), line_of(process)]
+        bench.queue.complete_project(project, force=True)
+        ran = ended(process)
+
+    rest = objects(ran.stdout)
+    assert (begin["verb"], begin["project"], begin["state"]) == ("begin", project, "active")
+    assert [(each["verb"], each["item"], each["state"]) for each in lines] == [
+        ("create", item, "queued"),
+        ("claim", item, "in_progress"),
+    ]
+    assert [each["verb"] for each in rest] == ["cancel", "complete_project"]
+    assert all(list(each) == EVENT for each in (begin, *lines, *rest))
+    assert (ran.code, ran.stderr) == (0, "")
+
+
+def test_a_watch_goes_on_after_a_cursor_with_nothing_lost_and_nothing_twice(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    with in_a_pipe(shell, "watch", project) as process:
+        line_of(process)
+        lease = bench.claimed(bench.item(project))
+        seen = line_of(process)["cursor"]
+    bench.agent().complete(lease)
+    bench.queue.complete_project(project)
+
+    ran = shell.orchestrate("watch", project, "--since", seen)
+
+    assert [each["verb"] for each in objects(ran.stdout)] == ["claim", "complete", "complete_project"]
+
+
+def test_a_watch_of_a_closed_project_ends_at_once(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    bench.queue.complete_project(project)
+    begin = objects(shell.orchestrate("watch", project).stdout)
+
+    again = shell.orchestrate("watch", project, "--since", begin[0]["cursor"])
+
+    assert [(each["verb"], each["state"]) for each in begin] == [("begin", "completed")]
+    assert (again.code, again.stdout) == (0, "")
+
+
+def test_a_cursor_whose_events_are_gone_is_told(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    begin = bench.queue.waiting().newest()
+    bench.item(project)
+    bench.queue.complete_project(project, force=True)
+    cast("Any", bench.raw).xtrim(keys.events(bench.namespace), maxlen=1, approximate=False)
+
+    ran = shell.orchestrate("watch", project, "--since", begin)
+
+    assert [each["verb"] for each in objects(ran.stdout)] == ["gap", "complete_project"]
+
+
+def test_all_events_are_there_where_no_project_is_named(shell: Shell, bench: Bench) -> None:
+    with in_a_pipe(shell, "watch") as process:
+        assert line_of(process)["verb"] == "begin"
+        first, second = bench.project(), bench.project()
+        bench.queue.complete_project(first)
+
+        assert [line_of(process)["project"] for _ in range(3)] == [first, second, first]
+
+
+def test_a_watch_outlives_a_restart_of_redis_and_says_so_once(shell: Shell, node: Node) -> None:
+    there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
+    project = there.orchestrate("project", "A project").stdout.strip()
+    with in_a_pipe(there, "watch", project) as process:
+        line_of(process)
+        node.kill()
+        assert process.stderr is not None
+        assert "It is tried again." in process.stderr.readline()
+        node.start()
+        there.orchestrate("create", project, "Made later")
+
+        assert line_of(process)["verb"] == "create"
+        assert process.stderr.readline() == "Redis answers again.\n"
+
+
+# Findings ----------------------------------------------------------------------------------------------------------
+
+
+def test_findings_come_as_they_are_made_until_the_project_is_closed(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    lease = bench.claimed(bench.item(project))
+    first = bench.agent().discover(lease, "It rains", impact="wet").entry
+    with in_a_pipe(shell, "discoveries", project, "--follow", "--json") as process:
+        there = line_of(process)
+        eventually(lambda: followers(bench.raw))
+        bench.agent().progress(lease, "Half")
+        second = bench.agent().discover(lease, "It snows").entry
+        later = line_of(process)
+        bench.queue.complete_project(project, force=True)
+        ran = ended(process)
+
+    assert [(each["cursor"], each["text"]) for each in (there, later)] == [(first, "It rains"), (second, "It snows")]
+    assert (ran.code, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def test_findings_are_followed_from_a_cursor_as_text(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    lease = bench.claimed(bench.item(project))
+    seen = bench.agent().discover(lease, "It rains").entry
+    last = bench.agent().discover(lease, "It snows\x1b[2J").entry
+    bench.queue.complete_project(project, force=True)
+
+    ran = shell.orchestrate("discoveries", project, "--follow", "--since", seen)
+
+    assert ran.stdout == f"[ada] {lease.item}: It snows\\x1b[2J\n"
+    assert ran.stderr == f"Go on with --since {last}\n"
