@@ -22,6 +22,7 @@ worker notes {queued}
 worker get-notes {queued}
 worker discover {queued} text --impact much
 worker blocker {queued} text --needs help
+worker wait {queued}
 worker complete {queued} text --deliverable a=b
 worker ack {queued}
 worker fail {held} text
@@ -35,6 +36,8 @@ orchestrate assign {pending} bob
 orchestrate answer {blocked} text
 orchestrate cancel {queued}
 orchestrate requeue {completed}
+orchestrate wait {completed}
+orchestrate wait {blocked} --until blocked
 orchestrate complete {project} --force
 orchestrate progress {project}
 orchestrate progress {queued}
@@ -51,7 +54,7 @@ orchestrate reap
 """.strip().splitlines()
 
 #: They print a line of JSON for each thing that happens, run until they are ended, or have tests of their own.
-ELSEWHERE = {"server", "watch", "wait", "service", "run", "prime", "sync", "export", "import", "apply", "doctor"}
+ELSEWHERE = {"server", "watch", "service", "run", "prime", "sync", "export", "import", "apply", "doctor"}
 
 ITEM = [
     "id",
@@ -131,6 +134,9 @@ def test_each_command_is_here() -> None:
         ("orchestrate list", [0]),
         ("orchestrate inbox", [0]),
         ("orchestrate complete {project} --force", ["items", 0]),
+        ("orchestrate wait {completed}", ["item"]),
+        ("orchestrate wait {project} --until blocked", ["blocked", 0]),
+        ("worker wait {queued}", []),
     ],
 )
 def test_an_item_is_everywhere_the_same_object(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from builders import Bench
 from commands import Shell
+from taskorch.item import State
 from taskorch_worker.cli import worker
 
 ROOT = Path(__file__).parents[2]
@@ -136,7 +137,9 @@ def test_the_modules_of_the_worker_bring_nothing_of_an_orchestrator(shell: Shell
     assert there & {"taskorch.queue", "taskorch.views", "taskorch_orchestrator", *HEAVY} == set()
 
 
-@pytest.mark.parametrize("words", ["check", "pop", "get {}", "progress {} x --percent 5", "complete {} x", "whoami"])
+@pytest.mark.parametrize(
+    "words", ["check", "pop", "get {}", "progress {} x --percent 5", "wait {}", "complete {} x", "whoami"]
+)
 def test_a_command_of_the_worker_loads_nothing_heavy_and_nothing_of_an_orchestrator(
     shell: Shell, bench: Bench, words: str
 ) -> None:
@@ -179,6 +182,14 @@ def test_a_short_command_on_the_bundled_server_loads_little_more_than_click(loca
     there = loaded(shell, *line.format(item=item, project=project, other=other).split())
 
     assert (there - click) & (SLOW | HEAVY) == set()
+
+
+def test_a_wait_loads_no_screen_and_no_models(shell: Shell, bench: Bench) -> None:
+    item = bench.standing(State.COMPLETED).item
+
+    there = loaded(shell, "orchestrate", "wait", item)
+
+    assert there & HEAVY == set()
 
 
 @pytest.mark.parametrize("command", ["worker", "orchestrate"])

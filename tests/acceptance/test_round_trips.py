@@ -65,11 +65,14 @@ def test_each_command_of_the_workflow_makes_one_call(
         worker discover {1} Found
         worker blocker {1} Stuck
         orchestrate inbox
+        orchestrate wait {1} --until blocked
         orchestrate answer {1} Go
+        worker wait {1}
         worker complete {1} Done
         worker pop --count 3
         worker renew {2}
         worker release {2}
+        orchestrate wait {1}
         orchestrate progress {0}
         orchestrate progress {2}
         orchestrate show {2}
