@@ -1,6 +1,6 @@
 """`make bench`: every measurement, in one run on one machine."""
 
-from benchmarks import commands, fleet, growth, guards, limit, mirror, network
+from benchmarks import commands, fleet, growth, guards, limit, mirror, network, waits
 from benchmarks.report import report
 
 #: In the order of docs/performance.md.
@@ -12,6 +12,7 @@ ALL = (
     growth.measure,
     guards.measure,
     mirror.measure,
+    waits.measure,
 )
 
 if __name__ == "__main__":
