@@ -222,6 +222,20 @@ SABOTAGES = (
         instead='    lives = token != ""\n',
         tests=("tests/unit/test_unanswered_step.py",),
     ),
+    Sabotage(
+        guard="A wait blocks from where it looked",
+        file="shared/taskorch/waiting.py",
+        line="self._scripts.follow(sight.stream, sight.cursor, block_s)",
+        instead='self._scripts.follow(sight.stream, "$", block_s)',
+        tests=("tests/unit/test_waiting.py",),
+    ),
+    Sabotage(
+        guard="Who loses an item by force hears of it",
+        file=f"{SCRIPTS}/assign.lua",
+        line="      report_of(previous, item, 'lost', 'text', 'taken away by ' .. me.agent)\n",
+        instead="",
+        tests=("tests/unit/test_waiting.py",),
+    ),
 )
 
 

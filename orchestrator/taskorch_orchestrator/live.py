@@ -59,6 +59,7 @@ def _follow(waiting: Waiting, cursor: str, news: "SimpleQueue[News]") -> None:
     try:
         for batch in waiting.events(cursor):
             news.put(batch)
+            sleep(SHORTEST_S)  # what comes meanwhile comes in one batch
     except errors.TaskOrchestratorError as error:
         news.put(error)
 

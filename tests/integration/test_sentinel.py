@@ -9,8 +9,9 @@ import topologies
 from builders import Bench, held
 from taskorch import errors
 from taskorch.connection import connect
-from taskorch.item import Caller, NewItem, State
+from taskorch.item import Caller, Lease, NewItem, State
 from taskorch.queue import Queue
+from taskorch.waiting import Goal
 from topologies import Node, Sentinels
 from workflow import workflow
 
@@ -132,6 +133,24 @@ def test_a_follower_of_events_is_told_of_what_happens_after_a_failover(deploymen
     lasting.complete_project(lasting.project("After"))
 
     assert lasting.views.follow(cursor, 10)
+
+
+def test_a_wait_outlives_a_failover(deployment: Sentinels) -> None:
+    lasting, reached = queue(deployment), list[Goal | None]()
+    item = lasting.create(lasting.project("A project"), NewItem(title="For eve", agent="eve"))
+    _write_to_all_replicas(deployment)
+    waiting = queue(deployment).waiting()
+    waiter = threading.Thread(
+        target=lambda: reached.append(waiting.until(item, [Goal.COMPLETED], timeout_s=60).reached), daemon=True
+    )
+    waiter.start()
+    topologies.eventually(lambda: deployment.primary.info("clients").get("blocked_clients", 0) > 0)
+    deployment.kill_primary()
+
+    lasting.agent("eve").complete(Lease(item=item))
+    waiter.join(60)
+
+    assert reached == [Goal.COMPLETED]
 
 
 @pytest.mark.parametrize("service", ["nobody", "main2"])

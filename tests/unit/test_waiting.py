@@ -113,13 +113,14 @@ def test_an_answer_ends_the_wait_of_the_holder(bench: Bench, waiters: Waiters) -
 
 
 def test_an_answer_between_the_look_and_the_block_is_not_missed(bench: Bench, waiters: Waiters) -> None:
-    lease = asked(bench)
+    lease, started = asked(bench), monotonic()
     waiters.connection.before_block = lambda: bench.queue.answer(lease.item, "Go")
 
     answered = waiters.bench.agent().wait(lease, timeout_s=LONG_S)
 
     assert answered.answer is not None
     assert answered.answer.text == "Go"
+    assert monotonic() - started < SOON_S
 
 
 def test_an_answer_that_was_there_already_is_returned_at_once(bench: Bench, waiters: Waiters) -> None:
@@ -274,8 +275,7 @@ def test_any_event_ends_a_wait_for_any_and_is_told(bench: Bench, waiters: Waiter
 
 @pytest.mark.parametrize("goal", [Goal.COMPLETED, Goal.BLOCKED, Goal.ANY])
 def test_what_happens_between_the_look_and_the_block_is_not_missed(bench: Bench, waiters: Waiters, goal: Goal) -> None:
-    lease = bench.claimed()
-    agent = bench.agent()
+    lease, agent, started = bench.claimed(), bench.agent(), monotonic()
     waiters.connection.before_block = lambda: (
         agent.blocker(lease, "Which?") if goal is Goal.BLOCKED else agent.complete(lease)
     )
@@ -283,6 +283,7 @@ def test_what_happens_between_the_look_and_the_block_is_not_missed(bench: Bench,
     waited = waiters.bench.queue.waiting().until(lease.item, [goal], timeout_s=LONG_S)
 
     assert waited.reached is goal
+    assert monotonic() - started < SOON_S
 
 
 @pytest.mark.parametrize("goal", [Goal.COMPLETED, Goal.BLOCKED])
@@ -419,7 +420,7 @@ def test_a_wait_looks_before_it_blocks_and_after_and_not_between(bench: Bench, w
 
 
 def test_a_wait_goes_on_after_an_outage_and_misses_nothing(bench: Bench, waiters: Waiters) -> None:
-    lease = asked(bench)
+    lease, started = asked(bench), monotonic()
 
     def outage() -> None:
         waiters.connection.away = 3
@@ -431,6 +432,7 @@ def test_a_wait_goes_on_after_an_outage_and_misses_nothing(bench: Bench, waiters
 
     assert answered.answer is not None
     assert waiters.connection.away == 0
+    assert monotonic() - started < SOON_S
 
 
 def test_an_outage_that_outlasts_the_wait_is_told(bench: Bench, waiters: Waiters) -> None:
