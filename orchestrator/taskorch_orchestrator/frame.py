@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 from taskorch.frozen import Frozen
 from taskorch.item import AgentStatus, Item, Project, ProjectProgress, State
-from taskorch.plain_text import line
+from taskorch.plain_text import line, moment
 from taskorch.record import Event
 
 from taskorch_orchestrator import screen
@@ -140,16 +140,21 @@ class Frame:
         table = _table("AGENT", "SEEN", "QUEUED", *(["HOST"] if width >= AGENTS_FROM_WIDTH else []), "HOLDS")
         for agent in self._snapshot.working[:rows]:
             host = [line(agent.host) or "-"] if width >= AGENTS_FROM_WIDTH else []
-            seen = f"{self._age(agent.last_seen_at)} ago" if agent.last_seen_at else "never"
+            seen = self._moment(agent.last_seen_at)
             table.add_row(agent.name, seen, str(agent.counts[State.QUEUED]), *host, " ".join(agent.holds) or "-")
         return table
 
     def _last(self, rows: int) -> Table:
-        table = _table("EVENT", "AGO", "ITEM", "STATE", "AGENT")
+        table = _table("AT", "EVENT", "ITEM", "STATE", "AGENT")
         for event in self._events[-rows:] if rows else ():
             what = event.item or event.project
-            table.add_row(event.verb, self._age(event.at), what, event.state, event.agent or "-")
+            table.add_row(self._moment(event.at), event.verb, what, event.state, event.agent or "-")
         return table
+
+    def _moment(self, at_ms: int) -> str:
+        """Return the time of a day, UTC; or the day, if it is another one."""
+        day, _, time = moment(at_ms).partition(" ")
+        return time if time and day == moment(self._now_ms).partition(" ")[0] else day
 
     def _age(self, since_ms: int) -> str:
         """Return how long ago it was, in its two largest units."""

@@ -119,8 +119,9 @@ class _Shown:
     def _note(self, news: News) -> None:
         match news:
             case Events():
-                self._events = [*self._events, *(each for each in news.entries if is_of(each, self._project))][-EVENTS:]
-                self._is_stale = True
+                mine = [event for event in news.entries if is_of(event, self._project)]
+                self._events = [*self._events, *mine][-EVENTS:]
+                self._is_stale = self._is_stale or bool(mine) or not news.known
             case errors.Unavailable(retryable=True):
                 self._trouble = str(news)
             case errors.TaskOrchestratorError():

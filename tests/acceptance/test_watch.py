@@ -1,6 +1,7 @@
 """`orchestrate watch`: a live screen on a terminal, lines of JSON in a pipe; and findings that are followed."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,8 +66,9 @@ def test_the_screen_has_the_project_its_items_agents_and_last_events(shell: Shel
     assert lines[6].split() == ["AGENT", "SEEN", "QUEUED", "HOST", "HOLDS"]
     assert lines[7].split()[0] == "ada"
     assert lines[7].split()[-1] == lease.item
-    assert lines[10].split() == ["EVENT", "AGO", "ITEM", "STATE", "AGENT"]
-    assert [lines[11].split()[0], *lines[11].split()[2:]] == ["progress", lease.item, "in_progress", "ada"]
+    assert lines[10].split() == ["AT", "EVENT", "ITEM", "STATE", "AGENT"]
+    assert re.match(r"\d\d:\d\d:\d\dZ$", lines[11].split()[0])
+    assert lines[11].split()[1:] == ["progress", lease.item, "in_progress", "ada"]
 
 
 def test_all_projects_are_watched_where_none_is_named(shell: Shell, bench: Bench) -> None:
