@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import click
-from taskorch import bounds, document
+from taskorch import bounds, command, document
 from taskorch.item import Discovery
 from taskorch.record import Event, Events
 from taskorch.waiting import FROM_THE_START, Waiting
@@ -52,11 +52,11 @@ def _discoveries(office: "Office", waiting: Waiting, project: str, cursor: str) 
 
 def _print_discovery(office: "Office", found: Discovery) -> None:
     if office.output.as_json:
-        print_line(document.plain(found))
+        _print(_dumped(document.plain(found)))
         return
     from taskorch_orchestrator import render
 
-    click.echo(render.discoveries([found]))
+    _print(render.discoveries([found]))
 
 
 def events(office: "Office", project: str, since: str) -> None:
@@ -66,15 +66,15 @@ def events(office: "Office", project: str, since: str) -> None:
     newest = standing.cursor if standing else waiting.newest()
     cursor = bounds.cursor(since) if since else newest
     if not since:
-        print_event(_note(BEGIN, cursor, project, standing.project.status if standing else ""))
+        _print_event(_note(BEGIN, cursor, project, standing.project.status if standing else ""))
     batches = waiting.events(cursor)
     while standing is None or not standing.is_closed or _place(cursor) < _place(standing.cursor):
         batch = next(batches)
         if not batch.known:
-            print_event(_note(GAP, cursor, project))
+            _print_event(_note(GAP, cursor, project))
         for event in batch.entries:
             if is_of(event, project):
-                print_event(event)
+                _print_event(event)
         cursor = batch.entries[-1].cursor if batch.entries else batch.newest
         if standing and is_turn(batch, project):
             standing = waiting.lasting(lambda: waiting.standing(project))
@@ -94,14 +94,21 @@ def is_turn(batch: Events, project: str) -> bool:
     return not batch.known or any(event.verb == "complete_project" and is_of(event, project) for event in batch.entries)
 
 
-def print_event(event: Event) -> None:
-    """Print an event as a line of JSON."""
-    print_line(document.plain(happened(event)))
+def _print_event(event: Event) -> None:
+    _print(_dumped(document.plain(happened(event))))
 
 
-def print_line(value: document.Json) -> None:
-    """Print a line of JSON at once."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+def _dumped(value: document.Json) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _print(text: str) -> None:
+    """Print at once; where nobody reads any more, as after `head`, it is over, and nothing is wrong."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        command.discard_output()
+        raise SystemExit(0) from None
 
 
 def _place(cursor: str) -> tuple[int, int]:

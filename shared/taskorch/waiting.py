@@ -194,7 +194,8 @@ class Waiting:
         """Block and look until the wait is over, or the time is; return what was seen last."""
         deadline = monotonic() + timeout_s
         while not sight.is_over and (left_s := deadline - monotonic()) > 0:
-            sight = self._next(sight, look, min(left_s, PERIOD_S), deadline)
+            period_s = uniform(0.75, 1) * PERIOD_S  # noqa: S311  so that waiters do not look all at once
+            sight = self._next(sight, look, min(left_s, period_s), deadline)
         return sight.seen
 
     def _next(

@@ -281,6 +281,16 @@ def test_a_watch_outlives_a_restart_of_redis_and_says_so_once(shell: Shell, node
         assert process.stderr.readline() == "Redis answers again.\n"
 
 
+def test_a_reader_that_has_seen_enough_ends_the_watch(shell: Shell, bench: Bench) -> None:
+    for _ in range(2000):
+        bench.project()
+
+    ran = shell.run("bash", "-c", f"{ORCHESTRATE} watch --since 0-0 | head -n 1; echo ${{PIPESTATUS[0]}}")
+
+    assert ran.stdout.splitlines()[1:] == ["0"]
+    assert ran.stderr == ""
+
+
 # Findings ----------------------------------------------------------------------------------------------------------
 
 

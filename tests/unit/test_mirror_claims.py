@@ -110,6 +110,7 @@ def test_who_reports_after_a_reassignment_is_its_new_agent(root: Root, item: str
 
     assert [(report.kind, report.agent, report.text) for report in root.reports(item)] == [
         ("progress", "ada", "by ada"),
+        ("lost", "ada", "taken away by planner"),
         ("stray", "ada", "by ada, who does not know"),
         ("progress", "bob", "by bob"),
     ]
