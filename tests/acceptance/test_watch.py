@@ -1,7 +1,9 @@
 """`orchestrate watch`: a live screen on a terminal, lines of JSON in a pipe; and findings that are followed."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -192,6 +194,19 @@ def test_the_screen_outlives_a_restart_of_redis(shell: Shell, node: Node) -> Non
         eventually(lambda: screen.shows("Made later") and screen.shows("create"))
         assert not screen.shows("Redis does not answer")
         assert screen.shows(item)
+
+
+def test_the_bundled_server_that_is_started_again_does_not_tear_the_screen(local: Shell) -> None:
+    project = local.orchestrate("project", "A project").stdout.strip()
+    with watching(local, project) as screen:
+        eventually(lambda: screen.shows("A project"))
+        os.kill(local.orchestrate("server", "status", "--json").data()["pid"], signal.SIGKILL)
+        eventually(lambda: local.orchestrate("server", "status", "--json").data()["running"])
+        local.orchestrate("create", project, "Made later", "--assign", "ada")
+
+        eventually(lambda: screen.shows("Made later"))
+        assert screen.lines()[0].startswith(project)
+    assert b"Started the bundled server" not in screen.written
 
 
 # In a pipe ---------------------------------------------------------------------------------------------------------
