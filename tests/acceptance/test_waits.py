@@ -243,7 +243,7 @@ def test_a_wait_brings_the_bundled_server_back(local: Shell) -> None:
 def test_a_wait_gives_up_when_redis_stays_away(shell: Shell, node: Node) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
-    process = there.start(ORCHESTRATE, "wait", project, "--timeout", "2")
+    process = there.start(ORCHESTRATE, "wait", project, "--timeout", "4")
     eventually(lambda: followers(node.raw))
     node.kill()
 
