@@ -31,6 +31,12 @@ orchestrate.expect(
             "projects": "List the projects, the newest first.",
             "agents": "List the agents.",
         },
+        "taskorch_orchestrator.priming": {
+            "prime": "Say what you need to go on after a fresh start.",
+        },
+        "taskorch_orchestrator.setting_up": {
+            "setup": "Put hooks, MCP servers and a few words on the queue into the files of TOOL.",
+        },
         "taskorch_orchestrator.mending": {
             "answer": "Answer the blocker of ITEM.",
             "cancel": "Take ITEM out of work.",

@@ -3,7 +3,7 @@
 import os
 
 from taskorch import command, errors
-from taskorch.connection import open_connection
+from taskorch.connection import connect_to, open_connection
 from taskorch.frozen import replace
 from taskorch.item import Caller
 from taskorch.queue import Queue
@@ -14,10 +14,12 @@ from taskorch.unanswered import StepConnection
 class Office:
     """One command of an orchestrating agent."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, starts_server: bool = True) -> None:
+        """Without `starts_server` a bundled server that does not run is Redis that is away."""
         self.settings = command.settings()
         self.output = command.output()
-        self._connection = open_connection(self.settings, self.output.say)
+        opened = open_connection(self.settings, self.output.say) if starts_server else connect_to(self.settings)
+        self._connection = opened
         self._caller = Caller(
             agent=self.settings.orchestrator,
             host=os.uname().nodename,

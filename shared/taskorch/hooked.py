@@ -1,4 +1,4 @@
-"""Commands that another tool calls at its hooks: soon over, silent where there is nothing to say, and never an error."""
+"""Commands that other tools call at their hooks: soon over, silent where there is nothing to say, never an error."""
 
 import json
 import os
