@@ -1,7 +1,6 @@
 """What an orchestrating agent needs to go on after a fresh start: its projects, and what waits for it."""
 
-from dataclasses import dataclass
-
+from taskorch.frozen import Frozen
 from taskorch.item import Item, Project, State
 from taskorch.stuck import StuckItem
 from taskorch.views import Views
@@ -11,8 +10,7 @@ MOST = 5
 MOST_PROJECTS = 200
 
 
-@dataclass(frozen=True, kw_only=True)
-class Briefing:
+class Briefing(Frozen):
     """The open projects, the newest first, and the first items of each kind that wait for the orchestrator."""
 
     orchestrator: str

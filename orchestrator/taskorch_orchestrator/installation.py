@@ -1,12 +1,12 @@
 """Our parts in the files of a tool: put in, looked for, taken out; all of them, or none."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from taskorch import errors, folder
+from taskorch.frozen import Frozen
 
 from taskorch_orchestrator.tool_file import Part, Unfit, read, with_part, without_part, write
 from taskorch_orchestrator.tools import Parts
@@ -15,8 +15,7 @@ Text = TypeVar("Text")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ToolFile:
+class ToolFile(Frozen):
     """A file of a tool, and what became of it: created, changed, removed, unchanged; when looked at, current or not."""
 
     file: str

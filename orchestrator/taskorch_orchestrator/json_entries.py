@@ -9,8 +9,9 @@ Comments, which some tools allow, are read as space.
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
+
+from taskorch.frozen import Frozen
 
 from taskorch_orchestrator.tool_file import Unfit
 
@@ -22,16 +23,14 @@ _DECODER = json.JSONDecoder()
 _UNIT = "  "
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+class Entry(Frozen):
     """A value of ours, and where it stands: the names that lead to it, None for a place in a list."""
 
     labels: tuple[str | None, ...]
     value: Json
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """A value of an object or a list: where it starts (its name, if it has one), and where it is and ends."""
 
     name: str | None

@@ -1,25 +1,25 @@
 """What an agent needs to go on after a fresh start: who it is, what it holds, and its queue."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import cast
 
 from taskorch import reply
-from taskorch.item import FLAT, Caller, Claim, Item, Lease, Note
+from taskorch.frozen import Frozen
+from taskorch.item import Caller, Claim, Item, Lease, Note
 from taskorch.script import Reply
 
 
-@dataclass(frozen=True, kw_only=True)
-class Held:
+class Held(Frozen):
     """An item that the agent holds. Its lease is None where another session of the same name holds it."""
 
-    claim: Claim = field(metadata=FLAT)
+    _flat = "claim"
+
+    claim: Claim
     #: The newest ones, oldest first.
     notes: tuple[Note, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Briefing:
+class Briefing(Frozen):
     """What an agent holds and what waits for it, the first items of each, and how many there are in all."""
 
     agent: str

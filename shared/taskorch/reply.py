@@ -13,6 +13,7 @@ from taskorch.item import (
     Claim,
     Discovery,
     Holder,
+    Holding,
     Item,
     Lease,
     Note,
@@ -254,19 +255,26 @@ def assigned(view: Reply) -> tuple[Assignment, ...]:
 
 
 def agent_status(view: Reply) -> AgentStatus:
-    """Read `{name, last seen, fields, {item id …}}`."""
-    name, last_seen, flat, holds = cast("tuple[str, str, Reply, list[str]]", view)
+    """Read `{name, last seen, silent, fields, {{item id, state, host, pid, session, since, heard, silent} …}}`."""
+    name, last_seen, silent, flat, holds = cast("tuple[str, str, str, Reply, list[list[str]]]", view)
     fields = _fields(flat)
     return AgentStatus(
         name=name,
         last_seen_at=int(float(last_seen)),
+        silent_ms=int(silent),
         host=fields.get("host", ""),
         pid=_int(fields.get("pid", "")),
         session=fields.get("session", ""),
         version=fields.get("version", ""),
         counts=_counts(fields),
-        holds=tuple(holds),
+        holds=tuple(_holding(name, row) for row in holds),
     )
+
+
+def _holding(agent: str, row: list[str]) -> Holding:
+    item, state, host, pid, session, since, heard, silent = row
+    holder = Holder(agent=agent, host=host, pid=_int(pid), session=session, since=_int(since))
+    return Holding(item=item, state=State(state), holder=holder, heard_at=int(heard), silent_ms=int(silent))
 
 
 def _event(entry: Reply) -> Event:

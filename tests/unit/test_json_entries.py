@@ -36,7 +36,7 @@ FOREIGN = {
     "empty hooks": '{\n  "hooks": {}\n}\n',
     "hooks over lines": '{\n  "hooks": {\n  }, "b": 1\n}\n',
     "empty list": '{"hooks": {"SessionStart": [], "Stop": [\n]}}',
-    "another's hooks": '{\n  "hooks": {\n    "Stop": [\n      {"hooks": [{"type": "command", "command": "say"}]}\n    ]\n  }\n}\n',
+    "another's hooks": '{\n  "hooks": {\n    "Stop": [\n      {"hooks": [{"command": "say"}]}\n    ]\n  }\n}\n',
     "another's server": '{"mcpServers": {"theirs": {"command": "npx", "args": ["-y"]}}}',
     "empty servers": '{"mcpServers": {}, "hooks": {"PreToolUse": []}}\n',
     "a name twice": '{"hooks": 1, "hooks": {"Stop": []}}',
@@ -67,7 +67,9 @@ def test_a_new_file_reads_well_and_goes_again() -> None:
     assert HOOKS.removed(made) is None
 
 
-@pytest.mark.parametrize("text", ["", " \n", "[]", "null", '{"a": }', '{"a": 1,}', '{"a": 1', "hooks", "{}}", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", " \n", "[]", "null", '{"a": }', '{"a": 1,}', '{"a": 1', "hooks", "{}}", "[" * 100_000]
+)
 def test_what_is_no_json_object_is_refused(text: str) -> None:
     for act in (HOOKS.has, HOOKS.added, HOOKS.removed):
         with pytest.raises(Unfit, match="is not"):

@@ -31,9 +31,10 @@ class Desk:
         self.agent = bounds.name(self.settings.agent, "an agent")
         opened = open_connection(self.settings, self.output.say) if starts_server else connect_to(self.settings)
         connection = StepConnection(opened, self.settings, command.typed())
-        caller = Caller(agent=self.agent, host=os.uname().nodename, pid=os.getppid(), session=self.settings.session)
-        self.queue = AgentQueue(connection, self.settings.namespace, caller)
-        self.workspace = Workspace(self.settings.folder_path, self.agent, self.settings.session)
+        session = self.settings.session
+        self.caller = Caller(agent=self.agent, host=os.uname().nodename, pid=os.getppid(), session=session)
+        self.queue = AgentQueue(connection, self.settings.namespace, self.caller)
+        self.workspace = Workspace(self.settings.folder_path, self.agent, session)
 
     def report(self, item: str, verb: Callable[[Lease], Receipt]) -> None:
         """Make a step that claims the item if it is still queued, and keep the token that comes with it."""
@@ -103,12 +104,14 @@ class Desk:
         return {
             "agent": self.agent,
             "session": settings.session,
+            "host": self.caller.host,
+            "pid": self.caller.pid,
             "redis_url": address.shown(address.of(settings)),
             "redis_password": "***" if settings.redis_password else "",
             "wait_replicas": settings.wait_replicas,
             "namespace": settings.namespace,
             "root": settings.root_path,
-            "sources": settings.sources,
+            "sources": {**settings.sources, "host": "this machine", "pid": "the process that called"},
         }
 
     def _keep(self, room: Room, claim: Claim) -> None:
