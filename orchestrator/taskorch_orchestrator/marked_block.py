@@ -44,11 +44,11 @@ class Block:
         self._check(text)
         for found in reversed(list(self._pattern.finditer(text))):
             before, after = text[: found.start()], text[found.end() :]
-            ends = re.match(r"\r?\n", after)
-            if not before and ends and ends.end() == len(after):
+            newline = "\r\n" if "\r\n" in found[0] else "\n"
+            if not before and after == newline:
                 return None
-            came_with_it = r"\r?\n\Z" if ends else r"(\r?\n){2}\Z"
-            text = re.sub(came_with_it, "", before) + (after[ends.end() :] if ends else after)
+            came_with_it = newline if after.startswith(newline) else newline * 2
+            text = before.removesuffix(came_with_it) + after.removeprefix(newline)
         return text
 
     def _check(self, text: str) -> None:

@@ -10,8 +10,6 @@ from threading import Timer
 from time import monotonic
 from typing import TypeVar
 
-import click
-
 from taskorch import command, errors
 
 #: The tools wait for their hooks, and people for the tools.
@@ -46,7 +44,7 @@ def prime(tell: Callable[[], Told | None], render: Callable[[Told], str], *, hoo
         if told is not None and hook_json:
             text = json.dumps(_session_start(payload(), render(told)), ensure_ascii=False)
     if text:
-        click.echo(text)
+        answer(text)
     elif told is not None and not hook_json:
         command.output().show(told, render)
 
@@ -60,6 +58,12 @@ def payload() -> Payload:
             said = json.loads(data)
             return said if isinstance(said, dict) else {}
     return {}
+
+
+def answer(text: str) -> None:
+    """Print the output of a hook; a tool that does not read it any more is no error."""
+    with suppress(errors.Unprintable, OSError):
+        command.Output(as_json=False).show(text, str)
 
 
 def stop(said: Payload, reason: str) -> str:

@@ -71,6 +71,10 @@ REFUSED = [
     ("orchestrate apply nowhere.yaml", 2, "No such file"),
     ("orchestrate apply -", 5, "line 1: The file is empty."),
     ("orchestrate doctor {item}", 2, "unexpected extra argument"),
+    ("orchestrate setup vim", 2, "'vim' is not one of"),
+    ("orchestrate setup claude --check --remove", 2, "--check only looks"),
+    ("worker prime {item}", 2, "unexpected extra argument"),
+    ("worker hook start", 2, "No such command 'start'"),
 ]
 
 

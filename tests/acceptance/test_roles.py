@@ -136,7 +136,10 @@ def test_the_modules_of_the_worker_bring_nothing_of_an_orchestrator(shell: Shell
     assert there & {"taskorch.queue", "taskorch.views", "taskorch_orchestrator", *HEAVY} == set()
 
 
-@pytest.mark.parametrize("words", ["check", "pop", "get {}", "progress {} x --percent 5", "complete {} x", "whoami"])
+@pytest.mark.parametrize(
+    "words",
+    ["check", "pop", "get {}", "progress {} x --percent 5", "complete {} x", "whoami", "prime", "prime --hook-json"],
+)
 def test_a_command_of_the_worker_loads_nothing_heavy_and_nothing_of_an_orchestrator(
     shell: Shell, bench: Bench, words: str
 ) -> None:

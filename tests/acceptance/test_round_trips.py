@@ -67,6 +67,7 @@ def test_each_command_of_the_workflow_makes_one_call(
         orchestrate inbox
         orchestrate answer {1} Go
         worker complete {1} Done
+        worker prime
         worker pop --count 3
         worker renew {2}
         worker release {2}

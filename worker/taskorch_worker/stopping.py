@@ -1,6 +1,5 @@
 """The command for the moment before an agent stops: hook stop."""
 
-import click
 from taskorch import command
 
 from taskorch_worker.role import worker
@@ -24,4 +23,4 @@ def stop() -> None:
     with hooked.bounded(), suppress(Exception):  # whatever is wrong here must not keep the agent from stopping
         reason = turn.before_stopping(said)
     if reason:
-        click.echo(hooked.stop(said, reason))
+        hooked.answer(hooked.stop(said, reason))

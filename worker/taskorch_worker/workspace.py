@@ -56,7 +56,7 @@ class Workspace:
     def leases(self) -> tuple[Lease, ...]:
         """Return the leases that this session holds, as far as its tokens tell."""
         try:
-            names = sorted(os.listdir(self._folder))  # noqa: PTH208  as a rule there is nothing
+            names = sorted(os.listdir(self._folder))
         except OSError:
             return ()
         kept = (self.lease(name.removesuffix(".lease")) for name in names if name.endswith(".lease"))
