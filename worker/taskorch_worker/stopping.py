@@ -7,7 +7,7 @@ from taskorch_worker.role import worker
 
 @worker.group(cls=command.RoleGroup, epilog="Example: worker hook stop")
 def hook() -> None:
-    """Answer the hooks of the tool that you run in. orchestrate setup puts them there."""
+    """Answer the hooks of the tool that you run in."""
 
 
 @hook.command(epilog="Example: worker hook stop")

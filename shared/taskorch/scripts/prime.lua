@@ -2,7 +2,7 @@
 -- KEYS     meta
 -- ARGV     7 how many of each at most, 8 JSON list of items whose tokens the caller keeps
 -- RETURNS  {{{package, {newest note …}} …}, how many it holds, in its queue, assigned but not ready, {queued item view …}}
--- ERRORS   none of its own
+-- ERRORS   NO_ITEM (of the package; items that vanished are passed over)
 local NOTES = 5
 local most, kept = tonumber(ARGV[7]), cjson.decode(ARGV[8])
 
