@@ -199,6 +199,16 @@ def _outside_of_fences(text: str) -> list[str]:
     return outside
 
 
+@given(st.lists(st.text("`a \n"), max_size=4))
+def test_a_fence_is_longer_than_any_row_of_backticks_in_it(lines: list[str]) -> None:
+    opening, *content, closing = quoted.fenced(lines).split("\n")
+
+    assert opening == f"{closing}text"
+    assert set(closing) == {"`"}
+    assert len(closing) >= 3
+    assert closing not in "\n".join(content)
+
+
 def test_a_long_text_is_cut_and_says_so_and_short_ones_are_whole() -> None:
     told = told_of(["x" * 60_000, "a short one"], 1)
 
