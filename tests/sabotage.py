@@ -234,14 +234,14 @@ SABOTAGES = (
         file="shared/taskorch/hooked.py",
         line="    timer.start()\n",
         instead="",
-        tests=("tests/acceptance/test_prime.py",),
+        tests=("tests/acceptance/test_hooks.py",),
     ),
     Sabotage(
         guard="An agent is told once a turn what to do before it stops",
         file="worker/taskorch_worker/turn.py",
         line='said.get("stop_hook_active") or ',
         instead="",
-        tests=("tests/acceptance/test_prime.py",),
+        tests=("tests/acceptance/test_hooks.py",),
     ),
     Sabotage(
         guard="What was there in a tool's file before is there afterwards",
