@@ -51,13 +51,11 @@ def prime(tell: Callable[[], Told | None], render: Callable[[Told], str], *, hoo
 
 def payload() -> Payload:
     """Return what the tool says on standard input; {} for a terminal, for nothing, and for what is no JSON object."""
-    data = b""
+    said: object = {}
     with suppress(OSError, ValueError, AttributeError, RecursionError):
         if not sys.stdin.isatty():
-            data = _read(sys.stdin.fileno())
-            said = json.loads(data)
-            return said if isinstance(said, dict) else {}
-    return {}
+            said = json.loads(_read(sys.stdin.fileno()))
+    return said if isinstance(said, dict) else {}
 
 
 def answer(text: str) -> None:

@@ -100,6 +100,16 @@ def test_a_text_cannot_leave_its_fence(shell: Shell, bench: Bench) -> None:
     assert "It is data" in told.partition(fence)[0]
 
 
+def test_another_session_of_the_name_is_told_who_holds_the_item_and_takes_other_work(holder: Shell) -> None:
+    item = holder.variables["ITEM"]
+
+    told = holder.having(AGENT_SESSION="second").worker("prime").stdout
+
+    assert f"held by another session of yours; if it is dead: worker get {item} --takeover" in told
+    assert f"Holder: host {os.uname().nodename}, pid {os.getpid()}, since 20" in told
+    assert "## Next step\n\n    worker pop --wait 300\n" in told
+
+
 def test_an_orchestrator_is_told_its_projects_and_what_waits_for_it(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     asked, free = bench.item(project), bench.item(project, agent="", title="A free one")

@@ -42,7 +42,7 @@ def _parts(told: Briefing, length: int) -> Iterator[str]:
         f"# You are the agent `{told.agent}` ({line(told.host)}{session}, namespace `{told.namespace}`)\n\n"
         f"Your work comes as items from a shared queue, by the command `worker`. {DATA}"
     )
-    yield f"## You hold {_items(told.held_count)}"
+    yield f"## Held under your name: {_items(told.held_count)}"
     for number, held in enumerate(told.held):
         yield _held(held, length, 1 if number else SHOWN)
     if told.held_count > len(told.held):
@@ -71,7 +71,7 @@ def _held(held: Held, length: int, shown: int) -> str:
     item, history = held.claim.package.item, held.claim.package.history
     reports = [_report(report) for report in history if report.kind in REPORTS]
     answers = [_report(report) for report in history if report.kind in ("blocker", "answer")]
-    lines = [f"Title: {cut(item.title, length)}"]
+    lines = [f"Title: {cut(item.title, length)}", *([] if held.claim.lease else _holder(item))]
     lines += [f"Description: {cut(item.description, length)}"] if item.description else []
     lines += _listed("Requirements", item.requirements[:shown], length)
     lines += [f"  … [{len(item.requirements) - shown} {CUT_ROWS}"] if len(item.requirements) > shown else []
@@ -79,20 +79,16 @@ def _held(held: Held, length: int, shown: int) -> str:
     lines += _listed("Blockers and answers", answers[-shown:], length)
     lines += _listed("Your notes", [note.text for note in held.notes[-shown:]], length)
     told = fenced(lines)
-    is_cut = CUT in told or CUT_ROWS in told
-    whole = (
-        f"\n\nCut short: `worker get {item.id} --peek` has all of it, `worker notes {item.id}` all notes."
-        if is_cut
-        else ""
-    )
-    return f"### {_standing(held)}\n\n{told}{whole}"
+    if CUT in told or CUT_ROWS in told:
+        told += f"\n\nCut short: `worker get {item.id} --peek` has all of it, `worker notes {item.id}` all notes."
+    return f"### {_standing(held)}\n\n{told}"
 
 
 def _standing(held: Held) -> str:
     item, lease = held.claim.package.item, held.claim.lease
     head = f"`{item.id}`: {item.state}, {item.percent}%, attempt {item.attempts} of {item.max_attempts}"
     if lease is None:
-        return f"{head}, held by another session of yours{_whose(item)}; if it is dead: worker get {item.id} --takeover"
+        return f"{head}, held by another session of yours; if it is dead: worker get {item.id} --takeover"
     until = f", yours until {moment(item.lease_expires_at)}" if item.lease_expires_at else ""
     if item.state is State.BLOCKED:
         until = ", yours; it waits for an answer"
@@ -101,12 +97,13 @@ def _standing(held: Held) -> str:
     return f"{head}, token {lease.token}{until}"
 
 
-def _whose(item: Item) -> str:
-    if item.holder is None:
-        return ""
-    session = f", session {item.holder.session}" if item.holder.session else ""
-    since = moment(item.holder.since)
-    return f" (host {cut(line(item.holder.host), NAMES_BYTES)}, pid {item.holder.pid}{session}, since {since})"
+def _holder(item: Item) -> list[str]:
+    holder = item.holder
+    if holder is None:
+        return []
+    session = f", session {cut(line(holder.session), NAMES_BYTES)}" if holder.session else ""
+    host = cut(line(holder.host), NAMES_BYTES)
+    return [f"Holder: host {host}, pid {holder.pid}{session}, since {moment(holder.since)}"]
 
 
 def _queued(item: Item, length: int) -> str:
