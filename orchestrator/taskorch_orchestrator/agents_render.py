@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from taskorch.item import AgentStatus, Holder, Holding, State
+from taskorch.agents import AgentStatus, Holding
+from taskorch.item import Holder, State
 from taskorch.plain_text import line, moment
 
 from taskorch_orchestrator import screen

@@ -271,36 +271,6 @@ class Assignment(Frozen):
     previous: str
 
 
-class Holding(Frozen):
-    """An item that a session of an agent holds."""
-
-    item: str
-    state: State
-    holder: Holder
-    #: The last report or renewal; when it was blocked, for a blocked one.
-    heard_at: int
-    #: How long ago that is, by the clock of Redis.
-    silent_ms: int
-
-
-class AgentStatus(Frozen):
-    """An agent as the orchestrator sees it."""
-
-    name: str
-    #: 0 when no session of it has called yet.
-    last_seen_at: int
-    #: How long ago that is, by the clock of Redis.
-    silent_ms: int
-    #: Of the session that called last.
-    host: str
-    pid: int
-    session: str
-    #: Of the program that it called with.
-    version: str
-    counts: Mapping[State, int]
-    holds: tuple[Holding, ...]
-
-
 class Page(Frozen):
     """A bounded part of a listing, and the cursor that continues it ("" at the end)."""
 

@@ -6,21 +6,24 @@
 local HOLDINGS = 20
 
 -- Every verb of a holder renews its lease: the last one was a lease's length before the lease ends.
-local function heard_of(item)
-  if item.state == 'blocked' then return tonumber(call('ZSCORE', prefix .. 'blocked', item.id) or now) end
+local function heard_of(item, since)
+  if item.state == 'blocked' then return tonumber(call('ZSCORE', prefix .. 'blocked', item.id) or since) end
   local expires = call('ZSCORE', prefix .. 'leases', item.id)
-  return expires and tonumber(expires) - tonumber(item.claim_lease_ms) or tonumber(item.holder_since)
+  return expires and tonumber(expires) - tonumber(item.claim_lease_ms) or tonumber(since)
+end
+
+local function holding(item)
+  local holder = call('HMGET', key('item', item.id), 'holder_host', 'holder_pid', 'holder_session', 'holder_since')
+  local heard = heard_of(item, holder[4] or now)
+  return {item.id, item.state, holder[1] or '', holder[2] or '', holder[3] or '', holder[4] or '',
+    string.format('%d', heard), string.format('%d', math.max(0, now - heard))}
 end
 
 local function holdings(agent)
   local held = {}
   for _, id in ipairs(call('ZRANGE', key('held', agent), 0, HOLDINGS - 1)) do
     local item = find(id)
-    if item and (item.state == 'in_progress' or item.state == 'blocked') then
-      local heard = heard_of(item)
-      table.insert(held, {id, item.state, item.holder_host, item.holder_pid, item.holder_session, item.holder_since,
-        string.format('%d', heard), string.format('%d', math.max(0, now - heard))})
-    end
+    if item and (item.state == 'in_progress' or item.state == 'blocked') then table.insert(held, holding(item)) end
   end
   return held
 end
