@@ -15,7 +15,18 @@ from time import monotonic, sleep
 from typing import Any
 
 BIN = Path(sys.executable).parent
-OURS = ("TASKORCH_", "REDIS_", "AGENT_", "TM_", "ORCHESTRATOR_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "XDG_RUNTIME")
+OURS = (
+    "TASKORCH_",
+    "REDIS_",
+    "AGENT_",
+    "TM_",
+    "ORCHESTRATOR_",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "COLUMNS",
+    "LINES",
+    "XDG_RUNTIME",
+)
 #: For machines that do much else besides.
 TIME_LIMIT_S = 90
 LOOK_AGAIN_S = 0.01

@@ -236,6 +236,34 @@ SABOTAGES = (
         instead="",
         tests=("tests/unit/test_waiting.py",),
     ),
+    Sabotage(
+        guard="A text cannot close the fence that it stands in",
+        file="shared/taskorch/quoted.py",
+        line='fence = "`" * max(3, longest + 1)',
+        instead='fence = "`" * 3',
+        tests=("tests/unit/test_prime.py",),
+    ),
+    Sabotage(
+        guard="A hook ends when Redis does not answer",
+        file="shared/taskorch/hooked.py",
+        line="    timer.start()\n",
+        instead="",
+        tests=("tests/acceptance/test_hooks.py",),
+    ),
+    Sabotage(
+        guard="An agent is told once a turn what to do before it stops",
+        file="worker/taskorch_worker/turn.py",
+        line='said.get("stop_hook_active") or ',
+        instead="",
+        tests=("tests/acceptance/test_hooks.py",),
+    ),
+    Sabotage(
+        guard="What was there in a tool's file before is there afterwards",
+        file="orchestrator/taskorch_orchestrator/json_entries.py",
+        line="if len(members) > 1 or not _was_made(text, at, member):",
+        instead="if len(members) > 1:",
+        tests=("tests/unit/test_json_entries.py",),
+    ),
 )
 
 

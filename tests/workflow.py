@@ -44,6 +44,8 @@ def batches(bench: Bench, project: str) -> Iterator[str]:
     yield "assign"
     leases = [held(claim) for claim in ada.claim_many(2)]
     yield "claim"
+    ada.prime(leases)
+    yield "prime"
     ada.complete_many([(lease, "done", {}) for lease in leases])
     yield "complete"
 

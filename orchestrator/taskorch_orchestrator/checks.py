@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
+from taskorch.agents import AgentStatus
 from taskorch.failures import OLDEST
 from taskorch.finding import Environment, Finding, Waiting
 from taskorch.frozen import Frozen
-from taskorch.item import AgentStatus, State
+from taskorch.item import State
 from taskorch.plain_text import moment
 from taskorch.record import MirrorStatus
 

@@ -37,6 +37,12 @@ orchestrate.expect(
         "taskorch_orchestrator.watching": {
             "watch": "Watch what happens, in PROJECT or in all projects.",
         },
+        "taskorch_orchestrator.priming": {
+            "prime": "Say what you need to go on after a fresh start.",
+        },
+        "taskorch_orchestrator.setting_up": {
+            "setup": "Put hooks, MCP servers and a few words on the queue into the files of TOOL.",
+        },
         "taskorch_orchestrator.mending": {
             "answer": "Answer the blocker of ITEM.",
             "cancel": "Take ITEM out of work.",

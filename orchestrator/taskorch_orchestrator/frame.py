@@ -6,8 +6,9 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+from taskorch.agents import AgentStatus
 from taskorch.frozen import Frozen
-from taskorch.item import AgentStatus, Item, Project, ProjectProgress, State
+from taskorch.item import Item, Project, ProjectProgress, State
 from taskorch.plain_text import line, moment
 from taskorch.record import Event
 
@@ -141,7 +142,13 @@ class Frame:
         for agent in self._snapshot.working[:rows]:
             host = [line(agent.host) or "-"] if width >= AGENTS_FROM_WIDTH else []
             seen = self._moment(agent.last_seen_at)
-            table.add_row(agent.name, seen, str(agent.counts[State.QUEUED]), *host, " ".join(agent.holds) or "-")
+            table.add_row(
+                agent.name,
+                seen,
+                str(agent.counts[State.QUEUED]),
+                *host,
+                " ".join(held.item for held in agent.holds) or "-",
+            )
         return table
 
     def _last(self, rows: int) -> Table:

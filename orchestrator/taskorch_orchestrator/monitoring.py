@@ -133,7 +133,7 @@ def projects(office: "Office", limit: int) -> None:
 @LIMIT
 @at_office
 def agents(office: "Office", limit: int) -> None:
-    """List the agents. Shows who holds what, from where, and when each was seen."""
-    from taskorch_orchestrator import render
+    """List the agents. Shows which session holds what, from where, since when, and how long it was silent."""
+    from taskorch_orchestrator import agents_render
 
-    office.output.show(office.queue.views.agents(limit=limit), render.agents, "No agents.")
+    office.output.show(office.queue.views.agents(limit=limit), agents_render.agents, "No agents.")

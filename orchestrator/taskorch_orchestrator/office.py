@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from taskorch import command, errors
-from taskorch.connection import open_connection
+from taskorch.connection import connect_to, open_connection
 from taskorch.frozen import replace
 from taskorch.item import Caller, Item, State
 from taskorch.queue import Queue
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 class Office:
     """One command of an orchestrating agent."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, starts_server: bool = True) -> None:
+        """Without `starts_server` a bundled server that does not run is Redis that is away."""
         self.settings = command.settings()
         self.output = command.output()
-        self._connection = open_connection(self.settings, self.output.say)
+        opened = open_connection(self.settings, self.output.say) if starts_server else connect_to(self.settings)
+        self._connection = opened
         self._caller = Caller(
             agent=self.settings.orchestrator,
             host=os.uname().nodename,

@@ -9,14 +9,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 from taskorch.item import (
-    AgentStatus,
     Discovery,
     Item,
     Package,
     Project,
     ProjectProgress,
     Report,
-    State,
 )
 from taskorch.plain_text import block, line, moment
 from taskorch.stuck import StuckItem
@@ -141,19 +139,6 @@ def projects(listed: Iterable[Project]) -> str:
     for project in listed:
         done = f"{project.completed}/{project.wanted}"
         table.add_row(project.id, project.status, done, moment(project.created_at), line(project.title))
-    return screen.printed(table)
-
-
-def agents(listed: Iterable[AgentStatus]) -> str:
-    """Return agents as a table: what each has to do, holds, and when it was seen."""
-    table = screen.table("AGENT", "LAST SEEN", "HOST", "SESSION", "QUEUED", "COMPLETED", "HOLDS")
-    for agent in listed:
-        queued, completed = agent.counts[State.QUEUED], agent.counts[State.COMPLETED]
-        holds = " ".join(agent.holds) or "-"
-        seen = moment(agent.last_seen_at)
-        table.add_row(
-            agent.name, seen, line(agent.host) or "-", line(agent.session) or "-", str(queued), str(completed), holds
-        )
     return screen.printed(table)
 
 

@@ -10,11 +10,14 @@ from taskorch.record import Origin
 from taskorch.script import Argument, Connection, Reply, Scripts
 
 if TYPE_CHECKING:
+    from taskorch.briefing import Briefing
     from taskorch.waiting import Answered
 
 #: A wake token is lost when its taker dies before it claims, so a waiter looks again after this long.
 WAIT_PERIOD_S = 60.0
 CHECK_LIMIT = 20
+#: So many items are told with all that they carry, and so many of the queue are named.
+PRIME_LIMIT = 3
 
 
 class AgentQueue:
@@ -40,6 +43,18 @@ class AgentQueue:
         """Return what is assigned to the agent and ready, what it holds first."""
         view = self._scripts.run("check", bounds.number(limit, "limit", 1, 1000))
         return reply.assignments(self._scripts.caller.agent, view)
+
+    def prime(self, leases: Sequence[Lease] = (), *, limit: int = PRIME_LIMIT) -> "Briefing":
+        """Return what the agent needs to go on: what it holds, with reports and notes, and its queue; nothing changes.
+
+        `leases` are those that the caller keeps the tokens of, at most 200: the items that it may act on.
+        """
+        from taskorch.briefing import briefing
+
+        bounds.number(len(leases), "number of leases", 0, bounds.LIST_VALUES)
+        kept = {bounds.item_id(lease.item): lease for lease in leases}
+        view = self._scripts.run("prime", bounds.number(limit, "limit", 1, 1000), bounds.values(list(kept), "leases"))
+        return briefing(self._scripts.caller, self._scripts.namespace, kept, view)
 
     def claim(self, *, wait_s: float = 0, lease_ms: int | None = None) -> Claim | None:
         """Take the first item of the agent's queue under a lease; None when there is none within `wait_s` seconds.

@@ -271,21 +271,6 @@ class Assignment(Frozen):
     previous: str
 
 
-class AgentStatus(Frozen):
-    """An agent as the orchestrator sees it."""
-
-    name: str
-    #: 0 when no session of it has called yet.
-    last_seen_at: int
-    host: str
-    pid: int
-    session: str
-    #: Of the program that it called with.
-    version: str
-    counts: Mapping[State, int]
-    holds: tuple[str, ...]
-
-
 class Page(Frozen):
     """A bounded part of a listing, and the cursor that continues it ("" at the end)."""
 

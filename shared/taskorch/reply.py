@@ -7,7 +7,6 @@ from taskorch.item import (
     DEFAULT_LEASE_MS,
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_PRIORITY,
-    AgentStatus,
     Assignment,
     Assignments,
     Claim,
@@ -55,7 +54,7 @@ def texts(reply: Reply) -> list[str]:
 def item(view: Reply) -> Item:
     """Read an item view: `{id, fields, lease expiry or ''}`."""
     id_, flat, expires = cast("tuple[str, Reply, str]", view)
-    fields = LEFT_OUT | _fields(flat)
+    fields = LEFT_OUT | fields_of(flat)
     state = State(fields["state"])
     return Item(
         id=id_,
@@ -98,7 +97,7 @@ def items(views: Reply) -> tuple[Item, ...]:
 def project(view: Reply) -> Project:
     """Read a project view: `{id, fields}`."""
     id_, flat = cast("tuple[str, Reply]", view)
-    fields = _fields(flat)
+    fields = fields_of(flat)
     return Project(
         id=id_,
         title=fields["title"],
@@ -107,7 +106,7 @@ def project(view: Reply) -> Project:
         orchestrator=fields["orchestrator"],
         created_at=_int(fields["created_at"]),
         completed_at=_int(fields.get("completed_at", "")),
-        counts=_counts(fields),
+        counts=counts_of(fields),
     )
 
 
@@ -141,7 +140,7 @@ def claim(view: Reply) -> Claim:
     """
     id_, token, expires, package_view = cast("tuple[str, str, str, list[tuple[str, Reply]]]", view)
     number, claim_id = _shown(token)
-    fields = _fields(package_view[0][1])
+    fields = fields_of(package_view[0][1])
     lives = token == f"{fields.get('live_token', '')}:{fields.get('claim', '')}"
     lease = Lease(item=id_, token=number, claim=claim_id, expires_at=_int(expires)) if lives else None
     return Claim(lease=lease, package=package(cast("Reply", package_view)))
@@ -205,7 +204,7 @@ def note(entry: Reply) -> Note:
 def record(view: Reply) -> Record:
     """Read `{item view, project view, {report …}, {discovery …}}`."""
     item_view, project_view, reports, discoveries = rows(view)
-    fields = _fields(item_view[1])
+    fields = fields_of(item_view[1])
     return Record(
         item=item(cast("Reply", item_view)),
         project=project(cast("Reply", project_view)),
@@ -253,20 +252,15 @@ def assigned(view: Reply) -> tuple[Assignment, ...]:
     )
 
 
-def agent_status(view: Reply) -> AgentStatus:
-    """Read `{name, last seen, fields, {item id …}}`."""
-    name, last_seen, flat, holds = cast("tuple[str, str, Reply, list[str]]", view)
-    fields = _fields(flat)
-    return AgentStatus(
-        name=name,
-        last_seen_at=int(float(last_seen)),
-        host=fields.get("host", ""),
-        pid=_int(fields.get("pid", "")),
-        session=fields.get("session", ""),
-        version=fields.get("version", ""),
-        counts=_counts(fields),
-        holds=tuple(holds),
-    )
+def fields_of(flat: Reply) -> Fields:
+    """Return the fields of a hash, or of an entry of a stream."""
+    words = iter(texts(flat))
+    return dict(zip(words, words, strict=True))
+
+
+def counts_of(fields: Fields) -> dict[State, int]:
+    """Return how many items are in each state, by the counts of a project or an agent."""
+    return {state: int(fields.get(name, 0)) for state, name in COUNTS.items()}
 
 
 def _event(entry: Reply) -> Event:
@@ -281,14 +275,9 @@ def _event(entry: Reply) -> Event:
     )
 
 
-def _fields(flat: Reply) -> Fields:
-    words = iter(texts(flat))
-    return dict(zip(words, words, strict=True))
-
-
 def _entry(entry: Reply) -> tuple[str, Fields]:
     id_, flat = cast("tuple[str, Reply]", entry)
-    return id_, _fields(flat)
+    return id_, fields_of(flat)
 
 
 def _shown(token: str) -> tuple[int, str]:
@@ -310,10 +299,6 @@ def _list(fields: Fields, name: str) -> tuple[str, ...]:
 
 def _map(fields: Fields, name: str) -> dict[str, str]:
     return dict(json.loads(fields[name])) if name in fields else {}
-
-
-def _counts(fields: Fields) -> dict[State, int]:
-    return {state: int(fields.get(name, 0)) for state, name in COUNTS.items()}
 
 
 def _holder(fields: Fields) -> Holder:

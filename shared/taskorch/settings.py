@@ -59,6 +59,11 @@ class Settings(Frozen):
         """Return the folder for those who have the time."""
         return self.root / FOLDER
 
+    @property
+    def is_set_up(self) -> bool:
+        """Return whether anybody has used the queue here, or said where it is."""
+        return bool(self.redis_url) or os.path.isdir(self.folder_path)
+
 
 def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], folder: PathLike) -> Settings:
     """Return the settings that hold in `folder`: flags win over the environment, that over the config file.

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from taskorch import bounds, finding, keys, reply, stuck
+from taskorch import agents, bounds, finding, keys, reply, stuck
+from taskorch.agents import AgentStatus
 from taskorch.finding import Environment
-from taskorch.item import AgentStatus, Discovery, Item, Package, Page, Project, ProjectProgress, State
+from taskorch.item import Discovery, Item, Package, Page, Project, ProjectProgress, State
 from taskorch.record import Events, MirrorStatus, Record
 from taskorch.script import Scripts
 from taskorch.stuck import SILENT_MS, UNSTARTED_MS, Stuck
@@ -86,7 +87,7 @@ class Views:
 
     def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
         """Return the agents, those that called last first."""
-        return tuple(reply.agent_status(view) for view in reply.rows(self._scripts.run("agents", _limit(limit))))
+        return tuple(agents.agent_status(view) for view in reply.rows(self._scripts.run("agents", _limit(limit))))
 
     def events(self, *, since: str = FROM_THE_START, limit: int = LIMIT) -> Events:
         """Return what happened after the cursor `since`, oldest first."""

@@ -91,6 +91,10 @@ REFUSED = [
     ("worker wait {project}", 3, "There is no item {project}"),
     ("worker --agent-id bob wait {item}", 7, "{item} is assigned to ada, not to bob"),
     ("worker wait {item} --timeout never", 2, "'never' is not a valid"),
+    ("orchestrate setup vim", 2, "'vim' is not one of"),
+    ("orchestrate setup claude --check --remove", 2, "--check only looks"),
+    ("worker prime {item}", 2, "unexpected extra argument"),
+    ("worker hook start", 2, "No such command 'start'"),
 ]
 
 

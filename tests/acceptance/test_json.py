@@ -54,7 +54,8 @@ orchestrate reap
 """.strip().splitlines()
 
 #: They print a line of JSON for each thing that happens, run until they are ended, or have tests of their own.
-ELSEWHERE = {"server", "watch", "service", "run", "prime", "sync", "export", "import", "apply", "doctor"}
+ELSEWHERE = {"server", "watch", "service", "run", "prime", "hook", "setup", "sync", "export", "import", "apply"}
+ELSEWHERE |= {"doctor"}
 
 ITEM = [
     "id",

@@ -47,6 +47,10 @@ def test_the_wheel_holds_our_three_packages_and_the_scripts_and_nothing_else(whe
     }
     assert lua == {file.name for file in (REPOSITORY / "shared/taskorch/scripts").glob("*.lua")}
     assert "taskorch/py.typed" in names
+    assert {name for name in names if name.endswith("SKILL.md")} == {
+        "taskorch/skills/orchestrator/SKILL.md",
+        "taskorch/skills/worker/SKILL.md",
+    }
 
 
 def test_both_commands_run_from_the_wheel_in_a_repository_with_names_like_ours(

@@ -138,7 +138,11 @@ def test_the_modules_of_the_worker_bring_nothing_of_an_orchestrator(shell: Shell
 
 
 @pytest.mark.parametrize(
-    "words", ["check", "pop", "get {}", "progress {} x --percent 5", "wait {}", "complete {} x", "whoami"]
+    "words",
+    [
+        *("check", "pop", "get {}", "progress {} x --percent 5", "wait {}", "complete {} x", "whoami"),
+        *("prime", "prime --hook-json"),
+    ],
 )
 def test_a_command_of_the_worker_loads_nothing_heavy_and_nothing_of_an_orchestrator(
     shell: Shell, bench: Bench, words: str

@@ -69,6 +69,7 @@ def test_each_command_of_the_workflow_makes_one_call(
         orchestrate answer {1} Go
         worker wait {1}
         worker complete {1} Done
+        worker prime
         worker pop --count 3
         worker renew {2}
         worker release {2}

@@ -3,7 +3,7 @@
 import pytest
 from builders import Bench
 from taskorch import errors
-from taskorch.item import Lease, State
+from taskorch.item import DEFAULT_LEASE_MS, HOUR_MS, Lease, State
 
 
 def pages(
@@ -203,12 +203,45 @@ def test_an_agent_is_shown_with_what_it_holds_and_its_items_by_state(bench: Benc
 
     (shown,) = bench.queue.views.agents()
 
-    assert set(shown.holds) == {held.item, blocked.item}
+    assert {(holding.item, holding.state) for holding in shown.holds} == {
+        (held.item, State.IN_PROGRESS),
+        (blocked.item, State.BLOCKED),
+    }
     assert {state: count for state, count in shown.counts.items() if count} == {
         State.QUEUED: 1,
         State.IN_PROGRESS: 1,
         State.BLOCKED: 1,
     }
+
+
+def test_two_sessions_of_one_name_are_shown_with_what_each_holds(bench: Bench) -> None:
+    one, two = bench.claimed(session="one"), bench.claimed(session="two")
+
+    (shown,) = bench.queue.views.agents()
+
+    assert {holding.holder.session: holding.item for holding in shown.holds} == {"one": one.item, "two": two.item}
+    assert {(holding.holder.agent, holding.holder.host) for holding in shown.holds} == {("ada", "here")}
+    assert shown.session == "two"
+
+
+def test_the_silence_of_a_session_is_measured_by_its_lease(bench: Bench) -> None:
+    silent, heard = bench.claimed(session="one").item, bench.claimed(session="two").item
+    bench.let_lease_run_down(silent, left_ms=DEFAULT_LEASE_MS - HOUR_MS)
+
+    (shown,) = bench.queue.views.agents()
+
+    lengths = {holding.item: holding.silent_ms for holding in shown.holds}
+    assert HOUR_MS <= lengths[silent] < 2 * HOUR_MS
+    assert lengths[heard] < HOUR_MS
+    assert all(holding.heard_at + holding.silent_ms <= bench.now_ms() for holding in shown.holds)
+
+
+def test_an_agent_that_was_never_seen_is_not_silent(bench: Bench) -> None:
+    bench.item(agent="never")
+
+    (shown,) = bench.queue.views.agents()
+
+    assert (shown.last_seen_at, shown.silent_ms, shown.holds) == (0, 0, ())
 
 
 @pytest.mark.parametrize("verb", ["claim", "check", "get", "progress", "note"])

@@ -37,6 +37,12 @@ worker.expect(
         "taskorch_worker.identity": {
             "whoami": "Show who you are.",
         },
+        "taskorch_worker.priming": {
+            "prime": "Say what you need to go on after a fresh start.",
+        },
+        "taskorch_worker.stopping": {
+            "hook": "Answer the hooks of the tool that you run in.",
+        },
     }
 )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from taskorch import bounds, command, errors
 from taskorch.agent_queue import AgentQueue
-from taskorch.connection import open_connection
+from taskorch.connection import connect_to, open_connection
 from taskorch.item import Caller, Claim, Lease, Receipt, State
 from taskorch.unanswered import StepConnection
 
@@ -23,17 +23,22 @@ GIVEN_UP = (State.COMPLETED, State.FAILED, State.DELAYED, State.QUEUED, State.WA
 class Desk:
     """One command of one agent."""
 
-    def __init__(self) -> None:
-        """Sit down as the agent that the settings name; errors.Usage when they name none."""
+    def __init__(self, *, starts_server: bool = True) -> None:
+        """Sit down as the agent that the settings name; errors.Usage when they name none.
+
+        Without `starts_server` a bundled server that does not run is Redis that is away.
+        """
         self.settings = command.settings()
         self.output = command.output()
         if not self.settings.agent:
             raise errors.Usage(reason="Which agent are you? Set AGENT_ID, or give --agent-id NAME.")
         self.agent = bounds.name(self.settings.agent, "an agent")
-        connection = StepConnection(open_connection(self.settings, self.output.say), self.settings, command.typed())
-        caller = Caller(agent=self.agent, host=os.uname().nodename, pid=os.getppid(), session=self.settings.session)
-        self.queue = AgentQueue(connection, self.settings.namespace, caller)
-        self.workspace = Workspace(self.settings.folder_path, self.agent, self.settings.session)
+        opened = open_connection(self.settings, self.output.say) if starts_server else connect_to(self.settings)
+        connection = StepConnection(opened, self.settings, command.typed())
+        session = self.settings.session
+        self.caller = Caller(agent=self.agent, host=os.uname().nodename, pid=os.getppid(), session=session)
+        self.queue = AgentQueue(connection, self.settings.namespace, self.caller)
+        self.workspace = Workspace(self.settings.folder_path, self.agent, session)
 
     def report(self, item: str, verb: Callable[[Lease], Receipt]) -> None:
         """Make a step that claims the item if it is still queued, and keep the token that comes with it."""
@@ -111,12 +116,14 @@ class Desk:
         return {
             "agent": self.agent,
             "session": settings.session,
+            "host": self.caller.host,
+            "pid": self.caller.pid,
             "redis_url": address.shown(address.of(settings)),
             "redis_password": "***" if settings.redis_password else "",
             "wait_replicas": settings.wait_replicas,
             "namespace": settings.namespace,
             "root": settings.root_path,
-            "sources": settings.sources,
+            "sources": {**settings.sources, "host": "this machine", "pid": "the process that called"},
         }
 
     def _keep(self, room: Room, claim: Claim) -> None:

@@ -2,6 +2,7 @@
 
 .task-orchestrator/workspace/<agent>/<item>.lease       the token that makes the next command the same holder
 .task-orchestrator/workspace/<agent>/<item>_notes.md    what `worker notes` keeps
+.task-orchestrator/workspace/<agent>/.turn              the last turn whose agent was told not to leave items behind
 """
 
 import json
@@ -52,6 +53,15 @@ class Workspace:
         except (OSError, ValueError, KeyError, TypeError):
             return Lease(item=item)
 
+    def leases(self) -> tuple[Lease, ...]:
+        """Return the leases that this session holds, as far as its tokens tell."""
+        try:
+            names = sorted(os.listdir(self._folder))
+        except OSError:
+            return ()
+        kept = (self.lease(name.removesuffix(".lease")) for name in names if name.endswith(".lease"))
+        return tuple(lease for lease in kept if lease.token)
+
     @contextmanager
     def room(self) -> Iterator[Room]:
         """Take space for a token; raises errors.RootNotWritable before anything is claimed."""
@@ -84,6 +94,16 @@ class Workspace:
         """Append a note to the item's notes, in the form that the file-based worker has."""
         with open(os.path.join(self._folder, f"{item}_notes.md"), "a", encoding="utf-8") as file:
             file.write(f"\n\n---\n{strftime('%Y-%m-%dT%H:%M:%SZ', gmtime())}\n---\n{text}")
+
+    def begins(self, turn: str) -> bool:
+        """Return whether this turn is another one than the last time, and remember it. Raises OSError."""
+        place = os.path.join(self._folder, ".turn")
+        with suppress(OSError, ValueError), open(place, encoding="utf-8") as file:
+            if file.read() == turn:
+                return False
+        with open(place, "w", encoding="utf-8") as file:
+            file.write(turn)
+        return True
 
     def lease_file(self, item: str) -> str:
         """Return the file that keeps the token of an item."""

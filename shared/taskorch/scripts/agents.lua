@@ -1,14 +1,40 @@
--- agents: the agents that called last, those never seen at the end, and what each of them holds.
+-- agents: the agents that called last, those never seen at the end, and what each session of them holds.
 -- KEYS     meta
 -- ARGV     7 how many at most
--- RETURNS  {{name, last seen ms, fields, {item id …}} …}
+-- RETURNS  {{name, last seen ms, silent ms, fields, {{item id, state, host, pid, session, since, heard ms, silent ms} …}} …}
 -- ERRORS   none of its own
+local HOLDINGS = 20
+
+-- Every verb of a holder renews its lease: the last one was a lease's length before the lease ends.
+local function heard_of(item, since)
+  if item.state == 'blocked' then return tonumber(call('ZSCORE', prefix .. 'blocked', item.id) or since) end
+  local expires = call('ZSCORE', prefix .. 'leases', item.id)
+  return expires and tonumber(expires) - tonumber(item.claim_lease_ms) or tonumber(since)
+end
+
+local function holding(item)
+  local holder = call('HMGET', key('item', item.id), 'holder_host', 'holder_pid', 'holder_session', 'holder_since')
+  local heard = heard_of(item, holder[4] or now)
+  return {item.id, item.state, holder[1] or '', holder[2] or '', holder[3] or '', holder[4] or '',
+    string.format('%d', heard), string.format('%d', math.max(0, now - heard))}
+end
+
+local function holdings(agent)
+  local held = {}
+  for _, id in ipairs(call('ZRANGE', key('held', agent), 0, HOLDINGS - 1)) do
+    local item = find(id)
+    if item and (item.state == 'in_progress' or item.state == 'blocked') then table.insert(held, holding(item)) end
+  end
+  return held
+end
+
 return guarded(function()
   local agents = {}
   local names = call('ZREVRANGE', prefix .. 'agents', 0, ARGV[7] - 1, 'WITHSCORES')
   for i = 1, #names, 2 do
-    table.insert(agents, {names[i], names[i + 1], call('HGETALL', key('agent', names[i])),
-      call('ZRANGE', key('held', names[i]), 0, 19)})
+    local name, seen = names[i], names[i + 1]
+    local silent = tonumber(seen) > 0 and math.max(0, now - seen) or 0
+    table.insert(agents, {name, seen, string.format('%d', silent), call('HGETALL', key('agent', name)), holdings(name)})
   end
   return agents
 end)

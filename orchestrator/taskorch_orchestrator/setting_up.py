@@ -1,0 +1,34 @@
+"""The command that joins an agent's tool to the queue: setup."""
+
+import os
+from pathlib import Path
+
+import click
+from taskorch import command, errors
+
+from taskorch_orchestrator.role import orchestrate
+
+
+@orchestrate.command(epilog="Example: orchestrate setup claude --check")
+@click.argument("tool", type=click.Choice(("claude", "codex", "gemini", "cursor")))
+@click.option("--check", is_flag=True, help="Only look; exit 5 where something is missing.")
+@click.option("--remove", is_flag=True, help="Take it out again: the files are as they were before.")
+@click.option("--user", is_flag=True, help="In your own configuration instead of the project's.")
+def setup(tool: str, check: bool, remove: bool, user: bool) -> None:
+    """Put hooks, MCP servers and a few words on the queue into the files of TOOL. All else in them stays as it is."""
+    from taskorch_orchestrator import installation, setup_render, tools
+
+    if check and remove:
+        raise click.UsageError("--check only looks: it goes without --remove.")
+    top = Path.home() if user else command.settings().root
+    parts = tools.parts(tool, top, os.environ, user=user)
+    if check:
+        files = installation.check(parts)
+    else:
+        files = installation.remove(parts, top) if remove else installation.install(parts, top)
+    command.output().show(files, setup_render.files)
+    if any(each.status == "not current" for each in files):
+        click.get_current_context().exit(errors.Invalid.exit_code)
+    if not (check or remove):
+        for hint in setup_render.hints(tool):
+            command.output().hint(hint)

@@ -1,0 +1,36 @@
+-- prime: what the caller needs to go on after a fresh start: what it holds, with its newest notes, and its queue.
+-- KEYS     meta
+-- ARGV     7 how many of each at most, 8 JSON list of items whose tokens the caller keeps
+-- RETURNS  {{{package, {newest note …}} …}, how many it holds, in its queue, assigned but not ready, {queued item view …}}
+-- ERRORS   NO_ITEM (of the package; items that vanished are passed over)
+local NOTES = 5
+local most, kept = tonumber(ARGV[7]), cjson.decode(ARGV[8])
+
+-- First what the caller has a token of that may still act, also after its lease ran out; then what its agent holds.
+local function held()
+  local ids, seen = {}, {}
+  local function add(id)
+    if not seen[id] then table.insert(ids, id) end
+    seen[id] = true
+  end
+  for _, id in ipairs(kept) do
+    local item = find(id)
+    if item and item.agent == me.agent and item.live_token ~= '' then add(id) end
+  end
+  for _, id in ipairs(call('ZRANGE', key('held', me.agent), 0, 999)) do
+    if find(id) then add(id) end
+  end
+  return ids
+end
+
+return guarded(function()
+  local ids, briefed = held(), {}
+  for i = 1, math.min(most, #ids) do
+    local notes = call('XREVRANGE', key('notes', me.agent .. ':' .. ids[i]), '+', '-', 'COUNT', NOTES)
+    table.insert(briefed, {package(ids[i]), notes})
+  end
+  local queue = key('queue', me.agent)
+  local waiting, delayed = unpack(call('HMGET', key('agent', me.agent), 'n_waiting', 'n_delayed'))
+  return {briefed, #ids, call('ZCARD', queue), (waiting or 0) + (delayed or 0),
+    item_views(call('ZRANGE', queue, 0, most - 1))}
+end)

@@ -1,0 +1,96 @@
+"""`orchestrate agents`: who holds what, from where, since when, silent for how long; sessions of one name apart."""
+
+import os
+from pathlib import Path
+
+from builders import Bench
+from commands import BIN, Shell
+from taskorch.item import HOUR_MS
+
+
+def rows(shell: Shell) -> list[dict[str, str]]:
+    """Return the rows of the table by their columns; no cell has a space in it but times."""
+    head, *lines = shell.orchestrate("agents").stdout.splitlines()
+    starts = [head.index(name) for name in ("AGENT", "HOST", "PID", "SESSION", "LAST SEEN", "SILENT", "QUEUED")]
+    starts += [head.index(name) for name in ("COMPLETED", "HOLDS", "SINCE")]
+    cut = [slice(start, end) for start, end in zip(starts, [*starts[1:], None], strict=True)]
+    return [{head[part].strip(): line[part].strip() for part in cut} for line in lines]
+
+
+def test_two_sessions_of_one_name_have_a_row_each(shell: Shell, bench: Bench) -> None:
+    first, second, third = (bench.item() for _ in range(3))
+    monday, tuesday = shell.having(AGENT_SESSION="monday"), shell.having(AGENT_SESSION="tuesday")
+    monday.worker("get", first)
+    monday.worker("get", second)
+    tuesday.worker("get", third)
+
+    told = rows(shell)
+
+    assert [(row["AGENT"], row["SESSION"], set(row["HOLDS"].split())) for row in told] == [
+        ("ada", "tuesday", {third}),
+        ("ada", "monday", {first, second}),
+    ]
+    assert {row["HOST"] for row in told} == {os.uname().nodename}
+    assert {row["PID"] for row in told} == {str(os.getpid())}
+    assert all(row["SINCE"].endswith("Z") and row["SILENT"].endswith("s") for row in told)
+    assert [row["QUEUED"] for row in told] == ["0", ""]
+
+
+def test_two_roots_without_a_session_are_told_apart_by_their_processes(shell: Shell, bench: Bench) -> None:
+    first, second = bench.item(), bench.item()
+    (shell.folder.parent / "other" / ".task-orchestrator").mkdir(parents=True)
+    other = shell.within(shell.folder.parent / "other")
+
+    shell.run("sh", "-c", f"{BIN}/worker get {first}; :")
+    other.run("sh", "-c", f"{BIN}/worker get {second}; :")
+
+    told = rows(shell)
+    assert {row["HOLDS"] for row in told} == {first, second}
+    assert len({row["PID"] for row in told}) == 2
+
+
+def test_a_session_that_called_last_and_holds_nothing_is_shown_beside_the_holder(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+    shell.having(AGENT_SESSION="second").worker("check")
+
+    told = rows(shell)
+
+    assert [(row["SESSION"], row["HOLDS"], row["SINCE"] == "-") for row in told] == [
+        ("second", "-", True),
+        ("-", item, False),
+    ]
+
+
+def test_silence_is_shown_in_its_largest_unit(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+    bench.let_lease_run_down(item, left_ms=HOUR_MS)
+    bench.item(agent="never")
+
+    told = {row["AGENT"]: (row["SILENT"], row["LAST SEEN"]) for row in rows(shell)}
+
+    assert told["ada"][0] == "3h"
+    assert told["never"] == ("-", "never")
+
+
+def test_with_json_each_holding_has_its_holder(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    shell.having(AGENT_SESSION="monday").worker("get", item)
+
+    (agent,) = shell.orchestrate("agents", "--json").data()
+
+    (holding,) = agent["holds"]
+    assert (holding["item"], holding["state"], holding["holder"]["session"]) == (item, "in_progress", "monday")
+    assert holding["holder"]["since"] <= holding["heard_at"]
+    assert 0 <= holding["silent_ms"] < HOUR_MS
+
+
+def test_whoami_says_from_where_the_agent_calls(shell: Shell) -> None:
+    told = shell.having(AGENT_SESSION="monday").worker("whoami", "--json").data()
+
+    assert (told["host"], told["sources"]["host"]) == (os.uname().nodename, "this machine")
+    assert (told["pid"], told["sources"]["pid"]) == (os.getpid(), "the process that called")
+    assert (told["session"], told["sources"]["session"]) == ("monday", "AGENT_SESSION")
+    assert set(told) - {"sources"} <= set(told["sources"])
+    assert Path(told["root"]) == shell.folder

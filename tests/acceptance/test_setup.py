@@ -1,0 +1,335 @@
+"""`orchestrate setup`: into the files of a tool and out again, with everything else in them byte for byte as it was."""
+
+import json
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import BIN, Shell
+
+TOOLS = ("claude", "codex", "gemini", "cursor")
+
+#: What people have in these files, in all the forms that they have it in.
+FOREIGN: Mapping[str, bytes] = {
+    ".claude/settings.json": b"""{
+    "model" : "opus",
+  "permissions": {"allow": ["Bash(ls:*)" , "Read"], "deny":[]},
+    "hooks": {
+        "Stop": [
+            { "hooks": [ {"type": "command", "command": "say done"} ] }
+        ],
+        "PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "./check.sh"}]}]
+    }
+}""",
+    ".claude/skills/mine/SKILL.md": b"---\nname: mine\n---\nMine\n",
+    ".mcp.json": '{\r\n\t"mcpServers": {\r\n\t\t"größe": {"command": "npx"}\r\n\t}\r\n}\r\n'.encode(),
+    "CLAUDE.md": "# Mine\n\nBe kind 🙂, no line break at the end".encode(),
+    ".codex/config.toml": b'# mine\nmodel = "x"   #\n\n[mcp_servers.other]\ncommand = "npx"\n[features]\nhooks=true',
+    ".codex/hooks.json": b'{"hooks":{}}',
+    "AGENTS.md": b"Windows wrote this.\r\n\r\n",
+    ".gemini/settings.json": b"""// My settings
+{
+  "theme": "Dark", // not light
+  /* "hooks": {} */
+  "mcpServers": {
+  }
+}
+""",
+    "GEMINI.md": b"",
+    ".cursor/hooks.json": b'{"version": 1, "hooks": {"stop": [{"command": "./done.sh"}], "afterFileEdit": []}}\n',
+    ".cursor/mcp.json": b"{}",
+    ".cursor/rules/mine.mdc": b"---\nalwaysApply: true\n---\nMine\n",
+}
+
+
+@pytest.fixture
+def project(shell: Shell) -> Shell:
+    """A project with the files of every tool, and a home of its own."""
+    home = shell.folder.parent / "home"
+    home.mkdir()
+    (shell.folder / ".git").mkdir()
+    for name, content in FOREIGN.items():
+        file = shell.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return shell.having(HOME=str(home)).lacking("AGENT_ID")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder, and every folder that is empty."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
+        for path in folder.rglob("*")
+        if path.is_file() or not any(path.iterdir())
+    }
+
+
+def commands(hooks: Any) -> list[str]:
+    """Return the commands in a list of hooks, grouped or not."""
+    return [each["command"] for group in hooks for each in group.get("hooks", [group])]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_what_was_there_before_is_there_again_byte_for_byte(project: Shell, tool: str) -> None:
+    before = files(project.folder)
+
+    done = project.orchestrate("setup", tool)
+    between = files(project.folder)
+    undone = project.orchestrate("setup", tool, "--remove")
+
+    assert (done.code, undone.code) == (0, 0), done.stderr + undone.stderr
+    assert between != before
+    assert files(project.folder) == before
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_from_nothing_it_makes_files_that_go_again_with_their_folders(shell: Shell, tool: str) -> None:
+    bare = shell.lacking("AGENT_ID")
+
+    done = bare.orchestrate("setup", tool, "--json").data()
+    made = files(shell.folder)
+    bare.orchestrate("setup", tool, "--remove")
+
+    assert {each["status"] for each in done} == {"created"}
+    assert {each["file"] for each in done} == {str(shell.folder / name) for name in made}
+    assert files(shell.folder) == {}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_second_time_changes_nothing_and_the_check_says_how_it_stands(project: Shell, tool: str) -> None:
+    before = project.orchestrate("setup", tool, "--check")
+    project.orchestrate("setup", tool)
+    once = files(project.folder)
+
+    again = project.orchestrate("setup", tool)
+    after = project.orchestrate("setup", tool, "--check")
+
+    assert (before.code, after.code) == (5, 0)
+    assert "not current" in before.stdout
+    assert {line.split()[0] for line in again.stdout.splitlines()} == {"unchanged"}
+    assert {line.split()[0] for line in after.stdout.splitlines()} == {"current"}
+    assert files(project.folder) == once
+
+
+def test_all_four_live_side_by_side_and_go_one_by_one(project: Shell) -> None:
+    before = files(project.folder)
+    for tool in TOOLS:
+        project.orchestrate("setup", tool)
+
+    checks = [project.orchestrate("setup", tool, "--check").code for tool in TOOLS]
+    for tool in TOOLS:
+        project.orchestrate("setup", tool, "--remove")
+
+    assert checks == [0, 0, 0, 0]
+    assert files(project.folder) == before
+
+
+def test_claude_gets_hooks_servers_instructions_and_skills(project: Shell) -> None:
+    project.orchestrate("setup", "claude")
+
+    settings = json.loads((project.folder / ".claude/settings.json").read_bytes())
+    servers = json.loads((project.folder / ".mcp.json").read_bytes())["mcpServers"]
+    assert commands(settings["hooks"]["SessionStart"]) == ["worker prime --hook-json", "orchestrate prime --hook-json"]
+    assert sorted(commands(settings["hooks"]["Stop"])) == ["say done", "worker hook stop"]
+    assert settings["model"] == "opus"
+    assert servers["task-orchestrator"] == {"command": "orchestrate", "args": ["mcp"]}
+    assert servers["task-orchestrator-worker"] == {"command": "worker", "args": ["mcp"]}
+    assert "`worker prime`" in (project.folder / "CLAUDE.md").read_text(encoding="utf-8")
+    for name in ("task-orchestrator", "task-orchestrator-worker"):
+        skill = (project.folder / f".claude/skills/{name}/SKILL.md").read_text(encoding="utf-8")
+        assert skill.startswith(f"---\nname: {name}\n")
+
+
+def test_codex_gets_its_hooks_as_json_and_its_servers_as_toml(project: Shell) -> None:
+    project.orchestrate("setup", "codex")
+
+    hooks = json.loads((project.folder / ".codex/hooks.json").read_bytes())["hooks"]
+    config = tomllib.loads((project.folder / ".codex/config.toml").read_text(encoding="utf-8"))
+    assert commands(hooks["Stop"]) == ["worker hook stop"]
+    assert config["mcp_servers"]["task-orchestrator-worker"]["command"] == "worker"
+    assert "AGENT_ID" in config["mcp_servers"]["task-orchestrator-worker"]["env_vars"]
+    assert config["mcp_servers"]["other"] == {"command": "npx"}
+    assert config["features"] == {"hooks": True}
+    assert "`worker prime`" in (project.folder / "AGENTS.md").read_text(encoding="utf-8")
+
+
+def test_gemini_gets_its_own_names_of_hooks_and_milliseconds(shell: Shell) -> None:
+    shell.orchestrate("setup", "gemini")
+
+    settings = json.loads((shell.folder / ".gemini/settings.json").read_bytes())
+    assert set(settings["hooks"]) == {"SessionStart", "AfterAgent"}
+    assert settings["hooks"]["AfterAgent"][0]["hooks"][0]["timeout"] == 10_000
+    assert set(settings["mcpServers"]) == {"task-orchestrator", "task-orchestrator-worker"}
+
+
+def test_cursor_gets_hooks_of_its_form_and_a_rule(project: Shell) -> None:
+    project.orchestrate("setup", "cursor")
+
+    hooks = json.loads((project.folder / ".cursor/hooks.json").read_bytes())
+    rule = (project.folder / ".cursor/rules/task-orchestrator.mdc").read_text(encoding="utf-8")
+    assert hooks["version"] == 1
+    assert sorted(commands(hooks["hooks"]["stop"])) == ["./done.sh", "worker hook stop"]
+    assert commands(hooks["hooks"]["sessionStart"]) == ["worker prime --hook-json", "orchestrate prime --hook-json"]
+    assert "alwaysApply: true" in rule
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_for_the_user_it_is_the_home_and_not_the_project(project: Shell, tool: str) -> None:
+    home = Path(project.variables["HOME"])
+    before = files(project.folder)
+
+    done = project.orchestrate("setup", tool, "--user", "--json").data()
+    checked = [project.orchestrate("setup", tool, "--check", *where).code for where in (["--user"], [])]
+    made = files(home)
+    project.orchestrate("setup", tool, "--user", "--remove")
+
+    assert {each["file"] for each in done} == {str(home / name) for name in made}
+    assert checked == [0, 5]
+    assert files(home) == {}
+    assert files(project.folder) == before
+
+
+def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(project: Shell) -> None:
+    elsewhere = project.folder.parent / "elsewhere"
+    named = project.having(CLAUDE_CONFIG_DIR=str(elsewhere / "claude"), CODEX_HOME=str(elsewhere / "codex"))
+
+    for tool in ("claude", "codex"):
+        named.orchestrate("setup", tool, "--user")
+
+    assert {"claude/settings.json", "claude/.claude.json", "codex/config.toml"} <= set(files(elsewhere))
+    assert files(Path(project.variables["HOME"])) == {}
+
+
+@pytest.mark.parametrize(
+    ("tool", "name", "content", "message"),
+    [
+        ("claude", ".claude/settings.json", b'{"hooks": }', "is not valid JSON"),
+        ("claude", ".mcp.json", b"", "is not valid JSON"),
+        ("claude", ".mcp.json", b"[]", "is not a JSON object"),
+        ("claude", ".mcp.json", b'{"mcpServers": []}', "has something else where mcpServers should be"),
+        ("claude", ".mcp.json", b'{"mcpServers": {"task-orchestrator": {"command": "x"}}}', "has another"),
+        ("claude", "CLAUDE.md", b"\xff\xfe", "Cannot read"),
+        ("claude", ".claude/skills/task-orchestrator/SKILL.md", b"mine", "is somebody else's"),
+        ("codex", ".codex/config.toml", b"model = ", "is not valid TOML"),
+        ("codex", ".codex/config.toml", b"[mcp_servers.task-orchestrator]\n", "is not valid TOML"),
+        ("gemini", ".gemini/settings.json", b'{"hooks": {"AfterAgent": {}}}', "where hooks.AfterAgent should be"),
+        ("cursor", ".cursor/hooks.json", b"{}", 'has no "version"'),
+    ],
+)
+def test_a_file_that_cannot_take_it_is_left_as_it_is_and_so_are_the_others(
+    project: Shell, tool: str, name: str, content: bytes, message: str
+) -> None:
+    (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (project.folder / name).write_bytes(content)
+    before = files(project.folder)
+
+    ran = project.orchestrate("setup", tool)
+
+    assert ran.code == 5
+    assert f"{project.folder / name}" in ran.stderr
+    assert message in ran.stderr
+    assert files(project.folder) == before
+
+
+def test_an_entry_that_is_invalid_by_now_is_not_taken_out_of_the_other_files_either(project: Shell) -> None:
+    project.orchestrate("setup", "claude")
+    (project.folder / ".mcp.json").write_bytes(b'{"mcpServers": {')
+    before = files(project.folder)
+
+    ran = project.orchestrate("setup", "claude", "--remove")
+
+    assert ran.code == 5
+    assert files(project.folder) == before
+
+
+def test_a_symbolic_link_stays_one_and_the_mode_stays(project: Shell) -> None:
+    real = project.folder.parent / "dotfiles.json"
+    link = project.folder / ".claude/settings.json"
+    link.rename(real)
+    link.symlink_to(real)
+    real.chmod(0o640)
+
+    project.orchestrate("setup", "claude")
+    between = real.read_bytes()
+    project.orchestrate("setup", "claude", "--remove")
+
+    assert link.is_symlink()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert b"worker hook stop" in between
+    assert real.read_bytes() == FOREIGN[".claude/settings.json"]
+
+
+def test_a_file_is_replaced_and_never_half_written(project: Shell) -> None:
+    file = project.folder / "CLAUDE.md"
+    opened = file.open("rb")
+
+    project.orchestrate("setup", "claude")
+
+    with opened:
+        assert opened.read() == FOREIGN["CLAUDE.md"]
+    assert [path for path in project.folder.iterdir() if path.suffix == ".tmp"] == []
+
+
+def test_what_others_write_meanwhile_stays(project: Shell) -> None:
+    project.orchestrate("setup", "claude")
+    file = project.folder / ".claude/settings.json"
+    settings = json.loads(file.read_bytes())
+    settings["hooks"]["SessionStart"].append({"hooks": [{"type": "command", "command": "hello"}]})
+    file.write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+    current = project.orchestrate("setup", "claude", "--check")
+    project.orchestrate("setup", "claude", "--remove")
+
+    left = json.loads(file.read_bytes())
+    assert current.code == 0
+    assert commands(left["hooks"]["SessionStart"]) == ["hello"]
+    assert commands(left["hooks"]["Stop"]) == ["say done"]
+
+
+def test_what_is_set_up_can_be_called(shell: Shell) -> None:
+    shell.orchestrate("setup", "claude")
+    hooks = json.loads((shell.folder / ".claude/settings.json").read_bytes())["hooks"]
+    tool = shell.having(PATH=f"{BIN}:/usr/bin:/bin")
+
+    ran = {
+        command: tool.run("sh", "-c", command, stdin=b"{}") for event in hooks.values() for command in commands(event)
+    }
+
+    assert [each.code for each in ran.values()] == [0, 0, 0]
+    context = json.loads(ran["worker prime --hook-json"].stdout)["hookSpecificOutput"]["additionalContext"]
+    assert context.startswith("# You are the agent `ada`")
+
+
+def test_a_folder_that_cannot_be_written_is_told(project: Shell) -> None:
+    (project.folder / ".codex/config.toml").unlink()
+    (project.folder / ".codex/config.toml").mkdir()
+
+    ran = project.orchestrate("setup", "codex")
+
+    assert ran.code == 5
+    assert "config.toml" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "Missing argument"),
+        (["vim"], "'vim' is not one of"),
+        (["claude", "--check", "--remove"], "goes without --remove"),
+    ],
+)
+def test_a_wrong_call_is_refused(shell: Shell, words: list[str], message: str) -> None:
+    ran = shell.orchestrate("setup", *words)
+
+    assert ran.code == 2
+    assert message in ran.stderr
+
+
+def test_it_needs_no_redis_and_makes_no_folder_of_ours(shell: Shell) -> None:
+    away = shell.having(TASKORCH_REDIS_URL="redis://127.0.0.1:1")
+
+    assert away.orchestrate("setup", "claude").code == 0
+    assert not (shell.folder / ".task-orchestrator").exists()

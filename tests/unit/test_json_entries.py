@@ -1,0 +1,176 @@
+"""Our entries in somebody else's JSON: put in and taken out as text, with everything else as it was, byte for byte."""
+
+import json
+from collections.abc import Iterator
+from itertools import cycle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from taskorch_orchestrator.json_entries import Entry, JsonEntries
+from taskorch_orchestrator.tool_file import Unfit, with_part
+
+HOOKS = JsonEntries(
+    Entry(labels=("hooks", "SessionStart", None), value={"hooks": [{"type": "command", "command": "worker prime"}]}),
+    Entry(labels=("hooks", "Stop", None), value={"hooks": [{"type": "command", "command": "worker hook stop"}]}),
+    Entry(labels=("mcpServers", "ours"), value={"command": "worker", "args": ["mcp"]}),
+)
+HEADED = JsonEntries(Entry(labels=("hooks", "stop", None), value={"command": "worker hook stop"}), head={"version": 1})
+
+FOREIGN = {
+    "empty": "{}",
+    "empty with space": "{ }",
+    "empty over lines": "{\n}\n",
+    "empty with a comment": "{ // nothing yet\n}\n",
+    "one line": '{"model": "x"}',
+    "one line with space": '{ "model": "x" }\n',
+    "pretty": '{\n  "model": "x",\n  "permissions": {\n    "allow": ["Bash(ls)"]\n  }\n}\n',
+    "tabs": '{\n\t"model": "x"\n}\n',
+    "four": '{\n    "model": "x"\n}',
+    "odd": '{\n       "model"  :   "x"\n ,   "b" : [ 1,2\n,3 ] }\n\n',
+    "crlf": '{\r\n  "model": "x"\r\n}\r\n',
+    "unicode": '{\n  "größe": "\\u00fc 🙂", "b": "\\"// no comment\\" { ["\n}\n',
+    "byte order mark": '\ufeff{\n  "model": "x"\n}\n',
+    "comments": '// head\n{\n  /* { */ "model": "x", // of [\n  "url": "http://x" // "hooks": {}\n}\n',
+    "empty hooks": '{\n  "hooks": {}\n}\n',
+    "hooks over lines": '{\n  "hooks": {\n  }, "b": 1\n}\n',
+    "empty list": '{"hooks": {"SessionStart": [], "Stop": [\n]}}',
+    "another's hooks": '{\n  "hooks": {\n    "Stop": [\n      {"hooks": [{"command": "say"}]}\n    ]\n  }\n}\n',
+    "another's server": '{"mcpServers": {"theirs": {"command": "npx", "args": ["-y"]}}}',
+    "empty servers": '{"mcpServers": {}, "hooks": {"PreToolUse": []}}\n',
+    "a name twice": '{"hooks": 1, "hooks": {"Stop": []}}',
+}
+
+
+@pytest.mark.parametrize("text", FOREIGN.values(), ids=FOREIGN)
+def test_what_is_put_in_and_taken_out_leaves_every_byte(text: str) -> None:
+    added = HOOKS.added(text)
+
+    assert HOOKS.has(added)
+    assert not HOOKS.has(text)
+    assert HOOKS.removed(added) == text
+
+
+@pytest.mark.parametrize("text", FOREIGN.values(), ids=FOREIGN)
+def test_to_put_it_in_twice_is_to_put_it_in_once(text: str) -> None:
+    once = with_part(HOOKS, text)
+
+    assert with_part(HOOKS, once) == once
+
+
+def test_a_new_file_reads_well_and_goes_again() -> None:
+    made = with_part(HOOKS, None)
+
+    assert made == json.dumps(json.loads(made), indent=2) + "\n"
+    assert list(json.loads(made)) == ["hooks", "mcpServers"]
+    assert HOOKS.removed(made) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n", "[]", "null", '{"a": }', '{"a": 1,}', '{"a": 1', "hooks", "{}}", "[" * 100_000]
+)
+def test_what_is_no_json_object_is_refused(text: str) -> None:
+    for act in (HOOKS.has, HOOKS.added, HOOKS.removed):
+        with pytest.raises(Unfit, match="is not"):
+            act(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"hooks": []}', "hooks should be"),
+        ('{"hooks": {"Stop": {}}}', "hooks.Stop should be"),
+        ('{"mcpServers": null}', "mcpServers should be"),
+        ('{"mcpServers": {"ours": {"command": "another"}}}', "has another mcpServers.ours"),
+    ],
+)
+def test_what_has_something_else_in_our_place_is_refused(text: str, why: str) -> None:
+    with pytest.raises(Unfit, match=why):
+        HOOKS.added(text)
+
+
+def test_a_file_without_the_head_that_its_tool_wants_is_refused() -> None:
+    with pytest.raises(Unfit, match='no "version"'):
+        HEADED.added("{}")
+
+
+def test_the_head_of_a_new_file_goes_with_it_and_that_of_an_old_one_stays() -> None:
+    old = '{\n  "version": 1\n}\n'
+
+    assert json.loads(HEADED.added(None)) == {"version": 1, "hooks": {"stop": [{"command": "worker hook stop"}]}}
+    assert HEADED.removed(HEADED.added(None)) is None
+    assert HEADED.removed(HEADED.added(old)) == old
+
+
+def test_an_entry_that_somebody_changed_is_put_right() -> None:
+    before = '{\n  "model": "x"\n}\n'
+    changed = HOOKS.added(before).replace('"type": "command"', '"type": "command", "timeout": 5')
+
+    mended = with_part(HOOKS, changed)
+
+    assert not HOOKS.has(changed)
+    assert HOOKS.removed(mended) == before
+
+
+def test_what_others_add_between_stays() -> None:
+    added = json.loads(HOOKS.added("{}"))
+    added["hooks"]["Stop"].append({"hooks": [{"type": "command", "command": "say"}]})
+    added["model"] = "x"
+
+    left = HOOKS.removed(json.dumps(added, indent=4))
+
+    assert left is not None
+    assert json.loads(left) == {"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "say"}]}]}, "model": "x"}
+
+
+def test_a_file_that_its_tool_has_written_anew_is_left_without_a_trace() -> None:
+    rewritten = json.dumps(json.loads(HOOKS.added('{"model": "x"}')), indent=2)
+
+    left = HOOKS.removed(rewritten)
+
+    assert left is not None
+    assert json.loads(left) == {"model": "x"}
+
+
+LETTERS = 'a"\\{}[],:/*é🙂 '
+NAMES = st.sampled_from(["hooks", "SessionStart", "Stop", "mcpServers", "ours", "a", 'b"{', "é🙂", "//", "/*"])
+#: Space for each place where some can be, in turns.
+SPACES = st.lists(st.text(alphabet=" \t\n\r", max_size=3), min_size=1, max_size=7).map(cycle)
+LEAVES = st.none() | st.booleans() | st.integers(0, 9) | st.text(LETTERS, max_size=4)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=2), max_leaves=6
+)
+EVENTS = st.dictionaries(st.sampled_from(["SessionStart", "Stop", "PreToolUse"]), st.lists(VALUES, max_size=2))
+SERVERS = st.dictionaries(st.sampled_from(["theirs", "x"]), VALUES)
+FILES = st.fixed_dictionaries({}, optional={"a": VALUES, "hooks": EVENTS, "mcpServers": SERVERS, "é🙂": VALUES})
+
+
+def spaced(value: Any, spaces: Iterator[str]) -> str:
+    """Return JSON with space wherever there can be some."""
+    if isinstance(value, dict):
+        members = [f"{next(spaces)}{json.dumps(k)}{next(spaces)}:{spaced(v, spaces)}" for k, v in value.items()]
+        return f"{next(spaces)}{{{','.join(members) or next(spaces)}}}{next(spaces)}"
+    if isinstance(value, list):
+        return f"{next(spaces)}[{','.join(spaced(v, spaces) for v in value) or next(spaces)}]{next(spaces)}"
+    return f"{next(spaces)}{json.dumps(value, ensure_ascii=bool(next(spaces)))}{next(spaces)}"
+
+
+@given(st.builds(spaced, FILES, SPACES))
+def test_any_json_has_every_byte_back(text: str) -> None:
+    added = HOOKS.added(text)
+
+    assert HOOKS.has(added)
+    assert HOOKS.removed(added) == text
+    assert with_part(HOOKS, added) == added
+
+
+@given(st.builds(spaced, VALUES, SPACES) | st.text(LETTERS, max_size=20))
+def test_any_text_is_changed_reversibly_or_refused(text: str) -> None:
+    try:
+        added = with_part(HOOKS, text)
+    except Unfit:
+        return
+
+    assert HOOKS.has(added)
+    assert json.loads(added) is not None

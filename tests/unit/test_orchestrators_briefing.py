@@ -1,0 +1,63 @@
+"""What an orchestrating agent is told at a fresh start, whatever the agents have written."""
+
+import pytest
+from builders import Bench
+from taskorch import quoted
+from taskorch.item import State
+from taskorch_orchestrator import briefing_render
+from taskorch_orchestrator.briefing import MOST, Briefing, briefing
+
+LONG = 60_000
+
+
+def told(bench: Bench) -> Briefing:
+    return briefing(bench.queue.views, "planner", bench.namespace)
+
+
+def test_what_waits_for_the_orchestrator_is_told_and_no_more_than_that(bench: Bench) -> None:
+    project = bench.project()
+    asked = bench.standing(State.BLOCKED).item
+    free = bench.item(project, agent="")
+    dead, waits = bench.standing(State.FAILED).item, bench.item(project)
+    bench.queue.depend(waits, [dead])
+    closed = bench.project()
+    bench.queue.complete_project(closed)
+
+    shown = told(bench)
+
+    assert [item.id for item in shown.inbox] == [asked]
+    assert [item.id for item in shown.unassigned] == [free]
+    assert [(each.item.id, each.why) for each in shown.stuck] == [(waits, "dead_dependency")]
+    assert closed not in {each.id for each in shown.projects}
+    assert shown.projects_count == len(shown.projects) == 3
+
+
+@pytest.mark.parametrize("text", ["x" * LONG, "🙂" * (LONG // 4), "`" * LONG, "\x1b" * LONG, "x\n" * (LONG // 2)])
+def test_it_is_never_longer_than_the_bound(bench: Bench, text: str) -> None:
+    for _ in range(MOST + 1):
+        item = bench.item(title=text[:500].strip() or "x", agent="a" * 64)
+        bench.agent("a" * 64).blocker(bench.claimed(item, agent="a" * 64), text, needs=text)
+        bench.item(title=text[:500], agent="")
+        dead, waits = bench.standing(State.FAILED).item, bench.item(title=text[:500], agent="a" * 64)
+        bench.queue.depend(waits, [dead])
+
+    shown = briefing_render.briefing(told(bench))
+
+    assert len(shown.encode()) <= quoted.MOST_BYTES
+    assert shown.endswith(briefing_render.COMMANDS)
+    assert quoted.CUT in shown
+
+
+def test_a_project_with_nothing_left_to_do_is_to_be_completed(bench: Bench) -> None:
+    done = bench.standing(State.COMPLETED).item
+    project = bench.queue.views.show(done).item.project
+
+    assert briefing_render.next_step(told(bench)) == f"orchestrate complete {project}"
+
+
+def test_a_project_whose_item_failed_is_not_to_be_completed(bench: Bench) -> None:
+    item = bench.standing(State.COMPLETED).item
+    project = bench.queue.views.show(item).item.project
+    bench.brought(bench.item(project), State.FAILED)
+
+    assert briefing_render.next_step(told(bench)) == f"orchestrate progress {project}"
