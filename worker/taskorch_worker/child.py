@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from io import FileIO
 from threading import Event, Thread
+from time import monotonic
 from typing import IO, cast
 
 from taskorch_worker import guard
@@ -54,8 +55,9 @@ class Child:
         return Ended(status=status, stdout=self._stdout.text(), stderr=self._stderr.text())
 
     def _drain(self) -> None:
+        deadline = monotonic() + DRAIN_S
         for tail in (self._stdout, self._stderr):
-            tail.drain(DRAIN_S)
+            tail.drain(max(0.0, deadline - monotonic()))
 
     def _await(self, ended: Callable[[], object]) -> None:
         """Wait for its end, and leave it a zombie where that can be done: nobody else gets its number so."""

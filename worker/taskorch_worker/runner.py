@@ -34,7 +34,7 @@ from taskorch_worker.workspace import Workspace
 #: An idle slot may have begun to wait for work while it was told to end: it is told again.
 AGAIN_S = 0.5
 #: How long it may take, after the commands have ended, to give their items back to a Redis that is away.
-GIVEN_BACK_S = 5.0
+GIVEN_BACK_S = 2.0
 #: An item that was given back is not taken again at once.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
