@@ -4,6 +4,7 @@ import json
 import shlex
 import stat
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from builders import Bench
@@ -20,7 +21,7 @@ def sh(script: str) -> tuple[str, str, str, str]:
 
 
 @pytest.mark.parametrize(
-    ("script", "code", "event", "state", "text"),
+    "case",
     [
         ("echo first; echo 4 tables; echo", 0, "completed", State.COMPLETED, "4 tables"),
         ("exit 0", 0, "completed", State.COMPLETED, ""),
@@ -32,8 +33,9 @@ def sh(script: str) -> tuple[str, str, str, str]:
     ],
 )
 def test_the_exit_status_says_what_becomes_of_the_item(
-    shell: Shell, bench: Bench, script: str, code: int, event: str, state: State, text: str
+    shell: Shell, bench: Bench, case: tuple[str, int, str, State, str]
 ) -> None:
+    script, code, event, state, text = case
     item = bench.item()
 
     ran = shell.worker(*ONCE, *sh(script))
@@ -62,25 +64,23 @@ def test_people_get_a_line_for_each_step(shell: Shell, bench: Bench) -> None:
 
 
 def test_the_command_finds_its_item_and_who_it_is(shell: Shell, bench: Bench) -> None:
-    item = bench.item(title="Zeichne es – 設計", requirements=("in ink",))
+    item = bench.item(title="Zeichne es: 設計", requirements=("in ink",))
     script = f"{BIN / 'python'} -c " + shlex.quote(
         "import json, os, sys; file = os.environ['TASKORCH_ITEM_FILE']; "
         "print(json.dumps([sys.stdin.read(), open(file).read(), os.stat(file).st_mode, "
         "os.stat(os.path.dirname(file)).st_mode, os.getpgid(0) == os.getpid(), dict(os.environ)]))"
     )
 
-    done = shell.having(AGENT_SESSION="one", TASKORCH_JSON="1").worker(
-        "run", "--once", "--", "sh", "-c", f"exec {script}"
-    )
+    done = shell.having(AGENT_SESSION="one").worker("run", "--once", *sh(f"exec {script}"))
 
     read, filed, mode, folder_mode, leads, variables = json.loads(bench.queue.views.show(item).item.summary)
     given = json.loads(read)
     assert done.code == 0, done.stderr
     assert read == filed == variables["TASKORCH_ITEM"] + "\n"
-    assert (given["id"], given["title"], given["requirements"]) == (item, "Zeichne es – 設計", ["in ink"])
+    assert (given["id"], given["title"], given["requirements"]) == (item, "Zeichne es: 設計", ["in ink"])
     assert (given["state"], given["token"], given["lease"]["token"]) == ("in_progress", 1, 1)
     assert (stat.S_IMODE(mode), stat.S_IMODE(folder_mode), leads) == (0o600, 0o700, True)
-    assert variables["TASKORCH_PROMPT"].startswith(f"=== Work Item: {item} ===\nTitle: Zeichne es – 設計\n")
+    assert variables["TASKORCH_PROMPT"].startswith(f"=== Work Item: {item} ===\nTitle: Zeichne es: 設計\n")
     assert variables["TASKORCH_TOKEN"] == f"1:{given['lease']['claim']}"
     assert (variables["AGENT_ID"], variables["AGENT_SESSION"]) == ("ada", "one")
     assert variables["TASKORCH_ROOT"] == str(shell.folder)
@@ -101,9 +101,9 @@ def test_what_is_too_long_for_a_variable_is_left_away_and_the_file_has_it(shell:
 
 
 @pytest.mark.parametrize(
-    ("written", "summary", "deliverables", "remark"),
+    "case",
     [
-        ('{"summary": "all", "deliverables": {"schema": "db.sql", "tables": 4}}', "all", {"schema": "db.sql", "tables": "4"}, ""),
+        ('{"summary": "all", "deliverables": {"file": "db.sql", "n": 4}}', "all", {"file": "db.sql", "n": "4"}, ""),
         ('{"deliverables": {"a": "b"}}', "the last line", {"a": "b"}, ""),
         ("", "the last line", {}, ""),
         ("4 tables\nand a view", "4 tables\nand a view", {}, "kept as text: Invalid JSON"),
@@ -111,10 +111,11 @@ def test_what_is_too_long_for_a_variable_is_left_away_and_the_file_has_it(shell:
         ('{"sumary": "all"}', '{"sumary": "all"}', {}, "kept as text: Extra inputs are not permitted"),
         ('{"deliverables": {"": "x"}}', '{"deliverables": {"": "x"}}', {}, "kept as text: The deliverables is empty"),
     ],
-)  # fmt: skip
+)
 def test_a_result_file_has_the_summary_and_the_deliverables(
-    shell: Shell, bench: Bench, written: str, summary: str, deliverables: dict[str, str], remark: str
+    shell: Shell, bench: Bench, case: tuple[str, str, dict[str, str], str]
 ) -> None:
+    written, summary, deliverables, remark = case
     item = bench.item()
     script = f"printf %s {shlex.quote(written)} > $TASKORCH_RESULT_FILE; echo the last line"
 
@@ -146,26 +147,25 @@ def test_a_result_beyond_all_bounds_is_kept_as_far_as_it_fits(shell: Shell, benc
 
 
 @pytest.mark.parametrize(
-    ("script", "event", "state", "reports"),
+    "case",
     [
-        ("worker progress $ITEM half --percent 50", "completed", State.COMPLETED, ["half", "said"]),
+        ("worker progress $ITEM half >&2; echo said", "completed", State.COMPLETED, ["half", "said"]),
         ("worker complete $ITEM mine", "completed", State.COMPLETED, ["mine"]),
         ("worker complete $ITEM mine; exit 3", "completed", State.COMPLETED, ["mine"]),
         ("worker fail $ITEM mine", "failed", State.DELAYED, ["mine"]),
         ("worker fail $ITEM mine --no-retry; exit 1", "failed", State.FAILED, ["mine"]),
-        ("worker release $ITEM --reason mine; exit 0", "released", State.QUEUED, ["mine"]),
+        ("worker release $ITEM --reason mine", "released", State.QUEUED, ["mine"]),
         ("worker blocker $ITEM 'Which one?'", "blocked", State.BLOCKED, ["Which one?"]),
     ],
 )
 def test_the_command_is_the_same_holder_and_what_it_ended_itself_is_left_alone(
-    shell: Shell, bench: Bench, script: str, event: str, state: State, reports: list[str]
+    shell: Shell, bench: Bench, case: tuple[str, str, State, list[str]]
 ) -> None:
+    script, event, state, reports = case
     item = bench.item()
-    (shell.folder / "elsewhere").mkdir()
-    script = f"export PATH={BIN}:$PATH ITEM={item}; cd elsewhere; {{ {script.replace('; exit', '; } >&2; exit')}"
-    script += "; echo said" if "} >&2" in script else "; } >&2; echo said"
+    (shell.folder / "elsewhere" / ".git").mkdir(parents=True)
 
-    ran = shell.worker(*ONCE, *sh(script))
+    ran = shell.worker(*ONCE, *sh(f"export PATH={BIN}:$PATH ITEM={item}; cd elsewhere; {script}"))
 
     view = bench.queue.views.show(item)
     assert json.loads(ran.stdout.splitlines()[-1])["event"] == event, ran
@@ -234,7 +234,7 @@ def test_a_command_that_cannot_be_started_gives_its_item_back(shell: Shell, benc
     script.write_text("no interpreter is named\n", encoding="utf-8")
     script.chmod(0o700)
 
-    ran = shell.worker(*ONCE, "--", script)
+    ran = shell.worker(*ONCE, "--", str(script))
 
     view = bench.queue.views.show(item).item
     assert ran.code == 8
@@ -244,10 +244,9 @@ def test_a_command_that_cannot_be_started_gives_its_item_back(shell: Shell, benc
 
 def test_an_item_that_is_given_back_is_not_taken_again_at_once(shell: Shell, bench: Bench) -> None:
     bench.item()
+    script = "echo >> $TASKORCH_ROOT/times; test $(wc -l < $TASKORCH_ROOT/times) = 2 || exit 75"
 
-    ran = shell.worker(
-        "run", "--wait", "0", *sh("echo >> $TASKORCH_ROOT/times; test $(wc -l < $TASKORCH_ROOT/times) = 2 || exit 75")
-    )
+    ran = shell.worker("run", "--wait", "0", *sh(script))
 
     said = [line.split()[3] for line in ran.stdout.splitlines()]
     assert (ran.code, said) == (0, ["claimed", "released", "claimed", "completed"])
@@ -283,5 +282,5 @@ def test_work_that_comes_is_taken_at_once(shell: Shell, bench: Bench) -> None:
 
 def scripts_run(bench: Bench) -> int:
     """Return how many scripts the server has run."""
-    stats = bench.raw.info("commandstats")
-    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval"))  # type: ignore[union-attr]
+    stats = cast("Any", bench.raw).info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval"))

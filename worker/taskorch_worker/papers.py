@@ -57,7 +57,7 @@ def _who(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "AGENT_ID", settings.agent
     yield "AGENT_SESSION", settings.session
     yield "TASKORCH_NAMESPACE", settings.namespace
-    yield "TASKORCH_ROOT", str(settings.root)
+    yield "TASKORCH_ROOT", settings.root_path
     if settings.redis_url:
         yield "TASKORCH_REDIS_URL", settings.redis_url
 
