@@ -173,6 +173,21 @@ def test_the_command_is_the_same_holder_and_what_it_ended_itself_is_left_alone(
     assert [report.text for report in view.history] == reports
 
 
+def test_a_command_that_asked_something_gets_the_item_again_with_the_answer(shell: Shell, bench: Bench) -> None:
+    item = bench.item(max_attempts=1)
+    script = f'case "$TASKORCH_PROMPT" in *Oak*) echo done;; *) {BIN}/worker blocker {item} "Which wood?";; esac'
+
+    with running(shell, "--lease", "1s", *sh(script)) as run:
+        run.awaits("blocked")
+        bench.queue.answer(item, "Oak.")
+        run.awaits("completed")
+
+        assert run.events() == ["claimed", "blocked", "answered", "claimed", "completed"]
+    view = bench.queue.views.show(item).item
+    assert (view.state, view.attempts, view.summary) == (State.COMPLETED, 1, "done")
+    assert list(shell.folder.rglob("*.lease")) == []
+
+
 def test_with_once_each_of_the_pool_takes_one_item_at_most(shell: Shell, bench: Bench) -> None:
     items = [bench.item() for _ in range(3)]
 

@@ -17,7 +17,7 @@ from taskorch.item import State
 ENDLESS = "sleep 600 & echo $$ $! > $TASKORCH_ROOT/pids.tmp; mv $TASKORCH_ROOT/pids.tmp $TASKORCH_ROOT/pids; wait"
 DEAF = f"trap '' TERM; {ENDLESS}; wait; wait"
 SHORT_LEASE = ("--lease", "1s")
-STOPPING = "Stopping: what runs is finished"
+STOPPING = "Stopping: nothing more is claimed"
 
 
 def sh(script: str) -> tuple[str, str, str, str]:

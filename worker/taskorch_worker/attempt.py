@@ -5,16 +5,17 @@ another thread          renew the lease, and tell when it is lost
 """
 
 import shutil
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, sleep
 
 from taskorch import errors
 from taskorch.agent_queue import AgentQueue
 from taskorch.frozen import Frozen
-from taskorch.item import Claim, Lease
+from taskorch.item import Claim, Lease, State
 from taskorch.settings import Settings
 
 from taskorch_worker import outcome, papers
@@ -72,8 +73,11 @@ class Attempt:
         end = self._worked()
         self._over.set()
         settled = end if isinstance(end, Settled) else self._settled(end)
-        self._forget(settled)
+        if settled.end not in (End.BLOCKED, End.UNSAID):
+            self._forget()
         journal.settled(self._claim, settled, monotonic() - began)
+        if settled.end is End.BLOCKED:
+            Thread(target=self._await_answer, daemon=True).start()
         return settled
 
     def _worked(self) -> Outcome | Settled:
@@ -134,9 +138,17 @@ class Attempt:
             except errors.TaskOrchestratorError as error:
                 self._means.journal.say(f"{self._lease.item} could not be renewed: {error}")
 
-    def _forget(self, settled: Settled) -> None:
-        """Remove the token, unless the item is still held, or another session of this root has claimed it since."""
+    def _await_answer(self) -> None:
+        """Give the item back once its question is answered: a command gets it anew then, with the answer."""
+        with suppress(errors.TaskOrchestratorError, Closed):
+            while self._means.queue.renew(self._lease).state is State.BLOCKED:
+                sleep(self._means.terms.renewal_s)
+            self._means.queue.release(self._lease, reason="answered")
+            self._forget()
+            self._means.journal.answered(self._claim)
+
+    def _forget(self) -> None:
+        """Remove the token, unless another session of this root has claimed the item since."""
         workspace, item = self._means.workspace, self._lease.item
-        is_over = settled.end not in (End.BLOCKED, End.UNSAID)
-        if is_over and workspace.lease(item).shown() == self._lease.shown():
+        if workspace.lease(item).shown() == self._lease.shown():
             workspace.forget(item)

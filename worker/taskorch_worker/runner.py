@@ -116,7 +116,9 @@ class Runner:
     def _stop(self) -> None:
         """Claim nothing more; after a second signal stop what runs, too."""
         if self._signals == 1 and not self._stopping.is_set():
-            self._journal.say("Stopping: what runs is finished. Once more, and it is stopped and given back.")
+            self._journal.say(
+                "Stopping: nothing more is claimed, what runs is finished. A second signal stops it and gives it back."
+            )
         with self._turn:
             self._stopping.set()
             for attempt in self._running if self._signals > 1 else ():
@@ -191,5 +193,6 @@ class Runner:
             End.LOST: errors.Conflict.exit_code,
             End.CANCELLED: errors.Conflict.exit_code,
             End.RELEASED: errors.NothingToDo.exit_code,
+            End.BLOCKED: errors.NothingToDo.exit_code,
         }
         return next((code for end, code in codes.items() if end in self._ends), 0)
