@@ -13,6 +13,8 @@ from commands import BIN, TIME_LIMIT_S, Shell, eventually
 
 #: For machines that do much else besides.
 SOON_S = 60
+#: One item, told in JSON.
+ONCE = ("run", "--once", "--json")
 
 
 class Run:
@@ -55,6 +57,11 @@ class Run:
     def awaits(self, event: str, *, times: int = 1) -> None:
         """Wait until it has said that."""
         eventually(lambda: self.events().count(event) >= times, within_s=SOON_S)
+
+
+def sh(script: str) -> tuple[str, str, str, str]:
+    """Return the words of a command that a shell runs."""
+    return ("--", "sh", "-c", script)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import redis
 from builders import Bench
 from commands import Shell, eventually
 from proxy import proxied
-from runs import SOON_S, running
+from runs import SOON_S, running, sh
 from taskorch.connection import connect
 from taskorch.item import Caller, State
 from taskorch.queue import Queue
@@ -19,11 +19,6 @@ from topologies import Node, free_ports
 
 #: Runs until the test lets it go.
 HELD = "echo >> $TASKORCH_ROOT/begun; until test -e $TASKORCH_ROOT/go; do sleep 0.01; done; echo done"
-
-
-def sh(script: str) -> tuple[str, str, str, str]:
-    """Return the words of a command that a shell runs."""
-    return ("--", "sh", "-c", script)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from builders import Bench, held
 from commands import BIN, Shell, alive, eventually
-from runs import SOON_S, Run, running
+from runs import SOON_S, Run, running, sh
 from taskorch.item import State
 
 #: A command that ends by being stopped, and one that does not end even so; both say who they are, and have a child.
@@ -18,11 +18,6 @@ ENDLESS = "sleep 600 & echo $$ $! > $TASKORCH_ROOT/pids.tmp; mv $TASKORCH_ROOT/p
 DEAF = f"trap '' TERM; {ENDLESS}; wait; wait"
 SHORT_LEASE = ("--lease", "1s")
 STOPPING = "Stopping: nothing more is claimed"
-
-
-def sh(script: str) -> tuple[str, str, str, str]:
-    """Return the words of a command that a shell runs."""
-    return ("--", "sh", "-c", script)
 
 
 def pids(shell: Shell) -> list[int]:

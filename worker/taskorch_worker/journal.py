@@ -12,7 +12,8 @@ from taskorch.plain_text import line, moment
 
 from taskorch_worker.settling import Settled
 
-SHOWN_CHARACTERS = 200
+#: Of a text that is longer, its beginning and its end.
+FIRST_SHOWN, LAST_SHOWN = 100, 200
 
 
 class Journal:
@@ -47,9 +48,13 @@ class Journal:
     def _write(self, item: str, event: str, text: str, more: dict[str, object]) -> None:
         at = round(time() * 1000)
         known = {"event": event, "at": document.moment(at), "item": item, **more}
-        words = f"{moment(at)}  {item}  {event:9}  {line(text)}"
+        words = f"{moment(at)}  {item}  {event:9}  {_shortened(line(text))}"
         with self._turn:
             try:
                 click.echo(json.dumps(known, ensure_ascii=False) if self._as_json else words)
             except OSError:  # nobody reads it any more, or the disk is full; the work goes on
                 command.discard_output()
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= FIRST_SHOWN + LAST_SHOWN else f"{text[:FIRST_SHOWN]} … {text[-LAST_SHOWN:]}"

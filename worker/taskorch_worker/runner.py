@@ -35,6 +35,8 @@ from taskorch_worker.workspace import Workspace
 AGAIN_S = 0.5
 #: How long it may take, after the commands have ended, to give their items back to a Redis that is away.
 GIVEN_BACK_S = 2.0
+#: An idle slot waits for so long at least while others are at work: they may make work for it.
+BESIDE_S = 1.0
 #: An item that was given back is not taken again at once.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
@@ -156,7 +158,7 @@ class Runner:
 
     def _claimed(self) -> Claim | None:
         with self._workspace.room() as room:
-            claim = self._claims.claim(wait_s=self._terms.idle_s, lease_ms=self._terms.lease_ms)
+            claim = self._claims.claim(wait_s=self._wait_s(), lease_ms=self._terms.lease_ms)
             if claim and claim.lease:
                 try:
                     room.keep(claim.lease)
@@ -164,6 +166,10 @@ class Runner:
                     self._means.queue.release(claim.lease, reason="its token could not be kept")
                     raise folder.refusal(self._means.settings.root, error) from None
         return claim
+
+    def _wait_s(self) -> float:
+        beside = bool(self._running) and not self._terms.once
+        return max(self._terms.idle_s, BESIDE_S) if beside else self._terms.idle_s
 
     @contextmanager
     def _attempt(self, claim: Claim) -> Iterator[Attempt]:
