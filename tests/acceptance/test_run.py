@@ -1,6 +1,7 @@
 """`worker run`: any command becomes a worker, and its exit code says what becomes of the item."""
 
 import json
+from datetime import datetime
 from typing import Any, cast
 
 import pytest
@@ -137,10 +138,12 @@ def test_an_item_that_is_given_back_is_not_taken_again_at_once(shell: Shell, ben
     bench.item()
     script = "echo >> $TASKORCH_ROOT/times; test $(wc -l < $TASKORCH_ROOT/times) = 2 || exit 75"
 
-    ran = shell.worker("run", "--wait", "0", *sh(script))
+    ran = shell.worker("run", "--json", "--wait", "0", *sh(script))
 
-    said = [line.split()[3] for line in ran.stdout.splitlines()]
-    assert (ran.code, said) == (0, ["claimed", "released", "claimed", "completed"])
+    said = [json.loads(line) for line in ran.stdout.splitlines()]
+    _, released, again, _ = (datetime.fromisoformat(each["at"]) for each in said)
+    assert [each["event"] for each in said] == ["claimed", "released", "claimed", "completed"]
+    assert (again - released).total_seconds() > 0.4
 
 
 def test_a_reader_that_goes_away_does_not_stop_the_work(shell: Shell, bench: Bench) -> None:
@@ -162,14 +165,21 @@ def test_an_idle_pool_asks_redis_for_nothing(shell: Shell, bench: Bench) -> None
     assert (ran.code, after - before) == (0, 0)
 
 
-def test_a_slot_that_is_idle_beside_others_does_not_ask_again_and_again(shell: Shell, bench: Bench) -> None:
+def test_an_idle_slot_waits_for_what_those_at_work_may_make(shell: Shell, bench: Bench) -> None:
     bench.item()
-    before = scripts_run(bench)
+    script = "until test -e $TASKORCH_ROOT/go; do sleep 0.01; done"
 
-    ran = shell.worker("run", "--pool", "3", "--wait", "0", *sh("sleep 0.5"))
+    with running(shell, "--pool", "3", "--wait", "0", *sh(script)) as run:
+        eventually(lambda: bench.blocked_clients() == 2)
+        before = scripts_run(bench)
+        bench.item()
+        run.awaits("claimed", times=2)
+        asked = scripts_run(bench) - before
+        (shell.folder / "go").touch()
 
-    assert ran.code == 0
-    assert scripts_run(bench) - before < 20
+        assert run.ended() == 0
+        assert asked < 10
+        assert run.events().count("completed") == 2
 
 
 def test_work_that_comes_is_taken_at_once(shell: Shell, bench: Bench) -> None:

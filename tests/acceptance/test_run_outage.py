@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from time import monotonic
 
 import pytest
 import redis
@@ -55,6 +56,8 @@ def test_an_outage_is_told_once_and_what_ended_meanwhile_is_delivered(there: She
         run.awaits("claimed", times=2)
         node.kill()
         eventually(lambda: "Redis does not answer" in run.talk(), within_s=SOON_S)
+        away_until = monotonic() + 0.7
+        eventually(lambda: monotonic() > away_until)
         (there.folder / "go").touch()
         node.start()
         run.awaits("completed", times=2)

@@ -179,8 +179,10 @@ def test_what_was_finished_while_the_run_was_frozen_is_delivered_if_nobody_else_
         bench.let_lease_run_out(item)
         bench.queue.reap()
         assert bench.state(item) is State.FAILED
-        (shell.folder / "go").touch()
         run.tell(signal.SIGCONT)
+        went_on = bench.now_ms()
+        eventually(lambda: bench.now_ms() > went_on + 700)
+        (shell.folder / "go").touch()
 
         assert run.ended() == 0
     assert bench.queue.views.show(item).item.summary == "done"

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
+from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from random import uniform
@@ -31,12 +32,11 @@ from taskorch_worker.settling import End
 from taskorch_worker.terms import Terms
 from taskorch_worker.workspace import Workspace
 
+STOPPING = "Stopping: nothing more is claimed, what runs is finished. A second signal stops it and gives it back."
 #: An idle slot may have begun to wait for work while it was told to end: it is told again.
 AGAIN_S = 0.5
 #: How long it may take, after the commands have ended, to give their items back to a Redis that is away.
 GIVEN_BACK_S = 2.0
-#: An idle slot waits for so long at least while others are at work: they may make work for it.
-BESIDE_S = 1.0
 #: An item that was given back is not taken again at once.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
@@ -45,6 +45,7 @@ class Word(Enum):
     """What the loop is told; a slot that fails tells its error."""
 
     STOP = "a signal"
+    IDLE = "nothing came for so long, and nobody is at work"
     DONE = "a slot has ended"
 
 
@@ -77,6 +78,8 @@ class Runner:
         self._stopping = Event()
         self._turn = Lock()
         self._running: set[Attempt] = set()
+        self._idle = 0
+        self._gives_up_at = inf
         self._ends: set[End] = set()
 
     def run(self) -> int:
@@ -95,37 +98,46 @@ class Runner:
 
     def _loop(self) -> Exception | None:
         """Listen until the last slot has ended; return the first error of one."""
-        slots, failure, gives_up_at = self._terms.pool, None, 0.0
+        slots, failure = self._terms.pool, None
         while slots:
-            try:
-                word = self._inbox.get(timeout=AGAIN_S if self._stopping.is_set() else None)
-            except Empty:
-                self._intake.close()
-                if gives_up_at and monotonic() > gives_up_at:
-                    self._steps.close()
-                continue
-            if word is Word.STOP:
-                self._signals += 1
-                self._stop()
-                gives_up_at = monotonic() + self._terms.grace_s + GIVEN_BACK_S if self._signals > 1 else 0.0
-            else:
-                slots -= 1
-            if isinstance(word, Exception):
-                failure = failure or word
-                self._stop()
+            match word := self._heard():
+                case None:
+                    pass
+                case Word.STOP:
+                    self._signals += 1
+                    self._stop()
+                case Word.IDLE:
+                    self._stop()
+                case Word.DONE:
+                    slots -= 1
+                case _:
+                    slots -= 1
+                    failure = failure or word
+                    self._stop()
         return failure
+
+    def _heard(self) -> Word | Exception | None:
+        """Wait for the next word; on the way to the end for a moment only, and nobody may wait for work any more."""
+        if not self._stopping.is_set():
+            return self._inbox.get()
+        self._intake.close()
+        if monotonic() > self._gives_up_at:
+            self._steps.close()
+        try:
+            return self._inbox.get(timeout=AGAIN_S)
+        except Empty:
+            return None
 
     def _stop(self) -> None:
         """Claim nothing more; after a second signal stop what runs, too."""
         if self._signals == 1 and not self._stopping.is_set():
-            self._journal.say(
-                "Stopping: nothing more is claimed, what runs is finished. A second signal stops it and gives it back."
-            )
+            self._journal.say(STOPPING)
         with self._turn:
             self._stopping.set()
-            for attempt in self._running if self._signals > 1 else ():
-                attempt.stop()
-        self._intake.close()
+            if self._signals > 1:
+                self._gives_up_at = monotonic() + self._terms.grace_s + GIVEN_BACK_S
+                for attempt in self._running:
+                    attempt.stop()
 
     def _slot(self) -> None:
         word: Word | Exception = Word.DONE
@@ -140,12 +152,7 @@ class Runner:
     def _work(self) -> None:
         """Take one item after the other."""
         released = 0
-        while not self._stopping.is_set():
-            claim = self._claimed()
-            if claim is None:
-                if self._terms.once or not self._running:
-                    return
-                continue
+        while not self._stopping.is_set() and (claim := self._next()):
             with self._attempt(claim) as attempt:
                 end = attempt.run().end
             self._ends.add(end)
@@ -156,9 +163,26 @@ class Runner:
                 pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(released - 1, 16))
                 self._stopping.wait(uniform(0.5, 1) * pause_s)  # noqa: S311  it is no secret
 
-    def _claimed(self) -> Claim | None:
+    def _next(self) -> Claim | None:
+        """Claim an item. Without one for so long wait on, idle: those who are at work may make some."""
+        claim = self._claimed(self._terms.idle_s)
+        if claim or self._terms.once:
+            return claim
+        self._rest(1)
+        claim = self._claimed(inf)
+        self._rest(-1)
+        return claim
+
+    def _rest(self, number: int) -> None:
+        """Count the idle slots; the run is over when all of them are."""
+        with self._turn:
+            self._idle += number
+            if self._idle == self._terms.pool:
+                self._inbox.put(Word.IDLE)
+
+    def _claimed(self, wait_s: float) -> Claim | None:
         with self._workspace.room() as room:
-            claim = self._claims.claim(wait_s=self._wait_s(), lease_ms=self._terms.lease_ms)
+            claim = self._claims.claim(wait_s=wait_s, lease_ms=self._terms.lease_ms)
             if claim and claim.lease:
                 try:
                     room.keep(claim.lease)
@@ -166,10 +190,6 @@ class Runner:
                     self._means.queue.release(claim.lease, reason="its token could not be kept")
                     raise folder.refusal(self._means.settings.root, error) from None
         return claim
-
-    def _wait_s(self) -> float:
-        beside = bool(self._running) and not self._terms.once
-        return max(self._terms.idle_s, BESIDE_S) if beside else self._terms.idle_s
 
     @contextmanager
     def _attempt(self, claim: Claim) -> Iterator[Attempt]:
