@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import signal
 import stat
 from pathlib import Path
 
@@ -34,6 +35,16 @@ def test_the_command_finds_its_item_and_who_it_is(shell: Shell, bench: Bench) ->
     assert (variables["AGENT_ID"], variables["AGENT_SESSION"]) == ("ada", "one")
     assert variables["TASKORCH_ROOT"] == str(shell.folder)
     assert not Path(variables["TASKORCH_ITEM_FILE"]).exists()
+
+
+def test_the_command_minds_the_signals_that_any_process_minds(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    ran = shell.worker(*ONCE, *sh("grep -E 'Sig(Ign|Blk)' /proc/$$/status | cut -f 2 | tr '\\n' ' '"))
+
+    masks = bench.queue.views.show(item).item.summary.split()
+    assert ran.code == 0
+    assert [int(mask, 16) & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGTERM - 1) for mask in masks] == [0, 0]
 
 
 def test_what_is_too_long_for_a_variable_is_left_away_and_the_file_has_it(shell: Shell, bench: Bench) -> None:

@@ -3,13 +3,15 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from io import FileIO
 from threading import Event, Thread
 from time import monotonic
 from typing import IO, cast
 
-from taskorch_worker import guard
+from taskorch_worker import gate, guard
 from taskorch_worker.guard import Guard
 from taskorch_worker.outcome import Ended
 from taskorch_worker.papers import Papers
@@ -27,12 +29,14 @@ class Child:
     def __init__(self, command: Sequence[str], papers: Papers, watch: Guard, ended: Callable[[], object]) -> None:
         """Start it; `ended` is called in another thread when it has. Raises OSError when it cannot be started."""
         pipe = subprocess.PIPE
-        with papers.item.open("rb") as item:
-            self._process = subprocess.Popen(
-                command, stdin=item, stdout=pipe, stderr=pipe, env=papers.environment, bufsize=0, start_new_session=True
-            )
+        words = [sys.executable, "-IS", gate.__file__, str(papers.item), *command]
+        self._process = subprocess.Popen(
+            words, stdin=pipe, stdout=pipe, stderr=pipe, env=papers.environment, bufsize=0, start_new_session=True
+        )
         self._guard = watch
         self._guard.watch(self._process.pid)
+        with suppress(BrokenPipeError), cast("FileIO", self._process.stdin) as waits:  # it may have been killed
+            waits.write(b"!")
         self._stdout = Tail(self._process.stdout, STDOUT_BYTES)
         self._stderr = Tail(self._process.stderr, STDERR_BYTES)
         self._over = Event()

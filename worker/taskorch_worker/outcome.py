@@ -13,8 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from taskorch import bounds, errors
 from taskorch.frozen import Frozen
 
-#: EX_TEMPFAIL of sysexits.h: not now.
-RELEASES = 75
+from taskorch_worker.gate import RELEASES
+
 #: Room for deliverables and a summary, with what JSON adds.
 RESULT_BYTES = 2 * (bounds.DELIVERABLES_BYTES + bounds.TEXT_BYTES)
 

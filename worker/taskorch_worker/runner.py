@@ -33,6 +33,7 @@ from taskorch_worker.terms import Terms
 from taskorch_worker.workspace import Workspace
 
 STOPPING = "Stopping: nothing more is claimed, what runs is finished. A second signal stops it and gives it back."
+STOPS = (signal.SIGTERM, signal.SIGINT)
 #: An idle slot may have begun to wait for work while it was told to end: it is told again.
 AGAIN_S = 0.5
 #: How long it may take, after the commands have ended, to give their items back to a Redis that is away.
@@ -87,14 +88,31 @@ class Runner:
 
         Raises errors.NothingToDo when there was nothing, and what keeps it from going on.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: self._inbox.put(Word.STOP))
+        self._obey_signals()
         for _ in range(self._terms.pool):
             Thread(target=self._slot, daemon=True).start()
         failure = self._loop()
         if failure:
             raise failure
         return self._exit_code()
+
+    def _obey_signals(self) -> None:
+        """Put a word into the inbox for each signal; its number comes by a pipe, for a handler may run too late.
+
+        Python runs handlers in the main thread, which a signal does not wake when it is just about to wait.
+        """
+        told, tells = os.pipe()
+        os.set_blocking(tells, False)
+        signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
+        for number in STOPS:
+            signal.signal(number, lambda _number, _frame: None)
+
+        def listen() -> None:
+            while number := os.read(told, 1):
+                if number[0] in STOPS:
+                    self._inbox.put(Word.STOP)
+
+        Thread(target=listen, daemon=True).start()
 
     def _loop(self) -> Exception | None:
         """Listen until the last slot has ended; return the first error of one."""
