@@ -141,8 +141,14 @@ def test_a_command_that_asked_something_gets_the_item_again_with_the_answer(shel
         run.awaits("blocked")
         bench.queue.answer(item, "Oak.")
         run.awaits("completed")
+        run.awaits("answered")
 
-        assert run.events() == ["claimed", "blocked", "answered", "claimed", "completed"]
+        assert [event for event in run.events() if event != "answered"] == [
+            "claimed",
+            "blocked",
+            "claimed",
+            "completed",
+        ]
     view = bench.queue.views.show(item).item
     assert (view.state, view.attempts, view.summary) == (State.COMPLETED, 1, "done")
     assert list(shell.folder.rglob("*.lease")) == []
