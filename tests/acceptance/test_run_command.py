@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from builders import Bench
-from commands import BIN, Shell
+from commands import BIN, Shell, eventually
 from runs import ONCE, running, sh
 from taskorch.item import State
 
@@ -131,6 +131,19 @@ def test_the_command_is_the_same_holder_and_what_it_ended_itself_is_left_alone(
     assert json.loads(ran.stdout.splitlines()[-1])["event"] == event, ran
     assert (view.item.state, view.item.token) == (state, 1)
     assert [report.text for report in view.history] == reports
+
+
+def test_a_question_whose_item_is_cancelled_leaves_no_token_behind(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    with running(shell, "--lease", "1s", *sh(f"{BIN}/worker blocker {item} 'Which wood?'")) as run:
+        run.awaits("blocked")
+        kept = list(shell.folder.rglob("*.lease"))
+        bench.queue.cancel(item)
+        run.awaits("cancelled")
+        eventually(lambda: list(shell.folder.rglob("*.lease")) == [])
+
+    assert len(kept) == 1
 
 
 def test_a_command_that_asked_something_gets_the_item_again_with_the_answer(shell: Shell, bench: Bench) -> None:

@@ -60,6 +60,7 @@ class Attempt:
         self._lease = lease
         self._news: SimpleQueue[News | errors.TaskOrchestratorError] = SimpleQueue()
         self._over = Event()
+        self._began = monotonic()
 
     def stop(self) -> None:
         """End the command, and give the item back."""
@@ -67,15 +68,14 @@ class Attempt:
 
     def run(self) -> Settled:
         """Have the command work on the item, and return what became of it."""
-        journal, began = self._means.journal, monotonic()
-        journal.claimed(self._claim)
+        self._means.journal.claimed(self._claim)
         Thread(target=self._keep, daemon=True).start()
         end = self._worked()
         self._over.set()
         settled = end if isinstance(end, Settled) else self._settled(end)
         if settled.end not in (End.BLOCKED, End.UNSAID):
             self._forget()
-        journal.settled(self._claim, settled, monotonic() - began)
+        self._tell(settled)
         if settled.end is End.BLOCKED:
             Thread(target=self._await_answer, daemon=True).start()
         return settled
@@ -140,12 +140,18 @@ class Attempt:
 
     def _await_answer(self) -> None:
         """Give the item back once its question is answered: a command gets it anew then, with the answer."""
-        with suppress(errors.TaskOrchestratorError, Closed):
-            while self._means.queue.renew(self._lease).state is State.BLOCKED:
-                sleep(self._means.terms.renewal_s)
-            self._means.queue.release(self._lease, reason="answered")
+        with suppress(errors.Unavailable, Closed):
+            try:
+                while self._means.queue.renew(self._lease).state is State.BLOCKED:
+                    sleep(self._means.terms.renewal_s)
+                self._means.queue.release(self._lease, reason="answered")
+                self._means.journal.answered(self._claim)
+            except REFUSALS as refusal:
+                self._tell(of_refusal(refusal))
             self._forget()
-            self._means.journal.answered(self._claim)
+
+    def _tell(self, settled: Settled) -> None:
+        self._means.journal.settled(self._claim, settled, monotonic() - self._began)
 
     def _forget(self) -> None:
         """Remove the token, unless another session of this root has claimed the item since."""
