@@ -136,7 +136,7 @@ def test_the_command_is_the_same_holder_and_what_it_ended_itself_is_left_alone(
 def test_a_question_whose_item_is_cancelled_leaves_no_token_behind(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
-    with running(shell, "--lease", "1s", *sh(f"{BIN}/worker blocker {item} 'Which wood?'")) as run:
+    with running(shell, *sh(f"{BIN}/worker blocker {item} 'Which wood?'")) as run:
         run.awaits("blocked")
         kept = list(shell.folder.rglob("*.lease"))
         bench.queue.cancel(item)
@@ -150,7 +150,7 @@ def test_a_command_that_asked_something_gets_the_item_again_with_the_answer(shel
     item = bench.item(max_attempts=1)
     script = f'case "$TASKORCH_PROMPT" in *Oak*) echo done;; *) {BIN}/worker blocker {item} "Which wood?";; esac'
 
-    with running(shell, "--lease", "1s", *sh(script)) as run:
+    with running(shell, *sh(script)) as run:
         run.awaits("blocked")
         bench.queue.answer(item, "Oak.")
         run.awaits("completed")

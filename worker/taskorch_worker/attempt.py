@@ -7,15 +7,16 @@ another thread          renew the lease, and tell when it is lost
 import shutil
 from contextlib import suppress
 from enum import Enum
+from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from time import monotonic, sleep
+from time import monotonic
 
 from taskorch import errors
 from taskorch.agent_queue import AgentQueue
 from taskorch.frozen import Frozen
-from taskorch.item import Claim, Lease, State
+from taskorch.item import Claim, Lease
 from taskorch.settings import Settings
 
 from taskorch_worker import outcome, papers
@@ -142,8 +143,7 @@ class Attempt:
         """Give the item back once its question is answered: a command gets it anew then, with the answer."""
         with suppress(errors.Unavailable, Closed):
             try:
-                while self._means.queue.renew(self._lease).state is State.BLOCKED:
-                    sleep(self._means.terms.renewal_s)
+                self._means.queue.wait(self._lease, timeout_s=inf)
                 self._means.queue.release(self._lease, reason="answered")
                 self._means.journal.answered(self._claim)
             except REFUSALS as refusal:
