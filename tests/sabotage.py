@@ -264,6 +264,20 @@ SABOTAGES = (
         instead="if len(members) > 1:",
         tests=("tests/unit/test_json_entries.py",),
     ),
+    Sabotage(
+        guard="A run that makes a call again makes the same request",
+        file="worker/taskorch_worker/patient.py",
+        line="reply = self._connection.call(script, key, arguments)",
+        instead="reply = self._connection.call(script, key, (hex(hash((arguments, failures))), *arguments[1:]))",
+        tests=("tests/acceptance/test_run_outage.py",),
+    ),
+    Sabotage(
+        guard="What a killed run leaves behind is ended",
+        file="worker/taskorch_worker/guard.py",
+        line="    _end(groups, float(grace_s))\n",
+        instead="",
+        tests=("tests/acceptance/test_run_stopped.py",),
+    ),
 )
 
 

@@ -34,6 +34,9 @@ worker.expect(
             "fail": "Give up this attempt at ITEM.",
             "release": "Give ITEM back to its queue; no attempt is spent.",
         },
+        "taskorch_worker.running": {
+            "run": "Run COMMAND for each item of your queue.",
+        },
         "taskorch_worker.identity": {
             "whoami": "Show who you are.",
         },

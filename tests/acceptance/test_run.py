@@ -1,0 +1,197 @@
+"""`worker run`: any command becomes a worker, and its exit code says what becomes of the item."""
+
+import json
+from datetime import datetime
+from typing import Any, cast
+
+import pytest
+from builders import Bench
+from commands import BIN, Shell, eventually
+from runs import ONCE, running, sh
+from taskorch.item import State
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("echo first; echo 4 tables; echo", 0, "completed", State.COMPLETED, "4 tables"),
+        ("exit 0", 0, "completed", State.COMPLETED, ""),
+        ("echo later >&2; exit 75", 8, "released", State.QUEUED, "later"),
+        ("echo why >&2; exit 3", 5, "failed", State.DELAYED, "exit status 3\nwhy"),
+        ("echo only on stdout; exit 1", 5, "failed", State.DELAYED, "exit status 1\nonly on stdout"),
+        ("kill -9 $$", 5, "failed", State.DELAYED, "killed by signal 9 (Killed)"),
+        ("no-such-command 2> /dev/null", 5, "failed", State.DELAYED, "exit status 127"),
+    ],
+)
+def test_the_exit_status_says_what_becomes_of_the_item(
+    shell: Shell, bench: Bench, case: tuple[str, int, str, State, str]
+) -> None:
+    script, code, event, state, text = case
+    item = bench.item()
+
+    ran = shell.worker(*ONCE, *sh(script))
+
+    claimed, ended = (json.loads(line) for line in ran.stdout.splitlines())
+    view = bench.queue.views.show(item)
+    assert (ran.code, ended["event"], ended["item"], ended["text"]) == (code, event, item, text)
+    assert (claimed["event"], claimed["item"], claimed["title"], claimed["attempt"]) == ("claimed", item, "An item", 1)
+    assert (view.item.state, ended["state"]) == (state, state)
+    assert view.item.summary == (text if event == "completed" else "")
+    assert view.item.attempts == (0 if event == "released" else 1)
+    assert event == "completed" or [report.text for report in view.history][-1] == text
+    assert list(shell.folder.rglob("*.lease")) == []
+
+
+def test_people_get_a_line_for_each_step(shell: Shell, bench: Bench) -> None:
+    item = bench.item(title="Draw\x1b[2J it")
+
+    ran = shell.worker("run", "--once", *sh("echo 4 tables"))
+
+    claimed, completed = ran.stdout.splitlines()
+    assert claimed.endswith(rf"{item}  claimed    Draw\x1b[2J it (attempt 1 of 3)")
+    assert f"{item}  completed  after " in completed
+    assert completed.endswith(": 4 tables")
+    assert ran.stderr == ""
+
+
+def test_of_a_long_text_people_see_the_beginning_and_the_end(shell: Shell, bench: Bench) -> None:
+    bench.item()
+
+    ran = shell.worker("run", "--once", *sh("seq 1000 | tr '\\n' ' ' >&2; exit 3"))
+
+    failed = ran.stdout.splitlines()[-1]
+    assert len(failed) < 400
+    assert r"exit status 3\n1 2 3 4" in failed
+    assert failed.endswith("998 999 1000")
+
+
+def test_with_once_each_of_the_pool_takes_one_item_at_most(shell: Shell, bench: Bench) -> None:
+    items = [bench.item() for _ in range(3)]
+
+    first, second, third = (shell.worker("run", "--once", "--pool", "2", *sh("echo done")) for _ in range(3))
+
+    assert [ran.code for ran in (first, second, third)] == [0, 0, 8]
+    assert [ran.stdout.count("completed") for ran in (first, second, third)] == [2, 1, 0]
+    assert "There is nothing to do now" in third.stderr
+    assert {bench.state(item) for item in items} == {State.COMPLETED}
+
+
+def test_the_worst_that_became_of_an_item_is_the_exit_code_of_once(shell: Shell, bench: Bench) -> None:
+    bench.item(title="well")
+    bench.item(title="badly")
+
+    ran = shell.worker("run", "--once", "--pool", "2", *sh('case "$TASKORCH_ITEM" in *badly*) exit 1; esac'))
+
+    assert ran.code == 5
+    assert (ran.stdout.count("completed"), ran.stdout.count("failed")) == (1, 1)
+
+
+@pytest.mark.parametrize(("items", "code"), [(0, 8), (2, 0)])
+def test_a_run_ends_when_it_was_idle_for_so_long(shell: Shell, bench: Bench, items: int, code: int) -> None:
+    for _ in range(items):
+        bench.item()
+
+    ran = shell.worker("run", "--pool", "2", "--wait", "0.2", *sh("echo done"))
+
+    assert (ran.code, ran.stdout.count("completed")) == (code, items)
+
+
+def test_as_many_as_the_pool_are_at_work_at_a_time(shell: Shell, bench: Bench) -> None:
+    for _ in range(5):
+        bench.item()
+    script = "touch $TASKORCH_ROOT/at-$$; until test -e $TASKORCH_ROOT/go; do sleep 0.01; done"
+
+    with running(shell, "--pool", "3", "--wait", "0", *sh(script)) as run:
+        run.awaits("claimed", times=3)
+        eventually(lambda: len(list(shell.folder.glob("at-*"))) == 3)
+        at_a_time = run.events()
+        (shell.folder / "go").touch()
+
+        assert run.ended() == 0
+        assert at_a_time == ["claimed"] * 3
+        assert run.events().count("completed") == 5
+
+
+def test_options_after_the_command_are_its_own(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    ran = shell.worker("run", "--once", "echo", "--once", "-n", "--json")
+
+    assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "--once -n --json")
+
+
+def test_a_command_that_cannot_be_started_gives_its_item_back(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    script = shell.folder / "script"
+    script.write_text("no interpreter is named\n", encoding="utf-8")
+    script.chmod(0o700)
+
+    ran = shell.worker(*ONCE, "--", str(script))
+
+    view = bench.queue.views.show(item).item
+    assert ran.code == 8
+    assert "could not be started: [Errno 8] Exec format error" in json.loads(ran.stdout.splitlines()[-1])["text"]
+    assert (view.state, view.attempts) == (State.QUEUED, 0)
+
+
+def test_an_item_that_is_given_back_is_not_taken_again_at_once(shell: Shell, bench: Bench) -> None:
+    bench.item()
+    script = "echo >> $TASKORCH_ROOT/times; test $(wc -l < $TASKORCH_ROOT/times) = 2 || exit 75"
+
+    ran = shell.worker("run", "--json", "--wait", "0", *sh(script))
+
+    said = [json.loads(line) for line in ran.stdout.splitlines()]
+    _, released, again, _ = (datetime.fromisoformat(each["at"]) for each in said)
+    assert [each["event"] for each in said] == ["claimed", "released", "claimed", "completed"]
+    assert (again - released).total_seconds() > 0.4
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_work(shell: Shell, bench: Bench) -> None:
+    items = [bench.item() for _ in range(3)]
+
+    ran = shell.run("sh", "-c", f"{BIN / 'worker'} run --wait 0 -- sleep 0.1 | head -n 1")
+
+    eventually(lambda: {bench.state(item) for item in items} == {State.COMPLETED})
+    assert ran.stdout.count("\n") == 1
+
+
+def test_an_idle_pool_asks_redis_for_nothing(shell: Shell, bench: Bench) -> None:
+    with running(shell, "--pool", "3", *sh("exit 0")):
+        eventually(lambda: bench.blocked_clients() == 3)
+        before = scripts_run(bench)
+        ran = shell.run("sleep", "0.5")
+        after = scripts_run(bench)
+
+    assert (ran.code, after - before) == (0, 0)
+
+
+def test_an_idle_slot_waits_for_what_those_at_work_may_make(shell: Shell, bench: Bench) -> None:
+    bench.item()
+    script = "until test -e $TASKORCH_ROOT/go; do sleep 0.01; done"
+
+    with running(shell, "--pool", "3", "--wait", "0", *sh(script)) as run:
+        eventually(lambda: bench.blocked_clients() == 2)
+        before = scripts_run(bench)
+        bench.item()
+        run.awaits("claimed", times=2)
+        asked = scripts_run(bench) - before
+        (shell.folder / "go").touch()
+
+        assert run.ended() == 0
+        assert asked < 10
+        assert run.events().count("completed") == 2
+
+
+def test_work_that_comes_is_taken_at_once(shell: Shell, bench: Bench) -> None:
+    with running(shell, "--pool", "2", *sh("echo done")) as run:
+        eventually(lambda: bench.blocked_clients() == 2)
+        items = [bench.item() for _ in range(4)]
+        run.awaits("completed", times=4)
+
+    assert {bench.state(item) for item in items} == {State.COMPLETED}
+
+
+def scripts_run(bench: Bench) -> int:
+    """Return how many scripts the server has run."""
+    stats = cast("Any", bench.raw).info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval"))

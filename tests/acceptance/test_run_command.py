@@ -1,0 +1,167 @@
+"""What a command of `worker run` finds, and what it may say and do besides its exit status."""
+
+import json
+import shlex
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+from builders import Bench
+from commands import BIN, Shell, eventually
+from runs import ONCE, running, sh
+from taskorch.item import State
+
+
+def test_the_command_finds_its_item_and_who_it_is(shell: Shell, bench: Bench) -> None:
+    item = bench.item(title="Zeichne es: 設計", requirements=("in ink",))
+    script = f"{BIN / 'python'} -c " + shlex.quote(
+        "import json, os, sys; file = os.environ['TASKORCH_ITEM_FILE']; "
+        "print(json.dumps([sys.stdin.read(), open(file).read(), os.stat(file).st_mode, "
+        "os.stat(os.path.dirname(file)).st_mode, os.getpgid(0) == os.getpid(), dict(os.environ)]))"
+    )
+
+    done = shell.having(AGENT_SESSION="one").worker("run", "--once", *sh(f"exec {script}"))
+
+    read, filed, mode, folder_mode, leads, variables = json.loads(bench.queue.views.show(item).item.summary)
+    given = json.loads(read)
+    assert done.code == 0, done.stderr
+    assert read == filed == variables["TASKORCH_ITEM"] + "\n"
+    assert (given["id"], given["title"], given["requirements"]) == (item, "Zeichne es: 設計", ["in ink"])
+    assert (given["state"], given["token"], given["lease"]["token"]) == ("in_progress", 1, 1)
+    assert (stat.S_IMODE(mode), stat.S_IMODE(folder_mode), leads) == (0o600, 0o700, True)
+    assert variables["TASKORCH_PROMPT"].startswith(f"=== Work Item: {item} ===\nTitle: Zeichne es: 設計\n")
+    assert variables["TASKORCH_TOKEN"] == f"1:{given['lease']['claim']}"
+    assert (variables["AGENT_ID"], variables["AGENT_SESSION"]) == ("ada", "one")
+    assert variables["TASKORCH_ROOT"] == str(shell.folder)
+    assert not Path(variables["TASKORCH_ITEM_FILE"]).exists()
+
+
+def test_the_command_minds_the_signals_that_any_process_minds(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    ran = shell.worker(*ONCE, *sh("grep -E 'Sig(Ign|Blk)' /proc/$$/status | cut -f 2 | tr '\\n' ' '"))
+
+    masks = bench.queue.views.show(item).item.summary.split()
+    assert ran.code == 0
+    assert [int(mask, 16) & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGTERM - 1) for mask in masks] == [0, 0]
+
+
+def test_what_is_too_long_for_a_variable_is_left_away_and_the_file_has_it(shell: Shell, bench: Bench) -> None:
+    bench.item(description="x" * 60_000, requirements=("y" * 60_000, "z" * 60_000))
+
+    ran = shell.having(TASKORCH_PROMPT="old").worker(
+        *ONCE, *sh('test -z "$TASKORCH_ITEM$TASKORCH_PROMPT" && wc -c < $TASKORCH_ITEM_FILE')
+    )
+
+    assert ran.code == 0, ran.stdout
+    assert int(json.loads(ran.stdout.splitlines()[-1])["text"]) > 180_000
+    assert "TASKORCH_ITEM is left away" in ran.stderr
+    assert "TASKORCH_PROMPT is left away" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ('{"summary": "all", "deliverables": {"file": "db.sql", "n": 4}}', "all", {"file": "db.sql", "n": "4"}, ""),
+        ('{"deliverables": {"a": "b"}}', "the last line", {"a": "b"}, ""),
+        ("", "the last line", {}, ""),
+        ("4 tables\nand a view", "4 tables\nand a view", {}, "kept as text: Invalid JSON"),
+        ('["4 tables"]', '["4 tables"]', {}, "kept as text: Input should be an object"),
+        ('{"sumary": "all"}', '{"sumary": "all"}', {}, "kept as text: Extra inputs are not permitted"),
+        ('{"deliverables": {"": "x"}}', '{"deliverables": {"": "x"}}', {}, "kept as text: The deliverables is empty"),
+    ],
+)
+def test_a_result_file_has_the_summary_and_the_deliverables(
+    shell: Shell, bench: Bench, case: tuple[str, str, dict[str, str], str]
+) -> None:
+    written, summary, deliverables, remark = case
+    item = bench.item()
+    script = f"printf %s {shlex.quote(written)} > $TASKORCH_RESULT_FILE; echo the last line"
+
+    ran = shell.worker(*ONCE, *sh(script))
+
+    view = bench.queue.views.show(item).item
+    assert ran.code == 0, ran.stderr
+    assert (view.summary, view.deliverables) == (summary, deliverables)
+    assert remark in ran.stderr
+    assert bool(remark) == bool(ran.stderr)
+
+
+@pytest.mark.parametrize("made", ["mkdir", "mkfifo"])
+def test_a_result_that_is_no_file_is_none(shell: Shell, bench: Bench, made: str) -> None:
+    item = bench.item()
+
+    ran = shell.worker(*ONCE, *sh(f"{made} $TASKORCH_RESULT_FILE; echo done"))
+
+    assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "done")
+
+
+def test_a_result_beyond_all_bounds_is_kept_as_far_as_it_fits(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    ran = shell.worker(*ONCE, *sh("head -c 2000000 /dev/zero | tr '\\0' y > $TASKORCH_RESULT_FILE"))
+
+    assert ran.code == 0, ran.stderr
+    assert bench.queue.views.show(item).item.summary == "y" * 65536
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("worker progress $ITEM half >&2; echo said", "completed", State.COMPLETED, ["half", "said"]),
+        ("worker complete $ITEM mine", "completed", State.COMPLETED, ["mine"]),
+        ("worker complete $ITEM mine; exit 3", "completed", State.COMPLETED, ["mine"]),
+        ("worker fail $ITEM mine", "failed", State.DELAYED, ["mine"]),
+        ("worker fail $ITEM mine --no-retry; exit 1", "failed", State.FAILED, ["mine"]),
+        ("worker release $ITEM --reason mine", "released", State.QUEUED, ["mine"]),
+        ("worker blocker $ITEM 'Which one?'", "blocked", State.BLOCKED, ["Which one?"]),
+    ],
+)
+def test_the_command_is_the_same_holder_and_what_it_ended_itself_is_left_alone(
+    shell: Shell, bench: Bench, case: tuple[str, str, State, list[str]]
+) -> None:
+    script, event, state, reports = case
+    item = bench.item()
+    (shell.folder / "elsewhere" / ".git").mkdir(parents=True)
+
+    ran = shell.worker(*ONCE, *sh(f"export PATH={BIN}:$PATH ITEM={item}; cd elsewhere; {script}"))
+
+    view = bench.queue.views.show(item)
+    assert json.loads(ran.stdout.splitlines()[-1])["event"] == event, ran
+    assert (view.item.state, view.item.token) == (state, 1)
+    assert [report.text for report in view.history] == reports
+
+
+def test_a_question_whose_item_is_cancelled_leaves_no_token_behind(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    with running(shell, *sh(f"{BIN}/worker blocker {item} 'Which wood?'")) as run:
+        run.awaits("blocked")
+        kept = list(shell.folder.rglob("*.lease"))
+        bench.queue.cancel(item)
+        run.awaits("cancelled")
+        eventually(lambda: list(shell.folder.rglob("*.lease")) == [])
+
+    assert len(kept) == 1
+
+
+def test_a_command_that_asked_something_gets_the_item_again_with_the_answer(shell: Shell, bench: Bench) -> None:
+    item = bench.item(max_attempts=1)
+    script = f'case "$TASKORCH_PROMPT" in *Oak*) echo done;; *) {BIN}/worker blocker {item} "Which wood?";; esac'
+
+    with running(shell, *sh(script)) as run:
+        run.awaits("blocked")
+        bench.queue.answer(item, "Oak.")
+        run.awaits("completed")
+        run.awaits("answered")
+
+        assert [event for event in run.events() if event != "answered"] == [
+            "claimed",
+            "blocked",
+            "claimed",
+            "completed",
+        ]
+    view = bench.queue.views.show(item).item
+    assert (view.state, view.attempts, view.summary) == (State.COMPLETED, 1, "done")
+    assert list(shell.folder.rglob("*.lease")) == []

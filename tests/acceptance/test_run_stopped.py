@@ -1,0 +1,277 @@
+"""`worker run` when something ends before its time: the command, the lease, the item, the run itself."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from builders import Bench, held
+from commands import BIN, Shell, alive, eventually
+from runs import SOON_S, Run, running, sh
+from taskorch.item import State
+
+#: A command that ends by being stopped, and one that does not end even so; both say who they are, and have a child.
+ENDLESS = "sleep 600 & echo $$ $! > $TASKORCH_ROOT/pids.tmp; mv $TASKORCH_ROOT/pids.tmp $TASKORCH_ROOT/pids; wait"
+DEAF = f"trap '' TERM; {ENDLESS}; wait; wait"
+SHORT_LEASE = ("--lease", "1s")
+STOPPING = "Stopping: nothing more is claimed"
+
+
+def pids(shell: Shell) -> list[int]:
+    """Return the processes that an endless command has said; none yet before it has."""
+    try:
+        return [int(word) for word in (shell.folder / "pids").read_text(encoding="utf-8").split()]
+    except OSError:
+        return []
+
+
+def ended(shell: Shell) -> bool:
+    """Return whether none of them is left."""
+    return not any(alive(pid) for pid in pids(shell))
+
+
+@contextmanager
+def at_work(shell: Shell, *options: str, script: str = ENDLESS) -> Iterator[Run]:
+    """Run an endless command, and wait until it works; nothing of it may be left at the end."""
+    (shell.folder / "pids").unlink(missing_ok=True)
+    with running(shell, *options, *sh(script)) as run:
+        eventually(lambda: len(pids(shell)) == 2, within_s=SOON_S)
+        yield run
+    eventually(lambda: ended(shell), within_s=SOON_S)
+
+
+@pytest.mark.parametrize("script", [ENDLESS, DEAF], ids=["obeys", "ignores TERM"])
+def test_a_command_that_takes_too_long_is_stopped_with_all_that_it_started(
+    shell: Shell, bench: Bench, script: str
+) -> None:
+    item = bench.item()
+
+    ran = shell.worker("run", "--once", "--timeout", "300ms", "--grace", "200ms", *sh(f"echo why >&2; {script}"))
+
+    view = bench.queue.views.show(item)
+    assert ran.code == 5
+    assert (view.item.state, view.history[-1].text) == (State.DELAYED, "timed out after 0.3 s\nwhy")
+    assert len(pids(shell)) == 2
+    assert ended(shell)
+
+
+def test_a_lease_is_renewed_while_the_command_runs(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    with at_work(shell, *SHORT_LEASE) as run:
+        lease_ends = bench.queue.views.show(item).item.lease_expires_at
+        eventually(lambda: bench.queue.views.show(item).item.lease_expires_at > lease_ends + 1000)
+
+        assert run.events() == ["claimed"]
+        assert bench.queue.views.show(item).item.attempts == 1
+
+
+def test_a_command_whose_item_is_given_to_another_is_stopped(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    with at_work(shell, *SHORT_LEASE) as run:
+        bench.queue.assign(item, "bob", force=True)
+        run.awaits("lost")
+
+        assert ended(shell)
+        assert f"{item} is assigned to bob" in run.last()["text"]
+        assert bench.state(item) is State.QUEUED
+        assert list(shell.folder.rglob("*.lease")) == []
+
+
+def test_a_command_whose_lease_was_taken_over_is_stopped_and_the_new_token_stays(shell: Shell, bench: Bench) -> None:
+    item, second = bench.item(), shell.having(AGENT_SESSION="two")
+
+    with at_work(shell, *SHORT_LEASE) as run:
+        assert second.worker("get", item, "--takeover").code == 0
+        run.awaits("lost")
+
+        assert ended(shell)
+        assert second.worker("complete", item, "theirs").code == 0
+    assert bench.queue.views.show(item).item.summary == "theirs"
+
+
+def test_a_command_whose_item_is_cancelled_is_stopped(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    with at_work(shell, *SHORT_LEASE, "--once") as run:
+        bench.queue.cancel(item, reason="not wanted")
+
+        assert run.ended() == 6
+        assert (run.last()["event"], run.last()["text"]) == ("cancelled", f"{item} was cancelled: not wanted.")
+        assert ended(shell)
+        assert bench.state(item) is State.CANCELLED
+
+
+def test_a_command_that_has_completed_its_item_may_go_on_for_longer_than_a_lease(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    script = (
+        f"{BIN / 'worker'} complete {item} mine >&2; touch $TASKORCH_ROOT/told;"
+        " until test -e $TASKORCH_ROOT/go; do sleep 0.01; done"
+    )
+
+    with running(shell, *SHORT_LEASE, "--once", *sh(script)) as run:
+        eventually((shell.folder / "told").exists, within_s=SOON_S)
+        told = bench.now_ms()
+        eventually(lambda: bench.now_ms() > told + 1100)
+        before = run.events()
+        (shell.folder / "go").touch()
+
+        assert run.ended() == 0
+        assert before == ["claimed"]
+        assert run.last()["event"] == "completed"
+
+
+def test_a_killed_run_leaves_no_process_and_no_folder_and_its_item_comes_back(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    with at_work(shell, *SHORT_LEASE, script=f"echo $TASKORCH_ITEM_FILE > $TASKORCH_ROOT/file; {ENDLESS}") as run:
+        file = Path((shell.folder / "file").read_text(encoding="utf-8").strip())
+        assert file.exists()
+        run.tell(signal.SIGKILL)
+
+        eventually(lambda: ended(shell), within_s=SOON_S)
+        eventually(lambda: not file.parents[1].exists(), within_s=SOON_S)
+    eventually(lambda: bench.queue.reap() and bench.state(item) is State.DELAYED, within_s=SOON_S)
+    bench.let_delay_pass(item)
+    assert bench.claimed_next() == item
+
+
+def test_a_killed_run_stops_a_command_that_ignores_it(shell: Shell, bench: Bench) -> None:
+    bench.item()
+
+    with at_work(shell, "--grace", "200ms", script=DEAF) as run:
+        run.tell(signal.SIGKILL)
+
+        eventually(lambda: ended(shell), within_s=SOON_S)
+
+
+def test_a_run_that_was_frozen_beyond_its_lease_learns_that_it_is_lost(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    with at_work(shell, *SHORT_LEASE) as run:
+        run.tell(signal.SIGSTOP)
+        bench.let_lease_run_out(item)
+        bench.queue.reap()
+        bench.let_delay_pass(item)
+        second = held(bench.agent(session="second").claim())
+        run.tell(signal.SIGCONT)
+        run.awaits("lost")
+
+        assert ended(shell)
+        assert second.token == 2
+        assert bench.agent(session="second").complete(second, "once").remark == ""
+    assert [event["verb"] for event in bench.events()].count("complete") == 1
+    assert bench.queue.views.show(item).item.summary == "once"
+
+
+def test_what_was_finished_while_the_run_was_frozen_is_delivered_if_nobody_else_has_claimed_it(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item(max_attempts=1)
+    script = "touch $TASKORCH_ROOT/begun; until test -e $TASKORCH_ROOT/go; do sleep 0.01; done; echo done"
+    with running(shell, *SHORT_LEASE, "--once", *sh(script)) as run:
+        eventually((shell.folder / "begun").exists, within_s=SOON_S)
+        run.tell(signal.SIGSTOP)
+        bench.let_lease_run_out(item)
+        bench.queue.reap()
+        assert bench.state(item) is State.FAILED
+        run.tell(signal.SIGCONT)
+        went_on = bench.now_ms()
+        eventually(lambda: bench.now_ms() > went_on + 700)
+        (shell.folder / "go").touch()
+
+        assert run.ended() == 0
+    assert bench.queue.views.show(item).item.summary == "done"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_after_a_signal_what_runs_is_finished_and_nothing_more_is_claimed(
+    shell: Shell, bench: Bench, number: signal.Signals
+) -> None:
+    first, second = bench.item(), bench.item()
+    script = "until test -e $TASKORCH_ROOT/go; do sleep 0.01; done; echo done"
+
+    with running(shell, *sh(script)) as run:
+        run.awaits("claimed")
+        run.tell(number)
+        eventually(lambda: STOPPING in run.talk(), within_s=SOON_S)
+        (shell.folder / "go").touch()
+
+        assert run.ended() == 0
+    assert (bench.state(first), bench.state(second)) == (State.COMPLETED, State.QUEUED)
+
+
+@pytest.mark.parametrize("script", [ENDLESS, DEAF], ids=["obeys", "ignores TERM"])
+def test_after_a_second_signal_what_runs_is_stopped_and_given_back(shell: Shell, bench: Bench, script: str) -> None:
+    item = bench.item()
+
+    with at_work(shell, "--grace", "200ms", script=script) as run:
+        run.tell(signal.SIGTERM)
+        eventually(lambda: STOPPING in run.talk(), within_s=SOON_S)
+        run.tell(signal.SIGTERM)
+
+        assert run.ended() == 0
+        assert run.events() == ["claimed", "released"]
+        assert ended(shell)
+    view = bench.queue.views.show(item).item
+    assert (view.state, view.attempts) == (State.QUEUED, 0)
+
+
+def test_an_idle_run_that_is_told_to_stop_ends_and_takes_no_wake_token_with_it(shell: Shell, bench: Bench) -> None:
+    bench.item()
+
+    with at_work(shell, "--pool", "3") as run:
+        eventually(lambda: bench.blocked_clients() == 2, within_s=SOON_S)
+        run.tell(signal.SIGTERM)
+        eventually(lambda: bench.blocked_clients() == 0, within_s=SOON_S)
+        item = bench.item()
+
+        assert held(bench.agent(session="other").claim(wait_s=5)).item == item
+        assert run.events() == ["claimed"]
+
+
+def test_output_without_end_is_read_and_its_tail_is_kept(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    script = (
+        "head -c 100000000 /dev/zero | tr '\\0' x; head -c 1000000 /dev/zero | tr '\\0' e >&2;"
+        " echo; grep VmHWM /proc/$PPID/status"
+    )
+
+    ran = shell.worker("run", "--once", *sh(script))
+
+    peak_kb = int(bench.queue.views.show(item).item.summary.split()[1])
+    assert ran.code == 0, ran.stdout
+    assert peak_kb < 100_000
+
+
+def test_a_command_that_never_reads_its_item_is_not_waited_for(shell: Shell, bench: Bench) -> None:
+    item = bench.item(description="x" * 60_000, requirements=("y" * 60_000, "z" * 60_000))
+
+    ran = shell.worker("run", "--once", *sh("exec < /dev/null; echo done"))
+
+    assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "done")
+
+
+def test_what_a_command_left_in_the_background_is_ended_with_it(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    ran = shell.worker("run", "--once", *sh(f"{ENDLESS.rsplit(';', 1)[0]}; echo done"))
+
+    assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "done")
+    assert len(pids(shell)) == 2
+    eventually(lambda: ended(shell))
+
+
+def test_what_has_left_its_session_does_not_hold_the_run_up(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    script = "setsid sleep 600 & echo $$ $! > $TASKORCH_ROOT/pids; echo done"
+
+    ran = shell.worker("run", "--once", "--json", *sh(script))
+
+    os.kill(pids(shell)[1], signal.SIGKILL)
+    assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "done")
+    assert json.loads(ran.stdout.splitlines()[-1])["duration_s"] < 60

@@ -1,0 +1,66 @@
+"""What a command finds when it is started for an item: files in a private folder, and variables."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import mkdtemp
+
+from taskorch import document
+from taskorch.frozen import Frozen
+from taskorch.item import Claim, Lease
+from taskorch.settings import Settings
+
+from taskorch_worker import render
+
+#: Linux takes no longer string, with its name, as a variable.
+VARIABLE_BYTES = 128 * 1024 - 1
+
+
+class Papers(Frozen):
+    """The folder, files and variables of one item."""
+
+    folder: Path
+    #: The item as JSON: what the command has as standard input.
+    item: Path
+    #: Where it may write what it delivers.
+    result: Path
+    environment: Mapping[bytes, bytes]
+    #: The variables that were too long.
+    left_away: tuple[str, ...]
+
+
+def prepare(claim: Claim, lease: Lease, settings: Settings, within: Path) -> Papers:
+    """Write the files of an item into a new folder, and return its papers. Raises OSError."""
+    folder = Path(mkdtemp(prefix=f"{lease.item}.", dir=within))
+    item, result = folder / "item.json", folder / "result.json"
+    text = json.dumps(document.plain(claim), ensure_ascii=False)
+    item.touch(mode=0o600)
+    item.write_text(f"{text}\n", encoding="utf-8")
+    files = {"TASKORCH_ITEM_FILE": str(item), "TASKORCH_RESULT_FILE": str(result), "TASKORCH_TOKEN": lease.shown()}
+    long = {"TASKORCH_ITEM": text, "TASKORCH_PROMPT": render.claim(claim)}
+    fitting = {name: value for name, value in long.items() if _fits(name, value)}
+    named = {name: os.fsencode(value) for name, value in (*_who(settings), *files.items())}
+    named |= {name: value.encode() for name, value in fitting.items()}
+    kept = {name: value for name, value in os.environb.items() if os.fsdecode(name) not in long}
+    return Papers(
+        folder=folder,
+        item=item,
+        result=result,
+        environment={**kept, **{name.encode(): value for name, value in named.items()}},
+        left_away=tuple(name for name in long if name not in fitting),
+    )
+
+
+def _who(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Return what makes a `worker` that the command calls the same holder, wherever it is called."""
+    yield "AGENT_ID", settings.agent
+    yield "AGENT_SESSION", settings.session
+    yield "TASKORCH_NAMESPACE", settings.namespace
+    yield "TASKORCH_ROOT", settings.root_path
+    if settings.redis_url:
+        yield "TASKORCH_REDIS_URL", settings.redis_url
+
+
+def _fits(name: str, value: str) -> bool:
+    return len(name) + 1 + len(value.encode()) <= VARIABLE_BYTES

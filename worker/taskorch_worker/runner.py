@@ -1,0 +1,242 @@
+"""`worker run`: slots that each claim an item, have a command work on it, and claim the next one.
+
+signals --.                .--> slot: claim --> attempt --> claim …     (a thread each)
+          +--> inbox --> loop
+slots ----'                '--> after one signal nothing is claimed; after two, what runs is stopped and given back
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from math import inf
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from random import uniform
+from tempfile import mkdtemp
+from threading import Event, Lock, Thread
+from time import monotonic
+
+from taskorch import command, errors, folder
+from taskorch.agent_queue import AgentQueue
+from taskorch.connection import open_connection
+from taskorch.item import Caller, Claim
+from taskorch.settings import Settings
+
+from taskorch_worker.attempt import Attempt, Means
+from taskorch_worker.guard import Guard
+from taskorch_worker.journal import Journal
+from taskorch_worker.patient import Closed, Outage, Patient
+from taskorch_worker.settling import End
+from taskorch_worker.terms import Terms
+from taskorch_worker.workspace import Workspace
+
+STOPPING = "Stopping: nothing more is claimed, what runs is finished. A second signal stops it and gives it back."
+STOPS = (signal.SIGTERM, signal.SIGINT)
+#: An idle slot may have begun to wait for work while it was told to end: it is told again.
+AGAIN_S = 0.5
+#: How long it may take, after the commands have ended, to give their items back to a Redis that is away.
+GIVEN_BACK_S = 2.0
+#: An item that was given back is not taken again at once.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+
+
+class Word(Enum):
+    """What the loop is told; a slot that fails tells its error."""
+
+    STOP = "a signal"
+    IDLE = "nothing came for so long, and nobody is at work"
+    DONE = "a slot has ended"
+
+
+class Runner:
+    """A run of a command over the items of an agent's queue."""
+
+    def __init__(self, settings: Settings, output: command.Output, terms: Terms) -> None:
+        """Raise errors.Usage for a command that cannot be run."""
+        terms.check()
+        self._terms = terms
+        self._journal = Journal(as_json=output.as_json)
+        outage = Outage(self._journal.say)
+        self._intake = Patient(open_connection(settings, output.say), outage, patience_s=terms.idle_s)
+        self._steps = Patient(open_connection(settings, output.say), outage)
+        caller = Caller(agent=settings.agent, host=os.uname().nodename, pid=os.getpid(), session=settings.session)
+        self._claims = AgentQueue(self._intake, settings.namespace, caller)
+        self._workspace = Workspace(settings.folder_path, settings.agent, settings.session)
+        place = Path(mkdtemp(prefix="taskorch-run-"))
+        self._means = Means(
+            settings=settings,
+            terms=terms,
+            queue=AgentQueue(self._steps, settings.namespace, caller),
+            workspace=self._workspace,
+            guard=Guard(place, terms.grace_s),
+            journal=self._journal,
+            folder=place,
+        )
+        self._inbox: SimpleQueue[Word | Exception] = SimpleQueue()
+        self._signals = 0
+        self._stopping = Event()
+        self._turn = Lock()
+        self._running: set[Attempt] = set()
+        self._idle = 0
+        self._gives_up_at = inf
+        self._ends: set[End] = set()
+
+    def run(self) -> int:
+        """Work until a signal says stop, or nothing is left to wait for; return the exit code.
+
+        Raises errors.NothingToDo when there was nothing, and what keeps it from going on.
+        """
+        self._obey_signals()
+        for _ in range(self._terms.pool):
+            Thread(target=self._slot, daemon=True).start()
+        failure = self._loop()
+        if failure:
+            raise failure
+        return self._exit_code()
+
+    def _obey_signals(self) -> None:
+        """Put a word into the inbox for each signal; its number comes by a pipe, for a handler may run too late.
+
+        Python runs handlers in the main thread, which a signal does not wake when it is just about to wait.
+        """
+        told, tells = os.pipe()
+        os.set_blocking(tells, False)
+        signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
+        for number in STOPS:
+            signal.signal(number, lambda _number, _frame: None)
+
+        def listen() -> None:
+            while number := os.read(told, 1):
+                if number[0] in STOPS:
+                    self._inbox.put(Word.STOP)
+
+        Thread(target=listen, daemon=True).start()
+
+    def _loop(self) -> Exception | None:
+        """Listen until the last slot has ended; return the first error of one."""
+        slots, failure = self._terms.pool, None
+        while slots:
+            match word := self._heard():
+                case None:
+                    pass
+                case Word.STOP:
+                    self._signals += 1
+                    self._stop()
+                case Word.IDLE:
+                    self._stop()
+                case Word.DONE:
+                    slots -= 1
+                case _:
+                    slots -= 1
+                    failure = failure or word
+                    self._stop()
+        return failure
+
+    def _heard(self) -> Word | Exception | None:
+        """Wait for the next word; on the way to the end for a moment only, and nobody may wait for work any more."""
+        if not self._stopping.is_set():
+            return self._inbox.get()
+        self._intake.close()
+        if monotonic() > self._gives_up_at:
+            self._steps.close()
+        try:
+            return self._inbox.get(timeout=AGAIN_S)
+        except Empty:
+            return None
+
+    def _stop(self) -> None:
+        """Claim nothing more; after a second signal stop what runs, too."""
+        if self._signals == 1 and not self._stopping.is_set():
+            self._journal.say(STOPPING)
+        with self._turn:
+            self._stopping.set()
+            if self._signals > 1:
+                self._gives_up_at = monotonic() + self._terms.grace_s + GIVEN_BACK_S
+                for attempt in self._running:
+                    attempt.stop()
+
+    def _slot(self) -> None:
+        word: Word | Exception = Word.DONE
+        try:
+            self._work()
+        except Closed:
+            pass
+        except Exception as error:  # noqa: BLE001  the loop ends the others, and tells it
+            word = error
+        self._inbox.put(word)
+
+    def _work(self) -> None:
+        """Take one item after the other."""
+        released = 0
+        while not self._stopping.is_set() and (claim := self._next()):
+            with self._attempt(claim) as attempt:
+                end = attempt.run().end
+            self._ends.add(end)
+            if self._terms.once:
+                return
+            released = released + 1 if end is End.RELEASED else 0
+            if released:
+                pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(released - 1, 16))
+                self._stopping.wait(uniform(0.5, 1) * pause_s)  # noqa: S311  it is no secret
+
+    def _next(self) -> Claim | None:
+        """Claim an item. Without one for so long wait on, idle: those who are at work may make some."""
+        claim = self._claimed(self._terms.idle_s)
+        if claim or self._terms.once:
+            return claim
+        self._rest(1)
+        claim = self._claimed(inf)
+        self._rest(-1)
+        return claim
+
+    def _rest(self, number: int) -> None:
+        """Count the idle slots; the run is over when all of them are."""
+        with self._turn:
+            self._idle += number
+            if self._idle == self._terms.pool:
+                self._inbox.put(Word.IDLE)
+
+    def _claimed(self, wait_s: float) -> Claim | None:
+        with self._workspace.room() as room:
+            claim = self._claims.claim(wait_s=wait_s, lease_ms=self._terms.lease_ms)
+            if claim and claim.lease:
+                try:
+                    room.keep(claim.lease)
+                except OSError as error:
+                    self._means.queue.release(claim.lease, reason="its token could not be kept")
+                    raise folder.refusal(self._means.settings.root, error) from None
+        return claim
+
+    @contextmanager
+    def _attempt(self, claim: Claim) -> Iterator[Attempt]:
+        """Let the loop know of an attempt while it lasts."""
+        assert claim.lease  # noqa: S101  a claim of this agent has one
+        attempt = Attempt(self._means, claim, claim.lease)
+        with self._turn:
+            self._running.add(attempt)
+            if self._signals > 1:
+                attempt.stop()
+        try:
+            yield attempt
+        finally:
+            with self._turn:
+                self._running.discard(attempt)
+
+    def _exit_code(self) -> int:
+        """Return 0 after a run that was stopped or did its work; with `once` the worst that became of an item."""
+        if End.UNSAID in self._ends:
+            return errors.Unavailable.exit_code
+        if not self._ends and not self._signals:
+            raise errors.NothingToDo
+        if not self._terms.once or self._signals:
+            return 0
+        codes = {
+            End.FAILED: errors.Invalid.exit_code,
+            End.LOST: errors.Conflict.exit_code,
+            End.CANCELLED: errors.Conflict.exit_code,
+            End.RELEASED: errors.NothingToDo.exit_code,
+            End.BLOCKED: errors.NothingToDo.exit_code,
+        }
+        return next((code for end, code in codes.items() if end in self._ends), 0)
