@@ -28,6 +28,8 @@ class RedisConnection:
         self._clients = clients
         self._wait_replicas = wait_replicas
         self._wait_timeout_ms = wait_timeout_ms
+        #: The clients that threads wait on.
+        self._waiting: set[redis.Redis] = set()
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run a script by its SHA1, or by its text where Redis does not know it yet.
@@ -68,6 +70,7 @@ class RedisConnection:
     def _blocking(self, key: str, timeout_s: float, ask: Callable[[redis.Redis], object]) -> bool:
         """Ask on a client of its own; False, too, when a failover or a reshard broke it off: the caller looks again."""
         client = self._patiently(lambda: self._clients.waiting(key, timeout_s + CALL_TIMEOUT_S))
+        self._waiting.add(client)
         try:
             return bool(ask(client))
         except exceptions.RedisError as error:
@@ -76,6 +79,7 @@ class RedisConnection:
             self._clients.forget()
             return False
         finally:
+            self._waiting.discard(client)
             client.close()
 
     def _patiently(self, act: Callable[[], Result]) -> Result:
@@ -95,7 +99,9 @@ class RedisConnection:
             sleep(pause.compute(failures))
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Give the socket back; a wait of another thread breaks off, as in an outage."""
+        for client in tuple(self._waiting):
+            client.close()
         self._clients.close()
 
 

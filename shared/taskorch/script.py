@@ -58,7 +58,7 @@ class Connection(Protocol):
         """Block until the stream `key` has an entry after `cursor`; False after `timeout_s` seconds."""
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Give the sockets back; a wait of another thread breaks off, as in an outage."""
 
 
 class Scripts:

@@ -42,6 +42,8 @@ class SocketConnection:
         self._timeout_s = CALL_TIMEOUT_S + (wait_timeout_ms / 1000 if wait_replicas else 0)
         self._socket: Socket | None = None
         self._turn = Lock()
+        #: The sockets that threads wait on.
+        self._waiting: set[Socket] = set()
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run a script by its SHA1, or by its text where Redis does not know it yet."""
@@ -88,7 +90,11 @@ class SocketConnection:
     def _blocked(self, timeout_s: float, words: Words) -> bool:
         try:
             with closing(Socket(self._server, timeout_s + CALL_TIMEOUT_S)) as waiting:
-                (reply,) = waiting.ask(words)
+                self._waiting.add(waiting)
+                try:
+                    (reply,) = waiting.ask(words)
+                finally:
+                    self._waiting.discard(waiting)
         except OSError as error:
             raise failures.of_silence(error, self._server.shown) from error
         if isinstance(reply, hiredis.ReplyError):
@@ -96,7 +102,9 @@ class SocketConnection:
         return bool(reply)
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Give the socket back; a wait of another thread breaks off, as in an outage."""
+        for waiting in tuple(self._waiting):
+            waiting.break_off()
         with self._turn:
             self._drop()
 
@@ -129,6 +137,11 @@ class Socket:
         for words in greeting:
             self._check(words[0], self._reply())
         return [self._reply() for _ in commands]
+
+    def break_off(self) -> None:
+        """Let nothing more come; who waits for a reply gets OSError. Closing it is left to that thread."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close it."""
