@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from threading import get_ident
 from time import gmtime, strftime
 
 from taskorch import folder
@@ -61,7 +62,8 @@ class Workspace:
     @contextmanager
     def rooms(self, count: int) -> Iterator[list[Room]]:
         """Take space for so many tokens, all or none."""
-        files = [os.path.join(self._folder, f".{os.getpid()}.{number}.tmp") for number in range(count)]
+        mine = f".{os.getpid()}.{get_ident()}"
+        files = [os.path.join(self._folder, f"{mine}.{number}.tmp") for number in range(count)]
         try:
             folder.make(self._home)
             folder.make_private(self._folder)
