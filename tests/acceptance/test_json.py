@@ -54,7 +54,7 @@ orchestrate reap
 """.strip().splitlines()
 
 #: They print a line of JSON for each thing that happens, run until they are ended, or have tests of their own.
-ELSEWHERE = {"server", "watch", "service", "run", "prime", "sync", "export", "import", "apply", "doctor"}
+ELSEWHERE = {"server", "watch", "service", "run", "prime", "mcp", "sync", "export", "import", "apply", "doctor"}
 
 ITEM = [
     "id",

@@ -37,6 +37,9 @@ worker.expect(
         "taskorch_worker.identity": {
             "whoami": "Show who you are.",
         },
+        "taskorch_worker.mcp_serving": {
+            "mcp": "Serve an agent's program over MCP.",
+        },
     }
 )
 
