@@ -11,7 +11,7 @@ import pytest
 import redis
 import servers
 from builders import Bench
-from one_server import OneServer
+from one_server import OneServer, by_redis_py
 from taskorch import keys
 from taskorch.connection import connect
 from taskorch.item import Caller
@@ -48,15 +48,6 @@ def lane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         connection = by_redis_py(url) if request.param == "redis" else connect(url)
         yield Lane(request.param, connection, redis.Redis.from_url(url, decode_responses=True), url)
         connection.close()
-
-
-def by_redis_py(url: str) -> Connection:
-    """Return the connection that a Redis of many servers has: all tests run on both kinds."""
-
-    def client(timeout_s: float = 10) -> redis.Redis:
-        return redis.Redis.from_url(url, decode_responses=True, socket_timeout=timeout_s)
-
-    return RedisConnection(OneServer(url, client(), client))
 
 
 @pytest.fixture

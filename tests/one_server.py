@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import redis
+from taskorch.redis_connection import RedisConnection
+from taskorch.script import Connection
 
 
 class OneServer:
@@ -30,3 +32,12 @@ class OneServer:
     def close(self) -> None:
         """Give the socket back."""
         self._client.close()
+
+
+def by_redis_py(url: str) -> Connection:
+    """Return the connection that a Redis of many servers has: all tests run on both kinds."""
+
+    def client(timeout_s: float = 10) -> redis.Redis:
+        return redis.Redis.from_url(url, decode_responses=True, socket_timeout=timeout_s)
+
+    return RedisConnection(OneServer(url, client(), client))

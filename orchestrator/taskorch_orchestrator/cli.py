@@ -57,6 +57,9 @@ orchestrate.expect(
         "taskorch_orchestrator.server": {
             "server": "Look at, start or stop the bundled server of this root.",
         },
+        "taskorch_orchestrator.mcp_serving": {
+            "mcp": "Serve an agent's program over MCP.",
+        },
         "taskorch_orchestrator.syncing": {
             "sync": "Bring the files of this root and Redis together, once, in both directions.",
             "service": "Keep files and Redis together, and the queue in order, until SIGTERM or Ctrl-C.",

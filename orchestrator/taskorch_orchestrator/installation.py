@@ -9,7 +9,7 @@ from taskorch import errors, folder
 from taskorch.frozen import Frozen
 
 from taskorch_orchestrator.tool_file import Part, Unfit, read, with_part, without_part, write
-from taskorch_orchestrator.tools import Parts
+from taskorch_orchestrator.tool_parts import Parts
 
 Text = TypeVar("Text")
 Result = TypeVar("Result")

@@ -41,12 +41,6 @@ class Office:
         """Return the waits of the namespace; an outage of Redis in one is told."""
         return self.queue.waiting(self._tell)
 
-    def blocked(self, standing: "Standing") -> tuple[Item, ...]:
-        """Return the items that wait for an answer: the item itself, or those of a project."""
-        if standing.item:
-            return (standing.item,)
-        return self.queue.views.list(project=standing.project.id, state=State.BLOCKED).items
-
     def _tell(self, away: errors.Unavailable | None) -> None:
         self.output.say(f"{away} It is tried again." if away else "Redis answers again.")
 
@@ -65,3 +59,10 @@ class Office:
         """Return where the handoff package of an item is, as seen from the current folder if that is the root."""
         file = f"{self.settings.folder_path}/handoffs/{item}_handoff.json"
         return os.path.relpath(file) if self.settings.root_path == os.getcwd() else file
+
+
+def blocked(queue: Queue, standing: "Standing") -> tuple[Item, ...]:
+    """Return the items that wait for an answer: the item itself, or those of a project."""
+    if standing.item:
+        return (standing.item,)
+    return queue.views.list(project=standing.project.id, state=State.BLOCKED).items

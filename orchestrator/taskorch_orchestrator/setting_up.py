@@ -16,12 +16,12 @@ from taskorch_orchestrator.role import orchestrate
 @click.option("--user", is_flag=True, help="In your own configuration instead of the project's.")
 def setup(tool: str, check: bool, remove: bool, user: bool) -> None:
     """Put hooks, MCP servers and a few words on the queue into the files of TOOL. All else in them stays as it is."""
-    from taskorch_orchestrator import installation, setup_render, tools
+    from taskorch_orchestrator import installation, setup_render, tool_parts
 
     if check and remove:
         raise click.UsageError("--check only looks: it goes without --remove.")
     top = Path.home() if user else command.settings().root
-    parts = tools.parts(tool, top, os.environ, user=user)
+    parts = tool_parts.parts(tool, top, os.environ, user=user)
     if check:
         files = installation.check(parts)
     else:

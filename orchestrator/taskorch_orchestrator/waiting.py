@@ -33,6 +33,7 @@ def wait(office: "Office", project: str, until: tuple[str, ...], timeout: float,
     from taskorch.waiting import Goal
 
     from taskorch_orchestrator import waiting_render
+    from taskorch_orchestrator.office import blocked as blocked_items
 
     if since and Goal.ANY not in until:
         raise click.UsageError("--since goes with --until any.")
@@ -40,7 +41,7 @@ def wait(office: "Office", project: str, until: tuple[str, ...], timeout: float,
     if waited.reached is None:
         state, seconds = waiting_render.state(waited.standing), f"{timeout:g}"
         raise errors.WaitOver(id=project, state=state, seconds=seconds, cursor=waited.cursor)
-    blocked = office.blocked(waited.standing) if waited.reached is Goal.BLOCKED else ()
+    blocked = blocked_items(office.queue, waited.standing) if waited.reached is Goal.BLOCKED else ()
     office.output.show(waiting_render.Outcome.of(waited, blocked), waiting_render.outcome)
     if waited.events:
         office.output.hint(f"Go on with --since {waited.cursor}")

@@ -55,7 +55,7 @@ orchestrate reap
 
 #: They print a line of JSON for each thing that happens, run until they are ended, or have tests of their own.
 ELSEWHERE = {"server", "watch", "service", "run", "prime", "hook", "setup", "sync", "export", "import", "apply"}
-ELSEWHERE |= {"doctor"}
+ELSEWHERE |= {"mcp", "doctor"}
 
 ITEM = [
     "id",

@@ -33,7 +33,7 @@ OF_THE_ORCHESTRATOR = {
     "import",
     "doctor",
 }
-HEAVY = {"redis", "rq", "pydantic", "rich", "fakeredis"}
+HEAVY = {"redis", "rq", "pydantic", "rich", "fakeredis", "mcp"}
 #: Parts of Python that take a millisecond and more to load; click may need some of them.
 SLOW = {
     *("asyncio", "dataclasses", "hashlib", "importlib.metadata", "importlib.resources", "ipaddress", "logging"),

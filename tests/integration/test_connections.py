@@ -1,15 +1,21 @@
 """Addresses of one server, against real ones: a password, a database, and servers that refuse or forget."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import redis
 import servers
 import topologies
+from commands import eventually
+from one_server import by_redis_py
 from taskorch import errors
 from taskorch.connection import connect
 from taskorch.item import Caller
 from taskorch.queue import Queue
+from taskorch.script import Connection
 
 
 def queue(url: str) -> Queue:
@@ -91,3 +97,18 @@ def test_scripts_are_sent_again_after_the_server_forgot_them(valkey_url: str) ->
     again = forgetful.project("After")
 
     assert again != project
+
+
+@pytest.mark.parametrize("connected", [connect, by_redis_py])
+def test_a_wait_breaks_off_when_its_connection_is_closed(
+    valkey_url: str, connected: Callable[[str], Connection]
+) -> None:
+    connection = connected(valkey_url)
+    with redis.Redis.from_url(valkey_url) as raw, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(connection.wait, "connections:nothing", 60)
+        eventually(lambda: cast("Any", raw).info("clients")["blocked_clients"])
+
+        connection.close()
+
+        assert isinstance(waiting.exception(timeout=5), errors.Unreachable)
+        eventually(lambda: not cast("Any", raw).info("clients")["blocked_clients"])

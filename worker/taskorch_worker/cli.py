@@ -46,6 +46,9 @@ worker.expect(
         "taskorch_worker.stopping": {
             "hook": "Answer the hooks of the tool that you run in.",
         },
+        "taskorch_worker.mcp_serving": {
+            "mcp": "Serve an agent's program over MCP.",
+        },
     }
 )
 

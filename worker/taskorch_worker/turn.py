@@ -24,7 +24,7 @@ def before_stopping(said: Payload) -> str:
     if said.get("stop_hook_active") or said.get("loop_count") or said.get("status") in ("aborted", "error"):
         return ""
     desk = Desk(starts_server=False)
-    leases = desk.workspace.leases()
+    leases = desk.holding.workspace.leases()
     open_ = [held for held in desk.queue.prime(leases).held if _is_open(held)] if leases else []
     if not open_ or not _is_first(desk, said, open_):
         return ""
@@ -46,4 +46,4 @@ def _is_first(desk: Desk, said: Payload, held: Sequence[Held]) -> bool:
         return True
     newest = [each.claim.package.history[-1].id for each in held if each.claim.package.history]
     turn = next((str(said[name]) for name in TURNS if said.get(name)), " ".join(newest))
-    return desk.workspace.begins(f"{desk.settings.session} {said.get('session_id', '')} {turn}")
+    return desk.holding.workspace.begins(f"{desk.settings.session} {said.get('session_id', '')} {turn}")

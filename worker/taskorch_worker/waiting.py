@@ -22,7 +22,7 @@ def wait(desk: "Desk", item: str, timeout: float) -> None:
     """Wait for the answer to your blocker on ITEM. Exit 8 when none comes; it returns at once where you ask nothing."""
     from taskorch_worker import render
 
-    answered = desk.wait(item, timeout_s=timeout)
+    answered = desk.holding.wait(item, timeout_s=timeout)
     if answered.is_open:
         raise errors.WaitOver(id=item, state=f"{answered.item.state}, without an answer", seconds=f"{timeout:g}")
     desk.output.show(answered, render.answered)

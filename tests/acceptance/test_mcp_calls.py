@@ -1,0 +1,267 @@
+"""Calls over MCP that wait, are cancelled, or meet an outage; and how a server ends."""
+
+import json
+import os
+import signal
+import subprocess
+from functools import partial
+from typing import Any, cast
+
+import anyio
+import pytest
+import redis
+import servers
+import tool_client
+from builders import Bench
+from commands import TIME_LIMIT_S, Ran, Shell, ended, eventually
+from proxy import FOR_GOOD, Proxy, proxied
+from taskorch import embedded
+from taskorch.item import State
+from tool_client import Program, called, running, started, until
+
+#: Far more than a server takes to end, and less than a call that hangs.
+HANGING_S = 15
+
+
+def test_many_waits_keep_no_other_call_waiting(shell: Shell, bench: Bench) -> None:
+    waits = 50
+
+    async def test() -> None:
+        async with tool_client.worker(shell) as ada:
+            async with anyio.create_task_group() as group:
+                for _ in range(waits):
+                    group.start_soon(lambda: ada.call("pop", wait=300))
+                await until(lambda: bench.blocked_clients() == waits)
+                for _ in range(10):
+                    await ada.data("check")
+                group.cancel_scope.cancel()
+            await until(lambda: not bench.blocked_clients())
+
+    running(test)
+
+
+def test_a_wait_says_that_it_goes_on(shell: Shell) -> None:
+    told: list[tuple[float, float | None, str | None]] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+
+    async def test() -> None:
+        async with tool_client.worker(shell) as ada:
+            result = await ada.call("pop", hear, wait=2)
+            assert result.structured_content["error"]["code"] == "NOTHING_TO_DO"
+
+    running(test)
+    assert [message for _, _, message in told] == ["Waiting for 1 s."]
+
+
+def test_a_cancelled_wait_takes_nothing(shell: Shell, bench: Bench) -> None:
+    async def test() -> None:
+        async with tool_client.worker(shell) as ada:
+            await _cancelled(ada, bench)
+            await until(lambda: not bench.blocked_clients())
+            item = bench.item()
+            assert (await ada.data("check"))["count"] == 1
+            assert bench.state(item) is State.QUEUED
+            assert (await ada.data("pop"))["attempts"] == 1
+
+    running(test)
+
+
+def test_a_cancelled_wait_on_the_bundled_server_ends_at_once(local: Shell) -> None:
+    async def test() -> None:
+        async with tool_client.worker(local) as ada, tool_client.orchestrate(local) as boss:
+            with anyio.move_on_after(1):
+                await ada.call("pop", wait=300)
+            await ada.session.send_ping()  # what was sent before is taken note of
+            planned = await boss.data("plan", project="x", items=[{"name": "a", "title": "A", "agent": "ada"}])
+            looked = await ada.data("get", item=planned["items"][0]["id"], peek=True)
+        assert (looked["state"], looked["history"]) == ("queued", [])
+
+    running(test)
+
+
+def test_an_item_whose_claim_and_cancellation_have_crossed_is_given_back(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    process = started(shell, called(1, "pop"))
+    assert process.stdin
+    assert process.stdout
+    answers = [json.loads(process.stdout.readline())["id"] for _ in range(2)]
+    held = bench.state(item)
+
+    cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+    process.stdin.write(json.dumps(cancelled) + "\n")
+    process.stdin.flush()
+
+    eventually(lambda: bench.state(item) is State.QUEUED)
+    assert (answers, held) == ([0, 1], State.IN_PROGRESS)
+    assert ended(process).code == 0
+
+
+def test_a_client_that_is_gone_ends_the_server_without_a_word(shell: Shell) -> None:
+    process = started(shell)
+    assert process.stdin
+    assert process.stdout
+    process.stdout.readline()
+
+    process.stdout.close()
+    process.stdin.write(json.dumps(called(1, "check")) + "\n")
+    process.stdin.flush()
+
+    assert process.stderr
+    assert (process.wait(TIME_LIMIT_S), process.stderr.read()) == (0, "")
+    process.stdin.close()
+    process.stderr.close()
+
+
+async def _cancelled(one: Program, bench: Bench) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: one.call("pop", wait=300))
+        await until(bench.blocked_clients)
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("tool", "arguments"), [("pop", {}), ("pop", {"wait": 300}), ("get", {"item": "{item}"})])
+def test_an_item_that_is_claimed_while_the_call_is_cancelled_is_given_back(
+    shell: Shell, bench: Bench, tool: str, arguments: dict[str, Any]
+) -> None:
+    item = bench.item()
+    given: dict[str, Any] = {name: item if value == "{item}" else value for name, value in arguments.items()}
+
+    async def test() -> None:
+        async with tool_client.worker(shell) as ada:
+            bench.raw.client_pause(1500, all=True)
+            with anyio.move_on_after(0.5):
+                await ada.call(tool, **given)
+            await until(lambda: bench.queue.views.show(item).history)
+
+    running(test)
+    package = bench.queue.views.show(item)
+    view, (released,) = package.item, package.history
+    assert (released.kind, released.text) == ("release", "The call that claimed it was taken back.")
+    assert (view.state, view.attempts, view.token) == (State.QUEUED, 0, 1)
+    assert list(shell.folder.rglob("*.lease")) == []
+
+
+def test_a_cancelled_call_that_took_nothing_new_leaves_the_item_with_its_holder(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    async def test() -> None:
+        async with tool_client.worker(shell) as ada:
+            await ada.data("pop")
+            bench.raw.client_pause(1000, all=True)
+            with anyio.move_on_after(0.3):
+                await ada.call("get", item=item)
+            assert (await ada.data("complete", item=item))["state"] == "completed"
+
+    running(test)
+
+
+def test_a_redis_that_is_killed_costs_the_calls_that_met_it_and_no_more(shell: Shell) -> None:
+    binary, folder = embedded.binary(), shell.folder.parent
+    there = shell.having(TASKORCH_REDIS_URL=f"unix://{folder / 's.sock'}")
+    waited: list[Any] = []
+
+    async def test() -> None:
+        async with tool_client.worker(there) as ada, tool_client.orchestrate(there) as boss:
+
+            async def wait(one: Program, tool: str, **arguments: Any) -> None:
+                waited.append((await one.call(tool, **arguments)).structured_content)
+
+            async with anyio.create_task_group() as group:
+                with servers.running(binary, folder, "--appendonly", "yes") as url, _raw(url) as raw:
+                    planned = await boss.data("plan", project="x", items=[{"name": "a", "title": "A", "agent": "ada"}])
+                    item = planned["items"][0]["id"]
+                    await ada.data("pop")
+                    group.start_soon(partial(wait, ada, "pop", wait=60))
+                    group.start_soon(partial(wait, boss, "wait", id=planned["project"], timeout=60))
+                    await until(lambda: cast("Any", raw).info("clients")["blocked_clients"] == 2)
+                away = await ada.error("report", item=item, kind="progress", text="half")
+                with servers.running(binary, folder, "--appendonly", "yes"):
+                    done = await ada.data("complete", item=item, summary="all of it")
+                    await until(lambda: len(waited) == 2)
+        assert (away["code"], away["exit_code"], away["retryable"]) == ("UNREACHABLE", 4, True)
+        assert done["state"] == "completed"
+
+    running(test)
+    assert [document["error"]["code"] for document in waited if "error" in document] == ["UNREACHABLE"]
+    assert [document["data"]["reached"] for document in waited if "data" in document] == ["completed"]
+
+
+def _raw(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, decode_responses=True)
+
+
+def test_the_bundled_server_is_started_by_a_call_and_again_when_it_was_killed(local: Shell) -> None:
+    async def test() -> None:
+        async with tool_client.orchestrate(local) as boss:
+            planned = await boss.data("plan", project="x", items=[{"name": "a", "title": "A"}])
+            os.kill(local.orchestrate("server", "status", "--json").data()["pid"], signal.SIGKILL)
+            assert (await boss.data("status", of=planned["project"]))["title"] == "x"
+
+    running(test)
+
+
+def test_a_call_that_was_not_answered_is_made_again_and_acts_once(shell: Shell, bench: Bench) -> None:
+    plan: dict[str, Any] = {"project": "x", "items": [{"name": "a", "title": "A"}]}
+
+    async def test(between: Proxy) -> None:
+        async with tool_client.orchestrate(shell.having(TASKORCH_REDIS_URL=between.url)) as boss:
+            between.replies_lost = FOR_GOOD
+            error = await boss.error("plan", **plan)
+            between.replies_lost = 0
+            again = await boss.data("plan", **plan)
+        assert error["code"] == "UNREACHABLE"
+        assert [project.id for project in bench.queue.views.projects()] == [again["project"]]
+
+    with proxied(bench.url) as between:
+        running(partial(test, between))
+
+
+@pytest.mark.parametrize("end", ["input", signal.SIGTERM, signal.SIGINT])
+def test_a_server_ends_at_once_and_takes_its_waits_with_it(shell: Shell, bench: Bench, end: Any) -> None:
+    process = started(shell, called(1, "pop", wait=300), called(2, "pop", wait=300))
+    eventually(lambda: bench.blocked_clients() == 2)
+
+    if end != "input":
+        process.send_signal(end)
+    ran = ended(process) if end == "input" else _ended_by_itself(process)
+
+    assert ran.code == 0, ran.stderr
+    assert {json.loads(line)["id"] for line in ran.stdout.splitlines()} <= {0, 1, 2}
+    eventually(lambda: bench.blocked_clients() == 0)
+
+
+@pytest.mark.parametrize("end", ["input", signal.SIGTERM])
+def test_a_server_ends_though_redis_hangs(shell: Shell, end: Any) -> None:
+    with servers.running(embedded.binary(), shell.folder.parent) as url, _raw(url) as raw:
+        process = started(shell.having(TASKORCH_REDIS_URL=url), called(1, "pop", wait=300))
+        eventually(lambda: cast("Any", raw).info("clients")["blocked_clients"])
+        os.kill(cast("Any", raw).info("server")["process_id"], signal.SIGSTOP)
+        assert process.stdin
+        assert process.stdout
+        hanging = called(2, "check")
+        hanging["params"]["_meta"] = {"progressToken": 2}
+        process.stdin.write(json.dumps(hanging) + "\n")
+        process.stdin.flush()
+        answers = [json.loads(process.stdout.readline()) for _ in range(2)]
+        assert answers[1]["method"] == "notifications/progress"
+
+        process.send_signal(end) if end != "input" else process.stdin.close()
+
+        assert _ended_by_itself(process, HANGING_S).code == 0
+
+
+def _ended_by_itself(process: subprocess.Popen[str], within_s: float = TIME_LIMIT_S) -> Ran:
+    """Wait for the end of a process whose standard input nobody closes any more."""
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    try:
+        code = process.wait(within_s)
+        return Ran(code, process.stdout.read(), process.stderr.read())
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            stream.close()

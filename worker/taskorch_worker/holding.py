@@ -1,0 +1,106 @@
+"""What a session of an agent holds: it acts under the tokens that its workspace keeps."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from taskorch import bounds, errors
+from taskorch.agent_queue import AgentQueue
+from taskorch.item import Caller, Claim, Lease, Receipt, State
+from taskorch.script import Connection
+from taskorch.settings import Settings
+
+from taskorch_worker.workspace import Room, Workspace
+
+if TYPE_CHECKING:
+    from taskorch.waiting import Answered
+
+#: In these states nobody holds the item, so its token is of no more use.
+GIVEN_UP = (State.COMPLETED, State.FAILED, State.DELAYED, State.QUEUED, State.WAITING, State.PENDING)
+
+
+class Holding:
+    """The queue and the workspace of one session of an agent."""
+
+    def __init__(self, settings: Settings, connection: Connection) -> None:
+        """Act as the agent that the settings name; errors.Usage when they name none."""
+        self.agent = agent_of(settings)
+        session = settings.session
+        self.caller = Caller(agent=self.agent, host=os.uname().nodename, pid=os.getppid(), session=session)
+        self.queue = AgentQueue(connection, settings.namespace, self.caller)
+        self.workspace = Workspace(settings.folder_path, self.agent, session)
+
+    def report(self, item: str, verb: Callable[[Lease], Receipt]) -> Receipt:
+        """Make a step that claims the item if it is still queued, and keep the token that comes with it."""
+        if self.lease(item).token:
+            return self.step(item, verb)
+        with self.workspace.room() as room:
+            receipt = verb(Lease(item=item))
+            room.keep(receipt.lease)
+        return receipt
+
+    def step(self, item: str, verb: Callable[[Lease], Receipt]) -> Receipt:
+        """Make a step under the token that this session keeps, and forget it when the item is given up.
+
+        It needs no room on the disk: what is done can be delivered when the disk is full.
+        """
+        try:
+            receipt = verb(self.lease(item))
+        except errors.Cancelled:
+            self.workspace.forget(item)
+            raise
+        if receipt.state in GIVEN_UP:
+            self.workspace.forget(item)
+        return receipt
+
+    def pop(self, count: int, *, wait_s: float, lease_ms: int | None) -> tuple[Claim, ...]:
+        """Claim the next items, and keep their tokens; none when there was nothing to claim."""
+        with self.workspace.rooms(count) as rooms:
+            taken = self.queue.claim_many(count, wait_s=wait_s, lease_ms=lease_ms)
+            for room, claim in zip(rooms, taken, strict=False):
+                _keep(room, claim)
+        return taken
+
+    def get(self, item: str, *, peek: bool, takeover: bool, lease_ms: int | None) -> Claim:
+        """Return an item, and claim it if it is queued for this agent."""
+        lease = self.lease(item)
+        if peek:
+            return self.queue.get(lease, peek=True)
+        with self.workspace.room() as room:
+            taken = self.queue.get(lease, takeover=takeover, lease_ms=lease_ms)
+            _keep(room, taken)
+        return taken
+
+    def wait(self, item: str, *, timeout_s: float) -> "Answered":
+        """Wait for an answer, and forget the token when the item was cancelled meanwhile."""
+        try:
+            return self.queue.wait(self.lease(item), timeout_s=timeout_s)
+        except errors.Cancelled:
+            self.workspace.forget(item)
+            raise
+
+    def note(self, item: str, text: str) -> str:
+        """Keep a note, in the queue and in the workspace; return what kept it out of the workspace, or ""."""
+        self.queue.note(item, text)
+        try:
+            with self.workspace.room():
+                self.workspace.add_note(item, text)
+        except (OSError, errors.RootNotWritable) as error:
+            return f"The note is kept, but not in {item}_notes.md: {error}"
+        return ""
+
+    def lease(self, item: str) -> Lease:
+        """Return the lease that this session holds on an item, without a token if it holds none."""
+        return self.workspace.lease(bounds.item_id(item))
+
+
+def agent_of(settings: Settings) -> str:
+    """Return which agent this is; errors.Usage when the settings name none."""
+    if not settings.agent:
+        raise errors.Usage(reason="Which agent are you? Set AGENT_ID, or give --agent-id NAME.")
+    return bounds.name(settings.agent, "an agent")
+
+
+def _keep(room: Room, claim: Claim) -> None:
+    if claim.lease:
+        room.keep(claim.lease)
