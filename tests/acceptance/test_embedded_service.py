@@ -133,11 +133,13 @@ def test_after_a_killed_server_came_back_the_same_service_goes_on(served: Shell)
 def test_a_service_whose_server_stays_away_ends_by_itself(served: Shell) -> None:
     served.orchestrate("projects")
     before = status(served)
+    file = served.folder / ".task-orchestrator" / "data" / "service.log"
+    soon(lambda: "started" in file.read_text())  # until then it starts a server that it misses
 
     kill(before["pid"])
     soon(lambda: not alive(before["service_pid"]))  # after so many seconds: ALONE_S
 
-    log = (served.folder / ".task-orchestrator" / "data" / "service.log").read_text()
+    log = file.read_text()
     assert ALONE_S < services.SOON_S
     assert status(served) == {**before, "running": False, "pid": 0, "service_pid": 0}
     assert "stopped" in log
