@@ -350,8 +350,18 @@ def test_without_the_extra_it_is_said_what_to_install(shell: Shell, tmp_path: Pa
     assert "pip install 'task-orchestrator[mcp]'" in ran.stderr
 
 
-def test_a_worker_without_a_name_is_not_served(shell: Shell) -> None:
-    ran = shell.lacking("AGENT_ID").worker("mcp")
+def test_where_no_agent_is_named_the_worker_has_no_tools_and_says_why(shell: Shell) -> None:
+    async def test() -> None:
+        async with tool_client.worker(shell.lacking("AGENT_ID")) as nobody:
+            listed = await nobody.session.list_tools()
 
-    assert (ran.code, ran.stdout) == (2, "")
-    assert "Set AGENT_ID" in ran.stderr
+        assert listed.tools == []
+        assert "AGENT_ID is not set" in nobody.instructions
+
+    running(test)
+
+
+def test_a_name_that_cannot_be_one_is_refused(shell: Shell) -> None:
+    ran = shell.having(AGENT_ID="../ada").worker("mcp")
+
+    assert (ran.code, ran.stdout) == (5, "")

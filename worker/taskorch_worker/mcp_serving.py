@@ -1,16 +1,12 @@
 """The command that serves an agent's program: mcp."""
 
-from typing import TYPE_CHECKING
+from taskorch import command
 
-from taskorch_worker.role import at_desk, worker
-
-if TYPE_CHECKING:
-    from taskorch_worker.desk import Desk
+from taskorch_worker.role import worker
 
 
 @worker.command(epilog="Example: worker mcp")
-@at_desk
-def mcp(desk: "Desk") -> None:
+def mcp() -> None:
     """Serve an agent's program over MCP. Until standard input ends, SIGTERM or Ctrl-C."""
     from taskorch.extras import needs_mcp
 
@@ -18,4 +14,5 @@ def mcp(desk: "Desk") -> None:
         from taskorch.tool_server import serve
 
         from taskorch_worker import tools
-    serve("worker", tools.ABOUT.format(agent=desk.agent), desk.settings, tools.TOOLS)
+    settings = command.settings()
+    serve("worker", tools.about(settings), settings, tools.TOOLS if settings.agent else ())

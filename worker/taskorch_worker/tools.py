@@ -8,11 +8,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, WithJsonSchema
 from taskorch import bounds, errors
 from taskorch.item import Lease, Receipt
+from taskorch.settings import Settings
 from taskorch.tool import Call, Result, Tool, seconds
 
-from taskorch_worker.holding import Holding
+from taskorch_worker.holding import Holding, agent_of
 
 ABOUT = "You are the agent {agent}: take the work items that are assigned to you, report, and deliver."
+#: A program starts the servers of both roles, whatever the agent in it is.
+NOBODY = "You are no agent of the queue here: AGENT_ID is not set, and there are no tools."
 TAKEN_BACK = "The call that claimed it was taken back."
 
 Item = Annotated[str, Field(description="item_…")]
@@ -20,6 +23,11 @@ LeaseTime = Annotated[str, Field(description="How long it is yours without a rep
 Deliverables = Annotated[dict[str, str], WithJsonSchema({"type": "object", "description": "Name: value or path"})]
 #: Which argument of a report goes with which kind.
 GOES_WITH = {"percent": "progress", "impact": "discover", "needs": "blocker"}
+
+
+def about(settings: Settings) -> str:
+    """Return what the server says of the agent that the settings name, if they name one; errors.Invalid."""
+    return ABOUT.format(agent=agent_of(settings)) if settings.agent else NOBODY
 
 
 class Check(Tool):
