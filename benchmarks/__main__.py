@@ -1,6 +1,6 @@
 """`make bench`: every measurement, in one run on one machine."""
 
-from benchmarks import commands, fleet, growth, guards, limit, mirror, network, waits
+from benchmarks import batches, commands, fleet, growth, guards, limit, mirror, network, waits
 from benchmarks.report import report
 
 #: In the order of docs/performance.md.
@@ -11,6 +11,7 @@ ALL = (
     fleet.measure,
     growth.measure,
     guards.measure,
+    batches.measure,
     mirror.measure,
     waits.measure,
 )

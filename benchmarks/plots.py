@@ -27,6 +27,7 @@ DRAWN = {
     "fleet": ("bars", ("p50", "p99")),
     "network": ("bars", ("trips",)),
     "guards": ("bars", ("time",)),
+    "batches": ("bars", ("create", "assign", "pair")),
 }
 
 

@@ -14,7 +14,19 @@ from benchmarks.figures import Comparison, Figure, Spread, document, markdown, r
 REPOSITORY = Path(__file__).parents[2]
 USAGE = (REPOSITORY / "docs" / "usage.md").read_text()
 PAGE = page.PAGE.read_text()
-NAMES = ["commands", "network", "limit", "fleet", "growth", "agents", "projects", "guards", "mirror", "waits"]
+NAMES = [
+    "commands",
+    "network",
+    "limit",
+    "fleet",
+    "growth",
+    "agents",
+    "projects",
+    "guards",
+    "batches",
+    "mirror",
+    "waits",
+]
 COMPARISON = Comparison(
     name="commands",
     rows="command",
