@@ -10,6 +10,7 @@ import tomllib
 from taskorch_orchestrator.tool_file import Unfit
 
 MARK = "task-orchestrator"
+STAMP = f"<!-- {MARK} -->"
 
 
 class Block:
@@ -60,10 +61,10 @@ class Block:
 
 
 class WholeFile:
-    """A file that is ours from beginning to end; it has our mark in it."""
+    """A file that is ours from beginning to end; it has our stamp in it, which nobody else writes."""
 
     def __init__(self, content: str) -> None:
-        """`content` has MARK in it."""
+        """`content` has STAMP in it."""
         self._content = content
 
     def has(self, text: str) -> bool:
@@ -78,4 +79,4 @@ class WholeFile:
 
     def removed(self, text: str) -> str | None:
         """Return nothing where it is ours, whatever its version."""
-        return None if MARK in text else text
+        return None if STAMP in text else text

@@ -64,12 +64,15 @@ def write(file: Path, text: str | None, top: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     beside = place.with_name(f".{place.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("xb") as opened:
+        mode = place.stat().st_mode & 0o7777 if place.exists() else None
+        # What is in it may be secret: nobody else reads it while it is written.
+        descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else 0o600)
+        with os.fdopen(descriptor, "wb") as opened:
             opened.write(text.encode())
             opened.flush()
-            os.fsync(opened.fileno())
-        with suppress(FileNotFoundError):
-            beside.chmod(place.stat().st_mode & 0o7777)
+            os.fsync(descriptor)
+        if mode is not None:
+            beside.chmod(mode)
         beside.replace(place)
     finally:
         beside.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """redis-py behind the protocol that the queue knows: for a Redis of many servers, where one takes over from another."""
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from time import monotonic, sleep
 from typing import Any, TypeVar, cast
 
@@ -18,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class RedisConnection:
-    """Runs scripts on one client, and waits on another that is opened only for that.
+    """Runs scripts on one client, threads in turns, and waits on another that is opened only for that.
 
     Where servers take over from each other, a call is made again until the one that has the namespace now answers it.
     """
@@ -28,6 +29,7 @@ class RedisConnection:
         self._clients = clients
         self._wait_replicas = wait_replicas
         self._wait_timeout_ms = wait_timeout_ms
+        self._turn = Lock()
         #: The clients that threads wait on.
         self._waiting: set[redis.Redis] = set()
 
@@ -36,7 +38,8 @@ class RedisConnection:
 
         Raises errors.NotReplicated, too, when it is done and replicas lack it.
         """
-        return self._patiently(lambda: self._run(self._clients.calling(key), script, key, arguments))
+        with self._turn:
+            return self._patiently(lambda: self._run(self._clients.calling(key), script, key, arguments))
 
     def _run(self, client: redis.Redis, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         run = self._replicated if self._wait_replicas and script.name in REPLICATED else _executed
@@ -102,7 +105,8 @@ class RedisConnection:
         """Give the socket back; a wait of another thread breaks off, as in an outage."""
         for client in tuple(self._waiting):
             client.close()
-        self._clients.close()
+        with self._turn:  # a call of another thread has its reply: what it took would be lost with it
+            self._clients.close()
 
 
 def _executed(client: redis.Redis, *words: Argument) -> object:

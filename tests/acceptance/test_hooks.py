@@ -358,14 +358,35 @@ def test_who_holds_nothing_in_progress_may_stop(holder: Shell, bench: Bench, ver
     assert is_silent(call(holder, ("worker", "hook", "stop"), {"stop_hook_active": False}))
 
 
-def test_another_session_may_stop_and_so_may_one_that_run_started_for_the_item(holder: Shell) -> None:
+def test_another_session_may_stop(holder: Shell) -> None:
     said = {"stop_hook_active": False}
 
     other = call(holder.having(AGENT_SESSION="second"), ("worker", "hook", "stop"), said)
-    started = call(holder.having(TASKORCH_ITEM=holder.variables["ITEM"]), ("worker", "hook", "stop"), said)
 
     assert is_silent(other)
-    assert is_silent(started)
+
+
+def test_who_works_for_worker_run_may_stop_for_run_ends_the_item(holder: Shell, bench: Bench) -> None:
+    bench.item(agent="bob")
+    told = holder.folder / "told"
+    script = f'echo "{{}}" | "{BIN}/worker" hook stop > "{told}" && echo done'
+
+    ran = holder.having(AGENT_ID="bob").run(BIN / "worker", "run", "--once", "--", "sh", "-c", script)
+
+    assert (ran.code, told.read_text()) == (0, "")
+
+
+def test_an_item_in_progress_is_not_hidden_by_those_that_are_blocked(holder: Shell, bench: Bench) -> None:
+    bob = holder.having(AGENT_ID="bob")
+    items = [bench.item(agent="bob") for _ in range(5)]
+    for item in items[:4]:
+        bob.worker("blocker", item, "Which names?")
+    bob.worker("get", items[4])
+
+    told = call(bob, ("worker", "hook", "stop"), {"stop_hook_active": False})
+
+    assert items[4] in told.stdout
+    assert items[0] not in told.stdout
 
 
 def test_where_nothing_can_be_remembered_the_agent_may_stop(holder: Shell) -> None:

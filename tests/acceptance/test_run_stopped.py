@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,43 @@ def test_a_command_that_takes_too_long_is_stopped_with_all_that_it_started(
     assert (view.item.state, view.history[-1].text) == (State.DELAYED, "timed out after 0.3 s\nwhy")
     assert len(pids(shell)) == 2
     assert ended(shell)
+
+
+#: What a wrapper has started, and waits for: it cleans up for a while when it is told to end.
+TIDY = """
+import signal, sys, time
+def tidy(*_):
+    time.sleep(1.5)
+    open("tidy", "w").close()
+    sys.exit()
+signal.signal(signal.SIGTERM, tidy)
+open("works", "w").close()
+while True:
+    signal.pause()
+"""
+
+
+def test_what_a_wrapper_has_started_has_the_whole_grace_to_clean_up(shell: Shell, bench: Bench) -> None:
+    bench.item()
+    (shell.folder / "tidy.py").write_text(TIDY)
+    works = shell.folder / "works"
+
+    with running(shell, "--timeout", "20s", "--grace", "20s", *sh(f"{sys.executable} tidy.py; true")) as run:
+        eventually(works.exists, within_s=SOON_S)
+        run.tell(signal.SIGTERM)
+        run.tell(signal.SIGINT)
+        assert run.ended() == 0
+
+    assert (shell.folder / "tidy").exists()
+
+
+def test_how_a_command_ended_is_known_also_where_the_starter_ignores_its_children(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    ran = shell.run("sh", "-c", f"trap '' CHLD; exec {BIN}/worker run --once -- sh -c 'exit 3'")
+
+    assert ran.code == 5
+    assert bench.queue.views.show(item).history[-1].text == "exit status 3"
 
 
 def test_a_lease_is_renewed_while_the_command_runs(shell: Shell, bench: Bench) -> None:

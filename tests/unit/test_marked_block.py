@@ -10,7 +10,7 @@ from taskorch_orchestrator.tool_file import Unfit, with_part
 
 MARKDOWN = Block("## Ours\n\nText é🙂")
 TOML = Block('[ours]\na = "b"', toml=True)
-OWN = WholeFile("# task-orchestrator\nours\n")
+OWN = WholeFile("<!-- task-orchestrator -->\nours\n")
 
 TEXTS = [
     "",
@@ -85,9 +85,10 @@ def test_toml_that_is_none_or_has_our_names_already_is_refused(text: str) -> Non
 
 
 def test_a_file_of_our_own_is_made_renewed_and_taken_away_and_anothers_is_left_alone() -> None:
-    assert with_part(OWN, None) == "# task-orchestrator\nours\n"
-    assert with_part(OWN, "# task-orchestrator\nolder\n") == "# task-orchestrator\nours\n"
-    assert OWN.removed("# task-orchestrator\nolder\n") is None
+    assert with_part(OWN, None) == "<!-- task-orchestrator -->\nours\n"
+    assert with_part(OWN, "<!-- task-orchestrator -->\nolder\n") == "<!-- task-orchestrator -->\nours\n"
+    assert OWN.removed("<!-- task-orchestrator -->\nolder\n") is None
     assert OWN.removed("theirs") == "theirs"
+    assert OWN.removed("name: task-orchestrator\n") == "name: task-orchestrator\n"
     with pytest.raises(Unfit, match="somebody else's"):
         with_part(OWN, "theirs")

@@ -40,10 +40,13 @@ class Child:
         self._stdout = Tail(self._process.stdout, STDOUT_BYTES)
         self._stderr = Tail(self._process.stderr, STDERR_BYTES)
         self._over = Event()
+        #: What the command has started may clean up as long as it may itself.
+        self._graced_until = 0.0
         Thread(target=self._await, args=[ended], daemon=True).start()
 
     def stop(self, grace_s: float) -> None:
         """Send SIGTERM to it and all that it started, and SIGKILL when it has not ended after so long."""
+        self._graced_until = monotonic() + grace_s
         guard.send(self._process.pid, signal.SIGTERM)
         if not self._over.wait(grace_s):
             guard.send(self._process.pid, signal.SIGKILL)
@@ -51,15 +54,15 @@ class Child:
 
     def ended(self) -> Ended:
         """Return how it has ended. What it left in the background may write for a moment, and is killed then."""
-        self._drain()
+        self._drain(max(DRAIN_S, self._graced_until - monotonic()))
         guard.send(self._process.pid, signal.SIGKILL)
-        self._drain()
-        status = self._process.wait()
+        self._drain(DRAIN_S)
         self._guard.forget(self._process.pid)
+        status = self._process.wait()
         return Ended(status=status, stdout=self._stdout.text(), stderr=self._stderr.text())
 
-    def _drain(self) -> None:
-        deadline = monotonic() + DRAIN_S
+    def _drain(self, within_s: float) -> None:
+        deadline = monotonic() + within_s
         for tail in (self._stdout, self._stderr):
             tail.drain(max(0.0, deadline - monotonic()))
 

@@ -15,8 +15,8 @@ from taskorch.frozen import Frozen
 
 from taskorch_worker.gate import RELEASES
 
-#: Room for deliverables and a summary, with what JSON adds.
-RESULT_BYTES = 2 * (bounds.DELIVERABLES_BYTES + bounds.TEXT_BYTES)
+#: Room for deliverables and a summary, each byte of them escaped.
+RESULT_BYTES = 6 * (bounds.DELIVERABLES_BYTES + bounds.TEXT_BYTES)
 
 
 class Ended(Frozen):

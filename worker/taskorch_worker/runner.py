@@ -106,6 +106,7 @@ class Runner:
         signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
         for number in STOPS:
             signal.signal(number, lambda _number, _frame: None)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by who started us, it would take away how commands end
 
         def listen() -> None:
             while number := os.read(told, 1):
@@ -230,7 +231,7 @@ class Runner:
             return errors.Unavailable.exit_code
         if not self._ends and not self._signals:
             raise errors.NothingToDo
-        if not self._terms.once or self._signals:
+        if not self._terms.once:
             return 0
         codes = {
             End.FAILED: errors.Invalid.exit_code,

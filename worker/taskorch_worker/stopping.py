@@ -1,11 +1,9 @@
 """The command for the moment before an agent stops: hook stop."""
 
-from taskorch import command
-
-from taskorch_worker.role import worker
+from taskorch_worker.role import WorkerGroup, worker
 
 
-@worker.group(cls=command.RoleGroup, epilog="Example: worker hook stop")
+@worker.group(cls=WorkerGroup, epilog="Example: worker hook stop")
 def hook() -> None:
     """Answer the hooks of the tool that you run in."""
 

@@ -25,7 +25,7 @@ def before_stopping(said: Payload) -> str:
         return ""
     desk = Desk(starts_server=False)
     leases = desk.holding.workspace.leases()
-    open_ = [held for held in desk.queue.prime(leases).held if _is_open(held)] if leases else []
+    open_ = [held for held in desk.queue.prime(leases, limit=len(leases)).held if _is_open(held)] if leases else []
     if not open_ or not _is_first(desk, said, open_):
         return ""
     ids = [held.claim.package.item.id for held in open_]
@@ -34,10 +34,9 @@ def before_stopping(said: Payload) -> str:
 
 def _is_open(held: Held) -> bool:
     """Return whether this session works on the item; one that `worker run` started it for is run's to end."""
-    item = held.claim.package.item
-    return (
-        held.claim.lease is not None and item.state is State.IN_PROGRESS and item.id != os.environ.get("TASKORCH_ITEM")
-    )
+    lease = held.claim.lease
+    in_progress = held.claim.package.item.state is State.IN_PROGRESS
+    return lease is not None and in_progress and lease.shown() != os.environ.get("TASKORCH_TOKEN")
 
 
 def _is_first(desk: Desk, said: Payload, held: Sequence[Held]) -> bool:

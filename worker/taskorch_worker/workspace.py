@@ -9,10 +9,11 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from threading import get_ident
 from time import gmtime, strftime
 
-from taskorch import folder
+from taskorch import bounds, folder
 from taskorch.item import Lease
 
 #: Taken on the disk before a claim, so that a full disk is noticed while nothing has changed.
@@ -55,13 +56,14 @@ class Workspace:
             return Lease(item=item)
 
     def leases(self) -> tuple[Lease, ...]:
-        """Return the leases that this session holds, as far as its tokens tell."""
+        """Return the newest leases that this session holds, as far as its tokens tell: at most 200."""
         try:
-            names = sorted(os.listdir(self._folder))
+            with os.scandir(self._folder) as entries:
+                files = [(entry.stat().st_mtime, entry.name) for entry in entries if entry.name.endswith(".lease")]
         except OSError:
             return ()
-        kept = (self.lease(name.removesuffix(".lease")) for name in names if name.endswith(".lease"))
-        return tuple(lease for lease in kept if lease.token)
+        kept = (self.lease(name.removesuffix(".lease")) for _, name in sorted(files, reverse=True))
+        return tuple(islice((lease for lease in kept if lease.token), bounds.LIST_VALUES))
 
     @contextmanager
     def room(self) -> Iterator[Room]:

@@ -6,17 +6,20 @@
 local NOTES = 5
 local most, kept = tonumber(ARGV[7]), cjson.decode(ARGV[8])
 
--- First what the caller has a token of that may still act, also after its lease ran out; then what its agent holds.
+-- First what the caller has a token of that may still act, also after its lease ran out, and of that what goes on by
+-- itself; then what its agent holds.
 local function held()
-  local ids, seen = {}, {}
+  local ids, seen, blocked = {}, {}, {}
   local function add(id)
     if not seen[id] then table.insert(ids, id) end
     seen[id] = true
   end
   for _, id in ipairs(kept) do
     local item = find(id)
-    if item and item.agent == me.agent and item.live_token ~= '' then add(id) end
+    local acts = item and item.agent == me.agent and item.live_token ~= ''
+    if acts and item.state == 'blocked' then table.insert(blocked, id) elseif acts then add(id) end
   end
+  for _, id in ipairs(blocked) do add(id) end
   for _, id in ipairs(call('ZRANGE', key('held', me.agent), 0, 999)) do
     if find(id) then add(id) end
   end
