@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from builders import Bench
 from commands import BIN, Shell, eventually
-from runs import ONCE, running, sh
+from runs import ONCE, SOON_S, running, sh
 from taskorch.item import State
 
 
@@ -31,10 +31,28 @@ def test_the_command_finds_its_item_and_who_it_is(shell: Shell, bench: Bench) ->
     assert (given["state"], given["token"], given["lease"]["token"]) == ("in_progress", 1, 1)
     assert (stat.S_IMODE(mode), stat.S_IMODE(folder_mode), leads) == (0o600, 0o700, True)
     assert variables["TASKORCH_PROMPT"].startswith(f"=== Work Item: {item} ===\nTitle: Zeichne es: 設計\n")
-    assert variables["TASKORCH_TOKEN"] == f"1:{given['lease']['claim']}"
+    assert (variables["TASKORCH_ITEM_ID"], variables["TASKORCH_TOKEN"]) == (item, f"1:{given['lease']['claim']}")
     assert (variables["AGENT_ID"], variables["AGENT_SESSION"]) == ("ada", "one")
     assert variables["TASKORCH_ROOT"] == str(shell.folder)
     assert not Path(variables["TASKORCH_ITEM_FILE"]).exists()
+
+
+def test_a_command_that_lost_its_item_cannot_use_the_token_of_who_has_it_now(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    late = "until [ -e go ]; do sleep 0.05; done; worker complete $TASKORCH_ITEM_ID stale; echo $? > code"
+
+    with running(shell.having(PATH=f"{BIN}:/usr/bin:/bin"), *sh(f"touch works; {late}")) as run:
+        eventually((shell.folder / "works").exists, within_s=SOON_S)
+        bench.queue.assign(item, "ada", force=True)
+        shell.worker("get", item)
+        (shell.folder / "go").touch()
+        eventually(lambda: (shell.folder / "code").exists() and (shell.folder / "code").read_text(), within_s=SOON_S)
+        run.tell(signal.SIGTERM)
+        run.ended()
+
+    view = bench.queue.views.show(item)
+    assert (shell.folder / "code").read_text() == "6\n"
+    assert (view.item.state, view.item.token, view.item.summary) == ("in_progress", 2, "")
 
 
 def test_the_command_minds_the_signals_that_any_process_minds(shell: Shell, bench: Bench) -> None:

@@ -10,6 +10,7 @@ from taskorch.item import Caller, Claim, Lease, Receipt, State
 from taskorch.script import Connection
 from taskorch.settings import Settings
 
+from taskorch_worker import given
 from taskorch_worker.workspace import Room, Workspace
 
 if TYPE_CHECKING:
@@ -91,7 +92,13 @@ class Holding:
 
     def lease(self, item: str) -> Lease:
         """Return the lease that this session holds on an item, without a token if it holds none."""
-        return self.workspace.lease(bounds.item_id(item))
+        mine = given.lease()
+        return mine if mine and mine.item == item else self.workspace.lease(bounds.item_id(item))
+
+    def leases(self) -> tuple[Lease, ...]:
+        """Return the leases that this session holds; a command of `run` has its own alone."""
+        mine = given.lease()
+        return (mine,) if mine else self.workspace.leases()
 
 
 def agent_of(settings: Settings) -> str:

@@ -11,7 +11,7 @@ from taskorch.frozen import Frozen
 from taskorch.item import Claim, Lease
 from taskorch.settings import Settings
 
-from taskorch_worker import render
+from taskorch_worker import given, render
 
 #: Linux takes no longer string, with its name, as a variable.
 VARIABLE_BYTES = 128 * 1024 - 1
@@ -37,10 +37,11 @@ def prepare(claim: Claim, lease: Lease, settings: Settings, within: Path) -> Pap
     text = json.dumps(document.plain(claim), ensure_ascii=False)
     item.touch(mode=0o600)
     item.write_text(f"{text}\n", encoding="utf-8")
-    files = {"TASKORCH_ITEM_FILE": str(item), "TASKORCH_RESULT_FILE": str(result), "TASKORCH_TOKEN": lease.shown()}
+    files = {"TASKORCH_ITEM_FILE": str(item), "TASKORCH_RESULT_FILE": str(result)}
+    claimed = {given.ITEM: lease.item, given.TOKEN: lease.shown()}
     long = {"TASKORCH_ITEM": text, "TASKORCH_PROMPT": render.claim(claim)}
     fitting = {name: value for name, value in long.items() if _fits(name, value)}
-    named = {name: os.fsencode(value) for name, value in (*_who(settings), *files.items())}
+    named = {name: os.fsencode(value) for name, value in (*_who(settings), *claimed.items(), *files.items())}
     named |= {name: value.encode() for name, value in fitting.items()}
     kept = {name: value for name, value in os.environb.items() if os.fsdecode(name) not in long}
     return Papers(

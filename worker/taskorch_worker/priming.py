@@ -30,4 +30,4 @@ def _briefing() -> "Briefing | None":
     if not settings.agent or not settings.is_set_up:
         return None
     desk = Desk(starts_server=False)
-    return desk.queue.prime(desk.holding.workspace.leases())
+    return desk.queue.prime(desk.holding.leases())

@@ -1,12 +1,12 @@
 """The end of an agent's turn: what it must not leave behind, said once."""
 
-import os
 from collections.abc import Sequence
 
 from taskorch.briefing import Held
 from taskorch.hooked import Payload
 from taskorch.item import State
 
+from taskorch_worker import given
 from taskorch_worker.desk import Desk
 
 #: What tools call the id of a turn.
@@ -24,7 +24,7 @@ def before_stopping(said: Payload) -> str:
     if said.get("stop_hook_active") or said.get("loop_count") or said.get("status") in ("aborted", "error"):
         return ""
     desk = Desk(starts_server=False)
-    leases = desk.holding.workspace.leases()
+    leases = () if given.lease() else desk.holding.leases()  # run sees to the end of its own
     open_ = [held for held in desk.queue.prime(leases, limit=len(leases)).held if _is_open(held)] if leases else []
     if not open_ or not _is_first(desk, said, open_):
         return ""
@@ -33,10 +33,8 @@ def before_stopping(said: Payload) -> str:
 
 
 def _is_open(held: Held) -> bool:
-    """Return whether this session works on the item; one that `worker run` started it for is run's to end."""
-    lease = held.claim.lease
-    in_progress = held.claim.package.item.state is State.IN_PROGRESS
-    return lease is not None and in_progress and lease.shown() != os.environ.get("TASKORCH_TOKEN")
+    """Return whether this session works on the item."""
+    return held.claim.lease is not None and held.claim.package.item.state is State.IN_PROGRESS
 
 
 def _is_first(desk: Desk, said: Payload, held: Sequence[Held]) -> bool:
