@@ -1,16 +1,12 @@
 """The command that serves an agent's program: mcp."""
 
-from typing import TYPE_CHECKING
+from taskorch import command
 
-from taskorch_orchestrator.role import at_office, orchestrate
-
-if TYPE_CHECKING:
-    from taskorch_orchestrator.office import Office
+from taskorch_orchestrator.role import orchestrate
 
 
 @orchestrate.command(epilog="Example: orchestrate mcp")
-@at_office
-def mcp(office: "Office") -> None:
+def mcp() -> None:
     """Serve an agent's program over MCP. Until standard input ends, SIGTERM or Ctrl-C."""
     from taskorch.extras import needs_mcp
 
@@ -18,4 +14,4 @@ def mcp(office: "Office") -> None:
         from taskorch.tool_server import serve
 
         from taskorch_orchestrator import tools
-    serve("orchestrate", tools.ABOUT, office.settings, tools.TOOLS)
+    serve("orchestrate", tools.ABOUT, command.settings(), tools.TOOLS)

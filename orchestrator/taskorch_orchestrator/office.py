@@ -9,10 +9,13 @@ from taskorch.frozen import replace
 from taskorch.item import Caller, Item, State
 from taskorch.queue import Queue
 from taskorch.script import Connection
+from taskorch.settings import Settings
 from taskorch.unanswered import StepConnection
 
 if TYPE_CHECKING:
-    from taskorch.waiting import Standing, Waiting
+    from taskorch.waiting import Standing, Waited, Waiting
+
+    from taskorch_orchestrator.waiting_render import Outcome
 
 
 class Office:
@@ -24,12 +27,7 @@ class Office:
         self.output = command.output()
         opened = open_connection(self.settings, self.output.say) if starts_server else connect_to(self.settings)
         self._connection = opened
-        self._caller = Caller(
-            agent=self.settings.orchestrator,
-            host=os.uname().nodename,
-            pid=os.getppid(),
-            session=self.settings.session,
-        )
+        self._caller = caller_of(self.settings)
         #: For a command of one step: where Redis does not answer it, the same command makes the same request again.
         self.queue = self._queue(StepConnection(self._connection, self.settings, command.typed()), self._caller)
 
@@ -61,8 +59,26 @@ class Office:
         return os.path.relpath(file) if self.settings.root_path == os.getcwd() else file
 
 
-def blocked(queue: Queue, standing: "Standing") -> tuple[Item, ...]:
+def outcome_of(queue: Queue, waited: "Waited", *, timeout_s: float) -> "Outcome":
+    """Return what a wait came to, with the items that wait for an answer; errors.WaitOver when its time ran out."""
+    from taskorch.waiting import Goal
+
+    from taskorch_orchestrator import waiting_render
+
+    if waited.reached is None:
+        state = waiting_render.state(waited.standing)
+        raise errors.WaitOver(id=waited.standing.id, state=state, seconds=f"{timeout_s:g}", cursor=waited.cursor)
+    asking = _blocked(queue, waited.standing) if waited.reached is Goal.BLOCKED else ()
+    return waiting_render.Outcome.of(waited, asking)
+
+
+def _blocked(queue: Queue, standing: "Standing") -> tuple[Item, ...]:
     """Return the items that wait for an answer: the item itself, or those of a project."""
     if standing.item:
         return (standing.item,)
     return queue.views.list(project=standing.project.id, state=State.BLOCKED).items
+
+
+def caller_of(settings: Settings) -> Caller:
+    """Return in whose name an orchestrator acts, and from where."""
+    return Caller(agent=settings.orchestrator, host=os.uname().nodename, pid=os.getppid(), session=settings.session)

@@ -1,17 +1,15 @@
 """The tools of an orchestrator: what `orchestrate mcp` offers to an agent's program."""
 
 import json
-import os
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema
 from taskorch import errors
-from taskorch.item import Caller
 from taskorch.queue import Queue
 from taskorch.tool import Call, Result, Tool, seconds
 from taskorch.waiting import Goal
 
-from taskorch_orchestrator import office, plan_file, waiting_render
+from taskorch_orchestrator import office, plan_file
 
 ABOUT = "You are an orchestrator: break a request into work items, assign them to agents, and see them done."
 
@@ -178,11 +176,7 @@ class Wait(Tool):
             raise errors.Usage(reason="since goes with any.")
         queue, timeout_s = _queue(call), seconds(self.timeout, "timeout")
         waited = queue.waiting().until(self.id, self.until, timeout_s=timeout_s, since=self.since)
-        if waited.reached is None:
-            state, waited_s = waiting_render.state(waited.standing), f"{timeout_s:g}"
-            raise errors.WaitOver(id=self.id, state=state, seconds=waited_s, cursor=waited.cursor)
-        blocked = office.blocked(queue, waited.standing) if waited.reached is Goal.BLOCKED else ()
-        return Result(waiting_render.Outcome.of(waited, blocked))
+        return Result(office.outcome_of(queue, waited, timeout_s=timeout_s))
 
 
 class Complete(Tool):
@@ -201,6 +195,4 @@ TOOLS: tuple[type[Tool], ...] = (Plan, Assign, Status, Discoveries, Answer, Mend
 
 
 def _queue(call: Call) -> Queue:
-    settings = call.settings
-    caller = Caller(agent=settings.orchestrator, host=os.uname().nodename, pid=os.getppid(), session=settings.session)
-    return Queue(call.connection, settings.namespace, caller)
+    return Queue(call.connection, call.settings.namespace, office.caller_of(call.settings))

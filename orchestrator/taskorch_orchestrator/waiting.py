@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch import errors
 from taskorch.arguments import Seconds
 
 from taskorch_orchestrator.role import at_office, orchestrate
@@ -33,15 +32,11 @@ def wait(office: "Office", project: str, until: tuple[str, ...], timeout: float,
     from taskorch.waiting import Goal
 
     from taskorch_orchestrator import waiting_render
-    from taskorch_orchestrator.office import blocked as blocked_items
+    from taskorch_orchestrator.office import outcome_of
 
     if since and Goal.ANY not in until:
         raise click.UsageError("--since goes with --until any.")
     waited = office.waiting().until(project, [Goal(goal) for goal in until], timeout_s=timeout, since=since)
-    if waited.reached is None:
-        state, seconds = waiting_render.state(waited.standing), f"{timeout:g}"
-        raise errors.WaitOver(id=project, state=state, seconds=seconds, cursor=waited.cursor)
-    blocked = blocked_items(office.queue, waited.standing) if waited.reached is Goal.BLOCKED else ()
-    office.output.show(waiting_render.Outcome.of(waited, blocked), waiting_render.outcome)
+    office.output.show(outcome_of(office.queue, waited, timeout_s=timeout), waiting_render.outcome)
     if waited.events:
         office.output.hint(f"Go on with --since {waited.cursor}")

@@ -31,7 +31,7 @@ class Frozen:
         for name in self._names:
             if name not in values and not hasattr(self, name):
                 raise TypeError(f"{type(self).__name__} needs {name}.")
-        if len(values) > len(self._names) or not values.keys() <= set(self._names):
+        if not values.keys() <= set(self._names):
             raise TypeError(f"{type(self).__name__} has no {', '.join(values.keys() - set(self._names))}.")
         self.__dict__.update(values)
 

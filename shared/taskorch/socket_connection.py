@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 3
 CALL_TIMEOUT_S = 10
 PIECE_BYTES = 65536
-FIRST_PAUSE_S = 0.05
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0
 
 Words = tuple[Argument, ...]
 #: What comes back for a command: an error of Redis is a reply, too.
@@ -55,7 +55,9 @@ class SocketConnection:
                     self._drop()
                     if failed == self._retries:
                         raise failures.of_silence(error, self._server.shown) from error
-                sleep(_pause_s(failed))
+                from taskorch.backoff import pause_s  # only then: it is slow to import
+
+                sleep(pause_s(failed, FIRST_PAUSE_S, LONGEST_PAUSE_S))
         raise AssertionError
 
     def _run(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
@@ -200,10 +202,3 @@ def _opened(server: "Server") -> socket.socket:
     from taskorch.tls import wrapped
 
     return wrapped(opened, server.host, server.tls)
-
-
-def _pause_s(failed: int) -> float:
-    """Return how long to wait before the next try: longer after each, and not the same for everybody."""
-    from random import uniform
-
-    return uniform(0.5, 1) * FIRST_PAUSE_S * float(2**failed)  # noqa: S311  it is no secret

@@ -11,7 +11,7 @@ from random import uniform
 from time import monotonic, sleep
 from typing import Generic, NamedTuple, TypeVar, cast
 
-from taskorch import bounds, errors, keys, reply
+from taskorch import backoff, bounds, errors, keys, reply
 from taskorch.frozen import Frozen
 from taskorch.item import Item, Lease, Project, Report, State
 from taskorch.record import Event, Events
@@ -217,7 +217,7 @@ class Waiting:
             try:
                 done = act(failures)
             except errors.Unavailable as away:
-                pause_s = uniform(0.5, 1) * min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(failures, 16))  # noqa: S311
+                pause_s = backoff.pause_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S)
                 failures += 1
                 if not away.retryable or monotonic() + pause_s > deadline:
                     raise

@@ -73,12 +73,16 @@ class Holding:
         return taken
 
     def wait(self, item: str, *, timeout_s: float) -> "Answered":
-        """Wait for an answer, and forget the token when the item was cancelled meanwhile."""
+        """Wait for an answer; errors.WaitOver when none came. The token of an item that was cancelled is forgotten."""
         try:
-            return self.queue.wait(self.lease(item), timeout_s=timeout_s)
+            answered = self.queue.wait(self.lease(item), timeout_s=timeout_s)
         except errors.Cancelled:
             self.workspace.forget(item)
             raise
+        if answered.is_open:
+            state = f"{answered.item.state}, without an answer"
+            raise errors.WaitOver(id=item, state=state, seconds=f"{timeout_s:g}")
+        return answered
 
     def note(self, item: str, text: str) -> str:
         """Keep a note, in the queue and in the workspace; return what kept it out of the workspace, or ""."""

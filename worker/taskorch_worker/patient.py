@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from math import inf
-from random import uniform
 from threading import Event, Lock
 from time import monotonic
 
 from taskorch import errors
+from taskorch.backoff import pause_s
 from taskorch.script import Argument, Connection, Reply, Script
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
@@ -92,8 +92,7 @@ class Patient:
 
     def _pause(self, away: errors.Unavailable, failures: int) -> None:
         self._outage.noticed(away)
-        pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(failures, 16))
-        self._closed.wait(uniform(0.5, 1) * pause_s)  # noqa: S311  it is no secret
+        self._closed.wait(pause_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S))
 
     def _check(self) -> None:
         if self._closed.is_set():

@@ -13,13 +13,13 @@ from enum import Enum
 from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from random import uniform
 from tempfile import mkdtemp
 from threading import Event, Lock, Thread
 from time import monotonic
 
 from taskorch import command, errors, folder
 from taskorch.agent_queue import AgentQueue
+from taskorch.backoff import pause_s
 from taskorch.connection import open_connection
 from taskorch.item import Caller, Claim
 from taskorch.settings import Settings
@@ -179,8 +179,7 @@ class Runner:
                 return
             released = released + 1 if end is End.RELEASED else 0
             if released:
-                pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(released - 1, 16))
-                self._stopping.wait(uniform(0.5, 1) * pause_s)  # noqa: S311  it is no secret
+                self._stopping.wait(pause_s(released - 1, FIRST_PAUSE_S, LONGEST_PAUSE_S))
 
     def _next(self) -> Claim | None:
         """Claim an item. Without one for so long wait on, idle: those who are at work may make some."""

@@ -126,12 +126,7 @@ class Wait(Tool):
 
     def run(self, call: Call) -> Result:
         """Wait."""
-        timeout_s = seconds(self.timeout, "timeout")
-        answered = _holding(call).wait(self.item, timeout_s=timeout_s)
-        if answered.is_open:
-            state = f"{answered.item.state}, without an answer"
-            raise errors.WaitOver(id=self.item, state=state, seconds=f"{timeout_s:g}")
-        return Result(answered)
+        return Result(_holding(call).wait(self.item, timeout_s=seconds(self.timeout, "timeout")))
 
 
 class Complete(Tool):

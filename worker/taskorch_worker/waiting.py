@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch import errors
 from taskorch.arguments import Seconds
 
 from taskorch_worker.role import at_desk, worker
@@ -22,7 +21,4 @@ def wait(desk: "Desk", item: str, timeout: float) -> None:
     """Wait for the answer to your blocker on ITEM. Exit 8 when none comes; it returns at once where you ask nothing."""
     from taskorch_worker import render
 
-    answered = desk.holding.wait(item, timeout_s=timeout)
-    if answered.is_open:
-        raise errors.WaitOver(id=item, state=f"{answered.item.state}, without an answer", seconds=f"{timeout:g}")
-    desk.output.show(answered, render.answered)
+    desk.output.show(desk.holding.wait(item, timeout_s=timeout), render.answered)

@@ -1,0 +1,11 @@
+"""How long to wait before the next try: longer after each, and not the same for everybody."""
+
+from random import uniform
+
+#: Beyond so many doublings only the longest pause counts.
+MOST_DOUBLINGS = 16
+
+
+def pause_s(failures: int, first_s: float, longest_s: float) -> float:
+    """Return the seconds to wait after so many failures, from 0: about `first_s`, doubled each time, to `longest_s`."""
+    return uniform(0.5, 1) * min(longest_s, first_s * 2.0 ** min(failures, MOST_DOUBLINGS))  # noqa: S311  it is no secret
