@@ -135,9 +135,12 @@ class Sentinels:
         return self.primary
 
     def await_peace(self) -> None:
-        """Wait until no sentinel has a failover under way: until then none would begin another one."""
+        """Wait until every sentinel takes the same living server for the primary, and none has a failover under way.
+
+        Until then none would begin another one, and the first of them may still speak of the primary before.
+        """
         asked = [cast(Any, sentinel.raw).sentinel_master for sentinel in self.sentinels]
-        eventually(lambda: all("failover" not in str(ask(SERVICE)["flags"]) for ask in asked))
+        eventually(lambda: all(ask(SERVICE)["flags"] == "master" for ask in asked) and self._agreed(None))
 
     def await_replicas(self, number: int) -> None:
         """Wait until the primary has so many replicas that keep up."""

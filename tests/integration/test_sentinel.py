@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import redis
 import topologies
 from builders import Bench, held
 from taskorch import errors
@@ -198,8 +200,15 @@ def _has(server: Node, project: str) -> bool:
 
 def _write_to_all_replicas(deployment: Sentinels) -> None:
     """Wait until the replicas have all that was written: what the test relies on must not be lost with the primary."""
-    raw = deployment.primary.raw
-    with raw.pipeline(transaction=False) as pipeline:
-        pipeline.set("marker", "1")
-        pipeline.execute_command("WAIT", 2, 20_000)  # type: ignore[no-untyped-call]
-        assert pipeline.execute()[1] == 2
+
+    def written() -> bool:
+        with (
+            suppress(redis.RedisError),  # sentinels cut connections whenever they give a server another role
+            deployment.primary.raw.pipeline(transaction=False) as pipeline,
+        ):
+            pipeline.set("marker", "1")
+            pipeline.execute_command("WAIT", 2, 5_000)  # type: ignore[no-untyped-call]
+            return bool(pipeline.execute()[1] == 2)
+        return False
+
+    topologies.eventually(written)
