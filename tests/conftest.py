@@ -11,6 +11,7 @@ import pytest
 import redis
 import servers
 from builders import Bench
+from mirrors import Root, rooted
 from one_server import OneServer, by_redis_py
 from taskorch import keys
 from taskorch.connection import connect
@@ -62,6 +63,12 @@ def copy(lane: Lane) -> Iterator[Bench]:
     """Another empty namespace on the same server."""
     with _bench(lane) as bench:
         yield bench
+
+
+@pytest.fixture
+def root(bench: Bench, tmp_path: Path) -> Root:
+    """A root whose files the sync job keeps."""
+    return rooted(bench, tmp_path / "root")
 
 
 @contextmanager

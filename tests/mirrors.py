@@ -136,6 +136,13 @@ def completion(item: str, summary: str, agent: str = "ada") -> dict[str, Any]:
     }
 
 
+def handed_over(root: Root) -> str:
+    """Return an item of ada's, whose handoff is there."""
+    item = root.bench.item()
+    root.sync()
+    return item
+
+
 def begun_again(root: Root) -> str:
     """Return an item of ada's that was completed and is being done again; its files are there."""
     item, me = root.bench.item(), root.bench.agent()

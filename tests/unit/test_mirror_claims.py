@@ -1,26 +1,15 @@
 """Whose a report of a file is: the first is a claim, and one of somebody else changes nothing."""
 
-from pathlib import Path
-
 import pytest
-from builders import Bench
-from mirrors import Root, completion, discovery, progress, rooted, update
+from mirrors import Root, completion, discovery, handed_over, progress, update
 from taskorch.item import Lease, State
 
 DONE = "✅ Work completed"
 
 
 @pytest.fixture
-def root(bench: Bench, tmp_path: Path) -> Root:
-    return rooted(bench, tmp_path)
-
-
-@pytest.fixture
 def item(root: Root) -> str:
-    """An item of ada's, whose handoff is there."""
-    item = root.bench.item()
-    root.sync()
-    return item
+    return handed_over(root)
 
 
 def test_the_first_report_is_the_claim_and_later_ones_renew_it(root: Root, item: str) -> None:

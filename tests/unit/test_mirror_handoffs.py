@@ -2,19 +2,13 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import Bench, held
-from mirrors import Root, rooted
+from builders import held
+from mirrors import Root
 from taskorch.item import Lease, State
 from taskorch.models import local_time
-
-
-@pytest.fixture
-def root(bench: Bench, tmp_path: Path) -> Root:
-    return rooted(bench, tmp_path)
 
 
 @pytest.mark.parametrize("state", State)

@@ -1,28 +1,18 @@
 """Files -> Redis: what file-based workers report, whose it is, and what is no report of its own."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import Bench
-from mirrors import Root, completion, discovery, let_patience_end, progress, rooted, update
+from mirrors import Root, completion, discovery, handed_over, let_patience_end, progress, update
 from taskorch.item import State
 
 DONE = "✅ Work completed"
 
 
 @pytest.fixture
-def root(bench: Bench, tmp_path: Path) -> Root:
-    return rooted(bench, tmp_path)
-
-
-@pytest.fixture
 def item(root: Root) -> str:
-    """An item of ada's, whose handoff is there."""
-    item = root.bench.item()
-    root.sync()
-    return item
+    return handed_over(root)
 
 
 def test_what_a_file_based_worker_does_is_done_in_redis(root: Root, item: str) -> None:

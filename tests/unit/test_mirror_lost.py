@@ -6,15 +6,10 @@ from pathlib import Path
 
 import pytest
 from builders import Bench
-from mirrors import Root, let_patience_end, rooted
+from mirrors import Root, let_patience_end
 from taskorch import errors, keys
 from taskorch.item import State
 from taskorch_orchestrator.mirror import Mirror
-
-
-@pytest.fixture
-def root(bench: Bench, tmp_path: Path) -> Root:
-    return rooted(bench, tmp_path / "root")
 
 
 def test_a_memory_that_is_damaged_behind_its_head_is_begun_afresh(root: Root) -> None:

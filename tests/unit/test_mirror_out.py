@@ -1,19 +1,12 @@
 """Redis -> files: reports in the forms of the files, unions, the database, and what a pass costs."""
 
 import json
-from pathlib import Path
 
 import pytest
 import yaml
-from builders import Bench
-from mirrors import Root, completion, discovery, progress, reported, rooted, update
+from mirrors import Root, completion, discovery, progress, reported, update
 from taskorch.item import Lease, State
 from taskorch.models import local_time
-
-
-@pytest.fixture
-def root(bench: Bench, tmp_path: Path) -> Root:
-    return rooted(bench, tmp_path)
 
 
 def test_reports_stand_in_the_files_in_the_forms_of_the_files(root: Root) -> None:

@@ -1,14 +1,12 @@
 """Strange names and contents of files: no path, no key, no end of a pass."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import Bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mirrors import Root, begun_again, completion, discovery, progress, rooted, update
+from mirrors import Root, begun_again, completion, discovery, progress, update
 from taskorch.item import Lease, State
 
 KINDS = ("handoff", "progress", "discoveries", "completion")
@@ -23,11 +21,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=5,
 )
-
-
-@pytest.fixture
-def root(bench: Bench, tmp_path: Path) -> Root:
-    return rooted(bench, tmp_path / "root")
 
 
 @pytest.fixture

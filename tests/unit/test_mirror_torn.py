@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from builders import Bench
-from mirrors import Root, after_patience, completion, discovery, let_patience_end, progress, rooted, update
+from mirrors import Root, after_patience, completion, discovery, handed_over, let_patience_end, progress, update
 from taskorch.item import State
 
 KINDS = ("progress", "discoveries", "completion")
@@ -13,16 +12,8 @@ TORN = b'{"upd'
 
 
 @pytest.fixture
-def root(bench: Bench, tmp_path: Path) -> Root:
-    return rooted(bench, tmp_path)
-
-
-@pytest.fixture
 def item(root: Root) -> str:
-    """An item of ada's, whose handoff is there."""
-    item = root.bench.item()
-    root.sync()
-    return item
+    return handed_over(root)
 
 
 def torn(root: Root, item: str, kind: str, data: bytes) -> Path:

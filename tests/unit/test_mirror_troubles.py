@@ -9,17 +9,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from builders import Bench
 from mirrors import Root, begun_again, discovery, progress, rooted, update
 from taskorch import errors
 from taskorch_orchestrator import orchestration_db
 
 KINDS = ("handoff", "progress", "discoveries", "completion")
-
-
-@pytest.fixture
-def root(bench: Bench, tmp_path: Path) -> Root:
-    return rooted(bench, tmp_path / "root")
 
 
 @pytest.fixture

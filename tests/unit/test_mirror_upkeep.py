@@ -8,18 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import Bench
 from mirrors import Root, reported, rooted
 from taskorch import keys
 from taskorch.item import Lease, State
 from taskorch.models import local_time
 from taskorch.script import Argument, Connection, Reply, Script
 from taskorch.socket_connection import SocketConnection
-
-
-@pytest.fixture
-def root(bench: Bench, tmp_path: Path) -> Root:
-    return rooted(bench, tmp_path)
 
 
 class Counting(SocketConnection):
