@@ -9,7 +9,7 @@ from time import perf_counter
 from taskorch.agent_queue import AgentQueue
 from taskorch.connection import connect
 from taskorch.item import Caller
-from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.script import Argument, Around, Connection, Reply, Script
 
 from benchmarks.figures import Comparison, Figure
 from benchmarks.queues import AGENT, filled, server
@@ -39,17 +39,17 @@ WITHOUT: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 
 
-class Unguarded:
+class Unguarded(Around):
     """A connection whose scripts lack the lines of a guard."""
 
     def __init__(self, connection: Connection, left_out: Sequence[tuple[str, str]]) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._left_out = left_out
         self._scripts: dict[str, Script] = {}
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run the script without the guard."""
-        return self._connection.call(self._scripts.get(script.name) or self._without(script), key, arguments)
+        return super().call(self._scripts.get(script.name) or self._without(script), key, arguments)
 
     def _without(self, script: Script) -> Script:
         bare = Script(script.name)
@@ -58,18 +58,6 @@ class Unguarded:
         bare.sha = sha1(bare.text.encode(), usedforsecurity=False).hexdigest()
         self._scripts[script.name] = bare
         return bare
-
-    def wait(self, key: str, timeout_s: float) -> bool:
-        """Wait as the connection does."""
-        return self._connection.wait(key, timeout_s)
-
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        """Follow as the connection does."""
-        return self._connection.follow(key, cursor, timeout_s)
-
-    def close(self) -> None:
-        """Give the sockets back."""
-        self._connection.close()
 
 
 def measure() -> Iterator[Comparison]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.script import Argument, Around, Connection, Reply, Script
 
 #: How much of a reply a repeat gets again; the package or project behind it is read afresh.
 KEPT_WORDS = {"get": 3, "complete_project": 0}
@@ -35,7 +35,7 @@ class Call:
 
 
 @dataclass
-class Remembering:
+class Remembering(Around):
     """A connection that numbers its requests, and remembers those whose replies Redis keeps.
 
     A request without such a reply leaves nothing behind, and the next one has the same number.
@@ -55,12 +55,3 @@ class Remembering:
         """Send an old request again; return the call as it was, and as it is now."""
         first = self.calls[number]
         return first, replace(first, reply=self.connection.call(first.script, first.key, first.words))
-
-    def wait(self, key: str, timeout_s: float) -> bool:
-        return self.connection.wait(key, timeout_s)
-
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        return self.connection.follow(key, cursor, timeout_s)
-
-    def close(self) -> None:
-        self.connection.close()

@@ -61,6 +61,29 @@ class Connection(Protocol):
         """Give the sockets back; a wait of another thread breaks off, as in an outage."""
 
 
+class Around:
+    """A connection around another one: what a kind of it does not change goes through as it is."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        """Run a script."""
+        return self.connection.call(script, key, arguments)
+
+    def wait(self, key: str, timeout_s: float) -> bool:
+        """Take a wake token."""
+        return self.connection.wait(key, timeout_s)
+
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        """Block for an entry of a stream."""
+        return self.connection.follow(key, cursor, timeout_s)
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self.connection.close()
+
+
 class Scripts:
     """Runs scripts in one namespace, in the name of one caller."""
 

@@ -10,7 +10,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from taskorch import errors, folder
-from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.script import Argument, Around, Connection, Reply, Script
 from taskorch.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KEPT_S = 540
 
 
-class StepConnection:
+class StepConnection(Around):
     """The connection of a command that makes one step, which it may repeat until it succeeds, as `pop --wait` does.
 
     When Redis does not answer, or the wait for it is interrupted, the id of the request is kept. The command's next run
@@ -29,7 +29,7 @@ class StepConnection:
 
     def __init__(self, connection: Connection, settings: Settings, typed: str) -> None:
         """`typed` is the command with all that it was given; "" keeps nothing."""
-        self._connection = connection
+        super().__init__(connection)
         self._settings = settings
         self._typed = typed
         #: The name of the script that makes the step, once it is called.
@@ -38,30 +38,18 @@ class StepConnection:
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run a script; the step's first call has the request that was left unanswered, where there is one."""
         if not self._typed or not script.acts or self._step not in ("", script.name):
-            return self._connection.call(script, key, arguments)
+            return super().call(script, key, arguments)
         request, agent, _, _, session, *_ = arguments
         words = (script.name, key, agent, session)
         if not self._step:
             request = self._taken(words) or request
         self._step = script.name
         try:
-            return self._connection.call(script, key, (request, *arguments[1:]))
+            return super().call(script, key, (request, *arguments[1:]))
         except (errors.Unavailable, KeyboardInterrupt):
             with suppress(OSError):  # a root that cannot be written remembers nothing
                 self._keep(words, str(request))
             raise
-
-    def wait(self, key: str, timeout_s: float) -> bool:
-        """Take a wake token; that is no request."""
-        return self._connection.wait(key, timeout_s)
-
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        """Block for an entry of a stream."""
-        return self._connection.follow(key, cursor, timeout_s)
-
-    def close(self) -> None:
-        """Give the sockets back."""
-        self._connection.close()
 
     def _taken(self, words: Sequence[Argument]) -> str:
         """Return a request that was left unanswered, or ""; of commands that run at once, each takes another one."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from taskorch import errors
 from taskorch.agent_queue import AgentQueue
 from taskorch.item import Caller, Lease, Receipt
-from taskorch.script import Argument, Reply, Script
+from taskorch.script import Argument, Around, Reply, Script
 
 from chaos.duty import Duty, begin
 from chaos.witness import Taken
@@ -26,7 +26,7 @@ STEPS: dict[str, Callable[[AgentQueue, Lease, str], Receipt]] = {
 }
 
 
-class LossyConnection:
+class LossyConnection(Around):
     """A connection that loses some replies, as a network does: the call was made, the caller cannot know.
 
     The caller says under which request id its next step goes; what it calls again under that id acts no second time.
@@ -35,30 +35,18 @@ class LossyConnection:
     def __init__(self, duty: Duty) -> None:
         self._duty = duty
         self._fate = duty.fate()
-        self._connection = duty.connection()
+        super().__init__(duty.connection())
         #: "" when the step has its reply: the next call brings its own.
         self.request = ""
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run a script."""
-        reply = self._connection.call(script, key, (self.request or arguments[0], *arguments[1:]))
+        reply = super().call(script, key, (self.request or arguments[0], *arguments[1:]))
         if self._fate.random() < LOST and not self._duty.is_calm():
             raise errors.Unreachable(url=self._duty.url, reason=REPLY_LOST)
         if not (isinstance(reply, list) and reply[0] == ""):  # a claim that finds nothing goes on waiting
             self.request = ""
         return reply
-
-    def wait(self, key: str, timeout_s: float) -> bool:
-        """Take a wake token."""
-        return self._connection.wait(key, timeout_s)
-
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        """Block for an entry of a stream."""
-        return self._connection.follow(key, cursor, timeout_s)
-
-    def close(self) -> None:
-        """Give the sockets back."""
-        self._connection.close()
 
 
 class Api:

@@ -17,7 +17,7 @@ from taskorch import errors
 from taskorch.connection import connect
 from taskorch.item import Lease, NewItem, State
 from taskorch.plan import Plan
-from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.script import Argument, Around, Connection, Reply, Script
 from taskorch_orchestrator.restore import restore
 from verbs import ALLOWED, act
 from workflow import workflow
@@ -182,7 +182,7 @@ ANSWERED_AFRESH = ("pop of nothing",)
 
 
 @dataclass
-class OneRequest:
+class OneRequest(Around):
     """A connection whose every call is the same request; it notes the names of the scripts."""
 
     connection: Connection
@@ -192,15 +192,6 @@ class OneRequest:
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         self.names.append(script.name)
         return self.connection.call(script, key, (self.request, *arguments[1:]))
-
-    def wait(self, key: str, timeout_s: float) -> bool:
-        return self.connection.wait(key, timeout_s)
-
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        return self.connection.follow(key, cursor, timeout_s)
-
-    def close(self) -> None:
-        self.connection.close()
 
 
 @dataclass(frozen=True)

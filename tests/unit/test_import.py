@@ -13,7 +13,7 @@ from backups import exported, furnished, work, written
 from builders import Bench
 from taskorch import errors
 from taskorch.item import State
-from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.script import Argument, Around, Connection, Reply, Script
 from taskorch_orchestrator import restore as restoring
 from taskorch_orchestrator.restore import restore
 
@@ -188,7 +188,7 @@ def test_a_namespace_with_a_project_takes_no_import(copy: Bench, file: Path) -> 
 
 
 @dataclass
-class CutOff:
+class CutOff(Around):
     """A connection that is cut off after some calls of `restore`: before it is made, or before its reply comes."""
 
     connection: Connection
@@ -203,15 +203,6 @@ class CutOff:
         if self.calls < 0:
             raise errors.Unreachable(url="", reason="cut off")
         return reply
-
-    def wait(self, key: str, timeout_s: float) -> bool:
-        return self.connection.wait(key, timeout_s)
-
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        return self.connection.follow(key, cursor, timeout_s)
-
-    def close(self) -> None:
-        self.connection.close()
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import pytest
 from builders import Bench, held
 from taskorch import errors
 from taskorch.item import Lease, NewItem, State
-from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.script import Argument, Around, Connection, Reply, Script
 from taskorch_orchestrator.audit import audit
 from workflow import workflow
 
 
 @dataclass
-class Twice:
+class Twice(Around):
     """A connection that loses every first reply: it sends each call again and returns the second reply."""
 
     connection: Connection
@@ -25,15 +25,6 @@ class Twice:
         second = self.connection.call(script, key, arguments)
         self.replies.append((script.name, first, second))
         return second
-
-    def wait(self, key: str, timeout_s: float) -> bool:
-        return self.connection.wait(key, timeout_s)
-
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        return self.connection.follow(key, cursor, timeout_s)
-
-    def close(self) -> None:
-        self.connection.close()
 
 
 def twice(bench: Bench) -> tuple[Bench, Twice]:

@@ -11,13 +11,13 @@ from builders import Bench, held
 from taskorch import command, errors, unanswered
 from taskorch.agent_queue import AgentQueue
 from taskorch.item import Lease
-from taskorch.script import Argument, Connection, Reply, Script, load
+from taskorch.script import Argument, Around, Connection, Reply, Script, load
 from taskorch.settings import Settings, resolve
 from taskorch.unanswered import StepConnection
 
 
 @dataclass
-class Silent:
+class Silent(Around):
     """A connection that loses every reply, or those of one script; something else happens before that is noticed."""
 
     connection: Connection
@@ -30,15 +30,6 @@ class Silent:
             return reply
         self.meanwhile()
         raise errors.Unreachable(url="redis://away", reason="gone")
-
-    def wait(self, key: str, timeout_s: float) -> bool:
-        return self.connection.wait(key, timeout_s)
-
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        return self.connection.follow(key, cursor, timeout_s)
-
-    def close(self) -> None:
-        self.connection.close()
 
 
 @pytest.fixture
