@@ -43,7 +43,9 @@ def _round(root: Path) -> Round:
         times[name].append(done)
     for _ in range(3):
         times[PASS].append(timed([python, "-c", "pass"], variables))
+        times[CLICK].append(timed([python, "-c", "import click"], variables))
         _asides(times, variables)
+        _hooks(times, variables)
     if PREDECESSOR:
         _beside(times, root)
     order = sorted(times, key=lambda name: (name != PASS, name != CLICK, name))
@@ -56,6 +58,19 @@ def _asides(times: Times, variables: Mapping[str, str]) -> None:
         words = {"COMP_WORDS": f"{command} pro", "COMP_CWORD": "1", f"_{command.upper()}_COMPLETE": "bash_complete"}
         times[f"{command} --help"].append(timed([str(BIN / command), "--help"], variables))
         times[f"{command}, completion"].append(timed([str(BIN / command)], {**variables, **words}))
+
+
+def _hooks(times: Times, variables: Mapping[str, str]) -> None:
+    """Time what tools call at the start and at the end of a turn, of an agent that holds an item."""
+    worker, orchestrate = str(BIN / "worker"), str(BIN / "orchestrate")
+    project = timed([orchestrate, "project", "Hooks"], variables).output.strip()
+    item = timed([orchestrate, "create", project, "An item", "--assign", AGENT], variables).output.strip()
+    timed([worker, "get", item], variables)
+    orchestrators = {**variables, "ORCHESTRATOR_ID": "planner"}
+    times["worker prime --hook-json"].append(timed([worker, "prime", "--hook-json"], variables))
+    times["worker hook stop"].append(timed([worker, "hook", "stop"], variables))
+    times["orchestrate prime --hook-json"].append(timed([orchestrate, "prime", "--hook-json"], orchestrators))
+    timed([orchestrate, "complete", project, "--force"], variables)
 
 
 def _beside(times: Times, root: Path) -> None:

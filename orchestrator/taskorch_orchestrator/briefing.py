@@ -5,18 +5,17 @@ from taskorch.item import Item, Project, State
 from taskorch.stuck import StuckItem
 from taskorch.views import Views
 
-#: So many of each are named.
+#: So many of each are named; one more tells that there are more.
 MOST = 5
-MOST_PROJECTS = 200
+READ = MOST + 1
 
 
 class Briefing(Frozen):
-    """The open projects, the newest first, and the first items of each kind that wait for the orchestrator."""
+    """The newest open projects, and the first items of each kind that wait for the orchestrator: READ at most."""
 
     orchestrator: str
     namespace: str
     projects: tuple[Project, ...]
-    projects_count: int
     #: Blockers that wait for an answer.
     inbox: tuple[Item, ...]
     unassigned: tuple[Item, ...]
@@ -26,16 +25,13 @@ class Briefing(Frozen):
 
 def briefing(views: Views, orchestrator: str, namespace: str) -> Briefing:
     """Read what there is to tell. Raises errors.Unavailable."""
-    listed = views.projects(limit=MOST_PROJECTS)
-    active = [project for project in listed if project.status == "active"]
     return Briefing(
         orchestrator=orchestrator,
         namespace=namespace,
-        projects=tuple(active[:MOST]),
-        projects_count=len(active),
-        inbox=views.inbox(limit=MOST),
-        unassigned=views.unassigned(limit=MOST),
-        stuck=tuple(each for each in views.stuck(limit=2 * MOST).items if each.why != "blocked")[:MOST],
+        projects=views.open_projects(limit=READ),
+        inbox=views.inbox(limit=READ),
+        unassigned=views.unassigned(limit=READ),
+        stuck=tuple(each for each in views.stuck(limit=READ).items if each.why != "blocked"),
     )
 
 

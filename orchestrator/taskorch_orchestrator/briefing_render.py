@@ -1,13 +1,14 @@
 """What `orchestrate prime` prints: Markdown for an agent that remembers nothing, short enough to be read each time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from taskorch.item import Item, Project
 from taskorch.plain_text import line
 from taskorch.quoted import DATA, cut, fenced, fitting
 from taskorch.stuck import StuckItem
 
-from taskorch_orchestrator.briefing import Briefing, is_finished
+from taskorch_orchestrator.briefing import MOST, Briefing, is_finished
 
 COMMANDS = """\
 | command | |
@@ -27,6 +28,7 @@ COMMANDS = """\
 You plan, assign, answer and deliver; the items are the agents' work (`worker`), not yours.
 Exit codes: 0 done; 2 usage; 3 no such project or item; 4 Redis is away: the same again later; 5 not possible in this
 state; 6 held by another agent; 8 nothing to do now."""
+Row = TypeVar("Row")
 
 
 def briefing(told: Briefing) -> str:
@@ -53,26 +55,25 @@ def _parts(told: Briefing, length: int) -> Iterator[str]:
         f"# You are the orchestrating agent `{line(told.orchestrator)[:64]}` (namespace `{told.namespace}`)\n\n"
         f"You break a request into items, and agents work on them, by a shared queue. {DATA}"
     )
-    yield f"## Open projects: {told.projects_count or 'none'}"
-    yield from _listed(_project(project, length) for project in told.projects)
-    yield from _section("Questions that wait for your answer", (_question(item, length) for item in told.inbox))
-    yield from _section("Items that nobody is assigned to", (_item(item, length) for item in told.unassigned))
-    yield from _section("Items that do not go on by themselves", (_stuck(each, length) for each in told.stuck))
+    if not told.projects:
+        yield "## Open projects: none"
+    yield from _section("Open projects", "projects", told.projects, _project, length)
+    yield from _section("Questions that wait for your answer", "inbox", told.inbox, _question, length)
+    yield from _section("Items that nobody is assigned to", "unassigned", told.unassigned, _item, length)
+    yield from _section("Items that do not go on by themselves", "stuck", told.stuck, _stuck, length)
     yield f"## Next step\n\n    {next_step(told)}"
     yield f"## Commands\n\n{COMMANDS}"
 
 
-def _section(title: str, rows: Iterable[str]) -> Iterator[str]:
-    listed = list(_listed(rows))
+def _section(
+    title: str, command: str, listed: Sequence[Row], row: Callable[[Row, int], str], length: int
+) -> Iterator[str]:
+    more = len(listed) > MOST
     if listed:
-        yield f"## {title}"
-        yield from listed
-
-
-def _listed(rows: Iterable[str]) -> Iterator[str]:
-    lines = list(rows)
-    if lines:
-        yield fenced(lines)
+        yield f"## {title}: {f'more than {MOST}' if more else len(listed)}"
+        yield fenced(row(each, length) for each in listed[:MOST])
+    if more:
+        yield f"… and more: orchestrate {command}"
 
 
 def _project(project: Project, length: int) -> str:

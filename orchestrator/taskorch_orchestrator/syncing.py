@@ -44,4 +44,4 @@ def service(roots: tuple[Path, ...], no_rq: bool) -> None:
     """Keep files and Redis together, and the queue in order, until SIGTERM or Ctrl-C."""
     from taskorch_orchestrator.serving import serve
 
-    serve(command.settings(), [root.absolute() for root in roots], with_rq=not no_rq)
+    serve(command.settings(), [root.resolve() for root in roots], with_rq=not no_rq)

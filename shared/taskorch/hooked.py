@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Timer
 from time import monotonic
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from taskorch import command, errors
 
@@ -64,10 +64,15 @@ def answer(text: str) -> None:
         command.Output(as_json=False).show(text, str)
 
 
-def stop(said: Payload, reason: str) -> str:
-    """Return the output of a hook that keeps an agent from stopping, as the tool that calls has it."""
-    shape = {"followup_message": reason} if of_cursor(said) else {"decision": "block", "reason": reason}
-    return json.dumps(shape, ensure_ascii=False)
+def stop(tell: Callable[[Payload], str]) -> None:
+    """Print why an agent should not stop yet, as the tool that calls has it, or nothing; `tell` gets what it says."""
+    said, reason = cast("Payload", {}), ""
+    with bounded(), suppress(Exception):  # whatever is wrong here must not keep the agent from stopping
+        said = payload()
+        reason = tell(said)
+    if reason:
+        shape = {"followup_message": reason} if of_cursor(said) else {"decision": "block", "reason": reason}
+        answer(json.dumps(shape, ensure_ascii=False))
 
 
 def of_cursor(said: Payload) -> bool:
@@ -82,9 +87,11 @@ def _session_start(said: Payload, text: str) -> Mapping[str, object]:
 
 
 def _read(descriptor: int) -> bytes:
-    """Return what comes before the end, or before a tool that does not close the pipe has been silent for a while."""
+    """Return what comes before the end, or within STDIN_LIMIT_S from a tool that does not close the pipe."""
     data, deadline = b"", monotonic() + STDIN_LIMIT_S
-    while len(data) < STDIN_BYTES and select.select([descriptor], [], [], max(deadline - monotonic(), 0))[0]:
+    while len(data) < STDIN_BYTES and (left := deadline - monotonic()) > 0:
+        if not select.select([descriptor], [], [], left)[0]:
+            break
         piece = os.read(descriptor, 65536)
         if not piece:
             break

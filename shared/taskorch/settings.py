@@ -74,48 +74,58 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
     """
     root, root_source = _root(environment, os.fspath(folder))
     config = _config(os.path.join(root, FOLDER, "config.toml"))
-    sources = {"root": root_source}
-
-    def pick(name: str, flag: str, variables: tuple[str, ...], default: str) -> str:
-        candidates = [(flags.get(flag), f"--{flag.replace('_', '-')}")]
-        candidates += [(environment.get(variable), variable) for variable in variables]
-        candidates += [(config.get(name), "config.toml")]
-        value, sources[name] = next(((v, s) for v, s in candidates if v), (default, "default"))
-        return value or default
-
-    def switch(name: str, flag: str, variables: tuple[str, ...], default: str) -> bool:
-        value = pick(name, flag, variables, default)
-        if value.lower() not in (*TRUE, *FALSE):
-            raise errors.Usage(reason=f"{name} ({sources[name]}) must be on or off, not {value!r}.")
-        return value.lower() in TRUE
-
-    def setting(name: str, default: str, read: Callable[[str], int]) -> int:
-        value = pick(name, name, (f"TASKORCH_{name.upper()}",), default)
-        try:
-            return read(value)
-        except (ValueError, errors.Invalid) as error:
-            raise errors.Usage(reason=f"{name} ({sources[name]}): {error}") from None
-
-    redis_url = pick("redis_url", "redis_url", ("TASKORCH_REDIS_URL", "REDIS_URL"), "")
+    said = _Said(flags, environment, config)
+    redis_url = said.text("redis_url", "TASKORCH_REDIS_URL", "REDIS_URL")
+    session = said.text("session", "AGENT_SESSION")
     named = [
         (environment.get(password.FILE_VARIABLE), folder, password.FILE_VARIABLE),
         (config.get("redis_password_file"), root, "config.toml"),
     ]
-    found, sources["redis_password"] = password.find(redis_url, environment, named)
-    session = pick("session", "session", ("AGENT_SESSION",), "")
+    redis_password, password_source = password.find(redis_url, environment, named)
     return Settings(
         redis_url=redis_url,
-        redis_password=found,
-        wait_replicas=setting("wait_replicas", "0", _replicas),
-        wait_timeout_ms=setting("wait_timeout", "2s", bounds.duration_ms),
-        namespace=bounds.name(pick("namespace", "namespace", ("TASKORCH_NAMESPACE",), "default"), "a namespace"),
-        agent=pick("agent", "agent_id", ("AGENT_ID", "TM_AGENT_ID"), ""),
-        session=session and bounds.name(session, "a session (AGENT_SESSION)"),
-        orchestrator=pick("orchestrator", "orchestrator", ("ORCHESTRATOR_ID",), "orchestrator"),
-        service=switch("service", "service", ("TASKORCH_SERVICE",), "on"),
+        redis_password=redis_password,
+        wait_replicas=said.number("wait_replicas", "TASKORCH_WAIT_REPLICAS", "0", _replicas),
+        wait_timeout_ms=said.number("wait_timeout", "TASKORCH_WAIT_TIMEOUT", "2s", bounds.duration_ms),
+        namespace=bounds.name(said.text("namespace", "TASKORCH_NAMESPACE", default="default"), "a namespace"),
         root_path=root,
-        sources=sources,
+        agent=said.text("agent", "AGENT_ID", "TM_AGENT_ID", flag="agent_id"),
+        session=session and bounds.name(session, "a session (AGENT_SESSION)"),
+        service=said.switch("service", "TASKORCH_SERVICE", "on"),
+        orchestrator=said.text("orchestrator", "ORCHESTRATOR_ID", default="orchestrator"),
+        sources={**said.sources, "root": root_source, "redis_password": password_source},
     )
+
+
+class _Said:
+    """What was said of each setting, and where: the first place that says something holds."""
+
+    def __init__(
+        self, flags: Mapping[str, str | None], environment: Mapping[str, str], config: Mapping[str, str]
+    ) -> None:
+        self._flags, self._environment, self._config = flags, environment, config
+        self.sources: dict[str, str] = {}
+
+    def text(self, name: str, *variables: str, default: str = "", flag: str = "") -> str:
+        flag = flag or name
+        places = [(self._flags.get(flag), f"--{flag.replace('_', '-')}")]
+        places += [(self._environment.get(variable), variable) for variable in variables]
+        places += [(self._config.get(name), "config.toml")]
+        value, self.sources[name] = next(((value, place) for value, place in places if value), (default, "default"))
+        return value or default
+
+    def switch(self, name: str, variable: str, default: str) -> bool:
+        value = self.text(name, variable, default=default)
+        if value.lower() not in (*TRUE, *FALSE):
+            raise errors.Usage(reason=f"{name} ({self.sources[name]}) must be on or off, not {value!r}.")
+        return value.lower() in TRUE
+
+    def number(self, name: str, variable: str, default: str, read: Callable[[str], int]) -> int:
+        value = self.text(name, variable, default=default)
+        try:
+            return read(value)
+        except (ValueError, errors.Invalid) as error:
+            raise errors.Usage(reason=f"{name} ({self.sources[name]}): {error}") from None
 
 
 def wants_json(environment: Mapping[str, str]) -> bool:
@@ -132,7 +142,7 @@ def _replicas(value: str) -> int:
 def _root(environment: Mapping[str, str], folder: str) -> tuple[str, str]:
     named = environment.get("TASKORCH_ROOT")
     if named:
-        return _tidy(os.path.join(folder, named)), "TASKORCH_ROOT"
+        return os.path.realpath(os.path.join(folder, named)), "TASKORCH_ROOT"  # one server, however it is spelt
     parents = list(_upwards(folder))
     for parent in parents:
         if os.path.isdir(os.path.join(parent, FOLDER)):
@@ -141,11 +151,6 @@ def _root(environment: Mapping[str, str], folder: str) -> tuple[str, str]:
         if os.path.exists(os.path.join(parent, ".git")):
             return _main_checkout(parent), "the git checkout"
     return folder, "the current folder"
-
-
-def _tidy(path: str) -> str:
-    """Return a path without its "." and empty parts: a root has one server, however it is spelt."""
-    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def _upwards(folder: str) -> Iterator[str]:

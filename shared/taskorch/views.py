@@ -83,7 +83,11 @@ class Views:
 
     def projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
         """Return the newest projects."""
-        return tuple(reply.project(view) for view in reply.rows(self._scripts.run("projects", _limit(limit))))
+        return self._projects("", limit)
+
+    def open_projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
+        """Return the newest of the projects that are not closed. A call looks at a bounded number of projects."""
+        return self._projects("active", limit)
 
     def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
         """Return the agents, those that called last first."""
@@ -109,6 +113,9 @@ class Views:
     def environment(self) -> Environment:
         """Return what the server says of itself; its user may not be allowed to ask."""
         return finding.environment(self._scripts.run("environment", *SECTIONS))
+
+    def _projects(self, status: str, limit: int) -> tuple[Project, ...]:
+        return tuple(reply.project(view) for view in reply.rows(self._scripts.run("projects", _limit(limit), status)))
 
 
 def _limit(limit: int) -> int:

@@ -102,7 +102,6 @@ REFUSED = [
     ("orchestrate setup vim", 2, "'vim' is not one of"),
     ("orchestrate setup claude --check --remove", 2, "--check only looks"),
     ("worker prime {item}", 2, "unexpected extra argument"),
-    ("worker hook start", 2, "No such command 'start'"),
 ]
 
 

@@ -173,6 +173,18 @@ def test_a_root_has_one_server_wherever_its_users_have_their_runtime_folders(far
     assert servers_of(far.folder) == []
 
 
+def test_a_root_has_one_server_however_its_path_is_spelt(far: Shell) -> None:
+    link = far.folder.parent / "link"
+    link.symlink_to(far.folder)
+    spelt = [str(link), f"{far.folder}/../{far.folder.name}"]
+
+    project = far.orchestrate("project", "One").stdout.strip()
+    seen = [far.having(TASKORCH_ROOT=root).orchestrate("projects") for root in spelt]
+
+    assert [(ran.code, project in ran.stdout, ran.stderr) for ran in seen] == [(0, True, "")] * len(spelt)
+    assert len(servers_of(far.folder)) == 1
+
+
 @pytest.mark.parametrize("name", ["data", "run", ""])
 def test_a_file_where_a_folder_of_the_server_belongs_is_named(local: Shell, name: str) -> None:
     in_the_way = local.folder / ".task-orchestrator" / name

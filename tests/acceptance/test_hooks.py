@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import servers
 from builders import Bench
 from commands import BIN, Ran, Shell
 from taskorch import hooked
+from taskorch_worker.workspace import TURN_FILES, Workspace
 
 #: Each call that a tool makes at a hook, and the two that people make.
 CALLS = [
@@ -226,7 +228,37 @@ def test_a_redis_of_many_servers_that_is_away_keeps_nobody_waiting(holder: Shell
 
 
 def test_a_hook_that_hangs_ends_well_within_the_time_that_tools_give_it() -> None:
-    assert hooked.LIMIT_S + hooked.STDIN_LIMIT_S < 2
+    assert hooked.STDIN_LIMIT_S < hooked.LIMIT_S < 2
+
+
+def test_what_a_tool_says_is_read_within_that_time(shell: Shell) -> None:
+    code = "from taskorch import hooked; hooked.STDIN_LIMIT_S = 3600; hooked.stop(lambda said: 'never')"
+    ours, theirs = os.pipe()
+
+    with closing(os.fdopen(theirs, "wb")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=shell.environment(), stdin=ours, capture_output=True, timeout=ENOUGH_S,
+            check=True,
+        )  # fmt: skip
+    os.close(ours)
+
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_a_tool_that_never_ends_is_answered(holder: Shell) -> None:
+    ran = holder.run("sh", "-c", f"yes | timeout {ENOUGH_S} {BIN}/worker hook stop")
+
+    assert json.loads(ran.stdout)["decision"] == "block"
+
+
+@pytest.mark.parametrize(
+    "words", ["", "start", "--loud", "stop --loud", "stop now", "stop --json now", "stop --agent-id"]
+)
+def test_a_mistake_in_the_call_of_a_hook_is_told_and_stops_no_agent(holder: Shell, words: str) -> None:
+    ran = call(holder.having(TASKORCH_JSON="1"), ("worker", "hook", *words.split()))
+
+    assert (ran.code, ran.stdout) == (0, "")
+    assert ran.stderr.startswith(("Usage: worker hook", "Error: "))
 
 
 @pytest.mark.parametrize("words", [words for words in CALLS if words[-1] != "prime"], ids=" ".join)
@@ -238,6 +270,8 @@ def test_a_hook_that_hangs_ends_well_within_the_time_that_tools_give_it() -> Non
         {"TASKORCH_REDIS_URL": "http://x"},
         {"TASKORCH_REDIS_PASSWORD_FILE": "/nowhere", "TASKORCH_REDIS_URL": "redis://x@127.0.0.1:1"},
         {"TASKORCH_SERVICE": "perhaps"},
+        {"TASKORCH_REDIS_URL": "redis://x:99999"},
+        {"AGENT_SESSION": "a/b"},
     ],
     ids=str,
 )
@@ -248,6 +282,14 @@ def test_a_hook_is_never_an_error(holder: Shell, words: tuple[str, ...], variabl
     ran = call(broken, words)
 
     assert (ran.code, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [words for words in CALLS if words[-1] != "prime"], ids=" ".join)
+def test_a_config_file_that_nobody_can_read_is_no_error_of_a_hook(holder: Shell, words: tuple[str, ...]) -> None:
+    shell = holder if words[0] == "worker" else holder.lacking("AGENT_ID")
+    (holder.folder / ".task-orchestrator" / "config.toml").mkdir()
+
+    assert is_silent(call(shell, words))
 
 
 def test_what_is_wrong_is_told_to_a_person(shell: Shell) -> None:
@@ -304,6 +346,26 @@ def test_a_tool_that_only_names_the_turn_is_answered_once_a_turn(holder: Shell, 
     ran = [call(holder, ("worker", "hook", "stop"), {name: turn}) for turn in ("one", "one", "two", "two")]
 
     assert [bool(each.stdout) for each in ran] == [True, False, True, False]
+
+
+def test_two_sessions_of_a_tool_remember_their_own_turns(holder: Shell) -> None:
+    turns = [{"session_id": session, "turn_id": "one"} for session in ("a", "b", "a", "b")]
+
+    ran = [call(holder, ("worker", "hook", "stop"), said) for said in turns]
+
+    assert [bool(each.stdout) for each in ran] == [True, True, False, False]
+
+
+def test_the_turns_of_sessions_that_died_do_not_pile_up(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "ada", "")
+    (tmp_path / "workspace" / "ada").mkdir(parents=True)
+
+    told = [workspace.begins(f"session {number}", "one") for number in range(4 * TURN_FILES)]
+
+    names = [file.name for file in (tmp_path / "workspace" / "ada").iterdir()]
+    assert all(told)
+    assert len(names) <= TURN_FILES
+    assert not any(name.endswith(".tmp") for name in names)
 
 
 @pytest.mark.parametrize("said", [None, "garbage {", "[1]", "\x00\xff", "{}", "[" * 100_000])
@@ -391,6 +453,7 @@ def test_an_item_in_progress_is_not_hidden_by_those_that_are_blocked(holder: She
 
 def test_where_nothing_can_be_remembered_the_agent_may_stop(holder: Shell) -> None:
     folder = holder.folder / ".task-orchestrator" / "workspace" / "ada"
-    (folder / ".turn").mkdir()
+    for number in range(TURN_FILES):
+        (folder / f".turn-{number}").mkdir()
 
     assert is_silent(call(holder, ("worker", "hook", "stop"), {"turn_id": "one"}))

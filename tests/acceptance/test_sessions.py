@@ -8,6 +8,7 @@ import pytest
 from builders import Bench
 from commands import Shell
 from taskorch.item import State
+from taskorch.settings import Settings
 
 
 def lease_files(shell: Shell) -> list[Path]:
@@ -104,6 +105,29 @@ def test_the_token_goes_when_the_item_is_given_up(shell: Shell, bench: Bench, wo
 
     assert ran.code == 0, ran.stderr
     assert lease_files(shell) == []
+
+
+def test_the_token_goes_when_the_item_is_anothers(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+    bench.queue.assign(item, "bob", force=True)
+
+    steps = [shell.worker("progress", item, "x"), shell.worker("progress", item, "x")]
+
+    assert [step.code for step in steps] == [7, 7]
+    assert lease_files(shell) == []
+
+
+@pytest.mark.parametrize("other", ["session", "root"])
+def test_check_says_what_another_session_holds(shell: Shell, bench: Bench, other: str) -> None:
+    held, queued = bench.item(), bench.item()
+    shell.worker("get", held)
+    second = shell.having(AGENT_SESSION="second") if other == "session" else second_root(shell)
+
+    mine, theirs = shell.worker("check").stdout, second.worker("check").stdout
+
+    assert mine == f"You have 2 assigned work items:\n  - {held}\n  - {queued}\n"
+    assert theirs == f"You have 2 assigned work items:\n  - {held} (held by another session)\n  - {queued}\n"
 
 
 def test_a_damaged_lease_file_is_a_token_that_is_lost(shell: Shell, bench: Bench) -> None:
@@ -217,6 +241,18 @@ def test_whoami_says_where_each_setting_comes_from(shell: Shell) -> None:
     assert (told["namespace"], told["sources"]["namespace"]) == ("filed", "config.toml")
     assert told["sources"]["redis_url"] == "TASKORCH_REDIS_URL"
     assert flagged.stdout.splitlines()[0].split() == ["agent:", "flo", "(--agent-id)"]
+
+
+def test_whoami_shows_every_setting_with_its_source(shell: Shell) -> None:
+    said = {"TASKORCH_WAIT_TIMEOUT": "7s", "TASKORCH_SERVICE": "off", "ORCHESTRATOR_ID": "boss"}
+
+    told = shell.having(**said).worker("whoami", "--json").data()
+
+    settings = {name.removesuffix("_path").removesuffix("_ms") for name in Settings.__annotations__} - {"sources"}
+    assert settings | {"host", "pid"} == set(told) - {"sources"} == set(told["sources"])
+    assert (told["wait_timeout"], told["sources"]["wait_timeout"]) == ("7000ms", "TASKORCH_WAIT_TIMEOUT")
+    assert (told["service"], told["sources"]["service"]) == ("off", "TASKORCH_SERVICE")
+    assert (told["orchestrator"], told["sources"]["orchestrator"]) == ("boss", "ORCHESTRATOR_ID")
 
 
 def test_the_nearer_setting_wins(shell: Shell) -> None:

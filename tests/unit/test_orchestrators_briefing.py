@@ -23,13 +23,41 @@ def test_what_waits_for_the_orchestrator_is_told_and_no_more_than_that(bench: Be
     closed = bench.project()
     bench.queue.complete_project(closed)
 
-    shown = told(bench)
+    shown, text = told(bench), briefing_render.briefing(told(bench))
 
     assert [item.id for item in shown.inbox] == [asked]
     assert [item.id for item in shown.unassigned] == [free]
     assert [(each.item.id, each.why) for each in shown.stuck] == [(waits, "dead_dependency")]
     assert closed not in {each.id for each in shown.projects}
-    assert shown.projects_count == len(shown.projects) == 3
+    assert "## Open projects: 3\n" in text
+    assert "… and more" not in text
+
+
+def test_an_open_project_is_not_hidden_by_newer_ones_that_are_closed(bench: Bench) -> None:
+    open_ = bench.project()
+    bench.let_the_clock_tick()
+    for _ in range(MOST + 1):
+        bench.queue.complete_project(bench.project(), force=True)
+
+    assert [each.id for each in told(bench).projects] == [open_]
+
+
+def test_what_there_is_no_room_for_is_said_with_the_command_that_shows_it(bench: Bench) -> None:
+    for _ in range(2 * MOST):
+        bench.standing(State.BLOCKED)
+        bench.item(agent="")
+    dead, waits = bench.standing(State.FAILED).item, bench.item()
+    bench.queue.depend(waits, [dead])
+
+    shown = briefing_render.briefing(told(bench))
+
+    assert f"## Open projects: more than {MOST}\n" in shown
+    assert [row for row in shown.split("\n") if row.startswith("… and more")] == [
+        "… and more: orchestrate projects",
+        "… and more: orchestrate inbox",
+        "… and more: orchestrate unassigned",
+    ]
+    assert f"## Items that do not go on by themselves: 1\n\n```text\n{waits} dead_dependency" in shown
 
 
 @pytest.mark.parametrize("text", ["x" * LONG, "🙂" * (LONG // 4), "`" * LONG, "\x1b" * LONG, "x\n" * (LONG // 2)])

@@ -143,7 +143,7 @@ def test_many_items_of_one_kind_leave_a_look_at_the_others(bench: Bench) -> None
 
     found = bench.queue.views.stuck(unstarted_ms=1)
 
-    assert [(each.item.id, each.why) for each in found.items] == [(item, "blocked"), (queued, "unstarted")]
+    assert [(each.item.id, each.why) for each in found.items] == [(queued, "unstarted"), (item, "blocked")]
     assert found.more
 
 
@@ -166,6 +166,17 @@ def test_more_than_the_limit_is_told(bench: Bench) -> None:
 
     assert (len(some.items), some.more, some.looked_at) == (2, True, 2)
     assert (len(all_.items), all_.more, all_.looked_at) == (3, False, 3)
+
+
+def test_blockers_take_no_places_of_the_others(bench: Bench) -> None:
+    for _ in range(3):
+        bench.standing(State.BLOCKED)
+    waits = bench.item()
+    bench.queue.depend(waits, [bench.standing(State.FAILED).item])
+    queued = bench.item(agent="bob")
+    bench.let_the_clock_tick()
+
+    assert named(bench, unstarted_ms=1, limit=2) == [(waits, "dead_dependency"), (queued, "unstarted")]
 
 
 def test_an_item_that_has_vanished_is_passed_over(bench: Bench) -> None:

@@ -20,9 +20,7 @@ MOST_AT_ONCE = 100
 @at_desk
 def check(desk: "Desk", limit: int) -> None:
     """List the items that are assigned to you and ready."""
-    from taskorch_worker import render
-
-    desk.output.show(desk.queue.check(limit=limit), render.assignments)
+    desk.check(limit=limit)
 
 
 @worker.command(epilog="Example: worker pop --wait 300")

@@ -33,6 +33,12 @@ class Desk:
         """Make a step of the item's holder, and print what it did."""
         self.output.show(self.holding.step(item, verb), render.receipt)
 
+    def check(self, *, limit: int) -> None:
+        """Print what is assigned to this agent, and which of it another session of the name holds."""
+        assigned = self.queue.check(limit=limit)
+        theirs = {i.id for i in assigned.items if i.holder and self.holding.lease(i.id).token != i.token}
+        self.output.show(assigned, lambda _: render.assignments(assigned, theirs))
+
     def pop(self, count: int | None, *, wait_s: float, lease_ms: int | None) -> bool:
         """Claim the next items, and print what they carry; False when there was nothing to claim.
 
@@ -68,7 +74,10 @@ class Desk:
             "redis_url": address.shown(address.of(settings)),
             "redis_password": "***" if settings.redis_password else "",
             "wait_replicas": settings.wait_replicas,
+            "wait_timeout": f"{settings.wait_timeout_ms}ms",
             "namespace": settings.namespace,
             "root": settings.root_path,
+            "service": "on" if settings.service else "off",
+            "orchestrator": settings.orchestrator,
             "sources": {**settings.sources, "host": "this machine", "pid": "the process that called"},
         }

@@ -41,13 +41,13 @@ class Holding:
         return receipt
 
     def step(self, item: str, verb: Callable[[Lease], Receipt]) -> Receipt:
-        """Make a step under the token that this session keeps, and forget it when the item is given up.
+        """Make a step under the token that this session keeps, and forget it when the item is given up, or taken away.
 
         It needs no room on the disk: what is done can be delivered when the disk is full.
         """
         try:
             receipt = verb(self.lease(item))
-        except errors.Cancelled:
+        except (errors.Cancelled, errors.NotYours):
             self.workspace.forget(item)
             raise
         if receipt.state in GIVEN_UP:

@@ -1,6 +1,6 @@
 """What a worker's commands print for people and agents."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from taskorch.item import Assignments, Claim, Item, Note, Package, Receipt, Report, State
@@ -15,10 +15,10 @@ EARLIER = ("progress", "fail", "release", "expire", "cancel", "complete")
 EARLIER_SHOWN = 3
 
 
-def assignments(assigned: Assignments) -> str:
-    """Return what is assigned to an agent: the count and the ids."""
+def assignments(assigned: Assignments, theirs: Collection[str]) -> str:
+    """Return what is assigned to an agent: the count and the ids; `theirs` are held by other sessions of its name."""
     lines = [f"You have {assigned.count} assigned work items{':' if assigned.items else '.'}"]
-    lines += [f"  - {item.id}" for item in assigned.items]
+    lines += [f"  - {item.id}{' (held by another session)' * (item.id in theirs)}" for item in assigned.items]
     if assigned.count > len(assigned.items):
         lines.append(f"  … and {assigned.count - len(assigned.items)} more (--limit)")
     if assigned.later:

@@ -43,4 +43,4 @@ def _is_first(desk: Desk, said: Payload, held: Sequence[Held]) -> bool:
         return True
     newest = [each.claim.package.history[-1].id for each in held if each.claim.package.history]
     turn = next((str(said[name]) for name in TURNS if said.get(name)), " ".join(newest))
-    return desk.holding.workspace.begins(f"{desk.settings.session} {said.get('session_id', '')} {turn}")
+    return desk.holding.workspace.begins(str(said.get("session_id", "")), turn)

@@ -2,7 +2,7 @@
 
 .task-orchestrator/workspace/<agent>/<item>.lease       the token that makes the next command the same holder
 .task-orchestrator/workspace/<agent>/<item>_notes.md    what `worker notes` keeps
-.task-orchestrator/workspace/<agent>/.turn              the last turn whose agent was told not to leave items behind
+.task-orchestrator/workspace/<agent>/.turn-<number>     the last turn whose agent was told not to leave items behind
 """
 
 import json
@@ -18,6 +18,8 @@ from taskorch.item import Lease
 
 #: Taken on the disk before a claim, so that a full disk is noticed while nothing has changed.
 ROOM_BYTES = 512
+#: So many files have the last turns of all sessions, dead ones too; who shares one may be told twice in a turn.
+TURN_FILES = 256
 
 
 class Room:
@@ -99,14 +101,25 @@ class Workspace:
         with open(os.path.join(self._folder, f"{item}_notes.md"), "a", encoding="utf-8") as file:
             file.write(f"\n\n---\n{strftime('%Y-%m-%dT%H:%M:%SZ', gmtime())}\n---\n{text}")
 
-    def begins(self, turn: str) -> bool:
-        """Return whether this turn is another one than the last time, and remember it. Raises OSError."""
-        place = os.path.join(self._folder, ".turn")
-        with suppress(OSError, ValueError), open(place, encoding="utf-8") as file:
-            if file.read() == turn:
+    def begins(self, session: str, turn: str) -> bool:
+        """Return whether a turn is another one than the last of this session, and remember it. Raises OSError.
+
+        `session` is what the tool calls it: several may run under one name in one root.
+        """
+        from binascii import crc32
+
+        whose, which = (text.encode(errors="replace") for text in (f"{self._session} {session} ", turn))
+        place = os.path.join(self._folder, f".turn-{crc32(whose) % TURN_FILES}")
+        with suppress(OSError), open(place, "rb") as file:
+            if file.read() == whose + which:
                 return False
-        with open(place, "w", encoding="utf-8") as file:
-            file.write(turn)
+        fresh = f"{place}.{os.getpid()}.tmp"
+        try:
+            with open(fresh, "wb") as file:
+                file.write(whose + which)
+            os.replace(fresh, place)
+        finally:
+            _remove([fresh])
         return True
 
     def lease_file(self, item: str) -> str:

@@ -65,11 +65,13 @@ end
 return guarded(function()
   if project ~= '' then need_project(project) end
   each(prefix .. 'leases', 'in_progress', share(5), held)
-  each(prefix .. 'blocked', 'blocked', share(4), function(item, since) add('blocked', item, since) end)
-  each(prefix .. 'waiting', 'waiting', share(3), waiting)
-  each(prefix .. 'delayed', 'delayed', share(2), due)
+  each(prefix .. 'waiting', 'waiting', share(4), waiting)
+  each(prefix .. 'delayed', 'delayed', share(3), due)
+  local most = share(2)
   for _, agent in ipairs(call('ZRANGE', prefix .. 'agents', 0, -1)) do
-    each(key('queue', agent), 'queued', MOST_VISITED, queued)
+    each(key('queue', agent), 'queued', most, queued)
   end
+  -- The blocked ones last: they stand in the inbox, too, and must not take the places of the others.
+  each(prefix .. 'blocked', 'blocked', MOST_VISITED, function(item, since) add('blocked', item, since) end)
   return {visited, more and '1' or '', found}
 end)
