@@ -195,6 +195,18 @@ def test_the_bundled_server_is_not_started_for_it(shell: Shell, words: tuple[str
     assert list((shell.folder / ".task-orchestrator").iterdir()) == []
 
 
+@pytest.mark.parametrize(("role", "looks"), [("worker", "check"), ("orchestrate", "projects")])
+def test_after_a_restart_of_the_machine_a_look_starts_what_prime_does_not(local: Shell, role: str, looks: str) -> None:
+    local.orchestrate("project", "One")
+    local.orchestrate("server", "stop")
+
+    silent, look, told = (local.run(BIN / role, verb) for verb in ("prime", looks, "prime"))
+
+    assert is_silent(silent)
+    assert (look.code, told.code) == (0, 0)
+    assert told.stdout.startswith("# You are the ")
+
+
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
 @pytest.mark.parametrize("away", ["refuses", "never answers", "has no such name", "was killed"])
 def test_a_redis_that_is_away_keeps_nobody_waiting(

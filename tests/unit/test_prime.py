@@ -62,6 +62,19 @@ def test_a_lease_that_ran_out_still_serves_and_is_told(bench: Bench) -> None:
     assert bench.agent().complete(lease, "late").state is State.COMPLETED
 
 
+def test_of_a_dead_letter_that_may_still_be_delivered_no_more_is_promised(bench: Bench) -> None:
+    lease = bench.expired(State.FAILED)
+
+    told = bench.agent().prime([lease])
+
+    assert "worker complete takes it" in briefing_render.briefing(told)
+    assert "takes it up again" not in briefing_render.briefing(told)
+    assert briefing_render.next_step(told) == "worker pop --wait 300"
+    with pytest.raises(errors.WrongState):
+        bench.agent().progress(lease, "still at it")
+    assert bench.agent().complete(lease, "late").state is State.COMPLETED
+
+
 @pytest.mark.parametrize("state", [State.COMPLETED, State.FAILED, State.CANCELLED, State.QUEUED])
 def test_a_token_that_died_is_told_no_more(bench: Bench, state: State) -> None:
     lease = bench.claimed()
@@ -233,6 +246,7 @@ def test_short_texts_are_not_cut() -> None:
         (1, State.IN_PROGRESS, "worker get item_" + "0" * 32),
         (1, State.DELAYED, "worker get item_" + "0" * 32),
         (1, State.BLOCKED, "worker pop"),
+        (1, State.FAILED, "worker pop"),
     ],
 )
 def test_the_next_step_is_a_command(count: int, state: State, command: str) -> None:

@@ -60,12 +60,13 @@ def _parts(told: Briefing, length: int) -> Iterator[str]:
 def next_step(told: Briefing) -> str:
     """Return the command to type next."""
     mine = [held.claim.package.item for held in told.held if held.claim.lease]
-    working = next((item.id for item in mine if item.state is not State.BLOCKED), "")
+    working = next((item.id for item in mine if item.state not in (State.BLOCKED, State.FAILED)), "")
+    asking = next((item.id for item in mine if item.state is State.BLOCKED), "")
     if working:
         return f"worker get {working}"
     if told.queue_count:
         return "worker pop"
-    return f"worker wait {mine[0].id}" if mine else "worker pop --wait 300"
+    return f"worker wait {asking}" if asking else "worker pop --wait 300"
 
 
 def _held(held: Held, length: int, shown: int) -> str:
@@ -93,6 +94,8 @@ def _standing(held: Held) -> str:
     until = f", yours until {moment(item.lease_expires_at)}" if item.lease_expires_at else ""
     if item.state is State.BLOCKED:
         until = ", yours; it waits for an answer"
+    elif item.state is State.FAILED:
+        until = "; the last attempt is over: if the work is done all the same, worker complete takes it"
     elif item.state is not State.IN_PROGRESS:
         until = "; the lease ran out, and a report takes it up again"
     return f"{head}, token {lease.token}{until}"
