@@ -3,19 +3,17 @@
 An entry goes to the front of its object or list: `{` + its lead + the entry + `,` + what was there. Into an empty one
 it goes with no space before it, and what had to be made for it has space after its bracket. So it can be told
 what has to go with the entry: `{"hooks": {"Stop": [ … ]}}` leaves an empty `hooks`, `{ "hooks": …` leaves nothing.
-Comments, which some tools allow, are read as space.
+Comments, which some programs allow, are read as space.
 """
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias, cast
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from taskorch.frozen import Frozen
 
-from taskorch_orchestrator.tool_file import Unfit
-
-Json: TypeAlias = "str | int | bool | Sequence[Json] | dict[str, Json] | None"
+from taskorch_orchestrator.program_file import Json, Unfit, joined
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
@@ -24,43 +22,48 @@ _UNIT = "  "
 
 
 class Entry(Frozen):
-    """A value of ours, and where it stands: the names that lead to it, None for a place in a list."""
+    """An object of ours with the command that it is known by, and the names that lead to it; None for one in a list."""
 
     labels: tuple[str | None, ...]
-    value: Json
+    value: dict[str, Json]
 
 
 class Member(NamedTuple):
-    """A value of an object or a list: where it starts (its name, if it has one), and where it is and ends."""
+    """A member of an object or a list: where it starts (its name, if it has one), where its value is, where it ends."""
 
     name: str | None
     start: int
-    value: int
+    at: int
     end: int
+    value: Json
+
+
+#: Each object or list on the way to an entry, by its bracket, and the member of it that leads on.
+Way = list[tuple[int, Member]]
 
 
 class JsonEntries:
     """Some entries of ours in one file."""
 
     def __init__(self, *entries: Entry, head: dict[str, Json] | None = None) -> None:
-        """`head` is what the tool wants to see at the beginning of each such file."""
+        """`head` is what the program wants to see at the beginning of each such file."""
         self._entries = entries
         self._head = head or {}
 
     def has(self, text: str) -> bool:
-        """Return whether all of them are there as they should be."""
+        """Return whether all of them are there, and lack nothing."""
         clear = _clear(text)
-        return all(
-            _is_there(_DECODER.raw_decode(clear, _root(clear))[0], entry.labels, entry) for entry in self._entries
-        )
+        ways = [(_found(clear, entry), entry) for entry in self._entries]
+        return all(way and joined(entry.value, way[-1][1].value) == way[-1][1].value for way, entry in ways)
 
     def added(self, text: str | None) -> str:
         """Return the text with the entries; a new one where there is none."""
         if text is None:
-            return self._new()
+            made = json.loads(self.added(json.dumps(self._head)))
+            return json.dumps(self._head | made, indent=_UNIT, ensure_ascii=False) + "\n"
         clear = _clear(text)
         for name in self._head.keys() - {member.name for member in _members(clear, _root(clear))}:
-            raise Unfit(f'has no "{name}" in it: the tool would not read it')
+            raise Unfit(f'has no "{name}" in it: the program would not read it')
         for entry in reversed(self._entries):
             text = _with(text, entry)
         return text
@@ -68,18 +71,12 @@ class JsonEntries:
     def removed(self, text: str) -> str | None:
         """Return the text as it was before; None where there was no file."""
         left: str | None = text
-        if text == self._new():
+        if text == self.added(None):
             return None
         for entry in self._entries:
-            while left is not None and (found := _found(left, entry)):
-                left = _without(left, found)
+            while left is not None and (way := _found(_clear(left), entry)):
+                left = _without(left, way)
         return left
-
-    def _new(self) -> str:
-        document: object = self._head
-        for entry in self._entries:
-            document = _merged(document, entry.labels, entry.value)
-        return json.dumps(document, indent=_UNIT, ensure_ascii=False) + "\n"
 
 
 def _clear(text: str) -> str:
@@ -111,55 +108,74 @@ def _skip(clear: str, at: int) -> int:
 
 def _members(clear: str, at: int) -> list[Member]:
     """Return the members of the object or list whose bracket is there."""
-    return list(_each_member(clear, _skip(clear, at + 1), named=clear[at] == "{"))
-
-
-def _each_member(clear: str, at: int, *, named: bool) -> Iterator[Member]:
+    named, at, members = clear[at] == "{", _skip(clear, at + 1), list[Member]()
     while clear[at] not in "}]":
         start, name = at, None
         if named:
             name, at = _DECODER.raw_decode(clear, at)
             at = _skip(clear, _skip(clear, at) + 1)
-        value = at
-        _, at = _DECODER.raw_decode(clear, at)
-        yield Member(name, start, value, at)
-        at = _skip(clear, at)
+        value, end = _DECODER.raw_decode(clear, at)
+        members.append(Member(name, start, at, end, value))
+        at = _skip(clear, end)
         if clear[at] == ",":
             at = _skip(clear, at + 1)
+    return members
 
 
-def _is_there(value: object, labels: Sequence[str | None], entry: Entry) -> bool:
-    if not labels:
-        return value == entry.value
-    if labels[0] is None:
-        return isinstance(value, list) and entry.value in value
-    return isinstance(value, dict) and labels[0] in value and _is_there(value[labels[0]], labels[1:], entry)
+def _way(clear: str, entry: Entry) -> Way:
+    """Return the way to an entry of ours, as far as it is there."""
+    at, way = _root(clear), Way()
+    for label in entry.labels:
+        members = _members(clear, at) if clear[at] == ("[" if label is None else "{") else []
+        members = [each for each in members if each.name == label and (label or _runs(each.value, entry))]
+        if not members:
+            break
+        way.append((at, members[-1]))
+        at = members[-1].at
+    return way
 
 
-def _merged(document: object, labels: Sequence[str | None], leaf: Json) -> object:
-    """Return a document with a value in it, where its labels lead."""
-    if not labels:
-        return leaf
-    label, rest = labels[0], labels[1:]
-    if label is None:
-        return [*cast("list[object]", document or []), _merged(None, rest, leaf)]
-    members = cast("dict[str, object]", document or {})
-    return {**members, label: _merged(members.get(label), rest, leaf)}
+def _found(clear: str, entry: Entry) -> Way:
+    """Return the way to an entry of ours; [] where it is not there."""
+    way = _way(clear, entry)
+    return way if len(way) == len(entry.labels) and _runs(way[-1][1].value, entry) else []
+
+
+def _runs(value: object, entry: Entry) -> bool:
+    """Return whether the command of ours is run somewhere in a value: by another path too, or with more options."""
+    (ours,) = _commands(entry.value)
+    return any(ours <= theirs for theirs in _commands(value))
+
+
+def _commands(value: object) -> list[set[str]]:
+    """Return the words of each command in a value."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    found = [command for each in inner for command in _commands(each)]
+    if isinstance(value, dict) and "command" in value:
+        found.append(set(re.findall(r"""[^\s/"'\[\],]+""", f"{value['command']} {value.get('args', '')}")))
+    return found
 
 
 def _with(text: str, entry: Entry) -> str:
     clear = _clear(text)
-    at = _root(clear)
-    for depth, label in enumerate(entry.labels):
-        if clear[at] != ("[" if label is None else "{"):
-            raise Unfit(f"has something else where {_named(entry.labels[:depth])} should be")
-        there = [member for member in _members(clear, at) if label is not None and member.name == label]
-        if there and depth == len(entry.labels) - 1:
+    way = _way(clear, entry)
+    labels, value = entry.labels[len(way) :], entry.value
+    if not labels:
+        if not _found(clear, entry):
             raise Unfit(f"has another {_named(entry.labels)}")
-        if not there:
-            return _put(text, clear, at, entry.labels[depth:], entry.value)
-        at = there[-1].value
-    raise AssertionError
+        return _mended(text, clear, way[-1][1], joined(value, way[-1][1].value))
+    at = way[-1][1].at if way else _root(clear)
+    if clear[at] != ("[" if labels[0] is None else "{"):
+        kind = "a list" if labels[0] is None else "an object"
+        raise Unfit(f"has something else where {_named(entry.labels[: len(way)])} should be {kind}")
+    return _put(text, clear, at, labels, value)
+
+
+def _mended(text: str, clear: str, there: Member, whole: Json) -> str:
+    if whole == there.value:
+        return text
+    line = _line(re.split(r"\S", text[: there.start])[-1])
+    return text[: there.at] + _drawn((), whole, line, _unit(text, clear)) + text[there.end :]
 
 
 def _named(labels: Sequence[str | None]) -> str:
@@ -202,42 +218,20 @@ def _drawn(labels: Sequence[str | None], value: Json, line: str, unit: str) -> s
     return f"{brackets[0]}{inner or ' '}{content}{line or ' '}{brackets[1]}"
 
 
-def _found(text: str, entry: Entry) -> list[tuple[int, Member]]:
-    """Return the way to an entry of ours: each object or list on it, and its member; [] where it is not there."""
-    clear = _clear(text)
-    at, way = _root(clear), list[tuple[int, Member]]()
-    for label in entry.labels:
-        if clear[at] != ("[" if label is None else "{"):
-            return []
-        members = [member for member in _members(clear, at) if member.name == label]
-        if label is None:
-            members = [each for each in members if _is_ours(_DECODER.raw_decode(clear, each.value)[0], entry.value)]
-        if not members:
-            return []
-        way.append((at, members[-1]))
-        at = members[-1].value
-    return way if _is_ours(_DECODER.raw_decode(clear, at)[0], entry.value) else []
-
-
-def _is_ours(value: object, wanted: Json) -> bool:
-    """Return whether a value runs the commands that ours runs, whatever else it says."""
-    return bool(_commands(value)) and _commands(value) == _commands(wanted)
-
-
-def _commands(value: object) -> list[str]:
-    if isinstance(value, dict):
-        own = [f"{value['command']} {value.get('args', '')}"] if "command" in value else []
-        return sorted([*own, *(command for each in value.values() for command in _commands(each))])
-    return sorted(command for each in value for command in _commands(each)) if isinstance(value, list) else []
-
-
-def _without(text: str, way: Sequence[tuple[int, Member]]) -> str | None:
+def _without(text: str, way: Way) -> str | None:
     """Return the text without what the way leads to, and without what was made for it; None if that was all of it."""
-    for at, member in reversed(way):
-        members = _members(_clear(text), at)
+    clear = _clear(text)
+    names = [member.name for _, member in way]
+    group = names.index(None) if None in names else len(way)
+    for depth, (at, member) in reversed([*enumerate(way)]):
+        members = _members(clear, at)
+        # A group of hooks that has no other hook is ours, whatever else it says.
+        if depth > group and (member.name or len(members) == 1):
+            continue
         if len(members) > 1 or not _was_made(text, at, member):
-            return _cut(text, at, members, members.index(member))
-    return None
+            return _cut(text, clear, at, members, members.index(member))
+    root, end = _root(clear), len(clear.rstrip())
+    return f"{text[:root]}{{}}{text[end:]}" if (text[:root] + text[end:]).strip() else None
 
 
 def _was_made(text: str, at: int, member: Member) -> bool:
@@ -246,10 +240,18 @@ def _was_made(text: str, at: int, member: Member) -> bool:
     return bool(before) and before.isspace() and text[member.end + len(after)] in "}]"
 
 
-def _cut(text: str, at: int, members: Sequence[Member], place: int) -> str:
-    member, clear = members[place], _clear(text)
+def _cut(text: str, clear: str, at: int, members: Sequence[Member], place: int) -> str:
+    """Return the text without a member and its comma; comments beside it stay."""
+    member = members[place]
     if place:
-        return text[: _skip(clear, members[place - 1].end)] + text[member.end :]
-    start = at + 1 if not text[at + 1 : member.start].strip() else member.start
-    end = member.end if len(members) == 1 else _skip(clear, member.end) + 1
-    return text[:start] + text[end:]
+        comma = _skip(clear, members[place - 1].end)
+        between = text[comma + 1 : member.start]
+        ends_line = text[member.end :].lstrip(" \t")[0] in "\r\n"
+        kept = between if between.strip() and not ends_line else between.rstrip()
+        return text[:comma] + kept + text[member.end :]
+    start = member.start if text[at + 1 : member.start].strip() else at + 1
+    if len(members) == 1:
+        return text[:start] + text[member.end :]
+    comma = _skip(clear, member.end)
+    between = text[member.end : comma]
+    return text[:start] + (between if between.strip() else "") + text[comma + 1 :]

@@ -1,4 +1,4 @@
-"""The command that joins an agent's tool to the queue: setup."""
+"""The command that joins an agent's program to the queue: setup."""
 
 import os
 from pathlib import Path
@@ -10,18 +10,22 @@ from taskorch_orchestrator.role import orchestrate
 
 
 @orchestrate.command(epilog="Example: orchestrate setup claude --check")
-@click.argument("tool", type=click.Choice(("claude", "codex", "gemini", "cursor")))
+@click.argument("program", type=click.Choice(("claude", "codex", "gemini", "cursor")))
 @click.option("--check", is_flag=True, help="Only look; exit 5 where something is missing.")
 @click.option("--remove", is_flag=True, help="Take it out again: the files are as they were before.")
 @click.option("--user", is_flag=True, help="In your own configuration instead of the project's.")
-def setup(tool: str, check: bool, remove: bool, user: bool) -> None:
-    """Put hooks, MCP servers and a few words on the queue into the files of TOOL. All else in them stays as it is."""
-    from taskorch_orchestrator import installation, setup_render, tool_parts
+def setup(program: str, check: bool, remove: bool, user: bool) -> None:
+    """Put hooks, MCP servers and a few words on the queue into the files of PROGRAM. All else in them stays as it is.
+
+    They are those of the git checkout of the current folder, or of the folder itself.
+    """
+    from taskorch_orchestrator import installation, program_parts, setup_render
 
     if check and remove:
         raise click.UsageError("--check only looks: it goes without --remove.")
-    top = Path.home() if user else command.settings().root
-    parts = tool_parts.parts(tool, top, os.environ, user=user)
+    root = Path.home() if user else command.settings().root
+    top = root if user else program_parts.project(Path.cwd())
+    parts = program_parts.parts(program, top, os.environ, user=user)
     if check:
         files = installation.check(parts)
     else:
@@ -30,5 +34,5 @@ def setup(tool: str, check: bool, remove: bool, user: bool) -> None:
     if any(each.status == "not current" for each in files):
         click.get_current_context().exit(errors.Invalid.exit_code)
     if not (check or remove):
-        for hint in setup_render.hints(tool):
+        for hint in setup_render.hints(program, top, root):
             command.output().hint(hint)

@@ -3,23 +3,25 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 from taskorch.plain_text import line
 
-from taskorch_orchestrator.installation import ToolFile
+from taskorch_orchestrator.installation import ProgramFile
 
 
-def files(told: Sequence[ToolFile]) -> str:
+def files(told: Sequence[ProgramFile]) -> str:
     """Return a line for each file."""
     return "\n".join(f"{each.status:11}  {line(each.file)}" for each in told)
 
 
-def hints(tool: str) -> Iterator[str]:
-    """Return what is missing on this machine, and what the tool asks for."""
+def hints(program: str, top: Path, root: Path) -> Iterator[str]:
+    """Return whose files these are, whose queue is theirs, what this machine lacks, and what the program asks for."""
+    yield f"These are the files of {top}" + (f"; its queue is that of {root}." if root != top else ".")
     for name in ("worker", "orchestrate"):
         if shutil.which(name) is None:
-            yield f"The tool will not find `{name}`: it is not on the PATH of this shell."
+            yield f"The program will not find `{name}`: it is not on the PATH of this shell."
     if find_spec("mcp") is None:
         yield "The MCP servers need the package mcp: pip install 'task-orchestrator[mcp]'"
-    if tool == "codex":
+    if program == "codex":
         yield "Codex asks you to trust the project and its hooks: /hooks shows them."

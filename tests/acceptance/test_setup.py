@@ -1,4 +1,4 @@
-"""`orchestrate setup`: into the files of a tool and out again, with everything else in them byte for byte as it was."""
+"""`orchestrate setup`: into the files of a program and out again, with everything else in them byte for byte as it was."""
 
 import json
 import stat
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from commands import BIN, Shell
 
-TOOLS = ("claude", "codex", "gemini", "cursor")
+PROGRAMS = ("claude", "codex", "gemini", "cursor")
 
 #: What people have in these files, in all the forms that they have it in.
 FOREIGN: Mapping[str, bytes] = {
@@ -47,7 +47,7 @@ FOREIGN: Mapping[str, bytes] = {
 
 @pytest.fixture
 def project(shell: Shell) -> Shell:
-    """A project with the files of every tool, and a home of its own."""
+    """A project with the files of every program, and a home of its own."""
     home = shell.folder.parent / "home"
     home.mkdir()
     (shell.folder / ".git").mkdir()
@@ -72,40 +72,40 @@ def commands(hooks: Any) -> list[str]:
     return [each["command"] for group in hooks for each in group.get("hooks", [group])]
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_what_was_there_before_is_there_again_byte_for_byte(project: Shell, tool: str) -> None:
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_was_there_before_is_there_again_byte_for_byte(project: Shell, program: str) -> None:
     before = files(project.folder)
 
-    done = project.orchestrate("setup", tool)
+    done = project.orchestrate("setup", program)
     between = files(project.folder)
-    undone = project.orchestrate("setup", tool, "--remove")
+    undone = project.orchestrate("setup", program, "--remove")
 
     assert (done.code, undone.code) == (0, 0), done.stderr + undone.stderr
     assert between != before
     assert files(project.folder) == before
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_from_nothing_it_makes_files_that_go_again_with_their_folders(shell: Shell, tool: str) -> None:
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_from_nothing_it_makes_files_that_go_again_with_their_folders(shell: Shell, program: str) -> None:
     bare = shell.lacking("AGENT_ID")
 
-    done = bare.orchestrate("setup", tool, "--json").data()
+    done = bare.orchestrate("setup", program, "--json").data()
     made = files(shell.folder)
-    bare.orchestrate("setup", tool, "--remove")
+    bare.orchestrate("setup", program, "--remove")
 
     assert {each["status"] for each in done} == {"created"}
     assert {each["file"] for each in done} == {str(shell.folder / name) for name in made}
     assert files(shell.folder) == {}
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_a_second_time_changes_nothing_and_the_check_says_how_it_stands(project: Shell, tool: str) -> None:
-    before = project.orchestrate("setup", tool, "--check")
-    project.orchestrate("setup", tool)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_second_time_changes_nothing_and_the_check_says_how_it_stands(project: Shell, program: str) -> None:
+    before = project.orchestrate("setup", program, "--check")
+    project.orchestrate("setup", program)
     once = files(project.folder)
 
-    again = project.orchestrate("setup", tool)
-    after = project.orchestrate("setup", tool, "--check")
+    again = project.orchestrate("setup", program)
+    after = project.orchestrate("setup", program, "--check")
 
     assert (before.code, after.code) == (5, 0)
     assert "not current" in before.stdout
@@ -116,12 +116,12 @@ def test_a_second_time_changes_nothing_and_the_check_says_how_it_stands(project:
 
 def test_all_four_live_side_by_side_and_go_one_by_one(project: Shell) -> None:
     before = files(project.folder)
-    for tool in TOOLS:
-        project.orchestrate("setup", tool)
+    for program in PROGRAMS:
+        project.orchestrate("setup", program)
 
-    checks = [project.orchestrate("setup", tool, "--check").code for tool in TOOLS]
-    for tool in TOOLS:
-        project.orchestrate("setup", tool, "--remove")
+    checks = [project.orchestrate("setup", program, "--check").code for program in PROGRAMS]
+    for program in PROGRAMS:
+        project.orchestrate("setup", program, "--remove")
 
     assert checks == [0, 0, 0, 0]
     assert files(project.folder) == before
@@ -176,15 +176,15 @@ def test_cursor_gets_hooks_of_its_form_and_a_rule(project: Shell) -> None:
     assert "alwaysApply: true" in rule
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_for_the_user_it_is_the_home_and_not_the_project(project: Shell, tool: str) -> None:
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_for_the_user_it_is_the_home_and_not_the_project(project: Shell, program: str) -> None:
     home = Path(project.variables["HOME"])
     before = files(project.folder)
 
-    done = project.orchestrate("setup", tool, "--user", "--json").data()
-    checked = [project.orchestrate("setup", tool, "--check", *where).code for where in (["--user"], [])]
+    done = project.orchestrate("setup", program, "--user", "--json").data()
+    checked = [project.orchestrate("setup", program, "--check", *where).code for where in (["--user"], [])]
     made = files(home)
-    project.orchestrate("setup", tool, "--user", "--remove")
+    project.orchestrate("setup", program, "--user", "--remove")
 
     assert {each["file"] for each in done} == {str(home / name) for name in made}
     assert checked == [0, 5]
@@ -196,15 +196,15 @@ def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(proje
     elsewhere = project.folder.parent / "elsewhere"
     named = project.having(CLAUDE_CONFIG_DIR=str(elsewhere / "claude"), CODEX_HOME=str(elsewhere / "codex"))
 
-    for tool in ("claude", "codex"):
-        named.orchestrate("setup", tool, "--user")
+    for program in ("claude", "codex"):
+        named.orchestrate("setup", program, "--user")
 
     assert {"claude/settings.json", "claude/.claude.json", "codex/config.toml"} <= set(files(elsewhere))
     assert files(Path(project.variables["HOME"])) == {}
 
 
 @pytest.mark.parametrize(
-    ("tool", "name", "content", "message"),
+    ("program", "name", "content", "message"),
     [
         ("claude", ".claude/settings.json", b'{"hooks": }', "is not valid JSON"),
         ("claude", ".mcp.json", b"", "is not valid JSON"),
@@ -220,13 +220,13 @@ def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(proje
     ],
 )
 def test_a_file_that_cannot_take_it_is_left_as_it_is_and_so_are_the_others(
-    project: Shell, tool: str, name: str, content: bytes, message: str
+    project: Shell, program: str, name: str, content: bytes, message: str
 ) -> None:
     (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
     (project.folder / name).write_bytes(content)
     before = files(project.folder)
 
-    ran = project.orchestrate("setup", tool)
+    ran = project.orchestrate("setup", program)
 
     assert ran.code == 5
     assert f"{project.folder / name}" in ran.stderr
@@ -292,10 +292,10 @@ def test_what_others_write_meanwhile_stays(project: Shell) -> None:
 def test_what_is_set_up_can_be_called(shell: Shell) -> None:
     shell.orchestrate("setup", "claude")
     hooks = json.loads((shell.folder / ".claude/settings.json").read_bytes())["hooks"]
-    tool = shell.having(PATH=f"{BIN}:/usr/bin:/bin")
+    program = shell.having(PATH=f"{BIN}:/usr/bin:/bin")
 
     ran = {
-        command: tool.run("sh", "-c", command, stdin=b"{}") for event in hooks.values() for command in commands(event)
+        command: program.run("sh", "-c", command, stdin=b"{}") for event in hooks.values() for command in commands(event)
     }
 
     assert [each.code for each in ran.values()] == [0, 0, 0]

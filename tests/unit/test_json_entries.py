@@ -9,11 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from taskorch_orchestrator.json_entries import Entry, JsonEntries
-from taskorch_orchestrator.tool_file import Unfit, with_part
+from taskorch_orchestrator.program_file import Unfit, with_part
+
+
+def hook(event: str, command: str) -> Entry:
+    """Return a hook in a group of its own."""
+    return Entry(labels=("hooks", event, None, "hooks", None), value={"type": "command", "command": command})
+
 
 HOOKS = JsonEntries(
-    Entry(labels=("hooks", "SessionStart", None), value={"hooks": [{"type": "command", "command": "worker prime"}]}),
-    Entry(labels=("hooks", "Stop", None), value={"hooks": [{"type": "command", "command": "worker hook stop"}]}),
+    hook("SessionStart", "worker prime"),
+    hook("Stop", "worker hook stop"),
     Entry(labels=("mcpServers", "ours"), value={"command": "worker", "args": ["mcp"]}),
 )
 HEADED = JsonEntries(Entry(labels=("hooks", "stop", None), value={"command": "worker hook stop"}), head={"version": 1})
@@ -79,8 +85,9 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('{"hooks": []}', "hooks should be"),
-        ('{"hooks": {"Stop": {}}}', "hooks.Stop should be"),
+        ('{"hooks": []}', "where hooks should be an object"),
+        ('{"hooks": null}', "where hooks should be an object"),
+        ('{"hooks": {"Stop": {}}}', "where hooks.Stop should be a list"),
         ('{"mcpServers": null}', "mcpServers should be"),
         ('{"mcpServers": {"ours": {"command": "another"}}}', "has another mcpServers.ours"),
     ],
@@ -90,7 +97,7 @@ def test_what_has_something_else_in_our_place_is_refused(text: str, why: str) ->
         HOOKS.added(text)
 
 
-def test_a_file_without_the_head_that_its_tool_wants_is_refused() -> None:
+def test_a_file_without_the_head_that_its_program_wants_is_refused() -> None:
     with pytest.raises(Unfit, match='no "version"'):
         HEADED.added("{}")
 
@@ -103,14 +110,82 @@ def test_the_head_of_a_new_file_goes_with_it_and_that_of_an_old_one_stays() -> N
     assert HEADED.removed(HEADED.added(old)) == old
 
 
-def test_an_entry_that_somebody_changed_is_put_right() -> None:
-    before = '{\n  "model": "x"\n}\n'
-    changed = HOOKS.added(before).replace('"type": "command"', '"type": "command", "timeout": 5')
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ('"command": "worker prime"', '"timeout": 5, "command": "worker prime"'),
+        ('"worker prime"', '"/opt/venv/bin/worker prime"'),
+        ('"worker hook stop"', '"$HOME/bin/worker --namespace x hook stop"'),
+        ('"command": "worker"', '"env": {"AGENT_ID": "ada"}, "command": "worker"'),
+        ('"mcp"', '"--namespace", "x", /* why */ "mcp"'),
+        ('"hooks": [', '"matcher": "startup", "hooks": ['),
+    ],
+)
+@pytest.mark.parametrize("before", ["{}", '{"model": "x"}', '{\n  "model": "x"\n}\n'])
+def test_what_somebody_adds_to_an_entry_stays_with_it_and_goes_with_it(before: str, ours: str, theirs: str) -> None:
+    changed = HOOKS.added(before).replace(ours, theirs, 1)
 
-    mended = with_part(HOOKS, changed)
+    assert theirs in changed
+    assert with_part(HOOKS, changed) == changed
+    assert HOOKS.removed(changed) == before
 
-    assert not HOOKS.has(changed)
-    assert HOOKS.removed(mended) == before
+
+def test_what_an_entry_lacks_is_put_into_it_beside_what_somebody_added() -> None:
+    newer = JsonEntries(
+        Entry(
+            labels=("mcpServers", "ours"),
+            value={"command": "worker", "args": ["mcp"], "env": {"A": "$A", "B": "$B"}, "timeout": 9},
+        )
+    )
+    before = '{\n\t"mcpServers": {\n\t\t"theirs": {"command": "npx"}\n\t}\n}'
+    old = before.replace(
+        '"theirs"', '"ours": {"command": "/x/worker", "args": ["mcp"], "env": {"B": "b"}},\n\t\t"theirs"'
+    )
+
+    mended = with_part(newer, old)
+
+    assert not newer.has(old)
+    assert json.loads(mended)["mcpServers"]["ours"] == {
+        "command": "/x/worker", "args": ["mcp"], "env": {"B": "b", "A": "$A"}, "timeout": 9
+    }  # fmt: skip
+    assert newer.removed(mended) == newer.removed(old) == before
+    assert with_part(newer, mended) == mended
+
+
+def test_hooks_of_ours_in_one_group_are_known_and_go_and_anothers_in_it_stays() -> None:
+    ours = [{"type": "command", "command": "worker prime"}, {"type": "command", "command": "worker hook stop"}]
+    both = JsonEntries(hook("Stop", "worker prime"), hook("Stop", "worker hook stop"))
+    group = json.dumps({"hooks": {"Stop": [{"hooks": ours}]}})
+    mixed = json.dumps({"hooks": {"Stop": [{"hooks": [ours[0], {"prompt": "Done?"}, ours[1]]}]}})
+
+    assert both.has(group)
+    assert both.has(mixed)
+    assert json.loads(both.removed(group) or "") == {"hooks": {"Stop": []}}
+    assert json.loads(both.removed(mixed) or "") == {"hooks": {"Stop": [{"hooks": [{"prompt": "Done?"}]}]}}
+
+
+SERVER = JsonEntries(Entry(labels=("s", "ours"), value={"command": "worker"}))
+OURS = '"ours": {"command": "worker"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ('{"s": {"a": 1, // of a\n  OURS\n}}', '{"s": {"a": 1 // of a\n}}'),
+        ('{"s": {"a": 1, // of a\n  OURS }}', '{"s": {"a": 1 // of a\n   }}'),
+        ('{"s": {"a": 1 /* of a */, OURS, "b": 2}}', '{"s": {"a": 1 /* of a */, "b": 2}}'),
+        ('{"s": {"a": 1, /* of a */ OURS, // of ours\n "b": 2}}', '{"s": {"a": 1 /* of a */ , // of ours\n "b": 2}}'),
+        ('{"s": { // head\n  OURS /* of ours */, "b": 2}}', '{"s": { // head\n   /* of ours */ "b": 2}}'),
+        ('{"s": {\n  OURS // of ours\n  , "b": 2\n}}', '{"s": { // of ours\n   "b": 2\n}}'),
+        ('{"s": { OURS // of ours\n}}', '{"s": { // of ours\n}}'),
+        ('{ "s": { // head\n  OURS } }', '{ "s": { // head\n   } }'),
+        ('// head\n{ "s": { OURS } }', "// head\n{}"),
+        ('{ "s": { OURS } }\n// foot\n', "{}\n// foot\n"),
+    ],
+)
+def test_comments_stay_wherever_they_are(text: str, left: str) -> None:
+    assert SERVER.removed(text.replace("OURS", OURS)) == left
+    SERVER.has(left)
 
 
 def test_what_others_add_between_stays() -> None:
@@ -124,7 +199,7 @@ def test_what_others_add_between_stays() -> None:
     assert json.loads(left) == {"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "say"}]}]}, "model": "x"}
 
 
-def test_a_file_that_its_tool_has_written_anew_is_left_without_a_trace() -> None:
+def test_a_file_that_its_program_has_written_anew_is_left_without_a_trace() -> None:
     rewritten = json.dumps(json.loads(HOOKS.added('{"model": "x"}')), indent=2)
 
     left = HOOKS.removed(rewritten)

@@ -5,11 +5,11 @@ import tomllib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from taskorch_orchestrator.marked_block import Block, WholeFile
-from taskorch_orchestrator.tool_file import Unfit, with_part
+from taskorch_orchestrator.marked_block import Block, Tables, WholeFile
+from taskorch_orchestrator.program_file import Unfit, with_part
 
 MARKDOWN = Block("## Ours\n\nText é🙂")
-TOML = Block('[ours]\na = "b"', toml=True)
+TOML = Tables({"ours": {"a": "b", "c": ["d"]}})
 OWN = WholeFile("<!-- task-orchestrator -->\nours\n")
 
 TEXTS = [
@@ -61,32 +61,76 @@ def test_what_is_written_behind_a_block_stays() -> None:
     assert MARKDOWN.removed(added) == "before\nbehind\n"
 
 
-def test_an_older_block_and_one_that_is_there_twice_are_put_right() -> None:
-    older = Block("## Once\n").added("mine\n")
-    twice = MARKDOWN.added(MARKDOWN.added("mine\n"))
+@pytest.mark.parametrize("behind", ["", "\nbehind\n"])
+def test_an_older_block_is_renewed_where_it_stands(behind: str) -> None:
+    older = Block("## Once\n").added("mine\n") + behind
 
-    for text in (older, twice):
-        assert not MARKDOWN.has(text)
-        assert with_part(MARKDOWN, text) == MARKDOWN.added("mine\n")
+    assert not MARKDOWN.has(older)
+    assert with_part(MARKDOWN, older) == MARKDOWN.added("mine\n") + behind
+
+
+BEGIN, END = (MARKDOWN.added(None).splitlines()[line] for line in (0, -1))
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (f"mine\n\n{BEGIN}\nours\n\n# Mine\n", "line 3:"),
+        (f"{END}\r\nmine\r\n", "line 1:"),
+        (f"{BEGIN}\nours\nmine\n{BEGIN}\nours\n{END}\n", "line 1, 4, 6:"),
+        (MARKDOWN.added(None) * 2, "line 1, 5, 6, 10:"),
+        (f"{END}\n{BEGIN}\n", "line 1, 2:"),
+    ],
+)
+def test_a_block_that_lost_a_mark_is_refused_with_its_lines(text: str, lines: str) -> None:
+    for act in (MARKDOWN.has, MARKDOWN.added, MARKDOWN.removed):
+        with pytest.raises(Unfit, match=lines):
+            act(text)
 
 
 @pytest.mark.parametrize("text", TOMLS)
 def test_toml_stays_toml(text: str) -> None:
     added = with_part(TOML, text)
 
-    assert tomllib.loads(added) == {**tomllib.loads(text), "ours": {"a": "b"}}
+    assert tomllib.loads(added) == {**tomllib.loads(text), "ours": {"a": "b", "c": ["d"]}}
     assert TOML.removed(added) == text
 
 
-@pytest.mark.parametrize("text", ["a = ", "a", "[ours]\n", "ours = 1\n", "[[ours]]\n"])
-def test_toml_that_is_none_or_has_our_names_already_is_refused(text: str) -> None:
-    with pytest.raises(Unfit, match="is not valid TOML"):
+def test_what_somebody_adds_to_a_table_stays_with_it_and_goes_with_it() -> None:
+    changed = TOML.added("b = 1\n").replace('"d"]', '"d", "e"]\nf = 1_000 # why\n[ours.env]\nG = "h"')
+
+    assert with_part(TOML, changed) == changed
+    assert TOML.removed(changed) == "b = 1\n"
+
+
+def test_what_a_table_lacks_is_put_into_it_beside_what_somebody_added() -> None:
+    newer = Tables({"ours": {"a": "b", "c": ["d", "e"], "timeout": 600}, "more": {"x": True}})
+    old = TOML.added("b = 1\n").replace('"d"]', '"d", "f"]\n[ours."é v"]\nG = "h"').replace('"b"', '"z"')
+
+    mended = with_part(newer, old)
+
+    ours = {"a": "z", "c": ["d", "f", "e"], "timeout": 600, "é v": {"G": "h"}}
+    assert tomllib.loads(mended) == {"b": 1, "ours": ours, "more": {"x": True}}
+    assert newer.removed(mended) == "b = 1\n"
+
+
+@pytest.mark.parametrize("text", ["a = ", "a", "[a]\n[a]"])
+def test_toml_that_is_none_is_refused(text: str) -> None:
+    for act in (TOML.has, TOML.added, TOML.removed):
+        with pytest.raises(Unfit, match="is not valid TOML"):
+            act(text)
+
+
+@pytest.mark.parametrize("text", ["[ours]\n", "ours = 1\n", "[[ours]]\n", "ours = {}"])
+def test_toml_that_has_our_names_already_is_refused(text: str) -> None:
+    with pytest.raises(Unfit, match="no room"):
         TOML.added(text)
 
 
 def test_a_file_of_our_own_is_made_renewed_and_taken_away_and_anothers_is_left_alone() -> None:
     assert with_part(OWN, None) == "<!-- task-orchestrator -->\nours\n"
     assert with_part(OWN, "<!-- task-orchestrator -->\nolder\n") == "<!-- task-orchestrator -->\nours\n"
+    assert OWN.has("<!-- task-orchestrator -->\r\nours\r\n")
     assert OWN.removed("<!-- task-orchestrator -->\nolder\n") is None
     assert OWN.removed("theirs") == "theirs"
     assert OWN.removed("name: task-orchestrator\n") == "name: task-orchestrator\n"

@@ -1,4 +1,4 @@
-"""What agents are told about the commands is true: in the skills, the briefings and the instructions of each tool."""
+"""What agents are told about the commands is true: in the skills, the briefings and the instructions of each program."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ import taskorch
 import yaml
 from taskorch import errors
 from taskorch_orchestrator import briefing_render as orchestrators
-from taskorch_orchestrator import tool_parts
+from taskorch_orchestrator import program_parts
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker import briefing_render as workers
 from taskorch_worker import turn
@@ -24,7 +24,7 @@ TEXTS = {
     "worker prime": workers.COMMANDS,
     "orchestrate prime": orchestrators.COMMANDS,
     "worker hook stop": turn.REASON,
-    "instructions": tool_parts.INSTRUCTIONS,
+    "instructions": program_parts.INSTRUCTIONS,
 }
 OF_ONE_ROLE = {
     "worker": "worker",
@@ -78,7 +78,7 @@ def test_the_exit_codes_are_those_of_the_errors(name: str) -> None:
     assert (errors.NotYours.exit_code in codes) == name.startswith("worker")
 
 
-@pytest.mark.parametrize(("installed", "folder"), tool_parts.SKILLS.items())
+@pytest.mark.parametrize(("installed", "folder"), program_parts.SKILLS.items())
 def test_a_skill_has_the_head_that_claude_documents(installed: str, folder: str) -> None:
     _, head, body = TEXTS[folder].split("---\n", 2)
 

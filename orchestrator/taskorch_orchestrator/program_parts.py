@@ -1,4 +1,4 @@
-"""The tools that agents run in: which of their files we have a part in, and what we say there.
+"""The programs that agents run in: which of their files we have a part in, and what we say there.
 
 As documented by each of them in 2026: code.claude.com/docs (hooks, mcp, skills, memory), developers.openai.com/codex
 (hooks, mcp, agents-md), geminicli.com/docs (hooks, mcp-server, gemini-md), cursor.com/docs (hooks, mcp, rules).
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import taskorch
 
-from taskorch_orchestrator.json_entries import Entry, Json, JsonEntries
-from taskorch_orchestrator.marked_block import MARK, STAMP, Block, WholeFile
-from taskorch_orchestrator.tool_file import Part
+from taskorch_orchestrator.json_entries import Entry, JsonEntries
+from taskorch_orchestrator.marked_block import MARK, STAMP, Block, Tables, WholeFile
+from taskorch_orchestrator.program_file import Json, Part
 
 Parts = Mapping[Path, Part]
 
@@ -21,11 +21,16 @@ STOP = "worker hook stop"
 HOOK_TIMEOUT_S = 10
 SERVERS = {"task-orchestrator": "orchestrate", "task-orchestrator-worker": "worker"}
 SKILLS = {"task-orchestrator": "orchestrator", "task-orchestrator-worker": "worker"}
+#: Gemini hands its MCP servers nothing whose name looks like a secret's, unless it is named.
+SECRETS = ("TASKORCH_REDIS_PASSWORD", "TASKORCH_REDIS_PASSWORD_FILE")
 #: Codex hands its MCP servers no others than these, and some of the system's.
 VARIABLES = (
-    "AGENT_ID", "AGENT_SESSION", "ORCHESTRATOR_ID", "TASKORCH_ROOT", "TASKORCH_NAMESPACE", "TASKORCH_REDIS_URL",
-    "TASKORCH_REDIS_PASSWORD", "TASKORCH_REDIS_PASSWORD_FILE", "REDIS_URL",
+    "AGENT_ID", "TM_AGENT_ID", "AGENT_SESSION", "ORCHESTRATOR_ID", "TASKORCH_ROOT", "TASKORCH_NAMESPACE",
+    "TASKORCH_REDIS_URL", "REDIS_URL", *SECRETS, "TASKORCH_WAIT_REPLICAS", "TASKORCH_WAIT_TIMEOUT", "TASKORCH_SERVICE",
+    "TASKORCH_RQ_URL",
 )  # fmt: skip
+#: For the longest wait of a tool, which is 540 seconds; Codex itself has patience for 60.
+CALL_TIMEOUT_S = 600
 
 INSTRUCTIONS = """\
 ## Task Orchestrator
@@ -40,9 +45,14 @@ Type that at the start, and again when your context was compacted; if it prints 
 RULE = f"---\ndescription: Work is shared by Task Orchestrator\nalwaysApply: true\n---\n{STAMP}\n{INSTRUCTIONS}\n"
 
 
-def parts(tool: str, root: Path, environment: Mapping[str, str], *, user: bool) -> Parts:
-    """Return our part in each file of a tool: of the project at `root`, or of the `user` whose home that is."""
-    return TOOLS[tool](root, environment, user)
+def project(folder: Path) -> Path:
+    """Return the git checkout that a folder is in, be it a worktree; the folder itself where it is in none."""
+    return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
+
+
+def parts(program: str, root: Path, environment: Mapping[str, str], *, user: bool) -> Parts:
+    """Return our part in each file of a program: of the project at `root`, or of the `user` whose home that is."""
+    return PROGRAMS[program](root, environment, user)
 
 
 def _claude(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
@@ -52,7 +62,7 @@ def _claude(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
     skills = {home / "skills" / name / "SKILL.md": WholeFile(_skill(folder)) for name, folder in SKILLS.items()}
     return {
         home / "settings.json": JsonEntries(*_hooks("SessionStart", "Stop", HOOK_TIMEOUT_S)),
-        servers: JsonEntries(*_servers()),
+        servers: JsonEntries(*_server_entries()),
         (home if user else root) / "CLAUDE.md": Block(INSTRUCTIONS),
         **skills,
     }
@@ -61,17 +71,19 @@ def _claude(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
 def _codex(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
     named = environment.get("CODEX_HOME", "") if user else ""
     home = Path(named).absolute() if named else root / ".codex"
+    servers = _servers(env_vars=list(VARIABLES), tool_timeout_sec=CALL_TIMEOUT_S)
     return {
         home / "hooks.json": JsonEntries(*_hooks("SessionStart", "Stop", HOOK_TIMEOUT_S)),
-        home / "config.toml": Block(_codex_servers(), toml=True),
+        home / "config.toml": Tables({"mcp_servers": {**servers}}),
         (home if user else root) / "AGENTS.md": Block(INSTRUCTIONS),
     }
 
 
 def _gemini(root: Path, _: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
     home = root / ".gemini"
+    hooks = _hooks("SessionStart", "AfterAgent", HOOK_TIMEOUT_S * 1000)
     return {
-        home / "settings.json": JsonEntries(*_hooks("SessionStart", "AfterAgent", HOOK_TIMEOUT_S * 1000), *_servers()),
+        home / "settings.json": JsonEntries(*hooks, *_server_entries(env={name: f"${name}" for name in SECRETS})),
         (home if user else root) / "GEMINI.md": Block(INSTRUCTIONS),
     }
 
@@ -82,13 +94,13 @@ def _cursor(root: Path, _: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT
     stop = Entry(labels=("hooks", "stop", None), value={"command": STOP, "loop_limit": 1})
     shared: dict[Path, Part] = {
         home / "hooks.json": JsonEntries(*starts, stop, head={"version": 1}),
-        home / "mcp.json": JsonEntries(*_servers()),
+        home / "mcp.json": JsonEntries(*_server_entries()),
     }
     # The rules of a user are no file.
     return shared if user else {**shared, home / "rules" / f"{MARK}.mdc": WholeFile(RULE)}
 
 
-TOOLS: Mapping[str, Callable[[Path, Mapping[str, str], bool], Parts]] = {
+PROGRAMS: Mapping[str, Callable[[Path, Mapping[str, str], bool], Parts]] = {
     "claude": _claude,
     "codex": _codex,
     "gemini": _gemini,
@@ -97,29 +109,21 @@ TOOLS: Mapping[str, Callable[[Path, Mapping[str, str], bool], Parts]] = {
 
 
 def _hooks(start: str, stop: str, timeout: int) -> tuple[Entry, ...]:
-    def group(*commands: str) -> Json:
-        return {"hooks": [{"type": "command", "command": command, "timeout": timeout} for command in commands]}
-
-    return (
-        Entry(labels=("hooks", start, None), value=group(*PRIME)),
-        Entry(labels=("hooks", stop, None), value=group(STOP)),
-    )
-
-
-def _servers() -> tuple[Entry, ...]:
     return tuple(
-        Entry(labels=("mcpServers", name), value={"command": command, "args": ["mcp"]})
-        for name, command in SERVERS.items()
+        Entry(
+            labels=("hooks", event, None, "hooks", None),
+            value={"type": "command", "command": command, "timeout": timeout},
+        )
+        for event, command in (*((start, command) for command in PRIME), (stop, STOP))
     )
 
 
-def _codex_servers() -> str:
-    variables = ", ".join(f'"{name}"' for name in VARIABLES)
-    tables = (
-        f'[mcp_servers.{name}]\ncommand = "{command}"\nargs = ["mcp"]\nenv_vars = [{variables}]'
-        for name, command in SERVERS.items()
-    )
-    return "\n\n".join(tables)
+def _servers(**more: Json) -> dict[str, dict[str, Json]]:
+    return {name: {"command": command, "args": ["mcp"], **more} for name, command in SERVERS.items()}
+
+
+def _server_entries(**more: Json) -> tuple[Entry, ...]:
+    return tuple(Entry(labels=("mcpServers", name), value=value) for name, value in _servers(**more).items())
 
 
 def _skill(folder: str) -> str:

@@ -1,0 +1,122 @@
+"""A file of an agent's program that we have a part in: how our part gets in and out, and how files are replaced."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple, Protocol, TypeAlias, cast
+
+from taskorch import errors
+
+Json: TypeAlias = "str | int | bool | Sequence[Json] | dict[str, Json] | None"
+
+
+class Unfit(Exception):
+    """A file that cannot take our part; the reason goes on after the file's name."""
+
+
+class Part(Protocol):
+    """Our part of a file. Each method raises Unfit for a text that it cannot read."""
+
+    def has(self, text: str) -> bool:
+        """Return whether the part is there; what somebody has added to it is no fault."""
+
+    def added(self, text: str | None) -> str:
+        """Return the text with the part; a new text where there is no file."""
+
+    def removed(self, text: str) -> str | None:
+        """Return the text without the part, byte for byte as it was before; None where there was no file."""
+
+
+class Change(NamedTuple):
+    """What a file holds, and what it shall hold; None where there is no file."""
+
+    before: str | None
+    after: str | None
+
+
+def with_part(part: Part, text: str | None) -> str:
+    """Return a text with the part; raises Unfit where it could not be taken out again."""
+    if text is not None and part.has(text):
+        return text
+    after = part.added(text)
+    if not part.has(after) or part.removed(after) != without_part(part, text):
+        raise Unfit("is of a form that the change could not be taken back from")
+    return after
+
+
+def without_part(part: Part, text: str | None) -> str | None:
+    """Return a text without the part; None where there is, or was, no file."""
+    return None if text is None else part.removed(text)
+
+
+def joined(ours: Json, theirs: Json) -> Json:
+    """Return what somebody has made of a value of ours, with what it lacks; where both say something, theirs holds."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return theirs | {name: joined(value, theirs.get(name, value)) for name, value in ours.items()}
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return [*theirs, *(value for value in cast("list[Json]", ours) if value not in theirs)]
+    return theirs
+
+
+def read(file: Path) -> str | None:
+    """Return what stands in a file, None where there is none; raises errors.Invalid for what is no text."""
+    try:
+        return file.read_bytes().decode()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.Invalid(reason=f"Cannot read {file}: {error}") from None
+
+
+def replace(changes: Mapping[Path, Change], top: Path) -> None:
+    """Change all files, each in one go, or none; folders below `top` that are empty then go as well.
+
+    A file keeps its mode, and a symbolic link stays one. Raises errors.Invalid, naming the file that is in the way.
+    """
+    file, undo, ready = top, ExitStack(), dict[Path, list[Path | None]]()
+    with ExitStack() as tidy:
+        try:
+            for file, change in changes.items():
+                tidy.callback(_remove_empty, file.parent, top)
+                place = file.resolve()
+                place.parent.mkdir(parents=True, exist_ok=True)
+                # What is in it may be secret: nobody else comes into this folder.
+                beside = tidy.enter_context(TemporaryDirectory(dir=place.parent, prefix=f".{place.name}."))
+                ready[file] = [_written(Path(beside, str(n)), text, place) for n, text in enumerate(change)]
+            for file, (before, after) in ready.items():
+                place = file.resolve()
+                _put(after, place)
+                undo.callback(_put, before, place)
+        except OSError as error:
+            undo.close()
+            reason = f"Cannot write {file}: {error.strerror or error}. Nothing was changed."
+            raise errors.Invalid(reason=reason) from None
+
+
+def _written(file: Path, text: str | None, place: Path) -> Path | None:
+    """Return a file with a text that is safe on the disk, with the mode of the one whose place it may take."""
+    if text is None:
+        return None
+    with file.open("wb") as opened:
+        opened.write(text.encode())
+        opened.flush()
+        os.fsync(opened.fileno())
+    if place.exists():
+        file.chmod(place.stat().st_mode & 0o7777)
+    return file
+
+
+def _put(file: Path | None, place: Path) -> None:
+    if file is None:
+        place.unlink(missing_ok=True)
+    else:
+        file.replace(place)
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    with suppress(OSError):  # not empty, or not ours to remove
+        while folder != top and folder.is_relative_to(top):
+            folder.rmdir()
+            folder = folder.parent
