@@ -18,7 +18,6 @@ from taskorch_orchestrator.program_file import Json, Unfit, joined
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
 _DECODER = json.JSONDecoder()
-_UNIT = "  "
 
 
 class Entry(Frozen):
@@ -60,7 +59,7 @@ class JsonEntries:
         """Return the text with the entries; a new one where there is none."""
         if text is None:
             made = json.loads(self.added(json.dumps(self._head)))
-            return json.dumps(self._head | made, indent=_UNIT, ensure_ascii=False) + "\n"
+            return json.dumps(self._head | made, indent=2, ensure_ascii=False) + "\n"
         clear = _clear(text)
         for name in self._head.keys() - {member.name for member in _members(clear, _root(clear))}:
             raise Unfit(f'has no "{name}" in it: the program would not read it')
@@ -163,19 +162,15 @@ def _with(text: str, entry: Entry) -> str:
     if not labels:
         if not _found(clear, entry):
             raise Unfit(f"has another {_named(entry.labels)}")
-        return _mended(text, clear, way[-1][1], joined(value, way[-1][1].value))
+        there = way[-1][1]
+        whole = joined(value, there.value)
+        drawn = text[there.at : there.end] if whole == there.value else _drawn(text, whole, _line(text, there.at))
+        return text[: there.at] + drawn + text[there.end :]
     at = way[-1][1].at if way else _root(clear)
     if clear[at] != ("[" if labels[0] is None else "{"):
         kind = "a list" if labels[0] is None else "an object"
         raise Unfit(f"has something else where {_named(entry.labels[: len(way)])} should be {kind}")
     return _put(text, clear, at, labels, value)
-
-
-def _mended(text: str, clear: str, there: Member, whole: Json) -> str:
-    if whole == there.value:
-        return text
-    line = _line(re.split(r"\S", text[: there.start])[-1])
-    return text[: there.at] + _drawn((), whole, line, _unit(text, clear)) + text[there.end :]
 
 
 def _named(labels: Sequence[str | None]) -> str:
@@ -184,38 +179,26 @@ def _named(labels: Sequence[str | None]) -> str:
 
 def _put(text: str, clear: str, at: int, labels: Sequence[str | None], value: Json) -> str:
     """Put a value, with the objects and lists on the way to it that are missing, to the front of what begins there."""
+    for label in reversed(labels[1:]):
+        value = [value] if label is None else {label: value}
     space = text[at + 1 : _skip(text, at + 1)]
-    if not _members(clear, at):
-        return text[: at + 1] + _label(labels[0]) + _drawn(labels[1:], value, "", _UNIT) + text[at + 1 :]
-    line = _line(space)
-    lead = line or space[:1]
-    drawn = lead + _label(labels[0]) + _drawn(labels[1:], value, line, _unit(text, clear))
-    return f"{text[: at + 1]}{drawn},{text[at + 1 :]}"
+    line = _line(text, at + 1 + len(space))
+    drawn = "" if labels[0] is None else f"{json.dumps(labels[0], ensure_ascii=False)}: "
+    drawn += _drawn(text, value, line)
+    if _members(clear, at):
+        drawn = (line if "\n" in space else space[:1]) + drawn + ","
+    return text[: at + 1] + drawn + text[at + 1 :]
 
 
-def _line(space: str) -> str:
-    """Return the line break and the indentation at the end of a space, "" where it has no line break."""
-    newline = "\r\n" if "\r\n" in space else "\n"
-    return newline + space.rpartition("\n")[2] if "\n" in space else ""
+def _line(text: str, at: int) -> str:
+    """Return a line break with the indentation of the line that a place is in."""
+    indentation = re.match(r"[ \t]*", text[text.rfind("\n", 0, at) + 1 :])
+    return ("\r\n" if "\r\n" in text else "\n") + (indentation[0] if indentation else "")
 
 
-def _unit(text: str, clear: str) -> str:
-    root = _root(clear)
-    return _line(text[root + 1 : _skip(text, root + 1)]).lstrip("\r\n") or _UNIT
-
-
-def _label(label: str | None) -> str:
-    return "" if label is None else f"{json.dumps(label, ensure_ascii=False)}: "
-
-
-def _drawn(labels: Sequence[str | None], value: Json, line: str, unit: str) -> str:
-    """Return a value as text, within what its labels lead through; on one line where `line` is empty."""
-    if not labels:
-        drawn = json.dumps(value, indent=unit if line else None, ensure_ascii=False)
-        return drawn.replace("\n", line)
-    inner, brackets = (line + unit if line else ""), ("[]" if labels[0] is None else "{}")
-    content = _label(labels[0]) + _drawn(labels[1:], value, inner, unit)
-    return f"{brackets[0]}{inner or ' '}{content}{line or ' '}{brackets[1]}"
+def _drawn(text: str, value: Json, line: str) -> str:
+    unit = re.match(r"\s*\{[ \t\r]*\n([ \t]+)", text)
+    return json.dumps(value, indent=unit[1] if unit else "  ", ensure_ascii=False).replace("\n", line)
 
 
 def _without(text: str, way: Way) -> str | None:

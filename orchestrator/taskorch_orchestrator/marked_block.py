@@ -86,10 +86,7 @@ class Tables(Block):
     def added(self, text: str | None) -> str:
         """Return the text with the tables: where they stand, or at the end."""
         added = super().added(text)
-        try:
-            tomllib.loads(added)
-        except tomllib.TOMLDecodeError as error:
-            raise Unfit(f"has no room for our tables ({error})") from None
+        _parsed(added, "has no room for our tables")
         return added
 
     def _split(self, text: str) -> tuple[str, str, str]:
@@ -124,11 +121,11 @@ class WholeFile:
         return None if STAMP in text else text
 
 
-def _parsed(text: str) -> dict[str, Json]:
+def _parsed(text: str, otherwise: str = "is not valid TOML") -> dict[str, Json]:
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
-        raise Unfit(f"is not valid TOML ({error})") from None
+        raise Unfit(f"{otherwise} ({error})") from None
 
 
 def _tables(table: dict[str, Json], *path: str) -> Iterator[str]:

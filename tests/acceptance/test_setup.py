@@ -1,6 +1,7 @@
-"""`orchestrate setup`: into the files of a program and out again, with everything else in them byte for byte as it was."""
+"""`orchestrate setup`: into the files of a program and out again, with all else in them byte for byte as it was."""
 
 import json
+import shutil
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -150,7 +151,6 @@ def test_codex_gets_its_hooks_as_json_and_its_servers_as_toml(project: Shell) ->
     config = tomllib.loads((project.folder / ".codex/config.toml").read_text(encoding="utf-8"))
     assert commands(hooks["Stop"]) == ["worker hook stop"]
     assert config["mcp_servers"]["task-orchestrator-worker"]["command"] == "worker"
-    assert "AGENT_ID" in config["mcp_servers"]["task-orchestrator-worker"]["env_vars"]
     assert config["mcp_servers"]["other"] == {"command": "npx"}
     assert config["features"] == {"hooks": True}
     assert "`worker prime`" in (project.folder / "AGENTS.md").read_text(encoding="utf-8")
@@ -163,6 +163,8 @@ def test_gemini_gets_its_own_names_of_hooks_and_milliseconds(shell: Shell) -> No
     assert set(settings["hooks"]) == {"SessionStart", "AfterAgent"}
     assert settings["hooks"]["AfterAgent"][0]["hooks"][0]["timeout"] == 10_000
     assert set(settings["mcpServers"]) == {"task-orchestrator", "task-orchestrator-worker"}
+    for server in settings["mcpServers"].values():
+        assert server["env"]["TASKORCH_REDIS_PASSWORD"] == "$TASKORCH_REDIS_PASSWORD"
 
 
 def test_cursor_gets_hooks_of_its_form_and_a_rule(project: Shell) -> None:
@@ -209,12 +211,16 @@ def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(proje
         ("claude", ".claude/settings.json", b'{"hooks": }', "is not valid JSON"),
         ("claude", ".mcp.json", b"", "is not valid JSON"),
         ("claude", ".mcp.json", b"[]", "is not a JSON object"),
+        ("claude", ".claude/settings.json", b'{"hooks": null}', "where hooks should be an object"),
+        ("claude", ".mcp.json", b'{"mcpServers": {},}', "is not valid JSON"),
         ("claude", ".mcp.json", b'{"mcpServers": []}', "has something else where mcpServers should be"),
         ("claude", ".mcp.json", b'{"mcpServers": {"task-orchestrator": {"command": "x"}}}', "has another"),
         ("claude", "CLAUDE.md", b"\xff\xfe", "Cannot read"),
         ("claude", ".claude/skills/task-orchestrator/SKILL.md", b"mine", "is somebody else's"),
         ("codex", ".codex/config.toml", b"model = ", "is not valid TOML"),
-        ("codex", ".codex/config.toml", b"[mcp_servers.task-orchestrator]\n", "is not valid TOML"),
+        ("codex", ".codex/config.toml", b"[mcp_servers.task-orchestrator]\n", "has no room for our tables"),
+        ("codex", ".codex/config.toml", b"mcp_servers = {}", "has no room for our tables"),
+        ("codex", "AGENTS.md", b"mine\n<!-- task-orchestrator: begin (orchestrate setup) -->\nmine\n", "in line 2:"),
         ("gemini", ".gemini/settings.json", b'{"hooks": {"AfterAgent": {}}}', "where hooks.AfterAgent should be"),
         ("cursor", ".cursor/hooks.json", b"{}", 'has no "version"'),
     ],
@@ -245,21 +251,130 @@ def test_an_entry_that_is_invalid_by_now_is_not_taken_out_of_the_other_files_eit
     assert files(project.folder) == before
 
 
-def test_a_symbolic_link_stays_one_and_the_mode_stays(project: Shell) -> None:
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_symbolic_link_stays_one_and_the_mode_stays(project: Shell, mode: int) -> None:
     real = project.folder.parent / "dotfiles.json"
     link = project.folder / ".claude/settings.json"
     link.rename(real)
     link.symlink_to(real)
-    real.chmod(0o640)
+    real.chmod(mode)
 
     project.orchestrate("setup", "claude")
-    between = real.read_bytes()
+    between, between_mode = real.read_bytes(), stat.S_IMODE(real.stat().st_mode)
     project.orchestrate("setup", "claude", "--remove")
 
     assert link.is_symlink()
-    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert between_mode == stat.S_IMODE(real.stat().st_mode) == mode
     assert b"worker hook stop" in between
     assert real.read_bytes() == FOREIGN[".claude/settings.json"]
+
+
+def test_a_skill_of_anothers_that_has_our_name_is_kept_and_told(project: Shell) -> None:
+    skill = project.folder / ".claude/skills/task-orchestrator/SKILL.md"
+    skill.parent.mkdir()
+    skill.write_bytes(b"---\nname: task-orchestrator\n---\nTheirs\n")
+    (skill.parent / "more.md").write_bytes(b"Theirs, too\n")
+    before = files(project.folder)
+
+    done = project.orchestrate("setup", "claude")
+    checked = project.orchestrate("setup", "claude", "--check")
+    undone = project.orchestrate("setup", "claude", "--remove")
+
+    assert (done.code, checked.code, undone.code) == (5, 5, 0)
+    assert f"{skill} is somebody else's" in done.stderr
+    assert f"not current  {skill}" in checked.stdout
+    assert f"unchanged    {skill}" in undone.stdout
+    assert files(project.folder) == before
+
+
+def test_what_somebody_put_beside_our_skill_stays_when_it_goes(project: Shell) -> None:
+    before = files(project.folder)
+    project.orchestrate("setup", "claude")
+    (project.folder / ".claude/skills/task-orchestrator/mine.md").write_bytes(b"Mine\n")
+
+    undone = project.orchestrate("setup", "claude", "--remove")
+
+    assert undone.code == 0
+    assert files(project.folder) == before | {".claude/skills/task-orchestrator/mine.md": b"Mine\n"}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--remove"]])
+def test_when_the_disk_takes_no_more_no_file_is_changed(project: Shell, arguments: list[str]) -> None:
+    instructions = project.folder / "CLAUDE.md"
+    if arguments:
+        project.orchestrate("setup", "claude")
+    instructions.write_bytes(b"# Mine\n" * 30_000 + instructions.read_bytes())
+    before = files(project.folder)
+
+    ran = project.run("sh", "-c", 'ulimit -f 200; exec "$@"', "sh", BIN / "orchestrate", "setup", "claude", *arguments)
+
+    assert ran.code == 5
+    assert f"Cannot write {instructions}: File too large. Nothing was changed." in ran.stderr
+    assert files(project.folder) == before
+
+
+def test_a_file_where_a_folder_should_be_is_told_and_no_file_is_changed(project: Shell) -> None:
+    shutil.rmtree(project.folder / ".claude/skills")
+    (project.folder / ".claude/skills").write_bytes(b"mine")
+    before = files(project.folder)
+
+    ran = project.orchestrate("setup", "claude")
+
+    assert ran.code == 5
+    assert f"{project.folder}/.claude/skills" in ran.stderr
+    assert "Not a directory" in ran.stderr
+    assert files(project.folder) == before
+
+
+@pytest.mark.parametrize("where", ["a worktree", "TASKORCH_ROOT", "the home of all"])
+def test_the_files_are_those_of_the_checkout_wherever_its_queue_is(shell: Shell, where: str) -> None:
+    main, checkout = shell.folder / "main", shell.folder / "home/checkout"
+    (main / ".git/worktrees/x").mkdir(parents=True)
+    (main / ".git/worktrees/x/commondir").write_bytes(b"../..\n")
+    (checkout / "src").mkdir(parents=True)
+    (checkout / ".git").write_bytes(f"gitdir: {main}/.git/worktrees/x\n".encode())
+    if where == "TASKORCH_ROOT":
+        shell = shell.having(TASKORCH_ROOT=str(main))
+    if where == "the home of all":
+        (checkout.parent / ".task-orchestrator").mkdir()
+    before = files(shell.folder)
+
+    done = shell.within(checkout / "src").orchestrate("setup", "claude")
+    made = set(files(shell.folder)) - set(before)
+    undone = shell.within(checkout).orchestrate("setup", "claude", "--remove")
+
+    queue = checkout.parent if where == "the home of all" else main
+    assert f"These are the files of {checkout}; its queue is that of {queue}." in done.stderr
+    assert made
+    assert all(name.startswith("home/checkout/") for name in made)
+    assert undone.code == 0
+    assert files(shell.folder) == before
+
+
+def test_what_its_users_add_to_our_part_stays_and_goes_with_it(project: Shell) -> None:
+    before = files(project.folder)
+    changes = {
+        "claude": (".mcp.json", '"command": "worker"', '"env": {"AGENT_ID": "ada"}, "command": "worker"'),
+        "codex": (".codex/config.toml", "tool_timeout_sec = 600", "tool_timeout_sec = 900\nstartup_timeout_sec = 30"),
+        "gemini": (".gemini/settings.json", '"timeout": 10000', '"timeout": 20000, "name": "mine"'),
+        "cursor": (".cursor/mcp.json", '"worker"', f'"{BIN}/worker"'),
+    }
+    for program, (name, ours, theirs) in changes.items():
+        project.orchestrate("setup", program)
+        text = (project.folder / name).read_bytes().decode()
+        assert ours in text
+        (project.folder / name).write_bytes(text.replace(ours, theirs).encode())
+    changed = files(project.folder)
+
+    checks = [project.orchestrate("setup", program, "--check").code for program in PROGRAMS]
+    again = [project.orchestrate("setup", program).code for program in PROGRAMS]
+    since = files(project.folder)
+    for program in PROGRAMS:
+        project.orchestrate("setup", program, "--remove")
+
+    assert checks == again == [0, 0, 0, 0]
+    assert since == changed
+    assert files(project.folder) == before
 
 
 def test_a_file_is_replaced_and_never_half_written(project: Shell) -> None:
@@ -270,7 +385,7 @@ def test_a_file_is_replaced_and_never_half_written(project: Shell) -> None:
 
     with opened:
         assert opened.read() == FOREIGN["CLAUDE.md"]
-    assert [path for path in project.folder.iterdir() if path.suffix == ".tmp"] == []
+    assert list(project.folder.glob(".CLAUDE*")) == []
 
 
 def test_what_others_write_meanwhile_stays(project: Shell) -> None:
@@ -295,7 +410,9 @@ def test_what_is_set_up_can_be_called(shell: Shell) -> None:
     program = shell.having(PATH=f"{BIN}:/usr/bin:/bin")
 
     ran = {
-        command: program.run("sh", "-c", command, stdin=b"{}") for event in hooks.values() for command in commands(event)
+        command: program.run("sh", "-c", command, stdin=b"{}")
+        for event in hooks.values()
+        for command in commands(event)
     }
 
     assert [each.code for each in ran.values()] == [0, 0, 0]

@@ -148,6 +148,7 @@ def test_what_an_entry_lacks_is_put_into_it_beside_what_somebody_added() -> None
     assert json.loads(mended)["mcpServers"]["ours"] == {
         "command": "/x/worker", "args": ["mcp"], "env": {"B": "b", "A": "$A"}, "timeout": 9
     }  # fmt: skip
+    assert '\n\t\t"ours": {\n\t\t\t"command": "/x/worker",\n' in mended
     assert newer.removed(mended) == newer.removed(old) == before
     assert with_part(newer, mended) == mended
 

@@ -25,7 +25,14 @@ TEXTS = [
     "\r",
     "x \n",
 ]
-TOMLS = ["", "# note", 'model = "x" # why\n', '[a]\r\nb = 1\r\n\r\n[a.c]\r\n"d e" = [1,\r\n2]\r\n', "a = '''\n\n'''"]
+TOMLS = [
+    "",
+    "# note",
+    'model = "x" # why\n',
+    '[a]\r\nb = 1\r\n\r\n[a.c]\r\n"d e" = [1,\r\n2]\r\n',
+    "a = '''\n\n'''",
+    "\ufeffa = 1\n",
+]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -92,7 +99,10 @@ def test_a_block_that_lost_a_mark_is_refused_with_its_lines(text: str, lines: st
 def test_toml_stays_toml(text: str) -> None:
     added = with_part(TOML, text)
 
-    assert tomllib.loads(added) == {**tomllib.loads(text), "ours": {"a": "b", "c": ["d"]}}
+    assert tomllib.loads(added.lstrip("\ufeff")) == {
+        **tomllib.loads(text.lstrip("\ufeff")),
+        "ours": {"a": "b", "c": ["d"]},
+    }
     assert TOML.removed(added) == text
 
 

@@ -1,4 +1,4 @@
-"""What agents are told about the commands is true: in the skills, the briefings and the instructions of each program."""
+"""What agents are told about the commands is true: in the skills, the briefings and the instructions."""
 
 import re
 import shlex

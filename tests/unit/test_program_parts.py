@@ -1,0 +1,63 @@
+"""What we say in the files of the programs fits what we are."""
+
+import tomllib
+from collections import UserDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from taskorch import password, tool
+from taskorch.settings import resolve
+from taskorch_orchestrator import program_parts
+from taskorch_orchestrator.serving import RQ_URL
+
+
+class Asked(UserDict[str, str]):
+    """An environment that has nothing, and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = set[str]()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.names.add(key)
+        return super().get(key, default)
+
+
+def codex_servers() -> dict[str, Any]:
+    """Return the MCP servers in a new configuration of Codex."""
+    part = program_parts.parts("codex", Path("/p"), {}, user=False)[Path("/p/.codex/config.toml")]
+    servers: dict[str, Any] = tomllib.loads(part.added(None))["mcp_servers"]
+    return servers
+
+
+def test_codex_hands_on_every_variable_that_is_a_setting(tmp_path: Path) -> None:
+    environment = Asked()
+
+    resolve({"redis_url": "redis://127.0.0.1"}, environment, tmp_path)
+
+    for server in codex_servers().values():
+        assert set(server["env_vars"]) == {*environment.names, RQ_URL}
+
+
+def test_codex_waits_for_the_longest_wait() -> None:
+    assert all(server["tool_timeout_sec"] > tool.LONGEST_WAIT_S for server in codex_servers().values())
+
+
+def test_gemini_is_told_of_the_secrets_by_name() -> None:
+    assert set(program_parts.SECRETS) == {password.VARIABLE, password.FILE_VARIABLE}
+
+
+@pytest.mark.parametrize("below", [".", "a/b"])
+@pytest.mark.parametrize("is_worktree", [True, False])
+def test_a_project_is_the_checkout_that_a_folder_is_in(tmp_path: Path, below: str, *, is_worktree: bool) -> None:
+    folder = tmp_path / below
+    folder.mkdir(parents=True, exist_ok=True)
+    git = tmp_path / ".git"
+    git.write_text("gitdir: /elsewhere/.git/worktrees/x\n", encoding="utf-8") if is_worktree else git.mkdir()
+
+    assert program_parts.project(folder) == tmp_path
+
+
+def test_without_a_checkout_it_is_the_folder_itself(tmp_path: Path) -> None:
+    assert program_parts.project(tmp_path) == tmp_path
