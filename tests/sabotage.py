@@ -258,11 +258,18 @@ SABOTAGES = (
         tests=("tests/acceptance/test_hooks.py",),
     ),
     Sabotage(
-        guard="What was there in a tool's file before is there afterwards",
+        guard="What was there in a program's file before is there afterwards",
         file="orchestrator/taskorch_orchestrator/json_entries.py",
         line="if len(members) > 1 or not _was_made(text, at, member):",
         instead="if len(members) > 1:",
         tests=("tests/unit/test_json_entries.py",),
+    ),
+    Sabotage(
+        guard="The files of a program are changed together, or not at all",
+        file="orchestrator/taskorch_orchestrator/program_file.py",
+        line="undo.close()",
+        instead="pass",
+        tests=("tests/unit/test_program_file.py",),
     ),
     Sabotage(
         guard="A run that makes a call again makes the same request",

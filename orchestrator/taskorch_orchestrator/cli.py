@@ -41,7 +41,7 @@ orchestrate.expect(
             "prime": "Say what you need to go on after a fresh start.",
         },
         "taskorch_orchestrator.setting_up": {
-            "setup": "Put hooks, MCP servers and a few words on the queue into the files of TOOL.",
+            "setup": "Put hooks, MCP servers and a few words on the queue into the files of PROGRAM.",
         },
         "taskorch_orchestrator.mending": {
             "answer": "Answer the blocker of ITEM.",

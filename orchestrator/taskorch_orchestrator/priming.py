@@ -25,7 +25,7 @@ def prime(hook_json: bool) -> None:
 
 
 def _is_workers(environment: Mapping[str, str]) -> bool:
-    """Return whether the session is a worker's: the hooks of one tool serve both roles."""
+    """Return whether the session is a worker's: the hooks of one program serve both roles."""
     named = environment.get("AGENT_ID") or environment.get("TM_AGENT_ID")
     return bool(named) and not environment.get("ORCHESTRATOR_ID")
 

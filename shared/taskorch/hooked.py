@@ -1,4 +1,4 @@
-"""Commands that other tools call at their hooks: soon over, silent where there is nothing to say, never an error."""
+"""Commands that agents' programs call at hooks: soon over, silent where there is nothing to say, never an error."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 from taskorch import command, errors
 
-#: The tools wait for their hooks, and people for the tools.
+#: The programs wait for their hooks, and people for the programs.
 LIMIT_S = 1.5
 STDIN_LIMIT_S = 0.3
 STDIN_BYTES = 4 * 1024 * 1024
@@ -50,7 +50,7 @@ def prime(tell: Callable[[], Told | None], render: Callable[[Told], str], *, hoo
 
 
 def payload() -> Payload:
-    """Return what the tool says on standard input; {} for a terminal, for nothing, and for what is no JSON object."""
+    """Return what the program says on standard input; {} for a terminal, for nothing, for what is no JSON object."""
     said: object = {}
     with suppress(OSError, ValueError, AttributeError, RecursionError):
         if not sys.stdin.isatty():
@@ -59,13 +59,13 @@ def payload() -> Payload:
 
 
 def answer(text: str) -> None:
-    """Print the output of a hook; a tool that does not read it any more is no error."""
+    """Print the output of a hook; a program that does not read it any more is no error."""
     with suppress(errors.Unprintable, OSError):
         command.Output(as_json=False).show(text, str)
 
 
 def stop(tell: Callable[[Payload], str]) -> None:
-    """Print why an agent should not stop yet, as the tool that calls has it, or nothing; `tell` gets what it says."""
+    """Print why an agent should not stop yet, as its program has it, or nothing; `tell` gets what the program says."""
     said, reason = cast("Payload", {}), ""
     with bounded(), suppress(Exception):  # whatever is wrong here must not keep the agent from stopping
         said = payload()
@@ -87,7 +87,7 @@ def _session_start(said: Payload, text: str) -> Mapping[str, object]:
 
 
 def _read(descriptor: int) -> bytes:
-    """Return what comes before the end, or within STDIN_LIMIT_S from a tool that does not close the pipe."""
+    """Return what comes before the end, or within STDIN_LIMIT_S from a program that does not close the pipe."""
     data, deadline = b"", monotonic() + STDIN_LIMIT_S
     while len(data) < STDIN_BYTES and (left := deadline - monotonic()) > 0:
         if not select.select([descriptor], [], [], left)[0]:

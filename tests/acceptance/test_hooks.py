@@ -1,4 +1,4 @@
-"""A fresh start and the moment before stopping, as the tools that agents run in call for them: real processes."""
+"""A fresh start and the moment before stopping, as the programs that agents run in call for them: real processes."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from commands import BIN, Ran, Shell
 from taskorch import hooked
 from taskorch_worker.workspace import TURN_FILES, Workspace
 
-#: Each call that a tool makes at a hook, and the two that people make.
+#: Each call that a program makes at a hook, and the two that people make.
 CALLS = [
     ("worker", "prime"),
     ("worker", "prime", "--hook-json"),
@@ -31,7 +31,7 @@ ENOUGH_S = 20
 
 
 def call(shell: Shell, words: tuple[str, ...], said: Any = None) -> Ran:
-    """Call a hook with what a tool says on its standard input: JSON, some text, or nothing."""
+    """Call a hook with what a program says on its standard input: JSON, some text, or nothing."""
     text = said if isinstance(said, str) else "" if said is None else json.dumps(said)
     return shell.run("timeout", str(ENOUGH_S), BIN / words[0], *words[1:], stdin=text.encode())
 

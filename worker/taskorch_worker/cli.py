@@ -44,7 +44,7 @@ worker.expect(
             "prime": "Say what you need to go on after a fresh start.",
         },
         "taskorch_worker.stopping": {
-            "hook": "Answer the hooks of the tool that you run in.",
+            "hook": "Answer the hooks of the program that you run in.",
         },
         "taskorch_worker.mcp_serving": {
             "mcp": "Serve an agent's program over MCP.",

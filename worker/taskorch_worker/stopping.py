@@ -10,7 +10,7 @@ from taskorch_worker.role import WorkerGroup, worker
 
 
 class HookGroup(WorkerGroup):
-    """The hooks: to a tool exit code 2 is an order, so a mistake in the call of one is told, and is no error."""
+    """The hooks: to a program exit code 2 is an order, so a mistake in the call of one is told, and is no error."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:  # noqa: ANN401  click's own signature
         """Read the words up to the hook's name."""
@@ -34,7 +34,7 @@ def _forgiven() -> Iterator[None]:
 
 @worker.group(cls=HookGroup, epilog="Example: worker hook stop")
 def hook() -> None:
-    """Answer the hooks of the tool that you run in."""
+    """Answer the hooks of the program that you run in."""
 
 
 @hook.command(epilog="Example: worker hook stop")

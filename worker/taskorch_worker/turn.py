@@ -9,7 +9,7 @@ from taskorch.item import State
 from taskorch_worker import given
 from taskorch_worker.desk import Desk
 
-#: What tools call the id of a turn.
+#: What programs call the id of a turn.
 TURNS = ("turn_id", "prompt_id", "generation_id")
 REASON = """\
 You still hold {items}, in progress. Before you stop, do one of these for each item:
