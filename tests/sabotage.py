@@ -267,7 +267,7 @@ SABOTAGES = (
     Sabotage(
         guard="The files of a program are changed together, or not at all",
         file="orchestrator/taskorch_orchestrator/program_file.py",
-        line="undo.close()",
+        line="undo.callback(_put, before, place)",
         instead="pass",
         tests=("tests/unit/test_program_file.py",),
     ),

@@ -75,8 +75,8 @@ def replace(changes: Mapping[Path, Change], top: Path) -> None:
 
     A file keeps its mode, and a symbolic link stays one. Raises errors.Invalid, naming the file that is in the way.
     """
-    file, undo, ready = top, ExitStack(), dict[Path, list[Path | None]]()
-    with ExitStack() as tidy:
+    file, ready = top, dict[Path, list[Path | None]]()
+    with ExitStack() as tidy, ExitStack() as undo:
         try:
             for file, change in changes.items():
                 tidy.callback(_remove_empty, file.parent, top)
@@ -89,8 +89,8 @@ def replace(changes: Mapping[Path, Change], top: Path) -> None:
                 place = file.resolve()
                 _put(after, place)
                 undo.callback(_put, before, place)
+            undo.pop_all()
         except OSError as error:
-            undo.close()
             reason = f"Cannot write {file}: {error.strerror or error}. Nothing was changed."
             raise errors.Invalid(reason=reason) from None
 
