@@ -40,8 +40,8 @@ def with_part(part: Part, text: str | None) -> str:
     """Return a text with the part; raises Unfit where it could not be taken out again."""
     if text is not None and part.has(text):
         return text
-    after = part.added(text)
-    if not part.has(after) or part.removed(after) != without_part(part, text):
+    after, was_not_there = part.added(text), without_part(part, text) == text
+    if not part.has(after) or (was_not_there and part.removed(after) != text):
         raise Unfit("is of a form that the change could not be taken back from")
     return after
 
