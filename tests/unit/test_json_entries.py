@@ -165,6 +165,19 @@ def test_hooks_of_ours_in_one_group_are_known_and_go_and_anothers_in_it_stays() 
     assert json.loads(both.removed(mixed) or "") == {"hooks": {"Stop": [{"hooks": [{"prompt": "Done?"}]}]}}
 
 
+def test_a_file_that_has_a_part_of_ours_in_anothers_form_gets_the_rest() -> None:
+    old = '{"hooks": { // c\n"SessionStart": [ { "hooks": [ {"type": "command", "command": "worker prime"} ] } ]\n}}'
+
+    added = with_part(HOOKS, old)
+
+    assert HOOKS.has(added)
+    assert (
+        (HOOKS.removed(added) or "").split()
+        == (HOOKS.removed(old) or "").split()
+        == ['{"hooks":', "{", "//", "c", "}}"]
+    )
+
+
 SERVER = JsonEntries(Entry(labels=("s", "ours"), value={"command": "worker"}))
 OURS = '"ours": {"command": "worker"}'
 
