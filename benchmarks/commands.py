@@ -61,7 +61,7 @@ def _asides(times: Times, variables: Mapping[str, str]) -> None:
 
 
 def _hooks(times: Times, variables: Mapping[str, str]) -> None:
-    """Time what tools call at the start and at the end of a turn, of an agent that holds an item."""
+    """Time what programs call at the start and at the end of a turn, of an agent that holds an item."""
     worker, orchestrate = str(BIN / "worker"), str(BIN / "orchestrate")
     project = timed([orchestrate, "project", "Hooks"], variables).output.strip()
     item = timed([orchestrate, "create", project, "An item", "--assign", AGENT], variables).output.strip()

@@ -104,7 +104,7 @@ class Workspace:
     def begins(self, session: str, turn: str) -> bool:
         """Return whether a turn is another one than the last of this session, and remember it. Raises OSError.
 
-        `session` is what the tool calls it: several may run under one name in one root.
+        `session` is what the program calls it: several may run under one name in one root.
         """
         from binascii import crc32
 
