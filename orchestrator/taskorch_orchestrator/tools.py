@@ -12,6 +12,8 @@ from taskorch.waiting import Goal
 from taskorch_orchestrator import office, plan_file
 
 ABOUT = "You are an orchestrator: break a request into work items, assign them to agents, and see them done."
+#: A program starts the servers of both roles, whatever the agent in it is.
+NOBODY = "You are no orchestrator here: AGENT_ID is set, ORCHESTRATOR_ID is not, and there are no tools."
 
 Item = Annotated[str, Field(description="item_…")]
 Project = Annotated[str, Field(description="proj_…")]
