@@ -16,9 +16,6 @@ from taskorch.script import Argument, Around, Connection, Reply, Script
 from taskorch.settings import Settings
 from taskorch.unanswered import StepConnection
 
-#: Within the patience of an agent's program.
-LONGEST_WAIT_S = 540
-
 logger = logging.getLogger(__name__)
 
 
@@ -146,7 +143,7 @@ def schema(tool: type[Tool]) -> dict[str, Any]:
 
 def seconds(value: float, what: str) -> float:
     """Return how long a call may wait, within the patience of an agent's program."""
-    return bounds.number(cast("int", value), f"{what} in seconds", 0, LONGEST_WAIT_S)
+    return bounds.number(cast("int", value), f"{what} in seconds", 0, bounds.PATIENCE_S)
 
 
 def _bare(field: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,8 +74,6 @@ class Get(Tool):
 
     def run(self, call: Call) -> Result:
         """Claim or look; what was claimed is released when the call is taken back."""
-        if self.peek and self.takeover:
-            raise errors.Usage(reason="peek only looks: it goes without takeover.")
         holding = _holding(call)
         before = holding.lease(self.item)
         taken = holding.get(self.item, peek=self.peek, takeover=self.takeover, lease_ms=_lease_ms(self.lease))
@@ -125,7 +123,7 @@ class Wait(Tool):
 
     quotes: ClassVar[bool] = True
     item: Item
-    timeout: Annotated[float, Field(description="Seconds, 0 to 540")] = 540
+    timeout: Annotated[float, Field(description="Seconds, 0 to 540")] = bounds.PATIENCE_S
 
     def run(self, call: Call) -> Result:
         """Wait."""
