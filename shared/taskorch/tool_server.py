@@ -116,7 +116,10 @@ class RoleServer:
         if tool is None:
             name, others = bounds.shortened(asked.name), ", ".join(self._tools) or "none"
             raise MCPError(mcp.INVALID_PARAMS, f"There is no tool {name}; there are {others}.")
-        call = Call(self._settings, f"{self._role} mcp {asked.name} {json.dumps(given, sort_keys=True)}")
+        try:
+            call = Call(self._settings, f"{self._role} mcp {asked.name} {json.dumps(given, sort_keys=True)}")
+        except errors.TaskOrchestratorError as error:  # what should be the address of a Redis is none
+            return _refusal(error)
         async with anyio.create_task_group() as group:
             group.start_soon(_attend, context, call)
             try:
@@ -147,6 +150,7 @@ async def _stop_at_signal(scope: anyio.CancelScope) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _ in signals:
             break
+    _end_soon()
     scope.cancel()
 
 

@@ -1,10 +1,12 @@
 """Calls over MCP that wait, are cancelled, or meet an outage; and how a server ends."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 from functools import partial
 from typing import Any, cast
 
@@ -22,6 +24,8 @@ from tool_client import INITIALIZE, Program, answered, called, cancelled, runnin
 
 #: Far more than a server takes to end, and less than a call that hangs.
 HANGING_S = 15
+#: More than half of what fits into a pipe; some of it is lost between the pieces.
+PIPE_BYTES = 40_000
 #: A worker to whom every cancellation comes late.
 MOMENTS_LATER = """
 from taskorch import tool_server
@@ -276,6 +280,26 @@ def test_a_call_that_was_not_answered_is_made_again_and_acts_once(shell: Shell, 
 
     with proxied(bench.url) as between:
         running(partial(test, between))
+
+
+def test_an_address_that_is_none_is_an_error_result(shell: Shell) -> None:
+    async def test() -> None:
+        async with tool_client.worker(shell.having(TASKORCH_REDIS_URL="http://redis")) as ada:
+            error = await ada.error("check")
+        assert (error["code"], error["exit_code"]) == ("USAGE", 2)
+
+    running(test)
+
+
+def test_a_server_ends_though_nobody_reads_what_it_says(shell: Shell) -> None:
+    process = started(shell, *({"jsonrpc": "2.0", "id": number, "method": "tools/list"} for number in range(1, 900)))
+    assert process.stdout
+    stdout = process.stdout.fileno()
+    eventually(lambda: int.from_bytes(fcntl.ioctl(stdout, termios.FIONREAD, bytes(4)), sys.byteorder) >= PIPE_BYTES)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert _ended_by_itself(process, HANGING_S).code == 0
 
 
 @pytest.mark.parametrize("end", ["input", signal.SIGTERM, signal.SIGINT])
