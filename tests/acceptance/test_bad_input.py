@@ -27,6 +27,7 @@ REFUSED = [
     ("worker --agent-id bob progress {item} x", 7, "{item} is assigned to ada, not to bob"),
     ("worker --agent-id bob complete {item} x", 7, "{item} is assigned to ada, not to bob"),
     ("worker get {pending}", 7, "{pending} is assigned to nobody yet"),
+    ("worker get {pending} --peek --takeover", 2, "peek only looks: it goes without takeover"),
     ("orchestrate stuck --project proj_00000000", 3, "There is no project proj_00000000"),
     ("orchestrate stuck --silent-for long", 2, "'long' is not a duration"),
     ("orchestrate import /nowhere", 2, "'/nowhere' does not exist"),
