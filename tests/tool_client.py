@@ -3,9 +3,10 @@
 import json
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from threading import Timer
 from typing import Any
 
 import anyio
@@ -96,7 +97,18 @@ async def program(shell: Shell, role: str) -> AsyncIterator[Program]:
 
 
 worker = partial(program, role="worker")
-orchestrate = partial(program, role="orchestrate")
+
+
+def orchestrate(shell: Shell) -> AbstractAsyncContextManager[Program]:
+    """Start the server of an orchestrator, in a session that is none of an agent's."""
+    return program(shell.lacking("AGENT_ID").having(ORCHESTRATOR_ID="planner"), "orchestrate")
+
+
+#: What starts the server of a role.
+ROLES: dict[str, Callable[[Shell], AbstractAsyncContextManager[Program]]] = {
+    "worker": worker,
+    "orchestrate": orchestrate,
+}
 
 
 def called(id_: int, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -104,11 +116,32 @@ def called(id_: int, tool: str, **arguments: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": id_, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
 
 
+def cancelled(id_: int) -> dict[str, Any]:
+    """Return the message that takes a call back."""
+    return {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id_}}
+
+
 def started(shell: Shell, *messages: dict[str, Any], role: str = "worker") -> subprocess.Popen[str]:
     """Start a server by hand, and send it the handshake and messages."""
     process = shell.start(BIN / role, "mcp")
-    assert process.stdin
-    for message in (INITIALIZE, {"jsonrpc": "2.0", "method": "notifications/initialized"}, *messages):
-        process.stdin.write(json.dumps(message) + "\n")
-    process.stdin.flush()
+    say(process, INITIALIZE, {"jsonrpc": "2.0", "method": "notifications/initialized"}, *messages)
     return process
+
+
+def say(process: subprocess.Popen[str], *messages: dict[str, Any] | str) -> None:
+    """Send messages to a server, or lines as they are."""
+    assert process.stdin
+    for message in messages:
+        process.stdin.write((message if isinstance(message, str) else json.dumps(message)) + "\n")
+    process.stdin.flush()
+
+
+def answered(process: subprocess.Popen[str], number: int = 1) -> list[Any]:
+    """Return the next messages of a server, which is killed if it has no more of them."""
+    assert process.stdout
+    guard = Timer(TIME_LIMIT_S, process.kill)
+    guard.start()
+    try:
+        return [json.loads(process.stdout.readline()) for _ in range(number)]
+    finally:
+        guard.cancel()

@@ -1,8 +1,10 @@
 """The command that serves an agent's program: mcp."""
 
+import os
+
 from taskorch import command
 
-from taskorch_orchestrator.role import orchestrate
+from taskorch_orchestrator.role import is_workers, orchestrate
 
 
 @orchestrate.command(epilog="Example: orchestrate mcp")
@@ -14,4 +16,5 @@ def mcp() -> None:
         from taskorch.tool_server import serve
 
         from taskorch_orchestrator import tools
-    serve("orchestrate", tools.ABOUT, command.settings(), tools.TOOLS)
+    about, offered = (tools.NOBODY, ()) if is_workers(os.environ) else (tools.ABOUT, tools.TOOLS)
+    serve("orchestrate", about, command.settings(), offered)

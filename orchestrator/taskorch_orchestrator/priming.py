@@ -1,12 +1,11 @@
 """The command for a fresh start: prime."""
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
 
-from taskorch_orchestrator.role import orchestrate
+from taskorch_orchestrator.role import is_workers, orchestrate
 
 if TYPE_CHECKING:
     from taskorch_orchestrator.briefing import Briefing
@@ -20,14 +19,8 @@ def prime(hook_json: bool) -> None:
 
     from taskorch_orchestrator import briefing_render
 
-    if not (hook_json and _is_workers(os.environ)):
+    if not (hook_json and is_workers(os.environ)):
         hooked.prime(_briefing, briefing_render.briefing, hook_json=hook_json)
-
-
-def _is_workers(environment: Mapping[str, str]) -> bool:
-    """Return whether the session is a worker's: the hooks of one program serve both roles."""
-    named = environment.get("AGENT_ID") or environment.get("TM_AGENT_ID")
-    return bool(named) and not environment.get("ORCHESTRATOR_ID")
 
 
 def _briefing() -> "Briefing | None":

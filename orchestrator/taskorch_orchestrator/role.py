@@ -1,6 +1,6 @@
 """The `orchestrate` group, which the modules of commands add to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
@@ -17,6 +17,12 @@ P = ParamSpec("P")
 @command.version_option()
 def orchestrate() -> None:
     """Break a request into work items, assign them to agents, and see them done."""
+
+
+def is_workers(environment: Mapping[str, str]) -> bool:
+    """Return whether the session is a worker's: what a program is told to start serves both roles."""
+    named = environment.get("AGENT_ID") or environment.get("TM_AGENT_ID")
+    return bool(named) and not environment.get("ORCHESTRATOR_ID")
 
 
 def at_office(function: "Callable[Concatenate[Office, P], None]") -> Callable[P, None]:

@@ -4,7 +4,7 @@ import json
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema
-from taskorch import errors
+from taskorch import bounds, errors
 from taskorch.queue import Queue
 from taskorch.tool import Call, Result, Tool, seconds
 from taskorch.waiting import Goal
@@ -12,6 +12,8 @@ from taskorch.waiting import Goal
 from taskorch_orchestrator import office, plan_file
 
 ABOUT = "You are an orchestrator: break a request into work items, assign them to agents, and see them done."
+#: A program starts the servers of both roles, whatever the agent in it is.
+NOBODY = "You are no orchestrator here: AGENT_ID is set, ORCHESTRATOR_ID is not, and there are no tools."
 
 Item = Annotated[str, Field(description="item_…")]
 Project = Annotated[str, Field(description="proj_…")]
@@ -168,12 +170,10 @@ class Wait(Tool):
     id: Annotated[str, Field(description="proj_… or item_…")]
     until: Goals = (Goal.COMPLETED,)
     since: Annotated[str, Field(description="Of any: after this cursor")] = ""
-    timeout: Annotated[float, Field(description="Seconds, 0 to 540")] = 540
+    timeout: Annotated[float, Field(description="Seconds, 0 to 540")] = bounds.PATIENCE_S
 
     def run(self, call: Call) -> Result:
         """Wait."""
-        if self.since and Goal.ANY not in self.until:
-            raise errors.Usage(reason="since goes with any.")
         queue, timeout_s = _queue(call), seconds(self.timeout, "timeout")
         waited = queue.waiting().until(self.id, self.until, timeout_s=timeout_s, since=self.since)
         return Result(office.outcome_of(queue, waited, timeout_s=timeout_s))

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
+from taskorch import bounds
 from taskorch.arguments import Seconds
 
 from taskorch_orchestrator.role import at_office, orchestrate
@@ -11,8 +12,6 @@ if TYPE_CHECKING:
     from taskorch_orchestrator.office import Office
 
 LONGEST_WAIT_S = 86_400
-#: Below what harnesses of agents allow a command.
-WAIT_S = 540
 GOALS = click.Choice(("completed", "blocked", "any"))
 
 
@@ -21,7 +20,9 @@ GOALS = click.Choice(("completed", "blocked", "any"))
 @click.option(
     "--until", type=GOALS, multiple=True, default=("completed",), help="Repeat it: the first that comes true."
 )
-@click.option("--timeout", type=Seconds(0, LONGEST_WAIT_S), default=WAIT_S, show_default=True, help="So many seconds.")
+@click.option(
+    "--timeout", type=Seconds(0, LONGEST_WAIT_S), default=bounds.PATIENCE_S, show_default=True, help="So many seconds."
+)
 @click.option("--since", default="", metavar="CURSOR", help="With --until any: what came after this counts, too.")
 @at_office
 def wait(office: "Office", project: str, until: tuple[str, ...], timeout: float, since: str) -> None:
@@ -34,8 +35,6 @@ def wait(office: "Office", project: str, until: tuple[str, ...], timeout: float,
     from taskorch_orchestrator import waiting_render
     from taskorch_orchestrator.office import outcome_of
 
-    if since and Goal.ANY not in until:
-        raise click.UsageError("--since goes with --until any.")
     waited = office.waiting().until(project, [Goal(goal) for goal in until], timeout_s=timeout, since=since)
     office.output.show(outcome_of(office.queue, waited, timeout_s=timeout), waiting_render.outcome)
     if waited.events:

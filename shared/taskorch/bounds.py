@@ -20,6 +20,8 @@ BATCH_CHARACTERS = 64 * 1024 * 1024
 DELIVERABLES_BYTES = 256 * 1024
 LONGEST_MS = 365 * 24 * 3_600_000
 SHOWN_CHARACTERS = 80
+#: A little less than harnesses of agents allow a command or a call.
+PATIENCE_S = 540
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}

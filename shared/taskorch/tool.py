@@ -12,12 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from taskorch import bounds, errors
 from taskorch.connection import open_connection
-from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.script import Argument, Around, Connection, Reply, Script
 from taskorch.settings import Settings
 from taskorch.unanswered import StepConnection
-
-#: Within the patience of an agent's program.
-LONGEST_WAIT_S = 540
 
 logger = logging.getLogger(__name__)
 
@@ -88,14 +85,14 @@ class Ended(Exception):
     """The client has taken its call back."""
 
 
-class Endable:
+class Endable(Around):
     """A connection that does nothing more once its call has ended: Ended.
 
     But who has taken a wake token looks: else another waiter would sleep on, beside an item that is ready.
     """
 
     def __init__(self, connection: Connection, is_ended: Callable[[], bool]) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._is_ended = is_ended
         self._has_token = False
 
@@ -104,20 +101,16 @@ class Endable:
         if not self._has_token:
             self._check()
         self._has_token = False
-        return self._connection.call(script, key, arguments)
+        return super().call(script, key, arguments)
 
     def wait(self, key: str, timeout_s: float) -> bool:
         """Take a wake token."""
-        self._has_token = self._waiting(lambda: self._connection.wait(key, timeout_s))
+        self._has_token = self._waiting(lambda: self.connection.wait(key, timeout_s))
         return self._has_token
 
     def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block for an entry of a stream."""
-        return self._waiting(lambda: self._connection.follow(key, cursor, timeout_s))
-
-    def close(self) -> None:
-        """Give the sockets back."""
-        self._connection.close()
+        return self._waiting(lambda: self.connection.follow(key, cursor, timeout_s))
 
     def _waiting(self, wait: Callable[[], bool]) -> bool:
         self._check()
@@ -150,7 +143,7 @@ def schema(tool: type[Tool]) -> dict[str, Any]:
 
 def seconds(value: float, what: str) -> float:
     """Return how long a call may wait, within the patience of an agent's program."""
-    return bounds.number(cast("int", value), f"{what} in seconds", 0, LONGEST_WAIT_S)
+    return bounds.number(cast("int", value), f"{what} in seconds", 0, bounds.PATIENCE_S)
 
 
 def _bare(field: Mapping[str, Any]) -> dict[str, Any]:

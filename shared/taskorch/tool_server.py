@@ -9,7 +9,8 @@ import logging
 import math
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from threading import Timer
 from time import monotonic
@@ -22,8 +23,10 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
+from mcp.shared.message import SessionMessage
+from pydantic import ValidationError
 
-from taskorch import __version__, document, errors
+from taskorch import __version__, bounds, document, errors
 from taskorch.settings import Settings
 from taskorch.tool import Call, Ended, Tool, description, schema
 
@@ -31,6 +34,8 @@ from taskorch.tool import Call, Ended, Tool, description, schema
 MOST_CALLS = 100
 #: What a client hears of a call that goes on.
 FIRST_PROGRESS_S, PROGRESS_S = 1.0, 10.0
+#: So long after a result a cancellation may have crossed it; a later one is no word about what the agent works on.
+CROSSED_S = 2.0
 #: A wait that was about to begin when its call ended is ended at the next try.
 TRY_AGAIN_S = 0.05
 #: What the calls have to come to an end when the server does.
@@ -43,8 +48,14 @@ Context = ServerRequestContext[Any, Any]
 
 
 def serve(role: str, about: str, settings: Settings, tools: Sequence[type[Tool]]) -> None:
-    """Serve until standard input ends, or SIGTERM or Ctrl-C comes; calls that wait are ended then."""
-    anyio.run(RoleServer(role, about, settings, tools).run)
+    """Serve until standard input ends, or SIGTERM or Ctrl-C comes; calls that wait are ended then.
+
+    Where there are no tools, `about` says why, to people too.
+    """
+    if not tools:
+        logger.warning(about)
+    if sys.stdin and sys.stdout:  # else nobody speaks, or nobody listens
+        anyio.run(RoleServer(role, about, settings, tools).run)
 
 
 class RoleServer:
@@ -65,29 +76,50 @@ class RoleServer:
         self._server.add_notification_handler(
             "notifications/cancelled", mcp.CancelledNotificationParams, self._take_back
         )
-        #: Request -> what has taken something and is answered; the newest ones.
-        self._undoable: dict[str, Call] = {}
+        #: Request -> what has taken something and was answered, with the time; nothing was asked for since.
+        self._undoable: dict[str, tuple[Call, float]] = {}
+        self._send: Callable[[SessionMessage], Awaitable[None]]
 
     async def run(self) -> None:
         """Serve until the end."""
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(_stop_at_signal, group.cancel_scope)
-                async with stdio_server(stdin=cast("anyio.AsyncFile[str]", _input())) as (reading, writing):
+                stdin = cast("anyio.AsyncFile[str]", self._messages())
+                async with stdio_server(stdin=stdin) as (reading, writing):
+                    self._send = writing.send
                     await self._server.run(reading, writing, self._server.create_initialization_options())
                 group.cancel_scope.cancel()
-        except* BrokenPipeError:
-            pass  # nobody reads any more
+        except* OSError:
+            pass  # nobody speaks, or nobody reads, any more
+
+    async def _messages(self) -> AsyncIterator[str]:
+        """Yield the messages of standard input. What is none is answered: who has sent it would wait for ever."""
+        try:
+            async for line in _lines(0):
+                try:
+                    mcp.jsonrpc_message_adapter.validate_json(line, by_name=False)
+                except ValidationError as error:
+                    await self._send(SessionMessage(_unread(line, error)))
+                else:
+                    yield line
+        finally:
+            _end_soon()
 
     async def _list(self, _: Context, __: mcp.PaginatedRequestParams | None) -> mcp.ListToolsResult:
         return mcp.ListToolsResult(tools=[_listed(name, tool) for name, tool in self._tools.items()])
 
     async def _call(self, context: Context, asked: mcp.CallToolRequestParams) -> mcp.CallToolResult:
         """Do the work in a thread, tell the client that it goes on, and end it when the client takes the call back."""
+        self._undoable.clear()  # who asks for more has read the answers
         tool, given = self._tools.get(asked.name), asked.arguments or {}
         if tool is None:
-            raise MCPError(mcp.INVALID_PARAMS, f"There is no tool {asked.name}; there are {', '.join(self._tools)}.")
-        call = Call(self._settings, f"{self._role} mcp {asked.name} {json.dumps(given, sort_keys=True)}")
+            name, others = bounds.shortened(asked.name), ", ".join(self._tools) or "none"
+            raise MCPError(mcp.INVALID_PARAMS, f"There is no tool {name}; there are {others}.")
+        try:
+            call = Call(self._settings, f"{self._role} mcp {asked.name} {json.dumps(given, sort_keys=True)}")
+        except errors.TaskOrchestratorError as error:  # what should be the address of a Redis is none
+            return _refusal(error)
         async with anyio.create_task_group() as group:
             group.start_soon(_attend, context, call)
             try:
@@ -97,18 +129,14 @@ class RoleServer:
             if anyio.current_effective_deadline() == -math.inf:  # it was taken back while the step was made
                 await _undo(call)
             elif call.undo:
-                self._remember(context.request_id, call)
+                self._undoable[str(context.request_id)] = call, monotonic()
             group.cancel_scope.cancel()
         return result
 
-    def _remember(self, request: mcp.RequestId | None, call: Call) -> None:
-        self._undoable[str(request)] = call
-        if len(self._undoable) > MOST_CALLS:
-            self._undoable.pop(next(iter(self._undoable)))
-
     async def _take_back(self, _: Context, cancelled: mcp.CancelledNotificationParams) -> None:
         """Undo a call whose result and whose cancellation have crossed: the client drops the one for the other."""
-        if call := self._undoable.pop(str(cancelled.request_id), None):
+        call, answered_at = self._undoable.pop(str(cancelled.request_id), (None, 0))
+        if call and monotonic() - answered_at < CROSSED_S:
             await _undo(call)
 
 
@@ -133,12 +161,6 @@ def _end_soon() -> None:
     timer.start()
 
 
-async def _input() -> AsyncIterator[str]:
-    async for line in _lines(0):
-        yield line
-    _end_soon()
-
-
 async def _lines(descriptor: int) -> AsyncIterator[str]:
     """Yield the lines of standard input; no thread blocks in it, which could not be ended."""
     pieces: list[bytes] = []
@@ -150,14 +172,29 @@ async def _lines(descriptor: int) -> AsyncIterator[str]:
             return
         *ends, rest = piece.split(b"\n")
         for end in ends:
-            yield b"".join([*pieces, end]).decode(errors="replace")
+            line = b"".join([*pieces, end]).decode(errors="replace")
+            if line.strip():
+                yield line
             pieces.clear()
         pieces.append(rest)
 
 
+def _unread(line: str, error: ValidationError) -> mcp.JSONRPCError:
+    """Return the error for a line that the protocol does not know, with the id of its request if it has one."""
+    mistake = error.errors(include_url=False)[0]
+    code = mcp.PARSE_ERROR if mistake["type"] == "json_invalid" else mcp.INVALID_REQUEST
+    told = {"code": code, "message": f"This is no message of the protocol: {mistake['msg']}."}
+    refused = {"jsonrpc": "2.0", "id": None, "error": told}
+    with suppress(ValueError, RecursionError):  # Python reads more than the protocol allows, but not everything
+        said = json.loads(line, parse_int=lambda digits: int(digits[:20]))  # of thousands of digits it reads none
+        if isinstance(said, dict) and "method" in said:
+            return mcp.JSONRPCError.model_validate_json(json.dumps({**refused, "id": said.get("id")}))
+    return mcp.JSONRPCError.model_validate(refused)
+
+
 async def _undo(call: Call) -> None:
     if call.undo:
-        with anyio.CancelScope(shield=True), suppress(errors.TaskOrchestratorError):
+        with anyio.CancelScope(shield=True):
             await run_sync(call.undo)
 
 

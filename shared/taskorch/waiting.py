@@ -152,8 +152,10 @@ class Waiting:
         """Wait until a project or an item has reached one of the goals.
 
         Goal.ANY is reached by any event of it after the cursor `since`, or after now. Raises errors.DeadEnd when it
-        will not reach one by itself any more.
+        will not reach one by itself any more, and errors.Usage for a cursor where no event counts.
         """
+        if since and Goal.ANY not in goals:
+            raise errors.Usage(reason="since goes with until any.")
         wait = _Goals(self._scripts, id_, frozenset(goals), since)
         return self._wait(wait.look(), wait.look, timeout_s)
 

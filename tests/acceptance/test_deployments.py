@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 import redis
 import servers
 import services
+import tool_client
 import topologies
 from commands import BIN, Shell
 from services import filed, published, soon, status
 from taskorch import embedded
+from tool_client import running, until
 from topologies import Cluster, Sentinels, command
 
 PASSWORD = "open-sesame"
@@ -52,6 +55,35 @@ def test_commands_take_an_item_through_its_life_behind_sentinels(shell: Shell, s
     project, _ = deliver(on(shell, sentinels.url))
 
     assert "active" not in on(shell, sentinels.url).orchestrate("progress", project).stdout.splitlines()[0]
+
+
+@pytest.mark.parametrize("wait", [0, 300])
+def test_a_call_over_mcp_that_is_cancelled_takes_nothing_behind_sentinels(
+    shell: Shell, sentinels: Sentinels, wait: int
+) -> None:
+    there, primary = on(shell, sentinels.url), sentinels.primary
+    project = there.orchestrate("project", "A project").stdout.strip()
+    claimed = there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip() if not wait else ""
+
+    async def test() -> None:
+        async with tool_client.worker(there) as ada:
+            if claimed:  # its claim is on its way when it is taken back
+                command(primary, "CLIENT", "PAUSE", 1500, "WRITE")
+            async with anyio.create_task_group() as group:
+                group.start_soon(lambda: ada.call("pop", wait=wait))
+                await until(lambda: primary.info("clients")["blocked_clients"])
+                group.cancel_scope.cancel()
+            await until(lambda: not primary.info("clients")["blocked_clients"])
+            await until(lambda: _is_given_back(there, claimed))
+
+    running(test)
+    item = claimed or there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+    shown = there.orchestrate("show", item, "--json").data()
+    assert (shown["state"], shown["attempts"], shown["token"]) == ("queued", 0, 1 if claimed else 0)
+
+
+def _is_given_back(there: Shell, item: str) -> bool:
+    return not item or bool(there.orchestrate("show", item, "--json").data()["history"])
 
 
 def test_commands_take_an_item_through_its_life_on_a_cluster(shell: Shell, cluster: Cluster) -> None:

@@ -16,12 +16,25 @@ from taskorch.item import State
 from taskorch_orchestrator import plan_file
 from taskorch_orchestrator import tools as of_the_orchestrator
 from taskorch_worker import tools as of_the_worker
-from tool_client import called, running, started
+from tool_client import answered, called, running, say, started
 
 REPOSITORY = Path(__file__).parents[2]
 MOST_TOOLS = 8
 MOST_TOKENS = {"worker": 800, "orchestrate": 1200}
 EXIT_CODES = {"USAGE": 2, "NO_ITEM": 3, "NO_PROJECT": 3, "INVALID": 5, "BAD_PLAN": 5, "WRONG_STATE": 5, "CYCLE": 5}
+#: What the protocol does not know, the request that it was, and the code of the error.
+CALL = '{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "check", "arguments": {"limit": %s}}}'
+UNREAD = {
+    "no JSON": ("this is no protocol", None, -32700),
+    "no message": ("{}", None, -32600),
+    "half a character": (CALL % '"\\ud800"', 7, -32700),
+    "a very long number": (CALL % ("9" * 5000), 7, -32700),
+    "very deep": (CALL % ("[" * 300 + "]" * 300), 7, -32700),
+    "deeper than anybody reads": (CALL % ("[" * 100_000 + "]" * 100_000), None, -32700),
+    "parameters that are a list": ('{"jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": [1]}', "a", -32600),
+    "an id that is none": ('{"jsonrpc": "2.0", "id": "\\ud800", "method": "ping"}', None, -32700),
+    "a result": ('{"jsonrpc": "2.0", "id": 7, "result": 1}', None, -32600),
+}
 #: Tool, arguments, the code of the error, and words of its message.
 Mistake = tuple[str, dict[str, Any], str, str]
 OF_A_WORKER: Sequence[Mistake] = [
@@ -65,7 +78,7 @@ OF_AN_ORCHESTRATOR: Sequence[Mistake] = [
     ("wait", {"id": "item_00000000"}, "NO_ITEM", "There is no item item_00000000."),
     ("wait", {"id": "{item}", "until": []}, "USAGE", "until: Tuple should have at least 1 item"),
     ("wait", {"id": "{item}", "until": ["soon"]}, "USAGE", "until.0: Input should be 'completed', 'blocked' or 'any'"),
-    ("wait", {"id": "{item}", "since": "1-1"}, "USAGE", "since goes with any."),
+    ("wait", {"id": "{item}", "since": "1-1"}, "USAGE", "since goes with until any."),
     ("wait", {"id": "{item}", "timeout": 541}, "INVALID", "it may be 0 to 540."),
     ("complete", {"project": "{item}"}, "NO_PROJECT", "There is no project item_"),
 ]  # fmt: skip
@@ -162,7 +175,7 @@ def test_an_item_is_the_same_object_as_on_the_command_line(shell: Shell, bench: 
 )
 def test_a_server_has_the_few_small_tools_of_its_role(shell: Shell, role: str, tools: Any) -> None:
     async def test() -> None:
-        async with tool_client.program(shell, role) as one:
+        async with tool_client.ROLES[role](shell) as one:
             listed = await one.session.list_tools()
         said = listed.model_dump_json(by_alias=True, exclude_unset=True)
         tokens = len(said) // 4
@@ -201,7 +214,7 @@ def test_a_bad_argument_is_an_error_result_and_changes_nothing(
     before = bench.everything()
 
     async def test() -> None:
-        async with tool_client.program(shell, role) as one:
+        async with tool_client.ROLES[role](shell) as one:
             for tool, arguments, code, words in mistakes:
                 error = await one.error(tool, **json.loads(json.dumps(arguments).replace("{item}", item)))
                 assert (error["code"], error["exit_code"], error["retryable"]) == (code, EXIT_CODES[code], False)
@@ -324,19 +337,36 @@ def test_a_client_of_the_newest_protocol_is_served_too(shell: Shell, bench: Benc
 
 def test_nothing_but_the_protocol_is_on_standard_output(local: Shell) -> None:
     process = started(local, called(1, "check"))
-    assert process.stdin
-    assert process.stdout
-    lines = [json.loads(process.stdout.readline()) for _ in range(2)]
+    lines = answered(process, 2)
 
-    process.stdin.write("this is no protocol\n\n{}\n" + json.dumps(called(2, "check")) + "\n")
-    process.stdin.flush()
-    lines.append(json.loads(process.stdout.readline()))
     ran = ended(process)
 
-    assert [line["id"] for line in lines] == [0, 1, 2]
+    assert [line["id"] for line in lines] == [0, 1]
     assert ran.stdout == ""
     assert "Started the bundled server" in ran.stderr
     assert ran.code == 0
+
+
+@pytest.mark.parametrize(("line", "id_", "code"), UNREAD.values(), ids=UNREAD)
+def test_a_line_that_is_no_message_is_answered_and_the_next_one_too(
+    shell: Shell, line: str, id_: int | str | None, code: int
+) -> None:
+    process = started(shell)
+    say(process, line, "", called(8, "check"))
+
+    _, refused, checked = answered(process, 3)
+
+    assert (refused["id"], refused["error"]["code"]) == (id_, code)
+    assert "This is no message of the protocol: " in refused["error"]["message"]
+    assert (checked["id"], checked["result"]["isError"]) == (8, False)
+    assert ended(process).code == 0
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "0>/dev/null"])
+def test_a_server_that_nobody_can_speak_to_ends_at_once(shell: Shell, closed: str) -> None:
+    ran = shell.run("sh", "-c", f"exec {BIN / 'worker'} mcp {closed}")
+
+    assert (ran.code, ran.stdout, ran.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("role", ["worker", "orchestrate"])
@@ -350,15 +380,25 @@ def test_without_the_extra_it_is_said_what_to_install(shell: Shell, tmp_path: Pa
     assert "pip install 'task-orchestrator[mcp]'" in ran.stderr
 
 
-def test_where_no_agent_is_named_the_worker_has_no_tools_and_says_why(shell: Shell) -> None:
+@pytest.mark.parametrize(
+    ("role", "agent", "why"), [("worker", "", "AGENT_ID is not set"), ("orchestrate", "ada", "AGENT_ID is set")]
+)
+def test_in_a_session_of_the_other_role_a_server_has_no_tools_and_says_why(
+    shell: Shell, role: str, agent: str, why: str
+) -> None:
+    there = shell.having(AGENT_ID=agent)
+
     async def test() -> None:
-        async with tool_client.worker(shell.lacking("AGENT_ID")) as nobody:
+        async with tool_client.program(there, role) as nobody:
             listed = await nobody.session.list_tools()
+            with pytest.raises(MCPError, match="There is no tool complete; there are none"):
+                await nobody.session.call_tool("complete", {})
 
         assert listed.tools == []
-        assert "AGENT_ID is not set" in nobody.instructions
+        assert why in nobody.instructions
 
     running(test)
+    assert why in there.run(BIN / role, "mcp").stderr
 
 
 def test_a_name_that_cannot_be_one_is_refused(shell: Shell) -> None:

@@ -1,9 +1,12 @@
 """Calls over MCP that wait, are cancelled, or meet an outage; and how a server ends."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
+import sys
+import termios
 from functools import partial
 from typing import Any, cast
 
@@ -17,10 +20,17 @@ from commands import TIME_LIMIT_S, Ran, Shell, ended, eventually
 from proxy import FOR_GOOD, Proxy, proxied
 from taskorch import embedded
 from taskorch.item import State
-from tool_client import Program, called, running, started, until
+from tool_client import INITIALIZE, Program, answered, called, cancelled, running, say, started, until
 
 #: Far more than a server takes to end, and less than a call that hangs.
 HANGING_S = 15
+#: A worker to whom every cancellation comes late.
+MOMENTS_LATER = """
+from taskorch import tool_server
+from taskorch_worker import cli
+tool_server.CROSSED_S = 0
+cli.main()
+"""
 
 
 def test_many_waits_keep_no_other_call_waiting(shell: Shell, bench: Bench) -> None:
@@ -84,31 +94,82 @@ def test_a_cancelled_wait_on_the_bundled_server_ends_at_once(local: Shell) -> No
 def test_an_item_whose_claim_and_cancellation_have_crossed_is_given_back(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     process = started(shell, called(1, "pop"))
-    assert process.stdin
-    assert process.stdout
-    answers = [json.loads(process.stdout.readline())["id"] for _ in range(2)]
-    held = bench.state(item)
+    _, popped = answered(process, 2)
 
-    cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
-    process.stdin.write(json.dumps(cancelled) + "\n")
-    process.stdin.flush()
+    say(process, cancelled(1))
 
     eventually(lambda: bench.state(item) is State.QUEUED)
-    assert (answers, held) == ([0, 1], State.IN_PROGRESS)
+    assert popped["result"]["structuredContent"]["data"]["state"] == "in_progress"
     assert ended(process).code == 0
+
+
+def test_an_item_that_is_in_work_outlives_a_late_cancellation_of_its_claim(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    process = started(shell, called(1, "pop"))
+    answered(process, 2)
+
+    say(process, called(2, "report", item=item, kind="progress", text="half"))
+    answered(process)
+    say(process, cancelled(1), cancelled(1), called(3, "complete", item=item))
+
+    assert answered(process)[0]["result"]["structuredContent"]["data"]["state"] == "completed"
+    assert ended(process).code == 0
+    assert [report.kind for report in bench.queue.views.show(item).history] == ["progress", "complete"]
+
+
+def test_an_item_stays_with_who_thinks_about_it_for_a_while(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    process = shell.start(sys.executable, "-c", MOMENTS_LATER, "mcp")
+    say(process, INITIALIZE, {"jsonrpc": "2.0", "method": "notifications/initialized"}, called(1, "pop"))
+    answered(process, 2)
+
+    say(process, cancelled(1), {"jsonrpc": "2.0", "id": 2, "method": "ping"})
+
+    assert answered(process)[0]["id"] == 2
+    assert ended(process).code == 0
+    assert bench.state(item) is State.IN_PROGRESS
+
+
+def test_a_claim_that_cannot_be_given_back_is_told(shell: Shell) -> None:
+    with servers.running(embedded.binary(), shell.folder.parent) as url:
+        there = shell.having(TASKORCH_REDIS_URL=url)
+        project = there.orchestrate("project", "x").stdout.strip()
+        item = there.orchestrate("create", project, "x", "--assign", "ada").stdout.strip()
+        process = started(there, called(1, "pop"))
+        answered(process, 2)
+
+    say(process, cancelled(1))
+    ran = ended(process)
+
+    assert (ran.code, ran.stdout) == (0, "")
+    assert f"{item}: its call was taken back, but it could not be given back. Redis does not answer at" in ran.stderr
+
+
+def test_a_report_that_is_cancelled_on_its_way_stays_and_so_does_its_item(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    async def test() -> None:
+        async with tool_client.worker(shell) as ada:
+            bench.raw.client_pause(1000, all=True)
+            with anyio.move_on_after(0.3):
+                await ada.call("report", item=item, kind="progress", text="half")
+            await until(lambda: list(shell.folder.rglob("*.lease")))
+            assert (await ada.data("complete", item=item))["state"] == "completed"
+
+    running(test)
+    assert [report.kind for report in bench.queue.views.show(item).history] == ["progress", "complete"]
 
 
 def test_a_client_that_is_gone_ends_the_server_without_a_word(shell: Shell) -> None:
     process = started(shell)
     assert process.stdin
     assert process.stdout
-    process.stdout.readline()
+    assert process.stderr
+    answered(process)
 
     process.stdout.close()
-    process.stdin.write(json.dumps(called(1, "check")) + "\n")
-    process.stdin.flush()
+    say(process, called(1, "check"))
 
-    assert process.stderr
     assert (process.wait(TIME_LIMIT_S), process.stderr.read()) == (0, "")
     process.stdin.close()
     process.stderr.close()
@@ -218,6 +279,31 @@ def test_a_call_that_was_not_answered_is_made_again_and_acts_once(shell: Shell, 
         running(partial(test, between))
 
 
+def test_an_address_that_is_none_is_an_error_result(shell: Shell) -> None:
+    async def test() -> None:
+        async with tool_client.worker(shell.having(TASKORCH_REDIS_URL="http://redis")) as ada:
+            error = await ada.error("check")
+        assert (error["code"], error["exit_code"]) == ("USAGE", 2)
+
+    running(test)
+
+
+def test_a_server_ends_though_nobody_reads_what_it_says(shell: Shell) -> None:
+    process = started(shell, *({"jsonrpc": "2.0", "id": number, "method": "tools/list"} for number in range(1, 900)))
+    assert process.stdout
+    pipe, sizes = process.stdout.fileno(), [b""]
+
+    def is_full() -> bool:
+        sizes.append(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
+        return len(set(sizes[-100:])) == 1 and any(sizes[-1])
+
+    eventually(is_full, within_s=TIME_LIMIT_S)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert _ended_by_itself(process, HANGING_S).code == 0
+
+
 @pytest.mark.parametrize("end", ["input", signal.SIGTERM, signal.SIGINT])
 def test_a_server_ends_at_once_and_takes_its_waits_with_it(shell: Shell, bench: Bench, end: Any) -> None:
     process = started(shell, called(1, "pop", wait=300), called(2, "pop", wait=300))
@@ -239,13 +325,10 @@ def test_a_server_ends_though_redis_hangs(shell: Shell, end: Any) -> None:
         eventually(lambda: cast("Any", raw).info("clients")["blocked_clients"])
         os.kill(cast("Any", raw).info("server")["process_id"], signal.SIGSTOP)
         assert process.stdin
-        assert process.stdout
         hanging = called(2, "check")
         hanging["params"]["_meta"] = {"progressToken": 2}
-        process.stdin.write(json.dumps(hanging) + "\n")
-        process.stdin.flush()
-        answers = [json.loads(process.stdout.readline()) for _ in range(2)]
-        assert answers[1]["method"] == "notifications/progress"
+        say(process, hanging)
+        assert answered(process, 2)[1]["method"] == "notifications/progress"
 
         process.send_signal(end) if end != "input" else process.stdin.close()
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch import errors
+from taskorch import bounds, errors
 from taskorch.arguments import DURATION, Seconds
 
 from taskorch_worker.role import at_desk, worker
@@ -11,7 +11,6 @@ from taskorch_worker.role import at_desk, worker
 if TYPE_CHECKING:
     from taskorch_worker.desk import Desk
 
-LONGEST_WAIT_S = 540
 MOST_AT_ONCE = 100
 
 
@@ -24,7 +23,7 @@ def check(desk: "Desk", limit: int) -> None:
 
 
 @worker.command(epilog="Example: worker pop --wait 300")
-@click.option("--wait", type=Seconds(0, LONGEST_WAIT_S), default=0, help="Seconds to wait for work (to 540).")
+@click.option("--wait", type=Seconds(0, bounds.PATIENCE_S), default=0, help="Seconds to wait for work (to 540).")
 @click.option("--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h.")
 @click.option("--count", type=click.IntRange(1, MOST_AT_ONCE), help="Claim so many at once, or what there is of them.")
 @at_desk
@@ -42,6 +41,4 @@ def pop(desk: "Desk", wait: float, lease: int | None, count: int | None) -> None
 @at_desk
 def get(desk: "Desk", item: str, peek: bool, takeover: bool, lease: int | None) -> None:
     """Show all that ITEM carries. It is claimed if it is queued for you."""
-    if peek and takeover:
-        raise click.UsageError("--peek only looks: it goes without --takeover.")
     desk.get(item, peek=peek, takeover=takeover, lease_ms=lease)

@@ -63,7 +63,9 @@ class Holding:
         return taken
 
     def get(self, item: str, *, peek: bool, takeover: bool, lease_ms: int | None) -> Claim:
-        """Return an item, and claim it if it is queued for this agent."""
+        """Return an item, and claim it if it is queued for this agent; errors.Usage for a takeover that only looks."""
+        if peek and takeover:
+            raise errors.Usage(reason="peek only looks: it goes without takeover.")
         lease = self.lease(item)
         if peek:
             return self.queue.get(lease, peek=True)

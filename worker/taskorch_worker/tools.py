@@ -1,5 +1,6 @@
 """The tools of a worker: what `worker mcp` offers to an agent's program."""
 
+import logging
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -23,6 +24,8 @@ LeaseTime = Annotated[str, Field(description="How long it is yours without a rep
 Deliverables = Annotated[dict[str, str], WithJsonSchema({"type": "object", "description": "Name: value or path"})]
 #: Which argument of a report goes with which kind.
 GOES_WITH = {"percent": "progress", "impact": "discover", "needs": "blocker"}
+
+logger = logging.getLogger(__name__)
 
 
 def about(settings: Settings) -> str:
@@ -71,8 +74,6 @@ class Get(Tool):
 
     def run(self, call: Call) -> Result:
         """Claim or look; what was claimed is released when the call is taken back."""
-        if self.peek and self.takeover:
-            raise errors.Usage(reason="peek only looks: it goes without takeover.")
         holding = _holding(call)
         before = holding.lease(self.item)
         taken = holding.get(self.item, peek=self.peek, takeover=self.takeover, lease_ms=_lease_ms(self.lease))
@@ -122,7 +123,7 @@ class Wait(Tool):
 
     quotes: ClassVar[bool] = True
     item: Item
-    timeout: Annotated[float, Field(description="Seconds, 0 to 540")] = 540
+    timeout: Annotated[float, Field(description="Seconds, 0 to 540")] = bounds.PATIENCE_S
 
     def run(self, call: Call) -> Result:
         """Wait."""
@@ -183,4 +184,7 @@ def _release(call: Call, lease: Lease) -> None:
     """Give back what was claimed for a call that nobody waits for any more."""
     with closing(call.again()) as again:
         holding = _holding(again)
-        holding.step(lease.item, lambda _: holding.queue.release(lease, reason=TAKEN_BACK))
+        try:
+            holding.step(lease.item, lambda _: holding.queue.release(lease, reason=TAKEN_BACK))
+        except errors.TaskOrchestratorError as error:
+            logger.warning("%s: its call was taken back, but it could not be given back. %s", lease.item, error)
