@@ -56,8 +56,21 @@ class InStep(RuleBasedStateMachine):
         try:
             wrong = self.bench.inconsistencies()
             assert not wrong, wrong
+            self.purge_everything()
         finally:
             self.bench.raw.delete(*raw_keys.all_keys(self.bench) - self.strangers)
+
+    def purge_everything(self) -> None:
+        """Close and purge what there is: whatever happened before, nothing is left of it."""
+        queue = self.bench.queue
+        projects = [project.id for project in queue.views.projects()]
+        for project in projects:
+            queue.complete_project(project, force=True)
+        for project in projects:
+            assert queue.purge(project)[0] == 0
+        left = raw_keys.read(self.bench, but=self.strangers)
+        assert {name.partition(":")[0] for name in left.values} <= {"meta", "agents", "agent", "wake", "events"}
+        assert left.wrong() == []
 
     # What the rules are made of ---------------------------------------------------------------------------------------
 

@@ -202,6 +202,20 @@ SABOTAGES = (
         tests=("tests/unit/test_import.py",),
     ),
     Sabotage(
+        guard="A project is not purged while it is needed",
+        file=f"{SCRIPTS}/purge.lua",
+        line="  refuse_any_awaited(all)\n",
+        instead="",
+        tests=("tests/unit/test_purge.py",),
+    ),
+    Sabotage(
+        guard="An export into which a purge has come is not taken for a whole one",
+        file="shared/taskorch/archive.py",
+        line="        if purges_since != purges:\n",
+        instead="        if False:\n",
+        tests=("tests/unit/test_purge.py",),
+    ),
+    Sabotage(
         guard="A second session does not use the first one's token",
         file="worker/taskorch_worker/workspace.py",
         line='            mine = kept["session"] == self._session\n',

@@ -170,6 +170,22 @@ def waits(bench: Bench) -> Iterator[str]:
     yield "standing"
     queue.complete_project(project, force=True)
     yield "complete_project"
+    yield from removed(bench)
+
+
+def removed(bench: Bench) -> Iterator[str]:
+    """A project that is looked for when it is over, and goes."""
+    queue = bench.queue
+    project = queue.project("Go")
+    yield "project"
+    queue.create(project, NewItem(title="Go", key="go"))
+    yield "create"
+    queue.complete_project(project, force=True)
+    yield "complete_project"
+    queue.views.finished(older_than_ms=3_600_000)
+    yield "finished"
+    queue.purge(project)
+    yield "purge"
 
 
 def mirrored(bench: Bench) -> Iterator[str]:

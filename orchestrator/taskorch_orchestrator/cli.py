@@ -50,6 +50,9 @@ orchestrate.expect(
             "reap": "Act on expired leases and due delays now.",
             "doctor": "Check Redis, the namespace and this machine.",
         },
+        "taskorch_orchestrator.purging": {
+            "purge": "Remove completed projects for good: PROJECT, or all that are old.",
+        },
         "taskorch_orchestrator.moving": {
             "export": "Write the whole namespace as JSON lines, to FILE or to standard output ('-').",
             "import": "Read an export back from FILE ('-': standard input) into an empty namespace; or take over DIR.",

@@ -15,7 +15,7 @@ import yaml
 from taskorch import errors
 from taskorch.item import Item, Project
 from taskorch.models import local_time
-from taskorch.record import Record
+from taskorch.record import Event, Record
 from taskorch.views import FROM_THE_START
 
 from taskorch_orchestrator import report_files
@@ -41,6 +41,8 @@ class SyncPass:
         self._queue, self._folder, self._state = tools.queue, tools.folder, tools.state
         self._db = db
         self._replaced: dict[str, list[Replaced]] = defaultdict(list)
+        #: The items that events told of, by project.
+        self._seen: dict[str, set[str]] = defaultdict(set)
         self._after = ""
         #: Items whose agents could not be told of them.
         self._unheard: set[str] = set()
@@ -118,8 +120,22 @@ class SyncPass:
             with self._state.saved():
                 self._state.mark({event.item or event.project for event in events.entries})
                 self._state.learn("cursor", cursor)
+                self._forget_purged(events.entries)
             if len(events.entries) < PAGE:
                 return True
+
+    def _forget_purged(self, events: Iterable[Event]) -> None:
+        """Take away the packages of items that were over, and then purged, since the last pass; other files stay."""
+        for event in events:
+            if event.item:
+                self._seen[event.project].add(event.item)
+            elif event.verb == "purge" and not event.state:
+                items = self._seen.pop(event.project, set())
+                self._state.settle(items)
+                for name in (f"{item}_handoff.json" for item in items):
+                    if self._folder.remove(name):
+                        self._state.lost(name)
+                        self.written += 1
 
     def _mark_everything(self) -> None:
         newest, cursor = self._queue.views.events(limit=1).newest, ""

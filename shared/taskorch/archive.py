@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import cast
 
+from taskorch import errors
 from taskorch.document import moment
 from taskorch.item import State
 from taskorch.reply import LEFT_OUT
@@ -32,9 +33,10 @@ class Archive:
         """Read the namespace line by line, the header first and the trailer last; each item is read whole.
 
         What is created meanwhile is left out. It keeps the ids of projects in memory, the names of agents and the keys
-        of plans, and one slice of all else.
+        of plans, and one slice of all else. Raises errors.Invalid where a project is purged meanwhile: what was read
+        does not fit together then.
         """
-        newest, now, created, projects, _, _ = self._all()
+        newest, now, created, purges, projects, _, _ = self._all()
         counts: Counter[str] = Counter()
         yield {
             "kind": "header",
@@ -45,10 +47,19 @@ class Archive:
             "exported_at": moment(int(now)),
             "created_at": int(created),
         }
-        for line in self._content(projects, newest, int(now)):
-            counts[str(line["kind"])] += 1
-            yield line
-        yield {"kind": "trailer", "sequence": int(self._all()[0]), "counts": dict(sorted(counts.items()))}
+        lost: errors.NoProject | None = None
+        try:
+            for line in self._content(projects, newest, int(now)):
+                counts[str(line["kind"])] += 1
+                yield line
+        except errors.NoProject as error:
+            lost = error
+        sequence, _, _, purges_since, *_ = self._all()
+        if purges_since != purges:
+            raise errors.Invalid(reason="A project was purged while it was exported: export again.")
+        if lost:
+            raise lost
+        yield {"kind": "trailer", "sequence": int(sequence), "counts": dict(sorted(counts.items()))}
 
     def begin(self, export: str) -> str:
         """Close the empty namespace to all but the import of this export, and return the run that may write.
@@ -71,15 +82,15 @@ class Archive:
             yield from self._project(project, newest)
             yield from self._items(project, newest, now)
             yield from self._discoveries(project)
-        _, _, _, _, agents, plans = self._all()
+        *_, agents, plans = self._all()
         yield from self._agents(agents)
         known = set(projects)
         for key, project in _fields(plans).items():
             if project in known:
                 yield {"kind": "plan", "key": key, "project": project}
 
-    def _all(self) -> tuple[str, str, str, list[str], list[str], list[str]]:
-        return cast("tuple[str, str, str, list[str], list[str], list[str]]", self._scripts.run("export", "all"))
+    def _all(self) -> tuple[str, str, str, str, list[str], list[str], list[str]]:
+        return cast("tuple[str, str, str, str, list[str], list[str], list[str]]", self._scripts.run("export", "all"))
 
     def _project(self, project: str, newest: str) -> Iterator[Line]:
         cursor = ""

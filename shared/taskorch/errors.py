@@ -6,7 +6,7 @@ TaskOrchestratorError           1   Unprintable
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated, ServerFailed;
 |                                   not: Refused, Untrusted
 |-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
-|                                 BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable
+|                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- NothingToDo                 8   only commands raise it; in the library that is None
@@ -185,7 +185,7 @@ class WrongState(Invalid):
     word = "WRONG_STATE"
     message = "{item} is {state}: {verb} is not possible now."
 
-    ORCHESTRATORS_VERBS = ("depend", "assign", "answer", "cancel", "requeue")
+    ORCHESTRATORS_VERBS = ("depend", "assign", "answer", "cancel", "requeue", "purge")
 
     def advice(self) -> str:
         """Return what leads out of this state, for the role that the verb belongs to."""
@@ -257,6 +257,12 @@ class OpenItems(Invalid):
     word = "OPEN_ITEMS"
     message = "{project} has {open} items that are not done, {first} for one."
     hint = "orchestrate progress {project} shows them; --force cancels them and completes the project."
+
+
+class Awaited(Invalid):
+    word = "AWAITED"
+    message = "{project} is still needed: {dependent} waits for {item}, which is cancelled."
+    hint = "orchestrate requeue {item} has it done after all, orchestrate cancel {dependent} gives that one up."
 
 
 class Conflict(TaskOrchestratorError):
@@ -334,6 +340,6 @@ BY_WORD: dict[str, type[TaskOrchestratorError]] = {
     error.word: error
     for error in (
         NoProject, NoItem, BadSchema, NotEmpty, WrongState, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed,
-        OpenItems, Held, LeaseLost, Cancelled, NotYours,
+        OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours,
     )
 }  # fmt: skip

@@ -16,7 +16,7 @@ class Key(Frozen):
 
 
 KEYS = (
-    Key(name="meta", type="hash", holds="schema version, created_at, the sequence counter"),
+    Key(name="meta", type="hash", holds="schema version, created_at, the sequence counter, a count of purges"),
     Key(name="projects", type="zset", holds="project id -> created_ms"),
     Key(name="project:<id>", type="hash", holds="title, description, status, orchestrator, a count per item state"),
     Key(name="project:<id>:items", type="zset", holds="item id -> sequence"),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 REAP_BATCH = 500
 #: Items that a part of an audit looks at, so that no script keeps others waiting for more than some milliseconds.
 AUDIT_BATCH = 250
+#: The same of a purge.
+PURGE_BATCH = 250
 
 
 class Queue:
@@ -157,6 +159,15 @@ class Queue:
         """Close a project and return it with its items; `force` cancels the open ones (else errors.OpenItems)."""
         view = reply.rows(self._scripts.run("complete_project", bounds.project_id(project), "1" if force else ""))
         return ProjectProgress(project=reply.project(view[0]), items=reply.items(view[1]), last_reports={})
+
+    def purge(self, project: str) -> tuple[int, int, int]:
+        """Remove a part of a completed project, and itself with the last; return items left, items and keys removed.
+
+        Call it until no item is left. Raises errors.WrongState for a project that is not completed, errors.Awaited
+        where an item of another one waits for one of its items.
+        """
+        left, items, keys = reply.texts(self._scripts.run("purge", bounds.project_id(project), PURGE_BATCH))
+        return int(left), int(items), int(keys)
 
     def reap(self) -> tuple[int, int]:
         """Act on every expired lease and every delayed item that is due; return how many of each."""

@@ -1,13 +1,14 @@
 """What an orchestrator reads: each view is one script, and changes nothing."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from taskorch import agents, bounds, finding, keys, reply, stuck
 from taskorch.agents import AgentStatus
 from taskorch.finding import Environment
 from taskorch.item import Discovery, Item, Package, Page, Project, ProjectProgress, State
 from taskorch.record import Events, MirrorStatus, Record
-from taskorch.script import Scripts
+from taskorch.script import Reply, Scripts
 from taskorch.stuck import SILENT_MS, UNSTARTED_MS, Stuck
 
 FROM_THE_START = "0-0"
@@ -88,6 +89,16 @@ class Views:
     def open_projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
         """Return the newest of the projects that are not closed. A call looks at a bounded number of projects."""
         return self._projects("active", limit)
+
+    def finished(self, *, older_than_ms: int) -> tuple[Project, ...]:
+        """Return all projects that have been completed for so long, in the order of their creation."""
+        age = bounds.number(older_than_ms, "age in ms", 1, bounds.LONGEST_MS)
+        found: dict[str, Project] = {}
+        passed = "0"
+        while passed:
+            passed, views = cast("tuple[str, Reply]", self._scripts.run("finished", age, passed, LIMIT))
+            found |= {project.id: project for project in map(reply.project, reply.rows(views))}
+        return tuple(found.values())
 
     def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
         """Return the agents, those that called last first."""

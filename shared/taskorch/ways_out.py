@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-#: By the state of the item.
+#: By the state of the item, or the status of the project.
 STATES: Mapping[str, str] = {
     "pending": "It is not assigned yet: orchestrate assign {item} AGENT",
     "waiting": "It is queued when its last open dependency completes.",
@@ -13,6 +13,7 @@ STATES: Mapping[str, str] = {
     "completed": "To have it done again: orchestrate requeue {item}",
     "failed": "To have it tried again: orchestrate requeue {item}",
     "cancelled": "To have it done after all: orchestrate requeue {item}",
+    "active": "Complete it first: orchestrate complete {item}",
 }
 
 #: The same, where it is another one for the verbs of agents.
@@ -25,7 +26,7 @@ STATES_FOR_AGENTS: Mapping[str, str] = {
 #: By the word that Redis gives as the reason. Scripts look at everything before they write, and are refused as a whole.
 TROUBLES: Mapping[str, str] = {
     "LOADING": "It reads its data from the disk. Try again in a moment.",
-    "OOM": "Its memory is full: raise maxmemory, or free some.",
+    "OOM": "Its memory is full: raise maxmemory, or free some: orchestrate purge",
     "READONLY": "It is a replica: name the primary, or the sentinels (redis+sentinel://…).",
     "MASTERDOWN": "It is a replica that has lost its primary: name the primary, or try again after the failover.",
     "CLUSTERDOWN": "A part of the cluster is down: try again. CLUSTER NODES shows who is missing.",

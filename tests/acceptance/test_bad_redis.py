@@ -202,6 +202,21 @@ def test_a_redis_that_takes_no_writes_leaves_nothing_half_done(shell: Shell, spo
         assert bench.inconsistencies() == []
 
 
+def test_a_redis_whose_memory_is_full_is_freed_by_a_purge(shell: Shell) -> None:
+    with server_of_its_own(shell) as (there, raw), seeded(there) as bench:
+        project = bench.project()
+        item = bench.brought(bench.item(project), State.COMPLETED).item
+        bench.queue.complete_project(project)
+        _spoil(raw, "memory")
+
+        refused = there.orchestrate("project", "x")
+        purged = there.orchestrate("purge", project, "--yes")
+
+        assert (refused.code, purged.code) == (4, 0), (refused, purged)
+        assert "orchestrate purge" in refused.stderr
+        assert [name for name in bench.everything() if project in name or item in name] == []
+
+
 def _a_bit_of_everything(bench: Bench) -> dict[str, str]:
     """Return items in many states, and the project of some of them."""
     project = bench.project()

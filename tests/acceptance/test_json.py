@@ -51,6 +51,8 @@ orchestrate stuck
 orchestrate projects
 orchestrate agents
 orchestrate reap
+orchestrate purge --dry-run
+orchestrate purge --yes
 """.strip().splitlines()
 
 #: They print a line of JSON for each thing that happens, run until they are ended, or have tests of their own.

@@ -125,6 +125,13 @@ def complete_project(bench: Bench) -> Call:
     return lambda lossy: lossy.queue.complete_project(home, force=True)
 
 
+def purge(bench: Bench) -> Call:
+    home = bench.project()
+    bench.brought(bench.item(home), State.COMPLETED)
+    bench.queue.complete_project(home)
+    return lambda lossy: lossy.queue.purge(home)
+
+
 def mirror_take(_: Bench) -> Call:
     return lambda lossy: lossy.queue.mirror_take("root", "here", 60_000)
 
@@ -171,6 +178,7 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "note": note,
     "stray": stray,
     "complete_project": complete_project,
+    "purge": purge,
     "mirror_take": mirror_take,
     "mirror_give": mirror_give,
     "audit": audit,

@@ -329,6 +329,7 @@ def test_the_numbers_are_those_of_the_source() -> None:
         "projects that projects looks at for a status": number("MOST_VISITED", SCRIPTS["projects"]),
         "items in a slice of export": number("MOST_ITEMS", SCRIPTS["export"]),
         "items and dependencies, or entries, that an audit looks at in a call": queue.AUDIT_BATCH,
+        "items that purge removes in a call": queue.PURGE_BATCH,
         "events that mirrors counts for a root": number("MOST_COUNTED", SCRIPTS["mirrors"]),
         "dependencies that depend follows": number("MOST_FOLLOWED", SCRIPTS["depend"]),
         "dependencies of an item": int(between(SCRIPTS["depend"], "#depends_on > ", " ")),

@@ -26,5 +26,6 @@ return once(function()
   emit('complete_project', {project = id, state = 'completed'})
   return {id}
 end, function(reply)
+  need_project(reply[1]) -- to a repeat it may be gone
   return {project_view(reply[1]), item_views(call('ZRANGE', key('project', reply[1]) .. ':items', 0, -1))}
 end)

@@ -2,7 +2,8 @@
 -- KEYS     meta
 -- ARGV     7 part, then its arguments: of 'project' its id, cursor, newest sequence; of 'items' their project, sequence
 --          to go on after, newest sequence; of 'agents' their names; of 'all' none
--- RETURNS  all: {sequence, now, created, {project …}, {agent …}, {plan key, project …}}; the others: as they are built below
+-- RETURNS  all: {sequence, now, created, purges, {project …}, {agent …}, {plan key, project …}}; the others: as they are
+--          built below
 -- ERRORS   none of its own
 local MOST_ITEMS, MOST_BYTES, MOST_KEYS = 50, 131072, 100
 
@@ -48,8 +49,8 @@ end
 local parts = {}
 
 function parts.all()
-  local sequence, created = unpack(call('HMGET', KEYS[1], 'sequence', 'created_at'))
-  return {sequence or '0', now, created or '0', call('ZRANGE', prefix .. 'projects', 0, -1),
+  local sequence, created, purges = unpack(call('HMGET', KEYS[1], 'sequence', 'created_at', 'purges'))
+  return {sequence or '0', now, created or '0', purges or '0', call('ZRANGE', prefix .. 'projects', 0, -1),
     call('ZRANGE', prefix .. 'agents', 0, -1), call('HGETALL', prefix .. 'plans')}
 end
 

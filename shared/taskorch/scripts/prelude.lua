@@ -124,7 +124,9 @@ local function need_rights()
 end
 
 -- Runs a verb once per request id: a repeat gets the first reply (ids and codes), and `view` reads what belongs to it.
-local function once(verb, view, accept)
+-- The first write writes nothing, and is refused where no write is taken or memory is full. One that `frees` memory goes on
+-- there: once a script has deleted something, Redis lets it write.
+local function once(verb, view, accept, frees)
   return guarded(function(schema, kept)
     local request = key('req', ARGV[1])
     local reply
@@ -133,7 +135,7 @@ local function once(verb, view, accept)
       call('PEXPIRE', request, REPLY_KEPT_MS) -- a write: WAIT after a repeat waits for what the first call wrote
     else
       need_rights()
-      call('RPUSHX', prefix .. 'fence:1', '') -- writes nothing, and is refused where memory is full or no write is taken
+      if frees then call('DEL', prefix .. 'fence:1') else call('RPUSHX', prefix .. 'fence:1', '') end
       if not schema then call('HSET', KEYS[1], 'schema', SCHEMA, 'created_at', now) end
       reply = verb()
       if gathered then write_gathered() end

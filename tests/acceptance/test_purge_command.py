@@ -1,0 +1,182 @@
+"""`orchestrate purge` as people and scripts type it: what goes, what is asked, and what is refused."""
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+from builders import Bench
+from commands import BIN, TIME_LIMIT_S, Shell
+from proxy import FOR_GOOD, proxied
+from taskorch import keys
+from taskorch.item import NewItem, State
+
+
+def over(bench: Bench, *, days: int = 0) -> str:
+    """Return a project with two items that was completed so many days ago."""
+    project = bench.queue.project("All done")
+    bench.agent().note(bench.brought(bench.item(project), State.COMPLETED).item, "mine")
+    bench.item(project)
+    bench.queue.complete_project(project, force=True)
+    key = f"{keys.tag(bench.namespace)}project:{project}"
+    bench.raw.hset(key, "completed_at", bench.now_ms() - days * 86_400_000 - 1)
+    return project
+
+
+def there(bench: Bench) -> set[str]:
+    return {project.id for project in bench.queue.views.projects()}
+
+
+def answered(shell: Shell, answer: str, *words: str) -> tuple[int, str]:
+    """Type a command on a terminal, and answer what it asks; return its exit code and the screen."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [BIN / "orchestrate", *words],
+        cwd=shell.folder,
+        env=shell.environment(),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    screen = b""
+    try:
+        while b"[y/N]" not in screen:
+            screen += os.read(ours, 65536)
+        os.write(ours, f"{answer}\n".encode())
+        code = process.wait(TIME_LIMIT_S)
+        screen += os.read(ours, 65536)
+    finally:
+        process.kill()
+        os.close(ours)
+    return code, screen.decode().replace("\r\n", "\n")
+
+
+def test_a_day_ends_and_nothing_of_it_is_left(shell: Shell, bench: Bench) -> None:
+    script = """set -e
+        PROJECT=$(orchestrate project "Short")
+        ITEM=$(orchestrate create $PROJECT "One" --assign ada --key one)
+        worker get $ITEM
+        worker notes $ITEM "Mine"
+        worker discover $ITEM "It rains"
+        worker complete $ITEM "Done"
+        orchestrate complete $PROJECT
+        orchestrate purge $PROJECT --yes"""
+
+    first = shell.having(PATH=f"{BIN}:/usr/bin:/bin").run("sh", "-c", script)
+    before = bench.everything().keys()
+    again = shell.having(PATH=f"{BIN}:/usr/bin:/bin").run("sh", "-c", script)
+
+    checked = {
+        check["name"]: check["status"] for check in shell.orchestrate("doctor", "--json").json()["data"]["checks"]
+    }
+
+    assert (first.code, again.code) == (0, 0), again.stderr
+    assert "Purged: 1 projects, 1 items, " in again.stdout
+    assert there(bench) == set()
+    assert bench.everything().keys() == before
+    assert {checked[name] for name in ("indexes", "dependencies", "listings", "counts")} == {"ok"}
+
+
+def test_without_a_project_those_go_that_are_old(shell: Shell, bench: Bench) -> None:
+    old, older, young, active = over(bench, days=40), over(bench, days=100), over(bench, days=20), bench.project()
+
+    shown = shell.orchestrate("purge", "--dry-run")
+    after_showing = there(bench)
+    oldest = shell.orchestrate("purge", "--older-than", "90d", "--yes")
+    after_oldest = there(bench)
+    ran = shell.orchestrate("purge", "--yes")
+    nothing = shell.orchestrate("purge", "--yes")
+
+    assert [line.split()[0] for line in shown.stdout.splitlines()[1:]] == [old, older]
+    assert after_showing == {old, older, young, active}
+    assert oldest.stdout.startswith("Purged: 1 projects, 2 items, ")
+    assert after_oldest == {old, young, active}
+    assert ran.stdout.startswith("Purged: 1 projects, 2 items, ")
+    assert there(bench) == {young, active}
+    assert (nothing.code, nothing.stdout, nothing.stderr) == (0, "", "Nothing was purged.\n")
+
+
+def test_the_document_says_what_went_and_what_stays(shell: Shell, bench: Bench) -> None:
+    gone, needed = over(bench, days=40), bench.project()
+    item = bench.item(needed)
+    dependent = bench.item(depends_on=(item,))
+    bench.queue.complete_project(needed, force=True)
+    bench.raw.hset(f"{keys.tag(bench.namespace)}project:{needed}", "completed_at", 1)
+
+    shown = shell.orchestrate("purge", "--dry-run", "--json").data()
+    ran = shell.orchestrate("purge", "--yes", "--json")
+    purged = ran.json()["data"]
+    told = shell.orchestrate("purge", needed, "--yes")
+
+    assert ([project["id"] for project in shown["projects"]], shown["items"], shown["keys"]) == (
+        [gone, needed],
+        3,
+        0,
+    )
+    assert ([project["id"] for project in purged["projects"]], purged["items"]) == ([gone], 2)
+    assert purged["keys"] > 5
+    assert f"{dependent} waits for {item}" in purged["kept"][needed]
+    assert (ran.code, told.code, told.stdout) == (5, 5, "")
+    assert f"{needed} is still needed" in told.stderr
+    assert f"orchestrate cancel {dependent}" in told.stderr
+
+
+def test_nobody_is_asked_in_a_pipe(shell: Shell, bench: Bench) -> None:
+    project = over(bench, days=40)
+
+    all_of_them, one = shell.orchestrate("purge"), shell.orchestrate("purge", project, "--json")
+
+    assert all_of_them.code == one.code == 2
+    assert "--yes" in all_of_them.stderr
+    assert one.error()["code"] == "USAGE"
+    assert there(bench) == {project}
+
+
+@pytest.mark.parametrize(("answer", "goes"), [("y", True), ("n", False), ("", False)])
+def test_on_a_terminal_it_asks_first(shell: Shell, bench: Bench, answer: str, goes: bool) -> None:  # noqa: FBT001
+    project = over(bench)
+
+    code, screen = answered(shell, answer, "purge", project)
+
+    assert code == 0
+    assert project in screen
+    assert "Remove for good: 1 projects with 2 items?" in screen
+    assert ("Purged: 1 projects" if goes else "Nothing was purged.") in screen
+    assert there(bench) == (set() if goes else {project})
+
+
+def test_a_purge_that_redis_leaves_unanswered_in_its_midst_is_typed_again(shell: Shell, bench: Bench) -> None:
+    project = bench.queue.project("Large")
+    bench.queue.create_many(project, [NewItem(title="One of many")] * 600)
+    bench.queue.complete_project(project, force=True)
+
+    with proxied(shell.variables["TASKORCH_REDIS_URL"]) as proxy:
+        proxy.replies_lost = 1  # of the look at the project; then all of the first part
+
+        def lose_all() -> None:
+            proxy.replies_lost = FOR_GOOD if proxy.lost else 1
+
+        proxy.at_loss = lose_all
+        cut_off = shell.having(TASKORCH_REDIS_URL=proxy.url).orchestrate("purge", project, "--yes")
+    left = len(bench.queue.views.list(project=project, limit=5000).items)
+    ran = shell.orchestrate("purge", project, "--yes")
+
+    assert (cut_off.code, left) == (4, 350)
+    assert ran.stdout.startswith("Purged: 1 projects, 350 items, ")
+    assert there(bench) == set()
+    assert bench.inconsistencies() == []
+
+
+def test_the_files_of_a_purged_project_stay(shell: Shell, bench: Bench) -> None:
+    project = over(bench)
+    shell.orchestrate("sync")
+    handoffs = Path(shell.folder, ".task-orchestrator", "handoffs")
+    before = sorted(path.name for path in handoffs.iterdir())
+
+    shell.orchestrate("purge", project, "--yes")
+    done = shell.orchestrate("sync", "--json").data()
+
+    assert sorted(path.name for path in handoffs.iterdir()) == before != []
+    assert done["troubles"] == {}
