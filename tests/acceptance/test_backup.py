@@ -173,7 +173,7 @@ def test_stuck_with_more_to_look_at_does_not_say_that_nothing_is(shell: Shell, b
 
     ran = shell.orchestrate("stuck")
 
-    assert ran.stderr == "None of these is stuck.\nThere is more: 2500 items were looked at.\n"
+    assert ran.stderr == "None of these is stuck.\nThere is more: 1666 items were looked at.\n"
 
 
 def test_stuck_with_nothing_stuck_says_so(shell: Shell, bench: Bench) -> None:

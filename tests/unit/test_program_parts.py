@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taskorch import password, tool
+from taskorch import bounds, password
 from taskorch.settings import resolve
 from taskorch_orchestrator import program_parts
 from taskorch_orchestrator.serving import RQ_URL
@@ -41,7 +41,7 @@ def test_codex_hands_on_every_variable_that_is_a_setting(tmp_path: Path) -> None
 
 
 def test_codex_waits_for_the_longest_wait() -> None:
-    assert all(server["tool_timeout_sec"] > tool.LONGEST_WAIT_S for server in codex_servers().values())
+    assert all(server["tool_timeout_sec"] > bounds.PATIENCE_S for server in codex_servers().values())
 
 
 def test_gemini_is_told_of_the_secrets_by_name() -> None:
