@@ -19,6 +19,7 @@ from taskorch.item import Caller
 from taskorch.queue import Queue
 from taskorch.redis_connection import RedisConnection
 from taskorch.script import Connection
+from waiters import Waiters, waiters_of
 
 LANES = ["fakeredis", *servers.binaries()]
 
@@ -56,6 +57,13 @@ def bench(lane: Lane) -> Iterator[Bench]:
     """A queue in a namespace of its own; no key may be left behind that `keys.py` does not know."""
     with _bench(lane) as bench:
         yield bench
+
+
+@pytest.fixture
+def waiters(bench: Bench) -> Iterator[Waiters]:
+    """Threads that wait in the namespace of the bench."""
+    with waiters_of(bench) as waiters:
+        yield waiters
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """One picture of `watch`: how far, the items, the agents, the last events; as much as the terminal has room for."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
@@ -9,11 +10,13 @@ from rich.text import Text
 from taskorch.agents import AgentStatus
 from taskorch.frozen import Frozen
 from taskorch.item import Item, Project, ProjectProgress, State
-from taskorch.plain_text import line, moment
+from taskorch.plain_text import length, line, moment
 from taskorch.record import Event
 
 from taskorch_orchestrator import screen
 
+#: So many of the newest projects are known, and of the agents that called last.
+MOST = 100
 BAR_WIDTH = 20
 #: From this width on items have bars, and what the last report says stands beside the title.
 REPORTS_FROM_WIDTH, AGENTS_FROM_WIDTH = 100, 60
@@ -33,6 +36,8 @@ INTEREST = (
     State.COMPLETED,
     State.CANCELLED,
 )
+
+Row = TypeVar("Row")
 
 
 class Snapshot(Frozen):
@@ -60,12 +65,14 @@ class Snapshot(Frozen):
 class Frame:
     """A picture, drawn for the size that the terminal has then."""
 
-    def __init__(self, snapshot: Snapshot, events: Sequence[Event], trouble: str, *, now_ms: int) -> None:
-        """`trouble` is what Redis says while it is away, or ""."""
+    def __init__(self, snapshot: Snapshot, events: Sequence[Event], trouble: str, *, age_ms: int) -> None:
+        """`trouble` is what Redis says while it is away, or ""; `age_ms` is how long ago the snapshot was taken."""
         self._snapshot = snapshot
         self._events = events
         self._trouble = trouble
-        self._now_ms = now_ms
+        #: By the clock of Redis, which says how long ago an agent called. Before any has, nothing has an age.
+        told = [agent.last_seen_at + agent.silent_ms for agent in snapshot.agents]
+        self._now_ms = max([*told, *(event.at for event in events)], default=0) + age_ms
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it."""
@@ -84,7 +91,8 @@ class Frame:
         if progress is None:
             projects = self._snapshot.projects
             active = sum(project.status == "active" for project in projects)
-            return _cut(Text(f"{active} of {len(projects)} projects active", style="bold"))
+            newest = "the newest " if len(projects) == MOST else ""
+            return _cut(Text(f"{active} of {newest}{len(projects)} projects active", style="bold"))
         project = progress.project
         head = Table.grid(padding=(0, 1), expand=True)
         head.add_column(no_wrap=True)
@@ -115,31 +123,33 @@ class Frame:
         table = _table("ITEM", "STATE", "DONE", *(["FOR", "AGENT"] if agents else []), "TITLE")
         if reports:
             table.add_column("LAST REPORT", no_wrap=True, overflow="ellipsis", ratio=1)
-        listed, more = _first(progress.items, rows)
+        listed = _fitting(progress.items, rows)
+        if len(listed) < len(progress.items):
+            listed = sorted(progress.items, key=lambda item: INTEREST.index(item.state))[: len(listed)]
         for item in listed:
             last = progress.last_reports.get(item.id)
-            some = [self._age(item.holder.since) if item.holder else "", item.agent or "-"] if agents else []
+            age = length(self._now_ms - item.holder.since) if item.holder else ""
+            some = [age, item.agent or "-"] if agents else []
             said = [line(last.text or last.kind) if last else "-"] if reports else []
             table.add_row(item.id, screen.state(item.state), _done(item, bar=reports), *some, line(item.title), *said)
-        if more:
-            table.add_row(f"… {more} more")
+        _tell_more(table, sum(progress.project.counts.values()) - len(listed))
         return table
 
     def _projects(self, rows: int, width: int) -> Table:
         table = _table("PROJECT", "STATUS", "DONE", *([""] if width >= AGENTS_FROM_WIDTH else []), "TITLE")
         projects = self._snapshot.projects
-        room = rows if len(projects) <= rows else rows - 1
-        for project in projects[:room]:
+        listed = _fitting(projects, rows)
+        for project in listed:
             bar = [_bar(project)] if width >= AGENTS_FROM_WIDTH else []
             done = f"{project.completed}/{project.wanted}"
             table.add_row(project.id, project.status, done, *bar, line(project.title))
-        if len(projects) > room:
-            table.add_row(f"… {len(projects) - room} more")
+        _tell_more(table, len(projects) - len(listed))
         return table
 
     def _agents(self, rows: int, width: int) -> Table:
         table = _table("AGENT", "SEEN", "QUEUED", *(["HOST"] if width >= AGENTS_FROM_WIDTH else []), "HOLDS")
-        for agent in self._snapshot.working[:rows]:
+        listed = _fitting(self._snapshot.working, rows)
+        for agent in listed:
             host = [line(agent.host) or "-"] if width >= AGENTS_FROM_WIDTH else []
             seen = self._moment(agent.last_seen_at)
             table.add_row(
@@ -149,6 +159,7 @@ class Frame:
                 *host,
                 " ".join(held.item for held in agent.holds) or "-",
             )
+        _tell_more(table, len(self._snapshot.working) - len(listed))
         return table
 
     def _last(self, rows: int) -> Table:
@@ -162,15 +173,6 @@ class Frame:
         """Return the time of a day, UTC; or the day, if it is another one."""
         day, _, time = moment(at_ms).partition(" ")
         return time if time and day == moment(self._now_ms).partition(" ")[0] else day
-
-    def _age(self, since_ms: int) -> str:
-        """Return how long ago it was, in its two largest units."""
-        seconds = max(0, self._now_ms - since_ms) // 1000
-        days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
-        units = {"d": days, "h": hours, "m": minutes, "s": seconds % 60}
-        shown = [f"{n}{unit}" for unit, n in units.items()]
-        first = next((place for place, n in enumerate(units.values()) if n), len(shown) - 1)
-        return " ".join(shown[first : first + 2])
 
 
 def _shares(height: int, wants: Sequence[int]) -> list[int]:
@@ -188,11 +190,14 @@ def _shares(height: int, wants: Sequence[int]) -> list[int]:
     return shares
 
 
-def _first(items: Sequence[Item], rows: int) -> tuple[Sequence[Item], int]:
-    if len(items) <= rows:
-        return items, 0
-    interesting = sorted(items, key=lambda item: INTEREST.index(item.state))[: max(rows - 1, 0)]
-    return interesting, len(items) - len(interesting)
+def _fitting(listed: Sequence[Row], rows: int) -> Sequence[Row]:
+    """Return all of them, or as many as leave a row to say how many more there are."""
+    return listed if len(listed) <= rows else listed[: max(rows - 1, 0)]
+
+
+def _tell_more(table: Table, more: int) -> None:
+    if more > 0:
+        table.add_row(f"… {more} more")
 
 
 def _table(*columns: str) -> Table:

@@ -6,7 +6,7 @@ from contextlib import redirect_stderr
 from io import StringIO
 from queue import Empty, SimpleQueue
 from threading import Thread
-from time import monotonic, sleep, time
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from rich.live import Live
@@ -15,8 +15,7 @@ from taskorch.record import Event, Events
 from taskorch.waiting import Waiting
 
 from taskorch_orchestrator import render, screen
-from taskorch_orchestrator.following import is_of
-from taskorch_orchestrator.frame import Frame, Snapshot
+from taskorch_orchestrator.frame import MOST, Frame, Snapshot
 
 if TYPE_CHECKING:
     from taskorch_orchestrator.office import Office
@@ -25,12 +24,11 @@ if TYPE_CHECKING:
 AGING_S = 1.0
 #: A busy namespace is drawn ten times a second at most.
 SHORTEST_S = 0.1
-AGENTS = 100
 EVENTS = 100
 TERMINATED = 143
 
 #: What happened; an outage of Redis, None for its end; an error that ends it; or that the terminal has another size.
-News = Events | errors.TaskOrchestratorError | str | None
+News = Events | Exception | str | None
 
 
 def watch(office: "Office", project: str, since: str) -> None:
@@ -60,7 +58,7 @@ def _follow(waiting: Waiting, cursor: str, news: "SimpleQueue[News]") -> None:
         for batch in waiting.events(cursor):
             news.put(batch)
             sleep(SHORTEST_S)  # what comes meanwhile comes in one batch
-    except errors.TaskOrchestratorError as error:
+    except Exception as error:  # noqa: BLE001  whatever it is, it ends the command
         news.put(error)
 
 
@@ -75,7 +73,7 @@ class _Shown:
         self._events: list[Event] = []
         self._trouble = ""
         self._is_stale = True
-        self._drawn_at = 0.0
+        self._drawn_at = self._looked_at = 0.0
 
     @property
     def is_over(self) -> bool:
@@ -89,21 +87,22 @@ class _Shown:
             return
         try:
             progress = self._views.progress(self._project) if self._project else None
-            projects = () if self._project else self._views.projects(limit=AGENTS)
-            agents = self._views.agents(limit=AGENTS)
+            projects = () if self._project else self._views.projects(limit=MOST)
+            agents = self._views.agents(limit=MOST)
         except errors.Unavailable as away:
             if not away.retryable or self.snapshot is None:
                 raise
             self._trouble = str(away)
             return
         self.snapshot = Snapshot(progress=progress, projects=projects, agents=agents)
-        self._trouble, self._is_stale = "", False
+        self._trouble, self._is_stale, self._looked_at = "", False, monotonic()
 
     def frame(self) -> Frame:
         """Return what to draw."""
         assert self.snapshot is not None  # noqa: S101  the first look raises where there is nothing to show
         self._drawn_at = monotonic()
-        return Frame(self.snapshot, tuple(self._events), self._trouble, now_ms=round(time() * 1000))
+        age_ms = round((self._drawn_at - self._looked_at) * 1000)
+        return Frame(self.snapshot, tuple(self._events), self._trouble, age_ms=age_ms)
 
     def take(self) -> None:
         """Block until there is something new to draw, and take all of it."""
@@ -119,12 +118,12 @@ class _Shown:
     def _note(self, news: News) -> None:
         match news:
             case Events():
-                mine = [event for event in news.entries if is_of(event, self._project)]
+                mine = [event for event in news.entries if event.is_of(self._project)]
                 self._events = [*self._events, *mine][-EVENTS:]
                 self._is_stale = self._is_stale or bool(mine) or not news.known
             case errors.Unavailable(retryable=True):
                 self._trouble = str(news)
-            case errors.TaskOrchestratorError():
+            case Exception():
                 raise news
             case None:
                 self._is_stale = True

@@ -30,17 +30,17 @@ def progress(office: "Office", project: str) -> None:
 @orchestrate.command(epilog="Example: orchestrate discoveries proj_1a2b3c4d --since 1700000000000-0")
 @click.argument("project")
 @click.option("--since", default="0-0", metavar="CURSOR", help="Only what came after this cursor.")
-@click.option("--limit", type=click.IntRange(1, 5000), default=1000, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1, 5000), help="At most so many: 1000, or with --follow no end.")
 @click.option("--follow", is_flag=True, help="Go on with each as it is found, until the project is closed.")
 @at_office
-def discoveries(office: "Office", project: str, since: str, limit: int, follow: bool) -> None:
+def discoveries(office: "Office", project: str, since: str, limit: int | None, follow: bool) -> None:
     """List what the agents of PROJECT found."""
     from taskorch_orchestrator import following, render
 
     if follow:
-        following.discoveries(office, project, since)
+        following.discoveries(office, project, since, limit)
         return
-    found = office.queue.views.discoveries(project, since=since, limit=limit)
+    found = office.queue.views.discoveries(project, since=since, limit=limit or 1000)
     cursor = found[-1].cursor if found else since
     office.output.show(found, render.discoveries, "No discoveries.", cursor=cursor)
     if found:

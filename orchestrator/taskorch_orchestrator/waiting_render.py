@@ -11,18 +11,6 @@ from taskorch.waiting import Goal, Standing, Waited
 INDENT = "    "
 
 
-class Happened(Frozen):
-    """An event as it is published: with its time."""
-
-    cursor: str
-    at: int
-    verb: str
-    item: str
-    project: str
-    agent: str
-    state: str
-
-
 class Outcome(Frozen):
     """What a wait came to, as it is published."""
 
@@ -32,7 +20,7 @@ class Outcome(Frozen):
     project: Project
     #: The items that wait for an answer, where it was waited for that.
     blocked: tuple[Item, ...]
-    events: tuple[Happened, ...]
+    events: tuple[Event, ...]
     gap: bool
     cursor: str
 
@@ -44,23 +32,10 @@ class Outcome(Frozen):
             item=waited.standing.item,
             project=waited.standing.project,
             blocked=blocked,
-            events=tuple(happened(event) for event in waited.events),
+            events=waited.events,
             gap=waited.gap,
             cursor=waited.cursor,
         )
-
-
-def happened(event: Event) -> Happened:
-    """Return an event as it is published."""
-    return Happened(
-        cursor=event.cursor,
-        at=event.at,
-        verb=event.verb,
-        item=event.item,
-        project=event.project,
-        agent=event.agent,
-        state=event.state,
-    )
 
 
 def state(standing: Standing) -> str:
@@ -98,5 +73,5 @@ def _asked(item: Item) -> str:
     return f"{item.id} {item.agent} asks: {block(item.blocker, INDENT)}{needs}"
 
 
-def _line(event: Happened) -> str:
+def _line(event: Event) -> str:
     return f"{moment(event.at)}  {event.verb} {event.item or event.project} {event.state} {event.agent}".rstrip()

@@ -36,13 +36,17 @@ class AgentStatus(Frozen):
     #: Of the program that it called with.
     version: str
     counts: Mapping[State, int]
+    #: Those that it has held for the longest time.
     holds: tuple[Holding, ...]
+    #: So many besides.
+    more: int
 
 
 def agent_status(view: Reply) -> AgentStatus:
     """Read `{name, last seen, silent, fields, {{item id, state, host, pid, session, since, heard, silent} …}}`."""
     name, last_seen, silent, flat, holds = cast("tuple[str, str, str, Reply, list[list[str]]]", view)
     fields = reply.fields_of(flat)
+    counts = reply.counts_of(fields)
     return AgentStatus(
         name=name,
         last_seen_at=int(float(last_seen)),
@@ -51,8 +55,9 @@ def agent_status(view: Reply) -> AgentStatus:
         pid=int(fields.get("pid") or 0),
         session=fields.get("session", ""),
         version=fields.get("version", ""),
-        counts=reply.counts_of(fields),
+        counts=counts,
         holds=tuple(_holding(name, row) for row in holds),
+        more=max(0, counts[State.IN_PROGRESS] + counts[State.BLOCKED] - len(holds)),
     )
 
 

@@ -31,20 +31,28 @@ class Output:
     def show(self, result: Result, render: Callable[[Result], str], empty: str = "", **meta: object) -> None:
         """Print a result: as the document with `--json`, else as what `render` makes of it; `empty` says "nothing"."""
         text = document.result(result, meta) if self.as_json else render(result)
-        if not text:
+        if text:
+            self._print(text)
+        else:
             self.say(empty)
-            return
-        try:
-            click.echo(text)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            discard_output()
-            raise errors.Unprintable(reason=error.strerror or str(error)) from None
+
+    def show_next(self, result: Result, render: Callable[[Result], str]) -> None:
+        """Print one of many, as they come: an object on a line with `--json`, else as what `render` makes of it."""
+        self._print(document.line(result) if self.as_json else render(result))
 
     def show_id(self, label: str, id_: str, **meta: object) -> None:
         """Print a created id: labelled on a terminal, bare in a pipe, so that a shell can keep it."""
         self.show({"id": id_}, lambda _: f"{label}: {id_}" if on_terminal() else id_, "", **meta)
+
+    def _print(self, text: str) -> None:
+        try:
+            click.echo(text)
+        except BrokenPipeError:  # nobody reads any more, as after `head`: nothing is wrong
+            discard_output()
+            raise SystemExit(0) from None
+        except OSError as error:
+            discard_output()
+            raise errors.Unprintable(reason=error.strerror or str(error)) from None
 
     def say(self, text: str) -> None:
         """Tell the person something that is not data."""
@@ -158,9 +166,6 @@ def run(group: click.Group, name: str) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         code = INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe has gone, as `head` does
-        discard_output()
-        code = 0
     except Exception as error:  # the last resort of a command line: a person gets a sentence
         code = _refuse(errors.TaskOrchestratorError(reason=f"{type(error).__name__}: {error}"), arguments)
         if os.environ.get("TASKORCH_DEBUG"):

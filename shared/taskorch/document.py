@@ -17,6 +17,11 @@ def result(data: object, meta: Mapping[str, object]) -> str:
     return _dump({"schema_version": SCHEMA_VERSION, "data": plain(data), "meta": plain(meta)})
 
 
+def line(data: object) -> str:
+    """Return one object of a stream of them."""
+    return _dump(plain(data))
+
+
 def refusal(error: TaskOrchestratorError) -> str:
     """Return the document of an error."""
     content = {

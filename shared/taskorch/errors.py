@@ -200,7 +200,9 @@ class DeadEnd(Invalid):
 
     def advice(self) -> str:
         """Return what sets it going again."""
-        id_ = str(self.details["id"])
+        id_, dead = str(self.details["id"]), self.details["dead"]
+        if dead:
+            return f"orchestrate stuck shows what is held up, and why; orchestrate requeue {dead} has that done again."
         if id_.startswith("item_"):
             return ways_out.STATES[str(self.details["state"])].format(item=id_)
         return f"orchestrate progress {id_} shows its items; orchestrate requeue ITEM has one done again."

@@ -27,6 +27,15 @@ def moment(at: int) -> str:
     return strftime("%Y-%m-%d %H:%M:%SZ", gmtime(at / 1000)) if at else "never"
 
 
+def length(ms: int) -> str:
+    """Return a length of time for people: in its two largest units, to the second."""
+    seconds = max(0, ms) // 1000
+    units = {"d": seconds // 86400, "h": seconds // 3600 % 24, "m": seconds // 60 % 60, "s": seconds % 60}
+    shown = [f"{n}{unit}" for unit, n in units.items()]
+    first = next((place for place, n in enumerate(units.values()) if n), len(shown) - 1)
+    return " ".join(shown[first : first + 2])
+
+
 def _escaped(match: re.Match[str]) -> str:
     character = match.group()
     return _SHORT.get(character) or character.encode("unicode_escape").decode()

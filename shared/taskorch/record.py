@@ -21,6 +21,8 @@ class Event(Frozen):
     """One transition of an item or a project: ids and names only."""
 
     cursor: str
+    #: When it happened, in ms since the epoch.
+    at: int
     verb: str
     #: "" for an event of the project.
     item: str
@@ -28,10 +30,9 @@ class Event(Frozen):
     agent: str
     state: str
 
-    @property
-    def at(self) -> int:
-        """Return when it happened, in ms since the epoch."""
-        return int(self.cursor.partition("-")[0])
+    def is_of(self, id_: str) -> bool:
+        """Return whether it may be about an item, a project, or anything (""): an import is about everything."""
+        return id_ in ("", self.item, self.project) or self.verb == "restore"
 
 
 class Events(Frozen):
@@ -41,6 +42,11 @@ class Events(Frozen):
     known: bool
     newest: str
     entries: tuple[Event, ...]
+
+    @property
+    def cursor(self) -> str:
+        """Return the cursor to go on from."""
+        return self.entries[-1].cursor if self.entries else self.newest
 
 
 class Record(Frozen):

@@ -267,6 +267,7 @@ def _event(entry: Reply) -> Event:
     id_, fields = _entry(entry)
     return Event(
         cursor=id_,
+        at=_made_at(id_, fields),
         verb=fields["verb"],
         item=fields["item"],
         project=fields["project"],

@@ -62,6 +62,8 @@ class Standing(Frozen):
     report: str
     item: Item | None
     project: Project
+    #: A failed or cancelled item that holds it up, where it waits for no other; "" where none was found.
+    dead: str = ""
 
     @property
     def id(self) -> str:
@@ -89,11 +91,11 @@ class Standing(Frozen):
 
     @property
     def is_over(self) -> bool:
-        """Return whether it does not go on by itself: all that is left of a project waits for a dead letter."""
+        """Return whether it does not go on by itself: what is left of a project is dead, or waits for what is."""
         if self.item:
-            return self.item.state in ENDS
+            return self.item.state in ENDS or self.dead != ""
         moving = sum(n for state, n in self.project.counts.items() if state not in (*ENDS, State.WAITING))
-        return self.is_completed or (moving == 0 and self.project.counts[State.FAILED] > 0)
+        return self.is_completed or self.dead != "" or (moving == 0 and self.project.counts[State.FAILED] > 0)
 
 
 class Waited(Frozen):
@@ -179,7 +181,7 @@ class Waiting:
         cursor = bounds.cursor(since)
         while True:
             found = self._batch(cursor)
-            cursor = found.entries[-1].cursor if found.entries else found.newest
+            cursor = found.cursor
             yield found
 
     def _batch(self, cursor: str) -> Events:
@@ -246,7 +248,8 @@ class _Goals:
         """Look at where it stands, and through the events where they count."""
         waited = self._with_events(_standing(self._scripts, self._id))
         if waited.reached is None and Goal.ANY not in self._goals and waited.standing.is_over:
-            raise errors.DeadEnd(id=self._id, state=_state(waited.standing), goal=" or ".join(sorted(self._goals)))
+            goal = " or ".join(sorted(self._goals))
+            raise errors.DeadEnd(id=self._id, state=_state(waited.standing), goal=goal, dead=waited.standing.dead)
         events, standing = keys.events(self._scripts.namespace), waited.standing
         over = waited.reached is not None
         if standing.item and Goal.ANY not in self._goals:
@@ -259,8 +262,8 @@ class _Goals:
             self._cursor = standing.cursor
             return Waited(reached=self._reached(standing), standing=standing, cursor=standing.cursor)
         found = _events(self._scripts, self._cursor, limit=MOST_EVENTS)
-        mine = tuple(event for event in found.entries if self._id in (event.item, event.project))
-        self._cursor = found.entries[-1].cursor if found.entries else self._cursor
+        mine = tuple(event for event in found.entries if event.is_of(self._id))
+        self._cursor = found.cursor
         reached = self._reached(standing) or (Goal.ANY if mine or not found.known else None)
         return Waited(reached=reached, standing=standing, events=mine, cursor=self._cursor, gap=not found.known)
 
@@ -272,9 +275,10 @@ class _Goals:
 
 def _standing(scripts: Scripts, id_: str) -> Standing:
     known = bounds.item_id(id_) if id_.startswith("item_") else bounds.project_id(id_)
-    cursor, report, items, project = cast("tuple[str, str, Reply, Reply]", scripts.run("standing", known))
+    view = cast("tuple[str, str, Reply, Reply, str]", scripts.run("standing", known))
+    cursor, report, items, project, dead = view
     item = next(iter(reply.items(items)), None)
-    return Standing(cursor=cursor, report=report, item=item, project=reply.project(project))
+    return Standing(cursor=cursor, report=report, item=item, project=reply.project(project), dead=dead)
 
 
 def _events(scripts: Scripts, since: str, *, limit: int) -> Events:
@@ -283,6 +287,8 @@ def _events(scripts: Scripts, since: str, *, limit: int) -> Events:
 
 
 def _state(standing: Standing) -> str:
+    if standing.dead:
+        return f"held up by {standing.dead}"
     if standing.item:
         return standing.item.state
     return (

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pytest
 from builders import Bench
 from commands import BIN, Shell
 from taskorch.item import HOUR_MS
@@ -36,17 +37,28 @@ def test_two_sessions_of_one_name_have_a_row_each(shell: Shell, bench: Bench) ->
     assert [row["QUEUED"] for row in told] == ["0", ""]
 
 
-def test_two_roots_without_a_session_are_told_apart_by_their_processes(shell: Shell, bench: Bench) -> None:
-    first, second = bench.item(), bench.item()
-    (shell.folder.parent / "other" / ".task-orchestrator").mkdir(parents=True)
-    other = shell.within(shell.folder.parent / "other")
+@pytest.mark.parametrize("session", ["monday", ""])
+def test_a_session_whose_steps_are_made_by_many_processes_has_one_row(shell: Shell, bench: Bench, session: str) -> None:
+    items = [bench.item() for _ in range(3)]
+    there = shell.having(AGENT_SESSION=session)
 
-    shell.run("sh", "-c", f"{BIN}/worker get {first}; :")
-    other.run("sh", "-c", f"{BIN}/worker get {second}; :")
+    for item in items:
+        there.run("sh", "-c", f"{BIN}/worker get {item}; :")
 
-    told = rows(shell)
-    assert {row["HOLDS"] for row in told} == {first, second}
-    assert len({row["PID"] for row in told}) == 2
+    (told,) = rows(shell)
+    (agent,) = shell.orchestrate("agents", "--json").data()
+    assert (told["SESSION"], told["HOLDS"].split(), told["PID"]) == (session or "-", items, str(agent["pid"]))
+    assert len({holding["holder"]["pid"] for holding in agent["holds"]}) == 3
+
+
+def test_an_agent_that_holds_more_than_is_listed_has_them_counted(shell: Shell, bench: Bench) -> None:
+    items = {bench.claimed().item for _ in range(23)}
+
+    first, rest = rows(shell)
+
+    listed = first["HOLDS"].split()
+    assert (len(listed), items.issuperset(listed), rest["HOLDS"]) == (20, True, "and 3 more")
+    assert shell.orchestrate("agents", "--json").data()[0]["more"] == 3
 
 
 def test_a_session_that_called_last_and_holds_nothing_is_shown_beside_the_holder(shell: Shell, bench: Bench) -> None:
@@ -62,7 +74,7 @@ def test_a_session_that_called_last_and_holds_nothing_is_shown_beside_the_holder
     ]
 
 
-def test_silence_is_shown_in_its_largest_unit(shell: Shell, bench: Bench) -> None:
+def test_silence_is_shown_in_its_largest_units(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     shell.worker("get", item)
     bench.let_lease_run_down(item, left_ms=HOUR_MS)
@@ -70,7 +82,7 @@ def test_silence_is_shown_in_its_largest_unit(shell: Shell, bench: Bench) -> Non
 
     told = {row["AGENT"]: (row["SILENT"], row["LAST SEEN"]) for row in rows(shell)}
 
-    assert told["ada"][0] == "3h"
+    assert told["ada"][0] == "3h 0m"
     assert told["never"] == ("-", "never")
 
 

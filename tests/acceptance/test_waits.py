@@ -173,6 +173,23 @@ def test_what_cannot_come_true_any_more_ends_the_wait_with_an_error(shell: Shell
     assert (error["code"], error["details"]["state"]) == ("DEAD_END", "failed")
 
 
+def test_a_project_that_a_dead_item_holds_up_ends_the_wait_and_says_what_helps(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    dead = bench.item(project)
+    bench.item(project, depends_on=(dead,))
+    process = waiting(shell, bench, "orchestrate", "wait", project)
+
+    bench.queue.cancel(dead)
+    ran = ended(process)
+
+    assert ran.code == 5
+    assert ran.stderr.splitlines() == [
+        f"Error: {project} is held up by {dead}: it will not be completed by itself.",
+        f"  orchestrate stuck shows what is held up, and why; orchestrate requeue {dead} has that done again.",
+    ]
+    assert dead in shell.orchestrate("stuck").stdout
+
+
 def test_a_wait_that_runs_out_says_how_far_it_is(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     bench.item(project)

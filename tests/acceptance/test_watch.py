@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -81,6 +82,55 @@ def test_all_projects_are_watched_where_none_is_named(shell: Shell, bench: Bench
         bench.queue.complete_project(second)
         eventually(lambda: screen.shows("complete_project"))
         eventually(lambda: screen.shows("1 of 2 projects active"))
+
+
+def test_the_heading_says_of_how_many_projects_it_tells(shell: Shell, bench: Bench) -> None:
+    for _ in range(101):
+        newest = bench.project()
+    bench.queue.complete_project(newest)
+
+    with watching(shell) as screen:
+        eventually(lambda: screen.shows("99 of the newest 100 projects active"))
+
+
+def test_what_there_is_no_room_for_is_counted(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    for n in range(9):
+        bench.item(project, agent=f"agent_{n}")
+
+    with watching(shell, project, rows=20) as screen:
+        eventually(lambda: screen.shows("HOLDS"))
+        lines = screen.lines()
+
+    assert all(any(line.startswith(f"agent_{n} ") for line in lines) for n in range(4, 9))
+    assert lines[-1] == "… 4 more"
+
+
+def test_ages_are_told_by_the_clock_of_redis(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    bench.claimed(bench.item(project))
+    three_days_ahead = "import time; now = time.time; time.time = lambda: now() + 3 * 86400; "
+    main = f"import sys; sys.argv[1:] = ['watch', '{project}']; from taskorch_orchestrator.cli import main; main()"
+
+    with Screen(shell, sys.executable, "-c", three_days_ahead + main) as screen:
+        eventually(lambda: screen.shows("in_progress"))
+        bench.item(project)
+        eventually(lambda: screen.shows("create"))
+        lines = screen.lines()
+
+    assert re.fullmatch(r"\d+s", lines[3].split()[3])
+    assert re.fullmatch(r"\d\d:\d\d:\d\dZ", lines[-1].split()[0])
+
+
+def test_an_error_that_nobody_expected_ends_the_screen(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    broken = "from taskorch.script import Scripts; Scripts.follow = lambda *_: open('/nowhere'); "
+    main = f"import sys; sys.argv[1:] = ['watch', '{project}']; from taskorch_orchestrator.cli import main; main()"
+
+    with Screen(shell, sys.executable, "-c", broken + main) as screen:
+        assert screen.ended() == 1
+        assert screen.shows("FileNotFoundError")
+    assert b"\x1b[?1049l" in screen.written
 
 
 def test_the_screen_follows_the_size_of_the_terminal(shell: Shell, bench: Bench) -> None:
@@ -296,6 +346,29 @@ def test_a_watch_outlives_a_restart_of_redis_and_says_so_once(shell: Shell, node
         assert process.stderr.readline() == "Redis answers again.\n"
 
 
+def test_over_restarts_of_redis_and_of_the_watch_no_event_is_lost_and_none_told_twice(shell: Shell, node: Node) -> None:
+    there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
+    project = there.orchestrate("project", "A project").stdout.strip()
+    told, since = [], "0-0"
+    for number in range(3):
+        with in_a_pipe(there, "watch", project, "--since", since) as process:
+            there.orchestrate("create", project, f"While it watches, {number}")
+            told += [line_of(process)]
+            node.kill()
+            assert process.stderr is not None
+            assert "It is tried again." in process.stderr.readline()
+            node.start()
+            there.orchestrate("create", project, f"After the restart, {number}")
+            told += [line_of(process), line_of(process)] if number == 0 else [line_of(process)]
+            since = told[-1]["cursor"]
+        there.orchestrate("create", project, f"While nobody watches, {number}")
+    there.orchestrate("complete", project, "--force")
+    told += objects(there.orchestrate("watch", project, "--since", since).stdout)
+
+    (events,) = cast("Any", node.raw).xread({keys.events(there.variables["TASKORCH_NAMESPACE"]): "0-0"}, count=1000)
+    assert [each["cursor"] for each in told] == [cursor for cursor, _ in events[1]]
+
+
 def test_a_reader_that_has_seen_enough_ends_the_watch(shell: Shell, bench: Bench) -> None:
     for _ in range(2000):
         bench.project()
@@ -324,6 +397,19 @@ def test_findings_come_as_they_are_made_until_the_project_is_closed(shell: Shell
 
     assert [(each["cursor"], each["text"]) for each in (there, later)] == [(first, "It rains"), (second, "It snows")]
     assert (ran.code, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def test_no_more_findings_are_followed_than_are_wanted(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    lease = bench.claimed(bench.item(project))
+    bench.agent().discover(lease, "It rains")
+    with in_a_pipe(shell, "discoveries", project, "--follow", "--limit", "2") as process:
+        eventually(lambda: followers(bench.raw))
+        second = bench.agent().discover(lease, "It snows").entry
+        ran = ended(process)
+
+    assert (ran.code, ran.stdout.count("\n")) == (0, 2)
+    assert ran.stderr == f"Go on with --since {second}\n"
 
 
 def test_findings_are_followed_from_a_cursor_as_text(shell: Shell, bench: Bench) -> None:

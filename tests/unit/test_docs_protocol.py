@@ -326,6 +326,8 @@ def test_the_numbers_are_those_of_the_source() -> None:
         "reports in a package": int(between(FUNCTIONS["package"], "'COUNT', ", ")")),
         "items that list visits in a call": number("MOST_VISITED", SCRIPTS["list"]),
         "items that stuck looks at in a call": number("MOST_VISITED", SCRIPTS["stuck"]),
+        "items that standing looks at for a dead one": number("MOST_VISITED", SCRIPTS["standing"]),
+        "items that agents lists of each": number("HOLDINGS", SCRIPTS["agents"]),
         "projects that projects looks at for a status": number("MOST_VISITED", SCRIPTS["projects"]),
         "items in a slice of export": number("MOST_ITEMS", SCRIPTS["export"]),
         "items and dependencies, or entries, that an audit looks at in a call": queue.AUDIT_BATCH,

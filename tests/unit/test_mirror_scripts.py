@@ -1,9 +1,6 @@
 """What the sync job asks of the queue: events to follow, items whole, reports from files, one writer for each root."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from threading import Semaphore
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, cast
 
@@ -15,12 +12,9 @@ from taskorch.frozen import replace
 from taskorch.item import Discovery, Lease, NewItem, Note, Report, State
 from taskorch.record import Events, MirrorStatus, Origin, Record
 from taskorch.reply import LEFT_OUT
-from taskorch.script import Argument, Connection, Reply, Script
 from taskorch.views import FROM_THE_START
+from waiters import LONG_S, SOON_S, Waiters
 
-#: A follower that is not woken sits here until its test fails; one that is woken needs a few milliseconds.
-LONG_S = 30
-SOON_S = 5
 LEASE_MS = 60_000
 #: An entry of a file, from before the test began.
 ORIGIN = Origin(request="0123456789abcdef", written_at="2026-01-31T12:00:00.123456", at=1_769_860_800_123)
@@ -128,67 +122,19 @@ def test_what_is_no_cursor_is_refused_before_redis_sees_it(bench: Bench, cursor:
         bench.queue.views.follow(cursor, LONG_S)
 
 
-@dataclass
-class Announcing:
-    """A connection that tells when a follower is about to block."""
-
-    connection: Connection
-    follows: Semaphore = field(default_factory=lambda: Semaphore(0))
-
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        return self.connection.call(script, key, arguments)
-
-    def wait(self, key: str, timeout_s: float) -> bool:
-        return self.connection.wait(key, timeout_s)
-
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        self.follows.release()
-        return self.connection.follow(key, cursor, timeout_s)
-
-    def close(self) -> None:
-        self.connection.close()
-
-
-@dataclass
-class Followers:
-    """Threads that follow the events, on a connection of their own."""
-
-    bench: Bench
-    connection: Announcing
-    threads: ThreadPoolExecutor
-
-    def follow(self, since: str) -> "Future[bool]":
-        """Begin to follow; return once that follower is about to block."""
-        future = self.threads.submit(self.bench.queue.views.follow, since, LONG_S)
-        assert self.connection.follows.acquire(timeout=SOON_S)
-        return future
-
-
-@pytest.fixture
-def followers(bench: Bench) -> Iterator[Followers]:
-    connections: list[Announcing] = []
-
-    def wrapped(connection: Connection) -> Connection:
-        connections.append(Announcing(connection))
-        return connections[-1]
-
-    following = bench.over(wrapped)
-    with ThreadPoolExecutor(4) as threads:
-        yield Followers(following, connections[0], threads)
-
-
-def test_an_event_wakes_every_follower(bench: Bench, followers: Followers) -> None:
+def test_an_event_wakes_every_follower(bench: Bench, waiters: Waiters) -> None:
     newest = bench.queue.views.events().newest
-    futures = [followers.follow(newest) for _ in range(3)]
+    futures = [waiters.start(lambda bench: bench.queue.views.follow(newest, LONG_S)) for _ in range(3)]
 
     bench.project()
 
     assert [future.result(SOON_S) for future in futures] == [True, True, True]
 
 
-def test_a_call_that_emits_nothing_wakes_no_follower(bench: Bench, followers: Followers) -> None:
+def test_a_call_that_emits_nothing_wakes_no_follower(bench: Bench, waiters: Waiters) -> None:
     item = bench.item()
-    follower = followers.follow(bench.queue.views.events().newest)
+    newest = bench.queue.views.events().newest
+    follower = waiters.start(lambda bench: bench.queue.views.follow(newest, LONG_S))
 
     bench.agent().note(item, "memo")
     bench.queue.mirror_take("root", "here:1", LEASE_MS)

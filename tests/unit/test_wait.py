@@ -1,81 +1,30 @@
 """A waiting claim blocks without polling, and wakes as soon as there is something for it."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from threading import Semaphore
+from concurrent.futures import Future
 from time import monotonic
 
 import pytest
 from builders import Bench, held
 from taskorch.item import Claim, Lease
-from taskorch.script import Argument, Connection, Reply, Script
+from waiters import LONG_S, SOON_S, Waiters
 
-#: A waiter that is not woken sits here until its test fails; one that is woken needs a few milliseconds.
-LONG_S = 30
-SOON_S = 5
 #: One before the wait and one after it; a server may end a wait a millisecond early, and then there is one more.
 MOST_CALLS = 3
 
 
-@dataclass
-class Announcing:
-    """A connection that tells when a waiter is about to block, and counts the calls of scripts."""
+def claiming(waiters: Waiters, *, agent: str = "ada", wait_s: float = LONG_S) -> "Future[tuple[Claim | None, float]]":
+    """Begin to wait for a claim, and return what it brings and how long that took; that waiter is about to block."""
 
-    connection: Connection
-    blocks: Semaphore = field(default_factory=lambda: Semaphore(0))
-    calls: int = 0
-
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        self.calls += 1
-        return self.connection.call(script, key, arguments)
-
-    def wait(self, key: str, timeout_s: float) -> bool:
-        self.blocks.release()
-        return self.connection.wait(key, timeout_s)
-
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        return self.connection.follow(key, cursor, timeout_s)
-
-    def close(self) -> None:
-        self.connection.close()
-
-
-@dataclass
-class Waiters:
-    """Threads that wait for a claim, on a connection of their own."""
-
-    bench: Bench
-    connection: Announcing
-    threads: ThreadPoolExecutor
-
-    def wait(self, *, agent: str = "ada", wait_s: float = LONG_S) -> "Future[tuple[Claim | None, float]]":
-        """Begin to wait for a claim; return once that waiter is about to block."""
-        future = self.threads.submit(self._claim, agent, wait_s)
-        assert self.connection.blocks.acquire(timeout=SOON_S)
-        return future
-
-    def _claim(self, agent: str, wait_s: float) -> tuple[Claim | None, float]:
+    def claim(bench: Bench) -> tuple[Claim | None, float]:
         started = monotonic()
-        return self.bench.agent(agent).claim(wait_s=wait_s), monotonic() - started
+        return bench.agent(agent).claim(wait_s=wait_s), monotonic() - started
 
-
-@pytest.fixture
-def waiters(bench: Bench) -> Iterator[Waiters]:
-    connections: list[Announcing] = []
-
-    def wrapped(connection: Connection) -> Connection:
-        connections.append(Announcing(connection))
-        return connections[-1]
-
-    waiting = bench.over(wrapped)
-    with ThreadPoolExecutor(16) as threads:
-        yield Waiters(waiting, connections[0], threads)
+    return waiters.start(claim)
 
 
 def test_an_assignment_wakes_a_waiting_claim(bench: Bench, waiters: Waiters) -> None:
     item = bench.item(agent="")
-    waiter = waiters.wait()
+    waiter = claiming(waiters)
 
     bench.queue.assign(item, "ada")
 
@@ -94,7 +43,7 @@ def test_a_waiting_claim_wakes_whatever_queues_an_item(bench: Bench, waiters: Wa
         case "complete":
             bench.agent().release(lease)
             bench.queue.depend(lease.item, [other])
-    waiter = waiters.wait()
+    waiter = claiming(waiters)
 
     match how:
         case "create":
@@ -115,7 +64,7 @@ def test_a_waiting_claim_wakes_whatever_queues_an_item(bench: Bench, waiters: Wa
 
 def test_a_waiting_claim_wakes_when_a_delay_ends(bench: Bench, waiters: Waiters) -> None:
     item = bench.item(delay_ms=300)
-    waiter = waiters.wait()
+    waiter = claiming(waiters)
 
     claim, took_s = waiter.result(LONG_S)
 
@@ -124,7 +73,7 @@ def test_a_waiting_claim_wakes_when_a_delay_ends(bench: Bench, waiters: Waiters)
 
 
 def test_a_waiting_claim_wakes_when_a_delay_ends_that_began_after_it(bench: Bench, waiters: Waiters) -> None:
-    waiter = waiters.wait(wait_s=SOON_S)
+    waiter = claiming(waiters, wait_s=SOON_S)
 
     item = bench.item(delay_ms=50)
 
@@ -134,8 +83,8 @@ def test_a_waiting_claim_wakes_when_a_delay_ends_that_began_after_it(bench: Benc
 
 
 def test_a_waiter_that_gives_up_leaves_word_of_a_delay_to_the_next(bench: Bench, waiters: Waiters) -> None:
-    impatient = waiters.wait(wait_s=0.2)
-    patient = waiters.wait(wait_s=SOON_S)
+    impatient = claiming(waiters, wait_s=0.2)
+    patient = claiming(waiters, wait_s=SOON_S)
 
     item = bench.item(delay_ms=600)
 
@@ -147,7 +96,7 @@ def test_a_waiter_that_gives_up_leaves_word_of_a_delay_to_the_next(bench: Bench,
 
 def test_a_waiting_claim_wakes_when_another_agent_promotes_its_item(bench: Bench, waiters: Waiters) -> None:
     item = bench.item(delay_ms=3_600_000)
-    waiter = waiters.wait()
+    waiter = claiming(waiters)
     bench.let_delay_pass(item)
 
     bench.agent("bob").check()
@@ -159,7 +108,7 @@ def test_a_waiting_claim_wakes_when_another_agent_promotes_its_item(bench: Bench
 
 def test_n_waiters_and_n_items_get_one_each(bench: Bench, waiters: Waiters) -> None:
     project = bench.project()
-    futures = [waiters.wait() for _ in range(12)]
+    futures = [claiming(waiters) for _ in range(12)]
 
     items = [bench.item(project) for _ in range(12)]
 
@@ -172,7 +121,7 @@ def test_n_waiters_and_n_items_get_one_each(bench: Bench, waiters: Waiters) -> N
 def test_items_that_one_step_queues_wake_as_many_waiters(bench: Bench, waiters: Waiters) -> None:
     first = bench.item(agent="bob")
     items = [bench.item(depends_on=(first,)) for _ in range(8)]
-    futures = [waiters.wait() for _ in items]
+    futures = [claiming(waiters) for _ in items]
 
     bench.agent("bob").complete(Lease(item=first))
 
@@ -182,8 +131,8 @@ def test_items_that_one_step_queues_wake_as_many_waiters(bench: Bench, waiters: 
 
 
 def test_a_waiter_of_another_agent_is_not_served(bench: Bench, waiters: Waiters) -> None:
-    bob = waiters.wait(agent="bob", wait_s=0.2)
-    ada = waiters.wait()
+    bob = claiming(waiters, agent="bob", wait_s=0.2)
+    ada = claiming(waiters)
 
     item = bench.item()
 

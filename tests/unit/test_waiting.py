@@ -1,95 +1,20 @@
 """A wait for an item or a project blocks without polling, ends with what it waits for, and misses nothing."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import islice
-from threading import Semaphore
+from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import pytest
+from backups import exported
 from builders import Bench
 from taskorch import errors, keys
 from taskorch.item import Lease, State
-from taskorch.script import Argument, Connection, Reply, Script
-from taskorch.waiting import Goal, Waited, Waiting
+from taskorch.waiting import Goal
+from taskorch_orchestrator.restore import restore
+from waiters import LONG_S, SOON_S, Waiters
 
-#: A waiter that is not woken sits here until its test fails; one that is woken needs a few milliseconds.
-LONG_S = 30
-SOON_S = 5
 NOW_S = 0.2
-Result = TypeVar("Result")
-
-
-@dataclass
-class Announcing:
-    """A connection that tells when a waiter is about to block, and counts scripts; outages can be ordered."""
-
-    connection: Connection
-    blocks: Semaphore = field(default_factory=lambda: Semaphore(0))
-    calls: int = 0
-    #: So many of the next calls find nobody.
-    away: int = 0
-    #: Is done once, between the look and the block.
-    before_block: Callable[[], object] = lambda: None
-
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        self.calls += 1
-        self._need_server()
-        return self.connection.call(script, key, arguments)
-
-    def wait(self, key: str, timeout_s: float) -> bool:
-        return self.connection.wait(key, timeout_s)
-
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        act, self.before_block = self.before_block, lambda: None
-        act()
-        self.blocks.release()
-        self._need_server()
-        return self.connection.follow(key, cursor, timeout_s)
-
-    def close(self) -> None:
-        self.connection.close()
-
-    def _need_server(self) -> None:
-        if self.away:
-            self.away -= 1
-            raise errors.Unreachable(url="there", reason="it is away")
-
-
-@dataclass
-class Waiters:
-    """Threads that wait, on a connection of their own."""
-
-    bench: Bench
-    connection: Announcing
-    threads: ThreadPoolExecutor
-
-    def start(self, wait: Callable[[Waiting], Result]) -> "Future[Result]":
-        """Begin to wait; return once that waiter is about to block."""
-        future = self.threads.submit(wait, self.waiting())
-        assert self.connection.blocks.acquire(timeout=SOON_S)
-        return future
-
-    def until(self, id_: str, *goals: Goal, since: str = "") -> "Future[Waited]":
-        return self.start(lambda waiting: waiting.until(id_, goals, timeout_s=LONG_S, since=since))
-
-    def waiting(self, tell: Callable[[object], object] = lambda _: None) -> Waiting:
-        return self.bench.queue.waiting(tell)
-
-
-@pytest.fixture
-def waiters(bench: Bench) -> Iterator[Waiters]:
-    connections: list[Announcing] = []
-
-    def wrapped(connection: Connection) -> Connection:
-        connections.append(Announcing(connection))
-        return connections[-1]
-
-    waiting = bench.over(wrapped)
-    with ThreadPoolExecutor(16) as threads:
-        yield Waiters(waiting, connections[0], threads)
 
 
 def asked(bench: Bench) -> Lease:
@@ -102,7 +27,7 @@ def asked(bench: Bench) -> Lease:
 
 def test_an_answer_ends_the_wait_of_the_holder(bench: Bench, waiters: Waiters) -> None:
     lease = asked(bench)
-    waiter = waiters.start(lambda _: waiters.bench.agent().wait(lease, timeout_s=LONG_S))
+    waiter = waiters.start(lambda bench: bench.agent().wait(lease, timeout_s=LONG_S))
 
     bench.queue.answer(lease.item, "The second one")
 
@@ -146,7 +71,7 @@ def test_the_answer_to_an_earlier_question_is_none_to_the_next(bench: Bench) -> 
 def test_a_holder_that_went_on_still_waits_for_its_answer(bench: Bench, waiters: Waiters) -> None:
     lease = asked(bench)
     bench.agent().progress(lease, "Doing something else meanwhile")
-    waiter = waiters.start(lambda _: waiters.bench.agent().wait(lease, timeout_s=LONG_S))
+    waiter = waiters.start(lambda bench: bench.agent().wait(lease, timeout_s=LONG_S))
 
     bench.queue.answer(lease.item, "Go")
 
@@ -178,7 +103,7 @@ def test_the_wait_ends_when_the_item_is_not_the_holders_any_more(
 ) -> None:
     project = bench.project()
     lease = bench.brought(bench.item(project), State.BLOCKED)
-    waiter = waiters.start(lambda _: waiters.bench.agent().wait(lease, timeout_s=LONG_S))
+    waiter = waiters.start(lambda bench: bench.agent().wait(lease, timeout_s=LONG_S))
 
     match how:
         case "cancel":
@@ -292,7 +217,7 @@ def test_a_goal_that_is_reached_already_is_one_look(bench: Bench, waiters: Waite
     item = bench.standing(State(goal)).item
     id_ = item if what == "item" else bench.queue.views.show(item).item.project
 
-    waited = waiters.waiting().until(id_, [goal], timeout_s=LONG_S)
+    waited = waiters.bench.queue.waiting().until(id_, [goal], timeout_s=LONG_S)
 
     assert waited.reached is goal
     assert waiters.connection.calls == 1
@@ -349,8 +274,48 @@ def test_a_project_is_waited_for_while_something_in_it_moves(bench: Bench, waite
     bench.agent().complete(working)
 
     assert still
-    with pytest.raises(errors.DeadEnd, match="dead letters"):
+    with pytest.raises(errors.DeadEnd, match=f"held up by {dead}"):
         waiter.result(SOON_S)
+
+
+@pytest.mark.parametrize("end", [State.CANCELLED, State.FAILED])
+def test_a_project_of_which_all_that_is_left_waits_for_a_dead_item_is_not_waited_for(
+    bench: Bench, waiters: Waiters, end: State
+) -> None:
+    project = bench.project()
+    dead = bench.item(project)
+    waits = bench.item(project, depends_on=(dead,))
+    bench.item(project, depends_on=(waits,))
+    waiter = waiters.until(project, Goal.COMPLETED, Goal.BLOCKED)
+
+    bench.brought(dead, end)
+
+    with pytest.raises(errors.DeadEnd, match=f"{project} is held up by {dead}") as ended:
+        waiter.result(SOON_S)
+    assert ended.value.advice().startswith("orchestrate stuck shows")
+    assert bench.queue.views.stuck().items[0].dependency == dead
+
+
+@pytest.mark.parametrize("end", [State.CANCELLED, State.FAILED])
+def test_a_dead_item_of_another_project_ends_the_wait_too(bench: Bench, end: State) -> None:
+    project, dead = bench.project(), bench.item()
+    between = bench.item(depends_on=(dead,))
+    waits = bench.item(project, depends_on=(between,))
+    bench.brought(dead, end)
+
+    for id_ in (project, waits):
+        with pytest.raises(errors.DeadEnd, match=f"{id_} is held up by {dead}"):
+            bench.queue.waiting().until(id_, [Goal.COMPLETED], timeout_s=LONG_S)
+
+
+def test_a_project_that_waits_for_another_one_in_which_something_moves_is_waited_for(bench: Bench) -> None:
+    project, moving = bench.project(), bench.item()
+    gone = bench.item(project, depends_on=(bench.standing(State.CANCELLED).item,))
+    waits = bench.item(project, depends_on=(bench.item(depends_on=(moving,)),))
+    bench.queue.cancel(gone)
+
+    for id_ in (project, waits):
+        assert bench.queue.waiting().until(id_, [Goal.COMPLETED], timeout_s=0).reached is None
 
 
 def test_a_wait_that_runs_out_says_how_it_stands(bench: Bench) -> None:
@@ -375,7 +340,7 @@ def test_what_happened_since_the_last_wait_ends_the_next_at_once(bench: Bench, w
     cursor = bench.queue.waiting().standing(lease.item).cursor
     bench.agent().renew(lease)
 
-    waited = waiters.waiting().until(lease.item, [Goal.ANY], timeout_s=LONG_S, since=cursor)
+    waited = waiters.bench.queue.waiting().until(lease.item, [Goal.ANY], timeout_s=LONG_S, since=cursor)
 
     assert [event.verb for event in waited.events] == ["renew"]
     assert not waited.gap
@@ -390,6 +355,17 @@ def test_a_cursor_whose_events_are_gone_ends_the_wait_for_any(bench: Bench) -> N
     waited = bench.queue.waiting().until(lease.item, [Goal.ANY], timeout_s=LONG_S, since=cursor)
 
     assert (waited.reached, waited.gap) == (Goal.ANY, True)
+
+
+def test_an_import_is_an_event_of_everything(bench: Bench, waiters: Waiters, tmp_path: Path) -> None:
+    item = bench.item()
+    exported(bench, tmp_path / "export.jsonl")
+    waiter = waiters.until(item, Goal.ANY)
+
+    bench.lose_everything()
+    restore(tmp_path / "export.jsonl", bench.queue.archive)
+
+    assert [event.verb for event in waiter.result(SOON_S).events] == ["restore"]
 
 
 # What waits do not do ----------------------------------------------------------------------------------------------
@@ -448,7 +424,7 @@ def test_a_redis_that_is_away_from_the_start_is_told_at_once(bench: Bench, waite
     waiters.connection.away = 1
 
     with pytest.raises(errors.Unreachable):
-        waiters.waiting().until(item, [Goal.COMPLETED], timeout_s=LONG_S)
+        waiters.bench.queue.waiting().until(item, [Goal.COMPLETED], timeout_s=LONG_S)
     assert monotonic() - started < SOON_S
 
 
@@ -457,7 +433,7 @@ def test_a_redis_that_is_away_from_the_start_is_told_at_once(bench: Bench, waite
 
 def test_events_come_as_they_happen_each_once(bench: Bench, waiters: Waiters) -> None:
     newest = bench.queue.waiting().newest()
-    batches = waiters.waiting().events(newest)
+    batches = waiters.bench.queue.waiting().events(newest)
     first = waiters.start(lambda _: next(batches))
 
     project = bench.project()
@@ -480,7 +456,7 @@ def test_events_go_on_after_an_outage_which_is_told(bench: Bench, waiters: Waite
 
     waiters.connection.before_block = outage
 
-    batch = next(waiters.waiting(told.append).events(newest))
+    batch = next(waiters.bench.queue.waiting(told.append).events(newest))
 
     assert [event.verb for event in batch.entries] == ["project"]
     assert isinstance(told[0], errors.Unreachable)

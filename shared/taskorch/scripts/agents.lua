@@ -5,16 +5,11 @@
 -- ERRORS   none of its own
 local HOLDINGS = 20
 
--- Every verb of a holder renews its lease: the last one was a lease's length before the lease ends.
-local function heard_of(item, since)
-  if item.state == 'blocked' then return tonumber(call('ZSCORE', prefix .. 'blocked', item.id) or since) end
-  local expires = call('ZSCORE', prefix .. 'leases', item.id)
-  return expires and tonumber(expires) - tonumber(item.claim_lease_ms) or tonumber(since)
-end
-
 local function holding(item)
   local holder = call('HMGET', key('item', item.id), 'holder_host', 'holder_pid', 'holder_session', 'holder_since')
-  local heard = heard_of(item, holder[4] or now)
+  local heard = call('ZSCORE', index(item), item.id) -- when it was blocked, or when its lease ends
+  if heard and item.state == 'in_progress' then heard = heard_of(item, heard) end
+  heard = heard or holder[4] or now
   return {item.id, item.state, holder[1] or '', holder[2] or '', holder[3] or '', holder[4] or '',
     string.format('%d', heard), string.format('%d', math.max(0, now - heard))}
 end

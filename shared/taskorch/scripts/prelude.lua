@@ -351,6 +351,9 @@ local function act_on_due(schedule, state, act, limit)
   return #due
 end
 
+-- Every verb of a holder renews its lease: the last one was a lease's length before the lease ends.
+local function heard_of(item, expires) return expires - item.claim_lease_ms end
+
 -- An item in progress that has lost its entry among the leases would never expire: it gets a full lease. What an agent
 -- is said to hold and is not there any more goes.
 local function reconcile(agent, limit)

@@ -37,9 +37,8 @@ local function each(index, state, most, look)
   end
 end
 
--- Every verb of a holder renews its lease: the last one was a lease's length before the lease ends.
 local function held(item, expires)
-  local heard = expires - tonumber(item.claim_lease_ms)
+  local heard = heard_of(item, expires)
   if expires <= now then add('expired', item, expires)
   elseif heard <= now - silent_ms then add('silent', item, heard) end
 end

@@ -1,0 +1,91 @@
+"""Threads that wait, on a connection of their own that tells when one of them is about to block."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Semaphore
+from typing import TypeVar
+
+from builders import Bench
+from taskorch import errors
+from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.waiting import Goal, Waited
+
+#: A waiter that is not woken sits here until its test fails; one that is woken needs a few milliseconds.
+LONG_S = 30
+SOON_S = 5
+Result = TypeVar("Result")
+
+
+@dataclass
+class Announcing:
+    """A connection that tells when a waiter is about to block, and counts scripts; outages can be ordered."""
+
+    connection: Connection
+    blocks: Semaphore = field(default_factory=lambda: Semaphore(0))
+    calls: int = 0
+    #: So many of the next calls find nobody.
+    away: int = 0
+    #: Is done once, between the look and the block.
+    before_block: Callable[[], object] = lambda: None
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        self.calls += 1
+        self._need_server()
+        return self.connection.call(script, key, arguments)
+
+    def wait(self, key: str, timeout_s: float) -> bool:
+        self._announce()
+        return self.connection.wait(key, timeout_s)
+
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        self._announce()
+        return self.connection.follow(key, cursor, timeout_s)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _announce(self) -> None:
+        act, self.before_block = self.before_block, lambda: None
+        act()
+        self.blocks.release()
+        self._need_server()
+
+    def _need_server(self) -> None:
+        if self.away:
+            self.away -= 1
+            raise errors.Unreachable(url="there", reason="it is away")
+
+
+@dataclass
+class Waiters:
+    """Threads that wait: `bench` is the queue as they have it."""
+
+    bench: Bench
+    connection: Announcing
+    threads: ThreadPoolExecutor
+
+    def start(self, wait: Callable[[Bench], Result]) -> "Future[Result]":
+        """Begin to wait; return once that waiter is about to block."""
+        future = self.threads.submit(wait, self.bench)
+        assert self.connection.blocks.acquire(timeout=SOON_S)
+        return future
+
+    def until(self, id_: str, *goals: Goal, since: str = "") -> "Future[Waited]":
+        """Begin to wait for a project or an item."""
+        return self.start(lambda bench: bench.queue.waiting().until(id_, goals, timeout_s=LONG_S, since=since))
+
+
+@contextmanager
+def waiters_of(bench: Bench) -> Iterator[Waiters]:
+    """Give threads that wait in the namespace of a bench."""
+    announcing: list[Announcing] = []
+
+    def wrapped(connection: Connection) -> Connection:
+        announcing.append(Announcing(connection))
+        return announcing[-1]
+
+    over = bench.over(wrapped)
+    with ThreadPoolExecutor(16) as threads:
+        yield Waiters(over, announcing[0], threads)
