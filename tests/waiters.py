@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Semaphore
 from typing import TypeVar
 
 from builders import Bench
 from taskorch import errors
-from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.script import Argument, Around, Connection, Reply, Script
 from taskorch.waiting import Goal, Waited
 
 #: A waiter that is not woken sits here until its test fails; one that is woken needs a few milliseconds.
@@ -18,33 +18,30 @@ SOON_S = 5
 Result = TypeVar("Result")
 
 
-@dataclass
-class Announcing:
+class Announcing(Around):
     """A connection that tells when a waiter is about to block, and counts scripts; outages can be ordered."""
 
-    connection: Connection
-    blocks: Semaphore = field(default_factory=lambda: Semaphore(0))
-    calls: int = 0
-    #: So many of the next calls find nobody.
-    away: int = 0
-    #: Is done once, between the look and the block.
-    before_block: Callable[[], object] = lambda: None
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self.blocks = Semaphore(0)
+        self.calls = 0
+        #: So many of the next calls find nobody.
+        self.away = 0
+        #: Is done once, between the look and the block.
+        self.before_block: Callable[[], object] = lambda: None
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         self.calls += 1
         self._need_server()
-        return self.connection.call(script, key, arguments)
+        return super().call(script, key, arguments)
 
     def wait(self, key: str, timeout_s: float) -> bool:
         self._announce()
-        return self.connection.wait(key, timeout_s)
+        return super().wait(key, timeout_s)
 
     def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
         self._announce()
-        return self.connection.follow(key, cursor, timeout_s)
-
-    def close(self) -> None:
-        self.connection.close()
+        return super().follow(key, cursor, timeout_s)
 
     def _announce(self) -> None:
         act, self.before_block = self.before_block, lambda: None

@@ -225,11 +225,11 @@ def test_a_reader_that_goes_away_is_no_error(shell: Shell, bench: Bench) -> None
     project = bench.project()
     for _ in range(300):
         bench.item(project, title="A title " * 50)
-    script = '"$@" | head -n 1; exit 0'
+    script = '"$@" | head -n 1; exit ${PIPESTATUS[0]}'
 
     runs = [
-        shell.run("sh", "-c", script, "sh", BIN / "orchestrate", "list", "--limit", "1000"),
-        shell.run("sh", "-c", script, "sh", BIN / "orchestrate", "list", "--limit", "1000", "--json"),
+        shell.run("bash", "-c", script, "bash", BIN / "orchestrate", "list", "--limit", "1000"),
+        shell.run("bash", "-c", script, "bash", BIN / "orchestrate", "list", "--limit", "1000", "--json"),
         shell.run("sh", "-c", '"$@" | true', "sh", BIN / "worker", "--help"),
     ]
 
