@@ -1,8 +1,12 @@
 """What happens, told as it happens: discoveries, and events as lines of JSON, each with its cursor."""
 
+import select
+import signal
+import sys
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
+from threading import Thread, main_thread
 from typing import TYPE_CHECKING
 
 from taskorch import bounds, document
@@ -23,6 +27,7 @@ BEGIN, GAP = "begin", "gap"
 def discoveries(office: "Office", project: str, since: str, limit: int | None) -> None:
     """Tell what is found in a project, as it is found, until the project is closed or so many were told."""
     waiting, cursor = office.waiting(), bounds.cursor(since)
+    _end_with_reader()
     try:
         for found in islice(_discoveries(office, waiting, bounds.project_id(project), cursor), limit):
             cursor = found.cursor
@@ -52,6 +57,7 @@ def _discoveries(office: "Office", waiting: Waiting, project: str, cursor: str) 
 def events(office: "Office", project: str, since: str) -> None:
     """Tell the events of a project, or of all (""), as lines of JSON; until the project is closed."""
     waiting = office.waiting()
+    _end_with_reader()
     standing = waiting.standing(bounds.project_id(project)) if project else None
     newest = standing.cursor if standing else waiting.newest()
     cursor = bounds.cursor(since) if since else newest
@@ -68,6 +74,20 @@ def events(office: "Office", project: str, since: str) -> None:
         cursor = batch.cursor
         if standing and _is_turn(batch, project):
             standing = waiting.lasting(lambda: waiting.standing(project))
+
+
+def _end_with_reader() -> None:
+    """See that it ends when nobody reads any more, as after `head`: the next line, which would tell, may be far off."""
+
+    def look() -> None:
+        output = select.poll()
+        output.register(sys.stdout, 0)  # that it is broken is told unasked
+        output.poll()
+        signal.pthread_kill(main_thread().ident or 0, signal.SIGPIPE)
+
+    if sys.stdout is not None:
+        signal.signal(signal.SIGPIPE, lambda _number, _frame: sys.exit(0))
+        Thread(target=look, daemon=True).start()
 
 
 def _note(verb: str, cursor: str, project: str, state: str = "") -> Event:

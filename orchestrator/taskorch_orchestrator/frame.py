@@ -20,6 +20,8 @@ MOST = 100
 BAR_WIDTH = 20
 #: From this width on items have bars, and what the last report says stands beside the title.
 REPORTS_FROM_WIDTH, AGENTS_FROM_WIDTH = 100, 60
+#: From this width on the title of the project leaves room for a bar.
+BAR_FROM_WIDTH = 80
 #: A section is its heading and rows; so many rows are kept for the smaller ones.
 LEAST_ROWS = 3
 #: A blank line and the heading.
@@ -101,9 +103,8 @@ class Frame:
         if width < AGENTS_FROM_WIDTH:
             head.add_row(project.id, line(project.title), f"{project.completed}/{project.wanted}")
             return head
-        head.add_column(width=BAR_WIDTH)
         counted = f"{project.status}, {project.completed} of {project.wanted} completed"
-        head.add_row(project.id, line(project.title), counted, _bar(project))
+        head.add_row(project.id, line(project.title), counted, *([_bar(project)] if width >= BAR_FROM_WIDTH else []))
         return head
 
     def _section(self, table: Table, rows: int) -> Sequence[RenderableType]:

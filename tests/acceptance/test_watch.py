@@ -379,6 +379,17 @@ def test_a_reader_that_has_seen_enough_ends_the_watch(shell: Shell, bench: Bench
     assert ran.stderr == ""
 
 
+@pytest.mark.parametrize("line", ["watch", "watch {project}", "discoveries {project} --follow"])
+def test_a_reader_that_went_away_ends_it_though_nothing_happens(shell: Shell, bench: Bench, line: str) -> None:
+    project = bench.project()
+    bench.agent().discover(bench.claimed(bench.item(project)), "It rains")
+    words = line.format(project=project)
+
+    ran = shell.run("bash", "-c", f"{ORCHESTRATE} {words} | head -n 1; echo ${{PIPESTATUS[0]}}")
+
+    assert ran.stdout.splitlines()[1:] == ["0"]
+
+
 # Findings ----------------------------------------------------------------------------------------------------------
 
 
