@@ -179,10 +179,12 @@ class Waiting:
         Where the events behind the cursor are gone, the first batch says that it is not `known`.
         """
         cursor = bounds.cursor(since)
+        found = self.lasting(lambda: _events(self._scripts, cursor, limit=MOST_EVENTS))
         while True:
+            if not found.known or found.entries:
+                cursor = found.cursor
+                yield found
             found = self._batch(cursor)
-            cursor = found.cursor
-            yield found
 
     def _batch(self, cursor: str) -> Events:
         def sight(found: Events) -> _Sight[Events]:

@@ -463,6 +463,15 @@ def test_events_go_on_after_an_outage_which_is_told(bench: Bench, waiters: Waite
     assert told[1:] == [None]
 
 
+def test_a_cursor_of_another_redis_begins_with_a_gap_at_once(bench: Bench) -> None:
+    bench.item()
+    newest = bench.queue.waiting().newest()
+
+    gap = next(bench.queue.waiting().events("9999999999999-0"))
+
+    assert (gap.known, gap.cursor) == (False, newest)
+
+
 def test_events_behind_a_cursor_that_is_gone_begin_with_a_gap(bench: Bench) -> None:
     bench.item()
     cursor = bench.queue.waiting().newest()
