@@ -144,7 +144,7 @@ class Frame:
             bar = [_bar(project)] if width >= AGENTS_FROM_WIDTH else []
             done = f"{project.completed}/{project.wanted}"
             table.add_row(project.id, project.status, done, *bar, line(project.title))
-        _tell_more(table, len(projects) - len(listed))
+        _tell_more(table, len(projects) - len(listed), known=len(projects) < MOST)
         return table
 
     def _agents(self, rows: int, width: int) -> Table:
@@ -160,7 +160,8 @@ class Frame:
                 *host,
                 " ".join(held.item for held in agent.holds) or "-",
             )
-        _tell_more(table, len(self._snapshot.working) - len(listed))
+        known = len(self._snapshot.agents) < MOST
+        _tell_more(table, len(self._snapshot.working) - len(listed), known=known)
         return table
 
     def _last(self, rows: int) -> Table:
@@ -196,9 +197,9 @@ def _fitting(listed: Sequence[Row], rows: int) -> Sequence[Row]:
     return listed if len(listed) <= rows else listed[: max(rows - 1, 0)]
 
 
-def _tell_more(table: Table, more: int) -> None:
+def _tell_more(table: Table, more: int, *, known: bool = True) -> None:
     if more > 0:
-        table.add_row(f"… {more} more")
+        table.add_row(f"… {more} more" if known else f"… at least {more} more")
 
 
 def _table(*columns: str) -> Table:

@@ -91,6 +91,7 @@ def test_the_heading_says_of_how_many_projects_it_tells(shell: Shell, bench: Ben
 
     with watching(shell) as screen:
         eventually(lambda: screen.shows("99 of the newest 100 projects active"))
+        eventually(lambda: screen.shows("… at least 80 more"))
 
 
 def test_what_there_is_no_room_for_is_counted(shell: Shell, bench: Bench) -> None:
