@@ -129,8 +129,8 @@ def test_an_error_that_nobody_expected_ends_the_screen(shell: Shell, bench: Benc
     main = f"import sys; sys.argv[1:] = ['watch', '{project}']; from taskorch_orchestrator.cli import main; main()"
 
     with Screen(shell, sys.executable, "-c", broken + main) as screen:
+        eventually(lambda: screen.shows("FileNotFoundError"))
         assert screen.ended() == 1
-        assert screen.shows("FileNotFoundError")
     assert b"\x1b[?1049l" in screen.written
 
 
