@@ -7,22 +7,22 @@
 local MOST_VISITED = 1000
 local id = ARGV[7]
 
-local function state_of(item) return call('HGET', key('item', item), 'state') end
-
 -- A failed or cancelled item that one of these waits for, or another that it waits for; '' where none is found.
 local function dead_end(ids)
-  local waiting, seen = {}, {}
-  local function visit(item, state)
-    if state == 'waiting' and not seen[item] then table.insert(waiting, item) end
-    seen[item] = true
+  local waiting, states = {}, {}
+  local function state_of(item)
+    if states[item] == nil then
+      states[item] = call('HGET', key('item', item), 'state')
+      if states[item] == 'waiting' then table.insert(waiting, item) end
+    end
+    return states[item]
   end
-  for _, item in ipairs(ids) do visit(item, state_of(item)) end
+  for _, item in ipairs(ids) do state_of(item) end
   for at, item in ipairs(waiting) do
     if at > MOST_VISITED then break end
     for _, dependency in ipairs(call('SMEMBERS', key('deps', item))) do
       local state = state_of(dependency)
       if state == 'failed' or state == 'cancelled' then return dependency end
-      visit(dependency, state)
     end
   end
   return ''
