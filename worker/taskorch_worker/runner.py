@@ -27,8 +27,8 @@ from taskorch.settings import Settings
 from taskorch_worker.attempt import Attempt, Means
 from taskorch_worker.guard import Guard
 from taskorch_worker.journal import Journal
+from taskorch_worker.meaning import End
 from taskorch_worker.patient import Closed, Outage, Patient
-from taskorch_worker.settling import End
 from taskorch_worker.terms import Terms
 from taskorch_worker.workspace import Workspace
 
@@ -238,5 +238,6 @@ class Runner:
             End.CANCELLED: errors.Conflict.exit_code,
             End.RELEASED: errors.NothingToDo.exit_code,
             End.BLOCKED: errors.NothingToDo.exit_code,
+            End.ANSWERED: errors.NothingToDo.exit_code,
         }
         return next((code for end, code in codes.items() if end in self._ends), 0)
