@@ -133,8 +133,8 @@ def test_a_result_beyond_all_bounds_is_kept_as_far_as_it_fits(shell: Shell, benc
         ("worker fail $ITEM mine", "failed", State.DELAYED, ["mine"]),
         ("worker fail $ITEM mine --no-retry; exit 1", "failed", State.FAILED, ["mine"]),
         ("worker release $ITEM --reason mine", "released", State.QUEUED, ["mine"]),
-        ("worker blocker $ITEM 'Which one?'", "blocked", State.BLOCKED, ["Which one?", "until the answer"]),
-        ("worker blocker $ITEM 'Which one?'; exit 3", "blocked", State.BLOCKED, ["Which one?", "until the answer"]),
+        ("worker blocker $ITEM 'Which one?'", "blocked", State.BLOCKED, ["Which one?", "Which one?"]),
+        ("worker blocker $ITEM 'Which one?'; exit 3", "blocked", State.BLOCKED, ["Which one?", "Which one?"]),
         (
             "worker blocker $ITEM 'Which one?'; worker progress $ITEM mine >&2; echo said",
             "completed",
@@ -192,12 +192,13 @@ UNTIL_ANSWERED = "touch asked; until test -e answered; do sleep 0.01; done"
 @pytest.mark.parametrize(
     "case",
     [
-        (f"{UNTIL_ANSWERED}; echo I have asked", ["claimed", "answered"], State.QUEUED),
-        (f"{UNTIL_ANSWERED}; exit 3", ["claimed", "answered"], State.QUEUED),
+        (f"{UNTIL_ANSWERED}; echo I have asked", ["claimed", "released"], State.QUEUED),
+        (f"{UNTIL_ANSWERED}; exit 3", ["claimed", "released"], State.QUEUED),
         (f"{UNTIL_ANSWERED}; worker wait $ITEM >&2; echo Oak table", ["claimed", "completed"], State.COMPLETED),
+        (f"{UNTIL_ANSWERED}; worker get $ITEM >&2; echo Oak table", ["claimed", "completed"], State.COMPLETED),
         (f"worker progress $ITEM guessing >&2; {UNTIL_ANSWERED}; echo", ["claimed", "completed"], State.COMPLETED),
     ],
-    ids=["ended", "failed", "waited for it", "went on without it"],
+    ids=["ended", "failed", "waited for it", "read it", "went on without it"],
 )
 def test_who_asks_and_does_not_go_on_gets_the_item_again_also_where_the_answer_was_quick(
     shell: Shell, bench: Bench, case: tuple[str, list[str], State]

@@ -17,8 +17,8 @@ MEANINGS = {
 }
 
 
-class Doubtful:
-    """A connection that makes a call of a verb, and brings trouble in the place of its reply."""
+class Late:
+    """A connection whose reply to a verb is lost for longer than Redis keeps it, and which makes the call again."""
 
     def __init__(self, connection: Connection, bench: Bench, verb: str) -> None:
         self._connection = connection
@@ -28,25 +28,25 @@ class Doubtful:
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         reply = self._connection.call(script, key, arguments)
-        return self.trouble(script, key, arguments) if script.name == self._verb else reply
-
-    def trouble(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        raise NotImplementedError
-
-
-class Late(Doubtful):
-    """The reply is lost for longer than Redis keeps it, and the call made again."""
-
-    def trouble(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        if script.name != self._verb:
+            return reply
         self._bench.raw.delete(f"{tag(self._bench.namespace)}req:{arguments[0]}")
         return self._connection.call(script, key, arguments)
 
 
-class Lonely(Doubtful):
-    """No replica has what was done."""
+class Lonely:
+    """A connection to a server whose replicas do not have what a verb did."""
 
-    def trouble(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        raise errors.NotReplicated(reached=0, wanted=1, reason="there is none")
+    def __init__(self, connection: Connection, verb: str) -> None:
+        self._connection = connection
+        self._verb = verb
+        self.close, self.wait, self.follow = connection.close, connection.wait, connection.follow
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        reply = self._connection.call(script, key, arguments)
+        if script.name == self._verb:
+            raise errors.NotReplicated(reached=0, wanted=1, reason="there is none")
+        return reply
 
 
 @pytest.mark.parametrize("verb", MEANINGS)
@@ -62,7 +62,7 @@ def test_what_was_said_long_before_it_was_acknowledged_is_told_as_it_is(bench: B
 @pytest.mark.parametrize("verb", MEANINGS)
 def test_what_is_not_on_enough_replicas_is_done_and_that_is_told(bench: Bench, verb: str) -> None:
     lease = bench.claimed()
-    lonely = bench.over(lambda connection: Lonely(connection, bench, verb))
+    lonely = bench.over(lambda connection: Lonely(connection, verb))
 
     settled = settle(lonely.agent(), lease, MEANINGS[verb])
 
@@ -72,7 +72,7 @@ def test_what_is_not_on_enough_replicas_is_done_and_that_is_told(bench: Bench, v
 
 def test_a_question_that_is_not_on_enough_replicas_is_left_all_the_same(bench: Bench) -> None:
     lease = bench.standing(State.BLOCKED)
-    lonely = bench.over(lambda connection: Lonely(connection, bench, "release"))
+    lonely = bench.over(lambda connection: Lonely(connection, "release"))
 
     settled = settle(lonely.agent(), lease, MEANINGS["complete"])
 

@@ -33,9 +33,8 @@ class End(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     RELEASED = "released"
-    #: The command has asked something; the item waits for the answer, or has it, and is back in the queue.
+    #: The command has asked something; the item waits for the answer.
     BLOCKED = "blocked"
-    ANSWERED = "answered"
     #: It is another's now, or nobody's.
     LOST = "lost"
     CANCELLED = "cancelled"

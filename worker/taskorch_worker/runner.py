@@ -238,6 +238,5 @@ class Runner:
             End.CANCELLED: errors.Conflict.exit_code,
             End.RELEASED: errors.NothingToDo.exit_code,
             End.BLOCKED: errors.NothingToDo.exit_code,
-            End.ANSWERED: errors.NothingToDo.exit_code,
         }
         return next((code for end, code in codes.items() if end in self._ends), 0)

@@ -64,10 +64,10 @@ def _settled(queue: AgentQueue, lease: Lease, meaning: Meaning) -> Settled:
     package = _look(queue, lease)
     if ended := _ended(package, lease):
         return ended
+    if question := _question(package, lease):
+        meaning = replace(meaning, end=End.RELEASED, text=question)
     try:
-        if _has_asked(package, lease):
-            return _left(queue.release(lease, reason="until the answer", asks=True), package.item.blocker)
-        return Settled(end=meaning.end, state=_said(queue, lease, meaning).state, text=meaning.text)
+        return _as_it_is(meaning.end, _said(queue, lease, meaning).state, meaning.text)
     except (errors.NotReplicated, errors.LeaseLost) as doubt:  # a call that was answered after long may have been done
         done = _ended(_look(queue, lease), lease)
         if not done:
@@ -86,25 +86,24 @@ def _ended(package: Package, lease: Lease) -> Settled | None:
     goes_on = state is State.IN_PROGRESS and package.item.token == lease.token  # a failover may give a number again
     if not last or last.kind not in ENDS or goes_on:
         return None
-    return Settled(end=End.BLOCKED if state is State.BLOCKED else ENDS[last.kind], state=state, text=last.text)
+    return _as_it_is(ENDS[last.kind], state, last.text)
 
 
-def _has_asked(package: Package, lease: Lease) -> bool:
-    """Return whether a question is the last word of a command: one that goes on with the answer says so."""
+def _as_it_is(end: End, state: State, text: str) -> Settled:
+    """Return how an item ended: one that was released with an open question is blocked."""
+    return Settled(end=End.BLOCKED if state is State.BLOCKED else end, state=state, text=text)
+
+
+def _question(package: Package, lease: Lease) -> str:
+    """Return the question that is a command's last word, or "": one that goes on with the answer says so."""
     last = _last(package, lease, ("progress", "blocker"))
-    return last is not None and last.kind == "blocker"
+    return last.text if last and last.kind == "blocker" else ""
 
 
 def _last(package: Package, lease: Lease, kinds: Sequence[str]) -> Report | None:
     """Return the newest report of these kinds that was made during a claim, or ended it."""
     made = (report for report in reversed(package.history) if report.token == lease.token)
     return next((report for report in made if report.kind in kinds), None)
-
-
-def _left(receipt: Receipt, question: str) -> Settled:
-    if receipt.state is State.BLOCKED:
-        return Settled(end=End.BLOCKED, state=receipt.state, text=question)
-    return Settled(end=End.ANSWERED, state=receipt.state, text="back in the queue, with the answer")
 
 
 def _said(queue: AgentQueue, lease: Lease, meaning: Meaning) -> Receipt:
@@ -114,4 +113,4 @@ def _said(queue: AgentQueue, lease: Lease, meaning: Meaning) -> Receipt:
         case End.FAILED:
             return queue.fail(lease, meaning.text)
         case _:
-            return queue.release(lease, reason=meaning.text)
+            return queue.release(lease, reason=meaning.text, asks=True)
