@@ -7,7 +7,7 @@ from builders import Bench
 from taskorch import errors
 from taskorch.item import State
 from taskorch.keys import tag
-from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.script import Argument, Around, Connection, Reply, Script
 from taskorch_worker.meaning import End, Meaning
 from taskorch_worker.settling import renew, settle
 
@@ -17,33 +17,31 @@ MEANINGS = {
 }
 
 
-class Late:
+class Late(Around):
     """A connection whose reply to a verb is lost for longer than Redis keeps it, and which makes the call again."""
 
     def __init__(self, connection: Connection, bench: Bench, verb: str) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._bench = bench
         self._verb = verb
-        self.close, self.wait, self.follow = connection.close, connection.wait, connection.follow
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        reply = self._connection.call(script, key, arguments)
+        reply = self.connection.call(script, key, arguments)
         if script.name != self._verb:
             return reply
         self._bench.raw.delete(f"{tag(self._bench.namespace)}req:{arguments[0]}")
-        return self._connection.call(script, key, arguments)
+        return self.connection.call(script, key, arguments)
 
 
-class Lonely:
+class Lonely(Around):
     """A connection to a server whose replicas do not have what a verb did."""
 
     def __init__(self, connection: Connection, verb: str) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._verb = verb
-        self.close, self.wait, self.follow = connection.close, connection.wait, connection.follow
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        reply = self._connection.call(script, key, arguments)
+        reply = self.connection.call(script, key, arguments)
         if script.name == self._verb:
             raise errors.NotReplicated(reached=0, wanted=1, reason="there is none")
         return reply

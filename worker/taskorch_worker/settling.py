@@ -1,6 +1,6 @@
 """Says to the queue what became of an item, unless the command has said it already."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from taskorch import errors
 from taskorch.agent_queue import AgentQueue
@@ -12,9 +12,8 @@ from taskorch_worker.patient import Closed
 
 #: What says that the item is not this holder's any more, or that nothing more can be done with it.
 REFUSALS = (errors.Conflict, errors.NotYours, errors.NotFound, errors.WrongState)
-#: What a holder's report makes of its claim, and the reports of those who have ended it from outside.
+#: The reports by which a holder ends its claim.
 ENDS = {"complete": End.COMPLETED, "fail": End.FAILED, "release": End.RELEASED}
-ENDED_BY_OTHERS = ("lost", "cancel", "requeue")
 
 
 class Settled(Frozen):
@@ -81,10 +80,10 @@ def _look(queue: AgentQueue, lease: Lease) -> Package:
 
 
 def _ended(package: Package, lease: Lease) -> Settled | None:
-    """Return how its holder has ended a claim; None where it has not, or somebody else has."""
-    state, last = package.item.state, _last(package, lease, (*ENDS, *ENDED_BY_OTHERS))
+    """Return how its holder has ended a claim; None where it has not."""
+    state, last = package.item.state, _last(package, lease, ENDS)
     goes_on = state is State.IN_PROGRESS and package.item.token == lease.token  # a failover may give a number again
-    if not last or last.kind not in ENDS or goes_on:
+    if not last or goes_on:
         return None
     return _as_it_is(ENDS[last.kind], state, last.text)
 
@@ -100,8 +99,8 @@ def _question(package: Package, lease: Lease) -> str:
     return last.text if last and last.kind == "blocker" else ""
 
 
-def _last(package: Package, lease: Lease, kinds: Sequence[str]) -> Report | None:
-    """Return the newest report of these kinds that was made during a claim, or ended it."""
+def _last(package: Package, lease: Lease, kinds: Collection[str]) -> Report | None:
+    """Return the newest report of these kinds that was made under the token of a claim."""
     made = (report for report in reversed(package.history) if report.token == lease.token)
     return next((report for report in made if report.kind in kinds), None)
 
