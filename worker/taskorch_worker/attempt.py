@@ -76,7 +76,7 @@ class Attempt:
         settled = end if isinstance(end, Settled) else self._settled(end)
         if settled.end is not End.UNSAID:
             self._forget()
-        self._means.journal.settled(self._claim, settled, monotonic() - self._began)
+        self._tell(settled)
         return settled
 
     def _worked(self) -> Meaning | Settled:
@@ -129,6 +129,9 @@ class Attempt:
                 return
             except errors.TaskOrchestratorError as error:
                 self._means.journal.say(f"{self._lease.item} could not be renewed: {error}")
+
+    def _tell(self, settled: Settled) -> None:
+        self._means.journal.settled(self._claim, settled, monotonic() - self._began)
 
     def _forget(self) -> None:
         """Remove the token, unless another session of this root has claimed the item since."""
