@@ -46,6 +46,7 @@ def _counted(fields: Mapping[str, str]) -> dict[str, str]:
 def furnished(bench: Bench) -> dict[State, Lease]:
     """Fill a namespace with an item of ada's in each state, with text, reports, notes and findings of all kinds."""
     standing = {state: bench.standing(state) for state in State}
+    bench.agent().release(bench.standing(State.BLOCKED), asks=True)
     project = bench.queue.project("Odd \U0001f680", description=ODD)
     new = NewItem(
         title="t" + ODD, description=ODD, requirements=(ODD,), context={"a": ODD}, key=ODD, agent="ada", priority=0

@@ -284,8 +284,8 @@ def _do(me: AgentQueue, lease: Lease, verb: str, said: str) -> Receipt:
             return me.renew(lease)
         case "fail" | "bury":
             return me.fail(lease, said, retry=verb == "fail")
-        case "release":
-            return me.release(lease, reason=said)
+        case "release" | "leave":
+            return me.release(lease, reason=said, asks=verb == "leave")
     step: Callable[[Lease, str], Receipt] = getattr(me, verb)
     return step(lease, said)
 

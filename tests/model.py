@@ -15,8 +15,11 @@ BATCH = 10
 #: The reports of a holder: they claim the item where it is queued for the caller.
 REPORTS = ("progress", "discover", "blocker", "complete")
 
+#: Verbs with an option: what the queue calls them.
+SPOKEN = {"bury": "fail", "leave": "release"}
+
 #: What the history of an item calls each verb of its holder that it tells of.
-REPORTED = {verb: verb for verb in ("progress", "blocker", "complete", "fail", "release")} | {"bury": "fail"}
+REPORTED = {verb: verb for verb in ("progress", "blocker", "complete", "fail", "release")} | SPOKEN
 
 
 class Model(Moves):
@@ -82,12 +85,15 @@ class Model(Moves):
 
     def answer(self, id_: str) -> State:
         item = self._item(id_)
-        if item.state is State.BLOCKED:
-            self._run(item)
-        elif item.state is not State.IN_PROGRESS or not item.asked:
+        if not item.held or not item.asked:
             raise Refused("WrongState")
         item.asked = False
         self._report("answer", item, "planner")
+        if item.state is State.BLOCKED and item.living:
+            self._run(item)
+        elif item.state is State.BLOCKED:
+            self._refund(item)
+            self._place(item)
         self._emit("answer", item)
         return item.state
 
@@ -195,8 +201,9 @@ class Model(Moves):
         fresh = self._hold(verb, me, item, token)
         if fresh:
             self._start(item, me)
-        self._do(verb, item, said, again=not item.held and not fresh)
-        self._emit("fail" if verb == "bury" else verb, item)
+        answered = verb == "leave" and item.state is not State.BLOCKED
+        self._do("release" if answered else verb, item, said, again=not item.held and not fresh)
+        self._emit(SPOKEN.get(verb, verb), item)
         if verb == "complete":
             self._release_dependents(item)
         return item.state, item.token, "claimed" if fresh else ""
@@ -230,8 +237,8 @@ class Model(Moves):
             case "blocker":
                 item.attempts += again
                 item.state, item.asked, item.run_out = State.BLOCKED, True, False
-            case "complete" | "fail" | "bury" | "release":
-                self._settle(item)
+            case "complete" | "fail" | "bury" | "release" | "leave":
+                self._settle(item, asks=verb == "leave")
         if verb in REPORTED:
             self._report(REPORTED[verb], item, item.agent)
         match verb:

@@ -126,8 +126,10 @@ class Moves:
         item.attempts += again
         item.state, item.run_out = State.IN_PROGRESS, False
 
-    def _settle(self, item: Item) -> None:
-        item.living = item.asked = item.run_out = False
+    def _settle(self, item: Item, *, asks: bool = False) -> None:
+        """Let the token die, and the question with it where its holder does not leave it."""
+        item.living = item.run_out = False
+        item.asked = item.asked and asks
 
     def _refund(self, item: Item) -> None:
         item.attempts -= 1

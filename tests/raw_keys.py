@@ -79,7 +79,7 @@ class RawKeys:
                 yield f"{id_} is {item['state']} at {attempts} of {most} attempts"
             if item.get("live_token", item["token"]) != item["token"]:
                 yield f"{id_} lets an old token act"
-            if item["state"] in HELD and "live_token" not in item:
+            if item["state"] == State.IN_PROGRESS and "live_token" not in item:
                 yield f"{id_} is held by no token"
             reports = [fields for _, fields in self.values.get(f"progress:{id_}", [])]
             deliveries = "".join(fields["kind"][0] for fields in reports if fields["kind"] in ("complete", "requeue"))

@@ -136,9 +136,12 @@ class AgentQueue:
         """Give up the attempt: the nack. Delayed while attempts are left and `retry` is wanted, else a dead letter."""
         return self._step("fail", lease, bounds.text(reason, "reason", required=True), "1" if retry else "")
 
-    def release(self, lease: Lease, *, reason: str = "") -> Receipt:
-        """Give the item back to its place in the queue; no attempt is spent."""
-        return self._step("release", lease, bounds.text(reason, "reason"))
+    def release(self, lease: Lease, *, reason: str = "", asks: bool = False) -> Receipt:
+        """Give the item back to its place in the queue; no attempt is spent.
+
+        With `asks`, an open question stays: the item is blocked, nobody holds it, and its answer gives it back.
+        """
+        return self._step("release", lease, bounds.text(reason, "reason"), "1" if asks else "")
 
     def renew(self, lease: Lease) -> Receipt:
         """Keep the lease for another full length."""

@@ -145,7 +145,8 @@ class ItemLine(_Strict):
             raise ValueError(f"score and held are not those of an item that is {state}")
         if (state is State.PENDING and fields.agent) or (state not in UNASSIGNED and not fields.agent):
             raise ValueError(f"the agent is not that of an item that is {state}")
-        if state in HELD and not (fields.live_token == fields.token and fields.claim_lease_ms):
+        is_left = state is State.BLOCKED and not fields.live_token
+        if state in HELD and not ((is_left or fields.live_token == fields.token) and fields.claim_lease_ms):
             raise ValueError(f"an item that is {state} has a living token")
         return self
 

@@ -133,7 +133,14 @@ def test_a_result_beyond_all_bounds_is_kept_as_far_as_it_fits(shell: Shell, benc
         ("worker fail $ITEM mine", "failed", State.DELAYED, ["mine"]),
         ("worker fail $ITEM mine --no-retry; exit 1", "failed", State.FAILED, ["mine"]),
         ("worker release $ITEM --reason mine", "released", State.QUEUED, ["mine"]),
-        ("worker blocker $ITEM 'Which one?'", "blocked", State.BLOCKED, ["Which one?"]),
+        ("worker blocker $ITEM 'Which one?'", "blocked", State.BLOCKED, ["Which one?", "Which one?"]),
+        ("worker blocker $ITEM 'Which one?'; exit 3", "blocked", State.BLOCKED, ["Which one?", "Which one?"]),
+        (
+            "worker blocker $ITEM 'Which one?'; worker progress $ITEM mine >&2; echo said",
+            "completed",
+            State.COMPLETED,
+            ["Which one?", "mine", "said"],
+        ),
     ],
 )
 def test_the_command_is_the_same_holder_and_what_it_ended_itself_is_left_alone(
@@ -149,19 +156,7 @@ def test_the_command_is_the_same_holder_and_what_it_ended_itself_is_left_alone(
     assert json.loads(ran.stdout.splitlines()[-1])["event"] == event, ran
     assert (view.item.state, view.item.token) == (state, 1)
     assert [report.text for report in view.history] == reports
-
-
-def test_a_question_whose_item_is_cancelled_leaves_no_token_behind(shell: Shell, bench: Bench) -> None:
-    item = bench.item()
-
-    with running(shell, *sh(f"{BIN}/worker blocker {item} 'Which wood?'")) as run:
-        run.awaits("blocked")
-        kept = list(shell.folder.rglob("*.lease"))
-        bench.queue.cancel(item)
-        run.awaits("cancelled")
-        eventually(lambda: list(shell.folder.rglob("*.lease")) == [])
-
-    assert len(kept) == 1
+    assert list(shell.folder.rglob("*.lease")) == []
 
 
 def test_a_command_that_asked_something_gets_the_item_again_with_the_answer(shell: Shell, bench: Bench) -> None:
@@ -172,14 +167,51 @@ def test_a_command_that_asked_something_gets_the_item_again_with_the_answer(shel
         run.awaits("blocked")
         bench.queue.answer(item, "Oak.")
         run.awaits("completed")
-        run.awaits("answered")
 
-        assert [event for event in run.events() if event != "answered"] == [
-            "claimed",
-            "blocked",
-            "claimed",
-            "completed",
-        ]
+        assert run.events() == ["claimed", "blocked", "claimed", "completed"]
     view = bench.queue.views.show(item).item
     assert (view.state, view.attempts, view.summary) == (State.COMPLETED, 1, "done")
-    assert list(shell.folder.rglob("*.lease")) == []
+
+
+def test_a_question_outlives_the_run_whose_command_asked_it(shell: Shell, bench: Bench) -> None:
+    item = bench.item(max_attempts=1)
+
+    asked = shell.worker(*ONCE, *sh(f"{BIN}/worker blocker {item} 'Which wood?'"))
+    nothing = shell.worker(*ONCE, *sh("echo done"))
+    bench.queue.answer(item, "Oak.")
+    done = shell.worker(*ONCE, *sh('echo "$TASKORCH_PROMPT" | grep -o Oak'))
+
+    assert (asked.code, nothing.code, done.code) == (8, 8, 0)
+    assert bench.queue.views.show(item).item.summary == "Oak"
+
+
+#: What a command does until the test lets it go on.
+UNTIL_ANSWERED = "touch asked; until test -e answered; do sleep 0.01; done"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (f"{UNTIL_ANSWERED}; echo I have asked", ["claimed", "released"], State.QUEUED),
+        (f"{UNTIL_ANSWERED}; exit 3", ["claimed", "released"], State.QUEUED),
+        (f"{UNTIL_ANSWERED}; worker wait $ITEM >&2; echo Oak table", ["claimed", "completed"], State.COMPLETED),
+        (f"{UNTIL_ANSWERED}; worker get $ITEM >&2; echo Oak table", ["claimed", "completed"], State.COMPLETED),
+        (f"worker progress $ITEM guessing >&2; {UNTIL_ANSWERED}; echo", ["claimed", "completed"], State.COMPLETED),
+    ],
+    ids=["ended", "failed", "waited for it", "read it", "went on without it"],
+)
+def test_who_asks_and_does_not_go_on_gets_the_item_again_also_where_the_answer_was_quick(
+    shell: Shell, bench: Bench, case: tuple[str, list[str], State]
+) -> None:
+    script, events, state = case
+    item = bench.item()
+    asks = f"export PATH={BIN}:$PATH ITEM={item}; worker blocker $ITEM 'Which wood?' >&2"
+
+    with running(shell, "--once", *sh(f"{asks}; {script}")) as run:
+        eventually((shell.folder / "asked").exists, within_s=SOON_S)
+        bench.queue.answer(item, "Oak.")
+        (shell.folder / "answered").touch()
+        run.ended()
+
+        assert run.events() == events
+    assert bench.state(item) is state

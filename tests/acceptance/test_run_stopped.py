@@ -120,6 +120,22 @@ def test_a_command_whose_item_is_given_to_another_is_stopped(shell: Shell, bench
         assert list(shell.folder.rglob("*.lease")) == []
 
 
+@pytest.mark.parametrize("way", ["given to the same agent anew", "cancelled and requeued"])
+def test_a_command_whose_item_is_queued_again_by_another_is_stopped(shell: Shell, bench: Bench, way: str) -> None:
+    item = bench.item()
+
+    with at_work(shell, *SHORT_LEASE, "--once") as run:
+        if way == "given to the same agent anew":
+            bench.queue.assign(item, "ada", force=True)
+        else:
+            bench.queue.cancel(item)
+            bench.queue.requeue(item)
+
+        assert run.ended() == 6
+        assert (run.last()["event"], run.last()["state"]) == ("lost", State.QUEUED)
+        assert ended(shell)
+
+
 def test_a_command_whose_lease_was_taken_over_is_stopped_and_the_new_token_stays(shell: Shell, bench: Bench) -> None:
     item, second = bench.item(), shell.having(AGENT_SESSION="two")
 
@@ -304,12 +320,49 @@ def test_what_a_command_left_in_the_background_is_ended_with_it(shell: Shell, be
     eventually(lambda: ended(shell))
 
 
-def test_what_has_left_its_session_does_not_hold_the_run_up(shell: Shell, bench: Bench) -> None:
+@pytest.mark.parametrize("alone", ["setsid sleep 600 &", "set -m; sleep 600 &"], ids=["session", "group"])
+def test_what_has_left_the_group_of_its_command_goes_on_and_does_not_hold_the_run_up(
+    shell: Shell, bench: Bench, alone: str
+) -> None:
     item = bench.item()
-    script = "setsid sleep 600 & echo $$ $! > $TASKORCH_ROOT/pids; echo done"
+    script = f"{alone} echo $$ $! > $TASKORCH_ROOT/pids; echo done"
 
-    ran = shell.worker("run", "--once", "--json", *sh(script))
+    ran = shell.worker("run", "--once", "--json", "--", "bash", "-c", script)
 
-    os.kill(pids(shell)[1], signal.SIGKILL)
-    assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "done")
+    left = pids(shell)[1]
+    went_on = alive(left)
+    os.kill(left, signal.SIGKILL)
+    assert (ran.code, bench.queue.views.show(item).item.summary, went_on) == (0, "done", True)
     assert json.loads(ran.stdout.splitlines()[-1])["duration_s"] < 60
+
+
+def test_what_goes_on_writing_costs_the_run_nothing(shell: Shell, bench: Bench) -> None:
+    bench.item()
+    place = shell.folder / "pids"
+
+    with running(shell, *sh("setsid sleep 600 & echo $! >> $TASKORCH_ROOT/pids; echo done")) as run:
+        run.awaits("completed")
+        eventually(lambda: bench.blocked_clients() == 1, within_s=SOON_S)
+        before = costs(run.pid)
+        for _ in range(3):
+            bench.item()
+        run.awaits("completed", times=4)
+
+        eventually(lambda: costs(run.pid) == before, within_s=SOON_S)
+    for left in place.read_text(encoding="utf-8").split():
+        os.kill(int(left), signal.SIGKILL)
+
+
+def costs(pid: int) -> tuple[int, int]:
+    """Return how many files a process has open, and how many threads it has."""
+    place = Path(f"/proc/{pid}")
+    return len(list((place / "fd").iterdir())), len(list((place / "task").iterdir()))
+
+
+def test_a_run_whose_files_are_cleaned_up_under_it_goes_on(shell: Shell, bench: Bench) -> None:
+    items = [bench.item() for _ in range(2)]
+
+    ran = shell.worker("run", "--wait", "0", *sh('rm -r "$(dirname "$(dirname "$TASKORCH_ITEM_FILE")")"; echo done'))
+
+    assert (ran.code, ran.stdout.count("completed")) == (0, 2)
+    assert {bench.state(item) for item in items} == {State.COMPLETED}

@@ -29,7 +29,7 @@ STEPS = 60
 PROJECTS, MOST_ITEMS = ("proj_0", "proj_1"), 12
 
 SESSIONS = ("", "second", "third")
-HOLDERS_VERBS = ("progress", "discover", "renew", "blocker", "complete", "fail", "bury", "release")
+HOLDERS_VERBS = ("progress", "discover", "renew", "blocker", "complete", "fail", "bury", "release", "leave")
 #: What each run has seen many times; one that has not proves nothing.
 OUTCOMES = {"accepted", "repeated", "Held", "LeaseLost", "NotYours", "WrongState"}
 
@@ -84,7 +84,7 @@ class Lifecycle(InStep):
     @rule(
         target=grips,
         grip=drawn_from(lambda self: self.asking()),
-        verb=st.sampled_from(["answer", "takeover", "takeover", "discover", "progress", "release"]),
+        verb=st.sampled_from(["answer", "takeover", "takeover", "discover", "progress", "release", "leave"]),
     )
     def a_question_is_open(self, grip: Grip, verb: str) -> Any:
         if verb == "answer":

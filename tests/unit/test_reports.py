@@ -4,6 +4,7 @@ import json
 
 import pytest
 from builders import Bench, held
+from taskorch import errors
 from taskorch.item import Lease, State
 
 ODD = {
@@ -254,6 +255,62 @@ def test_a_blocker_is_in_the_inbox_until_it_is_answered(bench: Bench) -> None:
         (second.item, "Which key?", ""),
     ]
     assert [item.id for item in bench.queue.views.inbox()] == [second.item]
+
+
+def asked_and_left(bench: Bench) -> Lease:
+    """Return the lease of one who has asked, and does not wait for the answer."""
+    lease = bench.claimed(bench.item(max_attempts=1))
+    bench.agent().blocker(lease, "Which door?")
+    bench.agent().release(lease, asks=True)
+    return lease
+
+
+def test_an_answer_gives_an_item_back_that_its_holder_has_left(bench: Bench) -> None:
+    lease = asked_and_left(bench)
+
+    before = [(item.id, item.blocker, item.state) for item in bench.queue.views.inbox()]
+    bench.queue.answer(lease.item, "The left one.")
+    claim = bench.agent("ada", session="second").claim()
+
+    assert before == [(lease.item, "Which door?", State.BLOCKED)]
+    assert held(claim).item == lease.item
+    assert claim
+    assert (claim.package.item.attempts, claim.package.history[-1].text) == (1, "The left one.")
+    assert bench.inconsistencies() == []
+
+
+def test_who_has_left_a_question_holds_the_item_no_more(bench: Bench) -> None:
+    lease = asked_and_left(bench)
+
+    with pytest.raises(errors.LeaseLost):
+        bench.agent().progress(lease, "I go on all the same.")
+
+    assert bench.state(lease.item) is State.BLOCKED
+
+
+def test_a_question_that_was_answered_before_it_was_left_gives_the_item_back_at_once(bench: Bench) -> None:
+    lease = bench.standing(State.BLOCKED)
+    bench.queue.answer(lease.item, "The left one.")
+
+    receipt = bench.agent().release(lease, asks=True)
+
+    assert receipt.state is State.QUEUED
+    assert bench.queue.views.show(lease.item).item.attempts == 0
+
+
+@pytest.mark.parametrize("way_on", ["cancel", "assign"])
+def test_an_item_whose_holder_left_a_question_may_be_taken_away(bench: Bench, way_on: str) -> None:
+    lease = asked_and_left(bench)
+
+    if way_on == "cancel":
+        bench.queue.cancel(lease.item)
+    else:
+        bench.queue.assign(lease.item, "bob", force=True)
+
+    view = bench.queue.views.show(lease.item).item
+    assert (view.state, view.attempts) == ((State.CANCELLED, 1) if way_on == "cancel" else (State.QUEUED, 0))
+    assert bench.queue.views.inbox() == ()
+    assert bench.inconsistencies() == []
 
 
 @pytest.mark.parametrize("way_on", ["complete", "fail", "release", "cancel", "assign"])

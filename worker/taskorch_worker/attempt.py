@@ -5,9 +5,7 @@ another thread          renew the lease, and tell when it is lost
 """
 
 import shutil
-from contextlib import suppress
 from enum import Enum
-from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -19,14 +17,14 @@ from taskorch.frozen import Frozen
 from taskorch.item import Claim, Lease
 from taskorch.settings import Settings
 
-from taskorch_worker import outcome, papers
+from taskorch_worker import meaning, papers
 from taskorch_worker.child import Child
 from taskorch_worker.guard import Guard
 from taskorch_worker.journal import Journal
-from taskorch_worker.outcome import Outcome
+from taskorch_worker.meaning import End, Meaning
 from taskorch_worker.papers import Papers
 from taskorch_worker.patient import Closed
-from taskorch_worker.settling import REFUSALS, End, Settled, is_given_up, of_refusal, settle
+from taskorch_worker.settling import REFUSALS, Settled, of_refusal, renew, settle
 from taskorch_worker.terms import Terms
 from taskorch_worker.workspace import Workspace
 
@@ -71,17 +69,17 @@ class Attempt:
         """Have the command work on the item, and return what became of it."""
         self._means.journal.claimed(self._claim)
         Thread(target=self._keep, daemon=True).start()
-        end = self._worked()
-        self._over.set()
+        try:
+            end = self._worked()
+        finally:
+            self._over.set()
         settled = end if isinstance(end, Settled) else self._settled(end)
-        if settled.end not in (End.BLOCKED, End.UNSAID):
+        if settled.end is not End.UNSAID:
             self._forget()
         self._tell(settled)
-        if settled.end is End.BLOCKED:
-            Thread(target=self._await_answer, daemon=True).start()
         return settled
 
-    def _worked(self) -> Outcome | Settled:
+    def _worked(self) -> Meaning | Settled:
         """Return what the command's end means, or what became of the item without it."""
         means = self._means
         try:
@@ -94,9 +92,9 @@ class Attempt:
             finally:
                 shutil.rmtree(found.folder, ignore_errors=True)
         except OSError as error:
-            return outcome.of_no_start(error)
+            return meaning.of_no_start(error)
 
-    def _watched(self, child: Child, found: Papers) -> Outcome | Settled:
+    def _watched(self, child: Child, found: Papers) -> Meaning | Settled:
         terms = self._means.terms
         try:
             news = self._news.get(timeout=terms.timeout_s)
@@ -107,48 +105,30 @@ class Attempt:
         ended = child.ended()
         match news:
             case News.ENDED:
-                return outcome.of_end(ended, found.result)
+                return meaning.of_end(ended, found.result)
             case News.TIMED_OUT:
-                return outcome.of_timeout(ended, terms.timeout_ms or 0)
+                return meaning.of_timeout(ended, terms.timeout_ms or 0)
             case News.STOPPED:
-                return outcome.of_stop()
+                return meaning.of_stop()
         return of_refusal(news)
 
-    def _settled(self, end: Outcome) -> Settled:
+    def _settled(self, end: Meaning) -> Settled:
         if end.remark:
             self._means.journal.say(f"{self._lease.item}: {end.remark}")
         return settle(self._means.queue, self._lease, end)
 
     def _keep(self) -> None:
-        """Renew the lease until the attempt is over; a refusal is news.
-
-        It is none where the command has ended its claim itself, or where its last attempt ran out of time: it may
-        still deliver then.
-        """
+        """Renew the lease until the attempt is over; a refusal is news."""
         while not self._over.wait(self._means.terms.renewal_s):
             try:
-                self._means.queue.renew(self._lease)
-            except errors.WrongState:
-                continue
+                renew(self._means.queue, self._lease)
             except REFUSALS as refusal:
-                if not is_given_up(refusal):
-                    self._news.put(refusal)
-                    return
+                self._news.put(refusal)
+                return
             except Closed:
                 return
             except errors.TaskOrchestratorError as error:
                 self._means.journal.say(f"{self._lease.item} could not be renewed: {error}")
-
-    def _await_answer(self) -> None:
-        """Give the item back once its question is answered: a command gets it anew then, with the answer."""
-        with suppress(errors.Unavailable, Closed):
-            try:
-                self._means.queue.wait(self._lease, timeout_s=inf)
-                self._means.queue.release(self._lease, reason="answered")
-                self._means.journal.answered(self._claim)
-            except REFUSALS as refusal:
-                self._tell(of_refusal(refusal))
-            self._forget()
 
     def _tell(self, settled: Settled) -> None:
         self._means.journal.settled(self._claim, settled, monotonic() - self._began)

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import FileIO
+from selectors import EVENT_READ, DefaultSelector
 from threading import Event, Thread
 from time import monotonic
-from typing import IO, cast
+from typing import cast
 
 from taskorch_worker import gate, guard
 from taskorch_worker.guard import Guard
-from taskorch_worker.outcome import Ended
+from taskorch_worker.meaning import Ended
 from taskorch_worker.papers import Papers
 
 PIECE_BYTES = 65536
@@ -37,8 +38,7 @@ class Child:
         self._guard.watch(self._process.pid)
         with suppress(BrokenPipeError), cast("FileIO", self._process.stdin) as waits:  # it may have been killed
             waits.write(b"!")
-        self._stdout = Tail(self._process.stdout, STDOUT_BYTES)
-        self._stderr = Tail(self._process.stderr, STDERR_BYTES)
+        self._output = Output(self._process)
         self._over = Event()
         #: What the command has started may clean up as long as it may itself.
         self._graced_until = 0.0
@@ -53,18 +53,17 @@ class Child:
             self._over.wait()
 
     def ended(self) -> Ended:
-        """Return how it has ended. What it left in the background may write for a moment, and is killed then."""
-        self._drain(max(DRAIN_S, self._graced_until - monotonic()))
-        guard.send(self._process.pid, signal.SIGKILL)
-        self._drain(DRAIN_S)
-        self._guard.forget(self._process.pid)
-        status = self._process.wait()
-        return Ended(status=status, stdout=self._stdout.text(), stderr=self._stderr.text())
+        """Return how it has ended. What it left in the background may write for a moment, and is killed then.
 
-    def _drain(self, within_s: float) -> None:
-        deadline = monotonic() + within_s
-        for tail in (self._stdout, self._stderr):
-            tail.drain(max(0.0, deadline - monotonic()))
+        What is not of its process group goes on, and finds that nobody reads any more.
+        """
+        self._output.drain(max(DRAIN_S, self._graced_until - monotonic()))
+        guard.send(self._process.pid, signal.SIGKILL)
+        self._output.drain(DRAIN_S)
+        self._output.close()
+        self._guard.forget(self._process.pid)
+        stdout, stderr = self._output.texts()
+        return Ended(status=self._process.wait(), stdout=stdout, stderr=stderr)
 
     def _await(self, ended: Callable[[], object]) -> None:
         """Wait for its end, and leave it a zombie where that can be done: nobody else gets its number so."""
@@ -76,25 +75,44 @@ class Child:
         ended()
 
 
-class Tail:
-    """The last bytes of a stream, which is read as long as anybody writes to it."""
+class Output:
+    """The last bytes that a process writes, to stdout and to stderr: until nobody can, or is heard any more."""
 
-    def __init__(self, stream: IO[bytes] | None, most_bytes: int) -> None:
-        self._stream = cast("FileIO", stream)
-        self._most_bytes = most_bytes
-        self._kept = b""
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._streams = cast("FileIO", process.stdout), cast("FileIO", process.stderr)
+        self._kept = dict.fromkeys(self._streams, b"")
+        self._told, self._tells = os.pipe()
         self._thread = Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def drain(self, within_s: float) -> None:
-        """Wait for its end."""
+        """Wait until nobody can write any more."""
         self._thread.join(within_s)
 
-    def text(self) -> str:
-        """Return what there is of it."""
-        return self._kept.decode(errors="replace")
+    def close(self) -> None:
+        """Read no more, whoever may write."""
+        os.close(self._tells)
+        self._thread.join()
+        for stream in self._streams:
+            stream.close()
+        os.close(self._told)
+
+    def texts(self) -> tuple[str, str]:
+        """Return what there is of stdout, and of stderr."""
+        stdout, stderr = (self._kept[stream].decode(errors="replace") for stream in self._streams)
+        return stdout, stderr
 
     def _read(self) -> None:
-        with self._stream as stream:
-            while piece := stream.read(PIECE_BYTES):
-                self._kept = (self._kept + piece)[-self._most_bytes :]
+        with DefaultSelector() as selector:
+            selector.register(self._told, EVENT_READ)
+            for stream, most_bytes in zip(self._streams, (STDOUT_BYTES, STDERR_BYTES), strict=True):
+                selector.register(stream, EVENT_READ, most_bytes)
+            while len(selector.get_map()) > 1:
+                for ready, _ in selector.select():
+                    if ready.fileobj == self._told:
+                        return
+                    stream = cast("FileIO", ready.fileobj)
+                    piece = stream.read(PIECE_BYTES)
+                    self._kept[stream] = (self._kept[stream] + piece)[-ready.data :]
+                    if not piece:
+                        selector.unregister(stream)

@@ -72,6 +72,9 @@ class Holding:
         with self.workspace.room() as room:
             taken = self.queue.get(lease, takeover=takeover, lease_ms=lease_ms)
             _keep(room, taken)
+        said = [report.kind for report in taken.package.history if report.kind in ("progress", "blocker", "answer")]
+        if taken.lease and said[-1:] == ["answer"]:
+            self._go_on(item)
         return taken
 
     def wait(self, item: str, *, timeout_s: float) -> "Answered":
@@ -84,7 +87,14 @@ class Holding:
         if answered.is_open:
             state = f"{answered.item.state}, without an answer"
             raise errors.WaitOver(id=item, state=state, seconds=f"{timeout_s:g}")
+        if answered.answer and answered.item.state is State.IN_PROGRESS:
+            self._go_on(item)
         return answered
+
+    def _go_on(self, item: str) -> None:
+        """Report, for a command of `run`, that it has read the answer: one that ends without is given the item anew."""
+        if given.item() == item:
+            self.queue.progress(self.lease(item), "Goes on with the answer.")
 
     def note(self, item: str, text: str) -> str:
         """Keep a note, in the queue and in the workspace; return what kept it out of the workspace, or ""."""

@@ -36,10 +36,6 @@ class Journal:
         more = {"state": settled.state, "text": settled.text, "duration_s": round(took_s, 3)}
         self._write(claim.package.item.id, settled.end, text, more)
 
-    def answered(self, claim: Claim) -> None:
-        """Say that the question of an item is answered, and that it can be claimed again."""
-        self._write(claim.package.item.id, "answered", "back in the queue, with the answer", {})
-
     def say(self, text: str) -> None:
         """Say what people should know."""
         with self._turn, suppress(OSError):

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from taskorch import document
+from taskorch.folder import make_private
 from taskorch.frozen import Frozen
 from taskorch.item import Claim, Lease
 from taskorch.settings import Settings
@@ -31,7 +32,11 @@ class Papers(Frozen):
 
 
 def prepare(claim: Claim, lease: Lease, settings: Settings, within: Path) -> Papers:
-    """Write the files of an item into a new folder, and return its papers. Raises OSError."""
+    """Write the files of an item into a new folder, and return its papers. Raises OSError.
+
+    The folder that it is made in may be gone: some machines clean up where temporary files are.
+    """
+    make_private(within)
     folder = Path(mkdtemp(prefix=f"{lease.item}.", dir=within))
     item, result = folder / "item.json", folder / "result.json"
     text = json.dumps(document.plain(claim), ensure_ascii=False)

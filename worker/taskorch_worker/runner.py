@@ -27,8 +27,8 @@ from taskorch.settings import Settings
 from taskorch_worker.attempt import Attempt, Means
 from taskorch_worker.guard import Guard
 from taskorch_worker.journal import Journal
+from taskorch_worker.meaning import End
 from taskorch_worker.patient import Closed, Outage, Patient
-from taskorch_worker.settling import End
 from taskorch_worker.terms import Terms
 from taskorch_worker.workspace import Workspace
 

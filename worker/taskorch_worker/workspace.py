@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from threading import get_ident
-from time import gmtime, strftime
+from time import gmtime, strftime, time
 
 from taskorch import bounds, folder
 from taskorch.item import Lease
@@ -20,6 +20,8 @@ from taskorch.item import Lease
 ROOM_BYTES = 512
 #: So many files have the last turns of all sessions, dead ones too; who shares one may be told twice in a turn.
 TURN_FILES = 256
+#: Who waits for work has room for longer than most; nobody knows of a killed one when it was, or where.
+ROOM_KEPT_S = 86_400
 
 
 class Room:
@@ -31,7 +33,7 @@ class Room:
 
     def keep(self, lease: Lease) -> None:
         """Store the token of a claim, whole or not at all."""
-        with open(self._file, "r+b") as file:
+        with os.fdopen(os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
             file.write(self._workspace.written(lease))
             file.truncate()
             os.fsync(file.fileno())
@@ -81,6 +83,7 @@ class Workspace:
         try:
             folder.make(self._home)
             folder.make_private(self._folder)
+            self._clear()
             for file in files:
                 _fill(file)
         except OSError as error:
@@ -90,6 +93,14 @@ class Workspace:
             yield [Room(self, file) for file in files]
         finally:
             _remove(files)
+
+    def _clear(self) -> None:
+        """Remove the rooms of those who were killed; who still needs one that is so old makes it anew."""
+        with os.scandir(self._folder) as entries:
+            for room in entries:
+                with suppress(FileNotFoundError):
+                    if room.name.endswith(".tmp") and time() - room.stat().st_mtime > ROOM_KEPT_S:
+                        os.unlink(room.path)
 
     def forget(self, item: str) -> None:
         """Remove the token of an item that the agent does not hold any more."""

@@ -311,6 +311,13 @@ end
 -- The claim did not count, and what delayed the item before it is over.
 local function refund(item) item.attempts, item.not_before = item.attempts - 1, 0 end
 
+-- Nobody works on it any more, through no fault of its own.
+local function give_back(item)
+  leave(item)
+  refund(item)
+  place(item)
+end
+
 -- Retry later while attempts are left, else the dead letters.
 local function retry_or_bury(item, retry)
   if retry and item.attempts < item.max_attempts then

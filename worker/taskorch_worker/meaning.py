@@ -27,18 +27,25 @@ class Ended(Frozen):
     stderr: str
 
 
-class Verb(StrEnum):
-    """What is done with an item whose command has ended."""
+class End(StrEnum):
+    """What becomes of an item, as far as a run is concerned; the first three by what is said of it."""
 
-    COMPLETE = "complete"
-    FAIL = "fail"
-    RELEASE = "release"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    RELEASED = "released"
+    #: The command has asked something; the item waits for the answer.
+    BLOCKED = "blocked"
+    #: It is another's now, or nobody's.
+    LOST = "lost"
+    CANCELLED = "cancelled"
+    #: The run was ended while Redis was away; the lease runs out.
+    UNSAID = "unsaid"
 
 
-class Outcome(Frozen):
-    """What is said of an item at its end."""
+class Meaning(Frozen):
+    """What is said of an item when its command has ended."""
 
-    verb: Verb
+    end: End
     #: The summary, or the reason.
     text: str
     deliverables: Mapping[str, str]
@@ -64,45 +71,45 @@ class Result(BaseModel):
     deliverables: Annotated[dict[str, str], BeforeValidator(_in_text)] = {}
 
 
-def of_end(ended: Ended, result: Path) -> Outcome:
+def of_end(ended: Ended, result: Path) -> Meaning:
     """Return what the end of a command means, by its exit status; `result` is a file that it may have written."""
     if ended.status == 0:
         return _completed(_last_line(ended.stdout), _read(result))
     if ended.status == RELEASES:
-        return _outcome(Verb.RELEASE, _said(ended))
-    return _outcome(Verb.FAIL, _with(_exit(ended.status), ended))
+        return _meaning(End.RELEASED, _said(ended))
+    return _meaning(End.FAILED, _with(_exit(ended.status), ended))
 
 
-def of_timeout(ended: Ended, timeout_ms: int) -> Outcome:
+def of_timeout(ended: Ended, timeout_ms: int) -> Meaning:
     """Return what it means that a command was stopped because it took too long."""
-    return _outcome(Verb.FAIL, _with(f"timed out after {timeout_ms / 1000:g} s", ended))
+    return _meaning(End.FAILED, _with(f"timed out after {timeout_ms / 1000:g} s", ended))
 
 
-def of_stop() -> Outcome:
+def of_stop() -> Meaning:
     """Return what it means that a command was stopped because its worker was."""
-    return _outcome(Verb.RELEASE, "the worker was stopped")
+    return _meaning(End.RELEASED, "the worker was stopped")
 
 
-def of_no_start(error: OSError) -> Outcome:
+def of_no_start(error: OSError) -> Meaning:
     """Return what it means that a command could not be started."""
-    return _outcome(Verb.RELEASE, f"the command could not be started: {error}")
+    return _meaning(End.RELEASED, f"the command could not be started: {error}")
 
 
-def _outcome(verb: Verb, text: str, *, deliverables: Mapping[str, str] | None = None, remark: str = "") -> Outcome:
-    return Outcome(verb=verb, text=_fitting(text), deliverables=deliverables or {}, remark=remark)
+def _meaning(end: End, text: str, *, deliverables: Mapping[str, str] | None = None, remark: str = "") -> Meaning:
+    return Meaning(end=end, text=_fitting(text), deliverables=deliverables or {}, remark=remark)
 
 
-def _completed(last_line: str, written: str) -> Outcome:
+def _completed(last_line: str, written: str) -> Meaning:
     if not written.strip():
-        return _outcome(Verb.COMPLETE, last_line)
+        return _meaning(End.COMPLETED, last_line)
     try:
         result = Result.model_validate_json(written)
         summary = bounds.text(result.summary, "summary").strip() or last_line
         bounds.pairs(result.deliverables, "deliverables")
     except (errors.Invalid, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        return _outcome(Verb.COMPLETE, written.strip(), remark=f"Its result file is kept as text: {reason}")
-    return _outcome(Verb.COMPLETE, summary, deliverables=result.deliverables)
+        return _meaning(End.COMPLETED, written.strip(), remark=f"Its result file is kept as text: {reason}")
+    return _meaning(End.COMPLETED, summary, deliverables=result.deliverables)
 
 
 def _read(result: Path) -> str:

@@ -1,0 +1,54 @@
+"""The private folder of an agent: the tokens that it keeps, and the room that it takes for them."""
+
+import os
+from pathlib import Path
+from time import time
+
+from taskorch import bounds
+from taskorch.item import Lease
+from taskorch_worker.workspace import ROOM_KEPT_S, Workspace
+
+
+def lease(number: int) -> Lease:
+    return Lease(item=f"item_{number:08x}", token=1, claim="c" * 16)
+
+
+def test_of_many_tokens_the_newest_are_the_ones_that_are_told(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / ".task-orchestrator", "ada", "")
+    for number in range(bounds.LIST_VALUES + 20):
+        with workspace.room() as room:
+            room.keep(lease(number))
+        os.utime(workspace.lease_file(lease(number).item), (number, number))
+
+    told = workspace.leases()
+
+    assert [each.item for each in told] == [lease(number + 20).item for number in reversed(range(bounds.LIST_VALUES))]
+
+
+def test_room_that_a_killed_process_has_left_is_cleared_and_that_of_others_stays(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / ".task-orchestrator", "ada", "")
+    folder = tmp_path / ".task-orchestrator" / "workspace" / "ada"
+    with workspace.room():
+        (folder / ".1.1.0.tmp").touch()
+        (folder / ".2.2.0.tmp").touch()
+        (folder / "item_1_notes.md").touch()
+    old = time() - ROOM_KEPT_S - 60
+    for name in (".1.1.0.tmp", "item_1_notes.md"):
+        os.utime(folder / name, (old, old))
+
+    with workspace.room():
+        pass
+
+    assert sorted(file.name for file in folder.iterdir()) == [".2.2.0.tmp", "item_1_notes.md"]
+
+
+def test_a_token_is_kept_although_its_room_was_cleared(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / ".task-orchestrator", "ada", "")
+
+    with workspace.room() as room:
+        for file in tmp_path.rglob("*.tmp"):
+            file.unlink()
+        room.keep(lease(1))
+
+    assert workspace.lease(lease(1).item) == lease(1)
+    assert Path(workspace.lease_file(lease(1).item)).stat().st_mode & 0o777 == 0o600
