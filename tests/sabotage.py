@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parent.parent
-PRELUDE = "shared/taskorch/scripts/prelude.lua"
 SCRIPTS = "shared/taskorch/scripts"
+CALL, ITEMS, LEASES = (f"{SCRIPTS}/prelude/{part}.lua" for part in ("call", "items", "leases"))
 NEEDED = ("shared", "worker", "orchestrator", "tests", "docs", "pyproject.toml", "README.md", "CHANGELOG.md")
 TIME_LIMIT_S = 300
 
@@ -35,42 +35,42 @@ class Sabotage:
 SABOTAGES = (
     Sabotage(
         guard="The token is checked",
-        file=PRELUDE,
+        file=LEASES,
         line="item.live_token ~= '' and token == shown(item)",
         instead="item.live_token ~= '' and token ~= ''",
         tests=("tests/unit/test_holders.py",),
     ),
     Sabotage(
         guard="The id of the claim is checked with it",
-        file=PRELUDE,
+        file=LEASES,
         line="return item.token .. ':' .. item.claim end",
         instead="return item.token .. ':' end",
         tests=("tests/unit/test_holders.py",),
     ),
     Sabotage(
         guard="A token dies when the claim is given up",
-        file=PRELUDE,
+        file=ITEMS,
         line="'live_token', 'blocker', 'needs') end",
         instead="'blocker', 'needs') end",
         tests=("tests/unit/test_holders.py",),
     ),
     Sabotage(
         guard="A request acts once",
-        file=PRELUDE,
+        file=CALL,
         line="    if kept then\n",
         instead="    if false then\n",
         tests=("tests/unit/test_repeats.py",),
     ),
     Sabotage(
         guard="A fence refuses a slot that is on its way",
-        file=PRELUDE,
+        file=CALL,
         line="call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', ARGV[1]))[3]",
         instead="false",
         tests=("tests/integration/test_cluster.py",),
     ),
     Sabotage(
         guard="A user's rights are asked for first",
-        file=PRELUDE,
+        file=CALL,
         line="      need_rights()\n",
         instead="",
         tests=("tests/integration/test_rights.py",),
@@ -84,35 +84,35 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="An expired lease is reaped",
-        file=PRELUDE,
+        file=LEASES,
         line="return act_on_due('leases', 'in_progress', expire, limit), act_on_due",
         instead="return 0, act_on_due",
         tests=("tests/unit/test_leases.py",),
     ),
     Sabotage(
         guard="A delayed item is promoted",
-        file=PRELUDE,
+        file=LEASES,
         line=", act_on_due('delayed', 'delayed', promote, limit)",
         instead=", 0",
         tests=("tests/unit/test_attempts.py",),
     ),
     Sabotage(
         guard="A lost lease entry is made again",
-        file=PRELUDE,
+        file=LEASES,
         line="call('ZADD', prefix .. 'leases', now + item.claim_lease_ms, id)",
         instead="call('PING')",
         tests=("tests/unit/test_attempts.py",),
     ),
     Sabotage(
         guard="A claim counts the attempt",
-        file=PRELUDE,
+        file=LEASES,
         line="  item.claim, item.live_token = ARGV[1], item.token\n  item.attempts = item.attempts + 1\n",
         instead="  item.claim, item.live_token = ARGV[1], item.token\n",
         tests=("tests/unit/test_attempts.py",),
     ),
     Sabotage(
         guard="A poison item stops",
-        file=PRELUDE,
+        file=LEASES,
         line="if retry and item.attempts < item.max_attempts then",
         instead="if retry then",
         tests=("tests/unit/test_attempts.py",),
@@ -126,21 +126,21 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="An item is in one index only",
-        file=PRELUDE,
+        file=ITEMS,
         line="  if from then drop(from, item.id) end\n",
         instead="",
         tests=("tests/unit/test_transitions.py",),
     ),
     Sabotage(
         guard="Counts equal the items",
-        file=PRELUDE,
+        file=ITEMS,
         line="  count(item, -1)\n",
         instead="",
         tests=("tests/unit/test_transitions.py",),
     ),
     Sabotage(
         guard="A dependency holds an item back",
-        file=PRELUDE,
+        file=ITEMS,
         line="  if open > 0 then return 'waiting', now end\n",
         instead="",
         tests=("tests/unit/test_dependencies.py",),
@@ -168,14 +168,14 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="A waiting pop wakes up",
-        file=PRELUDE,
+        file=CALL,
         line="  if call('LLEN', list) < 2 then call('RPUSH', list, '1') end\n",
         instead="",
         tests=("tests/unit/test_wait.py",),
     ),
     Sabotage(
         guard="All keys share one slot",
-        file=PRELUDE,
+        file=CALL,
         line="local function key(kind, id) return prefix .. kind",
         instead="local function key(kind, id) return kind",
         tests=("tests/integration/test_one_slot.py",),
@@ -196,7 +196,7 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="No other script runs where an import is under way",
-        file=PRELUDE,
+        file=CALL,
         line="if found and found ~= SCHEMA and found ~= accept then",
         instead="if found and found ~= SCHEMA and found ~= 'importing' then",
         tests=("tests/unit/test_import.py",),

@@ -21,7 +21,7 @@ from taskorch_orchestrator.sync_state import SyncState
 PATIENCE_S = 10.0
 #: Who owns the troubles of files that were kept beside the mended ones, and what ends them.
 KEPT, TO_REMOVE = "kept", "This is all of it: remove it when you have seen it."
-#: Redis keeps so many reports of an item, as scripts/prelude.lua has it.
+#: Redis keeps so many reports of an item, as scripts/prelude/call.lua has it.
 REPORTS_KEPT = 1000
 #: In these states a file-based worker may see the item: it does not know of dependencies and delays.
 PUBLISHED = (State.QUEUED, State.IN_PROGRESS, State.BLOCKED)

@@ -16,7 +16,7 @@ Line = dict[str, object]
 Fields = dict[str, str]
 
 FORMAT, VERSION = "task-orchestrator-export", 1
-#: Of the keys in Redis, as `scripts/prelude.lua` has it.
+#: Of the keys in Redis, as `scripts/prelude/` has it.
 SCHEMA = "1"
 PAGE = 200
 #: What the counts of a project and of an agent begin with; they follow from the items.

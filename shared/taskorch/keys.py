@@ -1,4 +1,4 @@
-"""Every key of a namespace: name, type, owner. `scripts/prelude.lua` builds the same names from the first of them."""
+"""Every key of a namespace: name, type, owner. `scripts/prelude/` builds the same names from the first of them."""
 
 import re
 

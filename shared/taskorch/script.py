@@ -21,6 +21,8 @@ Argument = str | int
 #: The verbs that wait for replicas, where that is asked for: what a user must not have to say twice.
 REPLICATED = frozenset({"project", "create", "assign", "complete", "complete_project"})
 WAIT_TIMEOUT_MS = 2000
+#: What is in front of every script: each part uses those before it.
+PRELUDE = ("call", "items", "leases", "views")
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "scripts")
 
@@ -30,12 +32,12 @@ class ScriptError(Exception):
 
 
 class Script:
-    """A script's text, the prelude included, and the SHA1 that EVALSHA knows it by."""
+    """A script's text, with the prelude in front of it, and the SHA1 that EVALSHA knows it by."""
 
     def __init__(self, name: str) -> None:
         verb = _read(name)
         self.name = name
-        self.text = _read("prelude") + verb
+        self.text = _prelude() + verb
         #: Whether it changes something, and so knows a repeat by its request id.
         self.acts = "return once(" in verb
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
@@ -113,6 +115,11 @@ class Scripts:
     def follow(self, stream: str, cursor: str, timeout_s: float) -> bool:
         """Block until a stream, a key of the namespace, has an entry after the cursor, or for `timeout_s` seconds."""
         return self.connection.follow(stream, cursor, timeout_s)
+
+
+@cache
+def _prelude() -> str:
+    return "".join(_read(f"prelude/{part}") for part in PRELUDE)
 
 
 @cache

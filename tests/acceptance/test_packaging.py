@@ -45,7 +45,7 @@ def test_the_wheel_holds_our_three_packages_and_the_scripts_and_nothing_else(whe
         "taskorch_worker",
         "taskorch_orchestrator",
     }
-    assert lua == {file.name for file in (REPOSITORY / "shared/taskorch/scripts").glob("*.lua")}
+    assert lua == {file.name for file in (REPOSITORY / "shared/taskorch/scripts").rglob("*.lua")}
     assert "taskorch/py.typed" in names
     assert {name for name in names if name.endswith("SKILL.md")} == {
         "taskorch/skills/orchestrator/SKILL.md",

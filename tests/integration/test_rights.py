@@ -20,7 +20,7 @@ from workflow import workflow
 
 NAMESPACE = "team"
 USAGE = (Path(__file__).parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
-SCRIPTS = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(_FOLDER).glob("*.lua")))
+SCRIPTS = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(_FOLDER).rglob("*.lua")))
 
 
 def documented(user: str) -> list[str]:

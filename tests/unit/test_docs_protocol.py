@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from taskorch import agent_queue, bounds, errors, item, keys, plan, queue, reply, views, waiting
+from taskorch import agent_queue, bounds, errors, item, keys, plan, queue, reply, script, views, waiting
 from taskorch_orchestrator import mirror
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "shared" / "taskorch" / "scripts"
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 SCRIPTS = {file.stem: file.read_text(encoding="utf-8") for file in sorted(FOLDER.glob("*.lua"))}
-PRELUDE = SCRIPTS.pop("prelude")
+PRELUDE = "".join((FOLDER / "prelude" / f"{part}.lua").read_text(encoding="utf-8") for part in script.PRELUDE)
 EVERYTHING = "\n".join([PRELUDE, *SCRIPTS.values()])
 
 

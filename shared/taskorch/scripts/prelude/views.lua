@@ -1,0 +1,37 @@
+-- Views: what several verbs return.
+
+local function newest_event()
+  local newest = call('XREVRANGE', prefix .. 'events', '+', '-', 'COUNT', 1)[1]
+  return newest and newest[1] or '0-0'
+end
+
+local function item_view(id)
+  local fields = call('HGETALL', key('item', id))
+  local runs = value_of(fields, 'state') == 'in_progress'
+  return {id, fields, runs and call('ZSCORE', prefix .. 'leases', id) or ''}
+end
+
+-- Views of the items that are there; an id whose item has vanished is passed over.
+local function item_views(ids)
+  local views = {}
+  for _, id in ipairs(ids) do
+    local view = item_view(id)
+    if #view[2] > 0 then table.insert(views, view) end
+  end
+  return views
+end
+
+local projects_read = {}
+
+local function project_view(id)
+  projects_read[id] = projects_read[id] or {id, call('HGETALL', key('project', id))}
+  return projects_read[id]
+end
+
+local function package(id)
+  local view = item_view(id)
+  local project, depends_on = value_of(view[2], 'project'), value_of(view[2], 'depends_on')
+  if not project then fail('NO_ITEM', {item = id}) end
+  return {view, project_view(project), item_views(cjson.decode(depends_on or '[]')),
+    call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200)}
+end
