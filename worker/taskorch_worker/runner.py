@@ -206,13 +206,12 @@ class Runner:
         """Claim an item. Without one for so long, or without Redis, rest: those who are at work may make some."""
         away = None
         try:
-            claim = self._claimed(self._looks, self._terms.idle_s)
+            if (claim := self._claimed(self._looks, self._terms.idle_s)) or self._terms.once:
+                return claim
         except errors.Unavailable as error:
             if self._terms.once:
                 raise
-            claim, away = None, error
-        if claim or self._terms.once:
-            return claim
+            away = error
         with self._rest(away):
             return self._claimed(self._rests, inf)
 
