@@ -15,6 +15,8 @@ from commands import BIN, TIME_LIMIT_S, Shell, eventually
 SOON_S = 60
 #: One item, told in JSON.
 ONCE = ("run", "--once", "--json")
+#: Runs until the test lets it go.
+HELD = "echo >> $TASKORCH_ROOT/begun; until test -e $TASKORCH_ROOT/go; do sleep 0.01; done; echo done"
 
 
 class Run:
@@ -48,9 +50,13 @@ class Run:
         """Send it a signal."""
         self._process.send_signal(number)
 
-    def ended(self) -> int:
+    def is_over(self) -> bool:
+        """Return whether it has ended."""
+        return self._process.poll() is not None
+
+    def ended(self, *, within_s: float = TIME_LIMIT_S) -> int:
         """Return its exit code."""
-        code = self._process.wait(TIME_LIMIT_S)
+        code = self._process.wait(within_s)
         self.talk()
         return code
 

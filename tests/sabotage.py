@@ -293,6 +293,27 @@ SABOTAGES = (
         tests=("tests/acceptance/test_run_outage.py",),
     ),
     Sabotage(
+        guard="A run that must end does not wait for a Redis that hangs",
+        file="worker/taskorch_worker/runner.py",
+        line="while slots and monotonic() < self._gives_up_at:",
+        instead="while slots:",
+        tests=("tests/acceptance/test_run_outage.py",),
+    ),
+    Sabotage(
+        guard="All slots of a run pause before an item is given back",
+        file="worker/taskorch_worker/attempt.py",
+        line="            self._means.pause()\n",
+        instead="            pass\n",
+        tests=("tests/acceptance/test_run.py",),
+    ),
+    Sabotage(
+        guard="Who waits does not start a server that was stopped",
+        file="shared/taskorch/connection.py",
+        line=" or embedded.was_stopped(self._settings, self._opened_at)",
+        instead="",
+        tests=("tests/acceptance/test_embedded.py",),
+    ),
+    Sabotage(
         guard="What a killed run leaves behind is ended",
         file="worker/taskorch_worker/guard.py",
         line="    _end(groups, float(grace_s))\n",

@@ -146,28 +146,28 @@ def typed() -> str:
 
 def output() -> Output:
     """Return where the running command prints."""
-    return Output(as_json=bool(_flags().get("json")) or wants_json(os.environ))
+    return Output(as_json=_as_json(_flags()))
 
 
 def run(group: click.Group, name: str) -> NoReturn:
     """Run a command to its end; every error becomes a message and an exit code, never a traceback."""
-    arguments = sys.argv[1:]
+    arguments, kept = sys.argv[1:], dict[str, Any]()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        code = group.main(arguments, prog_name=name, standalone_mode=False) or 0
+        code = group.main(arguments, prog_name=name, standalone_mode=False, obj=kept) or 0
     except SystemExit as end:  # completion ends so
         code = int(end.code or 0)
     except click.UsageError as error:
-        code = _refuse_usage(error, arguments)
+        code = _refuse_usage(error, as_json="--json" in _options(arguments) or _as_json(kept))
     except errors.TaskOrchestratorError as error:
-        code = _refuse(error, arguments)
+        code = _refuse(error, as_json=_as_json(kept))
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         code = INTERRUPTED
     except Exception as error:  # the last resort of a command line: a person gets a sentence
-        code = _refuse(errors.TaskOrchestratorError(reason=f"{type(error).__name__}: {error}"), arguments)
+        code = _refuse(errors.TaskOrchestratorError(reason=f"{type(error).__name__}: {error}"), as_json=_as_json(kept))
         if os.environ.get("TASKORCH_DEBUG"):
             raise
     _leave(code)
@@ -198,13 +198,17 @@ def _flags() -> dict[str, Any]:
     return kept
 
 
-def _as_json(arguments: Sequence[str]) -> bool:
-    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--json" in options or wants_json(os.environ)
+def _as_json(flags: Mapping[str, Any]) -> bool:
+    return bool(flags.get("json")) or wants_json(os.environ)
 
 
-def _refuse_usage(error: click.UsageError, arguments: Sequence[str]) -> int:
-    if _as_json(arguments):
+def _options(arguments: Sequence[str]) -> Sequence[str]:
+    """Return what was typed before "--": what click could not read has no flags yet."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
+
+
+def _refuse_usage(error: click.UsageError, *, as_json: bool) -> int:
+    if as_json:
         click.echo(document.refusal(errors.Usage(reason=error.format_message())))
     else:
         error.show()
@@ -219,8 +223,8 @@ def _takes_many_values(context: click.Context | None) -> bool:
     return context is not None and any(isinstance(parameter, ManyValues) for parameter in context.command.params)
 
 
-def _refuse(error: errors.TaskOrchestratorError, arguments: Sequence[str]) -> int:
-    if _as_json(arguments) and not isinstance(error, errors.Unprintable):
+def _refuse(error: errors.TaskOrchestratorError, *, as_json: bool) -> int:
+    if as_json and not isinstance(error, errors.Unprintable):
         click.echo(document.refusal(error))
     else:
         click.echo(f"Error: {plain_text.line(str(error))}", err=True)

@@ -1,6 +1,7 @@
 """Settings -> a connection: over a socket to one server, or by redis-py to a Redis of many."""
 
 from collections.abc import Callable, Sequence
+from time import time
 
 from taskorch import errors, server_address
 from taskorch.script import WAIT_TIMEOUT_MS, Argument, Connection, Reply, Script
@@ -14,20 +15,23 @@ class OnDemandConnection:
     """A connection to the bundled server of a root, which is started when it does not answer.
 
     The call is made again then: its request id keeps it from acting twice, for the server had appended what it did.
+    What somebody has stopped meanwhile stays so: only a newer connection starts that.
     """
 
     def __init__(self, settings: Settings, announce: Callable[[str], None]) -> None:
         """`announce` is told, in a line for people, that the server was started."""
         self._settings = settings
         self._announce = announce
+        self._opened_at = time()
+        self._is_closed = False
         self._connection = SocketConnection(server_address.bundled(settings.folder_path), retries=0)
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run a script, on a server that is started if need be."""
         try:
             return self._connection.call(script, key, arguments)
-        except errors.Unavailable:
-            self._start()
+        except errors.Unavailable as away:
+            self._start(away)
             return self._connection.call(script, key, arguments)
 
     def wait(self, key: str, timeout_s: float) -> bool:
@@ -41,17 +45,20 @@ class OnDemandConnection:
     def _blocking(self, ask: Callable[[], bool]) -> bool:
         try:
             return ask()
-        except errors.Unavailable:
-            self._start()
+        except errors.Unavailable as away:
+            self._start(away)
             return False
 
     def close(self) -> None:
         """Give the socket back; the server goes on."""
+        self._is_closed = True
         self._connection.close()
 
-    def _start(self) -> None:
+    def _start(self, away: errors.Unavailable) -> None:
         from taskorch import embedded
 
+        if self._is_closed or embedded.was_stopped(self._settings, self._opened_at):
+            raise away
         if embedded.start(self._settings):
             self._announce(f"Started the bundled server for {self._settings.root} (orchestrate server stop ends it).")
 

@@ -110,6 +110,7 @@ def stop(settings: Settings) -> bool:
     pid = _pid(socket)
     if not pid:
         return False
+    _stopped(data).touch()
     with suppress(redis.ConnectionError), _client(socket) as client:
         client.shutdown(nosave=True)
     deadline = monotonic() + STOPPED_WITHIN_S
@@ -117,6 +118,13 @@ def stop(settings: Settings) -> bool:
         while not _locked(lock):
             _wait_or_give_up(deadline, f"pid {pid} did not stop", data)
     return True
+
+
+def was_stopped(settings: Settings, since: float) -> bool:
+    """Return whether somebody has stopped the server of this root since a time, in seconds of the clock."""
+    with suppress(OSError):
+        return _stopped(settings.folder / "data").stat().st_mtime > since
+    return False
 
 
 def status(settings: Settings) -> ServerStatus:
@@ -226,6 +234,11 @@ def _client(socket: Path) -> redis.Redis:
 
 def _lock_file(data: Path) -> Path:
     return data / "server.lock"
+
+
+def _stopped(data: Path) -> Path:
+    """Return the file that says when the server was stopped last."""
+    return data / "server.stopped"
 
 
 def _log(data: Path) -> Path:

@@ -102,11 +102,12 @@ class RedisConnection:
             sleep(pause.compute(failures))
 
     def close(self) -> None:
-        """Give the socket back; a wait of another thread breaks off, as in an outage."""
+        """Give the socket back, unless a call uses it; a wait of another thread breaks off, as in an outage."""
         for client in tuple(self._waiting):
             client.close()
-        with self._turn:  # a call of another thread has its reply: what it took would be lost with it
+        if self._turn.acquire(blocking=False):  # a call has its reply: what it took would be lost with it
             self._clients.close()
+            self._turn.release()
 
 
 def _executed(client: redis.Redis, *words: Argument) -> object:

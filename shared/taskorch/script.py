@@ -60,7 +60,10 @@ class Connection(Protocol):
         """Block until the stream `key` has an entry after `cursor`; False after `timeout_s` seconds."""
 
     def close(self) -> None:
-        """Give the sockets back; a wait of another thread breaks off, as in an outage."""
+        """Give the sockets back; a wait of another thread breaks off, as in an outage.
+
+        It waits for nobody: a call of another thread goes on until it has its reply.
+        """
 
 
 class Around:

@@ -104,11 +104,12 @@ class SocketConnection:
         return bool(reply)
 
     def close(self) -> None:
-        """Give the socket back; a wait of another thread breaks off, as in an outage."""
+        """Give the socket back, unless a call uses it; a wait of another thread breaks off, as in an outage."""
         for waiting in tuple(self._waiting):
             waiting.break_off()
-        with self._turn:
+        if self._turn.acquire(blocking=False):  # a call has its reply: what it took would be lost with it
             self._drop()
+            self._turn.release()
 
     def _drop(self) -> None:
         if self._socket:

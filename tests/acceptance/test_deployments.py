@@ -1,18 +1,21 @@
 """The commands and the service on sentinels and on a cluster, and passwords that nobody sees, as real processes."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 import redis
+import runs
 import servers
 import services
 import tool_client
 import topologies
 from commands import BIN, Shell
+from runs import HELD, sh
 from services import filed, published, soon, status
-from taskorch import embedded
+from taskorch import embedded, keys
 from tool_client import running, until
 from topologies import Cluster, Sentinels, command
 
@@ -154,6 +157,46 @@ def test_the_service_behind_sentinels_works_with_rq_and_follows_a_failover(shell
         soon(lambda: list(primary.raw.scan_iter(f"taskorch-rq:{{{namespace}}}:worker:*")))
         assert service.told() == 0
     killed.start()
+
+
+def test_a_run_behind_sentinels_delivers_and_claims_after_a_failover(shell: Shell, sentinels: Sentinels) -> None:
+    sentinels.await_peace()
+    there = on(shell, sentinels.url)
+    project = there.orchestrate("project", "A project").stdout.strip()
+    item = there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+    key = f"{keys.tag(shell.variables['TASKORCH_NAMESPACE'])}item:{item}"
+
+    with runs.running(there, "--pool", "2", "--lease", "2s", *sh(HELD)) as run:
+        topologies.eventually(lambda: {node.raw.hget(key, "token") for node in sentinels.servers} == {"1"})
+        killed = sentinels.kill_primary()
+        sentinels.await_failover(killed)
+        (shell.folder / "go").touch()
+        run.awaits("completed")
+        there.orchestrate("create", project, "Another", "--assign", "ada")
+        run.awaits("completed", times=2)
+        run.tell(signal.SIGTERM)
+
+        assert run.ended() == 0
+    assert there.orchestrate("complete", project).code == 0
+    killed.start()
+
+
+def test_a_run_on_a_cluster_goes_on_when_its_slot_moves(shell: Shell, cluster: Cluster) -> None:
+    there = on(shell, cluster.url)
+    project = there.orchestrate("project", "A project").stdout.strip()
+    there.orchestrate("create", project, "An item", "--assign", "ada")
+
+    with runs.running(there, "--pool", "2", "--lease", "2s", *sh(HELD)) as run:
+        run.awaits("claimed")
+        cluster.move_at_once(shell.variables["TASKORCH_NAMESPACE"])
+        (shell.folder / "go").touch()
+        run.awaits("completed")
+        there.orchestrate("create", project, "Another", "--assign", "ada")
+        run.awaits("completed", times=2)
+        run.tell(signal.SIGTERM)
+
+        assert run.ended() == 0
+    assert there.orchestrate("complete", project).code == 0
 
 
 @pytest.mark.parametrize("place", ["variable", "file", "config"])

@@ -5,11 +5,12 @@ import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
 from commands import BIN, Shell, alive, ended, eventually
+from runs import SOON_S, running, sh
 
 STARTED = "Started the bundled server for {} (orchestrate server stop ends it).\n"
 
@@ -22,6 +23,12 @@ def status(shell: Shell) -> dict[str, Any]:
 def servers_of(root: Path) -> list[int]:
     """Return the processes whose current folder is the data of a root."""
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _works_in(entry, root)]
+
+
+def blocked(shell: Shell) -> int:
+    """Return how many clients of the bundled server wait for something."""
+    with redis.Redis.from_url(status(shell)["url"]) as raw:
+        return int(cast("Any", raw).info("clients")["blocked_clients"])
 
 
 def _works_in(process: Path, root: Path) -> bool:
@@ -98,6 +105,26 @@ def test_the_server_can_be_looked_at_started_and_stopped(local: Shell) -> None:
     assert not alive(started["pid"])
     assert started["service_pid"] == 0 or not alive(started["service_pid"])
     assert servers_of(local.folder) == []
+
+
+def test_who_waits_does_not_start_a_server_that_somebody_has_stopped(local: Shell) -> None:
+    local.orchestrate("project", "x")
+    popping = local.start(BIN / "worker", "pop", "--wait", "60")
+    with running(local, *sh("echo done")) as run:
+        eventually(lambda: blocked(local) == 2, within_s=SOON_S)
+        local.orchestrate("server", "stop")
+        popped = ended(popping)
+        eventually(lambda: "Redis does not answer" in run.talk(), within_s=SOON_S)
+        stopped = status(local)
+
+        project = local.orchestrate("project", "y").stdout.strip()
+        local.orchestrate("create", project, "z", "--assign", "ada")
+        run.awaits("completed")
+
+        assert "Started" not in run.talk()
+    assert popped.code == 4
+    assert "Redis does not answer" in popped.stderr
+    assert not stopped["running"]
 
 
 def test_looking_at_the_server_does_not_start_it(local: Shell) -> None:

@@ -86,7 +86,7 @@ def test_first_commands_at_once_start_one_server_and_one_service(served: Shell, 
 
 def _services_of(shell: Shell) -> list[int]:
     """Return the processes that are services of a root: those whose lock was left to them there."""
-    listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
     pids = [int(line.split()[0]) for line in listed.splitlines() if "taskorch_orchestrator.cli service" in line]
     return [pid for pid in pids if _variable(pid, "TASKORCH_ROOT") == str(shell.folder)]
 

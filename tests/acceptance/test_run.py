@@ -120,6 +120,13 @@ def test_options_after_the_command_are_its_own(shell: Shell, bench: Bench) -> No
     assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "--once -n --json")
 
 
+def test_an_option_of_the_command_does_not_say_how_errors_are_told(shell: Shell) -> None:
+    ran = shell.worker("run", "--once", "echo", "--json")
+
+    assert (ran.code, ran.stdout) == (8, "")
+    assert "There is nothing to do now" in ran.stderr
+
+
 def test_a_command_that_cannot_be_started_gives_its_item_back(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     script = shell.folder / "script"
@@ -141,6 +148,27 @@ def test_an_item_that_is_given_back_is_not_taken_again_at_once(shell: Shell, ben
     ran = shell.worker("run", "--json", "--wait", "0", *sh(script))
 
     said = [json.loads(line) for line in ran.stdout.splitlines()]
+    _, released, again, _ = (datetime.fromisoformat(each["at"]) for each in said)
+    assert [each["event"] for each in said] == ["claimed", "released", "claimed", "completed"]
+    assert (again - released).total_seconds() > 0.4
+
+
+def test_an_item_that_one_of_the_pool_gives_back_is_not_taken_again_at_once_by_another(
+    shell: Shell, bench: Bench
+) -> None:
+    bench.item()
+    script = (
+        "until test -e $TASKORCH_ROOT/go; do sleep 0.01; done;"
+        " echo >> $TASKORCH_ROOT/times; test $(wc -l < $TASKORCH_ROOT/times) = 2 || exit 75"
+    )
+
+    with running(shell, "--pool", "3", *sh(script)) as run:
+        run.awaits("claimed")
+        eventually(lambda: bench.blocked_clients() == 2)
+        (shell.folder / "go").touch()
+        run.awaits("completed")
+        said = run.said()
+
     _, released, again, _ = (datetime.fromisoformat(each["at"]) for each in said)
     assert [each["event"] for each in said] == ["claimed", "released", "claimed", "completed"]
     assert (again - released).total_seconds() > 0.4

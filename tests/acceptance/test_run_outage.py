@@ -1,6 +1,9 @@
 """`worker run` while Redis goes away and comes back: what runs goes on, and each step acts once."""
 
+import json
+import os
 import signal
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,14 +15,14 @@ import redis
 from builders import Bench
 from commands import Shell, eventually
 from proxy import proxied
-from runs import SOON_S, running, sh
+from runs import HELD, SOON_S, running, sh
 from taskorch.connection import connect
 from taskorch.item import Caller, State
 from taskorch.queue import Queue
-from topologies import Node, free_ports
+from topologies import Node, command, free_ports
 
-#: Runs until the test lets it go.
-HELD = "echo >> $TASKORCH_ROOT/begun; until test -e $TASKORCH_ROOT/go; do sleep 0.01; done; echo done"
+#: Far less than what a Redis that hangs may keep a call.
+HUNG_S = 9
 
 
 @pytest.fixture
@@ -82,13 +85,111 @@ def test_a_run_that_begins_while_redis_is_away_waits_for_it(there: Shell, work: 
     assert work.state(item) is State.COMPLETED
 
 
-def test_a_run_of_one_item_does_not_wait_for_a_redis_that_is_away(there: Shell, node: Node) -> None:
+@pytest.mark.parametrize("options", [["--once"], ["--wait", "0.2", "--pool", "3"]])
+def test_a_run_that_ends_when_idle_does_not_wait_longer_for_a_redis_that_is_away(
+    there: Shell, node: Node, options: list[str]
+) -> None:
     node.kill()
 
-    ran = there.worker("run", "--once", *sh("echo done"))
+    ran = there.worker("run", *options, *sh("echo done"))
 
     assert ran.code == 4
     assert "Redis does not answer" in ran.stderr
+
+
+def test_an_outage_ends_no_slot_that_is_idle_while_another_one_is_at_work(
+    there: Shell, work: Bench, node: Node
+) -> None:
+    items = [work.item()]
+
+    with running(there, "--pool", "2", "--wait", "0.1", *sh(HELD)) as run:
+        run.awaits("claimed")
+        eventually(lambda: work.blocked_clients() == 1, within_s=SOON_S)
+        node.kill()
+        eventually(lambda: "Redis does not answer" in run.talk(), within_s=SOON_S)
+        away_until = monotonic() + 0.5
+        eventually(lambda: monotonic() > away_until)
+        node.start()
+        items.append(work.item())
+        run.awaits("claimed", times=2)
+        (there.folder / "go").touch()
+
+        assert run.ended() == 0
+    assert {work.state(item) for item in items} == {State.COMPLETED}
+
+
+def test_a_slot_that_fails_is_told_while_the_others_are_at_work(there: Shell, work: Bench, node: Node) -> None:
+    item = work.item()
+    command(node, "ACL", "SETUSER", "default", "-blpop")
+
+    with running(there, "--pool", "2", *sh(HELD)) as run:
+        run.awaits("claimed")
+        eventually(lambda: "refuses this client" in run.talk(), within_s=SOON_S)
+        told = run.talk()
+        (there.folder / "go").touch()
+
+        assert run.ended() == 4
+    assert "Nothing more is claimed, what runs is finished." in told
+    assert work.state(item) is State.COMPLETED
+
+
+@pytest.mark.parametrize("items", [0, 1])
+def test_a_run_whose_redis_hangs_is_gone_soon_after_a_second_signal(
+    there: Shell, work: Bench, node: Node, items: int
+) -> None:
+    for _ in range(items):
+        work.item()
+
+    with running(there, "--pool", "4", "--lease", "1s", "--grace", "200ms", *sh(HELD)) as run:
+        eventually(lambda: work.blocked_clients() == 4 - items, within_s=SOON_S)
+        run.awaits("claimed", times=items)
+        os.kill(node.pid, signal.SIGSTOP)
+        run.tell(signal.SIGTERM)
+        eventually(lambda: "Stopping" in run.talk(), within_s=SOON_S)
+        run.tell(signal.SIGTERM)
+
+        assert run.ended(within_s=HUNG_S) == (4 if items else 0)
+        assert run.events() == ["claimed", "unsaid"] * items
+
+
+def test_a_run_that_was_never_answered_is_gone_soon_after_a_second_signal(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        hole.settimeout(SOON_S)
+        there = shell.having(TASKORCH_REDIS_URL="redis://{}:{}".format(*hole.getsockname()))
+        with running(there, "--pool", "4", *sh("echo done")) as run, hole.accept()[0]:
+            run.tell(signal.SIGTERM)
+            eventually(lambda: "Stopping" in run.talk(), within_s=SOON_S)
+            run.tell(signal.SIGTERM)
+
+            assert run.ended(within_s=HUNG_S) == 0
+
+
+def test_signals_that_go_on_coming_do_not_put_the_end_off(there: Shell, work: Bench, node: Node) -> None:
+    work.item()
+
+    with running(there, "--grace", "1s", *sh(HELD)) as run:
+        eventually((there.folder / "begun").exists, within_s=SOON_S)
+        node.kill()
+
+        def over() -> bool:
+            run.tell(signal.SIGTERM)
+            return run.is_over()
+
+        eventually(over, within_s=HUNG_S)
+        assert run.ended() == 4
+
+
+def test_what_is_done_and_not_on_enough_replicas_is_told_as_done(there: Shell, work: Bench) -> None:
+    item = work.item()
+    wanting = there.having(TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="100ms")
+
+    ran = wanting.worker("run", "--once", "--json", *sh("echo 4 tables"))
+
+    told = json.loads(ran.stdout.splitlines()[-1])
+    assert (ran.code, told["event"], told["state"]) == (0, "completed", "completed")
+    assert told["text"].startswith("4 tables (It is done, but only 0 of 1 replicas have it")
+    assert work.queue.views.show(item).item.summary == "4 tables"
+    assert list(there.folder.rglob("*.lease")) == []
 
 
 def test_what_cannot_be_given_back_is_left_to_its_lease(there: Shell, work: Bench, node: Node) -> None:

@@ -5,6 +5,7 @@ another thread          renew the lease, and tell when it is lost
 """
 
 import shutil
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -23,7 +24,6 @@ from taskorch_worker.guard import Guard
 from taskorch_worker.journal import Journal
 from taskorch_worker.meaning import End, Meaning
 from taskorch_worker.papers import Papers
-from taskorch_worker.patient import Closed
 from taskorch_worker.settling import REFUSALS, Settled, of_refusal, renew, settle
 from taskorch_worker.terms import Terms
 from taskorch_worker.workspace import Workspace
@@ -40,6 +40,8 @@ class Means(Frozen):
     journal: Journal
     #: Where the files of the items are.
     folder: Path
+    #: Holds back what the run claims next: an item is about to be given back.
+    pause: Callable[[], object]
 
 
 class News(Enum):
@@ -64,6 +66,12 @@ class Attempt:
     def stop(self) -> None:
         """End the command, and give the item back."""
         self._news.put(News.STOPPED)
+
+    def leave(self) -> Settled:
+        """Say that nobody waits for its end any more, and return that."""
+        settled = Settled(end=End.UNSAID, state="", text="Redis is away; the lease runs out by itself")
+        self._tell(settled)
+        return settled
 
     def run(self) -> Settled:
         """Have the command work on the item, and return what became of it."""
@@ -115,6 +123,8 @@ class Attempt:
     def _settled(self, end: Meaning) -> Settled:
         if end.remark:
             self._means.journal.say(f"{self._lease.item}: {end.remark}")
+        if end.end is End.RELEASED:
+            self._means.pause()
         return settle(self._means.queue, self._lease, end)
 
     def _keep(self) -> None:
@@ -124,8 +134,6 @@ class Attempt:
                 renew(self._means.queue, self._lease)
             except REFUSALS as refusal:
                 self._news.put(refusal)
-                return
-            except Closed:
                 return
             except errors.TaskOrchestratorError as error:
                 self._means.journal.say(f"{self._lease.item} could not be renewed: {error}")

@@ -1,4 +1,7 @@
-"""What `worker run` says of each item: a line for people, or an object of JSON, and what goes wrong on stderr."""
+"""The render of `worker run`, line by line: for people or as objects of JSON, and what goes wrong on stderr.
+
+Its times are those of this machine: when it said something, which Redis need not know.
+"""
 
 import json
 from contextlib import suppress

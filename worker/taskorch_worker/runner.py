@@ -2,19 +2,20 @@
 
 signals --.                .--> slot: claim --> attempt --> claim …     (a thread each)
           +--> inbox --> loop
-slots ----'                '--> after one signal nothing is claimed; after two, what runs is stopped and given back
+slots ----'                '--> after one signal nothing is claimed; after two, what runs is stopped and given back,
+                                and a slot that Redis keeps hanging is left behind
 """
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import mkdtemp
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 from time import monotonic
 
 from taskorch import command, errors, folder
@@ -33,6 +34,7 @@ from taskorch_worker.terms import Terms
 from taskorch_worker.workspace import Workspace
 
 STOPPING = "Stopping: nothing more is claimed, what runs is finished. A second signal stops it and gives it back."
+FAILING = "Nothing more is claimed, what runs is finished."
 STOPS = (signal.SIGTERM, signal.SIGINT)
 #: An idle slot may have begun to wait for work while it was told to end: it is told again.
 AGAIN_S = 0.5
@@ -59,27 +61,36 @@ class Runner:
         self._terms = terms
         self._journal = Journal(as_json=output.as_json)
         outage = Outage(self._journal.say)
-        self._intake = Patient(open_connection(settings, output.say), outage, patience_s=terms.idle_s)
-        self._steps = Patient(open_connection(settings, output.say), outage)
+
+        def opened(patience_s: float = inf) -> Patient:
+            return Patient(open_connection(settings, output.say), outage, patience_s=patience_s)
+
         caller = Caller(agent=settings.agent, host=os.uname().nodename, pid=os.getpid(), session=settings.session)
-        self._claims = AgentQueue(self._intake, settings.namespace, caller)
+        #: Where slots look for work, and where those wait that have found none for so long.
+        self._looking, self._resting = opened(terms.idle_s), opened()
+        self._looks = AgentQueue(self._looking, settings.namespace, caller)
+        self._rests = AgentQueue(self._resting, settings.namespace, caller)
+        #: Of these connections, those that nobody may use any more.
+        self._closed: Sequence[Patient] = ()
         self._workspace = Workspace(settings.folder_path, settings.agent, settings.session)
         place = Path(mkdtemp(prefix="taskorch-run-"))
         self._means = Means(
             settings=settings,
             terms=terms,
-            queue=AgentQueue(self._steps, settings.namespace, caller),
+            queue=AgentQueue(opened(), settings.namespace, caller),
             workspace=self._workspace,
             guard=Guard(place, terms.grace_s),
             journal=self._journal,
             folder=place,
+            pause=self._pause,
         )
         self._inbox: SimpleQueue[Word | Exception] = SimpleQueue()
         self._signals = 0
-        self._stopping = Event()
         self._turn = Lock()
         self._running: set[Attempt] = set()
         self._idle = 0
+        #: How many items in a row were given back.
+        self._given_back = 0
         self._gives_up_at = inf
         self._ends: set[End] = set()
 
@@ -92,6 +103,7 @@ class Runner:
         for _ in range(self._terms.pool):
             Thread(target=self._slot, daemon=True).start()
         failure = self._loop()
+        self._leave()
         if failure:
             raise failure
         return self._exit_code()
@@ -116,47 +128,52 @@ class Runner:
         Thread(target=listen, daemon=True).start()
 
     def _loop(self) -> Exception | None:
-        """Listen until the last slot has ended; return the first error of one."""
+        """Listen until the last slot has ended, or is not waited for; return the first error of one."""
         slots, failure = self._terms.pool, None
-        while slots:
+        while slots and monotonic() < self._gives_up_at:
             match word := self._heard():
                 case None:
                     pass
                 case Word.STOP:
                     self._signals += 1
                     self._stop()
-                case Word.IDLE:
-                    self._stop()
+                case Word.IDLE:  # a claim that is on its way may still bring work to one of them
+                    self._closed = self._closed or (self._resting,)
                 case Word.DONE:
                     slots -= 1
                 case _:
                     slots -= 1
+                    if slots and not failure:
+                        self._journal.say(f"{word} {FAILING}")
                     failure = failure or word
                     self._stop()
         return failure
 
     def _heard(self) -> Word | Exception | None:
-        """Wait for the next word; on the way to the end for a moment only, and nobody may wait for work any more."""
-        if not self._stopping.is_set():
-            return self._inbox.get()
-        self._intake.close()
-        if monotonic() > self._gives_up_at:
-            self._steps.close()
+        """Wait for the next word; for a moment only where somebody may still wait for work who should not."""
+        for connection in self._closed:
+            connection.close()
         try:
-            return self._inbox.get(timeout=AGAIN_S)
+            return self._inbox.get(timeout=AGAIN_S if self._closed else None)
         except Empty:
             return None
 
     def _stop(self) -> None:
         """Claim nothing more; after a second signal stop what runs, too."""
-        if self._signals == 1 and not self._stopping.is_set():
+        if self._signals == 1 and self._looking not in self._closed:
             self._journal.say(STOPPING)
+        self._closed = (self._looking, self._resting)
         with self._turn:
-            self._stopping.set()
             if self._signals > 1:
-                self._gives_up_at = monotonic() + self._terms.grace_s + GIVEN_BACK_S
+                grace_s = self._terms.grace_s if self._running else 0.0
+                self._gives_up_at = min(self._gives_up_at, monotonic() + grace_s + GIVEN_BACK_S)
                 for attempt in self._running:
                     attempt.stop()
+
+    def _leave(self) -> None:
+        """Say of the items that could not be given back that their leases run out."""
+        with self._turn:
+            self._ends |= {attempt.leave().end for attempt in self._running}
 
     def _slot(self) -> None:
         word: Word | Exception = Word.DONE
@@ -170,37 +187,52 @@ class Runner:
 
     def _work(self) -> None:
         """Take one item after the other."""
-        released = 0
-        while not self._stopping.is_set() and (claim := self._next()):
+        while claim := self._next():
             with self._attempt(claim) as attempt:
                 end = attempt.run().end
             self._ends.add(end)
+            if end is End.RELEASED:  # perhaps by the command itself
+                self._pause()
+            self._given_back = self._given_back + 1 if end is End.RELEASED else 0
             if self._terms.once:
                 return
-            released = released + 1 if end is End.RELEASED else 0
-            if released:
-                self._stopping.wait(pause_s(released - 1, FIRST_PAUSE_S, LONGEST_PAUSE_S))
+
+    def _pause(self) -> None:
+        """Claim nothing for a while, longer after each item in a row that was given back: it may be the next again."""
+        pause_ends = monotonic() + pause_s(self._given_back, FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        self._looking.not_before = self._resting.not_before = pause_ends
 
     def _next(self) -> Claim | None:
-        """Claim an item. Without one for so long wait on, idle: those who are at work may make some."""
-        claim = self._claimed(self._terms.idle_s)
-        if claim or self._terms.once:
-            return claim
-        self._rest(1)
-        claim = self._claimed(inf)
-        self._rest(-1)
-        return claim
+        """Claim an item. Without one for so long, or without Redis, rest: those who are at work may make some."""
+        away = None
+        try:
+            if (claim := self._claimed(self._looks, self._terms.idle_s)) or self._terms.once:
+                return claim
+        except errors.Unavailable as error:
+            if self._terms.once:
+                raise
+            away = error
+        with self._rest(away):
+            return self._claimed(self._rests, inf)
 
-    def _rest(self, number: int) -> None:
-        """Count the idle slots; the run is over when all of them are."""
+    @contextmanager
+    def _rest(self, away: errors.Unavailable | None) -> Iterator[None]:
+        """Count the idle slots; the run is over when all of them are, and fails if it ends because Redis is away."""
         with self._turn:
-            self._idle += number
+            if away and self._idle + 1 == self._terms.pool:
+                raise away
+            self._idle += 1
             if self._idle == self._terms.pool:
                 self._inbox.put(Word.IDLE)
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._idle -= 1
 
-    def _claimed(self, wait_s: float) -> Claim | None:
+    def _claimed(self, queue: AgentQueue, wait_s: float) -> Claim | None:
         with self._workspace.room() as room:
-            claim = self._claims.claim(wait_s=wait_s, lease_ms=self._terms.lease_ms)
+            claim = queue.claim(wait_s=wait_s, lease_ms=self._terms.lease_ms)
             if claim and claim.lease:
                 try:
                     room.keep(claim.lease)

@@ -1,6 +1,6 @@
 """The command that makes a worker of any other command: run."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from taskorch.arguments import DURATION, Seconds
@@ -19,27 +19,15 @@ ITS_OWN = {"allow_interspersed_args": False}
 @worker.command(epilog="Example: worker run --pool 2 -- ./agent.sh", context_settings=ITS_OWN)
 @click.option("--pool", type=click.IntRange(1, MOST_SLOTS), default=1, show_default=True, help="So many at a time.")
 @click.option("--once", is_flag=True, help="Each of the pool takes one item at most.")
-@click.option("--wait", type=Seconds(0, LONGEST_WAIT_S), help="End when idle for so many seconds; --once: 0.")
+@click.option("--wait", "wait_s", type=Seconds(0, LONGEST_WAIT_S), help="End when idle for so many seconds; --once: 0.")
 @click.option("--timeout", "timeout_ms", type=DURATION, help="Stop COMMAND after so long, and fail its item: 30m, 4h.")
 @click.option("--lease", "lease_ms", type=DURATION, default="60s", show_default=True, help="Renewed while it runs.")
 @click.option("--grace", "grace_ms", type=DURATION, default="10s", show_default=True, help="From SIGTERM to SIGKILL.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @at_desk
-def run(
-    desk: "Desk",
-    command: tuple[str, ...],
-    pool: int,
-    once: bool,
-    wait: float | None,
-    timeout_ms: int | None,
-    lease_ms: int,
-    grace_ms: int,
-) -> None:
+def run(desk: "Desk", /, **terms: Any) -> None:  # noqa: ANN401  each is a field of Terms
     """Run COMMAND for each item of your queue. Its exit code says what becomes of the item."""
     from taskorch_worker.runner import Runner
     from taskorch_worker.terms import Terms
 
-    terms = Terms(
-        command=command, pool=pool, once=once, wait_s=wait, timeout_ms=timeout_ms, lease_ms=lease_ms, grace_ms=grace_ms
-    )
-    click.get_current_context().exit(Runner(desk.settings, desk.output, terms).run())
+    click.get_current_context().exit(Runner(desk.settings, desk.output, Terms(**terms)).run())

@@ -8,7 +8,6 @@ from taskorch.frozen import Frozen, replace
 from taskorch.item import Lease, Package, Receipt, Report, State
 
 from taskorch_worker.meaning import End, Meaning
-from taskorch_worker.patient import Closed
 
 #: What says that the item is not this holder's any more, or that nothing more can be done with it.
 REFUSALS = (errors.Conflict, errors.NotYours, errors.NotFound, errors.WrongState)
@@ -30,8 +29,8 @@ def settle(queue: AgentQueue, lease: Lease, meaning: Meaning) -> Settled:
         return _settled(queue, lease, meaning)
     except REFUSALS as refusal:
         return of_refusal(refusal)
-    except (Closed, errors.Unavailable) as away:
-        return Settled(end=End.UNSAID, state="", text=str(away) or "Redis is away; the lease runs out by itself")
+    except errors.Unavailable as away:
+        return Settled(end=End.UNSAID, state="", text=str(away))
 
 
 def renew(queue: AgentQueue, lease: Lease) -> None:
