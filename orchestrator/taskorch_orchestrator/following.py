@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from taskorch import bounds, document
 from taskorch.item import Discovery
-from taskorch.record import Event, Events
-from taskorch.waiting import FROM_THE_START, Waiting
+from taskorch.record import FROM_THE_START, Event, Events
+from taskorch.waiting import Waiting
 
 from taskorch_orchestrator import render
 

@@ -21,7 +21,7 @@ from taskorch_orchestrator.sync_state import SyncState
 PATIENCE_S = 10.0
 #: Who owns the troubles of files that were kept beside the mended ones, and what ends them.
 KEPT, TO_REMOVE = "kept", "This is all of it: remove it when you have seen it."
-#: Redis keeps so many reports of an item, as scripts/prelude/call.lua has it.
+#: Redis keeps so many reports of an item, as scripts/prelude/ has it.
 REPORTS_KEPT = 1000
 #: In these states a file-based worker may see the item: it does not know of dependencies and delays.
 PUBLISHED = (State.QUEUED, State.IN_PROGRESS, State.BLOCKED)
@@ -31,7 +31,7 @@ class Unsettled(Exception):
     """Come back soon: somebody is writing at this moment."""
 
 
-class Tools(Frozen):
+class Means(Frozen):
     """What a pass works with."""
 
     queue: Queue
@@ -53,8 +53,8 @@ class Replaced(Frozen):
 class ItemMirror:
     """One pass over the files of one item."""
 
-    def __init__(self, tools: Tools, record: Record) -> None:
-        self._tools = tools
+    def __init__(self, means: Means, record: Record) -> None:
+        self._means = means
         self._record = record
         self._known = report_files.from_redis(record)
         self._id = record.item.id
@@ -71,7 +71,7 @@ class ItemMirror:
 
         Raises Unsettled when some of it must be done again soon, and OSError for a file that cannot be read or written.
         """
-        self._tools.state.no_troubles(self._id)
+        self._means.state.no_troubles(self._id)
         files = self._snapshot()
         contents, torn = self._contents(files)
         late = {each: tuple(self._late(each)) for each in replaced}
@@ -82,7 +82,7 @@ class ItemMirror:
                 found = [entry for each, entries in late.items() if each.kind == kind for entry in entries]
                 self._write_reports(kind, contents[kind], found, files[kind])
         for each in late:
-            self._tools.folder.forget_replaced(each.kept)
+            self._means.folder.forget_replaced(each.kept)
         if torn or self._waiting:
             raise Unsettled
         return self._record
@@ -95,7 +95,7 @@ class ItemMirror:
 
     def _snapshot(self) -> dict[str, File | None]:
         """Return the three files as they were at one moment, so that no report is read without the one before it."""
-        folder = self._tools.folder
+        folder = self._means.folder
         for _ in range(3):
             files = {kind: folder.read(self._name(kind)) for kind in KINDS}
             if not any(files.values()):
@@ -117,13 +117,13 @@ class ItemMirror:
 
     def _content(self, kind: str, file: File, known_as: str = "") -> Content:
         """Return what stands in a file; `known_as` says what it is called now where it was replaced."""
-        name, state = self._name(kind), self._tools.state
+        name, state = self._name(kind), self._means.state
         try:
             content = report_files.read(kind, self._id, file.data)
         except TornError as error:
             if time() - state.torn_since(known_as or name, file.signature) < PATIENCE_S:
                 raise Unsettled from None
-            aside = self._tools.folder.keep_aside(name, file)
+            aside = self._means.folder.keep_aside(name, file)
             state.trouble(KEPT, aside, f"{name} was torn ({error}). What is valid of it was taken over. {TO_REMOVE}")
             content = report_files.salvaged(kind, self._id, self._record.item.agent, file.data, _now_ms())
         state.whole(known_as or name)
@@ -131,7 +131,7 @@ class ItemMirror:
 
     def _late(self, replaced: Replaced) -> Iterable[Entry]:
         """Return what a worker wrote into a file that had been replaced."""
-        file = self._tools.folder.read_replaced(replaced.kept)
+        file = self._means.folder.read_replaced(replaced.kept)
         return self._content(replaced.kind, file, replaced.kept).entries if file else ()
 
     def _bring(self, contents: Mapping[str, Content], late: Iterable[Entry], *, complete: bool) -> None:
@@ -154,14 +154,14 @@ class ItemMirror:
             else:
                 lease = self._report(entry, lease)
         if self.imported:
-            self._record = self._tools.queue.views.records([self._id])[0]
+            self._record = self._means.queue.views.records([self._id])[0]
             self._known = report_files.from_redis(self._record)
 
     def _news(self, filed: Iterable[Entry], known: Iterable[Entry]) -> list[Entry]:
         """Return what Redis has not been told, each once."""
         seen = {report.request for report in self._record.reports}
         seen |= {found.request for found in self._record.discoveries}
-        remembered = {key for kind in KINDS for key in self._tools.state.keys(self._name(kind))}
+        remembered = {key for kind in KINDS for key in self._means.state.keys(self._name(kind))}
         seen |= remembered or self._trimmed(filed)
         return list(report_files.unknown({entry.key: entry for entry in filed}.values(), known, seen))
 
@@ -209,16 +209,16 @@ class ItemMirror:
         return agent.progress(lease, entry.text, percent=entry.done).lease
 
     def _agent(self, entry: Entry) -> AgentQueue:
-        return self._tools.queue.agent(entry.agent, session=self._tools.session, origin=entry.origin)
+        return self._means.queue.agent(entry.agent, session=self._means.session, origin=entry.origin)
 
     def _lease(self, agent: str) -> Lease:
         """Return the lease that the file-based workers of this root hold on the item, if it is this agent's."""
         mine = self._record.item.agent == agent
-        return self._record.held_by(self._tools.session) if mine else Lease(item=self._id)
+        return self._record.held_by(self._means.session) if mine else Lease(item=self._id)
 
     def _trouble(self, entry: Entry, why: str) -> None:
         name = f"{self._id}, report {entry.key}"
-        self._tools.state.trouble(
+        self._means.state.trouble(
             self._id, name, f"A report of {entry.written_at or 'no time'} was not taken over: {why}"
         )
 
@@ -226,7 +226,7 @@ class ItemMirror:
 
     def _write_handoff(self) -> None:
         """Publish the package of an item that is ready, and take it away from everybody else."""
-        item, state, folder = self._record.item, self._tools.state, self._tools.folder
+        item, state, folder = self._record.item, self._means.state, self._means.folder
         name, (rung, previous) = f"{self._id}_handoff.json", state.rung(self._id)
         self._previous = previous
         if item.state in PUBLISHED:
@@ -244,7 +244,7 @@ class ItemMirror:
         if withdrawn and folder.drop_line(bell(previous), self._id):
             state.ring(self._id, 0, previous)  # nobody has heard it
         if item.state in PUBLISHED and rung != self._record.sequence:
-            self._tools.bells.setdefault(item.agent, []).append((self._id, self._record.sequence))
+            self._means.bells.setdefault(item.agent, []).append((self._id, self._record.sequence))
 
     def _write_reports(self, kind: str, content: Content, late: Iterable[Entry], file: File | None) -> None:
         """Write one of the files as the union of what stands in it, what came late, and what Redis has."""
@@ -262,10 +262,10 @@ class ItemMirror:
         if any(entry.key in self._waiting | self._refused for entry in content.entries):
             return
         if file and not [entry for entry in content.entries if entry.match in ours or _made(entry, known)]:
-            self._tools.folder.keep_aside(name, file)
+            self._means.folder.keep_aside(name, file)
             if not known:
-                self._tools.folder.retire(name, file)
-                self._tools.state.lost(name)
+                self._means.folder.retire(name, file)
+                self._means.state.lost(name)
                 self.written += 1
                 return
             content = Content()
@@ -285,11 +285,11 @@ class ItemMirror:
         if file and file.data == data:
             signature: str | None = file.signature
         else:
-            signature = self._tools.folder.replace(name, data, file)
+            signature = self._means.folder.replace(name, data, file)
             self.written += 1
         if signature is None:
             raise Unsettled
-        self._tools.state.saw(
+        self._means.state.saw(
             name, signature, [entry.key for entry in entries if entry.key not in self._waiting | self._refused]
         )
 

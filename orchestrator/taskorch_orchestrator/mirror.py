@@ -17,7 +17,7 @@ from taskorch.queue import Queue
 
 from taskorch_orchestrator import handoffs
 from taskorch_orchestrator.handoffs import NoRoom
-from taskorch_orchestrator.item_mirror import Tools
+from taskorch_orchestrator.item_mirror import Means
 from taskorch_orchestrator.orchestration_db import OrchestrationDb
 from taskorch_orchestrator.sync_pass import OURS, SyncPass, owner
 from taskorch_orchestrator.sync_state import SyncState, remembered
@@ -117,8 +117,8 @@ class Mirror:
         with handoffs.opened(self._home) as opened, remembered(self._home) as state:
             self._know(state)
             leased_at = self._lease()
-            tools = Tools(queue=self._queue, folder=opened, state=state, session=f"files-{self._id}", bells={})
-            work = SyncPass(tools, self._db)
+            means = Means(queue=self._queue, folder=opened, state=state, session=f"files-{self._id}", bells={})
+            work = SyncPass(means, self._db)
             work.look(full=full, scan=scan)
             while not work.stopped and work.batch():
                 work.stopped = stop()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import taskorch
+from taskorch import bounds
 
 from taskorch_orchestrator.json_entries import Entry, JsonEntries
 from taskorch_orchestrator.marked_block import MARK, STAMP, Block, Tables, WholeFile
@@ -27,10 +28,10 @@ SECRETS = ("TASKORCH_REDIS_PASSWORD", "TASKORCH_REDIS_PASSWORD_FILE")
 VARIABLES = (
     "AGENT_ID", "TM_AGENT_ID", "AGENT_SESSION", "ORCHESTRATOR_ID", "TASKORCH_ROOT", "TASKORCH_NAMESPACE",
     "TASKORCH_REDIS_URL", "REDIS_URL", *SECRETS, "TASKORCH_WAIT_REPLICAS", "TASKORCH_WAIT_TIMEOUT", "TASKORCH_SERVICE",
-    "TASKORCH_RQ_URL",
+    "TASKORCH_RQ_URL", "TASKORCH_ITEM_ID", "TASKORCH_TOKEN",
 )  # fmt: skip
-#: For the longest wait of a tool, which is 540 seconds; Codex itself has patience for 60.
-CALL_TIMEOUT_S = 600
+#: For the longest wait of a tool; Codex itself has patience for 60.
+CALL_TIMEOUT_S = bounds.PATIENCE_S + 60
 
 INSTRUCTIONS = """\
 ## Task Orchestrator

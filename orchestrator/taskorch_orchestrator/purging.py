@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+from taskorch import errors
 from taskorch.arguments import DURATION
 
 from taskorch_orchestrator.role import at_office, orchestrate
@@ -28,23 +29,22 @@ NOTHING = "Nothing was purged."
 @at_office
 def purge(office: "Office", projects: tuple[str, ...], age_ms: int | None, dry_run: bool, yes: bool) -> None:
     """Remove completed projects for good: PROJECT, or all that are old. Exit 5 where one must stay; files stay, too."""
-    from taskorch_orchestrator import purge as removal
     from taskorch_orchestrator import render
+    from taskorch_orchestrator.purge import Purged, items_of, named, remove
 
     if projects and age_ms:
         raise click.UsageError("--older-than is for all projects: it does not go with PROJECT.")
     queue = office.queue_of()
-    found = removal.named(queue, projects) if projects else queue.views.finished(older_than_ms=age_ms or OLD_MS)
-    would_go = removal.Purged(projects=found, items=removal.items_of(found))
+    found = named(queue, projects) if projects else queue.views.finished(older_than_ms=age_ms or OLD_MS)
+    would_go = Purged(projects=found, items=items_of(found))
     if dry_run:
         office.output.show(would_go, lambda _: render.projects(found), NOTHING)
         return
-    purged = removal.remove(queue, found if yes or _agreed(found, would_go.items) else ())
-    told = f"Purged: {len(purged.projects)} projects, {purged.items} items, {purged.keys} keys of Redis."
-    office.output.show(purged, lambda _: told if purged.projects else "", NOTHING)
+    purged = remove(queue, found if yes or _agreed(found, would_go.items) else ())
+    office.output.show(purged, render.purged, NOTHING)
     for why in purged.kept.values():
         office.output.hint(why)
-    click.get_current_context().exit(5 if purged.kept else 0)
+    click.get_current_context().exit(errors.Invalid.exit_code if purged.kept else 0)
 
 
 def _agreed(projects: "Sequence[Project]", items: int) -> bool:

@@ -24,6 +24,8 @@ from taskorch_orchestrator import screen
 if TYPE_CHECKING:
     from taskorch.embedded import ServerStatus
 
+    from taskorch_orchestrator.purge import Purged
+
 BAR_WIDTH = 20
 #: Below this width a bar would take the room of the text.
 BARS_FROM_WIDTH = 110
@@ -159,6 +161,12 @@ def _project_head(project: Project) -> RenderableType:
     head = Table.grid(padding=(0, 2))
     head.add_row(title, _bar(project.completed, project.wanted))
     return head
+
+
+def purged(done: "Purged") -> str:
+    """Return what a purge removed; "" for nothing."""
+    told = f"Purged: {len(done.projects)} projects, {done.items} items, {done.keys} keys of Redis."
+    return told if done.projects else ""
 
 
 def _done(percent: int) -> RenderableType:

@@ -15,11 +15,10 @@ import yaml
 from taskorch import errors
 from taskorch.item import Item, Project
 from taskorch.models import local_time
-from taskorch.record import Event, Record
-from taskorch.views import FROM_THE_START
+from taskorch.record import FROM_THE_START, Event, Record
 
 from taskorch_orchestrator import report_files
-from taskorch_orchestrator.item_mirror import KEPT, TO_REMOVE, ItemMirror, Replaced, Tools, Unsettled, bell
+from taskorch_orchestrator.item_mirror import KEPT, TO_REMOVE, ItemMirror, Means, Replaced, Unsettled, bell
 from taskorch_orchestrator.orchestration_db import NAME, OrchestrationDb
 from taskorch_orchestrator.report_files import KINDS
 
@@ -36,9 +35,9 @@ OURS = re.compile(r"((?:item|proj)_[0-9a-z]{1,32})_(handoff|progress|discoveries
 class SyncPass:
     """The work of one pass, in a folder that is this process's alone for as long as it lasts."""
 
-    def __init__(self, tools: Tools, db: OrchestrationDb) -> None:
-        self._tools = tools
-        self._queue, self._folder, self._state = tools.queue, tools.folder, tools.state
+    def __init__(self, means: Means, db: OrchestrationDb) -> None:
+        self._means = means
+        self._queue, self._folder, self._state = means.queue, means.folder, means.state
         self._db = db
         self._replaced: dict[str, list[Replaced]] = defaultdict(list)
         #: The items that events told of, by project.
@@ -116,7 +115,7 @@ class SyncPass:
                 return False
             if not events.entries:
                 return True
-            cursor = events.entries[-1].cursor
+            cursor = events.cursor
             with self._state.saved():
                 self._state.mark({event.item or event.project for event in events.entries})
                 self._state.learn("cursor", cursor)
@@ -132,7 +131,7 @@ class SyncPass:
             elif event.verb == "purge" and not event.state:
                 items = self._seen.pop(event.project, set())
                 self._state.settle(items)
-                for name in (f"{item}_handoff.json" for item in items):
+                for name in (files_of(item)[0] for item in items):
                     if self._folder.remove(name):
                         self._state.lost(name)
                         self.written += 1
@@ -207,7 +206,7 @@ class SyncPass:
             for each in self._replaced.get(id_, ()):
                 self._folder.forget_replaced(each.kept)
             return None
-        mirror = ItemMirror(self._tools, record)
+        mirror = ItemMirror(self._means, record)
         try:
             record = mirror.reconcile(self._replaced.get(id_, ()))
         except Unsettled:
@@ -223,7 +222,7 @@ class SyncPass:
 
     def _ring(self) -> None:
         """Tell agents of items whose packages are new; what cannot be told is tried again."""
-        for agent, items in self._tools.bells.items():
+        for agent, items in self._means.bells.items():
             name = bell(agent)
             self._state.no_troubles(name)
             try:
@@ -234,7 +233,7 @@ class SyncPass:
             else:
                 for item, sequence in items:
                     self._state.ring(item, sequence, agent)
-        self._tools.bells.clear()
+        self._means.bells.clear()
 
     def _write_db(self, projects: Iterable[Project], items: Iterable[Item]) -> None:
         """Write them into `orchestration.db`; where that cannot be done now, it is filled anew later."""

@@ -18,7 +18,7 @@ from taskorch.settings import Settings
 
 from taskorch_orchestrator import handoffs
 from taskorch_orchestrator.handoffs import Handoffs
-from taskorch_orchestrator.item_mirror import ItemMirror, Tools
+from taskorch_orchestrator.item_mirror import ItemMirror, Means
 from taskorch_orchestrator.mirror import Mirror
 from taskorch_orchestrator.predecessor import OldNote, Predecessor
 from taskorch_orchestrator.sync_state import forgetful
@@ -161,8 +161,8 @@ class Takeover:
     def _reports(self, record: Record) -> None:
         """Bring an item's reports, as the sync job would."""
         with forgetful() as state:
-            tools = Tools(queue=self._queue, folder=self._folder, state=state, session=self._session, bells={})
-            mirror = ItemMirror(tools, record)
+            means = Means(queue=self._queue, folder=self._folder, state=state, session=self._session, bells={})
+            mirror = ItemMirror(means, record)
             mirror.take_over(self._old.reports(record.item.id, record.item.agent))
             self._brought["reports"] += mirror.imported
             self._troubles |= state.troubles()

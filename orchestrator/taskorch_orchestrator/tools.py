@@ -170,7 +170,7 @@ class Wait(Tool):
     id: Annotated[str, Field(description="proj_… or item_…")]
     until: Goals = (Goal.COMPLETED,)
     since: Annotated[str, Field(description="Of any: after this cursor")] = ""
-    timeout: Annotated[float, Field(description="Seconds, 0 to 540")] = bounds.PATIENCE_S
+    timeout: Annotated[float, Field(description=f"Seconds, 0 to {bounds.PATIENCE_S}")] = bounds.PATIENCE_S
 
     def run(self, call: Call) -> Result:
         """Wait."""

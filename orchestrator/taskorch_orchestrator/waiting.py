@@ -3,15 +3,13 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch import bounds
-from taskorch.arguments import Seconds
+from taskorch.arguments import TIMEOUT
 
 from taskorch_orchestrator.role import at_office, orchestrate
 
 if TYPE_CHECKING:
     from taskorch_orchestrator.office import Office
 
-LONGEST_WAIT_S = 86_400
 GOALS = click.Choice(("completed", "blocked", "any"))
 
 
@@ -20,9 +18,7 @@ GOALS = click.Choice(("completed", "blocked", "any"))
 @click.option(
     "--until", type=GOALS, multiple=True, default=("completed",), help="Repeat it: the first that comes true."
 )
-@click.option(
-    "--timeout", type=Seconds(0, LONGEST_WAIT_S), default=bounds.PATIENCE_S, show_default=True, help="So many seconds."
-)
+@TIMEOUT
 @click.option("--since", default="", metavar="CURSOR", help="With --until any: what came after this counts, too.")
 @at_office
 def wait(office: "Office", project: str, until: tuple[str, ...], timeout: float, since: str) -> None:

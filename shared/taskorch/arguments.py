@@ -120,6 +120,10 @@ TEXT = Text()
 DURATION = Duration()
 MOMENT = Moment()
 PAIR = Pair()
+#: Of commands that wait.
+TIMEOUT = click.option(
+    "--timeout", type=Seconds(0, 86_400), default=bounds.PATIENCE_S, show_default=True, help="So many seconds."
+)
 
 
 class ManyValues(click.Option):

@@ -20,7 +20,7 @@ BATCH_CHARACTERS = 64 * 1024 * 1024
 DELIVERABLES_BYTES = 256 * 1024
 LONGEST_MS = 365 * 24 * 3_600_000
 SHOWN_CHARACTERS = 80
-#: A little less than harnesses of agents allow a command or a call.
+#: A little less than the programs of agents allow a command or a call.
 PATIENCE_S = 540
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode

@@ -25,12 +25,18 @@ def find(url: str, environment: Mapping[str, str], files: Sequence[Named]) -> tu
         return "", "default"
     if _is_in(url):
         return "", "the address"
-    if environment.get(VARIABLE):
-        return environment[VARIABLE], VARIABLE
+    if said := said_in(environment, VARIABLE):
+        return said, VARIABLE
     for name, folder, setting in files:
         if name:
             return _read(os.path.join(folder, os.path.expanduser(name))), setting
     return "", "default"
+
+
+def said_in(environment: Mapping[str, str], variable: str) -> str:
+    """Return what a variable says, or "": a program that hands it on without a value may say its name, "$NAME"."""
+    value = environment.get(variable, "")
+    return "" if value == f"${variable}" else value
 
 
 def _is_in(url: str) -> bool:

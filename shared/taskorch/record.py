@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from taskorch.frozen import Frozen
 from taskorch.item import Discovery, Item, Lease, Project, Report
 
+#: Before everything in a stream.
+FROM_THE_START = "0-0"
+
 
 class Origin(Frozen):
     """Where a report comes from that was not made by a command: an entry of a file."""

@@ -105,7 +105,9 @@ class RedisConnection:
         """Give the socket back, unless a call uses it; a wait of another thread breaks off, as in an outage."""
         for client in tuple(self._waiting):
             client.close()
-        if self._turn.acquire(blocking=False):  # a call has its reply: what it took would be lost with it
+        if self._turn.acquire(
+            blocking=False
+        ):  # else a call is under way, and gets its reply: what it took would be lost with the socket
             self._clients.close()
             self._turn.release()
 

@@ -78,7 +78,7 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
     redis_url = said.text("redis_url", "TASKORCH_REDIS_URL", "REDIS_URL")
     session = said.text("session", "AGENT_SESSION")
     named = [
-        (environment.get(password.FILE_VARIABLE), folder, password.FILE_VARIABLE),
+        (password.said_in(environment, password.FILE_VARIABLE), folder, password.FILE_VARIABLE),
         (config.get("redis_password_file"), root, "config.toml"),
     ]
     redis_password, password_source = password.find(redis_url, environment, named)

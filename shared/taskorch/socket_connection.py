@@ -107,7 +107,9 @@ class SocketConnection:
         """Give the socket back, unless a call uses it; a wait of another thread breaks off, as in an outage."""
         for waiting in tuple(self._waiting):
             waiting.break_off()
-        if self._turn.acquire(blocking=False):  # a call has its reply: what it took would be lost with it
+        if self._turn.acquire(
+            blocking=False
+        ):  # else a call is under way, and gets its reply: what it took would be lost with the socket
             self._drop()
             self._turn.release()
 

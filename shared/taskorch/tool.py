@@ -81,12 +81,12 @@ class Call:
         return self._ended
 
 
-class Ended(Exception):
+class TakenBack(Exception):
     """The client has taken its call back."""
 
 
 class Endable(Around):
-    """A connection that does nothing more once its call has ended: Ended.
+    """A connection that does nothing more once its call has ended: TakenBack.
 
     But who has taken a wake token looks: else another waiter would sleep on, beside an item that is ready.
     """
@@ -125,7 +125,7 @@ class Endable(Around):
 
     def _check(self) -> None:
         if self._is_ended():
-            raise Ended
+            raise TakenBack
 
 
 def description(tool: type[Tool]) -> str:

@@ -28,7 +28,7 @@ from pydantic import ValidationError
 
 from taskorch import __version__, bounds, document, errors
 from taskorch.settings import Settings
-from taskorch.tool import Call, Ended, Tool, description, schema
+from taskorch.tool import Call, TakenBack, Tool, description, schema
 
 #: Nobody waits so often at once; each wait is a thread.
 MOST_CALLS = 100
@@ -220,7 +220,7 @@ def _made(tool: type[Tool], given: Mapping[str, object], call: Call) -> mcp.Call
     except errors.TaskOrchestratorError as error:
         return _refusal(error)
     except Exception as error:
-        if not isinstance(error, Ended):
+        if not isinstance(error, TakenBack):
             logger.error("A tool failed: %r", error, exc_info=bool(os.environ.get("TASKORCH_DEBUG")))  # noqa: TRY400
         return _refusal(errors.TaskOrchestratorError(reason=f"{type(error).__name__}: {error}"))
     finally:

@@ -7,11 +7,10 @@ from taskorch import agents, bounds, finding, keys, reply, stuck
 from taskorch.agents import AgentStatus
 from taskorch.finding import Environment
 from taskorch.item import Discovery, Item, Package, Page, Project, ProjectProgress, State
-from taskorch.record import Events, MirrorStatus, Record
+from taskorch.record import FROM_THE_START, Events, MirrorStatus, Record
 from taskorch.script import Reply, Scripts
 from taskorch.stuck import SILENT_MS, UNSTARTED_MS, Stuck
 
-FROM_THE_START = "0-0"
 LIMIT = 1000
 #: Of INFO.
 SECTIONS = ("server", "replication", "persistence", "memory")

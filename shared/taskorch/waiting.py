@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar, cast
 from taskorch import backoff, bounds, errors, keys, reply
 from taskorch.frozen import Frozen
 from taskorch.item import Item, Lease, Project, Report, State
-from taskorch.record import Event, Events
+from taskorch.record import FROM_THE_START, Event, Events
 from taskorch.script import Reply, Scripts
 
 #: A connection that died without a word is found out after this long, and the waiter looks anew.
@@ -22,7 +22,6 @@ PERIOD_S = 60.0
 #: While Redis is away the waiters come back one by one, each after a pause that grows to this.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 MOST_EVENTS = 1000
-FROM_THE_START = "0-0"
 #: Nothing leads out of these but the orchestrator.
 ENDS = (State.COMPLETED, State.FAILED, State.CANCELLED)
 
@@ -62,7 +61,7 @@ class Standing(Frozen):
     report: str
     item: Item | None
     project: Project
-    #: A failed or cancelled item that holds it up, where it waits for no other; "" where none was found.
+    #: A failed or cancelled item that it waits for, directly or by way of others that wait; "" where none was found.
     dead: str = ""
 
     @property

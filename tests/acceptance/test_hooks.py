@@ -148,7 +148,7 @@ def test_the_orchestrators_next_step_follows_the_work(shell: Shell, bench: Bench
 
 
 @pytest.mark.parametrize("role", ["worker", "orchestrate"])
-def test_a_session_start_hook_gets_the_shape_of_the_tool_that_calls(holder: Shell, role: str) -> None:
+def test_a_session_start_hook_gets_the_shape_of_the_program_that_calls(holder: Shell, role: str) -> None:
     shell = holder if role == "worker" else holder.lacking("AGENT_ID")
     text = shell.run(BIN / role, "prime").stdout.removesuffix("\n")
 
@@ -239,11 +239,11 @@ def test_a_redis_of_many_servers_that_is_away_keeps_nobody_waiting(holder: Shell
     assert all(map(is_silent, ran))
 
 
-def test_a_hook_that_hangs_ends_well_within_the_time_that_tools_give_it() -> None:
+def test_a_hook_that_hangs_ends_well_within_the_time_that_programs_give_it() -> None:
     assert hooked.STDIN_LIMIT_S < hooked.LIMIT_S < 2
 
 
-def test_what_a_tool_says_is_read_within_that_time(shell: Shell) -> None:
+def test_what_a_program_says_is_read_within_that_time(shell: Shell) -> None:
     code = "from taskorch import hooked; hooked.STDIN_LIMIT_S = 3600; hooked.stop(lambda said: 'never')"
     ours, theirs = os.pipe()
 
@@ -257,7 +257,7 @@ def test_what_a_tool_says_is_read_within_that_time(shell: Shell) -> None:
     assert (done.stdout, done.stderr) == (b"", b"")
 
 
-def test_a_tool_that_never_ends_is_answered(holder: Shell) -> None:
+def test_a_program_that_never_ends_is_answered(holder: Shell) -> None:
     ran = holder.run("sh", "-c", f"yes | timeout {ENOUGH_S} {BIN}/worker hook stop")
 
     assert json.loads(ran.stdout)["decision"] == "block"
@@ -354,13 +354,13 @@ def test_cursor_gets_the_shape_that_it_documents(holder: Shell) -> None:
 
 
 @pytest.mark.parametrize("name", ["turn_id", "generation_id"])
-def test_a_tool_that_only_names_the_turn_is_answered_once_a_turn(holder: Shell, name: str) -> None:
+def test_a_program_that_only_names_the_turn_is_answered_once_a_turn(holder: Shell, name: str) -> None:
     ran = [call(holder, ("worker", "hook", "stop"), {name: turn}) for turn in ("one", "one", "two", "two")]
 
     assert [bool(each.stdout) for each in ran] == [True, False, True, False]
 
 
-def test_two_sessions_of_a_tool_remember_their_own_turns(holder: Shell) -> None:
+def test_two_sessions_of_a_program_remember_their_own_turns(holder: Shell) -> None:
     turns = [{"session_id": session, "turn_id": "one"} for session in ("a", "b", "a", "b")]
 
     ran = [call(holder, ("worker", "hook", "stop"), said) for said in turns]
@@ -381,7 +381,7 @@ def test_the_turns_of_sessions_that_died_do_not_pile_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("said", [None, "garbage {", "[1]", "\x00\xff", "{}", "[" * 100_000])
-def test_a_tool_that_says_nothing_is_answered_until_the_agent_reports_again(holder: Shell, said: str | None) -> None:
+def test_a_program_that_says_nothing_is_answered_until_the_agent_reports_again(holder: Shell, said: str | None) -> None:
     def stop() -> bool:
         return bool(call(holder, ("worker", "hook", "stop"), said).stdout)
 
@@ -391,7 +391,7 @@ def test_a_tool_that_says_nothing_is_answered_until_the_agent_reports_again(hold
     assert (first, again, stop()) == (True, False, True)
 
 
-def test_a_tool_that_leaves_its_pipe_open_is_answered_too(holder: Shell) -> None:
+def test_a_program_that_leaves_its_pipe_open_is_answered_too(holder: Shell) -> None:
     ours, theirs = os.pipe()
     with closing(os.fdopen(theirs, "wb")) as kept_open:
         kept_open.write(b'{"stop_hook_active": false}')

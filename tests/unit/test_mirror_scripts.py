@@ -10,9 +10,8 @@ from taskorch import errors, keys
 from taskorch.agent_queue import AgentQueue
 from taskorch.frozen import replace
 from taskorch.item import Discovery, Lease, NewItem, Note, Report, State
-from taskorch.record import Events, MirrorStatus, Origin, Record
+from taskorch.record import FROM_THE_START, Events, MirrorStatus, Origin, Record
 from taskorch.reply import LEFT_OUT
-from taskorch.views import FROM_THE_START
 from waiters import LONG_S, SOON_S, Waiters
 
 LEASE_MS = 60_000

@@ -28,6 +28,11 @@ def test_a_variable_has_the_password_of_an_address_that_has_none(tmp_path: Path)
     assert "sesame" not in repr(settings)
 
 
+@pytest.mark.parametrize("variable", ["TASKORCH_REDIS_PASSWORD", "TASKORCH_REDIS_PASSWORD_FILE"])
+def test_a_variable_that_says_its_own_name_says_nothing(tmp_path: Path, variable: str) -> None:
+    assert resolved(tmp_path, **{variable: f"${variable}"}).redis_password == ""
+
+
 def test_the_address_wins_over_the_variable_and_that_over_the_file(tmp_path: Path) -> None:
     both = {"TASKORCH_REDIS_PASSWORD": "variable", "TASKORCH_REDIS_PASSWORD_FILE": str(written(tmp_path))}
 

@@ -10,6 +10,7 @@ from taskorch import bounds, password
 from taskorch.settings import resolve
 from taskorch_orchestrator import program_parts
 from taskorch_orchestrator.serving import RQ_URL
+from taskorch_worker import given
 
 
 class Asked(UserDict[str, str]):
@@ -37,7 +38,7 @@ def test_codex_hands_on_every_variable_that_is_a_setting(tmp_path: Path) -> None
     resolve({"redis_url": "redis://127.0.0.1"}, environment, tmp_path)
 
     for server in codex_servers().values():
-        assert set(server["env_vars"]) == {*environment.names, RQ_URL}
+        assert set(server["env_vars"]) == {*environment.names, RQ_URL, given.ITEM, given.TOKEN}
 
 
 def test_codex_waits_for_the_longest_wait() -> None:

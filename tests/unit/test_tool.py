@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from builders import Bench, held
 from taskorch.script import Argument, Connection, Reply, Script
-from taskorch.tool import Endable, Ended
+from taskorch.tool import Endable, TakenBack
 
 LONG_S = 30
 
@@ -47,7 +47,7 @@ def taken_back(bench: Bench, meanwhile: Callable[[], object] = lambda: None) -> 
 def test_a_wait_that_was_taken_back_does_not_look_again(bench: Bench) -> None:
     ending = taken_back(bench)
 
-    with pytest.raises(Ended):
+    with pytest.raises(TakenBack):
         ending.agent().claim(wait_s=LONG_S)
 
     item = bench.item()
@@ -60,5 +60,5 @@ def test_a_call_that_ends_with_a_wake_token_in_its_hand_claims_what_it_was_woken
     claim = ending.agent().claim(wait_s=LONG_S)
 
     assert held(claim).token == 1
-    with pytest.raises(Ended):
+    with pytest.raises(TakenBack):
         ending.agent().check()

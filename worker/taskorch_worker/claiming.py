@@ -23,7 +23,9 @@ def check(desk: "Desk", limit: int) -> None:
 
 
 @worker.command(epilog="Example: worker pop --wait 300")
-@click.option("--wait", type=Seconds(0, bounds.PATIENCE_S), default=0, help="Seconds to wait for work (to 540).")
+@click.option(
+    "--wait", type=Seconds(0, bounds.PATIENCE_S), default=0, help=f"Seconds to wait for work (to {bounds.PATIENCE_S})."
+)
 @click.option("--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h.")
 @click.option("--count", type=click.IntRange(1, MOST_AT_ONCE), help="Claim so many at once, or what there is of them.")
 @at_desk

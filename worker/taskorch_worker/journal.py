@@ -3,7 +3,6 @@
 Its times are those of this machine: when it said something, which Redis need not know.
 """
 
-import json
 from contextlib import suppress
 from threading import Lock
 from time import time
@@ -50,7 +49,7 @@ class Journal:
         words = f"{moment(at)}  {item}  {event:9}  {_shortened(line(text))}"
         with self._turn:
             try:
-                click.echo(json.dumps(known, ensure_ascii=False) if self._as_json else words)
+                click.echo(document.line(known) if self._as_json else words)
             except OSError:  # nobody reads it any more, or the disk is full; the work goes on
                 command.discard_output()
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from taskorch_worker.desk import Desk
 
 MOST_SLOTS = 100
-LONGEST_WAIT_S = 366 * 86_400
+LONGEST_IDLE_S = 366 * 86_400
 #: Options end where COMMAND begins: what follows is its own.
 ITS_OWN = {"allow_interspersed_args": False}
 
@@ -19,7 +19,7 @@ ITS_OWN = {"allow_interspersed_args": False}
 @worker.command(epilog="Example: worker run --pool 2 -- ./agent.sh", context_settings=ITS_OWN)
 @click.option("--pool", type=click.IntRange(1, MOST_SLOTS), default=1, show_default=True, help="So many at a time.")
 @click.option("--once", is_flag=True, help="Each of the pool takes one item at most.")
-@click.option("--wait", "wait_s", type=Seconds(0, LONGEST_WAIT_S), help="End when idle for so many seconds; --once: 0.")
+@click.option("--wait", "wait_s", type=Seconds(0, LONGEST_IDLE_S), help="End when idle for so many seconds; --once: 0.")
 @click.option("--timeout", "timeout_ms", type=DURATION, help="Stop COMMAND after so long, and fail its item: 30m, 4h.")
 @click.option("--lease", "lease_ms", type=DURATION, default="60s", show_default=True, help="Renewed while it runs.")
 @click.option("--grace", "grace_ms", type=DURATION, default="10s", show_default=True, help="From SIGTERM to SIGKILL.")

@@ -49,7 +49,7 @@ class Pop(Tool):
     """Claim your next item, and get all that it carries. Error NOTHING_TO_DO if there is none in time."""
 
     quotes: ClassVar[bool] = True
-    wait: Annotated[float, Field(description="Seconds to wait, 0 to 540")] = 0
+    wait: Annotated[float, Field(description=f"Seconds to wait, 0 to {bounds.PATIENCE_S}")] = 0
     lease: LeaseTime = ""
 
     def run(self, call: Call) -> Result:
@@ -123,7 +123,7 @@ class Wait(Tool):
 
     quotes: ClassVar[bool] = True
     item: Item
-    timeout: Annotated[float, Field(description="Seconds, 0 to 540")] = bounds.PATIENCE_S
+    timeout: Annotated[float, Field(description=f"Seconds, 0 to {bounds.PATIENCE_S}")] = bounds.PATIENCE_S
 
     def run(self, call: Call) -> Result:
         """Wait."""

@@ -1,4 +1,4 @@
--- The text in front of every script: its keys, its caller, errors, and the moves that several verbs share.
+-- The beginning of the text in front of every script: its keys, its caller, errors, gathered moves, how a verb runs.
 -- KEYS     1 the namespace's meta key; every other key shares its prefix, so a call stays in one slot
 -- ARGV     1 request id (16 hex digits); the caller's 2 agent, 3 host, 4 pid, 5 session, 6 version; a verb's own from 7
 -- RETURNS  what the verb returns; times are ms since the epoch by the clock of this server
