@@ -1,44 +1,35 @@
 """A call of a tool that is taken back: it asks for nothing more, and sleeps on nobody's wake token."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 from builders import Bench, held
-from taskorch.script import Argument, Connection, Reply, Script
+from taskorch.script import Around, Connection
 from taskorch.tool import Endable, TakenBack
 
 LONG_S = 30
 
 
-class TakenBack:
+class Withdrawn(Around):
     """A connection whose call is taken back at the end of its first wait; something may happen meanwhile."""
 
     def __init__(self, connection: Connection, meanwhile: Callable[[], object] = lambda: None) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._meanwhile = meanwhile
         self.over = False
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        return self._connection.call(script, key, arguments)
-
     def wait(self, key: str, timeout_s: float) -> bool:
         self._meanwhile()
-        came = self._connection.wait(key, min(timeout_s, 0.1))
+        came = super().wait(key, min(timeout_s, 0.1))
         self.over = True
         return came
-
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        return self._connection.follow(key, cursor, timeout_s)
-
-    def close(self) -> None:
-        self._connection.close()
 
 
 def taken_back(bench: Bench, meanwhile: Callable[[], object] = lambda: None) -> Bench:
     """Return a bench whose calls end with their first wait."""
 
     def wrap(connection: Connection) -> Connection:
-        ending = TakenBack(connection, meanwhile)
+        ending = Withdrawn(connection, meanwhile)
         return Endable(ending, lambda: ending.over)
 
     return bench.over(wrap)
