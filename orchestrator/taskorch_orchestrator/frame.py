@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 from taskorch.agents import AgentStatus
@@ -17,7 +16,8 @@ from taskorch_orchestrator import screen
 
 #: So many of the newest projects are known, and of the agents that called last.
 MOST = 100
-BAR_WIDTH = 20
+#: Of an item.
+BAR_WIDTH = 10
 #: From this width on items have bars, and what the last report says stands beside the title.
 REPORTS_FROM_WIDTH, AGENTS_FROM_WIDTH = 100, 60
 #: From this width on the title of the project leaves room for a bar.
@@ -104,7 +104,12 @@ class Frame:
             head.add_row(project.id, line(project.title), f"{project.completed}/{project.wanted}")
             return head
         counted = f"{project.status}, {project.completed} of {project.wanted} completed"
-        head.add_row(project.id, line(project.title), counted, *([_bar(project)] if width >= BAR_FROM_WIDTH else []))
+        head.add_row(
+            project.id,
+            line(project.title),
+            counted,
+            *([screen.bar(project.completed, project.wanted)] if width >= BAR_FROM_WIDTH else []),
+        )
         return head
 
     def _section(self, table: Table, rows: int) -> Sequence[RenderableType]:
@@ -132,7 +137,14 @@ class Frame:
             age = length(self._now_ms - item.holder.since) if item.holder else ""
             some = [age, item.agent or "-"] if agents else []
             said = [line(last.text or last.kind) if last else "-"] if reports else []
-            table.add_row(item.id, screen.state(item.state), _done(item, bar=reports), *some, line(item.title), *said)
+            table.add_row(
+                item.id,
+                screen.state(item.state),
+                screen.share(item.percent, BAR_WIDTH if reports else 0),
+                *some,
+                line(item.title),
+                *said,
+            )
         _tell_more(table, sum(progress.project.counts.values()) - len(listed))
         return table
 
@@ -141,7 +153,7 @@ class Frame:
         projects = self._snapshot.projects
         listed = _fitting(projects, rows)
         for project in listed:
-            bar = [_bar(project)] if width >= AGENTS_FROM_WIDTH else []
+            bar = [screen.bar(project.completed, project.wanted)] if width >= AGENTS_FROM_WIDTH else []
             done = f"{project.completed}/{project.wanted}"
             table.add_row(project.id, project.status, done, *bar, line(project.title))
         _tell_more(table, len(projects) - len(listed), known=len(projects) < MOST)
@@ -209,18 +221,6 @@ def _table(*columns: str) -> Table:
         ratio = 1 if column == columns[-1] else None
         table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=ratio)
     return table
-
-
-def _done(item: Item, *, bar: bool) -> RenderableType:
-    if not bar:
-        return f"{item.percent}%"
-    cell = Table.grid(padding=(0, 1))
-    cell.add_row(ProgressBar(total=100, completed=item.percent, width=BAR_WIDTH // 2), f"{item.percent}%")
-    return cell
-
-
-def _bar(project: Project) -> ProgressBar:
-    return ProgressBar(total=max(project.wanted, 1), completed=project.completed, width=BAR_WIDTH)
 
 
 def _cut(text: Text) -> Text:

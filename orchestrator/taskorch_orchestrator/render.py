@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 from taskorch.item import (
@@ -36,7 +35,14 @@ def project_progress(progress: ProjectProgress) -> str:
     table = screen.table("ITEM", "STATE", "DONE", "AGENT", "TITLE", "LAST REPORT")
     for item in progress.items:
         last = _last(progress.last_reports.get(item.id))
-        table.add_row(item.id, screen.state(item.state), _done(item.percent), item.agent or "-", line(item.title), last)
+        table.add_row(
+            item.id,
+            screen.state(item.state),
+            screen.share(item.percent, BAR_WIDTH if _draws_bars() else 0),
+            item.agent or "-",
+            line(item.title),
+            last,
+        )
     more = sum(progress.project.counts.values()) - len(progress.items)
     rest = [Text(f"… and {more} more: orchestrate list {progress.project.id}")] if more > 0 else []
     return screen.printed(_project_head(progress.project), *([table] if progress.items else []), *rest)
@@ -114,7 +120,7 @@ def items_table(listed: Iterable[Item]) -> Table:
     """Return items as a table, for others to print."""
     table = screen.table("ITEM", "STATE", "DONE", "PRIORITY", "AGENT", "PROJECT", "TITLE")
     for item in listed:
-        done, agent = _done(item.percent), item.agent or "-"
+        done, agent = screen.share(item.percent, BAR_WIDTH if _draws_bars() else 0), item.agent or "-"
         table.add_row(
             item.id, screen.state(item.state), done, str(item.priority), agent, item.project, line(item.title)
         )
@@ -159,7 +165,7 @@ def _project_head(project: Project) -> RenderableType:
     if not _draws_bars():
         return title
     head = Table.grid(padding=(0, 2))
-    head.add_row(title, _bar(project.completed, project.wanted))
+    head.add_row(title, screen.bar(project.completed, project.wanted))
     return head
 
 
@@ -169,21 +175,9 @@ def purged(done: "Purged") -> str:
     return told if done.projects else ""
 
 
-def _done(percent: int) -> RenderableType:
-    if not _draws_bars():
-        return f"{percent}%"
-    cell = Table.grid(padding=(0, 1))
-    cell.add_row(_bar(percent, 100), f"{percent}%")
-    return cell
-
-
 def _draws_bars() -> bool:
     console = screen.console()
     return console.color_system is not None and console.width >= BARS_FROM_WIDTH
-
-
-def _bar(done: int, total: int) -> ProgressBar:
-    return ProgressBar(total=max(total, 1), completed=done, width=BAR_WIDTH)
 
 
 def _last(report: Report | None) -> str:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
+from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 from taskorch.command import on_terminal
@@ -35,6 +36,20 @@ def table(*columns: str) -> Table:
         column.overflow = "fold"
         column.min_width = ID_WIDTH if column.header == "HOLDS" else None
     return made
+
+
+def bar(done: int, total: int, width: int = 20) -> ProgressBar:
+    """Return a bar of so much out of so much."""
+    return ProgressBar(total=max(total, 1), completed=done, width=width)
+
+
+def share(percent: int, bar_width: int) -> RenderableType:
+    """Return a percentage, behind its bar where that has a width."""
+    if not bar_width:
+        return f"{percent}%"
+    cell = Table.grid(padding=(0, 1))
+    cell.add_row(bar(percent, 100, bar_width), f"{percent}%")
+    return cell
 
 
 def state(shown: State) -> Text:

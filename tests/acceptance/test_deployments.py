@@ -16,7 +16,7 @@ from commands import BIN, Shell
 from runs import HELD, sh
 from services import filed, published, soon, status
 from taskorch import embedded, keys
-from tool_client import running, until
+from tool_client import until
 from topologies import Cluster, Node, Sentinels, command
 
 PASSWORD = "open-sesame"
@@ -80,7 +80,7 @@ def test_a_call_over_mcp_that_is_cancelled_takes_nothing_behind_sentinels(
             await until(lambda: not _is_asked(primary))
             await until(lambda: _is_given_back(there, claimed))
 
-    running(test)
+    tool_client.running(test)
     item = claimed or there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
     shown = there.orchestrate("show", item, "--json").data()
     assert (shown["state"], shown["attempts"], shown["token"]) == ("queued", 0, 1 if claimed else 0)
@@ -166,6 +166,16 @@ def test_the_service_behind_sentinels_works_with_rq_and_follows_a_failover(shell
     killed.start()
 
 
+def goes_on(there: Shell, project: str, run: runs.Run) -> None:
+    """Let the command that is held end, give the run another item, and see all of it end well."""
+    (there.folder / "go").touch()
+    run.awaits("completed")
+    there.orchestrate("create", project, "Another", "--assign", "ada")
+    run.awaits("completed", times=2)
+    run.tell(signal.SIGTERM)
+    assert run.ended() == 0
+
+
 def test_a_run_behind_sentinels_delivers_and_claims_after_a_failover(shell: Shell, sentinels: Sentinels) -> None:
     sentinels.await_peace()
     there = on(shell, sentinels.url)
@@ -177,13 +187,7 @@ def test_a_run_behind_sentinels_delivers_and_claims_after_a_failover(shell: Shel
         topologies.eventually(lambda: {node.raw.hget(key, "token") for node in sentinels.servers} == {"1"})
         killed = sentinels.kill_primary()
         sentinels.await_failover(killed)
-        (shell.folder / "go").touch()
-        run.awaits("completed")
-        there.orchestrate("create", project, "Another", "--assign", "ada")
-        run.awaits("completed", times=2)
-        run.tell(signal.SIGTERM)
-
-        assert run.ended() == 0
+        goes_on(there, project, run)
     assert there.orchestrate("complete", project).code == 0
     killed.start()
 
@@ -196,13 +200,7 @@ def test_a_run_on_a_cluster_goes_on_when_its_slot_moves(shell: Shell, cluster: C
     with runs.running(there, "--pool", "2", "--lease", "2s", *sh(HELD)) as run:
         run.awaits("claimed")
         cluster.move_at_once(shell.variables["TASKORCH_NAMESPACE"])
-        (shell.folder / "go").touch()
-        run.awaits("completed")
-        there.orchestrate("create", project, "Another", "--assign", "ada")
-        run.awaits("completed", times=2)
-        run.tell(signal.SIGTERM)
-
-        assert run.ended() == 0
+        goes_on(there, project, run)
     assert there.orchestrate("complete", project).code == 0
 
 
