@@ -208,7 +208,8 @@ class Bench:
         items, indexes = self.queue.views.list(limit=5000).items, self._indexes()
         wrong = []
         for item in items:
-            homes = {f"{home}:{item.agent}" if home in ("queue", "held") else home for home in HOMES[item.state]}
+            left = {"held"} if item.holder is None else set()  # to the answer, by who asked
+            homes = {f"{home}:{item.agent}" if home in ("queue", "held") else home for home in HOMES[item.state] - left}
             if homes != indexes.get(item.id, set()):
                 wrong.append(f"{item.id} is {item.state} but in {indexes.get(item.id)}")
             if item.state in (State.WAITING, State.QUEUED) and (item.state is State.WAITING) != self._waits(item.id):

@@ -258,7 +258,7 @@ class InStep(RuleBasedStateMachine):
                 "early": item.early,
                 "lease": item.state is State.IN_PROGRESS and ("over" if item.run_out else "full"),
                 "asked": item.asked,
-                "session": item.session if item.held else "",
+                "session": item.session if item.taken else "",
                 "summary": item.summary,
                 "depends_on": item.depends_on,
                 "open": item.open,

@@ -74,7 +74,7 @@ class Model(Moves):
         if previous != agent or force:
             if item.held and not force:
                 raise Refused("Held")
-            if item.held:
+            if item.taken:
                 self._report("lost", item, previous)
                 self._refund(item)
             self._settle(item)
@@ -85,7 +85,7 @@ class Model(Moves):
 
     def answer(self, id_: str) -> State:
         item = self._item(id_)
-        if not item.held or not item.asked:
+        if not item.taken or not item.asked:
             raise Refused("WrongState")
         item.asked = False
         self._report("answer", item, "planner")

@@ -51,8 +51,13 @@ class Item:
     history: list[tuple[str, str, int, int]] = field(default_factory=list)
 
     @property
-    def held(self) -> bool:
+    def taken(self) -> bool:
         return self.state in HELD
+
+    @property
+    def held(self) -> bool:
+        """Return whether somebody has it: a question that its holder has left to the answer is nobody's."""
+        return self.taken and (self.living or self.state is not State.BLOCKED)
 
     def is_held_with(self, token: int) -> bool:
         """Return whether this token may act on it."""
@@ -119,7 +124,7 @@ class Moves:
         item.token += 1
         item.attempts += 1
         item.living, item.session = True, me.session
-        item.asked = item.asked and item.held
+        item.asked = item.asked and item.taken
 
     def _run(self, item: Item, *, again: bool = False) -> None:
         """In progress, for a full lease; taking it up `again` after the lease ran out is another attempt."""

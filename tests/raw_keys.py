@@ -49,7 +49,8 @@ class RawKeys:
                 homes.setdefault(item, set()).add(name)
         for id_, found in homes.items():
             state, agent = State(self.items[id_]["state"]), self.items[id_]["agent"]
-            meant = {f"{home}:{agent}" if home in ("queue", "held") else home for home in HOMES[state]}
+            homes_of_state = HOMES[state] if "live_token" in self.items[id_] else HOMES[state] - {"held"}
+            meant = {f"{home}:{agent}" if home in ("queue", "held") else home for home in homes_of_state}
             if found != meant:
                 yield f"{id_} is {state} and in {found}"
 

@@ -139,7 +139,7 @@ def _item(view: list[Reply], now: int) -> Iterator[Line]:
     state = State(fields["state"])
     if state not in (State.COMPLETED, State.CANCELLED):
         line["score"] = _number(score) if score else usual_score(fields, now)
-    if state in (State.IN_PROGRESS, State.BLOCKED):
+    if state in (State.IN_PROGRESS, State.BLOCKED) and "live_token" in fields:
         line["held"] = _number(held or fields["holder_since"])
     yield {**line, "fields": fields}
     for entry, report in cast("list[tuple[str, list[str]]]", reports):

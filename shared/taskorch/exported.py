@@ -141,11 +141,12 @@ class ItemLine(_Strict):
         state, fields = self.fields.state, self.fields
         if not set(self.open) <= set(fields.depends_on or ()):
             raise ValueError("an open dependency is not among depends_on")
-        if (self.score is None) != (state in UNINDEXED) or (self.held is None) != (state not in HELD):
+        is_left = state is State.BLOCKED and not fields.live_token
+        is_held = state in HELD and not is_left
+        if (self.score is None) != (state in UNINDEXED) or (self.held is None) == is_held:
             raise ValueError(f"score and held are not those of an item that is {state}")
         if (state is State.PENDING and fields.agent) or (state not in UNASSIGNED and not fields.agent):
             raise ValueError(f"the agent is not that of an item that is {state}")
-        is_left = state is State.BLOCKED and not fields.live_token
         if state in HELD and not ((is_left or fields.live_token == fields.token) and fields.claim_lease_ms):
             raise ValueError(f"an item that is {state} has a living token")
         return self

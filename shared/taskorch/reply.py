@@ -69,7 +69,7 @@ def item(view: Reply) -> Item:
         priority=int(fields["priority"]),
         state=state,
         agent=fields["agent"],
-        holder=_holder(fields) if state in (State.IN_PROGRESS, State.BLOCKED) else None,
+        holder=_holder(fields) if state in (State.IN_PROGRESS, State.BLOCKED) and "live_token" in fields else None,
         token=int(fields["token"]),
         attempts=int(fields["attempts"]),
         max_attempts=int(fields["max_attempts"]),

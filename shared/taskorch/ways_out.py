@@ -19,6 +19,7 @@ STATES: Mapping[str, str] = {
 #: The same, where it is another one for the verbs of agents.
 STATES_FOR_AGENTS: Mapping[str, str] = {
     "queued": "Claim it first: worker get {item}",
+    "blocked": "Nobody holds it: it waits for an answer, which puts it back into your queue.",
     "completed": "Take other work: worker pop",
     "failed": "Take other work: worker pop",
 }

@@ -18,7 +18,7 @@ local function holdings(agent)
   local held = {}
   for _, id in ipairs(call('ZRANGE', key('held', agent), 0, HOLDINGS - 1)) do
     local item = find(id)
-    if item and (item.state == 'in_progress' or item.state == 'blocked') then table.insert(held, holding(item)) end
+    if item and is_held(item) then table.insert(held, holding(item)) end
   end
   return held
 end

@@ -28,11 +28,10 @@ local function with_resources(id, added)
 end
 
 local function check(item)
-  local held = item.state == 'in_progress' or item.state == 'blocked'
   if item.state == 'completed' or item.state == 'failed' or item.state == 'cancelled' then wrong_state(item, 'assign') end
   item.stays = item.agent == agent and not force
-  if held and not item.stays and not force then held_by_another(item) end
-  item.given_up = held and not item.stays
+  if is_held(item) and not item.stays and not force then held_by_another(item) end
+  item.given_up = not item.stays and (item.state == 'in_progress' or item.state == 'blocked')
   item.changes = {}
   if context ~= '' then item.changes = {'context', with_context(item.id, context)} end
   if resources ~= '' then item.changes = {'resources', with_resources(item.id, resources), unpack(item.changes)} end

@@ -91,7 +91,7 @@ local function check_index(item)
 end
 
 local function check_held(item)
-  if item.state ~= 'in_progress' and item.state ~= 'blocked' then return end
+  if not is_held(item) then return end
   if call('ZSCORE', key('held', item.agent), item.id) then return end
   found(item.id, 'index', item.state .. ', not in held:' .. item.agent)
   if mend then call('ZADD', key('held', item.agent), call('HGET', key('item', item.id), 'holder_since') or now, item.id) end

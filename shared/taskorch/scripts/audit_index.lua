@@ -7,7 +7,7 @@ local name, mend = ARGV[7], ARGV[10] == '1'
 local kind, agent = string.match(name, '^(%l+):?(.*)$')
 
 local function belongs(item)
-  if kind == 'held' then return item.agent == agent and (item.state == 'in_progress' or item.state == 'blocked') end
+  if kind == 'held' then return item.agent == agent and is_held(item) end
   if kind == 'queue' then return item.agent == agent and item.state == 'queued' end
   return INDEX[item.state] == kind
 end

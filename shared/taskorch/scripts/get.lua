@@ -26,7 +26,7 @@ local function get()
   local item = load(id)
   current(item, mode ~= 'claim' or is_mine(item))
   if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
-  local held = item.state == 'in_progress' or item.state == 'blocked'
+  local held = is_held(item)
   local takable = held or item.state == 'queued' or (is_mine(item) and item.state ~= 'failed')
   if mode == 'peek' or not takable then return nil end
   if held and not is_mine(item) then

@@ -11,6 +11,7 @@ return once(function()
   report(item, 'release', 'text', reason)
   if asks and item.state == 'blocked' then
     call('HDEL', key('item', id), 'live_token')
+    drop(key('held', item.agent), id)
   else
     settle(item)
     give_back(item)

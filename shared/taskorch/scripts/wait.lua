@@ -19,8 +19,7 @@ return guarded(function()
   local item = load(id)
   if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
   if item.state == 'cancelled' then fail('CANCELLED', {item = id, reason = reason_of_cancel(id)}) end
-  local held = item.state == 'in_progress' or item.state == 'blocked'
-  if token == '' and held then held_by_another(item) end
+  if token == '' and is_held(item) then held_by_another(item) end
   if token ~= '' and item.state ~= 'completed' and not is_holders(item, token) then
     fail('LEASE_LOST', {item = id, token = string.match(token, '^[^:]*'), newest = item.token, state = item.state})
   end

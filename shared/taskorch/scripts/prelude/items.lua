@@ -55,6 +55,11 @@ local function index(item)
   return INDEX[item.state] and prefix .. INDEX[item.state]
 end
 
+-- A question that its holder has left to the answer is nobody's.
+local function is_held(item)
+  return item.state == 'in_progress' or (item.state == 'blocked' and item.live_token ~= '')
+end
+
 local function leave(item)
   local from = index(item)
   if from then drop(from, item.id) end
@@ -66,7 +71,7 @@ local function enter(item, state, score)
   item.state = state
   local to = index(item)
   if to then put(to, item.id, score) end
-  if state == 'in_progress' or state == 'blocked' then put(key('held', item.agent), item.id, now) end
+  if is_held(item) then put(key('held', item.agent), item.id, now) end
   count(item, 1)
 end
 

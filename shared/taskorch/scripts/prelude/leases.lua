@@ -159,7 +159,7 @@ local function hold(item, token, verb, claims)
   if token ~= '' then
     fail('LEASE_LOST', {item = item.id, token = string.match(token, '^[^:]*'), newest = item.token, state = item.state})
   end
-  if item.state == 'in_progress' or item.state == 'blocked' then held_by_another(item) end
+  if is_held(item) then held_by_another(item) end
   if item.state ~= 'queued' or not claims then wrong_state(item, verb) end
   item.fresh = true
   return item
