@@ -118,7 +118,9 @@ def pairs(mapped: Mapping[str, str], what: str) -> str:
         raise errors.Invalid(reason=f"There are {len(mapped)} {what}; {LIST_VALUES} are allowed.")
     if not mapped:
         return "{}"
-    checked = {text(key, what, required=True): text(value, what) for key, value in mapped.items()}
+    checked = {
+        text(key, f"name of one of the {what}", required=True): text(value, what) for key, value in mapped.items()
+    }
     document = _as_json(checked)
     if len(document.encode()) > DELIVERABLES_BYTES:
         raise errors.Invalid(reason=f"The {what} have more than {DELIVERABLES_BYTES} bytes.")

@@ -95,7 +95,10 @@ def start(settings: Settings) -> bool:
         folder.make_private(socket.parent)
         folder.make_private(data)
         with _lock_file(data).open("ab") as lock:
-            process = _launch(socket, data, lock) if _locked(lock) else None
+            process = None
+            if _locked(lock):
+                _stopped(data).unlink(missing_ok=True)
+                process = _launch(socket, data, lock)
     except OSError as error:
         raise folder.refusal(settings.root, error) from None
     _await_ready(socket, data, process)

@@ -30,6 +30,8 @@ def word(line: str) -> str:
     first = line.partition(" ")[0]
     if first in ("ASK", "TRYAGAIN") or any(words in line.lower() for words in _ON_ITS_WAY):
         return "TRYAGAIN"
+    if "max number of clients" in line:
+        return "MAXCLIENTS"
     return first if first in (*STALLED, "MOVED") else ""
 
 

@@ -35,6 +35,7 @@ TROUBLES: Mapping[str, str] = {
     "MISCONF": "It cannot write to its disk: make room there, and see its log.",
     "NOREPLICAS": "Too few replicas keep up (min-replicas-to-write). Bring them back, and try again.",
     "BUSY": "A script of somebody keeps it busy. Try again; SCRIPT KILL ends one that does not end.",
+    "MAXCLIENTS": "It has as many connections as it takes: try again, or raise maxclients.",
     "UNBLOCKED": "It became a replica. Try again.",
 }
 

@@ -318,6 +318,17 @@ WRONG: dict[str, tuple[Callable[[redis.Redis, Path], AbstractContextManager[None
 }
 
 
+def test_a_redis_that_has_all_the_clients_it_takes_may_have_room_again(shell: Shell) -> None:
+    with server_of_its_own(shell) as (there, raw):
+        raw.config_set("maxclients", "1")
+
+        refused = there.worker("check", "--json")
+
+        raw.config_set("maxclients", "1000")
+        assert (refused.code, refused.error()["retryable"]) == (4, True)
+        assert there.worker("check").code == 0
+
+
 @pytest.mark.parametrize("trouble", WRONG)
 def test_what_is_wrong_with_redis_is_told_with_the_way_out_and_nothing_changes(shell: Shell, trouble: str) -> None:
     spoil, way_out = WRONG[trouble]

@@ -127,6 +127,19 @@ def test_who_waits_does_not_start_a_server_that_somebody_has_stopped(local: Shel
     assert not stopped["running"]
 
 
+def test_who_waits_brings_a_killed_server_back_also_when_it_was_stopped_once(local: Shell) -> None:
+    local.orchestrate("project", "x")
+    with running(local, *sh("echo done")) as run:
+        eventually(lambda: blocked(local) == 1, within_s=SOON_S)
+        local.orchestrate("server", "stop")
+        eventually(lambda: "Redis does not answer" in run.talk(), within_s=SOON_S)
+        pid = local.orchestrate("server", "start", "--json").data()["pid"]
+        eventually(lambda: blocked(local) == 1, within_s=SOON_S)
+        os.kill(pid, signal.SIGKILL)
+
+        eventually(lambda: status(local)["pid"] not in (0, pid), within_s=SOON_S)
+
+
 def test_looking_at_the_server_does_not_start_it(local: Shell) -> None:
     status(local)
 

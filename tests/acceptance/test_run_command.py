@@ -87,7 +87,12 @@ def test_what_is_too_long_for_a_variable_is_left_away_and_the_file_has_it(shell:
         ("4 tables\nand a view", "4 tables\nand a view", {}, "kept as text: Invalid JSON"),
         ('["4 tables"]', '["4 tables"]', {}, "kept as text: Input should be an object"),
         ('{"sumary": "all"}', '{"sumary": "all"}', {}, "kept as text: Extra inputs are not permitted"),
-        ('{"deliverables": {"": "x"}}', '{"deliverables": {"": "x"}}', {}, "kept as text: The deliverables is empty"),
+        (
+            '{"deliverables": {"": "x"}}',
+            '{"deliverables": {"": "x"}}',
+            {},
+            "kept as text: The name of one of the deliverables is empty",
+        ),
     ],
 )
 def test_a_result_file_has_the_summary_and_the_deliverables(

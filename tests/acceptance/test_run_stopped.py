@@ -3,9 +3,10 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -273,6 +274,53 @@ def test_after_a_second_signal_what_runs_is_stopped_and_given_back(shell: Shell,
         assert ended(shell)
     view = bench.queue.views.show(item).item
     assert (view.state, view.attempts) == (State.QUEUED, 0)
+
+
+def test_when_the_terminal_is_closed_what_runs_is_given_back(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    with at_work(shell) as run:
+        run.tell(signal.SIGHUP)
+
+        assert run.ended() == 0
+    view = bench.queue.views.show(item).item
+    assert (view.state, view.attempts) == (State.QUEUED, 0)
+
+
+def test_a_run_whose_lines_nobody_reads_keeps_its_lease_and_can_be_ended(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    def expires() -> int:
+        return bench.queue.views.show(item).item.lease_expires_at or 0
+
+    talk = shell.folder / "stderr"
+    with full_pipe() as stdout, talk.open("wb") as stderr:
+        words: list[str | Path] = [BIN / "worker", "run", "--lease", "1s", "--grace", "200ms", *sh("true")]
+        run = subprocess.Popen(words, cwd=shell.folder, env=shell.environment(), stdout=stdout, stderr=stderr)
+        eventually(expires, within_s=SOON_S)
+        claimed = expires()
+        eventually(lambda: expires() > claimed, within_s=SOON_S)
+        run.send_signal(signal.SIGTERM)
+        eventually(lambda: STOPPING in talk.read_text(encoding="utf-8"), within_s=SOON_S)
+        run.send_signal(signal.SIGTERM)
+
+        assert run.wait(SOON_S) == 4
+
+
+@contextmanager
+def full_pipe() -> Iterator[int]:
+    """The end for writing of a pipe that has no room, and that nobody reads."""
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writes, b"x" * 4096)
+    os.set_blocking(writes, True)
+    try:
+        yield writes
+    finally:
+        os.close(reads)
+        os.close(writes)
 
 
 def test_an_idle_run_that_is_told_to_stop_ends_and_takes_no_wake_token_with_it(shell: Shell, bench: Bench) -> None:

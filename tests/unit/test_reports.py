@@ -288,6 +288,22 @@ def test_who_has_left_a_question_holds_the_item_no_more(bench: Bench) -> None:
     assert bench.state(lease.item) is State.BLOCKED
 
 
+def test_an_item_whose_question_was_left_is_nobodys(bench: Bench) -> None:
+    lease = asked_and_left(bench)
+    second = bench.agent("ada", session="second")
+
+    taken = second.get(Lease(item=lease.item), takeover=True)
+    with pytest.raises(errors.WrongState) as refusal:
+        second.progress(Lease(item=lease.item), "Mine now?")
+    agent = next(agent for agent in bench.queue.views.agents() if agent.name == "ada")
+
+    assert (taken.lease, taken.package.item.holder) == (None, None)
+    assert "puts it back into your queue" in refusal.value.advice()
+    assert (agent.holds, second.check().items) == ((), ())
+    assert bench.queue.views.show(lease.item).item.attempts == 1
+    assert bench.inconsistencies() == []
+
+
 def test_a_question_that_was_answered_before_it_was_left_gives_the_item_back_at_once(bench: Bench) -> None:
     lease = bench.standing(State.BLOCKED)
     bench.queue.answer(lease.item, "The left one.")
@@ -305,7 +321,7 @@ def test_an_item_whose_holder_left_a_question_may_be_taken_away(bench: Bench, wa
     if way_on == "cancel":
         bench.queue.cancel(lease.item)
     else:
-        bench.queue.assign(lease.item, "bob", force=True)
+        bench.queue.assign(lease.item, "bob")
 
     view = bench.queue.views.show(lease.item).item
     assert (view.state, view.attempts) == ((State.CANCELLED, 1) if way_on == "cancel" else (State.QUEUED, 0))

@@ -62,21 +62,24 @@ class Attempt:
         self._news: SimpleQueue[News | errors.TaskOrchestratorError] = SimpleQueue()
         self._over = Event()
         self._began = monotonic()
+        self._came_to: Settled | None = None
 
     def stop(self) -> None:
         """End the command, and give the item back."""
         self._news.put(News.STOPPED)
 
     def leave(self) -> Settled:
-        """Say that nobody waits for its end any more, and return that."""
+        """Say that nobody waits for its end any more, and return that; what it came to, where that is known already."""
+        if self._came_to:
+            return self._came_to
         settled = Settled(end=End.UNSAID, state="", text="Redis is away; the lease runs out by itself")
         self._tell(settled)
         return settled
 
     def run(self) -> Settled:
         """Have the command work on the item, and return what became of it."""
+        Thread(target=self._keep, daemon=True).start()  # first, for nobody may read what is told
         self._means.journal.claimed(self._claim)
-        Thread(target=self._keep, daemon=True).start()
         try:
             end = self._worked()
         finally:
@@ -84,6 +87,7 @@ class Attempt:
         settled = end if isinstance(end, Settled) else self._settled(end)
         if settled.end is not End.UNSAID:
             self._forget()
+        self._came_to = settled
         self._tell(settled)
         return settled
 

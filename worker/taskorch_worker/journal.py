@@ -23,7 +23,8 @@ class Journal:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._turn = Lock()
+        #: Two, for a reader of the one who does not read must not keep the other waiting.
+        self._turn, self._turn_to_say = Lock(), Lock()
 
     def claimed(self, claim: Claim) -> None:
         """Say that an item was claimed."""
@@ -40,7 +41,7 @@ class Journal:
 
     def say(self, text: str) -> None:
         """Say what people should know."""
-        with self._turn, suppress(OSError):
+        with self._turn_to_say, suppress(OSError):
             click.echo(line(text), err=True)
 
     def _write(self, item: str, event: str, text: str, more: dict[str, object]) -> None:

@@ -8,7 +8,7 @@ slots ----'                '--> after one signal nothing is claimed; after two, 
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from math import inf
@@ -35,11 +35,15 @@ from taskorch_worker.workspace import Workspace
 
 STOPPING = "Stopping: nothing more is claimed, what runs is finished. A second signal stops it and gives it back."
 FAILING = "Nothing more is claimed, what runs is finished."
-STOPS = (signal.SIGTERM, signal.SIGINT)
+ON_ITS_WAY = "Redis has not answered all claims: what they took is left to its lease."
+#: How many signals each counts for: whose terminal is closed will not send another one.
+STOPS: Mapping[int, int] = {signal.SIGTERM: 1, signal.SIGINT: 1, signal.SIGHUP: 2}
 #: An idle slot may have begun to wait for work while it was told to end: it is told again.
 AGAIN_S = 0.5
 #: How long it may take, after the commands have ended, to give their items back to a Redis that is away.
 GIVEN_BACK_S = 2.0
+#: So long may somebody take to read the last words.
+LAST_WORDS_S = 1.0
 #: An item that was given back is not taken again at once.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
@@ -89,6 +93,8 @@ class Runner:
         self._turn = Lock()
         self._running: set[Attempt] = set()
         self._idle = 0
+        #: How many have not ended.
+        self._slots = terms.pool
         #: How many items in a row were given back.
         self._given_back = 0
         self._gives_up_at = inf
@@ -117,20 +123,21 @@ class Runner:
         os.set_blocking(tells, False)
         signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
         for number in STOPS:
-            signal.signal(number, lambda _number, _frame: None)
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, lambda _number, _frame: None)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by who started us, it would take away how commands end
 
         def listen() -> None:
             while number := os.read(told, 1):
-                if number[0] in STOPS:
+                for _ in range(STOPS.get(number[0], 0)):
                     self._inbox.put(Word.STOP)
 
         Thread(target=listen, daemon=True).start()
 
     def _loop(self) -> Exception | None:
         """Listen until the last slot has ended, or is not waited for; return the first error of one."""
-        slots, failure = self._terms.pool, None
-        while slots and monotonic() < self._gives_up_at:
+        failure = None
+        while self._slots and monotonic() < self._gives_up_at:
             match word := self._heard():
                 case None:
                     pass
@@ -140,10 +147,10 @@ class Runner:
                 case Word.IDLE:  # a claim that is on its way may still bring work to one of them
                     self._closed = self._closed or (self._resting,)
                 case Word.DONE:
-                    slots -= 1
+                    self._slots -= 1
                 case _:
-                    slots -= 1
-                    if slots and not failure:
+                    self._slots -= 1
+                    if self._slots and not failure:
                         self._journal.say(f"{word} {FAILING}")
                     failure = failure or word
                     self._stop()
@@ -171,9 +178,20 @@ class Runner:
                     attempt.stop()
 
     def _leave(self) -> None:
-        """Say of the items that could not be given back that their leases run out."""
-        with self._turn:
-            self._ends |= {attempt.leave().end for attempt in self._running}
+        """Say of the items that could not be given back that their leases run out; where nobody reads it, end so."""
+
+        def tell() -> None:
+            with self._turn:
+                if self._slots > len(self._running):
+                    self._ends.add(End.UNSAID)
+                    self._journal.say(ON_ITS_WAY)
+                self._ends |= {attempt.leave().end for attempt in self._running}
+
+        teller = Thread(target=tell, daemon=True)
+        teller.start()
+        teller.join(LAST_WORDS_S)
+        if teller.is_alive():
+            os._exit(errors.Unavailable.exit_code)
 
     def _slot(self) -> None:
         word: Word | Exception = Word.DONE
