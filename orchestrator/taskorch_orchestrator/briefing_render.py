@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from taskorch.item import Item, Project
+from taskorch.item import Item, Project, State
 from taskorch.plain_text import line
 from taskorch.quoted import DATA, cut, fenced, fitting
 from taskorch.stuck import StuckItem
@@ -18,6 +18,7 @@ COMMANDS = """\
 | `orchestrate apply PLAN.yaml` | a project with all its items from a file |
 | `orchestrate assign ITEM AGENT` | put an item onto an agent's queue; a name is enough |
 | `orchestrate progress PROJECT` | how far it is |
+| `orchestrate wait PROJECT --until completed --until blocked` | wait for the agents; do not ask again and again |
 | `orchestrate discoveries PROJECT` | what the agents found |
 | `orchestrate inbox` | questions of agents; answer them: `orchestrate answer ITEM TEXT` |
 | `orchestrate stuck` | what does not go on by itself, and what helps |
@@ -28,6 +29,8 @@ COMMANDS = """\
 You plan, assign, answer and deliver; the items are the agents' work (`worker`), not yours.
 Exit codes: 0 done; 2 usage; 3 no such project or item; 4 Redis is away: the same again later; 5 not possible in this
 state; 6 held by another agent; 8 nothing to do now."""
+#: An item in one of these goes on without the orchestrator.
+UNDER_WAY = (State.QUEUED, State.DELAYED, State.IN_PROGRESS)
 Row = TypeVar("Row")
 
 
@@ -47,6 +50,9 @@ def next_step(told: Briefing) -> str:
     finished = next((project.id for project in told.projects if is_finished(project)), "")
     if finished:
         return f"orchestrate complete {finished}"
+    under_way = next((each.id for each in told.projects if any(each.counts.get(state) for state in UNDER_WAY)), "")
+    if under_way:
+        return f"orchestrate wait {under_way} --until completed --until blocked"
     return f"orchestrate progress {told.projects[0].id}" if told.projects else 'orchestrate project "TITLE"'
 
 

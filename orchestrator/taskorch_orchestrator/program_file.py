@@ -1,6 +1,7 @@
 """A file of an agent's program that we have a part in: how our part gets in and out, and how files are replaced."""
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -63,7 +64,11 @@ def joined(ours: Json, theirs: Json) -> Json:
 def read(file: Path) -> str | None:
     """Return what stands in a file, None where there is none; raises errors.Invalid for what is no text."""
     try:
-        return file.read_bytes().decode()
+        # Not to wait, even for a pipe that nobody writes to.
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise errors.Invalid(reason=f"Cannot read {file}: it is not a file.")
+            return opened.read().decode()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

@@ -23,8 +23,8 @@ def setup(program: str, check: bool, remove: bool, user: bool) -> None:
 
     if check and remove:
         raise click.UsageError("--check only looks: it goes without --remove.")
-    root = Path.home() if user else command.settings().root
-    top = root if user else program_parts.project(Path.cwd())
+    top = program_parts.of_user(program, os.environ) if user else program_parts.project(Path.cwd())
+    root = top if user else command.settings().root
     parts = program_parts.parts(program, top, os.environ, user=user)
     if check:
         files = installation.check(parts)
@@ -33,6 +33,8 @@ def setup(program: str, check: bool, remove: bool, user: bool) -> None:
     command.output().show(files, setup_render.files)
     if any(each.status == "not current" for each in files):
         click.get_current_context().exit(errors.Invalid.exit_code)
-    if not (check or remove):
-        for hint in setup_render.hints(program, top, root):
-            command.output().hint(hint)
+    hints = () if check else setup_render.hints(program, top, root)
+    if remove:
+        hints = setup_render.taken_away(files, program_parts.of_others(program, top, os.environ, user=user))
+    for hint in hints:
+        command.output().hint(hint)

@@ -1,7 +1,7 @@
 """What `orchestrate setup` prints: each file with what became of it, and what is left for a person to do."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,3 +25,11 @@ def hints(program: str, top: Path, root: Path) -> Iterator[str]:
         yield "The MCP servers need the package mcp: pip install 'task-orchestrator[mcp]'"
     if program == "codex":
         yield "Codex asks you to trust the project and its hooks: /hooks shows them."
+
+
+def taken_away(told: Sequence[ProgramFile], others: Mapping[str, Collection[Path]]) -> Iterator[str]:
+    """Return which files another program reads, too, so that it has lost its part of them."""
+    for each in told:
+        for other, files in others.items():
+            if each.status != "unchanged" and Path(each.file).resolve() in files:
+                yield f"{each.file} is a file of {other}, too: if that is to have its part, set it up again."

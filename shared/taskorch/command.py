@@ -160,7 +160,8 @@ def run(group: click.Group, name: str) -> NoReturn:
     except SystemExit as end:  # completion ends so
         code = int(end.code or 0)
     except click.UsageError as error:
-        code = _refuse_usage(error, as_json="--json" in _options(arguments) or _as_json(kept))
+        is_hook = _is_hook(group, _options(arguments))
+        code = _refuse_usage(error, is_hook=is_hook, as_json="--json" in _options(arguments) or _as_json(kept))
     except errors.TaskOrchestratorError as error:
         code = _refuse(error, as_json=_as_json(kept))
     except (click.Abort, KeyboardInterrupt):
@@ -207,7 +208,15 @@ def _options(arguments: Sequence[str]) -> Sequence[str]:
     return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
-def _refuse_usage(error: click.UsageError, *, as_json: bool) -> int:
+def _is_hook(group: click.Group, arguments: Sequence[str]) -> bool:
+    """Return whether a program calls, at a hook: to it exit code 2 is an order."""
+    return "--hook-json" in arguments or next((word for word in arguments if word in group.commands), "") == "hook"
+
+
+def _refuse_usage(error: click.UsageError, *, is_hook: bool, as_json: bool) -> int:
+    if is_hook:
+        error.show()
+        return 0
     if as_json:
         click.echo(document.refusal(errors.Usage(reason=error.format_message())))
     else:

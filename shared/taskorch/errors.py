@@ -301,7 +301,8 @@ class Cancelled(Conflict):
     hint = "Stop working on it and take other work: worker pop"
 
     def _shown(self) -> dict[str, object]:
-        return {**self.details, "reason": f": {self.details['reason']}" if self.details["reason"] else ""}
+        reason = str(self.details["reason"]).removesuffix(".")
+        return {**self.details, "reason": f": {reason}" if reason else ""}
 
 
 class SyncBusy(Conflict):

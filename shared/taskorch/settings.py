@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 CONFIG_KEYS = ("redis_url", "namespace", "service", "redis_password_file", "wait_replicas", "wait_timeout")
 MOST_REPLICAS = 100
+#: Of a worktree's name in that of its session.
+NAME_CHARACTERS = 40
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
 
@@ -76,7 +78,6 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
     config = _config(os.path.join(root, FOLDER, "config.toml"))
     said = _Said(flags, environment, config)
     redis_url = said.text("redis_url", "TASKORCH_REDIS_URL", "REDIS_URL")
-    session = said.text("session", "AGENT_SESSION")
     named = [
         (password.said_in(environment, password.FILE_VARIABLE), folder, password.FILE_VARIABLE),
         (config.get("redis_password_file"), root, "config.toml"),
@@ -90,7 +91,7 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
         namespace=bounds.name(said.text("namespace", "TASKORCH_NAMESPACE", default="default"), "a namespace"),
         root_path=root,
         agent=said.text("agent", "AGENT_ID", "TM_AGENT_ID", flag="agent_id"),
-        session=session and bounds.name(session, "a session (AGENT_SESSION)"),
+        session=_session(said, environment, os.fspath(folder), root),
         service=said.switch("service", "TASKORCH_SERVICE", "on"),
         orchestrator=said.text("orchestrator", "ORCHESTRATOR_ID", default="orchestrator"),
         sources={**said.sources, "root": root_source, "redis_password": password_source},
@@ -153,6 +154,28 @@ def _root(environment: Mapping[str, str], folder: str) -> tuple[str, str]:
     return folder, "the current folder"
 
 
+def _session(said: _Said, environment: Mapping[str, str], folder: str, root: str) -> str:
+    """Return what tells a session of an agent from others: what was said, be it nothing, or else the git worktree."""
+    session = said.text("session", "AGENT_SESSION")
+    if "AGENT_SESSION" in environment:
+        return session and bounds.name(session, "a session (AGENT_SESSION)")
+    if session := _worktree(folder, root):
+        said.sources["session"] = "the git worktree"
+    return session
+
+
+def _worktree(folder: str, root: str) -> str:
+    """Return a name for the git worktree that a folder is in; "" where it is in none, or in one that has the root."""
+    top = next((each for each in _upwards(folder) if os.path.exists(os.path.join(each, ".git"))), "")
+    own, _ = _git_folders(top) if top else ("", "")
+    if not own or os.path.commonpath([os.path.realpath(top), os.path.realpath(root)]) == os.path.realpath(top):
+        return ""
+    from binascii import crc32  # only in a worktree
+
+    name = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in os.path.basename(own))
+    return f"{name.strip('-')[:NAME_CHARACTERS] or 'worktree'}-{crc32(os.fsencode(own)):08x}"
+
+
 def _upwards(folder: str) -> Iterator[str]:
     yield folder
     if folder != os.path.dirname(folder):
@@ -160,16 +183,24 @@ def _upwards(folder: str) -> Iterator[str]:
 
 
 def _main_checkout(top: str) -> str:
-    """Return the checkout that a worktree belongs to; its `.git` is a file naming `<main>/.git/worktrees/<name>`."""
+    """Return the checkout that a worktree belongs to; `top` itself where it is none."""
+    _, shared = _git_folders(top)
+    return os.path.dirname(shared) if os.path.basename(shared) == ".git" else top
+
+
+def _git_folders(top: str) -> tuple[str, str]:
+    """Return what git keeps of a worktree, and what it has in common with others; "" and "" where it is none.
+
+    Its `.git` is a file naming the first, `<main>/.git/worktrees/<name>`.
+    """
     git = os.path.join(top, ".git")
     if not os.path.isfile(git):
-        return top
+        return "", ""
     try:
-        worktree = os.path.realpath(os.path.join(top, _content(git).strip().removeprefix("gitdir:").strip()))
-        common = os.path.realpath(os.path.join(worktree, _content(os.path.join(worktree, "commondir")).strip()))
+        own = os.path.realpath(os.path.join(top, _content(git).strip().removeprefix("gitdir:").strip()))
+        return own, os.path.realpath(os.path.join(own, _content(os.path.join(own, "commondir")).strip()))
     except (OSError, ValueError):
-        return top
-    return os.path.dirname(common) if os.path.basename(common) == ".git" else top
+        return "", ""
 
 
 def _content(file: str) -> str:

@@ -142,7 +142,7 @@ def test_the_orchestrators_next_step_follows_the_work(shell: Shell, bench: Bench
     assert steps == [
         'orchestrate project "TITLE"',
         f"orchestrate assign {item} AGENT",
-        f"orchestrate progress {project}",
+        f"orchestrate wait {project} --until completed --until blocked",
         f"orchestrate complete {project}",
     ]
 
@@ -271,6 +271,23 @@ def test_a_mistake_in_the_call_of_a_hook_is_told_and_stops_no_agent(holder: Shel
 
     assert (ran.code, ran.stdout) == (0, "")
     assert ran.stderr.startswith(("Usage: worker hook", "Error: "))
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["worker --loud hook stop", "worker --agent-id ada --loud hook stop", "worker --loud prime --hook-json"]
+    + [f"{role} prime --hook-json --loud" for role in ("worker", "orchestrate")],
+)
+def test_so_it_is_wherever_in_the_call_the_mistake_is(holder: Shell, words: str) -> None:
+    ran = call(holder.having(TASKORCH_JSON="1"), tuple(words.split()))
+
+    assert (ran.code, ran.stdout) == (0, "")
+    assert "No such option" in ran.stderr
+
+
+@pytest.mark.parametrize("words", ["progress hook --loud", "prime --loud", "--loud check -- --hook-json"])
+def test_what_only_looks_like_a_hook_is_refused(holder: Shell, words: str) -> None:
+    assert call(holder, ("worker", *words.split())).code == 2
 
 
 @pytest.mark.parametrize("words", [words for words in CALLS if words[-1] != "prime"], ids=" ".join)

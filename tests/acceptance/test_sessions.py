@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from builders import Bench
-from commands import Shell
+from commands import BIN, Shell
 from taskorch.item import State
 from taskorch.settings import Settings
 
@@ -213,19 +213,66 @@ def test_a_folder_below_the_root_belongs_to_it(shell: Shell, bench: Bench) -> No
     assert list(below.folder.iterdir()) == []
 
 
-def test_a_git_worktree_belongs_to_its_main_checkout(shell: Shell, bench: Bench) -> None:
-    item = bench.item()
+@pytest.fixture
+def tree(shell: Shell) -> Shell:
+    """A git worktree of the folder."""
     git = ("git", "-c", "user.name=x", "-c", "user.email=x@example.org")
     shell.run(*git, "init", "--quiet")
     shell.run(*git, "commit", "--quiet", "--allow-empty", "-m", "first")
     assert shell.run(*git, "worktree", "add", "--quiet", "../tree").code == 0
-    tree = shell.within(shell.folder.parent / "tree")
+    return shell.within(shell.folder.parent / "tree")
 
-    taken, done = tree.worker("get", item), shell.worker("complete", item, "x")
+
+def test_a_git_worktree_belongs_to_its_main_checkout(shell: Shell, tree: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    taken, done = tree.worker("get", item), tree.worker("complete", item, "x")
 
     assert (taken.code, done.code) == (0, 0)
     assert tree.worker("whoami", "--json").data()["root"] == str(shell.folder)
     assert sorted(entry.name for entry in tree.folder.iterdir()) == [".git"]
+
+
+def test_two_worktrees_are_two_sessions_and_neither_completes_what_the_other_holds(
+    shell: Shell, tree: Shell, bench: Bench
+) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+
+    told, refused, who = tree.worker("prime"), tree.worker("complete", item, "x"), tree.worker("whoami")
+
+    assert "held by another session of yours" in told.stdout
+    assert (refused.code, bench.state(item)) == (6, State.IN_PROGRESS)
+    assert "  (the git worktree)" in who.stdout
+    assert shell.worker("complete", item, "x").code == 0
+
+
+@pytest.mark.parametrize("variables", [{"AGENT_SESSION": "mine"}, {"AGENT_SESSION": ""}], ids=str)
+def test_one_session_in_two_worktrees_says_so(
+    shell: Shell, tree: Shell, bench: Bench, variables: dict[str, str]
+) -> None:
+    item = bench.item()
+
+    taken = shell.having(**variables).worker("get", item)
+    done = tree.having(**variables).worker("complete", item, "x")
+
+    assert (taken.code, done.code) == (0, 0)
+
+
+@pytest.mark.parametrize("starts_in", ["checkout", "tree"])
+def test_a_command_of_run_is_the_session_of_its_run_in_any_worktree(
+    shell: Shell, tree: Shell, bench: Bench, starts_in: str
+) -> None:
+    item = bench.item()
+    (start, other) = (shell, tree) if starts_in == "checkout" else (tree, shell)
+    script = f"cd '{other.folder}' && worker whoami --json > who && worker complete {item} done"
+
+    ran = start.having(PATH=f"{BIN}:/usr/bin:/bin").worker("run", "--once", "--", "sh", "-c", script)
+
+    within = json.loads((other.folder / "who").read_bytes())["data"]["session"]
+    assert ran.code == 0, ran.stderr
+    assert bench.queue.views.show(item).item.summary == "done"
+    assert within == start.worker("whoami", "--json").data()["session"]
 
 
 def test_whoami_says_where_each_setting_comes_from(shell: Shell) -> None:

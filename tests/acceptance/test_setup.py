@@ -1,6 +1,7 @@
 """`orchestrate setup`: into the files of a program and out again, with all else in them byte for byte as it was."""
 
 import json
+import os
 import shutil
 import stat
 import tomllib
@@ -198,10 +199,15 @@ def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(proje
     elsewhere = project.folder.parent / "elsewhere"
     named = project.having(CLAUDE_CONFIG_DIR=str(elsewhere / "claude"), CODEX_HOME=str(elsewhere / "codex"))
 
+    told = [named.orchestrate("setup", program, "--user").stderr for program in ("claude", "codex")]
+    made = set(files(elsewhere))
     for program in ("claude", "codex"):
-        named.orchestrate("setup", program, "--user")
+        named.orchestrate("setup", program, "--user", "--remove")
 
-    assert {"claude/settings.json", "claude/.claude.json", "codex/config.toml"} <= set(files(elsewhere))
+    assert {"claude/settings.json", "claude/.claude.json", "codex/config.toml"} <= made
+    assert f"These are the files of {elsewhere}/claude.\n" in told[0]
+    assert f"These are the files of {elsewhere}/codex.\n" in told[1]
+    assert files(elsewhere) == {"claude": b"", "codex": b""}
     assert files(Path(project.variables["HOME"])) == {}
 
 
@@ -267,6 +273,33 @@ def test_a_symbolic_link_stays_one_and_the_mode_stays(project: Shell, mode: int)
     assert between_mode == stat.S_IMODE(real.stat().st_mode) == mode
     assert b"worker hook stop" in between
     assert real.read_bytes() == FOREIGN[".claude/settings.json"]
+
+
+@pytest.mark.parametrize(("removed", "other"), [("claude", "codex"), ("codex", "claude")])
+def test_where_two_programs_read_one_file_it_is_said_that_both_lost_their_part(
+    project: Shell, removed: str, other: str
+) -> None:
+    (project.folder / "CLAUDE.md").unlink()
+    (project.folder / "CLAUDE.md").symlink_to("AGENTS.md")
+    for program in ("claude", "codex"):
+        project.orchestrate("setup", program)
+
+    told, again = (project.orchestrate("setup", removed, "--remove").stderr for _ in range(2))
+
+    assert [line for line in told.splitlines() if f"is a file of {other}, too" in line]
+    assert len(told.splitlines()) == 1
+    assert again == ""
+
+
+@pytest.mark.parametrize("words", [[], ["--check"], ["--remove"]])
+def test_a_pipe_where_a_file_should_be_is_told_and_keeps_nobody_waiting(project: Shell, words: list[str]) -> None:
+    (project.folder / ".mcp.json").unlink()
+    os.mkfifo(project.folder / ".mcp.json")
+
+    ran = project.run("timeout", "20", BIN / "orchestrate", "setup", "claude", *words)
+
+    assert ran.code == 5
+    assert f"Cannot read {project.folder}/.mcp.json: it is not a file." in ran.stderr
 
 
 def test_a_skill_of_anothers_that_has_our_name_is_kept_and_told(project: Shell) -> None:

@@ -89,3 +89,13 @@ def test_a_project_whose_item_failed_is_not_to_be_completed(bench: Bench) -> Non
     bench.brought(bench.item(project), State.FAILED)
 
     assert briefing_render.next_step(told(bench)) == f"orchestrate progress {project}"
+
+
+def test_where_agents_are_at_work_the_next_step_is_to_wait_for_them(bench: Bench) -> None:
+    working = bench.queue.views.show(bench.standing(State.IN_PROGRESS).item).item.project
+    bench.let_the_clock_tick()
+    bench.standing(State.FAILED)
+
+    step = briefing_render.next_step(told(bench))
+
+    assert step == f"orchestrate wait {working} --until completed --until blocked"

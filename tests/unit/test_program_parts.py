@@ -1,5 +1,6 @@
 """What we say in the files of the programs fits what we are."""
 
+import re
 import tomllib
 from collections import UserDict
 from pathlib import Path
@@ -47,6 +48,24 @@ def test_codex_waits_for_the_longest_wait() -> None:
 
 def test_gemini_is_told_of_the_secrets_by_name() -> None:
     assert set(program_parts.SECRETS) == {password.VARIABLE, password.FILE_VARIABLE}
+
+
+@pytest.mark.parametrize("program", program_parts.PROGRAMS)
+def test_a_users_instructions_name_no_command_that_starts_a_server(program: str) -> None:
+    texts = [
+        part.added(None)
+        for file, part in program_parts.parts(program, Path("/home"), {}, user=True).items()
+        if file.name in ("CLAUDE.md", "AGENTS.md", "GEMINI.md")
+    ]
+
+    assert len(texts) == (program != "cursor")
+    for text in texts:
+        assert "Where a repository has a `.task-orchestrator/` folder" in text
+        assert set(re.findall(r"(?:worker|orchestrate) \w+", text)) == {
+            "worker prime",
+            "orchestrate prime",
+            "orchestrate setup",
+        }
 
 
 @pytest.mark.parametrize("below", [".", "a/b"])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from taskorch import address, errors
+from taskorch import address, bounds, errors
 from taskorch.server_address import socket_path
 from taskorch.settings import Settings, resolve
 
@@ -68,14 +68,73 @@ def test_the_root_is_the_git_checkout_where_nobody_has_our_folder(tmp_path: Path
     assert resolved(deep).root == tmp_path
 
 
-def test_a_worktree_belongs_to_its_main_checkout(tmp_path: Path) -> None:
-    main, worktree = tmp_path / "main", tmp_path / "worktree"
-    (main / ".git" / "worktrees" / "w").mkdir(parents=True)
-    (main / ".git" / "worktrees" / "w" / "commondir").write_text("../..\n")
-    worktree.mkdir()
-    (worktree / ".git").write_text(f"gitdir: {main}/.git/worktrees/w\n")
+def worktree(folder: Path, git: Path, name: str = "w") -> Path:
+    """Make a worktree of what git keeps in a folder."""
+    (git / "worktrees" / name).mkdir(parents=True)
+    (git / "worktrees" / name / "commondir").write_text("../..\n")
+    (folder / "deep").mkdir(parents=True)
+    (folder / ".git").write_text(f"gitdir: {git}/worktrees/{name}\n")
+    return folder
 
-    assert resolved(worktree).root == main
+
+def test_a_worktree_belongs_to_its_main_checkout(tmp_path: Path) -> None:
+    main = tmp_path / "main"
+
+    assert resolved(worktree(tmp_path / "worktree", main / ".git")).root == main
+
+
+@pytest.mark.parametrize("place", ["beside", "main/.trees/one"])
+@pytest.mark.parametrize("is_set_up", [True, False])
+def test_a_worktree_is_a_session_of_its_own_wherever_it_is(tmp_path: Path, place: str, *, is_set_up: bool) -> None:
+    main = tmp_path / "main"
+    one, two = worktree(tmp_path / place, main / ".git", "one"), worktree(tmp_path / "two", main / ".git", "two")
+    if is_set_up:
+        (main / ".task-orchestrator").mkdir()
+
+    told = [resolved(folder) for folder in (one, one / "deep", two, main)]
+
+    assert {settings.root for settings in told} == {main}
+    assert told[0].session == told[1].session
+    assert [settings.session[:4] for settings in told] == ["one-", "one-", "two-", ""]
+    assert [settings.sources["session"] for settings in told] == ["the git worktree"] * 3 + ["default"]
+
+
+@pytest.mark.parametrize(("said", "source"), [("monday", "AGENT_SESSION"), ("", "default")])
+def test_what_was_said_of_the_session_holds_in_a_worktree_too(tmp_path: Path, said: str, source: str) -> None:
+    settings = resolved(worktree(tmp_path / "tree", tmp_path / "main" / ".git"), AGENT_SESSION=said)
+
+    assert (settings.session, settings.sources["session"]) == (said, source)
+
+
+def test_worktrees_of_a_bare_repository_that_share_a_root_are_sessions(tmp_path: Path) -> None:
+    (tmp_path / ".task-orchestrator").mkdir()
+    one, two = (worktree(tmp_path / name, tmp_path / ".bare", name) for name in ("one", "two"))
+
+    assert resolved(one).session != resolved(two).session != ""
+
+
+def test_worktrees_of_two_repositories_that_have_one_name_and_one_root_are_two_sessions(tmp_path: Path) -> None:
+    one, two = (worktree(tmp_path / name, tmp_path / f"of-{name}" / ".git") for name in ("one", "two"))
+
+    assert resolved(one, TASKORCH_ROOT=str(tmp_path)).session != resolved(two, TASKORCH_ROOT=str(tmp_path)).session
+
+
+@pytest.mark.parametrize("root", [".", "deep"])
+def test_a_worktree_with_a_root_of_its_own_is_no_session(tmp_path: Path, root: str) -> None:
+    tree = worktree(tmp_path / "tree", tmp_path / "main" / ".git")
+    (tree / root / ".task-orchestrator").mkdir()
+
+    assert resolved(tree / "deep").session == ""
+
+
+@pytest.mark.parametrize("name", ["größe 設計", "設計", "..", "-x", "x" * 200, "a..b"])
+def test_a_worktree_of_any_name_has_a_name_for_its_session(tmp_path: Path, name: str) -> None:
+    git = tmp_path / "main" / ".git"
+    tree = worktree(tmp_path / "tree", git, f"{name} of mine")
+
+    session = resolved(tree).session
+
+    assert bounds.name(session, "a session") == session
 
 
 @pytest.mark.parametrize("text", ["", "gitdir: /nowhere\n", "\0"])

@@ -25,6 +25,7 @@ TEXTS = {
     "orchestrate prime": orchestrators.COMMANDS,
     "worker hook stop": turn.REASON,
     "instructions": program_parts.INSTRUCTIONS,
+    "instructions of a user": program_parts.USERS_INSTRUCTIONS,
 }
 OF_ONE_ROLE = {
     "worker": "worker",
@@ -76,6 +77,12 @@ def test_the_exit_codes_are_those_of_the_errors(name: str) -> None:
     known |= {errors.Conflict.exit_code, errors.NothingToDo.exit_code}
     assert codes - {errors.NotYours.exit_code} == known
     assert (errors.NotYours.exit_code in codes) == name.startswith("worker")
+
+
+@pytest.mark.parametrize(("name", "wait"), [("orchestrator", "orchestrate"), ("worker", "worker")])
+def test_a_role_is_told_how_to_wait(name: str, wait: str) -> None:
+    for text in (TEXTS[name], TEXTS[f"{wait} prime"]):
+        assert [wait, "wait"] in [line[:2] for line in written(text)]
 
 
 @pytest.mark.parametrize(("installed", "folder"), program_parts.SKILLS.items())

@@ -55,3 +55,11 @@ def test_a_holder_is_told_why_its_item_was_cancelled(bench: Bench) -> None:
 
     with pytest.raises(errors.Cancelled, match="was cancelled: changed my mind"):
         bench.agent().progress(lease, "still at it")
+
+
+def test_a_reason_that_is_a_sentence_ends_with_one_full_stop(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.queue.complete_project(bench.queue.views.show(lease.item).item.project, force=True)
+
+    with pytest.raises(errors.Cancelled, match=r"was cancelled: The project was completed\.$"):
+        bench.agent().progress(lease, "still at it")
