@@ -295,15 +295,15 @@ SABOTAGES = (
     Sabotage(
         guard="A run that must end does not wait for a Redis that hangs",
         file="worker/taskorch_worker/runner.py",
-        line="while slots and monotonic() < self._gives_up_at:",
-        instead="while slots:",
+        line="while self._slots and monotonic() < self._gives_up_at:",
+        instead="while self._slots:",
         tests=("tests/acceptance/test_run_outage.py",),
     ),
     Sabotage(
-        guard="All slots of a run pause before an item is given back",
-        file="worker/taskorch_worker/attempt.py",
-        line="            self._means.pause()\n",
-        instead="            pass\n",
+        guard="All slots of a run pause when an item is given back",
+        file="worker/taskorch_worker/runner.py",
+        line="        self._looking.not_before = self._resting.not_before = pause_ends\n",
+        instead="        pass\n",
         tests=("tests/acceptance/test_run.py",),
     ),
     Sabotage(
