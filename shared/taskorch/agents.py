@@ -43,10 +43,9 @@ class AgentStatus(Frozen):
 
 
 def agent_status(view: Reply) -> AgentStatus:
-    """Read `{name, last seen, silent, fields, {{item id, state, host, pid, session, since, heard, silent} …}}`."""
-    name, last_seen, silent, flat, holds = cast("tuple[str, str, str, Reply, list[list[str]]]", view)
+    """Read `{name, last seen, silent, fields, {{item id, state, host, pid, session, since, heard, silent} …}, held}`."""
+    name, last_seen, silent, flat, holds, held = cast("tuple[str, str, str, Reply, list[list[str]], int]", view)
     fields = reply.fields_of(flat)
-    counts = reply.counts_of(fields)
     return AgentStatus(
         name=name,
         last_seen_at=int(float(last_seen)),
@@ -55,9 +54,9 @@ def agent_status(view: Reply) -> AgentStatus:
         pid=int(fields.get("pid") or 0),
         session=fields.get("session", ""),
         version=fields.get("version", ""),
-        counts=counts,
+        counts=reply.counts_of(fields),
         holds=tuple(_holding(name, row) for row in holds),
-        more=max(0, counts[State.IN_PROGRESS] + counts[State.BLOCKED] - len(holds)),
+        more=max(0, held - len(holds)),
     )
 
 

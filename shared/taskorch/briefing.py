@@ -30,7 +30,7 @@ class Briefing(Frozen):
     held_count: int
     queue: tuple[Item, ...]
     queue_count: int
-    #: Assigned too, but not ready: waiting for dependencies, or delayed.
+    #: Assigned too, but not ready: waiting for dependencies or for an answer, or delayed.
     later: int
 
 

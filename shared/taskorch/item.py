@@ -255,7 +255,7 @@ class Assignments(Frozen):
 
     agent: str
     count: int
-    #: Assigned too, but not ready: waiting for dependencies, or delayed.
+    #: Assigned too, but not ready: waiting for dependencies or for an answer, or delayed.
     later: int
     items: tuple[Item, ...]
 

@@ -299,7 +299,7 @@ def test_an_item_whose_question_was_left_is_nobodys(bench: Bench) -> None:
 
     assert (taken.lease, taken.package.item.holder) == (None, None)
     assert "puts it back into your queue" in refusal.value.advice()
-    assert (agent.holds, second.check().items) == ((), ())
+    assert (agent.holds, agent.more, second.check().items, second.check().later) == ((), 0, (), 1)
     assert bench.queue.views.show(lease.item).item.attempts == 1
     assert bench.inconsistencies() == []
 

@@ -22,7 +22,7 @@ def assignments(assigned: Assignments, theirs: Collection[str]) -> str:
     if assigned.count > len(assigned.items):
         lines.append(f"  … and {assigned.count - len(assigned.items)} more (--limit)")
     if assigned.later:
-        lines.append(f"({assigned.later} more are assigned to you, but not ready: waiting or delayed.)")
+        lines.append(f"({assigned.later} more are assigned to you, but not ready: waiting, delayed, or asked about.)")
     return "\n".join(lines)
 
 

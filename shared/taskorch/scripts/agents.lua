@@ -1,7 +1,8 @@
 -- agents: the agents that called last, those never seen at the end, and what each session of them holds.
 -- KEYS     meta
 -- ARGV     7 how many at most
--- RETURNS  {{name, last seen ms, silent ms, fields, {{item id, state, host, pid, session, since, heard ms, silent ms} …}} …}
+-- RETURNS  {{name, last seen ms, silent ms, fields, {{item id, state, host, pid, session, since, heard ms, silent ms} …},
+--          how many it holds} …}
 -- ERRORS   none of its own
 local HOLDINGS = 20
 
@@ -29,7 +30,8 @@ return guarded(function()
   for i = 1, #names, 2 do
     local name, seen = names[i], names[i + 1]
     local silent = tonumber(seen) > 0 and math.max(0, now - seen) or 0
-    table.insert(agents, {name, seen, string.format('%d', silent), call('HGETALL', key('agent', name)), holdings(name)})
+    table.insert(agents, {name, seen, string.format('%d', silent), call('HGETALL', key('agent', name)), holdings(name),
+      call('ZCARD', key('held', name))})
   end
   return agents
 end)

@@ -14,6 +14,5 @@ end, function()
   if #ids < limit then
     for _, id in ipairs(call('ZRANGE', queue, 0, limit - #ids - 1)) do table.insert(ids, id) end
   end
-  local waiting, delayed = unpack(call('HMGET', key('agent', me.agent), 'n_waiting', 'n_delayed'))
-  return {call('ZCARD', held) + call('ZCARD', queue), (waiting or 0) + (delayed or 0), item_views(ids)}
+  return {call('ZCARD', held) + call('ZCARD', queue), not_ready(me.agent), item_views(ids)}
 end)

@@ -33,7 +33,6 @@ return guarded(function()
     table.insert(briefed, {package(ids[i]), notes})
   end
   local queue = key('queue', me.agent)
-  local waiting, delayed = unpack(call('HMGET', key('agent', me.agent), 'n_waiting', 'n_delayed'))
-  return {briefed, #ids, call('ZCARD', queue), (waiting or 0) + (delayed or 0),
+  return {briefed, #ids, call('ZCARD', queue), not_ready(me.agent),
     item_views(call('ZRANGE', queue, 0, most - 1))}
 end)

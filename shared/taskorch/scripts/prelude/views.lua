@@ -21,6 +21,13 @@ local function item_views(ids)
   return views
 end
 
+-- How many items are an agent's, and neither held nor ready: waiting, delayed, or left to the answer to a question.
+local function not_ready(agent)
+  local counts, all = call('HMGET', key('agent', agent), 'n_waiting', 'n_delayed', 'n_in_progress', 'n_blocked'), 0
+  for i = 1, 4 do all = all + (counts[i] or 0) end
+  return all - call('ZCARD', key('held', agent))
+end
+
 local projects_read = {}
 
 local function project_view(id)
