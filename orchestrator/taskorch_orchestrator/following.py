@@ -85,8 +85,12 @@ def _end_with_reader() -> None:
         output.poll()
         signal.pthread_kill(main_thread().ident or 0, signal.SIGPIPE)
 
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, lambda _number, _frame: None)  # it comes again: a write and the thread tell of the same
+        sys.exit(0)
+
     if sys.stdout is not None:
-        signal.signal(signal.SIGPIPE, lambda _number, _frame: sys.exit(0))
+        signal.signal(signal.SIGPIPE, end)
         Thread(target=look, daemon=True).start()
 
 

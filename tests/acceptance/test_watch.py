@@ -380,6 +380,18 @@ def test_a_reader_that_has_seen_enough_ends_the_watch(shell: Shell, bench: Bench
     assert ran.stderr == ""
 
 
+@pytest.mark.parametrize("line", ["watch {project} --since 0-0", "discoveries {project} --follow"])
+def test_a_reader_that_goes_away_in_the_midst_of_it_leaves_no_traceback(shell: Shell, bench: Bench, line: str) -> None:
+    project = bench.project()
+    bench.agent().discover(bench.claimed(bench.item(project)), "It rains")
+    words = line.format(project=project)
+
+    runs = [shell.run("bash", "-c", f"{ORCHESTRATE} {words} | head -n 1; echo ${{PIPESTATUS[0]}}") for _ in range(5)]
+
+    assert [ran.stdout.splitlines()[1:] for ran in runs] == [["0"]] * 5
+    assert {told.partition(" --since")[0] for ran in runs for told in ran.stderr.splitlines()} <= {"Go on with"}
+
+
 @pytest.mark.parametrize("line", ["watch", "watch {project}", "discoveries {project} --follow"])
 def test_a_reader_that_went_away_ends_it_though_nothing_happens(shell: Shell, bench: Bench, line: str) -> None:
     project = bench.project()
