@@ -13,7 +13,9 @@ from taskorch.settings import Settings
 from taskorch.unanswered import StepConnection
 
 if TYPE_CHECKING:
-    from taskorch.waiting import Standing, Waited, Waiting
+    from collections.abc import Collection
+
+    from taskorch.waiting import Goal, Standing, Waited, Waiting
 
     from taskorch_orchestrator.waiting_render import Outcome
 
@@ -59,15 +61,16 @@ class Office:
         return os.path.relpath(file) if self.settings.root_path == os.getcwd() else file
 
 
-def outcome_of(queue: Queue, waited: "Waited", *, timeout_s: float) -> "Outcome":
-    """Return what a wait came to, with the items that wait for an answer; errors.WaitOver when its time ran out."""
+def outcome_of(queue: Queue, waited: "Waited", goals: "Collection[Goal]", *, timeout_s: float) -> "Outcome":
+    """Return what a wait for goals came to, with the items that wait for an answer; errors.WaitOver when it ran out."""
     from taskorch.waiting import Goal
 
     from taskorch_orchestrator import waiting_render
 
     if waited.reached is None:
         state = waiting_render.state(waited.standing)
-        raise errors.WaitOver(id=waited.standing.id, state=state, seconds=f"{timeout_s:g}", cursor=waited.cursor)
+        cursor = waited.cursor if Goal.ANY in goals else ""
+        raise errors.WaitOver(id=waited.standing.id, state=state, seconds=f"{timeout_s:g}", cursor=cursor)
     asking = _blocked(queue, waited.standing) if waited.reached is Goal.BLOCKED else ()
     return waiting_render.Outcome.of(waited, asking)
 

@@ -176,7 +176,7 @@ class Wait(Tool):
         """Wait."""
         queue, timeout_s = _queue(call), seconds(self.timeout, "timeout")
         waited = queue.waiting().until(self.id, self.until, timeout_s=timeout_s, since=self.since)
-        return Result(office.outcome_of(queue, waited, timeout_s=timeout_s))
+        return Result(office.outcome_of(queue, waited, self.until, timeout_s=timeout_s))
 
 
 class Complete(Tool):

@@ -31,7 +31,8 @@ def wait(office: "Office", project: str, until: tuple[str, ...], timeout: float,
     from taskorch_orchestrator import waiting_render
     from taskorch_orchestrator.office import outcome_of
 
-    waited = office.waiting().until(project, [Goal(goal) for goal in until], timeout_s=timeout, since=since)
-    office.output.show(outcome_of(office.queue, waited, timeout_s=timeout), waiting_render.outcome)
+    goals = [Goal(goal) for goal in until]
+    waited = office.waiting().until(project, goals, timeout_s=timeout, since=since)
+    office.output.show(outcome_of(office.queue, waited, goals, timeout_s=timeout), waiting_render.outcome)
     if waited.events:
         office.output.hint(f"Go on with --since {waited.cursor}")

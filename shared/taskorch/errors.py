@@ -337,6 +337,11 @@ class WaitOver(TaskOrchestratorError):
     message = "The wait for {id} ran out after {seconds} s: it is {state}."
     hint = "To go on waiting, type the same again."
 
+    def advice(self) -> str:
+        """Return how to go on: where events count, from where it came to, for those in between count, too."""
+        cursor = self.details.get("cursor")
+        return f"To go on: the same with --since {cursor}" if cursor else super().advice()
+
 
 #: The errors that a script raises, by the first word of its reply.
 BY_WORD: dict[str, type[TaskOrchestratorError]] = {

@@ -198,6 +198,20 @@ def test_a_wait_that_runs_out_says_how_far_it_is(shell: Shell, bench: Bench) -> 
 
     assert ran.code == 8
     assert "it is active, 0 of 1 items completed (1 queued)." in ran.stderr
+    assert "To go on waiting, type the same again." in ran.stderr
+
+
+def test_a_wait_for_anything_that_ran_out_goes_on_from_where_it_was(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    command = ("wait", project, "--until", "any", "--until", "completed", "--timeout", "0.1")
+    ran_out = shell.orchestrate(*command)
+    bench.item(project)
+
+    hint = ran_out.stderr.splitlines()[-1]
+    again = shell.orchestrate(*command, *hint.removeprefix("  To go on: the same with ").split())
+
+    assert (ran_out.code, again.code) == (8, 0)
+    assert " create " in again.stdout
 
 
 # Ctrl-C and outages ------------------------------------------------------------------------------------------------
