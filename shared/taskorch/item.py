@@ -203,6 +203,11 @@ class Project(Frozen):
         """Return how many items are completed."""
         return self.counts.get(State.COMPLETED, 0)
 
+    @property
+    def is_finished(self) -> bool:
+        """Return whether it has items, and none of them is open."""
+        return sum(self.counts.values()) == self.completed + self.counts.get(State.CANCELLED, 0) > 0
+
 
 class Package(Frozen):
     """Everything that an item carries: what `worker get` and `orchestrate show` print."""

@@ -24,6 +24,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 MOST_EVENTS = 1000
 #: Nothing leads out of these but the orchestrator.
 ENDS = (State.COMPLETED, State.FAILED, State.CANCELLED)
+#: What becomes of these depends on other items.
+MAY_WAIT = (State.PENDING, State.WAITING)
 
 Seen = TypeVar("Seen")
 Done = TypeVar("Done")
@@ -63,6 +65,8 @@ class Standing(Frozen):
     project: Project
     #: A failed or cancelled item that it waits for, directly or by way of others that wait; "" where none was found.
     dead: str = ""
+    #: Whether something that it waits for goes on; of a project, where all that is left of it waits.
+    moves: bool = False
 
     @property
     def id(self) -> str:
@@ -79,22 +83,23 @@ class Standing(Frozen):
         """Return whether it is completed; of a project, whether none of its items is open."""
         if self.item:
             return self.item.state is State.COMPLETED
-        counts = self.project.counts
-        over = sum(counts.values()) == counts[State.COMPLETED] + counts[State.CANCELLED] > 0
-        return over or self.is_closed
+        return self.project.is_finished or self.is_closed
 
     @property
     def is_blocked(self) -> bool:
         """Return whether it waits for an answer; of a project, whether one of its items does."""
         return self.item.state is State.BLOCKED if self.item else self.project.counts[State.BLOCKED] > 0
 
-    @property
-    def is_over(self) -> bool:
-        """Return whether it does not go on by itself: what is left of a project is dead, or waits for what is."""
+    def is_over(self, goal: Goal) -> bool:
+        """Return whether it does not reach a goal by itself: what is left of a project is dead, or waits for what is.
+
+        One dead item is enough for it not to be completed; others of its items may still ask.
+        """
         if self.item:
             return self.item.state in ENDS or self.dead != ""
         moving = sum(n for state, n in self.project.counts.items() if state not in (*ENDS, State.WAITING))
-        return self.is_completed or self.dead != "" or (moving == 0 and self.project.counts[State.FAILED] > 0)
+        held_up = self.dead != "" or (moving == 0 and self.project.counts[State.FAILED] > 0)
+        return self.is_completed or (held_up and not (goal is Goal.BLOCKED and self.moves))
 
 
 class Waited(Frozen):
@@ -248,14 +253,14 @@ class _Goals:
     def look(self) -> _Sight[Waited]:
         """Look at where it stands, and through the events where they count."""
         waited = self._with_events(_standing(self._scripts, self._id))
-        if waited.reached is None and Goal.ANY not in self._goals and waited.standing.is_over:
+        standing, over = waited.standing, waited.reached is not None
+        if not over and Goal.ANY not in self._goals and all(map(standing.is_over, self._goals)):
             goal = " or ".join(sorted(self._goals))
-            raise errors.DeadEnd(id=self._id, state=_state(waited.standing), goal=goal, dead=waited.standing.dead)
-        events, standing = keys.events(self._scripts.namespace), waited.standing
-        over = waited.reached is not None
-        if standing.item and Goal.ANY not in self._goals:
+            raise errors.DeadEnd(id=self._id, state=_state(standing), goal=goal, dead=standing.dead)
+        if standing.item and standing.item.state not in MAY_WAIT and Goal.ANY not in self._goals:
             stream = keys.reports(self._scripts.namespace, standing.item.id)
             return _Sight(seen=waited, is_over=over, stream=stream, cursor=standing.report)
+        events = keys.events(self._scripts.namespace)
         return _Sight(seen=waited, is_over=over, stream=events, cursor=waited.cursor)
 
     def _with_events(self, standing: Standing) -> Waited:
@@ -276,10 +281,12 @@ class _Goals:
 
 def _standing(scripts: Scripts, id_: str) -> Standing:
     known = bounds.item_id(id_) if id_.startswith("item_") else bounds.project_id(id_)
-    view = cast("tuple[str, str, Reply, Reply, str]", scripts.run("standing", known))
-    cursor, report, items, project, dead = view
+    view = cast("tuple[str, str, Reply, Reply, str, str]", scripts.run("standing", known))
+    cursor, report, items, project, dead, moves = view
     item = next(iter(reply.items(items)), None)
-    return Standing(cursor=cursor, report=report, item=item, project=reply.project(project), dead=dead)
+    return Standing(
+        cursor=cursor, report=report, item=item, project=reply.project(project), dead=dead, moves=bool(moves)
+    )
 
 
 def _events(scripts: Scripts, since: str, *, limit: int) -> Events:

@@ -35,7 +35,7 @@ def test_a_wait_of_half_a_second_runs_no_scripts_meanwhile(bench: Bench) -> None
 
 
 #: Of each kind as many.
-WAITERS = 1020
+WAITERS = 1022
 
 
 def commands(bench: Bench) -> dict[str, int]:
@@ -47,11 +47,13 @@ def commands(bench: Bench) -> dict[str, int]:
 def test_a_thousand_waiters_run_no_command_at_all_while_nothing_happens(bench: Bench) -> None:
     project = bench.project()
     lease = bench.brought(bench.item(project), State.BLOCKED)
+    waits_itself = bench.item(project, depends_on=(lease.item,))
     newest, waiting = bench.queue.waiting().newest(), bench.queue.waiting()
     waits: list[Callable[[], object]] = [
         lambda: bench.agent("bob").claim(wait_s=60),
         lambda: bench.agent().wait(lease, timeout_s=60),
         lambda: waiting.until(lease.item, [Goal.COMPLETED], timeout_s=60),
+        lambda: waiting.until(waits_itself, [Goal.COMPLETED], timeout_s=60),
         lambda: waiting.until(project, [Goal.COMPLETED], timeout_s=60),
         lambda: waiting.until(project, [Goal.ANY], timeout_s=60, since=newest),
         lambda: next(waiting.events(newest)),
@@ -66,6 +68,7 @@ def test_a_thousand_waiters_run_no_command_at_all_while_nothing_happens(bench: B
         after, took_s = commands(bench), monotonic() - began
         bench.queue.answer(lease.item, "Go")
         bench.agent().complete(lease)
+        bench.agent().complete(bench.claimed(waits_itself))
         for _ in range(WAITERS // len(waits)):
             bench.item(agent="bob")
         ended = [waiter.result(60) for waiter in waiters]

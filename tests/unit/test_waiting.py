@@ -296,6 +296,86 @@ def test_a_project_of_which_all_that_is_left_waits_for_a_dead_item_is_not_waited
     assert bench.queue.views.stuck().items[0].dependency == dead
 
 
+@pytest.mark.parametrize("agent", ["ada", ""], ids=["assigned", "unassigned"])
+@pytest.mark.parametrize("end", [State.CANCELLED, State.FAILED])
+def test_a_waiter_is_told_at_once_when_what_its_item_waits_for_dies(
+    bench: Bench, waiters: Waiters, end: State, agent: str
+) -> None:
+    dead = bench.item()
+    item = bench.item(agent=agent, depends_on=(bench.item(agent=agent, depends_on=(dead,)),))
+    waiter = waiters.until(item, Goal.COMPLETED)
+
+    bench.brought(dead, end)
+
+    with pytest.raises(errors.DeadEnd, match=f"{item} is held up by {dead}"):
+        waiter.result(SOON_S)
+
+
+def test_a_waiter_of_an_item_that_waited_sees_it_through(bench: Bench, waiters: Waiters) -> None:
+    first = bench.claimed()
+    item = bench.item(depends_on=(first.item,))
+    waiter = waiters.until(item, Goal.COMPLETED)
+
+    bench.agent().complete(first)
+    bench.agent().complete(bench.claimed(item))
+
+    assert waiter.result(SOON_S).reached is Goal.COMPLETED
+
+
+def test_a_project_of_which_nobody_is_assigned_to_what_waits_for_a_dead_item_is_not_waited_for(bench: Bench) -> None:
+    project = bench.project()
+    dead = bench.item(project, agent="")
+    bench.item(project, agent="", depends_on=(dead,))
+    bench.queue.cancel(dead)
+
+    with pytest.raises(errors.DeadEnd, match=f"{project} is held up by {dead}"):
+        bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=LONG_S)
+
+
+def test_a_project_with_an_item_to_assign_is_waited_for_though_another_is_held_up(bench: Bench) -> None:
+    project = bench.project()
+    dead = bench.item(project)
+    bench.item(project, agent="", depends_on=(dead,))
+    bench.item(project, agent="")
+    bench.queue.cancel(dead)
+
+    assert bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=0).reached is None
+
+
+@pytest.mark.parametrize("held_up", [0, 1], ids=["dead letter", "dead dependency"])
+def test_a_project_that_waits_for_something_alive_may_still_be_blocked(
+    bench: Bench, waiters: Waiters, held_up: int
+) -> None:
+    project, alive = bench.project(), bench.claimed()
+    dead = bench.brought(bench.item(project), State.FAILED).item
+    item = bench.item(project, depends_on=(alive.item,))
+    for _ in range(held_up):
+        bench.item(project, depends_on=(dead,))
+    waiter = waiters.until(project, Goal.BLOCKED)
+
+    bench.agent().complete(alive)
+    bench.brought(item, State.BLOCKED)
+
+    assert waiter.result(SOON_S).reached is Goal.BLOCKED
+
+
+def test_a_project_that_is_waited_for_to_be_blocked_is_over_with_the_last_that_was_alive(
+    bench: Bench, waiters: Waiters
+) -> None:
+    project, alive = bench.project(), bench.claimed()
+    dead = bench.brought(bench.item(project), State.FAILED).item
+    item = bench.item(project, depends_on=(alive.item, dead))
+    with pytest.raises(errors.DeadEnd):
+        bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=LONG_S)
+    waiter = waiters.until(project, Goal.BLOCKED)
+
+    bench.agent().complete(alive)
+
+    with pytest.raises(errors.DeadEnd, match=f"{project} is held up by {dead}"):
+        waiter.result(SOON_S)
+    assert bench.state(item) is State.WAITING
+
+
 @pytest.mark.parametrize("end", [State.CANCELLED, State.FAILED])
 def test_a_dead_item_of_another_project_ends_the_wait_too(bench: Bench, end: State) -> None:
     project, dead = bench.project(), bench.item()
