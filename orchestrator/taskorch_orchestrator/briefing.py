@@ -1,7 +1,7 @@
 """What an orchestrating agent needs to go on after a fresh start: its projects, and what waits for it."""
 
 from taskorch.frozen import Frozen
-from taskorch.item import Item, Project, State
+from taskorch.item import Item, Project
 from taskorch.stuck import StuckItem
 from taskorch.views import Views
 
@@ -33,9 +33,3 @@ def briefing(views: Views, orchestrator: str, namespace: str) -> Briefing:
         unassigned=views.unassigned(limit=READ),
         stuck=tuple(each for each in views.stuck(limit=READ).items if each.why != "blocked"),
     )
-
-
-def is_finished(project: Project) -> bool:
-    """Return whether nothing is left to do but to complete the project."""
-    ended = (State.COMPLETED, State.CANCELLED)
-    return project.completed > 0 and all(state in ended or not count for state, count in project.counts.items())

@@ -8,7 +8,7 @@ from taskorch.plain_text import line
 from taskorch.quoted import DATA, cut, fenced, fitting
 from taskorch.stuck import StuckItem
 
-from taskorch_orchestrator.briefing import MOST, Briefing, is_finished
+from taskorch_orchestrator.briefing import MOST, Briefing
 
 COMMANDS = """\
 | command | |
@@ -47,7 +47,7 @@ def next_step(told: Briefing) -> str:
         return f"orchestrate assign {told.unassigned[0].id} AGENT"
     if told.stuck:
         return told.stuck[0].command
-    finished = next((project.id for project in told.projects if is_finished(project)), "")
+    finished = next((project.id for project in told.projects if project.is_finished), "")
     if finished:
         return f"orchestrate complete {finished}"
     under_way = next((each.id for each in told.projects if any(each.counts.get(state) for state in UNDER_WAY)), "")
@@ -96,4 +96,5 @@ def _item(item: Item, length: int) -> str:
 
 
 def _stuck(each: StuckItem, length: int) -> str:
-    return f"{each.item.id} {each.why}, {each.item.agent}: {cut(line(each.item.title), length)} -> {each.command}"
+    why = ", ".join(word for word in (each.why, each.item.agent, cut(line(each.reason), length)) if word)
+    return f"{each.item.id} {why}: {cut(line(each.item.title), length)} -> {each.command}"

@@ -16,6 +16,7 @@ from taskorch.item import (
     Report,
 )
 from taskorch.plain_text import block, line, moment
+from taskorch.quoted import cut
 from taskorch.stuck import StuckItem
 
 from taskorch_orchestrator import screen
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 BAR_WIDTH = 20
 #: Below this width a bar would take the room of the text.
 BARS_FROM_WIDTH = 110
+#: So many bytes of what an agent said stand in a table that is about another thing.
+REASON = 120
 
 
 def project_progress(progress: ProjectProgress) -> str:
@@ -137,7 +140,8 @@ def stuck(found: Iterable[StuckItem]) -> str:
     table = screen.table("ITEM", "WHY", "SINCE", "AGENT", "LAST SEEN", "TITLE", "WHAT HELPS")
     for each in found:
         since, seen = moment(each.since), moment(each.agent_seen_at)
-        table.add_row(each.item.id, each.why, since, each.item.agent, seen, line(each.item.title), each.command)
+        why = f"{each.why}: {cut(line(each.reason), REASON)}" if each.reason else each.why
+        table.add_row(each.item.id, why, since, each.item.agent, seen, line(each.item.title), each.command)
     return screen.printed(table)
 
 

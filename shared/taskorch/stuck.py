@@ -16,6 +16,7 @@ WAYS_OUT = {
     "silent": "orchestrate assign {item} AGENT --force",
     "blocked": "orchestrate answer {item} TEXT",
     "dead_dependency": "orchestrate requeue {dependency}",
+    "failed": "orchestrate requeue {item}",
     "unstarted": "orchestrate assign {item} AGENT",
 }
 
@@ -27,12 +28,14 @@ class StuckItem(Frozen):
     item: Item
     #: One of WAYS_OUT.
     why: str
-    #: When its lease ran out; when its holder was last heard of; when it was blocked, began to wait, or was queued.
+    #: When its lease ran out, or its holder was last heard of; when it failed, was blocked or queued, or began to wait.
     since: int
     #: 0 when no session of its agent has called yet.
     agent_seen_at: int
     #: The failed or cancelled item that it waits for, or "".
     dependency: str
+    #: What its agent said when it failed, or "".
+    reason: str
     #: The command that helps.
     command: str
 
@@ -47,19 +50,20 @@ class Stuck(Frozen):
 
 
 def stuck(view: Reply) -> Stuck:
-    """Read `{looked at, '1' or '', {{why, since, agent seen, dependency or '', item view} …}}`."""
+    """Read `{looked at, '1' or '', {{why, since, agent seen, dependency or '', reason or '', item view} …}}`."""
     looked_at, more, rows = cast("tuple[int, str, list[list[Reply]]]", view)
     return Stuck(items=tuple(_item(row) for row in rows), looked_at=looked_at, more=bool(more))
 
 
 def _item(row: list[Reply]) -> StuckItem:
-    why, since, seen, dependency = cast("list[str]", row[:4])
-    item = reply.item(row[4])
+    why, since, seen, dependency, reason = cast("list[str]", row[:5])
+    item = reply.item(row[5])
     return StuckItem(
         item=item,
         why=why,
         since=int(since),
         agent_seen_at=int(float(seen)),
         dependency=dependency,
+        reason=reason,
         command=WAYS_OUT[why].format(item=item.id, dependency=dependency),
     )

@@ -168,6 +168,20 @@ def test_stuck_on_a_terminal_keeps_ids_whole(shell: Shell, bench: Bench) -> None
     assert piped.stdout.rstrip().endswith(f"orchestrate answer {item} TEXT")
 
 
+def test_a_dead_letter_is_told_with_the_beginning_of_what_its_agent_said(shell: Shell, bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.agent().fail(lease, "no rights\n" * 1000, retry=False)
+
+    _, screen = shell.on_terminal(BIN / "orchestrate", "stuck", width=40)
+    piped = shell.orchestrate("stuck").stdout.splitlines()
+
+    assert f"{lease.item}  failed:" in screen
+    assert f"orchestrate requeue {lease.item}" in screen
+    assert len(piped) == 2
+    assert "  failed: no rights" in piped[1]
+    assert len(piped[1]) < 400
+
+
 def test_stuck_with_more_to_look_at_does_not_say_that_nothing_is(shell: Shell, bench: Bench) -> None:
     bench.queue.create_many(bench.project(), [NewItem(title="Later", agent="ada", delay_ms=HOUR_MS)] * 3000)
 

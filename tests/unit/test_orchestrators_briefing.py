@@ -27,7 +27,7 @@ def test_what_waits_for_the_orchestrator_is_told_and_no_more_than_that(bench: Be
 
     assert [item.id for item in shown.inbox] == [asked]
     assert [item.id for item in shown.unassigned] == [free]
-    assert [(each.item.id, each.why) for each in shown.stuck] == [(waits, "dead_dependency")]
+    assert [(each.item.id, each.why) for each in shown.stuck] == [(waits, "dead_dependency"), (dead, "failed")]
     assert closed not in {each.id for each in shown.projects}
     assert "## Open projects: 3\n" in text
     assert "… and more" not in text
@@ -57,7 +57,7 @@ def test_what_there_is_no_room_for_is_said_with_the_command_that_shows_it(bench:
         "… and more: orchestrate inbox",
         "… and more: orchestrate unassigned",
     ]
-    assert f"## Items that do not go on by themselves: 1\n\n```text\n{waits} dead_dependency" in shown
+    assert f"## Items that do not go on by themselves: 2\n\n```text\n{waits} dead_dependency" in shown
 
 
 @pytest.mark.parametrize("text", ["x" * LONG, "🙂" * (LONG // 4), "`" * LONG, "\x1b" * LONG, "x\n" * (LONG // 2)])
@@ -66,8 +66,8 @@ def test_it_is_never_longer_than_the_bound(bench: Bench, text: str) -> None:
         item = bench.item(title=text[:500].strip() or "x", agent="a" * 64)
         bench.agent("a" * 64).blocker(bench.claimed(item, agent="a" * 64), text, needs=text)
         bench.item(title=text[:500], agent="")
-        dead, waits = bench.standing(State.FAILED).item, bench.item(title=text[:500], agent="a" * 64)
-        bench.queue.depend(waits, [dead])
+        dead = bench.claimed(bench.item(title=text[:500], agent="a" * 64), agent="a" * 64)
+        bench.agent("a" * 64).fail(dead, text, retry=False)
 
     shown = briefing_render.briefing(told(bench))
 
@@ -86,7 +86,22 @@ def test_a_project_with_nothing_left_to_do_is_to_be_completed(bench: Bench) -> N
 def test_a_project_whose_item_failed_is_not_to_be_completed(bench: Bench) -> None:
     item = bench.standing(State.COMPLETED).item
     project = bench.queue.views.show(item).item.project
-    bench.brought(bench.item(project), State.FAILED)
+    dead = bench.brought(bench.item(project), State.FAILED).item
+
+    shown = briefing_render.briefing(told(bench))
+
+    assert f"{dead} failed, ada, hopeless: An item -> orchestrate requeue {dead}" in shown
+    assert f"## Next step\n\n    orchestrate requeue {dead}\n" in shown
+
+
+def test_a_project_of_which_everything_was_cancelled_is_to_be_completed(bench: Bench) -> None:
+    project = bench.queue.views.show(bench.standing(State.CANCELLED).item).item.project
+
+    assert briefing_render.next_step(told(bench)) == f"orchestrate complete {project}"
+
+
+def test_a_project_without_items_is_not_to_be_completed(bench: Bench) -> None:
+    project = bench.project()
 
     assert briefing_render.next_step(told(bench)) == f"orchestrate progress {project}"
 
@@ -94,7 +109,7 @@ def test_a_project_whose_item_failed_is_not_to_be_completed(bench: Bench) -> Non
 def test_where_agents_are_at_work_the_next_step_is_to_wait_for_them(bench: Bench) -> None:
     working = bench.queue.views.show(bench.standing(State.IN_PROGRESS).item).item.project
     bench.let_the_clock_tick()
-    bench.standing(State.FAILED)
+    bench.project()
 
     step = briefing_render.next_step(told(bench))
 

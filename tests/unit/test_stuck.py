@@ -19,10 +19,10 @@ def only(bench: Bench, **how: object) -> StuckItem:
     return each
 
 
-def test_nothing_is_stuck_that_has_just_happened_but_a_blocker(bench: Bench) -> None:
+def test_nothing_is_stuck_that_has_just_happened_but_a_blocker_and_a_dead_letter(bench: Bench) -> None:
     leases = {state: bench.standing(state) for state in State}
 
-    assert named(bench) == [(leases[State.BLOCKED].item, "blocked")]
+    assert named(bench) == [(leases[State.FAILED].item, "failed"), (leases[State.BLOCKED].item, "blocked")]
 
 
 def test_a_queued_item_that_nobody_claims_is_unstarted(bench: Bench) -> None:
@@ -113,12 +113,50 @@ def test_what_waits_for_a_dead_item_names_it(bench: Bench, state: State) -> None
     assert named(bench) == []
     bench.brought(dead, state)
 
-    each = only(bench)
+    each = next(iter(bench.queue.views.stuck().items))
     bench.queue.requeue(dead)
 
     assert (each.item.id, each.why, each.dependency) == (item, "dead_dependency", dead)
     assert each.command == f"orchestrate requeue {dead}"
     assert named(bench) == []
+
+
+def test_what_nobody_is_assigned_to_and_waits_for_a_dead_item_names_it_and_since_when(bench: Bench) -> None:
+    dead = bench.item()
+    item, free = bench.item(agent="", depends_on=(dead,)), bench.item(agent="")
+    assert named(bench) == []
+    bench.queue.cancel(dead)
+
+    each = only(bench)
+    bench.queue.cancel(free)
+    bench.queue.requeue(dead)
+
+    assert (each.item.id, each.why, each.dependency) == (item, "dead_dependency", dead)
+    assert abs(each.since - bench.now_ms()) < 10_000
+    assert named(bench) == []
+
+
+def test_a_dead_letter_is_named_with_what_its_agent_said_until_it_is_requeued(bench: Bench) -> None:
+    project, other = bench.project(), bench.project()
+    lease = bench.claimed(bench.item(project))
+    bench.agent().fail(lease, "no rights", retry=False)
+
+    each = only(bench)
+    elsewhere = named(bench, project=other)
+    bench.queue.requeue(lease.item)
+
+    assert (each.item.id, each.why, each.reason) == (lease.item, "failed", "no rights")
+    assert abs(each.since - bench.now_ms()) < 10_000
+    assert each.command == f"orchestrate requeue {lease.item}"
+    assert elsewhere == named(bench) == []
+
+
+def test_a_dead_letter_whose_last_lease_ran_out_has_no_text(bench: Bench) -> None:
+    lease = bench.expired(State.FAILED)
+
+    each = only(bench)
+
+    assert (each.item.id, each.why, each.reason) == (lease.item, "failed", "")
 
 
 def test_a_delay_that_is_over_and_that_nobody_comes_for_is_unstarted(bench: Bench) -> None:
@@ -172,7 +210,7 @@ def test_blockers_take_no_places_of_the_others(bench: Bench) -> None:
     for _ in range(3):
         bench.standing(State.BLOCKED)
     waits = bench.item()
-    bench.queue.depend(waits, [bench.standing(State.FAILED).item])
+    bench.queue.depend(waits, [bench.standing(State.CANCELLED).item])
     queued = bench.item(agent="bob")
     bench.let_the_clock_tick()
 
@@ -194,4 +232,4 @@ def test_a_look_changes_nothing(bench: Bench) -> None:
     bench.queue.views.stuck()
 
     assert bench.everything() == before
-    assert set(WAYS_OUT) == {"expired", "silent", "blocked", "dead_dependency", "unstarted"}
+    assert set(WAYS_OUT) == {"expired", "silent", "blocked", "dead_dependency", "failed", "unstarted"}

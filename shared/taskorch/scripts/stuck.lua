@@ -2,15 +2,15 @@
 -- KEYS     meta
 -- ARGV     7 unstarted for so many ms, 8 silent for so many ms, 9 project or '' for all, 10 how many at most
 -- RETURNS  {items looked at, '1' if there was more to look at or to return, else '',
---          {{why, since ms, agent last seen ms, dead dependency or '', item view} …}}
+--          {{why, since ms, agent last seen ms, dead dependency or '', why it failed or '', item view} …}}
 -- ERRORS   NO_PROJECT
 local MOST_VISITED, STEP = 5000, 200
 local unstarted_ms, silent_ms, project, limit = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
 local found, visited, more = {}, 0, false
 
-local function add(why, item, since, dependency)
+local function add(why, item, since, dependency, reason)
   local seen = call('ZSCORE', prefix .. 'agents', item.agent) or '0'
-  table.insert(found, {why, string.format('%d', since), seen, dependency or '', item_view(item.id)})
+  table.insert(found, {why, string.format('%d', since), seen, dependency or '', reason or '', item_view(item.id)})
 end
 
 -- How far one of `kinds` may go that are still to be looked at: none may leave the others nothing.
@@ -50,9 +50,20 @@ local function waiting(item, since)
   end
 end
 
+local function changed_at(item) return tonumber(string.match(call('HGET', key('item', item.id), 'event'), '^%d+')) end
+
+-- The index of those that nobody is assigned to is in their order, and tells no time.
+local function pending(item) waiting(item, changed_at(item)) end
+
+-- What its agent said is in its newest report; a lease that ran out says nothing.
+local function failed(item, since)
+  local report = call('XREVRANGE', key('progress', item.id), '+', '-', 'COUNT', 1)[1]
+  add('failed', item, since, '', report and value_of(report[2], 'text'))
+end
+
 -- What brought it onto the queue is its newest event.
 local function queued(item)
-  local since = tonumber(string.match(call('HGET', key('item', item.id), 'event'), '^%d+'))
+  local since = changed_at(item)
   if since <= now - unstarted_ms then add('unstarted', item, since) end
 end
 
@@ -63,8 +74,10 @@ end
 
 return guarded(function()
   if project ~= '' then need_project(project) end
-  each(prefix .. 'leases', 'in_progress', share(5), held)
-  each(prefix .. 'waiting', 'waiting', share(4), waiting)
+  each(prefix .. 'leases', 'in_progress', share(7), held)
+  each(prefix .. 'waiting', 'waiting', share(6), waiting)
+  each(prefix .. 'unassigned', 'pending', share(5), pending)
+  each(prefix .. 'dead', 'failed', share(4), failed)
   each(prefix .. 'delayed', 'delayed', share(3), due)
   local most = share(2)
   for _, agent in ipairs(call('ZRANGE', prefix .. 'agents', 0, -1)) do
