@@ -43,7 +43,7 @@ class AgentStatus(Frozen):
 
 
 def agent_status(view: Reply) -> AgentStatus:
-    """Read `{name, last seen, silent, fields, {{item id, state, host, pid, session, since, heard, silent} …}, held}`."""
+    """Read `{name, last seen, silent, fields, {{item, state, host, pid, session, since, heard, silent} …}, held}`."""
     name, last_seen, silent, flat, holds, held = cast("tuple[str, str, str, Reply, list[list[str]], int]", view)
     fields = reply.fields_of(flat)
     return AgentStatus(
