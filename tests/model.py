@@ -6,7 +6,7 @@ raises Refused; what it leaves behind is the state of the model, and one event f
 
 from collections.abc import Iterable
 
-from model_moves import HELD, OVER, UNBEGUN, Actor, Item, Moves, Project, Refused
+from model_moves import OVER, UNBEGUN, Actor, Item, Moves, Project, Refused
 from taskorch.item import State
 
 #: How many leases a pop, get or check reaps, and how many items it promotes.
@@ -143,8 +143,9 @@ class Model(Moves):
         """Return how many items are the agent's and ready, and how many are not ready."""
         self._maintain(BATCH)
         mine = [item for item in self.items.values() if item.agent == agent]
-        ready, later = (*HELD, State.QUEUED), (State.WAITING, State.DELAYED)
-        return sum(item.state in ready for item in mine), sum(item.state in later for item in mine)
+        ready = sum(item.held or item.state is State.QUEUED for item in mine)
+        left = sum(item.taken and not item.held for item in mine)
+        return ready, left + sum(item.state in (State.WAITING, State.DELAYED) for item in mine)
 
     def claim(self, me: Actor) -> tuple[str, int] | None:
         """Return the item and its token."""
