@@ -150,9 +150,9 @@ def test_the_environment_names_the_root_before_all(tmp_path: Path) -> None:
     assert resolved(tmp_path, TASKORCH_ROOT="/elsewhere").root == Path("/elsewhere")
 
 
-@pytest.mark.parametrize("spelt", ["link", "root/../root", "./root//", "link/../root"])
+@pytest.mark.parametrize("spelt", ["link", "place/../place", "./place//", "link/../place"])
 def test_a_root_is_one_however_it_is_spelt(tmp_path: Path, spelt: str) -> None:
-    root = tmp_path / "root"
+    root = tmp_path / "place"
     root.mkdir()
     (tmp_path / "link").symlink_to(root)
 
