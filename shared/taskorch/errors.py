@@ -6,7 +6,8 @@ TaskOrchestratorError           1   Unprintable
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated, ServerFailed;
 |                                   not: Refused, Untrusted
 |-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
-|                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable
+|                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable,
+|                                 UserFolderUnusable
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- NothingToDo                 8   only commands raise it; in the library that is None
@@ -179,6 +180,12 @@ class RootNotWritable(Invalid):
     word = "ROOT_NOT_WRITABLE"
     message = "Cannot write below {root}: {reason}"
     hint = "Make the folder writable, or point TASKORCH_ROOT at one that is. Nothing was changed."
+
+
+class UserFolderUnusable(Invalid):
+    word = "USER_FOLDER_UNUSABLE"
+    message = "Your configuration at {path} cannot be used: {reason}."
+    hint = "Make it yours alone (chown, chmod go-w), or point XDG_CONFIG_HOME at another folder."
 
 
 class WrongState(Invalid):
