@@ -41,9 +41,9 @@ def read(environment: Mapping[str, str], name: str) -> bytes | None:
     except PermissionError as error:
         if error.filename == folder:  # the home of another user, as in a container
             return None
-        raise _unusable(error.filename, error.strerror) from None
+        raise _unusable(error.filename, error) from None
     except OSError as error:
-        raise _unusable(os.path.join(folder, name), error.strerror) from None
+        raise _unusable(os.path.join(folder, name), error) from None
     if len(content) > LONGEST_BYTES:
         raise _unusable(os.path.join(folder, name), f"it is longer than {LONGEST_BYTES} bytes")
     return content
@@ -71,7 +71,7 @@ def write(environment: Mapping[str, str], name: str, content: bytes) -> None:
             _remove(new)
             raise
     except OSError as error:
-        raise _unusable(error.filename or folder, error.strerror) from None
+        raise _unusable(error.filename or folder, error) from None
 
 
 def remove(environment: Mapping[str, str], name: str) -> bool:
@@ -80,7 +80,7 @@ def remove(environment: Mapping[str, str], name: str) -> bool:
     try:
         return _remove(file)
     except OSError as error:
-        raise _unusable(file, error.strerror) from None
+        raise _unusable(file, error) from None
 
 
 def names(environment: Mapping[str, str], subfolder: str) -> tuple[str, ...]:
@@ -123,8 +123,9 @@ def _check(place: str, status: os.stat_result) -> None:
         raise _unusable(place, "other users can write to it")
 
 
-def _unusable(place: str, reason: str) -> errors.UserFolderUnusable:
-    return errors.UserFolderUnusable(path=place, reason=reason)
+def _unusable(place: str, reason: str | OSError) -> errors.UserFolderUnusable:
+    words = reason if isinstance(reason, str) else reason.strerror or str(reason)
+    return errors.UserFolderUnusable(path=place, reason=words)
 
 
 def _without_waiting(file: str, flags: int) -> int:
