@@ -77,21 +77,30 @@ def events(office: "Office", project: str, since: str) -> None:
 
 
 def _end_with_reader() -> None:
-    """See that it ends when nobody reads any more, as after `head`: the next line, which would tell, may be far off."""
+    """End the command when its reader goes away, as after `head`, even if there is nothing to write for hours.
+
+    SIGPIPE alone proves nothing: a write to a Redis that was killed raises it, too.
+    """
 
     def look() -> None:
-        output = select.poll()
-        output.register(sys.stdout, 0)  # that it is broken is told unasked
-        output.poll()
+        _reader_is_gone(None)
         signal.pthread_kill(main_thread().ident or 0, signal.SIGPIPE)
 
-    def end(number: int, _frame: object) -> None:
-        signal.signal(number, lambda _number, _frame: None)  # it comes again: a write and the thread tell of the same
-        sys.exit(0)
+    def end(_number: int, _frame: object) -> None:
+        if _reader_is_gone(0):
+            signal.signal(signal.SIGPIPE, lambda _number, _frame: None)  # a failed write and the thread both raise it
+            sys.exit(0)
 
     if sys.stdout is not None:
         signal.signal(signal.SIGPIPE, end)
         Thread(target=look, daemon=True).start()
+
+
+def _reader_is_gone(timeout_ms: int | None) -> bool:
+    """Return whether stdout is broken, after at most `timeout_ms` milliseconds; None waits until it is."""
+    output = select.poll()
+    output.register(sys.stdout, 0)  # poll reports a broken pipe without being asked for it
+    return bool(output.poll(timeout_ms))
 
 
 def _note(verb: str, cursor: str, project: str, state: str = "") -> Event:

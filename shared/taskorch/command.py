@@ -55,8 +55,9 @@ class Output:
             raise errors.Unprintable(reason=error.strerror or str(error)) from None
 
     def say(self, text: str) -> None:
-        """Tell the person something that is not data."""
-        click.echo(text, err=True)
+        """Print a message that is not data to stderr. A stderr that nobody reads stops no command."""
+        with suppress(OSError):
+            click.echo(text, err=True)
 
     def hint(self, text: str) -> None:
         """Tell a person how to go on; `--json` has the same in its meta."""

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import redis
 from builders import Bench, followers
 from commands import BIN, Shell, ended, eventually
+from runs import SOON_S
 from screens import CTRL_C, Screen
 from taskorch import keys
 from taskorch.item import State
@@ -39,6 +42,20 @@ def in_a_pipe(shell: Shell, *words: str) -> Iterator["subprocess.Popen[str]"]:
     finally:
         process.kill()
         process.communicate()
+
+
+@contextmanager
+def streaming_into(file: Path, shell: Shell, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a command whose stdout is a file."""
+    with file.open("wb") as stdout:
+        process = subprocess.Popen(
+            [ORCHESTRATE, *words], cwd=shell.folder, env=shell.environment(), stdout=stdout, stderr=subprocess.DEVNULL
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def line_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
@@ -401,6 +418,29 @@ def test_a_reader_that_went_away_ends_it_though_nothing_happens(shell: Shell, be
     ran = shell.run("bash", "-c", f"{ORCHESTRATE} {words} | head -n 1; echo ${{PIPESTATUS[0]}}")
 
     assert ran.stdout.splitlines()[1:] == ["0"]
+
+
+@pytest.mark.parametrize("line", ["watch {project}", "discoveries {project} --follow --json"])
+def test_stream_outlives_kill_of_bundled_server(local: Shell, tmp_path: Path, line: str) -> None:
+    project = local.orchestrate("project", "A project").stdout.strip()
+    item = local.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+    local.worker("discover", item, "Before the kill")
+    file, words = tmp_path / "stream", line.format(project=project).split()
+
+    def discoveries() -> int:
+        return sum(each.get("verb", "discover") == "discover" for each in objects(file.read_text(encoding="utf-8")))
+
+    with streaming_into(file, local, *words, "--since", "0-0") as process:
+        eventually(lambda: discoveries() == 1, within_s=SOON_S)
+        status = local.orchestrate("server", "status", "--json").data()
+        with redis.Redis.from_url(status["url"], decode_responses=True) as raw:
+            eventually(lambda: followers(raw), within_s=SOON_S)
+        os.kill(status["pid"], signal.SIGKILL)
+        local.worker("discover", item, "After the kill")
+        eventually(lambda: discoveries() == 2, within_s=SOON_S)
+        local.orchestrate("complete", project, "--force")
+
+        assert process.wait(SOON_S) == 0
 
 
 # Findings ----------------------------------------------------------------------------------------------------------
