@@ -3,18 +3,21 @@
 ARG PYTHON_IMAGE=python:3.12-slim
 
 FROM ${PYTHON_IMAGE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PIP_ONLY_BINARY=:all:
 WORKDIR /build
-RUN python -m venv --without-pip /opt/taskorch
-# The dependencies first: this layer stays while only our own code changes.
-COPY constraints.txt ./
-RUN pip --python /opt/taskorch/bin/python install --requirement constraints.txt
+RUN python -m venv --without-pip /opt/taskorch && python -m venv --without-pip /opt/build
+# The dependencies first: this layer stays while only our own code changes. Every download is in lock/, with its hash:
+# a dependency that the lock lacks fails the build.
+COPY lock/build.txt lock/runtime.txt lock/
+RUN pip --python /opt/build/bin/python install --require-hashes --requirement lock/build.txt \
+    && pip --python /opt/taskorch/bin/python install --require-hashes --requirement lock/runtime.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY shared shared
 COPY worker worker
 COPY orchestrator orchestrator
-# --no-deps and the check: what constraints.txt lacks fails the build, instead of coming in unpinned.
-RUN pip --python /opt/taskorch/bin/python install --no-deps . && pip --python /opt/taskorch/bin/python check
+RUN /opt/build/bin/python -m hatchling build --target wheel --directory dist \
+    && pip --python /opt/taskorch/bin/python install --no-index --no-deps dist/*.whl \
+    && pip --python /opt/taskorch/bin/python check
 
 FROM ${PYTHON_IMAGE}
 COPY --from=build /opt/taskorch /opt/taskorch

@@ -2,22 +2,28 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test chaos check format bench bench-peers sabotage clean
+.PHONY: help demo test chaos check format bench bench-peers sabotage lock clean
 
 help:  ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-.venv/demo: pyproject.toml
+# Every download is pinned with its hash in lock/. Our own package is then built with the hatchling of lock/build.txt.
+LOCKED := $(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes
+OURS := $(BIN)/pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation
+
+.venv/demo: pyproject.toml lock/build.txt lock/runtime.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(LOCKED) --requirement lock/build.txt --requirement lock/runtime.txt
+	$(OURS) --editable .
+	$(BIN)/pip --disable-pip-version-check check
 	@touch $@
 
-.venv/dev: .venv/demo
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+.venv/dev: .venv/demo lock/dev.txt
+	$(LOCKED) --requirement lock/dev.txt
 	@touch $@
 
-.venv/bench: .venv/dev
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+.venv/bench: .venv/dev lock/bench.txt
+	$(LOCKED) --requirement lock/bench.txt
 	@touch $@
 
 demo: .venv/demo  ## Run the user's workflow: an orchestrator and three agents, real processes
@@ -47,5 +53,28 @@ bench-peers: .venv/bench  ## Measure other task queues beside ours; ARGS=--docs 
 sabotage: .venv/dev  ## Take out one guard after the other, and see which test goes red
 	$(BIN)/python tests/sabotage.py
 
+# One resolution for every Python and system that we support; the smaller files take their versions from the largest.
+COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: \
+    --generate-hashes --annotation-style line --no-emit-index-url --custom-compile-command 'make lock'
+
+.venv-lock:
+	$(PYTHON) -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+
+lock: .venv-lock  ## Update lock/ to the newest releases that pyproject.toml allows
+	$(COMPILE) --upgrade --all-extras pyproject.toml --output-file lock/bench.txt
+	$(COMPILE) --constraints lock/bench.txt --extra dev pyproject.toml --output-file lock/dev.txt
+	$(COMPILE) --constraints lock/bench.txt --extra mcp pyproject.toml --output-file lock/mcp.txt
+	$(COMPILE) --constraints lock/bench.txt pyproject.toml --output-file lock/runtime.txt
+	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | \
+	    $(COMPILE) --constraints lock/bench.txt - --output-file lock/build.txt
+	@for python in 3.11 3.12 3.13 3.14; do \
+	    for platform in x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-apple-darwin aarch64-apple-darwin; do \
+	        .venv-lock/bin/uv pip install --no-config --quiet --dry-run --target .venv-lock/try --only-binary :all: \
+	            --require-hashes --python-version $$python --python-platform $$platform \
+	            --requirement lock/build.txt --requirement lock/bench.txt || exit 1; \
+	    done; \
+	done
+
 clean:  ## Remove what was built
-	rm -rf .venv .venv-peers dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lock .venv-peers dist .mypy_cache .pytest_cache .ruff_cache
