@@ -63,6 +63,11 @@ class Service:
         """Return a name that services of the same roots share."""
         return sha256(" ".join(sorted(self._duties)).encode(), usedforsecurity=False).hexdigest()[:8]
 
+    @property
+    def duties(self) -> frozenset[str]:
+        """Return the names of its duties."""
+        return frozenset(self._duties)
+
     def run(self, jobs: "Jobs | None") -> None:
         """Do the duties until a signal says stop: as jobs, or without RQ in a loop of its own."""
         self._obey_signals()

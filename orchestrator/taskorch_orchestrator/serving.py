@@ -52,7 +52,7 @@ def _jobs(service: Service, settings: Settings) -> "Jobs":
 
     elsewhere = os.environ.get(RQ_URL, "")  # with a password of its own: ours is not for strangers
     url, password = (elsewhere, "") if elsewhere else (address.of(settings), settings.redis_password)
-    return Jobs(service.name, lambda: raw_client(url, password))
+    return Jobs(service.name, lambda: raw_client(url, password), service.duties)
 
 
 def _check(settings: Settings, roots: Sequence[Path]) -> None:

@@ -39,7 +39,7 @@ def status(office: "Office") -> None:
 
 @orchestrate.command(epilog="Example: orchestrate service --root ~/project-a --root ~/project-b")
 @click.option("--root", "roots", type=click.Path(path_type=Path), multiple=True, help="Keep the files of this root.")
-@click.option("--no-rq", is_flag=True, help="Run the duties in a loop of its own, not as jobs of RQ.")
+@click.option("--no-rq", is_flag=True, envvar="TASKORCH_NO_RQ", help="Run the duties in a loop instead of as RQ jobs.")
 def service(roots: tuple[Path, ...], no_rq: bool) -> None:
     """Keep files and Redis together, and the queue in order, until SIGTERM or Ctrl-C."""
     from taskorch_orchestrator.serving import serve

@@ -287,6 +287,15 @@ def test_the_keys_of_rq_are_the_namespaces_own_and_its_jobs_no_pickles(own: OwnR
     assert [job for job in jobs if b"\x80" in job.get(b"data", b"")[:1]] == []
 
 
+def test_environment_variable_turns_rq_off(own: OwnRedis) -> None:
+    with services.running(own.shell.having(TASKORCH_NO_RQ="1")):
+        item = own.bench.item()
+        soon(lambda: published(own.shell.folder) == {item})
+
+        assert [mirror["service"]["runs_on"] for mirror in status(own.shell)] == ["its own loop"]
+    assert own.rq("worker") == set()
+
+
 def test_of_eight_services_one_writes_and_each_job_is_done_once(own: OwnRedis, tmp_path: Path) -> None:
     roots = [tmp_path / "a", tmp_path / "b"]
     for root in roots:

@@ -1,11 +1,14 @@
-"""The duties of services as jobs of RQ, on a real server: once per interval, as JSON, under keys of the namespace."""
+"""The duties of services as RQ jobs on a real server: once per interval, as JSON, and nothing else that Redis names."""
 
 import json
+import logging
 import os
 import signal
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -20,13 +23,19 @@ if TYPE_CHECKING:
 
 LONG_S = 3600.0
 LAST = "last"
+DUTIES = {"sync", "other", "maintain", LAST, "last-of-other"}
+#: RQ's own bookkeeping takes several times as much.
+MOST_BYTES_A_JOB = 1200
+#: A module of an attacker, and the call of a job of ours.
+EVIL = "evil_module"
+OURS: list[object] = ["taskorch_orchestrator.jobs.do", None, ["sync"], {}]
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server for RQ alone, whose keys have a prefix that is told before it is imported."""
     os.environ["RQ_KEY_PREFIX"] = keys.of_rq("jobs")
-    with servers.running(servers.binaries()["valkey"], tmp_path_factory.mktemp("rq")) as url:
+    with servers.running(servers.binaries()["valkey"], tmp_path_factory.mktemp("rq"), "--appendonly", "yes") as url:
         yield url
 
 
@@ -60,7 +69,7 @@ def start(url: str) -> Iterator[Callable[..., Service]]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with redis.Redis.from_url(url) as raw:
         raw.flushall()
-    yield lambda queue="roots": Service(Jobs(queue, lambda: raw_client(url)))
+    yield lambda queue="roots": Service(Jobs(queue, lambda: raw_client(url), DUTIES))
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
@@ -147,6 +156,19 @@ def test_jobs_expire_and_so_does_what_is_known_of_a_worker(start: Start, url: st
     assert not [key for key in lasting if key.startswith(("job:", "worker:", "results:", "execution:"))]
 
 
+def test_idle_job_appends_little_to_the_file(start: Start, url: str) -> None:
+    service, names = start(), [f"duty-{number}" for number in range(20)]
+    service.jobs = type(service.jobs)("roots", lambda: raw_client(url), {*names, LAST})
+    before = _appended(url)
+    for duty in [*names, LAST]:
+        service.jobs.enqueue(duty, LONG_S)
+
+    done = service.work()
+
+    assert done == [*names, LAST]
+    assert (_appended(url) - before) / len(done) < MOST_BYTES_A_JOB
+
+
 def test_a_duty_that_fails_ends_no_worker(start: Start) -> None:
     service = start()
     service.acts["sync"] = lambda: 1 / 0
@@ -187,6 +209,148 @@ def test_a_signal_during_a_job_lets_it_come_to_its_end_and_no_other_begin(start:
 
     assert service.work() == ["sync"]
     assert service.bell.stopped
+
+
+@pytest.fixture
+def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A module that leaves a mark when it is imported, and another when one of its functions is called."""
+    mark = tmp_path / "mark"
+    lines = [f"MARK = {str(mark)!r}", "open(MARK, 'a').write('imported ')", "def run(*arguments, **options):"]
+    (tmp_path / f"{EVIL}.py").write_text("\n".join([*lines, "    open(MARK, 'a').write('called ')"]))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield mark
+    sys.modules.pop(EVIL, None)
+
+
+@pytest.fixture
+def raw(url: str) -> Iterator[Any]:
+    """Redis as whoever can write RQ's keys sees it."""
+    with redis.Redis.from_url(url) as raw:
+        yield cast(Any, raw)
+
+
+def planted(raw: Any, call: object = OURS, name: str = "foreign", **fields: str) -> str:
+    """Write a job as RQ itself would, at the front of the queue; return its key."""
+    key = f"taskorch-rq:{{jobs}}:job:{name}"
+    job = {"created_at": "2026-11-30T00:00:00.000000Z", "status": "queued", "origin": "roots", "timeout": "60"}
+    raw.hset(key, mapping={**job, "data": zlib.compress(json.dumps(call).encode()), **fields})
+    raw.lpush("taskorch-rq:{jobs}:queue:roots", name)
+    return key
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        [f"{EVIL}.run", None, [], {}],
+        ["os.system", None, ["touch {mark}"], {}],
+        ["taskorch_orchestrator.jobs.do", None, [f"{EVIL}.run"], {}],
+        ["taskorch_orchestrator.jobs.do", None, ["sync", "more"], {}],
+        ["taskorch_orchestrator.jobs.do", None, [["sync"]], {}],
+        ["taskorch_orchestrator.jobs.do", None, [], {"duty": "sync"}],
+        ["do", "taskorch_orchestrator.jobs", ["sync"], {}],
+        ["taskorch_orchestrator.jobs.do", EVIL, ["sync"], {}],
+        {"func": f"{EVIL}.run"},
+        "text",
+    ],
+)
+def test_foreign_job_is_deleted_and_never_run(
+    start: Start, raw: Any, mark: Path, call: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = start()
+    key = planted(raw, json.loads(json.dumps(call).replace("{mark}", str(mark))))
+    service.jobs.enqueue(LAST, LONG_S)
+
+    with caplog.at_level(logging.WARNING):
+        done = service.work()
+
+    assert not mark.exists()
+    assert done == [LAST]
+    assert not raw.exists(key)
+    assert "did not create: foreign" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"success_callback_name": f"{EVIL}.run"},
+        {"failure_callback_name": f"{EVIL}.run"},
+        {"stopped_callback_name": f"{EVIL}.run"},
+        {"webhooks": json.dumps([{"url": "http://127.0.0.1:9/", "status": "finished"}])},
+        {"dependency_ids": json.dumps(["other"])},
+        {"repeats_left": "3", "repeat_intervals": "[1]"},
+        {"retries_left": "3"},
+        {"group_id": "group"},
+        {"unknown_to_this_version": "1"},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_job_with_callback_is_deleted_and_not_run(start: Start, raw: Any, mark: Path, fields: dict[str, str]) -> None:
+    service = start()
+    key = planted(raw, **fields)
+    service.jobs.enqueue(LAST, LONG_S)
+
+    done = service.work()
+
+    assert not mark.exists()
+    assert done == [LAST]
+    assert not raw.exists(key)
+
+
+def test_abandoned_job_has_no_callback_called(start: Start, raw: Any, mark: Path) -> None:
+    service = start()
+    planted(raw, status="started", failure_callback_name=f"{EVIL}.run")
+    raw.delete("taskorch-rq:{jobs}:queue:roots")
+    raw.zadd("taskorch-rq:{jobs}:wip:roots", {"foreign:execution": 1})
+    service.jobs.enqueue(LAST, LONG_S)
+
+    service.work()
+
+    assert not mark.exists()
+
+
+def test_damaged_jobs_end_no_worker(start: Start, raw: Any) -> None:
+    service = start()
+    planted(raw, name="bomb", data=cast(str, zlib.compress(b"[" * 50_000_000)))
+    planted(raw, name="no-zlib", data="[1]")
+    planted(raw, name="strange id\r\n", data="")
+    raw.delete(planted(raw, name="text"))
+    raw.set("taskorch-rq:{jobs}:job:text", "not a hash")
+    raw.lpush("taskorch-rq:{jobs}:queue:roots", b"\xff\xfe", "expired")
+    raw.hset(b"taskorch-rq:{jobs}:job:\xff\xfe", "data", "x")
+    service.jobs.enqueue(LAST, LONG_S)
+
+    done = service.work()
+
+    assert done == [LAST]
+    left = {key.decode() for key in raw.scan_iter("taskorch-rq:{jobs}:job:*")}
+    assert {key.rpartition(":")[2].partition("-")[0] for key in left} == {LAST}
+
+
+def test_suspension_in_redis_stops_no_worker(start: Start, raw: Any) -> None:
+    service = start()
+    raw.set("taskorch-rq:{jobs}:suspended", 1)
+    service.jobs.enqueue(LAST, LONG_S)
+
+    assert service.work() == [LAST]
+
+
+def test_running_a_job_imports_nothing_by_name(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = start()
+    service.jobs.enqueue("sync", LONG_S)
+    service.jobs.enqueue(LAST, LONG_S)
+    imported: list[str] = []
+    monkeypatch.setattr("rq.job.import_attribute", imported.append)
+
+    done = service.work()
+
+    assert done == ["sync", LAST]
+    assert imported == []
+
+
+def _appended(url: str) -> int:
+    """Return the size of the server's append-only file in bytes."""
+    folder = Path(url.removeprefix("unix://")).parent
+    return sum(file.stat().st_size for file in folder.rglob("*.incr.aof"))
 
 
 def _let_the_clock_of_redis_tick(url: str) -> None:

@@ -8,7 +8,9 @@ return once(function()
   local mirror = key('mirror', root)
   if call('HGET', mirror, 'writer') ~= writer then return {''} end
 
-  call('HSET', mirror, 'until', 0, 'status', status)
+  call('HSET', mirror, 'until', 0)
+  -- An idle service reports the same status every few seconds: the append-only file need not grow by it.
+  if call('HGET', mirror, 'status') ~= status then call('HSET', mirror, 'status', status) end
   if service ~= '' then call('HSET', mirror, 'service', service, 'service_at', now) end
   call('ZADD', prefix .. 'mirrors', now, root)
   return {'1'}
