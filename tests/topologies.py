@@ -203,6 +203,11 @@ class Cluster:
         command(replica, "CLUSTER", "FAILOVER")
         eventually(lambda: self.primary_of(namespace) is not before and self.is_settled())
 
+    def cut_connections(self) -> None:
+        """Close every client's connection, as a firewall closes those that were idle for long."""
+        for node in self.nodes:
+            command(node, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
     def await_failover(self, namespace: str, before: Node) -> Node:
         """Wait until another node than `before` has the slot of a namespace and every living node says all is well."""
         eventually(lambda: self.primary_of(namespace) is not before and self.is_settled())

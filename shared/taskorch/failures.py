@@ -1,4 +1,7 @@
-"""What Redis says when it does not do a thing, and why no reply comes -> our errors."""
+"""Error replies of Redis, and connections that bring no reply -> our errors.
+
+Every word that a failover, a reshard or a role change produces is classified here, and only here.
+"""
 
 import re
 from collections.abc import Sequence
@@ -8,15 +11,23 @@ from taskorch.script import ScriptError
 
 #: The first version that has all that the scripts use.
 OLDEST = (7, 0)
-#: Redis is there, but cannot do it now: each word is one that ways_out has advice for.
-STALLED = ("LOADING", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY",
-           "UNBLOCKED")  # fmt: skip
-REFUSING = ("NOAUTH", "WRONGPASS", "NOPERM")
-#: What a node of a cluster says in the midst of a script, while it does not have the whole slot.
-_ON_ITS_WAY = ("non local key", "cluster is down")
-#: What is said of a user who has not all rights, or names a database that is not there.
+#: A failover, a reshard or a restart explains these. They end soon: on this server, or on the one that took over.
+PASSING = frozenset(
+    ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "NOREPLICAS", "UNBLOCKED")
+)
+#: These last until somebody acts, or until another client's script ends.
+LASTING = frozenset(("OOM", "MISCONF", "BUSY", "MAXCLIENTS"))
+#: Words under another name, and replies without a word of their own: by what the line begins with, or contains.
+_ALIASES = {"ASK": "TRYAGAIN"}
+_PHRASES = {
+    "non local key": "TRYAGAIN",  # a script met a key of a slot that is being moved
+    "cluster is down": "CLUSTERDOWN",
+    "max number of clients": "MAXCLIENTS",
+}
+REFUSING = ("NOAUTH", "WRONGPASS", "NOPERM", "DENIED")
+#: The user lacks a right, or names a database that does not exist.
 _NOT_ALLOWED = ("ACL failure in script", "user executing the script can't", "DB index")
-#: What an address of another kind gets to hear, and what it should be.
+#: The reply of a server of another kind, and how to name it instead.
 _WRONG_KIND = {
     "cluster support disabled": "no node of a cluster: name it by redis://host:port",
     "unknown command 'SENTINEL'": "no sentinel: name a Redis by redis://host:port",
@@ -26,19 +37,18 @@ _CERTIFICATE = ("certificate", "unknown ca")
 
 
 def word(line: str) -> str:
-    """Return the word for what keeps Redis from doing it now, "" when it is something else."""
+    """Return the word of ways_out.TROUBLES for an error reply that says "not now"; "" for any other."""
     first = line.partition(" ")[0]
-    if first in ("ASK", "TRYAGAIN") or any(words in line.lower() for words in _ON_ITS_WAY):
-        return "TRYAGAIN"
-    if "max number of clients" in line:
-        return "MAXCLIENTS"
-    return first if first in (*STALLED, "MOVED") else ""
+    first = _ALIASES.get(first, first)
+    if first in PASSING or first in LASTING:
+        return first
+    return next((each for words, each in _PHRASES.items() if words in line.lower()), "")
 
 
 def of_reply(line: str, url: str) -> Exception:
     """Return our error for an error reply of Redis; a script's own comes back as it stands."""
     why = word(line)
-    if why == "MOVED":
+    if why == "MOVED" and "+cluster://" not in url:
         return errors.Usage(reason=f"Redis at {url} is a node of a cluster: name it by redis+cluster://host:port")
     if kind := next((kind for words, kind in _WRONG_KIND.items() if words in line), ""):
         return errors.Usage(reason=f"What answers at {url} is {kind}")

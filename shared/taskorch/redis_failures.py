@@ -1,19 +1,26 @@
-"""What redis-py raises -> our errors, and which of these failures a failover or a reshard explains."""
+"""Errors of redis-py -> our errors, by the words that `failures` classifies."""
 
 from redis import exceptions
 
 from taskorch import errors, failures
 
-#: What a failover or a reshard explains: it is over soon, on this server or on another one.
-_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "UNBLOCKED", "MOVED")
+#: redis-py raises some of these by itself, without the word of a reply.
+_WORDS = {
+    exceptions.BusyLoadingError: "LOADING",
+    exceptions.ReadOnlyError: "READONLY",
+    exceptions.MasterDownError: "MASTERDOWN",
+    exceptions.ClusterDownError: "CLUSTERDOWN",
+    exceptions.TryAgainError: "TRYAGAIN",
+    exceptions.AskError: "ASK",
+    exceptions.MovedError: "MOVED",
+    exceptions.OutOfMemoryError: "OOM",
+    exceptions.NoPermissionError: "NOPERM",
+}
 
 
 def passes(error: exceptions.RedisError) -> bool:
-    """Return whether the same call may go well soon, because a failover or a reshard explains the failure."""
-    told = explained(error, "")
-    if isinstance(told, errors.Unreachable):
-        return True
-    return failures.word(_line(error)) in _PASSING
+    """Return whether the same call may succeed soon, because a failover or a reshard explains the failure."""
+    return isinstance(explained(error, ""), errors.Unreachable) or failures.word(_line(error)) in failures.PASSING
 
 
 def explained(error: exceptions.RedisError, url: str) -> Exception:
@@ -30,4 +37,5 @@ def explained(error: exceptions.RedisError, url: str) -> Exception:
 
 def _line(error: exceptions.RedisError) -> str:
     """Return an error reply as Redis sent it: redis-py keeps its first word apart."""
-    return f"{error.status_code} {error}" if error.status_code else str(error)
+    first = error.status_code or _WORDS.get(type(error), "")
+    return f"{first} {error}" if first else str(error)

@@ -66,6 +66,8 @@ class SocketConnection:
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
             reply, *waited = self._asked(("EVAL", script.text, 1, key, *arguments), after)
         if isinstance(reply, hiredis.ReplyError):
+            if failures.word(str(reply)) in failures.PASSING:
+                self._drop()  # its role has changed: the address may lead to another server by now
             raise failures.of_reply(str(reply), self._server.shown)
         if waited:
             failures.need_replicas(waited[0], self._wait)

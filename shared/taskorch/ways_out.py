@@ -31,6 +31,7 @@ TROUBLES: Mapping[str, str] = {
     "READONLY": "It is a replica: name the primary, or the sentinels (redis+sentinel://…).",
     "MASTERDOWN": "It is a replica that has lost its primary: name the primary, or try again after the failover.",
     "CLUSTERDOWN": "A part of the cluster is down: try again. CLUSTER NODES shows who is missing.",
+    "MOVED": "Another node of the cluster has the keys of this namespace now. Try again.",
     "TRYAGAIN": "The cluster moves the keys of this namespace to another node. Try again when it has.",
     "MISCONF": "It cannot write to its disk: make room there, and see its log.",
     "NOREPLICAS": "Too few replicas keep up (min-replicas-to-write). Bring them back, and try again.",
@@ -44,6 +45,7 @@ _RIGHTS = "docs/usage.md lists the rights that a user of Redis needs."
 REFUSALS: Mapping[str, str] = {
     "DB index": "Name a database that is there.",
     "sentinel_password": "Put sentinel_username=…&sentinel_password=… behind a '?' into the URL.",
+    "protected mode": "Set a password on that Redis (requirepass), or connect from the machine that it runs on.",
     "permission": _RIGHTS,
     "may not": _RIGHTS,
     "user executing the script": _RIGHTS,

@@ -204,6 +204,19 @@ def test_a_run_on_a_cluster_goes_on_when_its_slot_moves(shell: Shell, cluster: C
     assert there.orchestrate("complete", project).code == 0
 
 
+def test_run_on_cluster_survives_a_planned_failover(shell: Shell, cluster: Cluster) -> None:
+    there, namespace = on(shell, cluster.url), shell.variables["TASKORCH_NAMESPACE"]
+    project = there.orchestrate("project", "A project").stdout.strip()
+    there.orchestrate("create", project, "An item", "--assign", "ada")
+
+    with runs.running(there, "--lease", "2s", *sh(HELD)) as run:
+        run.awaits("claimed")
+        cluster.fail_over(namespace)
+        cluster.cut_connections()
+        goes_on(there, project, run)
+    assert there.orchestrate("complete", project).code == 0
+
+
 @pytest.mark.parametrize("place", ["variable", "file", "config"])
 def test_a_password_is_used_and_seen_nowhere(shell: Shell, tmp_path: Path, place: str) -> None:
     file = tmp_path / "password"

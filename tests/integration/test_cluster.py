@@ -182,6 +182,32 @@ def test_a_step_made_while_the_primary_is_dead_is_done_by_its_replica_once(clust
     cluster.await_failover("dying", killed)
 
 
+def test_idle_client_finds_the_new_primary(cluster: Cluster) -> None:
+    lasting = queue(cluster, "idle")
+    before = lasting.project("Before")
+    cluster.fail_over("idle")  # the next primary has all of it
+    lasting.project("The client is connected to that one")
+    killed = cluster.kill_primary("idle")
+    cluster.await_failover("idle", killed)
+    killed.start()
+    topologies.eventually(lambda: killed.info("replication").get("role") == "slave")
+
+    after = lasting.project("After")
+
+    assert {before, after} <= {each.id for each in lasting.views.projects()}
+
+
+def test_client_follows_a_planned_failover(cluster: Cluster) -> None:
+    lasting = queue(cluster, "planned")
+    before = lasting.project("Before")
+    cluster.fail_over("planned")
+    cluster.cut_connections()
+
+    after = lasting.project("After")
+
+    assert {before, after} == {each.id for each in lasting.views.projects()}
+
+
 def test_a_wait_goes_on_where_the_slot_has_moved_to(cluster: Cluster) -> None:
     lasting, claims = queue(cluster, "waiting"), []
     project = lasting.project("A project")

@@ -59,6 +59,27 @@ def test_a_server_that_went_away_and_came_back_is_found_again(tmp_path: Path) ->
     assert [each.id for each in after] == [project]
 
 
+def test_connection_is_reopened_after_a_role_error(tmp_path: Path) -> None:
+    with servers.running(servers.binaries()["valkey"], tmp_path) as url, redis.Redis.from_url(url) as raw:
+        lasting = queue(url)
+        lasting.project("Before")
+        (before,) = _others(raw)
+        raw.slaveof("127.0.0.1", 1)
+        with pytest.raises(errors.Stalled):
+            lasting.project("On a replica")
+
+        raw.slaveof()
+        lasting.project("After")
+
+        assert before not in _others(raw)
+
+
+def _others(raw: redis.Redis) -> list[str]:
+    """Return the ids of the other clients that are connected."""
+    own = cast("Any", raw).client_id()
+    return [each["id"] for each in cast("Any", raw).client_list() if int(each["id"]) != own]
+
+
 @pytest.mark.parametrize(
     ("scheme", "path", "reason"),
     [

@@ -108,6 +108,29 @@ def test_a_step_made_while_the_primary_is_dead_is_done_by_the_next_one_once(depl
     assert len(set(items)) == 3
 
 
+@pytest.mark.parametrize("planned", [True, False])
+def test_idle_client_finds_the_new_primary(
+    deployment: Sentinels, monkeypatch: pytest.MonkeyPatch, *, planned: bool
+) -> None:
+    monkeypatch.setattr("taskorch.clients.ASK_AGAIN_S", 3600)  # nothing but the reply of the old primary tells it
+    lasting = queue(deployment)
+    before = lasting.project("Before")
+    _write_to_all_replicas(deployment)
+    if planned:
+        old = deployment.primary
+        deployment.fail_over()
+    else:
+        old = deployment.kill_primary()
+        deployment.await_failover(old)
+        old.start()
+    topologies.eventually(lambda: old.info("replication").get("role") == "slave")
+
+    after = lasting.project("After")
+
+    assert {before, after} <= {each.id for each in lasting.views.projects()}
+    assert _has(deployment.primary, after)
+
+
 def test_a_wait_that_a_failover_breaks_off_goes_on_at_the_next_primary(deployment: Sentinels) -> None:
     lasting, claims = queue(deployment), []
     project = lasting.project("A project")
