@@ -1,5 +1,6 @@
 """An address -> clients of redis-py for the server that takes the writes: one server, or one that is looked up."""
 
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from math import inf
@@ -9,10 +10,10 @@ from typing import Any, Protocol, cast
 import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
-from redis.connection import SSLConnection, parse_url
+from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.retry import Retry
 
-from taskorch import address, errors, failures
+from taskorch import address, errors, failures, unix_socket
 from taskorch.frozen import Frozen
 from taskorch.redis_failures import passes
 from taskorch.socket_connection import CONNECT_TIMEOUT_S
@@ -140,6 +141,8 @@ def raw_client(url: str, password: str = "") -> redis.Redis:
     deployment = address.parsed(url)
     if deployment is None:
         options: dict[str, Any] = {"password": password} if password else {}
+        if url.startswith("unix:"):
+            options["connection_class"] = _CheckedUnixConnection
         return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, driver_info=None, **options)
     if deployment.kind == "cluster":
         raise errors.Usage(reason=f"{address.shown(url)!r}: RQ does not run on a cluster; name another Redis for it.")
@@ -149,6 +152,15 @@ def raw_client(url: str, password: str = "") -> redis.Redis:
     del options["retry"]  # these libraries repeat nothing by themselves
     finder = cast(Any, Sentinel)(deployment.hosts, sentinel_kwargs=sentinel)
     return cast("redis.Redis", finder.master_for(deployment.service, **options))
+
+
+class _CheckedUnixConnection(UnixDomainSocketConnection):
+    """A connection of redis-py to a Unix socket that looks whose server answers there before it sends anything."""
+
+    def _connect(self) -> socket.socket:
+        opened = unix_socket.connected(self.path, CONNECT_TIMEOUT_S, private=False)
+        opened.settimeout(self.socket_timeout)
+        return opened
 
 
 def _options(deployment: address.Deployment, password: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -30,7 +30,7 @@ class OnDemandConnection:
         """Run a script, on a server that is started if need be."""
         try:
             return self._connection.call(script, key, arguments)
-        except errors.Unavailable as away:
+        except (errors.Unreachable, errors.Stalled) as away:
             self._start(away)
             return self._connection.call(script, key, arguments)
 
@@ -45,7 +45,7 @@ class OnDemandConnection:
     def _blocking(self, ask: Callable[[], bool]) -> bool:
         try:
             return ask()
-        except errors.Unavailable as away:
+        except (errors.Unreachable, errors.Stalled) as away:
             self._start(away)
             return False
 
@@ -57,7 +57,8 @@ class OnDemandConnection:
     def _start(self, away: errors.Unavailable) -> None:
         from taskorch import embedded
 
-        if self._is_closed or embedded.was_stopped(self._settings, self._opened_at):
+        is_running = isinstance(away, errors.Stalled) and away.details["why"] != "LOADING"
+        if is_running or self._is_closed or embedded.was_stopped(self._settings, self._opened_at):
             raise away
         if embedded.start(self._settings):
             self._announce(f"Started the bundled server for {self._settings.root} (orchestrate server stop ends it).")
@@ -77,10 +78,10 @@ def open_connection(settings: Settings, announce: Callable[[str], None]) -> Conn
 
 def connect_to(settings: Settings) -> Connection:
     """Return a connection to the address of the settings, or to the bundled server, which is not started."""
-    from taskorch import address
-
+    if not settings.redis_url:
+        return SocketConnection(server_address.bundled(settings.folder_path), retries=RETRIES)
     return connect(
-        address.of(settings),
+        settings.redis_url,
         password=settings.redis_password,
         wait_replicas=settings.wait_replicas,
         wait_timeout_ms=settings.wait_timeout_ms,

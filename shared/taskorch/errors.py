@@ -4,10 +4,10 @@ TaskOrchestratorError           1   Unprintable
 |-- Usage                       2
 |-- NotFound                    3   NoProject, NoItem
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated, ServerFailed;
-|                                   not: Refused, Untrusted
+|                                   not: Refused, Untrusted, NotPermitted
 |-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
 |                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable,
-|                                 UserFolderUnusable
+|                                 UserFolderUnusable, ForeignServer
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- NothingToDo                 8   only commands raise it; in the library that is None
@@ -115,6 +115,15 @@ class Refused(Unavailable):
         return next((way for words, way in ways_out.REFUSALS.items() if words in reason), ways_out.CREDENTIALS)
 
 
+class NotPermitted(Unavailable):
+    word, retryable = "NOT_PERMITTED", False
+    message = "This process may not connect to {url}: {reason}"
+
+    def advice(self) -> str:
+        """Return who can permit it: the owner of the socket, or the sandbox."""
+        return ways_out.FORBIDDEN[str(self.details["why"])]
+
+
 class Untrusted(Unavailable):
     word, retryable = "UNTRUSTED", False
     message = "Redis at {url} and this client do not trust each other's certificate: {reason}"
@@ -180,6 +189,15 @@ class RootNotWritable(Invalid):
     word = "ROOT_NOT_WRITABLE"
     message = "Cannot write below {root}: {reason}"
     hint = "Make the folder writable, or point TASKORCH_ROOT at one that is. Nothing was changed."
+
+
+class ForeignServer(Invalid):
+    word = "FOREIGN_SERVER"
+    message = "The server at {place} is not used: {reason}."
+
+    def advice(self) -> str:
+        """Return how to reach a server of one's own, or another user's on purpose."""
+        return ways_out.BUNDLED_SOCKET if self.details["bundled"] else ways_out.FOREIGN_SOCKET
 
 
 class UserFolderUnusable(Invalid):

@@ -5,6 +5,7 @@ Every word that a failover, a reshard or a role change produces is classified he
 
 import re
 from collections.abc import Sequence
+from errno import EACCES, EPERM
 
 from taskorch import errors
 from taskorch.script import ScriptError
@@ -33,6 +34,7 @@ _WRONG_KIND = {
     "unknown command 'SENTINEL'": "no sentinel: name a Redis by redis://host:port",
     "unknown command 'EVALSHA'": "no Redis that runs scripts; sentinels are named by redis+sentinel://host:port/service",
 }
+_NOT_PERMITTED = re.compile(rf"Error ({EPERM}|{EACCES}) connecting to ")
 _CERTIFICATE = ("certificate", "unknown ca")
 
 
@@ -63,10 +65,22 @@ def of_reply(line: str, url: str) -> Exception:
 
 def of_silence(error: Exception, url: str) -> errors.Unavailable:
     """Return our error for a connection that cannot be opened, or brings no reply."""
+    if is_not_permitted(error):
+        return errors.NotPermitted(url=url, reason=str(error), why="mode" if _is_mode(error) else "sandbox")
     reason = str(error) or type(error).__name__
     if any(words in reason.lower() for words in _CERTIFICATE):
         return errors.Untrusted(url=url, reason=reason)
     return errors.Unreachable(url=url, reason=reason)
+
+
+def is_not_permitted(error: BaseException) -> bool:
+    """Return whether this process may not open the connection; redis-py has the error number in its text only."""
+    return isinstance(error, PermissionError) or bool(_NOT_PERMITTED.match(str(error)))
+
+
+def _is_mode(error: BaseException) -> bool:
+    """Return whether the mode of a file forbids it: such an error has the file's name."""
+    return isinstance(error, PermissionError) and error.filename is not None
 
 
 def need_version(version: str, url: str) -> None:

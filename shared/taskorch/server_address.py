@@ -31,12 +31,14 @@ class Server(Frozen):
     password: str = ""
     #: The options of TLS by their names in the address; None for a connection without.
     tls: Mapping[str, str] | None = None
+    #: Whether it is the bundled server, which only its own user may run.
+    is_bundled: bool = False
 
 
 def bundled(folder: str) -> Server:
     """Return the bundled server of a root, whose `.task-orchestrator` folder this is."""
     path = socket_path(folder)
-    return Server(shown=f"unix://{path}", path=path)
+    return Server(shown=f"unix://{path}", path=path, is_bundled=True)
 
 
 def socket_path(folder: str) -> str:

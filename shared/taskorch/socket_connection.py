@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 
-from taskorch import errors, failures
+from taskorch import errors, failures, unix_socket
 from taskorch.script import REPLICATED, WAIT_TIMEOUT_MS, Argument, Reply, Script
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class SocketConnection:
                     return self._run(script, key, arguments)
                 except OSError as error:
                     self._drop()
-                    if failed == self._retries:
+                    if failed == self._retries or failures.is_not_permitted(error):
                         raise failures.of_silence(error, self._server.shown) from error
                 from taskorch.backoff import pause_s  # only then: it is slow to import
 
@@ -191,14 +191,7 @@ def _greeting(server: "Server") -> list[Words]:
 
 def _opened(server: "Server") -> socket.socket:
     if server.path:
-        opened = socket.socket(socket.AF_UNIX)
-        opened.settimeout(CONNECT_TIMEOUT_S)
-        try:
-            opened.connect(server.path)
-        except OSError:
-            opened.close()
-            raise
-        return opened
+        return unix_socket.connected(server.path, CONNECT_TIMEOUT_S, private=server.is_bundled)
     opened = socket.create_connection((server.host, server.port), CONNECT_TIMEOUT_S)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -206,4 +199,7 @@ def _opened(server: "Server") -> socket.socket:
         return opened
     from taskorch.tls import wrapped
 
-    return wrapped(opened, server.host, server.tls)
+    try:
+        return wrapped(opened, server.host, server.tls)
+    except PermissionError as error:  # of a file: the connection itself is open
+        raise OSError(f"a file of the certificates cannot be read: {error}") from None

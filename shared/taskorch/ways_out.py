@@ -40,6 +40,21 @@ TROUBLES: Mapping[str, str] = {
     "UNBLOCKED": "It became a replica. Try again.",
 }
 
+#: By what forbids a connection.
+FORBIDDEN: Mapping[str, str] = {
+    "mode": "The owner of the socket must let this user in: unixsocketperm, or the group of the socket.",
+    "sandbox": (
+        "A sandbox or a firewall forbids it: run the command outside, or allow the connection. For Codex: "
+        "network_access = true below [sandbox_workspace_write] in ~/.codex/config.toml."
+    ),
+}
+#: Where the socket of the bundled server, or its folder, is not this user's own.
+BUNDLED_SOCKET = "Remove it if it is not needed, or choose another root: TASKORCH_ROOT."
+#: Where a unix:// address leads to a server that any user may have started.
+FOREIGN_SOCKET = (
+    "A server of another user must have its socket in a folder that not every user can write to, such as /run/redis."
+)
+
 _RIGHTS = "docs/usage.md lists the rights that a user of Redis needs."
 #: By words that Redis, or a client of it, refuses with.
 REFUSALS: Mapping[str, str] = {

@@ -1,0 +1,63 @@
+"""Commands where the kernel refuses sockets, as in the sandbox of an agent program."""
+
+import sys
+from time import monotonic
+
+import pytest
+import sandbox
+from commands import BIN, Ran, Shell
+
+pytestmark = pytest.mark.skipif(not sandbox.is_available(), reason="the filter is for Linux on x86-64 and arm64")
+#: Far less than the 60 s for which a server that is loading its data may be awaited.
+AT_ONCE_S = 20
+
+
+def sandboxed(shell: Shell, error: str, *words: str) -> Ran:
+    command, *arguments = words
+    began = monotonic()
+    ran = shell.run(sys.executable, sandbox.__file__, error, BIN / command, *arguments)
+    assert monotonic() - began < AT_ONCE_S
+    return ran
+
+
+def is_explained(ran: Ran) -> bool:
+    """Return whether a command said that it may not connect, why that may be, and what helps."""
+    words = ("This process may not connect to", "sandbox", "network_access = true")
+    return ran.code == 4 and all(word in ran.stderr for word in words)
+
+
+@pytest.mark.parametrize("error", ["EPERM", "EACCES"])
+def test_sandbox_without_sockets_is_named(local: Shell, error: str) -> None:
+    local.orchestrate("project", "One")
+
+    ran = sandboxed(local, error, "orchestrate", "projects")
+    told = sandboxed(local, error, "worker", "check", "--json").error()
+
+    assert is_explained(ran), ran.stderr
+    assert "server.sock" in ran.stderr
+    assert (told["code"], told["retryable"]) == ("NOT_PERMITTED", False)
+
+
+@pytest.mark.parametrize("words", [["run", "--once", "--", "true"], ["pop", "--wait", "60"], ["wait", "item_1"]])
+def test_waiting_command_gives_up_in_a_sandbox(local: Shell, words: list[str]) -> None:
+    local.orchestrate("project", "One")
+
+    ran = sandboxed(local, "EPERM", "worker", *words)
+
+    assert is_explained(ran), ran.stderr
+
+
+def test_sandbox_without_tcp_is_named(local: Shell) -> None:
+    remote = local.having(TASKORCH_REDIS_URL="redis://127.0.0.1:6379/0")
+
+    ran = sandboxed(remote, "EPERM", "orchestrate", "projects")
+
+    assert is_explained(ran), ran.stderr
+    assert "redis://127.0.0.1:6379/0" in ran.stderr
+
+
+@pytest.mark.parametrize("kind", ["redis+cluster://127.0.0.1:6379", "redis+sentinel://127.0.0.1:26379/main"])
+def test_sandbox_is_named_for_a_deployment(local: Shell, kind: str) -> None:
+    ran = sandboxed(local.having(TASKORCH_REDIS_URL=kind), "EPERM", "orchestrate", "projects")
+
+    assert is_explained(ran), ran.stderr
