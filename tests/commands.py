@@ -15,18 +15,6 @@ from time import monotonic, sleep
 from typing import Any
 
 BIN = Path(sys.executable).parent
-OURS = (
-    "TASKORCH_",
-    "REDIS_",
-    "AGENT_",
-    "TM_",
-    "ORCHESTRATOR_",
-    "NO_COLOR",
-    "FORCE_COLOR",
-    "COLUMNS",
-    "LINES",
-    "XDG_RUNTIME",
-)
 #: For machines that do much else besides.
 TIME_LIMIT_S = 90
 LOOK_AGAIN_S = 0.01
@@ -130,8 +118,8 @@ class Shell:
         return process.wait(TIME_LIMIT_S), screen.decode(errors="surrogateescape").replace("\r\n", "\n")
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of this process but for ours, and those of this shell."""
-        return {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | dict(self.variables)
+        """Return the variables of this process, and those of this shell."""
+        return os.environ | dict(self.variables)
 
 
 def ended(process: subprocess.Popen[str]) -> Ran:

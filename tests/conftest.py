@@ -1,12 +1,15 @@
 """Where the queue under test lives: on fakeredis for speed, and on real servers for truth."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import fakeredis
+import hermetic
 import pytest
 import redis
 import servers
@@ -22,6 +25,28 @@ from taskorch.script import Connection
 from waiters import Waiters, waiters_of
 
 LANES = ["fakeredis", *servers.binaries()]
+HOMES = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[HOMES] = hermetic.isolate()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[HOMES], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def home(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of the test's own, and an empty current folder outside of it; no XDG variable says otherwise."""
+    folder = Path(tempfile.mkdtemp(dir=pytestconfig.stash[HOMES]))
+    home, here = folder / "home", folder / "here"
+    home.mkdir()
+    here.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    yield home
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -107,9 +132,6 @@ def embedded_binary() -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder as the current one, with none of our variables set."""
-    for name in list(os.environ):
-        if name.startswith(("TASKORCH_", "REDIS_", "AGENT_", "TM_")):
-            monkeypatch.delenv(name)
+    """An empty folder as the current one."""
     monkeypatch.chdir(tmp_path)
     return tmp_path

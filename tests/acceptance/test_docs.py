@@ -65,10 +65,8 @@ def terminal() -> Iterator[Terminal]:
 
 
 def _terminal_in(folder: Path) -> Iterator[Terminal]:
-    kept = ("HOME", "LANG", "LC_ALL", "TMPDIR")
-    environment = {name: os.environ[name] for name in kept if name in os.environ}
-    environment |= {"PATH": f"{BIN}:{os.environ['PATH']}", "NO_COLOR": "1", "COLUMNS": "200", "TERM": "xterm"}
-    environment["TASKORCH_ROOT"] = str(folder)
+    shown = {"NO_COLOR": "1", "COLUMNS": "200", "TERM": "xterm"}
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **shown, "TASKORCH_ROOT": str(folder)}
     opened = Terminal(folder, environment)
     yield opened
     opened.close()

@@ -57,7 +57,7 @@ def test_both_commands_run_from_the_wheel_in_a_repository_with_names_like_ours(
     wheel: Path, repository_of_a_user: Path, tmp_path: Path
 ) -> None:
     clean = _venv_with(wheel, tmp_path / "venv")
-    environment = {"PATH": f"{clean}:{os.environ['PATH']}", "PYTHONPATH": ".", "AGENT_ID": "ada"}
+    environment = {**os.environ, "PATH": f"{clean}:{os.environ['PATH']}", "PYTHONPATH": ".", "AGENT_ID": "ada"}
 
     def run(*words: str) -> str:
         done = subprocess.run(

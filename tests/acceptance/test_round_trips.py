@@ -44,7 +44,7 @@ class Watcher:
 @pytest.fixture
 def environment(valkey_url: str) -> dict[str, str]:
     namespace = f"trips-{os.urandom(4).hex()}"
-    return {"PATH": os.environ["PATH"], "TASKORCH_REDIS_URL": valkey_url, "TASKORCH_NAMESPACE": namespace}
+    return {**os.environ, "TASKORCH_REDIS_URL": valkey_url, "TASKORCH_NAMESPACE": namespace}
 
 
 def test_each_command_of_the_workflow_makes_one_call(

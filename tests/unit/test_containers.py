@@ -128,7 +128,7 @@ def _start_redis(folder: Path, **variables: str) -> subprocess.CompletedProcess[
     theirs = folder / "docker-entrypoint.sh"
     theirs.write_text('#!/bin/sh\necho "$*"\ncat\n')
     theirs.chmod(0o755)
-    environment = {"PATH": f"{folder}:{os.environ['PATH']}", **variables}
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", **variables}
     entry_point = _services()["redis"]["entrypoint"]
     return subprocess.run(entry_point, env=environment, capture_output=True, text=True, timeout=30, check=False)
 

@@ -1,6 +1,7 @@
 """What `make bench-peers` makes of what it measured, and that its programs still fit the library and the documents."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -90,6 +91,6 @@ def test_ours_can_be_measured() -> None:
 
 def _told(url: str, *words: str) -> dict[str, float]:
     program = [sys.executable, "-P", str(install.program("taskorch")), *words]
-    environment = {"PEERS_URL": url, "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, "PEERS_URL": url, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(program, env=environment, capture_output=True, text=True, check=True, timeout=60)
     return dict(json.loads(done.stdout))

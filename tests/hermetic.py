@@ -1,0 +1,65 @@
+"""A process for tests that nothing of this machine reaches: no variable, no file of the user, no checkout around it."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from taskorch.errors import TaskOrchestratorError
+from taskorch.settings import resolve
+
+#: The variables that tests and the processes that they start inherit: for programs, installers and pytest itself.
+KEPT = ("PATH", "TERM", "USER", "LOGNAME", "SHELL", "CI", "REQUESTS_CA_BUNDLE")
+KEPT_PREFIXES = ("PYTEST_", "COV_", "COVERAGE_", "MODEL_", "PIP_", "UV_", "SSL_CERT_", "LD_", "DYLD_")
+KEPT_SUFFIXES = ("_proxy", "_PROXY")
+#: git reads neither the configuration of the user nor that of the machine.
+SET = {"LANG": "C.UTF-8", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+#: Folders for temporary files, used where that of the environment does not fit.
+PLACES = ("/tmp", "/var/tmp", "/dev/shm")
+#: A longer path leaves too little room for the path of a Unix socket, 103 bytes on macOS.
+LONGEST_PLACE = 40
+
+
+def isolate() -> Path:
+    """Remove all variables from this process but those that are kept; return the folder for the homes of its tests.
+
+    The folder is HOME until a test has its own. The new TMPDIR has no checkout and no queue above it. Raises
+    RuntimeError where there is no such folder.
+    """
+    inherited = dict(os.environ)
+    os.environ.clear()
+    os.environ.update({name: value for name, value in inherited.items() if _is_kept(name)} | SET)
+    sys.dont_write_bytecode = False  # otherwise each command that a test runs compiles the whole project
+    if "PYTEST_XDIST_WORKER" in inherited:  # its controller has chosen the place
+        place, homes = inherited["TMPDIR"], tempfile.mkdtemp(dir=inherited["HOME"])
+    else:
+        place, homes = _undisturbed(inherited.get("TMPDIR", ""))
+    os.environ.update({"TMPDIR": place, "HOME": homes})
+    tempfile.tempdir = None  # tempfile remembers the previous one
+    return Path(homes)
+
+
+def _is_kept(name: str) -> bool:
+    return name in KEPT or name.startswith(KEPT_PREFIXES) or name.endswith(KEPT_SUFFIXES)
+
+
+def _undisturbed(preferred: str) -> tuple[str, str]:
+    """Return a folder for temporary files with no checkout and no queue above it, and a new folder in it."""
+    for place in (preferred, *PLACES):
+        if os.access(place, os.W_OK) and Path(place).is_absolute() and len(place) <= LONGEST_PLACE:
+            new = tempfile.mkdtemp(prefix="taskorch-tests-", dir=place)
+            if _is_root(Path(new, "probe")):
+                return place, new
+            Path(new).rmdir()
+    raise RuntimeError("Every folder for temporary files has a .git or a .task-orchestrator above it. Set TMPDIR.")
+
+
+def _is_root(folder: Path) -> bool:
+    """Return whether a command in this folder, which is made for the question, would take it for the root."""
+    folder.mkdir()
+    try:
+        return resolve({}, {"HOME": str(folder.parent)}, folder).root == folder
+    except TaskOrchestratorError:  # such as a broken config.toml above it
+        return False
+    finally:
+        folder.rmdir()
