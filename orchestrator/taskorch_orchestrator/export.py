@@ -1,6 +1,5 @@
 """`orchestrate export`: the whole namespace as JSON lines, streamed to a file or to stdout."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -8,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from taskorch import errors
+from taskorch import document, errors
 from taskorch.archive import Line
 from taskorch.command import discard_output, on_terminal
 
@@ -60,5 +59,5 @@ def _replace(place: Path, write: Callable[[BinaryIO], Mapping[str, int]]) -> Map
 def _write(lines: Iterable[Line], opened: BinaryIO) -> Mapping[str, int]:
     line: Line = {}
     for line in lines:
-        opened.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        opened.write(document.dump(line).encode() + b"\n")
     return cast("Mapping[str, int]", line["counts"])

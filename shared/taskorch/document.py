@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from time import gmtime, strftime
 
+from taskorch import plain_text
 from taskorch.errors import Detail, TaskOrchestratorError
 from taskorch.frozen import Frozen, flat, members
 
@@ -14,12 +15,12 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 def result(data: object, meta: Mapping[str, object]) -> str:
     """Return the document of a result."""
-    return _dump({"schema_version": SCHEMA_VERSION, "data": plain(data), "meta": plain(meta)})
+    return dump({"schema_version": SCHEMA_VERSION, "data": plain(data), "meta": plain(meta)})
 
 
 def line(data: object) -> str:
     """Return one object of a stream of them."""
-    return _dump(plain(data))
+    return dump(plain(data))
 
 
 def refusal(error: TaskOrchestratorError) -> str:
@@ -31,7 +32,12 @@ def refusal(error: TaskOrchestratorError) -> str:
         "retryable": error.retryable,
         "details": {name: _detail(name, value) for name, value in error.details.items()},
     }
-    return _dump({"schema_version": SCHEMA_VERSION, "error": content})
+    return dump({"schema_version": SCHEMA_VERSION, "error": content})
+
+
+def dump(document: object) -> str:
+    """Return JSON on one line, with every character that a screen would not show as an escape."""
+    return plain_text.escaped(json.dumps(document, ensure_ascii=False), _escape)
 
 
 def plain(value: object) -> Json:
@@ -75,5 +81,5 @@ def _detail(name: str, value: Detail) -> Json:
     return int(str(value)) if name in ("pid", "token", "newest", "attempts") and value else plain(value)
 
 
-def _dump(document: object) -> str:
-    return json.dumps(document, ensure_ascii=False)
+def _escape(character: str) -> str:
+    return json.dumps(character)[1:-1]

@@ -236,7 +236,7 @@ def _refusal(error: errors.TaskOrchestratorError) -> mcp.CallToolResult:
 
 
 def _written(content: dict[str, object], *, is_error: bool = False) -> mcp.CallToolResult:
-    text = json.dumps(content, ensure_ascii=False)
+    text = document.dump(content)
     return mcp.CallToolResult(
         content=[mcp.TextContent(type="text", text=text)], structured_content=content, is_error=is_error
     )

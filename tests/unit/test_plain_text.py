@@ -1,12 +1,54 @@
 """What strangers wrote cannot move a cursor, forge a line or turn the text around; and JSON keeps it whole."""
 
 import json
+import re
+from unicodedata import category
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from taskorch import document, errors, plain_text
 from taskorch.item import Discovery, Receipt, State
 
 EVIL = "a\x1b[31mred\x07\x00\x9b2J \u202eback\u2066 é 🚀"
+#: Of each kind of character that does not show: the text, and how a screen shows it.
+INVISIBLE = {
+    "control": ("a\x9b2J\x7f", r"a\x9b2J\x7f"),
+    "zero width space": ("pay\u200bload", r"pay\u200bload"),
+    "soft hyphen": ("pay\xadload", r"pay\xadload"),
+    "word joiner": ("a\u2060b\ufeff", r"a\u2060b\ufeff"),
+    "bidi": ("\u202e\u2066\u061c\u200f", r"\u202e\u2066\u061c\u200f"),
+    "tag": ("hi\U000e0069\U000e0067\U000e007f", r"hi\U000e0069\U000e0067\U000e007f"),
+    "tag after a flag": ("🏴\U000e0067\U000e007f", r"🏴\U000e0067\U000e007f"),
+    "selectors after an emoji": ("😀\ufe0f\ufe01\U000e0100", "😀\ufe0f" + r"\ufe01\U000e0100"),
+    "selector after a letter": ("a\ufe0fb\ufe00", r"a\ufe0fb\ufe00"),
+    "second selector": ("😀\ufe0f\ufe0f", "😀\ufe0f" + r"\ufe0f"),
+    "private": ("\ue000\U0010fffd", r"\ue000\U0010fffd"),
+    "unassigned": ("\u0378\uffff", r"\u0378\uffff"),
+    "surrogate": ("\ud800", r"\ud800"),
+    "separator": ("a\u2028b\u2029", r"a\u2028b\u2029"),
+    "filler": ("\u3164\u115f\u034f\uffa0", r"\u3164\u115f\u034f\uffa0"),
+    "joiner between letters": ("ig\u200dnore\u200c", r"ig\u200dnore\u200c"),
+    "second joiner": (
+        "\u0645\u06cc\u200c\u200c\u062e\u0648\u0627",
+        "\u0645\u06cc" + r"\u200c\u200c" + "\u062e\u0648\u0627",
+    ),
+}
+#: What has joiners and selectors for a reason.
+READABLE = [
+    "👨‍👩‍👧",
+    "❤️‍🔥",
+    "🏳️‍🌈",
+    "👩🏽‍🚀",
+    "1️⃣ #️⃣",
+    "☺︎ ☺️",
+    "\u0645\u06cc\u200c\u062e\u0648\u0627",
+    "क्\u200dष",
+    "ශ්\u200dරී",
+    "日本\u3000語",
+    "a\xa0b",
+    "🫨",
+]
 
 
 def test_a_line_shows_control_characters_escaped_and_leaves_the_rest() -> None:
@@ -15,27 +57,48 @@ def test_a_line_shows_control_characters_escaped_and_leaves_the_rest() -> None:
     assert shown == r"a\x1b[31mred\x07\x00\x9b2J \u202eback\u2066 é 🚀\nnext\ttab\r"
 
 
-def test_a_block_keeps_its_lines_and_indents_them() -> None:
-    shown = plain_text.block("one\r\ntwo\n\x1b[2Jthree", "  ")
+def test_a_block_marks_each_line_after_the_first() -> None:
+    shown = plain_text.block("one\r\ntwo\n\x1b[2J\tthree\rfour", "  ")
 
-    assert shown == "one\n  two\n  " + r"\x1b[2Jthree"
+    assert shown == "one\n  | two\n  | " + "\\x1b[2J\tthree\\rfour"
 
 
-def test_a_joined_emoji_stays_whole() -> None:
-    family = "👨‍👩‍👧"
+def test_a_cell_has_no_gap_like_one_between_columns() -> None:
+    assert plain_text.cell("a title  \u2003 cancelled\tb") == r"a title cancelled\tb"
 
-    assert plain_text.line(family) == family
+
+@pytest.mark.parametrize(("text", "shown"), INVISIBLE.values(), ids=INVISIBLE)
+def test_invisible_characters_are_shown_escaped(text: str, shown: str) -> None:
+    assert plain_text.line(text) == shown
+    assert plain_text.block(text, "") == shown
+    assert json.loads(document.line(text)) == text
+
+
+@pytest.mark.parametrize("text", READABLE)
+def test_emoji_and_joined_letters_stay_whole(text: str) -> None:
+    assert plain_text.line(text) == text
+    assert document.line(text) == f'"{text}"'
+
+
+@given(st.text(st.characters(categories=["C", "Z", "Mn", "Lo", "So", "Ll"])))
+def test_no_text_hides_anything(text: str) -> None:
+    for shown in (plain_text.line(text), plain_text.block(text, "").replace("\n| ", ""), document.line(text)):
+        assert not [c for c in shown if category(c) in ("Cc", "Co", "Cs", "Zl", "Zp") and c != "\t"]
+        assert not [c for c in shown if category(c) == "Cf" and c not in "\u200c\u200d"]
+        assert not re.search("[\ufe00-\ufe0d\U000e0100-\U000e01ef\u3164]", shown)
 
 
 def test_a_document_holds_text_unchanged_and_times_in_rfc_3339() -> None:
     found = Discovery(cursor="1-0", at=1_700_000_000_123, item="item_1", agent="ada", text=EVIL, impact="")
 
-    read = json.loads(document.result([found], {"cursor": "1-0"}))
+    written = document.result([found], {"cursor": "1-0"})
+    read = json.loads(written)
 
     assert read["schema_version"] == 1
     assert read["data"][0]["text"] == EVIL
     assert read["data"][0]["at"] == "2023-11-14T22:13:20.123Z"
     assert read["meta"] == {"cursor": "1-0"}
+    assert r"\u009b2J \u202eback\u2066 é 🚀" in written
 
 
 def test_a_time_that_has_not_come_is_null() -> None:

@@ -1,6 +1,5 @@
 """What a command finds when it is started for an item: files in a private folder, and variables."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -39,7 +38,7 @@ def prepare(claim: Claim, lease: Lease, settings: Settings, within: Path) -> Pap
     make_private(within)
     folder = Path(mkdtemp(prefix=f"{lease.item}.", dir=within))
     item, result = folder / "item.json", folder / "result.json"
-    text = json.dumps(document.plain(claim), ensure_ascii=False)
+    text = document.line(claim)
     item.touch(mode=0o600)
     item.write_text(f"{text}\n", encoding="utf-8")
     files = {"TASKORCH_ITEM_FILE": str(item), "TASKORCH_RESULT_FILE": str(result)}
