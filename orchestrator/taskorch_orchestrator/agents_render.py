@@ -5,7 +5,7 @@ from itertools import groupby
 
 from taskorch.agents import AgentStatus, Holding
 from taskorch.item import State
-from taskorch.plain_text import length, line, moment
+from taskorch.plain_text import cell, length, moment
 
 from taskorch_orchestrator import screen
 
@@ -43,7 +43,7 @@ def _session(holding: Holding) -> tuple[str, str]:
 
 
 def _place(host: str, pid: int, session: str) -> tuple[str, str, str]:
-    return line(host) or "-", str(pid or "-"), line(session) or "-"
+    return cell(host) or "-", str(pid or "-"), cell(session) or "-"
 
 
 def _held(holds: Sequence[Holding]) -> tuple[str, str]:

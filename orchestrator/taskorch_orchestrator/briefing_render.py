@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from taskorch.item import Item, Project, State
 from taskorch.plain_text import line
-from taskorch.quoted import DATA, cut, fenced, fitting
+from taskorch.quoted import DATA, INDENT, cut, fenced, fitting
 from taskorch.stuck import StuckItem
 
 from taskorch_orchestrator.briefing import MOST, Briefing
@@ -87,7 +87,7 @@ def _project(project: Project, length: int) -> str:
 
 
 def _question(item: Item, length: int) -> str:
-    needs = f" (needs: {cut(item.needs, length)})" if item.needs else ""
+    needs = f"\n{INDENT}needs: {cut(item.needs, length)}" if item.needs else ""
     return f"{item.id} {item.agent} asks: {cut(item.blocker, length)}{needs}"
 
 
@@ -96,5 +96,6 @@ def _item(item: Item, length: int) -> str:
 
 
 def _stuck(each: StuckItem, length: int) -> str:
-    why = ", ".join(word for word in (each.why, each.item.agent, cut(line(each.reason), length)) if word)
-    return f"{each.item.id} {why}: {cut(line(each.item.title), length)} -> {each.command}"
+    why = ", ".join(word for word in (each.why, each.item.agent) if word)
+    texts = ": ".join(cut(line(text), length) for text in (each.item.title, each.reason) if text)
+    return f"{each.item.id} {why} -> {each.command}\n{INDENT}{texts}"

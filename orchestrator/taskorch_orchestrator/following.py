@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from taskorch import bounds, document
 from taskorch.item import Discovery
+from taskorch.quoted import NOTICE
 from taskorch.record import FROM_THE_START, Event, Events
 from taskorch.waiting import Waiting
 
@@ -28,10 +29,11 @@ def discoveries(office: "Office", project: str, since: str, limit: int | None) -
     """Tell what is found in a project, as it is found, until the project is closed or so many were told."""
     waiting, cursor = office.waiting(), bounds.cursor(since)
     _end_with_reader()
+    office.output.hint(NOTICE)
     try:
         for found in islice(_discoveries(office, waiting, bounds.project_id(project), cursor), limit):
             cursor = found.cursor
-            office.output.show_next(found, lambda found: render.discoveries([found]))
+            office.output.show_next(found, render.discovery)
     finally:
         if cursor != FROM_THE_START:
             office.output.hint(f"Go on with --since {cursor}")

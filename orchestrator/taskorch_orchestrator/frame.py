@@ -9,7 +9,7 @@ from rich.text import Text
 from taskorch.agents import AgentStatus
 from taskorch.frozen import Frozen
 from taskorch.item import Item, Project, ProjectProgress, State
-from taskorch.plain_text import length, line, moment
+from taskorch.plain_text import cell, length, line, moment
 from taskorch.record import Event
 
 from taskorch_orchestrator import screen
@@ -136,13 +136,13 @@ class Frame:
             last = progress.last_reports.get(item.id)
             age = length(self._now_ms - item.holder.since) if item.holder else ""
             some = [age, item.agent or "-"] if agents else []
-            said = [line(last.text or last.kind) if last else "-"] if reports else []
+            said = [cell(last.text or last.kind) if last else "-"] if reports else []
             table.add_row(
                 item.id,
                 screen.state(item.state),
                 screen.share(item.percent, BAR_WIDTH if reports else 0),
                 *some,
-                line(item.title),
+                cell(item.title),
                 *said,
             )
         _tell_more(table, sum(progress.project.counts.values()) - len(listed))
@@ -155,7 +155,7 @@ class Frame:
         for project in listed:
             bar = [screen.bar(project.completed, project.wanted)] if width >= AGENTS_FROM_WIDTH else []
             done = f"{project.completed}/{project.wanted}"
-            table.add_row(project.id, project.status, done, *bar, line(project.title))
+            table.add_row(project.id, project.status, done, *bar, cell(project.title))
         _tell_more(table, len(projects) - len(listed), known=len(projects) < MOST)
         return table
 
@@ -163,7 +163,7 @@ class Frame:
         table = _table("AGENT", "SEEN", "QUEUED", *(["HOST"] if width >= AGENTS_FROM_WIDTH else []), "HOLDS")
         listed = _fitting(self._snapshot.working, rows)
         for agent in listed:
-            host = [line(agent.host) or "-"] if width >= AGENTS_FROM_WIDTH else []
+            host = [cell(agent.host) or "-"] if width >= AGENTS_FROM_WIDTH else []
             seen = self._moment(agent.last_seen_at)
             table.add_row(
                 agent.name,

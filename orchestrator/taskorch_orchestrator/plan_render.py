@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 from taskorch.command import on_terminal
-from taskorch.plain_text import line
+from taskorch.plain_text import cell, line
 from taskorch.plan import Applied, Created
 
 from taskorch_orchestrator import screen
@@ -22,7 +22,7 @@ def applied(done: Applied) -> str:
     table = screen.table("NAME", "ITEM", "AGENT", "STATE", "")
     for item in done.items[:MOST_ROWS]:
         state = screen.state(item.state) if item.state else "-"
-        table.add_row(line(item.name), item.id or "-", item.agent or "-", state, _remark(item))
+        table.add_row(cell(item.name), item.id or "-", item.agent or "-", state, _remark(item))
     left = len(done.items) - MOST_ROWS
     rest = [Text(f"… and {left} more" + (f": orchestrate list {done.project}" if done.project else ""))]
     return screen.printed(Text(head), table, *(rest if left > 0 else []))

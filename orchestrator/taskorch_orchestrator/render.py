@@ -1,7 +1,7 @@
 """What an orchestrator's commands print for people: tables and bars on a terminal, plain lines in a pipe."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
@@ -15,8 +15,8 @@ from taskorch.item import (
     ProjectProgress,
     Report,
 )
-from taskorch.plain_text import block, line, moment
-from taskorch.quoted import cut
+from taskorch.plain_text import block, cell, line, moment
+from taskorch.quoted import INDENT, NOTICE, cut, question
 from taskorch.stuck import StuckItem
 
 from taskorch_orchestrator import screen
@@ -43,25 +43,27 @@ def project_progress(progress: ProjectProgress) -> str:
             screen.state(item.state),
             screen.share(item.percent, BAR_WIDTH if _draws_bars() else 0),
             item.agent or "-",
-            line(item.title),
+            cell(item.title),
             last,
         )
     more = sum(progress.project.counts.values()) - len(progress.items)
     rest = [Text(f"… and {more} more: orchestrate list {progress.project.id}")] if more > 0 else []
-    return screen.printed(_project_head(progress.project), *([table] if progress.items else []), *rest)
+    note = [Text(NOTICE)] if progress.last_reports else []
+    return screen.printed(_project_head(progress.project), *([table] if progress.items else []), *rest, *note)
 
 
 def item_progress(package: Package) -> str:
     """Return an item's state and its reports."""
-    return screen.printed(items_table([package.item]), *_history(package.history))
+    note = [Text(NOTICE)] if package.history else []
+    return screen.printed(items_table([package.item]), *_history(package.history), *note)
 
 
 def package(shown: Package) -> str:
     """Return all that an item carries, with its history."""
     item = shown.item
     facts = {
-        "Title": item.title,
-        "Project": f"{shown.project_context.title} ({item.project})",
+        "Title": line(item.title),
+        "Project": f"{line(shown.project_context.title)} ({item.project})",
         "State": f"{item.state}, {item.percent}%",
         "Agent": _agent(item),
         "Holder": _holder(item),
@@ -71,9 +73,9 @@ def package(shown: Package) -> str:
         "Created": moment(item.created_at),
         "Started": moment(item.started_at) if item.started_at else "",
         "Completed": moment(item.completed_at) if item.completed_at else "",
-        "Description": item.description,
-        "Blocker": _question(item),
-        "Summary": item.summary,
+        "Description": block(item.description, INDENT),
+        "Blocker": question(item.blocker, item.needs, INDENT),
+        "Summary": block(item.summary, INDENT),
     }
     lists = {
         "Requirements": item.requirements,
@@ -81,12 +83,12 @@ def package(shown: Package) -> str:
         "Expected deliverables": item.deliverables_expected,
         "Context": _pairs(item.context),
         "Resources": item.resources,
-        "Depends on": [f"{needed.id} ({needed.state}) {needed.title}" for needed in shown.dependencies],
+        "Depends on": [f"{needed.id} ({needed.state}) {line(needed.title)}" for needed in shown.dependencies],
         "Deliverables": _pairs(item.deliverables),
     }
     head = [Text(f"=== Work Item: {item.id} ===")]
-    body = [Text(f"{label}: {block(value, '    ')}") for label, value in facts.items() if value]
-    return screen.printed(*head, *body, *_lists(lists), *_history(shown.history))
+    body = [Text(f"{label}: {value}") for label, value in facts.items() if value]
+    return screen.printed(*head, *body, *_lists(lists), *_history(shown.history), Text(NOTICE))
 
 
 def handoff(shown: Mapping[str, object]) -> str:
@@ -99,19 +101,22 @@ def result(closed: ProjectProgress) -> str:
     project = closed.project
     lines: list[RenderableType] = [Text(f"Project completed: {line(project.title)} ({project.id})")]
     for item in closed.items:
-        summary = block(item.summary, "    ") or "-"
+        summary = block(item.summary, INDENT) or "-"
         lines.append(Text(f"  - {item.id} {line(item.title)} ({item.state}, {item.agent or 'no agent'}): {summary}"))
-        lines += [Text(f"      {block(pair, '        ')}") for pair in _pairs(item.deliverables)]
-    return screen.printed(*lines)
+        lines += [Text(f"      - {block(pair, '      ')}") for pair in _pairs(item.deliverables)]
+    return screen.printed(*lines, Text(NOTICE))
 
 
 def discoveries(found: Iterable[Discovery]) -> str:
     """Return discoveries, oldest first: who found what on which item, and what it means."""
-    lines: list[RenderableType] = []
-    for discovery in found:
-        lines.append(Text(f"[{discovery.agent}] {discovery.item}: {block(discovery.text, '    ')}"))
-        lines += [Text(f"    Impact: {block(discovery.impact, '    ')}")] if discovery.impact else []
-    return screen.printed(*lines)
+    lines = [discovery(each) for each in found]
+    return screen.printed(*map(Text, lines), Text(NOTICE)) if lines else ""
+
+
+def discovery(found: Discovery) -> str:
+    """Return a discovery, without the notice."""
+    impact = f"\n{INDENT}Impact: {block(found.impact, INDENT)}" if found.impact else ""
+    return f"[{found.agent}] {found.item}: {block(found.text, INDENT)}{impact}"
 
 
 def items(listed: Iterable[Item]) -> str:
@@ -125,24 +130,26 @@ def items_table(listed: Iterable[Item]) -> Table:
     for item in listed:
         done, agent = screen.share(item.percent, BAR_WIDTH if _draws_bars() else 0), item.agent or "-"
         table.add_row(
-            item.id, screen.state(item.state), done, str(item.priority), agent, item.project, line(item.title)
+            item.id, screen.state(item.state), done, str(item.priority), agent, item.project, cell(item.title)
         )
     return table
 
 
 def inbox(blocked: Iterable[Item]) -> str:
     """Return blockers that wait for an answer."""
-    return screen.printed(*(Text(f"{item.id} {item.agent} asks: {_question(item)}") for item in blocked))
+    lines = [f"{item.id} {item.agent} asks: {question(item.blocker, item.needs, INDENT)}" for item in blocked]
+    return screen.printed(*map(Text, lines), Text(NOTICE)) if lines else ""
 
 
-def stuck(found: Iterable[StuckItem]) -> str:
+def stuck(found: Sequence[StuckItem]) -> str:
     """Return what is stuck as a table: why, since when, and the command that helps."""
     table = screen.table("ITEM", "WHY", "SINCE", "AGENT", "LAST SEEN", "TITLE", "WHAT HELPS")
     for each in found:
         since, seen = moment(each.since), moment(each.agent_seen_at)
-        why = f"{each.why}: {cut(line(each.reason), REASON)}" if each.reason else each.why
-        table.add_row(each.item.id, why, since, each.item.agent, seen, line(each.item.title), each.command)
-    return screen.printed(table)
+        why = f"{each.why}: {cut(cell(each.reason), REASON)}" if each.reason else each.why
+        table.add_row(each.item.id, why, since, each.item.agent, seen, cell(each.item.title), each.command)
+    note = [Text(NOTICE)] if any(each.reason for each in found) else []
+    return screen.printed(table, *note)
 
 
 def projects(listed: Iterable[Project]) -> str:
@@ -150,7 +157,7 @@ def projects(listed: Iterable[Project]) -> str:
     table = screen.table("PROJECT", "STATUS", "ITEMS", "CREATED", "TITLE")
     for project in listed:
         done = f"{project.completed}/{project.wanted}"
-        table.add_row(project.id, project.status, done, moment(project.created_at), line(project.title))
+        table.add_row(project.id, project.status, done, moment(project.created_at), cell(project.title))
     return screen.printed(table)
 
 
@@ -188,7 +195,7 @@ def _last(report: Report | None) -> str:
     if report is None:
         return "-"
     kind = "" if report.kind in ("progress", "complete") else f"{report.kind}: "
-    return line(f"{kind}{report.text}") if report.text else report.kind
+    return cell(f"{kind}{report.text}") if report.text else report.kind
 
 
 def _agent(item: Item) -> str:
@@ -198,13 +205,9 @@ def _agent(item: Item) -> str:
 def _holder(item: Item) -> str:
     if item.holder is None:
         return ""
-    session = f" session {item.holder.session}" if item.holder.session else ""
+    session = f" session {line(item.holder.session)}" if item.holder.session else ""
     until = f", until {moment(item.lease_expires_at)}" if item.lease_expires_at else ""
-    return f"{item.holder.host} pid {item.holder.pid}{session} since {moment(item.holder.since)}{until}"
-
-
-def _question(item: Item) -> str:
-    return block(item.blocker, "    ") + (f" (needs: {block(item.needs, '    ')})" if item.needs else "")
+    return f"{line(item.holder.host)} pid {item.holder.pid}{session} since {moment(item.holder.since)}{until}"
 
 
 def _pairs(mapped: Mapping[str, str]) -> list[str]:
@@ -213,7 +216,7 @@ def _pairs(mapped: Mapping[str, str]) -> list[str]:
 
 def _lists(lists: Mapping[str, Iterable[str]]) -> Iterable[Text]:
     for label, values in lists.items():
-        rows = [Text(f"  - {block(value, '    ')}") for value in values]
+        rows = [Text(f"  - {block(value, INDENT)}") for value in values]
         yield from [Text(f"{label}:"), *rows] if rows else []
 
 
@@ -224,5 +227,5 @@ def _history(reports: Iterable[Report]) -> Iterable[Text]:
 
 def _event(report: Report) -> str:
     percent = f" {report.percent}%" if report.percent is not None else ""
-    needs = f" (needs: {report.needs})" if report.needs else ""
-    return f"{report.kind}{percent} by {report.agent}: {block(report.text + needs, '      ')}".rstrip(": ")
+    words = f": {question(report.text, report.needs, '      ')}" if report.text or report.needs else ""
+    return f"{report.kind}{percent} by {report.agent}{words}"

@@ -14,6 +14,8 @@ from taskorch.item import State
 #: A pipe has no width: nothing is cut or folded there.
 PIPE_WIDTH = 100_000
 ID_WIDTH = 13
+#: In front of the rest of a line that is too long, as of the later lines of a text.
+GOES_ON = "    | "
 #: Columns with what people copy.
 WHOLE = ("ITEM", "WHY", "SINCE", "PROJECT", "AGENT", "LAST SEEN", "STATE", "STATUS", "DONE", "WHAT HELPS")
 #: As much of any other column is shown side by side; where there is no room for that, the terminal breaks the rows.
@@ -72,8 +74,14 @@ def printed(*parts: RenderableType) -> str:
             if isinstance(part, Table):
                 screen.width = max(screen.width, _least_width(part))
             if not isinstance(part, Table) or part.row_count:
-                screen.print(part)
+                screen.print(_folded(part, screen) if isinstance(part, Text) else part)
     return "\n".join(row.rstrip() for row in capture.get().splitlines())
+
+
+def _folded(text: Text, screen: Console) -> Text:
+    """Return a text that fits the width of the screen; where a line is broken, it goes on behind a mark."""
+    rows = (row.wrap(screen, max(screen.width - len(GOES_ON), len(GOES_ON))) for row in text.split("\n"))
+    return Text("\n").join(Text(f"\n{GOES_ON}").join(row) for row in rows)
 
 
 def _least_width(table: Table) -> int:

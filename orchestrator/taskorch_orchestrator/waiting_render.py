@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from taskorch.frozen import Frozen
 from taskorch.item import Item, Project, State
 from taskorch.plain_text import block, moment
+from taskorch.quoted import INDENT, noted, question
 from taskorch.record import Event
 from taskorch.waiting import Goal, Standing, Waited
-
-INDENT = "    "
 
 
 class Outcome(Frozen):
@@ -52,9 +51,9 @@ def outcome(done: Outcome) -> str:
     """Return what a wait came to, in lines."""
     standing = Standing(cursor=done.cursor, report="", item=done.item, project=done.project)
     lines = [f"{standing.id} is {state(standing)}."]
-    if done.reached == Goal.COMPLETED and done.item:
-        lines += _delivered(done.item)
-    lines += [_asked(item) for item in done.blocked]
+    texts = list(_delivered(done.item)) if done.reached == Goal.COMPLETED and done.item else []
+    texts += [_asked(item) for item in done.blocked]
+    lines += [noted(texts)] if texts else []
     if done.gap:
         lines.append("What happened before is not known any more: the feed of events is capped.")
     lines += [_line(event) for event in done.events]
@@ -69,8 +68,7 @@ def _delivered(item: Item) -> Iterator[str]:
 
 
 def _asked(item: Item) -> str:
-    needs = f" (needs: {block(item.needs, INDENT)})" if item.needs else ""
-    return f"{item.id} {item.agent} asks: {block(item.blocker, INDENT)}{needs}"
+    return f"{item.id} {item.agent} asks: {question(item.blocker, item.needs, INDENT)}"
 
 
 def _line(event: Event) -> str:

@@ -9,6 +9,7 @@ import pytest
 from builders import Bench, followers
 from commands import BIN, Shell, ended, eventually
 from taskorch.item import State
+from taskorch.quoted import NOTICE
 from topologies import Node
 
 WORKER, ORCHESTRATE = BIN / "worker", BIN / "orchestrate"
@@ -40,7 +41,7 @@ def test_an_answer_from_another_process_ends_the_wait(shell: Shell, bench: Bench
 
     assert ran.code == 0
     assert ran.stdout.startswith(f"{item} is in progress, yours until ")
-    assert ran.stdout.splitlines()[1:] == ["Answer by orchestrator: The second\\x1b[2J", "    one"]
+    assert ran.stdout.splitlines()[1:] == ["Answer by orchestrator: The second\\x1b[2J", "    | one", NOTICE]
 
 
 def test_an_answer_is_in_the_document(shell: Shell, bench: Bench) -> None:
@@ -111,7 +112,10 @@ def test_a_delivery_by_another_process_ends_the_wait_for_an_item(shell: Shell, b
     ran = ended(process)
 
     assert ran.code == 0
-    assert ran.stdout.splitlines() == [f"{item} is completed, 100%.", "Summary: All is well", "  - a: b.txt"]
+    assert ran.stdout.splitlines() == [
+        *(f"{item} is completed, 100%.", "Summary: All is well", "  - a: b.txt"),
+        NOTICE,
+    ]
 
 
 def test_the_last_delivery_ends_the_wait_for_a_project(shell: Shell, bench: Bench) -> None:
@@ -136,7 +140,7 @@ def test_a_question_ends_the_wait_for_one(shell: Shell, bench: Bench) -> None:
     ran = ended(process)
 
     assert ran.code == 0
-    assert ran.stdout.splitlines()[1] == f"{item} ada asks: Which one? (needs: a choice)"
+    assert ran.stdout.splitlines()[1:] == [f"{item} ada asks: Which one?", "    needs: a choice", NOTICE]
 
 
 def test_anything_ends_the_wait_for_anything_and_the_cursor_goes_on(shell: Shell, bench: Bench) -> None:

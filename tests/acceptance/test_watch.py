@@ -19,6 +19,7 @@ from runs import SOON_S
 from screens import CTRL_C, Screen
 from taskorch import keys
 from taskorch.item import State
+from taskorch.quoted import NOTICE
 from topologies import Node
 
 ORCHESTRATE = BIN / "orchestrate"
@@ -406,7 +407,8 @@ def test_a_reader_that_goes_away_in_the_midst_of_it_leaves_no_traceback(shell: S
     runs = [shell.run("bash", "-c", f"{ORCHESTRATE} {words} | head -n 1; echo ${{PIPESTATUS[0]}}") for _ in range(5)]
 
     assert [ran.stdout.splitlines()[1:] for ran in runs] == [["0"]] * 5
-    assert {told.partition(" --since")[0] for ran in runs for told in ran.stderr.splitlines()} <= {"Go on with"}
+    told = {row.partition(" --since")[0] for ran in runs for row in ran.stderr.splitlines()}
+    assert told <= {"Go on with", NOTICE}
 
 
 @pytest.mark.parametrize("line", ["watch", "watch {project}", "discoveries {project} --follow"])
@@ -473,7 +475,7 @@ def test_no_more_findings_are_followed_than_are_wanted(shell: Shell, bench: Benc
         ran = ended(process)
 
     assert (ran.code, ran.stdout.count("\n")) == (0, 2)
-    assert ran.stderr == f"Go on with --since {second}\n"
+    assert ran.stderr == f"{NOTICE}\nGo on with --since {second}\n"
 
 
 def test_findings_are_followed_from_a_cursor_as_text(shell: Shell, bench: Bench) -> None:
@@ -486,4 +488,4 @@ def test_findings_are_followed_from_a_cursor_as_text(shell: Shell, bench: Bench)
     ran = shell.orchestrate("discoveries", project, "--follow", "--since", seen)
 
     assert ran.stdout == f"[ada] {lease.item}: It snows\\x1b[2J\n"
-    assert ran.stderr == f"Go on with --since {last}\n"
+    assert ran.stderr == f"{NOTICE}\nGo on with --since {last}\n"

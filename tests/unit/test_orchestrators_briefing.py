@@ -90,7 +90,7 @@ def test_a_project_whose_item_failed_is_not_to_be_completed(bench: Bench) -> Non
 
     shown = briefing_render.briefing(told(bench))
 
-    assert f"{dead} failed, ada, hopeless: An item -> orchestrate requeue {dead}" in shown
+    assert f"{dead} failed, ada -> orchestrate requeue {dead}\n    An item: hopeless\n" in shown
     assert f"## Next step\n\n    orchestrate requeue {dead}\n" in shown
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from taskorch.briefing import Briefing, Held
 from taskorch.item import Item, Report, State
 from taskorch.plain_text import line, moment
-from taskorch.quoted import CUT, DATA, cut, fenced, fitting
+from taskorch.quoted import CUT, DATA, INDENT, cut, fenced, fitting
 
 #: So many of an item's requirements, reports, questions with answers, and notes; of the items after the first, one.
 SHOWN = 3
@@ -71,15 +71,15 @@ def next_step(told: Briefing) -> str:
 
 def _held(held: Held, length: int, shown: int) -> str:
     item, history = held.claim.package.item, held.claim.package.history
-    reports = [_report(report) for report in history if report.kind in REPORTS]
-    answers = [_report(report) for report in history if report.kind in ("blocker", "answer")]
-    lines = [f"Title: {cut(item.title, length)}", *([] if held.claim.lease else _holder(item))]
+    reports = [_report(report, length) for report in history if report.kind in REPORTS]
+    answers = [_report(report, length) for report in history if report.kind in ("blocker", "answer")]
+    lines = [f"Title: {cut(line(item.title), length)}", *([] if held.claim.lease else _holder(item))]
     lines += [f"Description: {cut(item.description, length)}"] if item.description else []
-    lines += _listed("Requirements", item.requirements[:shown], length)
+    lines += _listed("Requirements", [cut(text, length) for text in item.requirements[:shown]])
     lines += [f"  … [{len(item.requirements) - shown} {CUT_ROWS}"] if len(item.requirements) > shown else []
-    lines += _listed("Last reports", reports[-shown:], length)
-    lines += _listed("Blockers and answers", answers[-shown:], length)
-    lines += _listed("Your notes", [note.text for note in held.notes[-shown:]], length)
+    lines += _listed("Last reports", reports[-shown:])
+    lines += _listed("Blockers and answers", answers[-shown:])
+    lines += _listed("Your notes", [cut(note.text, length) for note in held.notes[-shown:]])
     told = fenced(lines)
     if CUT in told or CUT_ROWS in told:
         told += f"\n\nCut short: `worker get {item.id} --peek` has all of it, `worker notes {item.id}` all notes."
@@ -114,14 +114,16 @@ def _queued(item: Item, length: int) -> str:
     return f"{item.id} (priority {item.priority}) {cut(line(item.title), length)}"
 
 
-def _listed(label: str, texts: Sequence[str], length: int) -> list[str]:
-    return [f"{label}:", *(f"  - {cut(text, length)}" for text in texts)] if texts else []
+def _listed(label: str, rows: Sequence[str]) -> list[str]:
+    return [f"{label}:", *(f"  - {row}" for row in rows)] if rows else []
 
 
-def _report(report: Report) -> str:
+def _report(report: Report, length: int) -> str:
     percent = f" {report.percent}%" if report.percent is not None else ""
     words = "the lease ran out" if report.kind == "expire" else report.text
-    return f"{report.kind}{percent} by {report.agent}: {words}" + (f" (needs: {report.needs})" if report.needs else "")
+    left = length - len(words)
+    needs = f"\n{INDENT}needs: {cut(report.needs, left)}" if report.needs and left > 0 else ""
+    return f"{report.kind}{percent} by {report.agent}: {cut(words, length)}{needs}"
 
 
 def _items(count: int) -> str:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 from taskorch.item import Assignments, Claim, Item, Note, Package, Receipt, Report, State
 from taskorch.plain_text import block, line, moment
+from taskorch.quoted import INDENT, noted, question
 
 if TYPE_CHECKING:
     from taskorch.waiting import Answered
 
-INDENT = "    "
 #: What is told of the claims before this one: the last words of each kind.
 EARLIER = ("progress", "fail", "release", "expire", "cancel", "complete")
 EARLIER_SHOWN = 3
@@ -28,13 +28,12 @@ def assignments(assigned: Assignments, theirs: Collection[str]) -> str:
 
 def claim(taken: Claim) -> str:
     """Return an item with all that it carries, the fields of the user's text first."""
-    package = taken.package
-    return "\n".join([*_head(package.item), *_more(package), *_past(package), _standing(taken)])
+    return noted(_claim(taken))
 
 
 def claims(taken: Sequence[Claim]) -> str:
     """Return several items with all that they carry, one after the other."""
-    return "\n\n".join(map(claim, taken))
+    return noted(["\n\n".join("\n".join(_claim(each)) for each in taken)])
 
 
 def receipt(done: Receipt) -> str:
@@ -60,12 +59,12 @@ def answered(done: "Answered") -> str:
     words = f"{item.id} is {yours if item.state is State.IN_PROGRESS else item.state}."
     if answer is None:
         return f"{words} No question of yours is open."
-    return f"{words}\nAnswer by {answer.agent}: {block(answer.text, INDENT)}"
+    return noted([words, f"Answer by {answer.agent}: {block(answer.text, INDENT)}"])
 
 
 def notes(kept: tuple[Note, ...]) -> str:
     """Return private notes, oldest first."""
-    return "\n".join(f"{moment(note.at)}  {block(note.text, INDENT)}" for note in kept)
+    return noted(f"{moment(note.at)}  {block(note.text, INDENT)}" for note in kept)
 
 
 def identity(facts: Mapping[str, object]) -> str:
@@ -74,6 +73,14 @@ def identity(facts: Mapping[str, object]) -> str:
     shown = [(name, value) for name, value in facts.items() if name != "sources"]
     source = dict(sources) if isinstance(sources, Mapping) else {}
     return "\n".join(f"{name + ':':15} {line(str(value)) or '-'}  ({source.get(name, '')})" for name, value in shown)
+
+
+def _claim(taken: Claim) -> Iterator[str]:
+    package = taken.package
+    yield from _head(package.item)
+    yield from _more(package)
+    yield from _past(package)
+    yield _standing(taken)
 
 
 def _head(item: Item) -> Iterator[str]:
@@ -93,12 +100,13 @@ def _more(package: Package) -> Iterator[str]:
     yield from _listed("Expected deliverables", item.deliverables_expected)
     yield from _listed("Context", (f"{name}: {value}" for name, value in item.context.items()))
     yield from _listed("Resources", item.resources)
-    yield from _listed("Depends on", (_dependency(dependency) for dependency in package.dependencies))
+    yield from _rows("Depends on", (_dependency(dependency) for dependency in package.dependencies))
 
 
 def _dependency(item: Item) -> str:
-    delivered = "".join(f"\n{name}: {value}" for name, value in item.deliverables.items())
-    return f"{item.id} ({item.state}) {item.title}" + (f": {item.summary}" if item.summary else "") + delivered
+    delivered = "".join(f"\n{INDENT}- {block(f'{name}: {value}', INDENT)}" for name, value in item.deliverables.items())
+    summary = f": {block(item.summary, INDENT)}" if item.summary else ""
+    return f"{item.id} ({item.state}) {line(item.title)}{summary}{delivered}"
 
 
 def _past(package: Package) -> Iterator[str]:
@@ -106,15 +114,14 @@ def _past(package: Package) -> Iterator[str]:
     held = package.item.holder is not None
     earlier = [report for report in package.history if not held or report.token < package.item.token]
     worded = [report for report in earlier if report.kind in EARLIER and (report.text or report.kind == "expire")]
-    yield from _listed("Earlier attempt", (_told(report) for report in worded[-EARLIER_SHOWN:]))
-    yield from _listed("Blockers and answers", (_told(r) for r in package.history if r.kind in ("blocker", "answer")))
+    yield from _rows("Earlier attempt", (_told(report) for report in worded[-EARLIER_SHOWN:]))
+    yield from _rows("Blockers and answers", (_told(r) for r in package.history if r.kind in ("blocker", "answer")))
 
 
 def _told(report: Report) -> str:
     percent = f" {report.percent}%" if report.percent is not None else ""
-    needs = f"\nneeds: {report.needs}" if report.needs else ""
     words = "the lease ran out" if report.kind == "expire" else report.text
-    return f"{report.kind}{percent} by {report.agent}: {words}{needs}"
+    return f"{report.kind}{percent} by {report.agent}: {question(words, report.needs, INDENT)}"
 
 
 def _standing(taken: Claim) -> str:
@@ -128,5 +135,9 @@ def _standing(taken: Claim) -> str:
 
 
 def _listed(label: str, values: Iterable[str]) -> Iterator[str]:
-    rows = [f"  - {block(value, INDENT)}" for value in values]
+    return _rows(label, (block(value, INDENT) for value in values))
+
+
+def _rows(label: str, shown: Iterable[str]) -> Iterator[str]:
+    rows = [f"  - {each}" for each in shown]
     return iter([f"{label}:", *rows] if rows else [])
