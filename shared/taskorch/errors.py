@@ -11,7 +11,8 @@ TaskOrchestratorError           1   Unprintable
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- NothingToDo                 8   only commands raise it; in the library that is None
-'-- WaitOver                    8   the same
+|-- WaitOver                    8   the same
+'-- InputClosed                 8   only the MCP servers raise it
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -366,6 +367,12 @@ class WaitOver(TaskOrchestratorError):
         """Return how to go on: where events count, from where it came to, for those in between count, too."""
         cursor = self.details.get("cursor")
         return f"To go on: the same with --since {cursor}" if cursor else super().advice()
+
+
+class InputClosed(TaskOrchestratorError):
+    word, exit_code, retryable = "INPUT_CLOSED", 8, True
+    message = "The wait ended because the client closed standard input."
+    hint = "Keep standard input open until the answer arrives."
 
 
 #: The errors that a script raises, by the first word of its reply.

@@ -58,7 +58,8 @@ class Call:
         self.settings = settings
         self._opened = open_connection(settings, logger.warning)
         self._ended = False
-        self.connection: Connection = StepConnection(Endable(self._opened, self._is_ended), settings, words)
+        self._endable = Endable(self._opened, self._is_ended)
+        self.connection: Connection = StepConnection(self._endable, settings, words)
         #: Whether its thread has ended.
         self.over = False
         #: Gives back what the call has taken, if it took something: for a client that takes the call back.
@@ -68,6 +69,12 @@ class Call:
         """Break off a wait, and call nothing any more."""
         self._ended = True
         self.close()
+
+    def end_waits(self) -> None:
+        """Break off a wait with errors.InputClosed; other steps go on. A wait that is just beginning needs a repeat."""
+        self._endable.waits_no_more = True
+        if self._endable.is_waiting:
+            self.close()
 
     def close(self) -> None:
         """Give the sockets back."""
@@ -86,7 +93,7 @@ class TakenBack(Exception):
 
 
 class Endable(Around):
-    """A connection that does nothing more once its call has ended: TakenBack.
+    """A connection that does nothing more once its call has ended: TakenBack; or waits no more: errors.InputClosed.
 
     But who has taken a wake token looks: else another waiter would sleep on, beside an item that is ready.
     """
@@ -95,6 +102,7 @@ class Endable(Around):
         super().__init__(connection)
         self._is_ended = is_ended
         self._has_token = False
+        self.is_waiting = self.waits_no_more = False
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run a script."""
@@ -113,15 +121,23 @@ class Endable(Around):
         return self._waiting(lambda: self.connection.follow(key, cursor, timeout_s))
 
     def _waiting(self, wait: Callable[[], bool]) -> bool:
-        self._check()
+        self.is_waiting = True
         try:
+            self._check_wait()
             came = wait()
         except errors.Unavailable:
-            self._check()  # it was broken off, which looks like an outage
+            self._check_wait()  # it was broken off, which looks like an outage
             raise
+        finally:
+            self.is_waiting = False
         if not came:
-            self._check()
+            self._check_wait()
         return came
+
+    def _check_wait(self) -> None:
+        self._check()
+        if self.waits_no_more:
+            raise errors.InputClosed
 
     def _check(self) -> None:
         if self._is_ended():

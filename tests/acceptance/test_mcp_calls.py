@@ -23,7 +23,7 @@ from taskorch.item import State
 from tool_client import INITIALIZE, Program, answered, called, cancelled, running, say, started, until
 
 #: Far more than a server takes to end, and less than a call that hangs.
-HANGING_S = 15
+HANGING_S = 30
 #: A worker to whom every cancellation comes late.
 MOMENTS_LATER = """
 from taskorch import tool_server
@@ -318,6 +318,39 @@ def test_a_server_ends_at_once_and_takes_its_waits_with_it(shell: Shell, bench: 
     eventually(lambda: bench.blocked_clients() == 0)
 
 
+@pytest.mark.parametrize("role", ["worker", "orchestrate"])
+def test_piped_requests_are_all_answered(local: Shell, role: str) -> None:
+    shell, tool = (local, "check") if role == "worker" else (local.lacking("AGENT_ID"), "status")
+    ran = ended(started(shell, *(called(number, tool) for number in range(1, 6)), role=role))
+
+    answers = {each["id"]: each for each in map(json.loads, ran.stdout.splitlines())}
+    assert (ran.code, set(answers)) == (0, set(range(6)))
+    assert not any(answers[number]["result"]["isError"] for number in range(1, 6))
+
+
+def test_waits_are_answered_when_input_ends(shell: Shell, bench: Bench) -> None:
+    process = started(shell, called(1, "pop", wait=300), called(2, "pop", wait=300))
+    eventually(lambda: bench.blocked_clients() == 2, within_s=TIME_LIMIT_S)
+    ran = ended(process)
+
+    answers = {each["id"]: each for each in map(json.loads, ran.stdout.splitlines())}
+    assert (ran.code, set(answers)) == (0, {0, 1, 2})
+    assert {_error_code(answers[number]) for number in (1, 2)} == {"INPUT_CLOSED"}
+
+
+def test_cancelled_request_does_not_delay_the_end(shell: Shell, bench: Bench) -> None:
+    process = started(shell, called(1, "pop", wait=300))
+    eventually(lambda: bench.blocked_clients() == 1, within_s=TIME_LIMIT_S)
+    say(process, cancelled(1), called(2, "check"))
+    ran = ended(process)
+
+    assert {json.loads(line)["id"] for line in ran.stdout.splitlines()} == {0, 2}
+
+
+def _error_code(answer: Any) -> str:
+    return str(answer["result"]["structuredContent"]["error"]["code"])
+
+
 @pytest.mark.parametrize("end", ["input", signal.SIGTERM])
 def test_a_server_ends_though_redis_hangs(shell: Shell, end: Any) -> None:
     with servers.running(embedded.binary(), shell.folder.parent) as url, _raw(url) as raw:
@@ -332,7 +365,9 @@ def test_a_server_ends_though_redis_hangs(shell: Shell, end: Any) -> None:
 
         process.send_signal(end) if end != "input" else process.stdin.close()
 
-        assert _ended_by_itself(process, HANGING_S).code == 0
+        ran = _ended_by_itself(process, HANGING_S)
+        assert ran.code == 0
+        assert end != "input" or "after standard input was closed" in ran.stdout
 
 
 def _ended_by_itself(process: subprocess.Popen[str], within_s: float = TIME_LIMIT_S) -> Ran:
