@@ -11,20 +11,11 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from taskorch.frozen import Frozen
-
-from taskorch_orchestrator.program_file import Json, Unfit, joined
+from taskorch_orchestrator.program_file import Entry, Json, Unfit, is_blank, joined, runs
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
 _DECODER = json.JSONDecoder()
-
-
-class Entry(Frozen):
-    """An object of ours with the command that it is known by, and the names that lead to it; None for one in a list."""
-
-    labels: tuple[str | None, ...]
-    value: dict[str, Json]
 
 
 class Member(NamedTuple):
@@ -51,13 +42,15 @@ class JsonEntries:
 
     def has(self, text: str) -> bool:
         """Return whether all of them are there, and lack nothing."""
+        if is_blank(text):
+            return False
         clear = _clear(text)
         ways = [(_found(clear, entry), entry) for entry in self._entries]
         return all(way and joined(entry.value, way[-1][1].value) == way[-1][1].value for way, entry in ways)
 
     def added(self, text: str | None) -> str:
-        """Return the text with the entries; a new one where there is none."""
-        if text is None:
+        """Return the text with the entries; a new one where there is none, or a blank one."""
+        if text is None or is_blank(text):
             made = json.loads(self.added(json.dumps(self._head)))
             return json.dumps(self._head | made, indent=2, ensure_ascii=False) + "\n"
         clear = _clear(text)
@@ -70,6 +63,8 @@ class JsonEntries:
     def removed(self, text: str) -> str | None:
         """Return the text as it was before; None where there was no file."""
         left: str | None = text
+        if is_blank(text):
+            return text
         if text == self.added(None):
             return None
         for entry in self._entries:
@@ -126,7 +121,7 @@ def _way(clear: str, entry: Entry) -> Way:
     at, way = _root(clear), Way()
     for label in entry.labels:
         members = _members(clear, at) if clear[at] == ("[" if label is None else "{") else []
-        members = [each for each in members if each.name == label and (label or _runs(each.value, entry))]
+        members = [each for each in members if each.name == label and (label or runs(each.value, entry))]
         if not members:
             break
         way.append((at, members[-1]))
@@ -137,22 +132,7 @@ def _way(clear: str, entry: Entry) -> Way:
 def _found(clear: str, entry: Entry) -> Way:
     """Return the way to an entry of ours; [] where it is not there."""
     way = _way(clear, entry)
-    return way if len(way) == len(entry.labels) and _runs(way[-1][1].value, entry) else []
-
-
-def _runs(value: object, entry: Entry) -> bool:
-    """Return whether the command of ours is run somewhere in a value: by another path too, or with more options."""
-    (ours,) = _commands(entry.value)
-    return any(ours <= theirs for theirs in _commands(value))
-
-
-def _commands(value: object) -> list[set[str]]:
-    """Return the words of each command in a value."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    found = [command for each in inner for command in _commands(each)]
-    if isinstance(value, dict) and "command" in value:
-        found.append(set(re.findall(r"""[^\s/"'\[\],]+""", f"{value['command']} {value.get('args', '')}")))
-    return found
+    return way if len(way) == len(entry.labels) and runs(way[-1][1].value, entry) else []
 
 
 def _with(text: str, entry: Entry) -> str:

@@ -1,16 +1,12 @@
-"""A block of ours in a text file of somebody else, between two marks; and a file that is ours as a whole.
+"""A block of ours in another's text file, known by two marks or by its content; and a file that is ours as a whole.
 
 After a text with a line break at its end come an empty line and the block; another text has no line break at its end
 afterwards either. So it can be told what has to go with the block.
 """
 
-import json
 import re
-import tomllib
-from collections.abc import Iterator
-from typing import cast
 
-from taskorch_orchestrator.program_file import Json, Unfit, joined
+from taskorch_orchestrator.program_file import Unfit
 
 MARK = "task-orchestrator"
 STAMP = f"<!-- {MARK} -->"
@@ -19,34 +15,33 @@ STAMP = f"<!-- {MARK} -->"
 class Block:
     """Lines of ours in a Markdown file."""
 
-    _comment = "<!-- {} -->"
+    _begin = f"<!-- {MARK}: begin (orchestrate setup) -->"
+    _end = f"<!-- {MARK}: end -->"
 
     def __init__(self, content: str) -> None:
         """`content` has no line break at its end."""
-        self._content_of_ours = content
-        self._begin = self._comment.format(f"{MARK}: begin (orchestrate setup)")
-        self._end = self._comment.format(f"{MARK}: end")
+        self._lines = content.split("\n")
 
     def has(self, text: str) -> bool:
         """Return whether the block is there as it should be."""
         _, block, _ = self._split(text)
-        return block == self._renewed(block, _newline(block))
+        return block == self._drawn(newline_of(block))
 
     def added(self, text: str | None) -> str:
         """Return the text with the block: where it stands, or at the end."""
         if text is None:
-            return self._renewed("", "\n") + "\n"
+            return self._drawn("\n") + "\n"
         before, block, after = self._split(text)
         if block:
-            return before + self._renewed(block, _newline(block)) + after
-        newline = _newline(text)
+            return before + self._drawn(newline_of(block)) + after
+        newline = newline_of(text)
         between, behind = (newline, newline) if text.endswith("\n") else (newline * 2 if text else "", "")
-        return text + between + self._renewed("", newline) + behind
+        return text + between + self._drawn(newline) + behind
 
     def removed(self, text: str) -> str | None:
         """Return the text without the block, and without the line breaks that came with it."""
         before, block, after = self._split(text)
-        newline = _newline(block)
+        newline = newline_of(block)
         if block and not before and after == newline:
             return None
         if not block:
@@ -57,46 +52,26 @@ class Block:
     def _split(self, text: str) -> tuple[str, str, str]:
         """Return what stands before our block, the block, "" where there is none, and what stands behind it."""
         marks = list(re.finditer(rf"(?m)^(?:{re.escape(self._begin)}|{re.escape(self._end)})(?=\r?$)", text))
-        if not marks:
-            return text, "", ""
-        if [mark[0] for mark in marks] != [self._begin, self._end]:
+        if [mark[0] for mark in marks] == [self._begin, self._end]:
+            start, end = marks[0].start(), marks[1].end()
+        elif (found := self._by_content(text)) and all(found.start() <= mark.start() < found.end() for mark in marks):
+            start, end = found.span()
+        elif marks:
             lines = ", ".join(str(text.count("\n", 0, mark.start()) + 1) for mark in marks)
             raise Unfit(f"has {self._begin} or {self._end} in line {lines}: there must be one of each, or none")
-        start, end = marks[0].start(), marks[1].end()
+        else:
+            start = end = len(text)
         return text[:start], text[start:end], text[end:]
 
-    def _renewed(self, block: str, newline: str) -> str:
-        there = block.replace("\r\n", "\n").removeprefix(f"{self._begin}\n").removesuffix(f"\n{self._end}")
-        return "\n".join((self._begin, self._content(there), self._end)).replace("\n", newline)
+    def _by_content(self, text: str) -> re.Match[str] | None:
+        """Return the only place of our content, with a mark that is left of it; None where it is not there once."""
+        content = r"\r?\n".join(map(re.escape, self._lines))
+        block = rf"(?m)^(?:{re.escape(self._begin)}\r?\n)?{content}(?:\r?\n{re.escape(self._end)})?(?=\r?$)"
+        found = list(re.finditer(block, text))
+        return found[0] if len(found) == 1 else None
 
-    def _content(self, _there: str) -> str:
-        return self._content_of_ours
-
-
-class Tables(Block):
-    """Tables of ours in a TOML file; what somebody adds to one of them stays."""
-
-    _comment = "# {}"
-
-    def __init__(self, tables: dict[str, Json]) -> None:
-        """`tables` is the document that they make."""
-        super().__init__("")
-        self._tables = tables
-
-    def added(self, text: str | None) -> str:
-        """Return the text with the tables: where they stand, or at the end."""
-        added = super().added(text)
-        _parsed(added, "has no room for our tables")
-        return added
-
-    def _split(self, text: str) -> tuple[str, str, str]:
-        _parsed(text)
-        return super()._split(text)
-
-    def _content(self, there: str) -> str:
-        theirs = _parsed(there)
-        whole = cast("dict[str, Json]", joined(self._tables, theirs))
-        return there if whole == theirs else "\n\n".join(_tables(whole))
+    def _drawn(self, newline: str) -> str:
+        return newline.join((self._begin, *self._lines, self._end))
 
 
 class WholeFile:
@@ -121,26 +96,6 @@ class WholeFile:
         return None if STAMP in text else text
 
 
-def _parsed(text: str, otherwise: str = "is not valid TOML") -> dict[str, Json]:
-    try:
-        return tomllib.loads(text.removeprefix("\ufeff"))
-    except tomllib.TOMLDecodeError as error:
-        raise Unfit(f"{otherwise} ({error})") from None
-
-
-def _tables(table: dict[str, Json], *path: str) -> Iterator[str]:
-    """Return each table of a document as text; what JSON and TOML write alike is all that there is in it."""
-    lines = [f"{_key(name)} = {json.dumps(value)}" for name, value in table.items() if not isinstance(value, dict)]
-    if lines:
-        yield "\n".join([f"[{'.'.join(path)}]", *lines])
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from _tables(value, *path, _key(name))
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else json.dumps(name)
-
-
-def _newline(text: str) -> str:
+def newline_of(text: str) -> str:
+    """Return the line break that a text has."""
     return "\r\n" if "\r\n" in text else "\n"

@@ -1,6 +1,7 @@
 """A file of an agent's program that we have a part in: how our part gets in and out, and how files are replaced."""
 
 import os
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple, Protocol, TypeAlias, cast
 
 from taskorch import errors
+from taskorch.frozen import Frozen
 
 Json: TypeAlias = "str | int | bool | Sequence[Json] | dict[str, Json] | None"
 
@@ -30,6 +32,13 @@ class Part(Protocol):
         """Return the text without the part, byte for byte as it was before; None where there was no file."""
 
 
+class Entry(Frozen):
+    """An object of ours with the command that it is known by, and the names that lead to it; None for one in a list."""
+
+    labels: tuple[str | None, ...]
+    value: dict[str, Json]
+
+
 class Change(NamedTuple):
     """What a file holds, and what it shall hold; None where there is no file."""
 
@@ -42,9 +51,18 @@ def with_part(part: Part, text: str | None) -> str:
     if text is not None and part.has(text):
         return text
     after, was_not_there = part.added(text), without_part(part, text) == text
-    if not part.has(after) or (was_not_there and part.removed(after) != text):
+    if not part.has(after) or (was_not_there and not _is_undone(part.removed(after), text)):
         raise Unfit("is of a form that the change could not be taken back from")
     return after
+
+
+def _is_undone(left: str | None, text: str | None) -> bool:
+    return left == text or (left is None and text is not None and is_blank(text))
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a file holds nothing, as one that a program has created and not yet filled."""
+    return not text.strip("\ufeff \t\r\n")
 
 
 def without_part(part: Part, text: str | None) -> str | None:
@@ -59,6 +77,21 @@ def joined(ours: Json, theirs: Json) -> Json:
     if isinstance(ours, list) and isinstance(theirs, list):
         return [*theirs, *(value for value in cast("list[Json]", ours) if value not in theirs)]
     return theirs
+
+
+def runs(value: object, entry: Entry) -> bool:
+    """Return whether the command of ours is run somewhere in a value: by another path too, or with more options."""
+    (ours,) = _commands(entry.value)
+    return any(ours <= theirs for theirs in _commands(value))
+
+
+def _commands(value: object) -> list[set[str]]:
+    """Return the words of each command in a value."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    found = [command for each in inner for command in _commands(each)]
+    if isinstance(value, dict) and "command" in value:
+        found.append(set(re.findall(r"""[^\s/"'\[\],]+""", f"{value['command']} {value.get('args', '')}")))
+    return found
 
 
 def read(file: Path) -> str | None:

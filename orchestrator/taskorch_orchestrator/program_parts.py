@@ -10,9 +10,10 @@ from pathlib import Path
 import taskorch
 from taskorch import bounds
 
-from taskorch_orchestrator.json_entries import Entry, JsonEntries
-from taskorch_orchestrator.marked_block import MARK, STAMP, Block, Tables, WholeFile
-from taskorch_orchestrator.program_file import Json, Part
+from taskorch_orchestrator.json_entries import JsonEntries
+from taskorch_orchestrator.marked_block import MARK, STAMP, Block, WholeFile
+from taskorch_orchestrator.program_file import Entry, Json, Part
+from taskorch_orchestrator.toml_entries import TomlEntries
 
 Parts = Mapping[Path, Part]
 
@@ -98,10 +99,10 @@ def _claude(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
 
 def _codex(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
     home = _home("codex", root, environment, user=user)
-    servers = _servers(env_vars=list(VARIABLES), tool_timeout_sec=CALL_TIMEOUT_S)
+    servers = _server_entries("mcp_servers", env_vars=list(VARIABLES), tool_timeout_sec=CALL_TIMEOUT_S)
     return {
         home / "hooks.json": JsonEntries(*_hooks("SessionStart", "Stop", HOOK_TIMEOUT_S)),
-        home / "config.toml": Tables({"mcp_servers": {**servers}}),
+        home / "config.toml": TomlEntries(*servers),
         (home if user else root) / "AGENTS.md": _instructions(user=user),
     }
 
@@ -158,12 +159,11 @@ def _hooks(start: str, stop: str, timeout: int) -> tuple[Entry, ...]:
     )
 
 
-def _servers(**more: Json) -> dict[str, dict[str, Json]]:
-    return {name: {"command": command, "args": ["mcp"], **more} for name, command in SERVERS.items()}
-
-
-def _server_entries(**more: Json) -> tuple[Entry, ...]:
-    return tuple(Entry(labels=("mcpServers", name), value=value) for name, value in _servers(**more).items())
+def _server_entries(table: str = "mcpServers", **more: Json) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(labels=(table, name), value={"command": command, "args": ["mcp"], **more})
+        for name, command in SERVERS.items()
+    )
 
 
 def _skill(folder: str) -> str:

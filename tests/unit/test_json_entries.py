@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from taskorch_orchestrator.json_entries import Entry, JsonEntries
-from taskorch_orchestrator.program_file import Unfit, with_part
+from taskorch_orchestrator.json_entries import JsonEntries
+from taskorch_orchestrator.program_file import Entry, Unfit, is_blank, with_part
 
 
 def hook(event: str, command: str) -> Entry:
@@ -73,9 +73,14 @@ def test_a_new_file_reads_well_and_goes_again() -> None:
     assert HOOKS.removed(made) is None
 
 
-@pytest.mark.parametrize(
-    "text", ["", " \n", "[]", "null", '{"a": }', '{"a": 1,}', '{"a": 1', "hooks", "{}}", "[" * 100_000]
-)
+@pytest.mark.parametrize("text", ["", " \n", "\ufeff"])
+def test_blank_file_is_treated_as_missing(text: str) -> None:
+    assert not HOOKS.has(text)
+    assert with_part(HOOKS, text) == HOOKS.added(None)
+    assert HOOKS.removed(text) == text
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '{"a": }', '{"a": 1,}', '{"a": 1', "hooks", "{}}", "[" * 100_000])
 def test_what_is_no_json_object_is_refused(text: str) -> None:
     for act in (HOOKS.has, HOOKS.added, HOOKS.removed):
         with pytest.raises(Unfit, match="is not"):
@@ -263,4 +268,4 @@ def test_any_text_is_changed_reversibly_or_refused(text: str) -> None:
         return
 
     assert HOOKS.has(added)
-    assert HOOKS.removed(added) == text
+    assert HOOKS.removed(added) == (None if is_blank(text) else text)

@@ -1,15 +1,12 @@
 """Our block in somebody else's text, and files that are ours: in and out again, byte for byte."""
 
-import tomllib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from taskorch_orchestrator.marked_block import Block, Tables, WholeFile
+from taskorch_orchestrator.marked_block import Block, WholeFile
 from taskorch_orchestrator.program_file import Unfit, with_part
 
 MARKDOWN = Block("## Ours\n\nText é🙂")
-TOML = Tables({"ours": {"a": "b", "c": ["d"]}})
 OWN = WholeFile("<!-- task-orchestrator -->\nours\n")
 
 TEXTS = [
@@ -24,14 +21,6 @@ TEXTS = [
     "no <!-- end -->",
     "\r",
     "x \n",
-]
-TOMLS = [
-    "",
-    "# note",
-    'model = "x" # why\n',
-    '[a]\r\nb = 1\r\n\r\n[a.c]\r\n"d e" = [1,\r\n2]\r\n',
-    "a = '''\n\n'''",
-    "\ufeffa = 1\n",
 ]
 
 
@@ -79,6 +68,18 @@ def test_an_older_block_is_renewed_where_it_stands(behind: str) -> None:
 BEGIN, END = (MARKDOWN.added(None).splitlines()[line] for line in (0, -1))
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize(("lost", "behind"), [(BEGIN, ""), (END, ""), (END, "\nbehind\n"), (BEGIN, "\nbehind\n")])
+def test_block_that_lost_a_mark_is_found_by_content(lost: str, behind: str, newline: str) -> None:
+    whole = (MARKDOWN.added("before\n") + behind).replace("\n", newline)
+    damaged = whole.replace(lost + newline, "")
+
+    assert damaged != whole
+    assert not MARKDOWN.has(damaged)
+    assert with_part(MARKDOWN, damaged) == whole
+    assert MARKDOWN.removed(damaged) == ("before\n" + behind).replace("\n", newline)
+
+
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
@@ -93,48 +94,6 @@ def test_a_block_that_lost_a_mark_is_refused_with_its_lines(text: str, lines: st
     for act in (MARKDOWN.has, MARKDOWN.added, MARKDOWN.removed):
         with pytest.raises(Unfit, match=lines):
             act(text)
-
-
-@pytest.mark.parametrize("text", TOMLS)
-def test_toml_stays_toml(text: str) -> None:
-    added = with_part(TOML, text)
-
-    assert tomllib.loads(added.lstrip("\ufeff")) == {
-        **tomllib.loads(text.lstrip("\ufeff")),
-        "ours": {"a": "b", "c": ["d"]},
-    }
-    assert TOML.removed(added) == text
-
-
-def test_what_somebody_adds_to_a_table_stays_with_it_and_goes_with_it() -> None:
-    changed = TOML.added("b = 1\n").replace('"d"]', '"d", "e"]\nf = 1_000 # why\n[ours.env]\nG = "h"')
-
-    assert with_part(TOML, changed) == changed
-    assert TOML.removed(changed) == "b = 1\n"
-
-
-def test_what_a_table_lacks_is_put_into_it_beside_what_somebody_added() -> None:
-    newer = Tables({"ours": {"a": "b", "c": ["d", "e"], "timeout": 600}, "more": {"x": True}})
-    old = TOML.added("b = 1\n").replace('"d"]', '"d", "f"]\n[ours."é v"]\nG = "h"').replace('"b"', '"z"')
-
-    mended = with_part(newer, old)
-
-    ours = {"a": "z", "c": ["d", "f", "e"], "timeout": 600, "é v": {"G": "h"}}
-    assert tomllib.loads(mended) == {"b": 1, "ours": ours, "more": {"x": True}}
-    assert newer.removed(mended) == "b = 1\n"
-
-
-@pytest.mark.parametrize("text", ["a = ", "a", "[a]\n[a]"])
-def test_toml_that_is_none_is_refused(text: str) -> None:
-    for act in (TOML.has, TOML.added, TOML.removed):
-        with pytest.raises(Unfit, match="is not valid TOML"):
-            act(text)
-
-
-@pytest.mark.parametrize("text", ["[ours]\n", "ours = 1\n", "[[ours]]\n", "ours = {}"])
-def test_toml_that_has_our_names_already_is_refused(text: str) -> None:
-    with pytest.raises(Unfit, match="no room"):
-        TOML.added(text)
 
 
 def test_a_file_of_our_own_is_made_renewed_and_taken_away_and_anothers_is_left_alone() -> None:
