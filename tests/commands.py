@@ -106,13 +106,14 @@ class Shell:
             words, cwd=self.folder, env=self.environment(), stdin=pipe, stdout=pipe, stderr=pipe, text=True
         )
 
-    def on_terminal(self, *words: Argument | Path, width: int = 120) -> tuple[int, str]:
-        """Run anything on a pseudo-terminal; return the exit code and what stood on the screen."""
+    def on_terminal(self, *words: Argument | Path, width: int = 120, typed: str = "") -> tuple[int, str]:
+        """Run anything on a pseudo-terminal, with some answers typed; return the exit code and the screen."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
         environment = {**self.environment(), "TERM": "xterm-256color"}
         process = subprocess.Popen(words, cwd=self.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
+        os.write(ours, typed.encode())
         screen = b"".join(iter(lambda: _read(ours), b""))
         os.close(ours)
         return process.wait(TIME_LIMIT_S), screen.decode(errors="surrogateescape").replace("\r\n", "\n")

@@ -1,6 +1,6 @@
 """Our parts in the files of an agent's program: put in, looked for, taken out; all of them, or none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from taskorch_orchestrator.program_parts import Parts
 
 Text = TypeVar("Text")
 Result = TypeVar("Result")
+Changes = Mapping[Path, Change]
 
 
 class ProgramFile(Frozen):
@@ -32,23 +33,34 @@ def check(parts: Parts) -> tuple[ProgramFile, ...]:
     return tuple(ProgramFile(file=str(file), status=status(file, part)) for file, part in parts.items())
 
 
-def install(parts: Parts, top: Path) -> tuple[ProgramFile, ...]:
-    """Put our part into each file, unless it is there. Raises errors.Invalid, and nothing is written then."""
-    return _apply(parts, top, with_part)
+def addition(parts: Parts) -> Changes:
+    """Return what has to change so that each file has our part. Raises errors.Invalid for a file that cannot."""
+    return _changes(parts, with_part)
 
 
-def remove(parts: Parts, top: Path) -> tuple[ProgramFile, ...]:
-    """Take our part out of each file, in the same way; folders below `top` that are empty then go as well."""
-    return _apply(parts, top, without_part)
+def removal(parts: Parts) -> Changes:
+    """Return what has to change so that no file has our part, in the same way."""
+    return _changes(parts, without_part)
 
 
-def _apply(parts: Parts, top: Path, change: Callable[[Part, str | None], str | None]) -> tuple[ProgramFile, ...]:
-    changes = dict[Path, Change]()
-    for file, part in parts.items():
-        before = read(file)
-        changes[file] = Change(before=before, after=_fit(file, partial(change, part), before))
+def outside(changes: Changes, top: Path) -> Mapping[Path, Path]:
+    """Return the target of each file that would change, but lies out of `top`: a symbolic link leads to it."""
+    targets = {file: file.resolve() for file, each in changes.items() if each.before != each.after}
+    return {file: target for file, target in targets.items() if not target.is_relative_to(top.resolve())}
+
+
+def apply(changes: Changes, top: Path) -> tuple[ProgramFile, ...]:
+    """Change all files or none, as `replace` does; folders below `top` that are empty then go as well."""
     replace({file: each for file, each in changes.items() if each.before != each.after}, top)
     return tuple(ProgramFile(file=str(file), status=_status(each)) for file, each in changes.items())
+
+
+def _changes(parts: Parts, change: Callable[[Part, str | None], str | None]) -> Changes:
+    before = {file: read(file) for file in parts}
+    return {
+        file: Change(before=before[file], after=_fit(file, partial(change, part), before[file]))
+        for file, part in parts.items()
+    }
 
 
 def _fit(file: Path, change: Callable[[Text], Result], text: Text) -> Result:

@@ -7,7 +7,7 @@ TaskOrchestratorError           1   Unprintable
 |                                   not: Refused, Untrusted, NotPermitted
 |-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
 |                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable,
-|                                 UserFolderUnusable, ForeignServer
+|                                 UserFolderUnusable, ForeignServer, LeavesProject
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- NothingToDo                 8   only commands raise it; in the library that is None
@@ -205,6 +205,12 @@ class UserFolderUnusable(Invalid):
     word = "USER_FOLDER_UNUSABLE"
     message = "Your configuration at {path} cannot be used: {reason}."
     hint = "Make it yours alone (chown, chmod go-w), or point XDG_CONFIG_HOME at another folder."
+
+
+class LeavesProject(Invalid):
+    word = "LEAVES_PROJECT"
+    message = "A symbolic link leads out of {project}: {links}. Nothing was changed."
+    hint = "Check where it leads. To change the target all the same, add --yes."
 
 
 class WrongState(Invalid):

@@ -215,7 +215,6 @@ def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(proje
     ("program", "name", "content", "message"),
     [
         ("claude", ".claude/settings.json", b'{"hooks": }', "is not valid JSON"),
-        ("claude", ".mcp.json", b"", "is not valid JSON"),
         ("claude", ".mcp.json", b"[]", "is not a JSON object"),
         ("claude", ".claude/settings.json", b'{"hooks": null}', "where hooks should be an object"),
         ("claude", ".mcp.json", b'{"mcpServers": {},}', "is not valid JSON"),
@@ -224,7 +223,12 @@ def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(proje
         ("claude", "CLAUDE.md", b"\xff\xfe", "Cannot read"),
         ("claude", ".claude/skills/task-orchestrator/SKILL.md", b"mine", "is somebody else's"),
         ("codex", ".codex/config.toml", b"model = ", "is not valid TOML"),
-        ("codex", ".codex/config.toml", b"[mcp_servers.task-orchestrator]\n", "has no room for our tables"),
+        (
+            "codex",
+            ".codex/config.toml",
+            b"[mcp_servers.task-orchestrator]\n",
+            "has another mcp_servers.task-orchestrator",
+        ),
         ("codex", ".codex/config.toml", b"mcp_servers = {}", "has no room for our tables"),
         ("codex", "AGENTS.md", b"mine\n<!-- task-orchestrator: begin (orchestrate setup) -->\nmine\n", "in line 2:"),
         ("gemini", ".gemini/settings.json", b'{"hooks": {"AfterAgent": {}}}', "where hooks.AfterAgent should be"),
@@ -257,17 +261,111 @@ def test_an_entry_that_is_invalid_by_now_is_not_taken_out_of_the_other_files_eit
     assert files(project.folder) == before
 
 
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbf \r\n"])
+def test_blank_file_is_treated_as_missing(project: Shell, content: bytes) -> None:
+    blank = {"claude": [".mcp.json", ".claude/settings.json"], "cursor": [".cursor/hooks.json", ".cursor/mcp.json"]}
+    for name in [*blank["claude"], *blank["cursor"]]:
+        (project.folder / name).write_bytes(content)
+
+    for program, names in blank.items():
+        before = project.orchestrate("setup", program, "--check")
+        removed_before = project.orchestrate("setup", program, "--remove")
+        done = project.orchestrate("setup", program)
+        after = project.orchestrate("setup", program, "--check")
+
+        assert (before.code, removed_before.code, done.code, after.code) == (5, 0, 0, 0)
+        for name in names:
+            assert f"not current  {project.folder / name}\n" in before.stdout
+            assert f"unchanged    {project.folder / name}\n" in removed_before.stdout
+            assert json.loads((project.folder / name).read_bytes())
+        assert project.orchestrate("setup", program, "--remove").code == 0
+        assert not any((project.folder / name).exists() for name in names)
+
+
+def test_config_rewritten_by_codex_is_checked_repaired_and_cleaned(project: Shell) -> None:
+    home = Path(project.variables["HOME"])
+    config = home / ".codex/config.toml"
+    config.parent.mkdir()
+    config.write_bytes(b'model = "x"   # mine\n')
+    project.orchestrate("setup", "codex", "--user")
+    # What Codex 0.171 makes of it by `codex mcp add x -- y` and `codex features enable hooks`.
+    ours = config.read_text(encoding="utf-8").removeprefix('model = "x"   # mine\n').replace("= 600", "= 600.0")
+    added = '\n[mcp_servers.x]\ncommand = "y"\n\n[features]\nhooks = true\n'
+    rewritten = f'model = "x"   # mine\n{ours}{added}# task-orchestrator: end\n'
+    config.write_bytes(rewritten.encode())
+
+    checked = project.orchestrate("setup", "codex", "--user", "--check")
+    again = project.orchestrate("setup", "codex", "--user")
+    same = config.read_text(encoding="utf-8")
+    config.write_bytes(rewritten.replace("tool_timeout_sec = 600.0\n", "", 1).encode())
+    lost = project.orchestrate("setup", "codex", "--user", "--check")
+    repaired = project.orchestrate("setup", "codex", "--user")
+    servers = tomllib.loads(config.read_text(encoding="utf-8"))["mcp_servers"]
+    removed = project.orchestrate("setup", "codex", "--user", "--remove")
+
+    assert (checked.code, again.code, lost.code, repaired.code, removed.code) == (0, 0, 5, 0, 0)
+    assert same == rewritten
+    assert servers["task-orchestrator"]["tool_timeout_sec"] == 600
+    assert config.read_text(encoding="utf-8") == f'model = "x"   # mine\n{added}'
+
+
+def _linked_outside(project: Shell) -> tuple[Path, Path]:
+    """Put a symbolic link in the place of a file, as an author of a repository may; return it and its target."""
+    target = project.folder.parent / "dotfiles.json"
+    link = project.folder / ".claude/settings.json"
+    link.rename(target)
+    link.symlink_to(target)
+    return link, target
+
+
+@pytest.mark.parametrize("words", [[], ["--remove"]])
+@pytest.mark.parametrize("linked", [".claude/settings.json", ".claude"])
+def test_link_out_of_project_is_refused_with_target(project: Shell, linked: str, words: list[str]) -> None:
+    if words:
+        project.orchestrate("setup", "claude")
+    target = project.folder.parent / "elsewhere"
+    (project.folder / linked).rename(target)
+    (project.folder / linked).symlink_to(target)
+    before = files(project.folder), files(project.folder.parent)
+
+    ran = project.orchestrate("setup", "claude", *words, "--json")
+
+    assert ran.code == 5
+    assert ran.error()["code"] == "LEAVES_PROJECT"
+    assert str(target) in ran.error()["message"]
+    assert "--yes" in ran.error()["hint"]
+    assert (files(project.folder), files(project.folder.parent)) == before
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 5)])
+def test_terminal_is_asked_before_leaving_project(project: Shell, answer: str, code: int) -> None:
+    link, target = _linked_outside(project)
+    before = target.read_bytes()
+
+    ended, screen = project.on_terminal(BIN / "orchestrate", "setup", "claude", width=300, typed=f"{answer}\n")
+
+    assert ended == code
+    assert f"{link} -> {target}" in screen
+    assert (target.read_bytes() != before) == (answer == "y")
+
+
+def test_link_within_user_configuration_is_followed(project: Shell) -> None:
+    home, dotfiles = Path(project.variables["HOME"]), project.folder.parent / "dotfiles"
+    dotfiles.mkdir()
+    (home / ".claude").symlink_to(dotfiles)
+
+    assert project.orchestrate("setup", "claude", "--user").code == 0
+    assert (dotfiles / "settings.json").exists()
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o640])
 def test_a_symbolic_link_stays_one_and_the_mode_stays(project: Shell, mode: int) -> None:
-    real = project.folder.parent / "dotfiles.json"
-    link = project.folder / ".claude/settings.json"
-    link.rename(real)
-    link.symlink_to(real)
+    link, real = _linked_outside(project)
     real.chmod(mode)
 
-    project.orchestrate("setup", "claude")
+    project.orchestrate("setup", "claude", "--yes")
     between, between_mode = real.read_bytes(), stat.S_IMODE(real.stat().st_mode)
-    project.orchestrate("setup", "claude", "--remove")
+    project.orchestrate("setup", "claude", "--remove", "--yes")
 
     assert link.is_symlink()
     assert between_mode == stat.S_IMODE(real.stat().st_mode) == mode
