@@ -15,8 +15,9 @@ from time import monotonic, sleep
 from typing import Any
 
 BIN = Path(sys.executable).parent
-#: For machines that do much else besides.
+#: Limits for machines under load: how long a command may take, and what happens within a second as a rule.
 TIME_LIMIT_S = 90
+SOON_S = 60.0
 LOOK_AGAIN_S = 0.01
 
 Argument = str | bytes
@@ -133,7 +134,7 @@ def ended(process: subprocess.Popen[str]) -> Ran:
     return Ran(process.returncode, stdout, stderr)
 
 
-def eventually(true: Callable[[], object], *, within_s: float = 10) -> None:
+def eventually(true: Callable[[], object], *, within_s: float = SOON_S) -> None:
     """Look again and again until something is true."""
     deadline = monotonic() + within_s
     while not true():

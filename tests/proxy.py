@@ -3,8 +3,8 @@
 import asyncio
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from math import inf
 from urllib.parse import unquote, urlsplit
 
@@ -39,35 +39,21 @@ class Proxy:
         self.passed: list[bytes] = []
         self._lost_replies: Counter[bytes] = Counter()
         self._lost_requests: Counter[bytes] = Counter()
-        self._serving: set[asyncio.Task[None]] = set()
-
-    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one client in a task of its own."""
-        task = asyncio.ensure_future(self.serve(reader, writer))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
-
-    async def end(self) -> None:
-        """Cut off all clients."""
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client until it or the server goes, or something is lost."""
-        with closing(writer):
+        async with _closed(writer):
             if self.refusing:
                 return
             server_reader, server_writer = await self._connected()
-            with closing(server_writer):
+            async with _closed(server_writer):
                 client = Client(self, writer)
                 pumps = [client.up(reader, server_writer), client.down(server_reader)]
                 tasks = [asyncio.ensure_future(pump) for pump in pumps]
                 try:
                     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 finally:
-                    for task in tasks:
-                        task.cancel()
+                    await _cancelled(tasks)
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         address = urlsplit(self._upstream)
@@ -142,18 +128,45 @@ class Client:
 
 @contextmanager
 def proxied(upstream: str) -> Iterator[Proxy]:
-    """Run a proxy on loopback before the server at this address, in a thread of its own."""
-    proxy, loop = Proxy(upstream), asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(proxy.accept, "127.0.0.1", 0))
-    host, port = server.sockets[0].getsockname()
+    """Run a proxy on loopback before the server at this address, in a thread of its own; every socket ends with it."""
+    proxy, loop, ended = Proxy(upstream), asyncio.new_event_loop(), asyncio.Event()
+    listening = loop.run_until_complete(asyncio.start_server(proxy.serve, "127.0.0.1", 0))
+    host, port = listening.sockets[0].getsockname()
     proxy.url = f"redis://{host}:{port}"
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread = threading.Thread(target=loop.run_until_complete, args=[_serving(listening, ended)])
     thread.start()
     try:
         yield proxy
     finally:
-        loop.call_soon_threadsafe(server.close)
-        asyncio.run_coroutine_threadsafe(proxy.end(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
         loop.close()
+
+
+async def _serving(listening: asyncio.Server, ended: asyncio.Event) -> None:
+    """Serve until it is ended, and cut off all clients, also those that are just being let in."""
+    await ended.wait()
+    listening.close()
+    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        await _cancelled(tasks)
+    await asyncio.sleep(0)  # a connection that was let in last is closed by the loop's next round
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _closed(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    """Close a connection at the end, and return when its socket is closed; one that is cut off is not written to."""
+    try:
+        with suppress(OSError):  # the other side has gone
+            yield
+            writer.close()
+            await writer.wait_closed()
+    finally:
+        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()

@@ -64,7 +64,8 @@ class Node:
         """Start it, unless it runs, and wait until it answers, its data loaded."""
         if self._process is None:
             with (self.folder / "server.log").open("ab") as log:
-                self._process = subprocess.Popen(self._words, stdout=log, stderr=log, cwd=self.folder)
+                # not in our group: Ctrl-C is for the test, which kills its servers
+                self._process = subprocess.Popen(self._words, stdout=log, stderr=log, cwd=self.folder, process_group=0)
         eventually(self.answers)
 
     def kill(self) -> None:

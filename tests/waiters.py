@@ -12,9 +12,9 @@ from taskorch import errors
 from taskorch.script import Argument, Around, Connection, Reply, Script
 from taskorch.waiting import Goal, Waited
 
-#: A waiter that is not woken sits here until its test fails; one that is woken needs a few milliseconds.
-LONG_S = 30
-SOON_S = 5
+#: A waiter that is not woken sits here until its test fails; one that is woken needs seconds at most.
+LONG_S = 90
+SOON_S = 30
 Result = TypeVar("Result")
 
 

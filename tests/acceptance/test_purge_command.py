@@ -1,14 +1,12 @@
 """`orchestrate purge` as people and scripts type it: what goes, what is asked, and what is refused."""
 
-import os
-import pty
-import subprocess
 from pathlib import Path
 
 import pytest
 from builders import Bench
-from commands import BIN, TIME_LIMIT_S, Shell
+from commands import BIN, Shell, eventually
 from proxy import FOR_GOOD, proxied
+from screens import Screen
 from taskorch import keys
 from taskorch.item import NewItem, State
 
@@ -30,27 +28,11 @@ def there(bench: Bench) -> set[str]:
 
 def answered(shell: Shell, answer: str, *words: str) -> tuple[int, str]:
     """Type a command on a terminal, and answer what it asks; return its exit code and the screen."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [BIN / "orchestrate", *words],
-        cwd=shell.folder,
-        env=shell.environment(),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    screen = b""
-    try:
-        while b"[y/N]" not in screen:
-            screen += os.read(ours, 65536)
-        os.write(ours, f"{answer}\n".encode())
-        code = process.wait(TIME_LIMIT_S)
-        screen += os.read(ours, 65536)
-    finally:
-        process.kill()
-        os.close(ours)
-    return code, screen.decode().replace("\r\n", "\n")
+    with Screen(shell, BIN / "orchestrate", *words) as screen:
+        eventually(lambda: screen.shows("[y/N]"))
+        screen.type(f"{answer}\n".encode())
+        code = screen.ended()
+    return code, screen.written.decode().replace("\r\n", "\n")
 
 
 def test_a_day_ends_and_nothing_of_it_is_left(shell: Shell, bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from threading import Event
 from time import monotonic, sleep, time
 from typing import Any
 
@@ -17,6 +19,7 @@ from taskorch import errors, keys
 from taskorch.item import Caller, State
 from taskorch.queue import Queue
 from taskorch.record import Record
+from topologies import eventually
 
 from chaos import account, ledger, redises, verdict
 from chaos.account import Account
@@ -32,6 +35,7 @@ DRAINED_WITHIN_S = 120.0
 TICK_S = 0.05
 HASTEN_EVERY_S = 0.4
 PAGE = 50
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +61,10 @@ class Options:
 class Run:
     """Everything that is there while a run goes on."""
 
-    def __init__(self, options: Options, redises: Redises, folder: Path) -> None:
+    def __init__(self, options: Options, redises: Redises, folder: Path, interrupted: Event) -> None:
+        """`interrupted` is set to end the run at its next tick, between two starts of processes."""
         self._options = options
+        self._interrupted = interrupted
         self._redises = redises
         self._folder = folder
         self._queue = Queue(connection(redises.url), NAMESPACE, Caller(agent="planner", host="chaos"))
@@ -126,6 +132,8 @@ class Run:
             yield from views.records(ids[start : start + PAGE])
 
     def _tick(self) -> None:
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
         self.fleet.replace_fallen()
         if monotonic() > self._hastened_at + HASTEN_EVERY_S:
             self._hastened_at = monotonic()
@@ -161,12 +169,15 @@ class Run:
         )
 
 
-def play(options: Options, folder: Path) -> Account:
-    """Do one run in a folder; whatever was started has ended when this returns or raises."""
+def play(options: Options, folder: Path, interrupted: Event) -> Account:
+    """Do one run in a folder; whatever was started has ended when this returns or raises.
+
+    Raises KeyboardInterrupt when it is interrupted.
+    """
     for name in ("redis", "ledgers"):
         (folder / name).mkdir()
     with redises.running(options.redis, folder / "redis") as redis_:
-        run = Run(options, redis_, folder / "ledgers")
+        run = Run(options, redis_, folder / "ledgers", interrupted)
         try:
             run.rage()
             run.drain()
@@ -177,17 +188,30 @@ def play(options: Options, folder: Path) -> Account:
 
 def main() -> None:
     """Do the run that the environment asks for, print its account, and exit with 1 if somebody is guilty."""
+    interrupted = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: interrupted.set())
     options, folder = Options.of(os.environ), Path(tempfile.mkdtemp(prefix="chaos-"))
     try:
-        told = play(options, folder)
+        told = play(options, folder, interrupted)
     except KeyboardInterrupt:
-        shutil.rmtree(folder)
-        sys.exit(130)
+        _remove(folder)
+        sys.exit(INTERRUPTED)
     account.show(told, as_json="--json" in sys.argv)
     if told.guilty:
         account.accuse(told, ledger.lines(folder / "ledgers"))
     if told.guilty or "--keep" in sys.argv:
         sys.stderr.write(f"Everything is in {folder}\n")
     else:
-        shutil.rmtree(folder)
+        _remove(folder)
     sys.exit(told.guilty)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder of a run, although a command that was killed may still finish its last write there."""
+
+    def removed() -> bool:
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    eventually(removed)
