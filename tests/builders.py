@@ -1,5 +1,6 @@
 """What tests say instead of Redis commands: items in a given state, and a clock that can be moved past a lease."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -75,9 +76,18 @@ class Bench:
                 self.queue.cancel(item)
         return Lease(item=item)
 
+    def delivered(self) -> str:
+        """Return a completed item of bob's."""
+        item = self.item(agent="bob")
+        self.agent("bob").complete(Lease(item=item), "done")
+        return item
+
     def expired(self, state: State) -> Lease:
-        """Return an item of ada's whose lease ran out, and that lease: delayed, queued again, or failed."""
-        lease = self.claimed(self.item(max_attempts=1 if state is State.FAILED else 3))
+        """Return an item of ada's whose lease ran out, and that lease: waiting, delayed, queued again, or failed."""
+        depends_on = (self.delivered(),) if state is State.WAITING else ()
+        lease = self.claimed(self.item(max_attempts=1 if state is State.FAILED else 3, depends_on=depends_on))
+        if state is State.WAITING:
+            self.queue.requeue(*depends_on)
         self.let_lease_run_out(lease.item)
         self.queue.reap()
         if state is State.QUEUED:
@@ -164,7 +174,7 @@ class Bench:
     def leave_entry(self, index: str, member: str, score: float = 1) -> None:
         """Put a member into a sorted set, or into a set for `deps` and `dependents`."""
         key = keys.tag(self.namespace) + index
-        self.raw.sadd(key, member) if index.startswith("dep") else self.raw.zadd(key, {member: score})
+        self.raw.sadd(key, member) if index.startswith(("dep", "satisfied")) else self.raw.zadd(key, {member: score})
 
     def lose_key(self, name: str) -> None:
         """Take a whole key away."""
@@ -185,6 +195,7 @@ class Bench:
     def make_wait_for_each_other(self, items: Sequence[str]) -> None:
         """Close a ring of dependencies behind the back of `depend`, each waiting for the one before."""
         for item, dependency in zip(items, [items[-1], *items[:-1]], strict=True):
+            self.raw.hset(f"{keys.tag(self.namespace)}item:{item}", "depends_on", json.dumps([dependency]))
             self.leave_entry(f"deps:{item}", dependency)
             self.leave_entry(f"dependents:{dependency}", item)
 

@@ -16,7 +16,7 @@ from raw_keys import RawKeys
 from repeats import Remembering
 from taskorch.agent_queue import AgentQueue
 from taskorch.errors import TaskOrchestratorError
-from taskorch.item import DEFAULT_LEASE_MS, MINUTE_MS, Caller, Claim, Lease, NewItem, Receipt, State
+from taskorch.item import DEFAULT_LEASE_MS, MINUTE_MS, Caller, Claim, Lease, NewItem, Receipt, Requeued, State
 from taskorch.queue import Queue
 
 AGENTS = ("ada", "bob")
@@ -82,7 +82,7 @@ class InStep(RuleBasedStateMachine):
         self.note(verb, why or "accepted")
         assert (does, why) == (should, refused), f"{verb}: {why or does}, not {refused or should}"
         for what, item, *_, state in self.model.events[before:]:
-            if what in ("fail", "expire") and state is State.DELAYED:
+            if what in ("fail", "expire") and state in (State.DELAYED, State.WAITING):
                 self.bench.let_delay_last(item)
         return does
 
@@ -162,7 +162,14 @@ class InStep(RuleBasedStateMachine):
 
     def mend(self, verb: str, item: str) -> None:
         words = (item, "Go on.") if verb == "answer" else (item,)
-        self.step(verb, lambda: getattr(self.told.queue, verb)(*words), lambda: getattr(self.model, verb)(item))
+
+        def real() -> object:
+            done = getattr(self.told.queue, verb)(*words)
+            if isinstance(done, Requeued):
+                return done.state, done.waiting, [each.id for each in done.held]
+            return done
+
+        self.step(verb, real, lambda: getattr(self.model, verb)(item))
 
     def close(self, project: str, *, force: bool) -> None:
         def real() -> None:

@@ -56,7 +56,7 @@ class Model(Moves):
             raise Refused("WrongState")
         dependencies = [self._item(other) for other in others]
         opened = {other.id for other in dependencies if other.state is not State.COMPLETED or other is item}
-        if any(id_ in self._awaited_by(other) for other in opened):
+        if any(id_ in self._awaited_by(other.id) for other in dependencies):
             raise Refused("Cycle")
         item.open |= opened
         item.depends_on += [other.id for other in dependencies if other.id not in item.depends_on]
@@ -104,21 +104,24 @@ class Model(Moves):
             raise Refused("WrongState")
         if item.state is not State.CANCELLED:
             self._cancel(item)
-        return len(self._dependents(id_))
+        done = (State.COMPLETED, State.CANCELLED)
+        return sum(other.state not in done for other in self._dependents(id_))
 
-    def requeue(self, id_: str) -> State:
+    def requeue(self, id_: str) -> tuple[State, int, list[str]]:
+        """Return its state, how many items wait for it again, and who depends on it and is held."""
         item = self._item(id_)
         if item.state is State.QUEUED:
-            return item.state
+            return item.state, 0, []
         if item.state not in OVER:
             raise Refused("WrongState")
         self.projects[item.project].closed = False
         self._settle(item)
         self._report("requeue", item, "planner")
         item.attempts, item.early, item.summary, item.place = 0, False, "", self._next_place()
+        delivered = item.state is State.COMPLETED
         self._place(item)
         self._emit("requeue", item)
-        return item.state
+        return item.state, *self._open_again(item, delivered=delivered)
 
     def complete_project(self, id_: str, *, force: bool) -> None:
         project = self._project(id_)

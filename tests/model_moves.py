@@ -98,10 +98,10 @@ class Moves:
         return self._places
 
     def _awaited_by(self, id_: str) -> set[str]:
-        """Return the item and all that it waits for, near and far."""
+        """Return the item and all that it depends on, near and far."""
         found, more = {id_}, [id_]
         while more:
-            new = self.items[more.pop()].open - found
+            new = set(self.items[more.pop()].depends_on) - found
             found |= new
             more += new
         return found
@@ -142,8 +142,11 @@ class Moves:
 
     def _retry(self, item: Item) -> None:
         item.run_out = False
-        item.early = item.early or item.attempts < item.max_attempts
-        item.state = State.DELAYED if item.attempts < item.max_attempts else State.FAILED
+        if item.attempts >= item.max_attempts:
+            item.state = State.FAILED
+            return
+        item.early = True
+        self._place(item)
 
     def _cancel(self, item: Item) -> None:
         self._settle(item)
@@ -157,6 +160,17 @@ class Moves:
             if item.state is State.WAITING and not item.open:
                 self._place(item)
                 self._emit("ready", item)
+
+    def _open_again(self, requeued: Item, *, delivered: bool) -> tuple[int, list[str]]:
+        """Let what depends on a delivered item wait for it again; return how many do, and who is held."""
+        dependents = [item for item in self.items.values() if delivered and requeued.id in item.depends_on]
+        ready = [item for item in dependents if item.state in (State.QUEUED, State.DELAYED)]
+        for item in dependents:
+            item.open.add(requeued.id)
+        for item in ready:
+            item.state = State.WAITING
+            self._emit("wait", item)
+        return len(ready), sorted(item.id for item in dependents if item.held)
 
     def _let_happen(self, item: Item, *, spared: bool) -> None:
         """Do what is due for one item; a lease that ran out is `spared` for its holder, and for who takes it over."""

@@ -42,10 +42,13 @@ def cancel(office: "Office", item: str, reason: str) -> None:
 @click.argument("item")
 @at_office
 def requeue(office: "Office", item: str) -> None:
-    """Start ITEM afresh. It is failed, cancelled or completed."""
+    """Start ITEM afresh. It is failed, cancelled or completed.
+
+    Items that depend on it wait for it again. Those that an agent holds go on, and are named.
+    """
     from taskorch_orchestrator import step_render
 
-    office.output.show({"id": item, "state": office.queue.requeue(item)}, step_render.state)
+    office.output.show(office.queue.requeue(item), step_render.requeued)
 
 
 @orchestrate.command(epilog="Example: orchestrate reap")

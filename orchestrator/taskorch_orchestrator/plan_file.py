@@ -79,6 +79,7 @@ def _counting(least: int, most: int) -> BeforeValidator:
 
 
 Texts = Annotated[tuple[Annotated[str, _text("value")], ...], _counting(0, bounds.LIST_VALUES)]
+Dependencies = Annotated[tuple[Annotated[str, _text("value")], ...], _counting(0, bounds.DEPENDENCIES)]
 
 
 class PlannedItem(BaseModel):
@@ -91,7 +92,7 @@ class PlannedItem(BaseModel):
     description: Annotated[str, _text("description")] = ""
     agent: Annotated[str, _within(lambda value: bounds.name(value, "an agent"))] = ""
     requirements: Texts = ()
-    depends_on: Texts = ()
+    depends_on: Dependencies = ()
     priority: Annotated[int, _number("priority", 0, 4)] = DEFAULT_PRIORITY
     lease: Annotated[int, _read_by(lambda value: DURATION.convert(value, None, None))] = DEFAULT_LEASE_MS
     max_attempts: Annotated[int, _number("number of attempts", 1, 1000)] = DEFAULT_MAX_ATTEMPTS

@@ -1,12 +1,13 @@
 """What an orchestrator's commands print for people: tables and bars on a terminal, plain lines in a pipe."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
+from taskorch import bounds
 from taskorch.item import (
     Discovery,
     Item,
@@ -83,12 +84,19 @@ def package(shown: Package) -> str:
         "Expected deliverables": item.deliverables_expected,
         "Context": _pairs(item.context),
         "Resources": item.resources,
-        "Depends on": [f"{needed.id} ({needed.state}) {line(needed.title)}" for needed in shown.dependencies],
+        "Depends on": [*_dependencies(shown)],
         "Deliverables": _pairs(item.deliverables),
     }
     head = [Text(f"=== Work Item: {item.id} ===")]
     body = [Text(f"{label}: {value}") for label, value in facts.items() if value]
     return screen.printed(*head, *body, *_lists(lists), *_history(shown.history), Text(NOTICE))
+
+
+def _dependencies(shown: Package) -> Iterator[str]:
+    yield from (f"{needed.id} ({needed.state}) {line(needed.title)}" for needed in shown.dependencies)
+    left = len(shown.item.depends_on) - bounds.DEPENDENCIES_SHOWN
+    if left > 0:
+        yield f"… and {left} more: orchestrate --json show {shown.item.id} has their ids"
 
 
 def handoff(shown: Mapping[str, object]) -> str:

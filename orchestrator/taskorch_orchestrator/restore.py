@@ -34,6 +34,8 @@ from taskorch.item import State
 LINE_BYTES = 64 * 1024 * 1024
 SLICE_LINES, SLICE_BYTES = 100, 64 * 1024
 SHOWN_CHARACTERS = 200
+#: States of which the dependencies decide.
+PLACED = (State.WAITING, State.QUEUED, State.DELAYED)
 
 
 def restore(file: Path, archive: Archive) -> Mapping[str, int]:
@@ -231,12 +233,15 @@ def _mended(file: BinaryIO, completed: Collection[str]) -> Iterator[str]:
 
 
 def _settle(line: dict[str, Any], completed: Collection[str]) -> None:
-    """Take the dependencies that are completed off an item; it is placed when it waited for nothing else."""
+    """Give an item the open dependencies that the file says it has; place it anew where they say so."""
     fields = line["fields"]
-    line["open"] = [dependency for dependency in line["open"] if dependency not in completed]
-    if fields["state"] == State.WAITING and not line["open"]:
-        fields["state"] = State.DELAYED if int(fields.get("not_before", "0")) else State.QUEUED
-        line["score"] = usual_score(fields, 0)
+    dependencies = json.loads(fields.get("depends_on", "[]"))
+    line["open"] = [dependency for dependency in dependencies if dependency not in completed]
+    if fields["state"] not in PLACED or (fields["state"] == State.WAITING) == bool(line["open"]):
+        return
+    delayed_or_queued = State.DELAYED if int(fields.get("not_before", "0")) else State.QUEUED
+    fields["state"] = State.WAITING if line["open"] else delayed_or_queued
+    line["score"] = usual_score(fields, int(fields["event"].partition("-")[0]))
 
 
 def _require(is_so: bool, reason: str) -> None:  # noqa: FBT001

@@ -3,7 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from taskorch.frozen import Frozen
-from taskorch.item import Assignment, State
+from taskorch.item import Assignment, Requeued, State
+from taskorch.plain_text import counted
+
+#: Held dependents that are named; --json has all.
+MOST_HELD = 10
 
 
 class Handoff(Frozen):
@@ -17,6 +21,17 @@ class Handoff(Frozen):
 def state(change: Mapping[str, object]) -> str:
     """Return the new state of an item, in a line."""
     return f"{change['id']} is {change['state']}."
+
+
+def requeued(done: Requeued) -> str:
+    """Return the new state of a requeued item, and what became of the items that depend on it."""
+    rows = [f"{done.id} is {done.state}."]
+    if done.waiting:
+        rows.append(f"{counted(done.waiting, 'item waits', 'items wait')} for it again.")
+    rows += [f"{each.id} depends on it, and {each.agent} is working on it already." for each in done.held[:MOST_HELD]]
+    if len(done.held) > MOST_HELD:
+        rows.append(f"… and {len(done.held) - MOST_HELD} more that agents are working on.")
+    return "\n".join(rows)
 
 
 def assignment(done: Handoff) -> str:

@@ -159,8 +159,9 @@ class Mend(Tool):
         if self.verb == "cancel":
             waiting = queue.cancel(self.item, reason=self.reason)
             return Result({"id": self.item, "state": "cancelled", "waiting": waiting})
-        state = queue.requeue(self.item) if self.verb == "requeue" else queue.depend(self.item, self.depends_on)
-        return Result({"id": self.item, "state": state})
+        if self.verb == "requeue":
+            return Result(queue.requeue(self.item))
+        return Result({"id": self.item, "state": queue.depend(self.item, self.depends_on)})
 
 
 class Wait(Tool):

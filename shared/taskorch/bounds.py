@@ -9,6 +9,10 @@ from taskorch import errors
 TITLE_CHARACTERS = 500
 TEXT_BYTES = 64 * 1024
 LIST_VALUES = 200
+#: Of one item; scripts/prelude/ has the same number.
+DEPENDENCIES = 1000
+#: Of those, the ones that come with the item, each as an item of its own.
+DEPENDENCIES_SHOWN = 200
 #: Of items that are created in one step, while Redis does nothing else; of their dependencies, and of all they say.
 BATCH_ITEMS = 5000
 BATCH_DEPENDENCIES = 100_000

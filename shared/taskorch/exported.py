@@ -21,7 +21,7 @@ NumberOrNone = Annotated[str, StringConstraints(pattern=r"^[0-9]{0,16}$")]
 Time = Annotated[int, Field(ge=0, le=2**53)]
 Texts = Json[Annotated[list[Text], Field(max_length=bounds.LIST_VALUES)]]
 Pairs = Json[Annotated[dict[Text, Text], Field(max_length=bounds.LIST_VALUES)]]
-Ids = Json[Annotated[list[ItemId], Field(max_length=bounds.LIST_VALUES)]]
+Ids = Json[Annotated[list[ItemId], Field(max_length=bounds.DEPENDENCIES)]]
 
 HELD = (State.IN_PROGRESS, State.BLOCKED)
 UNINDEXED = (State.COMPLETED, State.CANCELLED)
@@ -133,7 +133,7 @@ class ItemLine(_Strict):
     #: Since when its agent has it in hand.
     held: Time | None = None
     #: The dependencies that are open.
-    open: Annotated[list[ItemId], Field(max_length=bounds.LIST_VALUES)]
+    open: Annotated[list[ItemId], Field(max_length=bounds.DEPENDENCIES)]
     fields: ItemFields
 
     @model_validator(mode="after")

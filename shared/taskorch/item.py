@@ -276,6 +276,24 @@ class Assignment(Frozen):
     previous: str
 
 
+class HeldDependent(Frozen):
+    """An item that an agent works on although a dependency of it was requeued."""
+
+    id: str
+    agent: str
+
+
+class Requeued(Frozen):
+    """The reply to a requeue."""
+
+    id: str
+    state: State
+    #: The number of its dependents that were ready, and wait for it again.
+    waiting: int
+    #: Its dependents that an agent holds: they go on without it.
+    held: tuple[HeldDependent, ...]
+
+
 class Page(Frozen):
     """A bounded part of a listing, and the cursor that continues it ("" at the end)."""
 

@@ -34,6 +34,7 @@ KEYS = (
     Key(name="dead", type="zset", holds="failed item id -> ms since when"),
     Key(name="deps:<id>", type="set", holds="open dependencies of the item"),
     Key(name="dependents:<id>", type="set", holds="items that wait on the item"),
+    Key(name="satisfied:<id>", type="set", holds="items that depend on the item, which is completed"),
     Key(name="progress:<id>", type="stream", holds="the item's reports, capped"),
     Key(name="discoveries:<project>", type="stream", holds="findings, with item, agent, impact, capped"),
     Key(name="found:<id>", type="list", holds="cursors of the item's discoveries, capped"),

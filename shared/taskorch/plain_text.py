@@ -61,6 +61,11 @@ def escaped(text: str, escape: Callable[[str], str], kept: str = "") -> str:
     return _NOT_ASCII.sub(run, text)
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number with its noun: 1 item, 2 items."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def moment(at: int) -> str:
     """Return a time in ms since the epoch for people: UTC, to the second."""
     return strftime("%Y-%m-%d %H:%M:%SZ", gmtime(at / 1000)) if at else "never"

@@ -120,8 +120,8 @@ def _dependencies(new: NewItem, place: int) -> str:
     if not new.depends_on:
         return ""
     dependencies = list(dict.fromkeys(new.depends_on))
-    if len(dependencies) > bounds.LIST_VALUES:
-        raise errors.Invalid(reason=f"Dependency: {len(dependencies)} values; {bounds.LIST_VALUES} are allowed.")
+    if len(dependencies) > bounds.DEPENDENCIES:
+        raise errors.Invalid(reason=f"An item has {len(dependencies)} dependencies; {bounds.DEPENDENCIES} are allowed.")
     for dependency in dependencies:
         if isinstance(dependency, str):
             bounds.item_id(dependency)

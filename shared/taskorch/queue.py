@@ -8,7 +8,8 @@ from taskorch import bounds, errors, finding, reply
 from taskorch.agent_queue import AgentQueue
 from taskorch.archive import Archive
 from taskorch.finding import Finding, Slice
-from taskorch.item import Assignment, Caller, NewItem, ProjectProgress, State
+from taskorch.frozen import replace
+from taskorch.item import Assignment, Caller, NewItem, ProjectProgress, Requeued, State
 from taskorch.plan import Applied, Created, Plan, applied, arguments
 from taskorch.record import Origin
 from taskorch.script import Argument, Connection, Scripts, random_digits
@@ -97,6 +98,7 @@ class Queue:
 
     def depend(self, item: str, dependencies: Sequence[str]) -> State:
         """Make an item that nobody has begun wait for others too. Raises errors.Cycle."""
+        bounds.number(len(dependencies), "number of dependencies", 1, bounds.DEPENDENCIES)
         ids = [bounds.item_id(dependency) for dependency in dependencies]
         return State(reply.texts(self._scripts.run("depend", bounds.item_id(item), *ids))[1])
 
@@ -151,9 +153,17 @@ class Queue:
         arguments = (bounds.item_id(item), bounds.text(reason, "reason"))
         return int(reply.texts(self._scripts.run("cancel", *arguments))[3])
 
-    def requeue(self, item: str) -> State:
-        """Start a failed, cancelled or completed item afresh, with all its attempts."""
-        return self._change("requeue", item)
+    def requeue(self, item: str) -> Requeued:
+        """Start a failed, cancelled or completed item afresh, with all its attempts.
+
+        Its dependents wait for it again, except those that an agent holds. Of very many dependents each call of the
+        script takes some; an interrupted requeue is finished by the next one.
+        """
+        done, left = reply.requeued(self._scripts.run("requeue", bounds.item_id(item), ""))
+        while left:
+            more, left = reply.requeued(self._scripts.run("requeue", item, "1"))
+            done = replace(done, waiting=done.waiting + more.waiting, held=done.held + more.held)
+        return done
 
     def complete_project(self, project: str, *, force: bool = False) -> ProjectProgress:
         """Close a project and return it with its items; `force` cancels the open ones (else errors.OpenItems)."""

@@ -11,6 +11,7 @@ from taskorch.item import (
     Assignments,
     Claim,
     Discovery,
+    HeldDependent,
     Holder,
     Item,
     Lease,
@@ -20,6 +21,7 @@ from taskorch.item import (
     ProjectProgress,
     Receipt,
     Report,
+    Requeued,
     State,
 )
 from taskorch.record import Event, Events, MirrorStatus, Record
@@ -250,6 +252,13 @@ def assigned(view: Reply) -> tuple[Assignment, ...]:
         Assignment(id=id_, project=project, agent=agent, state=State(state), previous=previous)
         for id_, project, agent, state, previous in listed
     )
+
+
+def requeued(view: Reply) -> tuple[Requeued, int]:
+    """Read `{item id, state, agent, waiting again, {{held item, agent} …}, left}`; return the number left, too."""
+    id_, state, _, waiting, held, left = cast("tuple[str, str, str, int, list[tuple[str, str]], int]", view)
+    dependents = tuple(HeldDependent(id=item_id, agent=agent) for item_id, agent in held)
+    return Requeued(id=id_, state=State(state), waiting=waiting, held=dependents), left
 
 
 def fields_of(flat: Reply) -> Fields:

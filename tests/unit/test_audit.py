@@ -110,11 +110,19 @@ def a_waiting_item_that_is_not_among_the_waiting(bench: Bench) -> tuple[str, str
 
 
 @breaks
-def a_waiting_item_without_an_open_dependency(bench: Bench) -> tuple[str, str]:
+def a_waiting_item_whose_dependency_both_sides_have_forgotten(bench: Bench) -> tuple[str, str]:
     first = bench.item()
     item = bench.item(depends_on=(first,))
     bench.lose_entry(f"deps:{item}", first)
     bench.lose_entry(f"dependents:{first}", item)
+    return item, "dependency"
+
+
+@breaks
+def a_waiting_item_without_an_open_dependency(bench: Bench) -> tuple[str, str]:
+    first = bench.item()
+    item = bench.item(depends_on=(first,))
+    bench.lose_item(first)
     return item, "state"
 
 
@@ -152,10 +160,36 @@ def a_waiting_item_that_has_forgotten_its_dependency(bench: Bench) -> tuple[str,
 
 @breaks
 def a_queued_item_with_an_open_dependency(bench: Bench) -> tuple[str, str]:
+    first = bench.standing(State.COMPLETED).item
+    item = bench.item(depends_on=(first,))
+    bench.lose_entry(f"satisfied:{first}", item)
+    bench.queue.requeue(first)  # as a version did that knew no dependents of what is completed
+    return item, "state"
+
+
+@breaks
+def a_held_item_whose_requeued_dependency_does_not_know_it(bench: Bench) -> tuple[str, str]:
+    first = bench.standing(State.COMPLETED).item
+    item = bench.claimed(bench.item(agent="bob", depends_on=(first,)), agent="bob").item
+    bench.lose_entry(f"satisfied:{first}", item)
+    bench.queue.requeue(first)
+    return item, "dependency"
+
+
+@breaks
+def a_completed_item_that_does_not_know_who_depends_on_it(bench: Bench) -> tuple[str, str]:
+    first = bench.standing(State.COMPLETED).item
+    item = bench.item(depends_on=(first,))
+    bench.lose_entry(f"satisfied:{first}", item)
+    return item, "dependency"
+
+
+@breaks
+def a_queued_item_with_a_dependency_that_it_does_not_name(bench: Bench) -> tuple[str, str]:
     first, item = bench.item(), bench.item()
     bench.leave_entry(f"deps:{item}", first)
     bench.leave_entry(f"dependents:{first}", item)
-    return item, "state"
+    return item, "dependency"
 
 
 @breaks

@@ -334,12 +334,20 @@ def test_the_numbers_are_those_of_the_source() -> None:
         "items that purge removes in a call": queue.PURGE_BATCH,
         "events that mirrors counts for a root": number("MOST_COUNTED", SCRIPTS["mirrors"]),
         "dependencies that depend follows": number("MOST_FOLLOWED", SCRIPTS["depend"]),
-        "dependencies of an item": int(between(SCRIPTS["depend"], "#depends_on > ", " ")),
+        "dependencies of an item": number("MOST_DEPENDENCIES", PRELUDE),
+        "dependencies in a package": number("MOST_SHOWN", PRELUDE),
+        "dependents that requeue takes in a call": number("MOST_DEPENDENTS", SCRIPTS["requeue"]),
+        "dependencies and dependents that purge visits in a call, about": number("MOST_LINKS", SCRIPTS["purge"]),
         "the right to write a root's files, as the commands take it": mirror.LEASE_MS,
     }
     units = {"s": 1_000, "min": 60_000, "h": 3_600_000}
     for ms, count, unit in re.findall(r"([\d,]+) ms \((\d+) (\w+)\)", " ".join(stated.values())):
         assert int(ms.replace(",", "")) == int(count) * units[unit]
+
+
+def test_numbers_of_dependencies_agree_in_python_and_lua() -> None:
+    assert number("MOST_DEPENDENCIES", PRELUDE) == bounds.DEPENDENCIES
+    assert number("MOST_SHOWN", PRELUDE) == bounds.DEPENDENCIES_SHOWN
 
 
 def test_the_numbers_in_the_text_are_those_of_the_source() -> None:
@@ -367,6 +375,7 @@ def test_the_bounds_are_those_of_the_source() -> None:
         "title": f"{bounds.TITLE_CHARACTERS} characters, not blank",
         "any other text": f"{bounds.TEXT_BYTES:,} bytes of UTF-8",
         "values of a list": str(bounds.LIST_VALUES),
+        "dependencies of an item": f"{bounds.DEPENDENCIES:,}",
         "names of a JSON object": str(bounds.LIST_VALUES),
         "a JSON object in all": f"{bounds.DELIVERABLES_BYTES:,} bytes",
         "items of a call of create": f"1 to {bounds.BATCH_ITEMS:,}",

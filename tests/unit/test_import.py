@@ -15,6 +15,7 @@ from taskorch import errors
 from taskorch.item import State
 from taskorch.script import Argument, Around, Connection, Reply, Script
 from taskorch_orchestrator import restore as restoring
+from taskorch_orchestrator.audit import audit
 from taskorch_orchestrator.restore import restore
 
 Lines = list[dict[str, Any]]
@@ -282,6 +283,21 @@ def test_an_import_that_is_over_is_not_done_twice(copy: Bench, file: Path) -> No
         restore(file, copy.queue.archive)
 
     assert copy.state(item) is State.QUEUED
+
+
+def test_dependency_requeued_during_the_export_is_open(bench: Bench, copy: Bench, file: Path) -> None:
+    first = bench.delivered()
+    second = bench.item(depends_on=(first,))
+    earlier = {line["id"]: line for line in exported(bench, file) if line["kind"] == "item"}
+    bench.queue.requeue(first)
+    later = exported(bench, file)
+    file.write_bytes(written([earlier[second] if line.get("id") == second else line for line in later]))
+
+    restore(file, copy.queue.archive)
+
+    assert copy.state(second) is State.WAITING
+    assert audit(copy.queue, fix=False).left == ()
+    assert copy.inconsistencies() == []
 
 
 @pytest.mark.usefixtures("lines")

@@ -180,7 +180,7 @@ def test_what_was_cancelled_too_does_not_keep_what_it_waited_for(bench: Bench) -
     bench.queue.cancel(dependent)
 
     purged(bench, project)
-    state = bench.queue.requeue(dependent)
+    state = bench.queue.requeue(dependent).state
 
     assert state is State.QUEUED
     assert audit(bench.queue, fix=False).left == ()

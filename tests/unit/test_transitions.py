@@ -36,27 +36,28 @@ cancel        cancelled cancelled  cancelled   cancelled   cancelled   cancelled
 requeue       WrongState WrongState -          WrongState  WrongState  WrongState queued     queued     queued
 """
 
-#: The lease ran out and was reaped, so the item is delayed, queued again or failed; its holder's token lives on.
+#: The lease ran out and was reaped, so the item is delayed, queued again or failed; or it waits, as a dependency was
+#: requeued. Its holder's token lives on.
 EXPIRED = """
-              delayed     queued      failed
-pop           -           in_progress -
-get           in_progress in_progress -
-peek          -           -           -
-takeover      -           in_progress -
-progress      in_progress in_progress WrongState
-renew         in_progress in_progress WrongState
-discover      in_progress in_progress WrongState
-blocker       blocked     blocked     WrongState
-complete      completed   completed   completed
-fail          delayed     delayed     WrongState
-release       queued      queued      WrongState
-assign        delayed     queued      WrongState
-assign-other  delayed     queued      WrongState
-assign-force  delayed     queued      WrongState
-depend        waiting     waiting     WrongState
-answer        WrongState  WrongState  WrongState
-cancel        cancelled   cancelled   cancelled
-requeue       WrongState  -           queued
+              waiting     delayed     queued      failed
+pop           -           -           in_progress -
+get           in_progress in_progress in_progress -
+peek          -           -           -           -
+takeover      -           -           in_progress -
+progress      in_progress in_progress in_progress WrongState
+renew         in_progress in_progress in_progress WrongState
+discover      in_progress in_progress in_progress WrongState
+blocker       blocked     blocked     blocked     WrongState
+complete      completed   completed   completed   completed
+fail          waiting     delayed     delayed     WrongState
+release       waiting     queued      queued      WrongState
+assign        waiting     delayed     queued      WrongState
+assign-other  waiting     delayed     queued      WrongState
+assign-force  waiting     delayed     queued      WrongState
+depend        waiting     waiting     waiting     WrongState
+answer        WrongState  WrongState  WrongState  WrongState
+cancel        cancelled   cancelled   cancelled   cancelled
+requeue       WrongState  WrongState  -           queued
 """
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from taskorch import bounds
 from taskorch.item import Assignments, Claim, Item, Note, Package, Receipt, Report, State
 from taskorch.plain_text import block, line, moment
 from taskorch.quoted import INDENT, noted, question
@@ -100,7 +101,15 @@ def _more(package: Package) -> Iterator[str]:
     yield from _listed("Expected deliverables", item.deliverables_expected)
     yield from _listed("Context", (f"{name}: {value}" for name, value in item.context.items()))
     yield from _listed("Resources", item.resources)
-    yield from _rows("Depends on", (_dependency(dependency) for dependency in package.dependencies))
+    yield from _rows("Depends on", _dependencies(package))
+
+
+def _dependencies(package: Package) -> Iterator[str]:
+    """Return the dependencies of which the package has more than the id, and the number of the others."""
+    yield from map(_dependency, package.dependencies)
+    left = len(package.item.depends_on) - bounds.DEPENDENCIES_SHOWN
+    if left > 0:
+        yield f"… and {left} more: worker --json get {package.item.id} --peek has their ids"
 
 
 def _dependency(item: Item) -> str:

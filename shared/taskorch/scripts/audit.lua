@@ -5,7 +5,6 @@
 -- ERRORS   NO_PROJECT (the cursor's, which is gone meanwhile)
 local STEP = 100
 local limit, mend = tonumber(ARGV[8]), ARGV[9] == '1'
-local MAY_WAIT = {pending = true, waiting = true, queued = true, delayed = true, cancelled = true}
 local findings, counts, waits, known, visited = {}, {}, {}, {}, 0
 
 local function found(id, word, detail) table.insert(findings, {id, word, detail}) end
@@ -34,33 +33,39 @@ local function check_agent(item)
   if mend then call('ZADD', prefix .. 'agents', 'NX', 0, item.agent) end
 end
 
--- An open dependency stands with both items, any other with neither. Returns those that are open, with their states.
+-- Whether the set has the member if and only if it should.
+local function is_right(set, member, should)
+  if call('SISMEMBER', set, member) == (should and 1 or 0) then return true end
+  if mend then call(should and 'SADD' or 'SREM', set, member) end
+  return false
+end
+
+-- An open dependency stands with both items, a completed one with itself; one that the item does not name, or that is gone,
+-- with neither. Returns the state of one that is open.
+local function check_dependency(item, id, named)
+  visited = visited + 1
+  local state = state_of(id)
+  local open, done = named and state and state ~= 'completed', named and state == 'completed'
+  local there = is_right(key('deps', item.id), id, open)
+  there = is_right(key('dependents', id), item.id, open) and there
+  there = is_right(key('satisfied', id), item.id, done) and there
+  if not there then found(item.id, 'dependency', id .. (state and ' is ' .. state or ' is gone')) end
+  return open and state
+end
+
+-- Returns the dependencies that are open, with their states.
 local function open_dependencies(item)
-  local all, open = {}, {}
-  for _, id in ipairs(cjson.decode(call('HGET', key('item', item.id), 'depends_on') or '[]')) do all[id] = true end
-  for _, id in ipairs(call('SMEMBERS', key('deps', item.id))) do all[id] = true end
-  for id in pairs(all) do
-    visited = visited + 1
-    local state = call('HGET', key('item', id), 'state')
-    local sides = call('SISMEMBER', key('deps', item.id), id) + call('SISMEMBER', key('dependents', id), item.id)
-    local write
-    if not state or state == 'completed' then
-      write = sides > 0 and 'SREM'
-    elseif sides > 0 then
-      write = sides == 1 and 'SADD'
-      table.insert(open, {item.id, id, state})
-    end
-    if write then found(item.id, 'dependency', id .. (state and ' is ' .. state or ' is gone')) end
-    if write and mend then
-      call(write, key('deps', item.id), id)
-      call(write, key('dependents', id), item.id)
-    end
+  local named, open = {}, {}
+  for _, id in ipairs(cjson.decode(call('HGET', key('item', item.id), 'depends_on') or '[]')) do named[id] = true end
+  for _, id in ipairs(call('SMEMBERS', key('deps', item.id))) do named[id] = named[id] or false end
+  for id, is_named in pairs(named) do
+    local state = check_dependency(item, id, is_named)
+    if state then table.insert(open, {item.id, id, state}) end
   end
   return open
 end
 
 local function check_dependencies(item)
-  if not MAY_WAIT[item.state] then return end
   local open = open_dependencies(item)
   local ready = item.state == 'queued' or item.state == 'delayed'
   if (item.state == 'waiting' and #open == 0) or (ready and #open > 0) then

@@ -7,9 +7,11 @@
 local FIRST, WORDS = 8, 4
 local origin = FIRST + WORDS * ARGV[7]
 
+-- Its dependents are kept, so that `requeue` finds them.
 local function release_dependents(item)
   local dependents = call('SMEMBERS', key('dependents', item.id))
   if #dependents > 0 then call('DEL', key('dependents', item.id)) end
+  call_with('SADD', key('satisfied', item.id), dependents)
   for _, id in ipairs(dependents) do
     call('SREM', key('deps', id), item.id)
     local dependent = find(id)

@@ -31,8 +31,8 @@ local function named(dependency)
   return type(dependency) == 'number' and rows[dependency + 1][1] or dependency
 end
 
-local function state_of(id)
-  states[id] = states[id] or load(id).state
+local function known_state(id)
+  states[id] = states[id] or state_of(id) or fail('NO_ITEM', {item = id})
   return states[id]
 end
 
@@ -55,7 +55,7 @@ local function checked(project, status, new)
   local row = {'', '', new.agent, '', '', ''}
   for _, dependency in ipairs(new.depends_on or {}) do
     local id = named(dependency)
-    local state = id ~= '' and state_of(id)
+    local state = id ~= '' and known_state(id)
     if row[5] == '' and (state == 'failed' or state == 'cancelled') then row[5], row[6] = id, state end
   end
   return row
@@ -74,14 +74,13 @@ local function depend(id, dependencies)
     if not seen[other] then
       seen[other] = true
       table.insert(all, other)
-      if states[other] ~= 'completed' then
-        table.insert(open, other)
-        append(members, key('dependents', other), id)
-      end
+      local is_open = states[other] ~= 'completed'
+      if is_open then table.insert(open, other) end
+      append(members, key(is_open and 'dependents' or 'satisfied', other), id)
     end
   end
   call('HSET', key('item', id), 'depends_on', cjson.encode(all))
-  if #open > 0 then call('SADD', key('deps', id), unpack(open)) end
+  call_with('SADD', key('deps', id), open)
   return #open
 end
 

@@ -5,7 +5,13 @@
 -- ERRORS   NO_ITEM WRONG_STATE CYCLE TOO_DEEP TOO_MANY
 local MOST_FOLLOWED = 50000
 
--- Follows open dependencies from all of `starts` in one walk, each item once; refuses when they lead to `target`.
+local function dependencies_of(id)
+  local listed = call('HGET', key('item', id), 'depends_on')
+  return listed and cjson.decode(listed) or {}
+end
+
+-- Follows dependencies from all of `starts` in one walk, each item once; refuses when they lead to `target`. Completed
+-- ones count, for `requeue` opens them again.
 local function refuse_cycle(target, starts)
   local stack, seen, followed = {}, {}, 0
   for _, id in ipairs(starts) do table.insert(stack, {at = id, from = id}) end
@@ -14,7 +20,7 @@ local function refuse_cycle(target, starts)
     if step.at == target then fail('CYCLE', {item = target, dependency = step.from}) end
     if not seen[step.at] then
       seen[step.at] = true
-      for _, next in ipairs(call('SMEMBERS', key('deps', step.at))) do
+      for _, next in ipairs(dependencies_of(step.at)) do
         followed = followed + 1
         if followed > MOST_FOLLOWED then fail('TOO_DEEP', {item = target, most = MOST_FOLLOWED}) end
         table.insert(stack, {at = next, from = step.from})
@@ -23,28 +29,39 @@ local function refuse_cycle(target, starts)
   end
 end
 
+-- Those of the call that are new to an item which has these already: their ids, and their states by id.
+local function new_dependencies(depends_on)
+  local known, new, states = {}, {}, {}
+  for _, dependency in ipairs(depends_on) do known[dependency] = true end
+  for i = 8, #ARGV do
+    local id = ARGV[i]
+    states[id] = states[id] or state_of(id) or fail('NO_ITEM', {item = id})
+    if not known[id] then table.insert(new, id) end
+    known[id] = true
+  end
+  return new, states
+end
+
 return once(function()
   local id, open = ARGV[7], {}
   local item = load(id)
   if item.state ~= 'pending' and item.state ~= 'waiting' and item.state ~= 'queued' and item.state ~= 'delayed' then
     wrong_state(item, 'depend')
   end
-  local depends_on = cjson.decode(call('HGET', key('item', id), 'depends_on') or '[]')
-  local known = {}
-  for _, dependency in ipairs(depends_on) do known[dependency] = true end
-  for i = 8, #ARGV do
-    local dependency = ARGV[i]
-    if load(dependency).state ~= 'completed' or dependency == id then table.insert(open, dependency) end
-    if not known[dependency] then table.insert(depends_on, dependency) end
-    known[dependency] = true
+  local depends_on = dependencies_of(id)
+  local new, states = new_dependencies(depends_on)
+  for _, dependency in ipairs(new) do table.insert(depends_on, dependency) end
+  if #depends_on > MOST_DEPENDENCIES then
+    fail('TOO_MANY', {item = id, what = 'dependencies', most = MOST_DEPENDENCIES})
   end
-  refuse_cycle(id, open)
-  if #depends_on > 200 then fail('TOO_MANY', {item = id, what = 'dependencies', most = 200}) end
+  refuse_cycle(id, new)
 
-  for _, dependency in ipairs(open) do
-    call('SADD', key('deps', id), dependency)
-    call('SADD', key('dependents', dependency), id)
+  for _, dependency in ipairs(new) do
+    local is_open = states[dependency] ~= 'completed'
+    if is_open then table.insert(open, dependency) end
+    call('SADD', key(is_open and 'dependents' or 'satisfied', dependency), id)
   end
+  call_with('SADD', key('deps', id), open)
   settle(item)
   leave(item)
   place(item)

@@ -5,15 +5,20 @@
 -- ERRORS   NO_PROJECT WRONG_STATE AWAITED
 local id, limit = ARGV[7], tonumber(ARGV[8])
 local project, items = key('project', id), key('project', id) .. ':items'
-local removed, keys = 0, 0
+local removed, keys, links = 0, 0, 0
+-- Dependencies and dependents that a call visits, about.
+local MOST_LINKS = 1000
 
 local function remove(...) keys = keys + call('DEL', ...) end
 
--- Who waits for a cancelled item would wait for ever. Who is cancelled too does not, and nobody waits for what is completed.
+-- Who waits for a cancelled item would wait for ever. Who is cancelled or completed does not, and nobody waits for what is
+-- completed.
 local function refuse_awaited(item)
   for _, dependent in ipairs(call('SMEMBERS', key('dependents', item))) do
-    local state = call('HGET', key('item', dependent), 'state')
-    if state and state ~= 'cancelled' then fail('AWAITED', {project = id, item = item, dependent = dependent}) end
+    local state = state_of(dependent)
+    if state and state ~= 'cancelled' and state ~= 'completed' then
+      fail('AWAITED', {project = id, item = item, dependent = dependent})
+    end
   end
 end
 
@@ -28,20 +33,25 @@ local function refuse_any_awaited(all)
   end
 end
 
--- The other side of the sets of dependencies may be with another project.
-local function part(item, mine, theirs)
-  for _, other in ipairs(call('SMEMBERS', key(mine, item))) do
-    call('SREM', key(theirs, other), item)
-    keys = keys + 1 - call('EXISTS', key(theirs, other))
+-- Takes the item out of a set that belongs to another one, which may be of another project.
+local function take_out(set, item)
+  links = links + 1
+  if call('SREM', set, item) == 1 then keys = keys + 1 - call('EXISTS', set) end
+end
+
+local function part(item)
+  for _, other in ipairs(cjson.decode(call('HGET', key('item', item), 'depends_on') or '[]')) do
+    take_out(key('dependents', other), item)
+    take_out(key('satisfied', other), item)
   end
+  for _, other in ipairs(call('SMEMBERS', key('dependents', item))) do take_out(key('deps', other), item) end
 end
 
 local function remove_item(item)
-  part(item, 'deps', 'dependents')
-  part(item, 'dependents', 'deps')
+  part(item)
   for _, agent in ipairs(call('SMEMBERS', key('noted', item))) do remove(key('notes', agent .. ':' .. item)) end
-  remove(key('item', item), key('deps', item), key('dependents', item), key('progress', item), key('found', item),
-    key('noted', item))
+  remove(key('item', item), key('deps', item), key('dependents', item), key('satisfied', item), key('progress', item),
+    key('found', item), key('noted', item))
   removed = removed + 1
 end
 
@@ -59,14 +69,15 @@ return once(function()
   refuse_any_awaited(all)
 
   remove(project .. ':keys') -- first, for no key may lead to an item that is gone
-  for i = 1, math.min(limit, #all) do
-    local item = find(all[i])
+  local seen = 0
+  while seen < math.min(limit, #all) and links < MOST_LINKS do
+    seen = seen + 1
+    local item = find(all[seen])
     if item and item.project == id then leave(item) end
-    if not item or item.project == id then remove_item(all[i]) end
-    if #all > limit then call('ZREM', items, all[i]) end
+    if not item or item.project == id then remove_item(all[seen]) end
   end
-  local left = math.max(0, #all - limit)
-  if left == 0 then remove_project() end
+  local left = #all - seen
+  if left == 0 then remove_project() else call_with('ZREM', items, {unpack(all, 1, seen)}) end
   call('HINCRBY', KEYS[1], 'purges', 1)
   emit('purge', {project = id, state = left > 0 and status or ''})
   return {left, removed, keys}

@@ -44,9 +44,11 @@ function write.item(line)
   local to = index(item)
   if to then call('ZADD', to, line.score, line.id) end
   if line.held then call('ZADD', key('held', item.agent), line.held, line.id) end
-  for _, dependency in ipairs(line.open) do
-    call('SADD', key('deps', line.id), dependency)
-    call('SADD', key('dependents', dependency), line.id)
+  local open = {}
+  for _, dependency in ipairs(line.open) do open[dependency] = true end
+  call_with('SADD', key('deps', line.id), line.open)
+  for _, dependency in ipairs(cjson.decode(line.fields.depends_on or '[]')) do
+    call('SADD', key(open[dependency] and 'dependents' or 'satisfied', dependency), line.id)
   end
 end
 

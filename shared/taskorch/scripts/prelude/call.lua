@@ -9,6 +9,7 @@ local REPLY_KEPT_MS = 600000
 local LEASE_MS, MAX_ATTEMPTS, PRIORITY = '14400000', 3, '2' -- an item's own, where its hash does not say otherwise
 local BATCH = 10
 local AT_ONCE = 1000 -- values of a call
+local MOST_DEPENDENCIES = 1000
 local RETRY_FIRST_MS, RETRY_CAP_MS = 10000, 3600000
 local REPORTS_KEPT, EVENTS_KEPT = 1000, 100000
 local INDEX = {pending = 'unassigned', waiting = 'waiting', in_progress = 'leases', blocked = 'blocked', delayed = 'delayed', failed = 'dead'}
@@ -115,8 +116,8 @@ local function need_rights()
   if not redis.acl_check_cmd or redis.acl_check_cmd('CONFIG', 'GET', 'x') then return end
   -- Every command that a script runs: the rights that a user of Redis needs.
   local COMMANDS = {'DEL', 'EXISTS', 'HDEL', 'HEXISTS', 'HGET', 'HGETALL', 'HINCRBY', 'HMGET', 'HSCAN', 'HSET', 'LLEN',
-    'LRANGE', 'LTRIM', 'MGET', 'PEXPIRE', 'RPUSH', 'RPUSHX', 'SADD', 'SCARD', 'SET', 'SISMEMBER', 'SMEMBERS', 'SREM', 'TIME', 'XADD',
-    'XRANGE', 'XREVRANGE', 'ZADD', 'ZCARD', 'ZMSCORE', 'ZRANGE', 'ZRANK', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCAN',
+    'LRANGE', 'LTRIM', 'MGET', 'PEXPIRE', 'RPUSH', 'RPUSHX', 'SADD', 'SCARD', 'SET', 'SISMEMBER', 'SMEMBERS', 'SPOP', 'SREM', 'TIME',
+    'XADD',    'XRANGE', 'XREVRANGE', 'ZADD', 'ZCARD', 'ZMSCORE', 'ZRANGE', 'ZRANK', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCAN',
     'ZSCORE'}
   for _, name in ipairs(COMMANDS) do
     if not redis.acl_check_cmd(name, KEYS[1]) then error({err = 'NOPERM this user may not run ' .. name}, 0) end

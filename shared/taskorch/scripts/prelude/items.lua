@@ -10,6 +10,8 @@ local function find(id)
     started_at = v[15] or now}
 end
 
+local function state_of(id) return call('HGET', key('item', id), 'state') end
+
 local function load(id) return find(id) or fail('NO_ITEM', {item = id}) end
 
 -- The items that stand among the arguments, each once: a second mention would be checked as if it were the first.

@@ -28,12 +28,12 @@ local function give_back(item)
   place(item)
 end
 
--- Retry later while attempts are left, else the dead letters.
+-- Retry later while attempts are left, else the dead letters. It waits where a dependency was requeued in the meantime.
 local function retry_or_bury(item, retry)
   if retry and item.attempts < item.max_attempts then
     item.not_before = retry_at(item)
-    move(item, 'delayed', item.not_before)
-    wake(item.agent)
+    leave(item)
+    place(item)
   else
     move(item, 'failed', now)
   end

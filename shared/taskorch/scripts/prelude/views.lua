@@ -28,6 +28,9 @@ local function not_ready(agent)
   return all - call('ZCARD', key('held', agent))
 end
 
+-- Of the dependencies in a package.
+local MOST_SHOWN = 200
+
 local projects_read = {}
 
 local function project_view(id)
@@ -39,6 +42,6 @@ local function package(id)
   local view = item_view(id)
   local project, depends_on = value_of(view[2], 'project'), value_of(view[2], 'depends_on')
   if not project then fail('NO_ITEM', {item = id}) end
-  return {view, project_view(project), item_views(cjson.decode(depends_on or '[]')),
+  return {view, project_view(project), item_views({unpack(cjson.decode(depends_on or '[]'), 1, MOST_SHOWN)}),
     call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200)}
 end
