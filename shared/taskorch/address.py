@@ -4,27 +4,38 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_plus
 
 from taskorch import errors, server_address
 from taskorch.frozen import Frozen
 from taskorch.settings import Settings
 
+#: The options whose values may be shown; any other may be a secret.
+SHOWN_OPTIONS = (
+    "db",
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_cert_reqs",
+    "ssl_check_hostname",
+)
 PORTS = {"sentinel": 26379, "cluster": 6379}
 
 #: A host, port and database number, or the path of a socket; redis-py takes other things for database 0.
-#: A port is a number: where it is none, it may be a part of a password, which redis-py would quote.
+#: An @ after the first / or ? belongs to a password with one of these in it, so that everything before it is a secret.
 _ONE = re.compile(
-    r"rediss?://([^\[\]/?#]*@)?(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/?#@]+)(:[0-9]{1,5})?(/[0-9]*)?(\?.*)?$|unix://([^/@]*@)?/.+$"
+    r"rediss?://([^\[\]/?#]*@)?(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/?#@\s]+)(:[0-9]{1,5})?(/[0-9]*)?(\?[^#@]*)?"
+    r"|unix://([^/?#@]*@)?/[^?#]+(\?[^#@]*)?"
 )
-#: A password whose `@` was forgotten: there are more colons than that before a port.
-_NO_AT = re.compile(r"^(rediss?://[^:@/?\[]*):[^:@/]*:[^@/]*(?=/|$)")
 _MANY = re.compile(
     r"(?P<scheme>rediss?)\+(?P<kind>sentinel|cluster)://(?P<user>[^/?#]*@)?(?P<hosts>[^/?#@]+)"
-    r"(?P<path>/[^?#]*)?(?P<options>\?[^#]*)?"
+    r"(?P<path>/[^?#@]*)?(?P<options>\?[^#@]*)?"
 )
+_USER = re.compile(r"^([a-z+]+://)([^/?#]*)@")
+_SCHEME = re.compile(r"(rediss?(\+(sentinel|cluster))?|unix)://")
 _HOST = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<name>[^\[\]:,\s]+))(?::(?P<port>[0-9]{1,5}))?")
-#: How Python says it of redis-py.
+#: Python's message about a call of redis-py.
 _UNKNOWN_OPTION = re.compile(r"[\w.]+\(\) got an unexpected keyword argument ('[^']*')")
 _PATHS = {
     "sentinel": re.compile(r"/(?P<service>[^/]+)(?:/(?P<db>[0-9]*))?"),
@@ -52,22 +63,28 @@ class Deployment(Frozen):
 
 def parsed(url: str) -> Deployment | None:
     """Return the deployment that an address names; None for the address of one server. Raises errors.Usage."""
-    match = _MANY.fullmatch(url)
+    match = _many(url)
     if not match:
-        if not _ONE.match(url):
+        if not _ONE.fullmatch(url):
             raise wrong(url)
         return None
     kind = cast(Literal["sentinel", "cluster"], match["kind"])
-    path = _PATHS[kind].fullmatch(match["path"] or "")
+    path = cast("re.Match[str]", _PATHS[kind].fullmatch(match["path"] or ""))
     hosts = [_HOST.fullmatch(host) for host in match["hosts"].split(",")]
-    if not path or not all(hosts):
-        raise wrong(url)
     return Deployment(
         kind=kind,
         hosts=tuple(_host(host, PORTS[kind], url) for host in hosts if host),
         service=unquote(path["service"]),
         server=f"{match['scheme']}://{match['user'] or ''}{kind}/{path['db'] or 0}{match['options'] or ''}",
     )
+
+
+def _many(url: str) -> re.Match[str] | None:
+    """Return the parts of a well-formed address of many servers; None for any other text."""
+    match = _MANY.fullmatch(url)
+    if match and _PATHS[match["kind"]].fullmatch(match["path"] or ""):
+        return match if all(_HOST.fullmatch(host) for host in match["hosts"].split(",")) else None
+    return None
 
 
 def _host(match: re.Match[str], default: int, url: str) -> tuple[str, int]:
@@ -77,18 +94,31 @@ def _host(match: re.Match[str], default: int, url: str) -> tuple[str, int]:
     return match["ipv6"] or match["name"], port
 
 
+class Unfit(ValueError):
+    """What is wrong with an address, in words that hold no part of a password."""
+
+
 def need_files(options: Mapping[str, str]) -> None:
-    """Refuse certificates that are not there (ValueError): the error would be one of the connection later on."""
+    """Refuse certificates that do not exist: the error would be one of the connection later on. Raises Unfit."""
     for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
         if options.get(name) and not Path(options[name]).exists():
-            raise ValueError(f"{name}: there is no {options[name]}")
+            raise Unfit(f"{name}: there is no {options[name]}")
 
 
-def wrong(url: str, why: str = "") -> errors.Usage:
-    """Return the error for an address that is none: it says how one looks."""
+def wrong(url: str, cause: Exception | None = None) -> errors.Usage:
+    """Return the error for an address that cannot be used; it shows the shape of a valid one.
+
+    A malformed address is not quoted, because any part of it may be a password; nor is the text of a `cause` that is
+    not an Unfit.
+    """
     kind = next((kind for kind in PORTS if f"+{kind}:" in url), "")
-    said = _UNKNOWN_OPTION.sub(r"it has no option \1", why)
-    return errors.Usage(reason=f"{shown(url)!r} is not the address of a Redis{said}. It looks like {_SHAPES[kind]}.")
+    known = _UNKNOWN_OPTION.match(str(cause)) if isinstance(cause, TypeError) else None
+    unfit = str(cause) if isinstance(cause, Unfit) else f"it has no option {known[1]}" if known else ""
+    why = f" ({unfit})" if unfit else ""
+    encode = " In a password, write @ as %40, / as %2F, # as %23 and ? as %3F." if "@" in url else ""
+    return errors.Usage(
+        reason=f"{shown(url)!r} is not the address of a Redis{why}. It looks like {_SHAPES[kind]}.{encode}"
+    )
 
 
 def is_cluster(url: str) -> bool:
@@ -107,12 +137,37 @@ def of_socket(path: str) -> str:
 
 
 def shown(url: str) -> str:
-    """Return an address without its passwords: what may stand in a message or a log."""
-    options = re.sub(r"([?&])([^=&]*)=([^&]*)", _without_value, url)
-    hidden = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", options)
-    return _NO_AT.sub(r"\1:***", hidden)
+    """Return what may stand in a message or a log: an address without its user, its password and other secrets.
+
+    The user is left out because a password without its colon stands in the same place. Of a malformed address, this is
+    the scheme.
+    """
+    if not (_ONE.fullmatch(url) or _many(url)):
+        scheme = _SCHEME.match(url)
+        return f"{scheme[0] if scheme else ''}…"
+    place, mark, options = url.partition("?")
+    return _USER.sub(r"\1***@", place) + mark + "&".join(map(_shown_option, options.split("&")))
 
 
-def _without_value(option: re.Match[str]) -> str:
-    hidden = "password" in unquote(option[2]).lower()
-    return f"{option[1]}{option[2]}=***" if hidden else option[0]
+def _shown_option(option: str) -> str:
+    name, mark, _ = option.partition("=")
+    return option if name in SHOWN_OPTIONS else f"{name}{mark}***" if mark else ""
+
+
+def without_password(url: str) -> tuple[str, str]:
+    """Return a valid address without the password of its user, and that password, "" if it has none."""
+    place, _, options = url.partition("?")
+    match = _USER.match(place)
+    user, _, secret = match[2].partition(":") if match else ("", "", "")
+    kept = [option for option in options.split("&") if option and _name(option) != "password"]
+    option = next((option for option in options.split("&") if _name(option) == "password"), "").partition("=")[2]
+    if match:
+        place = f"{match[1]}{user}@{place[match.end() :]}" if user else f"{match[1]}{place[match.end() :]}"
+    # As the clients of each kind read an address that has both.
+    password = (unquote(secret), unquote_plus(option))
+    first, second = password if _many(url) else password[::-1]
+    return f"{place}?{'&'.join(kept)}" if kept else place, first or second
+
+
+def _name(option: str) -> str:
+    return unquote_plus(option.partition("=")[0])

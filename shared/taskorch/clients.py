@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.retry import Retry
 
-from taskorch import address, errors, failures, unix_socket
+from taskorch import address, errors, failures, server_address, unix_socket
 from taskorch.frozen import Frozen
 from taskorch.redis_failures import passes
 from taskorch.socket_connection import CONNECT_TIMEOUT_S
@@ -121,10 +121,7 @@ def following(url: str, deployment: address.Deployment, password: str, *, longer
     A call may take `longer_s` seconds more than usual. `password` serves an address that has none of its own. Raises
     errors.Usage for options that are none.
     """
-    try:
-        options, sentinel = _options(deployment, password)
-    except (ValueError, TypeError) as error:
-        raise address.wrong(url, f" ({error})") from None
+    options, sentinel = _options(url, deployment, password)
     if deployment.kind == "sentinel":
         find, ask_again_s = _by_sentinels(deployment, sentinel), ASK_AGAIN_S
     else:
@@ -140,6 +137,7 @@ def raw_client(url: str, password: str = "") -> redis.Redis:
     """
     deployment = address.parsed(url)
     if deployment is None:
+        server_address.of(url)  # its refusals show no password
         options: dict[str, Any] = {"password": password} if password else {}
         if url.startswith("unix:"):
             options["connection_class"] = _CheckedUnixConnection
@@ -148,7 +146,7 @@ def raw_client(url: str, password: str = "") -> redis.Redis:
         raise errors.Usage(reason=f"{address.shown(url)!r}: RQ does not run on a cluster; name another Redis for it.")
     from redis.sentinel import Sentinel
 
-    options, sentinel = _options(deployment, password)
+    options, sentinel = _options(url, deployment, password)
     del options["retry"]  # these libraries repeat nothing by themselves
     finder = cast(Any, Sentinel)(deployment.hosts, sentinel_kwargs=sentinel)
     return cast("redis.Redis", finder.master_for(deployment.service, **options))
@@ -163,14 +161,21 @@ class _CheckedUnixConnection(UnixDomainSocketConnection):
         return opened
 
 
-def _options(deployment: address.Deployment, password: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the options of redis-py for the servers of a deployment, and for its sentinels."""
+def _options(url: str, deployment: address.Deployment, password: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options of redis-py for the servers of a deployment, and for its sentinels. Raises errors.Usage."""
+    try:
+        return _read_options(deployment, password)
+    except (ValueError, TypeError, exceptions.RedisError) as error:
+        raise address.wrong(url, error) from None
+
+
+def _read_options(deployment: address.Deployment, password: str) -> tuple[dict[str, Any], dict[str, Any]]:
     ours = {"socket_connect_timeout": CONNECT_TIMEOUT_S, "driver_info": None, "retry": Retry(NoBackoff(), 0)}
     options: dict[str, Any] = {"password": password} if password else {}
     options |= {**parse_url(deployment.server), **ours}  # type: ignore[no-untyped-call]
     options["ssl"] = options.pop("connection_class", None) is SSLConnection
     if not options["ssl"] and any(name.startswith("ssl_") for name in options):
-        raise ValueError(f"TLS is what rediss+{deployment.kind}:// stands for")
+        raise address.Unfit(f"TLS is what rediss+{deployment.kind}:// stands for")
     sentinel = {name: value for name, value in options.items() if name in ours or name.startswith("ssl")}
     address.need_files(options)
     for name in ("username", "password"):

@@ -17,7 +17,7 @@ LONGEST_SOCKET_PATH = 100
 class Server(Frozen):
     """Where a server is, and how it wants to be greeted."""
 
-    _secret = ("password", "tls")
+    _secret = ("user", "password", "tls")
 
     #: The address as it may stand in a message.
     shown: str
@@ -63,7 +63,7 @@ def of(url: str, password: str = "") -> Server:
     try:
         return _read(url, password)
     except ValueError as error:
-        raise address.wrong(url, f" ({error})") from None
+        raise address.wrong(url, error) from None
 
 
 def _read(url: str, password: str) -> Server:
@@ -92,9 +92,9 @@ def _check(scheme: str, options: Mapping[str, str]) -> None:
 
     for name in options:
         if name not in OPTIONS:
-            raise ValueError(f"it has no option {name!r}")
+            raise address.Unfit(f"it has no option {name!r}")
         if name in TLS_OPTIONS and scheme != "rediss":
-            raise ValueError("TLS is what rediss:// stands for")
+            raise address.Unfit("TLS is what rediss:// stands for")
     if options.get("ssl_cert_reqs", REQUIRED[0]) not in REQUIRED:
-        raise ValueError(f"ssl_cert_reqs is one of {', '.join(REQUIRED)}")
+        raise address.Unfit(f"ssl_cert_reqs is one of {', '.join(REQUIRED)}")
     address.need_files(options)

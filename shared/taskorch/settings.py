@@ -23,7 +23,7 @@ FALSE = ("0", "false", "no", "off")
 class Settings(Frozen):
     """How this process reaches the queue, and who it is."""
 
-    _secret = ("redis_password",)
+    _secret = ("redis_url", "redis_password")  # an address may have a password in it
 
     #: "" for the bundled server of this root.
     redis_url: str

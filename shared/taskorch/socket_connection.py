@@ -178,7 +178,8 @@ class Socket:
         if isinstance(reply, hiredis.ReplyError):
             if "unknown command" in str(reply).lower():
                 raise errors.TooOld(url=url, version="5 or older")
-            raise failures.of_reply(str(reply), url)
+            # Some servers and proxies quote the arguments of a command that they refuse.
+            raise failures.of_reply(str(reply).replace(self._server.password or "\0", "***"), url)
         if command == "HELLO":
             failures.need_version(cast("dict[str, str]", reply)["version"], url)
 

@@ -68,5 +68,5 @@ REFUSALS: Mapping[str, str] = {
 #: Where it refuses for any other reason.
 CREDENTIALS = (
     "Put the user into the URL (redis://user@host:6379/0), and the password into TASKORCH_REDIS_PASSWORD or into "
-    "the file that TASKORCH_REDIS_PASSWORD_FILE names."
+    "the file that TASKORCH_REDIS_PASSWORD_FILE names. In a URL, a password stands after a colon: redis://:PASSWORD@host"
 )

@@ -55,14 +55,14 @@ def test_a_redis_that_is_away_is_an_error_that_may_pass(shell: Shell, url: str) 
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://x", "'http://x' is not the address of a Redis"),
-        ("nonsense", "'nonsense' is not the address of a Redis"),
-        ("redis://h:port", "'redis://h:port' is not the address of a Redis"),
+        ("http://x", "'…' is not the address of a Redis"),
+        ("nonsense", "'…' is not the address of a Redis"),
+        ("redis://h:port", "'redis://…' is not the address of a Redis"),
         ("redis://h:99999", "'redis://h:99999' is not the address of a Redis"),
-        ("redis://localhost:1/abc", "'redis://localhost:1/abc' is not the address of a Redis"),
+        ("redis://localhost:1/abc", "'redis://…' is not the address of a Redis"),
         ("redis://localhost:1/0?colour=red", "is not the address of a Redis"),
         ("redis://[::1", "is not the address of a Redis"),
-        ("unix://", "'unix://' is not the address of a Redis"),
+        ("unix://", "'unix://…' is not the address of a Redis"),
     ],
 )
 def test_an_address_that_is_none_is_a_mistake_of_usage(shell: Shell, url: str, message: str) -> None:
@@ -129,6 +129,17 @@ def test_a_redis_that_is_too_old_is_refused_by_its_version(shell: Shell) -> None
     assert ran.code == 5
     assert "version 6.2.14" in ran.stderr
     assert "Redis 7.0 or Valkey 8.0, or newer" in ran.stderr
+
+
+def test_server_that_quotes_the_password_is_not_quoted(shell: Shell) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        quoting = f"-ERR HELLO is not allowed with the arguments AUTH default {PASSWORD}\r\n".encode()
+        threading.Thread(target=_serve, args=(listening, lambda _: quoting), daemon=True).start()
+        url = f"redis://:{PASSWORD}@127.0.0.1:{listening.getsockname()[1]}"
+        ran = shell.having(TASKORCH_REDIS_URL=url).orchestrate("projects")
+
+    assert ran.code != 0
+    assert PASSWORD not in ran.stdout + ran.stderr
 
 
 def test_something_that_is_not_redis_is_an_error(shell: Shell) -> None:

@@ -274,6 +274,29 @@ def test_a_user_in_the_address_has_the_password_of_the_file(shell: Shell, tmp_pa
         assert missing.orchestrate("project", "x").code == 4
 
 
+@pytest.mark.parametrize("place", ["address", "variable"])
+def test_command_of_a_run_has_the_password_in_a_file(shell: Shell, tmp_path: Path, place: str) -> None:
+    report = 'worker progress "$TASKORCH_ITEM_ID" "by the command" >/dev/null'
+    script = f'{report} && env && echo "$TASKORCH_REDIS_PASSWORD_FILE"'
+    with servers.running(embedded.binary(), tmp_path, "--requirepass", PASSWORD) as url:
+        if place == "address":
+            there = on(shell, url.replace("://", f"://:{PASSWORD}@"), TASKORCH_RQ_URL="redis://:sesame@other")
+        else:
+            there = on(shell, url, TASKORCH_REDIS_PASSWORD=PASSWORD)
+        project = there.orchestrate("project", "x").stdout.strip()
+        item = there.orchestrate("create", project, "y", "--assign", "ada").stdout.strip()
+
+        ran = there.having(PATH=f"{BIN}:/usr/bin:/bin").worker(*runs.ONCE, *sh(script))
+        shown = there.orchestrate("show", item, "--json").data()
+
+    summary = shown["summary"]
+    assert ran.code == 0, ran.stdout
+    assert PASSWORD not in summary
+    assert "TASKORCH_RQ_URL" not in summary
+    assert [report["text"] for report in shown["history"] if report["kind"] == "progress"] == ["by the command"]
+    assert not Path(summary.splitlines()[-1]).exists()
+
+
 def test_a_password_file_that_others_can_read_is_refused(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text(PASSWORD, encoding="utf-8")

@@ -1,9 +1,15 @@
 """Addresses of deployments of many servers: what they say, which are refused, and that no password is shown."""
 
+from urllib.parse import quote
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from taskorch import address, errors, server_address
 from taskorch.address import Deployment
+from taskorch.clients import raw_client
 from taskorch.connection import connect
+from taskorch.settings import resolve
 
 
 def parsed(url: str) -> Deployment:
@@ -107,7 +113,70 @@ def test_no_password_is_shown(url: str) -> None:
         told = str(refusal)
 
     assert "open-sesame" not in told + address.shown(url)
-    assert "one" in address.shown(url) or "host" in address.shown(url)
+
+
+#: Where a password may stand in what a user calls an address, right or wrong.
+PLACES = [
+    "redis://{}@host", "redis://:{}@host:6379/0", "redis://ada:{}@host", "rediss://ada:{}@[::1]:6379",
+    "redis://{}:@host", "redis://ada:{}", "redis://host:6379:{}", "redis://host:{}/0", "redis://host/{}",
+    "redis://host?password={}", "redis://host?db=0&password={}&username={}", "redis://ada:{}@host?colour=red",
+    "redis:/:{}@host", "redis//:{}@host", ":{}@host", "{}@host:6379", "ada:{}@host:6379", "host:6379,password={}",
+    "redis://host {}", " redis://:{}@host", "redis://:{}@host:port", "redis://:{}@host:99999", "http://:{}@host",
+    "unix://:{}@/run/redis.sock", "unix:///run/redis.sock?password={}", "unix://{}",
+    "redis+sentinel://:{}@one:26379,two/main", "redis+sentinel://one,:{}@two/main/0", "redis+sentinel://{}@one",
+    "redis+sentinel://one/main?sentinel_password={}", "redis+sentinel://one/main?sentinel_password={}&colour=red",
+    "rediss+cluster://:{}@one,[::1]:7000", "redis+cluster://{}@one:7000,two", "redis+cluster://one:{}",
+    "redis+cluster://one,two:{}@three", "redis+cluster://:{}@one?password={}&max_connections=many",
+]  # fmt: skip
+SECRET = "Op3nSesame"
+
+
+@given(
+    place=st.sampled_from(PLACES),
+    before=st.text("ab7@:/?#%[]&= +,℀é$'\"\n", max_size=6),
+    after=st.text("ab7@:/?#%[]&= +,℀é$'\"\n", max_size=6),
+)
+@example(place="redis://:{}@host", before="", after="℀")
+@example(place="redis://{}@host", before="", after="?a=b")
+@example(place="redis+sentinel://{}@one", before="", after="/main")
+def test_no_secret_is_shown_whatever_its_address(place: str, before: str, after: str) -> None:
+    url = place.replace("{}", f"{before}{SECRET}{after}")
+    settings = resolve({"redis_url": url}, {"HOME": "/nonexistent"}, "/")
+    told = [address.shown(url), repr(settings)]
+    try:
+        told += [repr(server_address.of(url)), repr(address.parsed(url))]
+        connect(url)
+        raw_client(url)
+    except errors.Usage as refusal:
+        told += [str(refusal), refusal.advice(), repr(refusal.details)]
+
+    assert [text for text in told if SECRET in text] == []
+
+
+@given(
+    url=st.sampled_from(
+        [
+            "redis://{}host:6379/2",
+            "rediss://{}[::1]",
+            "unix://{}/run/s?db=1",
+            "redis+sentinel://{}one,two/main",
+            "redis+cluster://{}one",
+        ]
+    ),
+    password=st.text(min_size=1),
+    user=st.sampled_from(["", "ada"]),
+)
+def test_address_without_its_password_is_the_same_place(url: str, password: str, user: str) -> None:
+    full = url.replace("{}", f"{user}:{quote(password, safe='', errors='surrogatepass')}@")
+
+    bare, found = address.without_password(full)
+
+    assert (bare, found) == (url.replace("{}", f"{user}@" if user else ""), password)
+
+
+def test_password_in_the_options_is_taken_out_too() -> None:
+    assert address.without_password("redis://host/0?password=a+b%40&db=1") == ("redis://host/0?db=1", "a b@")
+    assert address.without_password("redis://host?password=x") == ("redis://host", "x")
 
 
 def test_a_cluster_is_known_by_its_address() -> None:

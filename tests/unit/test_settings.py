@@ -228,9 +228,12 @@ def test_a_namespace_that_is_no_name_is_refused(tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("redis://user:pa:ss@host:6379/0", "redis://user:***@host:6379/0"),
-        ("redis://:p@ss@host", "redis://:***@host"),
+        ("redis://user:pa:ss@host:6379/0", "redis://***@host:6379/0"),
+        ("redis://:p@ss@host", "redis://***@host"),
         ("redis://host/0?password=secret&db=1", "redis://host/0?password=***&db=1"),
+        ("redis://PASSWORD@host:6379/0", "redis://***@host:6379/0"),
+        ("redis://host:PASSWORD", "redis://…"),
+        ("PASSWORD@host:6379", "…"),
         ("unix:///run/redis.sock", "unix:///run/redis.sock"),
     ],
 )

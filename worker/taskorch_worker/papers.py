@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 
-from taskorch import document
+from taskorch import address, document, password
 from taskorch.folder import make_private
 from taskorch.frozen import Frozen
 from taskorch.item import Claim, Lease
@@ -45,9 +45,13 @@ def prepare(claim: Claim, lease: Lease, settings: Settings, within: Path) -> Pap
     claimed = {given.ITEM: lease.item, given.TOKEN: lease.shown()}
     long = {"TASKORCH_ITEM": text, "TASKORCH_PROMPT": render.claim(claim)}
     fitting = {name: value for name, value in long.items() if _fits(name, value)}
-    named = {name: os.fsencode(value) for name, value in (*_who(settings), *claimed.items(), *files.items())}
+    redis = _redis(settings, folder)
+    named = {
+        name: os.fsencode(value) for name, value in (*_who(settings), *redis.items(), *claimed.items(), *files.items())
+    }
     named |= {name: value.encode() for name, value in fitting.items()}
-    kept = {name: value for name, value in os.environb.items() if os.fsdecode(name) not in long}
+    unwanted = {*long, *_with_password(settings)}
+    kept = {name: value for name, value in os.environb.items() if os.fsdecode(name) not in unwanted}
     return Papers(
         folder=folder,
         item=item,
@@ -63,8 +67,28 @@ def _who(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "AGENT_SESSION", settings.session
     yield "TASKORCH_NAMESPACE", settings.namespace
     yield "TASKORCH_ROOT", settings.root_path
-    if settings.redis_url:
-        yield "TASKORCH_REDIS_URL", settings.redis_url
+
+
+def _redis(settings: Settings, folder: Path) -> dict[str, str]:
+    """Return the variables that lead the command to the same Redis, with the password in a file in `folder`."""
+    if not settings.redis_url:
+        return {}
+    url, own = address.without_password(settings.redis_url)
+    variables = {"TASKORCH_REDIS_URL": url}
+    if secret := own or settings.redis_password:
+        file = folder / "redis-password"
+        file.touch(mode=0o600)
+        file.write_text(secret, encoding="utf-8")
+        variables[password.FILE_VARIABLE] = str(file)
+    return variables
+
+
+def _with_password(settings: Settings) -> set[str]:
+    """Return the variables of this process that may hold a password of Redis which a command needs no more."""
+    if not settings.redis_url:
+        return {password.VARIABLE}
+    source = settings.sources["redis_url"]
+    return {password.VARIABLE, password.FILE_VARIABLE, "TASKORCH_RQ_URL", *([source] if source == "REDIS_URL" else [])}
 
 
 def _fits(name: str, value: str) -> bool:
