@@ -11,22 +11,17 @@ from taskorch.frozen import Frozen
 from taskorch.settings import Settings
 
 #: The options whose values may be shown; any other may be a secret.
-SHOWN_OPTIONS = (
-    "db",
-    "ssl_ca_certs",
-    "ssl_ca_path",
-    "ssl_certfile",
-    "ssl_keyfile",
-    "ssl_cert_reqs",
-    "ssl_check_hostname",
-)
+SHOWN_OPTIONS = ("db", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs",
+                 "ssl_check_hostname")  # fmt: skip
+#: The options whose names may be shown, too.
+SECRET_OPTIONS = ("username", "password", "sentinel_username", "sentinel_password", "ssl_password")
 PORTS = {"sentinel": 26379, "cluster": 6379}
 
 #: A host, port and database number, or the path of a socket; redis-py takes other things for database 0.
 #: An @ after the first / or ? belongs to a password with one of these in it, so that everything before it is a secret.
 _ONE = re.compile(
     r"rediss?://([^\[\]/?#]*@)?(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/?#@\s]+)(:[0-9]{1,5})?(/[0-9]*)?(\?[^#@]*)?"
-    r"|unix://([^/?#@]*@)?/[^?#]+(\?[^#@]*)?"
+    r"|unix://([^/?#@]*@/[^?#@]+|/[^?#]+)(\?[^#@]*)?"
 )
 _MANY = re.compile(
     r"(?P<scheme>rediss?)\+(?P<kind>sentinel|cluster)://(?P<user>[^/?#]*@)?(?P<hosts>[^/?#@]+)"
@@ -79,6 +74,10 @@ def parsed(url: str) -> Deployment | None:
     )
 
 
+def _is_well_formed(url: str) -> bool:
+    return bool(_ONE.fullmatch(url) or _many(url))
+
+
 def _many(url: str) -> re.Match[str] | None:
     """Return the parts of a well-formed address of many servers; None for any other text."""
     match = _MANY.fullmatch(url)
@@ -98,6 +97,10 @@ class Unfit(ValueError):
     """What is wrong with an address, in words that hold no part of a password."""
 
 
+class UnknownOption(ValueError):
+    """The name of an option that addresses do not have, quoted."""
+
+
 def need_files(options: Mapping[str, str]) -> None:
     """Refuse certificates that do not exist: the error would be one of the connection later on. Raises Unfit."""
     for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
@@ -112,13 +115,21 @@ def wrong(url: str, cause: Exception | None = None) -> errors.Usage:
     not an Unfit.
     """
     kind = next((kind for kind in PORTS if f"+{kind}:" in url), "")
-    known = _UNKNOWN_OPTION.match(str(cause)) if isinstance(cause, TypeError) else None
-    unfit = str(cause) if isinstance(cause, Unfit) else f"it has no option {known[1]}" if known else ""
+    unfit = _unfit(cause, url) if _is_well_formed(url) else ""
     why = f" ({unfit})" if unfit else ""
     encode = " In a password, write @ as %40, / as %2F, # as %23 and ? as %3F." if "@" in url else ""
     return errors.Usage(
         reason=f"{shown(url)!r} is not the address of a Redis{why}. It looks like {_SHAPES[kind]}.{encode}"
     )
+
+
+def _unfit(cause: Exception | None, url: str) -> str:
+    unknown = _UNKNOWN_OPTION.match(str(cause)) if isinstance(cause, TypeError) else None
+    if unknown or isinstance(cause, UnknownOption):
+        # Behind a password, the name may be the rest of it: it has an & that is not encoded.
+        is_safe = "password" not in unquote(url.partition("?")[2])
+        return f"it has no option {unknown[1] if unknown else cause}" if is_safe else "it has an unknown option"
+    return str(cause) if isinstance(cause, Unfit) else ""
 
 
 def is_cluster(url: str) -> bool:
@@ -142,7 +153,7 @@ def shown(url: str) -> str:
     The user is left out because a password without its colon stands in the same place. Of a malformed address, this is
     the scheme.
     """
-    if not (_ONE.fullmatch(url) or _many(url)):
+    if not _is_well_formed(url):
         scheme = _SCHEME.match(url)
         return f"{scheme[0] if scheme else ''}…"
     place, mark, options = url.partition("?")
@@ -151,7 +162,9 @@ def shown(url: str) -> str:
 
 def _shown_option(option: str) -> str:
     name, mark, _ = option.partition("=")
-    return option if name in SHOWN_OPTIONS else f"{name}{mark}***" if mark else ""
+    if name in SHOWN_OPTIONS:
+        return option
+    return f"{name}{mark}***" if name in SECRET_OPTIONS else "***" if option else ""
 
 
 def without_password(url: str) -> tuple[str, str]:

@@ -92,7 +92,7 @@ def _check(scheme: str, options: Mapping[str, str]) -> None:
 
     for name in options:
         if name not in OPTIONS:
-            raise address.Unfit(f"it has no option {name!r}")
+            raise address.UnknownOption(repr(name))
         if name in TLS_OPTIONS and scheme != "rediss":
             raise address.Unfit("TLS is what rediss:// stands for")
     if options.get("ssl_cert_reqs", REQUIRED[0]) not in REQUIRED:
