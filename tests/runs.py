@@ -3,7 +3,7 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,13 +71,16 @@ def sh(script: str) -> tuple[str, str, str, str]:
 
 
 @contextmanager
-def running(shell: Shell, *words: str | Path) -> Iterator[Run]:
-    """Run `worker run` with these words; what the test has not ended is killed, and its guard ends the rest."""
+def running(shell: Shell, *words: str | Path, below: Sequence[str | Path] = ()) -> Iterator[Run]:
+    """Run `worker run` with these words; what the test has not ended is killed, and its guard ends the rest.
+
+    `below` is a command that becomes `worker run` and takes it as its arguments.
+    """
     with TemporaryDirectory() as place:
         folder = Path(place)
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
-                [BIN / "worker", "run", "--json", *words],
+                [*below, BIN / "worker", "run", "--json", *words],
                 cwd=shell.folder,
                 env=shell.environment(),
                 stdin=subprocess.DEVNULL,

@@ -30,4 +30,6 @@ def run(desk: "Desk", /, **terms: Any) -> None:  # noqa: ANN401  each is a field
     from taskorch_worker.runner import Runner
     from taskorch_worker.terms import Terms
 
+    from taskorch_worker.init_process import split_off_init
     click.get_current_context().exit(Runner(desk.settings, desk.output, Terms(**terms)).run())
+    split_off_init()

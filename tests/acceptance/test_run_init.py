@@ -1,0 +1,84 @@
+"""`worker run` as the process that adopts orphans: what PID 1 of a container has to do."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from builders import Bench
+from commands import Shell, eventually
+from runs import HELD, SOON_S, Run, running, sh
+from taskorch.item import State
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt orphans")
+
+#: Becomes a command that adopts the orphans among its descendants, as PID 1 does (PR_SET_CHILD_SUBREAPER).
+ADOPTS = "import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1); os.execv(sys.argv[1], sys.argv[1:])"
+ADOPTING = (sys.executable, "-c", ADOPTS)
+#: Leaves an orphan in a session of its own, which ends a little later.
+ORPHAN = (
+    "setsid sh -c 'touch $TASKORCH_ITEM_ID; sleep 0.2; echo >> gone' > /dev/null 2>&1 & "
+    "until test -e $TASKORCH_ITEM_ID; do sleep 0.01; done;"
+)
+
+
+def children(run: Run) -> list[tuple[int, str]]:
+    """Return the children of a run as pid and state; "Z" is a zombie."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text(encoding="utf-8").rpartition(")")[2].split()[:2]
+        except OSError:  # it has ended
+            continue
+        if int(parent) == run.pid:
+            found.append((int(stat.parent.name), state))
+    return found
+
+
+def test_adopted_orphans_are_reaped(shell: Shell, bench: Bench) -> None:
+    items = [bench.item() for _ in range(4)]
+    script = f"{ORPHAN} test $(grep -c last) = 0 || exit 3; echo done"
+    items.append(bench.item(title="last"))
+
+    with running(shell, "--pool", "2", *sh(script), below=ADOPTING) as run:
+        run.awaits("completed", times=4)
+        run.awaits("failed")
+        eventually((shell.folder / "gone").exists, within_s=SOON_S)
+        eventually(lambda: [state for _, state in children(run)] == ["S"], within_s=SOON_S)
+
+        run.tell(signal.SIGTERM)
+        assert run.ended() == 0
+    assert [bench.state(item) for item in items] == [State.COMPLETED] * 4 + [State.DELAYED]
+    assert bench.queue.views.show(items[-1]).history[-1].text == "exit status 3"
+
+
+def test_signals_reach_a_run_that_adopts_orphans(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    with running(shell, *sh(HELD), below=ADOPTING) as run:
+        eventually((shell.folder / "begun").exists, within_s=SOON_S)
+        run.tell(signal.SIGINT)
+        eventually(lambda: "Stopping" in run.talk(), within_s=SOON_S)
+        run.tell(signal.SIGINT)
+
+        assert run.ended() == 0
+    assert bench.state(item) is State.QUEUED
+
+
+def test_exit_code_of_a_run_that_adopts_orphans(shell: Shell, bench: Bench) -> None:
+    bench.item()
+
+    with running(shell, "--once", *sh("exit 3"), below=ADOPTING) as run:
+        assert run.ended() == 5
+
+
+def test_killed_run_ends_the_process_that_adopts(shell: Shell, bench: Bench) -> None:
+    bench.item()
+
+    with running(shell, *sh(HELD), below=ADOPTING) as run:
+        eventually((shell.folder / "begun").exists, within_s=SOON_S)
+        (worker,) = (pid for pid, _ in children(run))
+        os.kill(worker, signal.SIGKILL)
+
+        assert run.ended() == 128 + signal.SIGKILL
