@@ -302,7 +302,7 @@ SABOTAGES = (
     Sabotage(
         guard="All slots of a run pause when an item is given back",
         file="worker/taskorch_worker/runner.py",
-        line="        self._looking.not_before = self._resting.not_before = pause_ends\n",
+        line="        self._looking.not_before = self._resting.not_before = until\n",
         instead="        pass\n",
         tests=("tests/acceptance/test_run.py",),
     ),

@@ -6,8 +6,8 @@ TaskOrchestratorError           1   Unprintable
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated, ServerFailed;
 |                                   not: Refused, Untrusted, NotPermitted
 |-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
-|                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable,
-|                                 UserFolderUnusable, ForeignServer, LeavesProject
+|                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable, CommandFails,
+|                                 TooFewFiles, UserFolderUnusable, ForeignServer, LeavesProject
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- NothingToDo                 8   only commands raise it; in the library that is None
@@ -297,6 +297,18 @@ class Awaited(Invalid):
     word = "AWAITED"
     message = "{project} is still needed: {dependent} waits for {item}, which is cancelled."
     hint = "orchestrate requeue {item} has it done after all, orchestrate cancel {dependent} gives that one up."
+
+
+class CommandFails(Invalid):
+    word = "COMMAND_FAILS"
+    message = "The run ended because its command keeps failing ({failures} in a row). The last failure: {reason}"
+    hint = "Try the command by hand. Failed items are retried as always; orchestrate stuck shows dead letters."
+
+
+class TooFewFiles(Invalid):
+    word = "TOO_FEW_FILES"
+    message = "--pool {pool} needs {needed} open files, and the limit of this process is {limit}."
+    hint = "Raise the limit (ulimit -n {needed}), or choose a smaller --pool."
 
 
 class Conflict(TaskOrchestratorError):

@@ -174,6 +174,60 @@ def test_an_item_that_one_of_the_pool_gives_back_is_not_taken_again_at_once_by_a
     assert (again - released).total_seconds() > 0.4
 
 
+def test_failing_command_makes_the_run_pause(shell: Shell, bench: Bench) -> None:
+    items = [bench.item() for _ in range(5)]
+
+    with running(shell, *sh("exit 127")) as run:
+        run.awaits("claimed", times=4)
+        said, talk = run.said(), run.talk()
+
+    ends = [each for each in said if each["event"] == "failed"]
+    fourth = [each for each in said if each["event"] == "claimed"][3]
+    pause = datetime.fromisoformat(fourth["at"]) - datetime.fromisoformat(ends[2]["at"])
+    assert pause.total_seconds() > 0.4
+    assert "3 items in a row have failed. Claiming pauses for" in talk
+    assert [bench.queue.views.show(item).item.attempts for item in items[:3]] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+def test_run_ends_after_max_failures(shell: Shell, bench: Bench, pool: int) -> None:
+    items = [bench.item() for _ in range(6)]
+
+    ran = shell.worker("run", "--pool", str(pool), "--max-failures", "2", *sh("echo broken >&2; exit 127"))
+
+    assert ran.code == 5
+    assert "its command keeps failing (2 in a row). The last failure: exit status 127\\nbroken" in ran.stderr
+    assert ran.stdout.count(" failed ") in range(2, 2 + pool)
+    assert [bench.state(item) for item in items].count(State.DELAYED) == ran.stdout.count(" failed ")
+
+
+def test_success_resets_max_failures(shell: Shell, bench: Bench) -> None:
+    for title in ("bad", "good", "bad", "good", "bad"):
+        bench.item(title=title)
+
+    ran = shell.worker("run", "--wait", "0.1", "--max-failures", "2", *sh("grep -q good"))
+
+    assert ran.code == 0, ran.stderr
+    assert (ran.stdout.count(" failed "), ran.stdout.count(" completed ")) == (3, 2)
+
+
+@pytest.mark.parametrize(("pool", "files", "code"), [(8, 87, 5), (8, 88, 0), (1, 40, 5)])
+def test_pool_needs_enough_open_files(shell: Shell, bench: Bench, pool: int, files: int, code: int) -> None:
+    for _ in range(pool):
+        bench.item()
+    command = f"echo >> begun; until test $(wc -l < begun) = {pool}; do sleep 0.01; done"
+    limited = ("sh", "-c", f'ulimit -n {files}; exec "$@"', "sh")
+
+    ran = shell.run(*limited, BIN / "worker", "run", "--once", "--pool", str(pool), *sh(command))
+
+    assert ran.code == code, ran.stderr
+    if code:
+        assert (
+            f"--pool {pool} needs {40 + 6 * pool} open files, and the limit of this process is {files}." in ran.stderr
+        )
+        assert "ulimit -n" in ran.stderr
+
+
 def test_a_reader_that_goes_away_does_not_stop_the_work(shell: Shell, bench: Bench) -> None:
     items = [bench.item() for _ in range(3)]
 

@@ -18,18 +18,19 @@ from tempfile import mkdtemp
 from threading import Lock, Thread
 from time import monotonic
 
-from taskorch import command, errors, folder
+from taskorch import bounds, command, errors, folder
 from taskorch.agent_queue import AgentQueue
-from taskorch.backoff import pause_s
 from taskorch.connection import open_connection
 from taskorch.item import Caller, Claim
 from taskorch.settings import Settings
 
 from taskorch_worker.attempt import Attempt, Means
+from taskorch_worker.claim_pauses import ClaimPauses
 from taskorch_worker.guard import Guard
 from taskorch_worker.journal import Journal
 from taskorch_worker.meaning import End
 from taskorch_worker.patient import Closed, Outage, Patient
+from taskorch_worker.settling import Settled
 from taskorch_worker.terms import Terms
 from taskorch_worker.workspace import Workspace
 
@@ -44,8 +45,6 @@ AGAIN_S = 0.5
 GIVEN_BACK_S = 2.0
 #: So long may somebody take to read the last words.
 LAST_WORDS_S = 1.0
-#: An item that was given back is not taken again at once.
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
 
 class Word(Enum):
@@ -86,7 +85,7 @@ class Runner:
             guard=Guard(place, terms.grace_s),
             journal=self._journal,
             folder=place,
-            pause=self._pause,
+            pause=lambda: self._pause(self._pauses.after_release()),
         )
         self._inbox: SimpleQueue[Word | Exception] = SimpleQueue()
         self._signals = 0
@@ -95,8 +94,7 @@ class Runner:
         self._idle = 0
         #: How many have not ended.
         self._slots = terms.pool
-        #: How many items in a row were given back.
-        self._given_back = 0
+        self._pauses = ClaimPauses()
         self._gives_up_at = inf
         self._ends: set[End] = set()
 
@@ -207,18 +205,33 @@ class Runner:
         """Take one item after the other."""
         while claim := self._next():
             with self._attempt(claim) as attempt:
-                end = attempt.run().end
-            self._ends.add(end)
-            if end is End.RELEASED:  # perhaps by the command itself
-                self._pause()
-            self._given_back = self._given_back + 1 if end is End.RELEASED else 0
+                settled = attempt.run()
+            self._ends.add(settled.end)
+            self._hold_back(settled)
             if self._terms.once:
                 return
 
-    def _pause(self) -> None:
-        """Claim nothing for a while, longer after each item in a row that was given back: it may be the next again."""
-        pause_ends = monotonic() + pause_s(self._given_back, FIRST_PAUSE_S, LONGEST_PAUSE_S)
-        self._looking.not_before = self._resting.not_before = pause_ends
+    def _hold_back(self, settled: Settled) -> None:
+        """Pause after an item that was given back, or after several that failed; raise errors.CommandFails after more.
+
+        The items themselves are not touched: their attempts and the delays of their retries are as always.
+        """
+        if settled.end is End.RELEASED:  # perhaps by the command itself
+            self._pause(self._pauses.after_release())
+        self._pauses.count(settled.end)
+        if settled.end is not End.FAILED:
+            return
+        failed, most = self._pauses.failed, self._terms.max_failures
+        if most is not None and failed >= most:
+            raise errors.CommandFails(failures=failed, reason=bounds.shortened(settled.text))
+        if seconds := self._pauses.after_failure():
+            self._journal.say(f"{failed} items in a row have failed. Claiming pauses for {seconds:.1f} s.")
+            self._pause(seconds)
+
+    def _pause(self, seconds: float) -> None:
+        """Let no slot claim anything for a while."""
+        until = max(monotonic() + seconds, self._looking.not_before)
+        self._looking.not_before = self._resting.not_before = until
 
     def _next(self) -> Claim | None:
         """Claim an item. Without one for so long, or without Redis, rest: those who are at work may make some."""

@@ -23,13 +23,16 @@ ITS_OWN = {"allow_interspersed_args": False}
 @click.option("--timeout", "timeout_ms", type=DURATION, help="Stop COMMAND after so long, and fail its item: 30m, 4h.")
 @click.option("--lease", "lease_ms", type=DURATION, default="60s", show_default=True, help="Renewed while it runs.")
 @click.option("--grace", "grace_ms", type=DURATION, default="10s", show_default=True, help="From SIGTERM to SIGKILL.")
+@click.option(
+    "--max-failures", type=click.IntRange(1), help="End with exit code 5 after this many failed items in a row."
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @at_desk
 def run(desk: "Desk", /, **terms: Any) -> None:  # noqa: ANN401  each is a field of Terms
     """Run COMMAND for each item of your queue. Its exit code says what becomes of the item."""
+    from taskorch_worker.init_process import split_off_init
     from taskorch_worker.runner import Runner
     from taskorch_worker.terms import Terms
 
-    from taskorch_worker.init_process import split_off_init
-    click.get_current_context().exit(Runner(desk.settings, desk.output, Terms(**terms)).run())
     split_off_init()
+    click.get_current_context().exit(Runner(desk.settings, desk.output, Terms(**terms)).run())

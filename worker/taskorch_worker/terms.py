@@ -1,5 +1,6 @@
 """On which terms `worker run` has a command work on items."""
 
+import resource
 from math import inf
 from shutil import which
 
@@ -7,6 +8,8 @@ from taskorch import bounds, errors
 from taskorch.frozen import Frozen
 
 LEAST_LEASE_MS = 1000
+#: Files that a run has open besides those of its slots, and those of a slot with a command: pipes, sockets, selectors.
+RUN_FILES, SLOT_FILES = 40, 6
 
 
 class Terms(Frozen):
@@ -23,6 +26,8 @@ class Terms(Frozen):
     lease_ms: int
     #: From SIGTERM to SIGKILL.
     grace_ms: int
+    #: How many items in a row may fail before the run ends; None for any number.
+    max_failures: int | None = None
 
     @property
     def idle_s(self) -> float:
@@ -46,9 +51,16 @@ class Terms(Frozen):
         return self.lease_ms / 3000
 
     def check(self) -> None:
-        """Raise errors.Usage for a command that cannot be run, errors.Invalid for a lease that cannot be renewed."""
+        """Raise errors.Usage for a command that cannot be run, errors.Invalid for a lease that cannot be renewed.
+
+        Raises errors.TooFewFiles for a pool that would run out of file descriptors.
+        """
         if not which(self.command[0]):
             raise errors.Usage(
                 reason=f"{self.command[0]!r} is no command that can be run: not found, or not executable."
             )
         bounds.number(self.lease_ms, "lease in ms", LEAST_LEASE_MS, bounds.LONGEST_MS)
+        needed = RUN_FILES + SLOT_FILES * self.pool
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit != resource.RLIM_INFINITY and limit < needed:
+            raise errors.TooFewFiles(pool=self.pool, needed=needed, limit=limit)

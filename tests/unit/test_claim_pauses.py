@@ -1,0 +1,49 @@
+"""The pauses of `worker run` after items that its command failed or gave back."""
+
+import pytest
+from taskorch_worker.claim_pauses import FAILURES_BEFORE_PAUSE, LONGEST_PAUSE_S, ClaimPauses
+from taskorch_worker.meaning import End
+
+
+def counted(*ends: End) -> ClaimPauses:
+    pauses = ClaimPauses()
+    for end in ends:
+        pauses.count(end)
+    return pauses
+
+
+def failures(number: int) -> list[End]:
+    return [End.FAILED] * number
+
+
+def test_first_failures_in_a_row_delay_nothing() -> None:
+    pauses = [counted(*failures(number)).after_failure() for number in range(FAILURES_BEFORE_PAUSE)]
+
+    assert pauses == [0] * FAILURES_BEFORE_PAUSE
+
+
+def test_pause_doubles_with_each_further_failure() -> None:
+    pauses = [counted(*failures(FAILURES_BEFORE_PAUSE + more)).after_failure() for more in range(4)]
+
+    assert all(0.5 * 2**more <= pause <= 2**more for more, pause in enumerate(pauses))
+
+
+def test_pause_has_a_limit() -> None:
+    assert LONGEST_PAUSE_S / 2 <= counted(*failures(5000)).after_failure() <= LONGEST_PAUSE_S
+
+
+@pytest.mark.parametrize("end", [End.COMPLETED, End.BLOCKED])
+def test_working_command_starts_the_count_again(end: End) -> None:
+    assert counted(*failures(9), end).failed == 0
+
+
+@pytest.mark.parametrize("end", [End.RELEASED, End.LOST, End.CANCELLED, End.UNSAID])
+def test_item_without_a_verdict_leaves_the_count(end: End) -> None:
+    assert counted(*failures(2), end, End.FAILED).failed == 3
+
+
+def test_failure_starts_the_pauses_of_releases_again() -> None:
+    released = [End.RELEASED] * 6
+
+    assert counted(*released).after_release() > 30
+    assert counted(*released, End.FAILED).after_release() <= 1
