@@ -1,16 +1,17 @@
 """What the commands for files print for people."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from taskorch.plain_text import line, moment
 from taskorch.record import MirrorStatus
 
-from taskorch_orchestrator.mirror import Done
-from taskorch_orchestrator.takeover import TakenOver
+if TYPE_CHECKING:
+    from taskorch_orchestrator.mirror import Done
+    from taskorch_orchestrator.takeover import TakenOver
 
 
-def done(done: Done | None) -> str:
+def done(done: "Done | None") -> str:
     """Return what a pass of the sync job did."""
     if done is None:
         return ""
@@ -18,7 +19,7 @@ def done(done: Done | None) -> str:
     return "\n".join([head, *_named(done.troubles)])
 
 
-def takeover(brought: TakenOver) -> str:
+def takeover(brought: "TakenOver") -> str:
     """Return what an import brought."""
     head = f"Projects: {brought.projects}, items: {brought.items}, reports: {brought.reports}, notes: {brought.notes}"
     return "\n".join([f"Taken over: {head}", *_named(brought.troubles)])

@@ -1,5 +1,7 @@
 """Commands for the files under `.task-orchestrator/`: sync, its status, the service that does it."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +30,17 @@ def _sync(office: "Office", *, full: bool) -> None:
     office.output.show(Mirror(office.queue_of(), office.settings.root).run(full=full), sync_render.done)
 
 
-@sync.command(epilog="Example: orchestrate sync status")
+@sync.command(epilog="Example: orchestrate sync status --check")
+@click.option("--check", is_flag=True, help="Fail unless the files of this root were synced here within a minute.")
 @at_office
-def status(office: "Office") -> None:
+def status(office: "Office", *, check: bool) -> None:
     """Show how the files of each root are kept. Cursor, lag, services, and files in trouble."""
-    from taskorch_orchestrator import sync_render
+    from taskorch_orchestrator import sync_health, sync_render
 
-    office.output.show(office.queue.views.mirrors(), sync_render.mirrors, "No root's files are kept: orchestrate sync")
+    kept = office.queue.views.mirrors()
+    if check:
+        sync_health.need_health(kept, office.settings.root_path)
+    office.output.show(kept, sync_render.mirrors, "No root's files are kept: orchestrate sync")
 
 
 @orchestrate.command(epilog="Example: orchestrate service --root ~/project-a --root ~/project-b")
@@ -42,6 +48,9 @@ def status(office: "Office") -> None:
 @click.option("--no-rq", is_flag=True, envvar="TASKORCH_NO_RQ", help="Run the duties in a loop instead of as RQ jobs.")
 def service(roots: tuple[Path, ...], no_rq: bool) -> None:
     """Keep files and Redis together, and the queue in order, until SIGTERM or Ctrl-C."""
+    # Loading the service takes 0.3 s, and a signal in the meantime must end it: process 1 of a container ignores any
+    # signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     from taskorch_orchestrator.serving import serve
 
     serve(command.settings(), [root.resolve() for root in roots], with_rq=not no_rq)

@@ -7,7 +7,7 @@ TaskOrchestratorError           1   Unprintable
 |                                   not: Refused, Untrusted, NotPermitted
 |-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
 |                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable, CommandFails,
-|                                 TooFewFiles, UserFolderUnusable, ForeignServer, LeavesProject
+|                                 TooFewFiles, UserFolderUnusable, ForeignServer, LeavesProject, Unhealthy
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- NothingToDo                 8   only commands raise it; in the library that is None
@@ -211,6 +211,12 @@ class LeavesProject(Invalid):
     word = "LEAVES_PROJECT"
     message = "A symbolic link leads out of {project}: {links}. Nothing was changed."
     hint = "Check where it leads. To change the target all the same, add --yes."
+
+
+class Unhealthy(Invalid):
+    word = "UNHEALTHY"
+    message = "The files of {root} are not kept in step with Redis by {host}: {reason}."
+    hint = "Is the service running? orchestrate service starts it; its log says what went wrong."
 
 
 class WrongState(Invalid):

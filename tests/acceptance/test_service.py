@@ -13,7 +13,7 @@ import redis
 import servers
 import services
 from builders import Bench
-from commands import Shell
+from commands import BIN, Shell
 from file_worker import FileWorker
 from services import OwnRedis, filed, handoffs, published, soon, status
 from taskorch.connection import connect
@@ -134,6 +134,37 @@ def test_a_signal_ends_it_with_its_pass_at_an_end(
     assert all(json.loads(path.read_text()) for path in handoffs(shell.folder).glob("*.json"))
     shell.orchestrate("sync")
     assert published(shell.folder) == items
+
+
+def test_health_check_says_what_is_wrong(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    before = shell.orchestrate("sync", "status", "--check")
+    with services.running(shell, "--no-rq"):
+        soon(lambda: published(shell.folder) == {item})
+        during = shell.orchestrate("sync", "status", "--check")
+    away = shell.having(TASKORCH_REDIS_URL="redis://127.0.0.1:1").orchestrate("sync", "status", "--check")
+
+    assert (before.code, during.code, away.code) == (5, 0, 4)
+    assert "it has made no pass over them" in before.stderr
+    assert "Redis does not answer" in away.stderr
+
+
+def test_signal_while_the_service_loads_ends_it(shell: Shell) -> None:
+    script = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "taskorch_orchestrator.serving":
+            os.kill(os.getpid(), signal.SIGTERM)
+sys.meta_path.insert(0, Finder())
+sys.argv = ["orchestrate", "service"]
+from taskorch_orchestrator.cli import main
+main()
+"""
+    loading = shell.start(BIN / "python", "-c", script)
+    loading.communicate()
+
+    assert loading.returncode == 0
 
 
 @WAYS
