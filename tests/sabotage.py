@@ -148,7 +148,7 @@ SABOTAGES = (
     Sabotage(
         guard="A new item waits only for items that are there",
         file=f"{SCRIPTS}/create.lua",
-        line="local state = id ~= '' and state_of(id)",
+        line="local state = id ~= '' and known_state(id)",
         instead="local state = nil",
         tests=("tests/unit/test_create.py",),
     ),
