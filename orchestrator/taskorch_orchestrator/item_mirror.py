@@ -19,8 +19,11 @@ from taskorch_orchestrator.sync_state import SyncState
 
 #: A torn file, or an update that repeats a report which is not there, is waited for so long.
 PATIENCE_S = 10.0
-#: Who owns the troubles of files that were kept beside the mended ones, and what ends them.
-KEPT, TO_REMOVE = "kept", "This is all of it: remove it when you have seen it."
+#: Who owns the troubles of copies that were kept of files, and what ends them.
+KEPT, TO_REMOVE = "kept", "This is a copy of the whole file: remove it when you have seen it."
+#: Of a copy that was kept before the memory of the sync job was lost.
+UNKNOWN_COPY = f"A report file was not valid, or was replaced. {TO_REMOVE}"
+OTHER = "has another completion, or none. The summary of this one is in the history of the item."
 #: Redis keeps so many reports of an item, as scripts/prelude/ has it.
 REPORTS_KEPT = 1000
 #: In these states a file-based worker may see the item: it does not know of dependencies and delays.
@@ -123,11 +126,16 @@ class ItemMirror:
         except TornError as error:
             if time() - state.torn_since(known_as or name, file.signature) < PATIENCE_S:
                 raise Unsettled from None
-            aside = self._means.folder.keep_aside(name, file)
-            state.trouble(KEPT, aside, f"{name} was torn ({error}). What is valid of it was taken over. {TO_REMOVE}")
             content = report_files.salvaged(kind, self._id, self._record.item.agent, file.data, _now_ms())
+            self._keep_copy(name, file, f"{name} is not valid ({error}). {report_files.outcome(content)}")
         state.whole(known_as or name)
         return content
+
+    def _keep_copy(self, name: str, file: File, why: str) -> None:
+        """Keep a copy of a file, and say why until somebody removes it."""
+        copy = self._means.folder.keep_aside(name, file)
+        self._means.state.copied(copy, f"{why} {TO_REMOVE}")
+        self._means.state.trouble(KEPT, copy, f"{why} {TO_REMOVE}")
 
     def _late(self, replaced: Replaced) -> Iterable[Entry]:
         """Return what a worker wrote into a file that had been replaced."""
@@ -144,7 +152,7 @@ class ItemMirror:
             return
         known = [entry for entries in self._known.values() for entry in entries]
         for odd in (entry for entry in filed if entry.verb == "odd"):
-            self._trouble(odd, "it is no report")
+            self._trouble(odd, odd.more)
         lease = Lease(item=self._id)
         for entry in sorted(self._news(filed, known), key=lambda entry: (entry.verb == "complete", entry.order)):
             if entry.verb == "odd" or (entry.verb == "echo" and self._is_repeated(entry, [*filed, *known])):
@@ -218,9 +226,7 @@ class ItemMirror:
 
     def _trouble(self, entry: Entry, why: str) -> None:
         name = f"{self._id}, report {entry.key}"
-        self._means.state.trouble(
-            self._id, name, f"A report of {entry.written_at or 'no time'} was not taken over: {why}"
-        )
+        self._means.state.trouble(self._id, name, f"A report {_dated(entry)} was not taken over: {why}")
 
     # Out ---------------------------------------------------------------------------------------------------------
 
@@ -262,7 +268,7 @@ class ItemMirror:
         if any(entry.key in self._waiting | self._refused for entry in content.entries):
             return
         if file and not [entry for entry in content.entries if entry.match in ours or _made(entry, known)]:
-            self._means.folder.keep_aside(name, file)
+            self._keep_other(name, file, content)
             if not known:
                 self._means.folder.retire(name, file)
                 self._means.state.lost(name)
@@ -272,6 +278,17 @@ class ItemMirror:
         entries = [*content.entries, *known][:1]
         if entries:
             self._put(COMPLETION, report_files.written(COMPLETION, self._record, {}, entries), entries, file)
+
+    def _keep_other(self, name: str, file: File, content: Content) -> None:
+        """Keep a copy of a completion that is not the one that Redis has, where Redis does not have all of it."""
+        for entry in content.entries:  # of a file that was not valid there is a copy already
+            if not self._is_of_a_command(entry):
+                self._keep_copy(name, file, f"{name} was replaced: {self._id} {OTHER}")
+
+    def _is_of_a_command(self, completion: Entry) -> bool:
+        """Return whether a command delivered this, before the item was requeued."""
+        deliveries = [report for report in self._record.reports if report.kind == "complete" and not report.written_at]
+        return any((each.agent, each.text) == (completion.agent, completion.text) for each in deliveries)
 
     def _header(self, content: Content) -> Mapping[str, Json]:
         """Return the head of a progress file: it names its first writer, until the item goes to another agent."""
@@ -304,6 +321,10 @@ def bell(agent: str) -> str:
 
 def _now_ms() -> int:
     return int(time() * 1000)
+
+
+def _dated(entry: Entry) -> str:
+    return f"of {entry.written_at}" if entry.written_at else "without a time"
 
 
 def _is_fresh(entry: Entry) -> bool:

@@ -143,9 +143,10 @@ class Predecessor:
         try:
             return report_files.read(kind, item, data)
         except report_files.TornError as error:
-            self.troubles[name] = f"it is torn ({error}); what is valid of it was taken over"
             at = (self._home / HANDOFFS / name).lstat().st_mtime_ns // 1_000_000  # the same at the next import
-            return report_files.salvaged(kind, item, agent, data, at)
+            content = report_files.salvaged(kind, item, agent, data, at)
+            self.troubles[name] = f"it is not valid ({error}). {report_files.outcome(content)}"
+            return content
 
     @cached_property
     def _handoffs(self) -> list[str]:

@@ -4,6 +4,7 @@ Each entry is read from the form that file-based workers write, and written in t
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -12,9 +13,11 @@ from math import isnan
 from typing import cast
 
 from pydantic import ValidationError
+from taskorch import bounds
 from taskorch.frozen import Frozen, replace
 from taskorch.item import Discovery, Report, State
 from taskorch.models import FiledCompletion, FiledDiscovery, FiledProgress, FiledUpdate, local_time, moment_of
+from taskorch.plain_text import counted
 from taskorch.record import Origin, Record
 
 from taskorch_orchestrator import salvage
@@ -30,8 +33,14 @@ BLOCKED, DONE = "⚠️ Blocked: ", "✅ Work completed"
 SECONDS = -9
 
 
+#: Models put JSON into a fence of Markdown.
+_FENCED = re.compile(r"\s*```[ \t]*\w*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*", re.DOTALL)
+#: What a completion may lack; without its agent, nobody says that the item is completed.
+_OPTIONAL = ("item_id", "completed_at", "summary", "deliverables")
+
+
 class TornError(Exception):
-    """The text is not what such a file holds: a worker writes it at this moment, or died doing so."""
+    """The text is not what such a file holds: a worker is writing it, died while writing, or wrote something else."""
 
 
 class Entry(Frozen):
@@ -44,7 +53,7 @@ class Entry(Frozen):
     written_at: str
     text: str
     percent: float | None = None
-    #: A discovery's impact, or a blocker's needs.
+    #: A discovery's impact, a blocker's needs, or why it is no report.
     more: str = ""
     deliverables: Mapping[str, str] = {}
     #: What stands in the file.
@@ -96,26 +105,35 @@ def name(item: str, kind: str) -> str:
 
 
 def read(kind: str, item: str, data: bytes) -> Content:
-    """Read one of an item's files; raises TornError for what is not such a file."""
+    """Read one of an item's files, in a fence of Markdown or not; raises TornError for what is not such a file."""
     try:
-        document: Json = json.loads(data)
+        document: Json = json.loads(_unfenced(data.decode("utf-8-sig")))
     except (ValueError, RecursionError) as error:
-        raise TornError(str(error)) from None
+        raise TornError(f"not JSON: {error}") from None
     return _content(kind, item, document)
 
 
 def salvaged(kind: str, item: str, agent: str, data: bytes, at: int) -> Content:
     """Read what is valid of a torn file; what is missing of its head is that of an item of `agent`, at a time in ms."""
-    document = salvage.prefix(data.decode(errors="replace"), DEPTHS[kind])
+    document = salvage.prefix(_unfenced(data.decode("utf-8-sig", errors="replace")), DEPTHS[kind])
     found = document if isinstance(document, dict) else {}
     if kind == PROGRESS:
         document = {"item_id": item, "agent_id": agent, "updates": [], **found}
-    if kind == COMPLETION and "agent_id" in found:  # else nobody says that it is completed
-        document = {"item_id": item, "completed_at": local_time(at), "summary": "", "deliverables": {}, **found}
+    if kind == COMPLETION and "agent_id" in found:
+        valid = {name: value for name, value in found.items() if name not in _OPTIONAL or _is_valid(name, value)}
+        document = {"item_id": item, "completed_at": local_time(at), "summary": "", "deliverables": {}, **valid}
     try:
         return _content(kind, item, document)
     except TornError:
         return Content()
+
+
+def outcome(content: Content) -> str:
+    """Return, in a sentence, what was taken over of a file that is not valid."""
+    taken = sum(entry.verb != "odd" for entry in content.entries)
+    if not taken:
+        return "Nothing of it was taken over."
+    return f"Only what is valid of it was taken over: {counted(taken, 'report', 'reports')}."
 
 
 def from_redis(record: Record) -> dict[str, tuple[Entry, ...]]:
@@ -164,6 +182,21 @@ def dumped(document: Json) -> bytes:
     return json.dumps(document, indent=2).encode()
 
 
+def _unfenced(text: str) -> str:
+    """Return a text without the fence of Markdown around all of it, if there is one."""
+    fenced = _FENCED.fullmatch(text)
+    return fenced[1] if fenced else text
+
+
+def _is_valid(name: str, value: Json) -> bool:
+    """Return whether a completion may have this value."""
+    try:
+        FiledCompletion.model_validate({"item_id": "", "agent_id": "", "completed_at": "", name: value})
+    except ValidationError:
+        return False
+    return True
+
+
 def _content(kind: str, item: str, document: Json) -> Content:
     try:
         if kind == PROGRESS:
@@ -173,9 +206,11 @@ def _content(kind: str, item: str, document: Json) -> Content:
             return Content(header=header, entries=tuple(_update(item, progress.agent_id, each) for each in updates))
         if kind == COMPLETION:
             completion = FiledCompletion.model_validate(document)
+            if completion.item_id != item:
+                raise TornError(f"its item_id is {bounds.shortened(completion.item_id)!r}")
             return Content(entries=(_delivery(item, completion, document),))
     except ValidationError as error:
-        raise TornError(f"not a {kind} file: {error.errors()[0]['msg']}") from None
+        raise TornError(_reason(error)) from None
     if not isinstance(document, list):
         raise TornError("not a list of discoveries")
     return Content(entries=tuple(_discovery(item, each) for each in document))
@@ -184,8 +219,8 @@ def _content(kind: str, item: str, document: Json) -> Content:
 def _update(item: str, agent: str, content: Json) -> Entry:
     try:
         update = FiledUpdate.model_validate(content)
-    except ValidationError:
-        return _odd(item, content)
+    except ValidationError as error:
+        return _odd(item, content, _reason(error))
     verb = "echo" if update.message.startswith(BLOCKED) or update.message == DONE else "progress"
     return Entry(
         item=item,
@@ -201,10 +236,10 @@ def _update(item: str, agent: str, content: Json) -> Entry:
 def _discovery(item: str, content: Json) -> Entry:
     try:
         found = FiledDiscovery.model_validate(content)
-    except ValidationError:
-        return _odd(item, content)
+    except ValidationError as error:
+        return _odd(item, content, _reason(error))
     if found.item_id not in (None, item):
-        return _odd(item, content)
+        return _odd(item, content, f"its item_id is {bounds.shortened(found.item_id or '')!r}")
     blocks, more = found.discovery.startswith(BLOCKER), found.impact or ""
     return Entry(
         item=item,
@@ -233,8 +268,20 @@ def _delivery(item: str, found: FiledCompletion, content: Json) -> Entry:
     )
 
 
-def _odd(item: str, content: Json) -> Entry:
-    return Entry(item=item, verb="odd", agent="", written_at="", text="", content=content)
+def _odd(item: str, content: Json, reason: str) -> Entry:
+    """Return an entry that is no report; it is known by its content alone."""
+    return Entry(item=item, verb="odd", agent="", written_at="", text="", more=reason, content=content)
+
+
+def _reason(error: ValidationError) -> str:
+    """Return the first thing that is wrong with what a worker wrote."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"it has no {where}"
+    if not where:
+        return "it is not a JSON object"
+    return f"its {where} is not valid: {first['msg']}"
 
 
 def _updates(record: Record, report: Report) -> Iterator[Entry]:

@@ -7,7 +7,7 @@ import json
 import re
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from time import monotonic
 
@@ -18,7 +18,7 @@ from taskorch.models import local_time
 from taskorch.record import FROM_THE_START, Event, Record
 
 from taskorch_orchestrator import report_files
-from taskorch_orchestrator.item_mirror import KEPT, TO_REMOVE, ItemMirror, Means, Replaced, Unsettled, bell
+from taskorch_orchestrator.item_mirror import KEPT, UNKNOWN_COPY, ItemMirror, Means, Replaced, Unsettled, bell
 from taskorch_orchestrator.orchestration_db import NAME, OrchestrationDb
 from taskorch_orchestrator.report_files import KINDS
 
@@ -162,14 +162,21 @@ class SyncPass:
                         self._state.mark([owner(name)])
                 elif name.endswith("_handoff.json"):
                     self._state.trouble(FOREIGN, name, "It is not ours. File-based workers read it as an assignment.")
-                elif name.endswith(".kept"):
-                    self._state.trouble(KEPT, name, f"What is valid of it was taken over. {TO_REMOVE}")
+            self._note_copies({name for name in there if name.endswith(".kept")})
             self._state.mark(each for each in self._state.troubled() if _is_item(each))
             for name in [*(before.keys() - there), *(name for name in self._state.torn() if OURS.fullmatch(name))]:
                 if name not in there:
                     self._state.lost(name)
                     self._state.whole(name)
                     self._state.mark([owner(name)])
+
+    def _note_copies(self, there: Collection[str]) -> None:
+        """Name the copies that were kept of files, until somebody removes them."""
+        known = self._state.copies()
+        for name in there:
+            self._state.trouble(KEPT, name, known.get(name, UNKNOWN_COPY))
+        for name in known.keys() - there:
+            self._state.removed_copy(name)
 
     def _mark_replaced(self) -> None:
         """Mark what was written to after it had been replaced, and forget what nobody writes to any more."""

@@ -18,6 +18,7 @@ CREATE TABLE IF NOT EXISTS changed (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files (name TEXT PRIMARY KEY, signature TEXT NOT NULL, keys TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rung (item TEXT PRIMARY KEY, sequence INTEGER NOT NULL, agent TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS torn (name TEXT PRIMARY KEY, signature TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS copies (name TEXT PRIMARY KEY, message TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS troubles (owner TEXT, name TEXT, message TEXT, PRIMARY KEY (owner, name)) WITHOUT ROWID;
 """
 
@@ -112,6 +113,18 @@ class SyncState:
     def torn(self) -> list[str]:
         """Return the names of the files that are torn."""
         return [str(row[0]) for row in self._database.execute("SELECT name FROM torn")]
+
+    def copied(self, name: str, message: str) -> None:
+        """Note why a copy of a file was kept, and what was taken over of it."""
+        self._put("copies", name, message)
+
+    def copies(self) -> dict[str, str]:
+        """Return the same of all copies."""
+        return dict(self._database.execute("SELECT name, message FROM copies"))
+
+    def removed_copy(self, name: str) -> None:
+        """Note that somebody has removed a copy."""
+        self._database.execute("DELETE FROM copies WHERE name = ?", (name,))
 
     def trouble(self, owner: str, name: str, message: str) -> None:
         """Note what is wrong with a file or a report; its owner is who will look at it again."""

@@ -1,12 +1,17 @@
 """What we publish, and what strangers hand us, as pydantic models."""
 
 import json
+import re
 from datetime import datetime
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from taskorch.record import Record
+
+#: The year 5138; as milliseconds, 1973.
+_MOST_SECONDS = 1e11
+_NUMBER = re.compile(r"[0-9]{9,30}(\.[0-9]{1,30})?")
 
 DEFAULT_DELIVERABLES = [
     "Status updates via progress reports",
@@ -116,8 +121,13 @@ class _Filed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-#: A time as a worker wrote it: what is longer is none.
-Written = Annotated[str, Field(max_length=64)]
+def _in_digits(value: object) -> object:
+    """Return a time that is a number as text: seconds or milliseconds since the epoch."""
+    return json.dumps(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+#: A time as a worker wrote it, an ISO 8601 text or a number. A longer text is not a time.
+Written = Annotated[str, Field(max_length=64), BeforeValidator(_in_digits)]
 
 
 class FiledUpdate(_Filed):
@@ -248,8 +258,21 @@ def local_time(at: int, microseconds: int = 0) -> str:
 
 
 def moment_of(written: str) -> int:
-    """Return the time that a file has as ms since the epoch; 0 where it is none. A naive one is in this zone."""
+    """Return the time that a file has as ms since the epoch; 0 where it is none. A naive one is in this zone.
+
+    Nine digits or more are a number: seconds since the epoch, or milli-, micro- or nanoseconds.
+    """
+    if _NUMBER.fullmatch(written):
+        return _of_epoch(float(written))
     try:
         return int(datetime.fromisoformat(written).timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
         return 0
+
+
+def _of_epoch(number: float) -> int:
+    """Return a number of some unit since the epoch in ms."""
+    seconds = number
+    while seconds >= _MOST_SECONDS:
+        seconds /= 1000
+    return int(seconds * 1000)
