@@ -60,6 +60,9 @@ orchestrate.expect(
         "taskorch_orchestrator.server": {
             "server": "Look at, start or stop the bundled server of this root.",
         },
+        "taskorch_orchestrator.docs": {
+            "docs": "Print the documentation of TOPIC as Markdown.",
+        },
         "taskorch_orchestrator.mcp_serving": {
             "mcp": "Serve an agent's program over MCP.",
         },

@@ -62,7 +62,7 @@ def apply(office: "Office", plan: tuple[str, bytes], dry_run: bool) -> None:
     """Create a project with all its items, as a file has them: all or none. - reads standard input.
 
     What a plan with the same key has created is there already: it stays as it is, and what is new in the file is added.
-    docs/usage.md shows a plan.
+    For an example of a plan: orchestrate docs usage#a-whole-plan-at-once
     """
     from taskorch_orchestrator import plan_file, plan_render
 

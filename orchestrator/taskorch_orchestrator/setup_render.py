@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from taskorch.extras import MCP, how_to_install
 from taskorch.plain_text import line
 
 from taskorch_orchestrator.installation import ProgramFile
@@ -22,7 +23,7 @@ def hints(program: str, top: Path, root: Path) -> Iterator[str]:
         if shutil.which(name) is None:
             yield f"The program will not find `{name}`: it is not on the PATH of this shell."
     if find_spec("mcp") is None:
-        yield "The MCP servers need the package mcp: pip install 'task-orchestrator[mcp]'"
+        yield f"The MCP servers need the Python package mcp. Install it: {how_to_install(MCP)}"
     if program == "codex":
         yield "Codex asks you to trust the project and its hooks: /hooks shows them."
 

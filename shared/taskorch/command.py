@@ -81,7 +81,7 @@ class RoleGroup(click.Group):
         "--json": {"is_flag": True, "help": "Print one JSON document. Also: TASKORCH_JSON=1"},
         "--redis-url": {
             "metavar": "URL",
-            "help": "redis://host:6379/0 (docs/usage.md has all kinds). Also: TASKORCH_REDIS_URL",
+            "help": "Redis, such as redis://host:6379/0; see orchestrate docs usage. Also: TASKORCH_REDIS_URL",
         },
         "--namespace": {"metavar": "NAME", "help": "The team's keys in Redis. Also: TASKORCH_NAMESPACE"},
     }

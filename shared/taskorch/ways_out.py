@@ -55,7 +55,7 @@ FOREIGN_SOCKET = (
     "A server of another user must have its socket in a folder that not every user can write to, such as /run/redis."
 )
 
-_RIGHTS = "docs/usage.md lists the rights that a user of Redis needs."
+_RIGHTS = "The rights that a user of Redis needs: orchestrate docs usage#a-redis-of-your-own"
 #: By words that Redis, or a client of it, refuses with.
 REFUSALS: Mapping[str, str] = {
     "DB index": "Name a database that is there.",

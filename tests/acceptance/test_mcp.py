@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -377,7 +378,7 @@ def test_without_the_extra_it_is_said_what_to_install(shell: Shell, tmp_path: Pa
     ran = shell.having(PYTHONPATH=str(tmp_path / "lacking")).run(BIN / role, "mcp")
 
     assert (ran.code, ran.stdout) == (2, "")
-    assert "pip install 'task-orchestrator[mcp]'" in ran.stderr
+    assert f"Install it: {sys.executable} -m pip install 'mcp>=2,<3'" in ran.stderr
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,9 @@ def test_the_wheel_holds_our_three_packages_and_the_scripts_and_nothing_else(whe
         "taskorch_orchestrator",
     }
     assert lua == {file.name for file in (REPOSITORY / "shared/taskorch/scripts").rglob("*.lua")}
+    assert {name for name in names if name.startswith("taskorch/docs/")} == {
+        f"taskorch/docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md")
+    }
     assert "taskorch/py.typed" in names
     assert {name for name in names if name.endswith("SKILL.md")} == {
         "taskorch/skills/orchestrator/SKILL.md",
@@ -69,6 +72,7 @@ def test_both_commands_run_from_the_wheel_in_a_repository_with_names_like_ours(
         project = run("orchestrate", "project", "Packaged")
         item = run("orchestrate", "create", project, "An item", "--assign", "ada")
         checked = run("worker", "check")
+        documented = run("orchestrate", "docs", "usage")
         run("worker", "complete", item, "Done")
         completed = run("orchestrate", "complete", project)
     finally:
@@ -76,6 +80,7 @@ def test_both_commands_run_from_the_wheel_in_a_repository_with_names_like_ours(
 
     assert checked == f"You have 1 assigned work items:\n  - {item}"
     assert completed.startswith("Project completed: Packaged")
+    assert documented == (REPOSITORY / "docs/usage.md").read_text(encoding="utf-8").rstrip()
 
 
 def _venv_with(wheel: Path, folder: Path) -> Path:

@@ -75,7 +75,7 @@ def test_without_one_of_the_rights_nothing_is_written(raw: redis.Redis) -> None:
             there.queue.project("x")
 
         assert raw.dbsize() == 0, name
-        assert "docs/usage.md lists the rights" in refusal.value.advice(), str(refusal.value)
+        assert "orchestrate docs usage#a-redis-of-your-own" in refusal.value.advice(), str(refusal.value)
 
 
 def test_a_user_reaches_no_other_namespace(raw: redis.Redis) -> None:

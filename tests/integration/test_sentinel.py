@@ -214,7 +214,7 @@ def test_sentinels_that_refuse_the_question_are_told_from_those_that_are_away(tm
         with pytest.raises(errors.Refused) as refusal:
             queue(locked, f"{locked.url}?sentinel_username=watcher&sentinel_password=sesame").project("x")
 
-    assert "docs/usage.md lists the rights" in refusal.value.advice()
+    assert "orchestrate docs usage#a-redis-of-your-own" in refusal.value.advice()
 
 
 def _has(server: Node, project: str) -> bool:
