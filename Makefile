@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test chaos check format bench bench-peers sabotage lock clean
+.PHONY: help venv demo test chaos check format bench bench-peers sabotage lock clean
 
 help:  ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,8 @@ OURS := $(BIN)/pip install --quiet --disable-pip-version-check --no-index --no-d
 .venv/bench: .venv/dev lock/bench.txt
 	$(LOCKED) --requirement lock/bench.txt
 	@touch $@
+
+venv: .venv/demo  ## Install the commands `orchestrate` and `worker` into .venv
 
 demo: .venv/demo  ## Run the user's workflow: an orchestrator and three agents, real processes
 	@PATH="$(CURDIR)/$(BIN):$$PATH" demo/run
