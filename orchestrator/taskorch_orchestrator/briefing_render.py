@@ -83,7 +83,7 @@ def _section(
 
 
 def _project(project: Project, length: int) -> str:
-    return f"{project.id}: {project.completed} of {project.wanted} items completed: {cut(line(project.title), length)}"
+    return f"{project.id}: {project.completed} of {project.wanted} items completed: {cut(project.title, length, line)}"
 
 
 def _question(item: Item, length: int) -> str:
@@ -92,10 +92,10 @@ def _question(item: Item, length: int) -> str:
 
 
 def _item(item: Item, length: int) -> str:
-    return f"{item.id} {cut(line(item.title), length)}"
+    return f"{item.id} {cut(item.title, length, line)}"
 
 
 def _stuck(each: StuckItem, length: int) -> str:
     why = ", ".join(word for word in (each.why, each.item.agent) if word)
-    texts = ": ".join(cut(line(text), length) for text in (each.item.title, each.reason) if text)
+    texts = ": ".join(cut(text, length, line) for text in (each.item.title, each.reason) if text)
     return f"{each.item.id} {why} -> {each.command}\n{INDENT}{texts}"

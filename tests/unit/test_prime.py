@@ -251,3 +251,16 @@ def test_short_texts_are_not_cut() -> None:
 )
 def test_the_next_step_is_a_command(count: int, state: State, command: str) -> None:
     assert briefing_render.next_step(told_of(["x"], count, state)) == command
+
+
+def test_long_text_is_cut_before_it_is_shown() -> None:
+    lengths = []
+
+    def show(text: str) -> str:
+        lengths.append(len(text))
+        return text
+
+    kept = quoted.cut("x" * 100_000, 20, show)
+
+    assert kept == f"{'x' * 20}… [99980 {quoted.CUT}"
+    assert lengths == [21]

@@ -73,7 +73,7 @@ def _held(held: Held, length: int, shown: int) -> str:
     item, history = held.claim.package.item, held.claim.package.history
     reports = [_report(report, length) for report in history if report.kind in REPORTS]
     answers = [_report(report, length) for report in history if report.kind in ("blocker", "answer")]
-    lines = [f"Title: {cut(line(item.title), length)}", *([] if held.claim.lease else _holder(item))]
+    lines = [f"Title: {cut(item.title, length, line)}", *([] if held.claim.lease else _holder(item))]
     lines += [f"Description: {cut(item.description, length)}"] if item.description else []
     lines += _listed("Requirements", [cut(text, length) for text in item.requirements[:shown]])
     lines += [f"  … [{len(item.requirements) - shown} {CUT_ROWS}"] if len(item.requirements) > shown else []
@@ -105,13 +105,13 @@ def _holder(item: Item) -> list[str]:
     holder = item.holder
     if holder is None:
         return []
-    session = f", session {cut(line(holder.session), NAMES_BYTES)}" if holder.session else ""
-    host = cut(line(holder.host), NAMES_BYTES)
+    session = f", session {cut(holder.session, NAMES_BYTES, line)}" if holder.session else ""
+    host = cut(holder.host, NAMES_BYTES, line)
     return [f"Holder: host {host}, pid {holder.pid}{session}, since {moment(holder.since)}"]
 
 
 def _queued(item: Item, length: int) -> str:
-    return f"{item.id} (priority {item.priority}) {cut(line(item.title), length)}"
+    return f"{item.id} (priority {item.priority}) {cut(item.title, length, line)}"
 
 
 def _listed(label: str, rows: Sequence[str]) -> list[str]:
