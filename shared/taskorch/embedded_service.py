@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
-from taskorch import errors, folder
+from taskorch import errors, folder, process_record
+from taskorch.process_record import ProcessRecord
 from taskorch.settings import Settings
 
 ENDS_WITHIN_S = 10.0
@@ -38,7 +39,7 @@ def become(settings: Settings) -> int:
     if not _taken(lock, settings):
         os.close(lock)
         raise errors.ServiceRuns(root=str(settings.root), pid=pid(settings))
-    _tell(lock, os.getpid())
+    process_record.write(lock, os.getpid())
     return lock
 
 
@@ -56,14 +57,23 @@ def wanted(settings: Settings) -> bool:
 
 
 def pid(settings: Settings) -> int:
-    """Return the pid of the service of this root; 0 when there is none."""
-    deadline, told = monotonic() + KNOWN_WITHIN_S, b""
-    with suppress(OSError, ValueError), _lock(settings).open("rb") as lock:
-        while not told and not _locked(lock.fileno(), fcntl.LOCK_SH) and monotonic() < deadline:
-            told = os.pread(lock.fileno(), 20, 0)
-            sleep(0 if told else LOOK_AGAIN_S)
-        return int(told or 0)
-    return 0
+    """Return the pid of the service of this root, in its own pid namespace; 0 when there is none."""
+    found = record(settings)
+    return found.pid if found else 0
+
+
+def record(settings: Settings) -> ProcessRecord | None:
+    """Return the service of this root; None when there is none."""
+    deadline, found = monotonic() + KNOWN_WITHIN_S, None
+    with suppress(OSError):
+        lock = folder.opened(_lock(settings), os.O_RDONLY)
+        try:
+            while not found and not _locked(lock, fcntl.LOCK_SH) and monotonic() < deadline:
+                found = process_record.read(lock)
+                sleep(0 if found else LOOK_AGAIN_S)
+        finally:
+            os.close(lock)
+    return found
 
 
 def start(settings: Settings) -> None:
@@ -74,7 +84,7 @@ def start(settings: Settings) -> None:
         lock = _opened(settings)
         try:
             if _taken(lock, settings):
-                _tell(lock, _launch(settings, lock))
+                process_record.write(lock, _launch(settings, lock))
         finally:
             os.close(lock)
     except OSError as error:
@@ -82,22 +92,36 @@ def start(settings: Settings) -> None:
 
 
 def stop(settings: Settings) -> None:
-    """End the service of this root, its pass finished, if there is one. Raises errors.ServerFailed if it stays."""
-    running, deadline = pid(settings), monotonic() + ENDS_WITHIN_S
-    if running:
-        with suppress(ProcessLookupError):
-            os.kill(running, signal.SIGTERM)
-    while running and pid(settings) == running:
+    """End the service of this root, its pass finished, if there is one. Raises errors.ServerFailed if it stays.
+
+    Only a process that is proven to be the service gets a signal. One in another container is left alone: it ends by
+    itself when its server has been stopped, see await_end().
+    """
+    running = record(settings)
+    if running and running.send(signal.SIGTERM):
+        _await_end_of(running, settings)
+
+
+def await_end(settings: Settings) -> None:
+    """Wait for the end of a service whose server has been stopped. Raises errors.ServerFailed if it stays."""
+    if running := record(settings):
+        _await_end_of(running, settings)
+
+
+def _await_end_of(running: ProcessRecord, settings: Settings) -> None:
+    deadline = monotonic() + ENDS_WITHIN_S
+    while record(settings) == running:
         if monotonic() > deadline:
             log = str(settings.folder / "data" / "service.log")
-            raise errors.ServerFailed(reason=f"its service, pid {running}, did not stop", log=log)
+            raise errors.ServerFailed(reason=f"its service, pid {running.pid}, did not stop", log=log)
         sleep(LOOK_AGAIN_S)
 
 
 def _launch(settings: Settings, lock: int) -> int:
     """Start a process, leave it the lock, and return its pid."""
     environment = {"TASKORCH_ROOT": str(settings.root), "TASKORCH_NAMESPACE": settings.namespace, LEFT: str(lock)}
-    with (settings.folder / "data" / "service.log").open("wb") as output:
+    output = folder.opened(settings.folder / "data" / "service.log", os.O_WRONLY | os.O_TRUNC | os.O_CREAT)
+    try:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "taskorch_orchestrator.cli", "service"],
             stdin=subprocess.DEVNULL,
@@ -108,6 +132,8 @@ def _launch(settings: Settings, lock: int) -> int:
             start_new_session=True,
             pass_fds=[lock],
         )
+    finally:
+        os.close(output)
     return process.pid
 
 
@@ -118,7 +144,7 @@ def _taken(lock: int, settings: Settings) -> bool:
         if pid(settings) or monotonic() > deadline:
             return False
         sleep(LOOK_AGAIN_S)
-    os.ftruncate(lock, 0)
+    process_record.clear(lock)
     return True
 
 
@@ -128,10 +154,6 @@ def _locked(lock: int, how: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _tell(lock: int, pid_: int) -> None:
-    os.pwrite(lock, str(pid_).encode(), 0)
 
 
 def _left(settings: Settings) -> int:
@@ -144,7 +166,7 @@ def _left(settings: Settings) -> int:
 
 
 def _opened(settings: Settings) -> int:
-    return os.open(_lock(settings), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return folder.opened(_lock(settings), os.O_RDWR | os.O_CREAT)
 
 
 def _lock(settings: Settings) -> Path:
