@@ -175,7 +175,10 @@ def server(shown: "ServerStatus") -> str:
         return f"not running ({shown.url})"
     service = f", service pid {shown.service_pid}" if shown.service_pid else ""
     missing = "\nno service: orchestrate server start" if shown.service_wanted and not shown.service_pid else ""
-    return f"running, pid {shown.pid}, {shown.url}{service}{missing}"
+    elsewhere = "\nin another container or on another machine: the pids are those of processes there"
+    gone = "\nits socket is gone: the next command starts it again, orchestrate server stop ends it"
+    notes = elsewhere * shown.elsewhere + gone * (not shown.reachable)
+    return f"running, pid {shown.pid}, {shown.url}{service}{missing}{notes}"
 
 
 def _project_head(project: Project) -> RenderableType:

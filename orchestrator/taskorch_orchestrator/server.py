@@ -1,5 +1,6 @@
 """Commands for the bundled server of a root: status, start, stop."""
 
+import click
 from taskorch import command
 
 from taskorch_orchestrator.role import orchestrate
@@ -21,15 +22,19 @@ def status() -> None:
 
 
 @server.command(epilog="Example: orchestrate server start")
-def start() -> None:
+@click.option("--repair", is_flag=True, help="Cut damaged data off where it begins; a copy is kept.")
+@click.option("--accept-data", is_flag=True, help="Load data that you know, such as a copied folder of another user.")
+def start(*, repair: bool, accept_data: bool) -> None:
     """Start the server, unless it runs."""
     from taskorch import embedded
 
     from taskorch_orchestrator import render
 
-    settings = command.settings()
-    embedded.start(settings)
-    command.output().show(embedded.status(settings), render.server)
+    settings, output = command.settings(), command.output()
+    if accept_data:
+        embedded.accept_data(settings)
+    embedded.start(settings, output.say, repair=repair)
+    output.show(embedded.status(settings), render.server)
 
 
 @server.command(epilog="Example: orchestrate server stop")

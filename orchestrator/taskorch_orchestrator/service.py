@@ -33,7 +33,7 @@ MAINTAIN_INTERVAL_S = 10.0
 FOLLOW_S = 60.0
 #: A Redis that does not answer is asked again after no more than this.
 AWAY_S = 2.0
-#: The service beside the bundled server ends when that has been gone for so long.
+#: The service beside the bundled server ends when that was stopped, or has been gone for this long.
 ALONE_S = 10.0
 #: What that server has appended is on the disk after so long.
 SYNC_S = 1.0
@@ -125,7 +125,7 @@ class Service:
                 failures, lost_at = failures + 1, lost_at if failures else monotonic()
                 if failures == 1:
                     log.warning("%s", error)
-                if self._server and monotonic() - lost_at > ALONE_S:
+                if self._server and (self._server.was_stopped() or monotonic() - lost_at > ALONE_S):
                     os.kill(os.getpid(), signal.SIGTERM)
                 self._bell.back_off(failures, AWAY_S)
 

@@ -19,7 +19,7 @@ class OnDemandConnection:
     """
 
     def __init__(self, settings: Settings, announce: Callable[[str], None]) -> None:
-        """`announce` is told, in a line for people, that the server was started."""
+        """`announce` is told, in a line for people, that the server was started, or its data repaired."""
         self._settings = settings
         self._announce = announce
         self._opened_at = time()
@@ -60,7 +60,7 @@ class OnDemandConnection:
         is_running = isinstance(away, errors.Stalled) and away.details["why"] != "LOADING"
         if is_running or self._is_closed or embedded.was_stopped(self._settings, self._opened_at):
             raise away
-        if embedded.start(self._settings):
+        if embedded.start(self._settings, self._announce):
             self._announce(f"Started the bundled server for {self._settings.root} (orchestrate server stop ends it).")
 
 

@@ -3,11 +3,13 @@
 TaskOrchestratorError           1   Unprintable
 |-- Usage                       2
 |-- NotFound                    3   NoProject, NoItem
-|-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated, ServerFailed;
-|                                   not: Refused, Untrusted, NotPermitted
+|-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated, NotSaved, ServerFailed,
+|                                   DiskFull; not: Refused, Untrusted, NotPermitted, DataDamaged,
+|                                   ServerUnreachable
 |-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
 |                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable, CommandFails,
-|                                 TooFewFiles, UserFolderUnusable, ForeignServer, LeavesProject, Unhealthy
+|                                 TooFewFiles, UserFolderUnusable, ForeignServer, UnknownData, LeavesProject,
+|                                 Unhealthy
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- NothingToDo                 8   only commands raise it; in the library that is None
@@ -146,6 +148,36 @@ class NotReplicated(Unavailable):
     hint = "Say the same again: it is not done twice, and waits for the replicas anew. Or lower TASKORCH_WAIT_REPLICAS."
 
 
+class NotSaved(Unavailable):
+    word = "NOT_SAVED"
+    message = "The bundled server cannot write to its disk, so this step is not saved yet: {reason}"
+    hint = "Make room on the disk, then rerun this command: the step acts once. Commands that only read still work."
+
+
+class DiskFull(Unavailable):
+    word = "DISK_FULL"
+    message = "The bundled server has no room on its disk: {reason}"
+    hint = "Make room on the disk of {folder}, then rerun this command."
+
+
+class DataDamaged(Unavailable):
+    word, retryable = "DATA_DAMAGED", False
+    message = "The bundled server cannot read its data: {file} is damaged after {sound} of {size} bytes."
+
+    def advice(self) -> str:
+        """Return how to go on with the sound part, if there is one."""
+        if self.details["repairable"]:
+            return "To drop what follows, with a copy kept: orchestrate server start --repair"
+        folder = str(self.details["file"]).rpartition("/")[0]
+        return f"Move {folder} aside to start empty, then restore a backup: orchestrate import FILE"
+
+
+class ServerUnreachable(Unavailable):
+    word, retryable = "SERVER_UNREACHABLE", False
+    message = "The bundled server is running ({process}), but its socket {socket} is gone."
+    hint = "Run orchestrate server stop where that process runs, or end the process. The next command starts another."
+
+
 class ServerFailed(Unavailable):
     word = "SERVER_FAILED"
     message = "The bundled server failed: {reason}"
@@ -190,6 +222,12 @@ class RootNotWritable(Invalid):
     word = "ROOT_NOT_WRITABLE"
     message = "Cannot write below {root}: {reason}"
     hint = "Make the folder writable, or point TASKORCH_ROOT at one that is. Nothing was changed."
+
+
+class UnknownData(Invalid):
+    word = "UNKNOWN_DATA"
+    message = "The bundled server does not load {folder}: you have no record of this data in {records}."
+    hint = "Delete it if it came with a checkout. If you know it: orchestrate server start --accept-data"
 
 
 class ForeignServer(Invalid):

@@ -53,7 +53,12 @@ def socket_path(folder: str) -> str:
     from hashlib import sha256
 
     name = sha256(os.fsencode(folder), usedforsecurity=False).hexdigest()[:16]
-    return f"/tmp/taskorch-{os.getuid()}/{name}.sock"  # noqa: S108  a private folder in it
+    return f"{temporary_folder()}/{name}.sock"
+
+
+def temporary_folder() -> str:
+    """Return the private folder of this user in /tmp, whether or not it exists."""
+    return f"/tmp/taskorch-{os.getuid()}"  # noqa: S108  its owner is checked
 
 
 def of(url: str, password: str = "") -> Server:

@@ -71,7 +71,18 @@ class SocketConnection:
             raise failures.of_reply(str(reply), self._server.shown)
         if waited:
             failures.need_replicas(waited[0], self._wait)
+        if script.acts and self._server.is_bundled:
+            self._need_saved()
         return reply
+
+    def _need_saved(self) -> None:
+        """Raise errors.NotSaved if the bundled server could not append what it has just done.
+
+        It replies all the same, keeps the step in memory, and appends it once there is room. Until then a PING fails.
+        """
+        (reply,) = self._asked(("PING",))
+        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("MISCONF"):
+            raise errors.NotSaved(reason=str(reply))
 
     def _asked(self, *commands: Words) -> list[Answer]:
         if self._socket is None or self._socket.process != os.getpid():
@@ -144,6 +155,10 @@ class Socket:
         for words in greeting:
             self._check(words[0], self._reply())
         return [self._reply() for _ in commands]
+
+    def peer(self) -> int:
+        """Return the pid of the server behind a Unix socket; 0 if it is in another pid namespace."""
+        return unix_socket.peer(self._socket)[0]
 
     def break_off(self) -> None:
         """Let nothing more come; who waits for a reply gets OSError. Closing it is left to that thread."""

@@ -21,7 +21,7 @@ def status(shell: Shell) -> dict[str, Any]:
 
 
 def servers_of(root: Path) -> list[int]:
-    """Return the processes whose current folder is the data of a root."""
+    """Return the processes whose current folder is below the data of a root."""
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _works_in(entry, root)]
 
 
@@ -33,7 +33,7 @@ def blocked(shell: Shell) -> int:
 
 def _works_in(process: Path, root: Path) -> bool:
     try:
-        return (process / "cwd").resolve() == (root / ".task-orchestrator" / "data").resolve()
+        return (process / "cwd").resolve().parent == (root / ".task-orchestrator" / "data").resolve()
     except OSError:
         return False
 
@@ -96,7 +96,15 @@ def test_the_server_can_be_looked_at_started_and_stopped(local: Shell) -> None:
     stopped = local.orchestrate("server", "stop", "--json").data()
     after = local.orchestrate("server", "stop")
 
-    assert before == {"running": False, "pid": 0, "url": url, "service_pid": 0, "service_wanted": False}
+    assert before == {
+        "running": False,
+        "pid": 0,
+        "url": url,
+        "reachable": True,
+        "elsewhere": False,
+        "service_pid": 0,
+        "service_wanted": False,
+    }
     assert set(started) == set(before)
     assert (started["running"], started["url"], started["pid"]) == (True, url, again["pid"])
     assert f"running, pid {started['pid']}" in shown.stdout
@@ -248,18 +256,17 @@ def test_a_root_that_is_not_there_is_not_made(local: Shell) -> None:
     assert not (local.folder / "nowhere").exists()
 
 
-def test_damaged_data_is_left_alone_and_the_log_is_named(local: Shell) -> None:
+def test_damaged_data_is_left_alone_and_named(local: Shell) -> None:
     local.orchestrate("project", "One")
     local.orchestrate("server", "stop")
-    file = next((local.folder / ".task-orchestrator" / "data" / "appendonlydir").glob("*.incr.aof"))
+    file = next((local.folder / ".task-orchestrator" / "data").glob("*/appendonlydir/*.incr.aof"))
     content = file.read_bytes()
     file.write_bytes(damaged := content[:60] + b"\0damaged\0" + content[60:])
 
     ran = local.orchestrate("projects")
 
     assert ran.code == 4
-    assert "The bundled server failed" in ran.stderr
-    assert "server.log" in ran.stderr
+    assert f"The bundled server cannot read its data: {file} is damaged" in ran.stderr
     assert file.read_bytes() == damaged
 
 
@@ -275,7 +282,7 @@ def test_the_server_never_replies_before_it_has_appended(local: Shell) -> None:
 def test_an_append_that_was_cut_off_does_not_keep_the_server_from_coming_back(local: Shell) -> None:
     project = local.orchestrate("project", "One").stdout.strip()
     local.orchestrate("server", "stop")
-    file = next((local.folder / ".task-orchestrator" / "data" / "appendonlydir").glob("*.incr.aof"))
+    file = next((local.folder / ".task-orchestrator" / "data").glob("*/appendonlydir/*.incr.aof"))
     file.write_bytes(file.read_bytes() + b"*3\r\n$3\r\nSET\r\n$5\r\nhal")
 
     ran = local.orchestrate("projects")

@@ -38,6 +38,23 @@ def test_sandbox_without_sockets_is_named(local: Shell, error: str) -> None:
     assert (told["code"], told["retryable"]) == ("NOT_PERMITTED", False)
 
 
+@pytest.mark.parametrize("words", [["server", "status"], ["server", "stop"], ["server", "start"]])
+def test_server_cannot_be_asked_from_a_sandbox(local: Shell, words: list[str]) -> None:
+    pid = local.orchestrate("server", "start", "--json").data()["pid"]
+
+    ran = sandboxed(local, "EPERM", "orchestrate", *words)
+
+    assert is_explained(ran), (ran.stdout, ran.stderr)
+    assert local.orchestrate("server", "status", "--json").data()["pid"] == pid
+
+
+@pytest.mark.parametrize("words", [["orchestrate", "projects"], ["orchestrate", "server", "start"]])
+def test_server_that_a_sandbox_cannot_start_is_explained(local: Shell, words: list[str]) -> None:
+    ran = sandboxed(local, "EPERM", *words)
+
+    assert is_explained(ran), ran.stderr
+
+
 @pytest.mark.parametrize("words", [["run", "--once", "--", "true"], ["pop", "--wait", "60"], ["wait", "item_1"]])
 def test_waiting_command_gives_up_in_a_sandbox(local: Shell, words: list[str]) -> None:
     local.orchestrate("project", "One")

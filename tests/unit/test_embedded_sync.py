@@ -9,7 +9,7 @@ from taskorch.settings import resolve
 
 
 def test_the_files_that_the_server_appends_to_are_synced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    appended = folder / ".task-orchestrator" / "data" / "appendonlydir"
+    appended = folder / ".task-orchestrator" / "data" / "1a2b" / "appendonlydir"
     appended.mkdir(parents=True)
     files = [appended / name for name in ("appendonly.aof.1.incr.aof", "appendonly.aof.2.incr.aof")]
     for file in files:
