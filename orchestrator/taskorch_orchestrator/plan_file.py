@@ -10,7 +10,8 @@ import click
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 from taskorch import bounds, errors
-from taskorch.arguments import DURATION, MOMENT
+from taskorch.arguments import DURATION, MOMENT, When
+from taskorch.frozen import replace
 from taskorch.item import DEFAULT_LEASE_MS, DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, NewItem
 from taskorch.plan import Plan
 
@@ -96,7 +97,7 @@ class PlannedItem(BaseModel):
     priority: Annotated[int, _number("priority", 0, 4)] = DEFAULT_PRIORITY
     lease: Annotated[int, _read_by(lambda value: DURATION.convert(value, None, None))] = DEFAULT_LEASE_MS
     max_attempts: Annotated[int, _number("number of attempts", 1, 1000)] = DEFAULT_MAX_ATTEMPTS
-    not_before: Annotated[tuple[int, int], _read_by(lambda value: MOMENT.convert(value, None, None))] = (0, 0)
+    not_before: Annotated[When, _read_by(lambda value: MOMENT.convert(value, None, None))] = When()
     context: Annotated[dict[str, str], _within(lambda mapped: bounds.pairs(mapped, "context values"))] = {}
     resources: Texts = ()
     deliverables: Texts = ()
@@ -104,7 +105,6 @@ class PlannedItem(BaseModel):
 
     def new(self, depends_on: Sequence[str | int]) -> NewItem:
         """Return the item; its name is its key."""
-        delay_ms, at = self.not_before
         return NewItem(
             key=self.name,
             title=self.title,
@@ -115,8 +115,8 @@ class PlannedItem(BaseModel):
             priority=self.priority,
             lease_ms=self.lease,
             max_attempts=self.max_attempts,
-            delay_ms=delay_ms,
-            not_before_at=at,
+            delay_ms=self.not_before.delay_ms,
+            not_before_at=self.not_before.at,
             context=self.context,
             resources=self.resources,
             deliverables_expected=self.deliverables,
@@ -142,7 +142,7 @@ class PlanFile(BaseModel):
 
 def read(name: str, data: bytes) -> Plan:
     """Return the plan that a file of that name holds; raises errors.BadPlan with all that is wrong with it."""
-    root, mistakes = plan_text.read(data)
+    root, mistakes, eaten = plan_text.read(data)
     if root is None or mistakes:
         raise _refusal(name, mistakes)
     try:
@@ -152,7 +152,14 @@ def read(name: str, data: bytes) -> Plan:
     mistakes = list(_mistaken_names(root, found))
     if mistakes:
         raise _refusal(name, mistakes)
-    return _plan(found)
+    remarks = sorted([*eaten, *_times_without_zone(root, found)], key=lambda remark: remark.line)
+    return replace(_plan(found), remarks=tuple(remark.told() for remark in remarks))
+
+
+def _times_without_zone(root: Node, found: PlanFile) -> Iterator[Mistake]:
+    for place, item in enumerate(found.items):
+        if item.not_before.remark:
+            yield _at(root, ["items", place, "not_before"], item.not_before.remark)
 
 
 def _plan(found: PlanFile) -> Plan:

@@ -1,17 +1,14 @@
 """What `orchestrate apply` prints for people."""
 
-from collections.abc import Iterator
-
 from rich.text import Text
 from taskorch.command import on_terminal
-from taskorch.plain_text import cell, line
+from taskorch.plain_text import cell
 from taskorch.plan import Applied, Created
 
 from taskorch_orchestrator import screen
 
 #: More rows push what matters off the screen.
 MOST_ROWS = 100
-MOST_HINTS = 5
 
 
 def applied(done: Applied) -> str:
@@ -26,16 +23,6 @@ def applied(done: Applied) -> str:
     left = len(done.items) - MOST_ROWS
     rest = [Text(f"… and {left} more" + (f": orchestrate list {done.project}" if done.project else ""))]
     return screen.printed(Text(head), table, *(rest if left > 0 else []))
-
-
-def hints(done: Applied, *, dry_run: bool) -> Iterator[str]:
-    """Return what a person should know besides."""
-    stuck = [item for item in done.items if item.hint]
-    yield from (f"{line(item.name)}: {item.hint}" for item in stuck[:MOST_HINTS])
-    if len(stuck) > MOST_HINTS:
-        yield f"… and {len(stuck) - MOST_HINTS} more items that cannot start."
-    if dry_run:
-        yield "Nothing was written."
 
 
 def _remark(item: Created) -> str:

@@ -20,6 +20,10 @@ MOST_VALUES = 500_000
 MOST_MISTAKES = 1000
 
 _LOADER = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
+#: What YAML takes for the end of a line.
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+#: A comment has a space behind its sign, as a rule; a number of an issue has none.
+_EATEN = re.compile(r"[ \t]+(#[^\s#].*)")
 _NULLS = ("", "~", "null", "Null", "NULL")
 #: JSON writes what is beyond the basic plane as two escapes, which YAML does not know.
 _PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
@@ -28,11 +32,15 @@ Step = str | int
 
 
 class Mistake(Frozen):
-    """What is wrong, and where: the line, from 1, and the way to it."""
+    """What is wrong, or odd, and where: the line, from 1, and the way to it."""
 
     line: int
     path: str
     message: str
+
+    def told(self) -> str:
+        """Return it as a line."""
+        return f"line {self.line}: {self.path}{': ' if self.path else ''}{self.message}"
 
 
 @dataclass(slots=True)
@@ -70,21 +78,25 @@ def path(steps: Sequence[Step]) -> str:
     return "".join(words).removeprefix(".")
 
 
-def read(data: bytes) -> tuple[Node | None, list[Mistake]]:
-    """Return the one document of a file, if it is one, and what is wrong with it."""
+def read(data: bytes) -> tuple[Node | None, list[Mistake], list[Mistake]]:
+    """Return the one document of a file, if it is one, what is wrong with it, and the values cut off by a comment."""
     if len(data) > bounds.PLAN_BYTES:
-        return None, [Mistake(line=1, path="", message=f"The file has more than {bounds.PLAN_BYTES} bytes (16 MiB).")]
+        return _unread(1, f"The file has more than {bounds.PLAN_BYTES} bytes (16 MiB).")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return None, [Mistake(line=_lines(data[: error.start]), path="", message="This is not UTF-8 text.")]
+        return _unread(_lines(data[: error.start]), "This is not UTF-8 text.")
     unprintable = YamlReader.NON_PRINTABLE.search(text)
     if unprintable:
         message = f"The character {unprintable.group()!r} cannot stand in YAML."
-        return None, [Mistake(line=_lines(text[: unprintable.start()].encode()), path="", message=message)]
-    reading = _Reading()
-    reading.read(_PAIR.sub(_joined, text) if text.lstrip().startswith("{") else text)
-    return reading.root, reading.mistakes
+        return _unread(_lines(text[: unprintable.start()].encode()), message)
+    reading = _Reading(_PAIR.sub(_joined, text) if text.lstrip().startswith("{") else text)
+    reading.read()
+    return reading.root, reading.mistakes, reading.eaten
+
+
+def _unread(line: int, message: str) -> tuple[None, list[Mistake], list[Mistake]]:
+    return None, [Mistake(line=line, path="", message=message)], []
 
 
 class _Stop(Exception):
@@ -111,15 +123,19 @@ class _Open:
 class _Reading:
     """One pass over the events of a file; what is open is kept in a stack, so nothing here recurses."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
         self.root: Node | None = None
         self.mistakes: list[Mistake] = []
+        #: Values that a comment cut off.
+        self.eaten: list[Mistake] = []
+        self._text = text
+        self._lines = _BREAK.split(text) if "#" in text else []
         self._open: list[_Open] = []
         self._documents = self._values = 0
 
-    def read(self, text: str) -> None:
+    def read(self) -> None:
         try:
-            for event in yaml.parse(text, Loader=_LOADER):
+            for event in yaml.parse(self._text, Loader=_LOADER):
                 self._take(event)
         except _Stop:
             return
@@ -177,7 +193,19 @@ class _Reading:
             return
         if isinstance(event, yaml.ScalarEvent) and text in _NULLS and event.implicit[0]:
             self._refuse(event, "There is no value here; leave it out, or put it between quotes.")
+        self._look_behind(event, text)
         self._put(Node(_line(event), text))
+
+    def _look_behind(self, event: yaml.NodeEvent, text: str) -> None:
+        """Note a comment that begins as a word does, right behind a value without quotes: it was meant as text."""
+        is_plain = isinstance(event, yaml.ScalarEvent) and not event.style
+        if not (self._lines and is_plain and event.end_mark):
+            return
+        rest = self._lines[event.end_mark.line][event.end_mark.column :]
+        if comment := _EATEN.match(rest):
+            cut, kept = bounds.shortened(comment[1].rstrip()), bounds.shortened(text)
+            message = f"YAML takes {cut!r} for a comment, and the text is {kept!r}. Put all of it between quotes."
+            self.eaten.append(self._here(event, message))
 
     def _wants_key(self) -> bool:
         return bool(self._open) and self._open[-1].is_between()
@@ -195,10 +223,13 @@ class _Reading:
             above.key = None
 
     def _refuse(self, event: yaml.Event, message: str) -> None:
-        steps = [above.step() for above in self._open if not above.is_between()]
-        self.mistakes.append(Mistake(line=_line(event), path=path(steps), message=message))
+        self.mistakes.append(self._here(event, message))
         if len(self.mistakes) > MOST_MISTAKES:
             raise _Stop
+
+    def _here(self, event: yaml.Event, message: str) -> Mistake:
+        steps = [above.step() for above in self._open if not above.is_between()]
+        return Mistake(line=_line(event), path=path(steps), message=message)
 
     def _stop(self, event: yaml.Event, message: str) -> NoReturn:
         self._refuse(event, message)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 from taskorch import bounds
-from taskorch.arguments import DURATION, MOMENT, PAIR, TEXT, Contents, ManyValues
+from taskorch.arguments import DURATION, MOMENT, PAIR, TEXT, Contents, ManyValues, When
 
 from taskorch_orchestrator.role import at_office, orchestrate
 
@@ -33,7 +33,7 @@ def project(office: "Office", title: str, description: str) -> None:
 @click.option("--priority", type=click.IntRange(0, 4), default=2, show_default=True, help="0 is the most urgent.")
 @click.option("--lease", "lease_ms", type=DURATION, default="4h", show_default=True, help="A claim lasts so long.")
 @click.option("--max-attempts", type=click.IntRange(1, 1000), default=3, show_default=True, help="Then a dead letter.")
-@click.option("--not-before", type=MOMENT, default=(0, 0), help="From now (30m) or a time (RFC 3339).")
+@click.option("--not-before", type=MOMENT, default=When(), help="From now (30m) or a time (RFC 3339).")
 @click.option("--context", cls=ManyValues, type=PAIR, help="Facts that the agent needs, NAME=VALUE …")
 @click.option("--resource", "resources", cls=ManyValues, type=TEXT, help="Files and links that help …")
 @click.option("--deliverable", "deliverables_expected", cls=ManyValues, type=TEXT, help="What must come back …")
@@ -41,17 +41,20 @@ def project(office: "Office", title: str, description: str) -> None:
 @click.option("--key", default="", help="A repeat with this key creates nothing and prints the same id.")
 @click.option("--assign", "agent", default="", metavar="AGENT", help="Assign it at once.")
 @at_office
-def create(office: "Office", /, project: str, not_before: tuple[int, int], context: Pairs, **fields: object) -> None:
+def create(office: "Office", /, project: str, not_before: When, context: Pairs, **fields: object) -> None:
     """Add a work item to PROJECT. Options with … take several values: -r A B C."""
     from taskorch.item import NewItem
 
-    delay_ms, at = not_before
-    new = NewItem(delay_ms=delay_ms, not_before_at=at, context=dict(context), **fields)  # type: ignore[arg-type]
+    from taskorch_orchestrator import step_render
+
+    new = NewItem(delay_ms=not_before.delay_ms, not_before_at=not_before.at, context=dict(context), **fields)  # type: ignore[arg-type]
     (created,) = office.queue.create_many(project, [new])
-    meta = {"dead_dependency": created.dead_dependency, "hint": created.hint} if created.hint else {}
-    office.output.show_id("Work item ID", created.id, **meta)
-    if created.hint:
-        office.output.hint(created.hint)
+    hints = [hint for hint in (not_before.remark, created.hint) if hint]
+    meta = {"dead_dependency": created.dead_dependency} if created.dead_dependency else {}
+    meta |= {"hint": " ".join(hints)} if hints else {}
+    office.output.show(step_render.New.of(created), step_render.new_item, **meta)
+    for hint in hints:
+        office.output.hint(hint)
 
 
 @orchestrate.command(epilog="Example: orchestrate apply plan.yaml --dry-run")
@@ -64,11 +67,14 @@ def apply(office: "Office", plan: tuple[str, bytes], dry_run: bool) -> None:
     What a plan with the same key has created is there already: it stays as it is, and what is new in the file is added.
     For an example of a plan: orchestrate docs usage#a-whole-plan-at-once
     """
-    from taskorch_orchestrator import plan_file, plan_render
+    from taskorch_orchestrator import plan_file, plan_render, step_render
 
-    applied = office.queue.apply(plan_file.read(*plan), dry_run=dry_run)
-    office.output.show(applied, plan_render.applied, "It makes a new project.")
-    for hint in plan_render.hints(applied, dry_run=dry_run):
+    read = plan_file.read(*plan)
+    applied = office.queue.apply(read, dry_run=dry_run)
+    hints = [*step_render.hints(applied, read.remarks)]
+    meta = {"hints": hints} if hints else {}
+    office.output.show(applied, plan_render.applied, "It makes a new project.", **meta)
+    for hint in [*hints, *(["Nothing was written."] if dry_run else [])]:
         office.output.hint(hint)
 
 

@@ -1,13 +1,31 @@
 """What the steps of an orchestrating agent print: a line or two, without the tables of `render`, which load slowly."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from taskorch.command import on_terminal
 from taskorch.frozen import Frozen
 from taskorch.item import Assignment, Requeued, State
-from taskorch.plain_text import counted
+from taskorch.plain_text import counted, line
+from taskorch.plan import Applied, Created
 
 #: Held dependents that are named; --json has all.
 MOST_HELD = 10
+#: More rows push what matters off the screen.
+MOST_HINTS = 5
+
+
+class New(Frozen):
+    """An item that was created, or was there already under its key."""
+
+    id: str
+    created: bool
+    state: State | None
+    not_before_at: int
+
+    @classmethod
+    def of(cls, made: Created) -> "New":
+        """Return what `orchestrate create` prints of it."""
+        return cls(id=made.id, created=made.created, state=made.state, not_before_at=made.not_before_at)
 
 
 class Handoff(Frozen):
@@ -16,6 +34,11 @@ class Handoff(Frozen):
     _flat = "assignment"
     assignment: Assignment
     handoff: str
+
+
+def new_item(new: New) -> str:
+    """Return the id of an item: labelled on a terminal, bare in a pipe, so that a shell can keep it."""
+    return f"Work item ID: {new.id}" if on_terminal() else new.id
 
 
 def state(change: Mapping[str, object]) -> str:
@@ -50,3 +73,15 @@ def _assigned(done: Handoff) -> str:
     where = {State.WAITING: ", waiting for its dependencies", State.DELAYED: ", delayed until it is due"}
     moved = f" (before: {told.previous})" if told.previous not in ("", told.agent) else ""
     return f"Assigned {told.id} to {told.agent}{moved}{where.get(told.state, '')}."
+
+
+def hints(done: Applied, remarks: Sequence[str]) -> Iterator[str]:
+    """Return what the author of the plan should know: remarks on the file, and items that will not be worked on."""
+    yield from _first([line(remark) for remark in remarks], "remarks on the plan")
+    yield from _first([f"{line(item.name)}: {item.hint}" for item in done.items if item.hint], "items")
+
+
+def _first(rows: Sequence[str], what: str) -> Iterator[str]:
+    yield from rows[:MOST_HINTS]
+    if len(rows) > MOST_HINTS:
+        yield f"… and {len(rows) - MOST_HINTS} more {what}."

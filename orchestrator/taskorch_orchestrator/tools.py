@@ -9,7 +9,7 @@ from taskorch.queue import Queue
 from taskorch.tool import Call, Result, Tool, seconds
 from taskorch.waiting import Goal
 
-from taskorch_orchestrator import office, plan_file
+from taskorch_orchestrator import office, plan_file, step_render
 
 ABOUT = "You are an orchestrator: break a request into work items, assign them to agents, and see them done."
 #: A program starts the servers of both roles, whatever the agent in it is.
@@ -66,7 +66,9 @@ class Plan(Tool):
         """Apply it, as a plan file is."""
         given = self.model_dump(exclude={"dry_run"}, exclude_defaults=True)
         plan = plan_file.read("This", json.dumps(given).encode())
-        return Result(_queue(call).apply(plan, dry_run=self.dry_run))
+        applied = _queue(call).apply(plan, dry_run=self.dry_run)
+        hints = [*step_render.hints(applied, plan.remarks)]
+        return Result(applied, **({"hints": hints} if hints else {}))
 
 
 class Assign(Tool):

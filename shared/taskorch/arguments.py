@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from math import isnan
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -54,23 +54,32 @@ class Seconds(click.FloatRange):
         return seconds
 
 
-class Moment(click.ParamType[tuple[int, int]]):
-    """A time: from now on (30m), or on the clock (2030-01-31T08:00:00Z); as (ms from now, ms since the epoch)."""
+class When(NamedTuple):
+    """A time: a number of ms from now, or of ms since the epoch; the other is 0."""
+
+    delay_ms: int = 0
+    at: int = 0
+    #: The time in full and the zone that was used, where the text names no zone; else "".
+    remark: str = ""
+
+
+class Moment(click.ParamType[When]):
+    """A time: from now on (30m), or on the clock (2030-01-31T08:00:00Z)."""
 
     name = "time"
 
-    def convert(
-        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Return how long from now, or when; the other is 0."""
+    def convert(self, value: str | When, param: click.Parameter | None, ctx: click.Context | None) -> When:
+        """Return the time; one without a zone is in the zone of this machine."""
         if not isinstance(value, str):
             return value
         if bounds.is_duration(value):
-            return Duration().convert(value, param, ctx), 0
+            return When(delay_ms=Duration().convert(value, param, ctx))
         from datetime import datetime
 
         try:
-            return 0, bounds.number(int(datetime.fromisoformat(value).timestamp() * 1000), "time", 1, 2**53)
+            read = datetime.fromisoformat(value)
+            at = bounds.number(int(read.timestamp() * 1000), "time", 1, 2**53)
+            return When(at=at, remark="" if read.tzinfo else _in_full(value, at))
         except (ValueError, OverflowError, errors.Invalid):
             self.fail(f"{value!r} is no time from now on; write 30m, or 2030-01-31T08:00:00Z", param, ctx)
 
@@ -163,6 +172,16 @@ def _repeated(arguments: Sequence[str], flags: Collection[str], options: Collect
             yield from (flag, word)
         else:
             yield word
+
+
+def _in_full(value: str, at: int) -> str:
+    """Return what a time without a zone stands for here; `at` is that in ms since the epoch."""
+    from datetime import UTC, datetime
+
+    utc = datetime.fromtimestamp(at / 1000, UTC)
+    local = utc.astimezone()
+    zone = f"{local:%Z}, UTC{local.isoformat()[-6:]}"
+    return f"{value} names no time zone. It is {utc:%Y-%m-%dT%H:%M:%SZ}, by the zone of this machine ({zone})."
 
 
 def _standard_input(what: str) -> str:

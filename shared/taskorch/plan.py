@@ -10,6 +10,9 @@ from taskorch.frozen import Frozen
 from taskorch.item import DEFAULT_LEASE_MS, DEFAULT_MAX_ATTEMPTS, NewItem, State
 from taskorch.script import Argument, Reply, random_digits
 
+#: States in which nobody works on an item again by itself, though it was not delivered.
+DEAD = (State.FAILED, State.CANCELLED)
+
 
 class Plan(Frozen):
     """New items, each after those of them that it depends on."""
@@ -21,6 +24,8 @@ class Plan(Frozen):
     description: str = ""
     #: A plan with the same key adds to the project of the first one.
     key: str = ""
+    #: What its reader noticed, and its author should know.
+    remarks: tuple[str, ...] = ()
 
 
 class Created(Frozen):
@@ -36,10 +41,15 @@ class Created(Frozen):
     #: The first of its dependencies that is failed or cancelled, or "", and which of both.
     dead_dependency: str
     dead_state: str
+    #: Where a new item has a time, and no delay: the time, in ms since the epoch.
+    not_before_at: int = 0
 
     @property
     def hint(self) -> str:
-        """Return why the item cannot start, or ""."""
+        """Return why the item will not be worked on, or ""."""
+        if not self.created and self.state in DEAD:
+            again = f"To have it done: orchestrate requeue {self.id}. To create another item, use another key."
+            return f"{self.id} has this key already and is {self.state}: nothing was created. {again}"
         dead = self.dead_dependency
         return dead and f"{dead} is {self.dead_state}: the new item cannot start unless it is requeued."
 
@@ -83,6 +93,7 @@ def _created(new: NewItem, *row: str) -> Created:
         created=not remark,
         dead_dependency=dead,
         dead_state=dead_state,
+        not_before_at=0 if remark else new.not_before_at,
     )
 
 

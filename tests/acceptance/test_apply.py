@@ -22,6 +22,8 @@ items:
   - name: review
     title: Review it
 """
+#: As the C library has it: a name would need the data of time zones.
+BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
 BAD = "project: P\nitems:\n  - {name: a, title: x, priority: 9}\n  - {name: a, title: x, agent: '../x'}\n"
 
 
@@ -207,6 +209,84 @@ def test_apply_says_which_item_cannot_start(shell: Shell, bench: Bench) -> None:
     ran = shell.orchestrate("apply", "-", stdin=document.encode())
 
     assert ran.stderr == f"a: {dead} is cancelled: the new item cannot start unless it is requeued.\n"
+
+
+@pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
+def test_create_names_the_dead_item_of_its_key(shell: Shell, bench: Bench, state: State) -> None:
+    project = bench.project()
+    item = bench.brought(bench.item(project, key="k"), state).item
+    hint = (
+        f"{item} has this key already and is {state}: nothing was created. "
+        f"To have it done: orchestrate requeue {item}. To create another item, use another key."
+    )
+
+    ran = shell.orchestrate("create", project, "x", "--key", "k")
+    document = shell.orchestrate("create", project, "x", "--key", "k", "--json")
+
+    assert (ran.code, ran.stdout, ran.stderr) == (0, f"{item}\n", f"{hint}\n")
+    assert document.stderr == ""
+    assert document.data() == {"id": item, "created": False, "state": state, "not_before_at": None}
+    assert document.json()["meta"] == {"hint": hint}
+
+
+def test_create_says_nothing_of_a_key_whose_item_is_alive(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+
+    first = shell.orchestrate("create", project, "x", "--key", "k", "--json")
+    again = shell.orchestrate("create", project, "x", "--key", "k", "--json")
+
+    assert (first.data()["created"], first.data()["state"]) == (True, "pending")
+    assert (again.data()["created"], again.data()["id"]) == (False, first.data()["id"])
+    assert (again.json()["meta"], again.stderr) == ({}, "")
+
+
+@pytest.mark.usefixtures("plan")
+def test_apply_names_dead_items_in_a_pipe(shell: Shell, bench: Bench) -> None:
+    project = shell.orchestrate("apply", "plan.yaml").stdout.strip()
+    review = bench.queue.views.list(project=project).items[-1].id
+    bench.queue.cancel(review)
+
+    again = shell.orchestrate("apply", "plan.yaml")
+    document = shell.orchestrate("apply", "plan.yaml", "--json")
+
+    assert (again.code, again.stdout) == (0, f"{project}\n")
+    assert again.stderr.startswith(f"review: {review} has this key already and is cancelled: nothing was created. ")
+    assert document.json()["meta"] == {"hints": [again.stderr.strip()]}
+
+
+def test_create_echoes_a_time_without_a_zone_in_full(shell: Shell, bench: Bench) -> None:
+    berlin, project = shell.having(TZ=BERLIN), bench.project()
+
+    ran = berlin.orchestrate("create", project, "x", "--not-before", "2027-03-28 02:30")
+    document = berlin.orchestrate("create", project, "x", "--not-before", "2027-07-01 12:00", "--json")
+    zoned = berlin.orchestrate("create", project, "x", "--not-before", "2027-07-01T12:00+02:00", "--json")
+
+    assert ran.stderr == (
+        "2027-03-28 02:30 names no time zone. It is 2027-03-28T01:30:00Z, "
+        "by the zone of this machine (CEST, UTC+02:00).\n"
+    )
+    assert document.data()["not_before_at"] == zoned.data()["not_before_at"] == "2027-07-01T10:00:00.000Z"
+    assert "It is 2027-07-01T10:00:00Z" in document.json()["meta"]["hint"]
+    assert zoned.json()["meta"] == {}
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_apply_remarks_on_times_and_comments(shell: Shell, more: tuple[str, ...]) -> None:
+    document = b"project: P\nitems:\n  - name: a\n    title: fix #123\n    not_before: 2027-12-01 12:00\n"
+
+    ran = shell.having(TZ=BERLIN).orchestrate("apply", "-", *more, stdin=document)
+    data = shell.having(TZ=BERLIN).orchestrate("apply", "-", "--json", *more, stdin=document)
+
+    comment, time = ran.stderr.splitlines()[-3 if more else 0 :][:2]
+    assert comment == (
+        "line 4: items[0].title: YAML takes '#123' for a comment, and the text is 'fix'. Put all of it between quotes."
+    )
+    assert time == (
+        "line 5: items[0].not_before: 2027-12-01 12:00 names no time zone. It is 2027-12-01T11:00:00Z, "
+        "by the zone of this machine (CET, UTC+01:00)."
+    )
+    assert data.json()["meta"]["hints"] == [comment, time]
+    assert data.data()["items"][0]["not_before_at"] == "2027-12-01T11:00:00.000Z"
 
 
 def test_of_a_long_plan_the_screen_shows_the_first_rows(shell: Shell) -> None:

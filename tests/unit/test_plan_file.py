@@ -368,3 +368,52 @@ def test_a_plan_of_5000_items_is_read_and_one_more_is_refused() -> None:
 
     assert len(plan.items) == bounds.BATCH_ITEMS
     assert told == ["line 2: items: There are 5001; 5000 are allowed."]
+
+
+@pytest.mark.parametrize(
+    ("line", "cut", "kept"),
+    [
+        ("title: fix #123", "#123", "fix"),
+        ("title: two\n      lines #1 of it", "#1 of it", "two lines"),
+        ("title: x\n    requirements: [Users #1\n      , b]", "#1", "Users"),
+        ("title: x\n    context: {a: see é \t#foo #bar\n      }", "#foo #bar", "see é"),
+        ("title: x #y\r", "#y", "x"),
+    ],
+)
+def test_comment_that_cuts_off_a_text_is_named(line: str, cut: str, kept: str) -> None:
+    (remark,) = read(with_item(line)).remarks
+
+    assert f": YAML takes {cut!r} for a comment, and the text is {kept!r}." in remark
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "title: x # the first",
+        "title: x\t# the first",
+        "title: x ## the first",
+        "title: 'fix #123'",
+        'title: "fix #123" #123',
+        "title: fix#123",
+        "title: x\n    description: |\n      see #123",
+        "title: x\n    #123",
+    ],
+)
+def test_usual_comment_and_quoted_text_are_not_named(line: str) -> None:
+    assert read(with_item(line)).remarks == ()
+
+
+def test_json_plan_has_no_comments() -> None:
+    document = json.dumps({"project": "P", "items": [{"name": "a", "title": "fix #123"}]}, indent=1)
+
+    plan = read(document)
+
+    assert (plan.items[0].title, plan.remarks) == ("fix #123", ())
+
+
+def test_remarks_stand_in_the_order_of_their_lines() -> None:
+    text = with_item("title: fix #1", "not_before: 2027-01-01 12:00", "resources: [a #2", "  ]")
+
+    remarks = read(text).remarks
+
+    assert [remark.partition(":")[0] for remark in remarks] == ["line 6", "line 7", "line 8"]
