@@ -40,7 +40,8 @@ class Handoffs:
     """The folder, opened for one pass."""
 
     def __init__(self, descriptor: int, replaced: int, *, is_new: bool) -> None:
-        """Use two open folders: `handoffs/`, and the one for what was replaced."""
+        """Use two open folders: `handoffs/`, which others may not read, and the one for what was replaced."""
+        self._mode = folder.keep_others_out(descriptor)
         self._folder = descriptor
         self._replaced = replaced
         #: It was not there: all that had stood in it is gone.
@@ -115,7 +116,7 @@ class Handoffs:
         if not added:
             return
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(name, flags, 0o666, dir_fd=self._folder), "ab") as file:
+        with os.fdopen(os.open(name, flags, self._mode, dir_fd=self._folder), "ab") as file:
             file.write(added.encode())
 
     def drop_line(self, name: str, line: str) -> bool:
@@ -159,7 +160,7 @@ class Handoffs:
         temporary = f".item_{name}.{os.getpid()}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            descriptor = os.open(temporary, flags, 0o666, dir_fd=self._folder)
+            descriptor = os.open(temporary, flags, self._mode, dir_fd=self._folder)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
@@ -200,7 +201,7 @@ def opened(home: Path) -> Iterator[Handoffs]:
 
 def _make(path: Path) -> bool:
     try:
-        path.mkdir()
+        path.mkdir(0o700)
     except FileExistsError:
         return False
     return True

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+from taskorch import folder
 from taskorch.item import Item, Project
 from taskorch.models import local_time
 
@@ -39,6 +40,7 @@ class OrchestrationDb:
         """
         if self._path.is_symlink():
             raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed")
+        self._keep_others_out()
         try:
             with (
                 closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as database,
@@ -57,6 +59,17 @@ class OrchestrationDb:
             if not isinstance(error, sqlite3.OperationalError):
                 self._path.replace(self._path.with_suffix(".db.damaged"))
             raise
+
+    def _keep_others_out(self) -> None:
+        """Make the file if it does not exist, and take the rights of others off it; its journal gets the same mode."""
+        mode = folder.file_mode(self._path.parent)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+        try:
+            status = os.fstat(descriptor)
+            if status.st_mode & 0o077 & ~mode and os.getuid() in (status.st_uid, 0):
+                os.fchmod(descriptor, mode)
+        finally:
+            os.close(descriptor)
 
 
 def _upsert(table: str, columns: tuple[str, ...]) -> str:

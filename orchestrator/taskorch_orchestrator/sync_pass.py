@@ -102,6 +102,7 @@ class SyncPass:
         try:
             self._db.write((), ())
         except (OSError, sqlite3.Error):
+            self._state.learn(BEHIND, "1")  # there may be an empty file by now
             return False
         self._state.learn(BEHIND, "")
         return True

@@ -13,11 +13,18 @@ IGNORED = "*\n!config.toml\n"
 PathLike = str | os.PathLike[str]
 
 
+#: What others than the owner and the group may never do in a folder of a root, whatever the umask.
+OTHERS_WRITE = 0o002
+
+
 def make(folder: PathLike) -> None:
-    """Make the folder of a root, if it is not there; the root itself is its owner's: FileNotFoundError without it."""
-    if not os.path.isdir(folder):
+    """Make the folder of a root if it does not exist; the root itself must: FileNotFoundError without it."""
+    if os.path.isdir(folder):
+        _forbid(folder, OTHERS_WRITE)
+    else:
         _make_one(folder)
-        with open(os.path.join(folder, ".gitignore"), "w", encoding="utf-8") as file:
+        ignored = os.open(os.path.join(folder, ".gitignore"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        with open(ignored, "w", encoding="utf-8") as file:
             file.write(IGNORED)
 
 
@@ -55,7 +62,32 @@ def opened(file: PathLike, flags: int) -> int:
     return descriptor
 
 
-def _make_one(folder: PathLike, mode: int = 0o777) -> None:
+def keep_others_out(folder: int) -> int:
+    """Take the rights of others off an open folder, and return the mode for new files in it."""
+    _forbid(folder, 0o077 & ~_of_group(os.fstat(folder)))
+    return file_mode(folder)
+
+
+def file_mode(folder: PathLike | int) -> int:
+    """Return the mode for a file that others may not read.
+
+    The group may do with it what it may do in the folder, if that has the set-group-ID bit: so its owner says that a
+    group shares it.
+    """
+    return 0o600 | _of_group(os.stat(folder)) & 0o060
+
+
+def _of_group(status: os.stat_result) -> int:
+    return status.st_mode & 0o070 if status.st_mode & stat.S_ISGID else 0
+
+
+def _forbid(folder: PathLike | int, rights: int) -> None:
+    status = os.stat(folder)
+    if status.st_mode & rights and os.getuid() in (status.st_uid, 0):
+        os.chmod(folder, stat.S_IMODE(status.st_mode) & ~rights)
+
+
+def _make_one(folder: PathLike, mode: int = 0o755) -> None:
     try:
         os.mkdir(folder, mode)
     except FileExistsError:
