@@ -100,7 +100,7 @@ def connect(
 
     `url` is `redis://`, `rediss://`, `unix://`, `redis+sentinel://host:port,host:port/service/db` or
     `redis+cluster://host:port,host:port` (`rediss+` with TLS); `password` serves one that has none of its own.
-    With `wait_replicas`, what a user must not have to say twice waits so long for so many replicas to have it, else it
+    With `wait_replicas`, an acknowledged step waits up to `wait_timeout_ms` until that many replicas have it, else it
     raises errors.NotReplicated. A call to one server that gets no reply is made again `retries` times; one to a
     deployment of many follows a failover. Raises errors.Usage for an address that is none.
     """

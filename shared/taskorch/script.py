@@ -18,8 +18,12 @@ from taskorch.item import Caller
 Reply = str | int | None | list["Reply"]
 Argument = str | int
 
-#: The verbs that wait for replicas, where that is asked for: what a user must not have to say twice.
-REPLICATED = frozenset({"project", "create", "assign", "complete", "complete_project"})
+#: The verbs that wait for replicas, where that is asked for: every step whose loss a user or an agent would notice too
+#: late. docs/reliability.md says why the others do not: a lost claim queues its item again, for one.
+REPLICATED = frozenset((
+    "project", "create", "depend", "assign", "answer", "cancel", "requeue", "complete_project",
+    "progress", "discover", "note", "blocker", "renew", "release", "fail", "complete",
+))  # fmt: skip
 WAIT_TIMEOUT_MS = 2000
 #: What is in front of every script: each part uses those before it.
 PRELUDE = ("call", "items", "leases", "views")

@@ -1,19 +1,22 @@
 """Steps that wait for replicas: what is done and not replicated is told, and its repeat is safe."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import topologies
 from builders import Bench, held
-from taskorch import errors
+from taskorch import errors, script
 from taskorch.connection import connect
-from taskorch.item import Caller, NewItem
+from taskorch.item import Caller, NewItem, State
 from taskorch.queue import Queue
 from taskorch.script import REPLICATED
 from topologies import Node, command
 
 MS = 200
+ROOT = Path(__file__).parents[2]
+SCRIPTS = Path(script.__file__).parent / "scripts"
 
 
 @pytest.fixture(scope="module")
@@ -62,35 +65,73 @@ def test_what_a_step_wrote_is_on_the_replica_when_it_returns(servers: tuple[Node
         assert replica.raw.exists(f"taskorch:{{team}}:project:{project}")
 
 
-def test_every_step_that_must_not_be_lost_waits(servers: tuple[Node, Node]) -> None:
+def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
     primary, replica = servers
     mine = queue(primary, 1)
+    ada = mine.agent("ada")
     project = mine.project("A project")
-    item = mine.create(project, NewItem(title="An item"))
-    other = mine.create(project, NewItem(title="Another", agent="ada"))
-    lease = held(mine.agent("ada").claim())
+    unassigned, dependency = (mine.create(project, NewItem(title=title)) for title in ("Unassigned", "Dependency"))
+    for title in ("Reported", "Completed", "Failed", "Released"):
+        mine.create(project, NewItem(title=title, agent="ada"))
+    reported, completed, failed, released = (held(ada.claim()) for _ in range(4))
     lagging(replica)
     told = {}
 
-    steps = {
+    steps: dict[str, Callable[[], object]] = {
         "project": lambda: mine.project("B"),
         "create": lambda: mine.create(project, NewItem(title="C")),
-        "assign": lambda: mine.assign(item, "bob"),
-        "complete": lambda: mine.agent("ada").complete(lease, "done"),
+        "depend": lambda: mine.depend(unassigned, [dependency]),
+        "assign": lambda: mine.assign(dependency, "bob"),
+        "progress": lambda: ada.progress(reported, "Half"),
+        "discover": lambda: ada.discover(reported, "It rains"),
+        "note": lambda: ada.note(reported.item, "For later"),
+        "blocker": lambda: ada.blocker(reported, "Which colour?"),
+        "answer": lambda: mine.answer(reported.item, "Blue"),
+        "renew": lambda: ada.renew(reported),
+        "complete": lambda: ada.complete(completed, "done"),
+        "fail": lambda: ada.fail(failed, "broken"),
+        "release": lambda: ada.release(released),
+        "cancel": lambda: mine.cancel(dependency),
+        "requeue": lambda: mine.requeue(dependency),
         "complete_project": lambda: mine.complete_project(project, force=True),
     }
-    mine.agent("ada").progress(lease, "does not wait")
     for verb, step in steps.items():
         with pytest.raises(errors.NotReplicated) as refusal:
-            step()  # type: ignore[no-untyped-call]
+            step()
         told[verb] = refusal.value.details
     catching_up(primary, replica)
 
-    assert set(told) >= REPLICATED & set(steps)
+    assert set(told) == REPLICATED
     assert all((details["reached"], details["wanted"]) == (0, 1) for details in told.values())
     bench = Bench(queue(primary, 0), primary.raw, "team", "")
-    assert {each.id: str(each.state) for each in bench.queue.views.list(project=project).items}[other] == "completed"
+    states = {each.id: each.state for each in bench.queue.views.list(project=project).items}
+    assert states[completed.item] is State.COMPLETED
+    assert "broken" in {report.text for report in bench.queue.views.show(failed.item).history}
     assert bench.inconsistencies() == []
+
+
+def test_claim_and_reading_wait_for_no_replica(servers: tuple[Node, Node]) -> None:
+    primary, replica = servers
+    mine = queue(primary, 1)
+    item = mine.create(mine.project("A project"), NewItem(title="An item", agent="eve"))
+    lagging(replica)
+
+    lease = held(mine.agent("eve").claim())
+    shown = mine.agent("eve").get(lease)
+    mine.agent("eve").check()
+    catching_up(primary, replica)
+
+    assert lease.item == shown.package.item.id == item
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SCRIPTS.glob("*.lua")))
+def test_script_that_acts_waits_or_is_listed(name: str) -> None:
+    document = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    _, _, rest = document.partition("These do not wait for replicas")
+    listed = set(re.findall(r"`(\w+)`", rest.partition("\n- ")[0]))
+
+    assert script.load(name).acts == (name in REPLICATED | listed)
+    assert not REPLICATED & listed
 
 
 def test_a_repeat_with_the_same_request_is_done_once_and_waits_again(servers: tuple[Node, Node]) -> None:

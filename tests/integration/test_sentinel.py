@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import failover_loss
 import pytest
 import redis
 import topologies
@@ -129,6 +130,13 @@ def test_idle_client_finds_the_new_primary(
 
     assert {before, after} <= {each.id for each in lasting.views.projects()}
     assert _has(deployment.primary, after)
+
+
+def test_planned_failover_loses_no_replicated_step(deployment: Sentinels) -> None:
+    loss = failover_loss.measure(deployment, wait_replicas=2)
+
+    assert loss.acknowledged >= 2 * failover_loss.STEPS * failover_loss.WRITERS
+    assert loss.lost.total() == 0, loss.line()
 
 
 def test_a_wait_that_a_failover_breaks_off_goes_on_at_the_next_primary(deployment: Sentinels) -> None:

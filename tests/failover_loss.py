@@ -1,0 +1,196 @@
+"""How much acknowledged work a planned failover behind Sentinel loses: `PYTHONPATH=tests python -m failover_loss`.
+
+Writers create, claim and complete items, report, share discoveries and write notes, through one connection each. In the
+middle of it the sentinels are told to fail over. Then every step that was acknowledged is looked for. A claim is not
+counted: one that is lost queues its item again.
+"""
+
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+import topologies
+from builders import held
+from taskorch import errors
+from taskorch.connection import connect
+from taskorch.item import Caller, Discovery, NewItem
+from taskorch.queue import Queue
+from taskorch.record import FROM_THE_START
+from topologies import Sentinels, command
+
+WRITERS = 4
+#: How many steps of each writer Redis acknowledges before the failover, and after it, at least.
+STEPS = 200
+#: So long that no pause of a busy machine makes the sentinels fail over by themselves.
+DOWN_AFTER_MS = 30_000
+#: Reports, discoveries and notes on an item, and the pause between two rounds of them.
+ROUNDS, PAUSE_S = 20, 0.002
+
+
+@dataclass
+class Writer:
+    """Takes items through their lives until it is told to stop, and notes each step that was acknowledged."""
+
+    queue: Queue
+    project: str
+    name: str
+    #: Kind of step, item, text, and when it was acknowledged.
+    acknowledged: list[tuple[str, str, str, float]] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def work(self, stop: threading.Event) -> None:
+        """Take one item after the other until `stop` is set."""
+        while not stop.is_set():
+            try:
+                self._item(stop)
+            except (errors.Conflict, errors.NotFound) as lost:  # its claim was lost, or the whole item
+                self.refused[lost.word] += 1
+
+    def kept(self) -> set[tuple[str, str, str]]:
+        """Return the steps that Redis still has."""
+        found = {("discover", each.item, each.text) for each in self._discoveries()}
+        agent = self.queue.agent(self.name)
+        for item in {item for _, item, _, _ in self.acknowledged}:
+            with suppress(errors.NoItem):
+                package = self.queue.views.show(item)
+                found |= {("create", item, ""), *((report.kind, item, report.text) for report in package.history)}
+                found |= {("note", item, each.text) for each in agent.notes(item)}
+        return found
+
+    def _discoveries(self) -> Iterator[Discovery]:
+        cursor = FROM_THE_START
+        while page := self.queue.views.discoveries(self.project, since=cursor, limit=1000):
+            yield from page
+            cursor = page[-1].cursor
+
+    def _item(self, stop: threading.Event) -> None:
+        agent = self.queue.agent(self.name)
+        item = ""
+        while not item:
+            with self._noting():
+                item = self.queue.create(self.project, NewItem(title="An item", agent=self.name))
+        self._note("create", item, "")
+        if not (claim := agent.claim()):
+            return  # the new item was lost
+        lease = held(claim)
+        for number in range(ROUNDS):
+            with self._noting():
+                agent.progress(lease, f"progress {number}")
+                self._note("progress", lease.item, f"progress {number}")
+            with self._noting():
+                agent.discover(lease, f"discover {number}")
+                self._note("discover", lease.item, f"discover {number}")
+            with self._noting():
+                agent.note(lease.item, f"note {number}")
+                self._note("note", lease.item, f"note {number}")
+            if stop.wait(PAUSE_S):
+                return
+        with self._noting():
+            agent.complete(lease, "done")
+            self._note("complete", lease.item, "done")
+
+    def _note(self, kind: str, item: str, text: str) -> None:
+        self.acknowledged.append((kind, item, text, monotonic()))
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Go on after a step that Redis has not acknowledged."""
+        try:
+            yield
+        except errors.Unavailable as away:
+            self.refused[away.word] += 1
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a failover lost: the steps, by kind, and the time over which they had been acknowledged."""
+
+    acknowledged: int
+    lost: Counter[str]
+    span_s: float
+    refused: Counter[str]
+
+    def line(self) -> str:
+        """Return it for people."""
+        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(self.lost.items())) or "none"
+        return (
+            f"{self.lost.total()} of {self.acknowledged} lost ({kinds}) over {self.span_s:.2f} s; {dict(self.refused)}"
+        )
+
+
+def measure(deployment: Sentinels, *, wait_replicas: int = 0, words: Sequence[str] = ()) -> Loss:
+    """Fail over once under load, and return what was lost; `words` follow SENTINEL FAILOVER main."""
+    writers = [_writer(deployment, number, wait_replicas) for number in range(WRITERS)]
+    stop = threading.Event()
+    threads = [threading.Thread(target=writer.work, args=[stop]) for writer in writers]
+    for thread in threads:
+        thread.start()
+    try:
+        _await_steps(writers)
+        before = deployment.primary
+        command(deployment.sentinels[0], "SENTINEL", "FAILOVER", topologies.SERVICE, *words)
+        deployment.await_failover(before)
+        topologies.eventually(lambda: before.info("replication").get("role") == "slave")
+        _await_steps(writers)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    return _loss(writers)
+
+
+def _await_steps(writers: Sequence[Writer]) -> None:
+    """Wait until Redis has acknowledged STEPS more steps of each writer."""
+    wanted = [len(writer.acknowledged) + STEPS for writer in writers]
+    topologies.eventually(
+        lambda: all(len(writer.acknowledged) >= number for writer, number in zip(writers, wanted, strict=True))
+    )
+
+
+def _writer(deployment: Sentinels, number: int, wait_replicas: int) -> Writer:
+    connection = connect(deployment.url, wait_replicas=wait_replicas)
+    queue = Queue(connection, "team", Caller(agent="planner"))
+    return Writer(queue, queue.project(f"Project {number}"), f"agent{number}")
+
+
+def _loss(writers: Sequence[Writer]) -> Loss:
+    lost, times, refused, total = Counter[str](), list[float](), Counter[str](), 0
+    for writer in writers:
+        kept = writer.kept()
+        total += len(writer.acknowledged)
+        refused += writer.refused
+        for kind, item, text, at in writer.acknowledged:
+            if (kind, item, text) not in kept:
+                lost[kind] += 1
+                times.append(at)
+    return Loss(total, lost, max(times) - min(times) if times else 0.0, refused)
+
+
+VARIANTS: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
+    "default": ((), 0, ()),
+    "min-replicas-to-write 1": (("--min-replicas-to-write", "1"), 0, ()),
+    "min-replicas-to-write 2 (all)": (("--min-replicas-to-write", "2"), 0, ()),
+    "wait_replicas 1": ((), 1, ()),
+    "wait_replicas 2": ((), 2, ()),
+    "COORDINATED": ((), 0, ("COORDINATED",)),
+}
+
+
+def main(names: Sequence[str]) -> None:
+    """Print a line for each variant, or for those that are named."""
+    topologies.DOWN_AFTER_MS = DOWN_AFTER_MS
+    for name, (options, wait_replicas, words) in VARIANTS.items():
+        if not names or name in names:
+            with TemporaryDirectory() as folder, topologies.sentinels(Path(folder), *options) as deployment:
+                loss = measure(deployment, wait_replicas=wait_replicas, words=words)
+            print(f"{name}: {loss.line()}", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
