@@ -103,6 +103,10 @@ class Handoffs:
             return False
         return True
 
+    def move(self, name: str, into: int) -> None:
+        """Move a file into another open folder on the same disk."""
+        os.rename(name, name, src_dir_fd=self._folder, dst_dir_fd=into)
+
     def keep_aside(self, name: str, file: File) -> str:
         """Keep a copy of a file beside it, under a name that no worker looks for; return that name."""
         aside = f".{name}.{file.signature}.kept"
@@ -111,7 +115,7 @@ class Handoffs:
 
     def add_lines(self, name: str, lines: Iterable[str]) -> None:
         """Append lines to a file, but for those that are there; the file is made where it is missing."""
-        there = set(self._lines(name))
+        there = set(self.lines(name))
         added = "".join(f"{line}\n" for line in lines if line not in there)
         if not added:
             return
@@ -121,7 +125,7 @@ class Handoffs:
 
     def drop_line(self, name: str, line: str) -> bool:
         """Take a line out of a file; False where it is not. A file without lines goes; one that is gone stays so."""
-        lines = self._lines(name)
+        lines = self.lines(name)
         if line not in lines:
             return False
         left = [each for each in lines if each != line]
@@ -151,7 +155,8 @@ class Handoffs:
         with suppress(FileNotFoundError):
             os.unlink(kept, dir_fd=self._replaced)
 
-    def _lines(self, name: str) -> list[str]:
+    def lines(self, name: str) -> list[str]:
+        """Return the lines of a file; none where there is no file."""
         file = self.read(name)
         return file.data.decode(errors="replace").splitlines() if file else []
 
@@ -195,7 +200,7 @@ def opened(home: Path) -> Iterator[Handoffs]:
     folder.make_private(home / "sync")
     is_new = _make(home / "handoffs")
     _make(home / "sync" / "replaced")
-    with _folder(home / "handoffs") as handoffs, _folder(home / "sync" / "replaced") as replaced:
+    with folder_opened(home / "handoffs") as handoffs, folder_opened(home / "sync" / "replaced") as replaced:
         yield Handoffs(handoffs, replaced, is_new=is_new)
 
 
@@ -208,7 +213,8 @@ def _make(path: Path) -> bool:
 
 
 @contextmanager
-def _folder(path: Path) -> Iterator[int]:
+def folder_opened(path: Path) -> Iterator[int]:
+    """Open a folder that is no symbolic link; its descriptor is closed at the end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield descriptor

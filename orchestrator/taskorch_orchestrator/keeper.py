@@ -56,6 +56,8 @@ class Keeper:
         if done is None:
             self.wake()
             return
+        if done.set_aside:
+            log.warning("%s", done.set_aside)
         if scan:
             self._scan_at = monotonic() + max(INTERVAL_S - GATHER_S, done.scan_s / SCAN_SHARE)
         if done.left:

@@ -15,7 +15,7 @@ from taskorch import errors, folder
 from taskorch.frozen import Frozen
 from taskorch.queue import Queue
 
-from taskorch_orchestrator import handoffs
+from taskorch_orchestrator import gone_queue, handoffs
 from taskorch_orchestrator.handoffs import NoRoom
 from taskorch_orchestrator.item_mirror import Means
 from taskorch_orchestrator.orchestration_db import OrchestrationDb
@@ -39,6 +39,8 @@ class Done(Frozen):
     left: int
     #: How long it took to look through the files.
     scan_s: float
+    #: What was done with the files of a queue that is gone, in a sentence; "" if there were none.
+    set_aside: str
 
 
 class Mirror:
@@ -51,6 +53,8 @@ class Mirror:
         self._home = root / folder.NAME
         self._db = OrchestrationDb(self._home)
         self._host = os.uname().nodename
+        #: When the namespace was created, and what is to be said of files of another one.
+        self._created = self._aside = ""
         #: The root's id, once it is known: it stays the same when the folder is lost meanwhile.
         self._id = ""
         #: What is known of the last pass, for `orchestrate sync status`.
@@ -119,6 +123,8 @@ class Mirror:
             leased_at = self._lease()
             means = Means(queue=self._queue, folder=opened, state=state, session=f"files-{self._id}", bells={})
             work = SyncPass(means, self._db)
+            if aside := gone_queue.set_aside(means, self._home, self._created) if self._service else "":
+                self._aside, full = aside, True
             work.look(full=full, scan=scan)
             while not work.stopped and work.batch():
                 work.stopped = stop()
@@ -138,7 +144,9 @@ class Mirror:
             again=work.again,
             left=left if work.stopped else 0,
             scan_s=work.scan_s,
+            set_aside=self._aside,
         )
+        self._aside = ""
         self._status |= {
             "cursor": state.fact("cursor"),
             "changed": left,
@@ -186,7 +194,7 @@ class Mirror:
         Processes of this machine are kept off by the lock, so that one which was killed holds nobody up.
         """
         now = monotonic()
-        mine, holder = self._queue.mirror_take(self._id, self._host, LEASE_MS)
+        mine, holder, self._created = self._queue.mirror_take(self._id, self._host, LEASE_MS)
         if not mine:
             raise errors.SyncBusy(root=str(self._root), writer=holder)
         return now

@@ -51,6 +51,11 @@ class Queue:
         #: All of the namespace, for an export and an import.
         self.archive = Archive(self._scripts)
 
+    @property
+    def namespace(self) -> str:
+        """Return the name of the namespace."""
+        return self._scripts.namespace
+
     def agent(self, name: str, *, session: str = "", origin: Origin | None = None) -> AgentQueue:
         """Return the queue as the agent `name` sees it, from this host and process."""
         me = self._scripts.caller
@@ -218,10 +223,13 @@ class Queue:
         words = [word for owner, states in counts.items() for word in (owner, json.dumps(states))]
         return finding.drifts(self._scripts.run("recount", bounds.cursor(event), "1" if mend else "", *words))
 
-    def mirror_take(self, root: str, writer: str, lease_ms: int) -> tuple[bool, str]:
-        """Take the right to write the files of a root for so long; return whether it is the caller's, and whose."""
-        mine, holder, _ = reply.texts(self._scripts.run("mirror_take", root, writer, lease_ms))
-        return bool(mine), holder
+    def mirror_take(self, root: str, writer: str, lease_ms: int) -> tuple[bool, str, str]:
+        """Take the right to write the files of a root for a time; return whether the caller has it, and who has.
+
+        The third value is the time in ms when the namespace was created, which tells it from one that is gone.
+        """
+        mine, holder, _, created = reply.texts(self._scripts.run("mirror_take", root, writer, lease_ms))
+        return bool(mine), holder, created
 
     def mirror_give(self, root: str, writer: str, status: Mapping[str, object], service: Mapping[str, object]) -> None:
         """Give that right back, say how the pass went, and which service ran it; ignored from who has lost it."""

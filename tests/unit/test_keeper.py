@@ -12,9 +12,9 @@ from taskorch_orchestrator.bell import Bell, Wish
 from taskorch_orchestrator.keeper import AGAIN_S, UNWATCHED_S, Keeper
 from taskorch_orchestrator.mirror import Done, Mirror
 
-SETTLED = Done(written=0, imported=0, troubles={}, again=False, left=0, scan_s=0)
-LEFT = Done(written=9, imported=0, troubles={}, again=False, left=7, scan_s=0)
-AGAIN = Done(written=0, imported=0, troubles={}, again=True, left=0, scan_s=0)
+SETTLED = Done(written=0, imported=0, troubles={}, again=False, left=0, scan_s=0, set_aside="")
+LEFT = Done(written=9, imported=0, troubles={}, again=False, left=7, scan_s=0, set_aside="")
+AGAIN = Done(written=0, imported=0, troubles={}, again=True, left=0, scan_s=0, set_aside="")
 
 
 @dataclass

@@ -437,13 +437,13 @@ def test_one_writer_at_a_time_has_the_right_to_write_the_files_of_a_root(bench: 
 
     second = bench.queue.mirror_take("root", "there:2", LEASE_MS)
 
-    assert (first, second) == ((True, "here:1"), (False, "here:1"))
+    assert (first[:2], second[:2]) == ((True, "here:1"), (False, "here:1"))
 
 
 def test_the_right_is_of_one_root(bench: Bench) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
 
-    assert bench.queue.mirror_take("other", "there:2", LEASE_MS) == (True, "there:2")
+    assert bench.queue.mirror_take("other", "there:2", LEASE_MS)[:2] == (True, "there:2")
 
 
 def test_who_has_the_right_may_take_it_again_for_longer(bench: Bench) -> None:
@@ -452,7 +452,7 @@ def test_who_has_the_right_may_take_it_again_for_longer(bench: Bench) -> None:
 
     again = bench.queue.mirror_take("root", "here:1", 10 * LEASE_MS)
 
-    assert again == (True, "here:1")
+    assert again[:2] == (True, "here:1")
     until = int(cast(Any, bench.raw).hget(key, "until"))
     assert before + 10 * LEASE_MS <= until <= bench.now_ms() + 10 * LEASE_MS
 
@@ -461,8 +461,8 @@ def test_the_right_ends_by_itself(bench: Bench) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
     let_right_run_out(bench)
 
-    assert bench.queue.mirror_take("root", "there:2", LEASE_MS) == (True, "there:2")
-    assert bench.queue.mirror_take("root", "here:1", LEASE_MS) == (False, "there:2")
+    assert bench.queue.mirror_take("root", "there:2", LEASE_MS)[:2] == (True, "there:2")
+    assert bench.queue.mirror_take("root", "here:1", LEASE_MS)[:2] == (False, "there:2")
 
 
 def test_the_right_is_free_when_it_was_given_back(bench: Bench) -> None:
@@ -470,7 +470,7 @@ def test_the_right_is_free_when_it_was_given_back(bench: Bench) -> None:
 
     bench.queue.mirror_give("root", "here:1", {"error": ""}, {})
 
-    assert bench.queue.mirror_take("root", "there:2", LEASE_MS) == (True, "there:2")
+    assert bench.queue.mirror_take("root", "there:2", LEASE_MS)[:2] == (True, "there:2")
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -484,7 +484,7 @@ def test_the_right_is_given_back_by_who_has_it_and_by_nobody_else(bench: Bench, 
     bench.queue.mirror_give("root", "there:2", {"written": 1}, {"pid": 2})
 
     assert bench.everything() == before
-    assert bench.queue.mirror_take("root", "there:2", LEASE_MS) == (False, "here:1")
+    assert bench.queue.mirror_take("root", "there:2", LEASE_MS)[:2] == (False, "here:1")
 
 
 def test_a_right_that_was_never_taken_is_not_given_back(bench: Bench) -> None:
