@@ -35,7 +35,7 @@ worker.expect(
             "release": "Give ITEM back to its queue; no attempt is spent.",
         },
         "taskorch_worker.running": {
-            "run": "Run COMMAND for each item of your queue.",
+            "run": "Run COMMAND for each item in your queue.",
         },
         "taskorch_worker.identity": {
             "whoami": "Show who you are.",

@@ -1,4 +1,4 @@
-"""The command that makes a worker of any other command: run."""
+"""The command `worker run`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,24 +12,34 @@ if TYPE_CHECKING:
 
 MOST_SLOTS = 100
 LONGEST_IDLE_S = 366 * 86_400
-#: Options end where COMMAND begins: what follows is its own.
+#: Options after COMMAND belong to COMMAND.
 ITS_OWN = {"allow_interspersed_args": False}
 
 
 @worker.command(epilog="Example: worker run --pool 2 -- ./agent.sh", context_settings=ITS_OWN)
-@click.option("--pool", type=click.IntRange(1, MOST_SLOTS), default=1, show_default=True, help="So many at a time.")
-@click.option("--once", is_flag=True, help="Each of the pool takes one item at most.")
-@click.option("--wait", "wait_s", type=Seconds(0, LONGEST_IDLE_S), help="End when idle for so many seconds; --once: 0.")
-@click.option("--timeout", "timeout_ms", type=DURATION, help="Stop COMMAND after so long, and fail its item: 30m, 4h.")
-@click.option("--lease", "lease_ms", type=DURATION, default="60s", show_default=True, help="Renewed while it runs.")
-@click.option("--grace", "grace_ms", type=DURATION, default="10s", show_default=True, help="From SIGTERM to SIGKILL.")
 @click.option(
-    "--max-failures", type=click.IntRange(1), help="End with exit code 5 after this many failed items in a row."
+    "--pool", type=click.IntRange(1, MOST_SLOTS), default=1, show_default=True, help="Number of items at a time."
+)
+@click.option("--once", is_flag=True, help="Take at most one item for each slot of the pool.")
+@click.option(
+    "--wait", "wait_s", type=Seconds(0, LONGEST_IDLE_S), help="Idle time in seconds before the run ends; 0 with --once."
+)
+@click.option(
+    "--timeout", "timeout_ms", type=DURATION, help="Time limit of COMMAND, such as 30m or 4h; its item fails then."
+)
+@click.option(
+    "--lease", "lease_ms", type=DURATION, default="60s", show_default=True, help="Lease duration; renewed by the run."
+)
+@click.option(
+    "--grace", "grace_ms", type=DURATION, default="10s", show_default=True, help="Time from SIGTERM to SIGKILL."
+)
+@click.option(
+    "--max-failures", type=click.IntRange(1), help="Failed items in a row before the run ends with exit code 5."
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @at_desk
 def run(desk: "Desk", /, **terms: Any) -> None:  # noqa: ANN401  each is a field of Terms
-    """Run COMMAND for each item of your queue. Its exit code says what becomes of the item."""
+    """Run COMMAND for each item in your queue. Its exit code decides what becomes of the item."""
     from taskorch_worker.init_process import split_off_init
     from taskorch_worker.runner import Runner
     from taskorch_worker.terms import Terms
