@@ -13,7 +13,7 @@ from taskorch_orchestrator import export
 
 #: What belongs to a place and not to the work: it stays behind, or differs from one to the other.
 OF_THE_PLACE = ("events", "meta", "wake:", "mirror")
-ODD = 'line\n\x00\x1b[31m\u2028 \U0001f680 "quoted" \\ é /'
+ODD = 'line\n\x01\x1b[31m\u2028 \U0001f680 "quoted" \\ é /'
 
 
 def exported(bench: Bench, file: Path) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import sqlite3
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cached_property
@@ -12,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from taskorch import errors, folder
+from taskorch import bounds, errors, folder
 from taskorch.frozen import Frozen
 from taskorch.models import OldItem, OldPackage, OldProject
 
@@ -101,7 +102,7 @@ class Predecessor:
         for name in self._handoffs:
             if name.endswith("_handoff.json"):
                 try:
-                    package = OldPackage.model_validate_json(self._read(HANDOFFS, name))
+                    package = OldPackage.model_validate_json(self._read(HANDOFFS, name).removeprefix(BOM_UTF8))
                 except (OSError, ValidationError) as error:
                     self.troubles[name] = _reason(error)
                 else:
@@ -129,7 +130,7 @@ class Predecessor:
 
     def _notes(self, agent: str, name: str) -> Iterator[OldNote]:
         try:
-            text = self._read(WORKSPACE, agent, name).decode(errors="replace")
+            text = bounds.normalised(self._read(WORKSPACE, agent, name).decode(errors="replace"))
         except OSError as error:
             self.troubles[f"{WORKSPACE}/{agent}/{name}"] = _reason(error)
             return

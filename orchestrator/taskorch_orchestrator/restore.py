@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -104,8 +105,10 @@ class Content:
         content, digest, number = cls(), sha256(), 0
         for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES), b""), 1):
             digest.update(line)
+            if not line.strip():
+                continue
             try:
-                content._take(_parsed(line), number)
+                content._take(_parsed(line.removeprefix(BOM_UTF8)), number)
             except ValidationError as error:
                 raise _wrong(number, _reason(error)) from None
             except (errors.Invalid, errors.NotFound) as error:
@@ -115,13 +118,13 @@ class Content:
         return content
 
     def _take(self, line: Line, number: int) -> None:
-        _require(isinstance(line, Header) == (number == 1), "The header is the first line, and no other.")
+        _require(isinstance(line, Header) == (self._header is None), "The header is the first line, and no other.")
         _require(self._trailer is None, "Nothing comes after the trailer.")
         if not isinstance(line, Header | Trailer):
             self.counts[line.kind] += 1
         match line:
             case Header():
-                self.created_at = line.created_at
+                self._header, self.created_at = line, line.created_at
             case ProjectLine():
                 self._begin_project(line)
             case ItemLine():
@@ -217,6 +220,8 @@ def _mended(file: BinaryIO, completed: Collection[str]) -> Iterator[str]:
     """
     counts: dict[tuple[str, str], Counter[str]] = {}
     for raw in file:
+        if not raw.strip():
+            continue
         line = json.loads(raw)
         if line["kind"] in ("header", "trailer"):
             continue

@@ -9,6 +9,9 @@ import click
 
 from taskorch import bounds, errors
 
+#: Bytes of standard input: where each character is a line break, it is written with two; then a last one, and a BOM.
+MOST_READ = 2 * bounds.TEXT_BYTES + 5
+
 
 class Text(click.ParamType[str]):
     """Any text; `-` stands for standard input, which one argument of a command can read."""
@@ -185,11 +188,12 @@ def _in_full(value: str, at: int) -> str:
 
 
 def _standard_input(what: str) -> str:
-    """Return what stands on standard input, at most 64 KiB of UTF-8; one line break at its end is dropped."""
-    data = sys.stdin.buffer.read(bounds.TEXT_BYTES + 2)
-    if len(data.removesuffix(b"\n")) > bounds.TEXT_BYTES:
+    """Return the text on standard input, at most 64 KiB of UTF-8, normalised; one line break at its end is dropped."""
+    data = sys.stdin.buffer.read(MOST_READ + 1)
+    if len(data) > MOST_READ:
         raise bounds.too_long(what)
     try:
-        return data.decode().removesuffix("\n")
+        read = data.decode()
     except UnicodeDecodeError:
         raise errors.Invalid(reason=f"The {what} on standard input is not valid UTF-8 text.") from None
+    return bounds.sized(bounds.normalised(read).removesuffix("\n"), what)

@@ -87,18 +87,30 @@ def list_cursor(value: str) -> str:
 
 
 def title(value: str, what: str = "title") -> str:
-    """Return a title, or a name as long as one: not blank, at most 500 characters."""
-    if not value.strip():
-        raise errors.Invalid(reason=f"The {what} is empty.")
-    if len(value) > TITLE_CHARACTERS:
-        raise errors.Invalid(reason=f"The {what} has {len(value)} characters; {TITLE_CHARACTERS} are allowed.")
-    return text(value, what)
+    """Return a title, or a name as long as one, as it is kept: not blank, at most 500 characters."""
+    kept = text(value, what, required=True)
+    if len(kept) > TITLE_CHARACTERS:
+        raise errors.Invalid(reason=f"The {what} has {len(kept)} characters; {TITLE_CHARACTERS} are allowed.")
+    return kept
 
 
 def text(value: str, what: str, *, required: bool = False) -> str:
-    """Return any other text: at most 64 KiB of UTF-8, anything in it."""
-    if required and not value.strip():
+    """Return any other text as it is kept: normalised, at most 64 KiB of UTF-8, anything in it but NUL."""
+    kept = normalised(value)
+    if required and not kept.strip():
         raise errors.Invalid(reason=f"The {what} is empty.")
+    if "\0" in kept:
+        raise errors.Invalid(reason=f"The {what} contains a NUL character, which is not text. Remove it.")
+    return sized(kept, what)
+
+
+def normalised(value: str) -> str:
+    """Return a text with line feeds alone between its lines, and no byte order mark in front."""
+    return value.replace("\r\n", "\n").lstrip("\ufeff")
+
+
+def sized(value: str, what: str) -> str:
+    """Return a text as it is: at most 64 KiB of UTF-8."""
     if _size(value, what) > TEXT_BYTES:
         raise too_long(what)
     return value

@@ -8,8 +8,9 @@ from taskorch import bounds
 from taskorch.item import State
 from taskorch.reply import LEFT_OUT
 
-Text = Annotated[str, AfterValidator(lambda value: bounds.text(value, "text"))]
-Title = Annotated[str, AfterValidator(bounds.title)]
+#: As Redis holds it: earlier versions kept NUL too, which nobody may write any more.
+Text = Annotated[str, AfterValidator(lambda value: bounds.sized(value, "text"))]
+Title = Annotated[Text, AfterValidator(lambda value: bounds.title(value.replace("\0", "0")))]
 Name = Annotated[str, AfterValidator(lambda value: bounds.name(value, "an agent"))]
 NameOrNone = Annotated[str, AfterValidator(lambda value: value and bounds.name(value, "an agent"))]
 ProjectId = Annotated[str, AfterValidator(bounds.project_id)]

@@ -6,8 +6,10 @@ import pytest
 from builders import Bench
 from commands import BIN, Shell
 
-#: Line breaks, an escape sequence, a bell, a C1 control, right-to-left override and isolate, quotes, emoji, a NUL.
-ODD = "one\ntwo \x1b[31mred\x1b[0m \a \x9b1m \u202eevil\u2066 'q' \"q\" \\ {0} %s 🙂 ü\r\n\tend"
+#: Line breaks, an escape sequence, a bell, a C1 control, right-to-left override and isolate, quotes, emoji.
+GIVEN = "\ufeffone\r\ntwo \x1b[31mred\x1b[0m \a \x9b1m \u202eevil\u2066 'q' \"q\" \\ {0} %s 🙂 ü\r\n\tend"
+#: The same as it is kept.
+ODD = "one\ntwo \x1b[31mred\x1b[0m \a \x9b1m \u202eevil\u2066 'q' \"q\" \\ {0} %s 🙂 ü\n\tend"
 UNSAFE = "\x1b\a\x9b\u202e\u2066\r"
 
 ITEM_TEXTS = ["-d", "-r", "--resource", "--deliverable", "--accept"]
@@ -18,9 +20,9 @@ def is_safe(screen: str) -> bool:
 
 
 def test_odd_text_of_an_orchestrator_is_stored_whole_and_shown_escaped(shell: Shell, bench: Bench) -> None:
-    project = shell.orchestrate("project", ODD, "-d", ODD).stdout.strip()
-    texts = [word for option in ITEM_TEXTS for word in (option, ODD)]
-    made = shell.orchestrate("create", project, ODD, *texts, "--context", f"{ODD}={ODD}", "--assign", "ada")
+    project = shell.orchestrate("project", GIVEN, "-d", GIVEN).stdout.strip()
+    texts = [word for option in ITEM_TEXTS for word in (option, GIVEN)]
+    made = shell.orchestrate("create", project, GIVEN, *texts, "--context", f"{GIVEN}={GIVEN}", "--assign", "ada")
     item = made.stdout.strip()
 
     shown = shell.orchestrate("show", item, "--json").data()
@@ -43,15 +45,15 @@ def test_odd_text_of_a_worker_is_stored_whole_and_shown_escaped(shell: Shell, be
     item = bench.item(project)
 
     steps = [
-        shell.worker("progress", item, ODD),
-        shell.worker("discover", item, ODD, "--impact", ODD),
-        shell.worker("notes", item, ODD),
-        shell.worker("blocker", item, ODD, "--needs", ODD),
+        shell.worker("progress", item, GIVEN),
+        shell.worker("discover", item, GIVEN, "--impact", GIVEN),
+        shell.worker("notes", item, GIVEN),
+        shell.worker("blocker", item, GIVEN, "--needs", GIVEN),
         shell.orchestrate("inbox"),
-        shell.orchestrate("answer", item, ODD),
+        shell.orchestrate("answer", item, GIVEN),
         shell.worker("get", item),
         shell.worker("notes", item),
-        shell.worker("complete", item, ODD, "--deliverable", f"{ODD}={ODD}"),
+        shell.worker("complete", item, GIVEN, "--deliverable", f"{GIVEN}={GIVEN}"),
         shell.orchestrate("discoveries", project),
         shell.orchestrate("progress", item),
         shell.orchestrate("complete", project),
@@ -138,13 +140,33 @@ def test_standard_input_that_is_not_utf8_is_refused(shell: Shell, bench: Bench) 
     assert "on standard input is not valid UTF-8 text" in ran.stderr
 
 
-def test_a_nul_byte_on_standard_input_is_stored_and_shown_escaped(shell: Shell, bench: Bench) -> None:
+@pytest.mark.parametrize("stdin", [b"a\0b", "a\0b".encode("utf-16-le")])
+def test_nul_on_standard_input_is_refused(shell: Shell, bench: Bench, stdin: bytes) -> None:
     item = bench.item()
 
-    shell.worker("progress", item, "-", stdin=b"a\0b")
+    ran = shell.worker("progress", item, "-", stdin=stdin)
 
-    assert bench.queue.views.show(item).history[0].text == "a\0b"
-    assert r"a\x00b" in shell.orchestrate("show", item).stdout
+    assert (ran.code, ran.stderr) == (5, "Error: The report contains a NUL character, which is not text. Remove it.\n")
+    assert bench.queue.views.show(item).history == ()
+
+
+@pytest.mark.parametrize(
+    ("stdin", "kept"),
+    [
+        (b"one\r\ntwo\r\n", "one\ntwo"),
+        (b"\xef\xbb\xbfone\n", "one"),
+        (b"one\n\n", "one\n"),
+        (b"\xef\xbb\xbf" + b"\r\n" * 65536 + b"x", None),
+        (b"\xef\xbb\xbfx" + b"\r\n" * 65535 + b"\r\n", "x" + "\n" * 65535),
+    ],
+)
+def test_standard_input_is_normalised(shell: Shell, bench: Bench, stdin: bytes, kept: str | None) -> None:
+    item = bench.item()
+
+    ran = shell.worker("progress", item, "-", stdin=stdin)
+
+    assert ran.code == (5 if kept is None else 0), ran.stderr
+    assert [report.text for report in bench.queue.views.show(item).history] == ([] if kept is None else [kept])
 
 
 def test_ten_megabytes_on_standard_input_are_refused(shell: Shell, bench: Bench) -> None:

@@ -48,6 +48,12 @@ TOO_LONG: dict[str, Callable[[Bench, Lease, str], object]] = {
     "note": lambda bench, held, text: bench.agent().note(held.item, text),
 }
 
+#: The same where it is a title.
+TITLES: dict[str, Callable[[Bench, Lease, str], object]] = {
+    "project title": lambda bench, _, text: bench.queue.project(text),
+    "title": lambda bench, _, text: bench.item(title=text),
+}
+
 #: Everything else that is out of bounds.
 REFUSED: dict[str, Call] = {
     "empty project title": lambda bench, _: bench.queue.project(""),
@@ -60,7 +66,9 @@ REFUSED: dict[str, Call] = {
     "201 deliverables expected": lambda bench, _: bench.item(deliverables_expected=("r",) * 201),
     "201 criteria": lambda bench, _: bench.item(criteria=("r",) * 201),
     "201 context values": lambda bench, _: bench.item(context={str(n): "" for n in range(201)}),
-    "201 dependencies": lambda bench, _: bench.item(depends_on=tuple(f"item_{n}" for n in range(201))),
+    "1,001 dependencies": lambda bench, _: bench.item(depends_on=tuple(f"item_{n}" for n in range(1001))),
+    "1,001 more dependencies": lambda bench, held: bench.queue.depend(held.item, [f"item_{n}" for n in range(1001)]),
+    "no more dependencies": lambda bench, held: bench.queue.depend(held.item, []),
     "blank requirement": lambda bench, _: bench.item(requirements=("",)),
     "blank context name": lambda bench, _: bench.item(context={"": "v"}),
     "priority below 0": lambda bench, _: bench.item(priority=-1),
@@ -127,6 +135,35 @@ def test_text_of_more_than_64_kib_is_refused(bench: Bench, place: str) -> None:
         assert f"{KIB_64} bytes" in str(refusal.value)
 
     assert without_projects(bench.everything()) == without_projects(before)
+
+
+@pytest.mark.parametrize("place", [*TOO_LONG, *TITLES])
+def test_nul_is_refused_in_every_text(bench: Bench, place: str) -> None:
+    held = bench.claimed()
+    before = bench.everything()
+
+    with pytest.raises(errors.Invalid, match="contains a NUL character"):
+        (TOO_LONG | TITLES)[place](bench, held, "a\0b")
+
+    assert without_projects(bench.everything()) == without_projects(before)
+
+
+@pytest.mark.parametrize("place", [*TOO_LONG, *TITLES])
+def test_every_text_is_kept_normalised(bench: Bench, place: str) -> None:
+    lease = bench.standing(State.BLOCKED if place == "answer" else State.IN_PROGRESS)
+
+    (TOO_LONG | TITLES)[place](bench, lease, "\ufeffone\r\ntwo\r\n")
+
+    kept = repr(bench.everything()).replace("\\\\", "\\")  # of JSON in a hash
+    assert r"one\ntwo\n" in kept
+    assert "\ufeff" not in kept
+    assert r"\r" not in kept
+
+
+@pytest.mark.parametrize("blank", ["\ufeff", "\ufeff \r\n"])
+def test_byte_order_mark_alone_is_blank(bench: Bench, blank: str) -> None:
+    with pytest.raises(errors.Invalid, match="is empty"):
+        bench.queue.project(blank)
 
 
 @pytest.mark.parametrize("place", TOO_LONG)

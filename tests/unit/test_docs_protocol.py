@@ -373,7 +373,7 @@ def test_the_bounds_are_those_of_the_source() -> None:
         "name of an agent or a namespace": f"{bounds._NAME.pattern}, and no ..",
         "id of a project or an item": bounds._ID.pattern,
         "title": f"{bounds.TITLE_CHARACTERS} characters, not blank",
-        "any other text": f"{bounds.TEXT_BYTES:,} bytes of UTF-8",
+        "any other text": f"{bounds.TEXT_BYTES:,} bytes of UTF-8, no NUL",
         "values of a list": str(bounds.LIST_VALUES),
         "dependencies of an item": f"{bounds.DEPENDENCIES:,}",
         "names of a JSON object": str(bounds.LIST_VALUES),

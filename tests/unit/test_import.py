@@ -73,12 +73,12 @@ def test_a_file_that_was_cut_off_within_a_line_is_refused(copy: Bench, lines: Li
     ("data", "number", "reason"),
     [
         (b"", 1, "The trailer is missing"),
-        (b"\n", 1, "Invalid JSON"),
+        (b"\n", 2, "The trailer is missing"),
         (b'{"name": "left-pad", "version": "1.0.0"}\n', 1, "It is no line of an export"),
         (b"[1, 2]\n", 1, "Input should be"),
         (b"null\n", 1, "Input should be"),
         (b'{"kind": "header", "format": "\xff"}\n', 1, "Invalid JSON"),
-        (b'\xef\xbb\xbf{"kind": "header"}\n', 1, "Invalid JSON"),
+        (b'\xef\xbb\xbf{"kind": "header"}\n', 1, "format: Field required"),
         (b'{"kind": "header", "format": "\\ud800"}\n', 1, "Invalid JSON"),
         (b"[" * 100_000 + b"\n", 1, "Invalid JSON"),
         (b"not JSON\n", 1, "Invalid JSON"),
@@ -283,6 +283,46 @@ def test_an_import_that_is_over_is_not_done_twice(copy: Bench, file: Path) -> No
         restore(file, copy.queue.archive)
 
     assert copy.state(item) is State.QUEUED
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\n\n  \n", b" "])
+def test_blank_lines_and_a_byte_order_mark_are_passed_over(
+    bench: Bench, copy: Bench, lines: Lines, file: Path, ending: bytes
+) -> None:
+    first, *rest = written(lines).splitlines(keepends=True)
+    file.write_bytes(b"\xef\xbb\xbf" + first + b"\n" + b"".join(rest) + ending)
+
+    restore(file, copy.queue.archive)
+
+    assert work(copy) == work(bench)
+
+
+def test_line_ends_of_windows_are_tolerated(bench: Bench, copy: Bench, lines: Lines, file: Path) -> None:
+    file.write_bytes(written(lines).replace(b"\n", b"\r\n"))
+
+    restore(file, copy.queue.archive)
+
+    assert work(copy) == work(bench)
+
+
+def test_wrong_line_behind_a_blank_one_keeps_its_number(copy: Bench, lines: Lines, file: Path) -> None:
+    lines[1]["kind"] = "nothing"
+    first, *rest = written(lines).splitlines(keepends=True)
+    file.write_bytes(first + b"\n" + b"".join(rest))
+
+    assert refusal(copy, file).startswith("line 3: ")
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\r\nb", "\ufeffa"])
+def test_export_of_an_earlier_version_keeps_its_texts(copy: Bench, lines: Lines, file: Path, text: str) -> None:
+    line = lines[number_of(lines, "item") - 1]
+    line["fields"].update(description=text, requirements=json.dumps([text]), title=text)
+    file.write_bytes(written(lines))
+
+    restore(file, copy.queue.archive)
+
+    item = copy.queue.views.show(line["id"]).item
+    assert (item.description, item.requirements, item.title) == (text, (text,), text)
 
 
 def test_dependency_requeued_during_the_export_is_open(bench: Bench, copy: Bench, file: Path) -> None:

@@ -129,7 +129,7 @@ def test_what_surrounds_a_plan_does_not_matter(data: bytes) -> None:
 
 
 def test_a_plan_of_json_has_any_character() -> None:
-    text = '😀 ü \0 \\ud83d\\ude00 " / \u2028'
+    text = '😀 ü \1 \\ud83d\\ude00 " / \u2028'
 
     plan = read(json.dumps({"project": "P", "items": [{"name": "a", "title": "A", "description": text}]}))
 
@@ -170,6 +170,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "key that is a list": (with_item("? [a]", ": x"), "line 6: items[1]: A key is to be a text"),
     "tab": (with_item("title: x", "\tagent: ada"), "line 7: Not YAML"),
     "open quote": (with_item('title: "x'), "Not YAML"),
+    "NUL as an escape": (with_item('title: "a\\0b"'), "line 6: items[1].title: The title contains a NUL character"),
     "control character": (with_item("title: a\0b"), "line 6: The character '\\x00' cannot stand in YAML"),
     "escape": (with_item("title: \x1b[2J"), "line 6: The character '\\x1b' cannot stand in YAML"),
     "unknown field": (

@@ -8,10 +8,10 @@ from taskorch import errors
 from taskorch.item import Lease, State
 
 ODD = {
-    "newlines": "one\ntwo\r\nthree\n",
+    "newlines": "one\ntwo\rthree\n",
     "quotes": """it's a "quote" and a \\ backslash, {"json": ['too']} \\n \\u0041""",
     "emoji": "done 🎉 👩‍👩‍👧 é e\u0301",
-    "control bytes": "a\x00b\x1b[31mred\x07\x08\x7f\x85",
+    "control bytes": "a\x01b\x1b[31mred\x07\x08\x7f\x85",
     "right to left": "שלום \u202eabc\u202c مرحبا",
     "separators": "\u2028\u2029\ufeff\ufffe",
     "not trimmed": "  \t text \t ",
