@@ -4,7 +4,7 @@ TaskOrchestratorError           1   Unprintable
 |-- Usage                       2
 |-- NotFound                    3   NoProject, NoItem
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated, NotSaved, ServerFailed,
-|                                   DiskFull; not: Refused, Untrusted, NotPermitted, DataDamaged,
+|                                   DiskFull, OutOfFiles; not: Refused, Untrusted, NotPermitted, DataDamaged,
 |                                   ServerUnreachable
 |-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
 |                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable, CommandFails,
@@ -125,6 +125,12 @@ class NotPermitted(Unavailable):
     def advice(self) -> str:
         """Return who can permit it: the owner of the socket, or the sandbox."""
         return ways_out.FORBIDDEN[str(self.details["why"])]
+
+
+class OutOfFiles(Unavailable):
+    word = "OUT_OF_FILES"
+    message = "This process cannot connect to {url}: it has reached its limit of open files."
+    hint = "Raise the limit (ulimit -n), or do less at a time."
 
 
 class Untrusted(Unavailable):

@@ -5,7 +5,7 @@ Every word that a failover, a reshard or a role change produces is classified he
 
 import re
 from collections.abc import Sequence
-from errno import EACCES, EPERM
+from errno import EACCES, EMFILE, ENFILE, EPERM
 
 from taskorch import errors
 from taskorch.script import ScriptError
@@ -34,7 +34,9 @@ _WRONG_KIND = {
     "unknown command 'SENTINEL'": "no sentinel: name a Redis by redis://host:port",
     "unknown command 'EVALSHA'": "no Redis that runs scripts; sentinels are named by redis+sentinel://host:port/service",
 }
+#: redis-py has the error number in its text only.
 _NOT_PERMITTED = re.compile(rf"Error ({EPERM}|{EACCES}) connecting to ")
+_NO_FILES = re.compile(rf"Error ({EMFILE}|{ENFILE}) connecting to ")
 _CERTIFICATE = ("certificate", "unknown ca")
 
 
@@ -67,6 +69,8 @@ def of_silence(error: Exception, url: str) -> errors.Unavailable:
     """Return our error for a connection that cannot be opened, or brings no reply."""
     if is_not_permitted(error):
         return errors.NotPermitted(url=url, reason=str(error), why="mode" if _is_mode(error) else "sandbox")
+    if (isinstance(error, OSError) and error.errno in (EMFILE, ENFILE)) or _NO_FILES.match(str(error)):
+        return errors.OutOfFiles(url=url)
     reason = str(error) or type(error).__name__
     if any(words in reason.lower() for words in _CERTIFICATE):
         return errors.Untrusted(url=url, reason=reason)

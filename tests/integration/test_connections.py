@@ -1,5 +1,7 @@
 """Addresses of one server, against real ones: a password, a database, and servers that refuse or forget."""
 
+import os
+import resource
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +13,7 @@ import servers
 import topologies
 from commands import eventually
 from one_server import by_redis_py
-from taskorch import errors
+from taskorch import errors, script
 from taskorch.connection import connect
 from taskorch.item import Caller
 from taskorch.queue import Queue
@@ -57,6 +59,22 @@ def test_a_server_that_went_away_and_came_back_is_found_again(tmp_path: Path) ->
         after = lasting.views.projects()
 
     assert [each.id for each in after] == [project]
+
+
+def test_limit_of_open_files_is_named(valkey_url: str) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    script.load("project")  # from its file
+    lasting = queue(valkey_url)
+    with open(os.devnull) as newest:  # noqa: PTH123  its number is what counts
+        resource.setrlimit(resource.RLIMIT_NOFILE, (newest.fileno() + 1, limits[1]))
+        try:
+            with pytest.raises(errors.OutOfFiles) as refusal:
+                lasting.project("No file is left")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert "limit of open files" in str(refusal.value)
+    assert lasting.project("Files are left").startswith("proj_")
 
 
 def test_connection_is_reopened_after_a_role_error(tmp_path: Path) -> None:

@@ -108,6 +108,13 @@ def test_lost_connection_makes_client_look_again(error: exceptions.RedisError) -
     assert isinstance(explained(error, CLUSTER), errors.Unreachable)
 
 
+def test_limit_of_open_files_is_no_silence_of_redis() -> None:
+    error = exceptions.ConnectionError("Error 24 connecting to 127.0.0.1:7000. Too many open files.")
+
+    assert isinstance(explained(error, CLUSTER), errors.OutOfFiles)
+    assert not passes(error)
+
+
 def test_every_word_has_advice() -> None:
     assert set(ways_out.TROUBLES) == failures.PASSING | failures.LASTING
 
