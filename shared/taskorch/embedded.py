@@ -146,10 +146,11 @@ def start(settings: Settings, say: Say = lambda _: None, *, repair: bool = False
 def accept_data(settings: Settings) -> None:
     """Take data that a person knows, and of which there is no record, for the data of this root's server.
 
-    Raises errors.RootNotWritable, errors.Invalid.
+    A server that is running works in its folder, which stays as it is. Raises errors.RootNotWritable, errors.Invalid.
     """
-    with _prepared(settings):
-        server_data.accept(_data(settings), os.environ)
+    with _prepared(settings) as lock:
+        if _is_locked(lock):
+            server_data.accept(_data(settings), os.environ)
 
 
 def stop(settings: Settings) -> bool:
@@ -244,8 +245,9 @@ class _Start:
                     self._end_if_its_socket_is_gone()
             if self._process and self._process.poll() is not None:
                 self._give_up_or_repair()
-            is_ours = self._process is not None or (answer and answer.is_loading)
-            self._wait_or_give_up(began, READY_WITHIN_S if is_ours else ANSWERS_AT_LAST_WITHIN_S)
+            is_starting = self._process is not None or self._is_younger_than(READY_WITHIN_S)
+            is_starting = is_starting or (answer is not None and answer.is_loading)
+            self._wait_or_give_up(began, READY_WITHIN_S if is_starting else ANSWERS_AT_LAST_WITHIN_S)
 
     def _launch(self) -> None:
         process_record.clear(self._lock)
@@ -275,14 +277,18 @@ class _Start:
         has no socket either.
         """
         record, since = process_record.read(self._lock), os.fstat(self._lock).st_mtime
-        is_young = time() - since < LISTENS_WITHIN_S
-        if not record or record == self._ended or is_young or was_stopped(self._settings, since):
+        is_expected = self._is_younger_than(LISTENS_WITHIN_S) or was_stopped(self._settings, since)
+        if not record or record == self._ended or is_expected:
             return
         if record.send(signal.SIGTERM):
             self._ended = record
             self._say(f"The socket of the bundled server (pid {record.pid}) was gone: it is started again.")
         elif not record.is_here:
             raise _unreachable(self._settings, record)
+
+    def _is_younger_than(self, age_s: float) -> bool:
+        """Return whether the server that holds the lock was started that short a time ago."""
+        return time() - os.fstat(self._lock).st_mtime < age_s
 
     def _give_up_or_repair(self) -> None:
         """Repair data that the server could not read, once; raise what else keeps it from starting."""
@@ -309,7 +315,8 @@ class _Start:
 
     def _wait_or_give_up(self, began: float, patience_s: float) -> None:
         if monotonic() - began > patience_s:
-            reason = f"it was not ready within {patience_s:.0f} s"
+            record = process_record.read(self._lock)
+            reason = f"pid {record.pid if record else 0} does not answer, after {patience_s:.0f} s"
             raise errors.ServerFailed(reason=reason, log=_log_name(self._settings))
         sleep(LOOK_AGAIN_S)
 

@@ -18,9 +18,14 @@ OTHERS_WRITE = 0o002
 
 
 def make(folder: PathLike) -> None:
-    """Make the folder of a root if it does not exist; the root itself must: FileNotFoundError without it."""
+    """Make the folder of a root if it does not exist; the root itself must: FileNotFoundError without it.
+
+    Raises OSError, too, for a symbolic link to a folder in it: a checkout may have brought it, and what is written and
+    cleaned up below it would be elsewhere.
+    """
     if os.path.isdir(folder):
         _forbid(folder, OTHERS_WRITE)
+        _need_no_links(folder)
     else:
         _make_one(folder)
         ignored = os.open(os.path.join(folder, ".gitignore"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -28,12 +33,21 @@ def make(folder: PathLike) -> None:
             file.write(IGNORED)
 
 
+def _need_no_links(folder: PathLike) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink() and entry.is_dir():
+                raise OSError(ELOOP, "it is a symbolic link", entry.path)
+
+
 def refusal(root: PathLike, error: OSError) -> RootNotWritable:
     """Return our error for one of the operating system's, naming the path that is in the way."""
     reason = error.strerror or str(error)
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         reason = f"{error.filename} is not a folder"
-    elif error.errno in (ELOOP, EINVAL):
+    elif error.errno == ELOOP:
+        reason = f"{error.filename} is a symbolic link"
+    elif error.errno == EINVAL:
         reason = f"{error.filename} is not a regular file"
     return RootNotWritable(root=os.fspath(root), reason=reason)
 

@@ -55,7 +55,10 @@ class StepConnection(Around):
         """Return a request that was left unanswered, or ""; of commands that run at once, each takes another one."""
         if not os.path.isdir(self._everything()):  # as a rule: nothing more is loaded then
             return ""
-        for file in self._place(words).glob("*"):
+        place = self._place(words)
+        if place.is_symlink() or place.parent.is_symlink():
+            return ""
+        for file in place.glob("*"):
             with suppress(OSError):
                 too_late = _is_old(file)
                 file.unlink()  # whoever removes it has it
@@ -67,6 +70,7 @@ class StepConnection(Around):
         folder.make(self._settings.folder)
         folder.make_private(self._settings.folder / "run")
         place = self._place(words)
+        folder.make_private(place.parent)  # no link that a checkout may have brought: what is old in it is deleted
         _sweep(place.parent)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         (place / request).touch(mode=0o600)
@@ -86,10 +90,11 @@ class StepConnection(Around):
 
 
 def _sweep(everything: "Path") -> None:
-    for path in (*everything.glob("*/*"), *everything.glob("*")):
-        with suppress(OSError):  # another command was faster, or has put something in
-            if _is_old(path):
-                path.rmdir() if path.is_dir() else path.unlink()
+    for place in [path for path in everything.glob("*") if not path.is_symlink()]:
+        for path in (*place.glob("*"), place):
+            with suppress(OSError):  # another command was faster, or has put something in
+                if _is_old(path):
+                    path.rmdir() if path.is_dir() else path.unlink()
 
 
 def _is_old(path: "Path") -> bool:

@@ -1,11 +1,14 @@
 """What a checkout may bring into the folders of the bundled server: none of it has an effect."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from builders import Bench
 from commands import Shell
+from taskorch.item import State
 
 
 @pytest.fixture
@@ -99,3 +102,31 @@ def test_link_in_place_of_a_folder_is_refused(local: Shell, tmp_path: Path, name
 
     assert ran.code == 5
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["data", "handoffs", "workspace", "sync"])
+def test_link_in_the_folder_is_refused_by_steps(shell: Shell, bench: Bench, tmp_path: Path, name: str) -> None:
+    item = bench.item()
+    (shell.folder / ".task-orchestrator").mkdir()
+    (shell.folder / ".task-orchestrator" / name).symlink_to(tmp_path)
+
+    ran = shell.worker("get", item)
+
+    assert ran.code == 5
+    assert f"/{name} is a symbolic link" in ran.stderr
+    assert bench.state(item) is State.QUEUED
+
+
+@pytest.mark.parametrize("place", ["run/unanswered", "run/unanswered/1a2b"])
+def test_link_for_unanswered_requests_deletes_nothing(local: Shell, tmp_path: Path, place: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("old")
+    os.utime(precious, (1, 1))
+    link = local.folder / ".task-orchestrator" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path)
+
+    ran = local.having(TASKORCH_REDIS_URL="redis://127.0.0.1:1").orchestrate("project", "One")
+
+    assert ran.code == 4
+    assert precious.read_text() == "old"
