@@ -26,7 +26,7 @@ def test_every_variable_of_the_compose_file_has_a_default_and_is_in_the_example(
     example = dict(re.findall(r"^#(\w+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE))
 
     assert len(re.findall(r"(?<!\$)\$(?!\$)", text)) == len(VARIABLE.findall(text))
-    assert set(example) == set(variables)
+    assert set(example) == {*variables, "COMPOSE_PROJECT_NAME"}  # which compose itself reads
     explained = {"REDIS_PASSWORD", "TASKORCH_ROOT", "TZ"}  # there an example helps more than the default
     assert {name: example[name] for name in variables.keys() - explained} == {
         name: variables[name] for name in variables.keys() - explained
@@ -45,6 +45,13 @@ def test_a_container_that_starts_as_root_runs_everything_as_the_owner_of_its_fol
             assert start[3] in {"/project", "/demo"}
         assert service["cap_drop"] == ["ALL"]
         assert service["cap_add"] == ["SETUID", "SETGID"]
+
+
+def test_image_of_ours_has_no_name_that_checkouts_share() -> None:
+    ours = [service for name, service in _services().items() if name != "redis"]
+
+    assert [service.get("build") for service in ours] == ["."] * len(ours)
+    assert [service for service in ours if "image" in service] == []
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.2", "::", "1127.0.0.1"])
