@@ -1,4 +1,4 @@
-# make demo, make test: each works on a fresh machine with Python 3.11 or newer.
+# make demo, make test: each works on a fresh machine with Python 3.11 to 3.14.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -12,6 +12,7 @@ LOCKED := $(BIN)/pip install --quiet --disable-pip-version-check --only-binary :
 OURS := $(BIN)/pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation
 
 .venv/demo: pyproject.toml lock/build.txt lock/runtime.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(LOCKED) --requirement lock/build.txt --requirement lock/runtime.txt
 	$(OURS) --editable .
