@@ -34,8 +34,8 @@ _WRONG_KIND = {
     "unknown command 'SENTINEL'": "no sentinel: name a Redis by redis://host:port",
     "unknown command 'EVALSHA'": "no Redis that runs scripts; sentinels are named by redis+sentinel://host:port/service",
 }
-#: redis-py has the error number in its text only.
-_NOT_PERMITTED = re.compile(rf"Error ({EPERM}|{EACCES}) connecting to ")
+#: redis-py has the error number in its text only. An error of TLS has the number 1, too, and its own text.
+_NOT_PERMITTED = re.compile(rf"Error ({EPERM}|{EACCES}) connecting to (?!.*\[SSL)")
 _NO_FILES = re.compile(rf"Error ({EMFILE}|{ENFILE}) connecting to ")
 _CERTIFICATE = ("certificate", "unknown ca")
 

@@ -192,3 +192,11 @@ def test_error_number_of_redis_py_is_read(number: int) -> None:
     told = explained(redis.ConnectionError(f"Error {number} connecting to db:6379. No."), "redis+cluster://db:6379")
 
     assert isinstance(told, errors.NotPermitted)
+
+
+def test_certificate_error_is_not_taken_for_a_sandbox() -> None:
+    reason = "Error 1 connecting to db:6379. [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"
+
+    told = explained(redis.ConnectionError(reason), "rediss+cluster://db:6379")
+
+    assert isinstance(told, errors.Untrusted)
