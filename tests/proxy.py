@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from math import inf
+from ssl import SSLContext
 from urllib.parse import unquote, urlsplit
 
 import hiredis
@@ -127,10 +128,13 @@ class Client:
 
 
 @contextmanager
-def proxied(upstream: str) -> Iterator[Proxy]:
-    """Run a proxy on loopback before the server at this address, in a thread of its own; every socket ends with it."""
+def proxied(upstream: str, tls: SSLContext | None = None) -> Iterator[Proxy]:
+    """Run a proxy on loopback before the server at this address, in a thread of its own; every socket ends with it.
+
+    Clients speak TLS to it where there is a context.
+    """
     proxy, loop, ended = Proxy(upstream), asyncio.new_event_loop(), asyncio.Event()
-    listening = loop.run_until_complete(asyncio.start_server(proxy.serve, "127.0.0.1", 0))
+    listening = loop.run_until_complete(asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls))
     host, port = listening.sockets[0].getsockname()
     proxy.url = f"redis://{host}:{port}"
     thread = threading.Thread(target=loop.run_until_complete, args=[_serving(listening, ended)])

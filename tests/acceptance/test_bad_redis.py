@@ -1,10 +1,9 @@
 """A Redis that is away, strange, locked, old, full or read-only: an exit code, a way out, and nothing half done."""
 
 import os
-import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ import redis
 import servers
 from builders import Bench
 from commands import BIN, Shell, eventually
+from fake_server import answering
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from taskorch import embedded, keys
@@ -120,11 +120,8 @@ def test_a_database_that_does_not_exist_is_named_as_the_reason(shell: Shell) -> 
 
 
 def test_a_redis_that_is_too_old_is_refused_by_its_version(shell: Shell) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        threading.Thread(target=_serve_like_redis_6, args=(listening,), daemon=True).start()
-        url = f"redis://127.0.0.1:{listening.getsockname()[1]}"
-
-        ran = shell.having(TASKORCH_REDIS_URL=url).orchestrate("projects")
+    with answering(_as_redis_6) as port:
+        ran = shell.having(TASKORCH_REDIS_URL=f"redis://127.0.0.1:{port}").orchestrate("projects")
 
     assert ran.code == 5
     assert "version 6.2.14" in ran.stderr
@@ -132,10 +129,10 @@ def test_a_redis_that_is_too_old_is_refused_by_its_version(shell: Shell) -> None
 
 
 def test_server_that_quotes_the_password_is_not_quoted(shell: Shell) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        quoting = f"-ERR HELLO is not allowed with the arguments AUTH default {PASSWORD}\r\n".encode()
-        threading.Thread(target=_serve, args=(listening, lambda _: quoting), daemon=True).start()
-        url = f"redis://:{PASSWORD}@127.0.0.1:{listening.getsockname()[1]}"
+    quoting = f"-ERR HELLO is not allowed with the arguments AUTH default {PASSWORD}\r\n".encode()
+
+    with answering(lambda _: quoting) as port:
+        url = f"redis://:{PASSWORD}@127.0.0.1:{port}"
         ran = shell.having(TASKORCH_REDIS_URL=url).orchestrate("projects")
 
     assert ran.code != 0
@@ -143,10 +140,8 @@ def test_server_that_quotes_the_password_is_not_quoted(shell: Shell) -> None:
 
 
 def test_something_that_is_not_redis_is_an_error(shell: Shell) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        threading.Thread(target=_serve_like_the_web, args=(listening,), daemon=True).start()
-        url = f"redis://127.0.0.1:{listening.getsockname()[1]}"
-
+    with answering(lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+        url = f"redis://127.0.0.1:{port}"
         ran = shell.having(TASKORCH_REDIS_URL=url).orchestrate("projects")
 
     assert ran.code == 4
@@ -383,29 +378,10 @@ def _spoil(raw: redis.Redis, how: str) -> None:
         raw.execute_command("REPLICAOF", "127.0.0.1", "1")  # type: ignore[no-untyped-call]
 
 
-def _serve_like_redis_6(listening: socket.socket) -> None:
+def _as_redis_6(asked: bytes) -> bytes:
     """Answer HELLO as Redis 6.2.14 does, and everything else with OK."""
-
-    def answer(asked: bytes) -> bytes:
-        if b"HELLO" not in asked.upper():
-            return b"+OK\r\n" * asked.count(b"*")
-        pairs = {"server": "redis", "version": "6.2.14", "mode": "standalone", "role": "master"}
-        fields = "".join(f"${len(word)}\r\n{word}\r\n" for pair in pairs.items() for word in pair)
-        return f"%{len(pairs) + 1}\r\n{fields}$5\r\nproto\r\n:3\r\n".encode()
-
-    _serve(listening, answer)
-
-
-def _serve_like_the_web(listening: socket.socket) -> None:
-    _serve(listening, lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-
-def _serve(listening: socket.socket, answer: Callable[[bytes], bytes]) -> None:
-    while True:
-        try:
-            connection, _ = listening.accept()
-        except OSError:  # the test has closed it
-            return
-        with connection:
-            while asked := connection.recv(65536):
-                connection.sendall(answer(asked))
+    if b"HELLO" not in asked.upper():
+        return b"+OK\r\n" * asked.count(b"*")
+    pairs = {"server": "redis", "version": "6.2.14", "mode": "standalone", "role": "master"}
+    fields = "".join(f"${len(word)}\r\n{word}\r\n" for pair in pairs.items() for word in pair)
+    return f"%{len(pairs) + 1}\r\n{fields}$5\r\nproto\r\n:3\r\n".encode()

@@ -14,22 +14,22 @@ from taskorch.connection import connect
 from taskorch.item import Caller
 from taskorch.queue import Queue
 
-#: Each pass carries some hundred of them: about two thousand files are written meanwhile.
-CHANGES, PER_PASS, ITEMS = 10_000, 400, 25
+#: Each pass writes most files of all items again: about 400 files are written while readers look.
+CHANGES, PER_PASS, ITEMS = 640, 80, 25
 
 
 class Reader(Thread):
-    """A reader that never stops looking, and keeps what it could not read."""
+    """A reader that looks as often as it can while files are written, and keeps what it could not read."""
 
     def __init__(self, root: Root) -> None:
         super().__init__(daemon=True)
         self.root = root
-        self.ended = Event()
+        self.writing, self.ended = Event(), Event()
         self.read = 0
         self.wrong: dict[str, bytes] = {}
 
     def run(self) -> None:
-        while not self.ended.is_set():
+        while self.writing.wait() and not self.ended.is_set():
             for path in [*self.root.handoffs.glob("*_handoff.json"), *self.root.handoffs.glob("item_*.json")]:
                 with suppress(FileNotFoundError):
                     self.look(path)
@@ -54,6 +54,14 @@ def root(valkey_url: str, tmp_path: Path) -> Iterator[Root]:
     connection.close()
 
 
+def watched_pass(root: Root, readers: list[Reader]) -> None:
+    for reader in readers:
+        reader.writing.set()
+    root.sync()
+    for reader in readers:
+        reader.writing.clear()
+
+
 def test_no_reader_ever_sees_half_a_file(root: Root) -> None:
     leases = [root.bench.claimed(agent=f"agent{n}") for n in range(ITEMS)]
     agents = [root.bench.agent(f"agent{n}") for n in range(ITEMS)]
@@ -67,13 +75,14 @@ def test_no_reader_ever_sees_half_a_file(root: Root) -> None:
         report = (agents[which].progress, agents[which].discover)[change // ITEMS % 2]
         leases[which] = report(leases[which], f"change {change}").lease
         if change % PER_PASS == PER_PASS - 1:
-            root.sync()
+            watched_pass(root, readers)
     for which, lease in enumerate(leases[: ITEMS // 2]):
         agents[which].complete(lease, "done")
-    root.sync()
+    watched_pass(root, readers)
 
     for reader in readers:
         reader.ended.set()
+        reader.writing.set()
         reader.join()
         assert reader.wrong == {}
         assert reader.read > ITEMS

@@ -1,20 +1,20 @@
 """TLS: who vouches for the server, who the client is, and whether the host is the one of the certificate."""
 
 import shutil
-import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 import topologies
 import trustme
+from proxy import proxied
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from taskorch import errors
@@ -57,7 +57,7 @@ def queue(url: str) -> Queue:
 
 @contextmanager
 def tls_in_front_of(url: str, papers: Papers, host: str, *, mutual: bool = False) -> Iterator[int]:
-    """Terminate TLS in front of a server's socket, for one connection after another; yields the port.
+    """Terminate TLS in front of a server's socket; yields the port.
 
     With `mutual`, a client has to show a certificate of the same authority.
     """
@@ -66,41 +66,8 @@ def tls_in_front_of(url: str, papers: Papers, host: str, *, mutual: bool = False
     if mutual:
         context.verify_mode = ssl.CERT_REQUIRED
         papers.ca.configure_trust(context)
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                plain, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=_forward, args=[context, plain, url.removeprefix("unix://")], daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.close()
-
-
-def _forward(context: ssl.SSLContext, plain: socket.socket, path: str) -> None:
-    try:
-        with context.wrap_socket(plain, server_side=True) as client, socket.socket(socket.AF_UNIX) as server:
-            server.connect(path)
-            up = threading.Thread(target=_pump, args=[client, server], daemon=True)
-            up.start()
-            _pump(server, client)
-    except OSError:
-        plain.close()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        return
+    with proxied(url, context) as proxy:
+        yield urlsplit(proxy.url).port or 0
 
 
 def test_a_queue_works_over_tls(valkey_url: str, papers: Papers) -> None:

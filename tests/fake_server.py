@@ -1,0 +1,25 @@
+"""A server on loopback that is not Redis, or not as it should be."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from threading import Thread
+
+
+@contextmanager
+def answering(answer: Callable[[bytes], bytes]) -> Iterator[int]:
+    """Run a server that answers each message by a function; yields its port. Its connections end with their clients."""
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            while message := self.request.recv(65536):
+                self.request.sendall(answer(message))
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
