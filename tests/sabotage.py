@@ -146,6 +146,13 @@ SABOTAGES = (
         tests=("tests/unit/test_dependencies.py",),
     ),
     Sabotage(
+        guard="A requeued dependency holds an item back again",
+        file=f"{SCRIPTS}/requeue.lua",
+        line="  move(dependent, 'waiting', now)\n",
+        instead="",
+        tests=("tests/unit/test_dependencies.py",),
+    ),
+    Sabotage(
         guard="A new item waits only for items that are there",
         file=f"{SCRIPTS}/create.lua",
         line="local state = id ~= '' and known_state(id)",

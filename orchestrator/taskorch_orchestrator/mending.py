@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 from taskorch.arguments import TEXT
+from taskorch.plain_text import counted
 
 from taskorch_orchestrator.role import at_office, orchestrate
 
@@ -34,7 +35,7 @@ def cancel(office: "Office", item: str, reason: str) -> None:
     office.output.show({"id": item, "state": "cancelled", "waiting": waiting}, step_render.state)
     if waiting:
         office.output.hint(
-            f"{waiting} items wait for it: they cannot start unless it is requeued, or are cancelled too."
+            f"{counted(waiting, 'item waits', 'items wait')} for {item}. Requeue it, or cancel them too."
         )
 
 

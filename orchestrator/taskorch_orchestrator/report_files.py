@@ -132,7 +132,7 @@ def outcome(content: Content) -> str:
     """Return, in a sentence, what was taken over of a file that is not valid."""
     taken = sum(entry.verb != "odd" for entry in content.entries)
     if not taken:
-        return "Nothing of it was taken over."
+        return "Nothing of it was taken over: the agent has to write it again."
     return f"Only what is valid of it was taken over: {counted(taken, 'report', 'reports')}."
 
 

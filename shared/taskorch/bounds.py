@@ -100,7 +100,7 @@ def text(value: str, what: str, *, required: bool = False) -> str:
     if required and not kept.strip():
         raise errors.Invalid(reason=f"The {what} is empty.")
     if "\0" in kept:
-        raise errors.Invalid(reason=f"The {what} contains a NUL character, which is not text. Remove it.")
+        raise errors.Invalid(reason=f"There is a NUL character in the {what}. Remove it: text cannot have one.")
     return sized(kept, what)
 
 

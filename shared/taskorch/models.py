@@ -128,6 +128,8 @@ def _in_digits(value: object) -> object:
 
 #: A time as a worker wrote it, an ISO 8601 text or a number. A longer text is not a time.
 Written = Annotated[str, Field(max_length=64), BeforeValidator(_in_digits)]
+#: The same in a column of a database.
+Stored = Annotated[str | None, BeforeValidator(_in_digits)]
 
 
 class FiledUpdate(_Filed):
@@ -188,7 +190,7 @@ class OldProject(_Filed):
     title: str
     description: str | None = None
     orchestrator_id: str | None = None
-    created_at: str | None = None
+    created_at: Stored = None
     status: str | None = None
 
 
@@ -231,8 +233,8 @@ class OldItem(_Filed):
     assigned_to: str | None = None
     status: str | None = None
     dependencies: Annotated[list[str] | None, BeforeValidator(_from_json)] = None
-    created_at: str | None = None
-    completed_at: str | None = None
+    created_at: Stored = None
+    completed_at: Stored = None
     #: An object, a list, or a plain text.
     deliverables: Annotated[object, BeforeValidator(_from_json_or_text)] = None
 

@@ -146,7 +146,10 @@ def test_nul_on_standard_input_is_refused(shell: Shell, bench: Bench, stdin: byt
 
     ran = shell.worker("progress", item, "-", stdin=stdin)
 
-    assert (ran.code, ran.stderr) == (5, "Error: The report contains a NUL character, which is not text. Remove it.\n")
+    assert (ran.code, ran.stderr) == (
+        5,
+        "Error: There is a NUL character in the report. Remove it: text cannot have one.\n",
+    )
     assert bench.queue.views.show(item).history == ()
 
 

@@ -92,7 +92,8 @@ def test_completion_without_an_agent_is_named_until_its_copy_is_removed(
 
     assert root.bench.state(item) is State.QUEUED
     assert done.troubles == {
-        copy: f"{item}_completion.json is not valid (it has no agent_id). Nothing of it was taken over. "
+        copy: f"{item}_completion.json is not valid (it has no agent_id). "
+        "Nothing of it was taken over: the agent has to write it again. "
         "This is a copy of the whole file: remove it when you have seen it."
     }
     assert (later.troubles, at_last.troubles) == (done.troubles, {})
@@ -119,7 +120,7 @@ def test_completion_of_another_item_is_not_taken(root: Root, item: str, monkeypa
 
     (trouble,) = done.troubles.values()
     assert root.bench.state(item) is State.QUEUED
-    assert "(its item_id is 'item_00000000'). Nothing of it was taken over." in trouble
+    assert "(its item_id is 'item_00000000'). Nothing of it was taken over: " in trouble
 
 
 def test_entry_without_an_agent_says_what_it_lacks(root: Root, item: str) -> None:

@@ -170,7 +170,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "key that is a list": (with_item("? [a]", ": x"), "line 6: items[1]: A key is to be a text"),
     "tab": (with_item("title: x", "\tagent: ada"), "line 7: Not YAML"),
     "open quote": (with_item('title: "x'), "Not YAML"),
-    "NUL as an escape": (with_item('title: "a\\0b"'), "line 6: items[1].title: The title contains a NUL character"),
+    "NUL as an escape": (with_item('title: "a\\0b"'), "line 6: items[1].title: There is a NUL character in the title"),
     "control character": (with_item("title: a\0b"), "line 6: The character '\\x00' cannot stand in YAML"),
     "escape": (with_item("title: \x1b[2J"), "line 6: The character '\\x1b' cannot stand in YAML"),
     "unknown field": (

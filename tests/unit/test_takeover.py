@@ -483,3 +483,55 @@ def test_the_command_says_what_it_set_aside(old: Old, *, in_place: bool) -> None
     assert (BEFORE_IMPORT in first.stderr) == (old.home / BEFORE_IMPORT).exists() == in_place
     assert (second["items"], second["set_aside"]) == (0, "")
     assert old.bench.queue.views.progress(PROJECT).project.orchestrator == "chief"
+
+
+def test_files_of_a_windows_editor_are_taken_over(old: Old) -> None:
+    old.project()
+    old.item(FIRST)
+    old.worker().notes(FIRST, "one\ntwo")
+    notes = old.home / "workspace" / "ada" / f"{FIRST}_notes.md"
+    for file in (notes, old.file(f"{FIRST}_handoff.json")):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+
+    done = old.taken_over()
+
+    item = old.bench.queue.views.show(FIRST).item
+    assert (done.troubles, item.context["stack"]) == ({}, "Python")
+    assert [note.text for note in old.bench.agent().notes(FIRST)] == ["one\ntwo"]
+
+
+def test_numeric_times_of_an_old_database_are_taken_over(old: Old) -> None:
+    old.project()
+    old.item(FIRST)
+    old.database.execute("CREATE TABLE items AS SELECT * FROM work_items")
+    old.database.execute("DROP TABLE work_items")
+    old.database.execute("ALTER TABLE items RENAME TO work_items")  # of columns without a type
+    old.database.execute("UPDATE work_items SET created_at = 1767323045.678")
+    old.database.commit()
+
+    done = old.taken_over()
+
+    assert (done.troubles, old.bench.queue.views.show(FIRST).item.created_at) == ({}, 1_767_323_045_678)
+
+
+def test_old_text_with_a_nul_is_named(old: Old) -> None:
+    old.project()
+    old.item(FIRST)
+    old.package(FIRST, "ada", provided_context={"stack": "a\0b"})
+
+    done = old.taken_over()
+
+    assert done.troubles[FIRST] == "There is a NUL character in the context values. Remove it: text cannot have one."
+
+
+def test_old_completion_without_an_agent_completes_nothing(old: Old) -> None:
+    old.project()
+    old.item(FIRST)
+    old.file(f"{FIRST}_completion.json").write_text(json.dumps({"item_id": FIRST, "summary": "done"}))
+
+    done = old.taken_over()
+
+    assert old.state(FIRST) is State.QUEUED
+    assert done.troubles[f"{FIRST}_completion.json"].startswith(
+        "it is not valid (it has no agent_id). Nothing of it was taken over: "
+    )
