@@ -29,6 +29,8 @@ def isolate() -> Path:
     inherited = dict(os.environ)
     os.environ.clear()
     os.environ.update({name: value for name, value in inherited.items() if _is_kept(name)} | SET)
+    if "PYTEST_SABOTAGED" in inherited:  # the commands run from the source that tests/sabotage.py has changed
+        os.environ["PYTHONPATH"] = inherited["PYTHONPATH"]
     sys.dont_write_bytecode = False  # otherwise each command that a test runs compiles the whole project
     if "PYTEST_XDIST_WORKER" in inherited:  # its controller has chosen the place
         place, homes = inherited["TMPDIR"], tempfile.mkdtemp(dir=inherited["HOME"])

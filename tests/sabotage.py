@@ -327,6 +327,48 @@ SABOTAGES = (
         instead="",
         tests=("tests/acceptance/test_run_stopped.py",),
     ),
+    Sabotage(
+        guard="A stream ends only when its own reader is gone",
+        file="orchestrator/taskorch_orchestrator/following.py",
+        line="        if _reader_is_gone(0):\n",
+        instead="        if sys.stdout:\n",
+        tests=("tests/acceptance/test_watch.py::test_stream_outlives_kill_of_bundled_server",),
+    ),
+    Sabotage(
+        guard="A client that meets a demoted primary looks for the new one",
+        file="shared/taskorch/redis_failures.py",
+        line='error.status_code or _WORDS.get(type(error), "")',
+        instead='error.status_code or ""',
+        tests=("tests/unit/test_redis_errors.py",),
+    ),
+    Sabotage(
+        guard="A report waits for replicas",
+        file="shared/taskorch/script.py",
+        line='    "progress", "discover", "note", "blocker", "renew", "release", "fail", "complete",\n',
+        instead='    "complete",\n',
+        tests=("tests/integration/test_replicas.py",),
+    ),
+    Sabotage(
+        guard="Every MCP request that was read is answered",
+        file="shared/taskorch/tool_server.py",
+        line="            await self._finish()\n",
+        instead="            pass\n",
+        tests=("tests/acceptance/test_mcp_calls.py::test_piped_requests_are_all_answered",),
+    ),
+    Sabotage(
+        guard="A run pauses when its command keeps failing",
+        file="worker/taskorch_worker/runner.py",
+        line="            self._pause(seconds)\n",
+        instead="            pass\n",
+        tests=("tests/acceptance/test_run.py::test_failing_command_makes_the_run_pause",),
+    ),
+    Sabotage(
+        guard="PID 1 reaps what it adopts",
+        file="worker/taskorch_worker/running.py",
+        line="    split_off_init()\n",
+        instead="",
+        tests=("tests/acceptance/test_run_init.py::test_adopted_orphans_are_reaped",),
+    ),
 )
 
 
@@ -354,10 +396,11 @@ def caught_by(sabotage: Sabotage) -> str:
                 shutil.copy(whole, copy / name)
         file = copy / sabotage.file
         file.write_text(file.read_text(encoding="utf-8").replace(sabotage.line, sabotage.instead), encoding="utf-8")
+        source = os.pathsep.join(str(copy / name) for name in NEEDED[:3])
         ran = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *sabotage.tests],
             cwd=copy,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(str(copy / name) for name in NEEDED[:3])},
+            env={**os.environ, "PYTHONPATH": source, "PYTEST_SABOTAGED": "1"},
             capture_output=True,
             text=True,
             timeout=TIME_LIMIT_S,
