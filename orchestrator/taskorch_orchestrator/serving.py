@@ -35,7 +35,7 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
     server = None
     if not settings.redis_url:
         server = embedded.Beside(settings, embedded_service.become(settings))
-        embedded.start(settings)
+        embedded.start(settings, logging.getLogger(__name__).info)
     caller = Caller(agent=settings.orchestrator, host=os.uname().nodename, pid=os.getpid())
     queue = Queue(connect_to(settings), settings.namespace, caller)
     with_rq = with_rq and (bool(os.environ.get(RQ_URL)) or not address.is_cluster(settings.redis_url))

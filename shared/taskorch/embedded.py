@@ -24,6 +24,7 @@ from taskorch import (
     process_record,
     server_address,
     server_data,
+    unix_socket,
 )
 from taskorch.frozen import Frozen
 from taskorch.process_record import ProcessRecord
@@ -239,6 +240,8 @@ class _Start:
                 if answer and not answer.is_loading:
                     return self._process is not None
             except TimeoutError:
+                if not self._process and not self._is_younger_than(READY_WITHIN_S):
+                    raise _silent(self._settings) from None
                 answer = None
             else:
                 if not answer and not self._process:
@@ -315,9 +318,7 @@ class _Start:
 
     def _wait_or_give_up(self, began: float, patience_s: float) -> None:
         if monotonic() - began > patience_s:
-            record = process_record.read(self._lock)
-            reason = f"pid {record.pid if record else 0} does not answer, after {patience_s:.0f} s"
-            raise errors.ServerFailed(reason=reason, log=_log_name(self._settings))
+            raise _silent(self._settings)
         sleep(LOOK_AGAIN_S)
 
 
@@ -357,6 +358,8 @@ def _prepared(settings: Settings) -> Iterator[int]:
     data = _data(settings)
     try:
         folder.make(settings.folder)
+        with suppress(FileNotFoundError):
+            unix_socket.need_own_folder(_server(settings).path)
         folder.make_private(Path(_server(settings).path).parent)
         folder.make_private(data)
         lock = folder.opened(_lock_file(data), os.O_RDWR | os.O_CREAT)
@@ -400,7 +403,13 @@ def _answer_or_failure(settings: Settings) -> Answer | None:
     try:
         return _asked(settings)
     except TimeoutError:
-        raise errors.ServerFailed(reason="it does not answer", log=_log_name(settings)) from None
+        raise _silent(settings) from None
+
+
+def _silent(settings: Settings) -> errors.ServerFailed:
+    """Return the error for a server that holds the lock and does not answer."""
+    record = _read_lock(settings).record
+    return errors.ServerFailed(reason=f"pid {record.pid if record else '?'} does not answer", log=_log_name(settings))
 
 
 def _is_elsewhere(answer: Answer | None, lock: _Lock) -> bool:

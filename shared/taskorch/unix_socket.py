@@ -21,7 +21,7 @@ def connected(path: str, timeout_s: float, *, private: bool) -> socket.socket:
     Raises OSError if nobody listens or this process may not connect, errors.ForeignServer.
     """
     if private:
-        _need_own_folder(path)
+        need_own_folder(path)
     opened = socket.socket(socket.AF_UNIX)
     try:
         opened.settimeout(timeout_s)
@@ -58,17 +58,21 @@ def _need_known_peer(opened: socket.socket, path: str, *, private: bool) -> None
         raise errors.ForeignServer(place=path, reason=f"it belongs to another user (uid {uid})", bundled=int(private))
 
 
-def _need_own_folder(path: str) -> None:
-    """Refuse a folder, or a link in the place of the socket, that another user or a checkout may have put there."""
+def need_own_folder(path: str) -> None:
+    """Refuse a folder, or a link in the place of the socket, that another user or a checkout may have put there.
+
+    Raises errors.ForeignServer, OSError for a folder that does not exist.
+    """
     folder = os.path.dirname(path)
     status = os.lstat(folder)
-    for place, mode in ((folder, status.st_mode), (path, _mode(path))):
-        if stat.S_ISLNK(mode):
-            raise errors.ForeignServer(place=place, reason="it is a symbolic link", bundled=1)
+    if stat.S_ISLNK(status.st_mode):
+        raise errors.ForeignServer(place=folder, reason="it is a symbolic link", bundled=1)
     if status.st_uid != os.getuid():
         raise errors.ForeignServer(place=folder, reason=f"it belongs to another user (uid {status.st_uid})", bundled=1)
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         os.chmod(folder, stat.S_IRWXU)
+    if stat.S_ISLNK(_mode(path)):
+        raise errors.ForeignServer(place=path, reason="it is a symbolic link", bundled=1)
 
 
 def _mode(path: str) -> int:

@@ -49,7 +49,7 @@ FORBIDDEN: Mapping[str, str] = {
     ),
 }
 #: Where the socket of the bundled server, or its folder, is not this user's own.
-BUNDLED_SOCKET = "Remove it if it is not needed, or choose another root: TASKORCH_ROOT."
+BUNDLED_SOCKET = "Act as its owner, or choose another root with TASKORCH_ROOT. Delete it if it came with a checkout."
 #: Where a unix:// address leads to a server that any user may have started.
 FOREIGN_SOCKET = (
     "A server of another user must have its socket in a folder that not every user can write to, such as /run/redis."

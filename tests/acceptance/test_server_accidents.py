@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from commands import BIN, Shell, alive, ended, eventually
 from services import soon
-from taskorch import process_record
+from taskorch import embedded, errors, process_record
+from taskorch.settings import resolve
 
 ANOTHER_USER = 12345
 #: Longer than a server takes to make its socket.
@@ -173,6 +174,18 @@ def test_server_of_another_user_is_refused(local: Shell, words: list[str]) -> No
     assert ran.code == 5
     assert "belongs to another user" in ran.stderr
     assert alive(pid)
+
+
+def test_server_that_hangs_is_named_soon(local: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    pid = local.orchestrate("server", "start", "--json").data()["pid"]
+    age(local)
+    monkeypatch.setattr(embedded, "ANSWERS_WITHIN_S", 0.2)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(errors.ServerFailed, match=f"pid {pid} does not answer"):
+            embedded.start(resolve({}, {"TASKORCH_ROOT": str(local.folder)}, local.folder))
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_full_disk_loses_nothing_acknowledged(local: Shell) -> None:

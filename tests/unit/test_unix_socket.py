@@ -32,6 +32,17 @@ client, _ = listening.accept()
 print(client.recv(1000), flush=True)
 """
 
+#: Asks as a user whether the folder of a socket may be used, and prints the refusal.
+ASKER = """
+import os, sys
+from taskorch import errors, unix_socket
+os.setuid(int(sys.argv[2]))
+try:
+    unix_socket.need_own_folder(sys.argv[1])
+except errors.ForeignServer as refusal:
+    print(refusal)
+"""
+
 
 @contextmanager
 def listener(path: Path, user: int) -> Iterator["subprocess.Popen[str]"]:
@@ -134,6 +145,18 @@ def test_runtime_folder_of_another_user_is_refused(root: Path) -> None:
 
     with pytest.raises(errors.ForeignServer, match=f"{run} is not used: it belongs to another user"):
         bundled_queue(root).project("One")
+
+
+@needs_root
+def test_user_who_cannot_enter_sees_whose_it_is(root: Path) -> None:
+    root.chmod(0o755)
+    path = root / ".task-orchestrator" / "run" / "server.sock"
+
+    ran = subprocess.run(
+        [sys.executable, "-c", ASKER, str(path), str(ANOTHER_USER)], capture_output=True, text=True, check=True
+    )
+
+    assert f"{path.parent} is not used: it belongs to another user (uid 0)" in ran.stdout
 
 
 def test_runtime_folder_that_is_a_link_is_refused(root: Path, tmp_path: Path) -> None:
