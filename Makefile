@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help venv demo test chaos check format bench bench-peers sabotage lock clean
+.PHONY: help venv demo test test-fast chaos check format bench bench-peers sabotage lock clean
 
 help:  ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,8 +32,15 @@ venv: .venv/demo  ## Install the commands `orchestrate` and `worker` into .venv
 demo: .venv/demo  ## Run the user's workflow: an orchestrator and three agents, real processes
 	@PATH="$(CURDIR)/$(BIN):$$PATH" demo/run
 
-test: .venv/dev  ## Run all tests, on every kind of Redis that is here
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+# One process more than the smallest machine has cores: some tests wait for a failover or a time limit.
+JOBS ?= 3
+PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
+
+test: .venv/dev  ## Run all tests, on every kind of Redis that is here; JOBS=8 uses eight processes
+	$(PYTEST)
+
+test-fast: .venv/dev  ## Run the unit tests alone, in about 90 s: no service, no failover, no whole workflow
+	$(PYTEST) tests/unit
 
 chaos: .venv/dev  ## Kill, stop and cut off processes and Redis for two minutes, and judge what is left
 	@PYTHONPATH=tests $(BIN)/python -m chaos

@@ -25,6 +25,7 @@ from taskorch.script import Connection
 from waiters import Waiters, waiters_of
 
 LANES = ["fakeredis", *servers.binaries()]
+ONE_LANE = "valkey"
 HOMES = pytest.StashKey[Path]()
 
 
@@ -34,6 +35,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.stash[HOMES], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the other lanes of tests that need one."""
+    config.hook.pytest_deselected(items=[item for item in items if _is_left_out(item)])
+    items[:] = [item for item in items if not _is_left_out(item)]
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    lane = item.callspec.params.get("lane") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    return bool(item.get_closest_marker("one_lane")) and lane not in (None, ONE_LANE)
 
 
 @pytest.fixture(autouse=True)

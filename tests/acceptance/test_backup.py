@@ -11,6 +11,7 @@ from backups import furnished
 from builders import Bench
 from commands import BIN, Shell
 from taskorch.item import HOUR_MS, NewItem, State
+from taskorch.quoted import NOTICE
 
 #: Imports a file, and is killed at the n-th call of a script.
 KILLED = """
@@ -177,9 +178,9 @@ def test_a_dead_letter_is_told_with_the_beginning_of_what_its_agent_said(shell: 
 
     assert f"{lease.item}  failed:" in screen
     assert f"orchestrate requeue {lease.item}" in screen
-    assert len(piped) == 2
     assert "  failed: no rights" in piped[1]
     assert len(piped[1]) < 400
+    assert piped[2:] == [NOTICE]
 
 
 def test_stuck_with_more_to_look_at_does_not_say_that_nothing_is(shell: Shell, bench: Bench) -> None:

@@ -63,3 +63,19 @@ def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)", file.read_text()) if "://" not in link]
 
     assert [link for link in links if not (file.parent / link).exists()] == []
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text()
+    described = set(re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE))
+
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
+
+    assert {"demo", "test", "test-fast"} <= named <= described
+
+
+def test_fast_tests_are_the_unit_tests() -> None:
+    recipe = (REPOSITORY / "Makefile").read_text().partition("test-fast:")[2].splitlines()[1]
+
+    assert recipe.split() == ["$(PYTEST)", "tests/unit"]
+    assert "`make test-fast` runs the unit tests alone" in README

@@ -8,6 +8,8 @@ from mirrors import Root
 from taskorch import keys
 from taskorch_orchestrator.mirror import Done, Mirror
 
+pytestmark = pytest.mark.one_lane
+
 
 def served(root: Root) -> Done:
     """Do a pass as a service does it."""

@@ -10,6 +10,8 @@ from mirrors import Root
 from taskorch.item import Lease, State
 from taskorch.models import local_time
 
+pytestmark = pytest.mark.one_lane
+
 
 @pytest.mark.parametrize("state", State)
 def test_only_what_is_assigned_and_ready_or_in_work_is_published(root: Root, state: State) -> None:

@@ -9,6 +9,8 @@ from taskorch.item import Lease, State
 from taskorch.models import moment_of
 from taskorch_orchestrator.mirror import Done
 
+pytestmark = pytest.mark.one_lane
+
 FENCES = ["```json\n%s\n```", "```\n%s\n```\n", "\n``` JSON\r\n%s\r\n```", "\ufeff```json\n%s```"]
 
 

@@ -11,6 +11,8 @@ from taskorch import errors, keys
 from taskorch.item import State
 from taskorch_orchestrator.mirror import Mirror
 
+pytestmark = pytest.mark.one_lane
+
 
 def test_a_memory_that_is_damaged_behind_its_head_is_begun_afresh(root: Root) -> None:
     for _ in range(20):

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from mirrors import Root, begun_again, completion, discovery, progress, update
 from taskorch.item import Lease, State
 
+pytestmark = pytest.mark.one_lane
+
 KINDS = ("handoff", "progress", "discoveries", "completion")
 LARGEST = "é" * (32 * 1024)
 JSON = st.recursive(

@@ -7,6 +7,8 @@ import pytest
 from mirrors import Root, after_patience, completion, discovery, handed_over, let_patience_end, progress, update
 from taskorch.item import State
 
+pytestmark = pytest.mark.one_lane
+
 KINDS = ("progress", "discoveries", "completion")
 TORN = b'{"upd'
 

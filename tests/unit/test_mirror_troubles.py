@@ -13,6 +13,8 @@ from mirrors import Root, begun_again, discovery, progress, rooted, update
 from taskorch import errors
 from taskorch_orchestrator import orchestration_db
 
+pytestmark = pytest.mark.one_lane
+
 KINDS = ("handoff", "progress", "discoveries", "completion")
 
 

@@ -15,6 +15,8 @@ from taskorch.models import local_time
 from taskorch.script import Argument, Connection, Reply, Script
 from taskorch.socket_connection import SocketConnection
 
+pytestmark = pytest.mark.one_lane
+
 
 class Counting(SocketConnection):
     """A connection that counts the calls of each script."""

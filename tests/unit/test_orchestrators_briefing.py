@@ -7,6 +7,8 @@ from taskorch.item import State
 from taskorch_orchestrator import briefing_render
 from taskorch_orchestrator.briefing import MOST, Briefing, briefing
 
+pytestmark = pytest.mark.one_lane
+
 LONG = 60_000
 
 

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import pytest
 import yaml
 from builders import Bench
 from hypothesis import HealthCheck, given, settings
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from taskorch.item import Item, State
 from taskorch_orchestrator import plan_file
 
+pytestmark = pytest.mark.one_lane
+
 #: What YAML carries, and what is not blank.
-TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x85\ufeff"), min_size=1, max_size=30).filter(
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\x85\ufeff"), min_size=1, max_size=30).filter(
     lambda text: bool(text.strip())
 )
 

@@ -20,6 +20,8 @@ from taskorch_orchestrator import handoffs
 from taskorch_orchestrator.predecessor import BEFORE_IMPORT, Predecessor
 from taskorch_orchestrator.takeover import TakenOver, Takeover
 
+pytestmark = pytest.mark.one_lane
+
 PROJECT = "proj_aaaa1111"
 FIRST, SECOND, THIRD = "item_00000001", "item_00000002", "item_00000003"
 PROJECTS = ("project_id", "title", "description", "orchestrator_id", "created_at", "status")
