@@ -221,20 +221,23 @@ def _end_soon() -> None:
 
 
 async def _lines(descriptor: int) -> AsyncIterator[str]:
-    """Yield the lines of standard input; no thread blocks in it, which could not be ended."""
+    """Yield the lines of standard input, also a last one without a newline.
+
+    No thread blocks in it, for none could be ended.
+    """
     pieces: list[bytes] = []
     while True:
         with suppress(PermissionError):  # a file, which never keeps anybody waiting
             await anyio.wait_readable(descriptor)
         piece = os.read(descriptor, PIECE_BYTES)
-        if not piece:
-            return
-        *ends, rest = piece.split(b"\n")
+        *ends, rest = piece.split(b"\n") if piece else (b"", b"")
         for end in ends:
             line = b"".join([*pieces, end]).decode(errors="replace")
             if line.strip():
                 yield line
             pieces.clear()
+        if not piece:
+            return
         pieces.append(rest)
 
 

@@ -328,6 +328,15 @@ def test_piped_requests_are_all_answered(local: Shell, role: str) -> None:
     assert not any(answers[number]["result"]["isError"] for number in range(1, 6))
 
 
+def test_last_request_needs_no_newline(shell: Shell) -> None:
+    process = started(shell)
+    assert process.stdin
+    process.stdin.write(json.dumps(called(1, "check")))
+    ran = ended(process)
+
+    assert [json.loads(line)["id"] for line in ran.stdout.splitlines()] == [0, 1]
+
+
 def test_waits_are_answered_when_input_ends(shell: Shell, bench: Bench) -> None:
     process = started(shell, called(1, "pop", wait=300), called(2, "pop", wait=300))
     eventually(lambda: bench.blocked_clients() == 2, within_s=TIME_LIMIT_S)
