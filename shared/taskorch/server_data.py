@@ -29,7 +29,9 @@ def working_folder(data: Path, environment: Mapping[str, str]) -> Path:
     """
     known = [place for place in _places(data) if _is_known(place.name, environment)]
     if known:
-        return max(known, key=_last_change)
+        place = max(known, key=_last_change)
+        _record(place, environment)  # anew: it may have been kept in /tmp, or the folder have been moved
+        return place
     if any(entry.name not in OURS for entry in data.iterdir()):
         raise errors.UnknownData(folder=str(data), records=f"{user_folder.path(environment)}/{RECORDS}")
     return _made(data, environment)
@@ -72,9 +74,9 @@ def _made(data: Path, environment: Mapping[str, str]) -> Path:
 
 
 def _record(place: Path, environment: Mapping[str, str]) -> None:
-    """Record the folder in the user's configuration folder, or in their private folder in /tmp where that is read-only.
+    """Record the folder in the user's configuration folder, or in their private folder in /tmp if that is read-only.
 
-    The queue works there too, but its data must be accepted again when /tmp has been emptied.
+    Then the data must be accepted again after /tmp has been emptied, unless it was recorded for good in the meantime.
     """
     name, content = f"{RECORDS}/{place.name}", os.fsencode(f"{place}\n")
     try:

@@ -165,6 +165,24 @@ def test_data_can_be_accepted_after_tmp_was_emptied(data: Path, temporary: Path)
     assert (server_data.working_folder(data, NO_HOME) / server_data.APPENDED / file.name).read_text() == "appended"
 
 
+def test_temporary_record_is_made_permanent(data: Path, environment: Mapping[str, str], temporary: Path) -> None:
+    first = server_data.working_folder(data, NO_HOME)
+    server_data.working_folder(data, environment)
+    shutil.rmtree(temporary)
+
+    assert server_data.working_folder(data, environment) == first
+
+
+def test_record_says_where_the_data_is(data: Path, environment: Mapping[str, str], tmp_path: Path) -> None:
+    name = server_data.working_folder(data, environment).name
+    moved = data.rename(tmp_path / "moved")
+
+    server_data.working_folder(moved, environment)
+
+    record = tmp_path / "home" / ".config" / "task-orchestrator" / "servers" / name
+    assert record.read_text() == f"{moved / name}\n"
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")
 def test_records_of_another_user_count_for_nothing(data: Path, temporary: Path) -> None:
     server_data.working_folder(data, NO_HOME)
