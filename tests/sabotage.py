@@ -369,6 +369,41 @@ SABOTAGES = (
         instead="",
         tests=("tests/acceptance/test_run_init.py::test_adopted_orphans_are_reaped",),
     ),
+    Sabotage(
+        guard="A server of another user is sent nothing",
+        file="shared/taskorch/unix_socket.py",
+        line="        _need_known_peer(opened, path, private=private)\n",
+        instead="",
+        tests=("tests/unit/test_unix_socket.py",),
+    ),
+    Sabotage(
+        guard="Data without a record is not loaded",
+        file="shared/taskorch/server_data.py",
+        line="if any(entry.name not in OURS for entry in data.iterdir()):",
+        instead="if False:",
+        tests=("tests/unit/test_server_data.py",),
+    ),
+    Sabotage(
+        guard="A step that the disk did not take is not acknowledged",
+        file="shared/taskorch/socket_connection.py",
+        line="        if script.acts and self._server.is_bundled:\n            self._need_saved()\n",
+        instead="",
+        tests=("tests/acceptance/test_server_accidents.py",),
+    ),
+    Sabotage(
+        guard="Only a proven process gets a signal",
+        file="shared/taskorch/process_record.py",
+        line="_started(self.pid) == self.started",
+        instead="self.pid > 0",
+        tests=("tests/unit/test_process_record.py",),
+    ),
+    Sabotage(
+        guard="No link that a checkout brought is cleaned up behind",
+        file="shared/taskorch/unanswered.py",
+        line="        folder.make_private(place.parent)",
+        instead="        place.parent.mkdir(exist_ok=True)",
+        tests=("tests/acceptance/test_server_attacks.py",),
+    ),
 )
 
 

@@ -117,7 +117,7 @@ def test_link_in_the_folder_is_refused_by_steps(shell: Shell, bench: Bench, tmp_
     assert bench.state(item) is State.QUEUED
 
 
-@pytest.mark.parametrize("place", ["run/unanswered", "run/unanswered/1a2b"])
+@pytest.mark.parametrize("place", ["run/unanswered", "run/unanswered/1a2b"], ids=["all", "one"])
 def test_link_for_unanswered_requests_deletes_nothing(local: Shell, tmp_path: Path, place: str) -> None:
     precious = tmp_path / "precious"
     precious.write_text("old")
