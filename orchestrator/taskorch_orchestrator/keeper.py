@@ -15,7 +15,7 @@ from taskorch_orchestrator.bell import Bell, Wish
 from taskorch_orchestrator.mirror import Mirror
 from taskorch_orchestrator.sync_pass import OURS
 
-INTERVAL_S = 5.0
+INTERVAL_S = 6.0
 #: Changes within so many seconds are one wish.
 GATHER_S = 0.1
 #: A pass works no longer than this at a stretch, so that the service can end.

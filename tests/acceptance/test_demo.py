@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from commands import BIN, Shell, eventually
+
 REPOSITORY = Path(__file__).parents[2]
+AGENTS = ("database_expert", "security_specialist", "backend_developer")
 
 
 def test_the_demo_completes_the_project_and_leaves_nothing_running() -> None:
@@ -33,3 +36,25 @@ def _lives(pid: int) -> bool:
     """Return whether a process runs; one that ended and waits to be reaped does not."""
     done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return done.stdout.strip()[:1] not in ("", "Z")
+
+
+def test_interrupted_demo_does_not_break_the_next_one(shell: Shell) -> None:
+    there = shell.having(TASKORCH_NAMESPACE="demo", PATH=f"{BIN}:{os.environ['PATH']}").lacking("AGENT_ID")
+    demo = REPOSITORY / "demo"
+    specialists = [there.start(demo / "specialist", agent) for agent in AGENTS]
+    interrupted = there.start(demo / "orchestrator")
+    eventually(lambda: there.orchestrate("inbox", "--json").data(), within_s=60)
+    interrupted.kill()
+    interrupted.communicate()
+
+    # One specialist is done and started again, one still asks about the old item, and one has had no item yet.
+    specialists.append(there.start(demo / "specialist", "database_expert"))
+    ran = there.start(demo / "orchestrator")
+    output, complaint = ran.communicate(timeout=120)
+    for specialist in specialists:
+        specialist.communicate(timeout=60)
+
+    assert ran.returncode == 0, complaint
+    assert "Project completed: User Management API" in output
+    assert [specialist.returncode for specialist in specialists] == [0] * len(specialists)
+    assert there.orchestrate("projects", "--json").data() == []

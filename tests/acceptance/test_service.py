@@ -351,7 +351,7 @@ def test_of_eight_services_one_writes_and_each_job_is_done_once(own: OwnRedis, t
 
     assert written == {str(root): len(items) + 1 for root in roots}
     assert {duty.partition("-")[0]: interval_s for duty, interval_s in intervals if interval_s != "0_1"} == {
-        "sync": "5",
+        "sync": "6",
         "maintain": "10",
     }
     assert codes == [0, 0]

@@ -27,7 +27,8 @@ def test_every_variable_of_the_compose_file_has_a_default_and_is_in_the_example(
 
     assert len(re.findall(r"(?<!\$)\$(?!\$)", text)) == len(VARIABLE.findall(text))
     assert set(example) == {*variables, "COMPOSE_PROJECT_NAME"}  # which compose itself reads
-    explained = {"REDIS_PASSWORD", "TASKORCH_ROOT", "TZ"}  # there an example helps more than the default
+    # There an example helps more than the default.
+    explained = {"REDIS_PASSWORD", "TASKORCH_ROOT", "TASKORCH_NO_RQ", "TZ"}
     assert {name: example[name] for name in variables.keys() - explained} == {
         name: variables[name] for name in variables.keys() - explained
     }
@@ -36,21 +37,45 @@ def test_every_variable_of_the_compose_file_has_a_default_and_is_in_the_example(
 def test_a_container_that_starts_as_root_runs_everything_as_the_owner_of_its_folder() -> None:
     ours = {name: service for name, service in _services().items() if name != "redis"}
 
-    assert set(ours) == {"service", "demo", "database_expert", "security_specialist", "backend_developer"}
+    assert set(ours) == {"prepare", "service", "demo", "database_expert", "security_specialist", "backend_developer"}
     for service in ours.values():
         check = service.get("healthcheck", {}).get("test", ["CMD", *service["entrypoint"]])
         for start in (service["entrypoint"], check[1:]):
             assert start[:2] == ["sh", "-c"]
             assert start[2].startswith('exec setpriv --reuid "$(stat -c %u "$0")" --regid "$(stat -c %g "$0")" ')
-            assert start[3] in {"/project", "/demo"}
+            assert start[3] in {"/project", "/project/.task-orchestrator", "/demo"}
         assert service["cap_drop"] == ["ALL"]
-        assert service["cap_add"] == ["SETUID", "SETGID"]
+        assert service["cap_add"] == ["SETUID", "SETGID", "KILL"]
+
+
+def test_every_container_is_confined() -> None:
+    for name, service in _services().items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["read_only"] is True, name
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
+
+
+def test_service_sees_no_more_of_the_host_than_its_folder() -> None:
+    services = _services()
+
+    assert services["service"]["volumes"] == ["./.task-orchestrator:/project/.task-orchestrator"]
+    assert services["prepare"]["network_mode"] == "none"
+    assert services["service"]["depends_on"]["prepare"] == {"condition": "service_completed_successfully"}
+
+
+def test_no_address_in_the_compose_file_has_a_password() -> None:
+    services = _services().values()
+    addresses = [service["environment"].get("TASKORCH_REDIS_URL") for service in services if "environment" in service]
+
+    assert {address for address in addresses if address} == {"redis://redis:6379/0"}
 
 
 def test_image_of_ours_has_no_name_that_checkouts_share() -> None:
     ours = [service for name, service in _services().items() if name != "redis"]
 
-    assert [service.get("build") for service in ours] == ["."] * len(ours)
+    assert [service["build"]["context"] for service in ours] == ["."] * len(ours)
     assert [service for service in ours if "image" in service] == []
 
 
@@ -85,7 +110,9 @@ def test_redis_keeps_what_it_acknowledged_and_gets_its_password_on_standard_inpu
     command, *configuration = ran.stdout.splitlines()
     lines = [line for line in configuration if line and not line.startswith("#")]
     assert command == "redis-server -"
-    assert lines[:4] == ["appendonly yes", "appendfsync always", 'save ""', "maxmemory-policy noeviction"]
+    assert lines[:5] == [
+        *("appendonly yes", "appendfsync always", 'save ""', "maxmemory 512mb", "maxmemory-policy noeviction"),
+    ]
     assert [line for line in lines if line.startswith("requirepass")] == ([f"requirepass {password}"] * bool(password))
 
 
@@ -135,7 +162,7 @@ def _start_redis(folder: Path, **variables: str) -> subprocess.CompletedProcess[
     theirs = folder / "docker-entrypoint.sh"
     theirs.write_text('#!/bin/sh\necho "$*"\ncat\n')
     theirs.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", **variables}
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "REDIS_MAXMEMORY": "512mb", **variables}
     entry_point = _services()["redis"]["entrypoint"]
     return subprocess.run(entry_point, env=environment, capture_output=True, text=True, timeout=30, check=False)
 

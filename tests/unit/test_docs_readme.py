@@ -55,7 +55,15 @@ def _descendants(error: type[errors.TaskOrchestratorError]) -> Iterator[type[err
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "docs/usage.md", "docs/protocol.md", "docs/decisions.md", "docs/reliability.md", "CHANGELOG.md"],
+    [
+        "README.md",
+        "docs/usage.md",
+        "docs/protocol.md",
+        "docs/decisions.md",
+        "docs/reliability.md",
+        "docs/security.md",
+        "CHANGELOG.md",
+    ],
 )
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     file = REPOSITORY / page
@@ -79,3 +87,15 @@ def test_fast_tests_are_the_unit_tests() -> None:
 
     assert recipe.split() == ["$(PYTEST)", "tests/unit"]
     assert "`make test-fast` runs the unit tests alone" in README
+
+
+def test_security_page_names_tests_and_anchors_that_exist() -> None:
+    page = (REPOSITORY / "docs" / "security.md").read_text()
+    titles = re.findall("^## (.*)", page, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+    tests = re.findall(r"`(tests/[^`]+)`", page)
+
+    assert tests
+    assert [name for name in tests if not (REPOSITORY / name).exists()] == []
+    assert set(re.findall(r"\]\(#([^)]+)", page)) == anchors
