@@ -56,8 +56,14 @@ class Office:
         raise errors.NoItem(item=item)
 
     def handoff_file(self, item: str) -> str:
-        """Return where the handoff package of an item is, as seen from the current folder if that is the root."""
-        file = f"{self.settings.folder_path}/handoffs/{item}_handoff.json"
+        """Return the file of an item's handoff package, relative if the current folder is the root.
+
+        Return "" if nobody keeps files in this root: with a named Redis, they lie where its service runs.
+        """
+        folder = f"{self.settings.folder_path}/handoffs"
+        if self.settings.redis_url and not os.path.isdir(folder):
+            return ""
+        file = f"{folder}/{item}_handoff.json"
         return os.path.relpath(file) if self.settings.root_path == os.getcwd() else file
 
 

@@ -29,7 +29,7 @@ class New(Frozen):
 
 
 class Handoff(Frozen):
-    """An assignment, and where its handoff package is."""
+    """An assignment, and the file of its handoff package: "" if that is not in this root."""
 
     _flat = "assignment"
     assignment: Assignment
@@ -59,8 +59,10 @@ def requeued(done: Requeued) -> str:
 
 def assignment(done: Handoff) -> str:
     """Return what an assignment did, and where its handoff package is."""
-    id_ = done.assignment.id
-    return f"{_assigned(done)}\nHandoff package: {done.handoff} (printed by: orchestrate show {id_} --handoff)"
+    printed = f"printed by: orchestrate show {done.assignment.id} --handoff"
+    if done.handoff:
+        return f"{_assigned(done)}\nHandoff package: {done.handoff} ({printed})"
+    return f"{_assigned(done)}\nHandoff package: {printed} (orchestrate sync status shows where its file is)"
 
 
 def assignments(done: Sequence[Handoff]) -> str:

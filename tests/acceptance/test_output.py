@@ -311,3 +311,19 @@ def test_an_item_that_is_assigned_ends_the_wait(shell: Shell, bench: Bench) -> N
 
     assert ran.code == 0
     assert ran.stdout.startswith(f"=== Work Item: {item} ===")
+
+
+def test_assign_names_a_handoff_file_only_where_files_are_kept(shell: Shell, bench: Bench) -> None:
+    first, second, third = (bench.item(agent="") for _ in range(3))
+    elsewhere = shell.orchestrate("assign", first, "ada")
+    shell.orchestrate("sync")
+    here = shell.orchestrate("assign", second, "ada")
+    (shell.folder / "deep").mkdir()
+    deeper = shell.within(shell.folder / "deep").orchestrate("assign", third, "ada")
+    shell.orchestrate("sync")
+
+    printed = f"printed by: orchestrate show {first} --handoff"
+    assert f"Handoff package: {printed} (orchestrate sync status shows where its file is)" in elsewhere.stdout
+    assert f"Handoff package: .task-orchestrator/handoffs/{second}_handoff.json (" in here.stdout
+    [file] = re.findall(r"Handoff package: (/\S+)", deeper.stdout)
+    assert Path(file).exists()
