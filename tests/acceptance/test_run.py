@@ -203,7 +203,7 @@ def test_run_ends_after_max_failures(shell: Shell, bench: Bench, pool: int) -> N
 
 def test_success_resets_max_failures(shell: Shell, bench: Bench) -> None:
     for title in ("bad", "good", "bad", "good", "bad"):
-        bench.item(title=title)
+        bench.item(title=title, max_attempts=1)
 
     ran = shell.worker("run", "--wait", "0.1", "--max-failures", "2", *sh("grep -q good"))
 
