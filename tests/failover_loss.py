@@ -18,15 +18,18 @@ from time import monotonic
 import topologies
 from builders import held
 from taskorch import errors
+from taskorch.clients import ASK_AGAIN_S
 from taskorch.connection import connect
 from taskorch.item import Caller, Discovery, NewItem
 from taskorch.queue import Queue
 from taskorch.record import FROM_THE_START
-from topologies import Sentinels, command
+from topologies import Sentinels
 
 WRITERS = 4
-#: How many steps of each writer Redis acknowledges before the failover, and after it, at least.
+#: How many steps of each writer Redis acknowledges before the failover, at least.
 STEPS = 200
+#: How long a step waits for its replicas; one that they do not have by then is not acknowledged.
+WAIT_MS = 300
 #: So long that no pause of a busy machine makes the sentinels fail over by themselves.
 DOWN_AFTER_MS = 30_000
 #: Reports, discoveries and notes on an item, and the pause between two rounds of them.
@@ -133,11 +136,9 @@ def measure(deployment: Sentinels, *, wait_replicas: int = 0, words: Sequence[st
         thread.start()
     try:
         _await_steps(writers)
-        before = deployment.primary
-        command(deployment.sentinels[0], "SENTINEL", "FAILOVER", topologies.SERVICE, *words)
-        deployment.await_failover(before)
-        topologies.eventually(lambda: before.info("replication").get("role") == "slave")
-        _await_steps(writers)
+        deployment.fail_over(*words)
+        gone_by = monotonic() + 2 * ASK_AGAIN_S  # no client writes to the old primary after that
+        topologies.eventually(lambda: monotonic() > gone_by)
     finally:
         stop.set()
         for thread in threads:
@@ -154,9 +155,10 @@ def _await_steps(writers: Sequence[Writer]) -> None:
 
 
 def _writer(deployment: Sentinels, number: int, wait_replicas: int) -> Writer:
-    connection = connect(deployment.url, wait_replicas=wait_replicas)
-    queue = Queue(connection, "team", Caller(agent="planner"))
-    return Writer(queue, queue.project(f"Project {number}"), f"agent{number}")
+    caller = Caller(agent="planner")
+    project = Queue(connect(deployment.url), "team", caller).project(f"Project {number}")
+    connection = connect(deployment.url, wait_replicas=wait_replicas, wait_timeout_ms=WAIT_MS)
+    return Writer(Queue(connection, "team", caller), project, f"agent{number}")
 
 
 def _loss(writers: Sequence[Writer]) -> Loss:

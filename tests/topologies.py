@@ -124,10 +124,10 @@ class Sentinels:
         killed.kill()
         return killed
 
-    def fail_over(self) -> None:
-        """Have the sentinels promote a replica although the primary lives, and wait for it."""
+    def fail_over(self, *words: str) -> None:
+        """Have the sentinels promote a replica although the primary lives, and wait for it; `words` end the command."""
         before = self.primary
-        eventually(lambda: _went_well(self.sentinels[0], "SENTINEL", "FAILOVER", SERVICE))
+        eventually(lambda: _went_well(self.sentinels[0], "SENTINEL", "FAILOVER", SERVICE, *words))
         self.await_failover(before)
 
     def await_failover(self, before: Node | None = None) -> Node:
