@@ -14,6 +14,7 @@ import pytest
 import redis
 import servers
 from builders import Bench
+from hypothesis import HealthCheck, settings
 from mirrors import Root, rooted
 from one_server import OneServer, by_redis_py
 from taskorch import keys
@@ -26,6 +27,9 @@ from waiters import Waiters, waiters_of
 
 LANES = ["fakeredis", *servers.binaries()]
 ONE_LANE = "valkey"
+# On a machine under load any example may be slow, and it proves the same.
+settings.register_profile("under load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("under load")
 HOMES = pytest.StashKey[Path]()
 
 

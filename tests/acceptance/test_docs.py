@@ -11,9 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from commands import BIN, TIME_LIMIT_S
 
 REPOSITORY = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
 PAGES = ["README.md", "docs/usage.md"]
 END = "--end-of-command--"
 
@@ -54,7 +54,7 @@ class Terminal:
     def close(self) -> None:
         assert self._bash.stdin is not None
         self._bash.stdin.close()
-        self._bash.wait(timeout=10)
+        self._bash.wait(timeout=TIME_LIMIT_S)
         os.close(self._ours)
 
 

@@ -297,7 +297,7 @@ def test_an_interrupted_wait_ends_quickly_and_without_a_traceback(shell: Shell, 
     process.send_signal(signal.SIGINT)
     ran = ended(process)
 
-    assert monotonic() - began < 2
+    assert monotonic() - began < 4  # a blocking call would last five seconds or more
     assert (ran.code, ran.stdout, ran.stderr.strip()) == (130, "", "Interrupted.")
 
 

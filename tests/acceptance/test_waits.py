@@ -240,7 +240,7 @@ def test_an_interrupt_ends_each_of_them_at_once(shell: Shell, bench: Bench, line
     process.send_signal(signal.SIGINT)
     ran = ended(process)
 
-    assert monotonic() - began < 2
+    assert monotonic() - began < 4  # a blocking call would last five seconds or more
     assert (ran.code, ran.stderr.splitlines()[-1]) == (130, "Interrupted.")
 
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 import servers
 import topologies
-from commands import eventually
+from commands import SOON_S, eventually
 from one_server import by_redis_py
 from taskorch import errors, script
 from taskorch.connection import connect
@@ -149,5 +149,5 @@ def test_a_wait_breaks_off_when_its_connection_is_closed(
 
         connection.close()
 
-        assert isinstance(waiting.exception(timeout=5), errors.Unreachable)
+        assert isinstance(waiting.exception(timeout=SOON_S), errors.Unreachable)
         eventually(lambda: not cast("Any", raw).info("clients")["blocked_clients"])

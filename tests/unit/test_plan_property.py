@@ -48,7 +48,7 @@ def expected(item: dict[str, Any]) -> State:
     return State.DELAYED if "not_before" in item else State.QUEUED
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(plan=plans(), style=st.sampled_from([None, True, False]))
 def test_a_plan_becomes_what_it_says(bench: Bench, plan: dict[str, Any], style: bool | None) -> None:  # noqa: FBT001
     written = yaml.safe_dump(plan, default_flow_style=style, allow_unicode=True, default_style='"', sort_keys=False)
