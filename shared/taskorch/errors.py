@@ -157,7 +157,10 @@ class NotReplicated(Unavailable):
 class NotSaved(Unavailable):
     word = "NOT_SAVED"
     message = "The bundled server cannot write to its disk, so this step is not saved yet: {reason}"
-    hint = "Make room on the disk, then rerun this command: the step acts once. Commands that only read still work."
+    hint = (
+        "Make room on the disk, then rerun this command. It acts once, unless the disk could not even keep the id of "
+        "its request: look first. Commands that only read still work."
+    )
 
 
 class DiskFull(Unavailable):

@@ -29,6 +29,8 @@ def run(*words):
     return done.returncode, done.stdout.strip(), done.stderr
 
 orchestrate = sys.argv[1]
+with open(".task-orchestrator/filler", "wb") as filler:
+    filler.write(b"x" * 50_000)
 _, project, _ = run(orchestrate, "project", "One")
 acknowledged = []
 while True:
@@ -36,14 +38,20 @@ while True:
     if refused:
         break
     acknowledged.append(item)
-again, _, _ = run(orchestrate, "cancel", acknowledged[0])
+other, _, _ = run(orchestrate, "cancel", acknowledged[0])
 read, shown, _ = run(orchestrate, "show", acknowledged[0])
 status = json.loads(run(orchestrate, "server", "status", "--json")[1])
 os.kill(status["data"]["pid"], signal.SIGKILL)
-_, listed, _ = run(orchestrate, "list", project, "--json")
-there = [item["id"] for item in json.loads(listed)["data"]]
+there = [item["id"] for item in json.loads(run(orchestrate, "list", project, "--json")[1])["data"]]
+lost = sorted(set(acknowledged) - set(there))
+while not run(orchestrate, "create", project, "x", "-d", "y" * 30_000)[0]:
+    pass
+before = len(json.loads(run(orchestrate, "list", project, "--json")[1])["data"])
+os.unlink(".task-orchestrator/filler")
+again, item, _ = run(orchestrate, "create", project, "x", "-d", "y" * 30_000)
+after = len(json.loads(run(orchestrate, "list", project, "--json")[1])["data"])
 run(orchestrate, "server", "stop")
-print(json.dumps([refused, message, again, read, len(acknowledged), sorted(set(acknowledged) - set(there))]))
+print(json.dumps([[refused, other, read, again], message, len(acknowledged), lost, after - before]))
 """
 
 
@@ -196,11 +204,12 @@ def test_full_disk_loses_nothing_acknowledged(local: Shell) -> None:
 
     ran = local.run(*words, sys.executable, "-c", FULL_DISK, BIN / "orchestrate")
 
-    refused, message, again, read, acknowledged, lost = json.loads(ran.stdout)
-    assert (refused, again, read) == (4, 4, 0)
+    codes, message, acknowledged, lost, added = json.loads(ran.stdout)
+    assert codes == [4, 4, 0, 0]
     assert "Make room on the disk" in message
     assert acknowledged > 0
     assert lost == []
+    assert added == 0, "the step that was not saved at first was made twice"
 
 
 def test_end_lost_in_a_power_cut_is_repaired(local: Shell) -> None:
