@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from builders import Bench
-from commands import Shell, eventually
+from commands import Shell, alive, eventually
 from runs import HELD, SOON_S, Run, running, sh
 from taskorch.item import State
 
@@ -82,3 +82,14 @@ def test_killed_run_ends_the_process_that_adopts(shell: Shell, bench: Bench) -> 
         os.kill(worker, signal.SIGKILL)
 
         assert run.ended() == 128 + signal.SIGKILL
+
+
+def test_kill_of_the_process_that_adopts_ends_the_run(shell: Shell, bench: Bench) -> None:
+    bench.item()
+
+    with running(shell, *sh(HELD), below=ADOPTING) as run:
+        eventually((shell.folder / "begun").exists, within_s=SOON_S)
+        (worker,) = (pid for pid, _ in children(run))
+        run.tell(signal.SIGKILL)
+
+        eventually(lambda: not alive(worker), within_s=SOON_S)

@@ -11,8 +11,8 @@ import os
 import signal
 from contextlib import suppress
 
-#: Linux: the prctl that tells whether a process adopts the orphans among its descendants.
-PR_GET_CHILD_SUBREAPER = 37
+#: Of Linux: the signal that a process gets when its parent ends; whether it adopts the orphans among its descendants.
+PR_SET_PDEATHSIG, PR_GET_CHILD_SUBREAPER = 1, 37
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -22,9 +22,11 @@ def split_off_init() -> None:
         return
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by the starter, it would take exit statuses away
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD, *PASSED_ON))
+    parent = os.getpid()
     child = os.fork()
     if child:
         os._exit(_reap_until_end_of(child))
+    _end_with(parent)
     os.setpgid(0, 0)  # Ctrl-C reaches the parent alone, which passes it on: it must not count twice
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -39,6 +41,16 @@ def _adopts_orphans() -> bool:
         ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(adopts), 0, 0, 0)
         return adopts.value == 1
     return False
+
+
+def _end_with(parent: int) -> None:
+    """Have this process killed when its parent is, as the kernel does with every process below PID 1."""
+    with suppress(OSError, AttributeError, ImportError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:  # it ended before that
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _reap_until_end_of(child: int) -> int:
