@@ -28,7 +28,7 @@ SET = "redis-cli config set {}, then redis-cli config rewrite"
 #: What an audit compares, as a check of a name: the words of its findings, and what it says when there are none.
 AUDITED = {
     "indexes": (("index",), "every item is in the index of its state, and in no other"),
-    "dependencies": (("dependency", "state"), "items wait if a dependency is open, and only then"),
+    "dependencies": (("dependency", "state"), "items that no agent holds wait if a dependency is open, and only then"),
     "listings": (("listed", "agent", "lost"), "every item is listed in its project, every agent among the agents"),
     "counts": (("count",), "projects and agents count what is there"),
 }

@@ -12,7 +12,7 @@ import pytest
 from backups import exported, furnished, work, written
 from builders import Bench
 from taskorch import errors
-from taskorch.item import State
+from taskorch.item import NewItem, State
 from taskorch.script import Argument, Around, Connection, Reply, Script
 from taskorch_orchestrator import restore as restoring
 from taskorch_orchestrator.audit import audit
@@ -323,6 +323,18 @@ def test_export_of_an_earlier_version_keeps_its_texts(copy: Bench, lines: Lines,
 
     item = copy.queue.views.show(line["id"]).item
     assert (item.description, item.requirements, item.title) == (text, (text,), text)
+
+
+def test_item_with_many_dependencies_is_read_back(bench: Bench, copy: Bench, file: Path) -> None:
+    project = bench.project()
+    others = tuple(made.id for made in bench.queue.create_many(project, [NewItem(title="x")] * 1000))
+    item = bench.item(project, depends_on=others)
+    exported(bench, file)
+
+    restore(file, copy.queue.archive)
+
+    assert copy.queue.views.show(item).item.depends_on == others
+    assert audit(copy.queue, fix=False).left == ()
 
 
 def test_dependency_requeued_during_the_export_is_open(bench: Bench, copy: Bench, file: Path) -> None:

@@ -197,6 +197,20 @@ def test_an_item_that_is_tried_again_is_published_again(root: Root) -> None:
     assert root.worker().check() == [item]
 
 
+def test_handoff_is_away_while_its_item_waits_again(root: Root) -> None:
+    first = root.bench.delivered()
+    item = root.bench.item(depends_on=(first,))
+    root.sync()
+
+    root.bench.queue.requeue(first)
+    root.sync()
+    waiting = root.worker().check()
+    root.bench.agent("bob").complete(Lease(item=first), "done again")
+    root.sync()
+
+    assert (waiting, root.worker().check()) == ([], [item])
+
+
 def test_the_answer_to_a_blocker_stands_in_the_handoff(root: Root) -> None:
     item = root.bench.standing(State.BLOCKED).item
     root.sync()
