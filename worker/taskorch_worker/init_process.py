@@ -10,9 +10,13 @@ The process that works does not adopt anything, so nothing takes the exit status
 import os
 import signal
 from contextlib import suppress
+from time import monotonic, sleep
 
 #: Of Linux: the signal that a process gets when its parent ends; whether it adopts the orphans among its descendants.
 PR_SET_PDEATHSIG, PR_GET_CHILD_SUBREAPER = 1, 37
+#: How long others may take to end after the run: the guard removes the folder of the run, and dies with PID 1.
+LAST_REAPED_S = 1.0
+LOOK_AGAIN_S = 0.01
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -63,8 +67,17 @@ def _reap_until_end_of(child: int) -> int:
         while (ended := _reaped()) is not None:
             pid, status = ended
             if pid == child:
+                _reap_the_others()
                 code = os.waitstatus_to_exitcode(status)
                 return code if code >= 0 else 128 - code
+
+
+def _reap_the_others() -> None:
+    deadline = monotonic() + LAST_REAPED_S
+    with suppress(ChildProcessError):  # none is left
+        while monotonic() < deadline:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                sleep(LOOK_AGAIN_S)
 
 
 def _reaped() -> tuple[int, int] | None:
