@@ -221,13 +221,14 @@ def _update(item: str, agent: str, content: Json) -> Entry:
         update = FiledUpdate.model_validate(content)
     except ValidationError as error:
         return _odd(item, content, _reason(error))
-    verb = "echo" if update.message.startswith(BLOCKED) or update.message == DONE else "progress"
+    message = bounds.normalised(update.message)
+    verb = "echo" if message.startswith(BLOCKED) or message == DONE else "progress"
     return Entry(
         item=item,
         verb=verb,
         agent=agent,
         written_at=update.timestamp,
-        text=update.message,
+        text=message,
         percent=update.percentage,
         content=content,
     )
@@ -240,13 +241,14 @@ def _discovery(item: str, content: Json) -> Entry:
         return _odd(item, content, _reason(error))
     if found.item_id not in (None, item):
         return _odd(item, content, f"its item_id is {bounds.shortened(found.item_id or '')!r}")
-    blocks, more = found.discovery.startswith(BLOCKER), found.impact or ""
+    text, more = bounds.normalised(found.discovery), bounds.normalised(found.impact or "")
+    blocks = text.startswith(BLOCKER)
     return Entry(
         item=item,
         verb="blocker" if blocks else "discover",
         agent=found.agent_id,
         written_at=found.timestamp,
-        text=found.discovery.removeprefix(BLOCKER) if blocks else found.discovery,
+        text=text.removeprefix(BLOCKER) if blocks else text,
         more=("" if more == NO_NEEDS else more.removeprefix(NEEDS)) if blocks else more,
         content=content,
     )
@@ -262,7 +264,7 @@ def _delivery(item: str, found: FiledCompletion, content: Json) -> Entry:
         verb="complete",
         agent=found.agent_id,
         written_at=found.completed_at,
-        text=found.summary or "",
+        text=bounds.normalised(found.summary or ""),
         deliverables=deliverables,
         content=content,
     )
@@ -346,7 +348,7 @@ def _completion(record: Record, delivery: Report | None) -> Entry:
         verb="complete",
         agent=item.agent,
         written_at=at,
-        text=item.summary,
+        text=bounds.normalised(item.summary),
         deliverables=item.deliverables,
         content=content,
         request=request,

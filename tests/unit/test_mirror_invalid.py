@@ -165,3 +165,31 @@ def test_requeue_keeps_a_copy_of_what_a_worker_wrote(root: Root, item: str) -> N
 
     (copy,) = root.hidden()
     assert f"{item}_completion.json was replaced: {item} has another completion, or none." in done.troubles[copy]
+
+
+def test_report_with_line_ends_of_windows_is_taken_once(root: Root, item: str) -> None:
+    later = "2026-01-02T03:04:06.000001"
+    filed = [update("\ufeffone\r\ntwo"), update("⚠️ Blocked: Which\r\none?", at=later)]
+    root.put(item, "progress", progress(item, *filed))
+    root.put(item, "discoveries", [discovery(item, "BLOCKER: Which\r\none?", "Needs: a\r\nword")])
+
+    root.sync()
+    again = root.sync(full=True)
+    (root.home / "sync" / "state.db").unlink()
+    at_last = root.sync()
+
+    assert sorted(root.history(item)) == [("blocker", "Which\none?"), ("progress", "one\ntwo")]
+    assert root.document(item, "progress")["updates"] == filed
+    assert (again.imported, at_last.imported, at_last.troubles) == (0, 0, {})
+
+
+def test_report_with_a_nul_is_named_and_the_others_are_taken(root: Root, item: str) -> None:
+    root.put(item, "progress", progress(item, update("a\0b"), update("fine")))
+
+    done = root.sync()
+
+    assert root.history(item) == [("progress", "fine")]
+    (trouble,) = done.troubles.values()
+    assert trouble.endswith(
+        "was not taken over: There is a NUL character in the report. Remove it: text cannot have one."
+    )
