@@ -76,7 +76,7 @@ class Runner:
         #: Of these connections, those that nobody may use any more.
         self._closed: Sequence[Patient] = ()
         self._workspace = Workspace(settings.folder_path, settings.agent, settings.session)
-        place = Path(mkdtemp(prefix="taskorch-run-"))
+        place = temporary_folder()
         self._means = Means(
             settings=settings,
             terms=terms,
@@ -303,3 +303,12 @@ class Runner:
             End.BLOCKED: errors.NothingToDo.exit_code,
         }
         return next((code for end, code in codes.items() if end in self._ends), 0)
+
+
+def temporary_folder() -> Path:
+    """Make the folder for the files of the commands of a run. Raises errors.Invalid where no folder can be written."""
+    try:
+        return Path(mkdtemp(prefix="taskorch-run-"))
+    except OSError as error:
+        reason = f"worker run needs a folder for temporary files: {error.strerror or error}. Set TMPDIR to one."
+        raise errors.Invalid(reason=reason) from None

@@ -1,0 +1,15 @@
+"""The folder for temporary files of `worker run`."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from taskorch import errors
+from taskorch_worker import runner
+
+
+def test_run_without_a_temporary_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+
+    with pytest.raises(errors.Invalid, match="Set TMPDIR"):
+        runner.temporary_folder()
