@@ -3,17 +3,25 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 from commands import BIN, Shell, eventually
 
 REPOSITORY = Path(__file__).parents[2]
+#: What a user may have exported for a queue of their own.
+EXPORTED = {
+    "TASKORCH_REDIS_URL": "redis://127.0.0.1:1",
+    "TASKORCH_NAMESPACE": "no name",
+    "TASKORCH_JSON": "1",
+    "AGENT_SESSION": "mine",
+    "TM_AGENT_ID": "mine",
+    "ORCHESTRATOR_ID": "mine",
+}
 AGENTS = ("database_expert", "security_specialist", "backend_developer")
 
 
 def test_the_demo_completes_the_project_and_leaves_nothing_running() -> None:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {**os.environ, **EXPORTED, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
     ran = subprocess.run(
         [REPOSITORY / "demo" / "run"], env=environment, capture_output=True, text=True, timeout=120, check=False
