@@ -404,6 +404,20 @@ SABOTAGES = (
         instead="        place.parent.mkdir(exist_ok=True)",
         tests=("tests/acceptance/test_server_attacks.py",),
     ),
+    Sabotage(
+        guard="Setup asks before it follows a link out of the project",
+        file="orchestrator/taskorch_orchestrator/setting_up.py",
+        line="        if not user and not yes:\n",
+        instead="        if False:\n",
+        tests=("tests/acceptance/test_setup.py::test_link_out_of_project_is_refused_with_target",),
+    ),
+    Sabotage(
+        guard="A change of a TOML file is parsed again",
+        file="orchestrator/taskorch_orchestrator/toml_entries.py",
+        line="    if any(_found(after, entry) is not None for entry in entries) or",
+        instead="    if False and",
+        tests=("tests/unit/test_toml_entries.py",),
+    ),
 )
 
 

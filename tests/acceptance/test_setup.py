@@ -319,7 +319,7 @@ def _linked_outside(project: Shell) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("words", [[], ["--remove"]])
-@pytest.mark.parametrize("linked", [".claude/settings.json", ".claude"])
+@pytest.mark.parametrize("linked", [".claude/settings.json", ".claude"], ids=["file", "folder"])
 def test_link_out_of_project_is_refused_with_target(project: Shell, linked: str, words: list[str]) -> None:
     if words:
         project.orchestrate("setup", "claude")
