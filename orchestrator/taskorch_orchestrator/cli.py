@@ -43,6 +43,10 @@ orchestrate.expect(
         "taskorch_orchestrator.setting_up": {
             "setup": "Put hooks, MCP servers and a few words on the queue into the files of PROGRAM.",
         },
+        "taskorch_orchestrator.root_commands": {
+            "init": "Make FOLDER a root: the queue of everything below it.",
+            "trust": "Show the config.toml of the root of FOLDER, and trust it until it changes.",
+        },
         "taskorch_orchestrator.mending": {
             "answer": "Answer the blocker of ITEM.",
             "cancel": "Take ITEM out of work.",

@@ -2,14 +2,14 @@
 
 TaskOrchestratorError           1   Unprintable
 |-- Usage                       2
-|-- NotFound                    3   NoProject, NoItem
+|-- NotFound                    3   NoProject, NoItem, NoQueue
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated, NotSaved, ServerFailed,
 |                                   DiskFull, OutOfFiles; not: Refused, Untrusted, NotPermitted, DataDamaged,
-|                                   ServerUnreachable
+|                                   ServerUnreachable, ServerStopped
 |-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
-|                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable, CommandFails,
-|                                 TooFewFiles, UserFolderUnusable, ForeignServer, UnknownData, LeavesProject,
-|                                 Unhealthy
+|                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable (SharedRoot),
+|                                 CommandFails, TooFewFiles, UserFolderUnusable, ForeignServer, UnknownData,
+|                                 LeavesProject, Unhealthy, UntrustedConfig, ForeignFolder
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- NothingToDo                 8   only commands raise it; in the library that is None
@@ -89,6 +89,12 @@ class NoItem(NotFound):
         """Return what the id looks like instead."""
         is_project = str(self.details["item"]).startswith("proj_")
         return "That is the id of a project." if is_project else super().advice()
+
+
+class NoQueue(NotFound):
+    word = "NO_QUEUE"
+    message = "No queue here: {root} has none."
+    hint = "Start one: orchestrate project TITLE"
 
 
 class Unavailable(TaskOrchestratorError):
@@ -193,6 +199,12 @@ class ServerFailed(Unavailable):
     hint = "See {log}, or name a Redis of your own with --redis-url."
 
 
+class ServerStopped(Unavailable):
+    word, retryable = "SERVER_STOPPED", False
+    message = "The bundled server of {root} was stopped."
+    hint = "Start it: orchestrate server start"
+
+
 class Invalid(TaskOrchestratorError):
     word, exit_code = "INVALID", 5
     message = "{reason}"
@@ -264,6 +276,24 @@ class Unhealthy(Invalid):
     word = "UNHEALTHY"
     message = "The files of {root} are not kept in step with Redis by {host}: {reason}."
     hint = "Is the service running? orchestrate service starts it; its log says what went wrong."
+
+
+class UntrustedConfig(Invalid):
+    word = "UNTRUSTED_CONFIG"
+    message = "{file} sets {key}, and you have not trusted this file: it may have come with the folder."
+    hint = "To see what it says, and to trust it: orchestrate trust"
+
+
+class ForeignFolder(Invalid):
+    word = "FOREIGN_FOLDER"
+    message = "{folder} {reason}. It is not used."
+    hint = "Run the command as the owner of the folder, or point TASKORCH_ROOT at a folder of your own."
+
+
+class SharedRoot(RootNotWritable):
+    word = "SHARED_ROOT"
+    message = "A queue in {root} would be that of every folder below it."
+    hint = "Go to the folder of your project. Or, to have the queue here: orchestrate init (or set TASKORCH_ROOT)"
 
 
 class WrongState(Invalid):

@@ -4,9 +4,10 @@ import os
 import stat
 from errno import EINVAL, ELOOP
 
+from taskorch import root_folder
 from taskorch.errors import RootNotWritable
 
-NAME = ".task-orchestrator"
+NAME = root_folder.NAME
 #: The config file may be everybody's; tokens, sockets and data are nobody's business.
 IGNORED = "*\n!config.toml\n"
 
@@ -20,13 +21,14 @@ OTHERS_WRITE = 0o002
 def make(folder: PathLike) -> None:
     """Make the folder of a root if it does not exist; the root itself must: FileNotFoundError without it.
 
-    Raises OSError, too, for a symbolic link to a folder in it: a checkout may have brought it, and what is written and
-    cleaned up below it would be elsewhere.
+    Raises errors.SharedRoot where the root would be made by accident. Raises OSError, too, for a symbolic link to a
+    folder in it: a checkout may have brought it, and what is written and cleaned up below it would be elsewhere.
     """
     if os.path.isdir(folder):
         _forbid(folder, OTHERS_WRITE)
         _need_no_links(folder)
     else:
+        root_folder.refuse_accident(os.environ, os.path.dirname(folder))
         _make_one(folder)
         ignored = os.open(os.path.join(folder, ".gitignore"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         with open(ignored, "w", encoding="utf-8") as file:

@@ -2,34 +2,44 @@
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from taskorch import errors
-from taskorch.folder import PathLike
+from taskorch.frozen import Frozen
 
 VARIABLE = "TASKORCH_REDIS_PASSWORD"
 FILE_VARIABLE = "TASKORCH_REDIS_PASSWORD_FILE"
 LONGEST_BYTES = 4096
+#: Not to wait, even for a pipe that no process writes to.
+FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
-#: The name of a file, the folder that a relative name starts from, and which setting has it.
-Named = tuple[str | None, PathLike, str]
+
+class PasswordFile(Frozen):
+    """A file that a setting names."""
+
+    name: str
+    #: Where a relative name starts.
+    folder: str
+    setting: str
+    #: Whether it must lie below the folder, reached through no symbolic link: who names it may be a stranger.
+    stays_inside: bool = False
 
 
-def find(url: str, environment: Mapping[str, str], files: Sequence[Named]) -> tuple[str, str]:
-    """Return the password for an address that has none of its own, "" where there is none, and where it came from.
+def find(url: str, environment: Mapping[str, str], files: Iterable[PasswordFile]) -> tuple[str, str]:
+    """Return the password for an address that has none of its own, "" without one, and where it came from.
 
-    The variable wins over the files, the first that is named over the others. Raises errors.Usage for a file that
-    cannot be read, or that others can.
+    The variable wins over the files, the first file over the others, of which nothing is asked then. Raises
+    errors.Usage for a file that cannot be read, that others can read, or that lies outside of where it must be.
     """
     if not url:
         return "", "default"
-    if _is_in(url):
+    if is_in(url):
         return "", "the address"
     if said := said_in(environment, VARIABLE):
         return said, VARIABLE
-    for name, folder, setting in files:
-        if name:
-            return _read(os.path.join(folder, os.path.expanduser(name))), setting
+    for file in files:
+        return _read(file), file.setting
     return "", "default"
 
 
@@ -39,7 +49,8 @@ def said_in(environment: Mapping[str, str], variable: str) -> str:
     return "" if value == f"${variable}" else value
 
 
-def _is_in(url: str) -> bool:
+def is_in(url: str) -> bool:
+    """Return whether an address has a password of its own."""
     from urllib.parse import parse_qs, urlsplit
 
     try:
@@ -50,11 +61,12 @@ def _is_in(url: str) -> bool:
     return bool(user.partition(":")[2]) or bool(parse_qs(parts.query).get("password"))
 
 
-def _read(file: str) -> str:
+def _read(named: PasswordFile) -> str:
     """Return what a file holds, without the line break at its end; its owner alone may be able to read it."""
+    file = os.path.join(named.folder, os.path.expanduser(named.name))
     try:
-        # Not to wait, even for a pipe that nobody writes to.
-        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        descriptor = _opened_inside(named) if named.stays_inside else os.open(file, FLAGS)
+        with os.fdopen(descriptor, "rb") as opened:
             status = os.fstat(opened.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise errors.Usage(reason=f"The password file {file} is not a file.")
@@ -72,3 +84,36 @@ def _read(file: str) -> str:
     if not password or len(content) > LONGEST_BYTES:
         raise errors.Usage(reason=f"The password file {file} is empty, or longer than {LONGEST_BYTES} bytes.")
     return password
+
+
+def _opened_inside(named: PasswordFile) -> int:
+    """Open a file step by step from its folder, and follow no symbolic link on the way."""
+    *folders, name = named.name.split("/")
+    if named.name.startswith("~") or not {"", ".", ".."}.isdisjoint((*folders, name)):
+        raise _outside(named)
+    place = os.open(named.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for folder in folders:
+            deeper = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
+            os.close(place)
+            place = deeper
+        return os.open(name, FLAGS | os.O_NOFOLLOW, dir_fd=place)
+    except OSError as error:
+        if _is_link(error.filename, place):
+            raise _outside(named) from None
+        raise
+    finally:
+        os.close(place)
+
+
+def _is_link(name: str, place: int) -> bool:
+    with suppress(OSError):
+        return stat.S_ISLNK(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode)
+    return False
+
+
+def _outside(named: PasswordFile) -> errors.Usage:
+    return errors.Usage(
+        reason=f"{named.setting} names the password file {named.name!r}: there, it must be a relative path inside "
+        f"{named.folder}, without symbolic links. {FILE_VARIABLE} and your own config.toml may name any file."
+    )

@@ -1,21 +1,23 @@
-"""Flags, environment and config file -> Settings: what is set, and where each of it came from."""
+"""Flags, environment and config files -> Settings: each value, and where it comes from."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from taskorch import bounds, errors, password
-from taskorch.folder import NAME as FOLDER
+from taskorch import bounds, config_file, errors, password, root_folder
 from taskorch.folder import PathLike
 from taskorch.frozen import Frozen
+from taskorch.password import PasswordFile
+from taskorch.root_folder import NAME as FOLDER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CONFIG_KEYS = ("redis_url", "namespace", "service", "redis_password_file", "wait_replicas", "wait_timeout")
 MOST_REPLICAS = 100
 #: Of a worktree's name in that of its session.
 NAME_CHARACTERS = 40
+#: Where a setting came from.
+ROOTS_FILE, USERS_FILE = "config.toml", "your config.toml"
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
 
@@ -41,7 +43,7 @@ class Settings(Frozen):
     service: bool
     #: In whose name `orchestrate` acts.
     orchestrator: str
-    #: Setting -> where its value came from: a flag, a variable, the config file, or "default".
+    #: Setting -> where its value came from: a flag, a variable, a config file, or "default".
     sources: Mapping[str, str]
 
     @property
@@ -62,27 +64,29 @@ class Settings(Frozen):
         return self.root / FOLDER
 
     @property
+    def has_folder(self) -> bool:
+        """Return whether the root has its folder."""
+        return os.path.isdir(self.folder_path)
+
+    @property
     def is_set_up(self) -> bool:
-        """Return whether anybody has used the queue here, or said where it is."""
-        return bool(self.redis_url) or os.path.isdir(self.folder_path)
+        """Return whether the root has its folder, or a Redis is named."""
+        return bool(self.redis_url) or self.has_folder
 
 
 def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], folder: PathLike) -> Settings:
-    """Return the settings that hold in `folder`: flags win over the environment, that over the config file.
+    """Return the settings for `folder`: flags, then the environment, the root's config file, the user's config file.
 
     `flags` may hold `redis_url`, `namespace` and `agent_id`. Raises errors.Usage for a config file that cannot be
-    read or has unknown keys, for a switch that is neither on nor off, for a number or a duration that is none, and for
-    a password file that others can read; errors.Invalid for a bad name.
+    read or has unknown keys, for a switch that is neither on nor off, for a number or a duration that is not one, and
+    for a password file that others can read; errors.Invalid for a bad name; errors.UntrustedConfig for a config file
+    of the root that would take effect and is not trusted; errors.ForeignFolder, errors.UserFolderUnusable.
     """
-    root, root_source = _root(environment, os.fspath(folder))
-    config = _config(os.path.join(root, FOLDER, "config.toml"))
-    said = _Said(flags, environment, config)
-    redis_url = said.text("redis_url", "TASKORCH_REDIS_URL", "REDIS_URL")
-    named = [
-        (password.said_in(environment, password.FILE_VARIABLE), folder, password.FILE_VARIABLE),
-        (config.get("redis_password_file"), root, "config.toml"),
-    ]
-    redis_password, password_source = password.find(redis_url, environment, named)
+    root, root_source = root_folder.find(environment, os.fspath(folder))
+    root_folder.refuse_foreign(os.path.join(root, FOLDER))
+    said = _Said(flags, environment, root)
+    redis_url = said.redis_url()
+    redis_password, password_source = password.find(redis_url, environment, said.password_files(os.fspath(folder)))
     return Settings(
         redis_url=redis_url,
         redis_password=redis_password,
@@ -99,21 +103,47 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
 
 
 class _Said:
-    """What was said of each setting, and where: the first place that says something holds."""
+    """The value of each setting, and where it comes from: the first place that has one wins.
 
-    def __init__(
-        self, flags: Mapping[str, str | None], environment: Mapping[str, str], config: Mapping[str, str]
-    ) -> None:
-        self._flags, self._environment, self._config = flags, environment, config
+    A value of the root's config file is asked for only when it would take effect: that is when it must be trusted.
+    """
+
+    def __init__(self, flags: Mapping[str, str | None], environment: Mapping[str, str], root: str) -> None:
+        self._flags, self._environment, self._root = flags, environment, root
+        self._config = config_file.of_root(root, environment)
+        self._users_config = config_file.of_user(environment)
+        self._redis_is_named = True
         self.sources: dict[str, str] = {}
 
+    def redis_url(self) -> str:
+        """Return the address of Redis, "" for the bundled server: what else may be set depends on it."""
+        url = self.text("redis_url", "TASKORCH_REDIS_URL", "REDIS_URL")
+        self._redis_is_named = bool(url)
+        return url
+
+    def password_files(self, folder: str) -> Iterator[PasswordFile]:
+        """Return the password files that are named; a later one is asked for only if no earlier one is."""
+        if name := password.said_in(self._environment, password.FILE_VARIABLE):
+            yield PasswordFile(name=name, folder=folder, setting=password.FILE_VARIABLE)
+        if name := self._config.value("redis_password_file", redis_is_named=True):
+            yield PasswordFile(name=name, folder=self._root, setting=ROOTS_FILE, stays_inside=True)
+        if name := self._users_config.value("redis_password_file", redis_is_named=True):
+            yield PasswordFile(name=name, folder=os.path.dirname(self._users_config.file), setting=USERS_FILE)
+
     def text(self, name: str, *variables: str, default: str = "", flag: str = "") -> str:
-        flag = flag or name
-        places = [(self._flags.get(flag), f"--{flag.replace('_', '-')}")]
-        places += [(self._environment.get(variable), variable) for variable in variables]
-        places += [(self._config.get(name), "config.toml")]
-        value, self.sources[name] = next(((value, place) for value, place in places if value), (default, "default"))
-        return value or default
+        value, self.sources[name] = next(self._places(name, variables, flag or name), (default, "default"))
+        return value
+
+    def _places(self, name: str, variables: Sequence[str], flag: str) -> Iterator[tuple[str, str]]:
+        if value := self._flags.get(flag):
+            yield value, f"--{flag.replace('_', '-')}"
+        for variable in variables:
+            if value := self._environment.get(variable):
+                yield value, variable
+        if value := self._config.value(name, redis_is_named=self._redis_is_named):
+            yield value, ROOTS_FILE
+        if value := self._users_config.value(name, redis_is_named=self._redis_is_named):
+            yield value, USERS_FILE
 
     def switch(self, name: str, variable: str, default: str) -> bool:
         value = self.text(name, variable, default=default)
@@ -140,98 +170,25 @@ def _replicas(value: str) -> int:
     return bounds.number(int(value), "number of replicas", 0, MOST_REPLICAS)
 
 
-def _root(environment: Mapping[str, str], folder: str) -> tuple[str, str]:
-    named = environment.get("TASKORCH_ROOT")
-    if named:
-        return os.path.realpath(os.path.join(folder, named)), "TASKORCH_ROOT"  # one server, however it is spelt
-    parents = list(_upwards(folder))
-    for parent in parents:
-        if os.path.isdir(os.path.join(parent, FOLDER)):
-            return parent, f"the nearest {FOLDER}/"
-    for parent in parents:
-        if os.path.exists(os.path.join(parent, ".git")):
-            return _main_checkout(parent), "the git checkout"
-    return folder, "the current folder"
-
-
 def _session(said: _Said, environment: Mapping[str, str], folder: str, root: str) -> str:
-    """Return what tells a session of an agent from others: what was said, be it nothing, or else the git worktree."""
+    """Return the session name: AGENT_SESSION if set (even if empty), else the git worktree."""
     session = said.text("session", "AGENT_SESSION")
     if "AGENT_SESSION" in environment:
         return session and bounds.name(session, "a session (AGENT_SESSION)")
-    if session := _worktree(folder, root):
+    if session := _worktree(environment, folder, root):
         said.sources["session"] = "the git worktree"
     return session
 
 
-def _worktree(folder: str, root: str) -> str:
-    """Return a name for the git worktree that a folder is in; "" where it is in none, or in one that has the root."""
-    top = next((each for each in _upwards(folder) if os.path.exists(os.path.join(each, ".git"))), "")
-    own, _ = _git_folders(top) if top else ("", "")
-    if not own or os.path.commonpath([os.path.realpath(top), os.path.realpath(root)]) == os.path.realpath(top):
+def _worktree(environment: Mapping[str, str], folder: str, root: str) -> str:
+    """Return a name for the linked worktree that a folder is in; "" in no such one, or in one that has the root."""
+    here = root_folder.checkout(environment, folder)
+    if not here or not here.git:
+        return ""
+    top = os.path.realpath(here.top)
+    if os.path.commonpath([top, os.path.realpath(root)]) == top:
         return ""
     from binascii import crc32  # only in a worktree
 
-    name = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in os.path.basename(own))
-    return f"{name.strip('-')[:NAME_CHARACTERS] or 'worktree'}-{crc32(os.fsencode(own)):08x}"
-
-
-def _upwards(folder: str) -> Iterator[str]:
-    yield folder
-    if folder != os.path.dirname(folder):
-        yield from _upwards(os.path.dirname(folder))
-
-
-def _main_checkout(top: str) -> str:
-    """Return the checkout that a worktree belongs to; `top` itself where it is none."""
-    _, shared = _git_folders(top)
-    return os.path.dirname(shared) if os.path.basename(shared) == ".git" else top
-
-
-def _git_folders(top: str) -> tuple[str, str]:
-    """Return what git keeps of a worktree, and what it has in common with others; "" and "" where it is none.
-
-    Its `.git` is a file naming the first, `<main>/.git/worktrees/<name>`.
-    """
-    git = os.path.join(top, ".git")
-    if not os.path.isfile(git):
-        return "", ""
-    try:
-        own = os.path.realpath(os.path.join(top, _content(git).strip().removeprefix("gitdir:").strip()))
-        return own, os.path.realpath(os.path.join(own, _content(os.path.join(own, "commondir")).strip()))
-    except (OSError, ValueError):
-        return "", ""
-
-
-def _content(file: str) -> str:
-    with open(file, encoding="utf-8") as opened:
-        return opened.read()
-
-
-def _config(file: str) -> Mapping[str, str]:
-    try:
-        text = _content(file)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise errors.Usage(reason=f"Cannot read {file}: {error}") from None
-    return _parsed(text, file)
-
-
-def _parsed(text: str, file: str) -> Mapping[str, str]:
-    import tomllib  # only where there is a config file: it is slow to import
-
-    try:
-        config = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise errors.Usage(reason=f"{file} is not TOML: {error}") from None
-    for key, value in config.items():
-        if key not in CONFIG_KEYS:
-            raise errors.Usage(reason=f"{file} has an unknown key {key!r}; it knows {', '.join(CONFIG_KEYS)}.")
-        if key == "service" and isinstance(value, bool):
-            config[key] = "on" if value else "off"
-        elif key == "wait_replicas" and type(value) is int:
-            config[key] = str(value)
-        elif not isinstance(value, str):
-            raise errors.Usage(reason=f"{file}: {key} must be text.")
-    return config
+    name = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in os.path.basename(here.git))
+    return f"{name.strip('-')[:NAME_CHARACTERS] or 'worktree'}-{crc32(os.fsencode(here.git)):08x}"

@@ -47,7 +47,7 @@ class StepConnection(Around):
         try:
             return super().call(script, key, (request, *arguments[1:]))
         except (errors.Unavailable, KeyboardInterrupt):
-            with suppress(OSError):  # a root that cannot be written remembers nothing
+            with suppress(OSError, errors.RootNotWritable):  # a root that cannot be written remembers nothing
                 self._keep(words, str(request))
             raise
 

@@ -16,8 +16,21 @@ def path(environment: Mapping[str, str]) -> str:
     """Return where the folder is, whether or not it exists: below XDG_CONFIG_HOME, else below ~/.config."""
     above = environment.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(above):  # the XDG specification: a relative path is ignored
-        above = os.path.join(_home(environment), ".config")
+        above = os.path.join(home(environment), ".config")
     return os.path.join(above, NAME)
+
+
+def home(environment: Mapping[str, str]) -> str:
+    """Return the user's home: HOME, else as the password database has it."""
+    named = environment.get("HOME", "")
+    if os.path.isabs(named):
+        return named
+    from pwd import getpwuid
+
+    try:
+        return getpwuid(os.getuid()).pw_dir
+    except KeyError:  # a container may run as a uid that has no entry
+        return "/"
 
 
 def read(environment: Mapping[str, str], name: str) -> bytes | None:
@@ -89,18 +102,6 @@ def names(environment: Mapping[str, str], subfolder: str) -> tuple[str, ...]:
         return tuple(sorted(os.listdir(os.path.join(path(environment), subfolder))))
     except OSError:
         return ()
-
-
-def _home(environment: Mapping[str, str]) -> str:
-    home = environment.get("HOME", "")
-    if os.path.isabs(home):
-        return home
-    from pwd import getpwuid
-
-    try:
-        return getpwuid(os.getuid()).pw_dir
-    except KeyError:  # a container may run as a uid that has no entry
-        return "/"
 
 
 def _on_the_way(folder: str, name: str) -> tuple[str, ...]:

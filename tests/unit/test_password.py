@@ -4,14 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
-from taskorch import errors
+from taskorch import errors, trust, user_folder
 from taskorch.settings import Settings, resolve
 
 URL = "redis://host"
 
 
 def resolved(folder: Path, url: str = URL, **environment: str) -> Settings:
-    return resolve({"redis_url": url}, environment, folder)
+    return resolve({"redis_url": url}, {"HOME": f"{folder}/home", **environment}, folder)
 
 
 def written(folder: Path, content: bytes = b"from-file\n", mode: int = 0o600, name: str = "secret") -> Path:
@@ -54,15 +54,77 @@ def test_the_address_wins_over_the_variable_and_that_over_the_file(tmp_path: Pat
     ]
 
 
-def test_a_config_file_may_name_a_file_of_the_root(tmp_path: Path) -> None:
-    (tmp_path / ".task-orchestrator").mkdir()
-    (tmp_path / ".task-orchestrator" / "config.toml").write_text('redis_password_file = "secret"')
-    (tmp_path / "deep").mkdir()
-    written(tmp_path)
+def config(root: Path, text: str, *, trusted: bool = True) -> None:
+    """Write the config file of a root, trusted by the user whose home is `home` in it."""
+    file = root / ".task-orchestrator" / "config.toml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    if trusted:
+        trust.trust({"HOME": f"{root}/home"}, str(file), text.encode())
 
-    settings = resolved(tmp_path / "deep")
+
+def test_a_config_file_may_name_a_file_of_the_root(tmp_path: Path) -> None:
+    config(tmp_path, 'redis_password_file = "keys/redis"')
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "keys").mkdir()
+    written(tmp_path / "keys", name="redis")
+
+    settings = resolved(tmp_path / "deep", HOME=f"{tmp_path}/home")
 
     assert (settings.redis_password, settings.sources["redis_password"]) == ("from-file", "config.toml")
+
+
+def test_own_config_file_may_name_any_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", f"{tmp_path}/home")
+    home = {"HOME": f"{tmp_path}/home"}
+    beside = 'redis_password_file = "secret"'
+    user_folder.write(home, "config.toml", beside.encode())
+    user_folder.write(home, "secret", b"beside")
+    found = [resolved(tmp_path)]
+    for name in (written(tmp_path), "~/linked"):
+        user_folder.write(home, "config.toml", f'redis_password_file = "{name}"'.encode())
+        (tmp_path / "home" / "linked").unlink(missing_ok=True)
+        (tmp_path / "home" / "linked").symlink_to(tmp_path / "secret")
+        found.append(resolved(tmp_path))
+
+    assert [each.redis_password for each in found] == ["beside", "from-file", "from-file"]
+    assert {each.sources["redis_password"] for each in found} == {"your config.toml"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["{outside}", "~/key", "../key", "keys/../../key", "./secret", "link", "keys/secret", "keys//secret", "secret/"],
+)
+def test_password_file_of_a_root_stays_inside_it(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    outside = written(tmp_path, b"PRIVATE KEY", name="key")
+    written(root)
+    (root / "home").mkdir()
+    written(root / "home", b"PRIVATE KEY", name="key")
+    (root / "link").symlink_to(outside)
+    (root / "keys").symlink_to(root)
+    config(root, f'redis_password_file = "{name.format(outside=outside)}"')
+
+    with pytest.raises(errors.Usage, match=r"must be a relative path inside .*root, without symbolic links") as refusal:
+        resolved(root)
+
+    assert "PRIVATE KEY" not in str(refusal.value)
+
+
+def test_untrusted_file_names_no_password_file(tmp_path: Path) -> None:
+    written(tmp_path)
+    config(tmp_path, 'redis_password_file = "secret"', trusted=False)
+
+    with pytest.raises(errors.UntrustedConfig, match="sets redis_password_file"):
+        resolved(tmp_path)
+    with_their_own = [
+        resolved(tmp_path, TASKORCH_REDIS_PASSWORD="sesame"),
+        resolved(tmp_path, "redis://:own@host"),
+        resolved(tmp_path, ""),
+    ]
+
+    assert [each.redis_password for each in with_their_own] == ["sesame", "", ""]
 
 
 @pytest.mark.parametrize(
@@ -125,9 +187,7 @@ def test_the_bundled_server_needs_no_password_and_no_file(tmp_path: Path) -> Non
 
 
 def test_replicas_to_wait_for_are_a_number_and_a_time(tmp_path: Path) -> None:
-    (tmp_path / ".task-orchestrator").mkdir()
-    config = tmp_path / ".task-orchestrator" / "config.toml"
-    config.write_text('wait_replicas = 2\nwait_timeout = "500ms"')
+    config(tmp_path, 'wait_replicas = 2\nwait_timeout = "500ms"')
 
     filed, default = resolved(tmp_path), resolved(tmp_path.parent)
     varied = resolved(tmp_path, TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="3s")

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from taskorch import address, bounds, errors
+from taskorch import address, bounds, errors, trust, user_folder
 from taskorch.server_address import socket_path
 from taskorch.settings import Settings, resolve
 
 
 def resolved(folder: Path, agent_flag: str = "", url_flag: str = "", **environment: str) -> Settings:
-    return resolve({"agent_id": agent_flag, "redis_url": url_flag}, environment, folder)
+    return resolve({"agent_id": agent_flag, "redis_url": url_flag}, {"HOME": "/nowhere", **environment}, folder)
 
 
 def config(folder: Path, text: str) -> Path:
@@ -18,22 +18,29 @@ def config(folder: Path, text: str) -> Path:
     return folder
 
 
-def test_a_flag_wins_over_the_environment_and_that_over_the_config_file(tmp_path: Path) -> None:
-    config(tmp_path, 'redis_url = "redis://config"')
+def test_first_place_that_sets_a_value_wins(tmp_path: Path) -> None:
+    config(tmp_path, 'redis_url = "redis://root"')
+    home = {"HOME": str(tmp_path / "home")}
+    user_folder.write(home, "config.toml", b'redis_url = "redis://user"')
+    trust.trust(home, f"{tmp_path}/.task-orchestrator/config.toml", b'redis_url = "redis://root"')
+    (tmp_path / "elsewhere" / ".task-orchestrator").mkdir(parents=True)
 
     urls = [
-        resolved(tmp_path, url_flag="redis://flag", TASKORCH_REDIS_URL="redis://ours"),
-        resolved(tmp_path, TASKORCH_REDIS_URL="redis://ours", REDIS_URL="redis://anybodys"),
-        resolved(tmp_path, REDIS_URL="redis://anybodys"),
-        resolved(tmp_path),
+        resolved(tmp_path, url_flag="redis://flag", TASKORCH_REDIS_URL="redis://ours", **home),
+        resolved(tmp_path, TASKORCH_REDIS_URL="redis://ours", REDIS_URL="redis://any", **home),
+        resolved(tmp_path, REDIS_URL="redis://any", **home),
+        resolved(tmp_path, **home),
+        resolved(tmp_path / "elsewhere", **home),
+        resolved(tmp_path / "elsewhere"),
     ]
 
-    assert [settings.redis_url.removeprefix("redis://") for settings in urls] == ["flag", "ours", "anybodys", "config"]
-    assert [settings.sources["redis_url"] for settings in urls] == [
-        "--redis-url",
-        "TASKORCH_REDIS_URL",
-        "REDIS_URL",
-        "config.toml",
+    assert [(settings.redis_url.removeprefix("redis://"), settings.sources["redis_url"]) for settings in urls] == [
+        ("flag", "--redis-url"),
+        ("ours", "TASKORCH_REDIS_URL"),
+        ("any", "REDIS_URL"),
+        ("root", "config.toml"),
+        ("user", "your config.toml"),
+        ("", "default"),
     ]
 
 
@@ -63,17 +70,28 @@ def test_the_root_is_the_nearest_parent_that_has_our_folder(tmp_path: Path) -> N
 def test_the_root_is_the_git_checkout_where_nobody_has_our_folder(tmp_path: Path) -> None:
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
-    (tmp_path / ".git").mkdir()
+    repository(tmp_path)
 
     assert resolved(deep).root == tmp_path
 
 
 def worktree(folder: Path, git: Path, name: str = "w") -> Path:
-    """Make a worktree of what git keeps in a folder."""
-    (git / "worktrees" / name).mkdir(parents=True)
-    (git / "worktrees" / name / "commondir").write_text("../..\n")
+    """Make a worktree as git does, of the repository in a folder."""
+    own = git / "worktrees" / name
+    own.mkdir(parents=True)
+    (git / "HEAD").write_text("ref: refs/heads/main\n")
+    (own / "HEAD").write_text("ref: refs/heads/other\n")
+    (own / "commondir").write_text("../..\n")
+    (own / "gitdir").write_text(f"{folder}/.git\n")
     (folder / "deep").mkdir(parents=True)
-    (folder / ".git").write_text(f"gitdir: {git}/worktrees/{name}\n")
+    (folder / ".git").write_text(f"gitdir: {own}\n")
+    return folder
+
+
+def repository(folder: Path) -> Path:
+    """Make an empty git checkout."""
+    (folder / ".git").mkdir(parents=True)
+    (folder / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
     return folder
 
 
