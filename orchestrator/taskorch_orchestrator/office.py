@@ -4,7 +4,8 @@ import os
 from typing import TYPE_CHECKING
 
 from taskorch import command, errors
-from taskorch.connection import connect_to, open_connection
+from taskorch.access import Access
+from taskorch.connection import open_connection
 from taskorch.frozen import replace
 from taskorch.item import Caller, Item, State
 from taskorch.queue import Queue
@@ -23,12 +24,11 @@ if TYPE_CHECKING:
 class Office:
     """One command of an orchestrating agent."""
 
-    def __init__(self, *, starts_server: bool = True) -> None:
-        """Without `starts_server` a bundled server that does not run is Redis that is away."""
+    def __init__(self, access: Access) -> None:
+        """Open the queue of the running command. Raises errors.NoQueue."""
         self.settings = command.settings()
         self.output = command.output()
-        opened = open_connection(self.settings, self.output.say) if starts_server else connect_to(self.settings)
-        self._connection = opened
+        self._connection = open_connection(self.settings, self.output.say, access)
         self._caller = caller_of(self.settings)
         #: For a command of one step: where Redis does not answer it, the same command makes the same request again.
         self.queue = self._queue(StepConnection(self._connection, self.settings, command.typed()), self._caller)

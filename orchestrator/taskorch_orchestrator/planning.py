@@ -60,16 +60,19 @@ def create(office: "Office", /, project: str, not_before: When, context: Pairs, 
 @orchestrate.command(epilog="Example: orchestrate apply plan.yaml --dry-run")
 @click.argument("plan", type=Contents(bounds.PLAN_BYTES), metavar="PLAN.yaml")
 @click.option("--dry-run", is_flag=True, help="Check everything, and write nothing.")
-@at_office
-def apply(office: "Office", plan: tuple[str, bytes], dry_run: bool) -> None:
+def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
     """Create a project with all its items, as a file has them: all or none. - reads standard input.
 
     What a plan with the same key has created is there already: it stays as it is, and what is new in the file is added.
     For an example of a plan: orchestrate docs usage#a-whole-plan-at-once
     """
+    from taskorch.access import Access
+
     from taskorch_orchestrator import plan_file, plan_render, step_render
+    from taskorch_orchestrator.office import Office
 
     read = plan_file.read(*plan)
+    office = Office(Access.READ if dry_run else Access.CREATE)
     applied = office.queue.apply(read, dry_run=dry_run)
     hints = [*step_render.hints(applied, read.remarks)]
     meta = {"hints": hints} if hints else {}

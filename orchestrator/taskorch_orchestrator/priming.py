@@ -25,6 +25,7 @@ def prime(hook_json: bool) -> None:
 
 def _briefing() -> "Briefing | None":
     from taskorch import command
+    from taskorch.access import Access
 
     from taskorch_orchestrator.briefing import briefing
     from taskorch_orchestrator.office import Office
@@ -32,5 +33,5 @@ def _briefing() -> "Briefing | None":
     settings = command.settings()
     if not settings.is_set_up:
         return None
-    views = Office(starts_server=False).queue_of().views
+    views = Office(Access.NONE).queue_of().views
     return briefing(views, settings.orchestrator, settings.namespace)

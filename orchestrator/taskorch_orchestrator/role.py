@@ -6,11 +6,27 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 import click
 from taskorch import command
+from taskorch.access import Access
 
 if TYPE_CHECKING:
     from taskorch_orchestrator.office import Office
 
 P = ParamSpec("P")
+
+#: What each command may do where there is no queue, or where its server does not run. docs/usage.md says it, too.
+ACCESS: Mapping[str, Access] = {
+    **dict.fromkeys(("project", "apply", "import", "service", "server start"), Access.CREATE),
+    **dict.fromkeys(
+        ("create", "depend", "assign", "complete", "answer", "cancel", "requeue", "reap", "purge", "sync", "mcp"),
+        Access.USE,
+    ),
+    **dict.fromkeys(
+        ("progress", "discoveries", "list", "show", "unassigned", "inbox", "stuck", "projects", "agents", "wait"),
+        Access.READ,
+    ),
+    **dict.fromkeys(("watch", "doctor", "export", "sync status"), Access.READ),
+    **dict.fromkeys(("prime", "setup", "init", "trust", "docs", "server status", "server stop"), Access.NONE),
+}
 
 
 @click.group(cls=command.RoleGroup, epilog='Start with: orchestrate project "Build authentication system"')
@@ -32,6 +48,6 @@ def at_office(function: "Callable[Concatenate[Office, P], None]") -> Callable[P,
     def seated(*args: P.args, **kwargs: P.kwargs) -> None:
         from taskorch_orchestrator.office import Office
 
-        function(Office(), *args, **kwargs)
+        function(Office(ACCESS[command.words()]), *args, **kwargs)
 
     return seated

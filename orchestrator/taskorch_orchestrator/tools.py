@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema
 from taskorch import bounds, errors
+from taskorch.access import Access
 from taskorch.queue import Queue
 from taskorch.tool import Call, Result, Tool, seconds
 from taskorch.waiting import Goal
@@ -56,6 +57,7 @@ class Plan(Tool):
     An item whose name is there already stays as it is.
     """
 
+    access: ClassVar[Access] = Access.CREATE
     project: Annotated[str, Field(description="Title of a new one, or proj_…")]
     items: Annotated[list[dict[str, Any]], WithJsonSchema({"type": "array", "items": PLANNED_ITEM})]
     description: Annotated[str, Field(description="What the user wants, of a new project")] = ""
@@ -95,6 +97,7 @@ class Status(Tool):
 
     quotes: ClassVar[bool] = True
     looks: ClassVar[bool] = True
+    access: ClassVar[Access] = Access.READ
     of: Annotated[str, Field(description="proj_…, item_…, projects, agents, inbox, stuck or unassigned")] = "projects"
     limit: int = 50
 
@@ -124,6 +127,7 @@ class Discoveries(Tool):
 
     quotes: ClassVar[bool] = True
     looks: ClassVar[bool] = True
+    access: ClassVar[Access] = Access.READ
     project: Project
     since: str = "0-0"
     limit: int = 100
@@ -170,6 +174,7 @@ class Wait(Tool):
     """Wait until a project or an item is completed, is blocked, or anything happens to it: what comes first."""
 
     quotes: ClassVar[bool] = True
+    access: ClassVar[Access] = Access.READ
     id: Annotated[str, Field(description="proj_… or item_…")]
     until: Goals = (Goal.COMPLETED,)
     since: Annotated[str, Field(description="Of any: after this cursor")] = ""

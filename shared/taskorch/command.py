@@ -145,6 +145,11 @@ def typed() -> str:
     return f"{context.command_path} {sorted(context.params.items())}"
 
 
+def words() -> str:
+    """Return the running command without its program, as in "server start"."""
+    return click.get_current_context().command_path.partition(" ")[2]
+
+
 def output() -> Output:
     """Return where the running command prints."""
     return Output(as_json=_as_json(_flags()))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from time import time
 
 from taskorch import errors, server_address
+from taskorch.access import Access
 from taskorch.script import WAIT_TIMEOUT_MS, Argument, Connection, Reply, Script
 from taskorch.settings import Settings
 from taskorch.socket_connection import SocketConnection
@@ -12,15 +13,16 @@ RETRIES = 2
 
 
 class OnDemandConnection:
-    """A connection to the bundled server of a root, which is started when it does not answer.
+    """A connection to the bundled server of a root, which is started when it does not answer and that is allowed.
 
     The call is made again then: its request id keeps it from acting twice, for the server had appended what it did.
     What somebody has stopped meanwhile stays so: only a newer connection starts that.
     """
 
-    def __init__(self, settings: Settings, announce: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, announce: Callable[[str], None], access: Access) -> None:
         """`announce` is told, in a line for people, that the server was started, or its data repaired."""
         self._settings = settings
+        self._access = access
         self._announce = announce
         self._opened_at = time()
         self._is_closed = False
@@ -60,20 +62,26 @@ class OnDemandConnection:
         is_running = isinstance(away, errors.Stalled) and away.details["why"] != "LOADING"
         if is_running or self._is_closed or embedded.was_stopped(self._settings, self._opened_at):
             raise away
+        embedded.refuse_start(self._settings, self._access)
         if embedded.start(self._settings, self._announce):
             self._announce(f"Started the bundled server for {self._settings.root} (orchestrate server stop ends it).")
 
 
-def open_connection(settings: Settings, announce: Callable[[str], None]) -> Connection:
+def open_connection(settings: Settings, announce: Callable[[str], None], access: Access = Access.CREATE) -> Connection:
     """Return the connection that the settings ask for: to an address, or to the bundled server of the root.
 
-    Raises errors.Usage for an address that is none, and where replicas are waited for that cannot be there.
+    Raises errors.Usage for an address that is none, and where replicas are waited for that cannot be there;
+    errors.NoQueue where the root has no queue and `access` does not allow to create one.
     """
     if settings.wait_replicas and not settings.redis_url:
         raise errors.Usage(
             reason="wait_replicas is set, and the bundled server has no replicas: name a Redis that has."
         )
-    return connect_to(settings) if settings.redis_url else OnDemandConnection(settings, announce)
+    if settings.redis_url or access is Access.NONE:
+        return connect_to(settings)
+    if access is not Access.CREATE and not settings.has_folder:
+        raise errors.NoQueue(root=settings.root_path)
+    return OnDemandConnection(settings, announce, access)
 
 
 def connect_to(settings: Settings) -> Connection:

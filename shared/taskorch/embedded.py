@@ -26,6 +26,7 @@ from taskorch import (
     server_data,
     unix_socket,
 )
+from taskorch.access import Access
 from taskorch.frozen import Frozen
 from taskorch.process_record import ProcessRecord
 from taskorch.settings import Settings
@@ -183,6 +184,14 @@ def was_stopped(settings: Settings, since: float) -> bool:
     with suppress(OSError):
         return _stopped(_data(settings)).stat().st_mtime > since
     return False
+
+
+def refuse_start(settings: Settings, access: Access) -> None:
+    """Refuse to start the server of this root where a command may not: errors.NoQueue, errors.ServerStopped."""
+    if access is not Access.CREATE and not server_data.exists(_data(settings)):
+        raise errors.NoQueue(root=settings.root_path)
+    if access in (Access.READ, Access.NONE) and _stopped(_data(settings)).exists():
+        raise errors.ServerStopped(root=settings.root_path)
 
 
 def status(settings: Settings) -> ServerStatus:

@@ -32,9 +32,17 @@ def working_folder(data: Path, environment: Mapping[str, str]) -> Path:
         place = max(known, key=_last_change)
         _record(place, environment)  # anew: it may have been kept in /tmp, or the folder have been moved
         return place
-    if any(entry.name not in OURS for entry in data.iterdir()):
+    if exists(data):
         raise errors.UnknownData(folder=str(data), records=f"{user_folder.path(environment)}/{RECORDS}")
     return _made(data, environment)
+
+
+def exists(data: Path) -> bool:
+    """Return whether there is any data, known or not."""
+    try:
+        return any(entry.name not in OURS for entry in data.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def accept(data: Path, environment: Mapping[str, str]) -> None:

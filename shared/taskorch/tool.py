@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from taskorch import bounds, errors
+from taskorch.access import Access
 from taskorch.connection import open_connection
 from taskorch.script import Argument, Around, Connection, Reply, Script
 from taskorch.settings import Settings
@@ -33,6 +34,8 @@ class Tool(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     #: Whether it only looks.
     looks: ClassVar[bool] = False
+    #: What it may do where the bundled server does not run.
+    access: ClassVar[Access] = Access.USE
     #: Whether its result has what others wrote.
     quotes: ClassVar[bool] = False
 
@@ -53,10 +56,10 @@ class Tool(BaseModel):
 class Call:
     """One call of a tool: who makes it, its connection, and what takes it back."""
 
-    def __init__(self, settings: Settings, words: str) -> None:
+    def __init__(self, settings: Settings, access: Access, words: str) -> None:
         """`words` are the tool and its arguments: the same again repeats a request that Redis left unanswered."""
         self.settings = settings
-        self._opened = open_connection(settings, logger.warning)
+        self._opened = open_connection(settings, logger.warning, access)
         self._ended = False
         self._endable = Endable(self._opened, self._is_ended)
         self.connection: Connection = StepConnection(self._endable, settings, words)
@@ -82,7 +85,7 @@ class Call:
 
     def again(self) -> "Call":
         """Return another call in the same name, to give back what this one took."""
-        return Call(self.settings, "")
+        return Call(self.settings, Access.USE, "")
 
     def _is_ended(self) -> bool:
         return self._ended

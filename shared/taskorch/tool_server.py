@@ -138,7 +138,9 @@ class RoleServer:
             name, others = bounds.shortened(asked.name), ", ".join(self._tools) or "none"
             raise MCPError(mcp.INVALID_PARAMS, f"There is no tool {name}; there are {others}.")
         try:
-            call = Call(self._settings, f"{self._role} mcp {asked.name} {json.dumps(given, sort_keys=True)}")
+            call = Call(
+                self._settings, tool.access, f"{self._role} mcp {asked.name} {json.dumps(given, sort_keys=True)}"
+            )
         except errors.TaskOrchestratorError as error:  # what should be the address of a Redis is none
             return _refusal(error)
         self._calls.add(call)

@@ -74,7 +74,7 @@ def test_where_nothing_can_be_written_work_can_still_be_looked_at(shell: Shell, 
 
 @pytest.mark.parametrize("mounts", [READ_ONLY, FULL], ids=["ro", "full"])
 def test_where_nothing_can_be_written_the_bundled_server_says_so(local: Shell, mounts: str) -> None:
-    ran = mounted(local, mounts, "orchestrate", "projects")
+    ran = mounted(local, mounts, "orchestrate", "project", "x")
 
     assert ran.code in (4, 5)
     assert str(local.folder) in ran.stderr
@@ -96,7 +96,7 @@ def test_a_root_that_cannot_exist_is_named(shell: Shell, bench: Bench, root: str
     item, root = bench.item(), root.format(folder=shell.folder)
     rooted = shell.having(TASKORCH_ROOT=root)
 
-    claimed, first = rooted.worker("pop"), rooted.lacking("TASKORCH_REDIS_URL").orchestrate("projects")
+    claimed, first = rooted.worker("pop"), rooted.lacking("TASKORCH_REDIS_URL").orchestrate("project", "x")
 
     assert {claimed.code, first.code} <= {2, 5}
     assert root in claimed.stderr

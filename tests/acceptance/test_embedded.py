@@ -239,7 +239,7 @@ def test_a_file_where_a_folder_of_the_server_belongs_is_named(local: Shell, name
     in_the_way.parent.mkdir(exist_ok=True)
     in_the_way.write_text("in the way", encoding="utf-8")
 
-    ran, started = local.orchestrate("projects"), local.orchestrate("server", "start")
+    ran, started = local.orchestrate("project", "x"), local.orchestrate("server", "start")
 
     assert {ran.code, started.code} <= {2, 4, 5}
     assert str(in_the_way) in ran.stderr
@@ -249,7 +249,7 @@ def test_a_file_where_a_folder_of_the_server_belongs_is_named(local: Shell, name
 def test_a_root_that_is_not_there_is_not_made(local: Shell) -> None:
     rooted = local.having(TASKORCH_ROOT=str(local.folder / "nowhere"))
 
-    runs = [rooted.orchestrate("projects"), rooted.orchestrate("service"), rooted.orchestrate("server", "start")]
+    runs = [rooted.orchestrate("project", "x"), rooted.orchestrate("service"), rooted.orchestrate("server", "start")]
 
     assert [run.code for run in runs] == [5, 5, 5]
     assert {f"Cannot write below {local.folder}/nowhere: No such file" in run.stderr for run in runs} == {True}
@@ -263,7 +263,7 @@ def test_damaged_data_is_left_alone_and_named(local: Shell) -> None:
     content = file.read_bytes()
     file.write_bytes(damaged := content[:60] + b"\0damaged\0" + content[60:])
 
-    ran = local.orchestrate("projects")
+    ran = local.orchestrate("server", "start")
 
     assert ran.code == 4
     assert f"The bundled server cannot read its data: {file} is damaged" in ran.stderr
@@ -285,6 +285,7 @@ def test_an_append_that_was_cut_off_does_not_keep_the_server_from_coming_back(lo
     file = next((local.folder / ".task-orchestrator" / "data").glob("*/appendonlydir/*.incr.aof"))
     file.write_bytes(file.read_bytes() + b"*3\r\n$3\r\nSET\r\n$5\r\nhal")
 
+    local.orchestrate("server", "start")
     ran = local.orchestrate("projects")
 
     assert ran.code == 0, ran.stderr

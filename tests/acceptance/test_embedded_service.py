@@ -58,14 +58,14 @@ def test_the_end_of_the_server_is_the_end_of_its_service(served: Shell) -> None:
     assert not alive(before["pid"])
     assert not alive(before["service_pid"])
     assert status(served) == stopped
-    served.orchestrate("projects")
+    served.orchestrate("server", "start")
     soon(lambda: published(served.folder) == {first})
     assert status(served)["service_pid"] != before["service_pid"]
 
 
 def test_a_stop_right_after_the_first_command_leaves_nothing_running(served: Shell) -> None:
     for _ in range(3):
-        served.orchestrate("projects")
+        served.orchestrate("server", "start")
         before = status(served)
 
         served.orchestrate("server", "stop")
@@ -100,7 +100,7 @@ def _variable(pid: int, name: str) -> str:
 
 
 def test_nobody_who_does_not_want_a_service_gets_one(local: Shell) -> None:
-    local.orchestrate("projects")
+    local.orchestrate("server", "start")
 
     assert status(local)["running"]
     assert status(local)["service_pid"] == 0
@@ -111,7 +111,7 @@ def test_a_config_file_may_say_that_no_service_is_wanted(served: Shell) -> None:
     (served.folder / ".task-orchestrator").mkdir()
     (served.folder / ".task-orchestrator" / "config.toml").write_text('service = "off"')
 
-    served.orchestrate("projects")
+    served.orchestrate("server", "start")
 
     assert status(served)["service_pid"] == 0
 
@@ -131,7 +131,7 @@ def test_after_a_killed_server_came_back_the_same_service_goes_on(served: Shell)
 
 
 def test_a_service_whose_server_stays_away_ends_by_itself(served: Shell) -> None:
-    served.orchestrate("projects")
+    served.orchestrate("server", "start")
     before = status(served)
     file = served.folder / ".task-orchestrator" / "data" / "service.log"
     soon(lambda: "started" in file.read_text())  # until then it starts a server that it misses
@@ -162,7 +162,7 @@ def test_a_killed_service_is_started_again_by_a_start_of_the_server(served: Shel
 
 
 def test_that_the_service_is_missing_is_said_until_it_is_back(served: Shell) -> None:
-    served.orchestrate("projects")
+    served.orchestrate("server", "start")
     kill(status(served)["service_pid"])
 
     missing, told = served.orchestrate("server", "status").stdout, status(served)
@@ -174,7 +174,7 @@ def test_that_the_service_is_missing_is_said_until_it_is_back(served: Shell) -> 
 
 
 def test_a_service_that_nobody_wants_is_not_missed(local: Shell) -> None:
-    local.orchestrate("projects")
+    local.orchestrate("server", "start")
 
     assert "no service" not in local.orchestrate("server", "status").stdout
     assert not status(local)["service_wanted"]
@@ -201,7 +201,7 @@ def test_a_root_that_is_deleted_takes_its_server_and_service_with_it_and_stays_d
     soon(lambda: gone(before))
     assert not served.folder.exists()
     served.folder.mkdir()
-    assert served.orchestrate("projects", "--json").data() == []
+    assert served.orchestrate("projects", "--json").error()["code"] == "NO_QUEUE"
 
 
 @pytest.mark.parametrize("name", [".task-orchestrator", ".task-orchestrator/data"])
@@ -234,7 +234,7 @@ def test_who_comes_into_the_same_path_at_once_has_a_server_and_a_service_that_st
 
 def test_a_service_by_hand_ends_with_its_folder_too(local: Shell) -> None:
     with services.running(local, "--no-rq") as [service]:
-        local.orchestrate("projects")
+        local.orchestrate("server", "start")
         before = status(local)
 
         delete(local)
@@ -247,7 +247,7 @@ def test_a_service_by_hand_ends_with_its_folder_too(local: Shell) -> None:
 
 
 def test_a_second_service_by_hand_is_refused(served: Shell) -> None:
-    served.orchestrate("projects")
+    served.orchestrate("server", "start")
     pid = status(served)["service_pid"]
 
     ran, error = served.orchestrate("service"), served.orchestrate("service", "--no-rq", "--json").error()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -198,7 +199,7 @@ def test_the_bundled_server_is_not_started_for_it(shell: Shell, words: tuple[str
 @pytest.mark.parametrize(("role", "looks"), [("worker", "check"), ("orchestrate", "projects")])
 def test_after_a_restart_of_the_machine_a_look_starts_what_prime_does_not(local: Shell, role: str, looks: str) -> None:
     local.orchestrate("project", "One")
-    local.orchestrate("server", "stop")
+    os.kill(local.orchestrate("server", "status", "--json").data()["pid"], signal.SIGKILL)
 
     silent, look, told = (local.run(BIN / role, verb) for verb in ("prime", looks, "prime"))
 

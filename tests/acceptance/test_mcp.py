@@ -337,7 +337,7 @@ def test_a_client_of_the_newest_protocol_is_served_too(shell: Shell, bench: Benc
 
 
 def test_nothing_but_the_protocol_is_on_standard_output(local: Shell) -> None:
-    process = started(local, called(1, "check"))
+    process = started(local, called(1, "plan", project="x", items=[{"name": "a", "title": "A"}]), role="orchestrate")
     lines = answered(process, 2)
 
     ran = ended(process)

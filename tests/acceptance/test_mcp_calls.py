@@ -79,6 +79,8 @@ def test_a_cancelled_wait_takes_nothing(shell: Shell, bench: Bench) -> None:
 
 
 def test_a_cancelled_wait_on_the_bundled_server_ends_at_once(local: Shell) -> None:
+    local.orchestrate("server", "start")
+
     async def test() -> None:
         async with tool_client.worker(local) as ada, tool_client.orchestrate(local) as boss:
             with anyio.move_on_after(1):
@@ -321,6 +323,7 @@ def test_a_server_ends_at_once_and_takes_its_waits_with_it(shell: Shell, bench: 
 @pytest.mark.parametrize("role", ["worker", "orchestrate"])
 def test_piped_requests_are_all_answered(local: Shell, role: str) -> None:
     shell, tool = (local, "check") if role == "worker" else (local.lacking("AGENT_ID"), "status")
+    local.orchestrate("server", "start")
     ran = ended(started(shell, *(called(number, tool) for number in range(1, 6)), role=role))
 
     answers = {each["id"]: each for each in map(json.loads, ran.stdout.splitlines())}

@@ -214,6 +214,7 @@ def test_full_disk_loses_nothing_acknowledged(local: Shell) -> None:
 def test_end_lost_in_a_power_cut_is_repaired(local: Shell) -> None:
     project = local.orchestrate("project", "One").stdout.strip()
     local.orchestrate("server", "stop")
+    (data(local) / "server.stopped").unlink()  # the power was cut, nobody stopped it
     file = next(data(local).glob("*/appendonlydir/*.incr.aof"))
     with file.open("ab") as opened:
         opened.write(b"*3\r\n$3\r\nSET\r\n" + b"\0" * 4096)
@@ -229,6 +230,7 @@ def test_end_lost_in_a_power_cut_is_repaired(local: Shell) -> None:
 def test_damaged_data_is_cut_only_on_request(local: Shell) -> None:
     project = local.orchestrate("project", "One").stdout.strip()
     local.orchestrate("server", "stop")
+    (data(local) / "server.stopped").unlink()  # the power was cut, nobody stopped it
     file = next(data(local).glob("*/appendonlydir/*.incr.aof"))
     with file.open("ab") as opened:
         opened.write(b"garbage" + file.read_bytes())

@@ -61,6 +61,7 @@ def test_data_added_by_a_pull_is_ignored(local: Shell, attacker: socket.socket) 
     local.orchestrate("server", "stop")
     plant(data(local), f"REPLICAOF 127.0.0.1 {attacker.getsockname()[1]}")
 
+    local.orchestrate("server", "start")
     ran = local.orchestrate("projects")
 
     assert project in ran.stdout

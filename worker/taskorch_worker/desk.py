@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from taskorch import command
-from taskorch.connection import connect_to, open_connection
+from taskorch.access import Access
+from taskorch.connection import open_connection
 from taskorch.item import Lease, Receipt
 from taskorch.unanswered import StepConnection
 
@@ -14,14 +15,11 @@ from taskorch_worker.holding import Holding
 class Desk:
     """One command of one agent."""
 
-    def __init__(self, *, starts_server: bool = True) -> None:
-        """Sit down as the agent that the settings name; errors.Usage when they name none.
-
-        Without `starts_server` a bundled server that does not run is Redis that is away.
-        """
+    def __init__(self, access: Access) -> None:
+        """Open the queue as the configured agent; errors.Usage without one, errors.NoQueue."""
         self.settings = command.settings()
         self.output = command.output()
-        opened = open_connection(self.settings, self.output.say) if starts_server else connect_to(self.settings)
+        opened = open_connection(self.settings, self.output.say, access)
         self.holding = Holding(self.settings, StepConnection(opened, self.settings, command.typed()))
         self.agent, self.queue = self.holding.agent, self.holding.queue
 

@@ -23,11 +23,12 @@ def prime(hook_json: bool) -> None:
 
 def _briefing() -> "Briefing | None":
     from taskorch import command
+    from taskorch.access import Access
 
     from taskorch_worker.desk import Desk
 
     settings = command.settings()
     if not settings.agent or not settings.is_set_up:
         return None
-    desk = Desk(starts_server=False)
+    desk = Desk(Access.NONE)
     return desk.queue.prime(desk.holding.leases())

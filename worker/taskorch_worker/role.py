@@ -1,16 +1,28 @@
 """The `worker` group, which the modules of commands add to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec
 
 import click
 from taskorch import command
+from taskorch.access import Access
 
 if TYPE_CHECKING:
     from taskorch_worker.desk import Desk
 
 P = ParamSpec("P")
+
+#: What each command may do where there is no queue, or where its server does not run. docs/usage.md says it, too.
+ACCESS: Mapping[str, Access] = {
+    **dict.fromkeys(
+        ("pop", "get", "progress", "notes", "discover", "blocker", "renew", "complete", "ack", "fail", "release"),
+        Access.USE,
+    ),
+    **dict.fromkeys(("run", "mcp"), Access.USE),
+    **dict.fromkeys(("check", "get-notes", "wait"), Access.READ),
+    **dict.fromkeys(("whoami", "prime", "hook stop"), Access.NONE),
+}
 
 
 class WorkerGroup(command.RoleGroup):
@@ -35,6 +47,6 @@ def at_desk(function: "Callable[Concatenate[Desk, P], None]") -> Callable[P, Non
     def seated(*args: P.args, **kwargs: P.kwargs) -> None:
         from taskorch_worker.desk import Desk
 
-        function(Desk(), *args, **kwargs)
+        function(Desk(ACCESS[command.words()]), *args, **kwargs)
 
     return seated

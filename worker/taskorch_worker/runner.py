@@ -19,6 +19,7 @@ from threading import Lock, Thread
 from time import monotonic
 
 from taskorch import bounds, command, errors, folder
+from taskorch.access import Access
 from taskorch.agent_queue import AgentQueue
 from taskorch.connection import open_connection
 from taskorch.item import Caller, Claim
@@ -66,7 +67,7 @@ class Runner:
         outage = Outage(self._journal.say)
 
         def opened(patience_s: float = inf) -> Patient:
-            return Patient(open_connection(settings, output.say), outage, patience_s=patience_s)
+            return Patient(open_connection(settings, output.say, Access.USE), outage, patience_s=patience_s)
 
         caller = Caller(agent=settings.agent, host=os.uname().nodename, pid=os.getpid(), session=settings.session)
         #: Where slots look for work, and where those wait that have found none for so long.

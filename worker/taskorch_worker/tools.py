@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema
 from taskorch import bounds, errors
+from taskorch.access import Access
 from taskorch.item import Lease, Receipt
 from taskorch.settings import Settings
 from taskorch.tool import Call, Result, Tool, seconds
@@ -38,6 +39,7 @@ class Check(Tool):
 
     quotes: ClassVar[bool] = True
     looks: ClassVar[bool] = True
+    access: ClassVar[Access] = Access.READ
     limit: int = 20
 
     def run(self, call: Call) -> Result:
@@ -122,6 +124,7 @@ class Wait(Tool):
     """Wait for the answer to your blocker, or for the item's cancellation."""
 
     quotes: ClassVar[bool] = True
+    access: ClassVar[Access] = Access.READ
     item: Item
     timeout: Annotated[float, Field(description=f"Seconds, 0 to {bounds.PATIENCE_S}")] = bounds.PATIENCE_S
 

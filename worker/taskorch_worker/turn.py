@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from taskorch.access import Access
 from taskorch.briefing import Held
 from taskorch.hooked import Payload
 from taskorch.item import State
@@ -23,7 +24,7 @@ def before_stopping(said: Payload) -> str:
     """Return what the agent should do before it stops; "" where it holds nothing, or was told in this turn."""
     if said.get("stop_hook_active") or said.get("loop_count") or said.get("status") in ("aborted", "error"):
         return ""
-    desk = Desk(starts_server=False)
+    desk = Desk(Access.NONE)
     leases = () if given.lease() else desk.holding.leases()  # run sees to the end of its own
     open_ = [held for held in desk.queue.prime(leases, limit=len(leases)).held if _is_open(held)] if leases else []
     if not open_ or not _is_first(desk, said, open_):

@@ -1,0 +1,192 @@
+"""What each command may do in a folder without a queue: create one, use one or look at one, as docs/usage.md says."""
+
+import os
+import re
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+import pytest
+from commands import BIN, Shell, alive, ended, eventually
+from taskorch import errors
+from taskorch.access import Access
+from taskorch.command import RoleGroup
+from taskorch_orchestrator import role as orchestrators
+from taskorch_orchestrator.cli import orchestrate
+from taskorch_worker import role as workers
+from taskorch_worker.cli import worker
+
+USAGE = Path(__file__).parents[2] / "docs" / "usage.md"
+TABLES: Mapping[str, tuple[RoleGroup, Mapping[str, Access]]] = {
+    "orchestrate": (orchestrate, orchestrators.ACCESS),
+    "worker": (worker, workers.ACCESS),
+}
+ITEM, PROJECT = "item_1a2b3c4d", "proj_1a2b3c4d"
+#: The arguments that a command needs.
+ARGUMENTS = {
+    "orchestrate": {
+        **dict.fromkeys(("depend",), (ITEM, "item_5e6f7a8b")),
+        **dict.fromkeys(("show", "cancel", "requeue"), (ITEM,)),
+        **dict.fromkeys(("progress", "discoveries", "complete", "wait"), (PROJECT,)),
+        "create": (PROJECT, "x"),
+        "assign": (ITEM, "ada"),
+        "answer": (ITEM, "x"),
+        "purge": ("--yes",),
+    },
+    "worker": {
+        **dict.fromkeys(("progress", "discover", "blocker", "complete", "fail"), (ITEM, "x")),
+        **dict.fromkeys(("get", "notes", "get-notes", "renew", "ack", "release", "wait"), (ITEM,)),
+        "run": ("true",),
+    },
+}
+
+
+def leaves(group: RoleGroup, prefix: str = "") -> Iterator[str]:
+    """Return all commands of a group, and of the groups in it; one that does something without a subcommand, too."""
+    for name in list(group.commands):
+        group.load(name)
+        command = group.commands[name]
+        if isinstance(command, RoleGroup):
+            yield from leaves(command, f"{prefix}{name} ")
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            yield f"{prefix}{name}"
+
+
+def having(*access: Access) -> list[tuple[str, str]]:
+    return [(role, name) for role, (_, table) in TABLES.items() for name in table if table[name] in access]
+
+
+def run(role: str, name: str, *more: str) -> None:
+    """Run a command in this process."""
+    group, _ = TABLES[role]
+    group.main([*name.split(), *ARGUMENTS[role].get(name, ()), *more], prog_name=role, standalone_mode=False, obj={})
+
+
+@pytest.fixture
+def empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder without a queue, as the current one of an agent."""
+    monkeypatch.setenv("AGENT_ID", "ada")
+    return folder
+
+
+@pytest.mark.parametrize("role", TABLES)
+def test_every_command_is_in_the_table(role: str) -> None:
+    group, table = TABLES[role]
+
+    assert sorted(leaves(group)) == sorted(table)
+
+
+def test_table_of_the_docs_is_the_table_of_the_commands() -> None:
+    rows = re.findall(
+        r"^\| (create|use|read|none) \|[^|]*\|([^|]*)\|([^|]*)\|$", USAGE.read_text("utf-8"), re.MULTILINE
+    )
+
+    stated = {
+        (role, name): Access(access)
+        for access, *cells in rows
+        for role, cell in zip(TABLES, cells, strict=True)
+        for name in re.findall("`([^`]+)`", cell)
+    }
+
+    assert stated == {(role, name): table[name] for role, (_, table) in TABLES.items() for name in table}
+
+
+@pytest.mark.parametrize(("role", "name"), [pair for pair in having(Access.USE, Access.READ) if pair[1] != "mcp"])
+def test_command_that_creates_no_queue_says_so(empty: Path, role: str, name: str) -> None:
+    with pytest.raises(errors.NoQueue, match=f"No queue here: {empty} has none.") as refusal:
+        run(role, name)
+
+    assert (refusal.value.exit_code, refusal.value.advice()) == (3, "Start one: orchestrate project TITLE")
+    assert list(empty.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("worker prime", "worker prime --hook-json", "worker hook stop", "worker mcp", "worker whoami"),
+        *("orchestrate prime", "orchestrate mcp", "orchestrate server status", "orchestrate server stop"),
+        *("orchestrate trust", "orchestrate setup codex --check", "worker check"),
+    ],
+)
+def test_command_without_a_queue_makes_nothing(local: Shell, words: str) -> None:
+    ran = ended(local.start(*_command(words)))
+
+    assert ran.code in (0, 3, 5)
+    assert list(local.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", ["project x", "apply -", "import export.jsonl", "server start"])
+def test_command_that_creates_a_queue_starts_its_server(local: Shell, shell: Shell, words: str) -> None:
+    if "import" in words:
+        shell.orchestrate("export", str(local.folder / "export.jsonl"))
+
+    ran = local.orchestrate(*words.split(), stdin=b"project: x\nitems: [{name: a, title: A}]\n")
+
+    assert ran.code == 0, ran.stderr
+    assert local.orchestrate("server", "status", "--json").data()["running"]
+
+
+def test_dry_run_makes_no_queue(local: Shell) -> None:
+    ran = local.orchestrate("apply", "-", "--dry-run", stdin=b"project: x\nitems: [{name: a, title: A}]\n")
+    wrong = local.orchestrate("apply", "-", "--dry-run", stdin=b"project: x\nitems: [{title: A}]\n")
+
+    assert (ran.code, wrong.code) == (3, 5)
+    assert list(local.folder.iterdir()) == []
+
+
+def test_folder_without_data_has_no_queue(local: Shell) -> None:
+    local.orchestrate("init")
+
+    runs = [local.orchestrate("list"), local.worker("pop"), local.orchestrate("create", PROJECT, "x")]
+
+    assert [run.code for run in runs] == [3, 3, 3]
+    assert not (local.folder / ".task-orchestrator" / "data").exists()
+
+
+def test_stopped_server_is_started_by_a_step_alone(local: Shell) -> None:
+    project = local.orchestrate("project", "x").stdout.strip()
+    local.orchestrate("server", "stop")
+
+    looked, followed = local.orchestrate("list"), local.orchestrate("watch")
+    still = local.orchestrate("server", "status", "--json").data()["running"]
+    created = local.orchestrate("create", project, "y")
+
+    assert [ran.code for ran in (looked, followed, created)] == [4, 4, 0]
+    assert f"The bundled server of {local.folder} was stopped.\n  Start it: orchestrate server start" in looked.stderr
+    assert not still
+
+
+def test_killed_server_comes_back_for_a_look(local: Shell) -> None:
+    project = local.orchestrate("project", "x").stdout.strip()
+    pid = local.orchestrate("server", "status", "--json").data()["pid"]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not alive(pid))
+
+    looked = local.orchestrate("projects")
+
+    assert looked.code == 0, looked.stderr
+    assert project in looked.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("worker check", "worker whoami", "worker get-notes item_1a2b3c4d", "worker prime"),
+        *("orchestrate list", "orchestrate project x", "orchestrate doctor", "orchestrate watch"),
+    ],
+)
+def test_named_redis_needs_no_root(shell: Shell, words: str) -> None:
+    process = shell.start(*_command(words))
+    if "watch" in words:
+        process.stdout.readline()  # type: ignore[union-attr]
+        process.send_signal(signal.SIGINT)
+
+    ended(process)
+
+    assert list(shell.folder.iterdir()) == []
+
+
+def _command(words: str) -> list[str]:
+    name, *rest = words.split()
+    return [str(BIN / name), *rest]
