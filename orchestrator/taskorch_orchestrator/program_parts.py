@@ -4,11 +4,12 @@ As documented by each of them in 2026: code.claude.com/docs (hooks, mcp, skills,
 (hooks, mcp, agents-md), geminicli.com/docs (hooks, mcp-server, gemini-md), cursor.com/docs (hooks, mcp, rules).
 """
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import taskorch
-from taskorch import bounds
+from taskorch import bounds, root_folder
 
 from taskorch_orchestrator.json_entries import JsonEntries
 from taskorch_orchestrator.marked_block import MARK, STAMP, Block, WholeFile
@@ -62,8 +63,9 @@ RULE = f"---\ndescription: Work is shared by Task Orchestrator\nalwaysApply: tru
 
 
 def project(folder: Path) -> Path:
-    """Return the git checkout that a folder is in, be it a worktree; the folder itself where it is in none."""
-    return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
+    """Return the git checkout that a folder is in, also a linked worktree; the folder itself outside of a checkout."""
+    checkout = root_folder.checkout(os.environ, str(folder))
+    return Path(checkout.top) if checkout else folder
 
 
 def of_user(program: str, environment: Mapping[str, str]) -> Path:

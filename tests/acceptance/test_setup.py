@@ -53,6 +53,7 @@ def project(shell: Shell) -> Shell:
     home = shell.folder.parent / "home"
     home.mkdir()
     (shell.folder / ".git").mkdir()
+    (shell.folder / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
     for name, content in FOREIGN.items():
         file = shell.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -457,25 +458,25 @@ def test_a_file_where_a_folder_should_be_is_told_and_no_file_is_changed(project:
     assert files(project.folder) == before
 
 
-@pytest.mark.parametrize("where", ["a worktree", "TASKORCH_ROOT", "the home of all"])
+@pytest.mark.parametrize("where", ["a worktree", "TASKORCH_ROOT"])
 def test_the_files_are_those_of_the_checkout_wherever_its_queue_is(shell: Shell, where: str) -> None:
     main, checkout = shell.folder / "main", shell.folder / "home/checkout"
-    (main / ".git/worktrees/x").mkdir(parents=True)
-    (main / ".git/worktrees/x/commondir").write_bytes(b"../..\n")
+    own = main / ".git/worktrees/x"
+    own.mkdir(parents=True)
+    (own / "HEAD").write_bytes(b"ref: refs/heads/x\n")
+    (own / "commondir").write_bytes(b"../..\n")
+    (own / "gitdir").write_bytes(f"{checkout}/.git\n".encode())
     (checkout / "src").mkdir(parents=True)
     (checkout / ".git").write_bytes(f"gitdir: {main}/.git/worktrees/x\n".encode())
     if where == "TASKORCH_ROOT":
         shell = shell.having(TASKORCH_ROOT=str(main))
-    if where == "the home of all":
-        (checkout.parent / ".task-orchestrator").mkdir()
     before = files(shell.folder)
 
     done = shell.within(checkout / "src").orchestrate("setup", "claude")
     made = set(files(shell.folder)) - set(before)
     undone = shell.within(checkout).orchestrate("setup", "claude", "--remove")
 
-    queue = checkout.parent if where == "the home of all" else main
-    assert f"These are the files of {checkout}; its queue is that of {queue}." in done.stderr
+    assert f"These are the files of {checkout}; its queue is that of {main}." in done.stderr
     assert made
     assert all(name.startswith("home/checkout/") for name in made)
     assert undone.code == 0

@@ -74,10 +74,20 @@ def test_a_users_instructions_name_no_command_that_starts_a_server(program: str)
 def test_a_project_is_the_checkout_that_a_folder_is_in(tmp_path: Path, below: str, *, is_worktree: bool) -> None:
     folder = tmp_path / below
     folder.mkdir(parents=True, exist_ok=True)
-    git = tmp_path / ".git"
-    git.write_text("gitdir: /elsewhere/.git/worktrees/x\n", encoding="utf-8") if is_worktree else git.mkdir()
+    git = tmp_path / ("own" if is_worktree else ".git")
+    git.mkdir()
+    (git / "HEAD").write_text("ref: refs/heads/main\n", encoding="utf-8")
+    if is_worktree:
+        (tmp_path / ".git").write_text("gitdir: own\n", encoding="utf-8")
 
     assert program_parts.project(folder) == tmp_path
+
+
+def test_git_folder_without_head_is_no_project(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "project").mkdir()
+
+    assert program_parts.project(tmp_path / "project") == tmp_path / "project"
 
 
 def test_without_a_checkout_it_is_the_folder_itself(tmp_path: Path) -> None:
