@@ -10,6 +10,7 @@ from pathlib import Path
 
 import fakeredis
 import hermetic
+import leaks
 import pytest
 import redis
 import servers
@@ -31,6 +32,7 @@ ONE_LANE = "valkey"
 settings.register_profile("under load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("under load")
 HOMES = pytest.StashKey[Path]()
+OPEN = pytest.StashKey[leaks.Open]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,6 +52,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_left_out(item: pytest.Item) -> bool:
     lane = item.callspec.params.get("lane") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
     return bool(item.get_closest_marker("one_lane")) and lane not in (None, ONE_LANE)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    item.stash[OPEN] = leaks.Open.now()
+    yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Fail a test that leaves something behind, and the last one for the processes that any has left."""
+    yield
+    left = leaks.unclosed(item.stash[OPEN])
+    assert not left, f"{item.nodeid} left behind: {left}"
+    processes = [] if nextitem else leaks.running()
+    assert not processes, f"Tests left behind: {processes}"
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """A process for tests that nothing of this machine reaches: no variable, no file of the user, no checkout around it."""
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -14,10 +15,13 @@ KEPT_PREFIXES = ("PYTEST_", "COV_", "COVERAGE_", "MODEL_", "PIP_", "UV_", "SSL_C
 KEPT_SUFFIXES = ("_proxy", "_PROXY")
 #: git reads neither the configuration of the user nor that of the machine.
 SET = {"LANG": "C.UTF-8", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+HEEDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 #: Folders for temporary files, used where that of the environment does not fit.
 PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 #: A longer path leaves too little room for the path of a Unix socket, 103 bytes on macOS.
 LONGEST_PLACE = 40
+#: A variable of every process that tests of this process start, with their folder of homes.
+MARK = "PYTEST_HOMES"
 
 
 def isolate() -> Path:
@@ -29,6 +33,7 @@ def isolate() -> Path:
     inherited = dict(os.environ)
     os.environ.clear()
     os.environ.update({name: value for name, value in inherited.items() if _is_kept(name)} | SET)
+    _heed_signals()
     if "PYTEST_SABOTAGED" in inherited:  # the commands run from the source that tests/sabotage.py has changed
         os.environ["PYTHONPATH"] = inherited["PYTHONPATH"]
     sys.dont_write_bytecode = False  # otherwise each command that a test runs compiles the whole project
@@ -36,13 +41,20 @@ def isolate() -> Path:
         place, homes = inherited["TMPDIR"], tempfile.mkdtemp(dir=inherited["HOME"])
     else:
         place, homes = _undisturbed(inherited.get("TMPDIR", ""))
-    os.environ.update({"TMPDIR": place, "HOME": homes})
+    os.environ.update({"TMPDIR": place, "HOME": homes, MARK: homes})
     tempfile.tempdir = None  # tempfile remembers the previous one
     return Path(homes)
 
 
 def _is_kept(name: str) -> bool:
     return name in KEPT or name.startswith(KEPT_PREFIXES) or name.endswith(KEPT_SUFFIXES)
+
+
+def _heed_signals() -> None:
+    """Let signals end the processes that tests start: nohup and a shell's & have them ignored."""
+    for number in HEEDED:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 
 def _undisturbed(preferred: str) -> tuple[str, str]:

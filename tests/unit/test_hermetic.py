@@ -21,8 +21,10 @@ HOSTILE = {
     "NO_COLOR": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+#: Runs a command as nohup and & do, outside of this run of the tests.
+IN_BACKGROUND = "trap '' HUP INT; unset PYTEST_XDIST_WORKER; exec \"$@\""
 ISOLATED = """
-import json, os, shutil, sys, tempfile
+import json, os, shutil, signal, sys, tempfile
 import hermetic
 home = hermetic.isolate()
 print(json.dumps({
@@ -30,6 +32,7 @@ print(json.dumps({
     "home": str(home),
     "temporary": tempfile.gettempdir(),
     "caches code": not sys.dont_write_bytecode,
+    "ignores": [number for number in (signal.SIGHUP, signal.SIGINT) if signal.getsignal(number) is signal.SIG_IGN],
 }))
 shutil.rmtree(home)
 """
@@ -46,7 +49,7 @@ def isolated(place: Path) -> dict[str, Any]:
     """Return what a process has that was isolated there."""
     place.mkdir(parents=True)
     shell = Shell(place, {**HOSTILE, "HOME": str(place), "TMPDIR": str(place), "PYTHONPATH": str(TESTS)})
-    ran = shell.run("env", "-u", "PYTEST_XDIST_WORKER", sys.executable, "-c", ISOLATED)
+    ran = shell.run("sh", "-c", IN_BACKGROUND, "sh", sys.executable, "-c", ISOLATED)
     assert ran.code == 0, ran.stderr
     seen: dict[str, Any] = json.loads(ran.stdout)
     return seen
@@ -59,6 +62,10 @@ def test_isolated_process_has_no_foreign_variable(place: Path) -> None:
     assert seen["variables"]["HOME"] == seen["home"] != str(place)
     assert seen["temporary"] == seen["variables"]["TMPDIR"] == str(place)
     assert seen["caches code"]
+
+
+def test_signals_reach_what_tests_start(place: Path) -> None:
+    assert isolated(place)["ignores"] == []
 
 
 @pytest.mark.parametrize("stray", [".git/HEAD", ".task-orchestrator/config.toml"])
