@@ -379,8 +379,8 @@ SABOTAGES = (
     Sabotage(
         guard="Data without a record is not loaded",
         file="shared/taskorch/server_data.py",
-        line="if any(entry.name not in OURS for entry in data.iterdir()):",
-        instead="if False:",
+        line="    if exists(data):\n",
+        instead="    if False:\n",
         tests=("tests/unit/test_server_data.py",),
     ),
     Sabotage(
@@ -417,6 +417,41 @@ SABOTAGES = (
         line="    if any(_found(after, entry) is not None for entry in entries) or",
         instead="    if False and",
         tests=("tests/unit/test_toml_entries.py",),
+    ),
+    Sabotage(
+        guard="A config file of a checkout is trusted before it takes effect",
+        file="shared/taskorch/config_file.py",
+        line="        if value and not is_safe and not self._is_trusted():\n",
+        instead="        if False:\n",
+        tests=("tests/unit/test_trust.py",),
+    ),
+    Sabotage(
+        guard="A password file of a root stays inside it",
+        file="shared/taskorch/password.py",
+        line="_opened_inside(named) if named.stays_inside else os.open(file, FLAGS)",
+        instead="os.open(file, FLAGS)",
+        tests=("tests/unit/test_password.py",),
+    ),
+    Sabotage(
+        guard="A worktree is listed by its main checkout",
+        file="shared/taskorch/root_folder.py",
+        line='not os.path.samefile(listed, os.path.join(top, ".git")) or ',
+        instead="",
+        tests=("tests/unit/test_root_folder.py",),
+    ),
+    Sabotage(
+        guard="A folder of another user is not used",
+        file="shared/taskorch/root_folder.py",
+        line="    if status.st_uid not in (os.getuid(), 0):\n        raise errors.ForeignFolder",
+        instead="    if False:\n        raise errors.ForeignFolder",
+        tests=("tests/unit/test_root_folder.py",),
+    ),
+    Sabotage(
+        guard="A look creates no queue",
+        file="shared/taskorch/connection.py",
+        line="    if access is not Access.CREATE and not settings.has_folder:\n",
+        instead="    if False:\n",
+        tests=("tests/acceptance/test_access.py::test_command_that_creates_no_queue_says_so",),
     ),
 )
 
