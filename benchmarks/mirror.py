@@ -145,7 +145,7 @@ def _way(queue: Queue, item: str, file: Path, text: str) -> float:
 
 def _lease(queue: Queue, item: str) -> Lease:
     (record,) = queue.views.records([item])
-    return record.held_by(record.session)
+    return queue.views.records([item], session=record.session)[0].lease
 
 
 def _rss_mb(pid: int) -> float:

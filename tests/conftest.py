@@ -23,7 +23,7 @@ from taskorch.connection import connect
 from taskorch.item import Caller
 from taskorch.queue import Queue
 from taskorch.redis_connection import RedisConnection
-from taskorch.script import Connection
+from taskorch.script import UNREADABLE, Connection
 from waiters import Waiters, waiters_of
 
 LANES = ["fakeredis", *servers.binaries()]
@@ -100,7 +100,7 @@ def lane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         server = fakeredis.FakeServer()
 
         def client() -> redis.Redis:
-            return fakeredis.FakeRedis(server=server, decode_responses=True)
+            return fakeredis.FakeRedis(server=server, decode_responses=True, encoding_errors=UNREADABLE)
 
         one = OneServer("fake://", client(), lambda _: client())
         yield Lane("fakeredis", RedisConnection(one), client(), "")

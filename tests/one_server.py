@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import redis
 from taskorch.redis_connection import RedisConnection
-from taskorch.script import Connection
+from taskorch.script import UNREADABLE, Connection
 
 
 class OneServer:
@@ -38,6 +38,6 @@ def by_redis_py(url: str) -> Connection:
     """Return the connection that a Redis of many servers has: all tests run on both kinds."""
 
     def client(timeout_s: float = 10) -> redis.Redis:
-        return redis.Redis.from_url(url, decode_responses=True, socket_timeout=timeout_s)
+        return redis.Redis.from_url(url, decode_responses=True, encoding_errors=UNREADABLE, socket_timeout=timeout_s)
 
     return RedisConnection(OneServer(url, client(), client))

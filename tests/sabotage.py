@@ -238,9 +238,9 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="A claim that is another's by now is no claim",
-        file="shared/taskorch/reply.py",
-        line="""    lives = token == f"{fields.get('live_token', '')}:{fields.get('claim', '')}"\n""",
-        instead='    lives = token != ""\n',
+        file=f"{SCRIPTS}/prelude/leases.lua",
+        line="return item and is_holders(item, token) and token or ''",
+        instead="return token",
         tests=("tests/unit/test_unanswered_step.py",),
     ),
     Sabotage(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from taskorch import errors
+from taskorch import errors, reply
 from taskorch.finding import Finding, Slice, Waiting
 from taskorch.frozen import Frozen, replace
 from taskorch.queue import Queue
@@ -13,6 +13,10 @@ from taskorch.queue import Queue
 ROUNDS = 5
 OWNERS = 200
 MOST_AGENTS = 5000
+MOST_PROJECTS = 5000
+PAGE = 500
+#: Kinds of damaged rows that are moved aside.
+MOVED = ("item", "project", "agent")
 INDEXES = ("unassigned", "waiting", "leases", "blocked", "delayed", "dead")
 
 
@@ -30,7 +34,8 @@ class Audit(Frozen):
 
 def audit(queue: Queue, *, fix: bool) -> Audit:
     """Walk through the namespace; with `fix` repair what is wrong, and walk again until nothing is."""
-    repaired: dict[Finding, None] = {}
+    unreadable = dict.fromkeys(damaged(queue, fix=fix))
+    repaired: dict[Finding, None] = dict(unreadable) if fix else {}
     walked = Audit()
     for _ in range(ROUNDS):
         try:
@@ -41,7 +46,26 @@ def audit(queue: Queue, *, fix: bool) -> Audit:
             repaired |= dict.fromkeys(walked.left)
         if walked.counted and not (fix and walked.left):
             break
-    return replace(walked, repaired=tuple(finding for finding in repaired if finding not in set(walked.left)))
+    known = {finding.id for finding in unreadable}
+    left = [each for each in walked.left if each.word != "damaged" or each.id not in known]
+    if not fix:
+        left = [*unreadable, *left]
+    return replace(walked, left=tuple(left), repaired=tuple(each for each in repaired if each not in set(left)))
+
+
+def damaged(queue: Queue, *, fix: bool) -> tuple[Finding, ...]:
+    """Return what cannot be read; with `fix` it is moved aside, so that the audit can repair what names it."""
+    queue.damage.clear()
+    queue.views.projects(limit=MOST_PROJECTS)
+    queue.views.agents(limit=MOST_AGENTS)
+    cursor = queue.views.list(limit=PAGE).cursor
+    while cursor:
+        cursor = queue.views.list(cursor=cursor, limit=PAGE).cursor
+    found = {key: why for key, why in queue.damage.items() if key[0] in MOVED and why != reply.GONE}
+    queue.damage.clear()
+    for (kind, id_), reason in found.items() if fix else ():
+        queue.quarantine(kind, id_, reason)
+    return tuple(Finding(id=id_, word="damaged", detail=reason) for (_, id_), reason in found.items())
 
 
 def _walk(queue: Queue, *, fix: bool) -> Audit:

@@ -6,7 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from taskorch.agents import AgentStatus
 from taskorch.failures import OLDEST
-from taskorch.finding import Environment, Finding, Waiting
+from taskorch.finding import Environment, Finding, Quarantined, Waiting
 from taskorch.frozen import Frozen
 from taskorch.item import State
 from taskorch.plain_text import moment
@@ -27,6 +27,7 @@ FIX = "orchestrate doctor --fix"
 SET = "redis-cli config set {}, then redis-cli config rewrite"
 #: What an audit compares, as a check of a name: the words of its findings, and what it says when there are none.
 AUDITED = {
+    "damage": (("damaged",), "every project, item and agent can be read"),
     "indexes": (("index",), "every item is in the index of its state, and in no other"),
     "dependencies": (("dependency", "state"), "items that no agent holds wait if a dependency is open, and only then"),
     "listings": (("listed", "agent", "lost"), "every item is listed in its project, every agent among the agents"),
@@ -119,6 +120,15 @@ def of_dead_dependencies(waiting: Sequence[Waiting]) -> Check:
     told = [f"{edge.item} waits for {edge.dependency} ({edge.state})" for edge in dead]
     mend = f"orchestrate requeue {dead[0].dependency} or orchestrate cancel {dead[0].item}"
     return _problem("dead dependencies", _cut(told), mend, tuple(dict.fromkeys(edge.dependency for edge in dead)))
+
+
+def of_quarantine(moved: Sequence[Quarantined]) -> Check:
+    """Say what was moved aside because it was damaged."""
+    if not moved:
+        return _ok("quarantine", "nothing was moved aside")
+    told = [f"{each.kind} {each.id} ({each.why})" for each in moved]
+    ids = tuple(each.id for each in moved)
+    return _note("quarantine", f"moved aside: {_cut(told)}", "look at it: orchestrate doctor --quarantined", ids)
 
 
 def of_mirrors(mirrors: Sequence[MirrorStatus]) -> Check:

@@ -37,18 +37,21 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
         return Diagnosis(checks=(checks.of_schema(str(error), error.advice()), *here))
     after = time()
     audited = audit(queue, fix=fix)
-    return Diagnosis(
+    found = Diagnosis(
         checks=(
             *checks.of_environment(environment, before * 1000, after * 1000, waited_for=settings.wait_replicas),
             *checks.of_audit(audited),
             checks.of_agents(queue.views.agents(limit=MOST_AGENTS), environment.at),
             checks.of_cycles(audited.waiting),
             checks.of_dead_dependencies(audited.waiting),
+            checks.of_quarantine(queue.quarantined()),
             checks.of_mirrors(queue.views.mirrors()),
             *here,
         ),
         fixed=len(audited.repaired),
     )
+    queue.damage.clear()  # the checks have told it
+    return found
 
 
 def _this_machine(settings: Settings) -> Iterator[Check]:

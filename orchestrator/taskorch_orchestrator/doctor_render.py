@@ -1,7 +1,11 @@
 """What `orchestrate doctor` prints for people: a line for each check."""
 
+from collections.abc import Iterator, Sequence
+
 from rich.text import Text
-from taskorch.plain_text import line
+from taskorch.finding import Quarantined
+from taskorch.plain_text import block, line, moment
+from taskorch.quoted import INDENT, noted
 
 from taskorch_orchestrator.checks import Check, Status
 from taskorch_orchestrator.doctor import Diagnosis
@@ -14,6 +18,18 @@ def diagnosis(found: Diagnosis) -> str:
     """Return what the doctor found, each with the command that mends it."""
     repaired = [Text(f"Repaired: {found.fixed}")] if found.fixed else []
     return printed(*(_check(check) for check in found.checks), *repaired)
+
+
+def quarantined(moved: Sequence[Quarantined]) -> str:
+    """Return what was moved aside, with every field that it had."""
+    rows = [row for each in moved for row in _quarantined(each)]
+    return noted(rows)
+
+
+def _quarantined(moved: Quarantined) -> Iterator[str]:
+    yield f"{moved.kind} {line(moved.id)}: {line(moved.why)}, moved aside at {moment(moved.at)}"
+    for name, value in sorted(moved.fields.items()):
+        yield f"  {line(name)}: {block(value, INDENT)}"
 
 
 def _check(check: Check) -> Text:

@@ -162,7 +162,7 @@ class ItemMirror:
             else:
                 lease = self._report(entry, lease)
         if self.imported:
-            self._record = self._means.queue.views.records([self._id])[0]
+            self._record = self._means.queue.views.records([self._id], session=self._means.session)[0]
             self._known = report_files.from_redis(self._record)
 
     def _news(self, filed: Iterable[Entry], known: Iterable[Entry]) -> list[Entry]:
@@ -222,7 +222,7 @@ class ItemMirror:
     def _lease(self, agent: str) -> Lease:
         """Return the lease that the file-based workers of this root hold on the item, if it is this agent's."""
         mine = self._record.item.agent == agent
-        return self._record.held_by(self._means.session) if mine else Lease(item=self._id)
+        return self._record.lease if mine else Lease(item=self._id)
 
     def _trouble(self, entry: Entry, why: str) -> None:
         name = f"{self._id}, report {entry.key}"

@@ -63,12 +63,16 @@ def reap(office: "Office") -> None:
 
 @orchestrate.command(epilog="Example: orchestrate doctor --fix")
 @click.option("--fix", is_flag=True, help="Repair what does not fit together in the namespace.")
+@click.option("--quarantined", is_flag=True, help="Print what --fix moved aside, with all its fields.")
 @at_office
-def doctor(office: "Office", fix: bool) -> None:
+def doctor(office: "Office", fix: bool, quarantined: bool) -> None:
     """Check Redis, the namespace and this machine. Exit 5 while there is a problem."""
     from taskorch_orchestrator import doctor_render
     from taskorch_orchestrator.doctor import examine
 
+    if quarantined:
+        office.output.show(office.queue.quarantined(), doctor_render.quarantined, "Nothing was moved aside.")
+        return
     found = examine(office.queue_of(), office.settings, fix=fix)
     office.output.show(found, doctor_render.diagnosis)
     click.get_current_context().exit(found.exit_code)

@@ -26,10 +26,12 @@ def export(office: "Office", file: Path | None) -> None:
     from taskorch_orchestrator import export as exporting
     from taskorch_orchestrator import sync_render
 
+    lines = exporting.sound(office.queue.archive.lines(), office.queue.damage)
     if file and str(file) != "-":
-        office.output.show(exporting.to_file(office.queue.archive.lines(), file), sync_render.exported)
+        office.output.show(exporting.to_file(lines, file), sync_render.exported)
     else:
-        exporting.to_stdout(office.queue.archive.lines(), to_terminal=bool(file))
+        exporting.to_stdout(lines, to_terminal=bool(file))
+        office.output.tell_damage()
 
 
 @orchestrate.command("import", epilog="Example: orchestrate import backup.jsonl")

@@ -45,7 +45,7 @@ class Office:
         self.output.say(f"{away} It is tried again." if away else "Redis answers again.")
 
     def _queue(self, connection: Connection, caller: Caller) -> Queue:
-        return Queue(connection, self.settings.namespace, caller)
+        return Queue(connection, self.settings.namespace, caller, damage=self.output.damage)
 
     def handoff(self, item: str) -> dict[str, object]:
         """Return the handoff package of an item, as its file holds it; raises errors.NoItem."""
@@ -53,6 +53,8 @@ class Office:
 
         for record in self.queue.views.records([item]):
             return HandoffPackage.of(record).model_dump(mode="json")
+        if why := self.output.damage.pop(("item", item), ""):
+            raise errors.Damaged(kind="item", id=item, reason=why)
         raise errors.NoItem(item=item)
 
     def handoff_file(self, item: str) -> str:

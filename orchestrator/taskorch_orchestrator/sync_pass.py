@@ -29,6 +29,7 @@ PROJECTS = 5000
 FOREIGN = "foreign"
 #: The fact that `orchestration.db` lacks something.
 BEHIND = "db_behind"
+OUR_ID = re.compile(r"item_[0-9a-z]{1,32}")
 OURS = re.compile(r"((?:item|proj)_[0-9a-z]{1,32})_(handoff|progress|discoveries|completion|context)\.(?:json|yaml)")
 
 
@@ -45,6 +46,8 @@ class SyncPass:
         self._after = ""
         #: Items whose agents could not be told of them.
         self._unheard: set[str] = set()
+        #: The items of the batch that cannot be read, and why.
+        self._damage: dict[str, str] = {}
         self.written = 0
         self.imported = 0
         #: Whether something must be looked at again soon.
@@ -73,7 +76,11 @@ class SyncPass:
         if not ids:
             return False
         self._after = ids[-1]
-        records = {record.item.id: record for record in self._queue.views.records([i for i in ids if _is_item(i)])}
+        items = [id_ for id_ in ids if _is_item(id_)]
+        read = self._queue.views.records(items, session=self._means.session)
+        records = {record.item.id: record for record in read}
+        self._damage = {id_: why for (kind, id_), why in self._queue.damage.items() if kind == "item"}
+        self._queue.damage.clear()
         with self._state.saved():
             projects = {id_: project for id_ in ids if not _is_item(id_) and (project := self._project(id_))}
             settled = {id_: self._settled(id_, records.get(id_)) for id_ in ids if _is_item(id_)}
@@ -114,14 +121,14 @@ class SyncPass:
             events = self._queue.views.events(since=cursor, limit=PAGE)
             if not events.known and cursor != events.newest:
                 return False
-            if not events.entries:
+            if events.cursor == cursor:
                 return True
             cursor = events.cursor
             with self._state.saved():
                 self._state.mark({event.item or event.project for event in events.entries})
                 self._state.learn("cursor", cursor)
                 self._forget_purged(events.entries)
-            if len(events.entries) < PAGE:
+            if cursor == events.newest:
                 return True
 
     def _forget_purged(self, events: Iterable[Event]) -> None:
@@ -148,7 +155,9 @@ class SyncPass:
             cursor = page.cursor
             if not cursor:
                 self._state.learn("cursor", newest)
-                return
+                break
+        with self._state.saved():  # a batch reads them again, and says what is wrong with them
+            self._state.mark(id_ for kind, id_ in self._queue.damage if kind == "item" and OUR_ID.fullmatch(id_))
 
     def _mark_files(self) -> None:
         """Mark what has files that are not as they were, or are gone."""
@@ -196,6 +205,9 @@ class SyncPass:
             project = self._queue.views.progress(id_, limit=1).project
         except errors.NoProject:
             return None
+        except errors.Damaged as wrong:
+            self._state.trouble(id_, id_, str(wrong))
+            return None
         name, data = f"{id_}_context.yaml", _context(project)
         file = self._folder.read(name)
         if file and file.data == data:
@@ -209,7 +221,9 @@ class SyncPass:
         """Reconcile an item; return it when its files are as they should be."""
         if record is None:
             self._state.no_troubles(id_)
-            if any(self._folder.signature(name) for name in files_of(id_)):
+            if why := self._damage.get(id_):
+                self._state.trouble(id_, id_, str(errors.Damaged(kind="item", id=id_, reason=why)))
+            elif any(self._folder.signature(name) for name in files_of(id_)):
                 self._state.trouble(id_, id_, "Redis has no such item: its files are left as they are.")
             for each in self._replaced.get(id_, ()):
                 self._folder.forget_replaced(each.kept)

@@ -156,7 +156,7 @@ class Takeover:
         )
 
     def _record(self, item: str) -> Record | None:
-        return next(iter(self._queue.views.records([item])), None)
+        return next(iter(self._queue.views.records([item], session=self._session)), None)
 
     def _reports(self, record: Record) -> None:
         """Bring an item's reports, as the sync job would."""
@@ -183,7 +183,7 @@ class Takeover:
             self._troubles[item.id] = "it was completed, but nobody had it: it is pending"
         elif old.status == "completed" and not ended:
             summary, deliverables = _delivered(old.deliverables)
-            agent.complete(record.held_by(self._session), summary, deliverables=deliverables)
+            agent.complete(record.lease, summary, deliverables=deliverables)
         elif old.status == "cancelled" and not ended and not any(each.kind == "cancel" for each in record.reports):
             self._queue.cancel(item.id)
 

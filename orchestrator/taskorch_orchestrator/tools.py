@@ -203,4 +203,4 @@ TOOLS: tuple[type[Tool], ...] = (Plan, Assign, Status, Discoveries, Answer, Mend
 
 
 def _queue(call: Call) -> Queue:
-    return Queue(call.connection, call.settings.namespace, office.caller_of(call.settings))
+    return Queue(call.connection, call.settings.namespace, office.caller_of(call.settings), damage=call.damage)

@@ -1,5 +1,6 @@
 """The queue as one agent sees it: what a worker may do, and nothing that an orchestrator does."""
 
+import json
 from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, cast
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from taskorch import bounds, reply
 from taskorch.item import Assignments, Caller, Claim, Lease, Note, Receipt
 from taskorch.record import Origin
-from taskorch.script import Argument, Connection, Reply, Scripts
+from taskorch.script import Argument, Connection, Damage, Reply, Scripts
 
 if TYPE_CHECKING:
     from taskorch.briefing import Briefing
@@ -29,20 +30,29 @@ class AgentQueue:
     ran out still serves its holder as long as nobody else has claimed the item since.
     """
 
-    def __init__(self, connection: Connection, namespace: str, caller: Caller, origin: Origin | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        namespace: str,
+        caller: Caller,
+        origin: Origin | None = None,
+        damage: Damage | None = None,
+    ) -> None:
         """Speak for `caller`, whose agent must be a valid name (errors.Invalid).
 
-        With an `origin`, a report or note is marked as the one of that entry of a file, and made once.
+        With an `origin`, a report or note is marked as the one of that entry of a file, and made once. Damaged rows of
+        lists are left out, and put into `damage`.
         """
         bounds.name(namespace, "a namespace")
         bounds.name(caller.agent, "an agent")
-        self._scripts = Scripts(connection, namespace, caller, request=origin.request if origin else "")
+        request = origin.request if origin else ""
+        self._scripts = Scripts(connection, namespace, caller, request=request, damage=damage)
         self._origin = ("written_at", origin.written_at, "made_at", origin.at or "") if origin else ()
 
     def check(self, *, limit: int = CHECK_LIMIT) -> Assignments:
         """Return what is assigned to the agent and ready, what it holds first."""
         view = self._scripts.run("check", bounds.number(limit, "limit", 1, 1000))
-        return reply.assignments(self._scripts.caller.agent, view)
+        return reply.assignments(self._scripts.caller.agent, view, self._scripts.damage)
 
     def prime(self, leases: Sequence[Lease] = (), *, limit: int = PRIME_LIMIT) -> "Briefing":
         """Return what the agent needs to go on: what it holds, with reports and notes, and its queue; nothing changes.
@@ -52,9 +62,9 @@ class AgentQueue:
         from taskorch.briefing import briefing
 
         bounds.number(len(leases), "number of leases", 0, bounds.LIST_VALUES)
-        kept = {bounds.item_id(lease.item): lease for lease in leases}
-        view = self._scripts.run("prime", bounds.number(limit, "limit", 1, 1000), bounds.values(list(kept), "leases"))
-        return briefing(self._scripts.caller, self._scripts.namespace, kept, view)
+        kept = json.dumps([(bounds.item_id(lease.item), lease.shown()) for lease in leases])
+        view = self._scripts.run("prime", bounds.number(limit, "limit", 1, 1000), kept)
+        return briefing(self._scripts.caller, self._scripts.namespace, view, self._scripts.damage)
 
     def claim(self, *, wait_s: float = 0, lease_ms: int | None = None) -> Claim | None:
         """Take the first item of the agent's queue under a lease; None when there is none within `wait_s` seconds.
@@ -75,11 +85,11 @@ class AgentQueue:
             left_s = deadline - monotonic()
             view = self._scripts.run("claim", _lease(lease_ms), "" if left_s > 0 else "1", count)
             views, due = cast("tuple[list[Reply], str]", view)
-            claims = tuple(claim for claim in map(reply.claim, views) if claim.lease)
+            claims = tuple(claim for claim in reply.sound(self._claim, views, self._scripts.damage) if claim.lease)
             if claims:
                 return claims
             if views:
-                continue  # it was a repeat, and what it had claimed is another's by now, or done
+                continue  # it was a repeat, and what it had claimed is another's by now, or done; or it is damaged
             if left_s <= 0:
                 return ()
             self._scripts.wait(_pause(left_s, due))
@@ -91,7 +101,7 @@ class AgentQueue:
         The claim's lease is None when the item is not the caller's to work on now (waiting, completed …).
         """
         mode = "peek" if peek else "takeover" if takeover else "claim"
-        return reply.claim(self._run("get", lease, mode, _lease(lease_ms)))
+        return self._claim(self._run("get", lease, mode, _lease(lease_ms)))
 
     def progress(self, lease: Lease, text: str, *, percent: int | None = None) -> Receipt:
         """Report on the item; `percent` is 0 to 100. A blocked item is in progress again."""
@@ -158,7 +168,11 @@ class AgentQueue:
 
     def notes(self, item: str) -> tuple[Note, ...]:
         """Return the agent's own notes on an item, oldest first."""
-        return tuple(reply.note(entry) for entry in reply.rows(self._scripts.run("notes", bounds.item_id(item))))
+        entries = cast("list[Reply]", self._scripts.run("notes", bounds.item_id(item)))
+        return reply.sound(reply.note, entries, self._scripts.damage)
+
+    def _claim(self, view: Reply) -> Claim:
+        return reply.claim(view, self._scripts.damage)
 
     def _step(self, verb: str, lease: Lease, *arguments: Argument) -> Receipt:
         return reply.receipt(self._run(verb, lease, *arguments))

@@ -46,17 +46,20 @@ def agent_status(view: Reply) -> AgentStatus:
     """Read `{name, last seen, silent, fields, {{item, state, host, pid, session, since, heard, silent} …}, held}`."""
     name, last_seen, silent, flat, holds, held = cast("tuple[str, str, str, Reply, list[list[str]], int]", view)
     fields = reply.fields_of(flat)
-    return AgentStatus(
-        name=name,
-        last_seen_at=int(float(last_seen)),
-        silent_ms=int(silent),
-        host=fields.get("host", ""),
-        pid=int(fields.get("pid") or 0),
-        session=fields.get("session", ""),
-        version=fields.get("version", ""),
-        counts=reply.counts_of(fields),
-        holds=tuple(_holding(name, row) for row in holds),
-        more=max(0, held - len(holds)),
+    return reply.checked_agent(
+        name,
+        lambda: AgentStatus(
+            name=name,
+            last_seen_at=int(float(last_seen)),
+            silent_ms=int(silent),
+            host=fields.get("host", ""),
+            pid=int(fields.get("pid") or 0),
+            session=fields.get("session", ""),
+            version=fields.get("version", ""),
+            counts=reply.counts_of(fields),
+            holds=tuple(_holding(name, row) for row in holds if reply.item_or_none(row[0])),
+            more=max(0, held - len(holds)),
+        ),
     )
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from taskorch import errors
+from taskorch import bounds, errors
 from taskorch.document import moment
 from taskorch.item import State
 from taskorch.reply import LEFT_OUT
@@ -32,8 +32,9 @@ class Archive:
     def lines(self) -> Iterator[Line]:
         """Read the namespace line by line, the header first and the trailer last; each item is read whole.
 
-        What is created meanwhile is left out. It keeps the ids of projects in memory, the names of agents and the keys
-        of plans, and one slice of all else. Raises errors.Invalid where a project is purged meanwhile: what was read
+        A project or an item that cannot be read is left out, and put into the `damage` of the queue. What is created
+        meanwhile is left out. It keeps the ids of projects in memory, the names of agents and the keys of plans, and
+        one slice of all else. Raises errors.Invalid where a project is purged meanwhile: what was read
         does not fit together then.
         """
         newest, now, created, purges, projects, _, _ = self._all()
@@ -45,21 +46,15 @@ class Archive:
             "schema": SCHEMA,
             "namespace": self._scripts.namespace,
             "exported_at": moment(int(now)),
-            "created_at": int(created),
+            "created_at": _number(created),
         }
-        lost: errors.NoProject | None = None
-        try:
-            for line in self._content(projects, newest, int(now)):
-                counts[str(line["kind"])] += 1
-                yield line
-        except errors.NoProject as error:
-            lost = error
+        for line in self._content(projects, newest, int(now)):
+            counts[str(line["kind"])] += 1
+            yield line
         sequence, _, _, purges_since, *_ = self._all()
         if purges_since != purges:
             raise errors.Invalid(reason="A project was purged while it was exported: export again.")
-        if lost:
-            raise lost
-        yield {"kind": "trailer", "sequence": int(sequence), "counts": dict(sorted(counts.items()))}
+        yield {"kind": "trailer", "sequence": _number(sequence), "counts": dict(sorted(counts.items()))}
 
     def begin(self, export: str) -> str:
         """Close the empty namespace to all but the import of this export, and return the run that may write.
@@ -78,16 +73,21 @@ class Archive:
         self._scripts.run("restore", "end", export, run, sequence, created_at)
 
     def _content(self, projects: Sequence[str], newest: str, now: int) -> Iterator[Line]:
-        for project in projects:
+        for project in filter(self._is_project, projects):
             yield from self._project(project, newest)
             yield from self._items(project, newest, now)
             yield from self._discoveries(project)
         *_, agents, plans = self._all()
         yield from self._agents(agents)
-        known = set(projects)
+        known = set(filter(bounds.is_project_id, projects))
         for key, project in _fields(plans).items():
             if project in known:
                 yield {"kind": "plan", "key": key, "project": project}
+
+    def _is_project(self, id_: str) -> bool:
+        if not bounds.is_project_id(id_):
+            self._scripts.damage["project", id_] = "its id cannot be right"
+        return bounds.is_project_id(id_)
 
     def _all(self) -> tuple[str, str, str, str, list[str], list[str], list[str]]:
         return cast("tuple[str, str, str, str, list[str], list[str], list[str]]", self._scripts.run("export", "all"))
@@ -107,14 +107,18 @@ class Archive:
         after = "0"
         while after:
             reply = self._scripts.run("export", "items", project, after, newest)
-            after, items = cast("tuple[str, list[list[Reply]]]", reply)
+            after, items, damaged = cast("tuple[str, list[list[Reply]], list[str]]", reply)
+            for id_, field in _fields(damaged).items():
+                self._scripts.damage["item", id_] = f"its {field} cannot be right"
             for item in items:
                 yield from _item(item, now)
 
     def _discoveries(self, project: str) -> Iterator[Line]:
         cursor, entries = "0-0", []
         while cursor:
-            entries = cast("list[tuple[str, list[str]]]", self._scripts.run("discoveries", project, cursor, PAGE))
+            entries = cast(
+                "list[tuple[str, list[str]]]", self._scripts.run("export", "discoveries", project, cursor, PAGE)
+            )
             for entry, fields in entries:
                 yield {"kind": "discovery", "project": project, "entry": entry, "fields": _fields(fields)}
             cursor = entries[-1][0] if len(entries) == PAGE else ""
@@ -133,9 +137,9 @@ def _item(view: list[Reply], now: int) -> Iterator[Line]:
     flat, open_, left_out, reports, notes = cast("list[list[str]]", view[4:])
     fields = _fields(flat)
     if left_out:
-        kept = [dependency for dependency in json.loads(fields["depends_on"]) if dependency not in left_out]
-        fields["depends_on"] = json.dumps(kept)
-    line: Line = {"kind": "item", "id": item, "sequence": _number(sequence), "open": sorted(set(open_) - set(left_out))}
+        fields["depends_on"] = json.dumps([each for each in _ids(fields["depends_on"]) if each not in left_out])
+    named = set(_ids(fields.get("depends_on", "[]"))) - set(left_out)
+    line: Line = {"kind": "item", "id": item, "sequence": _number(sequence), "open": sorted(set(open_) & named)}
     state = State(fields["state"])
     if state not in (State.COMPLETED, State.CANCELLED):
         line["score"] = _number(score) if score else usual_score(fields, now)
@@ -174,5 +178,17 @@ def _uncounted(flat: Sequence[str]) -> Fields:
     return {name: value for name, value in _fields(flat).items() if not name.startswith(COUNT)}
 
 
+def _ids(text: str) -> list[str]:
+    """Return the ids in a JSON list; none where it is damaged."""
+    try:
+        ids = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    return [each for each in ids if isinstance(each, str)] if isinstance(ids, list) else []
+
+
 def _number(score: str) -> int:
-    return int(float(score))
+    try:
+        return max(0, min(int(float(score)), bounds.LARGEST))
+    except (ValueError, OverflowError):
+        return 0

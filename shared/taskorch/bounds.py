@@ -24,6 +24,8 @@ BATCH_CHARACTERS = 64 * 1024 * 1024
 DELIVERABLES_BYTES = 256 * 1024
 LONGEST_MS = 365 * 24 * 3_600_000
 SHOWN_CHARACTERS = 80
+#: The largest number that Redis and JSON both keep whole.
+LARGEST = 2**53
 #: A little less than the programs of agents allow a command or a call.
 PATIENCE_S = 540
 
@@ -40,12 +42,22 @@ def name(value: str, what: str) -> str:
     """Return the name of an agent or a namespace, which becomes part of keys and paths."""
     if not value:
         raise errors.Invalid(reason=f"The name of {what} is empty.")
-    if not _NAME.fullmatch(value) or ".." in value:
+    if not is_name(value):
         raise errors.Invalid(
             reason=f"{shortened(value)!r} is not a name for {what}: 1 to 64 letters, digits, '_', '-', '.', no '..', "
             "the first a letter or a digit."
         )
     return value
+
+
+def is_name(value: str) -> bool:
+    """Return whether a text can be the name of an agent or a namespace."""
+    return _NAME.fullmatch(value) is not None and ".." not in value
+
+
+def is_cursor(value: str) -> bool:
+    """Return whether a text can be the id of an entry of a stream."""
+    return _CURSOR.fullmatch(value) is not None
 
 
 def is_project_id(value: str) -> bool:
@@ -74,7 +86,7 @@ def item_id(value: str) -> str:
 
 def cursor(value: str) -> str:
     """Return a stream cursor."""
-    if not _CURSOR.fullmatch(value):
+    if not is_cursor(value):
         raise errors.Invalid(reason=f"{shortened(value)!r} is not a cursor; one looks like 1700000000000-0.")
     return value
 

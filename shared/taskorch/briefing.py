@@ -1,12 +1,11 @@
 """What an agent needs to go on after a fresh start: who it is, what it holds, and its queue."""
 
-from collections.abc import Mapping
 from typing import cast
 
 from taskorch import reply
 from taskorch.frozen import Frozen
-from taskorch.item import Caller, Claim, Item, Lease, Note
-from taskorch.script import Reply
+from taskorch.item import Caller, Claim, Item, Note
+from taskorch.script import Damage, Reply
 
 
 class Held(Frozen):
@@ -34,24 +33,24 @@ class Briefing(Frozen):
     later: int
 
 
-def briefing(caller: Caller, namespace: str, leases: Mapping[str, Lease], view: Reply) -> Briefing:
-    """Read `{{{package, {note …}} …}, held, queued, not ready, {item view …}}`; `leases` are those the caller keeps."""
-    briefed, held, queued, later, views = cast("tuple[list[list[Reply]], int, int, int, Reply]", view)
+def briefing(caller: Caller, namespace: str, view: Reply, damage: Damage) -> Briefing:
+    """Read `{{{package, {note …}, token or ''} …}, held, queued, not ready, {item view …}}`."""
+    briefed, held, queued, later, views = cast("tuple[list[Reply], int, int, int, Reply]", view)
     return Briefing(
         agent=caller.agent,
         host=caller.host,
         session=caller.session,
         namespace=namespace,
-        held=tuple(_held(leases, *row) for row in briefed),
+        held=reply.sound(lambda row: _held(row, damage), briefed, damage),
         held_count=held,
-        queue=reply.items(views),
+        queue=reply.items(views, damage),
         queue_count=queued,
         later=later,
     )
 
 
-def _held(leases: Mapping[str, Lease], package: Reply, notes: Reply) -> Held:
+def _held(view: Reply, damage: Damage) -> Held:
+    package, notes, token = cast("list[Reply]", view)
     id_, _, expires = cast("list[list[Reply]]", package)[0]
-    shown = leases[str(id_)].shown() if str(id_) in leases else ""
-    newest = [reply.note(entry) for entry in reply.rows(notes)]
-    return Held(claim=reply.claim([id_, shown, expires, package]), notes=tuple(reversed(newest)))
+    newest = reply.sound(reply.note, cast("list[Reply]", notes), damage)
+    return Held(claim=reply.claim([id_, token, expires, package], damage), notes=tuple(reversed(newest)))

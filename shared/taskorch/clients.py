@@ -16,6 +16,7 @@ from redis.retry import Retry
 from taskorch import address, errors, failures, server_address, unix_socket
 from taskorch.frozen import Frozen
 from taskorch.redis_failures import passes
+from taskorch.script import UNREADABLE
 from taskorch.socket_connection import CONNECT_TIMEOUT_S
 
 #: Half of that where another server may have taken over: a dead one may take requests and never answer.
@@ -112,7 +113,7 @@ class Following:
 
     def _opened(self, host: Host, timeout_s: float) -> redis.Redis:
         options = {**self._options, "socket_timeout": timeout_s, "redis_connect_func": _greet_primary}
-        return redis.Redis(host=host[0], port=host[1], decode_responses=True, **options)
+        return redis.Redis(host=host[0], port=host[1], decode_responses=True, encoding_errors=UNREADABLE, **options)
 
 
 def following(url: str, deployment: address.Deployment, password: str, *, longer_s: float) -> Following:
@@ -192,7 +193,8 @@ def _by_sentinels(deployment: address.Deployment, options: dict[str, Any]) -> Ca
 
     redis-py's own search reads SENTINEL MASTERS, which names the old primary until a failover is over in every detail.
     """
-    sentinels = [redis.Redis(host=host, port=port, decode_responses=True, **options) for host, port in deployment.hosts]
+    options = {**options, "decode_responses": True, "encoding_errors": UNREADABLE}
+    sentinels = [redis.Redis(host=host, port=port, **options) for host, port in deployment.hosts]
 
     def find(_key: str) -> Host:
         refusal: exceptions.RedisError | None = None

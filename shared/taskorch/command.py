@@ -15,6 +15,8 @@ from taskorch.arguments import ManyValues, RepeatingCommand
 from taskorch.settings import Settings, resolve, wants_json
 
 INTERRUPTED = 130
+#: Damaged rows that are named.
+DAMAGE_SHOWN = 5
 #: Room for an example on one line, where the terminal has it.
 HELP_WIDTH = 120
 DASHES = "Text that begins with '-' goes after '--', or after an option of its own."
@@ -27,14 +29,27 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
+        #: The damaged rows that were left out of what is printed, by kind and id: why.
+        self.damage: dict[tuple[str, str], str] = {}
 
     def show(self, result: Result, render: Callable[[Result], str], empty: str = "", **meta: object) -> None:
         """Print a result: as the document with `--json`, else as what `render` makes of it; `empty` says "nothing"."""
+        if self.as_json and self.damage:
+            meta["damaged"] = document.damage(self.damage)
         text = document.result(result, meta) if self.as_json else render(result)
         if text:
             self._print(text)
         else:
             self.say(empty)
+        self.tell_damage()
+
+    def tell_damage(self) -> None:
+        """Say which rows are missing from what was printed, since they are damaged; with `--json` it is in the meta."""
+        if self.damage and not self.as_json:
+            shown = [f"{kind} {id_} ({why})" for (kind, id_), why in list(self.damage.items())[:DAMAGE_SHOWN]]
+            more = f" and {len(self.damage) - DAMAGE_SHOWN} more" if len(self.damage) > DAMAGE_SHOWN else ""
+            self.say(f"Damaged, and left out: {plain_text.line(', '.join(shown))}{more}. See orchestrate doctor.")
+        self.damage.clear()
 
     def show_next(self, result: Result, render: Callable[[Result], str]) -> None:
         """Print one of many, as they come: an object on a line with `--json`, else as what `render` makes of it."""

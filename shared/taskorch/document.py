@@ -6,7 +6,7 @@ from time import gmtime, strftime
 
 from taskorch import plain_text
 from taskorch.errors import Detail, TaskOrchestratorError
-from taskorch.frozen import Frozen, flat, members
+from taskorch.frozen import Frozen, flat, is_hidden, members
 
 SCHEMA_VERSION = 1
 
@@ -21,6 +21,11 @@ def result(data: object, meta: Mapping[str, object]) -> str:
 def line(data: object) -> str:
     """Return one object of a stream of them."""
     return dump(plain(data))
+
+
+def damage(rows: Mapping[tuple[str, str], str]) -> list[dict[str, str]]:
+    """Return which rows a result lacks because they are damaged, and why."""
+    return [{"kind": kind, "id": id_, "reason": reason} for (kind, id_), reason in rows.items()]
 
 
 def refusal(error: TaskOrchestratorError) -> str:
@@ -61,6 +66,8 @@ def moment(at: int) -> str:
 def _object(value: Frozen) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for name, member in members(value):
+        if is_hidden(value, name):
+            continue
         if name == flat(value) and isinstance(member, Frozen):
             found.update(_object(member))
         else:

@@ -9,7 +9,7 @@ TaskOrchestratorError           1   Unprintable
 |-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
 |                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable (SharedRoot),
 |                                 CommandFails, TooFewFiles, UserFolderUnusable, ForeignServer, UnknownData,
-|                                 LeavesProject, Unhealthy, UntrustedConfig, ForeignFolder
+|                                 LeavesProject, Unhealthy, UntrustedConfig, ForeignFolder, Damaged
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- NothingToDo                 8   only commands raise it; in the library that is None
@@ -237,6 +237,12 @@ class NotEmpty(Invalid):
     word = "NOT_EMPTY"
     message = "This namespace is not empty: it has {projects} projects. An export is read into an empty one."
     hint = "Name another one: orchestrate --namespace NAME import FILE"
+
+
+class Damaged(Invalid):
+    word = "DAMAGED"
+    message = "The {kind} {id} is damaged in Redis: {reason}."
+    hint = "orchestrate doctor shows what is damaged; orchestrate doctor --fix moves it aside, where it can be read."
 
 
 class RootNotWritable(Invalid):

@@ -1,21 +1,35 @@
 """The lines of an export, as pydantic models: what a file must look like before anything of it is written."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, StringConstraints, TypeAdapter, model_validator
 
-from taskorch import bounds
+from taskorch import bounds, errors
 from taskorch.item import State
 from taskorch.reply import LEFT_OUT
 
+
+def _within(check: Callable[[str], str]) -> AfterValidator:
+    """Return a check of `bounds` as pydantic knows it: what it refuses is wrong at its place in the line."""
+
+    def checked(value: str) -> str:
+        try:
+            return check(value)
+        except errors.TaskOrchestratorError as error:
+            raise ValueError(str(error)) from None
+
+    return AfterValidator(checked)
+
+
 #: As Redis holds it: earlier versions kept NUL too, which nobody may write any more.
-Text = Annotated[str, AfterValidator(lambda value: bounds.sized(value, "text"))]
-Title = Annotated[Text, AfterValidator(lambda value: bounds.title(value.replace("\0", "0")))]
-Name = Annotated[str, AfterValidator(lambda value: bounds.name(value, "an agent"))]
-NameOrNone = Annotated[str, AfterValidator(lambda value: value and bounds.name(value, "an agent"))]
-ProjectId = Annotated[str, AfterValidator(bounds.project_id)]
-ItemId = Annotated[str, AfterValidator(bounds.item_id)]
-Entry = Annotated[str, AfterValidator(bounds.cursor)]
+Text = Annotated[str, _within(lambda value: bounds.sized(value, "text"))]
+Title = Annotated[Text, _within(lambda value: bounds.title(value.replace("\0", "0")) and value)]
+Name = Annotated[str, _within(lambda value: bounds.name(value, "an agent"))]
+NameOrNone = Annotated[str, _within(lambda value: value and bounds.name(value, "an agent"))]
+ProjectId = Annotated[str, _within(bounds.project_id)]
+ItemId = Annotated[str, _within(bounds.item_id)]
+Entry = Annotated[str, _within(bounds.cursor)]
 #: A number as Redis keeps it in a hash: text.
 Number = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}$")]
 NumberOrNone = Annotated[str, StringConstraints(pattern=r"^[0-9]{0,16}$")]

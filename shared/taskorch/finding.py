@@ -14,7 +14,7 @@ class Finding(Frozen):
 
     #: Of the item; of the project or the agent where it is theirs.
     id: str
-    #: `index`, `dependency`, `state`, `listed`, `agent`, `lost` or `count`.
+    #: `index`, `dependency`, `state`, `listed`, `agent`, `lost`, `damaged` or `count`.
     word: str
     detail: str
 
@@ -53,6 +53,26 @@ class Environment(Frozen):
     refused: str
 
 
+class Quarantined(Frozen):
+    """What was moved aside because it was damaged."""
+
+    #: "item", "project" or "agent".
+    kind: str
+    id: str
+    at: int
+    why: str
+    #: Its hash as it was.
+    fields: Mapping[str, str]
+
+
+def quarantined(flat: Reply) -> Quarantined:
+    """Read the fields of what was moved aside, with `:kind`, `:id`, `:why` and `:at` among them."""
+    fields = reply.fields_of(flat)
+    about = {name: fields.pop(f":{name}", "") for name in ("kind", "id", "why", "at")}
+    at = int(about["at"]) if about["at"].isdecimal() else 0
+    return Quarantined(kind=about["kind"], id=about["id"], at=at, why=about["why"], fields=fields)
+
+
 def findings(view: Reply) -> tuple[Finding, ...]:
     """Read `{{id, word, detail} …}`."""
     return tuple(Finding(id=str(id_), word=str(word), detail=str(detail)) for id_, word, detail in reply.rows(view))
@@ -80,6 +100,7 @@ def audited(view: Reply) -> Slice:
         waiting=tuple(
             Waiting(item=str(item), dependency=str(dependency), state=State(str(state)))
             for item, dependency, state in reply.rows(waits)
+            if state in list(State)  # that of a damaged item is none
         ),
     )
 

@@ -21,6 +21,8 @@ class Frozen:
     _names: tuple[str, ...] = ()
     #: A field whose own fields stand beside the others in JSON, so that an item is the same object everywhere.
     _flat = ""
+    #: Fields that are left out of JSON.
+    _hidden: tuple[str, ...] = ()
     #: Fields that are never shown.
     _secret: tuple[str, ...] = ()
 
@@ -55,6 +57,11 @@ class Frozen:
 def members(known: Frozen) -> Iterator[tuple[str, object]]:
     """Return the name and the value of each field, in their order."""
     return ((name, getattr(known, name)) for name in known._names)  # noqa: SLF001
+
+
+def is_hidden(known: Frozen, name: str) -> bool:
+    """Return whether a field is left out of JSON."""
+    return name in known._hidden  # noqa: SLF001
 
 
 def flat(known: Frozen) -> str:

@@ -157,10 +157,13 @@ class Report(Frozen):
     request: str = ""
     written_at: str = ""
 
+    _hidden = ("request",)
+
 
 class Discovery(Frozen):
     """A finding that an agent shares with its project."""
 
+    _hidden = ("request",)
     cursor: str
     at: int
     item: str

@@ -16,7 +16,11 @@ class Key(Frozen):
 
 
 KEYS = (
-    Key(name="meta", type="hash", holds="schema version, created_at, the sequence counter, a count of purges"),
+    Key(
+        name="meta",
+        type="hash",
+        holds="schema version, created_at, the sequence counter, counts of purges and of what was moved aside",
+    ),
     Key(name="projects", type="zset", holds="project id -> created_ms"),
     Key(name="project:<id>", type="hash", holds="title, description, status, orchestrator, a count per item state"),
     Key(name="project:<id>:items", type="zset", holds="item id -> sequence"),
@@ -45,6 +49,9 @@ KEYS = (
     Key(name="events", type="stream", holds="one per transition: ids and names only, capped"),
     Key(name="mirrors", type="zset", holds="root -> ms of the last pass over its files"),
     Key(name="mirror:<root>", type="hash", holds="who writes its files, until when, how the last pass went"),
+    Key(
+        name="damaged:<number>", type="hash", holds="what doctor --fix moved aside: its fields, kind, id, when and why"
+    ),
     Key(name="req:<id>", type="string", holds="the first reply of a request, 10 minutes", permanent=False),
 )
 

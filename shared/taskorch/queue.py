@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from taskorch import bounds, errors, finding, reply
 from taskorch.agent_queue import AgentQueue
 from taskorch.archive import Archive
-from taskorch.finding import Finding, Slice
+from taskorch.finding import Finding, Quarantined, Slice
 from taskorch.frozen import replace
 from taskorch.item import Assignment, Caller, NewItem, ProjectProgress, Requeued, State
 from taskorch.plan import Applied, Created, Plan, applied, arguments
 from taskorch.record import Origin
-from taskorch.script import Argument, Connection, Scripts, random_digits
+from taskorch.script import Argument, Connection, Damage, Reply, Scripts, random_digits
 from taskorch.views import Views
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 REAP_BATCH = 500
 #: Items that a part of an audit looks at, so that no script keeps others waiting for more than some milliseconds.
 AUDIT_BATCH = 250
+#: Of what was moved aside.
+QUARANTINE_PAGE = 50
 #: The same of a purge.
 PURGE_BATCH = 250
 
@@ -38,14 +40,25 @@ class Queue:
     Every method may raise errors.Unavailable (Redis), errors.Invalid (a bound) and errors.NotFound.
     """
 
-    def __init__(self, connection: Connection, namespace: str, caller: Caller, *, request: str = "") -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        namespace: str,
+        caller: Caller,
+        *,
+        request: str = "",
+        damage: Damage | None = None,
+    ) -> None:
         """Speak for `caller`, the orchestrating agent.
 
         With the `request` of an errors.Unavailable, the one call that raised it is repeated, and acts once.
+        Damaged rows of lists are left out, and put into `damage`.
         """
         bounds.name(namespace, "a namespace")
         bounds.name(caller.agent, "an agent")
-        self._scripts = Scripts(connection, namespace, caller, request=request)
+        self._scripts = Scripts(connection, namespace, caller, request=request, damage=damage)
+        #: What was damaged among the rows that were read: kind and id of each, and why.
+        self.damage = self._scripts.damage
         #: The reads of an orchestrator.
         self.views = Views(self._scripts)
         #: All of the namespace, for an export and an import.
@@ -60,7 +73,7 @@ class Queue:
         """Return the queue as the agent `name` sees it, from this host and process."""
         me = self._scripts.caller
         caller = Caller(agent=name, host=me.host, pid=me.pid, session=session)
-        return AgentQueue(self._scripts.connection, self._scripts.namespace, caller, origin)
+        return AgentQueue(self._scripts.connection, self._scripts.namespace, caller, origin, self.damage)
 
     def waiting(self, tell: Callable[[errors.Unavailable | None], object] = lambda _: None) -> "Waiting":
         """Return the waits of the namespace; `tell` is told of an outage of Redis in one, and with None of its end."""
@@ -173,7 +186,8 @@ class Queue:
     def complete_project(self, project: str, *, force: bool = False) -> ProjectProgress:
         """Close a project and return it with its items; `force` cancels the open ones (else errors.OpenItems)."""
         view = reply.rows(self._scripts.run("complete_project", bounds.project_id(project), "1" if force else ""))
-        return ProjectProgress(project=reply.project(view[0]), items=reply.items(view[1]), last_reports={})
+        closed, items = cast("list[Reply]", view)
+        return ProjectProgress(project=reply.project(closed), items=reply.items(items, self.damage), last_reports={})
 
     def purge(self, project: str) -> tuple[int, int, int]:
         """Remove a part of a completed project, and itself with the last; return items left, items and keys removed.
@@ -222,6 +236,23 @@ class Queue:
         """
         words = [word for owner, states in counts.items() for word in (owner, json.dumps(states))]
         return finding.drifts(self._scripts.run("recount", bounds.cursor(event), "1" if mend else "", *words))
+
+    def quarantine(self, kind: str, id_: str, reason: str) -> None:
+        """Move an item, a project or an agent that is damaged to where nothing works with it: see `quarantined`.
+
+        A project stays, under its id as its title; what else belongs to it is for an audit to repair.
+        """
+        self._scripts.run("quarantine", kind, id_, reason)
+
+    def quarantined(self) -> tuple[Quarantined, ...]:
+        """Return what was moved aside because it was damaged, in the order in which it was moved."""
+        found: list[Quarantined] = []
+        there = 1
+        while len(found) < there:
+            view = self._scripts.run("damaged", len(found) + 1, QUARANTINE_PAGE)
+            there, some = cast("tuple[int, list[Reply]]", view)
+            found += map(finding.quarantined, some)
+        return tuple(found)
 
     def mirror_take(self, root: str, writer: str, lease_ms: int) -> tuple[bool, str, str]:
         """Take the right to write the files of a root for a time; return whether the caller has it, and who has.

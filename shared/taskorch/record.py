@@ -45,11 +45,13 @@ class Events(Frozen):
     known: bool
     newest: str
     entries: tuple[Event, ...]
+    #: The cursor of the last one that was looked at, though it may be damaged, and not among the entries.
+    last: str = ""
 
     @property
     def cursor(self) -> str:
         """Return the cursor to go on from."""
-        return self.entries[-1].cursor if self.entries else self.newest
+        return self.last or self.newest
 
 
 class Record(Frozen):
@@ -63,15 +65,10 @@ class Record(Frozen):
     sequence: int
     #: The cursor of its last event.
     event: str
-    #: The session that claimed it last, its token while that may act (0: it may not), and the id of the claim.
+    #: The session that claimed it last.
     session: str
-    live_token: int
-    claim: str
-
-    def held_by(self, session: str) -> Lease:
-        """Return the lease that a session has on the item; without a token if it has none."""
-        mine = self.session == session and self.live_token
-        return Lease(item=self.item.id, token=self.live_token, claim=self.claim) if mine else Lease(item=self.item.id)
+    #: That of the session that was asked for; without a token if it has none.
+    lease: Lease
 
 
 class MirrorStatus(Frozen):

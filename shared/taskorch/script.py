@@ -17,6 +17,10 @@ from taskorch.item import Caller
 #: What Redis answers; text is decoded.
 Reply = str | int | None | list["Reply"]
 Argument = str | int
+#: How bytes that are not UTF-8 are decoded: as the text \\xff. Nothing of ours writes them.
+UNREADABLE = "backslashreplace"
+#: Rows of replies that were skipped, by their kind and id: why.
+Damage = dict[tuple[str, str], str]
 
 #: The verbs that wait for replicas, where that is asked for: every step whose loss a user or an agent would notice too
 #: late. docs/reliability.md says why the others do not: a lost claim queues its item again, for one.
@@ -96,8 +100,20 @@ class Around:
 class Scripts:
     """Runs scripts in one namespace, in the name of one caller."""
 
-    def __init__(self, connection: Connection, namespace: str, caller: Caller, *, request: str = "") -> None:
-        """With a `request`, a mutating script acts only at the first call of that id."""
+    def __init__(
+        self,
+        connection: Connection,
+        namespace: str,
+        caller: Caller,
+        *,
+        request: str = "",
+        damage: Damage | None = None,
+    ) -> None:
+        """With a `request`, a mutating script acts only at the first call of that id.
+
+        What is damaged among the rows of replies is skipped, and put into `damage`.
+        """
+        self.damage: Damage = {} if damage is None else damage
         self.connection = connection
         self._request = request
         self.namespace = namespace
@@ -151,4 +167,6 @@ def _error(reply: str) -> errors.TaskOrchestratorError:
     if kind is None:
         return errors.TaskOrchestratorError(reason=reply)
     details, _ = json.JSONDecoder().raw_decode(rest)
+    if wrong := details.pop("damaged", ""):
+        return errors.Damaged(kind="item", id=details["item"], reason=f"its {wrong} cannot be right")
     return kind(**details)

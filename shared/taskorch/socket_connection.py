@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import hiredis
 
 from taskorch import errors, failures, unix_socket
-from taskorch.script import REPLICATED, WAIT_TIMEOUT_MS, Argument, Reply, Script
+from taskorch.script import REPLICATED, UNREADABLE, WAIT_TIMEOUT_MS, Argument, Reply, Script
 
 if TYPE_CHECKING:
     from taskorch.server_address import Server
@@ -138,7 +138,7 @@ class Socket:
     def __init__(self, server: "Server", timeout_s: float) -> None:
         """Open it; each reply may take `timeout_s` seconds. Raises OSError when it cannot be opened."""
         self._server = server
-        self._reader = hiredis.Reader(encoding="utf-8", notEnoughData=...)
+        self._reader = hiredis.Reader(encoding="utf-8", errors=UNREADABLE, notEnoughData=...)
         #: A process that was forked off must not use it.
         self.process = os.getpid()
         self._greeting = _greeting(server)

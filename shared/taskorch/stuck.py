@@ -5,7 +5,7 @@ from typing import cast
 from taskorch import reply
 from taskorch.frozen import Frozen
 from taskorch.item import HOUR_MS, MINUTE_MS, Item
-from taskorch.script import Reply
+from taskorch.script import Damage, Reply
 
 UNSTARTED_MS = 30 * MINUTE_MS
 SILENT_MS = HOUR_MS
@@ -49,15 +49,16 @@ class Stuck(Frozen):
     more: bool
 
 
-def stuck(view: Reply) -> Stuck:
+def stuck(view: Reply, damage: Damage) -> Stuck:
     """Read `{looked at, '1' or '', {{why, since, agent seen, dependency or '', reason or '', item view} …}}`."""
-    looked_at, more, rows = cast("tuple[int, str, list[list[Reply]]]", view)
-    return Stuck(items=tuple(_item(row) for row in rows), looked_at=looked_at, more=bool(more))
+    looked_at, more, rows = cast("tuple[int, str, list[Reply]]", view)
+    return Stuck(items=reply.sound(_item, rows, damage), looked_at=looked_at, more=bool(more))
 
 
-def _item(row: list[Reply]) -> StuckItem:
+def _item(view: Reply) -> StuckItem:
+    row = cast("list[Reply]", view)
     why, since, seen, dependency, reason = cast("list[str]", row[:5])
-    item = reply.item(row[5])
+    item, dependency = reply.item(row[5]), reply.item_or_none(dependency)
     return StuckItem(
         item=item,
         why=why,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from taskorch import bounds, errors
 from taskorch.access import Access
 from taskorch.connection import open_connection
-from taskorch.script import Argument, Around, Connection, Reply, Script
+from taskorch.script import Argument, Around, Connection, Damage, Reply, Script
 from taskorch.settings import Settings
 from taskorch.unanswered import StepConnection
 
@@ -63,6 +63,8 @@ class Call:
         self._ended = False
         self._endable = Endable(self._opened, self._is_ended)
         self.connection: Connection = StepConnection(self._endable, settings, words)
+        #: The damaged rows that its result lacks, by kind and id: why.
+        self.damage: Damage = {}
         #: Whether its thread has ended.
         self.over = False
         #: Gives back what the call has taken, if it took something: for a client that takes the call back.

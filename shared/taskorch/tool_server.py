@@ -290,6 +290,8 @@ def _made(tool: type[Tool], given: Mapping[str, object], call: Call) -> mcp.Call
     finally:
         call.close()
     meta = {"text": OTHERS_TEXT, **result.meta} if tool.quotes else result.meta
+    if call.damage:
+        meta = {**meta, "damaged": document.damage(call.damage)}
     return _written(json.loads(document.result(result.data, meta)))
 
 

@@ -1,7 +1,7 @@
 """What an orchestrator reads: each view is one script, and changes nothing."""
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
 from taskorch import agents, bounds, finding, keys, reply, stuck
 from taskorch.agents import AgentStatus
@@ -11,30 +11,42 @@ from taskorch.record import FROM_THE_START, Events, MirrorStatus, Record
 from taskorch.script import Reply, Scripts
 from taskorch.stuck import SILENT_MS, UNSTARTED_MS, Stuck
 
+Row = TypeVar("Row")
+
 LIMIT = 1000
 #: Of INFO.
 SECTIONS = ("server", "replication", "persistence", "memory")
 
 
 class Views:
-    """The reads of a namespace. errors.NotFound for an unknown id, errors.Invalid for a bound."""
+    """The reads of a namespace. errors.NotFound for an unknown id, errors.Invalid for a bound.
+
+    A damaged row of a list is left out, and put into the `damage` of the queue; where it was asked for by its id it is
+    errors.Damaged.
+    """
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
 
     def show(self, item: str) -> Package:
         """Return an item with all that it carries and its newest reports."""
-        return reply.package(self._scripts.run("show", bounds.item_id(item)))
+        return reply.package(self._scripts.run("show", bounds.item_id(item)), self._scripts.damage)
 
     def progress(self, project: str, *, limit: int = LIMIT) -> ProjectProgress:
         """Return a project, and its first items with the newest report on each."""
         view = self._scripts.run("progress_of_project", bounds.project_id(project), _limit(limit))
-        return reply.project_progress(view)
+        return reply.project_progress(view, self._scripts.damage)
 
     def discoveries(self, project: str, *, since: str = FROM_THE_START, limit: int = LIMIT) -> tuple[Discovery, ...]:
         """Return a project's discoveries after the cursor `since`, oldest first; each carries its own cursor."""
-        arguments = (bounds.project_id(project), bounds.cursor(since), _limit(limit))
-        return tuple(reply.discovery(entry) for entry in reply.rows(self._scripts.run("discoveries", *arguments)))
+        cursor = bounds.cursor(since)
+        while True:
+            page = self._scripts.run("discoveries", bounds.project_id(project), cursor, _limit(limit))
+            entries = cast("list[Reply]", page)
+            found = reply.sound(reply.discovery, entries, self._scripts.damage)
+            if found or not entries:
+                return found
+            cursor = str(cast("list[Reply]", entries[-1])[0])  # all of them are damaged
 
     def list(
         self, *, project: str = "", state: State | None = None, agent: str = "", cursor: str = "", limit: int = 100
@@ -53,17 +65,17 @@ class Views:
             _limit(limit),
         )
         next_cursor, views = reply.rows(self._scripts.run("list", *arguments))
-        return Page(items=reply.items(views), cursor=str(next_cursor))
+        return Page(items=reply.items(cast("Reply", views), self._scripts.damage), cursor=str(next_cursor))
 
     def unassigned(self, *, project: str = "", limit: int = LIMIT) -> tuple[Item, ...]:
         """Return the items that wait for an agent, oldest first, of one project or of all."""
         if project:
             return self.list(project=project, state=State.PENDING, limit=limit).items
-        return reply.items(self._scripts.run("indexed", "unassigned", _limit(limit)))
+        return reply.items(self._scripts.run("indexed", "unassigned", _limit(limit)), self._scripts.damage)
 
     def inbox(self, *, limit: int = LIMIT) -> tuple[Item, ...]:
         """Return the items whose blockers wait for an answer, the longest wait first."""
-        return reply.items(self._scripts.run("indexed", "blocked", _limit(limit)))
+        return reply.items(self._scripts.run("indexed", "blocked", _limit(limit)), self._scripts.damage)
 
     def stuck(
         self, *, unstarted_ms: int = UNSTARTED_MS, silent_ms: int = SILENT_MS, project: str = "", limit: int = LIMIT
@@ -79,7 +91,7 @@ class Views:
             project and bounds.project_id(project),
             _limit(limit),
         )
-        return stuck.stuck(self._scripts.run("stuck", *arguments))
+        return stuck.stuck(self._scripts.run("stuck", *arguments), self._scripts.damage)
 
     def projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
         """Return the newest projects."""
@@ -96,36 +108,43 @@ class Views:
         passed = "0"
         while passed:
             passed, views = cast("tuple[str, Reply]", self._scripts.run("finished", age, passed, LIMIT))
-            found |= {project.id: project for project in map(reply.project, reply.rows(views))}
+            found |= {project.id: project for project in self._sound(reply.project, views)}
         return tuple(found.values())
 
     def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
         """Return the agents, those that called last first."""
-        return tuple(agents.agent_status(view) for view in reply.rows(self._scripts.run("agents", _limit(limit))))
+        return self._sound(agents.agent_status, self._scripts.run("agents", _limit(limit)))
 
     def events(self, *, since: str = FROM_THE_START, limit: int = LIMIT) -> Events:
         """Return what happened after the cursor `since`, oldest first."""
-        return reply.events(self._scripts.run("events", bounds.cursor(since), _limit(limit)))
+        return reply.events(self._scripts.run("events", bounds.cursor(since), _limit(limit)), self._scripts.damage)
 
     def follow(self, since: str, timeout_s: float) -> bool:
         """Block until something happens after the cursor `since`, or for `timeout_s` seconds; return whether it did."""
         return self._scripts.follow(keys.events(self._scripts.namespace), bounds.cursor(since), timeout_s)
 
-    def records(self, items: Sequence[str]) -> tuple[Record, ...]:
-        """Return items with all that the mirror writes of them; those that are not there are left out."""
+    def records(self, items: Sequence[str], *, session: str | None = None) -> tuple[Record, ...]:
+        """Return items with all that the mirror writes of them; those that are not there, or damaged, are left out.
+
+        Each has the lease of that `session`, if the item is its own.
+        """
         ids = [bounds.item_id(item) for item in items]
-        return tuple(reply.record(view) for view in reply.rows(self._scripts.run("records", *ids)))
+        view = self._scripts.run("records", "" if session is None else f":{session}", *ids)
+        return self._sound(lambda row: reply.record(row, self._scripts.damage), view)
 
     def mirrors(self, *, limit: int = LIMIT) -> tuple[MirrorStatus, ...]:
         """Return the roots whose files are kept, and how the last pass over each went."""
-        return tuple(reply.mirror_status(view) for view in reply.rows(self._scripts.run("mirrors", _limit(limit))))
+        return self._sound(reply.mirror_status, self._scripts.run("mirrors", _limit(limit)))
 
     def environment(self) -> Environment:
         """Return what the server says of itself; its user may not be allowed to ask."""
         return finding.environment(self._scripts.run("environment", *SECTIONS))
 
     def _projects(self, status: str, limit: int) -> tuple[Project, ...]:
-        return tuple(reply.project(view) for view in reply.rows(self._scripts.run("projects", _limit(limit), status)))
+        return self._sound(reply.project, self._scripts.run("projects", _limit(limit), status))
+
+    def _sound(self, read: Callable[[Reply], Row], views: Reply) -> tuple[Row, ...]:
+        return reply.sound(read, cast("list[Reply]", views), self._scripts.damage)
 
 
 def _limit(limit: int) -> int:

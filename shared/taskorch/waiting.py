@@ -148,7 +148,7 @@ class Waiting:
         def look() -> _Sight[Answered]:
             view = reply.rows(self._scripts.run("wait", lease.item, lease.shown()))
             cursor, item_view, answers = cast("tuple[str, Reply, list[Reply]]", view)
-            answer = reply.report(answers[0]) if answers else None
+            answer = next(iter(reply.sound(reply.report, answers, self._scripts.damage)), None)
             answered = Answered(item=reply.item(item_view), answer=answer)
             return _Sight(seen=answered, is_over=not answered.is_open, stream=stream, cursor=cursor)
 
@@ -185,14 +185,14 @@ class Waiting:
         cursor = bounds.cursor(since)
         found = self.lasting(lambda: _events(self._scripts, cursor, limit=MOST_EVENTS))
         while True:
+            cursor = found.cursor
             if not found.known or found.entries:
-                cursor = found.cursor
                 yield found
             found = self._batch(cursor)
 
     def _batch(self, cursor: str) -> Events:
         def sight(found: Events) -> _Sight[Events]:
-            is_over = not found.known or bool(found.entries)
+            is_over = not found.known or found.cursor != cursor
             return _Sight(seen=found, is_over=is_over, stream=self._events, cursor=cursor)
 
         def look() -> _Sight[Events]:
@@ -283,15 +283,21 @@ def _standing(scripts: Scripts, id_: str) -> Standing:
     known = bounds.item_id(id_) if id_.startswith("item_") else bounds.project_id(id_)
     view = cast("tuple[str, str, Reply, Reply, str, str]", scripts.run("standing", known))
     cursor, report, items, project, dead, moves = view
-    item = next(iter(reply.items(items)), None)
+    item = next(iter([reply.item(each) for each in cast("list[Reply]", items)]), None)
     return Standing(
-        cursor=cursor, report=report, item=item, project=reply.project(project), dead=dead, moves=bool(moves)
+        cursor=cursor,
+        report=report,
+        item=item,
+        project=reply.project(project),
+        dead=reply.item_or_none(dead),
+        moves=bool(moves),
     )
 
 
 def _events(scripts: Scripts, since: str, *, limit: int) -> Events:
-    found = reply.events(scripts.run("events", since, limit))
-    return Events(known=found.known or since == FROM_THE_START, newest=found.newest, entries=found.entries)
+    found = reply.events(scripts.run("events", since, limit), scripts.damage)
+    known = found.known or since == FROM_THE_START
+    return Events(known=known, newest=found.newest, entries=found.entries, last=found.last)
 
 
 def _state(standing: Standing) -> str:

@@ -50,7 +50,7 @@ def test_the_bundled_server_of_a_new_root_has_no_problem(local: Shell) -> None:
     assert (ran.code, ran.stderr) == (0, "")
     assert [line for line in ran.stdout.splitlines() if not LINE.fullmatch(line)] == []
     assert "problem" not in ran.stdout
-    assert len(ran.stdout.splitlines()) == 18
+    assert len(ran.stdout.splitlines()) == 20
 
 
 def test_a_problem_is_exit_5_and_its_line_has_the_command_that_mends_it(shell: Shell, sick: str) -> None:

@@ -113,7 +113,7 @@ def prepared(connection: Connection, url: str, path: Path) -> Root:
     root.worker().blocker("item_filed", "which?", "a word")
     root.worker().complete("item_filed", "done")
     record = bench.queue.views.records(["item_shared"])[0]
-    lease = record.held_by(record.session)
+    lease = bench.lease_of("item_shared")
     bench.agent(session=record.session).progress(lease, "by a command")
     mine = root.document("item_shared", "progress")
     mine["updates"].append(update("second", at="2026-01-02T03:04:06.000001"))

@@ -89,7 +89,7 @@ class World:
                 record = self.bench.queue.views.records([item])[0]
                 text = self._text(f"{act} of a command")
                 mine = self.bench.agent(record.item.agent, session=record.session)
-                getattr(mine, act)(record.held_by(record.session), text)
+                getattr(mine, act)(self.bench.lease_of(item), text)
                 if act != "fail" and not (act == "complete" and record.item.state is State.COMPLETED):
                     self.said[text] = item
 

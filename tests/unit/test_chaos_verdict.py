@@ -7,7 +7,7 @@ from chaos import verdict
 from chaos.ledger import DONE, Call, calls
 from chaos.verdict import Evidence, judge
 from taskorch.frozen import replace
-from taskorch.item import Item, Project, Report, State
+from taskorch.item import Item, Lease, Project, Report, State
 from taskorch.record import Record
 
 ITEM, OTHER = "item_1", "item_2"
@@ -51,8 +51,7 @@ def record(state: State, *reports: Report, id: str = ITEM, **fields: Any) -> Rec
         sequence=1,
         event="",
         session="",
-        live_token=0,
-        claim="",
+        lease=Lease(item=id),
     )
 
 

@@ -126,11 +126,11 @@ def test_what_the_scripts_take_a_missing_field_for_is_what_the_client_does() -> 
 
 
 def test_the_field_table_has_every_field_of_an_item() -> None:
-    reads = between(FUNCTIONS["find"], "key('item', id), ", ")") + between(
+    reads = between(FUNCTIONS["find"], "hash('item', id, 'HMGET', ", ")") + between(
         FUNCTIONS["held_by_another"], "item.id), ", ")"
     )
     stored = set(re.findall(r"'(\w+)'", reads))
-    shown = read_by(reply.item) | read_by(reply.record)
+    shown = read_by(reply._item) | read_by(reply.record) | read_by(reply._holder)
 
     documented = {name for row in table(chapter(3)) for name in row[0].split(", ")}
 
@@ -249,9 +249,9 @@ def test_the_kinds_of_reports_are_the_ones_that_are_written() -> None:
 def test_the_fields_of_a_report_a_discovery_and_a_note_are_the_ones_that_are_read() -> None:
     report = between(chapter(4), "The fields of a report: ", "Its time is")
     stated = {
-        reply.report: report.replace(between(report, "`kind` (", ")"), ""),
-        reply.discovery: between(SECTIONS["discoveries"], "Replies:", "Each entry id"),
-        reply.note: between(SECTIONS["notes"], "Replies:", "Errors:"),
+        reply._report: report.replace(between(report, "`kind` (", ")"), ""),
+        reply._discovery: between(SECTIONS["discoveries"], "Replies:", "Each entry id"),
+        reply._note: between(SECTIONS["notes"], "Replies:", "Errors:"),
     }
 
     for reader, text in stated.items():

@@ -91,8 +91,8 @@ def test_a_file_is_the_union_of_both_sides(root: Root) -> None:
     record = root.bench.queue.views.records([item])[0]
 
     me = root.bench.agent(session=record.session)
-    me.progress(record.held_by(record.session), "by a command")
-    me.discover(record.held_by(record.session), "by a command")
+    me.progress(root.bench.lease_of(item), "by a command")
+    me.discover(root.bench.lease_of(item), "by a command")
     root.sync()
 
     assert root.document(item, "progress")["head"] == 1

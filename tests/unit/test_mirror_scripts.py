@@ -28,9 +28,9 @@ REPORTS: dict[str, Callable[[AgentQueue, Lease], object]] = {
 }
 
 
-def record(bench: Bench, item: str) -> Record:
+def record(bench: Bench, item: str, *, session: str | None = None) -> Record:
     """Return all that the mirror writes of an item."""
-    (found,) = bench.queue.views.records([item])
+    (found,) = bench.queue.views.records([item], session=session)
     return found
 
 
@@ -257,23 +257,21 @@ def test_the_event_of_a_record_is_its_last_one(bench: Bench) -> None:
 
 def test_a_record_has_the_session_and_the_living_token_of_the_holder(bench: Bench) -> None:
     item = bench.item()
-    free = record(bench, item)
+    free = record(bench, item, session="files-root")
     lease = bench.claimed(item, session="files-root")
-    held = record(bench, item)
+    held = record(bench, item, session="files-root")
 
     bench.agent(session="files-root").complete(lease, "done")
 
-    done = record(bench, item)
-    assert [(found.session, found.live_token) for found in (free, held)] == [("", 0), ("files-root", lease.token)]
-    assert done.live_token == 0
+    done = record(bench, item, session="files-root")
+    assert [(found.session, found.lease.token) for found in (free, held)] == [("", 0), ("files-root", lease.token)]
+    assert done.lease.token == 0
 
 
 def test_the_token_of_a_lease_that_ran_out_lives_in_the_record(bench: Bench) -> None:
     lease = bench.expired(State.DELAYED)
 
-    found = record(bench, lease.item)
-
-    assert found.live_token == lease.token
+    assert bench.lease_of(lease.item).token == lease.token
 
 
 # Reports from files ------------------------------------------------------------------------------------------------

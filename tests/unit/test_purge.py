@@ -1,6 +1,7 @@
 """`purge`: a completed project goes with all that it holds, and nothing else is touched."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 from backups import exported, furnished, work
@@ -10,6 +11,7 @@ from taskorch import errors, queue
 from taskorch.frozen import replace
 from taskorch.item import NewItem, State
 from taskorch.plan import Plan
+from taskorch_orchestrator import export
 from taskorch_orchestrator.audit import audit
 from taskorch_orchestrator.purge import named, remove
 from taskorch_orchestrator.restore import restore
@@ -313,12 +315,14 @@ def test_an_export_that_a_purge_comes_into_is_refused(
         list(export)
 
 
-def test_an_export_of_a_project_that_is_lost_and_was_not_purged_is_refused(bench: Bench) -> None:
+def test_an_export_of_a_lost_project_goes_on_under_its_id(bench: Bench) -> None:
     project = over(bench)
     bench.lose_project(project)
 
-    with pytest.raises(errors.NoProject):
-        list(bench.queue.archive.lines())
+    lines = list(export.sound(bench.queue.archive.lines(), bench.queue.damage))
+
+    titles = [cast("dict[str, str]", line["fields"])["title"] for line in lines if line["kind"] == "project"]
+    assert titles == [project]
 
 
 def test_the_files_of_a_purged_project_stay_and_are_in_no_trouble(root: Root) -> None:

@@ -121,9 +121,10 @@ def _listed(label: str, rows: Sequence[str]) -> list[str]:
 def _report(report: Report, length: int) -> str:
     percent = f" {report.percent}%" if report.percent is not None else ""
     words = "the lease ran out" if report.kind == "expire" else report.text
-    left = length - len(words)
+    shown = cut(words, length)
+    left = length - len(shown.encode())
     needs = f"\n{INDENT}needs: {cut(report.needs, left)}" if report.needs and left > 0 else ""
-    return f"{report.kind}{percent} by {report.agent}: {cut(words, length)}{needs}"
+    return f"{report.kind}{percent} by {report.agent}: {shown}{needs}"
 
 
 def _items(count: int) -> str:

@@ -20,7 +20,8 @@ class Desk:
         self.settings = command.settings()
         self.output = command.output()
         opened = open_connection(self.settings, self.output.say, access)
-        self.holding = Holding(self.settings, StepConnection(opened, self.settings, command.typed()))
+        connection = StepConnection(opened, self.settings, command.typed())
+        self.holding = Holding(self.settings, connection, self.output.damage)
         self.agent, self.queue = self.holding.agent, self.holding.queue
 
     def report(self, item: str, verb: Callable[[Lease], Receipt]) -> None:

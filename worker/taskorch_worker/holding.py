@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from taskorch import bounds, errors
 from taskorch.agent_queue import AgentQueue
 from taskorch.item import Caller, Claim, Lease, Receipt, State
-from taskorch.script import Connection
+from taskorch.script import Connection, Damage
 from taskorch.settings import Settings
 
 from taskorch_worker import given
@@ -23,12 +23,15 @@ GIVEN_UP = (State.COMPLETED, State.FAILED, State.DELAYED, State.QUEUED, State.WA
 class Holding:
     """The queue and the workspace of one session of an agent."""
 
-    def __init__(self, settings: Settings, connection: Connection) -> None:
-        """Act as the agent that the settings name; errors.Usage when they name none."""
+    def __init__(self, settings: Settings, connection: Connection, damage: Damage | None = None) -> None:
+        """Act as the agent that the settings name; errors.Usage when they name none.
+
+        Damaged rows of lists are left out, and put into `damage`.
+        """
         self.agent = agent_of(settings)
         session = settings.session
         self.caller = Caller(agent=self.agent, host=os.uname().nodename, pid=os.getppid(), session=session)
-        self.queue = AgentQueue(connection, settings.namespace, self.caller)
+        self.queue = AgentQueue(connection, settings.namespace, self.caller, damage=damage)
         self.workspace = Workspace(settings.folder_path, self.agent, session)
 
     def report(self, item: str, verb: Callable[[Lease], Receipt]) -> Receipt:

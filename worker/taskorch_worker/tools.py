@@ -176,7 +176,7 @@ TOOLS: tuple[type[Tool], ...] = (Check, Pop, Get, Report, Wait, Complete, Fail, 
 
 
 def _holding(call: Call) -> Holding:
-    return Holding(call.settings, call.connection)
+    return Holding(call.settings, call.connection, call.damage)
 
 
 def _lease_ms(lease: str) -> int | None:

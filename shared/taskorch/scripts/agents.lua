@@ -10,7 +10,7 @@ local function holding(item)
   local holder = call('HMGET', key('item', item.id), 'holder_host', 'holder_pid', 'holder_session', 'holder_since')
   local heard = call('ZSCORE', index(item), item.id) -- when it was blocked, or when its lease ends
   if heard and item.state == 'in_progress' then heard = heard_of(item, heard) end
-  heard = heard or holder[4] or now
+  heard = heard or (is_number(holder[4] or '') and holder[4]) or now
   return {item.id, item.state, holder[1] or '', holder[2] or '', holder[3] or '', holder[4] or '',
     string.format('%d', heard), string.format('%d', math.max(0, now - heard))}
 end

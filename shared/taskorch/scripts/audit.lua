@@ -17,6 +17,14 @@ end
 -- A project whose hash is gone gets one that can be read; its texts are lost.
 local function check_project(id)
   counts['project:' .. id .. ' '] = 0
+  if not is_id('proj', id) then
+    found(id, 'damaged', 'id')
+    if mend then
+      set_aside('project', id, 'id')
+      call('ZREM', prefix .. 'projects', id)
+    end
+    return
+  end
   if call('HEXISTS', key('project', id), 'status') == 1 then return end
   found(id, 'lost', 'the project is gone, its items are there')
   if mend then
@@ -56,7 +64,7 @@ end
 -- Returns the dependencies that are open, with their states.
 local function open_dependencies(item)
   local named, open = {}, {}
-  for _, id in ipairs(cjson.decode(call('HGET', key('item', item.id), 'depends_on') or '[]')) do named[id] = true end
+  for _, id in ipairs(ids_of(call('HGET', key('item', item.id), 'depends_on'))) do named[id] = true end
   for _, id in ipairs(call('SMEMBERS', key('deps', item.id))) do named[id] = named[id] or false end
   for id, is_named in pairs(named) do
     local state = check_dependency(item, id, is_named)
@@ -103,7 +111,15 @@ local function check_held(item)
 end
 
 local function check(project, id)
-  local item = find(id)
+  local item, wrong = find(id)
+  if wrong then
+    found(id, 'damaged', wrong)
+    if mend then
+      set_aside('item', id, wrong)
+      call('ZREM', key('project', project) .. ':items', id)
+    end
+    return
+  end
   if not item or item.project ~= project then
     found(id, 'listed', (item and 'not an item of ' or 'gone, and still listed in ') .. project)
     if mend then call('ZREM', key('project', project) .. ':items', id) end

@@ -29,11 +29,14 @@ local function audited()
   local cursor, entries = unpack(call('ZSCAN', prefix .. name, ARGV[8], 'COUNT', ARGV[9]))
   for i = 1, #entries, 2 do
     local id = entries[i]
-    local item = find(id)
-    if not item or not belongs(item) then
+    local item, wrong = find(id)
+    if wrong then
+      table.insert(findings, {id, 'damaged', wrong})
+      if mend then set_aside('item', id, wrong) end
+    elseif not item or not belongs(item) then
       table.insert(findings, {id, 'index', (item and item.state or 'gone') .. ', and still in ' .. name})
-      if mend then call('ZREM', prefix .. name, id) end
     end
+    if mend and (not item or not belongs(item)) then call('ZREM', prefix .. name, id) end
     if item and not listed(item) then table.insert(findings, {id, 'listed', 'not listed in ' .. item.project}) end
   end
   return {cursor, findings}

@@ -1,7 +1,7 @@
 -- claim: the first items of the caller's queue, each under a lease. Reaps and promotes a few due items on the way.
 -- KEYS     meta
 -- ARGV     7 lease ms or '' for the items' own, 8 '1' when the caller will not wait if there is none, 9 how many at most
--- RETURNS  {{{item id, token, expires, package} …}, ms until something is due or ''}: no time where there is an item
+-- RETURNS  {{{item id, token or '', expires, package} …}, ms until something is due or ''}: no time where there is an item
 -- ERRORS   NO_ITEM (a repeat whose item is gone)
 local lease, gives_up, most = ARGV[7], ARGV[8] == '1', tonumber(ARGV[9])
 
@@ -39,7 +39,7 @@ return once(function()
   local items, more = first_of(key('queue', me.agent))
   if #items == 0 then
     -- The caller may have taken the wake token of a delay that is not over: another waiter must know of it.
-    local delayed = tonumber(call('HGET', key('agent', me.agent), 'n_delayed') or 0)
+    local delayed = tonumber(call('HGET', key('agent', me.agent), 'n_delayed') or 0) or 0
     if gives_up and delayed > 0 then wake(me.agent) end
     return nil
   end
@@ -57,6 +57,6 @@ return once(function()
 end, function(receipts)
   if not receipts then return {{}, until_due()} end
   local claims = {}
-  for i, each in ipairs(receipts) do claims[i] = {each[1], each[2], each[3], package(each[1])} end
+  for i, each in ipairs(receipts) do claims[i] = {each[1], alive(each[1], each[2]), each[3], package(each[1])} end
   return {claims, ''}
 end)

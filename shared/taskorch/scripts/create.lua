@@ -10,11 +10,11 @@ local wanted, title, description, plan, dry = ARGV[7], ARGV[8], ARGV[9], ARGV[10
 local rows, states = {}, {} -- the reply; the states of the items that were there before, by id
 local members, agents = {}, {} -- the dependents by their set, to be written with one call for each; the agents
 
-local function is_id(digits) return string.find(digits, '_', 1, true) end
+local function is_whole(digits) return string.find(digits, '_', 1, true) end
 
 -- The project's id and status, if it is there.
 local function project_there()
-  if is_id(wanted) then return wanted, need_project(wanted) end
+  if is_whole(wanted) then return wanted, need_project(wanted) end
   local id = plan ~= '' and call('HGET', prefix .. 'plans', plan)
   local status = id and call('HGET', key('project', id), 'status')
   if status then return id, status end
@@ -23,7 +23,10 @@ end
 local function item_there(project, new)
   local id = project and new.key ~= '' and call('HGET', key('project', project) .. ':keys', new.key)
   if id then return load(id) end
-  return is_id(new.digits) and find(new.digits)
+  if not is_whole(new.digits) then return nil end
+  local there, wrong = find(new.digits)
+  if wrong then no_item(new.digits, wrong) end
+  return there
 end
 
 -- The id of a dependency: a number is the place of an item in this call, from 0; '' while that item is not there yet.
@@ -32,7 +35,7 @@ local function named(dependency)
 end
 
 local function known_state(id)
-  states[id] = states[id] or state_of(id) or fail('NO_ITEM', {item = id})
+  states[id] = states[id] or state_of(id) or no_item(id)
   return states[id]
 end
 

@@ -35,7 +35,7 @@ local function new_dependencies(depends_on)
   for _, dependency in ipairs(depends_on) do known[dependency] = true end
   for i = 8, #ARGV do
     local id = ARGV[i]
-    states[id] = states[id] or state_of(id) or fail('NO_ITEM', {item = id})
+    states[id] = states[id] or state_of(id) or no_item(id)
     if not known[id] then table.insert(new, id) end
     known[id] = true
   end

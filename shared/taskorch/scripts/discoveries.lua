@@ -5,5 +5,5 @@
 -- ERRORS   NO_PROJECT
 return guarded(function()
   need_project(ARGV[7])
-  return call('XRANGE', key('discoveries', ARGV[7]), '(' .. ARGV[8], '+', 'COUNT', ARGV[9])
+  return without_request(call('XRANGE', key('discoveries', ARGV[7]), '(' .. ARGV[8], '+', 'COUNT', ARGV[9]))
 end)

@@ -1,7 +1,8 @@
 -- export: a part of all that the namespace holds. An item is read whole; what is newer than the export is left out.
 -- KEYS     meta
 -- ARGV     7 part, then its arguments: of 'project' its id, cursor, newest sequence; of 'items' their project, sequence
---          to go on after, newest sequence; of 'agents' their names; of 'all' none
+--          to go on after, newest sequence; of 'discoveries' their project, cursor, how many at most; of 'agents' their
+--          names; of 'all' none
 -- RETURNS  all: {sequence, now, created, purges, {project …}, {agent …}, {plan key, project …}}; the others: as they are
 --          built below
 -- ERRORS   none of its own
@@ -16,15 +17,16 @@ end
 
 local function is_in(id, project, newest)
   local sequence = call('ZSCORE', key('project', project) .. ':items', id)
-  return sequence and tonumber(sequence) <= newest and call('EXISTS', key('item', id)) == 1
+  local item = sequence and tonumber(sequence) <= newest and find(id)
+  return item and item.project == project
 end
 
 -- The dependencies that are newer than the export, or have vanished.
 local function left_out(id, newest)
   local missing = {}
-  for _, dependency in ipairs(cjson.decode(call('HGET', key('item', id), 'depends_on') or '[]')) do
-    local project = call('HGET', key('item', dependency), 'project')
-    if not project or not is_in(dependency, project, newest) then table.insert(missing, dependency) end
+  for _, dependency in ipairs(ids_of(call('HGET', key('item', id), 'depends_on'))) do
+    local item = find(dependency)
+    if not item or not is_in(dependency, item.project, newest) then table.insert(missing, dependency) end
   end
   return missing
 end
@@ -67,20 +69,28 @@ function parts.project(id, cursor, newest)
   return {page[1], call('HGETALL', key('project', id)), kept}
 end
 
--- {sequence to go on after or '', {item …}}
+-- {sequence to go on after or '', {item …}, {damaged item, its field …}}
 function parts.items(project, after, newest)
-  local found, bytes = {}, 0
+  local found, damaged, bytes = {}, {}, 0
   local page = call('ZRANGE', key('project', project) .. ':items', '(' .. after, newest, 'BYSCORE',
     'LIMIT', 0, MOST_ITEMS, 'WITHSCORES')
   for i = 1, #page, 2 do
-    local item = find(page[i])
-    if item then
+    local item, wrong = find(page[i])
+    if wrong then
+      table.insert(damaged, page[i])
+      table.insert(damaged, wrong)
+    elseif item and item.project == project then
       table.insert(found, whole(item, page[i + 1], tonumber(newest)))
       bytes = bytes + weight(found[#found])
     end
-    if bytes > MOST_BYTES then return {page[i + 1], found} end
+    if bytes > MOST_BYTES then return {page[i + 1], found, damaged} end
   end
-  return {#page == 2 * MOST_ITEMS and page[#page] or '', found}
+  return {#page == 2 * MOST_ITEMS and page[#page] or '', found, damaged}
+end
+
+-- {stream entry …}: with the requests that wrote them, by which a repeat is known after the import, too
+function parts.discoveries(project, cursor, count)
+  return call('XRANGE', key('discoveries', project), '(' .. cursor, '+', 'COUNT', count)
 end
 
 -- {{name, last seen ms, {field, value …}} …}

@@ -8,7 +8,7 @@ return guarded(function()
   local page, found = call('ZRANGE', prefix .. 'projects', from, from + limit - 1), {}
   for _, id in ipairs(page) do
     local completed_at = call('HGET', key('project', id), 'completed_at')
-    if completed_at and tonumber(completed_at) + least <= now then table.insert(found, project_view(id)) end
+    if completed_at and is_number(completed_at) and tonumber(completed_at) + least <= now then table.insert(found, project_view(id)) end
   end
   return {#page == limit and tostring(from + limit) or '', found}
 end)

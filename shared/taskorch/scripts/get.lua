@@ -44,5 +44,5 @@ return once(function()
   maintain(BATCH)
   return reply
 end, function(reply)
-  return {id, reply and reply[2] or '', reply and reply[3] or '', package(id)}
+  return {id, reply and alive(id, reply[2]) or '', reply and reply[3] or '', package(id)}
 end)

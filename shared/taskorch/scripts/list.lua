@@ -8,8 +8,8 @@ local project, state, agent, cursor, limit = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local found, visited = {}, 0
 
 local function matches(id)
-  local values = call('HMGET', key('item', id), 'state', 'agent')
-  return values[1] and (state == '' or values[1] == state) and (agent == '' or values[2] == agent)
+  local values = hash('item', id, 'HMGET', 'state', 'agent')
+  return values and values[1] and (state == '' or values[1] == state) and (agent == '' or values[2] == agent)
 end
 
 -- Collects from one project, after a sequence number; returns where it had to stop, or nil at the project's end.

@@ -16,7 +16,8 @@ return guarded(function()
   local roots = call('ZREVRANGE', prefix .. 'mirrors', 0, ARGV[7] - 1, 'WITHSCORES')
   for i = 1, #roots, 2 do
     local status, service, seen = unpack(call('HMGET', key('mirror', roots[i]), 'status', 'service', 'service_at'))
-    local cursor = status and cjson.decode(status).cursor
+    local ok, said = pcall(cjson.decode, status or '{}')
+    local cursor = ok and type(said) == 'table' and said.cursor
     table.insert(mirrors, {roots[i], roots[i + 1], status or '', behind(cursor), service or '', seen or ''})
   end
   return mirrors

@@ -9,7 +9,9 @@ return guarded(function()
   local rows = {}
   for _, item in ipairs(call('ZRANGE', key('project', id) .. ':items', 0, limit - 1)) do
     local view = item_views({item})[1]
-    if view then table.insert(rows, {view, call('XREVRANGE', key('progress', item), '+', '-', 'COUNT', 1)}) end
+    if view then
+      table.insert(rows, {view, without_request(call('XREVRANGE', key('progress', item), '+', '-', 'COUNT', 1))})
+    end
   end
   return {project_view(id), rows}
 end)

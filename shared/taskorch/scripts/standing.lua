@@ -43,7 +43,7 @@ end
 local function all_that_waits(project)
   local counts = call('HMGET', key('project', project), 'n_waiting', 'n_pending', 'n_queued', 'n_in_progress', 'n_blocked',
     'n_delayed')
-  for i, count in ipairs(counts) do counts[i] = tonumber(count or 0) end
+  for i, count in ipairs(counts) do counts[i] = tonumber(count or 0) or 0 end
   local items = key('project', project) .. ':items'
   if counts[1] + counts[2] == 0 or counts[3] + counts[4] + counts[5] + counts[6] > 0 then return {} end
   if counts[2] > 0 and call('ZCARD', items) > MOST_VISITED then return {} end

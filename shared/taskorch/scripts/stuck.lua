@@ -50,7 +50,10 @@ local function waiting(item, since)
   end
 end
 
-local function changed_at(item) return tonumber(string.match(call('HGET', key('item', item.id), 'event'), '^%d+')) end
+local function changed_at(item)
+  local event = call('HGET', key('item', item.id), 'event') or ''
+  return tonumber(string.match(event, '^(%d+)-%d+$') or now)
+end
 
 -- The index of those that nobody is assigned to is in their order, and tells no time.
 local function pending(item) waiting(item, changed_at(item)) end

@@ -25,5 +25,5 @@ return guarded(function()
   end
 
   local reports = call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200)
-  return {reports[1] and reports[1][1] or '0-0', item_view(id), answer(reports)}
+  return {reports[1] and reports[1][1] or '0-0', item_view(id), without_request(answer(reports))}
 end)

@@ -48,7 +48,11 @@ local function drop(index, id)
 end
 
 local function tally(owner, state, by)
-  if not gathered then return call('HINCRBY', owner, 'n_' .. state, by) end
+  if not gathered then
+    local done = redis.pcall('HINCRBY', owner, 'n_' .. state, by)
+    if type(done) == 'table' then call('HSET', owner, 'n_' .. state, math.max(by, 0)) end -- what was there is no number
+    return
+  end
   local states = gathered.counts[owner] or {}
   gathered.counts[owner], states[state] = states, (states[state] or 0) + by
 end

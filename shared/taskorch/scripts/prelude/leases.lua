@@ -118,6 +118,12 @@ local function shown(item) return item.token .. ':' .. item.claim end
 
 local function is_holders(item, token) return item.live_token ~= '' and token == shown(item) end
 
+-- A token that was given for an item, if it may still act; the first reply to a request may be old.
+local function alive(id, token)
+  local item = find(id)
+  return item and is_holders(item, token) and token or ''
+end
+
 local function held_by_another(item)
   local holder = call('HMGET', key('item', item.id), 'holder_host', 'holder_pid', 'holder_session', 'holder_since')
   fail('HELD', {item = item.id, caller = me.agent, agent = item.agent, host = holder[1] or '', pid = holder[2] or '',
