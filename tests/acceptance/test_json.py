@@ -53,6 +53,9 @@ orchestrate agents
 orchestrate reap
 orchestrate purge --dry-run
 orchestrate purge --yes
+orchestrate docs usage
+orchestrate init
+orchestrate trust --list
 """.strip().splitlines()
 
 #: They print a line of JSON for each thing that happens, run until they are ended, or have tests of their own.
