@@ -453,6 +453,41 @@ SABOTAGES = (
         instead="    if False:\n",
         tests=("tests/acceptance/test_access.py::test_command_that_creates_no_queue_says_so",),
     ),
+    Sabotage(
+        guard="A job of RQ has no callback",
+        file="orchestrator/taskorch_orchestrator/jobs.py",
+        line="    if any(value for name, value in fields.items() if name not in FIELDS):\n",
+        instead="    if False:\n",
+        tests=("tests/integration/test_jobs.py",),
+    ),
+    Sabotage(
+        guard="A job of RQ names a duty of ours",
+        file="orchestrator/taskorch_orchestrator/jobs.py",
+        line="        if duty not in self.duties:\n",
+        instead="        if False:\n",
+        tests=("tests/integration/test_jobs.py",),
+    ),
+    Sabotage(
+        guard="A malformed address is not shown",
+        file="shared/taskorch/address.py",
+        line="    if not _is_well_formed(url):\n",
+        instead="    if False:\n",
+        tests=("tests/unit/test_address.py",),
+    ),
+    Sabotage(
+        guard="Other users are kept out of handoffs",
+        file="shared/taskorch/folder.py",
+        line="    _forbid(folder, 0o077 & ~_of_group(os.fstat(folder)))\n",
+        instead="",
+        tests=("tests/unit/test_private_files.py",),
+    ),
+    Sabotage(
+        guard="Files of a queue that is gone are moved",
+        file="orchestrator/taskorch_orchestrator/gone_queue.py",
+        line="        moved = _move(means, home, folder)\n",
+        instead="        moved = 0\n",
+        tests=("tests/unit/test_gone_queue.py",),
+    ),
 )
 
 
