@@ -11,6 +11,7 @@ from pathlib import Path
 import fakeredis
 import hermetic
 import leaks
+import opened
 import pytest
 import redis
 import servers
@@ -92,6 +93,13 @@ class Lane:
     raw: redis.Redis
     #: "" for fakeredis, which no other process reaches.
     url: str
+
+
+@pytest.fixture(autouse=True)
+def connections() -> Iterator[None]:
+    """What the test opens by `opened.connect` is closed at its end."""
+    yield
+    opened.close_all()
 
 
 @pytest.fixture(scope="session", params=LANES)

@@ -70,7 +70,7 @@ def test_an_agent_is_told_who_it_is_what_it_holds_and_what_comes_next(holder: Sh
     assert f"### `{item}`: in_progress, 50%, attempt 1 of 3, token 1, yours until 20" in told
     for text in ("Title: Design the schema", "  - Users", "progress 50% by ada: half way", "UUIDs"):
         assert text in told
-    assert "blocker by ada: Which door? (needs: a choice)" in told
+    assert "blocker by ada: Which door?\n    needs: a choice" in told
     assert "answer by planner: The left one" in told
     assert f"{waiting} (priority 2) Write the API" in told
     assert f"## Next step\n\n    worker get {item}\n" in told
@@ -122,7 +122,7 @@ def test_an_orchestrator_is_told_its_projects_and_what_waits_for_it(shell: Shell
 
     assert told.startswith("# You are the orchestrating agent `orchestrator`")
     assert f"{project}: 0 of 2 items completed: A project" in told
-    assert f"{asked} ada asks: Which door? (needs: a choice)" in told
+    assert f"{asked} ada asks: Which door?\n    needs: a choice" in told
     assert f"{free} A free one" in told
     assert f'## Next step\n\n    orchestrate answer {asked} "ANSWER"\n' in told
 

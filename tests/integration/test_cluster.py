@@ -9,9 +9,9 @@ import pytest
 import redis
 import topologies
 from builders import Bench, held
+from opened import connect
 from taskorch import errors, keys, script
 from taskorch.clients import raw_client
-from taskorch.connection import connect
 from taskorch.item import Caller, NewItem, State
 from taskorch.queue import Queue
 from topologies import Cluster

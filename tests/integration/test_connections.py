@@ -13,8 +13,8 @@ import servers
 import topologies
 from commands import SOON_S, eventually
 from one_server import by_redis_py
+from opened import connect
 from taskorch import errors, script
-from taskorch.connection import connect
 from taskorch.item import Caller
 from taskorch.queue import Queue
 from taskorch.script import Connection

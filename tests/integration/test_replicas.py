@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import topologies
 from builders import Bench, held
+from opened import connect
 from taskorch import errors, script
-from taskorch.connection import connect
 from taskorch.item import Caller, NewItem, State
 from taskorch.queue import Queue
 from taskorch.script import REPLICATED

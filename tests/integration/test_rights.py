@@ -9,9 +9,9 @@ import redis
 import servers
 import topologies
 from builders import Bench
+from opened import connect
 from taskorch import errors
 from taskorch.clients import raw_client
-from taskorch.connection import connect
 from taskorch.item import Caller
 from taskorch.queue import Queue
 from taskorch.script import _FOLDER

@@ -10,8 +10,8 @@ import pytest
 import redis
 import topologies
 from builders import Bench, held
+from opened import connect
 from taskorch import errors
-from taskorch.connection import connect
 from taskorch.item import Caller, Lease, NewItem, State
 from taskorch.queue import Queue
 from taskorch.waiting import Goal

@@ -14,11 +14,11 @@ import pytest
 import redis
 import topologies
 import trustme
+from opened import connect
 from proxy import proxied
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from taskorch import errors
-from taskorch.connection import connect
 from taskorch.item import Caller
 from taskorch.queue import Queue
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from opened import connect
 from taskorch import errors, unix_socket
 from taskorch.clients import raw_client
-from taskorch.connection import connect, connect_to
+from taskorch.connection import connect_to
 from taskorch.item import Caller
 from taskorch.queue import Queue
 from taskorch.redis_failures import explained

@@ -1,0 +1,23 @@
+"""Connections of one test: all that it opens are closed at its end, also those that an error's traceback holds."""
+
+from contextlib import suppress
+from typing import Any
+
+from taskorch import connection, errors
+from taskorch.script import Connection
+
+_opened: list[Connection] = []
+
+
+def connect(url: str, **settings: Any) -> Connection:
+    """Return a connection of the running test; the settings are those of `taskorch.connection.connect`."""
+    opened = connection.connect(url, **settings)
+    _opened.append(opened)
+    return opened
+
+
+def close_all() -> None:
+    """Close what the test has opened."""
+    while _opened:
+        with suppress(errors.TaskOrchestratorError):
+            _opened.pop().close()
