@@ -47,7 +47,7 @@ def test_server_cannot_be_asked_from_a_sandbox(local: Shell) -> None:
     assert local.orchestrate("server", "status", "--json").data()["pid"] == pid
 
 
-@pytest.mark.parametrize("words", [["orchestrate", "projects"], ["orchestrate", "server", "start"]])
+@pytest.mark.parametrize("words", [["orchestrate", "project", "One"], ["orchestrate", "server", "start"]])
 def test_server_that_a_sandbox_cannot_start_is_explained(local: Shell, words: list[str]) -> None:
     ran = sandboxed(local, "EPERM", *words)
 
