@@ -230,5 +230,11 @@ def audited(bench: Bench) -> Iterator[str]:
     counts = {owner: {state: number} for owner, state, number in part.counts if owner == f"project:{project}" and state}
     queue.recount(part.event, counts, mend=True)
     yield "recount"
+    bench.agent("odd").check()
+    yield "check"
+    queue.quarantine("agent", "odd", "it is odd")
+    yield "quarantine"
+    queue.quarantined()
+    yield "damaged"
     queue.complete_project(project, force=True)
     yield "complete_project"
