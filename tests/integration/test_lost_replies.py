@@ -146,6 +146,11 @@ def audit(bench: Bench) -> Call:
     return lambda lossy: lossy.queue.audit(mend=True)
 
 
+def quarantine(bench: Bench) -> Call:
+    bench.agent("odd").check()
+    return lambda lossy: lossy.queue.quarantine("agent", "odd", "it is odd")
+
+
 def audit_index(bench: Bench) -> Call:
     bench.leave_queue_entry(bench.claimed().item)
     return lambda lossy: lossy.queue.audit_index("queue:ada", mend=True)
@@ -184,6 +189,7 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "audit": audit,
     "audit_index": audit_index,
     "recount": recount,
+    "quarantine": quarantine,
 }
 #: What these answer is never kept, for it is how long to wait, or nothing that a repeat could spoil.
 ANSWERED_AFRESH = ("pop of nothing",)
