@@ -219,12 +219,13 @@ def test_run_on_cluster_survives_a_planned_failover(shell: Shell, cluster: Clust
 
 @pytest.mark.parametrize("place", ["variable", "file", "config"])
 def test_a_password_is_used_and_seen_nowhere(shell: Shell, tmp_path: Path, place: str) -> None:
-    file = tmp_path / "password"
+    file = shell.folder / "password"
     file.write_text(PASSWORD + "\n", encoding="utf-8")
     file.chmod(0o600)
     (shell.folder / ".task-orchestrator").mkdir()
     config = shell.folder / ".task-orchestrator" / "config.toml"
-    config.write_text(f'redis_password_file = "{file}"\n' if place == "config" else "", encoding="utf-8")
+    config.write_text('redis_password_file = "password"\n' if place == "config" else "", encoding="utf-8")
+    shell.orchestrate("trust")
     variables = {
         "variable": {"TASKORCH_REDIS_PASSWORD": PASSWORD},
         "file": {"TASKORCH_REDIS_PASSWORD_FILE": str(file)},

@@ -337,7 +337,11 @@ def test_a_client_of_the_newest_protocol_is_served_too(shell: Shell, bench: Benc
 
 
 def test_nothing_but_the_protocol_is_on_standard_output(local: Shell) -> None:
-    process = started(local, called(1, "plan", project="x", items=[{"name": "a", "title": "A"}]), role="orchestrate")
+    process = started(
+        local.lacking("AGENT_ID"),
+        called(1, "plan", project="x", items=[{"name": "a", "title": "A"}]),
+        role="orchestrate",
+    )
     lines = answered(process, 2)
 
     ran = ended(process)
