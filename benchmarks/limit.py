@@ -67,10 +67,10 @@ def _round(url: str, number: int) -> Round:
 
 def _by_tool(url: str, number: int, clients: int) -> dict[str, float]:
     """Return the rates of redis-benchmark; it cannot know what it claimed, so it completes items that are held."""
-    name = f"agent-{number}-{clients}"
+    name = f"agent{number}x{clients}"
     token = _prepared(url, name)
     claims = _benchmark(url, clients, CALLS, *_words("claim", f"{name}-{ANY}", "", "1", "1"), span=CALLS)
-    item = f"item_{name}_{ANY}"
+    item = f"item_{name}x{ANY}"  # letters and digits alone, as in every id
     completes = _benchmark(
         url, clients, CALLS, *_words("complete", name, "1", item, token, "All of it is done", "{}"), span=CALLS * SPARE
     )
@@ -100,7 +100,7 @@ def _prepared(url: str, name: str) -> str:
     """Make items that the agent `name` holds, and items for as many agents as there will be claims; give the token."""
     scripts = Scripts(connect(url), NAMESPACE, Caller(agent="planner"))
     project = Queue(scripts.connection, NAMESPACE, scripts.caller).project("The limit")
-    wanted = [(f"item_{name}_{n:012}", name) for n in range(CALLS * SPARE)]
+    wanted = [(f"item_{name}x{n:012}", name) for n in range(CALLS * SPARE)]
     wanted += [(random_digits(), f"{name}-{n % CALLS:012}") for n in range(CALLS * EACH)]
     for done in range(0, len(wanted), BATCH):
         items = [_new(*words) for words in wanted[done : done + BATCH]]
