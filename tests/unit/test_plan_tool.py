@@ -8,6 +8,7 @@ import pytest
 from builders import Bench
 from taskorch.item import State
 from taskorch.plan import Applied
+from taskorch.script import Damage
 from taskorch.settings import Settings, resolve
 from taskorch.tool import Call, Result
 from taskorch_orchestrator import tools
@@ -23,6 +24,10 @@ class OnBench:
     @property
     def connection(self) -> object:
         return self.bench.queue._scripts.connection
+
+    @property
+    def damage(self) -> Damage:
+        return self.bench.queue.damage
 
 
 @pytest.fixture
