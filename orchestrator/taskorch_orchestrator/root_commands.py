@@ -36,7 +36,7 @@ def trust(folder: str | None, yes: bool, remove: bool, lists: bool) -> None:
     """Show the config.toml of the root of FOLDER, and trust it until it changes.
 
     Without FOLDER, it is the root of the current folder. A config.toml may have come with a checkout: until you trust
-    it, it names no Redis and no password file. On a terminal, this asks first.
+    it, it names no Redis and no password file. This asks first; scripts confirm with --yes.
     """
     from taskorch_orchestrator import root_setup
 
@@ -52,7 +52,13 @@ def trust(folder: str | None, yes: bool, remove: bool, lists: bool) -> None:
         return
     text = root_setup.shown(file)
     output.say(root_setup.settings(text))
-    if not yes and sys.stdin is not None and sys.stdin.isatty() and not click.confirm("Trust it?", err=True):
+    if not yes and not _confirmed():
         output.say("Nothing was trusted.")
         click.get_current_context().exit(errors.Invalid.exit_code)
     output.show(root_setup.trust(text, os.environ), root_setup.trusted)
+
+
+def _confirmed() -> bool:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask on. If you trust the file, confirm it with --yes.")
+    return click.confirm("Trust it?", err=True)

@@ -225,7 +225,7 @@ def test_a_password_is_used_and_seen_nowhere(shell: Shell, tmp_path: Path, place
     (shell.folder / ".task-orchestrator").mkdir()
     config = shell.folder / ".task-orchestrator" / "config.toml"
     config.write_text('redis_password_file = "password"\n' if place == "config" else "", encoding="utf-8")
-    shell.orchestrate("trust")
+    shell.orchestrate("trust", "--yes")
     variables = {
         "variable": {"TASKORCH_REDIS_PASSWORD": PASSWORD},
         "file": {"TASKORCH_REDIS_PASSWORD_FILE": str(file)},

@@ -193,7 +193,7 @@ def test_it_keeps_several_roots(shell: Shell, bench: Bench, tmp_path: Path, way:
 def test_a_root_of_another_queue_is_refused(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "other" / ".task-orchestrator").mkdir(parents=True)
     (tmp_path / "other" / ".task-orchestrator" / "config.toml").write_text('redis_url = "redis://localhost:1"')
-    shell.orchestrate("trust", str(tmp_path / "other"))
+    shell.orchestrate("trust", "--yes", str(tmp_path / "other"))
 
     ran = shell.lacking("TASKORCH_REDIS_URL").orchestrate(
         "service", "--redis-url", shell.variables["TASKORCH_REDIS_URL"], "--root", str(tmp_path / "other")

@@ -280,7 +280,7 @@ def test_whoami_says_where_each_setting_comes_from(shell: Shell) -> None:
     (elsewhere / ".task-orchestrator").mkdir(parents=True)
     (elsewhere / ".task-orchestrator" / "config.toml").write_text("namespace = 'filed'\n", encoding="utf-8")
     rooted = shell.lacking("AGENT_ID", "TASKORCH_NAMESPACE").having(TASKORCH_ROOT=str(elsewhere), TM_AGENT_ID="tim")
-    rooted.orchestrate("trust")
+    rooted.orchestrate("trust", "--yes")
 
     told, flagged = rooted.worker("whoami", "--json").data(), rooted.worker("--agent-id", "flo", "whoami")
 

@@ -109,7 +109,7 @@ def test_key_stays_home_even_if_the_file_was_trusted(victim: Shell, home: Path, 
     (victim.folder / "linked").symlink_to(home / ".ssh" / "id_ed25519")
     with listening() as attacker:
         file = config(victim, f'redis_url = "{attacker.url}"\nredis_password_file = "{name}"\n')
-        trusted = victim.orchestrate("trust")
+        trusted = victim.orchestrate("trust", "--yes")
 
         ran = victim.worker("check")
 
@@ -124,7 +124,7 @@ def test_trusted_file_is_obeyed_until_it_changes(victim: Shell, valkey_url: str)
     config(victim, f'redis_url = "{valkey_url}"\nnamespace = "checkout-{os.urandom(4).hex()}"\n')
 
     before = victim.orchestrate("projects")
-    trusted = victim.orchestrate("trust", "--json")
+    trusted = victim.orchestrate("trust", "--yes", "--json")
     obeyed = victim.orchestrate("projects")
     config(victim, f'redis_url = "{valkey_url}"\nnamespace = "other"\n')
     after = victim.orchestrate("projects")
@@ -136,7 +136,7 @@ def test_trusted_file_is_obeyed_until_it_changes(victim: Shell, valkey_url: str)
 def test_trust_is_listed_and_taken_back(victim: Shell) -> None:
     file = config(victim, 'redis_url = "redis://127.0.0.1:1"\n')
     none = victim.orchestrate("trust", "--list")
-    victim.orchestrate("trust")
+    victim.orchestrate("trust", "--yes")
 
     listed = [victim.orchestrate("trust", "--list")]
     config(victim, 'redis_url = "redis://127.0.0.1:2"\n')
@@ -154,8 +154,8 @@ def test_trust_is_listed_and_taken_back(victim: Shell) -> None:
 def test_trust_shows_no_password_and_no_control_character(victim: Shell) -> None:
     config(victim, 'redis_url = "redis://ada:sesame@127.0.0.1:1"\nredis_password_file = "\\u001b[2J"\n')
 
-    ran = victim.orchestrate("trust")
-    listed = victim.orchestrate("trust", "--json")
+    ran = victim.orchestrate("trust", "--yes")
+    listed = victim.orchestrate("trust", "--yes", "--json")
 
     assert "redis_url = redis://***@127.0.0.1:1" in ran.stderr
     assert "sesame" not in ran.stderr + ran.stdout + listed.stdout + listed.stderr
@@ -171,6 +171,16 @@ def test_trust_asks_on_a_terminal(victim: Shell, home: Path, answer: str, code: 
     assert ended == code
     assert screen.index("redis_url = redis://127.0.0.1:1") < screen.index("Trust it?")
     assert trust.is_trusted({"HOME": str(home)}, str(file), file.read_bytes()) == (answer == "y")
+
+
+def test_trust_without_a_terminal_needs_yes(victim: Shell, home: Path) -> None:
+    file = config(victim, 'redis_url = "redis://127.0.0.1:1"\n')
+
+    ran = victim.orchestrate("trust")
+
+    assert ran.code == 2
+    assert "confirm it with --yes" in ran.stderr
+    assert not trust.is_trusted({"HOME": str(home)}, str(file), file.read_bytes())
 
 
 def test_nothing_to_trust_is_said(victim: Shell) -> None:
