@@ -5,7 +5,7 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from urllib.parse import unquote, urlsplit
@@ -18,6 +18,7 @@ from benchmarks.workflow import environment, walk
 DELAY_S = float(os.environ.get("BENCH_DELAY", "0.1"))
 ROUNDS = 3
 READ_BYTES = 65536
+CLOSED_WITHIN_S = 10
 FIGURES = {
     "trips": Figure(title="round trips", digits=2),
     "counted": Figure(title="counted by the line"),
@@ -44,8 +45,13 @@ class Line:
         self.trips += 1
         await asyncio.sleep(self.delay_s)
         server_reader, server_writer = await asyncio.open_unix_connection(self._socket)
-        with closing(writer), closing(server_writer):
+        try:
             await asyncio.gather(self._carry(reader, server_writer, 1), self._carry(server_reader, writer, 0))
+        finally:
+            for each in (writer, server_writer):
+                each.close()
+                with suppress(OSError):
+                    await each.wait_closed()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, trips: int) -> None:
         while said := await reader.read(READ_BYTES):
@@ -101,10 +107,19 @@ def lined(socket: str, delay_s: float = 0) -> Iterator[Line]:
     try:
         yield line
     finally:
-        loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(_close(server), loop).result(CLOSED_WITHIN_S)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(CLOSED_WITHIN_S)
         loop.close()
+
+
+async def _close(server: asyncio.Server) -> None:
+    """Close a server, and end what it still carries."""
+    server.close()
+    carrying = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in carrying:
+        task.cancel()
+    await asyncio.gather(*carrying, return_exceptions=True)
 
 
 if __name__ == "__main__":
