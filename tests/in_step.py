@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import raw_keys
 from builders import Bench
@@ -13,11 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, multiple
 from model import Model
 from model_moves import HELD, UNBEGUN, Actor, Item, Refused
 from raw_keys import RawKeys
-from repeats import Remembering
+from repeats import Call, Remembering
 from taskorch.agent_queue import AgentQueue
 from taskorch.errors import TaskOrchestratorError
 from taskorch.item import DEFAULT_LEASE_MS, MINUTE_MS, Caller, Claim, Lease, NewItem, Receipt, Requeued, State
 from taskorch.queue import Queue
+from taskorch.script import Reply
 
 AGENTS = ("ada", "bob")
 MODES = ("claim", "takeover", "peek")
@@ -73,6 +74,18 @@ class InStep(RuleBasedStateMachine):
         assert left.wrong() == []
 
     # What the rules are made of ---------------------------------------------------------------------------------------
+
+    def still_kept(self, first: Call) -> Reply:
+        """Return what a repeat of a call gets now: its first reply, without the tokens that have died since."""
+        kept = first.kept()
+        if first.script.name == "claim":
+            return [self._with_living_token(row) for row in cast("list[list[Reply]]", kept)]
+        return self._with_living_token(cast("list[Reply]", kept)) if first.script.name == "get" else kept
+
+    def _with_living_token(self, row: list[Reply]) -> list[Reply]:
+        item, token, *rest = row
+        is_living = token == self.bench.lease_of(str(item)).shown()
+        return [item, token if is_living else "", *rest]
 
     def step(self, verb: str, real: Callable[[], object], model: Callable[[], object]) -> object:
         """Do a step to the queue and to the model; return what its caller is told, if it is not refused."""

@@ -251,7 +251,7 @@ class Lifecycle(InStep):
     def a_request_comes_again(self, number: int) -> None:
         first, again = self.memory.again(number)
 
-        assert again.kept() == first.kept()
+        assert again.kept() == self.still_kept(first)
         self.note(first.script.name, "repeated")
 
 
