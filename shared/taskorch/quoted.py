@@ -25,7 +25,7 @@ INDENTED = partial(block, indent=INDENT)
 #: What stands at the end of a text that was cut.
 CUT = "more characters]"
 #: The lengths that a text is cut to, in bytes, until everything fits.
-LENGTHS = (4000, 2500, 1500, 1000, 700, 450, 300, 200, 120, 80, 40, 20)
+LENGTHS = (4000, 2500, 1500, 1000, 700, 450, 300, 200, 120, 80, 40, 20, 10)
 
 
 def fitting(draw: Callable[[int], str]) -> str:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from builders import Bench
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from taskorch import errors, quoted
 from taskorch.briefing import Briefing, Held
@@ -184,6 +184,7 @@ def told_of(texts: list[str], count: int, state: State = State.IN_PROGRESS) -> B
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=5), st.integers(0, 3))
+@example(texts=["000000" + "`" * 14 + "0", "\N{SLIGHTLY SMILING FACE}" * 4000], count=3)
 def test_it_is_never_longer_than_the_bound_and_no_text_leaves_its_fence(texts: list[str], count: int) -> None:
     shown = briefing_render.briefing(told_of(texts, count))
 
