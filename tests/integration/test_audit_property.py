@@ -3,18 +3,15 @@
 import os
 from collections.abc import Iterable, Iterator
 
-import fakeredis
 import pytest
 import redis
 import servers
 from builders import Bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from one_server import OneServer
 from taskorch.connection import connect
 from taskorch.item import Caller, State
 from taskorch.queue import Queue
-from taskorch.redis_connection import RedisConnection
 from taskorch.script import Connection
 from taskorch_orchestrator.audit import audit
 
@@ -47,13 +44,9 @@ damage = st.one_of(
 )
 
 
-@pytest.fixture(scope="module", params=["fakeredis", *servers.binaries()])
+# Not on fakeredis: these scripts take four times as long there.
+@pytest.fixture(scope="module", params=servers.binaries())
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if request.param == "fakeredis":
-        there = fakeredis.FakeServer()
-        client = fakeredis.FakeRedis(server=there, decode_responses=True)
-        yield RedisConnection(OneServer("fake://", client, lambda _: client)), client
-        return
     with servers.running(servers.binaries()[request.param], tmp_path_factory.mktemp("redis")) as url:
         yield connect(url), redis.Redis.from_url(url, decode_responses=True)
 

@@ -3,7 +3,6 @@
 import json
 import tracemalloc
 from pathlib import Path
-from time import monotonic
 
 import pytest
 from taskorch import bounds, errors
@@ -14,7 +13,6 @@ from taskorch_orchestrator.plan_file import PlanFile, PlannedItem
 
 USAGE = Path(__file__).parents[2] / "docs" / "usage.md"
 #: For machines that do much else besides.
-TIME_LIMIT_S = 90
 ONE = "project: P\nitems:\n  - name: a\n    title: A\n"
 
 
@@ -347,8 +345,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_bomb_is_refused_soon_and_takes_little_memory(bomb: str) -> None:
-    began = monotonic()
+def test_bomb_is_refused_and_takes_little_memory(bomb: str) -> None:
     tracemalloc.start(1)
 
     told = refused(BOMBS[bomb])
@@ -356,7 +353,6 @@ def test_a_bomb_is_refused_soon_and_takes_little_memory(bomb: str) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert told
-    assert monotonic() - began < TIME_LIMIT_S
     assert peak < 400 * 1024 * 1024
     assert sum(len(line) for line in told) < 10_000
 
