@@ -4,23 +4,24 @@ import re
 from collections.abc import Callable
 from time import gmtime, strftime
 
+# The patterns are text, compiled when they are first needed: an ordinary short command shows ASCII alone.
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 #: Characters that show nothing although `str.isprintable` accepts them: fillers and variation selectors.
-_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+_BLANK = "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 #: Spaces that `str.isprintable` rejects. They have a width, so they can be seen.
 _SPACES = "\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _ZWNJ, _ZWJ = "\u200c", "\u200d"
-_EMOJI = re.compile(
+_EMOJI = (
     "[\xa9\xae\u203c\u2049\u2122\u2139\u2194-\u21aa\u231a-\u23ff\u24c2\u25aa-\u25fe\u2600-\u27bf\u2934\u2935"
     "\u2b05-\u2b55\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
 )
-_KEY = re.compile("[0-9#*]")
+_KEY = "[0-9#*]"
 #: Letters that a joiner changes: Arabic to N'Ko, the scripts of India, Myanmar, Khmer, Mongolian.
-_JOINING = re.compile("[\u0620-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u17b6-\u17d3\u1820-\u18aa]")
+_JOINING = "[\u0620-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u17b6-\u17d3\u1820-\u18aa]"
 #: Python's Unicode tables may be older than an emoji: code points that Unicode reserves for more of them stay.
 _FIRST_RESERVED, _LAST_RESERVED = "\U0001f300", "\U0001faff"
-_NOT_ASCII = re.compile("[^ -~]+")
-_WIDE_GAP = re.compile(f"[ {_SPACES}]{{2,}}")
+_NOT_ASCII = "[^ -~]+"
+_WIDE_GAP = f"[ {_SPACES}]{{2,}}"
 
 
 def line(text: str) -> str:
@@ -30,7 +31,7 @@ def line(text: str) -> str:
 
 def cell(text: str) -> str:
     """Return a text for a cell of a table: one line, in which no gap looks like the space between two columns."""
-    return _WIDE_GAP.sub(" ", line(text))
+    return re.sub(_WIDE_GAP, " ", line(text))
 
 
 def block(text: str, indent: str) -> str:
@@ -58,7 +59,7 @@ def escaped(text: str, escape: Callable[[str], str], kept: str = "") -> str:
         places = range(match.start(), match.end())
         return "".join(text[at] if text[at] in kept or _shows(text, at) else escape(text[at]) for at in places)
 
-    return _NOT_ASCII.sub(run, text)
+    return re.sub(_NOT_ASCII, run, text)
 
 
 def counted(number: int, one: str, many: str) -> str:
@@ -81,7 +82,7 @@ def length(ms: int) -> str:
 
 
 def _is_visible(text: str) -> bool:
-    return text.isprintable() and not _BLANK.search(text)
+    return text.isprintable() and (text.isascii() or not re.search(_BLANK, text))
 
 
 def _shows(text: str, at: int) -> bool:
@@ -91,7 +92,7 @@ def _shows(text: str, at: int) -> bool:
         return _is_chosen(text, at)
     if character in (_ZWNJ, _ZWJ):
         return _is_joined(text, at)
-    if _BLANK.match(character):
+    if re.match(_BLANK, character):
         return False
     return character.isprintable() or character in _SPACES or _FIRST_RESERVED <= character <= _LAST_RESERVED
 
@@ -99,15 +100,15 @@ def _shows(text: str, at: int) -> bool:
 def _is_chosen(text: str, at: int) -> bool:
     """Return whether a variation selector follows an emoji, or makes a keycap of a digit."""
     before = text[at - 1 : at]
-    return bool(_EMOJI.match(before) or (_KEY.match(before) and text[at + 1 : at + 2] == "\u20e3"))
+    return bool(re.match(_EMOJI, before) or (re.match(_KEY, before) and text[at + 1 : at + 2] == "\u20e3"))
 
 
 def _is_joined(text: str, at: int) -> bool:
     """Return whether a joiner stands between two emoji, or between two letters of a script that needs it."""
     before, after = text[at - 1 : at], text[at + 1 : at + 2]
-    if text[at] == _ZWJ and _EMOJI.match(after):
-        return bool(_EMOJI.match(before)) or (before == "\ufe0f" and _is_chosen(text, at - 1))
-    return bool(_JOINING.match(before) and _JOINING.match(after))
+    if text[at] == _ZWJ and re.match(_EMOJI, after):
+        return bool(re.match(_EMOJI, before)) or (before == "\ufe0f" and _is_chosen(text, at - 1))
+    return bool(re.match(_JOINING, before) and re.match(_JOINING, after))
 
 
 def _escape(character: str) -> str:

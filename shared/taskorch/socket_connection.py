@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 
-from taskorch import errors, failures, unix_socket
+from taskorch import errors, failures
 from taskorch.script import REPLICATED, UNREADABLE, WAIT_TIMEOUT_MS, Argument, Reply, Script
 
 if TYPE_CHECKING:
@@ -158,6 +158,8 @@ class Socket:
 
     def peer(self) -> int:
         """Return the pid of the server behind a Unix socket; 0 if it is in another pid namespace."""
+        from taskorch import unix_socket
+
         return unix_socket.peer(self._socket)[0]
 
     def break_off(self) -> None:
@@ -207,6 +209,8 @@ def _greeting(server: "Server") -> list[Words]:
 
 def _opened(server: "Server") -> socket.socket:
     if server.path:
+        from taskorch import unix_socket  # only then: it takes a millisecond to import
+
         return unix_socket.connected(server.path, CONNECT_TIMEOUT_S, private=server.is_bundled)
     opened = socket.create_connection((server.host, server.port), CONNECT_TIMEOUT_S)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
