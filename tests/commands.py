@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import shutil
 import struct
 import subprocess
 import sys
@@ -140,6 +141,18 @@ def eventually(true: Callable[[], object], *, within_s: float = SOON_S) -> None:
     while not true():
         assert monotonic() < deadline, "it never became true"
         sleep(LOOK_AGAIN_S)
+
+
+def discard(folder: Path, root: Path) -> None:
+    """Delete a root, or a folder in it, in one step for everyone who looks: a process may still be writing into it."""
+    aside = root.with_name(f"{root.name}-gone")
+    folder.rename(aside)
+    eventually(lambda: _is_removed(aside))
+
+
+def _is_removed(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def alive(pid: int) -> bool:

@@ -1,14 +1,13 @@
 """The service beside the bundled server: it comes with the server, goes with it, and there is one of each."""
 
 import os
-import shutil
 import signal
 import subprocess
 from typing import Any
 
 import pytest
 import services
-from commands import BIN, Shell, alive, ended
+from commands import BIN, Shell, alive, discard, ended
 from services import filed, published, soon
 from taskorch_orchestrator.service import ALONE_S
 
@@ -182,9 +181,7 @@ def test_a_service_that_nobody_wants_is_not_missed(local: Shell) -> None:
 
 def delete(shell: Shell, name: str = "") -> None:
     """Delete a folder of a root, or the root, all at once for whoever looks."""
-    gone = shell.folder.with_name(f"{shell.folder.name}-gone")
-    (shell.folder / name).rename(gone)
-    shutil.rmtree(gone)
+    discard(shell.folder / name, shell.folder)
 
 
 def gone(told: dict[str, Any]) -> bool:

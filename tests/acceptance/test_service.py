@@ -1,7 +1,6 @@
 """`orchestrate service`: it keeps files and Redis together, whatever happens to it, to Redis or to the folder."""
 
 import json
-import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ import redis
 import servers
 import services
 from builders import Bench
-from commands import BIN, Shell
+from commands import BIN, Shell, discard
 from file_worker import FileWorker
 from services import OwnRedis, filed, handoffs, published, soon, status
 from taskorch.connection import connect
@@ -237,7 +236,7 @@ def test_a_folder_in_trouble_is_shown_and_ends_no_service(shell: Shell, bench: B
     item = bench.item()
     with services.running(shell, *way) as [service]:
         soon(lambda: published(shell.folder) == {item})
-        shutil.rmtree(handoffs(shell.folder))
+        discard(handoffs(shell.folder), shell.folder)
         handoffs(shell.folder).write_text("in the way")
         soon(lambda: status(shell)[0]["status"]["error"])
 
@@ -255,14 +254,13 @@ def test_a_folder_in_trouble_is_shown_and_ends_no_service(shell: Shell, bench: B
 @WAYS
 @pytest.mark.parametrize("name", [".task-orchestrator", ".task-orchestrator/handoffs"])
 def test_a_folder_that_is_deleted_is_made_again_and_kept_again(
-    shell: Shell, bench: Bench, tmp_path: Path, way: tuple[str, ...], name: str
+    shell: Shell, bench: Bench, way: tuple[str, ...], name: str
 ) -> None:
     item = bench.item()
     with services.running(shell, *way) as [service]:
         soon(lambda: published(shell.folder) == {item})
 
-        (shell.folder / name).rename(tmp_path / "gone")
-        shutil.rmtree(tmp_path / "gone")
+        discard(shell.folder / name, shell.folder)
         soon(lambda: published(shell.folder) == {item})
         FileWorker(shell.folder / ".task-orchestrator", "ada").progress(item, "half of it")
 
