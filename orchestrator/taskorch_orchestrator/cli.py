@@ -67,7 +67,7 @@ orchestrate.expect(
         "taskorch_orchestrator.docs": {
             "docs": "Print the documentation of TOPIC as Markdown.",
         },
-        "taskorch_orchestrator.mcp_serving": {
+        "taskorch_orchestrator.commands.mcp": {
             "mcp": "Serve an agent's program over MCP.",
         },
         "taskorch_orchestrator.syncing": {

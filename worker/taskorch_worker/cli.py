@@ -46,7 +46,7 @@ worker.expect(
         "taskorch_worker.stopping": {
             "hook": "Answer the hooks of the program that you run in.",
         },
-        "taskorch_worker.mcp_serving": {
+        "taskorch_worker.commands.mcp": {
             "mcp": "Serve an agent's program over MCP.",
         },
     }
