@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 
-from taskorch.agent_queue import AgentQueue
-from taskorch.item import Lease
-from taskorch.queue import Queue
+from taskorch.domain.item import Lease
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.queue import Queue
 
 from benchmarks.figures import Comparison, Figure
 from benchmarks.queues import AGENT, filled, new, server, settle

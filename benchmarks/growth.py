@@ -7,9 +7,9 @@ from itertools import cycle
 from statistics import median
 from time import perf_counter
 
-from taskorch.agent_queue import AgentQueue
-from taskorch.item import Lease
-from taskorch.queue import Queue
+from taskorch.domain.item import Lease
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.queue import Queue
 
 from benchmarks.figures import Comparison, Figure, Round
 from benchmarks.queues import AGENT, agent, filled, memory, new, server

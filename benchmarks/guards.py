@@ -6,10 +6,10 @@ from hashlib import sha1
 from statistics import quantiles
 from time import perf_counter
 
-from taskorch.agent_queue import AgentQueue
-from taskorch.connection import connect
-from taskorch.item import Caller
-from taskorch.script import Argument, Around, Connection, Reply, Script
+from taskorch.connect import connect
+from taskorch.domain.item import Caller
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
 
 from benchmarks.figures import Comparison, Figure
 from benchmarks.queues import AGENT, filled, server

@@ -18,8 +18,9 @@ from time import perf_counter, process_time
 from typing import Any
 
 import hiredis
-from taskorch import __version__, keys
-from taskorch.script import load
+from taskorch import __version__
+from taskorch.queue import keys
+from taskorch.queue.scripts import load
 
 from benchmarks.queues import agent
 

@@ -10,9 +10,9 @@ from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from time import monotonic, perf_counter, process_time, sleep
 
-from taskorch.item import Lease, NewItem
-from taskorch.queue import Queue
-from taskorch_orchestrator.mirror import Mirror
+from taskorch.domain.item import Lease, NewItem
+from taskorch.queue.queue import Queue
+from taskorch_orchestrator.mirror.mirror import Mirror
 
 from benchmarks.figures import Comparison, Figure
 from benchmarks.queues import cpu_s, filled, server

@@ -10,11 +10,12 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import redis
-from taskorch import address, keys
-from taskorch.connection import connect
-from taskorch.item import Caller, NewItem
-from taskorch.queue import Queue
-from taskorch.settings import resolve
+from taskorch.config.settings import resolve
+from taskorch.connect import connect
+from taskorch.domain.item import Caller, NewItem
+from taskorch.queue import keys
+from taskorch.queue.queue import Queue
+from taskorch.transport import address
 
 BATCH = 1000
 AGENT = "specialist"

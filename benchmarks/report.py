@@ -13,7 +13,7 @@ from time import monotonic
 
 import click
 from rich.console import Console
-from taskorch import embedded
+from taskorch.bundled import server as embedded
 
 from benchmarks import page
 from benchmarks.figures import Comparison, document, markdown, table

@@ -11,11 +11,11 @@ from time import monotonic, sleep
 from typing import Any, cast
 
 import redis
-from taskorch.agent_queue import AgentQueue
-from taskorch.connection import connect
-from taskorch.item import Caller, Lease, NewItem
-from taskorch.queue import Queue
-from taskorch.waiting import Goal
+from taskorch.connect import connect
+from taskorch.domain.item import Caller, Lease, NewItem
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.queue import Queue
+from taskorch.queue.waits import Goal
 
 from benchmarks.figures import Comparison, Figure, Round
 from benchmarks.queues import AGENT, server

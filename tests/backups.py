@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from builders import Bench
-from taskorch.archive import COUNT
-from taskorch.item import Lease, NewItem, State
-from taskorch.plan import Plan
-from taskorch_orchestrator import export
+from taskorch.domain.item import Lease, NewItem, State
+from taskorch.queue.archive import COUNT
+from taskorch.queue.plan import Plan
+from taskorch_orchestrator.backup import export
 
 #: What belongs to a place and not to the work: it stays behind, or differs from one to the other.
 OF_THE_PLACE = ("events", "meta", "wake:", "mirror")

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import redis
-from taskorch import keys
-from taskorch.agent_queue import AgentQueue
-from taskorch.item import Claim, Lease, NewItem, State
-from taskorch.queue import Queue
-from taskorch.script import Connection
+from taskorch.domain.item import Claim, Lease, NewItem, State
+from taskorch.queue import keys
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.queue import Queue
+from taskorch.queue.scripts import Connection
 
 #: The indexes that an item of a state is in; with no agent's name where the agent's own index is meant.
 HOMES: dict[State, set[str]] = {

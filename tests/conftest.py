@@ -19,12 +19,12 @@ from builders import Bench
 from hypothesis import HealthCheck, settings
 from mirrors import Root, rooted
 from one_server import OneServer, by_redis_py
-from taskorch import keys
-from taskorch.connection import connect
-from taskorch.item import Caller
-from taskorch.queue import Queue
-from taskorch.redis_connection import RedisConnection
-from taskorch.script import UNREADABLE, Connection
+from taskorch.connect import connect
+from taskorch.domain.item import Caller
+from taskorch.queue import keys
+from taskorch.queue.queue import Queue
+from taskorch.queue.scripts import UNREADABLE, Connection
+from taskorch.transport.redis_connection import RedisConnection
 from waiters import Waiters, waiters_of
 
 LANES = ["fakeredis", *servers.binaries()]

@@ -17,12 +17,12 @@ from time import monotonic
 
 import topologies
 from builders import held
-from taskorch import errors
-from taskorch.clients import ASK_AGAIN_S
-from taskorch.connection import connect
-from taskorch.item import Caller, Discovery, NewItem
-from taskorch.queue import Queue
-from taskorch.record import FROM_THE_START
+from taskorch.connect import connect
+from taskorch.domain import errors
+from taskorch.domain.item import Caller, Discovery, NewItem
+from taskorch.domain.mirror_record import FROM_THE_START
+from taskorch.queue.queue import Queue
+from taskorch.transport.failover import ASK_AGAIN_S
 from topologies import Sentinels
 
 WRITERS = 4

@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from taskorch.errors import TaskOrchestratorError
-from taskorch.settings import resolve
+from taskorch.config.settings import resolve
+from taskorch.domain.errors import TaskOrchestratorError
 
 #: The variables that tests and the processes that they start inherit: for programs, installers and pytest itself.
 KEPT = ("PATH", "TERM", "USER", "LOGNAME", "SHELL", "CI", "REQUESTS_CA_BUNDLE")

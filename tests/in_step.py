@@ -14,11 +14,11 @@ from model import Model
 from model_moves import HELD, UNBEGUN, Actor, Item, Refused
 from raw_keys import RawKeys
 from repeats import Call, Remembering
-from taskorch.agent_queue import AgentQueue
-from taskorch.errors import TaskOrchestratorError
-from taskorch.item import DEFAULT_LEASE_MS, MINUTE_MS, Caller, Claim, Lease, NewItem, Receipt, Requeued, State
-from taskorch.queue import Queue
-from taskorch.script import Reply
+from taskorch.domain.errors import TaskOrchestratorError
+from taskorch.domain.item import DEFAULT_LEASE_MS, MINUTE_MS, Caller, Claim, Lease, NewItem, Receipt, Requeued, State
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.queue import Queue
+from taskorch.queue.scripts import Reply
 
 AGENTS = ("ada", "bob")
 MODES = ("claim", "takeover", "peek")

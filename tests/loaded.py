@@ -1,7 +1,7 @@
 """The commands of a role, all loaded: a command line loads only what it runs."""
 
 import click
-from taskorch.command import RoleGroup
+from taskorch.cli.app import RoleGroup
 
 
 def commands(group: click.Group) -> dict[str, click.Command]:

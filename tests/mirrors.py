@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from builders import Bench
 from file_worker import FileWorker
-from taskorch.item import Lease, Report
-from taskorch_orchestrator import item_mirror
-from taskorch_orchestrator.mirror import Done, Mirror
+from taskorch.domain.item import Lease, Report
+from taskorch_orchestrator.mirror import item_sync
+from taskorch_orchestrator.mirror.mirror import Done, Mirror
 
 #: The kinds of reports that the sync job makes of entries of files, and strays.
 FILED = ("progress", "blocker", "complete", "stray")
@@ -100,12 +100,12 @@ def rooted(bench: Bench, path: Path) -> Root:
 
 def let_patience_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Move the clock by which the sync job waits for the rest of a file."""
-    monkeypatch.setattr("taskorch_orchestrator.item_mirror.time", after_patience)
+    monkeypatch.setattr("taskorch_orchestrator.mirror.item_sync.time", after_patience)
 
 
 def after_patience() -> float:
     """Return the time at which nobody waits any more."""
-    return time() + item_mirror.PATIENCE_S + 1
+    return time() + item_sync.PATIENCE_S + 1
 
 
 def update(message: str, percentage: float | None = None, at: str = "2026-01-02T03:04:05.678901") -> dict[str, Any]:

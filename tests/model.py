@@ -7,7 +7,7 @@ raises Refused; what it leaves behind is the state of the model, and one event f
 from collections.abc import Iterable
 
 from model_moves import OVER, UNBEGUN, Actor, Item, Moves, Project, Refused
-from taskorch.item import State
+from taskorch.domain.item import State
 
 #: How many leases a pop, get or check reaps, and how many items it promotes.
 BATCH = 10

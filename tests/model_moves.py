@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from taskorch.item import State
+from taskorch.domain.item import State
 
 HELD = (State.IN_PROGRESS, State.BLOCKED)
 UNBEGUN = (State.PENDING, State.WAITING, State.QUEUED, State.DELAYED)

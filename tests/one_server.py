@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import redis
-from taskorch.redis_connection import RedisConnection
-from taskorch.script import UNREADABLE, Connection
+from taskorch.queue.scripts import UNREADABLE, Connection
+from taskorch.transport.redis_connection import RedisConnection
 
 
 class OneServer:

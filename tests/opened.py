@@ -3,14 +3,15 @@
 from contextlib import suppress
 from typing import Any
 
-from taskorch import connection, errors
-from taskorch.script import Connection
+from taskorch import connect as connection
+from taskorch.domain import errors
+from taskorch.queue.scripts import Connection
 
 _opened: list[Connection] = []
 
 
 def connect(url: str, **settings: Any) -> Connection:
-    """Return a connection of the running test; the settings are those of `taskorch.connection.connect`."""
+    """Return a connection of the running test; the settings are those of `taskorch.connect.connect`."""
     opened = connection.connect(url, **settings)
     _opened.append(opened)
     return opened

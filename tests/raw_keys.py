@@ -9,9 +9,9 @@ from typing import Any
 from builders import HOMES, Bench
 from model_moves import HELD, UNBEGUN
 from redis.crc import key_slot
-from taskorch import keys
-from taskorch.item import State
-from taskorch.reply import LEFT_OUT
+from taskorch.domain.item import State
+from taskorch.queue import keys
+from taskorch.queue.replies import LEFT_OUT
 
 INDEXES = {home for homes in HOMES.values() for home in homes}
 

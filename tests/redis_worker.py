@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from random import Random
 
-from taskorch.agent_queue import AgentQueue
-from taskorch.connection import connect
-from taskorch.item import Caller, Lease
+from taskorch.connect import connect
+from taskorch.domain.item import Caller, Lease
+from taskorch.queue.agent_queue import AgentQueue
 
 WAIT_S = 0.2
 

@@ -10,12 +10,12 @@ from time import monotonic, sleep
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from taskorch import embedded
+from taskorch.bundled import server
 
 
 def binaries() -> dict[str, str]:
     """Return the servers of this machine by the name of their lane."""
-    found = {"valkey": embedded.binary()}
+    found = {"valkey": server.binary()}
     on_path = shutil.which("redis-server")
     return {**found, "redis": on_path} if on_path else found
 

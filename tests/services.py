@@ -13,9 +13,9 @@ from typing import Any, cast
 import redis
 from builders import Bench
 from commands import BIN, TIME_LIMIT_S, Shell, eventually
-from taskorch.connection import connect
-from taskorch.item import Caller
-from taskorch.queue import Queue
+from taskorch.connect import connect
+from taskorch.domain.item import Caller
+from taskorch.queue.queue import Queue
 
 #: For machines that do much else besides: what the service does within a second as a rule.
 SOON_S = 60

@@ -20,7 +20,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.retry import Retry
-from taskorch import embedded, keys
+from taskorch.bundled import server
+from taskorch.queue import keys
 
 SERVICE = "main"
 #: A replica is promoted within 1 to 3 seconds of the death of its primary.
@@ -40,7 +41,7 @@ class Node:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = port
-        self._words = [embedded.binary(), *options]
+        self._words = [server.binary(), *options]
         self.raw = redis.Redis(
             host="127.0.0.1",
             port=port,

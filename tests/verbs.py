@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from builders import Bench
-from taskorch.agent_queue import AgentQueue
-from taskorch.item import Lease, State
-from taskorch.queue import Queue
+from taskorch.domain.item import Lease, State
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.queue import Queue
 
 #: What the holder of an item does, each showing its token.
 HOLDER: dict[str, Callable[[AgentQueue, Lease], object]] = {

@@ -8,9 +8,9 @@ from threading import Semaphore
 from typing import TypeVar
 
 from builders import Bench
-from taskorch import errors
-from taskorch.script import Argument, Around, Connection, Reply, Script
-from taskorch.waiting import Goal, Waited
+from taskorch.domain import errors
+from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch.queue.waits import Goal, Waited
 
 #: A waiter that is not woken sits here until its test fails; one that is woken needs seconds at most.
 LONG_S = 90

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 
 from builders import Bench, held
-from taskorch.frozen import replace
-from taskorch.item import Lease, NewItem, State
-from taskorch.plan import Plan
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import Lease, NewItem, State
+from taskorch.queue.plan import Plan
 
 
 def workflow(bench: Bench) -> Iterator[str]:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import redis
-from taskorch import embedded
+from taskorch.bundled import server as embedded
 
 from benchmarks.page import REPOSITORY
 from benchmarks.peers.install import program, python

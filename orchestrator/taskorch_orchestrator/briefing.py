@@ -1,9 +1,9 @@
 """What an orchestrating agent needs to go on after a fresh start: its projects, and what waits for it."""
 
-from taskorch.frozen import Frozen
-from taskorch.item import Item, Project
-from taskorch.stuck import StuckItem
-from taskorch.views import Views
+from taskorch.domain.frozen import Frozen
+from taskorch.domain.item import Item, Project
+from taskorch.queue.stuck import StuckItem
+from taskorch.queue.views import Views
 
 #: So many of each are named; one more tells that there are more.
 MOST = 5

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from taskorch import errors
-from taskorch.frozen import Frozen
-from taskorch.item import Project
-from taskorch.queue import Queue
+from taskorch.domain import errors
+from taskorch.domain.frozen import Frozen
+from taskorch.domain.item import Project
+from taskorch.queue.queue import Queue
 
 
 class Purged(Frozen):

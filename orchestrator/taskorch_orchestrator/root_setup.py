@@ -4,10 +4,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 
-from taskorch import address, bounds, config_file, errors, folder, password, root_folder
-from taskorch import trust as records
-from taskorch.frozen import Frozen
-from taskorch.plain_text import line
+from taskorch.cli.text import line
+from taskorch.config import config_file, folder, password, root_folder
+from taskorch.config import trust as records
+from taskorch.domain import errors, limits
+from taskorch.domain.frozen import Frozen
+from taskorch.transport import address
 
 
 class Initialised(Frozen):
@@ -142,7 +144,7 @@ def _content(chosen: Mapping[str, str]) -> bytes:
                 f"put it into {password.VARIABLE}, or into a file that {password.FILE_VARIABLE} names."
             )
     if "namespace" in chosen:
-        bounds.name(chosen["namespace"], "a namespace")
+        limits.name(chosen["namespace"], "a namespace")
     return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in chosen.items()).encode()
 
 

@@ -10,9 +10,9 @@ import pytest
 import redis
 from builders import Bench
 from commands import Shell
-from taskorch.connection import connect
-from taskorch.item import Caller
-from taskorch.queue import Queue
+from taskorch.connect import connect
+from taskorch.domain.item import Caller
+from taskorch.queue.queue import Queue
 from topologies import Node, free_ports
 
 

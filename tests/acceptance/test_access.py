@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 import pytest
 from commands import BIN, Shell, alive, ended, eventually
-from taskorch import errors
-from taskorch.access import Access
-from taskorch.command import RoleGroup
-from taskorch_orchestrator import role as orchestrators
+from taskorch.cli.app import RoleGroup
+from taskorch.domain import errors
+from taskorch.domain.access import Access
+from taskorch_orchestrator import group as orchestrators
 from taskorch_orchestrator.cli import orchestrate
-from taskorch_worker import role as workers
+from taskorch_worker import group as workers
 from taskorch_worker.cli import worker
 
 USAGE = Path(__file__).parents[2] / "docs" / "usage.md"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from builders import Bench
 from commands import BIN, Shell
-from taskorch.item import HOUR_MS
+from taskorch.domain.item import HOUR_MS
 
 
 def rows(shell: Shell) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from builders import Bench
 from commands import BIN, Shell
-from taskorch.item import State
+from taskorch.domain.item import State
 
 PLAN = """project: Build it
 key: auth-1

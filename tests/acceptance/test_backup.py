@@ -10,17 +10,17 @@ import pytest
 from backups import furnished
 from builders import Bench
 from commands import BIN, Shell
-from taskorch.item import HOUR_MS, NewItem, State
-from taskorch.quoted import NOTICE
+from taskorch.cli.quoting import NOTICE
+from taskorch.domain.item import HOUR_MS, NewItem, State
 
 #: Imports a file, and is killed at the n-th call of a script.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from taskorch.connection import connect
-from taskorch.socket_connection import SocketConnection
-from taskorch.item import Caller
-from taskorch.queue import Queue
+from taskorch.connect import connect
+from taskorch.transport.socket import SocketConnection
+from taskorch.domain.item import Caller
+from taskorch.queue.queue import Queue
 from taskorch_orchestrator import restore
 
 call, left = SocketConnection.call, int(sys.argv[4])

@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 from builders import Bench
 from commands import BIN, Ran, Shell
-from taskorch.item import State
+from taskorch.domain.item import State
 
 READ_ONLY = 'mount --bind "$PWD" "$PWD" && mount -o remount,bind,ro "$PWD" && cd "$PWD" && exec "$@"'
 FULL = (

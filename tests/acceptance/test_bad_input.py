@@ -5,7 +5,7 @@ import shlex
 import pytest
 from builders import Bench
 from commands import BIN, Ran, Shell
-from taskorch.item import State
+from taskorch.domain.item import State
 
 #: The command line, its exit code, and what its message must say. {item} is queued for ada, {pending} for nobody.
 REFUSED = [

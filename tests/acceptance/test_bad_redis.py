@@ -15,10 +15,11 @@ from commands import BIN, Shell, eventually
 from fake_server import answering
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from taskorch import embedded, keys
-from taskorch.connection import connect
-from taskorch.item import Caller, State
-from taskorch.queue import Queue
+from taskorch.bundled import server
+from taskorch.connect import connect
+from taskorch.domain.item import Caller, State
+from taskorch.queue import keys
+from taskorch.queue.queue import Queue
 
 PASSWORD = "open-sesame"
 
@@ -26,7 +27,7 @@ PASSWORD = "open-sesame"
 @contextmanager
 def server_of_its_own(shell: Shell, *options: str) -> Iterator[tuple[Shell, redis.Redis]]:
     """A server that the test may spoil, and the shell on it."""
-    with servers.running(embedded.binary(), shell.folder.parent, *options) as url, redis.Redis.from_url(url) as raw:
+    with servers.running(server.binary(), shell.folder.parent, *options) as url, redis.Redis.from_url(url) as raw:
         yield shell.having(TASKORCH_REDIS_URL=url), raw
 
 

@@ -15,7 +15,8 @@ import topologies
 from commands import BIN, Shell
 from runs import HELD, sh
 from services import filed, published, soon, status
-from taskorch import embedded, keys
+from taskorch.bundled import server as embedded
+from taskorch.queue import keys
 from tool_client import until
 from topologies import Cluster, Node, Sentinels, command
 

@@ -10,9 +10,9 @@ import redis
 import servers
 from builders import Bench
 from commands import BIN, Ran, Shell
-from taskorch.connection import connect
-from taskorch.item import Caller
-from taskorch.queue import Queue
+from taskorch.connect import connect
+from taskorch.domain.item import Caller
+from taskorch.queue.queue import Queue
 
 LINE = re.compile(r"(ok|note|problem) +[a-z ]+: .+")
 

@@ -9,7 +9,7 @@ import pytest
 import services
 from commands import BIN, Shell, alive, discard, ended
 from services import filed, published, soon
-from taskorch_orchestrator.service import ALONE_S
+from taskorch_orchestrator.service.service import ALONE_S
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 import servers
 from builders import Bench
 from commands import BIN, Ran, Shell
-from taskorch import hooked
-from taskorch_worker.workspace import TURN_FILES, Workspace
+from taskorch.cli import hooks
+from taskorch_worker.lease_store import TURN_FILES, Workspace
 
 #: Each call that a program makes at a hook, and the two that people make.
 CALLS = [
@@ -241,7 +241,7 @@ def test_a_redis_of_many_servers_that_is_away_keeps_nobody_waiting(holder: Shell
 
 
 def test_a_hook_that_hangs_ends_well_within_the_time_that_programs_give_it() -> None:
-    assert hooked.STDIN_LIMIT_S < hooked.LIMIT_S < 2
+    assert hooks.STDIN_LIMIT_S < hooks.LIMIT_S < 2
 
 
 def test_what_a_program_says_is_read_within_that_time(shell: Shell) -> None:

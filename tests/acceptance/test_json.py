@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from builders import Bench
 from commands import Shell
-from taskorch.item import State
+from taskorch.domain.item import State
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
 

@@ -2,7 +2,7 @@
 
 from builders import Bench
 from commands import Shell
-from taskorch.item import State
+from taskorch.domain.item import State
 
 
 def lease_files(shell: Shell) -> list[str]:

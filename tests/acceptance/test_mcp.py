@@ -13,10 +13,10 @@ import tool_client
 from builders import Bench
 from commands import BIN, Shell, ended
 from mcp import Client, MCPError, StdioServerParameters
-from taskorch.item import State
-from taskorch_orchestrator import plan_file
-from taskorch_orchestrator import tools as of_the_orchestrator
-from taskorch_worker import tools as of_the_worker
+from taskorch.domain.item import State
+from taskorch_orchestrator import mcp_tools as of_the_orchestrator
+from taskorch_orchestrator.plan import plan_file
+from taskorch_worker import mcp_tools as of_the_worker
 from tool_client import answered, called, running, say, started
 
 REPOSITORY = Path(__file__).parents[2]

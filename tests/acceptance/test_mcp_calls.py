@@ -18,8 +18,8 @@ import tool_client
 from builders import Bench
 from commands import TIME_LIMIT_S, Ran, Shell, ended, eventually
 from proxy import FOR_GOOD, Proxy, proxied
-from taskorch import embedded
-from taskorch.item import State
+from taskorch.bundled import server
+from taskorch.domain.item import State
 from tool_client import INITIALIZE, Program, answered, called, cancelled, running, say, started, until
 
 #: Far more than a server takes to end, and less than a call that hangs.
@@ -133,7 +133,7 @@ def test_an_item_stays_with_who_thinks_about_it_for_a_while(shell: Shell, bench:
 
 
 def test_a_claim_that_cannot_be_given_back_is_told(shell: Shell) -> None:
-    with servers.running(embedded.binary(), shell.folder.parent) as url:
+    with servers.running(server.binary(), shell.folder.parent) as url:
         there = shell.having(TASKORCH_REDIS_URL=url)
         project = there.orchestrate("project", "x").stdout.strip()
         item = there.orchestrate("create", project, "x", "--assign", "ada").stdout.strip()
@@ -221,7 +221,7 @@ def test_a_cancelled_call_that_took_nothing_new_leaves_the_item_with_its_holder(
 
 
 def test_a_redis_that_is_killed_costs_the_calls_that_met_it_and_no_more(shell: Shell) -> None:
-    binary, folder = embedded.binary(), shell.folder.parent
+    binary, folder = server.binary(), shell.folder.parent
     there = shell.having(TASKORCH_REDIS_URL=f"unix://{folder / 's.sock'}")
     waited: list[Any] = []
 
@@ -365,7 +365,7 @@ def _error_code(answer: Any) -> str:
 
 @pytest.mark.parametrize("end", ["input", signal.SIGTERM])
 def test_a_server_ends_though_redis_hangs(shell: Shell, end: Any) -> None:
-    with servers.running(embedded.binary(), shell.folder.parent) as url, _raw(url) as raw:
+    with servers.running(server.binary(), shell.folder.parent) as url, _raw(url) as raw:
         process = started(shell.having(TASKORCH_REDIS_URL=url), called(1, "pop", wait=300))
         eventually(lambda: cast("Any", raw).info("clients")["blocked_clients"])
         os.kill(cast("Any", raw).info("server")["process_id"], signal.SIGSTOP)

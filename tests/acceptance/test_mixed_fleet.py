@@ -17,8 +17,8 @@ import services
 from builders import Bench
 from commands import Shell, ended
 from services import handoffs, soon
-from taskorch.item import State
-from taskorch.record import Record
+from taskorch.domain.item import State
+from taskorch.domain.mirror_record import Record
 
 ITEMS = 200
 BY_FILES, BY_REDIS = ("file-1", "file-2", "file-3"), ("redis-1", "redis-2", "redis-3")

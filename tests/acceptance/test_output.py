@@ -10,7 +10,7 @@ import loaded
 import pytest
 from builders import Bench
 from commands import BIN, Shell, ended, eventually
-from taskorch.item import State
+from taskorch.domain.item import State
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
 

@@ -45,14 +45,14 @@ def test_the_wheel_holds_our_three_packages_and_the_scripts_and_nothing_else(whe
         "taskorch_worker",
         "taskorch_orchestrator",
     }
-    assert lua == {file.name for file in (REPOSITORY / "shared/taskorch/scripts").rglob("*.lua")}
+    assert lua == {file.name for file in (REPOSITORY / "shared/taskorch/queue/scripts").rglob("*.lua")}
     assert {name for name in names if name.startswith("taskorch/docs/")} == {
         f"taskorch/docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md")
     }
     assert "taskorch/py.typed" in names
     assert {name for name in names if name.endswith("SKILL.md")} == {
-        "taskorch/skills/orchestrator/SKILL.md",
-        "taskorch/skills/worker/SKILL.md",
+        "taskorch_orchestrator/setup/skills/orchestrator/SKILL.md",
+        "taskorch_orchestrator/setup/skills/worker/SKILL.md",
     }
 
 

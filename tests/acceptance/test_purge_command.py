@@ -7,8 +7,8 @@ from builders import Bench
 from commands import BIN, Shell, eventually
 from proxy import FOR_GOOD, proxied
 from screens import Screen
-from taskorch import keys
-from taskorch.item import NewItem, State
+from taskorch.domain.item import NewItem, State
+from taskorch.queue import keys
 
 
 def over(bench: Bench, *, days: int = 0) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from builders import Bench
 from commands import Shell
-from taskorch.item import State
+from taskorch.domain.item import State
 from taskorch_worker.cli import worker
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +93,7 @@ def test_nobody_imports_a_cli(package: str) -> None:
 def test_only_one_file_imports_rq() -> None:
     found = [file.name for package in PACKAGES for file in sources(package) if _imports(file, "rq")]
 
-    assert set(found) <= {"jobs.py"}
+    assert set(found) <= {"rq_jobs.py"}
 
 
 @pytest.mark.parametrize("module", ["queue", "views"])
@@ -106,7 +106,7 @@ def test_no_file_of_the_worker_imports_what_an_orchestrator_uses(module: str) ->
 def test_the_queue_itself_has_no_terminal() -> None:
     with_terminal = {file.name for file in sources("taskorch") if _imports(file, "click")}
 
-    assert with_terminal <= {"arguments.py", "command.py"}
+    assert with_terminal <= {"arguments.py", "app.py"}
 
 
 def _imports(file: Path, module: str) -> bool:
@@ -127,14 +127,14 @@ def test_a_worker_cannot_complete_a_project(shell: Shell, bench: Bench) -> None:
 
 
 def test_the_modules_of_the_worker_bring_nothing_of_an_orchestrator(shell: Shell) -> None:
-    modules = ("cli", "desk", "render", "workspace")
+    modules = ("cli", "context", "render.items", "lease_store")
     code = "import sys\n" + "".join(f"import taskorch_worker.{module}\n" for module in modules)
 
     ran = shell.python(code + "print('\\n'.join(sys.modules))")
 
     there = set(ran.stdout.split())
-    assert {"taskorch_worker.workspace", "taskorch.agent_queue"} <= there
-    assert there & {"taskorch.queue", "taskorch.views", "taskorch_orchestrator", *HEAVY} == set()
+    assert {"taskorch_worker.lease_store", "taskorch.queue.agent_queue"} <= there
+    assert there & {"taskorch.queue.queue", "taskorch.queue.views", "taskorch_orchestrator", *HEAVY} == set()
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,11 @@ def test_a_command_of_the_worker_loads_nothing_heavy_and_nothing_of_an_orchestra
     there = loaded(shell, "worker", *words.format(item).split())
 
     assert "hiredis" in there
-    assert there & {"taskorch.queue", "taskorch.views", "taskorch_orchestrator", "taskorch.embedded", *HEAVY} == set()
+    assert (
+        there
+        & {"taskorch.queue.queue", "taskorch.queue.views", "taskorch_orchestrator", "taskorch.bundled.server", *HEAVY}
+        == set()
+    )
 
 
 @pytest.mark.parametrize("words", [["project", "x"], ["create", "{}", "x"], ["assign", "{item}", "ada"]])

@@ -8,7 +8,7 @@ import pytest
 from builders import Bench
 from commands import BIN, Shell, eventually
 from runs import ONCE, running, sh
-from taskorch.item import State
+from taskorch.domain.item import State
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from builders import Bench
 from commands import BIN, Shell, eventually
 from runs import ONCE, SOON_S, running, sh
-from taskorch.item import State
+from taskorch.domain.item import State
 
 
 def test_the_command_finds_its_item_and_who_it_is(shell: Shell, bench: Bench) -> None:

@@ -9,7 +9,7 @@ import pytest
 from builders import Bench
 from commands import Shell, alive, eventually
 from runs import HELD, SOON_S, Run, running, sh
-from taskorch.item import State
+from taskorch.domain.item import State
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt orphans")
 

@@ -16,9 +16,9 @@ from builders import Bench
 from commands import Shell, eventually
 from proxy import proxied
 from runs import HELD, SOON_S, running, sh
-from taskorch.connection import connect
-from taskorch.item import Caller, State
-from taskorch.queue import Queue
+from taskorch.connect import connect
+from taskorch.domain.item import Caller, State
+from taskorch.queue.queue import Queue
 from topologies import Node, command, free_ports
 
 #: Far less than what a Redis that hangs may keep a call.

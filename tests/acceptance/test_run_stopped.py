@@ -13,7 +13,7 @@ import pytest
 from builders import Bench, held
 from commands import BIN, Shell, alive, eventually
 from runs import SOON_S, Run, running, sh
-from taskorch.item import State
+from taskorch.domain.item import State
 
 #: A command that ends by being stopped, and one that does not end even so; both say who they are, and have a child.
 ENDLESS = "sleep 600 & echo $$ $! > $TASKORCH_ROOT/pids.tmp; mv $TASKORCH_ROOT/pids.tmp $TASKORCH_ROOT/pids; wait"

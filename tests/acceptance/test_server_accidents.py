@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from commands import BIN, Shell, alive, ended, eventually
 from services import soon
-from taskorch import embedded, errors, process_record
-from taskorch.settings import resolve
+from taskorch.bundled import process_record
+from taskorch.bundled import server as embedded
+from taskorch.config.settings import resolve
+from taskorch.domain import errors
 
 ANOTHER_USER = 12345
 WORDS = (["projects"], ["server", "status"], ["server", "stop"], ["server", "start"])

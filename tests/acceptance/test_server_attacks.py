@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from builders import Bench
 from commands import Shell
-from taskorch.item import State
+from taskorch.domain.item import State
 
 
 @pytest.fixture

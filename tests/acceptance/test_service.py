@@ -15,9 +15,9 @@ from builders import Bench
 from commands import BIN, Shell, discard
 from file_worker import FileWorker
 from services import OwnRedis, filed, handoffs, published, soon, status
-from taskorch.connection import connect
-from taskorch.item import Caller, Lease, State
-from taskorch.queue import Queue
+from taskorch.connect import connect
+from taskorch.domain.item import Caller, Lease, State
+from taskorch.queue.queue import Queue
 
 WAYS = pytest.mark.parametrize("way", [(), ("--no-rq",)], ids=["rq", "no-rq"])
 
@@ -153,7 +153,7 @@ def test_signal_while_the_service_loads_ends_it(shell: Shell) -> None:
 import os, signal, sys
 class Finder:
     def find_spec(self, name, *_):
-        if name == "taskorch_orchestrator.serving":
+        if name == "taskorch_orchestrator.service.start":
             os.kill(os.getpid(), signal.SIGTERM)
 sys.meta_path.insert(0, Finder())
 sys.argv = ["orchestrate", "service"]
@@ -313,7 +313,7 @@ def test_the_keys_of_rq_are_the_namespaces_own_and_its_jobs_no_pickles(own: OwnR
     assert {key for key in keys if not key.startswith((rq, ours))} == set()
     assert {key.removeprefix(ours).partition(":")[0] for key in keys if key.startswith(ours)} >= {"meta", "mirror"}
     assert jobs
-    assert [job for job in jobs if b"taskorch_orchestrator.jobs.do" not in job[b"description"]] == []
+    assert [job for job in jobs if b"taskorch_orchestrator.service.rq_jobs.do" not in job[b"description"]] == []
     assert [job for job in jobs if b"\x80" in job.get(b"data", b"")[:1]] == []
 
 

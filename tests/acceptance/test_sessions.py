@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from builders import Bench
 from commands import BIN, Shell
-from taskorch.item import State
-from taskorch.settings import Settings
+from taskorch.config.settings import Settings
+from taskorch.domain.item import State
 
 
 def lease_files(shell: Shell) -> list[Path]:

@@ -13,7 +13,7 @@ import pytest
 from builders import Bench
 from commands import BIN, Ran, Shell, ended, eventually
 from proxy import FOR_GOOD, Proxy, proxied
-from taskorch.item import State
+from taskorch.domain.item import State
 
 #: The user's own day, as design has it; {0} is the project, {1} and {2} its items.
 WORKFLOW = """

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 from commands import BIN, Shell
-from taskorch import trust
+from taskorch.config import trust
 
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjE\n-----END OPENSSH PRIVATE KEY-----\n"
 ANOTHER_USER = 12345

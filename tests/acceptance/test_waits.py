@@ -8,8 +8,8 @@ from time import monotonic
 import pytest
 from builders import Bench, followers
 from commands import BIN, Shell, ended, eventually
-from taskorch.item import State
-from taskorch.quoted import NOTICE
+from taskorch.cli.quoting import NOTICE
+from taskorch.domain.item import State
 from topologies import Node
 
 WORKER, ORCHESTRATE = BIN / "worker", BIN / "orchestrate"

@@ -17,9 +17,9 @@ from builders import Bench, followers
 from commands import BIN, Shell, ended, eventually
 from runs import SOON_S
 from screens import CTRL_C, Screen
-from taskorch import keys
-from taskorch.item import State
-from taskorch.quoted import NOTICE
+from taskorch.cli.quoting import NOTICE
+from taskorch.domain.item import State
+from taskorch.queue import keys
 from topologies import Node
 
 ORCHESTRATE = BIN / "orchestrate"
@@ -143,7 +143,7 @@ def test_ages_are_told_by_the_clock_of_redis(shell: Shell, bench: Bench) -> None
 
 def test_an_error_that_nobody_expected_ends_the_screen(shell: Shell, bench: Bench) -> None:
     project = bench.project()
-    broken = "from taskorch.script import Scripts; Scripts.follow = lambda *_: open('/nowhere'); "
+    broken = "from taskorch.queue.scripts import Scripts; Scripts.follow = lambda *_: open('/nowhere'); "
     main = f"import sys; sys.argv[1:] = ['watch', '{project}']; from taskorch_orchestrator.cli import main; main()"
 
     with Screen(shell, sys.executable, "-c", broken + main) as screen:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from taskorch.record import Record
+from taskorch.domain.mirror_record import Record
 
 from chaos.agent import REPLY_LOST
 from chaos.cli_agent import COMMAND_KILLED

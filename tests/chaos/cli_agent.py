@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from taskorch import errors
-from taskorch.item import Lease, Receipt, State
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, Receipt, State
 
 from chaos.duty import Duty, begin
 from chaos.witness import Taken

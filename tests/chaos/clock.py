@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import redis
-from taskorch import keys
+from taskorch.queue import keys
 
 from chaos.redises import NAMESPACE, Redises
 

@@ -8,9 +8,9 @@ from random import Random
 from threading import Timer
 from time import time
 
-from taskorch.connection import open_connection
-from taskorch.script import Connection
-from taskorch.settings import resolve
+from taskorch.config.settings import resolve
+from taskorch.connect import open_connection
+from taskorch.queue.scripts import Connection
 
 #: Of the items: those whose worker does not survive them.
 KILLED = 0.08

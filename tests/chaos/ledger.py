@@ -7,7 +7,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from taskorch.frozen import Frozen, replace
+from taskorch.domain.frozen import Frozen, replace
 
 #: The answer to a call that was done. Another one is the word of an error, or "" when none ever came.
 DONE = "ok"

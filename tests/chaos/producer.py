@@ -2,8 +2,8 @@
 
 from time import sleep
 
-from taskorch.item import Caller, Lease, NewItem
-from taskorch.queue import Queue
+from taskorch.domain.item import Caller, Lease, NewItem
+from taskorch.queue.queue import Queue
 
 from chaos.duty import Duty, begin, die_within
 from chaos.ledger import Ledger

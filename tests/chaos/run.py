@@ -15,10 +15,11 @@ from time import monotonic, sleep, time
 from typing import Any
 
 from builders import Bench
-from taskorch import errors, keys
-from taskorch.item import Caller, State
-from taskorch.queue import Queue
-from taskorch.record import Record
+from taskorch.domain import errors
+from taskorch.domain.item import Caller, State
+from taskorch.domain.mirror_record import Record
+from taskorch.queue import keys
+from taskorch.queue.queue import Queue
 from topologies import eventually
 
 from chaos import account, ledger, redises, verdict

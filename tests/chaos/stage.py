@@ -4,9 +4,9 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-from taskorch import errors
-from taskorch.item import NewItem
-from taskorch.queue import Queue
+from taskorch.domain import errors
+from taskorch.domain.item import NewItem
+from taskorch.queue.queue import Queue
 
 from chaos.fleet import Fleet
 from chaos.producer import ATTEMPTS, LEASE_MS, POISON_ATTEMPTS

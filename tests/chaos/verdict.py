@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from taskorch.item import Item, Report, State
-from taskorch.record import Record
+from taskorch.domain.item import Item, Report, State
+from taskorch.domain.mirror_record import Record
 
 from chaos.ledger import Call
 from chaos.worker import POISON

@@ -7,8 +7,8 @@ from random import Random
 from time import sleep
 from typing import TypeVar
 
-from taskorch import errors
-from taskorch.item import Lease, Receipt
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, Receipt
 
 from chaos.ledger import DONE, Ledger
 

@@ -3,7 +3,7 @@
 from time import sleep
 from typing import Protocol
 
-from taskorch.item import Lease, Receipt
+from taskorch.domain.item import Lease, Receipt
 
 from chaos.duty import KILLED, KILLED_WITHIN_S, Duty, die, die_within
 from chaos.ledger import Ledger

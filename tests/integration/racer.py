@@ -7,11 +7,11 @@ import json
 import os
 import sys
 
-from taskorch import errors
-from taskorch.connection import connect
-from taskorch.item import Caller, Lease, NewItem
-from taskorch.plan import Plan
-from taskorch.queue import Queue
+from taskorch.connect import connect
+from taskorch.domain import errors
+from taskorch.domain.item import Caller, Lease, NewItem
+from taskorch.queue.plan import Plan
+from taskorch.queue.queue import Queue
 
 
 def say(what: object) -> None:

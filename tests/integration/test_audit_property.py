@@ -9,11 +9,11 @@ import servers
 from builders import Bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from taskorch.connection import connect
-from taskorch.item import Caller, State
-from taskorch.queue import Queue
-from taskorch.script import Connection
-from taskorch_orchestrator.audit import audit
+from taskorch.connect import connect
+from taskorch.domain.item import Caller, State
+from taskorch.queue.queue import Queue
+from taskorch.queue.scripts import Connection
+from taskorch_orchestrator.doctor.audit import audit
 
 Server = tuple[Connection, redis.Redis]
 

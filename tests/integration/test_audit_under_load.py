@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 import servers
 from builders import Bench
-from taskorch_orchestrator.audit import audit
+from taskorch_orchestrator.doctor.audit import audit
 
 pytestmark = pytest.mark.parametrize("lane", list(servers.binaries()), indirect=True, scope="session")
 

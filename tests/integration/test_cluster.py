@@ -10,10 +10,11 @@ import redis
 import topologies
 from builders import Bench, held
 from opened import connect
-from taskorch import errors, keys, script
-from taskorch.clients import raw_client
-from taskorch.item import Caller, NewItem, State
-from taskorch.queue import Queue
+from taskorch.domain import errors
+from taskorch.domain.item import Caller, NewItem, State
+from taskorch.queue import keys, scripts
+from taskorch.queue.queue import Queue
+from taskorch.transport.failover import raw_client
 from topologies import Cluster
 from workflow import workflow
 
@@ -120,7 +121,7 @@ def test_a_script_meets_the_fence_before_it_writes(cluster: Cluster, monkeypatch
     project = lasting.project("A project")
     item = lasting.create(project, NewItem(title="An item", agent="ada"))
     refused: list[errors.TaskOrchestratorError] = []
-    monkeypatch.setattr("taskorch.clients.Following.patience_s", 0.0001)
+    monkeypatch.setattr("taskorch.transport.failover.Following.patience_s", 0.0001)
 
     def between() -> None:
         for step in (
@@ -146,7 +147,7 @@ def test_a_script_meets_the_fence_before_it_writes(cluster: Cluster, monkeypatch
 def test_the_fence_stands_where_the_slot_goes_to_as_well(cluster: Cluster) -> None:
     there = bench(cluster, "asking")
     lease = there.claimed()
-    target, complete = cluster.other_primary("asking"), script.load("complete")
+    target, complete = cluster.other_primary("asking"), scripts.load("complete")
     words = ("EVAL", complete.text, 1, keys.meta("asking"), "00112233445566aa", "ada", "", "", "", "", 1, lease.item)
     refused: list[str] = []
 
@@ -242,7 +243,7 @@ def test_a_node_named_as_if_it_were_alone_says_how_to_name_it(cluster: Cluster) 
 
 
 def test_a_server_that_is_no_cluster_is_told(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskorch.clients.Following.patience_s", 0.2)
+    monkeypatch.setattr("taskorch.transport.failover.Following.patience_s", 0.2)
     nobody = topologies.free_ports(1)[0]
 
     with pytest.raises(errors.Unreachable, match=f"127.0.0.1:{nobody}"):

@@ -14,10 +14,11 @@ import topologies
 from commands import SOON_S, eventually
 from one_server import by_redis_py
 from opened import connect
-from taskorch import errors, script
-from taskorch.item import Caller
-from taskorch.queue import Queue
-from taskorch.script import Connection
+from taskorch.domain import errors
+from taskorch.domain.item import Caller
+from taskorch.queue import scripts
+from taskorch.queue.queue import Queue
+from taskorch.queue.scripts import Connection
 
 
 def queue(url: str) -> Queue:
@@ -63,7 +64,7 @@ def test_a_server_that_went_away_and_came_back_is_found_again(tmp_path: Path) ->
 
 def test_limit_of_open_files_is_named(valkey_url: str) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    script.load("project")  # from its file
+    scripts.load("project")  # from its file
     lasting = queue(valkey_url)
     with open(os.devnull) as newest:  # noqa: PTH123  its number is what counts
         resource.setrlimit(resource.RLIMIT_NOFILE, (newest.fileno() + 1, limits[1]))

@@ -9,14 +9,14 @@ import pytest
 import redis
 import servers
 from commands import eventually
-from taskorch.connection import connect
-from taskorch.finding import Environment
-from taskorch.frozen import replace
-from taskorch.item import Caller
-from taskorch.queue import Queue
-from taskorch_orchestrator import checks
-from taskorch_orchestrator.audit import audit
-from taskorch_orchestrator.checks import Check, Status
+from taskorch.connect import connect
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import Caller
+from taskorch.queue.audit import Environment
+from taskorch.queue.queue import Queue
+from taskorch_orchestrator.doctor import checks
+from taskorch_orchestrator.doctor.audit import audit
+from taskorch_orchestrator.doctor.checks import Check, Status
 
 HOUR_MS = 3_600_000
 #: Of the running server, and of its file: one that is started again without it reads an old snapshot.

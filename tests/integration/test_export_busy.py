@@ -13,9 +13,9 @@ from backups import content, exported, work
 from builders import Bench
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from taskorch.errors import TaskOrchestratorError
-from taskorch.item import Claim, Lease, Receipt
-from taskorch_orchestrator.restore import restore
+from taskorch.domain.errors import TaskOrchestratorError
+from taskorch.domain.item import Claim, Lease, Receipt
+from taskorch_orchestrator.backup.restore import restore
 from verbs import AGENT, ORCHESTRATOR, act
 
 pytestmark = pytest.mark.parametrize("lane", ["valkey"], indirect=True, scope="session")
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.parametrize("lane", ["valkey"], indirect=True, scope="s
 #: Creates, claims, reports and delivers until its standard input is closed.
 BUSY = """
 import os, select, sys
-from taskorch.connection import connect
-from taskorch.item import Caller, NewItem
-from taskorch.queue import Queue
+from taskorch.connect import connect
+from taskorch.domain.item import Caller, NewItem
+from taskorch.queue.queue import Queue
 url, namespace, agent = sys.argv[1:]
 queue = Queue(connect(url), namespace, Caller(agent="planner"))
 me, last = queue.agent(agent), ""

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import redis
 import servers
-from taskorch import keys
-from taskorch.clients import raw_client
-from taskorch_orchestrator.bell import Bell
+from taskorch.queue import keys
+from taskorch.transport.failover import raw_client
+from taskorch_orchestrator.service.scheduler import Bell
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.jobs import Jobs
+    from taskorch_orchestrator.service.rq_jobs import Jobs
 
 LONG_S = 3600.0
 LAST = "last"
@@ -28,7 +28,7 @@ DUTIES = {"sync", "other", "maintain", LAST, "last-of-other"}
 MOST_BYTES_A_JOB = 1200
 #: A module of an attacker, and the call of a job of ours.
 EVIL = "evil_module"
-OURS: list[object] = ["taskorch_orchestrator.jobs.do", None, ["sync"], {}]
+OURS: list[object] = ["taskorch_orchestrator.service.rq_jobs.do", None, ["sync"], {}]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ class Service:
 @pytest.fixture
 def start(url: str) -> Iterator[Callable[..., Service]]:
     """Open the jobs of a service; they start from an empty server, and the signals are pytest's again at the end."""
-    from taskorch_orchestrator.jobs import Jobs
+    from taskorch_orchestrator.service.rq_jobs import Jobs
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with redis.Redis.from_url(url) as raw:
@@ -128,7 +128,7 @@ def test_a_job_is_json_and_not_a_pickle(start: Start, url: str) -> None:
 
     with redis.Redis.from_url(url) as raw:
         [job] = [cast(Any, raw).hgetall(key) for key in raw.scan_iter("*:job:*")]
-    assert json.loads(zlib.decompress(job[b"data"])) == ["taskorch_orchestrator.jobs.do", None, ["sync"], {}]
+    assert json.loads(zlib.decompress(job[b"data"])) == ["taskorch_orchestrator.service.rq_jobs.do", None, ["sync"], {}]
 
 
 def test_all_keys_have_the_prefix_of_the_namespace(start: Start, url: str) -> None:
@@ -243,12 +243,12 @@ def planted(raw: Any, call: object = OURS, name: str = "foreign", **fields: str)
     [
         [f"{EVIL}.run", None, [], {}],
         ["os.system", None, ["touch {mark}"], {}],
-        ["taskorch_orchestrator.jobs.do", None, [f"{EVIL}.run"], {}],
-        ["taskorch_orchestrator.jobs.do", None, ["sync", "more"], {}],
-        ["taskorch_orchestrator.jobs.do", None, [["sync"]], {}],
-        ["taskorch_orchestrator.jobs.do", None, [], {"duty": "sync"}],
-        ["do", "taskorch_orchestrator.jobs", ["sync"], {}],
-        ["taskorch_orchestrator.jobs.do", EVIL, ["sync"], {}],
+        ["taskorch_orchestrator.service.rq_jobs.do", None, [f"{EVIL}.run"], {}],
+        ["taskorch_orchestrator.service.rq_jobs.do", None, ["sync", "more"], {}],
+        ["taskorch_orchestrator.service.rq_jobs.do", None, [["sync"]], {}],
+        ["taskorch_orchestrator.service.rq_jobs.do", None, [], {"duty": "sync"}],
+        ["do", "taskorch_orchestrator.service.rq_jobs", ["sync"], {}],
+        ["taskorch_orchestrator.service.rq_jobs.do", EVIL, ["sync"], {}],
         {"func": f"{EVIL}.run"},
         "text",
     ],

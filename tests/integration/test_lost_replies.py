@@ -13,12 +13,12 @@ import servers
 from backups import exported, furnished, work
 from builders import Bench
 from proxy import FOR_GOOD, Proxy, proxied
-from taskorch import errors
-from taskorch.connection import connect
-from taskorch.item import Lease, NewItem, State
-from taskorch.plan import Plan
-from taskorch.script import Argument, Around, Connection, Reply, Script
-from taskorch_orchestrator.restore import restore
+from taskorch.connect import connect
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, NewItem, State
+from taskorch.queue.plan import Plan
+from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch_orchestrator.backup.restore import restore
 from verbs import ALLOWED, act
 from workflow import workflow
 
@@ -271,7 +271,7 @@ def test_a_call_whose_request_is_lost_is_made_again(bench: Bench, losses: Losses
 
 
 def test_every_script_that_changes_something_is_among_the_calls(bench: Bench) -> None:
-    scripts = [file for file in files("taskorch").joinpath("scripts").iterdir() if file.is_file()]
+    scripts = [file for file in files("taskorch.queue").joinpath("scripts").iterdir() if file.is_file()]
     changing = {file.name.removesuffix(".lua") for file in scripts if re.search(r"\bonce\(", file.read_text())}
     called: list[str] = []
 

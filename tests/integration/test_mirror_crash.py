@@ -12,13 +12,13 @@ import pytest
 import redis
 from builders import Bench
 from mirrors import Root, discovery, progress, rooted, update
-from taskorch.connection import connect
-from taskorch.item import Caller, Lease, NewItem
-from taskorch.queue import Queue
-from taskorch.script import Argument, Connection, Reply, Script
-from taskorch.socket_connection import SocketConnection
-from taskorch_orchestrator import handoffs
-from taskorch_orchestrator.mirror import Mirror
+from taskorch.connect import connect
+from taskorch.domain.item import Caller, Lease, NewItem
+from taskorch.queue.queue import Queue
+from taskorch.queue.scripts import Argument, Connection, Reply, Script
+from taskorch.transport.socket import SocketConnection
+from taskorch_orchestrator.mirror import handoff_folder
+from taskorch_orchestrator.mirror.mirror import Mirror
 
 CALLS = ("open", "fdopen", "fsync", "link", "rename", "unlink", "listdir", "scandir")
 #: Each test has every fourth step.
@@ -152,7 +152,7 @@ def outcome(root: Root) -> tuple[object, ...]:
 def test_the_next_pass_heals_whatever_a_killed_one_has_left(
     connection: Connection, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
 ) -> None:
-    monkeypatch.setattr(handoffs, "KEPT_S", -1.0)
+    monkeypatch.setattr(handoff_folder, "KEPT_S", -1.0)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     undisturbed = prepared(connection, valkey_url, tmp_path)
     undisturbed.sync()

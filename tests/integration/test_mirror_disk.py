@@ -12,9 +12,9 @@ import redis
 from builders import Bench
 from commands import BIN, Ran, Shell
 from mirrors import Root, rooted
-from taskorch.connection import connect
-from taskorch.item import Caller, Lease
-from taskorch.queue import Queue
+from taskorch.connect import connect
+from taskorch.domain.item import Caller, Lease
+from taskorch.queue.queue import Queue
 
 READ_ONLY = 'mount --bind "$PWD" "$PWD" && mount -o remount,bind,ro "$PWD" && cd "$PWD" && exec "$@"'
 #: The folder with what was there, on a disk that has room for nothing more; what is left of it is copied back.

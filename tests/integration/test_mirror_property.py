@@ -14,12 +14,12 @@ from builders import Bench
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from mirrors import Root, rooted
-from taskorch.connection import connect
-from taskorch.errors import TaskOrchestratorError
-from taskorch.item import Caller, NewItem, State
-from taskorch.queue import Queue
-from taskorch.script import Connection
-from taskorch_orchestrator import item_mirror
+from taskorch.connect import connect
+from taskorch.domain.errors import TaskOrchestratorError
+from taskorch.domain.item import Caller, NewItem, State
+from taskorch.queue.queue import Queue
+from taskorch.queue.scripts import Connection
+from taskorch_orchestrator.mirror import item_sync
 
 ITEMS, AGENTS = ("item_a", "item_b"), ("ada", "bob", "carl")
 BY_FILES = ("progress", "discover", "blocker", "complete")
@@ -146,7 +146,7 @@ def world(connection: Connection, url: str, path: Path) -> World:
 def test_whatever_happens_between_passes_everything_is_there_once(
     connection: Connection, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(item_mirror, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(item_sync, "PATIENCE_S", 0.0)
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
     @CAREFUL

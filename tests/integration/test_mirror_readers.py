@@ -10,9 +10,9 @@ import pytest
 import redis
 from builders import Bench
 from mirrors import Root, rooted
-from taskorch.connection import connect
-from taskorch.item import Caller
-from taskorch.queue import Queue
+from taskorch.connect import connect
+from taskorch.domain.item import Caller
+from taskorch.queue.queue import Queue
 
 #: Each pass writes most files of all items again: about 400 files are written while readers look.
 CHANGES, PER_PASS, ITEMS = 640, 80, 25

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule, run_state_machine_as_test
 from in_step import AGENTS, MODES, Grip, InStep
 from model_moves import OVER, Actor
-from taskorch.frozen import replace
-from taskorch.item import Lease
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import Lease
 
 logger = logging.getLogger(__name__)
 

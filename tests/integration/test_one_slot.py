@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 import servers
 from builders import Bench
-from taskorch import keys
+from taskorch.queue import keys
 from workflow import workflow
 
 pytestmark = pytest.mark.parametrize("lane", list(servers.binaries()), indirect=True, scope="session")

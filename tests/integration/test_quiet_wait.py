@@ -9,8 +9,8 @@ import pytest
 import servers
 from builders import Bench
 from commands import eventually
-from taskorch.item import State
-from taskorch.waiting import Goal
+from taskorch.domain.item import State
+from taskorch.queue.waits import Goal
 
 pytestmark = pytest.mark.parametrize("lane", list(servers.binaries()), indirect=True, scope="session")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from builders import Bench
-from taskorch.item import Lease, State
+from taskorch.domain.item import Lease, State
 
 pytestmark = pytest.mark.parametrize("lane", ["valkey"], indirect=True, scope="session")
 

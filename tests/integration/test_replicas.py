@@ -8,15 +8,16 @@ import pytest
 import topologies
 from builders import Bench, held
 from opened import connect
-from taskorch import errors, script
-from taskorch.item import Caller, NewItem, State
-from taskorch.queue import Queue
-from taskorch.script import REPLICATED
+from taskorch.domain import errors
+from taskorch.domain.item import Caller, NewItem, State
+from taskorch.queue import scripts
+from taskorch.queue.queue import Queue
+from taskorch.queue.scripts import REPLICATED
 from topologies import Node, command
 
 MS = 200
 ROOT = Path(__file__).parents[2]
-SCRIPTS = Path(script.__file__).parent / "scripts"
+SCRIPTS = Path(scripts.__file__).parent / "scripts"
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ def test_script_that_acts_waits_or_is_listed(name: str) -> None:
     _, _, rest = document.partition("These do not wait for replicas")
     listed = set(re.findall(r"`(\w+)`", rest.partition("\n- ")[0]))
 
-    assert script.load(name).acts == (name in REPLICATED | listed)
+    assert scripts.load(name).acts == (name in REPLICATED | listed)
     assert not REPLICATED & listed
 
 

@@ -10,11 +10,11 @@ import servers
 import topologies
 from builders import Bench
 from opened import connect
-from taskorch import errors
-from taskorch.clients import raw_client
-from taskorch.item import Caller
-from taskorch.queue import Queue
-from taskorch.script import _FOLDER
+from taskorch.domain import errors
+from taskorch.domain.item import Caller
+from taskorch.queue.queue import Queue
+from taskorch.queue.scripts import _FOLDER
+from taskorch.transport.failover import raw_client
 from topologies import command
 from workflow import workflow
 

@@ -11,10 +11,10 @@ import redis
 import topologies
 from builders import Bench, held
 from opened import connect
-from taskorch import errors
-from taskorch.item import Caller, Lease, NewItem, State
-from taskorch.queue import Queue
-from taskorch.waiting import Goal
+from taskorch.domain import errors
+from taskorch.domain.item import Caller, Lease, NewItem, State
+from taskorch.queue.queue import Queue
+from taskorch.queue.waits import Goal
 from topologies import Node, Sentinels
 from workflow import workflow
 
@@ -82,7 +82,7 @@ def test_a_queue_that_is_open_follows_a_failover_that_somebody_asked_for(deploym
 def test_the_sentinels_are_asked_before_the_old_primary_has_heard_of_its_end(
     deployment: Sentinels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskorch.clients.ASK_AGAIN_S", 0)
+    monkeypatch.setattr("taskorch.transport.failover.ASK_AGAIN_S", 0)
     lasting = queue(deployment)
     lasting.project("Before")
     deployment.fail_over()
@@ -113,7 +113,9 @@ def test_a_step_made_while_the_primary_is_dead_is_done_by_the_next_one_once(depl
 def test_idle_client_finds_the_new_primary(
     deployment: Sentinels, monkeypatch: pytest.MonkeyPatch, *, planned: bool
 ) -> None:
-    monkeypatch.setattr("taskorch.clients.ASK_AGAIN_S", 3600)  # nothing but the reply of the old primary tells it
+    monkeypatch.setattr(
+        "taskorch.transport.failover.ASK_AGAIN_S", 3600
+    )  # nothing but the reply of the old primary tells it
     lasting = queue(deployment)
     before = lasting.project("Before")
     _write_to_all_replicas(deployment)
@@ -190,7 +192,7 @@ def test_a_wait_outlives_a_failover(deployment: Sentinels) -> None:
 def test_a_service_that_no_sentinel_knows_is_named(
     deployment: Sentinels, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskorch.clients.Following.patience_s", 0.2)
+    monkeypatch.setattr("taskorch.transport.failover.Following.patience_s", 0.2)
 
     with pytest.raises(errors.Unreachable) as refusal:
         queue(deployment, deployment.url.replace("/main", f"/{service}")).project("x")

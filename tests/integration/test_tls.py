@@ -18,9 +18,9 @@ from opened import connect
 from proxy import proxied
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from taskorch import errors
-from taskorch.item import Caller
-from taskorch.queue import Queue
+from taskorch.domain import errors
+from taskorch.domain.item import Caller
+from taskorch.queue.queue import Queue
 
 #: The bundled server has no TLS of its own.
 BINARY = shutil.which("redis-server")

@@ -9,10 +9,10 @@ import sys
 from contextlib import suppress
 from random import Random
 
-from taskorch import errors
-from taskorch.connection import connect
-from taskorch.item import Caller, Lease, NewItem
-from taskorch.queue import Queue
+from taskorch.connect import connect
+from taskorch.domain import errors
+from taskorch.domain.item import Caller, Lease, NewItem
+from taskorch.queue.queue import Queue
 
 
 class Worker:

@@ -6,11 +6,12 @@ from urllib.parse import quote
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from taskorch import address, errors, server_address
-from taskorch.address import Deployment
-from taskorch.clients import raw_client
-from taskorch.connection import connect
-from taskorch.settings import resolve
+from taskorch.config.settings import resolve
+from taskorch.connect import connect
+from taskorch.domain import errors
+from taskorch.transport import address, server_address
+from taskorch.transport.address import Deployment
+from taskorch.transport.failover import raw_client
 
 
 def parsed(url: str) -> Deployment:

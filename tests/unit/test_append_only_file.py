@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import redis
 import servers
-from taskorch import append_only_file, embedded, errors
+from taskorch.bundled import append_only_file, server
+from taskorch.domain import errors
 
-BINARY = embedded.binary()
+BINARY = server.binary()
 TRANSACTION = b"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n"
 
 

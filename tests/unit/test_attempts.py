@@ -2,8 +2,8 @@
 
 import pytest
 from builders import Bench, held
-from taskorch import errors
-from taskorch.item import Lease, State
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, State
 
 
 def attempts(bench: Bench, item: str) -> int:

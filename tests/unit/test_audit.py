@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 from builders import Bench
-from taskorch import errors
-from taskorch.item import Lease, State
-from taskorch_orchestrator.audit import Audit, audit
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, State
+from taskorch_orchestrator.doctor.audit import Audit, audit
 
 Break = Callable[[Bench], tuple[str, str]]
 BREAKS: dict[str, Break] = {}
@@ -372,7 +372,7 @@ def test_an_item_in_the_list_of_another_project_goes_back_to_its_own(bench: Benc
 
 
 def test_an_audit_goes_through_a_namespace_in_parts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskorch.queue.AUDIT_BATCH", 2)
+    monkeypatch.setattr("taskorch.queue.queue.AUDIT_BATCH", 2)
     for number in range(3):
         project = bench.project()
         for _ in range(number * 3):

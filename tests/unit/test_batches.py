@@ -5,8 +5,8 @@ from typing import cast
 import pytest
 from builders import Bench
 from repeats import Remembering
-from taskorch import errors
-from taskorch.item import Lease, State
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, State
 
 
 def claimed_many(bench: Bench, count: int) -> list[Lease]:

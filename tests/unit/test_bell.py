@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 import pytest
-from taskorch_orchestrator.bell import Bell, Wish
+from taskorch_orchestrator.service.scheduler import Bell, Wish
 
 SYNC, MAINTAIN = Wish("sync", 5), Wish("maintain", 10)
 LONG_S = 600

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from taskorch.item import State
+from taskorch.domain.item import State
 
 from benchmarks import fleet, growth, limit, loop, network, page, queues, workflow
 from benchmarks.figures import Comparison, Figure, Spread, document, markdown, results

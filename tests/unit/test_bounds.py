@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 from builders import Bench
-from taskorch import errors
-from taskorch.bounds import LONGEST_MS
-from taskorch.item import Caller, Lease, NewItem, State
-from taskorch.queue import Queue
+from taskorch.domain import errors
+from taskorch.domain.item import Caller, Lease, NewItem, State
+from taskorch.domain.limits import LONGEST_MS
+from taskorch.queue.queue import Queue
 from verbs import AGENT, ORCHESTRATOR
 
 KIB_64 = 64 * 1024

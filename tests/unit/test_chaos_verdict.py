@@ -6,9 +6,9 @@ import pytest
 from chaos import verdict
 from chaos.ledger import DONE, Call, calls
 from chaos.verdict import Evidence, judge
-from taskorch.frozen import replace
-from taskorch.item import Item, Lease, Project, Report, State
-from taskorch.record import Record
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import Item, Lease, Project, Report, State
+from taskorch.domain.mirror_record import Record
 
 ITEM, OTHER = "item_1", "item_2"
 AGENT, RIVAL = "agent-1", "agent-2"

@@ -1,8 +1,8 @@
 """The pauses of `worker run` after items that its command failed or gave back."""
 
 import pytest
-from taskorch_worker.claim_pauses import FAILURES_BEFORE_PAUSE, LONGEST_PAUSE_S, ClaimPauses
-from taskorch_worker.meaning import End
+from taskorch_worker.run.claim_pauses import FAILURES_BEFORE_PAUSE, LONGEST_PAUSE_S, ClaimPauses
+from taskorch_worker.run.outcome import End
 
 
 def counted(*ends: End) -> ClaimPauses:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 from builders import Bench
-from taskorch import bounds, errors
-from taskorch.frozen import replace
-from taskorch.item import Item, NewItem, State
-from taskorch.plan import Plan
+from taskorch.domain import errors, limits
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import Item, NewItem, State
+from taskorch.queue.plan import Plan
 
 
 def chain(length: int) -> tuple[NewItem, ...]:
@@ -119,7 +119,7 @@ def test_what_is_there_in_a_completed_project_may_be_repeated(bench: Bench) -> N
     assert {(item.created, item.state) for item in again} == {(False, State.CANCELLED)}
 
 
-@pytest.mark.parametrize("count", [0, bounds.BATCH_ITEMS + 1])
+@pytest.mark.parametrize("count", [0, limits.BATCH_ITEMS + 1])
 def test_a_batch_has_one_to_5000_items(bench: Bench, count: int) -> None:
     with pytest.raises(errors.Invalid, match="number of items"):
         bench.queue.create_many(bench.project(), [NewItem(title="x")] * count)
@@ -128,7 +128,7 @@ def test_a_batch_has_one_to_5000_items(bench: Bench, count: int) -> None:
 
 
 def test_a_batch_of_5000_is_created(bench: Bench) -> None:
-    count = bounds.BATCH_ITEMS if bench.url else bounds.BATCH_ITEMS // 10  # fakeredis takes its time
+    count = limits.BATCH_ITEMS if bench.url else limits.BATCH_ITEMS // 10  # fakeredis takes its time
 
     created = bench.queue.apply(Plan(title="Much", items=chain(count))).items
 
@@ -139,7 +139,7 @@ def test_a_batch_of_5000_is_created(bench: Bench) -> None:
 
 
 def test_a_batch_has_at_most_100000_dependencies_in_all(bench: Bench) -> None:
-    most, each = bounds.BATCH_DEPENDENCIES, bounds.LIST_VALUES
+    most, each = limits.BATCH_DEPENDENCIES, limits.LIST_VALUES
     needed = [NewItem(title="x")] * each
     waiting = [NewItem(title="x", depends_on=tuple(range(each)))] * (most // each)
 
@@ -152,7 +152,7 @@ def test_a_batch_has_at_most_100000_dependencies_in_all(bench: Bench) -> None:
 
 
 def test_a_batch_with_too_much_text_is_refused_before_it_is_sent(bench: Bench) -> None:
-    huge = NewItem(title="x", requirements=("y" * bounds.TEXT_BYTES,) * bounds.LIST_VALUES)
+    huge = NewItem(title="x", requirements=("y" * limits.TEXT_BYTES,) * limits.LIST_VALUES)
 
     with pytest.raises(errors.Invalid, match="characters together"):
         bench.queue.create_many(bench.project(), [huge] * 6)

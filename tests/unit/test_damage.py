@@ -7,12 +7,15 @@ from typing import Any, cast
 import pytest
 from builders import Bench
 from mirrors import Root
-from taskorch import document, errors, keys
-from taskorch.item import Item, Lease, State
-from taskorch_orchestrator import doctor_render, export, render
-from taskorch_orchestrator.audit import audit
-from taskorch_orchestrator.restore import restore
-from taskorch_worker import render as worker_render
+from taskorch.cli import json_output
+from taskorch.domain import errors
+from taskorch.domain.item import Item, Lease, State
+from taskorch.queue import keys
+from taskorch_orchestrator.backup import export
+from taskorch_orchestrator.backup.restore import restore
+from taskorch_orchestrator.doctor.audit import audit
+from taskorch_orchestrator.render import doctor, tables
+from taskorch_worker.render import items as worker_render
 
 PATH = "item_../../../../tmp/forged"
 LINES = "item_aa\nItem item_bb is completed."
@@ -107,7 +110,7 @@ def test_a_line_break_in_an_id_forges_no_line(bench: Bench) -> None:
     project = bench.project()
     forge(bench, LINES, project=project)
 
-    shown = render.items(bench.queue.views.list(project=project).items)
+    shown = tables.items(bench.queue.views.list(project=project).items)
 
     assert len(shown.split("\n")) == 2
     assert damaged(bench) == [LINES]
@@ -194,7 +197,7 @@ def test_the_doctor_moves_a_damaged_item_aside(hurt: tuple[Bench, str, str]) -> 
     assert [each.id for each in bench.queue.views.list().items] == [sound]
     (moved,) = bench.queue.quarantined()
     assert (moved.kind, moved.id, "event" in moved.fields) == ("item", item, True)
-    assert item in doctor_render.quarantined([moved])
+    assert item in doctor.quarantined([moved])
 
 
 def test_the_doctor_leaves_a_sound_namespace_alone(bench: Bench) -> None:
@@ -336,8 +339,8 @@ def test_no_view_hands_out_the_claim_of_another_holder(spied: tuple[Bench, str, 
 
     assert len(claim) == 16
     assert claim not in repr(replies)
-    assert claim not in "".join(document.line(each) for each in shown)
-    assert claim not in document.refusal(refusal.value)
+    assert claim not in "".join(json_output.line(each) for each in shown)
+    assert claim not in json_output.refusal(refusal.value)
 
 
 def test_no_handoff_file_has_the_claim_of_a_holder(root: Root) -> None:

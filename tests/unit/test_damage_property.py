@@ -10,16 +10,19 @@ from builders import Bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from one_server import OneServer
-from taskorch import document, errors, keys
-from taskorch.item import Caller, Lease
-from taskorch.queue import Queue
-from taskorch.redis_connection import RedisConnection
-from taskorch.script import UNREADABLE
-from taskorch_orchestrator import agents_render, briefing_render, render, waiting_render
-from taskorch_orchestrator.audit import audit
+from taskorch.cli import json_output
+from taskorch.domain import errors
+from taskorch.domain.item import Caller, Lease
+from taskorch.queue import keys
+from taskorch.queue.queue import Queue
+from taskorch.queue.scripts import UNREADABLE
+from taskorch.transport.redis_connection import RedisConnection
 from taskorch_orchestrator.briefing import briefing
-from taskorch_worker import briefing_render as workers_briefing
-from taskorch_worker import render as worker_render
+from taskorch_orchestrator.doctor.audit import audit
+from taskorch_orchestrator.render import agents, tables, wait
+from taskorch_orchestrator.render import briefing as briefing_render
+from taskorch_worker.render import briefing as workers_briefing
+from taskorch_worker.render import items as worker_render
 
 RAW = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069]")
 FIELDS = [
@@ -34,28 +37,28 @@ BYTES = st.one_of(
     st.sampled_from([b"", b"-1", b"1e400", b"nan", b"[]", b"{}", b'["a"]', b'{"a":[]}', b"\x1b[2J", b"../..", b"\xff"]),
 )
 READS: list[Callable[[Bench, str, str], str]] = [
-    lambda bench, item, _: render.package(bench.queue.views.show(item)),
-    lambda bench, item, _: render.item_progress(bench.queue.views.show(item)),
-    lambda bench, _, project: render.project_progress(bench.queue.views.progress(project)),
-    lambda bench, _, project: render.discoveries(bench.queue.views.discoveries(project)),
-    lambda bench, *_: render.items(bench.queue.views.list().items),
-    lambda bench, *_: render.items(bench.queue.views.unassigned()),
-    lambda bench, *_: render.inbox(bench.queue.views.inbox()),
-    lambda bench, *_: render.stuck(bench.queue.views.stuck(unstarted_ms=1, silent_ms=1).items),
-    lambda bench, *_: render.projects(bench.queue.views.projects()),
-    lambda bench, *_: agents_render.agents(bench.queue.views.agents()),
+    lambda bench, item, _: tables.package(bench.queue.views.show(item)),
+    lambda bench, item, _: tables.item_progress(bench.queue.views.show(item)),
+    lambda bench, _, project: tables.project_progress(bench.queue.views.progress(project)),
+    lambda bench, _, project: tables.discoveries(bench.queue.views.discoveries(project)),
+    lambda bench, *_: tables.items(bench.queue.views.list().items),
+    lambda bench, *_: tables.items(bench.queue.views.unassigned()),
+    lambda bench, *_: tables.inbox(bench.queue.views.inbox()),
+    lambda bench, *_: tables.stuck(bench.queue.views.stuck(unstarted_ms=1, silent_ms=1).items),
+    lambda bench, *_: tables.projects(bench.queue.views.projects()),
+    lambda bench, *_: agents.agents(bench.queue.views.agents()),
     lambda bench, *_: briefing_render.briefing(briefing(bench.queue.views, "planner", bench.namespace)),
-    lambda bench, item, _: document.line(bench.queue.views.records([item], session="")),
-    lambda bench, *_: document.line(bench.queue.views.events()),
-    lambda bench, *_: document.line(list(bench.queue.archive.lines())),
-    lambda bench, item, _: waiting_render.state(bench.queue.waiting().standing(item)),
+    lambda bench, item, _: json_output.line(bench.queue.views.records([item], session="")),
+    lambda bench, *_: json_output.line(bench.queue.views.events()),
+    lambda bench, *_: json_output.line(list(bench.queue.archive.lines())),
+    lambda bench, item, _: wait.state(bench.queue.waiting().standing(item)),
     lambda bench, item, _: worker_render.claim(bench.agent().get(Lease(item=item), peek=True)),
     lambda bench, *_: worker_render.assignments(bench.agent().check(), ()),
     lambda bench, *_: workers_briefing.briefing(bench.agent().prime()),
     lambda bench, item, _: worker_render.notes(bench.agent().notes(item)),
     lambda bench, *_: worker_render.claims(bench.agent().claim_many(5)),
     lambda bench, *_: str(bench.queue.reap()),
-    lambda bench, *_: document.line(audit(bench.queue, fix=True)),
+    lambda bench, *_: json_output.line(audit(bench.queue, fix=True)),
 ]
 
 
@@ -108,6 +111,6 @@ def test_arbitrary_bytes_crash_no_reading_verb(bench: Bench, kind: str, changes:
         try:
             shown = read(bench, item, project)
         except errors.TaskOrchestratorError as error:
-            shown = document.refusal(error)
+            shown = json_output.refusal(error)
         assert "UNEXPECTED" not in shown
         assert not RAW.search(shown.replace("\t", "")), shown

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 from builders import Bench, held
-from taskorch import errors
-from taskorch.item import Claim, HeldDependent, Lease, NewItem, State
-from taskorch.script import Argument, Around, Connection, Reply, Script
-from taskorch_orchestrator import render
-from taskorch_orchestrator.audit import audit
-from taskorch_worker import render as worker_render
+from taskorch.domain import errors
+from taskorch.domain.item import Claim, HeldDependent, Lease, NewItem, State
+from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch_orchestrator.doctor.audit import audit
+from taskorch_orchestrator.render import tables
+from taskorch_worker.render import items as worker_render
 
 
 class Noted(Around):
@@ -516,7 +516,7 @@ def test_package_has_the_first_200_of_many_dependencies(bench: Bench) -> None:
 
     assert (len(package.item.depends_on), len(package.dependencies)) == (300, 200)
     assert "… and 100 more" in worker_render.claim(Claim(package=package, lease=None))
-    assert "… and 100 more" in render.package(package)
+    assert "… and 100 more" in tables.package(package)
 
 
 def test_a_cancel_says_how_many_items_wait_for_it(bench: Bench) -> None:

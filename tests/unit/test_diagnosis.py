@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from builders import Bench
-from taskorch.finding import Waiting
-from taskorch.item import State
-from taskorch.settings import resolve
-from taskorch_orchestrator import checks
-from taskorch_orchestrator.audit import audit
-from taskorch_orchestrator.checks import Check, Status
-from taskorch_orchestrator.doctor import Diagnosis, examine
+from taskorch.config.settings import resolve
+from taskorch.domain.item import State
+from taskorch.queue.audit import Waiting
+from taskorch_orchestrator.doctor import checks
+from taskorch_orchestrator.doctor.audit import audit
+from taskorch_orchestrator.doctor.checks import Check, Status
+from taskorch_orchestrator.doctor.doctor import Diagnosis, examine
 
 DAY_MS = 24 * 3_600_000
 

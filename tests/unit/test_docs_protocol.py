@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from taskorch import agent_queue, bounds, errors, item, keys, plan, queue, reply, script, views, waiting
-from taskorch_orchestrator import mirror
+from taskorch.domain import errors, item, limits
+from taskorch.queue import agent_queue, keys, plan, queue, replies, scripts, views, waits
 from taskorch_orchestrator.cli import orchestrate
+from taskorch_orchestrator.mirror import mirror
 from taskorch_worker.cli import worker
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "shared" / "taskorch" / "scripts"
+FOLDER = ROOT / "shared" / "taskorch" / "queue" / "scripts"
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 SCRIPTS = {file.stem: file.read_text(encoding="utf-8") for file in sorted(FOLDER.glob("*.lua"))}
-PRELUDE = "".join((FOLDER / "prelude" / f"{part}.lua").read_text(encoding="utf-8") for part in script.PRELUDE)
+PRELUDE = "".join((FOLDER / "prelude" / f"{part}.lua").read_text(encoding="utf-8") for part in scripts.PRELUDE)
 EVERYTHING = "\n".join([PRELUDE, *SCRIPTS.values()])
 
 
@@ -122,7 +123,7 @@ def test_the_key_table_has_every_key_with_its_type_and_what_it_holds() -> None:
 def test_what_the_scripts_take_a_missing_field_for_is_what_the_client_does() -> None:
     (usual,) = re.findall(r"^local LEASE_MS, MAX_ATTEMPTS, PRIORITY = '(\d+)', (\d+), '(\d+)'", PRELUDE, re.MULTILINE)
 
-    assert usual == tuple(reply.LEFT_OUT[name] for name in ("lease_ms", "max_attempts", "priority"))
+    assert usual == tuple(replies.LEFT_OUT[name] for name in ("lease_ms", "max_attempts", "priority"))
 
 
 def test_the_field_table_has_every_field_of_an_item() -> None:
@@ -130,7 +131,7 @@ def test_the_field_table_has_every_field_of_an_item() -> None:
         FUNCTIONS["held_by_another"], "item.id), ", ")"
     )
     stored = set(re.findall(r"'(\w+)'", reads))
-    shown = read_by(reply._item) | read_by(reply.record) | read_by(reply._holder)
+    shown = read_by(replies._item) | read_by(replies.record) | read_by(replies._holder)
 
     documented = {name for row in table(chapter(3)) for name in row[0].split(", ")}
 
@@ -249,13 +250,13 @@ def test_the_kinds_of_reports_are_the_ones_that_are_written() -> None:
 def test_the_fields_of_a_report_a_discovery_and_a_note_are_the_ones_that_are_read() -> None:
     report = between(chapter(4), "The fields of a report: ", "Its time is")
     stated = {
-        reply._report: report.replace(between(report, "`kind` (", ")"), ""),
-        reply._discovery: between(SECTIONS["discoveries"], "Replies:", "Each entry id"),
-        reply._note: between(SECTIONS["notes"], "Replies:", "Errors:"),
+        replies._report: report.replace(between(report, "`kind` (", ")"), ""),
+        replies._discovery: between(SECTIONS["discoveries"], "Replies:", "Each entry id"),
+        replies._note: between(SECTIONS["notes"], "Replies:", "Errors:"),
     }
 
     for reader, text in stated.items():
-        assert set(re.findall(r"`(\w+)`", text)) == read_by(reader) | read_by(reply._made_at)
+        assert set(re.findall(r"`(\w+)`", text)) == read_by(reader) | read_by(replies._made_at)
 
 
 def test_an_origin_has_the_fields_that_the_library_sends() -> None:
@@ -317,7 +318,7 @@ def test_the_numbers_are_those_of_the_source() -> None:
         "the same by a call of reap, as the command makes it": queue.REAP_BATCH,
         "wake tokens in a list": int(between(FUNCTIONS["wake"], "LLEN', list) < ", " ")),
         "longest wait on a wake token": int(agent_queue.WAIT_PERIOD_S),
-        "longest block on a stream": int(waiting.PERIOD_S),
+        "longest block on a stream": int(waits.PERIOD_S),
         "reports kept of an item": number("REPORTS_KEPT", PRELUDE),
         "discoveries kept of a project": number("DISCOVERIES_KEPT", SCRIPTS["discover"]),
         "cursors of discoveries kept of an item": number("FOUND_KEPT", SCRIPTS["discover"]),
@@ -346,8 +347,8 @@ def test_the_numbers_are_those_of_the_source() -> None:
 
 
 def test_numbers_of_dependencies_agree_in_python_and_lua() -> None:
-    assert number("MOST_DEPENDENCIES", PRELUDE) == bounds.DEPENDENCIES
-    assert number("MOST_SHOWN", PRELUDE) == bounds.DEPENDENCIES_SHOWN
+    assert number("MOST_DEPENDENCIES", PRELUDE) == limits.DEPENDENCIES
+    assert number("MOST_SHOWN", PRELUDE) == limits.DEPENDENCIES_SHOWN
 
 
 def test_the_numbers_in_the_text_are_those_of_the_source() -> None:
@@ -370,18 +371,18 @@ def test_the_bounds_are_those_of_the_source() -> None:
     ranges |= dict.fromkeys(new, plan)
 
     assert stated == {
-        "name of an agent or a namespace": f"{bounds._NAME.pattern}, and no ..",
-        "id of a project or an item": bounds._ID.pattern,
-        "title": f"{bounds.TITLE_CHARACTERS} characters, not blank",
-        "any other text": f"{bounds.TEXT_BYTES:,} bytes of UTF-8, no NUL",
-        "values of a list": str(bounds.LIST_VALUES),
-        "dependencies of an item": f"{bounds.DEPENDENCIES:,}",
-        "names of a JSON object": str(bounds.LIST_VALUES),
-        "a JSON object in all": f"{bounds.DELIVERABLES_BYTES:,} bytes",
-        "items of a call of create": f"1 to {bounds.BATCH_ITEMS:,}",
-        "items of a call of assign, claim or complete": f"1 to {bounds.BATCH_STEPS}",
-        "dependencies of all items of a call": f"{bounds.BATCH_DEPENDENCIES:,}",
-        "the arguments of all items of a call": f"{bounds.BATCH_CHARACTERS:,} characters",
+        "name of an agent or a namespace": f"{limits._NAME.pattern}, and no ..",
+        "id of a project or an item": limits._ID.pattern,
+        "title": f"{limits.TITLE_CHARACTERS} characters, not blank",
+        "any other text": f"{limits.TEXT_BYTES:,} bytes of UTF-8, no NUL",
+        "values of a list": str(limits.LIST_VALUES),
+        "dependencies of an item": f"{limits.DEPENDENCIES:,}",
+        "names of a JSON object": str(limits.LIST_VALUES),
+        "a JSON object in all": f"{limits.DELIVERABLES_BYTES:,} bytes",
+        "items of a call of create": f"1 to {limits.BATCH_ITEMS:,}",
+        "items of a call of assign, claim or complete": f"1 to {limits.BATCH_STEPS}",
+        "dependencies of all items of a call": f"{limits.BATCH_DEPENDENCIES:,}",
+        "the arguments of all items of a call": f"{limits.BATCH_CHARACTERS:,} characters",
         **{name: bound(inspect.getsource(module), name.partition(" of ")[0]) for name, module in ranges.items()},
     }
 
@@ -390,5 +391,5 @@ def bound(source: str, what: str) -> str:
     """Return the range that a module allows for a number, in words."""
     allowed = re.search(rf'bounds\.number\([\w.]+, "{what}[^"]*", ([\w.*]+), ([\w.*]+)\)', source)
     assert allowed, what
-    least, most = (eval(side, {"bounds": bounds}) for side in allowed.groups())
+    least, most = (eval(side, {"bounds": limits}) for side in allowed.groups())
     return f"{least:,} to {most:,}"

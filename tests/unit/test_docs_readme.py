@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 import loaded
 import pytest
-from taskorch import command, errors
+from taskorch.cli import app
+from taskorch.domain import errors
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
 
@@ -30,7 +31,7 @@ def test_every_command_is_in_the_readme_and_has_an_example(group: click.Group) -
 
 
 @pytest.mark.parametrize("group", [orchestrate, worker], ids=lambda group: str(group.name))
-def test_the_summary_of_a_command_that_is_not_loaded_is_its_own(group: command.RoleGroup) -> None:
+def test_the_summary_of_a_command_that_is_not_loaded_is_its_own(group: app.RoleGroup) -> None:
     summaries = dict(group.summaries)
 
     own = {name: each.get_short_help_str(WHOLE) for name, each in loaded.commands(group).items()}
@@ -44,7 +45,7 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
 
     codes = {error.exit_code for error in _descendants(errors.TaskOrchestratorError)}
 
-    assert written == {0, *codes, command.INTERRUPTED}
+    assert written == {0, *codes, app.INTERRUPTED}
 
 
 def _descendants(error: type[errors.TaskOrchestratorError]) -> Iterator[type[errors.TaskOrchestratorError]]:

@@ -9,7 +9,7 @@ import loaded
 import pytest
 from click.testing import CliRunner
 from taskorch_orchestrator.cli import orchestrate
-from taskorch_orchestrator.docs import text_of, topics
+from taskorch_orchestrator.commands.docs import text_of, topics
 from taskorch_worker.cli import worker
 
 REPOSITORY = Path(__file__).parents[2]

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from taskorch import embedded
-from taskorch.settings import resolve
+from taskorch.bundled import server
+from taskorch.config.settings import resolve
 
 
 def test_the_files_that_the_server_appends_to_are_synced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,12 +17,12 @@ def test_the_files_that_the_server_appends_to_are_synced(folder: Path, monkeypat
     synced: set[int] = set()
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.add(os.fstat(descriptor).st_ino))
 
-    embedded.Beside(resolve({}, {}, folder), lock=0).sync()
+    server.Beside(resolve({}, {}, folder), lock=0).sync()
 
     assert synced == {file.stat().st_ino for file in files}
 
 
 def test_a_folder_that_is_gone_is_nothing_to_sync(folder: Path) -> None:
-    embedded.Beside(resolve({}, {}, folder), lock=0).sync()
+    server.Beside(resolve({}, {}, folder), lock=0).sync()
 
     assert list(folder.iterdir()) == []

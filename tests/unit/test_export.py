@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from backups import content, exported, furnished, work, written
 from builders import Bench
-from taskorch import archive, errors
-from taskorch.item import State
-from taskorch_orchestrator import export
-from taskorch_orchestrator.restore import restore
+from taskorch.domain import errors
+from taskorch.domain.item import State
+from taskorch.queue import archive
+from taskorch_orchestrator.backup import export
+from taskorch_orchestrator.backup.restore import restore
 from verbs import AGENT, ORCHESTRATOR, act
 
 

@@ -6,7 +6,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from taskorch import errors, extras
+from taskorch.domain import errors
+from taskorch.mcp import extras
 
 REPOSITORY = Path(__file__).parents[2]
 

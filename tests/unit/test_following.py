@@ -2,7 +2,7 @@
 
 import pytest
 from redis import exceptions
-from taskorch.clients import Following, Host, Timing
+from taskorch.transport.failover import Following, Host, Timing
 
 
 class Sentinels:
@@ -21,7 +21,7 @@ class Sentinels:
 
 def test_sentinels_that_hang_are_not_asked_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr("taskorch.clients.monotonic", lambda: clock[0])
+    monkeypatch.setattr("taskorch.transport.failover.monotonic", lambda: clock[0])
     sentinels = Sentinels()
     following = Following("redis+sentinel://…", sentinels.find, {}, Timing(call_s=1, ask_again_s=1))
     first = following.calling("key")

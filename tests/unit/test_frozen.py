@@ -3,8 +3,8 @@
 from typing import Any, cast
 
 import pytest
-from taskorch import document
-from taskorch.frozen import Frozen, members, replace
+from taskorch.cli import json_output
+from taskorch.domain.frozen import Frozen, members, replace
 
 
 class Point(Frozen):
@@ -76,4 +76,4 @@ def test_a_secret_is_not_shown() -> None:
 def test_a_flat_field_stands_beside_the_others_in_json() -> None:
     pair = Pair(first=Point(x=1), second=Point(x=2))
 
-    assert document.plain(pair) == {"x": 1, "y": 0, "code": "", "second": {"x": 2, "y": 0, "code": ""}}
+    assert json_output.plain(pair) == {"x": 1, "y": 0, "code": "", "second": {"x": 2, "y": 0, "code": ""}}

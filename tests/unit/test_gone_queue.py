@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from builders import Bench
 from mirrors import Root
-from taskorch import keys
-from taskorch_orchestrator.mirror import Done, Mirror
+from taskorch.queue import keys
+from taskorch_orchestrator.mirror.mirror import Done, Mirror
 
 pytestmark = pytest.mark.one_lane
 

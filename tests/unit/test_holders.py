@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 from builders import Bench, held
-from taskorch import errors
-from taskorch.frozen import replace
-from taskorch.item import Lease, Receipt, State
+from taskorch.domain import errors
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import Lease, Receipt, State
 from verbs import AGENT, HOLDER
 
 HELD = (State.IN_PROGRESS, State.BLOCKED)

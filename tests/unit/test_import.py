@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from backups import exported, furnished, work, written
 from builders import Bench
-from taskorch import errors
-from taskorch.item import NewItem, State
-from taskorch.script import Argument, Around, Connection, Reply, Script
-from taskorch_orchestrator import restore as restoring
-from taskorch_orchestrator.audit import audit
-from taskorch_orchestrator.restore import restore
+from taskorch.domain import errors
+from taskorch.domain.item import NewItem, State
+from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch_orchestrator.backup import restore as restoring
+from taskorch_orchestrator.backup.restore import restore
+from taskorch_orchestrator.doctor.audit import audit
 
 Lines = list[dict[str, Any]]
 Change = tuple[str, Callable[[dict[str, Any]], object], str]

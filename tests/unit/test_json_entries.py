@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from taskorch_orchestrator.json_entries import JsonEntries
-from taskorch_orchestrator.program_file import Entry, Unfit, is_blank, with_part
+from taskorch_orchestrator.setup.json_entries import JsonEntries
+from taskorch_orchestrator.setup.managed_file import Entry, Unfit, is_blank, with_part
 
 
 def hook(event: str, command: str) -> Entry:

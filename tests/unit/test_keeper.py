@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from taskorch_orchestrator import keeper as keeping
-from taskorch_orchestrator.bell import Bell, Wish
-from taskorch_orchestrator.keeper import AGAIN_S, UNWATCHED_S, Keeper
-from taskorch_orchestrator.mirror import Done, Mirror
+from taskorch_orchestrator.mirror.mirror import Done, Mirror
+from taskorch_orchestrator.service import root_sync as keeping
+from taskorch_orchestrator.service.root_sync import AGAIN_S, UNWATCHED_S, Keeper
+from taskorch_orchestrator.service.scheduler import Bell, Wish
 
 SETTLED = Done(written=0, imported=0, troubles={}, again=False, left=0, scan_s=0, set_aside="")
 LEFT = Done(written=9, imported=0, troubles={}, again=False, left=7, scan_s=0, set_aside="")

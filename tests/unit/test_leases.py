@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 from builders import Bench, held
-from taskorch import errors
-from taskorch.item import DEFAULT_LEASE_MS, Lease, State
+from taskorch.domain import errors
+from taskorch.domain.item import DEFAULT_LEASE_MS, Lease, State
 from verbs import HOLDER
 
 

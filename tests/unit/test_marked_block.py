@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from taskorch_orchestrator.marked_block import Block, WholeFile
-from taskorch_orchestrator.program_file import Unfit, with_part
+from taskorch_orchestrator.setup.managed_file import Unfit, with_part
+from taskorch_orchestrator.setup.text_block import Block, WholeFile
 
 MARKDOWN = Block("## Ours\n\nText é🙂")
 OWN = WholeFile("<!-- task-orchestrator -->\nours\n")

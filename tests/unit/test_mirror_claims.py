@@ -2,7 +2,7 @@
 
 import pytest
 from mirrors import Root, completion, discovery, handed_over, progress, update
-from taskorch.item import Lease, State
+from taskorch.domain.item import Lease, State
 
 DONE = "✅ Work completed"
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from builders import held
 from mirrors import Root
-from taskorch.item import Lease, State
-from taskorch.models import local_time
+from taskorch.domain.item import Lease, State
+from taskorch_orchestrator.mirror.file_models import local_time
 
 pytestmark = pytest.mark.one_lane
 

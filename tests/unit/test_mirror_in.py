@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from mirrors import Root, completion, discovery, handed_over, let_patience_end, progress, update
-from taskorch.item import State
+from taskorch.domain.item import State
 
 DONE = "✅ Work completed"
 

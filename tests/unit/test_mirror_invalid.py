@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from mirrors import Root, completion, discovery, handed_over, let_patience_end, progress, update
-from taskorch.item import Lease, State
-from taskorch.models import moment_of
-from taskorch_orchestrator.mirror import Done
+from taskorch.domain.item import Lease, State
+from taskorch_orchestrator.mirror.file_models import moment_of
+from taskorch_orchestrator.mirror.mirror import Done
 
 pytestmark = pytest.mark.one_lane
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from builders import Bench
 from mirrors import Root, let_patience_end
-from taskorch import errors, keys
-from taskorch.item import State
-from taskorch_orchestrator.mirror import Mirror
+from taskorch.domain import errors
+from taskorch.domain.item import State
+from taskorch.queue import keys
+from taskorch_orchestrator.mirror.mirror import Mirror
 
 pytestmark = pytest.mark.one_lane
 

@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 from mirrors import Root, completion, discovery, progress, reported, update
-from taskorch.item import Lease, State
-from taskorch.models import local_time
+from taskorch.domain.item import Lease, State
+from taskorch_orchestrator.mirror.file_models import local_time
 
 
 def test_reports_stand_in_the_files_in_the_forms_of_the_files(root: Root) -> None:

@@ -6,12 +6,13 @@ from typing import Any, cast
 
 import pytest
 from builders import Bench
-from taskorch import errors, keys
-from taskorch.agent_queue import AgentQueue
-from taskorch.frozen import replace
-from taskorch.item import Discovery, Lease, NewItem, Note, Report, State
-from taskorch.record import FROM_THE_START, Events, MirrorStatus, Origin, Record
-from taskorch.reply import LEFT_OUT
+from taskorch.domain import errors
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import Discovery, Lease, NewItem, Note, Report, State
+from taskorch.domain.mirror_record import FROM_THE_START, Events, MirrorStatus, Origin, Record
+from taskorch.queue import keys
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.replies import LEFT_OUT
 from waiters import LONG_S, SOON_S, Waiters
 
 LEASE_MS = 60_000

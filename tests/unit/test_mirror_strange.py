@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mirrors import Root, begun_again, completion, discovery, progress, update
-from taskorch.item import Lease, State
+from taskorch.domain.item import Lease, State
 
 pytestmark = pytest.mark.one_lane
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from mirrors import Root, after_patience, completion, discovery, handed_over, let_patience_end, progress, update
-from taskorch.item import State
+from taskorch.domain.item import State
 
 pytestmark = pytest.mark.one_lane
 
@@ -79,7 +79,7 @@ def test_a_file_that_changes_while_it_is_torn_is_waited_for_anew(
     root.sync()
 
     let_patience_end(monkeypatch)
-    monkeypatch.setattr("taskorch_orchestrator.sync_state.time", after_patience)
+    monkeypatch.setattr("taskorch_orchestrator.mirror.sync_state.time", after_patience)
     torn(root, item, "progress", TORN + b"ates")
     done = root.sync()
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from mirrors import Root, begun_again, discovery, progress, rooted, update
-from taskorch import errors
-from taskorch_orchestrator import orchestration_db
+from taskorch.domain import errors
+from taskorch_orchestrator.mirror import sqlite_copy
 
 pytestmark = pytest.mark.one_lane
 
@@ -125,7 +125,7 @@ def test_a_database_that_is_locked_is_written_when_it_is_free(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root.bench.queue.cancel(item)
-    monkeypatch.setattr(orchestration_db, "BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(sqlite_copy, "BUSY_TIMEOUT_S", 0.01)
     another = rooted(root.bench, root.path)
     with sqlite3.connect(root.home / "orchestration.db", isolation_level=None) as database:
         database.execute("BEGIN IMMEDIATE")

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from mirrors import Root, reported, rooted
-from taskorch import keys
-from taskorch.item import Lease, State
-from taskorch.models import local_time
-from taskorch.script import Argument, Connection, Reply, Script
-from taskorch.socket_connection import SocketConnection
+from taskorch.domain.item import Lease, State
+from taskorch.queue import keys
+from taskorch.queue.scripts import Argument, Connection, Reply, Script
+from taskorch.transport.socket import SocketConnection
+from taskorch_orchestrator.mirror.file_models import local_time
 
 pytestmark = pytest.mark.one_lane
 

@@ -2,10 +2,10 @@
 
 import pytest
 from builders import Bench
-from taskorch import quoted
-from taskorch.item import State
-from taskorch_orchestrator import briefing_render
+from taskorch.cli import quoting
+from taskorch.domain.item import State
 from taskorch_orchestrator.briefing import MOST, Briefing, briefing
+from taskorch_orchestrator.render import briefing as briefing_render
 
 pytestmark = pytest.mark.one_lane
 
@@ -73,9 +73,9 @@ def test_it_is_never_longer_than_the_bound(bench: Bench, text: str) -> None:
 
     shown = briefing_render.briefing(told(bench))
 
-    assert len(shown.encode()) <= quoted.MOST_BYTES
+    assert len(shown.encode()) <= quoting.MOST_BYTES
     assert shown.endswith(briefing_render.COMMANDS)
-    assert quoted.CUT in shown
+    assert quoting.CUT in shown
 
 
 def test_a_project_with_nothing_left_to_do_is_to_be_completed(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 """In which order items are claimed: by priority, and first in, first out within a priority."""
 
 from builders import Bench, held
-from taskorch.item import Lease, State
+from taskorch.domain.item import Lease, State
 
 
 def claimed_in_turn(bench: Bench, agent: str = "ada") -> list[str]:

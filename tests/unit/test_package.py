@@ -1,7 +1,7 @@
 """The package of an item: everything that its agent needs to begin, in one reply."""
 
 from builders import Bench, held
-from taskorch.item import Lease, State
+from taskorch.domain.item import Lease, State
 
 
 def test_a_claim_brings_the_item_and_its_project(bench: Bench) -> None:

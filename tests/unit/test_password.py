@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-from taskorch import errors, trust, user_folder
-from taskorch.settings import Settings, resolve
+from taskorch.config import trust, user_folder
+from taskorch.config.settings import Settings, resolve
+from taskorch.domain import errors
 
 URL = "redis://host"
 

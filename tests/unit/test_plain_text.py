@@ -7,8 +7,10 @@ from unicodedata import category
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from taskorch import document, errors, plain_text
-from taskorch.item import Discovery, Receipt, State
+from taskorch.cli import json_output
+from taskorch.cli import text as plain_text
+from taskorch.domain import errors
+from taskorch.domain.item import Discovery, Receipt, State
 
 EVIL = "a\x1b[31mred\x07\x00\x9b2J \u202eback\u2066 é 🚀"
 #: Of each kind of character that does not show: the text, and how a screen shows it.
@@ -71,18 +73,18 @@ def test_a_cell_has_no_gap_like_one_between_columns() -> None:
 def test_invisible_characters_are_shown_escaped(text: str, shown: str) -> None:
     assert plain_text.line(text) == shown
     assert plain_text.block(text, "") == shown
-    assert json.loads(document.line(text)) == text
+    assert json.loads(json_output.line(text)) == text
 
 
 @pytest.mark.parametrize("text", READABLE)
 def test_emoji_and_joined_letters_stay_whole(text: str) -> None:
     assert plain_text.line(text) == text
-    assert document.line(text) == f'"{text}"'
+    assert json_output.line(text) == f'"{text}"'
 
 
 @given(st.text(st.characters(categories=["C", "Z", "Mn", "Lo", "So", "Ll"])))
 def test_no_text_hides_anything(text: str) -> None:
-    for shown in (plain_text.line(text), plain_text.block(text, "").replace("\n| ", ""), document.line(text)):
+    for shown in (plain_text.line(text), plain_text.block(text, "").replace("\n| ", ""), json_output.line(text)):
         assert not [c for c in shown if category(c) in ("Cc", "Co", "Cs", "Zl", "Zp") and c != "\t"]
         assert not [c for c in shown if category(c) == "Cf" and c not in "\u200c\u200d"]
         assert not re.search("[\ufe00-\ufe0d\U000e0100-\U000e01ef\u3164]", shown)
@@ -91,7 +93,7 @@ def test_no_text_hides_anything(text: str) -> None:
 def test_a_document_holds_text_unchanged_and_times_in_rfc_3339() -> None:
     found = Discovery(cursor="1-0", at=1_700_000_000_123, item="item_1", agent="ada", text=EVIL, impact="")
 
-    written = document.result([found], {"cursor": "1-0"})
+    written = json_output.result([found], {"cursor": "1-0"})
     read = json.loads(written)
 
     assert read["schema_version"] == 1
@@ -104,13 +106,13 @@ def test_a_document_holds_text_unchanged_and_times_in_rfc_3339() -> None:
 def test_a_time_that_has_not_come_is_null() -> None:
     receipt = Receipt(id="item_1", state=State.BLOCKED, token=1, claim="", lease_expires_at=0)
 
-    assert json.loads(document.result(receipt, {}))["data"]["lease_expires_at"] is None
+    assert json.loads(json_output.result(receipt, {}))["data"]["lease_expires_at"] is None
 
 
 def test_an_error_says_whether_to_try_again_and_what_to_do() -> None:
     error = errors.LeaseLost(item="item_1", token="1", newest="2", state="in_progress")
 
-    read = json.loads(document.refusal(error))["error"]
+    read = json.loads(json_output.refusal(error))["error"]
 
     assert set(read) == {"code", "message", "hint", "retryable", "details"}
     assert (read["code"], read["retryable"]) == ("LEASE_LOST", False)

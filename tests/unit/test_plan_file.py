@@ -5,11 +5,11 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from taskorch import bounds, errors
-from taskorch.item import NewItem
-from taskorch.plan import Plan
-from taskorch_orchestrator import plan_file, plan_text
-from taskorch_orchestrator.plan_file import PlanFile, PlannedItem
+from taskorch.domain import errors, limits
+from taskorch.domain.item import NewItem
+from taskorch.queue.plan import Plan
+from taskorch_orchestrator.plan import plan_file, yaml_reader
+from taskorch_orchestrator.plan.plan_file import PlanFile, PlannedItem
 
 USAGE = Path(__file__).parents[2] / "docs" / "usage.md"
 #: For machines that do much else besides.
@@ -333,11 +333,11 @@ BOMBS = {
     "deep mappings": '{"a":' * 100_000,
     "deep blocks": "".join(f"{' ' * n}a:\n" for n in range(2000)),
     "deep lists of blocks": "- " * 100_000,
-    "very many values": "project: P\nitems: [" + "a," * (plan_text.MOST_VALUES + 10) + "]",
+    "very many values": "project: P\nitems: [" + "a," * (yaml_reader.MOST_VALUES + 10) + "]",
     "very many mistakes": "project: P\nitems: [" + "~," * 300_000 + "]",
     "very many keys": "{" + ",".join(f"k{n}: 1" for n in range(20_000)) + "}",
-    "too many bytes": "project: P\nitems: # " + "x" * bounds.PLAN_BYTES,
-    "one long line": "x" * (bounds.PLAN_BYTES - 1),
+    "too many bytes": "project: P\nitems: # " + "x" * limits.PLAN_BYTES,
+    "one long line": "x" * (limits.PLAN_BYTES - 1),
     "quotes": "'" * 1_000_000,
     "question marks": "? " * 100_000,
     "percent signs": "%" * 1_000_000,
@@ -363,7 +363,7 @@ def test_a_plan_of_5000_items_is_read_and_one_more_is_refused() -> None:
     plan = read("project: P\nitems:\n" + "".join(rows[:5000]))
     told = refused("project: P\nitems:\n" + "".join(rows))
 
-    assert len(plan.items) == bounds.BATCH_ITEMS
+    assert len(plan.items) == limits.BATCH_ITEMS
     assert told == ["line 2: items: There are 5001; 5000 are allowed."]
 
 

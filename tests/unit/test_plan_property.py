@@ -8,8 +8,8 @@ import yaml
 from builders import Bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from taskorch.item import Item, State
-from taskorch_orchestrator import plan_file
+from taskorch.domain.item import Item, State
+from taskorch_orchestrator.plan import plan_file
 
 pytestmark = pytest.mark.one_lane
 

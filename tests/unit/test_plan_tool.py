@@ -6,12 +6,12 @@ from typing import cast
 
 import pytest
 from builders import Bench
-from taskorch.item import State
-from taskorch.plan import Applied
-from taskorch.script import Damage
-from taskorch.settings import Settings, resolve
-from taskorch.tool import Call, Result
-from taskorch_orchestrator import tools
+from taskorch.config.settings import Settings, resolve
+from taskorch.domain.item import State
+from taskorch.mcp.tool import Call, Result
+from taskorch.queue.plan import Applied
+from taskorch.queue.scripts import Damage
+from taskorch_orchestrator import mcp_tools
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def call(bench: Bench, tmp_path: Path) -> Call:
 
 
 def planned(call: Call) -> Result:
-    return tools.Plan(project="P", key="k", items=[{"name": "a", "title": "A", "agent": "ada"}]).run(call)
+    return mcp_tools.Plan(project="P", key="k", items=[{"name": "a", "title": "A", "agent": "ada"}]).run(call)
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
@@ -56,7 +56,7 @@ def test_plan_tool_names_dead_items(bench: Bench, call: Call, state: State) -> N
 def test_plan_tool_echoes_a_time_without_a_zone(call: Call) -> None:
     item = {"name": "a", "title": "A", "not_before": "2027-01-01 12:00"}
 
-    result = tools.Plan(project="P", items=[item]).run(call)
+    result = mcp_tools.Plan(project="P", items=[item]).run(call)
 
     (hint,) = cast("list[str]", result.meta["hints"])
     assert "2027-01-01 12:00 names no time zone. It is 2027-01-01T" in hint

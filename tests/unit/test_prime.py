@@ -6,10 +6,11 @@ import pytest
 from builders import Bench
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from taskorch import errors, quoted
-from taskorch.briefing import Briefing, Held
-from taskorch.item import Claim, Holder, Item, Lease, Note, Package, Project, Report, State
-from taskorch_worker import briefing_render
+from taskorch.cli import quoting
+from taskorch.domain import errors
+from taskorch.domain.item import Claim, Holder, Item, Lease, Note, Package, Project, Report, State
+from taskorch.queue.briefing import Briefing, Held
+from taskorch_worker.render import briefing
 
 
 def test_an_agent_that_holds_nothing_is_told_its_queue(bench: Bench) -> None:
@@ -67,9 +68,9 @@ def test_of_a_dead_letter_that_may_still_be_delivered_no_more_is_promised(bench:
 
     told = bench.agent().prime([lease])
 
-    assert "worker complete takes it" in briefing_render.briefing(told)
-    assert "takes it up again" not in briefing_render.briefing(told)
-    assert briefing_render.next_step(told) == "worker pop --wait 300"
+    assert "worker complete takes it" in briefing.briefing(told)
+    assert "takes it up again" not in briefing.briefing(told)
+    assert briefing.next_step(told) == "worker pop --wait 300"
     with pytest.raises(errors.WrongState):
         bench.agent().progress(lease, "still at it")
     assert bench.agent().complete(lease, "late").state is State.COMPLETED
@@ -126,7 +127,7 @@ def test_more_than_is_shown_is_counted(bench: Bench) -> None:
     told = bench.agent().prime(leases)
 
     assert (len(told.held), told.held_count) == (3, 5)
-    assert "… and 2 more: worker check" in briefing_render.briefing(told)
+    assert "… and 2 more: worker check" in briefing.briefing(told)
 
 
 def test_too_many_leases_and_a_bad_id_are_refused(bench: Bench) -> None:
@@ -186,12 +187,12 @@ def told_of(texts: list[str], count: int, state: State = State.IN_PROGRESS) -> B
 @given(st.lists(TEXTS, min_size=1, max_size=5), st.integers(0, 3))
 @example(texts=["000000" + "`" * 14 + "0", "\N{SLIGHTLY SMILING FACE}" * 4000], count=3)
 def test_it_is_never_longer_than_the_bound_and_no_text_leaves_its_fence(texts: list[str], count: int) -> None:
-    shown = briefing_render.briefing(told_of(texts, count))
+    shown = briefing.briefing(told_of(texts, count))
 
-    assert len(shown.encode()) <= quoted.MOST_BYTES
+    assert len(shown.encode()) <= quoting.MOST_BYTES
     headings = [row for row in _outside_of_fences(shown) if row.startswith("#")]
     assert [heading.partition(" ")[0] for heading in headings] == ["#", "##", *["###"] * count, "##", "##", "##"]
-    assert shown.endswith(briefing_render.COMMANDS)
+    assert shown.endswith(briefing.COMMANDS)
 
 
 def _outside_of_fences(text: str) -> list[str]:
@@ -215,7 +216,7 @@ def _outside_of_fences(text: str) -> list[str]:
 
 @given(st.lists(st.text("`a \n"), max_size=4))
 def test_a_fence_is_longer_than_any_row_of_backticks_in_it(lines: list[str]) -> None:
-    opening, *content, closing = quoted.fenced(lines).split("\n")
+    opening, *content, closing = quoting.fenced(lines).split("\n")
 
     assert opening == f"{closing}text"
     assert set(closing) == {"`"}
@@ -226,7 +227,7 @@ def test_a_fence_is_longer_than_any_row_of_backticks_in_it(lines: list[str]) -> 
 def test_a_long_text_is_cut_and_says_so_and_short_ones_are_whole() -> None:
     told = told_of(["x" * 60_000, "a short one"], 1)
 
-    shown = briefing_render.briefing(told)
+    shown = briefing.briefing(told)
 
     assert re.search(r"x… \[\d+ more characters\]", shown)
     assert "a short one" in shown
@@ -234,9 +235,9 @@ def test_a_long_text_is_cut_and_says_so_and_short_ones_are_whole() -> None:
 
 
 def test_short_texts_are_not_cut() -> None:
-    shown = briefing_render.briefing(told_of(["brief"], 1))
+    shown = briefing.briefing(told_of(["brief"], 1))
 
-    assert quoted.CUT not in shown
+    assert quoting.CUT not in shown
     assert "Description: brief" in shown
 
 
@@ -251,7 +252,7 @@ def test_short_texts_are_not_cut() -> None:
     ],
 )
 def test_the_next_step_is_a_command(count: int, state: State, command: str) -> None:
-    assert briefing_render.next_step(told_of(["x"], count, state)) == command
+    assert briefing.next_step(told_of(["x"], count, state)) == command
 
 
 def test_long_text_is_cut_before_it_is_shown() -> None:
@@ -261,7 +262,7 @@ def test_long_text_is_cut_before_it_is_shown() -> None:
         lengths.append(len(text))
         return text
 
-    kept = quoted.cut("x" * 100_000, 20, show)
+    kept = quoting.cut("x" * 100_000, 20, show)
 
-    assert kept == f"{'x' * 20}… [99980 {quoted.CUT}"
+    assert kept == f"{'x' * 20}… [99980 {quoting.CUT}"
     assert lengths == [21]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from builders import Bench
 from mirrors import Root
-from taskorch import folder
-from taskorch_worker.workspace import Workspace
+from taskorch.config import folder
+from taskorch_worker.lease_store import Workspace
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from taskorch import process_record
-from taskorch.frozen import replace
-from taskorch.process_record import ProcessRecord
+from taskorch.bundled import process_record
+from taskorch.bundled.process_record import ProcessRecord
+from taskorch.domain.frozen import replace
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from taskorch import errors
-from taskorch_orchestrator.program_file import Change, joined, replace
+from taskorch.domain import errors
+from taskorch_orchestrator.setup.managed_file import Change, joined, replace
 
 
 def below(folder: Path) -> dict[str, str | None]:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taskorch import bounds, password
-from taskorch.settings import resolve
-from taskorch_orchestrator import program_parts
-from taskorch_orchestrator.serving import RQ_URL
-from taskorch_worker import given
+from taskorch.config import password
+from taskorch.config.settings import resolve
+from taskorch.domain import limits
+from taskorch_orchestrator.service.start import RQ_URL
+from taskorch_orchestrator.setup import programs
+from taskorch_worker import inherited_lease
 
 
 class Asked(UserDict[str, str]):
@@ -28,7 +29,7 @@ class Asked(UserDict[str, str]):
 
 def codex_servers() -> dict[str, Any]:
     """Return the MCP servers in a new configuration of Codex."""
-    part = program_parts.parts("codex", Path("/p"), {}, user=False)[Path("/p/.codex/config.toml")]
+    part = programs.parts("codex", Path("/p"), {}, user=False)[Path("/p/.codex/config.toml")]
     servers: dict[str, Any] = tomllib.loads(part.added(None))["mcp_servers"]
     return servers
 
@@ -40,22 +41,25 @@ def test_codex_hands_on_every_variable_that_is_a_setting(tmp_path: Path) -> None
 
     systems = {"HOME", "TMPDIR"}  # Codex hands these on by itself
     for server in codex_servers().values():
-        assert set(server["env_vars"]) == {*environment.names, RQ_URL, given.ITEM, given.TOKEN} - systems
+        assert (
+            set(server["env_vars"])
+            == {*environment.names, RQ_URL, inherited_lease.ITEM, inherited_lease.TOKEN} - systems
+        )
 
 
 def test_codex_waits_for_the_longest_wait() -> None:
-    assert all(server["tool_timeout_sec"] > bounds.PATIENCE_S for server in codex_servers().values())
+    assert all(server["tool_timeout_sec"] > limits.PATIENCE_S for server in codex_servers().values())
 
 
 def test_gemini_is_told_of_the_secrets_by_name() -> None:
-    assert set(program_parts.SECRETS) == {password.VARIABLE, password.FILE_VARIABLE}
+    assert set(programs.SECRETS) == {password.VARIABLE, password.FILE_VARIABLE}
 
 
-@pytest.mark.parametrize("program", program_parts.PROGRAMS)
+@pytest.mark.parametrize("program", programs.PROGRAMS)
 def test_a_users_instructions_name_no_command_that_starts_a_server(program: str) -> None:
     texts = [
         part.added(None)
-        for file, part in program_parts.parts(program, Path("/home"), {}, user=True).items()
+        for file, part in programs.parts(program, Path("/home"), {}, user=True).items()
         if file.name in ("CLAUDE.md", "AGENTS.md", "GEMINI.md")
     ]
 
@@ -80,15 +84,15 @@ def test_a_project_is_the_checkout_that_a_folder_is_in(tmp_path: Path, below: st
     if is_worktree:
         (tmp_path / ".git").write_text("gitdir: own\n", encoding="utf-8")
 
-    assert program_parts.project(folder) == tmp_path
+    assert programs.project(folder) == tmp_path
 
 
 def test_git_folder_without_head_is_no_project(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / "project").mkdir()
 
-    assert program_parts.project(tmp_path / "project") == tmp_path / "project"
+    assert programs.project(tmp_path / "project") == tmp_path / "project"
 
 
 def test_without_a_checkout_it_is_the_folder_itself(tmp_path: Path) -> None:
-    assert program_parts.project(tmp_path) == tmp_path
+    assert programs.project(tmp_path) == tmp_path

@@ -7,14 +7,15 @@ import pytest
 from backups import exported, furnished, work
 from builders import Bench
 from mirrors import Root
-from taskorch import errors, queue
-from taskorch.frozen import replace
-from taskorch.item import NewItem, State
-from taskorch.plan import Plan
-from taskorch_orchestrator import export
-from taskorch_orchestrator.audit import audit
+from taskorch.domain import errors
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import NewItem, State
+from taskorch.queue import queue
+from taskorch.queue.plan import Plan
+from taskorch_orchestrator.backup import export
+from taskorch_orchestrator.backup.restore import restore
+from taskorch_orchestrator.doctor.audit import audit
 from taskorch_orchestrator.purge import named, remove
-from taskorch_orchestrator.restore import restore
 
 NEW = tuple(NewItem(title=f"Item {number}", key=f"{number}", agent="ada") for number in range(5))
 PLAN = Plan(title="Planned", key="plan", items=NEW)
@@ -247,7 +248,7 @@ def test_the_projects_that_are_finished_are_those_completed_so_long_ago(bench: B
 
 
 def test_finished_projects_are_found_however_many_there_are(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskorch.views.LIMIT", 2)
+    monkeypatch.setattr("taskorch.queue.views.LIMIT", 2)
     projects = [bench.project() for _ in range(5)]
     for project in projects[::2]:
         bench.queue.complete_project(project)

@@ -5,8 +5,9 @@ from typing import Any, cast
 import pytest
 from redis import exceptions
 from redis._parsers.base import BaseParser
-from taskorch import errors, failures, ways_out
-from taskorch.redis_failures import explained, passes
+from taskorch.domain import errors, hints
+from taskorch.transport import redis_errors
+from taskorch.transport.redis_failures import explained, passes
 
 CLUSTER = "redis+cluster://127.0.0.1:7000"
 #: The words of Redis 7.0 and Valkey 9.1, and how each is classified.
@@ -57,7 +58,7 @@ def test_lasting_error_is_not_retried_by_client(line: str) -> None:
 
 @pytest.mark.parametrize("line", [*PASSING, *LASTING])
 def test_error_of_single_server_has_advice(line: str) -> None:
-    told = failures.of_reply(line, CLUSTER)
+    told = redis_errors.of_reply(line, CLUSTER)
 
     assert _stalled(told).retryable
     assert "Nothing is half done" in _stalled(told).advice()
@@ -65,21 +66,21 @@ def test_error_of_single_server_has_advice(line: str) -> None:
 
 @pytest.mark.parametrize("line", REFUSING)
 def test_refusal_is_not_retried(line: str) -> None:
-    told = failures.of_reply(line, "redis://there")
+    told = redis_errors.of_reply(line, "redis://there")
 
     assert isinstance(told, errors.Refused)
     assert not passes(_parsed(line))
 
 
 def test_protected_mode_is_explained() -> None:
-    told = failures.of_reply(REFUSING[-1], "redis://there")
+    told = redis_errors.of_reply(REFUSING[-1], "redis://there")
 
     assert isinstance(told, errors.Refused)
     assert "requirepass" in told.advice()
 
 
 def test_moved_from_a_single_address_names_the_cluster() -> None:
-    told = failures.of_reply("MOVED 3999 127.0.0.1:7001", "redis://there")
+    told = redis_errors.of_reply("MOVED 3999 127.0.0.1:7001", "redis://there")
 
     assert isinstance(told, errors.Usage)
     assert "redis+cluster://" in str(told)
@@ -116,7 +117,7 @@ def test_limit_of_open_files_is_no_silence_of_redis() -> None:
 
 
 def test_every_word_has_advice() -> None:
-    assert set(ways_out.TROUBLES) == failures.PASSING | failures.LASTING
+    assert set(hints.TROUBLES) == redis_errors.PASSING | redis_errors.LASTING
 
 
 def _parsed(line: str) -> exceptions.RedisError:

@@ -6,10 +6,10 @@ from importlib.resources import files
 
 import pytest
 from builders import Bench, held
-from taskorch import errors
-from taskorch.item import Lease, NewItem, State
-from taskorch.script import Argument, Around, Connection, Reply, Script
-from taskorch_orchestrator.audit import audit
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, NewItem, State
+from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch_orchestrator.doctor.audit import audit
 from workflow import workflow
 
 
@@ -69,7 +69,7 @@ def test_a_workflow_whose_every_request_comes_twice_ends_like_one_whose_requests
 
 def test_the_workflow_has_every_script_that_changes_something(bench: Bench) -> None:
     repeating, connection = twice(bench)
-    scripts = [file for file in files("taskorch").joinpath("scripts").iterdir() if file.is_file()]
+    scripts = [file for file in files("taskorch.queue").joinpath("scripts").iterdir() if file.is_file()]
     mutating = {file.name.removesuffix(".lua") for file in scripts if "return once(" in file.read_text()}
 
     list(workflow(repeating))

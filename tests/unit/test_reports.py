@@ -4,8 +4,8 @@ import json
 
 import pytest
 from builders import Bench, held
-from taskorch import errors
-from taskorch.item import Lease, State
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, State
 
 ODD = {
     "newlines": "one\ntwo\rthree\n",

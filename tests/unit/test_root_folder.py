@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from taskorch import errors, folder, root_folder
-from taskorch.settings import resolve
+from taskorch.config import folder, root_folder
+from taskorch.config.settings import resolve
+from taskorch.domain import errors
 
 OURS = ".task-orchestrator"
 ANOTHER_USER = 12345

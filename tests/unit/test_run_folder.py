@@ -4,12 +4,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from taskorch import errors
-from taskorch_worker import runner
+from taskorch.domain import errors
+from taskorch_worker.run import pool
 
 
 def test_run_without_a_temporary_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
 
     with pytest.raises(errors.Invalid, match="Set TMPDIR"):
-        runner.temporary_folder()
+        pool.temporary_folder()

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from taskorch import errors, server_address, server_data
+from taskorch.bundled import server_data
+from taskorch.domain import errors
+from taskorch.transport import server_address
 
 #: A home that nobody can write to, root included.
 NO_HOME = {"HOME": "/dev/null"}

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
-from taskorch import address, bounds, errors, trust, user_folder
-from taskorch.server_address import socket_path
-from taskorch.settings import Settings, resolve
+from taskorch.config import trust, user_folder
+from taskorch.config.settings import Settings, resolve
+from taskorch.domain import errors, limits
+from taskorch.transport import address
+from taskorch.transport.server_address import socket_path
 
 
 def resolved(folder: Path, agent_flag: str = "", url_flag: str = "", **environment: str) -> Settings:
@@ -152,7 +154,7 @@ def test_a_worktree_of_any_name_has_a_name_for_its_session(tmp_path: Path, name:
 
     session = resolved(tree).session
 
-    assert bounds.name(session, "a session") == session
+    assert limits.name(session, "a session") == session
 
 
 @pytest.mark.parametrize("text", ["", "gitdir: /nowhere\n", "\0"])

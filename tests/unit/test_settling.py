@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 from builders import Bench
-from taskorch import errors
-from taskorch.item import State
-from taskorch.keys import tag
-from taskorch.script import Argument, Around, Connection, Reply, Script
-from taskorch_worker.meaning import End, Meaning
-from taskorch_worker.settling import renew, settle
+from taskorch.domain import errors
+from taskorch.domain.item import State
+from taskorch.queue.keys import tag
+from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch_worker.run.outcome import End, Meaning
+from taskorch_worker.run.settle import renew, settle
 
 MEANINGS = {
     verb: Meaning(end=end, text="mine", deliverables={}, remark="")

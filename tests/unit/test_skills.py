@@ -7,25 +7,24 @@ from pathlib import Path
 import click
 import loaded
 import pytest
-import taskorch
 import yaml
-from taskorch import errors
-from taskorch_orchestrator import briefing_render as orchestrators
-from taskorch_orchestrator import program_parts
+from taskorch.domain import errors
 from taskorch_orchestrator.cli import orchestrate
-from taskorch_worker import briefing_render as workers
-from taskorch_worker import turn
+from taskorch_orchestrator.render import briefing as orchestrators
+from taskorch_orchestrator.setup import programs
+from taskorch_worker import stop_hook
 from taskorch_worker.cli import worker
+from taskorch_worker.render import briefing as workers
 
-SKILLS = Path(taskorch.__file__).parent / "skills"
+SKILLS = Path(programs.__file__).parent / "skills"
 GROUPS: dict[str, click.Group] = {"worker": worker, "orchestrate": orchestrate}
 TEXTS = {
     **{folder: (SKILLS / folder / "SKILL.md").read_text(encoding="utf-8") for folder in ("worker", "orchestrator")},
     "worker prime": workers.COMMANDS,
     "orchestrate prime": orchestrators.COMMANDS,
-    "worker hook stop": turn.REASON,
-    "instructions": program_parts.INSTRUCTIONS,
-    "instructions of a user": program_parts.USERS_INSTRUCTIONS,
+    "worker hook stop": stop_hook.REASON,
+    "instructions": programs.INSTRUCTIONS,
+    "instructions of a user": programs.USERS_INSTRUCTIONS,
 }
 OF_ONE_ROLE = {
     "worker": "worker",
@@ -85,7 +84,7 @@ def test_a_role_is_told_how_to_wait(name: str, wait: str) -> None:
         assert [wait, "wait"] in [line[:2] for line in written(text)]
 
 
-@pytest.mark.parametrize(("installed", "folder"), program_parts.SKILLS.items())
+@pytest.mark.parametrize(("installed", "folder"), programs.SKILLS.items())
 def test_a_skill_has_the_head_that_claude_documents(installed: str, folder: str) -> None:
     _, head, body = TEXTS[folder].split("---\n", 2)
 

@@ -2,9 +2,9 @@
 
 import pytest
 from builders import Bench
-from taskorch import errors
-from taskorch.item import NewItem, State
-from taskorch.stuck import WAYS_OUT, StuckItem
+from taskorch.domain import errors
+from taskorch.domain.item import NewItem, State
+from taskorch.queue.stuck import WAYS_OUT, StuckItem
 
 HOUR_MS = 3_600_000
 

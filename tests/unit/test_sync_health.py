@@ -5,9 +5,9 @@ from time import time
 from typing import Any
 
 import pytest
-from taskorch import errors
-from taskorch.record import MirrorStatus
-from taskorch_orchestrator.sync_health import need_health
+from taskorch.domain import errors
+from taskorch.domain.mirror_record import MirrorStatus
+from taskorch_orchestrator.mirror.sync_health import need_health
 
 ROOT = "/project"
 

@@ -11,14 +11,14 @@ import pytest
 from builders import Bench
 from commands import Shell
 from file_worker import FileWorker
-from taskorch import errors
-from taskorch.frozen import replace
-from taskorch.item import State
-from taskorch.models import DEFAULT_DELIVERABLES, moment_of
-from taskorch.queue import Queue
-from taskorch_orchestrator import handoffs
-from taskorch_orchestrator.predecessor import BEFORE_IMPORT, Predecessor
-from taskorch_orchestrator.takeover import TakenOver, Takeover
+from taskorch.domain import errors
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import State
+from taskorch.queue.queue import Queue
+from taskorch_orchestrator.migrate.legacy_folder import BEFORE_IMPORT, Predecessor
+from taskorch_orchestrator.migrate.legacy_import import TakenOver, Takeover
+from taskorch_orchestrator.mirror import handoff_folder
+from taskorch_orchestrator.mirror.file_models import DEFAULT_DELIVERABLES, moment_of
 
 pytestmark = pytest.mark.one_lane
 
@@ -89,7 +89,7 @@ class Old:
         return FileWorker(self.home, agent)
 
     def taken_over(self) -> TakenOver:
-        with handoffs.opened(self.root / ".task-orchestrator") as folder:
+        with handoff_folder.opened(self.root / ".task-orchestrator") as folder:
             return Takeover(self.bench.queue, self.queue_of, Predecessor(self.home), folder, "files-test").run()
 
     def queue_of(self, orchestrator: str) -> Queue:

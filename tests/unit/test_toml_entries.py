@@ -5,8 +5,8 @@ import tomllib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from taskorch_orchestrator.program_file import Entry, Json, Unfit, with_part
-from taskorch_orchestrator.toml_entries import TomlEntries
+from taskorch_orchestrator.setup.managed_file import Entry, Json, Unfit, with_part
+from taskorch_orchestrator.setup.toml_entries import TomlEntries
 
 
 def server(command: str, *variables: str, **more: int) -> Entry:

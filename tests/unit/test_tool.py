@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 from builders import Bench, held
-from taskorch.script import Around, Connection
-from taskorch.tool import Endable, TakenBack
+from taskorch.mcp.tool import Endable, TakenBack
+from taskorch.queue.scripts import Around, Connection
 
 LONG_S = 30
 

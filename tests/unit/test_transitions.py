@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pytest
 from builders import Bench
-from taskorch import errors
-from taskorch.item import State
+from taskorch.domain import errors
+from taskorch.domain.item import State
 from verbs import AGENT, ORCHESTRATOR, act
 
 TABLE = """

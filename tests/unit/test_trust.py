@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from taskorch import config_file, errors, trust, user_folder
-from taskorch.settings import Settings, resolve
+from taskorch.config import config_file, trust, user_folder
+from taskorch.config.settings import Settings, resolve
+from taskorch.domain import errors
 
 URL = "redis://of-the-user"
 ADDRESS = 'redis_url = "redis://attacker.example"'

@@ -8,12 +8,14 @@ from pathlib import Path
 import click
 import pytest
 from builders import Bench, held
-from taskorch import command, errors, unanswered
-from taskorch.agent_queue import AgentQueue
-from taskorch.item import Lease
-from taskorch.script import Argument, Around, Connection, Reply, Script, load
-from taskorch.settings import Settings, resolve
-from taskorch.unanswered import StepConnection
+from taskorch.cli import app
+from taskorch.config.settings import Settings, resolve
+from taskorch.domain import errors
+from taskorch.domain.item import Lease
+from taskorch.queue import requests
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.requests import StepConnection
+from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script, load
 
 
 @dataclass
@@ -112,7 +114,7 @@ def test_a_command_with_a_file_that_is_still_to_be_read_keeps_nothing(bench: Ben
     (settings.root / "plan").write_text("what it holds may be another thing next time", encoding="utf-8")
 
     plan = click.Argument(["plan"], type=click.File())
-    apply = click.Command("apply", params=[plan], callback=lambda **_: command.typed())
+    apply = click.Command("apply", params=[plan], callback=lambda **_: app.typed())
 
     said = apply.main(["plan"], standalone_mode=False)
 
@@ -124,4 +126,4 @@ def test_a_request_is_forgotten_here_before_redis_forgets_its_reply() -> None:
     kept_ms = re.search(r"REPLY_KEPT_MS = ([0-9]+)", load("claim").text)
 
     assert kept_ms is not None
-    assert int(kept_ms[1]) - unanswered.KEPT_S * 1000 >= 60_000
+    assert int(kept_ms[1]) - requests.KEPT_S * 1000 >= 60_000

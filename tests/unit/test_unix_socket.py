@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import redis
 from opened import connect
-from taskorch import errors, unix_socket
-from taskorch.clients import raw_client
-from taskorch.connection import connect_to
-from taskorch.item import Caller
-from taskorch.queue import Queue
-from taskorch.redis_failures import explained
-from taskorch.settings import resolve
+from taskorch.config.settings import resolve
+from taskorch.connect import connect_to
+from taskorch.domain import errors
+from taskorch.domain.item import Caller
+from taskorch.queue.queue import Queue
+from taskorch.transport import unix_socket
+from taskorch.transport.failover import raw_client
+from taskorch.transport.redis_failures import explained
 
 ANOTHER_USER = 12345
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")

@@ -7,7 +7,8 @@ from pathlib import Path
 from pwd import getpwuid
 
 import pytest
-from taskorch import errors, user_folder
+from taskorch.config import user_folder
+from taskorch.domain import errors
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
 ANOTHER_USER = 12345

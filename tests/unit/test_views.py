@@ -2,8 +2,8 @@
 
 import pytest
 from builders import Bench
-from taskorch import errors
-from taskorch.item import DEFAULT_LEASE_MS, HOUR_MS, Lease, State
+from taskorch.domain import errors
+from taskorch.domain.item import DEFAULT_LEASE_MS, HOUR_MS, Lease, State
 
 
 def pages(

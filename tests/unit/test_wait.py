@@ -5,7 +5,7 @@ from time import monotonic
 
 import pytest
 from builders import Bench, held
-from taskorch.item import Claim, Lease
+from taskorch.domain.item import Claim, Lease
 from waiters import LONG_S, SOON_S, Waiters
 
 #: One before the wait and one after it; a server may end a wait a millisecond early, and then there is one more.

@@ -8,10 +8,11 @@ from typing import Any, cast
 import pytest
 from backups import exported
 from builders import Bench
-from taskorch import errors, keys
-from taskorch.item import Lease, State
-from taskorch.waiting import Goal
-from taskorch_orchestrator.restore import restore
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, State
+from taskorch.queue import keys
+from taskorch.queue.waits import Goal
+from taskorch_orchestrator.backup.restore import restore
 from waiters import LONG_S, SOON_S, Waiters
 
 NOW_S = 0.2

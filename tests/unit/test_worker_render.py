@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 from builders import Bench
-from taskorch import errors
-from taskorch.item import Lease
-from taskorch_worker import render
+from taskorch.domain import errors
+from taskorch.domain.item import Lease
+from taskorch_worker.render import items
 
 
 def requeue(bench: Bench, lease: Lease) -> None:
@@ -34,7 +34,7 @@ def test_the_next_attempt_reads_what_the_earlier_one_last_reported(bench: Bench,
     bench.agent().progress(lease, "half done, see the branch")
     ENDS[end](bench, lease)
 
-    screen = render.claim(bench.agent(session="next").get(Lease(item=lease.item)))
+    screen = items.claim(bench.agent(session="next").get(Lease(item=lease.item)))
 
     assert "Earlier attempt:" in screen
     assert "progress by ada: half done, see the branch" in screen
@@ -44,7 +44,7 @@ def test_the_holders_own_reports_are_no_earlier_attempt(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().progress(lease, "mine")
 
-    screen = render.claim(bench.agent().get(lease))
+    screen = items.claim(bench.agent().get(lease))
 
     assert "Earlier attempt" not in screen
 

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from time import time
 
-from taskorch import bounds
-from taskorch.item import Lease
-from taskorch_worker.workspace import ROOM_KEPT_S, Workspace
+from taskorch.domain import limits
+from taskorch.domain.item import Lease
+from taskorch_worker.lease_store import ROOM_KEPT_S, Workspace
 
 
 def lease(number: int) -> Lease:
@@ -15,14 +15,14 @@ def lease(number: int) -> Lease:
 
 def test_of_many_tokens_the_newest_are_the_ones_that_are_told(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / ".task-orchestrator", "ada", "")
-    for number in range(bounds.LIST_VALUES + 20):
+    for number in range(limits.LIST_VALUES + 20):
         with workspace.room() as room:
             room.keep(lease(number))
         os.utime(workspace.lease_file(lease(number).item), (number, number))
 
     told = workspace.leases()
 
-    assert [each.item for each in told] == [lease(number + 20).item for number in reversed(range(bounds.LIST_VALUES))]
+    assert [each.item for each in told] == [lease(number + 20).item for number in reversed(range(limits.LIST_VALUES))]
 
 
 def test_room_that_a_killed_process_has_left_is_cleared_and_that_of_others_stays(tmp_path: Path) -> None:

@@ -4,20 +4,20 @@ import gc
 
 gc.set_threshold(50_000)  # a short command ends before there is garbage; to look for it takes 2 ms while modules load
 
-from taskorch import command  # noqa: E402
+from taskorch.cli import app  # noqa: E402
 
-from taskorch_worker.role import worker  # noqa: E402
+from taskorch_worker.group import worker  # noqa: E402
 
 __all__ = ["main", "worker"]
 
 worker.expect(
     {
-        "taskorch_worker.claiming": {
+        "taskorch_worker.commands.claim": {
             "check": "List the items that are assigned to you and ready.",
             "pop": "Claim the next item of your queue, or the next ones.",
             "get": "Show all that ITEM carries.",
         },
-        "taskorch_worker.reporting": {
+        "taskorch_worker.commands.report": {
             "progress": "Report on ITEM; keeps it yours.",
             "notes": "Keep a private note on ITEM.",
             "get-notes": "Read your private notes on ITEM.",
@@ -25,25 +25,25 @@ worker.expect(
             "blocker": "Say what stops you.",
             "renew": "Keep ITEM yours for another full lease.",
         },
-        "taskorch_worker.waiting": {
+        "taskorch_worker.commands.wait": {
             "wait": "Wait for the answer to your blocker on ITEM.",
         },
-        "taskorch_worker.ending": {
+        "taskorch_worker.commands.finish": {
             "complete": "Deliver ITEM.",
             "ack": "Deliver ITEM, with or without a summary.",
             "fail": "Give up this attempt at ITEM.",
             "release": "Give ITEM back to its queue; no attempt is spent.",
         },
-        "taskorch_worker.running": {
+        "taskorch_worker.commands.run": {
             "run": "Run COMMAND for each item in your queue.",
         },
-        "taskorch_worker.identity": {
+        "taskorch_worker.commands.whoami": {
             "whoami": "Show who you are.",
         },
-        "taskorch_worker.priming": {
+        "taskorch_worker.commands.prime": {
             "prime": "Say what you need to go on after a fresh start.",
         },
-        "taskorch_worker.stopping": {
+        "taskorch_worker.commands.hook": {
             "hook": "Answer the hooks of the program that you run in.",
         },
         "taskorch_worker.commands.mcp": {
@@ -55,4 +55,4 @@ worker.expect(
 
 def main() -> None:
     """Run the `worker` command."""
-    command.run(worker, "worker")
+    app.run(worker, "worker")

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from threading import Thread
 
-from taskorch.connection import connect
-from taskorch.item import Caller, NewItem
-from taskorch.queue import Queue
+from taskorch.connect import connect
+from taskorch.domain.item import Caller, NewItem
+from taskorch.queue.queue import Queue
 
 from benchmarks.peers.stopwatch import URL, Send, handle, run
 

@@ -2,19 +2,19 @@
 
 import os
 
-from taskorch import command
+from taskorch.cli import app
 
-from taskorch_orchestrator.role import is_workers, orchestrate
+from taskorch_orchestrator.group import is_workers, orchestrate
 
 
 @orchestrate.command(epilog="Example: orchestrate mcp")
 def mcp() -> None:
     """Serve an agent's program over MCP. Until standard input ends, SIGTERM or Ctrl-C."""
-    from taskorch.extras import needs_mcp
+    from taskorch.mcp.extras import needs_mcp
 
     with needs_mcp():
-        from taskorch.tool_server import serve
+        from taskorch.mcp.server import serve
 
-        from taskorch_orchestrator import tools
-    about, offered = (tools.NOBODY, ()) if is_workers(os.environ) else (tools.ABOUT, tools.TOOLS)
-    serve("orchestrate", about, command.settings(), offered)
+        from taskorch_orchestrator import mcp_tools
+    about, offered = (mcp_tools.NOBODY, ()) if is_workers(os.environ) else (mcp_tools.ABOUT, mcp_tools.TOOLS)
+    serve("orchestrate", about, app.settings(), offered)

@@ -1,0 +1,32 @@
+"""The command that watches: watch."""
+
+from typing import TYPE_CHECKING
+
+import click
+from taskorch.cli.app import on_terminal
+
+from taskorch_orchestrator.group import at_office, orchestrate
+
+if TYPE_CHECKING:
+    from taskorch_orchestrator.context import Office
+
+
+@orchestrate.command(epilog="Example: orchestrate watch proj_1a2b3c4d")
+@click.argument("project", default="")
+@click.option("--since", default="", metavar="CURSOR", help="Begin with what came after this cursor.")
+@at_office
+def watch(office: "Office", project: str, since: str) -> None:
+    """Watch what happens, in PROJECT or in all projects.
+
+    A live screen on a terminal; in a pipe, or with --json, a line of JSON for each event. It ends with PROJECT, or by
+    Ctrl-C.
+    """
+    from taskorch_orchestrator.render import console
+    from taskorch_orchestrator.watch import stream
+
+    if on_terminal() and not office.output.as_json and not console.console().is_dumb_terminal:
+        from taskorch_orchestrator.watch import live
+
+        live.watch(office, project, since)
+    else:
+        stream.events(office, project, since)

@@ -1,0 +1,96 @@
+"""Where an orchestrator's command sits: its queue, the places of the handoff packages, and where it prints."""
+
+import os
+from typing import TYPE_CHECKING
+
+from taskorch.cli import app
+from taskorch.config.settings import Settings
+from taskorch.connect import open_connection
+from taskorch.domain import errors
+from taskorch.domain.access import Access
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import Caller, Item, State
+from taskorch.queue.queue import Queue
+from taskorch.queue.requests import StepConnection
+from taskorch.queue.scripts import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from taskorch.queue.waits import Goal, Standing, Waited, Waiting
+
+    from taskorch_orchestrator.render.wait import Outcome
+
+
+class Office:
+    """One command of an orchestrating agent."""
+
+    def __init__(self, access: Access) -> None:
+        """Open the queue of the running command. Raises errors.NoQueue."""
+        self.settings = app.settings()
+        self.output = app.output()
+        self._connection = open_connection(self.settings, self.output.say, access)
+        self._caller = caller_of(self.settings)
+        #: For a command of one step: where Redis does not answer it, the same command makes the same request again.
+        self.queue = self._queue(StepConnection(self._connection, self.settings, app.typed()), self._caller)
+
+    def queue_of(self, orchestrator: str = "") -> Queue:
+        """Return the queue for a command of many steps, as this or another orchestrating agent has it."""
+        return self._queue(self._connection, replace(self._caller, agent=orchestrator or self._caller.agent))
+
+    def waiting(self) -> "Waiting":
+        """Return the waits of the namespace; an outage of Redis in one is told."""
+        return self.queue.waiting(self._tell)
+
+    def _tell(self, away: errors.Unavailable | None) -> None:
+        self.output.say(f"{away} It is tried again." if away else "Redis answers again.")
+
+    def _queue(self, connection: Connection, caller: Caller) -> Queue:
+        return Queue(connection, self.settings.namespace, caller, damage=self.output.damage)
+
+    def handoff(self, item: str) -> dict[str, object]:
+        """Return the handoff package of an item, as its file holds it; raises errors.NoItem."""
+        from taskorch_orchestrator.mirror.file_models import HandoffPackage
+
+        for record in self.queue.views.records([item]):
+            return HandoffPackage.of(record).model_dump(mode="json")
+        if why := self.output.damage.pop(("item", item), ""):
+            raise errors.Damaged(kind="item", id=item, reason=why)
+        raise errors.NoItem(item=item)
+
+    def handoff_file(self, item: str) -> str:
+        """Return the file of an item's handoff package, relative if the current folder is the root.
+
+        Return "" if nobody keeps files in this root: with a named Redis, they lie where its service runs.
+        """
+        folder = f"{self.settings.folder_path}/handoffs"
+        if self.settings.redis_url and not os.path.isdir(folder):
+            return ""
+        file = f"{folder}/{item}_handoff.json"
+        return os.path.relpath(file) if self.settings.root_path == os.getcwd() else file
+
+
+def outcome_of(queue: Queue, waited: "Waited", goals: "Collection[Goal]", *, timeout_s: float) -> "Outcome":
+    """Return what a wait for goals came to, with the items that wait for an answer; errors.WaitOver when it ran out."""
+    from taskorch.queue.waits import Goal
+
+    from taskorch_orchestrator.render import wait
+
+    if waited.reached is None:
+        state = wait.state(waited.standing)
+        cursor = waited.cursor if Goal.ANY in goals else ""
+        raise errors.WaitOver(id=waited.standing.id, state=state, seconds=f"{timeout_s:g}", cursor=cursor)
+    asking = _blocked(queue, waited.standing) if waited.reached is Goal.BLOCKED else ()
+    return wait.Outcome.of(waited, asking)
+
+
+def _blocked(queue: Queue, standing: "Standing") -> tuple[Item, ...]:
+    """Return the items that wait for an answer: the item itself, or those of a project."""
+    if standing.item:
+        return (standing.item,)
+    return queue.views.list(project=standing.project.id, state=State.BLOCKED).items
+
+
+def caller_of(settings: Settings) -> Caller:
+    """Return in whose name an orchestrator acts, and from where."""
+    return Caller(agent=settings.orchestrator, host=os.uname().nodename, pid=os.getppid(), session=settings.session)

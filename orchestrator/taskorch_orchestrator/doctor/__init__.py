@@ -1,0 +1,1 @@
+"""`orchestrate doctor`: checks of the environment and audits of the queue."""

@@ -1,0 +1,1 @@
+"""The import of a project of the file-based system."""

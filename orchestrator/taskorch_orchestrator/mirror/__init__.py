@@ -1,0 +1,1 @@
+"""The file mirror: items and reports in `.task-orchestrator/handoffs/`."""

@@ -1,0 +1,1 @@
+"""Plan files: a project and its items as YAML or JSON."""

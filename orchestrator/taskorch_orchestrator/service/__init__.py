@@ -1,0 +1,1 @@
+"""The service: sync and scheduled jobs in one long-running process."""

@@ -1,0 +1,1 @@
+"""`orchestrate setup`: hooks, MCP servers and instructions for agent programs."""

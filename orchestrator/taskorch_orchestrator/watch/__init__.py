@@ -1,0 +1,1 @@
+"""`orchestrate watch`: the dashboard and the stream of events."""

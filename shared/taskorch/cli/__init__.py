@@ -1,0 +1,1 @@
+"""What both commands share: arguments, output and errors."""

@@ -1,0 +1,1 @@
+"""The settings of one command, and the files and folders that they come from."""

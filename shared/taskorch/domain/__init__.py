@@ -1,0 +1,1 @@
+"""What the queue is about: items, leases, events, errors and limits."""

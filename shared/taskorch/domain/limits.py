@@ -1,0 +1,190 @@
+"""The bounds of what Redis takes from us, checked before a script is called; each breach is errors.Invalid."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from taskorch.domain import errors
+
+TITLE_CHARACTERS = 500
+TEXT_BYTES = 64 * 1024
+LIST_VALUES = 200
+#: Of one item; scripts/prelude/ has the same number.
+DEPENDENCIES = 1000
+#: Of those, the ones that come with the item, each as an item of its own.
+DEPENDENCIES_SHOWN = 200
+#: Of items that are created in one step, while Redis does nothing else; of their dependencies, and of all they say.
+BATCH_ITEMS = 5000
+BATCH_DEPENDENCIES = 100_000
+#: Of items that are assigned, claimed or completed in one step.
+BATCH_STEPS = 100
+#: Of the file that a plan is in.
+PLAN_BYTES = 16 * 1024 * 1024
+BATCH_CHARACTERS = 64 * 1024 * 1024
+DELIVERABLES_BYTES = 256 * 1024
+LONGEST_MS = 365 * 24 * 3_600_000
+SHOWN_CHARACTERS = 80
+#: The largest number that Redis and JSON both keep whole.
+LARGEST = 2**53
+#: A little less than the programs of agents allow a command or a call.
+PATIENCE_S = 540
+
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_ID = re.compile(r"(proj|item)_[0-9a-z]{1,32}")
+_LIST_CURSOR = re.compile(r"proj_[0-9a-z]{1,32}:[0-9]{1,19}")
+_CURSOR = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
+
+
+def name(value: str, what: str) -> str:
+    """Return the name of an agent or a namespace, which becomes part of keys and paths."""
+    if not value:
+        raise errors.Invalid(reason=f"The name of {what} is empty.")
+    if not is_name(value):
+        raise errors.Invalid(
+            reason=f"{shortened(value)!r} is not a name for {what}: 1 to 64 letters, digits, '_', '-', '.', no '..', "
+            "the first a letter or a digit."
+        )
+    return value
+
+
+def is_name(value: str) -> bool:
+    """Return whether a text can be the name of an agent or a namespace."""
+    return _NAME.fullmatch(value) is not None and ".." not in value
+
+
+def is_cursor(value: str) -> bool:
+    """Return whether a text can be the id of an entry of a stream."""
+    return _CURSOR.fullmatch(value) is not None
+
+
+def is_project_id(value: str) -> bool:
+    """Return whether a text can be the id of a project."""
+    return value.startswith("proj_") and _ID.fullmatch(value) is not None
+
+
+def is_item_id(value: str) -> bool:
+    """Return whether a text can be the id of an item."""
+    return value.startswith("item_") and _ID.fullmatch(value) is not None
+
+
+def project_id(value: str) -> str:
+    """Return the id of a project; what cannot be one does not exist."""
+    if not is_project_id(value):
+        raise errors.NoProject(project=shortened(value))
+    return value
+
+
+def item_id(value: str) -> str:
+    """Return the id of an item; what cannot be one does not exist."""
+    if not is_item_id(value):
+        raise errors.NoItem(item=shortened(value))
+    return value
+
+
+def cursor(value: str) -> str:
+    """Return a stream cursor."""
+    if not is_cursor(value):
+        raise errors.Invalid(reason=f"{shortened(value)!r} is not a cursor; one looks like 1700000000000-0.")
+    return value
+
+
+def list_cursor(value: str) -> str:
+    """Return a cursor of a listing, or "" for its start."""
+    if value and not _LIST_CURSOR.fullmatch(value):
+        raise errors.Invalid(reason=f"{shortened(value)!r} is not a cursor of a listing; the page before names it.")
+    return value
+
+
+def title(value: str, what: str = "title") -> str:
+    """Return a title, or a name as long as one, as it is kept: not blank, at most 500 characters."""
+    kept = text(value, what, required=True)
+    if len(kept) > TITLE_CHARACTERS:
+        raise errors.Invalid(reason=f"The {what} has {len(kept)} characters; {TITLE_CHARACTERS} are allowed.")
+    return kept
+
+
+def text(value: str, what: str, *, required: bool = False) -> str:
+    """Return any other text as it is kept: normalised, at most 64 KiB of UTF-8, anything in it but NUL."""
+    kept = normalised(value)
+    if required and not kept.strip():
+        raise errors.Invalid(reason=f"The {what} is empty.")
+    if "\0" in kept:
+        raise errors.Invalid(reason=f"There is a NUL character in the {what}. Remove it: text cannot have one.")
+    return sized(kept, what)
+
+
+def normalised(value: str) -> str:
+    """Return a text with line feeds alone between its lines, and no byte order mark in front."""
+    return value.replace("\r\n", "\n").lstrip("\ufeff")
+
+
+def sized(value: str, what: str) -> str:
+    """Return a text as it is: at most 64 KiB of UTF-8."""
+    if _size(value, what) > TEXT_BYTES:
+        raise too_long(what)
+    return value
+
+
+def too_long(what: str) -> errors.Invalid:
+    """Return the error for a text over 64 KiB."""
+    return errors.Invalid(reason=f"The {what} is longer than {TEXT_BYTES} bytes (64 KiB).")
+
+
+def values(listed: Sequence[str], what: str) -> str:
+    """Return a list of texts as JSON: at most 200."""
+    if len(listed) > LIST_VALUES:
+        raise errors.Invalid(reason=f"{what.capitalize()}: {len(listed)} values; {LIST_VALUES} are allowed.")
+    return _as_json([text(value, what, required=True) for value in listed])
+
+
+def pairs(mapped: Mapping[str, str], what: str) -> str:
+    """Return texts by name as JSON: at most 200, and 256 KiB together."""
+    if len(mapped) > LIST_VALUES:
+        raise errors.Invalid(reason=f"There are {len(mapped)} {what}; {LIST_VALUES} are allowed.")
+    if not mapped:
+        return "{}"
+    checked = {
+        text(key, f"name of one of the {what}", required=True): text(value, what) for key, value in mapped.items()
+    }
+    document = _as_json(checked)
+    if len(document.encode()) > DELIVERABLES_BYTES:
+        raise errors.Invalid(reason=f"The {what} have more than {DELIVERABLES_BYTES} bytes.")
+    return document
+
+
+def number(value: int, what: str, least: int, most: int) -> int:
+    """Return a number within its range."""
+    if not least <= value <= most:
+        raise errors.Invalid(reason=f"The {what} is {value}; it may be {least} to {most}.")
+    return value
+
+
+def shortened(value: str, characters: int = SHOWN_CHARACTERS) -> str:
+    """Return a text as a message shows it."""
+    return value if len(value) <= characters else value[:characters] + "…"
+
+
+def is_duration(value: str) -> bool:
+    """Return whether a text is written as a length of time is."""
+    return bool(_DURATION.fullmatch(value))
+
+
+def duration_ms(value: str) -> int:
+    """Return a length of time such as 90s, 30m, 4h or 1d in milliseconds: 1 ms to 365 days."""
+    match = _DURATION.fullmatch(value)
+    if not match:
+        raise errors.Invalid(reason=f"{shortened(value)!r} is not a duration; write 90s, 30m, 4h or 1d")
+    duration = int(match[1]) * _UNITS_MS[match[2]]
+    if not 0 < duration <= LONGEST_MS:
+        raise errors.Invalid(reason=f"{value!r} is not between 1 ms and 365 days")
+    return duration
+
+
+def _size(value: str, what: str) -> int:
+    try:
+        return len(value.encode())
+    except UnicodeEncodeError:
+        raise errors.Invalid(reason=f"The {what} is not valid UTF-8 text.") from None

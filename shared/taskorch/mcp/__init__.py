@@ -1,0 +1,1 @@
+"""The MCP server that both roles share."""

@@ -1,0 +1,1 @@
+"""The queue: its keys, its scripts and the methods that run them."""

@@ -1,0 +1,91 @@
+"""Every key of a namespace: name, type, owner. `scripts/prelude/` builds the same names from the first of them."""
+
+import re
+
+from taskorch.domain.frozen import Frozen
+
+
+class Key(Frozen):
+    """One kind of key: what stands after the namespace's tag, its Redis type, and what it holds."""
+
+    name: str
+    type: str
+    holds: str
+    #: False for keys that expire by themselves.
+    permanent: bool = True
+
+
+KEYS = (
+    Key(
+        name="meta",
+        type="hash",
+        holds="schema version, created_at, the sequence counter, counts of purges and of what was moved aside",
+    ),
+    Key(name="projects", type="zset", holds="project id -> created_ms"),
+    Key(name="project:<id>", type="hash", holds="title, description, status, orchestrator, a count per item state"),
+    Key(name="project:<id>:items", type="zset", holds="item id -> sequence"),
+    Key(name="project:<id>:keys", type="hash", holds="idempotency key -> item id"),
+    Key(name="plans", type="hash", holds="plan key -> project id"),
+    Key(name="item:<id>", type="hash", holds="every field of the item, its state, holder, token, attempts"),
+    Key(name="queue:<agent>", type="zset", holds="item id -> priority, then sequence"),
+    Key(name="wake:<agent>", type="list", holds="at most two wake tokens: what a waiting pop blocks on"),
+    Key(name="held:<agent>", type="zset", holds="item id -> ms since when it is in progress or blocked"),
+    Key(name="unassigned", type="zset", holds="pending item id -> sequence"),
+    Key(name="waiting", type="zset", holds="waiting item id -> ms since when"),
+    Key(name="leases", type="zset", holds="item id -> ms when the lease expires"),
+    Key(name="blocked", type="zset", holds="item id -> ms since when it is blocked"),
+    Key(name="delayed", type="zset", holds="item id -> ms when it is due"),
+    Key(name="dead", type="zset", holds="failed item id -> ms since when"),
+    Key(name="deps:<id>", type="set", holds="open dependencies of the item"),
+    Key(name="dependents:<id>", type="set", holds="items that wait on the item"),
+    Key(name="satisfied:<id>", type="set", holds="items that depend on the item, which is completed"),
+    Key(name="progress:<id>", type="stream", holds="the item's reports, capped"),
+    Key(name="discoveries:<project>", type="stream", holds="findings, with item, agent, impact, capped"),
+    Key(name="found:<id>", type="list", holds="cursors of the item's discoveries, capped"),
+    Key(name="notes:<agent>:<id>", type="stream", holds="private notes, capped"),
+    Key(name="noted:<id>", type="set", holds="agents that have notes on the item"),
+    Key(name="agents", type="zset", holds="agent -> ms when last seen (0: never)"),
+    Key(name="agent:<name>", type="hash", holds="host, pid, session, version, a count per item state"),
+    Key(name="events", type="stream", holds="one per transition: ids and names only, capped"),
+    Key(name="mirrors", type="zset", holds="root -> ms of the last pass over its files"),
+    Key(name="mirror:<root>", type="hash", holds="who writes its files, until when, how the last pass went"),
+    Key(
+        name="damaged:<number>", type="hash", holds="what doctor --fix moved aside: its fields, kind, id, when and why"
+    ),
+    Key(name="req:<id>", type="string", holds="the first reply of a request, 10 minutes", permanent=False),
+)
+
+
+def tag(namespace: str) -> str:
+    """Return what every key of a namespace starts with; the braces keep it in one cluster slot."""
+    return f"taskorch:{{{namespace}}}:"
+
+
+def of_rq(namespace: str) -> str:
+    """Return what the keys of RQ start with: in the same slot, and not among those that agents need."""
+    return f"taskorch-rq:{{{namespace}}}"
+
+
+def meta(namespace: str) -> str:
+    """Return the key that every script is given, and derives the others from."""
+    return tag(namespace) + "meta"
+
+
+def wake(namespace: str, agent: str) -> str:
+    """Return the list that a waiting `pop` of an agent blocks on."""
+    return f"{tag(namespace)}wake:{agent}"
+
+
+def events(namespace: str) -> str:
+    """Return the stream of events, which its followers block on."""
+    return tag(namespace) + "events"
+
+
+def reports(namespace: str, item: str) -> str:
+    """Return the stream of an item's reports, which those who wait for the item block on."""
+    return f"{tag(namespace)}progress:{item}"
+
+
+def known(name: str) -> Key | None:
+    """Return the kind of key that has this name after the namespace's tag."""
+    return next((key for key in KEYS if re.fullmatch(re.sub("<[a-z]+>", "[^:]+", key.name), name)), None)

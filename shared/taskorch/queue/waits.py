@@ -1,0 +1,311 @@
+"""Waiting without polling: look, block until something may have changed, look again; nothing in between is missed.
+
+A look brings with it the cursor up to which it is true, out of one script. So what happens between the look and the
+block ends the block at once.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from enum import StrEnum
+from math import inf
+from random import uniform
+from time import monotonic, sleep
+from typing import Generic, NamedTuple, TypeVar, cast
+
+from taskorch.domain import backoff, errors, limits
+from taskorch.domain.frozen import Frozen
+from taskorch.domain.item import Item, Lease, Project, Report, State
+from taskorch.domain.mirror_record import FROM_THE_START, Event, Events
+from taskorch.queue import keys, replies
+from taskorch.queue.scripts import Reply, Scripts
+
+#: A connection that died without a word is found out after this long, and the waiter looks anew.
+PERIOD_S = 60.0
+#: While Redis is away the waiters come back one by one, each after a pause that grows to this.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+MOST_EVENTS = 1000
+#: Nothing leads out of these but the orchestrator.
+ENDS = (State.COMPLETED, State.FAILED, State.CANCELLED)
+#: What becomes of these depends on other items.
+MAY_WAIT = (State.PENDING, State.WAITING)
+
+Seen = TypeVar("Seen")
+Done = TypeVar("Done")
+#: Is told when Redis goes away, and with None when it answers again.
+Tell = Callable[[errors.Unavailable | None], object]
+
+
+class Goal(StrEnum):
+    """What a wait for a project or an item is for."""
+
+    COMPLETED = "completed"
+    BLOCKED = "blocked"
+    ANY = "any"
+
+
+class Answered(Frozen):
+    """An item whose holder has asked, and the answer if there is one."""
+
+    _flat = "item"
+
+    item: Item
+    answer: Report | None
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the question still waits for its answer."""
+        return self.item.blocker != "" and self.item.state in (State.BLOCKED, State.IN_PROGRESS)
+
+
+class Standing(Frozen):
+    """How a project stands, or an item of it."""
+
+    #: Of the newest event, and of the item's newest report.
+    cursor: str
+    report: str
+    item: Item | None
+    project: Project
+    #: A failed or cancelled item that it waits for, directly or by way of others that wait; "" where none was found.
+    dead: str = ""
+    #: Whether something that it waits for goes on; of a project, where all that is left of it waits.
+    moves: bool = False
+
+    @property
+    def id(self) -> str:
+        """Return the id of what it is about."""
+        return self.item.id if self.item else self.project.id
+
+    @property
+    def is_closed(self) -> bool:
+        """Return whether the project was closed."""
+        return self.project.status == "completed"
+
+    @property
+    def is_completed(self) -> bool:
+        """Return whether it is completed; of a project, whether none of its items is open."""
+        if self.item:
+            return self.item.state is State.COMPLETED
+        return self.project.is_finished or self.is_closed
+
+    @property
+    def is_blocked(self) -> bool:
+        """Return whether it waits for an answer; of a project, whether one of its items does."""
+        return self.item.state is State.BLOCKED if self.item else self.project.counts[State.BLOCKED] > 0
+
+    def is_over(self, goal: Goal) -> bool:
+        """Return whether it does not reach a goal by itself: what is left of a project is dead, or waits for what is.
+
+        One dead item is enough for it not to be completed; others of its items may still ask.
+        """
+        if self.item:
+            return self.item.state in ENDS or self.dead != ""
+        moving = sum(n for state, n in self.project.counts.items() if state not in (*ENDS, State.WAITING))
+        held_up = self.dead != "" or (moving == 0 and self.project.counts[State.FAILED] > 0)
+        return self.is_completed or (held_up and not (goal is Goal.BLOCKED and self.moves))
+
+
+class Waited(Frozen):
+    """What a wait for a project or an item came to."""
+
+    #: None when the time ran out.
+    reached: Goal | None
+    standing: Standing
+    #: What happened to it meanwhile, and the cursor to go on from, where that was asked for.
+    events: tuple[Event, ...] = ()
+    cursor: str
+    #: Whether events after the cursor may be lost: the stream of them is capped.
+    gap: bool = False
+
+
+class _Sight(NamedTuple, Generic[Seen]):
+    """What a look brought, whether the wait is over with it, and where to block if it is not."""
+
+    seen: Seen
+    is_over: bool
+    stream: str
+    cursor: str
+
+
+class Waiting:
+    """The waits of a namespace.
+
+    A wait lasts through an outage of Redis that ends within its time: it comes back with its cursor. Its first look
+    does not wait for a Redis that is away. errors.Unavailable, errors.NotFound.
+    """
+
+    def __init__(self, scripts: Scripts, tell: Tell = lambda _: None) -> None:
+        """`tell` is told when Redis goes away during a wait, and with None when it is back."""
+        self._scripts = scripts
+        self._tell = tell
+        self._events = keys.events(scripts.namespace)
+
+    def answer(self, lease: Lease, *, timeout_s: float) -> Answered:
+        """Wait until the question on an item is answered, or closed in another way; it may be open still.
+
+        An item without an open question is returned at once. Raises what a step of the holder would, as soon as it
+        would: errors.Cancelled, errors.LeaseLost, errors.NotYours, errors.Held.
+        """
+        stream = keys.reports(self._scripts.namespace, limits.item_id(lease.item))
+
+        def look() -> _Sight[Answered]:
+            view = replies.rows(self._scripts.run("wait", lease.item, lease.shown()))
+            cursor, item_view, answers = cast("tuple[str, Reply, list[Reply]]", view)
+            answer = next(iter(replies.sound(replies.report, answers, self._scripts.damage)), None)
+            answered = Answered(item=replies.item(item_view), answer=answer)
+            return _Sight(seen=answered, is_over=not answered.is_open, stream=stream, cursor=cursor)
+
+        return self._wait(look(), look, timeout_s)
+
+    def until(self, id_: str, goals: Collection[Goal], *, timeout_s: float, since: str = "") -> Waited:
+        """Wait until a project or an item has reached one of the goals.
+
+        Goal.ANY is reached by any event of it after the cursor `since`, or after now. Raises errors.DeadEnd when it
+        will not reach one by itself any more, and errors.Usage for a cursor where no event counts.
+        """
+        if since and Goal.ANY not in goals:
+            raise errors.Usage(reason="since goes with until any.")
+        wait = _Goals(self._scripts, id_, frozenset(goals), since)
+        return self._wait(wait.look(), wait.look, timeout_s)
+
+    def standing(self, id_: str) -> Standing:
+        """Return how a project or an item stands now, and the cursor to follow it from."""
+        return _standing(self._scripts, id_)
+
+    def lasting(self, read: Callable[[], Done]) -> Done:
+        """Return what a read brings, however long Redis is away."""
+        return self._through(lambda _: read(), inf)
+
+    def newest(self) -> str:
+        """Return the cursor of the newest event."""
+        return _events(self._scripts, FROM_THE_START, limit=1).newest
+
+    def events(self, since: str) -> Iterator[Events]:
+        """Yield what happens after a cursor, as it happens: without an end, and through every outage.
+
+        Where the events behind the cursor are gone, the first batch says that it is not `known`.
+        """
+        cursor = limits.cursor(since)
+        found = self.lasting(lambda: _events(self._scripts, cursor, limit=MOST_EVENTS))
+        while True:
+            cursor = found.cursor
+            if not found.known or found.entries:
+                yield found
+            found = self._batch(cursor)
+
+    def _batch(self, cursor: str) -> Events:
+        def sight(found: Events) -> _Sight[Events]:
+            is_over = not found.known or found.cursor != cursor
+            return _Sight(seen=found, is_over=is_over, stream=self._events, cursor=cursor)
+
+        def look() -> _Sight[Events]:
+            return sight(_events(self._scripts, cursor, limit=MOST_EVENTS))
+
+        return self._wait(sight(Events(known=True, newest=cursor, entries=())), look, inf)
+
+    def _wait(self, sight: _Sight[Seen], look: Callable[[], _Sight[Seen]], timeout_s: float) -> Seen:
+        """Block and look until the wait is over, or the time is; return what was seen last."""
+        deadline = monotonic() + timeout_s
+        while not sight.is_over and (left_s := deadline - monotonic()) > 0:
+            period_s = uniform(0.75, 1) * PERIOD_S  # noqa: S311  so that waiters do not look all at once
+            sight = self._next(sight, look, min(left_s, period_s), deadline)
+        return sight.seen
+
+    def _next(
+        self, sight: _Sight[Seen], look: Callable[[], _Sight[Seen]], block_s: float, deadline: float
+    ) -> _Sight[Seen]:
+        """Block where the sight says, and look again."""
+
+        def act(failures: int) -> _Sight[Seen]:
+            if not failures:  # after an outage it looks first: Redis may have come back with less
+                self._scripts.follow(sight.stream, sight.cursor, block_s)
+            return look()
+
+        return self._through(act, deadline)
+
+    def _through(self, act: Callable[[int], Done], deadline: float) -> Done:
+        """Do what only reads, and again while Redis is away and there is time; it is told how often it failed."""
+        failures = 0
+        while True:
+            try:
+                done = act(failures)
+            except errors.Unavailable as away:
+                pause_s = backoff.pause_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S)
+                failures += 1
+                if not away.retryable or monotonic() + pause_s > deadline:
+                    raise
+                if failures == 1:
+                    self._tell(away)
+                sleep(pause_s)
+            else:
+                if failures:
+                    self._tell(None)
+                return done
+
+
+class _Goals:
+    """A wait for goals: each look says whether one is reached."""
+
+    def __init__(self, scripts: Scripts, id_: str, goals: frozenset[Goal], since: str) -> None:
+        self._scripts = scripts
+        self._id = id_
+        self._goals = goals
+        #: Up to where the events were looked through, where they count.
+        self._cursor = since and limits.cursor(since)
+
+    def look(self) -> _Sight[Waited]:
+        """Look at where it stands, and through the events where they count."""
+        waited = self._with_events(_standing(self._scripts, self._id))
+        standing, over = waited.standing, waited.reached is not None
+        if not over and Goal.ANY not in self._goals and all(map(standing.is_over, self._goals)):
+            goal = " or ".join(sorted(self._goals))
+            raise errors.DeadEnd(id=self._id, state=_state(standing), goal=goal, dead=standing.dead)
+        if standing.item and standing.item.state not in MAY_WAIT and Goal.ANY not in self._goals:
+            stream = keys.reports(self._scripts.namespace, standing.item.id)
+            return _Sight(seen=waited, is_over=over, stream=stream, cursor=standing.report)
+        events = keys.events(self._scripts.namespace)
+        return _Sight(seen=waited, is_over=over, stream=events, cursor=waited.cursor)
+
+    def _with_events(self, standing: Standing) -> Waited:
+        if Goal.ANY not in self._goals or not self._cursor:
+            self._cursor = standing.cursor
+            return Waited(reached=self._reached(standing), standing=standing, cursor=standing.cursor)
+        found = _events(self._scripts, self._cursor, limit=MOST_EVENTS)
+        mine = tuple(event for event in found.entries if event.is_of(self._id))
+        self._cursor = found.cursor
+        reached = self._reached(standing) or (Goal.ANY if mine or not found.known else None)
+        return Waited(reached=reached, standing=standing, events=mine, cursor=self._cursor, gap=not found.known)
+
+    def _reached(self, standing: Standing) -> Goal | None:
+        if Goal.COMPLETED in self._goals and standing.is_completed:
+            return Goal.COMPLETED
+        return Goal.BLOCKED if Goal.BLOCKED in self._goals and standing.is_blocked else None
+
+
+def _standing(scripts: Scripts, id_: str) -> Standing:
+    known = limits.item_id(id_) if id_.startswith("item_") else limits.project_id(id_)
+    view = cast("tuple[str, str, Reply, Reply, str, str]", scripts.run("standing", known))
+    cursor, report, items, project, dead, moves = view
+    item = next(iter([replies.item(each) for each in cast("list[Reply]", items)]), None)
+    return Standing(
+        cursor=cursor,
+        report=report,
+        item=item,
+        project=replies.project(project),
+        dead=replies.item_or_none(dead),
+        moves=bool(moves),
+    )
+
+
+def _events(scripts: Scripts, since: str, *, limit: int) -> Events:
+    found = replies.events(scripts.run("events", since, limit), scripts.damage)
+    known = found.known or since == FROM_THE_START
+    return Events(known=known, newest=found.newest, entries=found.entries, last=found.last)
+
+
+def _state(standing: Standing) -> str:
+    if standing.dead:
+        return f"held up by {standing.dead}"
+    if standing.item:
+        return standing.item.state
+    return (
+        "completed" if standing.is_completed else f"held up by dead letters ({standing.project.counts[State.FAILED]})"
+    )

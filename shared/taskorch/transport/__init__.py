@@ -1,0 +1,1 @@
+"""The connection to Redis: addresses, sockets, failover and retries."""

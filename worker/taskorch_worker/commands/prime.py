@@ -1,0 +1,34 @@
+"""The command for a fresh start: prime."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from taskorch_worker.group import worker
+
+if TYPE_CHECKING:
+    from taskorch.queue.briefing import Briefing
+
+
+@worker.command(epilog="Example: worker prime")
+@click.option("--hook-json", is_flag=True, help="Print it as the output of a session-start hook.")
+def prime(hook_json: bool) -> None:
+    """Say what you need to go on after a fresh start. Silent where there is nothing to say, or no Redis."""
+    from taskorch.cli import hooks
+
+    from taskorch_worker.render import briefing
+
+    hooks.prime(_briefing, briefing.briefing, hook_json=hook_json)
+
+
+def _briefing() -> "Briefing | None":
+    from taskorch.cli import app
+    from taskorch.domain.access import Access
+
+    from taskorch_worker.context import Desk
+
+    settings = app.settings()
+    if not settings.agent or not settings.is_set_up:
+        return None
+    desk = Desk(Access.NONE)
+    return desk.queue.prime(desk.holding.leases())

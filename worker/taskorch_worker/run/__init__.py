@@ -1,0 +1,1 @@
+"""`worker run`: one command per item, in a pool of child processes."""
