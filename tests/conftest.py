@@ -9,23 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import fakeredis
-import hermetic
-import leaks
-import opened
 import pytest
 import redis
-import servers
-from builders import Bench
 from hypothesis import HealthCheck, settings
-from mirrors import Root, rooted
-from one_server import OneServer, by_redis_py
+from support import hermetic, leaks, opened, servers
+from support.builders import Bench
+from support.mirrors import Root, rooted
+from support.one_server import OneServer, by_redis_py
+from support.waiters import Waiters, waiters_of
 from taskorch.connect import connect
 from taskorch.domain.item import Caller
 from taskorch.queue import keys
 from taskorch.queue.queue import Queue
 from taskorch.queue.scripts import UNREADABLE, Connection
 from taskorch.transport.redis_connection import RedisConnection
-from waiters import Waiters, waiters_of
 
 LANES = ["fakeredis", *servers.binaries()]
 ONE_LANE = "valkey"

@@ -15,15 +15,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
-import topologies
-from builders import held
+from support import topologies
+from support.builders import held
+from support.topologies import Sentinels
 from taskorch.connect import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, Discovery, NewItem
 from taskorch.domain.mirror_record import FROM_THE_START
 from taskorch.queue.queue import Queue
 from taskorch.transport.failover import ASK_AGAIN_S
-from topologies import Sentinels
 
 WRITERS = 4
 #: How many steps of each writer Redis acknowledges before the failover, at least.

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import redis
-from builders import Bench
-from commands import Shell
+from support.builders import Bench
+from support.commands import Shell
+from support.topologies import Node, free_ports
 from taskorch.connect import connect
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
-from topologies import Node, free_ports
 
 
 @pytest.fixture

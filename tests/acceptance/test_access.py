@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
-from commands import BIN, Shell, alive, ended, eventually
+from support.commands import BIN, Shell, alive, ended, eventually
 from taskorch.cli.app import RoleGroup
 from taskorch.domain import errors
 from taskorch.domain.access import Access

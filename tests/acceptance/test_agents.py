@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from builders import Bench
-from commands import BIN, Shell
+from support.builders import Bench
+from support.commands import BIN, Shell
 from taskorch.domain.item import HOUR_MS
 
 

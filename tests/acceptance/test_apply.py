@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from builders import Bench
-from commands import BIN, Shell
+from support.builders import Bench
+from support.commands import BIN, Shell
 from taskorch.domain.item import State
 
 PLAN = """project: Build it

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from backups import furnished
-from builders import Bench
-from commands import BIN, Shell
+from support.backups import furnished
+from support.builders import Bench
+from support.commands import BIN, Shell
 from taskorch.cli.quoting import NOTICE
 from taskorch.domain.item import HOUR_MS, NewItem, State
 

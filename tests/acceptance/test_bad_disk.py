@@ -4,8 +4,8 @@ import subprocess
 from functools import cache
 
 import pytest
-from builders import Bench
-from commands import BIN, Ran, Shell
+from support.builders import Bench
+from support.commands import BIN, Ran, Shell
 from taskorch.domain.item import State
 
 READ_ONLY = 'mount --bind "$PWD" "$PWD" && mount -o remount,bind,ro "$PWD" && cd "$PWD" && exec "$@"'

@@ -3,8 +3,8 @@
 import shlex
 
 import pytest
-from builders import Bench
-from commands import BIN, Ran, Shell
+from support.builders import Bench
+from support.commands import BIN, Ran, Shell
 from taskorch.domain.item import State
 
 #: The command line, its exit code, and what its message must say. {item} is queued for ada, {pending} for nobody.

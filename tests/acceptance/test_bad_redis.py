@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import pytest
 import redis
-import servers
-from builders import Bench
-from commands import BIN, Shell, eventually
-from fake_server import answering
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from support import servers
+from support.builders import Bench
+from support.commands import BIN, Shell, eventually
+from support.fake_server import answering
 from taskorch.bundled import server
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, State

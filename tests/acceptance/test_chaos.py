@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from chaos.faults import ALONE_S, EVERY_S
 from chaos.faults import plan as planned
-from commands import eventually
+from support.commands import eventually
 
 TESTS = Path(__file__).parents[1]
 SECONDS = 14

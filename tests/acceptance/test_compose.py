@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands import BIN
+from support.commands import BIN
 
 WALK = Path(__file__).parents[1] / "compose" / "walk"
 TIME_LIMIT_S = 900
@@ -15,7 +15,7 @@ TIME_LIMIT_S = 900
 def test_the_walk_through_the_compose_file_ends_with_nothing_left() -> None:
     missing = _missing()
     if missing:
-        pytest.skip(f"{missing}: the containers were not tried, only read (tests/unit/test_containers.py)")
+        pytest.skip(f"{missing}: the containers were not tried, only read (tests/unit/project/test_containers.py)")
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
     walk = subprocess.run([WALK], env=environment, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False)

@@ -5,7 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from commands import BIN, Shell, eventually
+from support.commands import BIN, Shell, eventually
 
 REPOSITORY = Path(__file__).parents[2]
 #: What a user may have exported for a queue of their own.

@@ -7,18 +7,14 @@ from pathlib import Path
 import anyio
 import pytest
 import redis
-import runs
-import servers
-import services
-import tool_client
-import topologies
-from commands import BIN, Shell
-from runs import HELD, sh
-from services import filed, published, soon, status
+from support import runs, servers, services, tool_client, topologies
+from support.commands import BIN, Shell
+from support.runs import HELD, sh
+from support.services import filed, published, soon, status
+from support.tool_client import until
+from support.topologies import Cluster, Node, Sentinels, command
 from taskorch.bundled import server as embedded
 from taskorch.queue import keys
-from tool_client import until
-from topologies import Cluster, Node, Sentinels, command
 
 PASSWORD = "open-sesame"
 

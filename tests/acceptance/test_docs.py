@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from commands import BIN, TIME_LIMIT_S
+from support.commands import BIN, TIME_LIMIT_S
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = ["README.md", "docs/usage.md"]

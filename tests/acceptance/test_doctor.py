@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import redis
-import servers
-from builders import Bench
-from commands import BIN, Ran, Shell
+from support import servers
+from support.builders import Bench
+from support.commands import BIN, Ran, Shell
 from taskorch.connect import connect
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 import redis
-from commands import BIN, Shell, alive, ended, eventually
-from runs import SOON_S, running, sh
+from support.commands import BIN, Shell, alive, ended, eventually
+from support.runs import SOON_S, running, sh
 
 STARTED = "Started the bundled server for {} (orchestrate server stop ends it).\n"
 

@@ -6,9 +6,9 @@ import subprocess
 from typing import Any
 
 import pytest
-import services
-from commands import BIN, Shell, alive, discard, ended
-from services import filed, published, soon
+from support import services
+from support.commands import BIN, Shell, alive, discard, ended
+from support.services import filed, published, soon
 from taskorch_orchestrator.service.service import ALONE_S
 
 

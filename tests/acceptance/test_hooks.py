@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import servers
-from builders import Bench
-from commands import BIN, Ran, Shell
+from support import servers
+from support.builders import Bench
+from support.commands import BIN, Ran, Shell
 from taskorch.cli import hooks
 from taskorch_worker.lease_store import TURN_FILES, Workspace
 

@@ -5,8 +5,8 @@ import shlex
 from typing import Any
 
 import pytest
-from builders import Bench
-from commands import Shell
+from support.builders import Bench
+from support.commands import Shell
 from taskorch.domain.item import State
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker

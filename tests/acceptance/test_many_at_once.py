@@ -1,7 +1,7 @@
 """Many items in one command: `orchestrate assign ITEM… AGENT`, `worker pop --count N`."""
 
-from builders import Bench
-from commands import Shell
+from support.builders import Bench
+from support.commands import Shell
 from taskorch.domain.item import State
 
 

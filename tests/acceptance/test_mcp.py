@@ -9,15 +9,15 @@ from typing import Any
 
 import anyio
 import pytest
-import tool_client
-from builders import Bench
-from commands import BIN, Shell, ended
 from mcp import Client, MCPError, StdioServerParameters
+from support import tool_client
+from support.builders import Bench
+from support.commands import BIN, Shell, ended
+from support.tool_client import answered, called, running, say, started
 from taskorch.domain.item import State
 from taskorch_orchestrator import mcp_tools as of_the_orchestrator
 from taskorch_orchestrator.plan import plan_file
 from taskorch_worker import mcp_tools as of_the_worker
-from tool_client import answered, called, running, say, started
 
 REPOSITORY = Path(__file__).parents[2]
 MOST_TOOLS = 8

@@ -13,14 +13,13 @@ from typing import Any, cast
 import anyio
 import pytest
 import redis
-import servers
-import tool_client
-from builders import Bench
-from commands import TIME_LIMIT_S, Ran, Shell, ended, eventually
-from proxy import FOR_GOOD, Proxy, proxied
+from support import servers, tool_client
+from support.builders import Bench
+from support.commands import TIME_LIMIT_S, Ran, Shell, ended, eventually
+from support.proxy import FOR_GOOD, Proxy, proxied
+from support.tool_client import INITIALIZE, Program, answered, called, cancelled, running, say, started, until
 from taskorch.bundled import server
 from taskorch.domain.item import State
-from tool_client import INITIALIZE, Program, answered, called, cancelled, running, say, started, until
 
 #: Far more than a server takes to end, and less than a call that hangs.
 HANGING_S = 30

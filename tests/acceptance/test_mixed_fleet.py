@@ -11,12 +11,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import file_worker
-import redis_worker
-import services
-from builders import Bench
-from commands import Shell, ended
-from services import handoffs, soon
+from support import file_worker, redis_worker, services
+from support.builders import Bench
+from support.commands import Shell, ended
+from support.services import handoffs, soon
 from taskorch.domain.item import State
 from taskorch.domain.mirror_record import Record
 

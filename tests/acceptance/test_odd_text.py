@@ -3,8 +3,8 @@
 import os
 
 import pytest
-from builders import Bench
-from commands import BIN, Shell
+from support.builders import Bench
+from support.commands import BIN, Shell
 
 #: Line breaks, an escape sequence, a bell, a C1 control, right-to-left override and isolate, quotes, emoji.
 GIVEN = "\ufeffone\r\ntwo \x1b[31mred\x1b[0m \a \x9b1m \u202eevil\u2066 'q' \"q\" \\ {0} %s 🙂 ü\r\n\tend"

@@ -6,10 +6,10 @@ from pathlib import Path
 from time import monotonic
 
 import click
-import loaded
 import pytest
-from builders import Bench
-from commands import BIN, Shell, ended, eventually
+from support import loaded
+from support.builders import Bench
+from support.commands import BIN, Shell, ended, eventually
 from taskorch.domain.item import State
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from builders import Bench
-from commands import BIN, Shell, eventually
-from proxy import FOR_GOOD, proxied
-from screens import Screen
+from support.builders import Bench
+from support.commands import BIN, Shell, eventually
+from support.proxy import FOR_GOOD, proxied
+from support.screens import Screen
 from taskorch.domain.item import NewItem, State
 from taskorch.queue import keys
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders import Bench
-from commands import Shell
+from support.builders import Bench
+from support.commands import Shell
 from taskorch.domain.item import State
 from taskorch_worker.cli import worker
 

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any, cast
 
 import pytest
-from builders import Bench
-from commands import BIN, Shell, eventually
-from runs import ONCE, running, sh
+from support.builders import Bench
+from support.commands import BIN, Shell, eventually
+from support.runs import ONCE, running, sh
 from taskorch.domain.item import State
 
 

@@ -7,9 +7,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from builders import Bench
-from commands import BIN, Shell, eventually
-from runs import ONCE, SOON_S, running, sh
+from support.builders import Bench
+from support.commands import BIN, Shell, eventually
+from support.runs import ONCE, SOON_S, running, sh
 from taskorch.domain.item import State
 
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders import Bench
-from commands import Shell, alive, eventually
-from runs import HELD, SOON_S, Run, running, sh
+from support.builders import Bench
+from support.commands import Shell, alive, eventually
+from support.runs import HELD, SOON_S, Run, running, sh
 from taskorch.domain.item import State
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt orphans")

@@ -12,14 +12,14 @@ from time import monotonic
 
 import pytest
 import redis
-from builders import Bench
-from commands import Shell, eventually
-from proxy import proxied
-from runs import HELD, SOON_S, running, sh
+from support.builders import Bench
+from support.commands import Shell, eventually
+from support.proxy import proxied
+from support.runs import HELD, SOON_S, running, sh
+from support.topologies import Node, command, free_ports
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, State
 from taskorch.queue.queue import Queue
-from topologies import Node, command, free_ports
 
 #: Far less than what a Redis that hangs may keep a call.
 HUNG_S = 9

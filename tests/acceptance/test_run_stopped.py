@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from builders import Bench, held
-from commands import BIN, Shell, alive, eventually
-from runs import SOON_S, Run, running, sh
+from support.builders import Bench, held
+from support.commands import BIN, Shell, alive, eventually
+from support.runs import SOON_S, Run, running, sh
 from taskorch.domain.item import State
 
 #: A command that ends by being stopped, and one that does not end even so; both say who they are, and have a child.

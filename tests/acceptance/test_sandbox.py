@@ -4,8 +4,8 @@ import sys
 from time import monotonic
 
 import pytest
-import sandbox
-from commands import BIN, Ran, Shell
+from support import sandbox
+from support.commands import BIN, Ran, Shell
 
 pytestmark = pytest.mark.skipif(not sandbox.is_available(), reason="the filter is for Linux on x86-64 and arm64")
 #: Far less than the 60 s for which a server that is loading its data may be awaited.

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import BIN, Shell, alive, ended, eventually
-from services import soon
+from support.commands import BIN, Shell, alive, ended, eventually
+from support.services import soon
 from taskorch.bundled import process_record
 from taskorch.bundled import server as embedded
 from taskorch.config.settings import resolve

@@ -9,12 +9,11 @@ from typing import Any, cast
 
 import pytest
 import redis
-import servers
-import services
-from builders import Bench
-from commands import BIN, Shell, discard
-from file_worker import FileWorker
-from services import OwnRedis, filed, handoffs, published, soon, status
+from support import servers, services
+from support.builders import Bench
+from support.commands import BIN, Shell, discard
+from support.file_worker import FileWorker
+from support.services import OwnRedis, filed, handoffs, published, soon, status
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, Lease, State
 from taskorch.queue.queue import Queue

@@ -5,8 +5,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from builders import Bench
-from commands import BIN, Shell
+from support.builders import Bench
+from support.commands import BIN, Shell
 from taskorch.config.settings import Settings
 from taskorch.domain.item import State
 

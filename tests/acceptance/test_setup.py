@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import BIN, Shell
+from support.commands import BIN, Shell
 
 PROGRAMS = ("claude", "codex", "gemini", "cursor")
 

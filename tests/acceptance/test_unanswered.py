@@ -10,9 +10,9 @@ from pathlib import Path
 from time import time
 
 import pytest
-from builders import Bench
-from commands import BIN, Ran, Shell, ended, eventually
-from proxy import FOR_GOOD, Proxy, proxied
+from support.builders import Bench
+from support.commands import BIN, Ran, Shell, ended, eventually
+from support.proxy import FOR_GOOD, Proxy, proxied
 from taskorch.domain.item import State
 
 #: The user's own day, as design has it; {0} is the project, {1} and {2} its items.

@@ -6,11 +6,11 @@ import subprocess
 from time import monotonic
 
 import pytest
-from builders import Bench, followers
-from commands import BIN, Shell, ended, eventually
+from support.builders import Bench, followers
+from support.commands import BIN, Shell, ended, eventually
+from support.topologies import Node
 from taskorch.cli.quoting import NOTICE
 from taskorch.domain.item import State
-from topologies import Node
 
 WORKER, ORCHESTRATE = BIN / "worker", BIN / "orchestrate"
 

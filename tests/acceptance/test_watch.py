@@ -13,14 +13,14 @@ from typing import Any, cast
 
 import pytest
 import redis
-from builders import Bench, followers
-from commands import BIN, Shell, ended, eventually
-from runs import SOON_S
-from screens import CTRL_C, Screen
+from support.builders import Bench, followers
+from support.commands import BIN, Shell, ended, eventually
+from support.runs import SOON_S
+from support.screens import CTRL_C, Screen
+from support.topologies import Node
 from taskorch.cli.quoting import NOTICE
 from taskorch.domain.item import State
 from taskorch.queue import keys
-from topologies import Node
 
 ORCHESTRATE = BIN / "orchestrate"
 EVENT = ["cursor", "at", "verb", "item", "project", "agent", "state"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 import redis
-import topologies
+from support import topologies
 
 NAMESPACE = "chaos"
 #: As the bundled server has it: what it acknowledged is in the kernel, and outlives it.

@@ -14,13 +14,13 @@ from threading import Event
 from time import monotonic, sleep, time
 from typing import Any
 
-from builders import Bench
+from support.builders import Bench
+from support.topologies import eventually
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, State
 from taskorch.domain.mirror_record import Record
 from taskorch.queue import keys
 from taskorch.queue.queue import Queue
-from topologies import eventually
 
 from chaos import account, ledger, redises, verdict
 from chaos.account import Account

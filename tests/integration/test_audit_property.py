@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 import redis
-import servers
-from builders import Bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import servers
+from support.builders import Bench
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, State
 from taskorch.queue.queue import Queue

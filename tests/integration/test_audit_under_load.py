@@ -7,13 +7,13 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-import servers
-from builders import Bench
+from support import servers
+from support.builders import Bench
 from taskorch_orchestrator.doctor.audit import audit
 
 pytestmark = pytest.mark.parametrize("lane", list(servers.binaries()), indirect=True, scope="session")
 
-WORKER = Path(__file__).with_name("worker_under_audit.py")
+WORKER = Path(__file__).parents[1] / "support" / "worker_under_audit.py"
 WORKERS, FOR_S = 4, 3.0
 
 

@@ -7,16 +7,16 @@ from typing import Any, cast
 
 import pytest
 import redis
-import topologies
-from builders import Bench, held
-from opened import connect
+from support import topologies
+from support.builders import Bench, held
+from support.opened import connect
+from support.topologies import Cluster
+from support.workflow import workflow
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, NewItem, State
 from taskorch.queue import keys, scripts
 from taskorch.queue.queue import Queue
 from taskorch.transport.failover import raw_client
-from topologies import Cluster
-from workflow import workflow
 
 OPERATIONS = 200
 

@@ -9,11 +9,10 @@ from typing import Any, cast
 
 import pytest
 import redis
-import servers
-import topologies
-from commands import SOON_S, eventually
-from one_server import by_redis_py
-from opened import connect
+from support import servers, topologies
+from support.commands import SOON_S, eventually
+from support.one_server import by_redis_py
+from support.opened import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Caller
 from taskorch.queue import scripts

@@ -7,8 +7,8 @@ from time import time
 
 import pytest
 import redis
-import servers
-from commands import eventually
+from support import servers
+from support.commands import eventually
 from taskorch.connect import connect
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Caller

@@ -9,14 +9,14 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from backups import content, exported, work
-from builders import Bench
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from support.backups import content, exported, work
+from support.builders import Bench
+from support.verbs import AGENT, ORCHESTRATOR, act
 from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.item import Claim, Lease, Receipt
 from taskorch_orchestrator.backup.restore import restore
-from verbs import AGENT, ORCHESTRATOR, act
 
 pytestmark = pytest.mark.parametrize("lane", ["valkey"], indirect=True, scope="session")
 

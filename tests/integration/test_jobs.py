@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import redis
-import servers
+from support import servers
 from taskorch.queue import keys
 from taskorch.transport.failover import raw_client
 from taskorch_orchestrator.service.scheduler import Bell

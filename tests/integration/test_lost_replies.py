@@ -9,18 +9,18 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-import servers
-from backups import exported, furnished, work
-from builders import Bench
-from proxy import FOR_GOOD, Proxy, proxied
+from support import servers
+from support.backups import exported, furnished, work
+from support.builders import Bench
+from support.proxy import FOR_GOOD, Proxy, proxied
+from support.verbs import ALLOWED, act
+from support.workflow import workflow
 from taskorch.connect import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
 from taskorch.queue.plan import Plan
 from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
 from taskorch_orchestrator.backup.restore import restore
-from verbs import ALLOWED, act
-from workflow import workflow
 
 pytestmark = pytest.mark.parametrize("lane", servers.binaries(), indirect=True)
 

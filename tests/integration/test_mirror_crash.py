@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import pytest
 import redis
-from builders import Bench
-from mirrors import Root, discovery, progress, rooted, update
+from support.builders import Bench
+from support.mirrors import Root, discovery, progress, rooted, update
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, Lease, NewItem
 from taskorch.queue.queue import Queue

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import redis
-from builders import Bench
-from commands import BIN, Ran, Shell
-from mirrors import Root, rooted
+from support.builders import Bench
+from support.commands import BIN, Ran, Shell
+from support.mirrors import Root, rooted
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, Lease
 from taskorch.queue.queue import Queue

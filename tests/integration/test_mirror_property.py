@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import redis
-from builders import Bench
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from mirrors import Root, rooted
+from support.builders import Bench
+from support.mirrors import Root, rooted
 from taskorch.connect import connect
 from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.item import Caller, NewItem, State

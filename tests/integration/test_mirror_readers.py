@@ -8,8 +8,8 @@ from threading import Event, Thread
 
 import pytest
 import redis
-from builders import Bench
-from mirrors import Root, rooted
+from support.builders import Bench
+from support.mirrors import Root, rooted
 from taskorch.connect import connect
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue

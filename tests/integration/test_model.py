@@ -12,12 +12,12 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from builders import Bench
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule, run_state_machine_as_test
-from in_step import AGENTS, MODES, Grip, InStep
-from model_moves import OVER, Actor
+from support.builders import Bench
+from support.in_step import AGENTS, MODES, Grip, InStep
+from support.model_moves import OVER, Actor
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Lease
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
-import servers
-from builders import Bench
+from support import servers
+from support.builders import Bench
+from support.workflow import workflow
 from taskorch.queue import keys
-from workflow import workflow
 
 pytestmark = pytest.mark.parametrize("lane", list(servers.binaries()), indirect=True, scope="session")
 

@@ -6,9 +6,9 @@ from time import monotonic
 from typing import Any, cast
 
 import pytest
-import servers
-from builders import Bench
-from commands import eventually
+from support import servers
+from support.builders import Bench
+from support.commands import eventually
 from taskorch.domain.item import State
 from taskorch.queue.waits import Goal
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import Bench
+from support.builders import Bench
 from taskorch.domain.item import Lease, State
 
 pytestmark = pytest.mark.parametrize("lane", ["valkey"], indirect=True, scope="session")
 
-RACER = Path(__file__).with_name("racer.py")
+RACER = Path(__file__).parents[1] / "support" / "racer.py"
 
 
 def race(bench: Bench, racers: int, verb: str, lease: Lease | None = None) -> list[Any]:

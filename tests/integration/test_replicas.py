@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import topologies
-from builders import Bench, held
-from opened import connect
+from support import topologies
+from support.builders import Bench, held
+from support.opened import connect
+from support.topologies import Node, command
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, NewItem, State
 from taskorch.queue import scripts
 from taskorch.queue.queue import Queue
 from taskorch.queue.scripts import REPLICATED
-from topologies import Node, command
 
 MS = 200
 ROOT = Path(__file__).parents[2]

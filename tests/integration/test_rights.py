@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 import redis
-import servers
-import topologies
-from builders import Bench
-from opened import connect
+from support import servers, topologies
+from support.builders import Bench
+from support.opened import connect
+from support.topologies import command
+from support.workflow import workflow
 from taskorch.domain import errors
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
 from taskorch.queue.scripts import _FOLDER
 from taskorch.transport.failover import raw_client
-from topologies import command
-from workflow import workflow
 
 NAMESPACE = "team"
 USAGE = (Path(__file__).parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")

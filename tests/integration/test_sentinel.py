@@ -8,15 +8,15 @@ from pathlib import Path
 import failover_loss
 import pytest
 import redis
-import topologies
-from builders import Bench, held
-from opened import connect
+from support import topologies
+from support.builders import Bench, held
+from support.opened import connect
+from support.topologies import Node, Sentinels
+from support.workflow import workflow
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, Lease, NewItem, State
 from taskorch.queue.queue import Queue
 from taskorch.queue.waits import Goal
-from topologies import Node, Sentinels
-from workflow import workflow
 
 #: All that a user of a sentinel needs, as docs/usage.md has it.
 RIGHT = "+sentinel|get-master-addr-by-name"

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
-import topologies
 import trustme
-from opened import connect
-from proxy import proxied
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from support import topologies
+from support.opened import connect
+from support.proxy import proxied
 from taskorch.domain import errors
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue

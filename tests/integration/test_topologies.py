@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import topologies
+from support import topologies
 
 
 def test_a_server_that_was_promoted_and_killed_comes_back_as_a_primary_with_all_that_it_had(tmp_path: Path) -> None:

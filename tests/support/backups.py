@@ -1,0 +1,70 @@
+"""A namespace with everything in it, and what an export of it says."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from support.builders import Bench
+from taskorch.domain.item import Lease, NewItem, State
+from taskorch.queue.archive import COUNT
+from taskorch.queue.plan import Plan
+from taskorch_orchestrator.backup import export
+
+#: What belongs to a place and not to the work: it stays behind, or differs from one to the other.
+OF_THE_PLACE = ("events", "meta", "wake:", "mirror")
+ODD = 'line\n\x01\x1b[31m\u2028 \U0001f680 "quoted" \\ é /'
+
+
+def exported(bench: Bench, file: Path) -> list[dict[str, Any]]:
+    """Export to a file, and return its lines."""
+    export.to_file(bench.queue.archive.lines(), file)
+    return [json.loads(line) for line in file.read_bytes().splitlines()]
+
+
+def written(lines: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return lines as a file has them."""
+    return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
+
+
+def content(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines without what tells one export from the next."""
+    return [{name: value for name, value in line.items() if name not in ("namespace", "exported_at")} for line in lines]
+
+
+def work(bench: Bench) -> dict[str, object]:
+    """Return all that a namespace holds of the work itself; a count of 0 is none, and so is who has no others."""
+    there = {name: value for name, value in bench.everything().items() if not name.startswith(OF_THE_PLACE)}
+    counted = {name: _counted(value) if isinstance(value, dict) else value for name, value in there.items()}
+    return {name: value for name, value in counted.items() if value}
+
+
+def _counted(fields: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if not (name.startswith(COUNT) and value == "0")}
+
+
+def furnished(bench: Bench) -> dict[State, Lease]:
+    """Fill a namespace with an item of ada's in each state, with text, reports, notes and findings of all kinds."""
+    standing = {state: bench.standing(state) for state in State}
+    bench.agent().release(bench.standing(State.BLOCKED), asks=True)
+    project = bench.queue.project("Odd \U0001f680", description=ODD)
+    new = NewItem(
+        title="t" + ODD, description=ODD, requirements=(ODD,), context={"a": ODD}, key=ODD, agent="ada", priority=0
+    )
+    item = bench.queue.create(project, new)
+    bench.agent("bob").check()
+    lease = bench.claimed(item, session="monday")
+    for text in (ODD, "half"):
+        lease = bench.agent().progress(lease, text, percent=50).lease
+        bench.agent().discover(lease, text, impact=ODD)
+    bench.agent().note(item, ODD)
+    bench.agent().note(item, "again")
+    bench.queue.assign(item, "bob", force=True, context={"b": ODD}, resources=["x"])
+    bench.agent("bob").note(item, "mine")
+    bench.agent("carl").stray(item, "was it mine?")
+    bench.item(project, agent="", key="k")
+    bench.item(project, delay_ms=100_000)
+    bench.item(project, depends_on=(item, standing[State.COMPLETED].item))
+    bench.queue.complete_project(bench.project())
+    bench.queue.apply(Plan(title="Planned", key=ODD, items=(NewItem(title="One", key="one", agent="dora"),)))
+    return standing

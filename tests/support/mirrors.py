@@ -1,0 +1,169 @@
+"""What tests of the sync job say instead of paths: a root whose files are kept, and what stands in them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+from typing import Any
+
+import pytest
+from support.builders import Bench
+from support.file_worker import FileWorker
+from taskorch.domain.item import Lease, Report
+from taskorch_orchestrator.mirror import item_sync
+from taskorch_orchestrator.mirror.mirror import Done, Mirror
+
+#: The kinds of reports that the sync job makes of entries of files, and strays.
+FILED = ("progress", "blocker", "complete", "stray")
+
+
+@dataclass(frozen=True)
+class Root:
+    """A root, and the mirror that is kept there."""
+
+    bench: Bench
+    path: Path
+    mirror: Mirror
+
+    @property
+    def home(self) -> Path:
+        return self.path / ".task-orchestrator"
+
+    @property
+    def handoffs(self) -> Path:
+        return self.home / "handoffs"
+
+    def sync(self, *, full: bool = False) -> Done:
+        """Do a pass."""
+        done = self.mirror.run(full=full)
+        assert done is not None
+        return done
+
+    def worker(self, agent: str = "ada") -> FileWorker:
+        """Return a file-based worker of this root."""
+        return FileWorker(self.home, agent)
+
+    def file(self, item: str, kind: str) -> Path:
+        """Return where one of an item's files is."""
+        return self.handoffs / f"{item}_{kind}.json"
+
+    def document(self, item: str, kind: str) -> Any:
+        """Return what stands in one of an item's files."""
+        return json.loads(self.file(item, kind).read_bytes())
+
+    def put(self, item: str, kind: str, document: Any) -> None:
+        """Write one of an item's files as a worker does."""
+        self.handoffs.mkdir(parents=True, exist_ok=True)
+        self.file(item, kind).write_text(json.dumps(document, indent=2), encoding="utf-8")
+
+    def updates(self, item: str) -> list[str]:
+        """Return the messages of an item's progress file."""
+        return [update["message"] for update in self.document(item, "progress")["updates"]]
+
+    def bell(self, agent: str = "ada") -> list[str] | None:
+        """Return the lines of an agent's doorbell; None where it does not ring."""
+        path = self.handoffs / f"pending_{agent}.txt"
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else None
+
+    def shown(self) -> dict[str, bytes]:
+        """Return what file-based workers see, by the names of the files."""
+        return {path.name: path.read_bytes() for path in sorted(self.handoffs.iterdir()) if path.name[0] != "."}
+
+    def hidden(self) -> list[str]:
+        """Return the names of what they do not look for."""
+        return sorted(path.name for path in self.handoffs.iterdir() if path.name[0] == ".")
+
+    def state(self) -> dict[str, tuple[int, bytes]]:
+        """Return when each file was written, and what stands in it; but for the memory of the sync job and SQLite."""
+        paths = (path for path in self.home.rglob("*") if "sync" not in path.parts)
+        files = [path for path in paths if path.is_file() and path.suffix != ".db-shm"]
+        return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+    def reports(self, item: str) -> list[Report]:
+        """Return all that Redis has in the history of an item."""
+        return list(self.bench.queue.views.records([item])[0].reports)
+
+    def history(self, item: str) -> list[tuple[str, str]]:
+        """Return the kind and the text of each report on an item."""
+        return [(report.kind, report.text) for report in self.reports(item)]
+
+    def found(self, item: str) -> list[str]:
+        """Return the discoveries on an item that Redis has."""
+        return [found.text for found in self.bench.queue.views.records([item])[0].discoveries]
+
+
+def rooted(bench: Bench, path: Path) -> Root:
+    """Return a root there, whose files are not kept yet."""
+    path.mkdir(exist_ok=True)
+    return Root(bench, path, Mirror(bench.queue, path))
+
+
+def let_patience_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Move the clock by which the sync job waits for the rest of a file."""
+    monkeypatch.setattr("taskorch_orchestrator.mirror.item_sync.time", after_patience)
+
+
+def after_patience() -> float:
+    """Return the time at which nobody waits any more."""
+    return time() + item_sync.PATIENCE_S + 1
+
+
+def update(message: str, percentage: float | None = None, at: str = "2026-01-02T03:04:05.678901") -> dict[str, Any]:
+    """Return an update as a file-based worker writes it."""
+    return {"timestamp": at, "message": message, "percentage": percentage}
+
+
+def progress(item: str, *updates: Any, agent: str = "ada") -> dict[str, Any]:
+    """Return a progress file as a file-based worker writes it."""
+    return {"item_id": item, "agent_id": agent, "updates": list(updates)}
+
+
+def discovery(item: str, text: str, impact: str | None = None, agent: str = "ada") -> dict[str, Any]:
+    """Return a discovery as a file-based worker writes it."""
+    at = "2026-01-02T03:04:05.678901"
+    return {"timestamp": at, "agent_id": agent, "discovery": text, "impact": impact, "item_id": item}
+
+
+def completion(item: str, summary: str, agent: str = "ada") -> dict[str, Any]:
+    """Return a completion as a file-based worker writes it."""
+    return {
+        "item_id": item,
+        "agent_id": agent,
+        "completed_at": "2026-01-02T03:05:05.678901",
+        "summary": summary,
+        "deliverables": {"report": "a.md"},
+        "final_status": "completed",
+    }
+
+
+def handed_over(root: Root) -> str:
+    """Return an item of ada's, whose handoff is there."""
+    item = root.bench.item()
+    root.sync()
+    return item
+
+
+def begun_again(root: Root) -> str:
+    """Return an item of ada's that was completed and is being done again; its files are there."""
+    item, me = root.bench.item(), root.bench.agent()
+    lease = me.discover(me.progress(Lease(item=item), "begun").lease, "found").lease
+    me.complete(lease, "done")
+    root.bench.queue.requeue(item)
+    me.progress(Lease(item=item), "over again")
+    root.sync()
+    return item
+
+
+def reported(root: Root) -> str:
+    """Return an item on which everything was reported through Redis."""
+    item, me = root.bench.item(), root.bench.agent()
+    lease = me.progress(Lease(item=item), "begun", percent=10).lease
+    lease = me.discover(lease, "It leaks.", impact="high").lease
+    lease = me.discover(lease, "It stinks.").lease
+    root.bench.let_the_clock_tick()
+    lease = me.blocker(lease, "Which one?", needs="a word").lease
+    root.bench.queue.answer(item, "This one.")
+    lease = me.blocker(lease, "And now?").lease
+    root.bench.queue.answer(item, "Go on.")
+    me.complete(lease, "All of it.", deliverables={"report": "a.md"})
+    return item

@@ -1,0 +1,98 @@
+"""A command on a terminal of its own, and the screen as a person at it sees it."""
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+from pathlib import Path
+from typing import Self
+
+import pyte
+from support.commands import TIME_LIMIT_S, Argument, Shell
+
+CTRL_C = b"\x03"
+
+
+class Screen:
+    """A terminal that a command runs on until the test ends it."""
+
+    def __init__(self, shell: Shell, *words: Argument | Path, columns: int = 80, rows: int = 24) -> None:
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        #: All that was written, as it came.
+        self.written = b""
+        self._ours, theirs = pty.openpty()
+        self._set_size(columns, rows)
+        self.process = subprocess.Popen(
+            words,
+            cwd=shell.folder,
+            env={**shell.environment(), "TERM": "xterm-256color"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=_take_terminal,  # noqa: PLW1509  nothing in it takes a lock
+        )
+        os.close(theirs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+    def lines(self) -> list[str]:
+        """Return what stands on the screen now, without the blanks at the ends."""
+        self._read()
+        return "\n".join(line.rstrip() for line in self._screen.display).rstrip("\n").split("\n")
+
+    def shows(self, text: str) -> bool:
+        """Return whether a text stands on the screen now."""
+        return text in "\n".join(self.lines())
+
+    def colours(self) -> set[str]:
+        """Return the colours of the characters on the screen."""
+        self._read()
+        return {character.fg for row in self._screen.buffer.values() for character in row.values()}
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size; what was on it goes."""
+        self._read()
+        self._screen.reset()
+        self._screen.resize(rows, columns)
+        self._set_size(columns, rows)
+
+    def type(self, keys: bytes) -> None:
+        """Press keys."""
+        os.write(self._ours, keys)
+
+    def ended(self) -> int:
+        """Wait for the end of the command, and return its exit code."""
+        while self.process.poll() is None:
+            self._read(TIME_LIMIT_S)
+        self._read()
+        return self.process.returncode
+
+    def _read(self, timeout_s: float = 0) -> None:
+        while select.select([self._ours], [], [], timeout_s)[0]:
+            try:
+                written = os.read(self._ours, 65536)
+            except OSError:  # Linux says so when the other side has closed
+                self.process.wait(TIME_LIMIT_S)
+                return
+            self.written += written
+            self._stream.feed(written)
+            timeout_s = 0
+
+    def _set_size(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def _take_terminal() -> None:
+    """Make the terminal that of the new session, so that Ctrl-C and a change of its size reach the command."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -1,0 +1,147 @@
+"""An agent's program: a client of the package mcp, with the server of a role as its child."""
+
+import json
+import subprocess
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from threading import Timer
+from typing import Any
+
+import anyio
+import mcp_types as mcp
+from anyio.to_thread import run_sync
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.shared.dispatcher import ProgressFnT
+from support.commands import BIN, Shell, eventually
+
+#: For machines that do much else besides.
+TIME_LIMIT_S = 90
+
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 0,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """An open session with a server."""
+
+    session: ClientSession
+    instructions: str
+
+    async def call(self, tool: str, progress: ProgressFnT | None = None, **arguments: Any) -> mcp.CallToolResult:
+        """Call a tool; what it says is there as text, and as an object."""
+        result = await self.session.call_tool(tool, arguments, progress_callback=progress)
+        assert isinstance(result, mcp.CallToolResult)
+        (text,) = result.content
+        assert isinstance(text, mcp.TextContent)
+        assert json.loads(text.text) == result.structured_content
+        assert result.structured_content["schema_version"] == 1
+        return result
+
+    async def data(self, tool: str, **arguments: Any) -> Any:
+        """Return the data of a call that goes well."""
+        return (await self.document(tool, **arguments))["data"]
+
+    async def document(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Return the whole document of a call that goes well."""
+        result = await self.call(tool, **arguments)
+        assert not result.is_error, result.structured_content
+        document: dict[str, Any] = result.structured_content
+        assert set(document) == {"schema_version", "data", "meta"}
+        return document
+
+    async def error(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Return the error of a call that does not."""
+        result = await self.call(tool, **arguments)
+        assert result.is_error, result.structured_content
+        error: dict[str, Any] = result.structured_content["error"]
+        assert set(error) == {"code", "message", "hint", "retryable", "details", "exit_code"}
+        return error
+
+
+def running(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a test's own program to its end."""
+
+    async def limited() -> None:
+        with anyio.fail_after(TIME_LIMIT_S):
+            await test()
+
+    anyio.run(limited)
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Look again and again until something is true."""
+    await run_sync(eventually, true)
+
+
+@asynccontextmanager
+async def program(shell: Shell, role: str) -> AsyncIterator[Program]:
+    """Start the server of a role in a shell; its stderr may have talk, and no traceback."""
+    server = StdioServerParameters(
+        command=str(BIN / role), args=["mcp"], env=dict(shell.variables), cwd=str(shell.folder)
+    )
+    talk = shell.folder.parent / f"{role}-{shell.variables.get('AGENT_ID')}.err"
+    with talk.open("w") as errlog:
+        async with stdio_client(server, errlog) as streams, ClientSession(*streams) as session:
+            about = await session.initialize()
+            yield Program(session, about.instructions or "")
+    assert "Traceback" not in talk.read_text()
+
+
+worker = partial(program, role="worker")
+
+
+def orchestrate(shell: Shell) -> AbstractAsyncContextManager[Program]:
+    """Start the server of an orchestrator, in a session that is none of an agent's."""
+    return program(shell.lacking("AGENT_ID").having(ORCHESTRATOR_ID="planner"), "orchestrate")
+
+
+#: What starts the server of a role.
+ROLES: dict[str, Callable[[Shell], AbstractAsyncContextManager[Program]]] = {
+    "worker": worker,
+    "orchestrate": orchestrate,
+}
+
+
+def called(id_: int, tool: str, **arguments: Any) -> dict[str, Any]:
+    """Return the message that calls a tool."""
+    return {"jsonrpc": "2.0", "id": id_, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+
+
+def cancelled(id_: int) -> dict[str, Any]:
+    """Return the message that takes a call back."""
+    return {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id_}}
+
+
+def started(shell: Shell, *messages: dict[str, Any], role: str = "worker") -> subprocess.Popen[str]:
+    """Start a server by hand, and send it the handshake and messages."""
+    process = shell.start(BIN / role, "mcp")
+    say(process, INITIALIZE, {"jsonrpc": "2.0", "method": "notifications/initialized"}, *messages)
+    return process
+
+
+def say(process: subprocess.Popen[str], *messages: dict[str, Any] | str) -> None:
+    """Send messages to a server, or lines as they are."""
+    assert process.stdin
+    for message in messages:
+        process.stdin.write((message if isinstance(message, str) else json.dumps(message)) + "\n")
+    process.stdin.flush()
+
+
+def answered(process: subprocess.Popen[str], number: int = 1) -> list[Any]:
+    """Return the next messages of a server, which is killed if it has no more of them."""
+    assert process.stdout
+    guard = Timer(TIME_LIMIT_S, process.kill)
+    guard.start()
+    try:
+        return [json.loads(process.stdout.readline()) for _ in range(number)]
+    finally:
+        guard.cancel()

@@ -1,0 +1,60 @@
+"""Every verb by its name, as one call in ordinary words; `other` is an item that the verb needs besides."""
+
+from collections.abc import Callable
+
+from support.builders import Bench
+from taskorch.domain.item import Lease, State
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.queue import Queue
+
+#: What the holder of an item does, each showing its token.
+HOLDER: dict[str, Callable[[AgentQueue, Lease], object]] = {
+    "progress": lambda me, lease: me.progress(lease, "half way", percent=50),
+    "renew": lambda me, lease: me.renew(lease),
+    "discover": lambda me, lease: me.discover(lease, "It rains", impact="take a coat"),
+    "blocker": lambda me, lease: me.blocker(lease, "Which door?", needs="a choice"),
+    "complete": lambda me, lease: me.complete(lease, "done", deliverables={"file": "a.txt"}),
+    "fail": lambda me, lease: me.fail(lease, "no luck"),
+    "release": lambda me, lease: me.release(lease, reason="too late today"),
+}
+
+#: What an agent does that names an item.
+AGENT: dict[str, Callable[[AgentQueue, Lease], object]] = {
+    "get": lambda me, lease: me.get(lease),
+    "peek": lambda me, lease: me.get(lease, peek=True),
+    "takeover": lambda me, lease: me.get(lease, takeover=True),
+    **HOLDER,
+}
+
+ORCHESTRATOR: dict[str, Callable[[Queue, str, str], object]] = {
+    "assign": lambda queue, item, _: queue.assign(item, "ada"),
+    "assign-other": lambda queue, item, _: queue.assign(item, "bob"),
+    "assign-force": lambda queue, item, _: queue.assign(item, "bob", force=True),
+    "depend": lambda queue, item, other: queue.depend(item, [other]),
+    "answer": lambda queue, item, _: queue.answer(item, "The left one."),
+    "cancel": lambda queue, item, _: queue.cancel(item, reason="not needed"),
+    "requeue": lambda queue, item, _: queue.requeue(item),
+}
+
+#: A state that allows the verb; `pop` is `claim`.
+ALLOWED = dict.fromkeys(AGENT, State.IN_PROGRESS) | {
+    "pop": State.QUEUED,
+    "assign": State.PENDING,
+    "assign-other": State.QUEUED,
+    "assign-force": State.IN_PROGRESS,
+    "depend": State.QUEUED,
+    "answer": State.BLOCKED,
+    "cancel": State.IN_PROGRESS,
+    "requeue": State.FAILED,
+}
+
+
+def act(bench: Bench, verb: str, lease: Lease, other: str) -> object:
+    """Do a verb to an item as ada, or as the orchestrator; a takeover comes from a second session without a token."""
+    if verb == "pop":
+        return bench.agent().claim()
+    if verb == "takeover":
+        return bench.agent(session="second").get(Lease(item=lease.item), takeover=True)
+    if verb in AGENT:
+        return AGENT[verb](bench.agent(), lease)
+    return ORCHESTRATOR[verb](bench.queue, lease.item, other)

@@ -1,0 +1,88 @@
+"""Threads that wait, on a connection of their own that tells when one of them is about to block."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Semaphore
+from typing import TypeVar
+
+from support.builders import Bench
+from taskorch.domain import errors
+from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch.queue.waits import Goal, Waited
+
+#: A waiter that is not woken sits here until its test fails; one that is woken needs seconds at most.
+LONG_S = 90
+SOON_S = 30
+Result = TypeVar("Result")
+
+
+class Announcing(Around):
+    """A connection that tells when a waiter is about to block, and counts scripts; outages can be ordered."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self.blocks = Semaphore(0)
+        self.calls = 0
+        #: So many of the next calls find nobody.
+        self.away = 0
+        #: Is done once, between the look and the block.
+        self.before_block: Callable[[], object] = lambda: None
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        self.calls += 1
+        self._need_server()
+        return super().call(script, key, arguments)
+
+    def wait(self, key: str, timeout_s: float) -> bool:
+        self._announce()
+        return super().wait(key, timeout_s)
+
+    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+        self._announce()
+        return super().follow(key, cursor, timeout_s)
+
+    def _announce(self) -> None:
+        act, self.before_block = self.before_block, lambda: None
+        act()
+        self.blocks.release()
+        self._need_server()
+
+    def _need_server(self) -> None:
+        if self.away:
+            self.away -= 1
+            raise errors.Unreachable(url="there", reason="it is away")
+
+
+@dataclass
+class Waiters:
+    """Threads that wait: `bench` is the queue as they have it."""
+
+    bench: Bench
+    connection: Announcing
+    threads: ThreadPoolExecutor
+
+    def start(self, wait: Callable[[Bench], Result]) -> "Future[Result]":
+        """Begin to wait; return once that waiter is about to block."""
+        future = self.threads.submit(wait, self.bench)
+        assert self.connection.blocks.acquire(timeout=SOON_S)
+        return future
+
+    def until(self, id_: str, *goals: Goal, since: str = "") -> "Future[Waited]":
+        """Begin to wait for a project or an item."""
+        return self.start(lambda bench: bench.queue.waiting().until(id_, goals, timeout_s=LONG_S, since=since))
+
+
+@contextmanager
+def waiters_of(bench: Bench) -> Iterator[Waiters]:
+    """Give threads that wait in the namespace of a bench."""
+    announcing: list[Announcing] = []
+
+    def wrapped(connection: Connection) -> Connection:
+        announcing.append(Announcing(connection))
+        return announcing[-1]
+
+    over = bench.over(wrapped)
+    with ThreadPoolExecutor(16) as threads:
+        yield Waiters(over, announcing[0], threads)

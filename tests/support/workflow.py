@@ -1,0 +1,240 @@
+"""A whole piece of work, from the first project to the last report, with every method of the queue in it."""
+
+import os
+from collections.abc import Iterator
+
+from support.builders import Bench, held
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import Lease, NewItem, State
+from taskorch.queue.plan import Plan
+
+
+def workflow(bench: Bench) -> Iterator[str]:
+    """Do one call at a time, and say after each which one it was; the queues are empty at the end."""
+    yield from planned(bench)
+    yield from delivery(bench)
+    yield from troubles(bench)
+    yield from waits(bench)
+    yield from mirrored(bench)
+    yield from audited(bench)
+
+
+def planned(bench: Bench) -> Iterator[str]:
+    """A plan of two items that is applied, applied again with one item more, and given up."""
+    queue = bench.queue
+    first, second = NewItem(title="First", key="1", agent="eve"), NewItem(title="Second", key="2", depends_on=(0,))
+    plan = Plan(title="Plan", key=f"plan-{os.urandom(4).hex()}", items=(first, second))
+    project = queue.apply(plan).project
+    yield "create"
+    queue.apply(replace(plan, items=(*plan.items, NewItem(title="Third", key="3", depends_on=(1,)))))
+    yield "create"
+    queue.create_many(project, [NewItem(title="Fourth", agent="eve"), NewItem(title="Fifth", depends_on=(0,))])
+    yield "create"
+    yield from batches(bench, project)
+    queue.complete_project(project, force=True)
+    yield "complete_project"
+
+
+def batches(bench: Bench, project: str) -> Iterator[str]:
+    """Two items of a plan that are assigned, claimed and delivered together."""
+    queue, ada = bench.queue, bench.agent("ada")
+    new = queue.create_many(project, [NewItem(title="Sixth"), NewItem(title="Seventh")])
+    yield "create"
+    queue.assign_many([created.id for created in new], "ada")
+    yield "assign"
+    leases = [held(claim) for claim in ada.claim_many(2)]
+    yield "claim"
+    ada.prime(leases)
+    yield "prime"
+    ada.complete_many([(lease, "done", {}) for lease in leases])
+    yield "complete"
+
+
+def delivery(bench: Bench) -> Iterator[str]:
+    """Two items, one after the other, delivered by two agents."""
+    queue, ada, bob, views = bench.queue, bench.agent("ada"), bench.agent("bob"), bench.queue.views
+    project = queue.project("Build", description="all")
+    yield "project"
+    plan = queue.create(project, NewItem(title="Plan", requirements=("paper",), key="plan"))
+    yield "create"
+    build = queue.create(project, NewItem(title="Build", agent="bob"))
+    yield "create"
+    queue.depend(build, [plan])
+    yield "depend"
+    queue.assign(plan, "ada", context={"style": "plain"}, resources=["a.md"])
+    yield "assign"
+    ada.check()
+    yield "check"
+    lease = held(ada.claim(lease_ms=60_000))
+    yield "claim"
+    ada.get(lease)
+    yield "get"
+    ada.note(plan, "memo")
+    yield "note"
+    ada.progress(lease, "half", percent=50)
+    yield "progress"
+    ada.discover(lease, "rain", impact="coat")
+    yield "discover"
+    ada.renew(lease)
+    yield "renew"
+    ada.complete(lease, "planned", deliverables={"plan": "p.txt"})
+    yield "complete"
+    ada.notes(plan)
+    yield "notes"
+    views.discoveries(project)
+    yield "discoveries"
+    views.progress(project)
+    yield "progress_of_project"
+    lease = held(bob.get(Lease(item=build)))
+    yield "get"
+    bob.blocker(lease, "door?", needs="choice")
+    yield "blocker"
+    views.inbox()
+    yield "indexed"
+    queue.answer(build, "left")
+    yield "answer"
+    bob.complete(lease)
+    yield "complete"
+    queue.complete_project(project)
+    yield "complete_project"
+    views.projects()
+    yield "projects"
+    views.agents()
+    yield "agents"
+
+
+def troubles(bench: Bench) -> Iterator[str]:
+    """One item that is given back, taken over, failed, buried, cancelled and done at last."""
+    queue, ada, second, views = bench.queue, bench.agent("ada"), bench.agent("ada", session="2"), bench.queue.views
+    project = queue.project("Mend")
+    yield "project"
+    item = queue.create(project, NewItem(title="Mend", agent="bob"))
+    yield "create"
+    queue.assign(item, "ada")
+    yield "assign"
+    ada.get(Lease(item=item), peek=True)
+    yield "get"
+    lease = held(ada.claim())
+    yield "claim"
+    ada.release(lease, reason="late")
+    yield "release"
+    ada.claim()
+    yield "claim"
+    lease = held(second.get(Lease(item=item), takeover=True))
+    yield "get"
+    second.fail(lease, "broken")
+    yield "fail"
+    bench.let_delay_pass(item)
+    queue.reap()
+    yield "reap"
+    second.progress(Lease(item=item), "again")
+    yield "progress"
+    queue.assign(item, "bob", force=True)
+    yield "assign"
+    lease = held(bench.agent("bob").claim())
+    yield "claim"
+    bench.agent("bob").fail(lease, "hopeless", retry=False)
+    yield "fail"
+    queue.requeue(item)
+    yield "requeue"
+    queue.cancel(item, reason="not needed")
+    yield "cancel"
+    queue.requeue(item)
+    yield "requeue"
+    views.list(project=project)
+    yield "list"
+    views.unassigned()
+    yield "indexed"
+    bench.agent("bob").complete(Lease(item=item), "mended")
+    yield "complete"
+    views.show(item)
+    yield "show"
+    queue.complete_project(project, force=True)
+    yield "complete_project"
+
+
+def waits(bench: Bench) -> Iterator[str]:
+    """A question whose answer is waited for, and how its project stands."""
+    queue, eve = bench.queue, bench.agent("eve")
+    project = queue.project("Ask")
+    yield "project"
+    lease = Lease(item=queue.create(project, NewItem(title="Ask", agent="eve")))
+    yield "create"
+    lease = eve.blocker(lease, "Which?").lease
+    yield "blocker"
+    queue.answer(lease.item, "Both")
+    yield "answer"
+    eve.wait(lease, timeout_s=0)
+    yield "wait"
+    queue.waiting().standing(project)
+    yield "standing"
+    queue.complete_project(project, force=True)
+    yield "complete_project"
+    yield from removed(bench)
+
+
+def removed(bench: Bench) -> Iterator[str]:
+    """A project that is looked for when it is over, and goes."""
+    queue = bench.queue
+    project = queue.project("Go")
+    yield "project"
+    queue.create(project, NewItem(title="Go", key="go"))
+    yield "create"
+    queue.complete_project(project, force=True)
+    yield "complete_project"
+    queue.views.finished(older_than_ms=3_600_000)
+    yield "finished"
+    queue.purge(project)
+    yield "purge"
+
+
+def mirrored(bench: Bench) -> Iterator[str]:
+    """One pass of the sync job over the files of a root, and what it finds there."""
+    queue, views = bench.queue, bench.queue.views
+    queue.mirror_take("root", "here:1", 60_000)
+    yield "mirror_take"
+    newest = views.events(limit=1).newest
+    yield "events"
+    project = queue.project("File")
+    yield "project"
+    item = queue.create(project, NewItem(title="File"))
+    yield "create"
+    bench.agent("bob").stray(item, "me too", percent=20)
+    yield "stray"
+    views.records([item])
+    yield "records"
+    queue.mirror_give("root", "here:1", {"cursor": newest}, {"runs_on": "a loop"})
+    yield "mirror_give"
+    views.mirrors()
+    yield "mirrors"
+    queue.complete_project(project, force=True)
+    yield "complete_project"
+
+
+def audited(bench: Bench) -> Iterator[str]:
+    """A namespace that something broke, and what puts it in order again."""
+    queue = bench.queue
+    queue.views.environment()
+    yield "environment"
+    project = queue.project("Break")
+    yield "project"
+    item = queue.create(project, NewItem(title="Break", agent="eve"))
+    yield "create"
+    bench.lose_entry("queue:eve", item)
+    bench.leave_entry("leases", item)
+    bench.lose_count(f"project:{project}", State.FAILED)
+    part = queue.audit(mend=True)
+    yield "audit"
+    queue.audit_index("leases", mend=True)
+    yield "audit_index"
+    counts = {owner: {state: number} for owner, state, number in part.counts if owner == f"project:{project}" and state}
+    queue.recount(part.event, counts, mend=True)
+    yield "recount"
+    bench.agent("odd").check()
+    yield "check"
+    queue.quarantine("agent", "odd", "it is odd")
+    yield "quarantine"
+    queue.quarantined()
+    yield "damaged"
+    queue.complete_project(project, force=True)
+    yield "complete_project"

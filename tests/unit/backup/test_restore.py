@@ -1,0 +1,362 @@
+"""`orchestrate import` of an export: a wrong file is refused, nothing written; an import that was cut off goes on."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.backups import exported, furnished, work, written
+from support.builders import Bench
+from taskorch.domain import errors
+from taskorch.domain.item import NewItem, State
+from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch_orchestrator.backup import restore as restoring
+from taskorch_orchestrator.backup.restore import restore
+from taskorch_orchestrator.doctor.audit import audit
+
+Lines = list[dict[str, Any]]
+Change = tuple[str, Callable[[dict[str, Any]], object], str]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "export.jsonl"
+
+
+@pytest.fixture
+def lines(bench: Bench, file: Path) -> Lines:
+    """An export with everything in it; its file is there."""
+    furnished(bench)
+    return exported(bench, file)
+
+
+def refusal(copy: Bench, file: Path) -> str:
+    """Import a wrong file, and return what is said of it; nothing is written."""
+    before = copy.everything()
+    with pytest.raises(errors.Invalid) as refused:
+        restore(file, copy.queue.archive)
+    assert copy.everything() == before
+    assert copy.schema() == "None"
+    return str(refused.value)
+
+
+def number_of(lines: Lines, kind: str) -> int:
+    """Return the number of the first line of that kind; of a queued one, if it is an item."""
+    wanted = {"kind": kind, "state": "queued" if kind == "item" else None}
+    found = [{"kind": line["kind"], "state": line.get("fields", {}).get("state")} for line in lines]
+    return found.index(wanted) + 1
+
+
+def test_a_file_that_was_cut_off_after_any_line_is_refused(copy: Bench, lines: Lines, file: Path) -> None:
+    for kept in range(len(lines)):
+        file.write_bytes(written(lines[:kept]))
+
+        assert (
+            refusal(copy, file)
+            == f"line {kept + 1}: The trailer is missing: the file was cut off. Nothing was written."
+        )
+
+
+@pytest.mark.parametrize("missing", [1, 2, 10, 500, 5000])
+def test_a_file_that_was_cut_off_within_a_line_is_refused(copy: Bench, lines: Lines, file: Path, missing: int) -> None:
+    cut = written(lines)[:-missing]
+    file.write_bytes(cut)
+
+    assert refusal(copy, file).startswith(f"line {len(cut.splitlines())}: It is cut off.")
+
+
+@pytest.mark.parametrize(
+    ("data", "number", "reason"),
+    [
+        (b"", 1, "The trailer is missing"),
+        (b"\n", 2, "The trailer is missing"),
+        (b'{"name": "left-pad", "version": "1.0.0"}\n', 1, "It is no line of an export"),
+        (b"[1, 2]\n", 1, "Input should be"),
+        (b"null\n", 1, "Input should be"),
+        (b'{"kind": "header", "format": "\xff"}\n', 1, "Invalid JSON"),
+        (b'\xef\xbb\xbf{"kind": "header"}\n', 1, "format: Field required"),
+        (b'{"kind": "header", "format": "\\ud800"}\n', 1, "Invalid JSON"),
+        (b"[" * 100_000 + b"\n", 1, "Invalid JSON"),
+        (b"not JSON\n", 1, "Invalid JSON"),
+        (b"x" * 100_000_000 + b"\n", 1, f"It has more than {restoring.LINE_BYTES} bytes"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_what_is_no_export_is_refused(copy: Bench, file: Path, data: bytes, number: int, reason: str) -> None:
+    file.write_bytes(data)
+
+    said = refusal(copy, file)
+
+    assert said.startswith(f"line {number}: ")
+    assert reason in said
+
+
+#: What is changed in the first line of a kind, and what is said of it.
+CHANGES: list[Change] = [
+    ("header", lambda line: line.update(version=2), "version: Input should be 1"),
+    ("header", lambda line: line.update(schema="2"), "schema: Input should be '1'"),
+    ("header", lambda line: line.update(format="other"), "format: "),
+    ("header", lambda line: line.update(more=1), "more: Extra inputs"),
+    ("project", lambda line: line.update(kind="epic"), "It is no line of an export"),
+    ("project", lambda line: line.update(id="proj_X"), "no project proj_X"),
+    ("project", lambda line: line["fields"].update(n_queued="7"), "n_queued: Extra inputs"),
+    ("project", lambda line: line["fields"].update(status="open"), "status: "),
+    ("project", lambda line: line["fields"].update(title=" "), "The title is empty"),
+    ("project", lambda line: line["fields"].update(title=3), "title: "),
+    ("key", lambda line: line.update(item="item_none"), "names the item item_none, which is not there"),
+    ("key", lambda line: line.update(project="proj_none"), "belongs to proj_none"),
+    ("item", lambda line: line.update(id="../item"), "no item ../item"),
+    ("item", lambda line: line.pop("score"), "score and held"),
+    ("item", lambda line: line.update(held=None), "held is null"),
+    ("item", lambda line: line["fields"].update(requirements=None), "requirements is null"),
+    ("item", lambda line: line.update(held=5), "score and held"),
+    ("item", lambda line: line.update(open=["item_0"]), "not among depends_on"),
+    ("item", lambda line: line.update(sequence="1"), "sequence: "),
+    ("item", lambda line: line["fields"].update(state="done"), "state: "),
+    ("item", lambda line: line["fields"].update(state="in_progress"), "score and held"),
+    ("item", lambda line: line["fields"].update(state="pending"), "the agent"),
+    ("item", lambda line: line["fields"].update(priority="5"), "priority: "),
+    ("item", lambda line: line["fields"].update(attempts="-1"), "attempts: "),
+    ("item", lambda line: line["fields"].update(agent="../x"), "not a name for an agent"),
+    ("item", lambda line: line["fields"].update(agent="nobody"), "names the agent nobody, which is not there"),
+    ("item", lambda line: line["fields"].update(depends_on='["item_none"]'), "names the item item_none"),
+    ("item", lambda line: line["fields"].update(depends_on="[" + "1," * 300 + "1]"), "depends_on"),
+    ("item", lambda line: line["fields"].update(requirements='["a'), "requirements: "),
+    ("item", lambda line: line["fields"].update(requirements=json.dumps(["x"] * 201)), "at most 200"),
+    ("item", lambda line: line["fields"].update(description="é" * 40_000), "longer than 65536 bytes"),
+    ("item", lambda line: line["fields"].update(description="\ud800"), "Invalid JSON"),
+    ("item", lambda line: line["fields"].update(project="proj_none"), "belongs to proj_none"),
+    ("item", lambda line: line["fields"].pop("seq"), "seq: Field required"),
+    ("report", lambda line: line.update(item="item_none"), "belongs to item_none"),
+    ("report", lambda line: line.update(entry="0-0"), "not newer"),
+    ("report", lambda line: line["fields"].update(percent="much"), "percent: "),
+    ("note", lambda line: line.update(entry="now"), "cursor"),
+    ("note", lambda line: line.update(agent="a b"), "not a name for an agent"),
+    ("discovery", lambda line: line["fields"].update(text=None), "text: "),
+    ("agent", lambda line: line.update(seen=-1), "seen: "),
+    ("trailer", lambda line: line["counts"].update(item=0), "counts are not those"),
+    ("trailer", lambda line: line.update(sequence=1), "below that of an item"),
+]
+
+
+@pytest.mark.parametrize("wrong", CHANGES, ids=lambda wrong: f"{wrong[0]}, {wrong[2]}")
+def test_a_line_that_says_what_cannot_be_is_named(copy: Bench, lines: Lines, file: Path, wrong: Change) -> None:
+    kind, change, reason = wrong
+    number = number_of(lines, kind)
+    change(lines[number - 1])
+    file.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+
+    said = refusal(copy, file)
+
+    assert said.startswith(f"line {number}: ")
+    assert reason in said
+    assert "Value error" not in said
+
+
+@pytest.mark.parametrize(
+    "kind", ["header", "project", "item", "report", "note", "discovery", "agent", "key", "trailer"]
+)
+def test_a_line_that_comes_twice_is_refused(copy: Bench, lines: Lines, file: Path, kind: str) -> None:
+    number = number_of(lines, kind)
+    lines.insert(number, lines[number - 1])
+    file.write_bytes(written(lines))
+
+    number_said = int(re.findall(r"line (\d+): ", refusal(copy, file))[0])
+
+    assert number_said == (len(lines) if kind == "key" else number + 1)
+
+
+def test_a_line_that_is_missing_is_refused(copy: Bench, lines: Lines, file: Path) -> None:
+    for number in range(len(lines)):
+        file.write_bytes(written(lines[:number] + lines[number + 1 :]))
+
+        assert refusal(copy, file).startswith("line ")
+
+
+@pytest.mark.usefixtures("lines")
+def test_a_namespace_with_a_project_takes_no_import(copy: Bench, file: Path) -> None:
+    copy.item()
+    before = copy.everything()
+
+    with pytest.raises(errors.NotEmpty, match="has 1 projects"):
+        restore(file, copy.queue.archive)
+
+    assert copy.everything() == before
+
+
+@dataclass
+class CutOff(Around):
+    """A connection that is cut off after some calls of `restore`: before it is made, or before its reply comes."""
+
+    connection: Connection
+    calls: int
+    reply_is_lost: bool
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        self.calls -= 1
+        if self.calls < 0 and not self.reply_is_lost:
+            raise errors.Unreachable(url="", reason="cut off")
+        reply = self.connection.call(script, key, arguments)
+        if self.calls < 0:
+            raise errors.Unreachable(url="", reason="cut off")
+        return reply
+
+
+@pytest.fixture
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring, "SLICE_LINES", 5)
+
+
+def cut_off(copy: Bench, file: Path, *, after: int, reply_is_lost: bool = False) -> None:
+    """Import until so many calls were made."""
+    cut = copy.over(lambda connection: CutOff(connection, after, reply_is_lost))
+    with pytest.raises(errors.Unreachable):
+        restore(file, cut.queue.archive)
+
+
+@pytest.mark.usefixtures("small_slices")
+@pytest.mark.parametrize("cut", [(after, lost) for after in (1, 2, 4, 6) for lost in (False, True)])
+def test_an_import_that_was_cut_off_is_run_again_and_ends_as_if_it_had_not_been(
+    bench: Bench, copy: Bench, lines: Lines, file: Path, cut: tuple[int, bool]
+) -> None:
+    assert len(lines) > 5 * 7
+    cut_off(copy, file, after=cut[0], reply_is_lost=cut[1])
+
+    restore(file, copy.queue.archive)
+
+    assert work(copy) == work(bench)
+    assert copy.inconsistencies() == []
+
+
+@pytest.mark.usefixtures("small_slices", "lines")
+def test_while_an_import_is_under_way_nobody_works_there(copy: Bench, file: Path) -> None:
+    cut_off(copy, file, after=3)
+
+    for step in (copy.project, copy.agent().claim, copy.queue.views.projects, lambda: list(copy.queue.archive.lines())):
+        with pytest.raises(
+            errors.BadSchema, match="An import into this namespace is under way, or was cut off"
+        ) as refused:
+            step()
+        assert "run it again with the same file" in refused.value.advice()
+        assert "Or name a new --namespace" in refused.value.advice()
+
+
+@pytest.mark.usefixtures("small_slices")
+def test_another_file_does_not_go_on_with_an_import(copy: Bench, lines: Lines, file: Path) -> None:
+    cut_off(copy, file, after=3)
+    lines[0]["exported_at"] = "another time"
+    file.write_bytes(written(lines))
+    before = copy.everything()
+
+    with pytest.raises(errors.BadSchema):
+        restore(file, copy.queue.archive)
+
+    assert copy.everything() == before
+
+
+@pytest.mark.usefixtures("lines")
+def test_a_run_that_another_has_overtaken_writes_no_more(bench: Bench, copy: Bench, file: Path) -> None:
+    digest = restoring.Content.of(BytesIO(file.read_bytes())).digest
+    slow = copy.queue.archive.begin(digest)
+    quick = copy.queue.archive.begin(digest)
+
+    with pytest.raises(errors.BadSchema):
+        copy.queue.archive.write(digest, slow, [])
+    copy.queue.archive.write(digest, quick, [])
+    restore(file, copy.queue.archive)
+    with pytest.raises(errors.NotEmpty):
+        copy.queue.archive.write(digest, quick, [])
+
+    assert work(copy) == work(bench)
+
+
+@pytest.mark.usefixtures("lines")
+def test_an_import_that_is_over_is_not_done_twice(copy: Bench, file: Path) -> None:
+    restore(file, copy.queue.archive)
+    item = copy.item()
+
+    with pytest.raises(errors.NotEmpty):
+        restore(file, copy.queue.archive)
+
+    assert copy.state(item) is State.QUEUED
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\n\n  \n", b" "])
+def test_blank_lines_and_a_byte_order_mark_are_passed_over(
+    bench: Bench, copy: Bench, lines: Lines, file: Path, ending: bytes
+) -> None:
+    first, *rest = written(lines).splitlines(keepends=True)
+    file.write_bytes(b"\xef\xbb\xbf" + first + b"\n" + b"".join(rest) + ending)
+
+    restore(file, copy.queue.archive)
+
+    assert work(copy) == work(bench)
+
+
+def test_line_ends_of_windows_are_tolerated(bench: Bench, copy: Bench, lines: Lines, file: Path) -> None:
+    file.write_bytes(written(lines).replace(b"\n", b"\r\n"))
+
+    restore(file, copy.queue.archive)
+
+    assert work(copy) == work(bench)
+
+
+def test_wrong_line_behind_a_blank_one_keeps_its_number(copy: Bench, lines: Lines, file: Path) -> None:
+    lines[1]["kind"] = "nothing"
+    first, *rest = written(lines).splitlines(keepends=True)
+    file.write_bytes(first + b"\n" + b"".join(rest))
+
+    assert refusal(copy, file).startswith("line 3: ")
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\r\nb", "\ufeffa"])
+def test_export_of_an_earlier_version_keeps_its_texts(copy: Bench, lines: Lines, file: Path, text: str) -> None:
+    line = lines[number_of(lines, "item") - 1]
+    line["fields"].update(description=text, requirements=json.dumps([text]), title=text)
+    file.write_bytes(written(lines))
+
+    restore(file, copy.queue.archive)
+
+    item = copy.queue.views.show(line["id"]).item
+    assert (item.description, item.requirements, item.title) == (text, (text,), text)
+
+
+def test_item_with_many_dependencies_is_read_back(bench: Bench, copy: Bench, file: Path) -> None:
+    project = bench.project()
+    others = tuple(made.id for made in bench.queue.create_many(project, [NewItem(title="x")] * 1000))
+    item = bench.item(project, depends_on=others)
+    exported(bench, file)
+
+    restore(file, copy.queue.archive)
+
+    assert copy.queue.views.show(item).item.depends_on == others
+    assert audit(copy.queue, fix=False).left == ()
+
+
+def test_dependency_requeued_during_the_export_is_open(bench: Bench, copy: Bench, file: Path) -> None:
+    first = bench.delivered()
+    second = bench.item(depends_on=(first,))
+    earlier = {line["id"]: line for line in exported(bench, file) if line["kind"] == "item"}
+    bench.queue.requeue(first)
+    later = exported(bench, file)
+    file.write_bytes(written([earlier[second] if line.get("id") == second else line for line in later]))
+
+    restore(file, copy.queue.archive)
+
+    assert copy.state(second) is State.WAITING
+    assert audit(copy.queue, fix=False).left == ()
+    assert copy.inconsistencies() == []
+
+
+@pytest.mark.usefixtures("lines")
+def test_agents_that_only_asked_for_work_do_not_fill_a_namespace(bench: Bench, copy: Bench, file: Path) -> None:
+    copy.agent().claim()
+
+    restore(file, copy.queue.archive)
+
+    assert copy.inconsistencies() == []
+    assert work(copy).keys() == work(bench).keys()

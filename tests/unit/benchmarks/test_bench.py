@@ -1,0 +1,217 @@
+"""What `make bench` makes of what it measured, and that it still times what the documents tell users to type."""
+
+import re
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from taskorch.domain.item import State
+
+from benchmarks import fleet, growth, limit, loop, network, page, queues, workflow
+from benchmarks.figures import Comparison, Figure, Spread, document, markdown, results
+
+REPOSITORY = Path(__file__).parents[3]
+USAGE = (REPOSITORY / "docs" / "usage.md").read_text()
+PAGE = page.PAGE.read_text()
+NAMES = [
+    "commands",
+    "network",
+    "limit",
+    "fleet",
+    "growth",
+    "agents",
+    "projects",
+    "guards",
+    "batches",
+    "mirror",
+    "waits",
+]
+COMPARISON = Comparison(
+    name="commands",
+    rows="command",
+    figures={"wall": Figure(title="time, ms", digits=1), "errors": Figure(title="errors", compared=False)},
+    baseline="bare",
+    rounds=[
+        {"bare": {"wall": 10.0}, "worker check": {"wall": 30.0, "errors": 0}},
+        {"bare": {"wall": 20.0}, "worker check": {"wall": 40.0, "errors": 2}},
+        {"bare": {"wall": 40.0}, "worker check": {"wall": 50.0, "errors": 1}},
+    ],
+    remarks=("A remark.",),
+)
+
+
+def test_a_ratio_is_one_to_the_baseline_of_its_own_round() -> None:
+    bare, check = COMPARISON.results("wall")
+
+    assert check.values == Spread(median=40, least=30, most=50)
+    assert check.ratios == Spread(median=2, least=1.25, most=3)
+    assert bare.ratios == Spread(median=1, least=1, most=1)
+
+
+def test_a_round_without_the_baseline_has_no_ratio() -> None:
+    (only,) = results([{"worker check": {"wall": 30.0}}], "wall", "bare")
+
+    assert only.ratios is None
+
+
+def test_the_table_has_medians_with_their_range_and_ratios_where_they_say_something() -> None:
+    lines = markdown(COMPARISON).splitlines()
+
+    assert lines == [
+        "| command | time, ms | bare = 1 | errors |",
+        "|---|---|---|---|",
+        "| bare | 20.0 (10.0 to 40.0) | 1.00 | - |",
+        "| worker check | 40.0 (30.0 to 50.0) | 2.00 (1.25 to 3.00) | 1 (0 to 2) |",
+        "",
+        "A remark.",
+    ]
+
+
+def test_the_json_has_all_rounds_and_what_they_come_to() -> None:
+    told = document(COMPARISON)
+
+    assert told["results"]["wall"]["worker check"] == {
+        "median": 40,
+        "min": 30,
+        "max": 50,
+        "ratio": 2,
+        "ratio_min": 1.25,
+        "ratio_max": 3,
+    }
+    assert told["rounds"] == COMPARISON.rounds
+
+
+def test_the_page_keeps_all_that_is_not_between_the_marks(tmp_path: Path) -> None:
+    file = tmp_path / "page.md"
+    file.write_text("before\n<!-- a: made by x -->\nold\n<!-- /a -->\nafter\n<!-- b: made by x -->\n<!-- /b -->\n")
+
+    page.write("a", r"new \1", file)
+
+    assert file.read_text() == (
+        "before\n<!-- a: made by x -->\n\nnew \\1\n<!-- /a -->\nafter\n<!-- b: made by x -->\n<!-- /b -->\n"
+    )
+    with pytest.raises(ValueError, match="no place for c"):
+        page.write("c", "new", file)
+
+
+def test_every_command_that_the_roles_are_told_to_type_is_timed() -> None:
+    chapters = USAGE.partition("\n## The orchestrating agent\n")[2].partition("\n## What does not go on by itself")[0]
+    told = set(re.findall(r"^\$ ((?:orchestrate|worker) [a-z]+)", chapters, re.MULTILINE))
+
+    assert len(told) > 15
+    assert told - {workflow.label(words) for words in workflow.typed()} == set()
+
+
+def test_every_timed_command_does_what_it_should() -> None:
+    with queues.rooted() as (root, _):
+        walked = dict(workflow.walk(workflow.environment(root)))
+
+    assert set(walked) == {workflow.label(words) for words in workflow.typed()}
+    assert "Schema design complete" in walked["orchestrate complete"].output
+    assert all(done.cpu_s > 0 for done in walked.values())
+
+
+def test_a_command_that_fails_is_not_timed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="No such command"):
+        workflow.timed([str(workflow.BIN / "worker"), "chekc"], workflow.environment(tmp_path))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_document_shows_every_comparison(name: str) -> None:
+    table = _written(name)
+
+    assert table.count("|---|") >= 1
+    assert "its load was" in table
+
+
+@pytest.mark.parametrize("name", ["commands", "network"])
+def test_the_document_names_the_commands_that_are_timed(name: str) -> None:
+    named = set(re.findall(r"^\| ((?:orchestrate|worker) [a-z]+) \|", _written(name), re.MULTILINE))
+
+    assert named == {workflow.label(words) for words in workflow.typed()}
+
+
+def test_the_document_shows_every_plot() -> None:
+    plots = pytest.importorskip("benchmarks.plots", reason="matplotlib is an extra")
+
+    assert [name for name in plots.DRAWN if f"(plots/{name}.svg)" not in PAGE] == []
+
+
+def test_a_comparison_is_drawn(tmp_path: Path) -> None:
+    plots = pytest.importorskip("benchmarks.plots", reason="matplotlib is an extra")
+
+    plots.draw(COMPARISON, tmp_path)
+
+    drawn = (tmp_path / "commands.svg").read_text()
+    assert "worker check" in drawn
+    assert "2.00" in drawn
+
+
+def test_the_figures_of_a_fleet_are_those_of_all_its_clients() -> None:
+    seen = {
+        "seconds": 2.0,
+        "cpu": 0.5,
+        "errors": 1,
+        "first": [],
+        "micros": {verb: [1000, 3000] for verb in fleet.VERBS},
+    }
+
+    rows = fleet.rows([seen, seen], {"core": 0.5, "busy": 1.0})
+
+    whole = rows[fleet.ALL]
+    assert (whole["rate"], whole["per_core"], whole["clients"], whole["errors"]) == (6, 12, 0.5, 2)
+    assert rows["claim"]["rate"] == 2
+    assert rows["claim"]["p50"] == 2
+
+
+def test_a_bare_loop_does_the_work_and_tells_of_an_empty_queue() -> None:
+    with queues.server() as url:
+        queue = queues.filled(url, "looped", 5)
+        path, verbs = unquote(urlsplit(url).path), ("claim", "progress", "complete")
+        with closing(loop.Caller(path, "looped", queues.AGENT, verbs)) as caller:
+            seen = loop.run([caller], turns=16)
+
+        (project,) = queue.views.projects()
+
+    assert {verb: len(micros) for verb, micros in seen["micros"].items()} == {"claim": 6, "progress": 5, "complete": 5}
+    assert (seen["steps"], seen["errors"], seen["first"]) == (16, 1, ["the queue ran empty"])
+    assert project.completed == 5
+
+
+def test_the_limit_is_that_of_the_scripts_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limit, "CALLS", 50)
+    monkeypatch.setattr(limit, "PINGS", 100)
+
+    with queues.server() as url:
+        rates = limit._round(url, 0)
+
+    assert rates[limit.BASELINE].keys() == {"1", "50"}
+    assert rates[f"{limit.PAIR}, {limit.BY_LIBRARY}"].keys() == {"1"}
+
+
+def test_a_queue_is_as_long_after_a_step_that_is_timed_as_before() -> None:
+    with queues.server() as url:
+        queue = queues.filled(url, "grown", 6, agents=3)
+        steps = growth._of_queue(queue, [queues.agent(number) for number in range(3)], check=2)
+        taken = [step() for _ in range(5) for step in steps.values()]
+
+        (project,) = queue.views.projects()
+
+    assert len(taken) == 15
+    assert (project.counts[State.QUEUED], project.completed) == (6, 5)
+
+
+def test_a_line_counts_a_connection_and_what_the_client_says_after_it() -> None:
+    with queues.rooted() as (root, url), network.lined(unquote(urlsplit(url).path)) as line:
+        variables = workflow.environment(root, TASKORCH_REDIS_URL=line.address)
+        workflow.timed([str(workflow.BIN / "worker"), "check"], variables)
+        first, line.trips = line.trips, 0
+        workflow.timed([str(workflow.BIN / "worker"), "check"], variables)
+
+    assert first == line.trips + 1  # the text of the script
+    assert line.trips >= 2
+
+
+def _written(name: str) -> str:
+    return PAGE.partition(f"<!-- {name}: made by benchmarks -->")[2].partition(f"<!-- /{name} -->")[0]

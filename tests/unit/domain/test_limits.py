@@ -1,0 +1,301 @@
+"""What the queue refuses before it calls Redis: too long, too many, out of range, and ids that cannot be one."""
+
+from collections.abc import Callable
+
+import pytest
+from support.builders import Bench
+from support.verbs import AGENT, ORCHESTRATOR
+from taskorch.domain import errors
+from taskorch.domain.item import Caller, Lease, NewItem, State
+from taskorch.domain.limits import LONGEST_MS
+from taskorch.queue.queue import Queue
+
+KIB_64 = 64 * 1024
+NO_NAMES = [
+    "", " ", ".", "..", ".ada", "-ada", "_ada", "a..b", "a b", "a:b", "a/b", "a\\b", "{a}", "a*", "é", "ada\n", "a\x00",
+    "a" * 65,
+]  # fmt: skip
+NAMES = ["a", "7", "A" * 64, "a.b-c_D9", "a-", "a."]
+NO_ITEMS = ["", "item", "item_", "item_ABC", "item_0\n", "item_0-0", "item_" + "0" * 33, "../item_0", "item_00000000"]
+NO_PROJECTS = ["", "proj", "proj_", "proj_ABC", "proj_0:items", "item_00000000", "proj_" + "0" * 33, "proj_00000000"]
+
+Call = Callable[[Bench, Lease], object]
+
+#: Text that is too long by one byte, in every place that takes text.
+TOO_LONG: dict[str, Callable[[Bench, Lease, str], object]] = {
+    "project description": lambda bench, _, text: bench.queue.project("A project", description=text),
+    "description": lambda bench, _, text: bench.item(description=text),
+    "requirement": lambda bench, _, text: bench.item(requirements=(text,)),
+    "context value": lambda bench, _, text: bench.item(context={"k": text}),
+    "context name": lambda bench, _, text: bench.item(context={text: "v"}),
+    "resource": lambda bench, _, text: bench.item(resources=(text,)),
+    "deliverable expected": lambda bench, _, text: bench.item(deliverables_expected=(text,)),
+    "criterion": lambda bench, _, text: bench.item(criteria=(text,)),
+    "key": lambda bench, _, text: bench.item(key=text),
+    "assigned context": lambda bench, held, text: bench.queue.assign(held.item, "ada", context={"k": text}),
+    "assigned resource": lambda bench, held, text: bench.queue.assign(held.item, "ada", resources=[text]),
+    "answer": lambda bench, held, text: bench.queue.answer(held.item, text),
+    "cancel reason": lambda bench, held, text: bench.queue.cancel(held.item, reason=text),
+    "progress": lambda bench, held, text: bench.agent().progress(held, text),
+    "discovery": lambda bench, held, text: bench.agent().discover(held, text),
+    "impact": lambda bench, held, text: bench.agent().discover(held, "found", impact=text),
+    "blocker": lambda bench, held, text: bench.agent().blocker(held, text),
+    "needs": lambda bench, held, text: bench.agent().blocker(held, "why", needs=text),
+    "summary": lambda bench, held, text: bench.agent().complete(held, text),
+    "deliverable": lambda bench, held, text: bench.agent().complete(held, deliverables={"k": text}),
+    "fail reason": lambda bench, held, text: bench.agent().fail(held, text),
+    "release reason": lambda bench, held, text: bench.agent().release(held, reason=text),
+    "note": lambda bench, held, text: bench.agent().note(held.item, text),
+}
+
+#: The same where it is a title.
+TITLES: dict[str, Callable[[Bench, Lease, str], object]] = {
+    "project title": lambda bench, _, text: bench.queue.project(text),
+    "title": lambda bench, _, text: bench.item(title=text),
+}
+
+#: Everything else that is out of bounds.
+REFUSED: dict[str, Call] = {
+    "empty project title": lambda bench, _: bench.queue.project(""),
+    "blank project title": lambda bench, _: bench.queue.project(" \t\n"),
+    "project title of 501 characters": lambda bench, _: bench.queue.project("x" * 501),
+    "empty title": lambda bench, _: bench.item(title=""),
+    "title of 501 characters": lambda bench, _: bench.item(title="é" * 501),
+    "201 requirements": lambda bench, _: bench.item(requirements=("r",) * 201),
+    "201 resources": lambda bench, _: bench.item(resources=("r",) * 201),
+    "201 deliverables expected": lambda bench, _: bench.item(deliverables_expected=("r",) * 201),
+    "201 criteria": lambda bench, _: bench.item(criteria=("r",) * 201),
+    "201 context values": lambda bench, _: bench.item(context={str(n): "" for n in range(201)}),
+    "1,001 dependencies": lambda bench, _: bench.item(depends_on=tuple(f"item_{n}" for n in range(1001))),
+    "1,001 more dependencies": lambda bench, held: bench.queue.depend(held.item, [f"item_{n}" for n in range(1001)]),
+    "no more dependencies": lambda bench, held: bench.queue.depend(held.item, []),
+    "blank requirement": lambda bench, _: bench.item(requirements=("",)),
+    "blank context name": lambda bench, _: bench.item(context={"": "v"}),
+    "priority below 0": lambda bench, _: bench.item(priority=-1),
+    "priority above 4": lambda bench, _: bench.item(priority=5),
+    "lease of 0": lambda bench, _: bench.item(lease_ms=0),
+    "lease of more than a year": lambda bench, _: bench.item(lease_ms=LONGEST_MS + 1),
+    "no attempts": lambda bench, _: bench.item(max_attempts=0),
+    "1001 attempts": lambda bench, _: bench.item(max_attempts=1001),
+    "negative time": lambda bench, _: bench.item(not_before_at=-1),
+    "negative delay": lambda bench, _: bench.item(delay_ms=-1),
+    "delay of more than a year": lambda bench, _: bench.item(delay_ms=LONGEST_MS + 1),
+    "claimed lease of 0": lambda bench, _: bench.agent().claim(lease_ms=0),
+    "claimed lease of more than a year": lambda bench, held: bench.agent().get(held, lease_ms=LONGEST_MS + 1),
+    "201 assigned resources": lambda bench, held: bench.queue.assign(held.item, "ada", resources=["r"] * 201),
+    "blank answer": lambda bench, held: bench.queue.answer(held.item, " "),
+    "blank progress": lambda bench, held: bench.agent().progress(held, ""),
+    "blank discovery": lambda bench, held: bench.agent().discover(held, "\n"),
+    "blank blocker": lambda bench, held: bench.agent().blocker(held, ""),
+    "blank fail reason": lambda bench, held: bench.agent().fail(held, ""),
+    "blank note": lambda bench, held: bench.agent().note(held.item, ""),
+    "percentage below 0": lambda bench, held: bench.agent().progress(held, "x", percent=-1),
+    "percentage above 100": lambda bench, held: bench.agent().progress(held, "x", percent=101),
+    "201 deliverables": lambda bench, held: bench.agent().complete(held, deliverables={str(n): "" for n in range(201)}),
+    "deliverables of 256 KiB together": lambda bench, held: bench.agent().complete(
+        held, deliverables=heavy(256 * 1024)
+    ),
+    "context of 256 KiB together": lambda bench, _: bench.item(context=heavy(256 * 1024)),
+    "text that is not UTF-8": lambda bench, held: bench.agent().progress(held, "\ud800"),
+    "title that is not UTF-8": lambda bench, _: bench.queue.project("\udcff"),
+    "check limit of 0": lambda bench, _: bench.agent().check(limit=0),
+    "check limit of 1001": lambda bench, _: bench.agent().check(limit=1001),
+    "list limit of 0": lambda bench, _: bench.queue.views.list(limit=0),
+    "list limit of 5001": lambda bench, _: bench.queue.views.list(limit=5001),
+    "inbox limit of 0": lambda bench, _: bench.queue.views.inbox(limit=0),
+    "cursor that is a word": lambda bench, held: discoveries(bench, held, "first"),
+    "cursor without its second half": lambda bench, held: discoveries(bench, held, "12"),
+    "cursor with a sign": lambda bench, held: discoveries(bench, held, "+"),
+    "cursor that excludes": lambda bench, held: discoveries(bench, held, "(0-0"),
+    "cursor in other digits": lambda bench, held: discoveries(bench, held, "\N{ARABIC-INDIC DIGIT ONE}-0"),
+}
+
+
+def heavy(size: int) -> dict[str, str]:
+    """Return values whose JSON has so many bytes and six more."""
+    value = "x" * (size // 8 - len(', "k1": ""'))
+    values = {f"k{n}": value for n in range(8)}
+    values["k0"] += "x" * 8
+    return values
+
+
+def discoveries(bench: Bench, held: Lease, cursor: str) -> object:
+    return bench.queue.views.discoveries(bench.queue.views.show(held.item).project_context.id, since=cursor)
+
+
+@pytest.mark.parametrize("place", TOO_LONG)
+def test_text_of_more_than_64_kib_is_refused(bench: Bench, place: str) -> None:
+    held = bench.standing(State.BLOCKED)
+    before = bench.everything()
+
+    for text in ("x" * (KIB_64 + 1), "é" * (KIB_64 // 2) + "x"):
+        with pytest.raises(errors.Invalid) as refusal:
+            TOO_LONG[place](bench, held, text)
+        assert refusal.type is errors.Invalid
+        assert f"{KIB_64} bytes" in str(refusal.value)
+
+    assert without_projects(bench.everything()) == without_projects(before)
+
+
+@pytest.mark.parametrize("place", [*TOO_LONG, *TITLES])
+def test_nul_is_refused_in_every_text(bench: Bench, place: str) -> None:
+    held = bench.claimed()
+    before = bench.everything()
+
+    with pytest.raises(errors.Invalid, match="There is a NUL character in the "):
+        (TOO_LONG | TITLES)[place](bench, held, "a\0b")
+
+    assert without_projects(bench.everything()) == without_projects(before)
+
+
+@pytest.mark.parametrize("place", [*TOO_LONG, *TITLES])
+def test_every_text_is_kept_normalised(bench: Bench, place: str) -> None:
+    lease = bench.standing(State.BLOCKED if place == "answer" else State.IN_PROGRESS)
+
+    (TOO_LONG | TITLES)[place](bench, lease, "\ufeffone\r\ntwo\r\n")
+
+    kept = repr(bench.everything()).replace("\\\\", "\\")  # of JSON in a hash
+    assert r"one\ntwo\n" in kept
+    assert "\ufeff" not in kept
+    assert r"\r" not in kept
+
+
+@pytest.mark.parametrize("blank", ["\ufeff", "\ufeff \r\n"])
+def test_byte_order_mark_alone_is_blank(bench: Bench, blank: str) -> None:
+    with pytest.raises(errors.Invalid, match="is empty"):
+        bench.queue.project(blank)
+
+
+@pytest.mark.parametrize("place", TOO_LONG)
+def test_text_of_64_kib_is_taken(bench: Bench, place: str) -> None:
+    held = bench.standing(State.BLOCKED)
+
+    TOO_LONG[place](bench, held, "é" * (KIB_64 // 2))
+
+    assert bench.inconsistencies() == []
+
+
+@pytest.mark.parametrize("breach", REFUSED)
+def test_what_is_out_of_bounds_is_refused(bench: Bench, breach: str) -> None:
+    held = bench.standing(State.BLOCKED)
+    before = bench.everything()
+
+    with pytest.raises(errors.Invalid) as refusal:
+        REFUSED[breach](bench, held)
+
+    assert refusal.type is errors.Invalid
+    assert len(str(refusal.value)) < 300
+    assert without_projects(bench.everything()) == without_projects(before)
+
+
+def without_projects(everything: dict[str, object]) -> dict[str, object]:
+    """Leave out what the builder's own project for a new item adds."""
+    return {name: value for name, value in everything.items() if name.startswith(("item", "queue", "deps", "progress"))}
+
+
+def test_the_bounds_themselves_are_allowed(bench: Bench) -> None:
+    project = bench.queue.project("é" * 500)
+    item = bench.item(
+        project,
+        title="é" * 500,
+        requirements=("r",) * 200,
+        context={str(n): "" for n in range(200)},
+        priority=4,
+        lease_ms=LONGEST_MS,
+        max_attempts=1000,
+    )
+    lease = bench.claimed(item)
+
+    bench.agent().progress(lease, "x", percent=0)
+    bench.agent().progress(lease, "x", percent=100)
+    bench.agent().complete(lease, deliverables={f"k{n}": "x" * (63 * 1024) for n in range(4)})
+
+    assert bench.agent().check(limit=1000).count == 0
+    assert len(bench.queue.views.list(limit=5000).items) == 1
+
+
+@pytest.mark.parametrize(
+    ("resources", "context", "what"), [(["more"], {}, "resources"), ([], {"one": "more"}, "context values")]
+)
+def test_an_item_has_at_most_200_resources_and_context_values_over_all_assignments(
+    bench: Bench, resources: list[str], context: dict[str, str], what: str
+) -> None:
+    words = [str(number) for number in range(200)]
+    item = bench.item(resources=tuple(words), context=dict.fromkeys(words, ""))
+    bench.queue.assign(item, "ada", resources=words, context=dict.fromkeys(words, ""))
+    before = bench.everything()
+
+    with pytest.raises(errors.TooMany, match=what):
+        bench.queue.assign(item, "bob", resources=resources, context=context)
+
+    assert bench.everything() == before
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_what_is_no_name_is_refused_for_an_agent_and_for_a_namespace(bench: Bench, name: str) -> None:
+    item, connection = bench.item(agent=""), bench.queue._scripts.connection
+    before = bench.everything()
+
+    calls: list[Callable[[], object]] = [
+        lambda: bench.agent(name),
+        lambda: Queue(connection, name, Caller(agent="ada")),
+        lambda: Queue(connection, "default", Caller(agent=name)),
+        lambda: bench.queue.assign(item, name),
+        lambda: bench.queue.views.list(agent=name),
+    ]
+
+    for call in calls if name else calls[:-1]:
+        with pytest.raises(errors.Invalid):
+            call()
+    assert bench.everything() == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_taken_for_an_agent(bench: Bench, name: str) -> None:
+    item = bench.item(agent=name)
+
+    claim = bench.agent(name).claim()
+
+    assert claim is not None
+    assert claim.package.item.id == item
+
+
+@pytest.mark.parametrize("item", [*NO_ITEMS, "proj_00000000"])
+def test_no_verb_knows_an_item_that_is_not_there(bench: Bench, item: str) -> None:
+    known = bench.item()
+    calls: list[Callable[[], object]] = [
+        *(lambda verb=verb: verb(bench.agent(), Lease(item=item, token=1)) for verb in AGENT.values()),
+        *(lambda verb=verb: verb(bench.queue, item, known) for verb in ORCHESTRATOR.values()),
+        lambda: bench.queue.depend(known, [item]),
+        lambda: bench.item(bench.project(), depends_on=(item,)),
+        lambda: bench.agent().note(item, "memo"),
+        lambda: bench.agent().notes(item),
+        lambda: bench.queue.views.show(item),
+    ]
+    before = bench.everything()
+
+    for call in calls:
+        with pytest.raises(errors.NoItem):
+            call()
+
+    assert without_projects(bench.everything()) == without_projects(before)
+
+
+@pytest.mark.parametrize("project", NO_PROJECTS)
+def test_nothing_can_be_done_in_a_project_that_is_not_there(bench: Bench, project: str) -> None:
+    known = bench.item()
+    calls: list[Callable[[], object]] = [
+        lambda: bench.queue.create(project, NewItem(title="An item", depends_on=(known,))),
+        lambda: bench.queue.complete_project(project),
+        lambda: bench.queue.views.progress(project),
+        lambda: bench.queue.views.discoveries(project),
+        lambda: bench.queue.views.list(project=project),
+        lambda: bench.queue.views.unassigned(project=project),
+    ]
+    before = bench.everything()
+
+    for call in calls if project else calls[:-2]:
+        with pytest.raises(errors.NoProject):
+            call()
+
+    assert bench.everything() == before

@@ -1,0 +1,241 @@
+"""Files that a worker was writing, or died writing: waited for, never overwritten, salvaged in the end."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.mirrors import Root, after_patience, completion, discovery, handed_over, let_patience_end, progress, update
+from taskorch.domain.item import State
+
+pytestmark = pytest.mark.one_lane
+
+KINDS = ("progress", "discoveries", "completion")
+TORN = b'{"upd'
+
+
+@pytest.fixture
+def item(root: Root) -> str:
+    return handed_over(root)
+
+
+def torn(root: Root, item: str, kind: str, data: bytes) -> Path:
+    path = root.file(item, kind)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("data", [b"", TORN, b"\xff\xfe", b"null", b"7"])
+def test_a_torn_file_is_waited_for_and_not_touched(root: Root, item: str, kind: str, data: bytes) -> None:
+    root.bench.agent().complete(root.bench.claimed(item), "by a command")
+    path = torn(root, item, kind, data)
+    before = path.stat()
+
+    first, second = root.sync(), root.sync(full=True)
+
+    assert (first.again, second.again) == (True, True)
+    assert path.read_bytes() == data
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert root.hidden() == []
+
+
+def test_a_file_that_is_whole_after_a_moment_is_taken(root: Root, item: str) -> None:
+    whole = json.dumps(progress(item, update("begun")), indent=2).encode()
+
+    torn(root, item, "progress", whole[:50])
+    root.sync()
+    torn(root, item, "progress", whole)
+    done = root.sync()
+
+    assert root.history(item) == [("progress", "begun")]
+    assert (done.again, done.troubles) == (False, {})
+
+
+def test_what_is_valid_is_saved_and_the_rest_kept(root: Root, item: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = update("first"), update("second", at="2026-01-02T03:04:06.000001")
+    data = json.dumps(progress(item, first, second), indent=2).encode()
+    torn(root, item, "progress", data[: data.index(b'"percentage": null', data.index(b"second"))])
+    root.sync()
+    before = root.file(item, "progress").read_bytes()
+
+    let_patience_end(monkeypatch)
+    done = root.sync()
+
+    (kept,) = root.hidden()
+    assert root.history(item) == [("progress", "first")]
+    assert root.document(item, "progress")["updates"] == [first]
+    assert (root.handoffs / kept).read_bytes() == before
+    assert kept.startswith(f".{item}_progress.json.")
+    assert kept.endswith(".kept")
+    assert done.troubles[kept].startswith(f"{item}_progress.json is not valid (not JSON: ")
+    assert "Only what is valid of it was taken over: 1 report. This is a copy" in done.troubles[kept]
+    assert root.bench.queue.views.mirrors()[0].status["troubles"] == dict(done.troubles)
+
+
+def test_a_file_that_changes_while_it_is_torn_is_waited_for_anew(
+    root: Root, item: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torn(root, item, "progress", TORN)
+    root.sync()
+
+    let_patience_end(monkeypatch)
+    monkeypatch.setattr("taskorch_orchestrator.mirror.sync_state.time", after_patience)
+    torn(root, item, "progress", TORN + b"ates")
+    done = root.sync()
+
+    assert done.again
+    assert root.hidden() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("data", [b"", TORN, b"\xff\xfe", b"null"])
+def test_a_file_without_anything_valid_is_written_as_redis_has_it(
+    root: Root, item: str, monkeypatch: pytest.MonkeyPatch, kind: str, *, data: bytes
+) -> None:
+    lease = root.bench.claimed(item)
+    for verb in (root.bench.agent().progress, root.bench.agent().discover, root.bench.agent().complete):
+        lease = verb(lease, f"by {verb.__name__}").lease
+    root.sync()
+    before = root.shown()
+    torn(root, item, kind, data)
+    root.sync()
+
+    let_patience_end(monkeypatch)
+    root.sync()
+
+    assert root.shown() == before
+    assert [(root.handoffs / name).read_bytes() for name in root.hidden()][:1] == [data]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b'["' + b'a,"' * 100_000, b"," * 100_000])
+def test_hopeless_text_is_given_up_soon(
+    root: Root, item: str, monkeypatch: pytest.MonkeyPatch, kind: str, *, data: bytes
+) -> None:
+    torn(root, item, kind, data)
+    root.sync()
+
+    let_patience_end(monkeypatch)
+    done = root.sync()
+
+    assert not done.again
+    assert not root.file(item, kind).exists() or isinstance(root.document(item, kind), (dict, list))
+    assert [(root.handoffs / name).read_bytes() for name in root.hidden()][:1] == [data]
+
+
+def test_a_large_torn_file_is_salvaged_in_no_time(root: Root, item: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    updates = [update(f"{n} " + "x" * 5000, at=f"2026-01-02T03:04:05.{n:06}") for n in range(200)]
+    torn(root, item, "progress", json.dumps(progress(item, *updates), indent=2).encode()[:-40])
+    root.sync()
+
+    let_patience_end(monkeypatch)
+    root.sync()
+
+    assert len(root.history(item)) == 199
+
+
+def test_a_completion_waits_for_the_reports_before_it(root: Root, item: str) -> None:
+    whole = json.dumps(progress(item, update("begun")), indent=2).encode()
+    torn(root, item, "progress", whole[:40])
+    root.put(item, "completion", completion(item, "done"))
+
+    root.sync()
+    there, state = root.file(item, "completion").exists(), root.bench.state(item)
+    torn(root, item, "progress", whole)
+    root.sync()
+
+    assert (there, state) == (True, State.QUEUED)
+    assert root.history(item) == [("progress", "begun"), ("complete", "done")]
+    assert root.document(item, "completion") == completion(item, "done")
+
+
+def test_what_is_torn_in_one_file_does_not_hold_up_the_others(root: Root, item: str) -> None:
+    torn(root, item, "progress", TORN)
+    root.put(item, "discoveries", [discovery(item, "found")])
+
+    root.sync()
+
+    assert root.found(item) == ["found"]
+
+
+def test_a_worker_that_had_opened_a_file_before_it_was_replaced_is_heard(root: Root, item: str) -> None:
+    root.worker().blocker(item, "Which one?")
+    root.sync()
+    document = root.document(item, "progress")
+    document["updates"].append(update("into the old file"))
+    with root.file(item, "progress").open("r+", encoding="utf-8") as opened:
+        root.bench.queue.answer(item, "by a command")
+        root.sync()
+        json.dump(document, opened, indent=2)
+        opened.truncate()
+
+    done = root.sync()
+
+    assert ("progress", "into the old file") in root.history(item)
+    assert {"into the old file", "Answer: by a command"} < set(root.updates(item))
+    assert done.troubles == {}
+
+
+def test_a_worker_that_writes_slowly_into_a_replaced_file_is_waited_for(root: Root, item: str) -> None:
+    root.worker().blocker(item, "Which one?")
+    root.sync()
+    document = root.document(item, "progress")
+    document["updates"].append(update("into the old file"))
+    data = json.dumps(document, indent=2)
+    with root.file(item, "progress").open("r+", encoding="utf-8") as opened:
+        root.bench.queue.answer(item, "by a command")
+        root.sync()
+        opened.truncate(0)
+        opened.write(data[:99])
+        opened.flush()
+        first = root.sync()
+        opened.write(data[99:])
+
+    second = root.sync()
+
+    assert (first.again, second.troubles) == (True, {})
+    assert ("progress", "into the old file") in root.history(item)
+    assert {"into the old file", "Answer: by a command"} < set(root.updates(item))
+
+
+def test_what_a_worker_that_died_left_in_a_replaced_file_is_saved_and_the_rest_kept(
+    root: Root, item: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root.worker().blocker(item, "Which one?")
+    root.sync()
+    document = root.document(item, "progress")
+    late = [update(f"late {n}", at=f"2026-01-02T03:04:05.00000{n}") for n in range(2)]
+    data = json.dumps({**document, "updates": [*late, *document["updates"]]}, indent=2).encode()
+    data = data[: data.index(b"late 1")]
+    with root.file(item, "progress").open("r+b") as opened:
+        root.bench.queue.answer(item, "by a command")
+        root.sync()
+        opened.truncate(0)
+        opened.write(data)
+    root.sync()
+
+    let_patience_end(monkeypatch)
+    done = root.sync()
+
+    (kept,) = root.hidden()
+    assert ("progress", "late 0") in root.history(item)
+    assert {"late 0", "Answer: by a command"} < set(root.updates(item))
+    assert (root.handoffs / kept).read_bytes() == data
+    assert list(done.troubles) == [kept]
+
+
+def test_a_stray_that_was_written_into_a_replaced_file_stands_in_the_new_one(root: Root, item: str) -> None:
+    stranger = progress(item, update("of a stranger"), agent="carl")
+    root.put(item, "progress", stranger)
+    root.sync()
+    with root.file(item, "progress").open("r+", encoding="utf-8") as opened:
+        root.bench.agent().progress(root.bench.claimed(item), "by a command")
+        root.sync()
+        stranger["updates"].append(update("and another", at="2026-01-02T03:04:06.000001"))
+        json.dump(stranger, opened, indent=2)
+        opened.truncate()
+
+    root.sync()
+
+    assert ("stray", "and another") in root.history(item)
+    assert root.updates(item) == ["of a stranger", "and another", "by a command"]

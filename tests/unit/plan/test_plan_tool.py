@@ -1,0 +1,62 @@
+"""The tool `plan` of an orchestrating agent says what became of each item, and what its caller should know."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import pytest
+from support.builders import Bench
+from taskorch.config.settings import Settings, resolve
+from taskorch.domain.item import State
+from taskorch.mcp.tool import Call, Result
+from taskorch.queue.plan import Applied
+from taskorch.queue.scripts import Damage
+from taskorch_orchestrator import mcp_tools
+
+
+@dataclass(frozen=True)
+class OnBench:
+    """A call that goes to a bench."""
+
+    bench: Bench
+    settings: Settings
+
+    @property
+    def connection(self) -> object:
+        return self.bench.queue._scripts.connection
+
+    @property
+    def damage(self) -> Damage:
+        return self.bench.queue.damage
+
+
+@pytest.fixture
+def call(bench: Bench, tmp_path: Path) -> Call:
+    settings = resolve({"namespace": bench.namespace}, {"TASKORCH_ROOT": str(tmp_path)}, tmp_path)
+    return cast("Call", OnBench(bench, settings))
+
+
+def planned(call: Call) -> Result:
+    return mcp_tools.Plan(project="P", key="k", items=[{"name": "a", "title": "A", "agent": "ada"}]).run(call)
+
+
+@pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
+def test_plan_tool_names_dead_items(bench: Bench, call: Call, state: State) -> None:
+    first = cast("Applied", planned(call).data)
+    bench.brought(first.items[0].id, state)
+
+    again = planned(call)
+
+    (item,) = cast("Applied", again.data).items
+    assert (item.created, item.state, item.id) == (False, state, first.items[0].id)
+    (hint,) = cast("list[str]", again.meta["hints"])
+    assert hint.startswith(f"a: {item.id} has this key already and is {state}: nothing was created.")
+
+
+def test_plan_tool_echoes_a_time_without_a_zone(call: Call) -> None:
+    item = {"name": "a", "title": "A", "not_before": "2027-01-01 12:00"}
+
+    result = mcp_tools.Plan(project="P", items=[item]).run(call)
+
+    (hint,) = cast("list[str]", result.meta["hints"])
+    assert "2027-01-01 12:00 names no time zone. It is 2027-01-01T" in hint

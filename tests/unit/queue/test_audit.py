@@ -1,0 +1,402 @@
+"""An audit finds what does not fit together, says so, repairs it when told to, and changes nothing when not."""
+
+from collections.abc import Callable
+
+import pytest
+from support.builders import Bench
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, State
+from taskorch_orchestrator.doctor.audit import Audit, audit
+
+Break = Callable[[Bench], tuple[str, str]]
+BREAKS: dict[str, Break] = {}
+
+
+def breaks(function: Break) -> Break:
+    """Collect a function that breaks a namespace; it returns which id is to be told, and by which word."""
+    BREAKS[function.__name__] = function
+    return function
+
+
+@breaks
+def an_item_in_progress_without_a_lease_entry(bench: Bench) -> tuple[str, str]:
+    item = bench.claimed().item
+    bench.lose_lease_entry(item)
+    return item, "index"
+
+
+@breaks
+def an_item_in_progress_that_its_agent_does_not_hold(bench: Bench) -> tuple[str, str]:
+    item = bench.claimed().item
+    bench.lose_entry("held:ada", item)
+    return item, "index"
+
+
+@breaks
+def a_lease_entry_of_an_item_that_is_gone(bench: Bench) -> tuple[str, str]:
+    bench.leave_entry("leases", "item_00000000")
+    return "item_00000000", "index"
+
+
+@breaks
+def a_lease_entry_of_an_item_in_another_state(bench: Bench) -> tuple[str, str]:
+    item = bench.standing(State.BLOCKED).item
+    bench.leave_entry("leases", item)
+    return item, "index"
+
+
+@breaks
+def a_queue_entry_of_a_completed_item(bench: Bench) -> tuple[str, str]:
+    item = bench.standing(State.COMPLETED).item
+    bench.leave_queue_entry(item)
+    return item, "index"
+
+
+@breaks
+def a_queue_entry_of_another_agents_item(bench: Bench) -> tuple[str, str]:
+    bench.item(agent="ada")
+    item = bench.item(agent="bob")
+    bench.leave_queue_entry(item)
+    return item, "index"
+
+
+@breaks
+def a_queued_item_without_a_queue_entry(bench: Bench) -> tuple[str, str]:
+    item = bench.item()
+    bench.lose_entry("queue:ada", item)
+    return item, "index"
+
+
+@breaks
+def a_queued_item_out_of_its_place(bench: Bench) -> tuple[str, str]:
+    item = bench.item(priority=4)
+    bench.leave_queue_entry(item)
+    return item, "index"
+
+
+@breaks
+def a_delayed_item_that_is_never_due(bench: Bench) -> tuple[str, str]:
+    item = bench.standing(State.DELAYED).item
+    bench.lose_entry("delayed", item)
+    return item, "index"
+
+
+@breaks
+def a_dead_letter_that_is_not_among_the_dead(bench: Bench) -> tuple[str, str]:
+    item = bench.standing(State.FAILED).item
+    bench.lose_entry("dead", item)
+    return item, "index"
+
+
+@breaks
+def a_blocked_item_that_no_inbox_shows(bench: Bench) -> tuple[str, str]:
+    item = bench.standing(State.BLOCKED).item
+    bench.lose_entry("blocked", item)
+    return item, "index"
+
+
+@breaks
+def a_pending_item_that_is_not_unassigned(bench: Bench) -> tuple[str, str]:
+    item = bench.standing(State.PENDING).item
+    bench.lose_entry("unassigned", item)
+    return item, "index"
+
+
+@breaks
+def a_waiting_item_that_is_not_among_the_waiting(bench: Bench) -> tuple[str, str]:
+    item = bench.standing(State.WAITING).item
+    bench.lose_entry("waiting", item)
+    return item, "index"
+
+
+@breaks
+def a_waiting_item_whose_dependency_both_sides_have_forgotten(bench: Bench) -> tuple[str, str]:
+    first = bench.item()
+    item = bench.item(depends_on=(first,))
+    bench.lose_entry(f"deps:{item}", first)
+    bench.lose_entry(f"dependents:{first}", item)
+    return item, "dependency"
+
+
+@breaks
+def a_waiting_item_without_an_open_dependency(bench: Bench) -> tuple[str, str]:
+    first = bench.item()
+    item = bench.item(depends_on=(first,))
+    bench.lose_item(first)
+    return item, "state"
+
+
+@breaks
+def a_waiting_item_whose_dependency_is_gone(bench: Bench) -> tuple[str, str]:
+    first = bench.item()
+    item = bench.item(depends_on=(first,))
+    bench.lose_item(first)
+    return item, "dependency"
+
+
+@breaks
+def a_waiting_item_whose_dependency_is_completed(bench: Bench) -> tuple[str, str]:
+    first = bench.standing(State.COMPLETED).item
+    item = bench.standing(State.WAITING).item
+    bench.leave_entry(f"deps:{item}", first)
+    return item, "dependency"
+
+
+@breaks
+def a_dependency_that_does_not_know_who_waits_for_it(bench: Bench) -> tuple[str, str]:
+    first = bench.item()
+    item = bench.item(depends_on=(first,))
+    bench.lose_entry(f"dependents:{first}", item)
+    return item, "dependency"
+
+
+@breaks
+def a_waiting_item_that_has_forgotten_its_dependency(bench: Bench) -> tuple[str, str]:
+    first = bench.item()
+    item = bench.item(depends_on=(first,))
+    bench.lose_entry(f"deps:{item}", first)
+    return item, "dependency"
+
+
+@breaks
+def a_queued_item_with_an_open_dependency(bench: Bench) -> tuple[str, str]:
+    first = bench.standing(State.COMPLETED).item
+    item = bench.item(depends_on=(first,))
+    bench.lose_entry(f"satisfied:{first}", item)
+    bench.queue.requeue(first)  # as a version did that knew no dependents of what is completed
+    return item, "state"
+
+
+@breaks
+def a_held_item_whose_requeued_dependency_does_not_know_it(bench: Bench) -> tuple[str, str]:
+    first = bench.standing(State.COMPLETED).item
+    item = bench.claimed(bench.item(agent="bob", depends_on=(first,)), agent="bob").item
+    bench.lose_entry(f"satisfied:{first}", item)
+    bench.queue.requeue(first)
+    return item, "dependency"
+
+
+@breaks
+def a_completed_item_that_does_not_know_who_depends_on_it(bench: Bench) -> tuple[str, str]:
+    first = bench.standing(State.COMPLETED).item
+    item = bench.item(depends_on=(first,))
+    bench.lose_entry(f"satisfied:{first}", item)
+    return item, "dependency"
+
+
+@breaks
+def a_queued_item_with_a_dependency_that_it_does_not_name(bench: Bench) -> tuple[str, str]:
+    first, item = bench.item(), bench.item()
+    bench.leave_entry(f"deps:{item}", first)
+    bench.leave_entry(f"dependents:{first}", item)
+    return item, "dependency"
+
+
+@breaks
+def an_item_that_its_project_does_not_list(bench: Bench) -> tuple[str, str]:
+    project = bench.project()
+    item = bench.item(project)
+    bench.lose_entry(f"project:{project}:items", item)
+    return item, "listed"
+
+
+@breaks
+def a_project_that_is_not_among_the_projects(bench: Bench) -> tuple[str, str]:
+    project = bench.project()
+    item = bench.item(project)
+    bench.lose_entry("projects", project)
+    return item, "listed"
+
+
+@breaks
+def a_project_that_lists_an_item_that_is_gone(bench: Bench) -> tuple[str, str]:
+    item = bench.item()
+    bench.lose_item(item)
+    return item, "listed"
+
+
+@breaks
+def a_project_that_lists_an_item_of_another(bench: Bench) -> tuple[str, str]:
+    item = bench.item()
+    bench.leave_entry(f"project:{bench.project()}:items", item)
+    return item, "listed"
+
+
+@breaks
+def a_project_that_is_gone(bench: Bench) -> tuple[str, str]:
+    project = bench.project()
+    bench.item(project)
+    bench.lose_project(project)
+    return project, "lost"
+
+
+@breaks
+def an_agent_that_is_not_among_the_agents(bench: Bench) -> tuple[str, str]:
+    bench.item()
+    bench.lose_entry("agents", "ada")
+    return "ada", "agent"
+
+
+@breaks
+def a_project_that_counts_too_many(bench: Bench) -> tuple[str, str]:
+    project = bench.project()
+    bench.item(project)
+    bench.lose_count(f"project:{project}", State.QUEUED)
+    return project, "count"
+
+
+@breaks
+def an_agent_that_counts_less_than_none(bench: Bench) -> tuple[str, str]:
+    bench.item()
+    bench.lose_count("agent:ada", State.FAILED, by=-2)
+    return "ada", "count"
+
+
+def told(found: Audit) -> set[tuple[str, str]]:
+    return {(finding.id, finding.word) for finding in found.left}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_what_is_broken_is_named_and_nothing_is_changed(bench: Bench, name: str) -> None:
+    bench.standing(State.IN_PROGRESS)
+    wrong = BREAKS[name](bench)
+    before, replies = bench.everything(), bench.kept_replies()
+
+    found = audit(bench.queue, fix=False)
+
+    assert wrong in told(found)
+    assert found.repaired == ()
+    assert bench.everything() == before
+    assert bench.kept_replies() == replies
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_what_is_broken_is_repaired_and_a_second_audit_finds_nothing(bench: Bench, name: str) -> None:
+    bench.standing(State.IN_PROGRESS)
+    wrong = BREAKS[name](bench)
+
+    repaired = audit(bench.queue, fix=True)
+
+    assert wrong in {(finding.id, finding.word) for finding in repaired.repaired}
+    assert (repaired.left, repaired.counted) == ((), True)
+    assert audit(bench.queue, fix=False).left == ()
+    assert bench.inconsistencies() == []
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_namespace_in_order_has_no_findings(bench: Bench, state: State) -> None:
+    bench.standing(state)
+    bench.item(depends_on=(bench.item(),))
+    before = bench.everything()
+
+    found = audit(bench.queue, fix=True)
+
+    assert (found.left, found.repaired, found.counted) == ((), (), True)
+    assert bench.everything() == before
+
+
+def test_an_empty_namespace_stays_empty(bench: Bench) -> None:
+    found = audit(bench.queue, fix=False)
+
+    assert (found.left, found.counted, found.items) == ((), True, 0)
+    assert bench.everything() == {}
+
+
+def test_a_lease_that_was_lost_is_a_full_one_again_and_its_holder_goes_on(bench: Bench) -> None:
+    lease = bench.claimed(bench.item(lease_ms=60_000))
+    bench.lose_lease_entry(lease.item)
+
+    audit(bench.queue, fix=True)
+
+    left_ms = bench.queue.views.show(lease.item).item.lease_expires_at - bench.now_ms()
+    assert 50_000 < left_ms <= 60_000
+    assert bench.agent().complete(lease).state is State.COMPLETED
+
+
+def test_repaired_queue_entries_are_in_their_old_order(bench: Bench) -> None:
+    items = [bench.item(priority=priority) for priority in (4, 2, 2, 0)]
+    for item in items:
+        bench.lose_entry("queue:ada", item)
+
+    audit(bench.queue, fix=True)
+
+    assert [item.id for item in bench.agent().check().items] == [items[3], items[1], items[2], items[0]]
+
+
+def test_an_item_whose_dependency_was_lost_is_ready_and_an_event_says_so(bench: Bench) -> None:
+    first = bench.item()
+    item = bench.item(agent="bob", depends_on=(first,))
+    bench.lose_item(first)
+
+    audit(bench.queue, fix=True)
+
+    last = bench.events()[-1]
+    assert (last["verb"], last["item"], last["state"]) == ("mend", item, "queued")
+    assert bench.agent("bob").claim() is not None
+
+
+def test_an_item_that_forgot_its_dependency_waits_for_it_again(bench: Bench) -> None:
+    first = bench.item()
+    item = bench.item(agent="bob", depends_on=(first,))
+    bench.lose_entry(f"deps:{item}", first)
+
+    audit(bench.queue, fix=True)
+    bench.agent().complete(Lease(item=first))
+
+    assert bench.state(item) is State.QUEUED
+
+
+def test_a_lost_project_can_be_read_again(bench: Bench) -> None:
+    project = bench.project()
+    item = bench.item(project)
+    bench.lose_project(project)
+
+    audit(bench.queue, fix=True)
+
+    progress = bench.queue.views.progress(project)
+    assert (progress.project.title, progress.project.status) == (project, "active")
+    assert [found.id for found in progress.items] == [item]
+
+
+def test_an_item_in_the_list_of_another_project_goes_back_to_its_own(bench: Bench) -> None:
+    project, other = bench.project(), bench.project()
+    item = bench.brought(bench.item(project), State.COMPLETED).item
+    bench.lose_entry(f"project:{project}:items", item)
+    bench.leave_entry(f"project:{other}:items", item)
+
+    audit(bench.queue, fix=True)
+
+    assert [found.id for found in bench.queue.views.progress(project).items] == [item]
+    assert bench.queue.views.progress(other).items == ()
+    assert bench.inconsistencies() == []
+
+
+def test_an_audit_goes_through_a_namespace_in_parts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskorch.queue.queue.AUDIT_BATCH", 2)
+    for number in range(3):
+        project = bench.project()
+        for _ in range(number * 3):
+            bench.item(project)
+    lost = bench.claimed().item
+    bench.lose_lease_entry(lost)
+
+    found = audit(bench.queue, fix=False)
+
+    assert (found.items, found.counted) == (10, True)
+    assert told(found) == {(lost, "index")}
+
+
+def test_a_part_after_a_project_that_is_gone_is_refused(bench: Bench) -> None:
+    with pytest.raises(errors.NoProject):
+        bench.queue.audit(cursor="proj_00000000:1")
+
+
+def test_counts_are_not_judged_when_something_happens_meanwhile(bench: Bench) -> None:
+    project = bench.project()
+    part = bench.queue.audit()
+    bench.item(project)
+
+    counted = bench.queue.recount(part.event, {f"project:{project}": {}}, mend=True)
+
+    assert counted is None
+    assert bench.inconsistencies() == []

@@ -1,0 +1,202 @@
+"""Many items in one call: assigned and completed all or none, claimed as many as there are."""
+
+from typing import cast
+
+import pytest
+from support.builders import Bench
+from support.repeats import Remembering
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, State
+
+
+def claimed_many(bench: Bench, count: int) -> list[Lease]:
+    claims = bench.agent().claim_many(count)
+    return [claim.lease for claim in claims if claim.lease]
+
+
+def test_a_claim_of_many_takes_the_first_items_each_with_its_package(bench: Bench) -> None:
+    home = bench.project()
+    last, first = bench.item(home, title="Last", priority=3), bench.item(home, title="First", priority=0)
+    second = bench.item(home, title="Second", priority=1)
+
+    claims = bench.agent().claim_many(2)
+
+    assert [claim.package.item.id for claim in claims] == [first, second]
+    assert [claim.package.item.title for claim in claims] == ["First", "Second"]
+    assert [claim.package.item.state for claim in claims] == [State.IN_PROGRESS] * 2
+    assert bench.state(last) is State.QUEUED
+    assert bench.inconsistencies() == []
+
+
+def test_a_claim_of_many_takes_what_there_is(bench: Bench) -> None:
+    items = [bench.item(), bench.item()]
+
+    leases = claimed_many(bench, 100)
+
+    assert [lease.item for lease in leases] == items
+    assert bench.agent().claim_many(100) == ()
+    assert bench.inconsistencies() == []
+
+
+def test_each_of_many_claims_has_a_lease_of_its_own(bench: Bench) -> None:
+    bench.item()
+    bench.item()
+
+    one, other = claimed_many(bench, 2)
+    bench.agent().complete(one, "done")
+
+    assert bench.agent().renew(other).state is State.IN_PROGRESS
+
+
+def test_a_claim_of_many_passes_over_entries_that_their_items_do_not_confirm(bench: Bench) -> None:
+    first, wrong = bench.item(), bench.item()
+    second = bench.item()
+    bench.leave_queue_entry(bench.claimed(wrong).item)
+
+    leases = claimed_many(bench, 2)
+
+    assert [lease.item for lease in leases] == [first, second]
+
+
+def test_a_claim_that_leaves_items_wakes_the_next_waiter(bench: Bench) -> None:
+    for _ in range(3):
+        bench.item()
+    for _ in range(2):
+        assert bench.agent()._scripts.wait(0.1)
+
+    claimed_many(bench, 2)
+
+    assert bench.agent()._scripts.wait(0.1)
+
+
+def test_many_deliveries_are_one_step(bench: Bench) -> None:
+    items = [bench.item(), bench.item()]
+    dependent = bench.item(depends_on=tuple(items))
+    one, other = claimed_many(bench, 2)
+
+    receipts = bench.agent().complete_many([(one, "first", {"file": "a.txt"}), (other, "second", {})])
+
+    assert [(receipt.id, receipt.state, receipt.remark) for receipt in receipts] == [
+        (one.item, State.COMPLETED, ""),
+        (other.item, State.COMPLETED, ""),
+    ]
+    views = [bench.queue.views.show(item).item for item in items]
+    assert [(view.summary, view.deliverables) for view in views] == [("first", {"file": "a.txt"}), ("second", {})]
+    assert bench.state(dependent) is State.QUEUED
+    assert bench.inconsistencies() == []
+
+
+def test_one_delivery_that_is_refused_refuses_all_and_is_named(bench: Bench) -> None:
+    bench.item()
+    bench.item()
+    one, lost = claimed_many(bench, 2)
+    bench.agent().release(lost)
+    before = bench.everything()
+
+    with pytest.raises(errors.LeaseLost) as refusal:
+        bench.agent().complete_many([(one, "done", {}), (lost, "done", {})])
+
+    assert refusal.value.details["item"] == lost.item
+    assert bench.everything() == before
+
+
+def test_a_delivery_that_was_made_before_does_not_stop_the_others(bench: Bench) -> None:
+    bench.item()
+    bench.item()
+    one, other = claimed_many(bench, 2)
+    bench.agent().complete(one, "first")
+
+    receipts = bench.agent().complete_many([(one, "again", {}), (other, "done", {})])
+
+    assert [receipt.remark for receipt in receipts] == ["repeat", ""]
+    assert bench.queue.views.show(one.item).item.summary == "first"
+    assert bench.inconsistencies() == []
+
+
+def test_a_delivery_of_queued_items_claims_them(bench: Bench) -> None:
+    items = [bench.item(), bench.item()]
+
+    receipts = bench.agent().complete_many([(Lease(item=item), "done", {}) for item in items])
+
+    assert [receipt.remark for receipt in receipts] == ["claimed", "claimed"]
+    assert bench.inconsistencies() == []
+
+
+def test_many_items_are_assigned_in_their_order(bench: Bench) -> None:
+    first, second = bench.item(agent=""), bench.item(agent="bob")
+
+    rows = bench.queue.assign_many([second, first], "ada", context={"style": "plain"})
+
+    assert [(row.id, row.agent, row.state, row.previous) for row in rows] == [
+        (second, "ada", State.QUEUED, "bob"),
+        (first, "ada", State.QUEUED, ""),
+    ]
+    assert [lease.item for lease in claimed_many(bench, 2)] == [second, first]
+    assert bench.queue.views.show(first).item.context == {"style": "plain"}
+    assert bench.inconsistencies() == []
+
+
+@pytest.mark.parametrize(("state", "refused"), [(State.IN_PROGRESS, errors.Held), (State.FAILED, errors.WrongState)])
+def test_one_item_that_cannot_be_assigned_refuses_all_and_is_named(
+    bench: Bench, state: State, refused: type[errors.TaskOrchestratorError]
+) -> None:
+    free, wrong = bench.item(agent=""), bench.standing(state).item
+    before = bench.everything()
+
+    with pytest.raises(refused) as refusal:
+        bench.queue.assign_many([free, wrong], "bob")
+
+    assert refusal.value.details["item"] == wrong
+    assert bench.everything() == before
+
+
+def test_an_item_that_is_not_there_refuses_all(bench: Bench) -> None:
+    free = bench.item(agent="")
+    before = bench.everything()
+
+    with pytest.raises(errors.NoItem) as refusal:
+        bench.queue.assign_many([free, "item_0"], "bob")
+
+    assert refusal.value.details["item"] == "item_0"
+    assert bench.everything() == before
+
+
+def test_an_item_stands_once_in_a_call(bench: Bench) -> None:
+    lease = bench.claimed()
+    before = bench.everything()
+
+    with pytest.raises(errors.TooMany, match=lease.item):
+        bench.agent().complete_many([(lease, "done", {}), (lease, "done", {})])
+    with pytest.raises(errors.TooMany, match=lease.item):
+        bench.queue.assign_many([lease.item, lease.item], "bob", force=True)
+
+    assert bench.everything() == before
+
+
+@pytest.mark.parametrize("count", [0, 101])
+def test_a_call_is_for_1_to_100_items(bench: Bench, count: int) -> None:
+    lease = Lease(item="item_0")
+
+    with pytest.raises(errors.Invalid, match="1 to 100"):
+        bench.agent().claim_many(count)
+    with pytest.raises(errors.Invalid, match="1 to 100"):
+        bench.agent().complete_many([(lease, "", {})] * count)
+    with pytest.raises(errors.Invalid, match="1 to 100"):
+        bench.queue.assign_many(["item_0"] * count, "ada")
+
+
+def test_a_repeat_of_a_claim_of_many_brings_what_is_still_the_callers(bench: Bench) -> None:
+    bench.item()
+    bench.item()
+    memory = Remembering(bench.queue._scripts.connection)
+    one, other = [claim.lease for claim in bench.over(lambda _: memory).agent().claim_many(2)]
+    assert one
+    assert other
+    bench.agent().complete(one, "done")
+
+    first, again = memory.again(0)
+
+    dead, living = cast("list[list[str]]", again.kept())
+    assert dead[:2] == [one.item, ""]
+    assert living == cast("list[list[str]]", first.kept())[1]
+    assert bench.agent().renew(other).token == other.token

@@ -1,0 +1,529 @@
+"""An item waits until the last of its open dependencies completes; the completing script queues it."""
+
+from collections.abc import Sequence
+
+import pytest
+from support.builders import Bench, held
+from taskorch.domain import errors
+from taskorch.domain.item import Claim, HeldDependent, Lease, NewItem, State
+from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch_orchestrator.doctor.audit import audit
+from taskorch_orchestrator.render import tables
+from taskorch_worker.render import items as worker_render
+
+
+class Noted(Around):
+    """A connection that notes the names of the scripts."""
+
+    def __init__(self, connection: Connection, seen: list[str]) -> None:
+        super().__init__(connection)
+        self._seen = seen
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        self._seen.append(script.name)
+        return super().call(script, key, arguments)
+
+
+class CutOff(Around):
+    """A connection that breaks after its first call."""
+
+    calls = 0
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        self.calls += 1
+        if self.calls > 1:
+            raise errors.Unreachable(url="redis://x", reason="cut off")
+        return super().call(script, key, arguments)
+
+
+class CompletedMeanwhile(Around):
+    """A connection after whose first call the item is completed by its agent."""
+
+    def __init__(self, connection: Connection, bench: Bench, item: str) -> None:
+        super().__init__(connection)
+        self._bench, self._item = bench, item
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        reply = super().call(script, key, arguments)
+        if self._bench.state(self._item) is State.QUEUED:
+            finish(self._bench, self._item)
+        return reply
+
+
+def finish(bench: Bench, item: str) -> None:
+    bench.agent().complete(Lease(item=item), f"summary of {item}")
+
+
+def events_of(bench: Bench, item: str) -> list[str]:
+    return [event["verb"] for event in bench.events() if event["item"] == item]
+
+
+def test_an_item_with_an_open_dependency_waits(bench: Bench) -> None:
+    first = bench.item()
+
+    second = bench.item(agent="bob", depends_on=(first,))
+
+    assert bench.state(second) is State.WAITING
+    assert bench.agent("bob").claim() is None
+    assert bench.agent("bob").check().later == 1
+    assert bench.inconsistencies() == []
+
+
+def test_the_completion_of_the_dependency_queues_the_item_in_the_same_step(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(agent="bob", depends_on=(first,))
+
+    finish(bench, first)
+
+    assert bench.state(second) is State.QUEUED
+    assert events_of(bench, second) == ["create", "ready"]
+    assert held(bench.agent("bob").claim()).item == second
+    assert bench.inconsistencies() == []
+
+
+def test_an_item_waits_for_the_last_of_several_dependencies(bench: Bench) -> None:
+    dependencies = [bench.item() for _ in range(3)]
+    item = bench.item(agent="bob", depends_on=tuple(dependencies))
+    states = []
+
+    for dependency in dependencies:
+        finish(bench, dependency)
+        states.append(bench.state(item))
+
+    assert states == [State.WAITING, State.WAITING, State.QUEUED]
+    assert bench.inconsistencies() == []
+
+
+def test_a_diamond_is_queued_from_the_top_to_the_bottom(bench: Bench) -> None:
+    top = bench.item()
+    left, right = bench.item(depends_on=(top,)), bench.item(depends_on=(top,))
+    bottom = bench.item(depends_on=(left, right))
+
+    finish(bench, top)
+    after_top = [bench.state(item) for item in (left, right, bottom)]
+    finish(bench, right)
+    after_right = bench.state(bottom)
+    finish(bench, left)
+
+    assert after_top == [State.QUEUED, State.QUEUED, State.WAITING]
+    assert after_right is State.WAITING
+    assert bench.state(bottom) is State.QUEUED
+    assert events_of(bench, bottom) == ["create", "ready"]
+    assert bench.inconsistencies() == []
+
+
+def test_a_dependency_named_twice_counts_once(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(depends_on=(first, first))
+
+    finish(bench, first)
+
+    view = bench.queue.views.show(second).item
+    assert (view.state, view.depends_on) == (State.QUEUED, (first,))
+
+
+def test_a_dependency_of_another_project_is_waited_for(bench: Bench) -> None:
+    first = bench.item(bench.project())
+    second = bench.item(bench.project(), depends_on=(first,))
+    before = bench.state(second)
+
+    finish(bench, first)
+
+    assert (before, bench.state(second)) == (State.WAITING, State.QUEUED)
+
+
+def test_a_completed_dependency_is_not_waited_for(bench: Bench) -> None:
+    done = bench.standing(State.COMPLETED).item
+
+    item = bench.item(agent="bob", depends_on=(done,))
+
+    view = bench.queue.views.show(item).item
+    assert (view.state, view.depends_on) == (State.QUEUED, (done,))
+
+
+def test_depend_on_a_completed_item_keeps_an_item_queued(bench: Bench) -> None:
+    done, item = bench.standing(State.COMPLETED).item, bench.item()
+
+    state = bench.queue.depend(item, [done])
+
+    assert state is State.QUEUED
+    assert bench.queue.views.show(item).item.depends_on == (done,)
+    assert held(bench.agent().claim()).item == item
+
+
+@pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
+def test_a_dependency_that_will_not_complete_keeps_the_item_waiting(bench: Bench, state: State) -> None:
+    first = bench.item()
+    earlier = bench.item(agent="bob", depends_on=(first,))
+
+    bench.brought(first, state)
+    later = bench.item(agent="bob", depends_on=(first,))
+
+    assert [bench.state(earlier), bench.state(later)] == [State.WAITING, State.WAITING]
+
+
+@pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
+def test_a_requeued_dependency_is_waited_for_until_it_completes(bench: Bench, state: State) -> None:
+    first = bench.item()
+    second = bench.item(agent="bob", depends_on=(first,))
+    bench.brought(first, state)
+
+    bench.queue.requeue(first)
+    before = bench.state(second)
+    finish(bench, first)
+
+    assert (before, bench.state(second)) == (State.WAITING, State.QUEUED)
+    assert bench.inconsistencies() == []
+
+
+def test_queued_dependent_waits_again_after_requeue(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(agent="bob", depends_on=(first,))
+    finish(bench, first)
+
+    done = bench.queue.requeue(first)
+    before, claim = bench.state(second), bench.agent("bob").claim()
+    finish(bench, first)
+
+    assert (done.state, done.waiting, done.held) == (State.QUEUED, 1, ())
+    assert (before, claim, bench.state(second)) == (State.WAITING, None, State.QUEUED)
+    assert events_of(bench, second) == ["create", "ready", "wait", "ready"]
+    assert bench.inconsistencies() == []
+
+
+def test_pending_dependent_waits_once_assigned_after_requeue(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(agent="", depends_on=(first,))
+    finish(bench, first)
+
+    done = bench.queue.requeue(first)
+    state = bench.queue.assign(second, "bob").state
+
+    assert (done.waiting, state) == (0, State.WAITING)
+    assert audit(bench.queue, fix=False).left == ()
+
+
+def test_delayed_dependent_waits_again_and_keeps_its_time(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(agent="bob", depends_on=(first,), delay_ms=3_600_000)
+    finish(bench, first)
+
+    bench.queue.requeue(first)
+    before = bench.state(second)
+    finish(bench, first)
+
+    assert (before, bench.state(second)) == (State.WAITING, State.DELAYED)
+
+
+@pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
+def test_held_dependent_is_named_and_goes_on(bench: Bench, state: State) -> None:
+    first = bench.item(agent="bob")
+    second = bench.item(depends_on=(first,))
+    bench.agent("bob").complete(Lease(item=first), "done")
+    lease = bench.brought(second, state)
+
+    done = bench.queue.requeue(first)
+
+    assert done.held == (HeldDependent(id=second, agent="ada"),)
+    assert bench.agent().complete(lease, "done").state is State.COMPLETED
+    assert audit(bench.queue, fix=False).left == ()
+
+
+@pytest.mark.parametrize("end", ["release", "fail", "expire"])
+def test_held_dependent_waits_once_it_is_given_back(bench: Bench, end: str) -> None:
+    first = bench.item(agent="bob")
+    second = bench.item(depends_on=(first,))
+    bench.agent("bob").complete(Lease(item=first), "done")
+    lease = bench.claimed(second)
+    bench.queue.requeue(first)
+
+    match end:
+        case "release":
+            bench.agent().release(lease)
+        case "fail":
+            bench.agent().fail(lease, "no luck")
+        case "expire":
+            bench.let_lease_run_out(second)
+            bench.queue.reap()
+
+    assert bench.state(second) is State.WAITING
+    assert audit(bench.queue, fix=False).left == ()
+
+
+def test_holder_may_deliver_after_its_item_waits_again(bench: Bench) -> None:
+    first = bench.item(agent="bob")
+    second = bench.item(depends_on=(first,))
+    bench.agent("bob").complete(Lease(item=first), "done")
+    lease = bench.claimed(second)
+    bench.let_lease_run_out(second)
+    bench.queue.reap()
+
+    bench.queue.requeue(first)
+    waiting = bench.state(second)
+
+    assert waiting is State.WAITING
+    assert bench.agent().complete(lease, "done after all").state is State.COMPLETED
+
+
+def test_completed_dependent_waits_when_it_is_requeued_too(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(agent="bob", depends_on=(first,))
+    finish(bench, first)
+    bench.agent("bob").complete(Lease(item=second), "done")
+
+    done = bench.queue.requeue(first)
+    untouched = bench.state(second)
+
+    assert (done.waiting, done.held, untouched) == (0, (), State.COMPLETED)
+    assert bench.queue.requeue(second).state is State.WAITING
+
+
+def test_item_created_after_the_completion_waits_again_too(bench: Bench) -> None:
+    first = bench.standing(State.COMPLETED).item
+    created = bench.item(agent="bob", depends_on=(first,))
+    added = bench.item(agent="bob")
+    bench.queue.depend(added, [first])
+
+    done = bench.queue.requeue(first)
+
+    assert (done.waiting, bench.state(created), bench.state(added)) == (2, State.WAITING, State.WAITING)
+
+
+def test_requeue_takes_very_many_dependents_in_several_calls(bench: Bench) -> None:
+    first = bench.item()
+    new = NewItem(title="x", agent="bob", depends_on=(first,))
+    project = bench.project()
+    items = bench.queue.create_many(project, [new] * 600)
+    finish(bench, first)
+    seen: list[str] = []
+
+    done = bench.over(lambda connection: Noted(connection, seen)).queue.requeue(first)
+
+    assert seen == ["requeue"] * 3
+    assert (done.waiting, bench.agent("bob").claim()) == (600, None)
+    assert bench.queue.views.progress(project).project.counts[State.WAITING] == len(items)
+
+
+def test_requeue_cut_off_in_the_middle_is_finished_by_the_next(bench: Bench) -> None:
+    first = bench.item()
+    project = bench.project()
+    bench.queue.create_many(project, [NewItem(title="x", agent="bob", depends_on=(first,))] * 300)
+    finish(bench, first)
+    with pytest.raises(errors.Unreachable):
+        bench.over(CutOff).queue.requeue(first)
+    before = bench.queue.views.progress(project, limit=1).project.counts[State.QUEUED]
+
+    done = bench.queue.requeue(first)
+
+    assert (before, done.state, done.waiting) == (50, State.QUEUED, 50)
+    assert audit(bench.queue, fix=False).left == ()
+
+
+def test_requeue_does_not_start_again_what_was_completed_meanwhile(bench: Bench) -> None:
+    first = bench.item()
+    bench.queue.create_many(bench.project(), [NewItem(title="x", agent="bob", depends_on=(first,))] * 300)
+    finish(bench, first)
+
+    bench.over(lambda connection: CompletedMeanwhile(connection, bench, first)).queue.requeue(first)
+
+    assert bench.state(first) is State.COMPLETED
+    assert audit(bench.queue, fix=False).left == ()
+
+
+def test_cancel_does_not_count_what_does_not_wait(bench: Bench) -> None:
+    first = bench.item()
+    delivered, waits = (bench.item(agent="bob", depends_on=(first,)) for _ in range(2))
+    finish(bench, first)
+    bench.agent("bob").complete(Lease(item=delivered), "done")
+    bench.queue.requeue(first)
+
+    waiting = bench.queue.cancel(first)
+
+    assert (waiting, bench.state(waits)) == (1, State.WAITING)
+
+
+def test_cycle_by_way_of_a_completed_item_is_refused(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(depends_on=(first,))
+    finish(bench, first)
+    finish(bench, second)
+    bench.queue.requeue(first)
+    before = bench.everything()
+
+    with pytest.raises(errors.Cycle):
+        bench.queue.depend(first, [second])
+
+    assert bench.everything() == before
+
+
+def test_an_item_that_is_cancelled_while_it_waits_stays_cancelled(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(agent="bob", depends_on=(first,))
+    bench.queue.cancel(second)
+
+    finish(bench, first)
+    cancelled = bench.state(second)
+    requeued = bench.queue.requeue(second).state
+
+    assert (cancelled, requeued) == (State.CANCELLED, State.QUEUED)
+    assert bench.inconsistencies() == []
+
+
+def test_an_item_that_is_requeued_before_its_dependency_completes_waits_again(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(agent="bob", depends_on=(first,))
+    bench.queue.cancel(second)
+
+    state = bench.queue.requeue(second).state
+
+    assert state is State.WAITING
+    assert bench.inconsistencies() == []
+
+
+def test_a_pending_item_waits_once_it_is_assigned(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(agent="", depends_on=(first,))
+    before = bench.state(second)
+
+    assignment = bench.queue.assign(second, "bob")
+
+    assert (before, assignment.state) == (State.PENDING, State.WAITING)
+    assert bench.inconsistencies() == []
+
+
+def test_a_pending_item_whose_dependency_completed_is_queued_once_it_is_assigned(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(agent="", depends_on=(first,))
+    finish(bench, first)
+    before = bench.state(second)
+
+    assignment = bench.queue.assign(second, "bob")
+
+    assert (before, assignment.state) == (State.PENDING, State.QUEUED)
+    assert bench.inconsistencies() == []
+
+
+def test_an_item_is_delayed_when_its_dependencies_complete_before_its_time(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(agent="bob", depends_on=(first,), delay_ms=3_600_000)
+    before = bench.state(second)
+
+    finish(bench, first)
+    after = bench.state(second)
+    bench.let_delay_pass(second)
+
+    assert (before, after) == (State.WAITING, State.DELAYED)
+    assert held(bench.agent("bob").claim()).item == second
+    assert bench.inconsistencies() == []
+
+
+def test_an_item_is_queued_when_its_dependencies_complete_after_its_time(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(agent="bob", depends_on=(first,), not_before_at=bench.now_ms() - 1)
+
+    finish(bench, first)
+
+    assert bench.state(second) is State.QUEUED
+
+
+def test_an_item_cannot_depend_on_itself(bench: Bench) -> None:
+    item = bench.item()
+    before = bench.everything()
+
+    with pytest.raises(errors.Cycle):
+        bench.queue.depend(item, [item])
+
+    assert bench.everything() == before
+
+
+@pytest.mark.parametrize("length", [2, 3, 10])
+def test_a_cycle_is_refused(bench: Bench, length: int) -> None:
+    chain = [bench.item()]
+    for _ in range(length - 1):
+        chain.append(bench.item(depends_on=(chain[-1],)))
+    before = bench.everything()
+
+    with pytest.raises(errors.Cycle) as refusal:
+        bench.queue.depend(chain[0], [chain[-1]])
+
+    assert str(refusal.value) == f"{chain[0]} cannot depend on {chain[-1]}: that one depends on it."
+    assert bench.everything() == before
+
+
+def test_a_cycle_among_several_new_dependencies_changes_nothing(bench: Bench) -> None:
+    first, harmless = bench.item(), bench.item()
+    second = bench.item(depends_on=(first,))
+    before = bench.everything()
+
+    with pytest.raises(errors.Cycle):
+        bench.queue.depend(first, [harmless, second])
+
+    assert bench.everything() == before
+
+
+def test_an_unknown_dependency_is_refused_at_creation(bench: Bench) -> None:
+    project = bench.project()
+    before = bench.everything()
+
+    with pytest.raises(errors.NoItem):
+        bench.item(project, depends_on=("item_00000000",))
+
+    assert bench.everything() == before
+
+
+def test_an_unknown_dependency_is_refused_later_too(bench: Bench) -> None:
+    known, item = bench.item(), bench.item()
+    before = bench.everything()
+
+    with pytest.raises(errors.NoItem):
+        bench.queue.depend(item, [known, "item_00000000"])
+
+    assert bench.everything() == before
+
+
+def test_depend_adds_to_the_dependencies_there_are(bench: Bench) -> None:
+    first, second = bench.item(), bench.item()
+    item = bench.item(agent="bob", depends_on=(first,))
+
+    bench.queue.depend(item, [second, first])
+    finish(bench, first)
+    before = bench.state(item)
+    finish(bench, second)
+
+    assert bench.queue.views.show(item).item.depends_on == (first, second)
+    assert (before, bench.state(item)) == (State.WAITING, State.QUEUED)
+
+
+def test_item_has_at_most_1000_dependencies(bench: Bench) -> None:
+    project = bench.project()
+    others = [made.id for made in bench.queue.create_many(project, [NewItem(title="x")] * 1001)]
+    item = bench.item(project, agent="bob", depends_on=tuple(others[:400]))
+    bench.queue.depend(item, others[400:1000])
+    before = bench.everything()
+
+    with pytest.raises(errors.TooMany):
+        bench.queue.depend(item, others[1000:])
+
+    assert bench.everything() == before
+    assert len(bench.queue.views.show(item).item.depends_on) == 1000
+
+
+def test_package_has_the_first_200_of_many_dependencies(bench: Bench) -> None:
+    others = [made.id for made in bench.queue.create_many(bench.project(), [NewItem(title="x")] * 300)]
+    item = bench.item(depends_on=tuple(others))
+
+    package = bench.queue.views.show(item)
+
+    assert (len(package.item.depends_on), len(package.dependencies)) == (300, 200)
+    assert "… and 100 more" in worker_render.claim(Claim(package=package, lease=None))
+    assert "… and 100 more" in tables.package(package)
+
+
+def test_a_cancel_says_how_many_items_wait_for_it(bench: Bench) -> None:
+    needed = bench.item()
+    bench.item(depends_on=(needed,))
+    bench.item(depends_on=(needed,))
+
+    waiting = bench.queue.cancel(needed)
+
+    assert waiting == bench.queue.cancel(needed) == 2

@@ -1,0 +1,304 @@
+"""Leases run out, and no process needs to be alive for it: claim, get and check act on what is due."""
+
+from collections.abc import Callable
+
+import pytest
+from support.builders import Bench, held
+from support.verbs import HOLDER
+from taskorch.domain import errors
+from taskorch.domain.item import DEFAULT_LEASE_MS, Lease, State
+
+
+def run_out(bench: Bench) -> Lease:
+    lease = bench.claimed()
+    bench.let_lease_run_out(lease.item)
+    return lease
+
+
+#: Any agent's call reaps and promotes, on whatever item.
+PASSERS_BY: dict[str, Callable[[Bench, str], object]] = {
+    "claim": lambda bench, _: bench.agent("bob").claim(),
+    "check": lambda bench, _: bench.agent("bob").check(),
+    "get": lambda bench, own: bench.agent("bob").get(Lease(item=own), peek=True),
+    "reap": lambda bench, _: bench.queue.reap(),
+}
+#: The item after its holder's lease ran out, before anybody else claimed it.
+LATE: dict[str, Callable[[Bench], Lease]] = {
+    "not reaped yet": run_out,
+    "delayed": lambda bench: bench.expired(State.DELAYED),
+    "queued": lambda bench: bench.expired(State.QUEUED),
+    "failed": lambda bench: bench.expired(State.FAILED),
+}
+
+
+@pytest.mark.parametrize("passer_by", PASSERS_BY)
+def test_an_expired_lease_is_reaped_by(bench: Bench, passer_by: str) -> None:
+    lease, own = run_out(bench), bench.item(agent="bob")
+
+    PASSERS_BY[passer_by](bench, own)
+
+    assert bench.state(lease.item) is State.DELAYED
+    assert [event["verb"] for event in bench.events() if event["item"] == lease.item][-1] == "expire"
+    assert bench.inconsistencies() == []
+
+
+@pytest.mark.parametrize("passer_by", PASSERS_BY)
+def test_a_delayed_item_that_is_due_is_promoted_by(bench: Bench, passer_by: str) -> None:
+    item, own = bench.item(delay_ms=3_600_000), bench.item(agent="bob")
+    bench.let_delay_pass(item)
+
+    PASSERS_BY[passer_by](bench, own)
+
+    assert bench.state(item) is State.QUEUED
+    assert bench.inconsistencies() == []
+
+
+def test_a_claim_takes_an_item_whose_delay_it_just_ended(bench: Bench) -> None:
+    item = bench.item(delay_ms=3_600_000)
+    early = bench.agent().claim()
+    bench.let_delay_pass(item)
+
+    lease = held(bench.agent().claim())
+
+    assert early is None
+    assert lease.item == item
+
+
+def test_an_item_waits_until_not_before(bench: Bench) -> None:
+    later = bench.now_ms() + 3_600_000
+
+    item = bench.item(not_before_at=later)
+
+    view = bench.queue.views.show(item).item
+    assert view.state is State.DELAYED
+    assert view.not_before_at == later
+    assert bench.agent().claim() is None
+
+
+def test_an_item_whose_not_before_has_passed_is_queued_at_once(bench: Bench) -> None:
+    item = bench.item(not_before_at=bench.now_ms() - 1)
+
+    assert bench.state(item) is State.QUEUED
+
+
+def test_a_delay_counts_from_the_clock_of_redis(bench: Bench) -> None:
+    before = bench.now_ms()
+
+    item = bench.item(delay_ms=60_000)
+
+    assert before + 60_000 <= bench.queue.views.show(item).item.not_before_at <= bench.now_ms() + 60_000
+
+
+def test_reap_says_how_many_leases_and_delays_ended(bench: Bench) -> None:
+    project = bench.project()
+    held_ones = [bench.claimed(bench.item(project)).item for _ in range(12)]
+    delayed_ones = [bench.item(project, agent="bob", delay_ms=3_600_000) for _ in range(13)]
+    for item in held_ones:
+        bench.let_lease_run_out(item)
+    for item in delayed_ones:
+        bench.let_delay_pass(item)
+
+    first, second = bench.queue.reap(), bench.queue.reap()
+
+    assert (first, second) == ((12, 13), (0, 0))
+    assert bench.agent("bob").check().count == 13
+    assert bench.inconsistencies() == []
+
+
+def test_a_holder_that_crashes_every_time_ends_among_the_dead_letters(bench: Bench) -> None:
+    item = bench.item(max_attempts=3)
+    states = []
+
+    for _ in range(3):
+        held(bench.agent().claim())
+        bench.let_lease_run_out(item)
+        bench.queue.reap()
+        states.append(bench.state(item))
+        bench.let_delay_pass(item)
+
+    assert states == [State.DELAYED, State.DELAYED, State.FAILED]
+    assert bench.queue.views.show(item).item.attempts == 3
+    assert bench.agent().claim() is None
+    assert bench.inconsistencies() == []
+
+
+def test_a_dead_letter_has_all_its_attempts_again_when_requeued(bench: Bench) -> None:
+    lease = bench.expired(State.FAILED)
+
+    bench.queue.requeue(lease.item)
+
+    assert bench.queue.views.show(lease.item).item.attempts == 0
+    assert held(bench.agent().claim()).token == lease.token + 1
+
+
+def test_a_fail_without_retry_is_a_dead_letter_at_the_first_attempt(bench: Bench) -> None:
+    lease = bench.claimed()
+
+    receipt = bench.agent().fail(lease, "impossible", retry=False)
+
+    assert receipt.state is State.FAILED
+    assert bench.inconsistencies() == []
+
+
+@pytest.mark.parametrize(("attempt", "delay_s"), [(1, 10), (2, 20), (3, 40), (4, 80), (8, 1280)])
+def test_the_retry_delay_doubles_within_its_jitter(bench: Bench, attempt: int, delay_s: int) -> None:
+    least, most = retry_delay_ms(bench, attempt)
+
+    assert least >= 0.75 * delay_s * 1000 - 1
+    assert most <= 1.25 * delay_s * 1000
+
+
+def test_the_retry_delay_has_jitter(bench: Bench) -> None:
+    delays = [retry_delay_ms(bench, 3)[0] for _ in range(8)]
+
+    assert max(delays) - min(delays) > 1000
+
+
+def test_the_retry_delay_is_capped_at_an_hour(bench: Bench) -> None:
+    least, most = retry_delay_ms(bench, 12)
+
+    assert least <= 3_600_000 <= most
+
+
+def retry_delay_ms(bench: Bench, attempt: int) -> tuple[int, int]:
+    """Fail a new item that often; return between which two lengths the last delay lies."""
+    item = bench.item(max_attempts=1000)
+    for _ in range(attempt):
+        bench.let_delay_pass(item)
+        bench.queue.reap()
+        lease = bench.claimed(item)
+        before = bench.now_ms()
+        bench.agent().fail(lease, "again")
+        after = bench.now_ms()
+    due = bench.queue.views.show(item).item.not_before_at
+    return due - after, due - before
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_a_late_complete_is_taken_while_nobody_else_claimed(bench: Bench, late: str) -> None:
+    lease = LATE[late](bench)
+
+    receipt = bench.agent().complete(lease, "late, but done")
+
+    view = bench.queue.views.show(lease.item).item
+    assert (receipt.state, receipt.remark) == (State.COMPLETED, "")
+    assert (view.summary, view.attempts, view.token) == ("late, but done", 1, lease.token)
+    assert bench.inconsistencies() == []
+
+
+@pytest.mark.parametrize("late", sorted(set(LATE) - {"failed"}))
+def test_a_late_report_takes_the_item_up_again_under_the_same_token(bench: Bench, late: str) -> None:
+    lease = LATE[late](bench)
+
+    receipt = bench.agent().progress(lease, "I am still here")
+
+    view = bench.queue.views.show(lease.item).item
+    assert (receipt.lease.token, receipt.remark) == (lease.token, "")
+    assert (view.state, view.token) == (State.IN_PROGRESS, lease.token)
+    assert view.lease_expires_at == receipt.lease.expires_at > bench.now_ms()
+    assert bench.inconsistencies() == []
+
+
+@pytest.mark.parametrize("taken_up", ["get", "progress", "discover", "blocker", "renew"])
+def test_an_item_that_is_taken_up_again_and_again_becomes_a_dead_letter(bench: Bench, taken_up: str) -> None:
+    lease = bench.claimed(bench.item(max_attempts=3))
+
+    for _ in range(2):
+        bench.let_lease_run_out(lease.item)
+        bench.queue.reap()
+        HOLDER[taken_up](bench.agent(), lease) if taken_up != "get" else bench.agent().get(lease)
+        if taken_up == "blocker":
+            bench.queue.answer(lease.item, "Go on")
+    bench.let_lease_run_out(lease.item)
+    bench.queue.reap()
+
+    view = bench.queue.views.show(lease.item).item
+    assert (view.state, view.attempts) == (State.FAILED, 3)
+    with pytest.raises(errors.WrongState):
+        bench.agent().progress(lease, "once more")
+    assert bench.agent().get(lease).lease is None
+    assert bench.agent().complete(lease, "finished after all").state is State.COMPLETED
+
+
+@pytest.mark.parametrize("verb", HOLDER)
+def test_a_stale_holder_changes_nothing_once_another_session_claimed(bench: Bench, verb: str) -> None:
+    stale = bench.expired(State.QUEUED)
+    current = held(bench.agent(session="second").claim())
+    before = bench.everything()
+
+    with pytest.raises(errors.LeaseLost):
+        HOLDER[verb](bench.agent(), stale)
+
+    assert current.item == stale.item
+    assert bench.everything() == before
+
+
+def test_a_lease_is_four_hours_long_unless_said_otherwise(bench: Bench) -> None:
+    before = bench.now_ms()
+
+    lease = bench.claimed()
+
+    assert DEFAULT_LEASE_MS == 4 * 3_600_000
+    assert before + DEFAULT_LEASE_MS <= lease.expires_at <= bench.now_ms() + DEFAULT_LEASE_MS
+
+
+def test_an_item_may_have_a_lease_length_of_its_own(bench: Bench) -> None:
+    item, before = bench.item(lease_ms=60_000), bench.now_ms()
+
+    lease = held(bench.agent().claim())
+
+    assert lease.item == item
+    assert before + 60_000 <= lease.expires_at <= bench.now_ms() + 60_000
+    assert bench.queue.views.show(item).item.lease_expires_at == lease.expires_at
+
+
+@pytest.mark.parametrize("how", ["claim", "get"])
+def test_a_claim_may_have_a_lease_length_of_its_own(bench: Bench, how: str) -> None:
+    item, before = bench.item(lease_ms=3_600_000), bench.now_ms()
+
+    taken = (
+        bench.agent().claim(lease_ms=90_000) if how == "claim" else bench.agent().get(Lease(item=item), lease_ms=90_000)
+    )
+
+    assert before + 90_000 <= held(taken).expires_at <= bench.now_ms() + 90_000
+
+
+@pytest.mark.parametrize("verb", ["renew", "progress", "discover"])
+def test_a_step_renews_the_lease_for_the_length_of_the_claim(bench: Bench, verb: str) -> None:
+    item = bench.item(lease_ms=3_600_000)
+    lease = held(bench.agent().claim(lease_ms=90_000))
+    bench.let_lease_run_out(item)
+    before = bench.now_ms()
+
+    HOLDER[verb](bench.agent(), lease)
+
+    assert before + 90_000 <= bench.queue.views.show(item).item.lease_expires_at <= bench.now_ms() + 90_000
+
+
+def test_the_next_claim_has_the_length_of_the_item_again(bench: Bench) -> None:
+    bench.item(lease_ms=3_600_000)
+    bench.agent().release(held(bench.agent().claim(lease_ms=90_000)))
+
+    lease = held(bench.agent().claim())
+
+    assert lease.expires_at > bench.now_ms() + 3_000_000
+
+
+def test_an_answer_starts_a_full_lease(bench: Bench) -> None:
+    lease = held(bench.agent().get(Lease(item=bench.item()), lease_ms=90_000))
+    bench.agent().blocker(lease, "Which one?")
+    before = bench.now_ms()
+
+    bench.queue.answer(lease.item, "The left one.")
+
+    assert before + 90_000 <= bench.queue.views.show(lease.item).item.lease_expires_at <= bench.now_ms() + 90_000
+
+
+def test_no_clock_runs_while_an_item_is_blocked(bench: Bench) -> None:
+    lease = bench.standing(State.BLOCKED)
+
+    bench.let_lease_run_out(lease.item)
+    bench.queue.reap()
+
+    assert lease.expires_at == 0
+    assert bench.state(lease.item) is State.BLOCKED

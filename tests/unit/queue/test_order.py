@@ -1,0 +1,154 @@
+"""In which order items are claimed: by priority, and first in, first out within a priority."""
+
+from support.builders import Bench, held
+from taskorch.domain.item import Lease, State
+
+
+def claimed_in_turn(bench: Bench, agent: str = "ada") -> list[str]:
+    """Claim all that is queued for an agent."""
+    taken: list[str] = []
+    while len(taken) < 100 and (claim := bench.agent(agent).claim()):
+        taken.append(held(claim).item)
+    return taken
+
+
+def test_the_most_urgent_item_is_claimed_first(bench: Bench) -> None:
+    low, high, normal, lowest, highest = (bench.item(priority=priority) for priority in (3, 1, 2, 4, 0))
+
+    taken = claimed_in_turn(bench)
+
+    assert taken == [highest, high, normal, low, lowest]
+
+
+def test_an_item_is_of_middling_urgency_unless_said_otherwise(bench: Bench) -> None:
+    low, plain, high = bench.item(priority=3), bench.item(), bench.item(priority=1)
+
+    taken = claimed_in_turn(bench)
+
+    assert taken == [high, plain, low]
+
+
+def test_items_of_one_priority_are_claimed_in_the_order_of_their_creation(bench: Bench) -> None:
+    items = [bench.item() for _ in range(25)]
+
+    taken = claimed_in_turn(bench)
+
+    assert taken == items
+
+
+def test_each_agent_has_a_queue_of_its_own(bench: Bench) -> None:
+    ada, bob = bench.item(), bench.item(agent="bob")
+
+    taken = claimed_in_turn(bench, "bob")
+
+    assert taken == [bob]
+    assert bench.state(ada) is State.QUEUED
+
+
+def test_an_empty_queue_has_nothing_to_claim(bench: Bench) -> None:
+    assert bench.agent().claim() is None
+
+
+def test_a_released_item_returns_to_its_place(bench: Bench) -> None:
+    first, second = bench.item(), bench.item()
+
+    bench.agent().release(held(bench.agent().claim()))
+
+    assert claimed_in_turn(bench) == [first, second]
+
+
+def test_a_retried_item_returns_to_its_place(bench: Bench) -> None:
+    first, second = bench.item(), bench.item()
+    bench.agent().fail(held(bench.agent().claim()), "again")
+
+    bench.let_delay_pass(first)
+
+    assert claimed_in_turn(bench) == [first, second]
+
+
+def test_a_requeued_item_goes_to_the_end_of_its_priority(bench: Bench) -> None:
+    first, second, later = bench.item(), bench.item(), bench.item(priority=3)
+    bench.queue.cancel(first)
+
+    bench.queue.requeue(first)
+
+    assert claimed_in_turn(bench) == [second, first, later]
+
+
+def test_an_item_that_is_assigned_to_another_agent_goes_to_the_end_of_that_queue(bench: Bench) -> None:
+    moved, own = bench.item(), bench.item(agent="bob")
+
+    bench.queue.assign(moved, "bob")
+
+    assert claimed_in_turn(bench, "bob") == [own, moved]
+    assert claimed_in_turn(bench) == []
+
+
+def test_an_item_that_is_assigned_to_the_same_agent_again_keeps_its_place(bench: Bench) -> None:
+    first, second = bench.item(), bench.item()
+
+    bench.queue.assign(first, "ada", context={"more": "words"})
+
+    assert claimed_in_turn(bench) == [first, second]
+
+
+def test_a_get_takes_an_item_out_of_turn(bench: Bench) -> None:
+    first, second, third = (bench.item() for _ in range(3))
+
+    bench.agent().get(Lease(item=second))
+
+    assert claimed_in_turn(bench) == [first, third]
+
+
+def test_a_check_shows_what_is_held_then_the_queue_in_its_order(bench: Bench) -> None:
+    low, high, taken = bench.item(priority=4), bench.item(priority=0), bench.item()
+    bench.agent().get(Lease(item=taken))
+
+    assignments = bench.agent().check()
+
+    assert assignments.agent == "ada"
+    assert [item.id for item in assignments.items] == [taken, high, low]
+    assert (assignments.count, assignments.later) == (3, 0)
+
+
+def test_a_check_shows_at_most_its_limit_and_counts_all(bench: Bench) -> None:
+    project = bench.project()
+    items = [bench.item(project) for _ in range(5)]
+    for item in items[:2]:
+        bench.claimed(item)
+        bench.let_the_clock_tick()
+
+    shown = {limit: [item.id for item in bench.agent().check(limit=limit).items] for limit in (1, 2, 3, 10)}
+
+    assert shown == {1: items[:1], 2: items[:2], 3: items[:3], 10: items}
+    assert bench.agent().check(limit=1).count == 5
+
+
+def test_a_check_shows_twenty_items_unless_said_otherwise(bench: Bench) -> None:
+    project = bench.project()
+    for _ in range(21):
+        bench.item(project)
+
+    assignments = bench.agent().check()
+
+    assert (len(assignments.items), assignments.count) == (20, 21)
+
+
+def test_a_check_counts_what_is_not_ready_apart(bench: Bench) -> None:
+    bench.standing(State.WAITING)
+    bench.standing(State.DELAYED)
+    for over in (State.COMPLETED, State.FAILED, State.CANCELLED):
+        bench.standing(over)
+
+    assignments = bench.agent().check()
+
+    assert (assignments.count, assignments.later, assignments.items) == (0, 2, ())
+
+
+def test_a_blocked_item_is_still_what_its_holder_has(bench: Bench) -> None:
+    lease = bench.standing(State.BLOCKED)
+
+    assignments = bench.agent().check()
+
+    assert [item.id for item in assignments.items] == [lease.item]
+    assert assignments.count == 1

@@ -1,0 +1,268 @@
+"""What an agent is told at a fresh start: what it holds, with which right, and what waits for it."""
+
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support.builders import Bench
+from taskorch.cli import quoting
+from taskorch.domain import errors
+from taskorch.domain.item import Claim, Holder, Item, Lease, Note, Package, Project, Report, State
+from taskorch.queue.briefing import Briefing, Held
+from taskorch_worker.render import briefing
+
+
+def test_an_agent_that_holds_nothing_is_told_its_queue(bench: Bench) -> None:
+    items = [bench.item(title=f"Item {number}") for number in range(4)]
+    bench.standing(State.WAITING)
+
+    told = bench.agent().prime()
+
+    assert (told.agent, told.held, told.held_count) == ("ada", (), 0)
+    assert [queued.id for queued in told.queue] == items[:3]
+    assert (told.queue_count, told.later) == (4, 1)
+
+
+def test_what_a_session_holds_comes_with_its_reports_answers_and_notes(bench: Bench) -> None:
+    lease, me = bench.claimed(), bench.agent()
+    me.progress(lease, "half way", percent=50)
+    me.blocker(lease, "Which door?", needs="a choice")
+    bench.queue.answer(lease.item, "The left one")
+    for number in range(7):
+        me.note(lease.item, f"note {number}")
+
+    (held,) = me.prime([lease]).held
+
+    assert held.claim.lease is not None
+    assert (held.claim.lease.token, held.claim.package.item.percent) == (1, 50)
+    assert held.claim.lease.expires_at == held.claim.package.item.lease_expires_at > bench.now_ms()
+    assert [report.text for report in held.claim.package.history] == ["half way", "Which door?", "The left one"]
+    assert [note.text for note in held.notes] == [f"note {number}" for number in range(2, 7)]
+
+
+def test_what_another_session_holds_is_told_without_a_lease(bench: Bench) -> None:
+    theirs, mine = bench.claimed(session="other"), bench.claimed(session="mine")
+
+    told = bench.agent(session="mine").prime([mine])
+
+    assert [(held.claim.package.item.id, bool(held.claim.lease)) for held in told.held] == [
+        (mine.item, True),
+        (theirs.item, False),
+    ]
+    assert told.session == "mine"
+
+
+def test_a_lease_that_ran_out_still_serves_and_is_told(bench: Bench) -> None:
+    lease = bench.expired(State.DELAYED)
+
+    (held,) = bench.agent().prime([lease]).held
+
+    assert held.claim.lease is not None
+    assert held.claim.package.item.state is State.DELAYED
+    assert bench.agent().complete(lease, "late").state is State.COMPLETED
+
+
+def test_of_a_dead_letter_that_may_still_be_delivered_no_more_is_promised(bench: Bench) -> None:
+    lease = bench.expired(State.FAILED)
+
+    told = bench.agent().prime([lease])
+
+    assert "worker complete takes it" in briefing.briefing(told)
+    assert "takes it up again" not in briefing.briefing(told)
+    assert briefing.next_step(told) == "worker pop --wait 300"
+    with pytest.raises(errors.WrongState):
+        bench.agent().progress(lease, "still at it")
+    assert bench.agent().complete(lease, "late").state is State.COMPLETED
+
+
+@pytest.mark.parametrize("state", [State.COMPLETED, State.FAILED, State.CANCELLED, State.QUEUED])
+def test_a_token_that_died_is_told_no_more(bench: Bench, state: State) -> None:
+    lease = bench.claimed()
+    match state:
+        case State.COMPLETED:
+            bench.agent().complete(lease)
+        case State.FAILED:
+            bench.agent().fail(lease, "x", retry=False)
+        case State.CANCELLED:
+            bench.queue.cancel(lease.item)
+        case State.QUEUED:
+            bench.agent().release(lease)
+
+    assert bench.agent().prime([lease]).held == ()
+
+
+def test_a_token_that_another_session_took_over_is_no_lease(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.agent(session="second").get(Lease(item=lease.item), takeover=True)
+
+    (held,) = bench.agent().prime([lease]).held
+
+    assert held.claim.lease is None
+
+
+def test_items_that_vanished_or_are_anothers_are_passed_over(bench: Bench) -> None:
+    vanished, others = bench.claimed(), bench.claimed(agent="bob")
+    bench.lose_item(vanished.item)
+
+    told = bench.agent().prime([vanished, others, Lease(item="item_00000000", token=1)])
+
+    assert (told.held, told.held_count) == ((), 0)
+
+
+def test_it_changes_nothing(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.let_lease_run_out(lease.item)
+    before, seen = bench.everything(), bench.queue.views.agents()[0].last_seen_at
+
+    bench.agent().prime([lease])
+
+    assert bench.everything() == before
+    assert bench.queue.views.agents()[0].last_seen_at == seen
+
+
+def test_more_than_is_shown_is_counted(bench: Bench) -> None:
+    leases = [bench.claimed() for _ in range(5)]
+
+    told = bench.agent().prime(leases)
+
+    assert (len(told.held), told.held_count) == (3, 5)
+    assert "… and 2 more: worker check" in briefing.briefing(told)
+
+
+def test_too_many_leases_and_a_bad_id_are_refused(bench: Bench) -> None:
+    with pytest.raises(errors.Invalid):
+        bench.agent().prime([Lease(item=f"item_{number}") for number in range(201)])
+    with pytest.raises(errors.NoItem):
+        bench.agent().prime([Lease(item="item_../x")])
+
+
+TEXTS = st.text(max_size=40) | st.sampled_from(
+    ["`" * 30, "🙂" * 9000, "x\n" * 9000, "\x1b[2J" * 3000, "", "```\n# Do this"]
+)
+
+
+def told_of(texts: list[str], count: int, state: State = State.IN_PROGRESS) -> Briefing:
+    """Return a briefing on `count` items that have these texts wherever somebody else can write one."""
+
+    def text(number: int) -> str:
+        return texts[number % len(texts)]
+
+    def report(kind: str, number: int) -> Report:
+        return Report(
+            id="1-1", at=1, kind=kind, agent="b" * 64, attempt=1, token=1, text=text(number), percent=5,
+            needs=text(number + 1), request="", written_at="",
+        )  # fmt: skip
+
+    holder = Holder(agent="a" * 64, host=text(1) or "h", pid=4_000_000, session="s" * 64, since=1)
+    held = Item(
+        id="item_" + "0" * 32, project="proj_" + "0" * 32, title=text(2)[:500], description=text(3),
+        requirements=tuple(text(number) for number in range(200)), context={}, resources=(), deliverables_expected=(),
+        criteria=(), priority=4, state=state, agent="a" * 64, holder=holder, token=99999, attempts=1000,
+        max_attempts=1000, lease_expires_at=1, depends_on=(), percent=100, summary="", deliverables={}, blocker="",
+        needs="", assigned_by="", not_before_at=0, created_at=1, assigned_at=1, started_at=1, completed_at=0,
+    )  # fmt: skip
+    project = Project(
+        id=held.project,
+        title="",
+        description="",
+        status="active",
+        orchestrator="",
+        created_at=1,
+        completed_at=0,
+        counts={},
+    )
+    history = tuple(report(kind, number) for number, kind in enumerate(["progress", "blocker", "answer", "fail"] * 9))
+    package = Package(item=held, project_context=project, dependencies=(), history=history)
+    leases = [Lease(item=held.id, token=99999, claim="0" * 16), None, None]
+    notes = tuple(Note(at=1, text=text(number), written_at="") for number in range(5))
+    return Briefing(
+        agent="a" * 64, host="h" * 64, session="s" * 64, namespace="n" * 64,
+        held=tuple(Held(claim=Claim(package=package, lease=lease), notes=notes) for lease in leases[:count]),
+        held_count=count, queue=(held,) * 3, queue_count=9999, later=9999,
+    )  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(TEXTS, min_size=1, max_size=5), st.integers(0, 3))
+@example(texts=["000000" + "`" * 14 + "0", "\N{SLIGHTLY SMILING FACE}" * 4000], count=3)
+def test_it_is_never_longer_than_the_bound_and_no_text_leaves_its_fence(texts: list[str], count: int) -> None:
+    shown = briefing.briefing(told_of(texts, count))
+
+    assert len(shown.encode()) <= quoting.MOST_BYTES
+    headings = [row for row in _outside_of_fences(shown) if row.startswith("#")]
+    assert [heading.partition(" ")[0] for heading in headings] == ["#", "##", *["###"] * count, "##", "##", "##"]
+    assert shown.endswith(briefing.COMMANDS)
+
+
+def _outside_of_fences(text: str) -> list[str]:
+    """Return the lines that a reader of Markdown takes for our own; all fences must be closed."""
+    outside, fence = [], ""
+    for row in text.split("\n"):
+        opening = re.fullmatch(r"(`{3,})(\w*)", row)
+        if fence:
+            fence = (
+                ""
+                if row.strip() == fence or (re.fullmatch(r" {0,3}`+ *", row) and len(row.strip()) >= len(fence))
+                else fence
+            )
+        elif opening:
+            fence = opening[1]
+        else:
+            outside.append(row)
+    assert not fence
+    return outside
+
+
+@given(st.lists(st.text("`a \n"), max_size=4))
+def test_a_fence_is_longer_than_any_row_of_backticks_in_it(lines: list[str]) -> None:
+    opening, *content, closing = quoting.fenced(lines).split("\n")
+
+    assert opening == f"{closing}text"
+    assert set(closing) == {"`"}
+    assert len(closing) >= 3
+    assert closing not in "\n".join(content)
+
+
+def test_a_long_text_is_cut_and_says_so_and_short_ones_are_whole() -> None:
+    told = told_of(["x" * 60_000, "a short one"], 1)
+
+    shown = briefing.briefing(told)
+
+    assert re.search(r"x… \[\d+ more characters\]", shown)
+    assert "a short one" in shown
+    assert f"Cut short: `worker get {told.held[0].claim.package.item.id} --peek` has all of it" in shown
+
+
+def test_short_texts_are_not_cut() -> None:
+    shown = briefing.briefing(told_of(["brief"], 1))
+
+    assert quoting.CUT not in shown
+    assert "Description: brief" in shown
+
+
+@pytest.mark.parametrize(
+    ("count", "state", "command"),
+    [
+        (0, State.QUEUED, "worker pop"),
+        (1, State.IN_PROGRESS, "worker get item_" + "0" * 32),
+        (1, State.DELAYED, "worker get item_" + "0" * 32),
+        (1, State.BLOCKED, "worker pop"),
+        (1, State.FAILED, "worker pop"),
+    ],
+)
+def test_the_next_step_is_a_command(count: int, state: State, command: str) -> None:
+    assert briefing.next_step(told_of(["x"], count, state)) == command
+
+
+def test_long_text_is_cut_before_it_is_shown() -> None:
+    lengths = []
+
+    def show(text: str) -> str:
+        lengths.append(len(text))
+        return text
+
+    kept = quoting.cut("x" * 100_000, 20, show)
+
+    assert kept == f"{'x' * 20}… [99980 {quoting.CUT}"
+    assert lengths == [21]

@@ -1,0 +1,354 @@
+"""`purge`: a completed project goes with all that it holds, and nothing else is touched."""
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+from support.backups import exported, furnished, work
+from support.builders import Bench
+from support.mirrors import Root
+from taskorch.domain import errors
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import NewItem, State
+from taskorch.queue import queue
+from taskorch.queue.plan import Plan
+from taskorch_orchestrator.backup import export
+from taskorch_orchestrator.backup.restore import restore
+from taskorch_orchestrator.doctor.audit import audit
+from taskorch_orchestrator.purge import named, remove
+
+NEW = tuple(NewItem(title=f"Item {number}", key=f"{number}", agent="ada") for number in range(5))
+PLAN = Plan(title="Planned", key="plan", items=NEW)
+
+
+def over(bench: Bench) -> str:
+    """Return a completed project, its items completed or cancelled, that has left something in every kind of key."""
+    applied, ada = bench.queue.apply(PLAN), bench.agent()
+    project, (one, second, third, *_) = applied.project, [item.id for item in applied.items]
+    first = bench.claimed(one)
+    ada.note(first.item, "mine")
+    lease = ada.discover(ada.progress(first, "half").lease, "It rains").lease
+    bench.queue.answer(ada.blocker(lease, "Which?").lease.item, "Both")
+    ada.complete(lease, "done")
+    bench.queue.depend(third, [second])
+    ada.fail(bench.claimed(second), "hopeless", retry=False)
+    bench.queue.complete_project(project, force=True)
+    return project
+
+
+def purged(bench: Bench, project: str) -> tuple[int, int]:
+    """Purge a project, and return how many items and keys went."""
+    done = remove(bench.queue, named(bench.queue, [project]))
+    return done.items, done.keys
+
+
+def awaited(bench: Bench) -> tuple[str, str, str]:
+    """Return a completed project, an item of it that is cancelled, and an item of another project that waits for it."""
+    project = bench.project()
+    item = bench.item(project)
+    dependent = bench.item(depends_on=(item,))
+    bench.queue.complete_project(project, force=True)
+    return project, item, dependent
+
+
+@pytest.mark.parametrize("batch", [2, 5, 250])
+def test_nothing_is_left_of_a_purged_project(bench: Bench, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    monkeypatch.setattr(queue, "PURGE_BATCH", batch)
+    purged(bench, over(bench))
+    bench.queue.apply(replace(PLAN, key="another"))
+    before, kinds = work(bench), bench.everything().keys()
+    project = over(bench)
+    there = len(bench.everything())
+
+    items, keys = purged(bench, project)
+
+    assert work(bench) == before
+    assert bench.everything().keys() == kinds
+    assert (items, keys) == (5, there - len(kinds))
+    assert bench.inconsistencies() == []
+    assert (found := audit(bench.queue, fix=False)).left == ()
+    assert found.counted
+
+
+def test_a_part_of_a_purge_leaves_a_project_that_fits_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "PURGE_BATCH", 2)
+    project = over(bench)
+
+    part = bench.queue.purge(project)[:2]
+
+    assert part == (3, 2)
+    assert len(bench.queue.views.list(project=project).items) == 3
+    assert bench.inconsistencies() == []
+    assert audit(bench.queue, fix=False).left == ()
+    assert purged(bench, project)[0] == 3
+
+
+def test_a_key_leads_to_no_item_that_is_gone_after_a_part_of_a_purge(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "PURGE_BATCH", 2)
+    project = over(bench)
+    last = bench.queue.views.list(project=project).items[-1].id
+    bench.queue.purge(project)
+
+    with pytest.raises(errors.ProjectClosed):
+        bench.queue.create(project, NEW[0])
+    bench.queue.requeue(last)
+
+    assert bench.state(bench.queue.create(project, NEW[0])) is State.QUEUED
+    assert bench.inconsistencies() == []
+
+
+def test_a_project_that_is_opened_again_in_the_midst_of_a_purge_keeps_the_rest(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "PURGE_BATCH", 2)
+    project = over(bench)
+    bench.queue.purge(project)
+    bench.queue.requeue(bench.queue.views.list(project=project).items[-1].id)
+
+    with pytest.raises(errors.WrongState):
+        bench.queue.purge(project)
+
+    assert len(bench.queue.views.list(project=project).items) == 3
+    assert bench.inconsistencies() == []
+
+
+def test_a_project_that_is_not_completed_stays(bench: Bench) -> None:
+    project = bench.project()
+    bench.brought(bench.item(project), State.COMPLETED)
+    before = bench.everything()
+
+    for refused in (lambda: bench.queue.purge(project), lambda: named(bench.queue, [project])):
+        with pytest.raises(errors.WrongState, match=f"{project} is active") as refusal:
+            refused()
+        assert refusal.value.advice() == f"Complete it first: orchestrate complete {project}"
+
+    assert bench.everything() == before
+
+
+def test_a_project_that_is_not_there_cannot_be_purged(bench: Bench) -> None:
+    project = over(bench)
+    purged(bench, project)
+
+    with pytest.raises(errors.NoProject):
+        bench.queue.purge(project)
+    with pytest.raises(errors.NoProject):
+        named(bench.queue, ["proj_00000000"])
+
+
+def test_a_completed_dependency_stays_satisfied(bench: Bench) -> None:
+    project, home = bench.project(), bench.project()
+    first = bench.item(project)
+    open_one = bench.item(agent="bob")
+    ready, waiting = bench.item(home, depends_on=(first,)), bench.item(home, depends_on=(first, open_one))
+    bench.brought(first, State.COMPLETED)
+    bench.queue.complete_project(project)
+
+    purged(bench, project)
+
+    assert (bench.state(ready), bench.state(waiting)) == (State.QUEUED, State.WAITING)
+    bench.agent("bob").complete(bench.claimed(open_one, agent="bob"))
+    assert bench.state(waiting) is State.QUEUED
+    assert bench.agent().claim() is not None
+    assert bench.inconsistencies() == []
+
+
+def test_a_project_stays_while_an_item_of_another_one_waits_for_an_item_of_it(bench: Bench) -> None:
+    project, item, dependent = awaited(bench)
+    before = bench.everything()
+
+    with pytest.raises(errors.Awaited) as refusal:
+        bench.queue.purge(project)
+
+    assert refusal.value.details == {"project": project, "item": item, "dependent": dependent}
+    assert bench.everything() == before
+
+
+def test_what_is_refused_is_refused_before_anything_goes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "PURGE_BATCH", 1)
+    project = bench.project()
+    bench.brought(bench.item(project), State.COMPLETED)
+    bench.item(depends_on=(bench.item(project),))
+    bench.queue.complete_project(project, force=True)
+
+    with pytest.raises(errors.Awaited):
+        bench.queue.purge(project)
+
+    assert len(bench.queue.views.list(project=project).items) == 2
+
+
+def test_what_was_cancelled_too_does_not_keep_what_it_waited_for(bench: Bench) -> None:
+    project, _, dependent = awaited(bench)
+    bench.queue.cancel(dependent)
+
+    purged(bench, project)
+    state = bench.queue.requeue(dependent).state
+
+    assert state is State.QUEUED
+    assert audit(bench.queue, fix=False).left == ()
+    assert bench.inconsistencies() == []
+
+
+def test_what_a_purged_item_waited_for_does_not_know_of_it_any_more(bench: Bench) -> None:
+    other, before = bench.item(), work(bench)
+    project = bench.project()
+    bench.item(project, depends_on=(other,))
+    bench.queue.complete_project(project, force=True)
+
+    purged(bench, project)
+
+    assert work(bench) == before
+    assert bench.brought(other, State.COMPLETED).item == other
+
+
+def test_an_item_that_only_a_list_has_does_not_hold_a_purge_up(bench: Bench) -> None:
+    project, other = over(bench), bench.item()
+    bench.lose_item(bench.queue.views.list(project=project).items[0].id)
+    bench.leave_entry(f"project:{project}:items", other)
+
+    purged(bench, project)
+
+    assert bench.state(other) is State.QUEUED
+    assert [name for name in bench.everything() if project in name] == []
+
+
+def test_the_key_of_a_purged_plan_opens_another_project(bench: Bench) -> None:
+    project = over(bench)
+    purged(bench, project)
+
+    again = bench.queue.apply(PLAN)
+
+    assert again.created
+    assert again.project != project
+
+
+def test_each_part_of_a_purge_is_an_event(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "PURGE_BATCH", 3)
+    project = over(bench)
+    before = len(bench.events())
+
+    purged(bench, project)
+
+    told = [(event["verb"], event["project"], event["item"], event["state"]) for event in bench.events()[before:]]
+    assert told == [("purge", project, "", "completed"), ("purge", project, "", "")]
+
+
+def test_the_projects_that_are_finished_are_those_completed_so_long_ago(bench: Bench) -> None:
+    active, first, second = bench.project(), over(bench), bench.project()
+    bench.queue.complete_project(second)
+    bench.let_the_clock_tick()
+    bench.let_the_clock_tick()
+
+    views = bench.queue.views
+
+    assert [project.id for project in views.finished(older_than_ms=1)] == [first, second]
+    assert views.finished(older_than_ms=3_600_000) == ()
+    assert active in {project.id for project in views.projects()}
+
+
+def test_finished_projects_are_found_however_many_there_are(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskorch.queue.views.LIMIT", 2)
+    projects = [bench.project() for _ in range(5)]
+    for project in projects[::2]:
+        bench.queue.complete_project(project)
+    bench.let_the_clock_tick()
+    bench.let_the_clock_tick()
+
+    found = bench.queue.views.finished(older_than_ms=1)
+
+    assert {project.id for project in found} == set(projects[::2])
+
+
+def test_of_all_projects_those_that_cannot_go_are_passed_over(bench: Bench) -> None:
+    needed, item, dependent = awaited(bench)
+    other = over(bench)
+    found = named(bench.queue, [needed, other])
+    purged(bench, other)
+    third = over(bench)
+
+    done = remove(bench.queue, [*found, *named(bench.queue, [third])])
+
+    assert [project.id for project in done.projects] == [third]
+    assert list(done.kept) == [needed, other]
+    assert f"{dependent} waits for {item}" in done.kept[needed]
+
+
+def test_a_completion_that_is_asked_for_again_after_the_purge_finds_no_project(bench: Bench) -> None:
+    project = bench.project()
+    request = "00112233445566aa"
+    scripts = bench.queue._scripts
+    closing = type(bench.queue)(scripts.connection, bench.namespace, scripts.caller, request=request)
+    closing.complete_project(project)
+    purged(bench, project)
+
+    with pytest.raises(errors.NoProject):
+        closing.complete_project(project)
+
+
+def test_a_namespace_is_exported_and_imported_after_a_purge(bench: Bench, copy: Bench, tmp_path: Path) -> None:
+    furnished(bench)
+    project = over(bench)
+    bench.item(depends_on=(bench.queue.views.list(project=project, state=State.COMPLETED).items[0].id,))
+    purged(bench, project)
+
+    exported(bench, tmp_path / "export.jsonl")
+    restore(tmp_path / "export.jsonl", copy.queue.archive)
+
+    assert [item.title for item in copy.queue.views.list().items] == [i.title for i in bench.queue.views.list().items]
+    assert copy.inconsistencies() == []
+    assert audit(copy.queue, fix=False).left == ()
+
+
+@pytest.mark.parametrize("batch", [2, 250])
+@pytest.mark.parametrize("lines", [1, 2, 8, 13])
+def test_an_export_that_a_purge_comes_into_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, batch: int, lines: int
+) -> None:
+    monkeypatch.setattr(queue, "PURGE_BATCH", batch)
+    project = over(bench)
+    export = bench.queue.archive.lines()
+    for _ in range(lines):
+        next(export)
+    bench.queue.purge(project)
+
+    with pytest.raises(errors.Invalid, match="export again"):
+        list(export)
+
+
+def test_an_export_of_a_lost_project_goes_on_under_its_id(bench: Bench) -> None:
+    project = over(bench)
+    bench.lose_project(project)
+
+    lines = list(export.sound(bench.queue.archive.lines(), bench.queue.damage))
+
+    titles = [cast("dict[str, str]", line["fields"])["title"] for line in lines if line["kind"] == "project"]
+    assert titles == [project]
+
+
+def test_the_files_of_a_purged_project_stay_and_are_in_no_trouble(root: Root) -> None:
+    project = over(root.bench)
+    root.sync()
+    before = root.shown()
+
+    purged(root.bench, project)
+    done = root.sync()
+
+    assert root.shown() == before != {}
+    assert (done.troubles, done.written) == ({}, 0)
+
+
+def test_a_package_goes_whose_item_was_purged_before_the_files_were_kept_again(root: Root) -> None:
+    project = root.bench.project()
+    item, kept = root.bench.item(project), root.bench.item()
+    root.sync()
+    root.worker().progress(item, "begun")
+    root.sync()
+    root.bench.queue.complete_project(project, force=True)
+    purged(root.bench, project)
+
+    done = root.sync()
+
+    assert (root.file(item, "handoff").exists(), root.file(kept, "handoff").exists()) == (False, True)
+    assert root.updates(item) == ["begun"]
+    assert done.troubles == {}

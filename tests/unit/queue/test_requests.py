@@ -1,0 +1,129 @@
+"""What a command keeps of the request that Redis did not answer, where several commands do so at once."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+from support.builders import Bench, held
+from taskorch.cli import app
+from taskorch.config.settings import Settings, resolve
+from taskorch.domain import errors
+from taskorch.domain.item import Lease
+from taskorch.queue import requests
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.requests import StepConnection
+from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script, load
+
+
+@dataclass
+class Silent(Around):
+    """A connection that loses every reply, or those of one script; something else happens before that is noticed."""
+
+    connection: Connection
+    meanwhile: Callable[[], object] = lambda: None
+    only: str = ""
+
+    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+        reply = self.connection.call(script, key, arguments)
+        if self.only not in ("", script.name):
+            return reply
+        self.meanwhile()
+        raise errors.Unreachable(url="redis://away", reason="gone")
+
+
+@pytest.fixture
+def settings(folder: Path) -> Settings:
+    return resolve({}, {}, folder)
+
+
+def pop(
+    bench: Bench,
+    settings: Settings,
+    wrap: Callable[[Connection], Connection] = lambda plain: plain,
+    typed: str = "worker pop []",
+) -> AgentQueue:
+    """Return the queue as one run of `worker pop` has it."""
+    scripts = bench.agent()._scripts
+    connection = StepConnection(wrap(scripts.connection), settings, typed)
+    return AgentQueue(connection, bench.namespace, scripts.caller)
+
+
+def lose(run: AgentQueue) -> None:
+    with pytest.raises(errors.Unreachable):
+        run.claim()
+
+
+def test_of_the_same_commands_at_once_each_gets_the_answer_to_another_request(bench: Bench, settings: Settings) -> None:
+    items = [bench.item() for _ in range(4)]
+    second = pop(bench, settings, Silent)
+    first = pop(bench, settings, lambda plain: Silent(plain, meanwhile=lambda: lose(second)))
+
+    lose(first)
+    popped = [held(pop(bench, settings).claim()) for _ in range(3)]
+
+    assert sorted(lease.item for lease in popped[:2]) == sorted(items[:2])
+    assert popped[2].item == items[2]
+    assert [bench.queue.views.show(item).item.attempts for item in items] == [1, 1, 1, 0]
+
+
+def test_only_the_first_call_of_a_run_repeats_a_request(bench: Bench, settings: Settings) -> None:
+    items = [bench.item() for _ in range(2)]
+    lose(pop(bench, settings, Silent))
+    run = pop(bench, settings)
+
+    popped = [held(run.claim()).item for _ in range(2)]
+
+    assert popped == items
+
+
+def test_another_script_of_the_same_run_keeps_nothing(bench: Bench, settings: Settings) -> None:
+    lease = bench.claimed()
+    run = pop(bench, settings, lambda plain: Silent(plain, only="progress"))
+    run.note(lease.item, "memo")
+
+    with pytest.raises(errors.Unreachable):
+        run.progress(lease, "half")
+
+    assert not (settings.folder / "run").exists()
+
+
+def test_a_repeated_pop_whose_item_is_anothers_by_now_takes_the_next_one(bench: Bench, settings: Settings) -> None:
+    first, second = bench.item(), bench.item()
+    lose(pop(bench, settings, Silent))
+    bench.queue.assign(first, "bob", force=True)
+
+    assert held(pop(bench, settings).claim()).item == second
+    assert pop(bench, settings).claim() is None
+
+
+def test_a_repeated_get_whose_item_is_anothers_by_now_brings_no_lease(bench: Bench, settings: Settings) -> None:
+    item = Lease(item=bench.item())
+    with pytest.raises(errors.Unreachable):
+        pop(bench, settings, Silent).get(item)
+    bench.agent(session="second").get(item, takeover=True)
+
+    again = pop(bench, settings).get(item)
+
+    assert (again.lease, again.package.item.token) == (None, 2)
+
+
+def test_a_command_with_a_file_that_is_still_to_be_read_keeps_nothing(bench: Bench, settings: Settings) -> None:
+    (settings.root / "plan").write_text("what it holds may be another thing next time", encoding="utf-8")
+
+    plan = click.Argument(["plan"], type=click.File())
+    apply = click.Command("apply", params=[plan], callback=lambda **_: app.typed())
+
+    said = apply.main(["plan"], standalone_mode=False)
+
+    lose(pop(bench, settings, Silent, said))
+    assert not (settings.folder / "run").exists()
+
+
+def test_a_request_is_forgotten_here_before_redis_forgets_its_reply() -> None:
+    kept_ms = re.search(r"REPLY_KEPT_MS = ([0-9]+)", load("claim").text)
+
+    assert kept_ms is not None
+    assert int(kept_ms[1]) - requests.KEPT_S * 1000 >= 60_000

@@ -1,0 +1,235 @@
+"""`orchestrate stuck`: what does not go on by itself, why, and since when; nothing else is named."""
+
+import pytest
+from support.builders import Bench
+from taskorch.domain import errors
+from taskorch.domain.item import NewItem, State
+from taskorch.queue.stuck import WAYS_OUT, StuckItem
+
+HOUR_MS = 3_600_000
+
+
+def named(bench: Bench, **how: object) -> list[tuple[str, str]]:
+    """Return the items that are stuck, and why."""
+    return [(each.item.id, each.why) for each in bench.queue.views.stuck(**how).items]  # type: ignore[arg-type]
+
+
+def only(bench: Bench, **how: object) -> StuckItem:
+    (each,) = bench.queue.views.stuck(**how).items  # type: ignore[arg-type]
+    return each
+
+
+def test_nothing_is_stuck_that_has_just_happened_but_a_blocker_and_a_dead_letter(bench: Bench) -> None:
+    leases = {state: bench.standing(state) for state in State}
+
+    assert named(bench) == [(leases[State.FAILED].item, "failed"), (leases[State.BLOCKED].item, "blocked")]
+
+
+def test_a_queued_item_that_nobody_claims_is_unstarted(bench: Bench) -> None:
+    item = bench.item(agent="bob")
+    queued_at = bench.now_ms()
+    bench.let_the_clock_tick()
+
+    each = only(bench, unstarted_ms=1)
+
+    assert (each.item.id, each.why) == (item, "unstarted")
+    assert queued_at - 1000 < each.since <= queued_at
+    assert each.agent_seen_at == 0
+    assert each.command == f"orchestrate assign {item} AGENT"
+
+
+def test_an_unstarted_item_says_when_its_agent_was_seen_last(bench: Bench) -> None:
+    bench.agent().check()
+    seen_at = bench.now_ms()
+    bench.let_the_clock_tick()
+    bench.item()
+    bench.let_the_clock_tick()
+
+    each = only(bench, unstarted_ms=1)
+
+    assert seen_at - 1000 < each.agent_seen_at <= seen_at
+    assert each.agent_seen_at < each.since
+
+
+def test_an_item_that_came_back_to_the_queue_is_queued_since_then(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.let_the_clock_tick()
+    before = bench.now_ms()
+    bench.agent().release(lease)
+    bench.let_the_clock_tick()
+
+    assert only(bench, unstarted_ms=1).since >= before
+
+
+def test_a_holder_that_is_not_heard_of_is_silent_since_its_last_step(bench: Bench) -> None:
+    lease = bench.claimed(bench.item(lease_ms=4 * HOUR_MS))
+    bench.let_lease_run_down(lease.item, left_ms=HOUR_MS)
+
+    each = only(bench)
+
+    assert (each.item.id, each.why) == (lease.item, "silent")
+    assert abs(each.since - (bench.now_ms() - 3 * HOUR_MS)) < 10_000
+    assert named(bench, silent_ms=4 * HOUR_MS) == []
+
+
+@pytest.mark.parametrize("step", ["progress", "renew", "discover"])
+def test_a_step_ends_the_silence(bench: Bench, step: str) -> None:
+    lease = bench.claimed()
+    bench.let_lease_run_down(lease.item, left_ms=1000)
+    assert named(bench) == [(lease.item, "silent")]
+
+    getattr(bench.agent(), step)(lease, *([] if step == "renew" else ["here I am"]))
+
+    assert named(bench) == []
+
+
+def test_a_lease_that_is_over_is_expired_until_it_is_reaped(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.let_lease_run_out(lease.item)
+
+    each = only(bench)
+    bench.queue.reap()
+
+    assert (each.item.id, each.why, each.since, each.command) == (lease.item, "expired", 1, "orchestrate reap")
+    assert named(bench) == []
+
+
+def test_a_question_is_blocked_since_it_was_asked_until_its_answer(bench: Bench) -> None:
+    lease = bench.standing(State.BLOCKED)
+
+    each = only(bench)
+    bench.queue.answer(lease.item, "this one")
+
+    assert (each.item.id, each.why) == (lease.item, "blocked")
+    assert abs(each.since - bench.now_ms()) < 10_000
+    assert each.command == f"orchestrate answer {lease.item} TEXT"
+    assert named(bench) == []
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
+def test_what_waits_for_a_dead_item_names_it(bench: Bench, state: State) -> None:
+    dead, alive = bench.item(), bench.item(agent="bob")
+    item = bench.item(depends_on=(alive, dead))
+    assert named(bench) == []
+    bench.brought(dead, state)
+
+    each = next(iter(bench.queue.views.stuck().items))
+    bench.queue.requeue(dead)
+
+    assert (each.item.id, each.why, each.dependency) == (item, "dead_dependency", dead)
+    assert each.command == f"orchestrate requeue {dead}"
+    assert named(bench) == []
+
+
+def test_what_nobody_is_assigned_to_and_waits_for_a_dead_item_names_it_and_since_when(bench: Bench) -> None:
+    dead = bench.item()
+    item, free = bench.item(agent="", depends_on=(dead,)), bench.item(agent="")
+    assert named(bench) == []
+    bench.queue.cancel(dead)
+
+    each = only(bench)
+    bench.queue.cancel(free)
+    bench.queue.requeue(dead)
+
+    assert (each.item.id, each.why, each.dependency) == (item, "dead_dependency", dead)
+    assert abs(each.since - bench.now_ms()) < 10_000
+    assert named(bench) == []
+
+
+def test_a_dead_letter_is_named_with_what_its_agent_said_until_it_is_requeued(bench: Bench) -> None:
+    project, other = bench.project(), bench.project()
+    lease = bench.claimed(bench.item(project))
+    bench.agent().fail(lease, "no rights", retry=False)
+
+    each = only(bench)
+    elsewhere = named(bench, project=other)
+    bench.queue.requeue(lease.item)
+
+    assert (each.item.id, each.why, each.reason) == (lease.item, "failed", "no rights")
+    assert abs(each.since - bench.now_ms()) < 10_000
+    assert each.command == f"orchestrate requeue {lease.item}"
+    assert elsewhere == named(bench) == []
+
+
+def test_a_dead_letter_whose_last_lease_ran_out_has_no_text(bench: Bench) -> None:
+    lease = bench.expired(State.FAILED)
+
+    each = only(bench)
+
+    assert (each.item.id, each.why, each.reason) == (lease.item, "failed", "")
+
+
+def test_a_delay_that_is_over_and_that_nobody_comes_for_is_unstarted(bench: Bench) -> None:
+    item, later = bench.item(agent="bob", delay_ms=1), bench.item(agent="bob", delay_ms=HOUR_MS)
+    bench.let_the_clock_tick()
+    bench.let_the_clock_tick()
+
+    each = only(bench, unstarted_ms=1)
+    bench.agent("bob").claim()
+
+    assert (each.item.id, each.item.state, each.why) == (item, State.DELAYED, "unstarted")
+    assert each.command == f"orchestrate assign {item} AGENT"
+    assert named(bench, unstarted_ms=1) == []
+    assert bench.state(later) is State.DELAYED
+
+
+def test_many_items_of_one_kind_leave_a_look_at_the_others(bench: Bench) -> None:
+    item = bench.standing(State.BLOCKED).item
+    bench.queue.create_many(bench.project(), [NewItem(title="x", agent="eve", delay_ms=HOUR_MS)] * 3000)
+    queued = bench.item(agent="bob")
+    bench.let_the_clock_tick()
+
+    found = bench.queue.views.stuck(unstarted_ms=1)
+
+    assert [(each.item.id, each.why) for each in found.items] == [(queued, "unstarted"), (item, "blocked")]
+    assert found.more
+
+
+def test_one_project_is_looked_at_alone(bench: Bench) -> None:
+    bench.standing(State.BLOCKED)
+    project = bench.project()
+    item = bench.item(project)
+    bench.brought(item, State.BLOCKED)
+
+    assert named(bench, project=project) == [(item, "blocked")]
+    with pytest.raises(errors.NoProject):
+        named(bench, project="proj_none")
+
+
+def test_more_than_the_limit_is_told(bench: Bench) -> None:
+    for _ in range(3):
+        bench.standing(State.BLOCKED)
+
+    some, all_ = bench.queue.views.stuck(limit=2), bench.queue.views.stuck(limit=3)
+
+    assert (len(some.items), some.more, some.looked_at) == (2, True, 2)
+    assert (len(all_.items), all_.more, all_.looked_at) == (3, False, 3)
+
+
+def test_blockers_take_no_places_of_the_others(bench: Bench) -> None:
+    for _ in range(3):
+        bench.standing(State.BLOCKED)
+    waits = bench.item()
+    bench.queue.depend(waits, [bench.standing(State.CANCELLED).item])
+    queued = bench.item(agent="bob")
+    bench.let_the_clock_tick()
+
+    assert named(bench, unstarted_ms=1, limit=2) == [(waits, "dead_dependency"), (queued, "unstarted")]
+
+
+def test_an_item_that_has_vanished_is_passed_over(bench: Bench) -> None:
+    lease, lost = bench.standing(State.BLOCKED), bench.standing(State.BLOCKED)
+    bench.lose_item(lost.item)
+
+    assert named(bench) == [(lease.item, "blocked")]
+
+
+def test_a_look_changes_nothing(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.let_lease_run_out(lease.item)
+    before = bench.everything()
+
+    bench.queue.views.stuck()
+
+    assert bench.everything() == before
+    assert set(WAYS_OUT) == {"expired", "silent", "blocked", "dead_dependency", "failed", "unstarted"}

@@ -1,0 +1,136 @@
+"""Every state x every verb: the new state, the error, or "-" where nothing happens and no event is emitted.
+
+"-" is a state read (peek, or get of what cannot be claimed or is the caller's already), an empty pop, or a harmless
+repeat: complete of a completed, cancel of a cancelled, requeue of a queued item. An assignment to the same agent again
+is an event, since it may bring more context. Verbs are ada's (pop to release) with the living token where there is one
+and without a token otherwise, takeover a second session's of ada without a token, the others the orchestrator's.
+"""
+
+from typing import NamedTuple
+
+import pytest
+from support.builders import Bench
+from support.verbs import AGENT, ORCHESTRATOR, act
+from taskorch.domain import errors
+from taskorch.domain.item import State
+
+TABLE = """
+              pending   waiting    queued      in_progress blocked     delayed    completed  failed     cancelled
+pop           -         -          in_progress -           -           -          -          -          -
+get           NotYours  -          in_progress -           -           -          -          -          -
+peek          NotYours  -          -           -           -           -          -          -          -
+takeover      NotYours  -          in_progress in_progress blocked     -          -          -          -
+progress      NotYours  WrongState in_progress in_progress in_progress WrongState WrongState WrongState Cancelled
+renew         NotYours  WrongState WrongState  in_progress blocked     WrongState WrongState WrongState Cancelled
+discover      NotYours  WrongState in_progress in_progress blocked     WrongState WrongState WrongState Cancelled
+blocker       NotYours  WrongState blocked     blocked     blocked     WrongState WrongState WrongState Cancelled
+complete      NotYours  WrongState completed   completed   completed   WrongState -          WrongState Cancelled
+fail          NotYours  WrongState WrongState  delayed     delayed     WrongState WrongState WrongState Cancelled
+release       NotYours  WrongState WrongState  queued      queued      WrongState WrongState WrongState Cancelled
+assign        queued    waiting    queued      in_progress blocked     delayed    WrongState WrongState WrongState
+assign-other  queued    waiting    queued      Held        Held        delayed    WrongState WrongState WrongState
+assign-force  queued    waiting    queued      queued      queued      delayed    WrongState WrongState WrongState
+depend        pending   waiting    waiting     WrongState  WrongState  waiting    WrongState WrongState WrongState
+answer        WrongState WrongState WrongState WrongState  in_progress WrongState WrongState WrongState WrongState
+cancel        cancelled cancelled  cancelled   cancelled   cancelled   cancelled  WrongState cancelled  -
+requeue       WrongState WrongState -          WrongState  WrongState  WrongState queued     queued     queued
+"""
+
+#: The lease ran out and was reaped, so the item is delayed, queued again or failed; or it waits, as a dependency was
+#: requeued. Its holder's token lives on.
+EXPIRED = """
+              waiting     delayed     queued      failed
+pop           -           -           in_progress -
+get           in_progress in_progress in_progress -
+peek          -           -           -           -
+takeover      -           -           in_progress -
+progress      in_progress in_progress in_progress WrongState
+renew         in_progress in_progress in_progress WrongState
+discover      in_progress in_progress in_progress WrongState
+blocker       blocked     blocked     blocked     WrongState
+complete      completed   completed   completed   completed
+fail          waiting     delayed     delayed     WrongState
+release       waiting     queued      queued      WrongState
+assign        waiting     delayed     queued      WrongState
+assign-other  waiting     delayed     queued      WrongState
+assign-force  waiting     delayed     queued      WrongState
+depend        waiting     waiting     waiting     WrongState
+answer        WrongState  WrongState  WrongState  WrongState
+cancel        cancelled   cancelled   cancelled   cancelled
+requeue       WrongState  WrongState  -           queued
+"""
+
+
+class Cell(NamedTuple):
+    verb: str
+    state: State
+    expired: bool
+    outcome: str
+
+
+def cells(table: str, *, expired: bool) -> list[Cell]:
+    header, *rows = table.strip("\n").splitlines()
+    states = [State(name) for name in header.split()]
+    outcomes = [(verb, dict(zip(states, row, strict=True))) for verb, *row in map(str.split, rows)]
+    return [Cell(verb, state, expired, row[state]) for verb, row in outcomes for state in states]
+
+
+def named(cell: Cell) -> str:
+    return f"{cell.verb}-{'expired-' if cell.expired else ''}{cell.state}"
+
+
+CELLS = cells(TABLE, expired=False) + cells(EXPIRED, expired=True)
+NOTHING = [cell for cell in CELLS if cell.outcome == "-"]
+REFUSED = [cell for cell in CELLS if cell.outcome[0].isupper()]
+ACCEPTED = [cell for cell in CELLS if cell not in NOTHING and cell not in REFUSED]
+
+
+@pytest.mark.parametrize("cell", ACCEPTED, ids=named)
+def test_an_accepted_verb_leads_to_its_state_and_emits_one_event(bench: Bench, cell: Cell) -> None:
+    lease = bench.expired(cell.state) if cell.expired else bench.standing(cell.state)
+    other = bench.item(agent="bob")
+    before = len(bench.events())
+
+    act(bench, cell.verb, lease, other)
+
+    events = bench.events()[before:]
+    assert bench.state(lease.item) == cell.outcome
+    assert [(event["item"], event["state"]) for event in events] == [(lease.item, cell.outcome)]
+    assert bench.inconsistencies() == []
+
+
+@pytest.mark.parametrize("cell", REFUSED, ids=named)
+def test_a_refused_verb_names_the_reason_and_changes_nothing(bench: Bench, cell: Cell) -> None:
+    lease = bench.expired(cell.state) if cell.expired else bench.standing(cell.state)
+    other = bench.item(agent="bob")
+    before = bench.everything()
+
+    with pytest.raises(errors.TaskOrchestratorError) as refusal:
+        act(bench, cell.verb, lease, other)
+
+    assert refusal.type is getattr(errors, cell.outcome)
+    assert lease.item in str(refusal.value)
+    assert refusal.value.advice()
+    assert bench.everything() == before
+    assert bench.inconsistencies() == []
+
+
+@pytest.mark.parametrize("cell", NOTHING, ids=named)
+def test_a_read_or_a_harmless_repeat_moves_nothing_and_emits_nothing(bench: Bench, cell: Cell) -> None:
+    lease = bench.expired(cell.state) if cell.expired else bench.standing(cell.state)
+    other = bench.item(agent="bob")
+    before = bench.events()
+
+    act(bench, cell.verb, lease, other)
+
+    assert bench.state(lease.item) is cell.state
+    assert bench.events() == before
+    assert bench.inconsistencies() == []
+
+
+def test_the_table_has_every_state_and_every_verb() -> None:
+    verbs = ["pop", *AGENT, *ORCHESTRATOR]
+
+    table = cells(TABLE, expired=False)
+
+    assert [(cell.verb, cell.state) for cell in table] == [(verb, state) for verb in verbs for state in State]

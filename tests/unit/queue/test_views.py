@@ -1,0 +1,334 @@
+"""What an orchestrator reads: listings by pages, what nobody has yet, projects and agents."""
+
+import pytest
+from support.builders import Bench
+from taskorch.domain import errors
+from taskorch.domain.item import DEFAULT_LEASE_MS, HOUR_MS, Lease, State
+
+
+def pages(
+    bench: Bench, limit: int, *, project: str = "", state: State | None = None, agent: str = ""
+) -> list[list[str]]:
+    """Read a listing page by page."""
+    found: list[list[str]] = []
+    cursor = ""
+    while not found or cursor:
+        assert len(found) < 100, "the cursor does not move on"
+        page = bench.queue.views.list(project=project, state=state, agent=agent, cursor=cursor, limit=limit)
+        found.append([item.id for item in page.items])
+        cursor = page.cursor
+    return found
+
+
+def test_a_listing_has_the_items_of_a_project_in_the_order_of_their_creation(bench: Bench) -> None:
+    project, other = bench.project(), bench.project()
+    items = [bench.item(project), bench.item(project, agent="bob"), bench.item(project, agent="", priority=0)]
+    bench.item(other)
+
+    page = bench.queue.views.list(project=project)
+
+    assert [item.id for item in page.items] == items
+    assert page.cursor == ""
+
+
+def test_a_requeue_does_not_change_the_order_of_a_listing(bench: Bench) -> None:
+    project = bench.project()
+    items = [bench.item(project) for _ in range(3)]
+    bench.queue.cancel(items[0])
+
+    bench.queue.requeue(items[0])
+
+    assert [item.id for item in bench.queue.views.list(project=project).items] == items
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 8, 1000])
+def test_pages_have_every_item_once_the_newest_project_first(bench: Bench, limit: int) -> None:
+    listed: list[list[str]] = []
+    for size in (3, 0, 1, 4):
+        project = bench.project()
+        listed.insert(0, [bench.item(project, agent="") for _ in range(size)])
+        bench.let_the_clock_tick()
+
+    found = pages(bench, limit)
+
+    assert [item for page in found for item in page] == [item for items in listed for item in items]
+    assert all(len(page) == limit for page in found[:-1])
+    assert found[-1]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 1000])
+def test_pages_of_one_project_have_every_item_once(bench: Bench, limit: int) -> None:
+    project = bench.project()
+    items = [bench.item(project) for _ in range(5)]
+    bench.item()
+
+    found = pages(bench, limit, project=project)
+
+    assert [item for page in found for item in page] == items
+
+
+def test_pages_of_a_project_longer_than_one_step_of_the_script(bench: Bench) -> None:
+    project = bench.project()
+    items = [bench.item(project, agent="") for _ in range(401)]
+
+    found = pages(bench, 250, project=project)
+
+    assert [item for page in found for item in page] == items
+
+
+def test_a_listing_may_be_of_one_state(bench: Bench) -> None:
+    standing = {state: bench.standing(state).item for state in State}
+
+    listed = {state: bench.queue.views.list(state=state).items for state in State}
+
+    assert {item.id for item in listed[State.QUEUED]} == {standing[State.QUEUED], *helpers(bench)}
+    for state in set(State) - {State.QUEUED}:
+        assert [item.id for item in listed[state]] == [standing[state]]
+
+
+def helpers(bench: Bench) -> list[str]:
+    """Return the items that others wait for."""
+    return [item for view in bench.queue.views.list(state=State.WAITING).items for item in view.depends_on]
+
+
+def test_a_listing_may_be_of_one_agent(bench: Bench) -> None:
+    project = bench.project()
+    items = {agent: bench.item(project, agent=agent) for agent in ("ada", "bob", "")}
+
+    listed = [item.id for item in bench.queue.views.list(agent="bob").items]
+
+    assert listed == [items["bob"]]
+
+
+def test_filters_of_project_state_and_agent_hold_together(bench: Bench) -> None:
+    project = bench.project()
+    wanted = bench.item(project, agent="bob")
+    bench.item(agent="bob")
+    bench.item(project)
+    bench.queue.cancel(bench.item(project, agent="bob"))
+
+    found = pages(bench, 1, project=project, state=State.QUEUED, agent="bob")
+
+    assert [item for page in found for item in page] == [wanted]
+
+
+def test_an_empty_namespace_has_nothing_to_show(bench: Bench) -> None:
+    views = bench.queue.views
+
+    shown = (views.list().items, views.unassigned(), views.inbox(), views.projects(), views.agents())
+
+    assert shown == ((), (), (), (), ())
+
+
+def test_unassigned_items_are_shown_oldest_first_until_they_are_assigned(bench: Bench) -> None:
+    first, second, third = (bench.item(agent="") for _ in range(3))
+    bench.item()
+
+    bench.queue.assign(second, "ada")
+
+    assert [item.id for item in bench.queue.views.unassigned()] == [first, third]
+    assert [item.id for item in bench.queue.views.unassigned(limit=1)] == [first]
+
+
+def test_unassigned_items_may_be_of_one_project(bench: Bench) -> None:
+    project = bench.project()
+    item = bench.item(project, agent="")
+    bench.item(agent="")
+
+    shown = bench.queue.views.unassigned(project=project)
+
+    assert [item.id for item in shown] == [item]
+
+
+def test_the_inbox_shows_at_most_its_limit(bench: Bench) -> None:
+    first = bench.standing(State.BLOCKED)
+    bench.let_the_clock_tick()
+    bench.standing(State.BLOCKED)
+
+    shown = bench.queue.views.inbox(limit=1)
+
+    assert [item.id for item in shown] == [first.item]
+
+
+def test_projects_are_shown_newest_first(bench: Bench) -> None:
+    ids = []
+    for title in ("first", "second", "third"):
+        ids.append(bench.queue.project(title))
+        bench.let_the_clock_tick()
+
+    shown = bench.queue.views.projects()
+
+    assert [(project.id, project.title) for project in shown] == [
+        (ids[2], "third"),
+        (ids[1], "second"),
+        (ids[0], "first"),
+    ]
+    assert [project.id for project in bench.queue.views.projects(limit=2)] == [ids[2], ids[1]]
+
+
+def test_a_project_counts_its_items_by_state(bench: Bench) -> None:
+    project = bench.project()
+    for state in (State.QUEUED, State.QUEUED, State.COMPLETED, State.CANCELLED, State.BLOCKED):
+        bench.brought(bench.item(project), state)
+
+    (shown,) = bench.queue.views.projects()
+
+    assert {state: count for state, count in shown.counts.items() if count} == {
+        State.QUEUED: 2,
+        State.COMPLETED: 1,
+        State.CANCELLED: 1,
+        State.BLOCKED: 1,
+    }
+    assert (shown.wanted, shown.completed) == (4, 1)
+
+
+def test_agents_are_shown_last_called_first_and_never_seen_at_the_end(bench: Bench) -> None:
+    bench.item(agent="never")
+    bench.agent("early").check()
+    bench.let_the_clock_tick()
+    bench.agent("late", session="s1").check()
+
+    shown = bench.queue.views.agents()
+
+    assert [agent.name for agent in shown] == ["late", "early", "never"]
+    assert [agent.last_seen_at > 0 for agent in shown] == [True, True, False]
+    assert [(agent.host, agent.session) for agent in shown] == [("here", "s1"), ("here", ""), ("", "")]
+    assert [agent.name for agent in bench.queue.views.agents(limit=1)] == ["late"]
+
+
+def test_an_agent_is_shown_with_what_it_holds_and_its_items_by_state(bench: Bench) -> None:
+    bench.item()
+    held, blocked = bench.claimed(), bench.claimed()
+    bench.agent().blocker(blocked, "Which one?")
+
+    (shown,) = bench.queue.views.agents()
+
+    assert {(holding.item, holding.state) for holding in shown.holds} == {
+        (held.item, State.IN_PROGRESS),
+        (blocked.item, State.BLOCKED),
+    }
+    assert {state: count for state, count in shown.counts.items() if count} == {
+        State.QUEUED: 1,
+        State.IN_PROGRESS: 1,
+        State.BLOCKED: 1,
+    }
+
+
+def test_two_sessions_of_one_name_are_shown_with_what_each_holds(bench: Bench) -> None:
+    one, two = bench.claimed(session="one"), bench.claimed(session="two")
+
+    (shown,) = bench.queue.views.agents()
+
+    assert {holding.holder.session: holding.item for holding in shown.holds} == {"one": one.item, "two": two.item}
+    assert {(holding.holder.agent, holding.holder.host) for holding in shown.holds} == {("ada", "here")}
+    assert shown.session == "two"
+
+
+def test_the_silence_of_a_session_is_measured_by_its_lease(bench: Bench) -> None:
+    silent, heard = bench.claimed(session="one").item, bench.claimed(session="two").item
+    bench.let_lease_run_down(silent, left_ms=DEFAULT_LEASE_MS - HOUR_MS)
+
+    (shown,) = bench.queue.views.agents()
+
+    lengths = {holding.item: holding.silent_ms for holding in shown.holds}
+    assert HOUR_MS <= lengths[silent] < 2 * HOUR_MS
+    assert lengths[heard] < HOUR_MS
+    assert all(holding.heard_at + holding.silent_ms <= bench.now_ms() for holding in shown.holds)
+
+
+def test_an_agent_that_was_never_seen_is_not_silent(bench: Bench) -> None:
+    bench.item(agent="never")
+
+    (shown,) = bench.queue.views.agents()
+
+    assert (shown.last_seen_at, shown.silent_ms, shown.holds) == (0, 0, ())
+
+
+@pytest.mark.parametrize("verb", ["claim", "check", "get", "progress", "note"])
+def test_a_call_of_an_agent_is_its_sign_of_life(bench: Bench, verb: str) -> None:
+    item = bench.item()
+    before, me = bench.now_ms(), bench.agent()
+
+    match verb:
+        case "claim":
+            me.claim()
+        case "check":
+            me.check()
+        case "get":
+            me.get(Lease(item=item), peek=True)
+        case "progress":
+            me.progress(Lease(item=item), "half way")
+        case "note":
+            me.note(item, "for later")
+
+    (shown,) = bench.queue.views.agents()
+    assert before <= shown.last_seen_at <= bench.now_ms()
+
+
+def test_no_view_stumbles_over_an_item_that_vanished(bench: Bench) -> None:
+    project = bench.project()
+    vanished, other = bench.item(project), bench.item(project, agent="bob")
+    bench.queue.depend(other, [vanished])
+    bench.lose_item(vanished)
+    views = bench.queue.views
+
+    seen = (views.list().items, views.progress(project).items, bench.agent().check().items)
+
+    assert [[item.id for item in items] for items in seen] == [[other], [other], []]
+    assert views.show(other).dependencies == ()
+    assert [item.id for item in bench.queue.complete_project(project, force=True).items] == [other]
+
+
+def test_a_project_is_completed_when_its_items_are(bench: Bench) -> None:
+    project = bench.project()
+    done, dropped = bench.item(project), bench.item(project)
+    bench.agent().complete(Lease(item=done), "done", deliverables={"file": "a.txt"})
+    bench.queue.cancel(dropped)
+
+    closed = bench.queue.complete_project(project)
+    again = bench.queue.complete_project(project)
+
+    assert closed.project.status == "completed"
+    assert closed.project.completed_at > 0
+    assert [(item.id, item.summary) for item in closed.items] == [(done, "done"), (dropped, "")]
+    assert again == closed
+    assert [event["verb"] for event in bench.events()].count("complete_project") == 1
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED, State.CANCELLED}))
+def test_a_project_with_an_open_item_is_not_completed(bench: Bench, state: State) -> None:
+    item = bench.standing(state).item
+    project = bench.queue.views.show(item).project_context.id
+    before = bench.everything()
+
+    with pytest.raises(errors.OpenItems) as refusal:
+        bench.queue.complete_project(project)
+
+    assert item in str(refusal.value)
+    assert bench.everything() == before
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED}))
+def test_a_project_completed_by_force_cancels_its_open_items(bench: Bench, state: State) -> None:
+    lease = bench.standing(state)
+    project = bench.queue.views.show(lease.item).project_context.id
+
+    closed = bench.queue.complete_project(project, force=True)
+
+    assert [item.state for item in closed.items] == [State.CANCELLED]
+    assert bench.inconsistencies() == []
+    with pytest.raises(errors.ProjectClosed):
+        bench.item(project)
+
+
+def test_an_item_that_is_requeued_opens_its_project_again(bench: Bench) -> None:
+    item, waiting = bench.item(project := bench.project()), bench.item()
+    bench.queue.depend(waiting, [item])
+    bench.queue.complete_project(project, force=True)
+
+    bench.queue.requeue(item)
+
+    reopened = bench.queue.views.progress(project).project
+    assert (reopened.status, reopened.completed_at) == ("active", 0)
+    bench.agent().complete(Lease(item=item))
+    assert bench.state(waiting) is State.QUEUED

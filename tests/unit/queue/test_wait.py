@@ -1,0 +1,177 @@
+"""A waiting claim blocks without polling, and wakes as soon as there is something for it."""
+
+from concurrent.futures import Future
+from time import monotonic
+
+import pytest
+from support.builders import Bench, held
+from support.waiters import LONG_S, SOON_S, Waiters
+from taskorch.domain.item import Claim, Lease
+
+#: One before the wait and one after it; a server may end a wait a millisecond early, and then there is one more.
+MOST_CALLS = 3
+
+
+def claiming(waiters: Waiters, *, agent: str = "ada", wait_s: float = LONG_S) -> "Future[tuple[Claim | None, float]]":
+    """Begin to wait for a claim, and return what it brings and how long that took; that waiter is about to block."""
+
+    def claim(bench: Bench) -> tuple[Claim | None, float]:
+        started = monotonic()
+        return bench.agent(agent).claim(wait_s=wait_s), monotonic() - started
+
+    return waiters.start(claim)
+
+
+def test_an_assignment_wakes_a_waiting_claim(bench: Bench, waiters: Waiters) -> None:
+    item = bench.item(agent="")
+    waiter = claiming(waiters)
+
+    bench.queue.assign(item, "ada")
+
+    claim, took_s = waiter.result(LONG_S)
+    assert held(claim).item == item
+    assert took_s < SOON_S
+
+
+@pytest.mark.parametrize("how", ["create", "release", "requeue", "complete", "assign --force"])
+def test_a_waiting_claim_wakes_whatever_queues_an_item(bench: Bench, waiters: Waiters, how: str) -> None:
+    other = bench.item(agent="bob")
+    lease = bench.claimed(agent="bob") if how == "assign --force" else bench.claimed()
+    match how:
+        case "requeue":
+            bench.agent().complete(lease)
+        case "complete":
+            bench.agent().release(lease)
+            bench.queue.depend(lease.item, [other])
+    waiter = claiming(waiters)
+
+    match how:
+        case "create":
+            bench.item()
+        case "release":
+            bench.agent().release(lease)
+        case "requeue":
+            bench.queue.requeue(lease.item)
+        case "complete":
+            bench.agent("bob").complete(Lease(item=other))
+        case "assign --force":
+            bench.queue.assign(lease.item, "ada", force=True)
+
+    claim, took_s = waiter.result(LONG_S)
+    assert held(claim).token
+    assert took_s < SOON_S
+
+
+def test_a_waiting_claim_wakes_when_a_delay_ends(bench: Bench, waiters: Waiters) -> None:
+    item = bench.item(delay_ms=300)
+    waiter = claiming(waiters)
+
+    claim, took_s = waiter.result(LONG_S)
+
+    assert held(claim).item == item
+    assert took_s < SOON_S
+
+
+def test_a_waiting_claim_wakes_when_a_delay_ends_that_began_after_it(bench: Bench, waiters: Waiters) -> None:
+    waiter = claiming(waiters, wait_s=SOON_S)
+
+    item = bench.item(delay_ms=50)
+
+    claim, took_s = waiter.result(LONG_S)
+    assert held(claim).item == item
+    assert took_s < SOON_S / 2
+
+
+def test_a_waiter_that_gives_up_leaves_word_of_a_delay_to_the_next(bench: Bench, waiters: Waiters) -> None:
+    impatient = claiming(waiters, wait_s=0.2)
+    patient = claiming(waiters, wait_s=SOON_S)
+
+    item = bench.item(delay_ms=600)
+
+    claim, took_s = patient.result(LONG_S)
+    assert impatient.result(LONG_S)[0] is None
+    assert held(claim).item == item
+    assert took_s < SOON_S / 2
+
+
+def test_a_waiting_claim_wakes_when_another_agent_promotes_its_item(bench: Bench, waiters: Waiters) -> None:
+    item = bench.item(delay_ms=3_600_000)
+    waiter = claiming(waiters)
+    bench.let_delay_pass(item)
+
+    bench.agent("bob").check()
+
+    claim, took_s = waiter.result(LONG_S)
+    assert held(claim).item == item
+    assert took_s < SOON_S
+
+
+def test_n_waiters_and_n_items_get_one_each(bench: Bench, waiters: Waiters) -> None:
+    project = bench.project()
+    futures = [claiming(waiters) for _ in range(12)]
+
+    items = [bench.item(project) for _ in range(12)]
+
+    taken = [future.result(LONG_S) for future in futures]
+    assert sorted(held(claim).item for claim, _ in taken) == sorted(items)
+    assert max(took_s for _, took_s in taken) < SOON_S
+    assert bench.inconsistencies() == []
+
+
+def test_items_that_one_step_queues_wake_as_many_waiters(bench: Bench, waiters: Waiters) -> None:
+    first = bench.item(agent="bob")
+    items = [bench.item(depends_on=(first,)) for _ in range(8)]
+    futures = [claiming(waiters) for _ in items]
+
+    bench.agent("bob").complete(Lease(item=first))
+
+    taken = [future.result(LONG_S) for future in futures]
+    assert sorted(held(claim).item for claim, _ in taken) == sorted(items)
+    assert max(took_s for _, took_s in taken) < SOON_S
+
+
+def test_a_waiter_of_another_agent_is_not_served(bench: Bench, waiters: Waiters) -> None:
+    bob = claiming(waiters, agent="bob", wait_s=0.2)
+    ada = claiming(waiters)
+
+    item = bench.item()
+
+    assert held(ada.result(LONG_S)[0]).item == item
+    assert bob.result(LONG_S)[0] is None
+
+
+def test_a_wait_that_runs_out_has_nothing(bench: Bench) -> None:
+    started = monotonic()
+
+    claim = bench.agent().claim(wait_s=0.2)
+
+    assert claim is None
+    assert 0.2 <= monotonic() - started < SOON_S
+
+
+def test_a_claim_that_finds_an_item_does_not_wait(bench: Bench, waiters: Waiters) -> None:
+    item = bench.item()
+
+    claim = waiters.bench.agent().claim(wait_s=LONG_S)
+
+    assert held(claim).item == item
+    assert waiters.connection.calls == 1
+
+
+def test_a_wake_token_without_an_item_wakes_nobody_for_good(bench: Bench) -> None:
+    bench.item()
+    bench.agent().get(Lease(item=bench.agent().check().items[0].id))
+
+    claim = bench.agent().claim(wait_s=0.2)
+
+    assert claim is None
+
+
+def test_a_wait_does_not_poll(bench: Bench, waiters: Waiters) -> None:
+    bench.claimed(agent="bob")
+    bench.item(agent="bob", delay_ms=3_600_000)
+
+    claim = waiters.bench.agent().claim(wait_s=0.5)
+
+    assert claim is None
+    assert waiters.connection.calls <= MOST_CALLS

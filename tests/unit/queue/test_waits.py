@@ -1,0 +1,565 @@
+"""A wait for an item or a project blocks without polling, ends with what it waits for, and misses nothing."""
+
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import Any, cast
+
+import pytest
+from support.backups import exported
+from support.builders import Bench
+from support.waiters import LONG_S, SOON_S, Waiters
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, State
+from taskorch.queue import keys
+from taskorch.queue.waits import Goal
+from taskorch_orchestrator.backup.restore import restore
+
+NOW_S = 0.2
+
+
+def asked(bench: Bench) -> Lease:
+    """Return the lease on an item whose question is open."""
+    return bench.standing(State.BLOCKED)
+
+
+# The holder's question ---------------------------------------------------------------------------------------------
+
+
+def test_an_answer_ends_the_wait_of_the_holder(bench: Bench, waiters: Waiters) -> None:
+    lease = asked(bench)
+    waiter = waiters.start(lambda bench: bench.agent().wait(lease, timeout_s=LONG_S))
+
+    bench.queue.answer(lease.item, "The second one")
+
+    answered = waiter.result(SOON_S)
+    assert answered.answer is not None
+    assert (answered.answer.text, answered.answer.agent) == ("The second one", "planner")
+    assert (answered.item.state, answered.is_open) == (State.IN_PROGRESS, False)
+
+
+def test_an_answer_between_the_look_and_the_block_is_not_missed(bench: Bench, waiters: Waiters) -> None:
+    lease, started = asked(bench), monotonic()
+    waiters.connection.before_block = lambda: bench.queue.answer(lease.item, "Go")
+
+    answered = waiters.bench.agent().wait(lease, timeout_s=LONG_S)
+
+    assert answered.answer is not None
+    assert answered.answer.text == "Go"
+    assert monotonic() - started < SOON_S
+
+
+def test_an_answer_that_was_there_already_is_returned_at_once(bench: Bench, waiters: Waiters) -> None:
+    lease = asked(bench)
+    bench.queue.answer(lease.item, "Go")
+
+    answered = waiters.bench.agent().wait(lease, timeout_s=LONG_S)
+
+    assert answered.answer is not None
+    assert waiters.connection.calls == 1
+
+
+def test_the_answer_to_an_earlier_question_is_none_to_the_next(bench: Bench) -> None:
+    lease = asked(bench)
+    bench.queue.answer(lease.item, "Go")
+    bench.agent().blocker(lease, "Where to?")
+
+    answered = bench.agent().wait(lease, timeout_s=NOW_S)
+
+    assert (answered.answer, answered.is_open) == (None, True)
+
+
+def test_a_holder_that_went_on_still_waits_for_its_answer(bench: Bench, waiters: Waiters) -> None:
+    lease = asked(bench)
+    bench.agent().progress(lease, "Doing something else meanwhile")
+    waiter = waiters.start(lambda bench: bench.agent().wait(lease, timeout_s=LONG_S))
+
+    bench.queue.answer(lease.item, "Go")
+
+    assert not waiter.result(SOON_S).is_open
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.WAITING, State.IN_PROGRESS, State.COMPLETED, State.FAILED])
+def test_an_item_without_a_question_is_returned_at_once(bench: Bench, waiters: Waiters, state: State) -> None:
+    lease = bench.standing(state)
+
+    answered = waiters.bench.agent().wait(lease, timeout_s=LONG_S)
+
+    assert (answered.item.state, answered.answer) == (state, None)
+    assert waiters.connection.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ("cancel", errors.Cancelled),
+        ("complete --force", errors.Cancelled),
+        ("takeover", errors.LeaseLost),
+        ("assign --force", errors.NotYours),
+        ("assign --force to the same", errors.LeaseLost),
+    ],
+)
+def test_the_wait_ends_when_the_item_is_not_the_holders_any_more(
+    bench: Bench, waiters: Waiters, how: str, error: type[Exception]
+) -> None:
+    project = bench.project()
+    lease = bench.brought(bench.item(project), State.BLOCKED)
+    waiter = waiters.start(lambda bench: bench.agent().wait(lease, timeout_s=LONG_S))
+
+    match how:
+        case "cancel":
+            bench.queue.cancel(lease.item)
+        case "complete --force":
+            bench.queue.complete_project(project, force=True)
+        case "takeover":
+            bench.agent(session="other").get(Lease(item=lease.item), takeover=True)
+        case "assign --force":
+            bench.queue.assign(lease.item, "bob", force=True)
+        case _:
+            bench.queue.assign(lease.item, "ada", force=True)
+
+    with pytest.raises(error):
+        waiter.result(SOON_S)
+
+
+def test_who_does_not_hold_the_item_cannot_wait_for_its_answer(bench: Bench) -> None:
+    lease = asked(bench)
+
+    with pytest.raises(errors.Held):
+        bench.agent().wait(Lease(item=lease.item), timeout_s=LONG_S)
+    with pytest.raises(errors.NotYours):
+        bench.agent("bob").wait(Lease(item=lease.item), timeout_s=LONG_S)
+    with pytest.raises(errors.NoItem):
+        bench.agent().wait(Lease(item="item_00000000"), timeout_s=LONG_S)
+
+
+def test_who_took_an_item_from_whom_is_in_its_history(bench: Bench) -> None:
+    lease = asked(bench)
+    bench.agent(session="other").get(Lease(item=lease.item), takeover=True)
+    bench.queue.assign(lease.item, "bob", force=True)
+
+    lost = [report for report in bench.queue.views.show(lease.item).history if report.kind == "lost"]
+
+    assert [(report.agent, report.token) for report in lost] == [("ada", 1), ("ada", 2)]
+    assert lost[1].text == "taken away by planner"
+
+
+# Goals -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_wait_for_an_item_ends_when_it_is_completed(bench: Bench, waiters: Waiters) -> None:
+    lease = bench.claimed()
+    waiter = waiters.until(lease.item, Goal.COMPLETED)
+
+    bench.agent().complete(lease, "done")
+
+    waited = waiter.result(SOON_S)
+    assert waited.reached is Goal.COMPLETED
+    assert waited.standing.item is not None
+    assert waited.standing.item.summary == "done"
+
+
+def test_a_wait_for_a_project_ends_when_its_last_item_is_completed(bench: Bench, waiters: Waiters) -> None:
+    project = bench.project()
+    first, second = (bench.claimed(bench.item(project)) for _ in range(2))
+    bench.queue.cancel(bench.item(project))
+    waiter = waiters.until(project, Goal.COMPLETED)
+
+    bench.agent().complete(first)
+    still = not waiter.done()
+    bench.agent().complete(second)
+
+    assert still
+    assert waiter.result(SOON_S).reached is Goal.COMPLETED
+
+
+@pytest.mark.parametrize("what", ["item", "project"])
+def test_a_wait_ends_when_an_agent_asks(bench: Bench, waiters: Waiters, what: str) -> None:
+    lease = bench.claimed()
+    id_ = lease.item if what == "item" else bench.queue.views.show(lease.item).item.project
+    waiter = waiters.until(id_, Goal.BLOCKED, Goal.COMPLETED)
+
+    bench.agent().blocker(lease, "Which one?")
+
+    assert waiter.result(SOON_S).reached is Goal.BLOCKED
+
+
+@pytest.mark.parametrize("what", ["item", "project"])
+def test_any_event_ends_a_wait_for_any_and_is_told(bench: Bench, waiters: Waiters, what: str) -> None:
+    lease = bench.claimed()
+    id_ = lease.item if what == "item" else bench.queue.views.show(lease.item).item.project
+    waiter = waiters.until(id_, Goal.ANY)
+
+    bench.item()
+    bench.agent().renew(lease)
+
+    waited = waiter.result(SOON_S)
+    assert waited.reached is Goal.ANY
+    assert [(event.verb, event.item) for event in waited.events] == [("renew", lease.item)]
+    assert waited.cursor == waited.events[-1].cursor
+
+
+@pytest.mark.parametrize("goal", [Goal.COMPLETED, Goal.BLOCKED, Goal.ANY])
+def test_what_happens_between_the_look_and_the_block_is_not_missed(bench: Bench, waiters: Waiters, goal: Goal) -> None:
+    lease, agent, started = bench.claimed(), bench.agent(), monotonic()
+    waiters.connection.before_block = lambda: (
+        agent.blocker(lease, "Which?") if goal is Goal.BLOCKED else agent.complete(lease)
+    )
+
+    waited = waiters.bench.queue.waiting().until(lease.item, [goal], timeout_s=LONG_S)
+
+    assert waited.reached is goal
+    assert monotonic() - started < SOON_S
+
+
+@pytest.mark.parametrize("goal", [Goal.COMPLETED, Goal.BLOCKED])
+@pytest.mark.parametrize("what", ["item", "project"])
+def test_a_goal_that_is_reached_already_is_one_look(bench: Bench, waiters: Waiters, goal: Goal, what: str) -> None:
+    item = bench.standing(State(goal)).item
+    id_ = item if what == "item" else bench.queue.views.show(item).item.project
+
+    waited = waiters.bench.queue.waiting().until(id_, [goal], timeout_s=LONG_S)
+
+    assert waited.reached is goal
+    assert waiters.connection.calls == 1
+
+
+def test_a_project_that_was_closed_is_completed(bench: Bench) -> None:
+    project = bench.project()
+    bench.queue.complete_project(project)
+
+    assert bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=0).reached is Goal.COMPLETED
+
+
+def test_a_project_without_items_is_not_completed_yet(bench: Bench) -> None:
+    waited = bench.queue.waiting().until(bench.project(), [Goal.COMPLETED], timeout_s=0)
+
+    assert waited.reached is None
+
+
+@pytest.mark.parametrize(
+    ("state", "goal"),
+    [
+        (State.FAILED, Goal.COMPLETED),
+        (State.CANCELLED, Goal.COMPLETED),
+        (State.FAILED, Goal.BLOCKED),
+        (State.COMPLETED, Goal.BLOCKED),
+    ],
+)
+def test_a_goal_that_will_not_be_reached_is_not_waited_for(bench: Bench, state: State, goal: Goal) -> None:
+    item = bench.standing(state).item
+
+    with pytest.raises(errors.DeadEnd, match=state):
+        bench.queue.waiting().until(item, [goal], timeout_s=LONG_S)
+
+
+def test_an_item_that_fails_for_good_ends_the_wait_for_its_completion(bench: Bench, waiters: Waiters) -> None:
+    lease = bench.claimed()
+    waiter = waiters.until(lease.item, Goal.COMPLETED)
+
+    bench.agent().fail(lease, "hopeless", retry=False)
+
+    with pytest.raises(errors.DeadEnd):
+        waiter.result(SOON_S)
+
+
+def test_a_project_is_waited_for_while_something_in_it_moves(bench: Bench, waiters: Waiters) -> None:
+    project = bench.project()
+    dead = bench.item(project)
+    bench.item(project, depends_on=(dead,))
+    working = bench.claimed(bench.item(project))
+    bench.agent().fail(bench.claimed(dead), "hopeless", retry=False)
+    waiter = waiters.until(project, Goal.COMPLETED)
+
+    still = not waiter.done()
+    bench.agent().complete(working)
+
+    assert still
+    with pytest.raises(errors.DeadEnd, match=f"held up by {dead}"):
+        waiter.result(SOON_S)
+
+
+@pytest.mark.parametrize("end", [State.CANCELLED, State.FAILED])
+def test_a_project_of_which_all_that_is_left_waits_for_a_dead_item_is_not_waited_for(
+    bench: Bench, waiters: Waiters, end: State
+) -> None:
+    project = bench.project()
+    dead = bench.item(project)
+    waits = bench.item(project, depends_on=(dead,))
+    bench.item(project, depends_on=(waits,))
+    waiter = waiters.until(project, Goal.COMPLETED, Goal.BLOCKED)
+
+    bench.brought(dead, end)
+
+    with pytest.raises(errors.DeadEnd, match=f"{project} is held up by {dead}") as ended:
+        waiter.result(SOON_S)
+    assert ended.value.advice().startswith("orchestrate stuck shows")
+    assert bench.queue.views.stuck().items[0].dependency == dead
+
+
+@pytest.mark.parametrize("agent", ["ada", ""], ids=["assigned", "unassigned"])
+@pytest.mark.parametrize("end", [State.CANCELLED, State.FAILED])
+def test_a_waiter_is_told_at_once_when_what_its_item_waits_for_dies(
+    bench: Bench, waiters: Waiters, end: State, agent: str
+) -> None:
+    dead = bench.item()
+    item = bench.item(agent=agent, depends_on=(bench.item(agent=agent, depends_on=(dead,)),))
+    waiter = waiters.until(item, Goal.COMPLETED)
+
+    bench.brought(dead, end)
+
+    with pytest.raises(errors.DeadEnd, match=f"{item} is held up by {dead}"):
+        waiter.result(SOON_S)
+
+
+def test_a_waiter_of_an_item_that_waited_sees_it_through(bench: Bench, waiters: Waiters) -> None:
+    first = bench.claimed()
+    item = bench.item(depends_on=(first.item,))
+    waiter = waiters.until(item, Goal.COMPLETED)
+
+    bench.agent().complete(first)
+    bench.agent().complete(bench.claimed(item))
+
+    assert waiter.result(SOON_S).reached is Goal.COMPLETED
+
+
+def test_a_project_of_which_nobody_is_assigned_to_what_waits_for_a_dead_item_is_not_waited_for(bench: Bench) -> None:
+    project = bench.project()
+    dead = bench.item(project, agent="")
+    bench.item(project, agent="", depends_on=(dead,))
+    bench.queue.cancel(dead)
+
+    with pytest.raises(errors.DeadEnd, match=f"{project} is held up by {dead}"):
+        bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=LONG_S)
+
+
+def test_a_project_with_an_item_to_assign_is_waited_for_though_another_is_held_up(bench: Bench) -> None:
+    project = bench.project()
+    dead = bench.item(project)
+    bench.item(project, agent="", depends_on=(dead,))
+    bench.item(project, agent="")
+    bench.queue.cancel(dead)
+
+    assert bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=0).reached is None
+
+
+@pytest.mark.parametrize("held_up", [0, 1], ids=["dead letter", "dead dependency"])
+def test_a_project_that_waits_for_something_alive_may_still_be_blocked(
+    bench: Bench, waiters: Waiters, held_up: int
+) -> None:
+    project, alive = bench.project(), bench.claimed()
+    dead = bench.brought(bench.item(project), State.FAILED).item
+    item = bench.item(project, depends_on=(alive.item,))
+    for _ in range(held_up):
+        bench.item(project, depends_on=(dead,))
+    waiter = waiters.until(project, Goal.BLOCKED)
+
+    bench.agent().complete(alive)
+    bench.brought(item, State.BLOCKED)
+
+    assert waiter.result(SOON_S).reached is Goal.BLOCKED
+
+
+def test_a_project_that_is_waited_for_to_be_blocked_is_over_with_the_last_that_was_alive(
+    bench: Bench, waiters: Waiters
+) -> None:
+    project, alive = bench.project(), bench.claimed()
+    dead = bench.brought(bench.item(project), State.FAILED).item
+    item = bench.item(project, depends_on=(alive.item, dead))
+    with pytest.raises(errors.DeadEnd):
+        bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=LONG_S)
+    waiter = waiters.until(project, Goal.BLOCKED)
+
+    bench.agent().complete(alive)
+
+    with pytest.raises(errors.DeadEnd, match=f"{project} is held up by {dead}"):
+        waiter.result(SOON_S)
+    assert bench.state(item) is State.WAITING
+
+
+@pytest.mark.parametrize("end", [State.CANCELLED, State.FAILED])
+def test_a_dead_item_of_another_project_ends_the_wait_too(bench: Bench, end: State) -> None:
+    project, dead = bench.project(), bench.item()
+    between = bench.item(depends_on=(dead,))
+    waits = bench.item(project, depends_on=(between,))
+    bench.brought(dead, end)
+
+    for id_ in (project, waits):
+        with pytest.raises(errors.DeadEnd, match=f"{id_} is held up by {dead}"):
+            bench.queue.waiting().until(id_, [Goal.COMPLETED], timeout_s=LONG_S)
+
+
+def test_a_project_that_waits_for_another_one_in_which_something_moves_is_waited_for(bench: Bench) -> None:
+    project, moving = bench.project(), bench.item()
+    gone = bench.item(project, depends_on=(bench.standing(State.CANCELLED).item,))
+    waits = bench.item(project, depends_on=(bench.item(depends_on=(moving,)),))
+    bench.queue.cancel(gone)
+
+    for id_ in (project, waits):
+        assert bench.queue.waiting().until(id_, [Goal.COMPLETED], timeout_s=0).reached is None
+
+
+def test_a_wait_that_runs_out_says_how_it_stands(bench: Bench) -> None:
+    lease, started = bench.claimed(), monotonic()
+
+    waited = bench.queue.waiting().until(lease.item, [Goal.COMPLETED], timeout_s=NOW_S)
+
+    assert waited.reached is None
+    assert waited.standing.item is not None
+    assert waited.standing.item.state is State.IN_PROGRESS
+    assert NOW_S <= monotonic() - started < SOON_S
+
+
+@pytest.mark.parametrize("id_", ["item_00000000", "proj_00000000", "nonsense", ""])
+def test_what_is_not_there_is_not_waited_for(bench: Bench, id_: str) -> None:
+    with pytest.raises(errors.NotFound):
+        bench.queue.waiting().until(id_, [Goal.COMPLETED], timeout_s=LONG_S)
+
+
+def test_what_happened_since_the_last_wait_ends_the_next_at_once(bench: Bench, waiters: Waiters) -> None:
+    lease = bench.claimed()
+    cursor = bench.queue.waiting().standing(lease.item).cursor
+    bench.agent().renew(lease)
+
+    waited = waiters.bench.queue.waiting().until(lease.item, [Goal.ANY], timeout_s=LONG_S, since=cursor)
+
+    assert [event.verb for event in waited.events] == ["renew"]
+    assert not waited.gap
+
+
+def test_a_cursor_whose_events_are_gone_ends_the_wait_for_any(bench: Bench) -> None:
+    lease = bench.claimed()
+    cursor = bench.queue.waiting().standing(lease.item).cursor
+    bench.item()
+    cast("Any", bench.raw).xtrim(keys.events(bench.namespace), maxlen=1, approximate=False)
+
+    waited = bench.queue.waiting().until(lease.item, [Goal.ANY], timeout_s=LONG_S, since=cursor)
+
+    assert (waited.reached, waited.gap) == (Goal.ANY, True)
+
+
+def test_an_import_is_an_event_of_everything(bench: Bench, waiters: Waiters, tmp_path: Path) -> None:
+    item = bench.item()
+    exported(bench, tmp_path / "export.jsonl")
+    waiter = waiters.until(item, Goal.ANY)
+
+    bench.lose_everything()
+    restore(tmp_path / "export.jsonl", bench.queue.archive)
+
+    assert [event.verb for event in waiter.result(SOON_S).events] == ["restore"]
+
+
+# What waits do not do ----------------------------------------------------------------------------------------------
+
+
+def test_a_wait_for_an_item_is_not_woken_by_others(bench: Bench, waiters: Waiters) -> None:
+    lease, other = bench.claimed(), bench.claimed()
+    waiter = waiters.until(lease.item, Goal.COMPLETED)
+
+    bench.agent().progress(other, "Half")
+    bench.agent().complete(other)
+    looks = waiters.connection.calls
+    bench.agent().complete(lease)
+
+    assert waiter.result(SOON_S).reached is Goal.COMPLETED
+    assert (looks, waiters.connection.calls) == (1, 2)
+
+
+def test_a_wait_looks_before_it_blocks_and_after_and_not_between(bench: Bench, waiters: Waiters) -> None:
+    lease = asked(bench)
+
+    waiters.bench.agent().wait(lease, timeout_s=0.5)
+
+    assert waiters.connection.calls <= 3  # a server may end a block a millisecond early
+
+
+# Outages -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_wait_goes_on_after_an_outage_and_misses_nothing(bench: Bench, waiters: Waiters) -> None:
+    lease, started = asked(bench), monotonic()
+
+    def outage() -> None:
+        waiters.connection.away = 3
+        bench.queue.answer(lease.item, "Go")
+
+    waiters.connection.before_block = outage
+
+    answered = waiters.bench.agent().wait(lease, timeout_s=LONG_S)
+
+    assert answered.answer is not None
+    assert waiters.connection.away == 0
+    assert monotonic() - started < SOON_S
+
+
+def test_an_outage_that_outlasts_the_wait_is_told(bench: Bench, waiters: Waiters) -> None:
+    lease = asked(bench)
+    waiters.connection.before_block = lambda: setattr(waiters.connection, "away", 10_000)
+
+    with pytest.raises(errors.Unreachable):
+        waiters.bench.agent().wait(lease, timeout_s=0.5)
+
+
+def test_a_redis_that_is_away_from_the_start_is_told_at_once(bench: Bench, waiters: Waiters) -> None:
+    item, started = bench.item(), monotonic()
+    waiters.connection.away = 1
+
+    with pytest.raises(errors.Unreachable):
+        waiters.bench.queue.waiting().until(item, [Goal.COMPLETED], timeout_s=LONG_S)
+    assert monotonic() - started < SOON_S
+
+
+# Events ------------------------------------------------------------------------------------------------------------
+
+
+def test_events_come_as_they_happen_each_once(bench: Bench, waiters: Waiters) -> None:
+    newest = bench.queue.waiting().newest()
+    batches = waiters.bench.queue.waiting().events(newest)
+    first = waiters.start(lambda _: next(batches))
+
+    project = bench.project()
+    came = [event.verb for event in first.result(SOON_S).entries]
+    bench.item(project)
+    bench.item(project)
+    while len(came) < 3:
+        came += [event.verb for event in next(batches).entries]
+
+    assert came == ["project", "create", "create"]
+
+
+def test_events_go_on_after_an_outage_which_is_told(bench: Bench, waiters: Waiters) -> None:
+    told: list[object] = []
+    newest = bench.queue.waiting().newest()
+
+    def outage() -> None:
+        waiters.connection.away = 3
+        bench.project()
+
+    waiters.connection.before_block = outage
+
+    batch = next(waiters.bench.queue.waiting(told.append).events(newest))
+
+    assert [event.verb for event in batch.entries] == ["project"]
+    assert isinstance(told[0], errors.Unreachable)
+    assert told[1:] == [None]
+
+
+def test_a_cursor_of_another_redis_begins_with_a_gap_at_once(bench: Bench) -> None:
+    bench.item()
+    newest = bench.queue.waiting().newest()
+
+    gap = next(bench.queue.waiting().events("9999999999999-0"))
+
+    assert (gap.known, gap.cursor) == (False, newest)
+
+
+def test_events_behind_a_cursor_that_is_gone_begin_with_a_gap(bench: Bench) -> None:
+    bench.item()
+    cursor = bench.queue.waiting().newest()
+    bench.item()
+    bench.item()
+    cast("Any", bench.raw).xtrim(keys.events(bench.namespace), maxlen=1, approximate=False)
+
+    gap = next(islice(bench.queue.waiting().events(cursor), 1))
+
+    assert (gap.known, len(gap.entries)) == (False, 1)

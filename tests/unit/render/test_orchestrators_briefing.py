@@ -1,0 +1,118 @@
+"""What an orchestrating agent is told at a fresh start, whatever the agents have written."""
+
+import pytest
+from support.builders import Bench
+from taskorch.cli import quoting
+from taskorch.domain.item import State
+from taskorch_orchestrator.briefing import MOST, Briefing, briefing
+from taskorch_orchestrator.render import briefing as briefing_render
+
+pytestmark = pytest.mark.one_lane
+
+LONG = 60_000
+
+
+def told(bench: Bench) -> Briefing:
+    return briefing(bench.queue.views, "planner", bench.namespace)
+
+
+def test_what_waits_for_the_orchestrator_is_told_and_no_more_than_that(bench: Bench) -> None:
+    project = bench.project()
+    asked = bench.standing(State.BLOCKED).item
+    free = bench.item(project, agent="")
+    dead, waits = bench.standing(State.FAILED).item, bench.item(project)
+    bench.queue.depend(waits, [dead])
+    closed = bench.project()
+    bench.queue.complete_project(closed)
+
+    shown, text = told(bench), briefing_render.briefing(told(bench))
+
+    assert [item.id for item in shown.inbox] == [asked]
+    assert [item.id for item in shown.unassigned] == [free]
+    assert [(each.item.id, each.why) for each in shown.stuck] == [(waits, "dead_dependency"), (dead, "failed")]
+    assert closed not in {each.id for each in shown.projects}
+    assert "## Open projects: 3\n" in text
+    assert "… and more" not in text
+
+
+def test_an_open_project_is_not_hidden_by_newer_ones_that_are_closed(bench: Bench) -> None:
+    open_ = bench.project()
+    bench.let_the_clock_tick()
+    for _ in range(MOST + 1):
+        bench.queue.complete_project(bench.project(), force=True)
+
+    assert [each.id for each in told(bench).projects] == [open_]
+
+
+def test_what_there_is_no_room_for_is_said_with_the_command_that_shows_it(bench: Bench) -> None:
+    for _ in range(2 * MOST):
+        bench.standing(State.BLOCKED)
+        bench.item(agent="")
+    dead, waits = bench.standing(State.FAILED).item, bench.item()
+    bench.queue.depend(waits, [dead])
+
+    shown = briefing_render.briefing(told(bench))
+
+    assert f"## Open projects: more than {MOST}\n" in shown
+    assert [row for row in shown.split("\n") if row.startswith("… and more")] == [
+        "… and more: orchestrate projects",
+        "… and more: orchestrate inbox",
+        "… and more: orchestrate unassigned",
+    ]
+    assert f"## Items that do not go on by themselves: 2\n\n```text\n{waits} dead_dependency" in shown
+
+
+@pytest.mark.parametrize("text", ["x" * LONG, "🙂" * (LONG // 4), "`" * LONG, "\x1b" * LONG, "x\n" * (LONG // 2)])
+def test_it_is_never_longer_than_the_bound(bench: Bench, text: str) -> None:
+    for _ in range(MOST + 1):
+        item = bench.item(title=text[:500].strip() or "x", agent="a" * 64)
+        bench.agent("a" * 64).blocker(bench.claimed(item, agent="a" * 64), text, needs=text)
+        bench.item(title=text[:500], agent="")
+        dead = bench.claimed(bench.item(title=text[:500], agent="a" * 64), agent="a" * 64)
+        bench.agent("a" * 64).fail(dead, text, retry=False)
+
+    shown = briefing_render.briefing(told(bench))
+
+    assert len(shown.encode()) <= quoting.MOST_BYTES
+    assert shown.endswith(briefing_render.COMMANDS)
+    assert quoting.CUT in shown
+
+
+def test_a_project_with_nothing_left_to_do_is_to_be_completed(bench: Bench) -> None:
+    done = bench.standing(State.COMPLETED).item
+    project = bench.queue.views.show(done).item.project
+
+    assert briefing_render.next_step(told(bench)) == f"orchestrate complete {project}"
+
+
+def test_a_project_whose_item_failed_is_not_to_be_completed(bench: Bench) -> None:
+    item = bench.standing(State.COMPLETED).item
+    project = bench.queue.views.show(item).item.project
+    dead = bench.brought(bench.item(project), State.FAILED).item
+
+    shown = briefing_render.briefing(told(bench))
+
+    assert f"{dead} failed, ada -> orchestrate requeue {dead}\n    An item: hopeless\n" in shown
+    assert f"## Next step\n\n    orchestrate requeue {dead}\n" in shown
+
+
+def test_a_project_of_which_everything_was_cancelled_is_to_be_completed(bench: Bench) -> None:
+    project = bench.queue.views.show(bench.standing(State.CANCELLED).item).item.project
+
+    assert briefing_render.next_step(told(bench)) == f"orchestrate complete {project}"
+
+
+def test_a_project_without_items_is_not_to_be_completed(bench: Bench) -> None:
+    project = bench.project()
+
+    assert briefing_render.next_step(told(bench)) == f"orchestrate progress {project}"
+
+
+def test_where_agents_are_at_work_the_next_step_is_to_wait_for_them(bench: Bench) -> None:
+    working = bench.queue.views.show(bench.standing(State.IN_PROGRESS).item).item.project
+    bench.let_the_clock_tick()
+    bench.project()
+
+    step = briefing_render.next_step(told(bench))
+
+    assert step == f"orchestrate wait {working} --until completed --until blocked"
