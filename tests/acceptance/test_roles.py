@@ -1,9 +1,6 @@
-"""Two roles that never mix, and short commands that stay short: what the packages may import, and what they load."""
+"""Two roles that never mix, and short commands that stay short: what the commands load."""
 
-import ast
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.builders import Bench
@@ -11,13 +8,6 @@ from support.commands import Shell
 from taskorch.domain.item import State
 from taskorch_worker.cli import worker
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = {"taskorch": "shared", "taskorch_worker": "worker", "taskorch_orchestrator": "orchestrator"}
-MAY_IMPORT = {
-    "taskorch": {"taskorch"},
-    "taskorch_worker": {"taskorch", "taskorch_worker"},
-    "taskorch_orchestrator": {"taskorch", "taskorch_orchestrator"},
-}
 OF_THE_ORCHESTRATOR = {
     "project",
     "create",
@@ -53,64 +43,11 @@ except SystemExit as end:
 """
 
 
-def sources(package: str) -> Iterator[Path]:
-    return (ROOT / PACKAGES[package] / package).rglob("*.py")
-
-
-def imported(file: Path) -> set[str]:
-    """Return the full names of all modules that a file imports, wherever in it."""
-    names = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file} has a relative import"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
-    return names
-
-
 def loaded(shell: Shell, *words: str) -> set[str]:
     """Return the modules that a command has loaded by its end."""
     code, modules = json.loads(shell.python(LOADED, *words).stderr.splitlines()[-1])
     assert not code, words
     return set(modules)
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_a_package_imports_of_ours_only_what_stands_below_it(package: str) -> None:
-    ours = {file.name: {name.partition(".")[0] for name in imported(file)} & set(PACKAGES) for file in sources(package)}
-
-    assert {name: found for name, found in ours.items() if found - MAY_IMPORT[package]} == {}
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_nobody_imports_a_cli(package: str) -> None:
-    found = [file.name for file in sources(package) for name in imported(file) if name.endswith(".cli")]
-
-    assert found == []
-
-
-def test_only_one_file_imports_rq() -> None:
-    found = [file.name for package in PACKAGES for file in sources(package) if _imports(file, "rq")]
-
-    assert set(found) <= {"rq_jobs.py"}
-
-
-@pytest.mark.parametrize("module", ["queue", "views"])
-def test_no_file_of_the_worker_imports_what_an_orchestrator_uses(module: str) -> None:
-    found = [file.name for file in sources("taskorch_worker") if _imports(file, f"taskorch.{module}")]
-
-    assert found == []
-
-
-def test_the_queue_itself_has_no_terminal() -> None:
-    with_terminal = {file.name for file in sources("taskorch") if _imports(file, "click")}
-
-    assert with_terminal <= {"arguments.py", "app.py"}
-
-
-def _imports(file: Path, module: str) -> bool:
-    return any(name == module or name.startswith(f"{module}.") for name in imported(file))
 
 
 def test_the_worker_has_no_command_of_an_orchestrator() -> None:
