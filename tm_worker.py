@@ -4,7 +4,9 @@
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent / root) for root in ("shared", "worker")]
+sys.path[:0] = [
+    str(Path(__file__).resolve().parent / root) for root in ("shared", "worker")
+]
 
 from taskorch.checkout import use_environment  # noqa: E402
 

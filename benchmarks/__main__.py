@@ -1,6 +1,16 @@
 """`make bench`: every measurement, in one run on one machine."""
 
-from benchmarks import batches, commands, fleet, growth, guards, limit, mirror, network, waits
+from benchmarks import (
+    batches,
+    commands,
+    fleet,
+    growth,
+    guards,
+    limit,
+    mirror,
+    network,
+    waits,
+)
 from benchmarks.report import report
 
 #: In the order of docs/performance.md.

@@ -30,10 +30,18 @@ def measure() -> Iterator[Comparison]:
         project = queue.project("In batches")
         _figures(queue, project, SIZES[-1])
         settle(url, "batches")
-        rounds = [{_name(size): _figures(queue, project, size) for size in SIZES} for _ in range(ROUNDS)]
+        rounds = [
+            {_name(size): _figures(queue, project, size) for size in SIZES}
+            for _ in range(ROUNDS)
+        ]
     told = f"{ROUNDS} rounds of {ITEMS:,} items each, on one connection, through the library."
     yield Comparison(
-        name="batches", rows="items in a call", figures=FIGURES, rounds=rounds, baseline=_name(1), remarks=(told,)
+        name="batches",
+        rows="items in a call",
+        figures=FIGURES,
+        rounds=rounds,
+        baseline=_name(1),
+        remarks=(told,),
     )
 
 
@@ -48,7 +56,12 @@ def _figures(queue: Queue, project: str, size: int) -> dict[str, float]:
     assign_s = _timed(size, lambda: _assigned(queue, next(parts)))
     agent = queue.agent(AGENT)
     pair_s = _timed(size, lambda: _completed(agent, size))
-    return {"create": create_s * 1e6, "assign": assign_s * 1e6, "pair": pair_s * 1e6, "rate": 1 / pair_s}
+    return {
+        "create": create_s * 1e6,
+        "assign": assign_s * 1e6,
+        "pair": pair_s * 1e6,
+        "rate": 1 / pair_s,
+    }
 
 
 def _timed(size: int, step: Callable[[], object]) -> float:

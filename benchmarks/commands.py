@@ -19,7 +19,10 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
 PREDECESSOR = os.environ.get("PREDECESSOR", "")
 ITEM = "item_11aa22bb"
 PASS, CLICK = "python -c pass", "import click"
-FIGURES = {"wall": Figure(title="time, ms", digits=1), "cpu": Figure(title="processor time, ms", digits=1)}
+FIGURES = {
+    "wall": Figure(title="time, ms", digits=1),
+    "cpu": Figure(title="processor time, ms", digits=1),
+}
 
 Times = defaultdict[str, list[Timed]]
 
@@ -31,7 +34,12 @@ def measure() -> Iterator[Comparison]:
         rounds = [_round(root) for _ in range(ROUNDS)]
     told = f"{ROUNDS} rounds; `{CLICK}` runs before each command, and its median is the 1 of the round."
     yield Comparison(
-        name="commands", rows="command", figures=FIGURES, rounds=rounds, baseline=CLICK, remarks=(told, _predecessor())
+        name="commands",
+        rows="command",
+        figures=FIGURES,
+        rounds=rounds,
+        baseline=CLICK,
+        remarks=(told, _predecessor()),
     )
 
 
@@ -55,21 +63,35 @@ def _round(root: Path) -> Round:
 def _asides(times: Times, variables: Mapping[str, str]) -> None:
     """Time what calls no Redis: help, and the completion of a word in a shell."""
     for command in ("orchestrate", "worker"):
-        words = {"COMP_WORDS": f"{command} pro", "COMP_CWORD": "1", f"_{command.upper()}_COMPLETE": "bash_complete"}
-        times[f"{command} --help"].append(timed([str(BIN / command), "--help"], variables))
-        times[f"{command}, completion"].append(timed([str(BIN / command)], {**variables, **words}))
+        words = {
+            "COMP_WORDS": f"{command} pro",
+            "COMP_CWORD": "1",
+            f"_{command.upper()}_COMPLETE": "bash_complete",
+        }
+        times[f"{command} --help"].append(
+            timed([str(BIN / command), "--help"], variables)
+        )
+        times[f"{command}, completion"].append(
+            timed([str(BIN / command)], {**variables, **words})
+        )
 
 
 def _hooks(times: Times, variables: Mapping[str, str]) -> None:
     """Time what programs call at the start and at the end of a turn, of an agent that holds an item."""
     worker, orchestrate = str(BIN / "worker"), str(BIN / "orchestrate")
     project = timed([orchestrate, "project", "Hooks"], variables).output.strip()
-    item = timed([orchestrate, "create", project, "An item", "--assign", AGENT], variables).output.strip()
+    item = timed(
+        [orchestrate, "create", project, "An item", "--assign", AGENT], variables
+    ).output.strip()
     timed([worker, "get", item], variables)
     orchestrators = {**variables, "ORCHESTRATOR_ID": "planner"}
-    times["worker prime --hook-json"].append(timed([worker, "prime", "--hook-json"], variables))
+    times["worker prime --hook-json"].append(
+        timed([worker, "prime", "--hook-json"], variables)
+    )
     times["worker hook stop"].append(timed([worker, "hook", "stop"], variables))
-    times["orchestrate prime --hook-json"].append(timed([orchestrate, "prime", "--hook-json"], orchestrators))
+    times["orchestrate prime --hook-json"].append(
+        timed([orchestrate, "prime", "--hook-json"], orchestrators)
+    )
     timed([orchestrate, "complete", project, "--force"], variables)
 
 
@@ -83,18 +105,35 @@ def _beside(times: Times, root: Path) -> None:
     package = {
         "item_id": ITEM,
         "assigned_to": AGENT,
-        "task": {"title": "Design database schema", "requirements": ["Users table"], "description": ""},
+        "task": {
+            "title": "Design database schema",
+            "requirements": ["Users table"],
+            "description": "",
+        },
         "project_context": {"project_title": "Build authentication system"},
     }
-    (handoffs / f"{ITEM}_handoff.json").write_text(json.dumps(package), encoding="utf-8")
+    (handoffs / f"{ITEM}_handoff.json").write_text(
+        json.dumps(package), encoding="utf-8"
+    )
     with chdir(folder):
-        for verb, *words in (["check"], ["get", ITEM], ["progress", ITEM, "Half"], ["complete", ITEM, "Done"]):
+        for verb, *words in (
+            ["check"],
+            ["get", ITEM],
+            ["progress", ITEM, "Half"],
+            ["complete", ITEM, "Done"],
+        ):
             command = [sys.executable, str(Path(PREDECESSOR).resolve()), verb, *words]
-            times[f"predecessor {verb}"].append(timed(command, environment(folder, TM_AGENT_ID=AGENT)))
+            times[f"predecessor {verb}"].append(
+                timed(command, environment(folder, TM_AGENT_ID=AGENT))
+            )
 
 
 def _predecessor() -> str:
-    return f"The predecessor is {Path(PREDECESSOR).name}." if PREDECESSOR else "The predecessor was not there."
+    return (
+        f"The predecessor is {Path(PREDECESSOR).name}."
+        if PREDECESSOR
+        else "The predecessor was not there."
+    )
 
 
 def _medians(times: list[Timed]) -> dict[str, float]:

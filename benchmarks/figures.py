@@ -60,7 +60,9 @@ class Comparison:
 
     def results(self, figure: str) -> list[Result]:
         """Return the rows that have the figure."""
-        return results(self.rounds, figure, self.baseline if self.figures[figure].compared else "")
+        return results(
+            self.rounds, figure, self.baseline if self.figures[figure].compared else ""
+        )
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -71,12 +73,20 @@ def spread(values: Sequence[float]) -> Spread:
 def results(rounds: Sequence[Round], figure: str, baseline: str) -> list[Result]:
     """Return the rows that have the figure, in their order."""
     names = dict.fromkeys(name for each in rounds for name in each)
-    return [result for name in names if (result := _result(name, rounds, figure, baseline))]
+    return [
+        result for name in names if (result := _result(name, rounds, figure, baseline))
+    ]
 
 
-def _result(name: str, rounds: Sequence[Round], figure: str, baseline: str) -> Result | None:
+def _result(
+    name: str, rounds: Sequence[Round], figure: str, baseline: str
+) -> Result | None:
     having = [each for each in rounds if figure in each.get(name, {})]
-    ratios = [each[name][figure] / each[baseline][figure] for each in having if each.get(baseline, {}).get(figure)]
+    ratios = [
+        each[name][figure] / each[baseline][figure]
+        for each in having
+        if each.get(baseline, {}).get(figure)
+    ]
     if not having:
         return None
     values = spread([each[name][figure] for each in having])
@@ -118,7 +128,10 @@ def document(comparison: Comparison) -> dict[str, Any]:
 
 def _cells(comparison: Comparison) -> list[list[str]]:
     """Return the head and the rows: for each figure `median (least to most)`, and so its ratios."""
-    by_row = {name: {result.name: result for result in comparison.results(name)} for name in comparison.figures}
+    by_row = {
+        name: {result.name: result for result in comparison.results(name)}
+        for name in comparison.figures
+    }
     names = list(dict.fromkeys(name for found in by_row.values() for name in found))
     head, lines = [comparison.rows], [[name] for name in names]
     for figure, described in comparison.figures.items():
@@ -129,12 +142,18 @@ def _cells(comparison: Comparison) -> list[list[str]]:
         if comparison.baseline and described.compared:
             head.append(f"{comparison.baseline} = 1")
             for line, result in zip(lines, found, strict=True):
-                line.append(_span(Figure(title="", digits=2), result.ratios) if result and result.ratios else "-")
+                line.append(
+                    _span(Figure(title="", digits=2), result.ratios)
+                    if result and result.ratios
+                    else "-"
+                )
     return [head, *lines]
 
 
 def _span(figure: Figure, values: Spread) -> str:
-    median, least, most = (figure.shown(value) for value in (values.median, values.least, values.most))
+    median, least, most = (
+        figure.shown(value) for value in (values.median, values.least, values.most)
+    )
     return median if least == most else f"{median} ({least} to {most})"
 
 
@@ -142,5 +161,9 @@ def _numbers(result: Result) -> dict[str, float]:
     values, ratios = result.values, result.ratios
     numbers = {"median": values.median, "min": values.least, "max": values.most}
     if ratios:
-        numbers |= {"ratio": ratios.median, "ratio_min": ratios.least, "ratio_max": ratios.most}
+        numbers |= {
+            "ratio": ratios.median,
+            "ratio_min": ratios.least,
+            "ratio_max": ratios.most,
+        }
     return numbers

@@ -25,11 +25,17 @@ ITEMS_A_SECOND = 5000
 ALL = "all steps"
 FIGURES = {
     "rate": Figure(title="steps/s", more_is_better=True, compared=False),
-    "per_core": Figure(title="steps for a second of the server's processor time", more_is_better=True, compared=False),
+    "per_core": Figure(
+        title="steps for a second of the server's processor time",
+        more_is_better=True,
+        compared=False,
+    ),
     "p50": Figure(title="p50, ms", digits=1, compared=False),
     "p99": Figure(title="p99, ms", digits=1, compared=False),
     "core": Figure(title="of a core: the server", digits=2, compared=False),
-    "busy": Figure(title="the server works or waits for a core", digits=2, compared=False),
+    "busy": Figure(
+        title="the server works or waits for a core", digits=2, compared=False
+    ),
     "clients": Figure(title="of a core: all clients", digits=2, compared=False),
     "errors": Figure(title="errors", compared=False),
 }
@@ -52,7 +58,9 @@ def measure() -> Iterator[Comparison]:
         f"{PROCESSES} processes with {CONNECTIONS} connections each to the server's Unix socket, {AGENTS} agents, "
         f"{ROUNDS} rounds of {length:g} s; a loop over a selector and hiredis, without redis-py and the library."
     )
-    yield Comparison(name="fleet", rows="step", figures=FIGURES, rounds=rounds, remarks=(told,))
+    yield Comparison(
+        name="fleet", rows="step", figures=FIGURES, rounds=rounds, remarks=(told,)
+    )
 
 
 def _round(url: str, length: float) -> Round:
@@ -66,7 +74,11 @@ def _round(url: str, length: float) -> Round:
             client.stdin.write("go\n")  # type: ignore[union-attr]
             client.stdin.flush()  # type: ignore[union-attr]
         sleep(length * 0.95)
-        passed, worked, waited = monotonic() - began, cpu_s(process) - worked, queued_s(process) - waited
+        passed, worked, waited = (
+            monotonic() - began,
+            cpu_s(process) - worked,
+            queued_s(process) - waited,
+        )
         seen = [json.loads(_read(client)) for client in clients]
     shares = {"core": worked / passed, "busy": (worked + waited) / passed}
     return rows(seen, shares)
@@ -78,7 +90,10 @@ def rows(seen: Sequence[Seen], shares: Mapping[str, float]) -> Round:
     for each in seen:
         for wrong in each["first"]:
             sys.stderr.write(f"an error of the fleet: {wrong}\n")
-    by_verb = {verb: [taken for each in seen for taken in each["micros"].get(verb, [])] for verb in VERBS}
+    by_verb = {
+        verb: [taken for each in seen for taken in each["micros"].get(verb, [])]
+        for verb in VERBS
+    }
     times = _times([taken for each in by_verb.values() for taken in each], seconds)
     whole = {
         **times,
@@ -87,18 +102,38 @@ def rows(seen: Sequence[Seen], shares: Mapping[str, float]) -> Round:
         "clients": sum(each["cpu"] / each["seconds"] for each in seen),
         "errors": sum(each["errors"] for each in seen),
     }
-    return {ALL: whole, **{verb: _times(taken, seconds) for verb, taken in by_verb.items()}}
+    return {
+        ALL: whole,
+        **{verb: _times(taken, seconds) for verb, taken in by_verb.items()},
+    }
 
 
 def _times(micros: Sequence[int], seconds: float) -> dict[str, float]:
     points = quantiles(micros, n=100)
-    return {"rate": len(micros) / seconds, "p50": points[49] / 1000, "p99": points[98] / 1000}
+    return {
+        "rate": len(micros) / seconds,
+        "p50": points[49] / 1000,
+        "p99": points[98] / 1000,
+    }
 
 
 def _client(url: str, length: float) -> subprocess.Popen[str]:
-    words = [unquote(urlsplit(url).path), "fleet", str(CONNECTIONS), str(AGENTS), str(length), *VERBS]
+    words = [
+        unquote(urlsplit(url).path),
+        "fleet",
+        str(CONNECTIONS),
+        str(AGENTS),
+        str(length),
+        *VERBS,
+    ]
     command = [sys.executable, "-m", "benchmarks.loop", *words]
-    return subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def _read(client: subprocess.Popen[str]) -> str:

@@ -58,7 +58,10 @@ def _items() -> Comparison:
             taken[f"{size:,}"] = (memory(url) - before) / size
             steps[f"{size:,}"] = _of_queue(queue, [AGENT], check=20)
         rounds = [_round(steps, TURNS) for _ in range(ROUNDS)]
-    rounds = [{name: {**times, "memory": taken[name]} for name, times in each.items()} for each in rounds]
+    rounds = [
+        {name: {**times, "memory": taken[name]} for name, times in each.items()}
+        for each in rounds
+    ]
     return _comparison("growth", "items queued", FIGURES, rounds)
 
 
@@ -69,20 +72,35 @@ def _agents() -> Comparison:
         for number in AGENTS:
             queue = filled(url, f"agents-{number}", SPREAD_ITEMS, agents=number)
             some = range(0, number, max(number // TURNS, 1))
-            steps[f"{number:,}"] = _of_queue(queue, [agent(each) for each in some], check=FEWEST)
+            steps[f"{number:,}"] = _of_queue(
+                queue, [agent(each) for each in some], check=FEWEST
+            )
         rounds = [_round(steps, TURNS) for _ in range(ROUNDS)]
     return _comparison("agents", "agents", figures, rounds)
 
 
 def _projects() -> Comparison:
     with server() as url:
-        steps = {f"{size:,}": _of_project(filled(url, f"project-{size}", size), size) for size in PROJECTS}
+        steps = {
+            f"{size:,}": _of_project(filled(url, f"project-{size}", size), size)
+            for size in PROJECTS
+        }
         rounds = [_round(steps, VIEWS) for _ in range(ROUNDS)]
-    return _comparison("projects", "items and discoveries of the project", VIEW_FIGURES, rounds)
+    return _comparison(
+        "projects", "items and discoveries of the project", VIEW_FIGURES, rounds
+    )
 
 
-def _comparison(name: str, rows: str, figures: Mapping[str, Figure], rounds: Sequence[Round]) -> Comparison:
-    return Comparison(name=name, rows=rows, figures=figures, rounds=rounds, baseline=next(iter(rounds[0])))
+def _comparison(
+    name: str, rows: str, figures: Mapping[str, Figure], rounds: Sequence[Round]
+) -> Comparison:
+    return Comparison(
+        name=name,
+        rows=rows,
+        figures=figures,
+        rounds=rounds,
+        baseline=next(iter(rounds[0])),
+    )
 
 
 def _of_queue(queue: Queue, names: Sequence[str], *, check: int) -> Steps:
@@ -129,12 +147,17 @@ def _time(step: Callable[[], object]) -> float:
 
 def _round(steps: Mapping[str, Steps], turns: int) -> Round:
     """Return the median time of each step at each size in ms; the sizes take turns, so that a noisy moment hits all."""
-    times: dict[str, dict[str, list[float]]] = {size: {name: [] for name in of} for size, of in steps.items()}
+    times: dict[str, dict[str, list[float]]] = {
+        size: {name: [] for name in of} for size, of in steps.items()
+    }
     for name in next(iter(steps.values())):
         for _ in range(turns):
             for size, of in steps.items():
                 times[size][name].append(of[name]() * 1000)
-    return {size: {name: median(taken) for name, taken in of.items()} for size, of in times.items()}
+    return {
+        size: {name: median(taken) for name, taken in of.items()}
+        for size, of in times.items()
+    }
 
 
 if __name__ == "__main__":

@@ -30,10 +30,16 @@ WITHOUT: Mapping[str, tuple[tuple[str, str], ...]] = {
     AS_IT_IS: (),
     "without the request id": (
         ("if kept then", "if false then"),
-        ("if reply then call('SET', request, cjson.encode(reply), 'PX', REPLY_KEPT_MS) end", ""),
+        (
+            "if reply then call('SET', request, cjson.encode(reply), 'PX', REPLY_KEPT_MS) end",
+            "",
+        ),
     ),
     "without the fence": (
-        ("prefix .. 'fence:1', prefix .. 'fence:2', key('req', ARGV[1]))[3]", "key('req', ARGV[1]))[1]"),
+        (
+            "prefix .. 'fence:1', prefix .. 'fence:2', key('req', ARGV[1]))[3]",
+            "key('req', ARGV[1]))[1]",
+        ),
     ),
     "without reaping in claim": (("  maintain(BATCH)\n", ""),),
 }
@@ -42,14 +48,18 @@ WITHOUT: Mapping[str, tuple[tuple[str, str], ...]] = {
 class Unguarded(Around):
     """A connection whose scripts lack the lines of a guard."""
 
-    def __init__(self, connection: Connection, left_out: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self, connection: Connection, left_out: Sequence[tuple[str, str]]
+    ) -> None:
         super().__init__(connection)
         self._left_out = left_out
         self._scripts: dict[str, Script] = {}
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run the script without the guard."""
-        return super().call(self._scripts.get(script.name) or self._without(script), key, arguments)
+        return super().call(
+            self._scripts.get(script.name) or self._without(script), key, arguments
+        )
 
     def _without(self, script: Script) -> Script:
         bare = Script(script.name)
@@ -65,22 +75,37 @@ def measure() -> Iterator[Comparison]:
     with server() as url:
         filled(url, "guards", PAIRS * (ROUNDS + 1) * len(WITHOUT))
         queues = {
-            name: AgentQueue(Unguarded(connect(url), left_out), "guards", Caller(agent=AGENT))
+            name: AgentQueue(
+                Unguarded(connect(url), left_out), "guards", Caller(agent=AGENT)
+            )
             for name, left_out in WITHOUT.items()
         }
         for queue in queues.values():
             _pairs(queue)
-        rounds = [{name: _figures(_pairs(queue)) for name, queue in queues.items()} for _ in range(ROUNDS)]
+        rounds = [
+            {name: _figures(_pairs(queue)) for name, queue in queues.items()}
+            for _ in range(ROUNDS)
+        ]
     told = f"{ROUNDS} rounds of {PAIRS} pairs each, one after the other on one connection, through the library."
     yield Comparison(
-        name="guards", rows="claim + complete", figures=FIGURES, rounds=rounds, baseline=AS_IT_IS, remarks=(told,)
+        name="guards",
+        rows="claim + complete",
+        figures=FIGURES,
+        rounds=rounds,
+        baseline=AS_IT_IS,
+        remarks=(told,),
     )
 
 
 def _figures(taken: list[float]) -> dict[str, float]:
     points = quantiles(taken, n=100)
     mean = sum(taken) / len(taken)
-    return {"time": mean * 1e6, "rate": 1 / mean, "p50": points[49] * 1000, "p99": points[98] * 1000}
+    return {
+        "time": mean * 1e6,
+        "rate": 1 / mean,
+        "p50": points[49] * 1000,
+        "p99": points[98] * 1000,
+    }
 
 
 def _pairs(queue: AgentQueue) -> list[float]:

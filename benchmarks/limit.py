@@ -35,7 +35,10 @@ TOOL = shutil.which("redis-benchmark")
 BY_TOOL, BY_LOOP, BY_LIBRARY = "redis-benchmark", "a bare loop", "the library"
 PAIR = "claim + complete"
 BASELINE = f"{PAIR}, {BY_TOOL if TOOL else BY_LOOP}"
-FIGURES = {str(n): Figure(title=f"a second, {n} client{'s'[: n > 1]}", more_is_better=True) for n in CLIENTS}
+FIGURES = {
+    str(n): Figure(title=f"a second, {n} client{'s'[: n > 1]}", more_is_better=True)
+    for n in CLIENTS
+}
 #: What redis-benchmark puts twelve digits for.
 ANY = "__rand_int__"
 #: The claim of each item that redis-benchmark completes; so its token is the same for all.
@@ -47,18 +50,34 @@ def measure() -> Iterator[Comparison]:
     """Measure with one client and with fifty, some rounds, each on items of its own."""
     with server() as url:
         rounds = [_round(url, number) for number in range(ROUNDS)]
-    told = [f"{CALLS:,} calls each, {PINGS:,} PINGs, on the bundled server's Unix socket, {ROUNDS} rounds."]
+    told = [
+        f"{CALLS:,} calls each, {PINGS:,} PINGs, on the bundled server's Unix socket, {ROUNDS} rounds."
+    ]
     if TOOL:
-        told.append("A pair by redis-benchmark is the sum of the times of a claim and of a complete.")
+        told.append(
+            "A pair by redis-benchmark is the sum of the times of a claim and of a complete."
+        )
     else:
-        told.append("There is no redis-benchmark here: a loop over a socket and hiredis stands for it.")
-    yield Comparison(name="limit", rows="call", figures=FIGURES, rounds=rounds, baseline=BASELINE, remarks=told)
+        told.append(
+            "There is no redis-benchmark here: a loop over a socket and hiredis stands for it."
+        )
+    yield Comparison(
+        name="limit",
+        rows="call",
+        figures=FIGURES,
+        rounds=rounds,
+        baseline=BASELINE,
+        remarks=told,
+    )
 
 
 def _round(url: str, number: int) -> Round:
     rates: dict[str, dict[str, float]] = {}
     for clients in CLIENTS:
-        measured = {**(_by_tool(url, number, clients) if TOOL else {}), **_by_loop(url, clients)}
+        measured = {
+            **(_by_tool(url, number, clients) if TOOL else {}),
+            **_by_loop(url, clients),
+        }
         if clients == 1:
             measured[f"{PAIR}, {BY_LIBRARY}"] = _by_library(url)
         for row, rate in measured.items():
@@ -70,10 +89,16 @@ def _by_tool(url: str, number: int, clients: int) -> dict[str, float]:
     """Return the rates of redis-benchmark; it cannot know what it claimed, so it completes items that are held."""
     name = f"agent{number}x{clients}"
     token = _prepared(url, name)
-    claims = _benchmark(url, clients, CALLS, *_words("claim", f"{name}-{ANY}", "", "1", "1"), span=CALLS)
+    claims = _benchmark(
+        url, clients, CALLS, *_words("claim", f"{name}-{ANY}", "", "1", "1"), span=CALLS
+    )
     item = f"item_{name}x{ANY}"  # letters and digits alone, as in every id
     completes = _benchmark(
-        url, clients, CALLS, *_words("complete", name, "1", item, token, "All of it is done", "{}"), span=CALLS * SPARE
+        url,
+        clients,
+        CALLS,
+        *_words("complete", name, "1", item, token, "All of it is done", "{}"),
+        span=CALLS * SPARE,
     )
     return {
         f"PING, {BY_TOOL}": _benchmark(url, clients, PINGS, "PING"),
@@ -84,13 +109,38 @@ def _by_tool(url: str, number: int, clients: int) -> dict[str, float]:
 
 
 def _words(verb: str, name: str, *own: str) -> tuple[str, ...]:
-    return ("EVALSHA", load(verb).sha, "1", keys.meta(NAMESPACE), f"0000{ANY}", name, *WHO, *own)
+    return (
+        "EVALSHA",
+        load(verb).sha,
+        "1",
+        keys.meta(NAMESPACE),
+        f"0000{ANY}",
+        name,
+        *WHO,
+        *own,
+    )
 
 
 def _benchmark(url: str, clients: int, calls: int, *words: str, span: int = 1) -> float:
     """Return how many calls a second redis-benchmark makes; `span` is how many numbers it puts into them."""
-    options = ["-s", unquote(urlsplit(url).path), "-c", str(clients), "-n", str(calls), "-r", str(span), "--csv"]
-    done = subprocess.run([str(TOOL), *options, *words], capture_output=True, text=True, check=True, timeout=120)
+    options = [
+        "-s",
+        unquote(urlsplit(url).path),
+        "-c",
+        str(clients),
+        "-n",
+        str(calls),
+        "-r",
+        str(span),
+        "--csv",
+    ]
+    done = subprocess.run(
+        [str(TOOL), *options, *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     *_, last = csv.reader(done.stdout.strip().splitlines())
     if "Error" in done.stdout + done.stderr:
         raise RuntimeError(done.stdout + done.stderr)
@@ -102,12 +152,28 @@ def _prepared(url: str, name: str) -> str:
     scripts = Scripts(connect(url), NAMESPACE, Caller(agent="planner"))
     project = Queue(scripts.connection, NAMESPACE, scripts.caller).project("The limit")
     wanted = [(f"item_{name}x{n:012}", name) for n in range(CALLS * SPARE)]
-    wanted += [(random_digits(), f"{name}-{n % CALLS:012}") for n in range(CALLS * EACH)]
+    wanted += [
+        (random_digits(), f"{name}-{n % CALLS:012}") for n in range(CALLS * EACH)
+    ]
     for done in range(0, len(wanted), BATCH):
         items = [_new(*words) for words in wanted[done : done + BATCH]]
-        scripts.run("create", project, "", "", "", "", *(word for words in items for word in words))
-    claim = [word.replace(f"0000{ANY}", CLAIM) for word in _words("claim", name, "", "1", "1")]
-    with redis.Redis.from_url(url) as client, client.pipeline(transaction=False) as pipeline:
+        scripts.run(
+            "create",
+            project,
+            "",
+            "",
+            "",
+            "",
+            *(word for words in items for word in words),
+        )
+    claim = [
+        word.replace(f"0000{ANY}", CLAIM)
+        for word in _words("claim", name, "", "1", "1")
+    ]
+    with (
+        redis.Redis.from_url(url) as client,
+        client.pipeline(transaction=False) as pipeline,
+    ):
         for verb in ("claim", "complete"):
             client.script_load(load(verb).text)
         for done in range(0, CALLS * SPARE, BATCH):
@@ -121,7 +187,16 @@ def _prepared(url: str, name: str) -> str:
 
 def _new(digits: str, name: str) -> tuple[str | int, ...]:
     """Return an item as the script takes it."""
-    fields = ("title", "An item", "description", "x" * TEXT_BYTES, "lease_ms", 14_400_000, "max_attempts", 3)
+    fields = (
+        "title",
+        "An item",
+        "description",
+        "x" * TEXT_BYTES,
+        "lease_ms",
+        14_400_000,
+        "max_attempts",
+        3,
+    )
     return (digits, "", name, 2, 0, 0, "", len(fields), *fields)
 
 
@@ -129,8 +204,14 @@ def _by_loop(url: str, clients: int) -> dict[str, float]:
     """Return the rates of a bare loop, which works on what it claimed."""
     _more(url)
     rates = {}
-    for row, verbs, calls in (("PING", ("ping",), PINGS), (PAIR, ("claim", "complete"), CALLS * 2)):
-        callers = [loop.Caller(unquote(urlsplit(url).path), NAMESPACE, AGENT, verbs) for _ in range(clients)]
+    for row, verbs, calls in (
+        ("PING", ("ping",), PINGS),
+        (PAIR, ("claim", "complete"), CALLS * 2),
+    ):
+        callers = [
+            loop.Caller(unquote(urlsplit(url).path), NAMESPACE, AGENT, verbs)
+            for _ in range(clients)
+        ]
         seen = loop.run(callers, turns=calls)
         if seen["errors"]:
             raise RuntimeError(seen["first"])

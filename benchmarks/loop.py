@@ -29,18 +29,29 @@ PATIENCE_S = 30.0
 #: Where a step is of several items: of how many.
 COUNT = {"complete": ("1",)}
 #: What a step says besides the item and its token.
-WORDS: dict[str, tuple[str, ...]] = {"progress": ("Half of it is done", "50"), "complete": ("All of it is done", "{}")}
+WORDS: dict[str, tuple[str, ...]] = {
+    "progress": ("Half of it is done", "50"),
+    "complete": ("All of it is done", "{}"),
+}
 
 
 class Caller:
     """One connection, which makes its calls one after the other."""
 
-    def __init__(self, path: str, namespace: str, name: str, verbs: Sequence[str]) -> None:
+    def __init__(
+        self, path: str, namespace: str, name: str, verbs: Sequence[str]
+    ) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
         self._reader = hiredis.Reader()
         self._meta = keys.meta(namespace)
-        self._who = (name, "here", str(os.getpid()), str(self.socket.fileno()), __version__)
+        self._who = (
+            name,
+            "here",
+            str(os.getpid()),
+            str(self.socket.fileno()),
+            __version__,
+        )
         self._verbs = verbs
         self._place = -1
         self._item: tuple[bytes, ...] = ()
@@ -80,8 +91,20 @@ class Caller:
     def _words(self) -> tuple[Any, ...]:
         if self.verb == "ping":
             return ("PING",)
-        own = ("", "1", "1") if self.verb == "claim" else (*COUNT.get(self.verb, ()), *self._item, *WORDS[self.verb])
-        return ("EVALSHA", load(self.verb).sha, "1", self._meta, os.urandom(8).hex(), *self._who, *own)
+        own = (
+            ("", "1", "1")
+            if self.verb == "claim"
+            else (*COUNT.get(self.verb, ()), *self._item, *WORDS[self.verb])
+        )
+        return (
+            "EVALSHA",
+            load(self.verb).sha,
+            "1",
+            self._meta,
+            os.urandom(8).hex(),
+            *self._who,
+            *own,
+        )
 
     def _ask(self, words: tuple[str, ...]) -> None:
         self.socket.sendall(hiredis.pack_command(words))  # type: ignore[arg-type]
@@ -89,7 +112,9 @@ class Caller:
             self._reader.feed(self.socket.recv(READ_BYTES))
 
 
-def run(callers: Sequence[Caller], *, seconds: float = 0, turns: int = 0) -> dict[str, Any]:
+def run(
+    callers: Sequence[Caller], *, seconds: float = 0, turns: int = 0
+) -> dict[str, Any]:
     """Have all connections make calls for so long, or so many together; tell the steps, their times and the errors."""
     micros: dict[str, list[int]] = {}
     errors: list[str] = []
@@ -136,7 +161,10 @@ def _wrong(verb: str, reply: object) -> str:
 def main() -> None:
     """Be the program."""
     path, namespace, connections, agents, seconds, *verbs = sys.argv[1:]
-    callers = [Caller(path, namespace, agent(number % int(agents)), verbs) for number in range(int(connections))]
+    callers = [
+        Caller(path, namespace, agent(number % int(agents)), verbs)
+        for number in range(int(connections))
+    ]
     sys.stdout.write("connected\n")
     sys.stdout.flush()
     sys.stdin.readline()

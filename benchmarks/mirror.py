@@ -33,9 +33,16 @@ FIGURES = {"value": Figure(title="measured", digits=2)}
 def measure() -> Iterator[Comparison]:
     """Measure the job by itself, and as the service runs it."""
     with server() as url, TemporaryDirectory(prefix="mirror-") as folder:
-        found = {**_changes(url, Path(folder)), **_first(url, Path(folder)), **_service(url, Path(folder))}
+        found = {
+            **_changes(url, Path(folder)),
+            **_first(url, Path(folder)),
+            **_service(url, Path(folder)),
+        }
     number = max(map(len, found.values()))
-    rounds = [{name: {"value": of[at]} for name, of in found.items() if at < len(of)} for at in range(number)]
+    rounds = [
+        {name: {"value": of[at]} for name, of in found.items() if at < len(of)}
+        for at in range(number)
+    ]
     yield Comparison(name="mirror", rows="what", figures=FIGURES, rounds=rounds)
 
 
@@ -47,13 +54,18 @@ def _changes(url: str, folder: Path) -> dict[str, list[float]]:
         cpu: dict[int, list[float]] = {size: [] for size in mirrors}
         for number in range(first, first + CHANGES // ROUNDS):
             for size, (queue, mirror, leases) in mirrors.items():
-                queue.agent("ada").progress(leases[number % CHANGING], f"Report {number}", percent=number % 100)
+                queue.agent("ada").progress(
+                    leases[number % CHANGING], f"Report {number}", percent=number % 100
+                )
                 start = process_time()
                 mirror.run(scan=False)
                 cpu[size].append((process_time() - start) * 1000)
         for size, taken in cpu.items():
             medians[size].append(median(taken))
-    named = {f"a pass after one change, processor time, ms, {size:,} items": medians[size] for size in mirrors}
+    named = {
+        f"a pass after one change, processor time, ms, {size:,} items": medians[size]
+        for size in mirrors
+    }
     ratios = [many / few for few, many in zip(medians[FEW], medians[MANY], strict=True)]
     return {**named, "the latter to the former": ratios}
 
@@ -81,7 +93,12 @@ def _first(url: str, folder: Path) -> dict[str, list[float]]:
         start = perf_counter()
         Mirror(queue, root).run(full=True)
         mirrored = perf_counter() - start
-        files = [file.stat().st_size for file in (root / ".task-orchestrator" / "handoffs").glob("*_handoff.json")]
+        files = [
+            file.stat().st_size
+            for file in (root / ".task-orchestrator" / "handoffs").glob(
+                "*_handoff.json"
+            )
+        ]
         bare = (before + _bare(folder / f"after-{number}", files)) / 2
         ratios.append(mirrored / bare)
     return {f"a full first mirror of {FIRST:,} items, a bare loop = 1": ratios}
@@ -107,9 +124,15 @@ def _service(url: str, folder: Path) -> dict[str, list[float]]:
     item = queue.create(queue.project("Served"), NewItem(title="Reported", agent="ada"))
     with _running(url, root) as process:
         file = root / ".task-orchestrator" / "handoffs" / f"{item}_progress.json"
-        ways = [_way(queue, item, file, f"Report {number} of {REPORTS}") * 1000 for number in range(REPORTS)]
+        ways = [
+            _way(queue, item, file, f"Report {number} of {REPORTS}") * 1000
+            for number in range(REPORTS)
+        ]
         size = REPORTS // ROUNDS
-        points = [quantiles(ways[first : first + size], n=100) for first in range(0, REPORTS, size)]
+        points = [
+            quantiles(ways[first : first + size], n=100)
+            for first in range(0, REPORTS, size)
+        ]
         before = cpu_s(process.pid)
         sleep(IDLE_S)
         share = (cpu_s(process.pid) - before) / IDLE_S
@@ -123,11 +146,18 @@ def _service(url: str, folder: Path) -> dict[str, list[float]]:
 
 @contextmanager
 def _running(url: str, root: Path) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "TASKORCH_ROOT": str(root), "TASKORCH_REDIS_URL": url, "TASKORCH_NAMESPACE": "served"}
+    environment = {
+        **os.environ,
+        "TASKORCH_ROOT": str(root),
+        "TASKORCH_REDIS_URL": url,
+        "TASKORCH_NAMESPACE": "served",
+    }
     command = [str(Path(sys.executable).parent / "orchestrate"), "service"]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     try:
-        while not any((root / ".task-orchestrator" / "handoffs").glob("*_handoff.json")):
+        while not any(
+            (root / ".task-orchestrator" / "handoffs").glob("*_handoff.json")
+        ):
             sleep(0.1)
         yield process
     finally:

@@ -40,20 +40,27 @@ class Line:
         #: Connections, and times that a client said something.
         self.trips = 0
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """Carry what one client and the server say to each other."""
         self.trips += 1
         await asyncio.sleep(self.delay_s)
         server_reader, server_writer = await asyncio.open_unix_connection(self._socket)
         try:
-            await asyncio.gather(self._carry(reader, server_writer, 1), self._carry(server_reader, writer, 0))
+            await asyncio.gather(
+                self._carry(reader, server_writer, 1),
+                self._carry(server_reader, writer, 0),
+            )
         finally:
             for each in (writer, server_writer):
                 each.close()
                 with suppress(OSError):
                     await each.wait_closed()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, trips: int) -> None:
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, trips: int
+    ) -> None:
         while said := await reader.read(READ_BYTES):
             self.trips += trips
             await asyncio.sleep(self.delay_s / 2)
@@ -65,14 +72,19 @@ def measure() -> Iterator[Comparison]:
     """Run the workflow through two lines at once, a command here and the same there: one delays, the other does not."""
     with rooted() as (root, url), ExitStack() as stack:
         socket = unquote(urlsplit(url).path)
-        near, far = stack.enter_context(lined(socket)), stack.enter_context(lined(socket, DELAY_S))
+        near, far = (
+            stack.enter_context(lined(socket)),
+            stack.enter_context(lined(socket, DELAY_S)),
+        )
         list(walk(_variables(root, near)))  # Redis knows the scripts from here on
         rounds = [_round(root, near, far) for _ in range(ROUNDS)]
     told = (
         f"(Time with a delay of {DELAY_S * 1000:g} ms - time without it) / delay; {ROUNDS} rounds. One of them is the "
         "handshake of TCP. A script that this Redis has not seen yet takes one more, once."
     )
-    yield Comparison(name="network", rows="command", figures=FIGURES, rounds=rounds, remarks=(told,))
+    yield Comparison(
+        name="network", rows="command", figures=FIGURES, rounds=rounds, remarks=(told,)
+    )
 
 
 def _round(root: Path, near: Line, far: Line) -> Round:
@@ -92,7 +104,11 @@ def _round(root: Path, near: Line, far: Line) -> Round:
 
 
 def _variables(root: Path, line: Line) -> dict[str, str]:
-    return environment(root, TASKORCH_REDIS_URL=line.address, TASKORCH_NAMESPACE=f"delayed-{line.delay_s:g}")
+    return environment(
+        root,
+        TASKORCH_REDIS_URL=line.address,
+        TASKORCH_NAMESPACE=f"delayed-{line.delay_s:g}",
+    )
 
 
 @contextmanager

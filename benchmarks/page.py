@@ -10,8 +10,13 @@ PLOTS = REPOSITORY / "docs" / "plots"
 
 def write(name: str, text: str, page: Path = PAGE) -> None:
     """Put a text between the marks of that name. Raises ValueError for a page that has no such marks."""
-    marks = re.compile(rf"(<!-- {name}: made by [^>]* -->\n).*?(<!-- /{name} -->\n)", re.DOTALL)
-    written, times = marks.subn(lambda found: f"{found[1]}\n{text}\n{found[2]}", page.read_text(encoding="utf-8"))
+    marks = re.compile(
+        rf"(<!-- {name}: made by [^>]* -->\n).*?(<!-- /{name} -->\n)", re.DOTALL
+    )
+    written, times = marks.subn(
+        lambda found: f"{found[1]}\n{text}\n{found[2]}",
+        page.read_text(encoding="utf-8"),
+    )
     if times != 1:
         raise ValueError(f"{page} has no place for {name}")
     page.write_text(written, encoding="utf-8")

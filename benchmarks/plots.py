@@ -47,20 +47,32 @@ def draw(comparison: Comparison, folder: Path) -> None:
 @contextmanager
 def panels(file: Path, number: int, height: float) -> Iterator[Sequence[Axes]]:
     """Give so many panels side by side, and write them into the file."""
-    mpl.rcParams.update({"svg.hashsalt": "taskorch", "svg.fonttype": "none", "font.size": 9})
+    mpl.rcParams.update(
+        {"svg.hashsalt": "taskorch", "svg.fonttype": "none", "font.size": 9}
+    )
     canvas = Canvas(figsize=(PANEL_INCHES * number, height), layout="constrained")
     yield canvas.subplots(1, number, squeeze=False)[0]
     file.parent.mkdir(exist_ok=True)
     canvas.savefig(file, metadata={"Date": None, "Creator": None})
 
 
-def bars(axes: Axes, spreads: Sequence[tuple[str, Spread]], ours: Sequence[str], label: Callable[[float], str]) -> None:
+def bars(
+    axes: Axes,
+    spreads: Sequence[tuple[str, Spread]],
+    ours: Sequence[str],
+    label: Callable[[float], str],
+) -> None:
     """Draw a bar for each median, and a line from the least to the most."""
     medians = [each.median for _, each in spreads]
-    ranges = [[each.median - each.least for _, each in spreads], [each.most - each.median for _, each in spreads]]
+    ranges = [
+        [each.median - each.least for _, each in spreads],
+        [each.most - each.median for _, each in spreads],
+    ]
     colours = [OUR_COLOUR if name in ours else THEIR_COLOUR for name, _ in spreads]
     names = [name for name, _ in spreads]
-    drawn = axes.barh(names, medians, xerr=ranges, color=colours, ecolor=LINE_COLOUR, capsize=2)
+    drawn = axes.barh(
+        names, medians, xerr=ranges, color=colours, ecolor=LINE_COLOUR, capsize=2
+    )
     axes.bar_label(drawn, [label(value) for value in medians], padding=4)
     axes.invert_yaxis()
     axes.margins(x=0.25, y=0.02)
@@ -70,31 +82,52 @@ def bars(axes: Axes, spreads: Sequence[tuple[str, Spread]], ours: Sequence[str],
 def _compared(axes: Axes, comparison: Comparison, figure: str) -> None:
     """Draw the ratios to the baseline, or the figures themselves where there is none."""
     described = comparison.figures[figure]
-    found = [result for result in comparison.results(figure) if not result.name.startswith(NOT_DRAWN)]
+    found = [
+        result
+        for result in comparison.results(figure)
+        if not result.name.startswith(NOT_DRAWN)
+    ]
     if all(result.ratios for result in found):
         spreads = [(result.name, result.ratios) for result in found if result.ratios]
         axes.axvline(1, color=LINE_COLOUR, linewidth=0.6)
-        axes.set_title(f"{described.title}\n{comparison.baseline} = 1", fontsize=10, loc="right")
+        axes.set_title(
+            f"{described.title}\n{comparison.baseline} = 1", fontsize=10, loc="right"
+        )
         bars(axes, spreads, _ours(found, comparison), "{:.2f}".format)
     else:
         axes.set_title(described.title, fontsize=10)
-        bars(axes, [(each.name, each.values) for each in found], _ours(found, comparison), described.shown)
+        bars(
+            axes,
+            [(each.name, each.values) for each in found],
+            _ours(found, comparison),
+            described.shown,
+        )
 
 
 def _ours(found: Sequence[Result], comparison: Comparison) -> list[str]:
     return [
         each.name
         for each in found
-        if each.name.startswith(OURS) or each.name.endswith("the library") or not comparison.baseline
+        if each.name.startswith(OURS)
+        or each.name.endswith("the library")
+        or not comparison.baseline
     ]
 
 
 def _line(axes: Axes, comparison: Comparison, figure: str) -> None:
     found = comparison.results(figure)
     sizes = [int(result.name.replace(",", "").partition(" ")[0]) for result in found]
-    axes.plot(sizes, [result.values.median for result in found], color=OUR_COLOUR, marker="o")
+    axes.plot(
+        sizes, [result.values.median for result in found], color=OUR_COLOUR, marker="o"
+    )
     spreads = [result.values for result in found]
-    axes.fill_between(sizes, [s.least for s in spreads], [s.most for s in spreads], color=OUR_COLOUR, alpha=0.2)
+    axes.fill_between(
+        sizes,
+        [s.least for s in spreads],
+        [s.most for s in spreads],
+        color=OUR_COLOUR,
+        alpha=0.2,
+    )
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.set_xlabel(comparison.rows)

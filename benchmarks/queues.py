@@ -29,11 +29,15 @@ def rooted() -> Iterator[tuple[Path, str]]:
     with TemporaryDirectory(prefix="bench-") as folder:
         variables = {"TASKORCH_ROOT": folder, "TASKORCH_SERVICE": "off"}
         command = [str(Path(sys.executable).parent / "orchestrate"), "server"]
-        subprocess.run([*command, "start"], env=variables, capture_output=True, check=True)
+        subprocess.run(
+            [*command, "start"], env=variables, capture_output=True, check=True
+        )
         try:
             yield Path(folder), address.of(resolve({}, variables, Path(folder)))
         finally:
-            subprocess.run([*command, "stop"], env=variables, capture_output=True, check=True)
+            subprocess.run(
+                [*command, "stop"], env=variables, capture_output=True, check=True
+            )
 
 
 @contextmanager
@@ -55,7 +59,9 @@ def fill(planner: Queue, project: str, size: int, *, agents: int = 1) -> None:
     """Create so many items; in batches, for a million takes a while."""
     for done in range(0, size, BATCH):
         numbers = range(done, min(done + BATCH, size))
-        planner.create_many(project, [new(agent(number % agents)) for number in numbers])
+        planner.create_many(
+            project, [new(agent(number % agents)) for number in numbers]
+        )
 
 
 def new(name: str) -> NewItem:
@@ -77,7 +83,10 @@ def settle(url: str, namespace: str) -> None:
         for key in client.scan_iter(f"{keys.tag(namespace)}req:*", count=10000):
             client.unlink(key)
         deadline = monotonic() + REWRITTEN_WITHIN_S
-        while client.info("persistence")["aof_rewrite_in_progress"] and monotonic() < deadline:
+        while (
+            client.info("persistence")["aof_rewrite_in_progress"]
+            and monotonic() < deadline
+        ):
             sleep(0.1)
 
 
@@ -95,13 +104,25 @@ def memory(url: str) -> int:
 
 def cpu_s(process: int) -> float:
     """Return the seconds of processor time that a process has had."""
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    fields = (
+        Path(f"/proc/{process}/stat")
+        .read_text(encoding="utf-8")
+        .rpartition(")")[2]
+        .split()
+    )
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def queued_s(process: int) -> float:
     """Return the seconds that the main thread of a process was ready and waited for a core: others had it."""
     try:
-        return int(Path(f"/proc/{process}/schedstat").read_text(encoding="utf-8").split()[1]) / 1e9
+        return (
+            int(
+                Path(f"/proc/{process}/schedstat")
+                .read_text(encoding="utf-8")
+                .split()[1]
+            )
+            / 1e9
+        )
     except OSError:  # a kernel without these statistics
         return 0.0

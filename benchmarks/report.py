@@ -25,8 +25,15 @@ def report(*measurements: Measurement) -> None:
     """Be the command line of some benchmarks."""
 
     @click.command()
-    @click.option("--json", "file", type=click.Path(path_type=Path), help="Write what was measured to this file.")
-    @click.option("--docs", is_flag=True, help="Write the tables and the plots into docs/.")
+    @click.option(
+        "--json",
+        "file",
+        type=click.Path(path_type=Path),
+        help="Write what was measured to this file.",
+    )
+    @click.option(
+        "--docs", is_flag=True, help="Write the tables and the plots into docs/."
+    )
     def main(file: Path | None, docs: bool) -> None:  # noqa: FBT001  a flag
         """Measure, and show the medians, between what they lie, and the ratios to a baseline."""
         kept = {}
@@ -36,7 +43,11 @@ def report(*measurements: Measurement) -> None:
             )
             kept[comparison.name] = document(comparison)
             if file:
-                file.write_text(json.dumps({"machine": machine(), "comparisons": kept}, indent=1) + "\n", "utf-8")
+                file.write_text(
+                    json.dumps({"machine": machine(), "comparisons": kept}, indent=1)
+                    + "\n",
+                    "utf-8",
+                )
             if docs:
                 publish(comparison)
 
@@ -47,7 +58,9 @@ def publish(comparison: Comparison) -> None:
     """Write a comparison into docs/: the table between its marks, and its plot."""
     page.write(comparison.name, markdown(comparison))
     if find_spec("matplotlib") is None:
-        sys.stderr.write("There are no plots without matplotlib: pip install 'task-orchestrator[bench]'\n")
+        sys.stderr.write(
+            "There are no plots without matplotlib: pip install 'task-orchestrator[bench]'\n"
+        )
         return
     from benchmarks.plots import draw
 
@@ -56,7 +69,9 @@ def publish(comparison: Comparison) -> None:
 
 def machine() -> str:
     """Return on what it was measured."""
-    asked = subprocess.run([embedded.binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    asked = subprocess.run(
+        [embedded.binary(), "--version"], capture_output=True, text=True, check=True
+    ).stdout
     server = next((word for word in asked.split() if word.startswith("v=")), "v=?")
     return f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, Valkey {server[2:]}"
 

@@ -44,7 +44,13 @@ def measure() -> Iterator[Comparison]:
         f"From before the call that ends a wait to the waiter's return, through the library; {TIMES} times a round, "
         f"{ROUNDS} rounds. The crowd are {CROWD:,} waiters in {PROCESSES} processes."
     )
-    yield Comparison(name="waits", rows="what ends the wait", figures=FIGURES, rounds=rounds, remarks=(told,))
+    yield Comparison(
+        name="waits",
+        rows="what ends the wait",
+        figures=FIGURES,
+        rounds=rounds,
+        remarks=(told,),
+    )
 
 
 def _crowded(url: str) -> Round:
@@ -87,7 +93,8 @@ def be_a_crowd(url: str, item: str) -> None:
     waiting = _queue(url).waiting()
     words = {"timeout_s": LONG_S}
     threads = [
-        Thread(target=waiting.until, args=(item, [Goal.COMPLETED]), kwargs=words) for _ in range(CROWD // PROCESSES)
+        Thread(target=waiting.until, args=(item, [Goal.COMPLETED]), kwargs=words)
+        for _ in range(CROWD // PROCESSES)
     ]
     for thread in threads:
         thread.start()
@@ -105,7 +112,9 @@ def _latencies(url: str, where: str) -> Round:
     def answer() -> tuple[Callable[[], object], Callable[[], object]]:
         lease = agent.blocker(Lease(item=item()), "Which?").lease
         asking = _agent(url)
-        return lambda: asking.wait(lease, timeout_s=LONG_S), lambda: queue.answer(lease.item, "This")
+        return lambda: asking.wait(lease, timeout_s=LONG_S), lambda: queue.answer(
+            lease.item, "This"
+        )
 
     def delivery() -> tuple[Callable[[], object], Callable[[], object]]:
         id_ = item()
@@ -125,11 +134,17 @@ def _latencies(url: str, where: str) -> Round:
     with redis.Redis.from_url(url) as raw:
         return {
             f"{name}{where}": _spread([_taken(raw, *make()) for _ in range(TIMES)])
-            for name, make in {"an answer": answer, "a delivery": delivery, "any event of a project": event}.items()
+            for name, make in {
+                "an answer": answer,
+                "a delivery": delivery,
+                "any event of a project": event,
+            }.items()
         }
 
 
-def _taken(raw: redis.Redis, wait: Callable[[], object], act: Callable[[], object]) -> float:
+def _taken(
+    raw: redis.Redis, wait: Callable[[], object], act: Callable[[], object]
+) -> float:
     """Return the seconds from before the act to the end of the wait."""
     ended: list[float] = []
     blocked = _blocked(raw)

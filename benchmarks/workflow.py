@@ -72,8 +72,15 @@ def walk(environment: Mapping[str, str]) -> Iterator[tuple[str, Timed]]:
     """Run the workflow once, from a new project to its end, and give each command as it ends."""
     ids: dict[str, str] = {}
     for words in typed():
-        done = timed([str(BIN / words[0]), *(word.format(**ids) for word in words[1:])], environment)
-        free = [name for name in IDS.get(words[1], ()) if name not in ids and words[0] == "orchestrate"]
+        done = timed(
+            [str(BIN / words[0]), *(word.format(**ids) for word in words[1:])],
+            environment,
+        )
+        free = [
+            name
+            for name in IDS.get(words[1], ())
+            if name not in ids and words[0] == "orchestrate"
+        ]
         if free:
             ids[free[0]] = done.output.strip()
         yield label(words), done
@@ -97,6 +104,10 @@ def timed(words: list[str], environment: Mapping[str, str]) -> Timed:
 
 def environment(root: Path, **variables: str) -> dict[str, str]:
     """Return the variables that commands run with in a root: none of the user's own settings."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    kept = {
+        name: os.environ[name]
+        for name in ("PATH", "HOME", "LANG")
+        if name in os.environ
+    }
     ours = {"TASKORCH_ROOT": str(root), "TASKORCH_SERVICE": "off", "AGENT_ID": AGENT}
     return {**kept, **ours, **variables}

@@ -27,7 +27,9 @@ from taskorch.transport.redis_connection import RedisConnection
 LANES = ["fakeredis", *servers.binaries()]
 ONE_LANE = "valkey"
 # On a machine under load any example may be slow, and it proves the same.
-settings.register_profile("under load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "under load", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("under load")
 HOMES = pytest.StashKey[Path]()
 OPEN = pytest.StashKey[leaks.Open]()
@@ -41,14 +43,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.stash[HOMES], ignore_errors=True)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """Leave out the other lanes of tests that need one."""
     config.hook.pytest_deselected(items=[item for item in items if _is_left_out(item)])
     items[:] = [item for item in items if not _is_left_out(item)]
 
 
 def _is_left_out(item: pytest.Item) -> bool:
-    lane = item.callspec.params.get("lane") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    lane = (
+        item.callspec.params.get("lane")
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        else None
+    )
     return bool(item.get_closest_marker("one_lane")) and lane not in (None, ONE_LANE)
 
 
@@ -59,7 +67,9 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Iterator[None]:
     """Fail a test that leaves something behind, and the last one for the processes that any has left."""
     yield
     left = leaks.unclosed(item.stash[OPEN])
@@ -69,7 +79,9 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @pytest.fixture(autouse=True)
-def home(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(
+    pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """A home of the test's own, and an empty current folder outside of it; no XDG variable says otherwise."""
     folder = Path(tempfile.mkdtemp(dir=pytestconfig.stash[HOMES]))
     home, here = folder / "home", folder / "here"
@@ -100,19 +112,30 @@ def connections() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", params=LANES)
-def lane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lane]:
+def lane(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lane]:
     if request.param == "fakeredis":
         server = fakeredis.FakeServer()
 
         def client() -> redis.Redis:
-            return fakeredis.FakeRedis(server=server, decode_responses=True, encoding_errors=UNREADABLE)
+            return fakeredis.FakeRedis(
+                server=server, decode_responses=True, encoding_errors=UNREADABLE
+            )
 
         one = OneServer("fake://", client(), lambda _: client())
         yield Lane("fakeredis", RedisConnection(one), client(), "")
         return
-    with servers.running(servers.binaries()[request.param], tmp_path_factory.mktemp("redis")) as url:
+    with servers.running(
+        servers.binaries()[request.param], tmp_path_factory.mktemp("redis")
+    ) as url:
         connection = by_redis_py(url) if request.param == "redis" else connect(url)
-        yield Lane(request.param, connection, redis.Redis.from_url(url, decode_responses=True), url)
+        yield Lane(
+            request.param,
+            connection,
+            redis.Redis.from_url(url, decode_responses=True),
+            url,
+        )
         connection.close()
 
 
@@ -147,7 +170,12 @@ def root(bench: Bench, tmp_path: Path) -> Root:
 def _bench(lane: Lane) -> Iterator[Bench]:
     namespace = f"test-{os.urandom(4).hex()}"
     caller = Caller(agent="planner", host="here", pid=os.getpid())
-    yield Bench(queue=Queue(lane.connection, namespace, caller), raw=lane.raw, namespace=namespace, url=lane.url)
+    yield Bench(
+        queue=Queue(lane.connection, namespace, caller),
+        raw=lane.raw,
+        namespace=namespace,
+        url=lane.url,
+    )
     left = list(lane.raw.scan_iter(f"{keys.tag(namespace)}*", count=1000))
     for key in left:
         known = keys.known(key.removeprefix(keys.tag(namespace)))

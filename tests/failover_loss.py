@@ -52,7 +52,10 @@ class Writer:
         while not stop.is_set():
             try:
                 self._item(stop)
-            except (errors.Conflict, errors.NotFound) as lost:  # its claim was lost, or the whole item
+            except (
+                errors.Conflict,
+                errors.NotFound,
+            ) as lost:  # its claim was lost, or the whole item
                 self.refused[lost.word] += 1
 
     def kept(self) -> set[tuple[str, str, str]]:
@@ -62,13 +65,18 @@ class Writer:
         for item in {item for _, item, _, _ in self.acknowledged}:
             with suppress(errors.NoItem):
                 package = self.queue.views.show(item)
-                found |= {("create", item, ""), *((report.kind, item, report.text) for report in package.history)}
+                found |= {
+                    ("create", item, ""),
+                    *((report.kind, item, report.text) for report in package.history),
+                }
                 found |= {("note", item, each.text) for each in agent.notes(item)}
         return found
 
     def _discoveries(self) -> Iterator[Discovery]:
         cursor = FROM_THE_START
-        while page := self.queue.views.discoveries(self.project, since=cursor, limit=1000):
+        while page := self.queue.views.discoveries(
+            self.project, since=cursor, limit=1000
+        ):
             yield from page
             cursor = page[-1].cursor
 
@@ -77,7 +85,9 @@ class Writer:
         item = ""
         while not item:
             with self._noting():
-                item = self.queue.create(self.project, NewItem(title="An item", agent=self.name))
+                item = self.queue.create(
+                    self.project, NewItem(title="An item", agent=self.name)
+                )
         self._note("create", item, "")
         if not (claim := agent.claim()):
             return  # the new item was lost
@@ -121,13 +131,19 @@ class Loss:
 
     def line(self) -> str:
         """Return it for people."""
-        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(self.lost.items())) or "none"
+        kinds = (
+            ", ".join(f"{number} {kind}" for kind, number in sorted(self.lost.items()))
+            or "none"
+        )
         return (
-            f"{self.lost.total()} of {self.acknowledged} lost ({kinds}) over {self.span_s:.2f} s; {dict(self.refused)}"
+            f"{self.lost.total()} of {self.acknowledged} lost ({kinds}) "
+            f"over {self.span_s:.2f} s; {dict(self.refused)}"
         )
 
 
-def measure(deployment: Sentinels, *, wait_replicas: int = 0, words: Sequence[str] = ()) -> Loss:
+def measure(
+    deployment: Sentinels, *, wait_replicas: int = 0, words: Sequence[str] = ()
+) -> Loss:
     """Fail over once under load, and return what was lost; `words` follow SENTINEL FAILOVER main."""
     writers = [_writer(deployment, number, wait_replicas) for number in range(WRITERS)]
     stop = threading.Event()
@@ -137,7 +153,9 @@ def measure(deployment: Sentinels, *, wait_replicas: int = 0, words: Sequence[st
     try:
         _await_steps(writers)
         deployment.fail_over(*words)
-        gone_by = monotonic() + 2 * ASK_AGAIN_S  # no client writes to the old primary after that
+        gone_by = (
+            monotonic() + 2 * ASK_AGAIN_S
+        )  # no client writes to the old primary after that
         topologies.eventually(lambda: monotonic() > gone_by)
     finally:
         stop.set()
@@ -150,14 +168,21 @@ def _await_steps(writers: Sequence[Writer]) -> None:
     """Wait until Redis has acknowledged STEPS more steps of each writer."""
     wanted = [len(writer.acknowledged) + STEPS for writer in writers]
     topologies.eventually(
-        lambda: all(len(writer.acknowledged) >= number for writer, number in zip(writers, wanted, strict=True))
+        lambda: all(
+            len(writer.acknowledged) >= number
+            for writer, number in zip(writers, wanted, strict=True)
+        )
     )
 
 
 def _writer(deployment: Sentinels, number: int, wait_replicas: int) -> Writer:
     caller = Caller(agent="planner")
-    project = Queue(connect(deployment.url), "team", caller).project(f"Project {number}")
-    connection = connect(deployment.url, wait_replicas=wait_replicas, wait_timeout_ms=WAIT_MS)
+    project = Queue(connect(deployment.url), "team", caller).project(
+        f"Project {number}"
+    )
+    connection = connect(
+        deployment.url, wait_replicas=wait_replicas, wait_timeout_ms=WAIT_MS
+    )
     return Writer(Queue(connection, "team", caller), project, f"agent{number}")
 
 
@@ -189,7 +214,10 @@ def main(names: Sequence[str]) -> None:
     topologies.DOWN_AFTER_MS = DOWN_AFTER_MS
     for name, (options, wait_replicas, words) in VARIANTS.items():
         if not names or name in names:
-            with TemporaryDirectory() as folder, topologies.sentinels(Path(folder), *options) as deployment:
+            with (
+                TemporaryDirectory() as folder,
+                topologies.sentinels(Path(folder), *options) as deployment,
+            ):
                 loss = measure(deployment, wait_replicas=wait_replicas, words=words)
             print(f"{name}: {loss.line()}", flush=True)  # noqa: T201
 

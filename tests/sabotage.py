@@ -16,8 +16,19 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = "shared/taskorch/queue/scripts"
-CALL, ITEMS, LEASES = (f"{SCRIPTS}/prelude/{part}.lua" for part in ("call", "items", "leases"))
-NEEDED = ("shared", "worker", "orchestrator", "tests", "docs", "pyproject.toml", "README.md", "CHANGELOG.md")
+CALL, ITEMS, LEASES = (
+    f"{SCRIPTS}/prelude/{part}.lua" for part in ("call", "items", "leases")
+)
+NEEDED = (
+    "shared",
+    "worker",
+    "orchestrator",
+    "tests",
+    "docs",
+    "pyproject.toml",
+    "README.md",
+    "CHANGELOG.md",
+)
 TIME_LIMIT_S = 300
 
 
@@ -274,8 +285,8 @@ SABOTAGES = (
     Sabotage(
         guard="An agent is told once a turn what to do before it stops",
         file="worker/taskorch_worker/stop_hook.py",
-        line='said.get("stop_hook_active") or ',
-        instead="",
+        line='        said.get("stop_hook_active")\n        or said',
+        instead="        said",
         tests=("tests/acceptance/test_hooks.py",),
     ),
     Sabotage(
@@ -332,7 +343,9 @@ SABOTAGES = (
         file="orchestrator/taskorch_orchestrator/watch/stream.py",
         line="        if _reader_is_gone(0):\n",
         instead="        if sys.stdout:\n",
-        tests=("tests/acceptance/test_watch.py::test_stream_outlives_kill_of_bundled_server",),
+        tests=(
+            "tests/acceptance/test_watch.py::test_stream_outlives_kill_of_bundled_server",
+        ),
     ),
     Sabotage(
         guard="A client that meets a demoted primary looks for the new one",
@@ -353,14 +366,18 @@ SABOTAGES = (
         file="shared/taskorch/mcp/server.py",
         line="            await self._finish()\n",
         instead="            pass\n",
-        tests=("tests/acceptance/test_mcp_calls.py::test_piped_requests_are_all_answered",),
+        tests=(
+            "tests/acceptance/test_mcp_calls.py::test_piped_requests_are_all_answered",
+        ),
     ),
     Sabotage(
         guard="A run pauses when its command keeps failing",
         file="worker/taskorch_worker/run/pool.py",
         line="            self._pause(seconds)\n",
         instead="            pass\n",
-        tests=("tests/acceptance/test_run.py::test_failing_command_makes_the_run_pause",),
+        tests=(
+            "tests/acceptance/test_run.py::test_failing_command_makes_the_run_pause",
+        ),
     ),
     Sabotage(
         guard="PID 1 reaps what it adopts",
@@ -409,7 +426,9 @@ SABOTAGES = (
         file="orchestrator/taskorch_orchestrator/commands/setup.py",
         line="        if not user and not yes:\n",
         instead="        if False:\n",
-        tests=("tests/acceptance/test_setup.py::test_link_out_of_project_is_refused_with_target",),
+        tests=(
+            "tests/acceptance/test_setup.py::test_link_out_of_project_is_refused_with_target",
+        ),
     ),
     Sabotage(
         guard="A change of a TOML file is parsed again",
@@ -451,7 +470,9 @@ SABOTAGES = (
         file="shared/taskorch/connect.py",
         line="    if access is not Access.CREATE and not settings.has_folder:\n",
         instead="    if False:\n",
-        tests=("tests/acceptance/test_access.py::test_command_that_creates_no_queue_says_so",),
+        tests=(
+            "tests/acceptance/test_access.py::test_command_that_creates_no_queue_says_so",
+        ),
     ),
     Sabotage(
         guard="A job of RQ has no callback",
@@ -510,14 +531,28 @@ def caught_by(sabotage: Sabotage) -> str:
         for name in NEEDED:
             whole = ROOT / name
             if whole.is_dir():
-                shutil.copytree(whole, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(
+                    whole, copy / name, ignore=shutil.ignore_patterns("__pycache__")
+                )
             else:
                 shutil.copy(whole, copy / name)
         file = copy / sabotage.file
-        file.write_text(file.read_text(encoding="utf-8").replace(sabotage.line, sabotage.instead), encoding="utf-8")
+        file.write_text(
+            file.read_text(encoding="utf-8").replace(sabotage.line, sabotage.instead),
+            encoding="utf-8",
+        )
         source = os.pathsep.join(str(copy / name) for name in NEEDED[:3])
         ran = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *sabotage.tests],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-x",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                *sabotage.tests,
+            ],
             cwd=copy,
             env={**os.environ, "PYTHONPATH": source, "PYTEST_SABOTAGED": "1"},
             capture_output=True,
@@ -525,7 +560,9 @@ def caught_by(sabotage: Sabotage) -> str:
             timeout=TIME_LIMIT_S,
             check=False,
         )
-    failed = re.search(r"^(?:FAILED|ERROR) \S*/(\S+?)(?:\[.*?\])?(?: - .*)?$", ran.stdout, re.MULTILINE)
+    failed = re.search(
+        r"^(?:FAILED|ERROR) \S*/(\S+?)(?:\[.*?\])?(?: - .*)?$", ran.stdout, re.MULTILINE
+    )
     return failed[1] if failed else ""
 
 

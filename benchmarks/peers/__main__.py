@@ -21,25 +21,56 @@ ROUNDS = int(os.environ.get("PEERS_ROUNDS", "3"))
 
 
 @click.command()
-@click.option("--only", type=click.Choice(QUEUES), multiple=True, help="Measure ours and this one; may be repeated.")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Write what was measured to this file.")
-@click.option("--from", "earlier", type=click.Path(path_type=Path, exists=True), help="Show what such a file holds.")
+@click.option(
+    "--only",
+    type=click.Choice(QUEUES),
+    multiple=True,
+    help="Measure ours and this one; may be repeated.",
+)
+@click.option(
+    "--json",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Write what was measured to this file.",
+)
+@click.option(
+    "--from",
+    "earlier",
+    type=click.Path(path_type=Path, exists=True),
+    help="Show what such a file holds.",
+)
 @click.option("--docs", is_flag=True, help="Write the table and the plots into docs/.")
-def main(only: tuple[str, ...], file: Path | None, earlier: Path | None, docs: bool) -> None:  # noqa: FBT001  a flag
+def main(
+    only: tuple[str, ...],
+    file: Path | None,
+    earlier: Path | None,
+    docs: bool,  # noqa: FBT001  a flag
+) -> None:
     """Measure the peers, and show the medians with the ratios to ours."""
-    measured: figures.Measured = json.loads(earlier.read_text()) if earlier else _measured(only or QUEUES, file)
+    measured: figures.Measured = (
+        json.loads(earlier.read_text()) if earlier else _measured(only or QUEUES, file)
+    )
     rounds, found = measured["rounds"], measured["versions"]
     for figure in figures.FIGURES:
         Console().print(figures.table(rounds, figure, found), "")
     if docs:
-        page.write("peers", f"{measured['items']:,} items, {len(rounds)} rounds.\n\n{figures.markdown(rounds, found)}")
+        page.write(
+            "peers",
+            f"{measured['items']:,} items, {len(rounds)} rounds.\n\n{figures.markdown(rounds, found)}",
+        )
         _draw(rounds)
 
 
 def _measured(only: tuple[str, ...], file: Path | None) -> figures.Measured:
-    queues = tuple(queue for queue in QUEUES if queue in (OURS, *only) and _installed(queue))
+    queues = tuple(
+        queue for queue in QUEUES if queue in (OURS, *only) and _installed(queue)
+    )
     rounds: list[dict[str, dict[str, float]]] = []
-    measured: figures.Measured = {"versions": versions(queues), "items": ITEMS, "rounds": rounds}
+    measured: figures.Measured = {
+        "versions": versions(queues),
+        "items": ITEMS,
+        "rounds": rounds,
+    }
     for number in range(ROUNDS):
         # Each round begins with another one, so that a machine that slows down does not always hit the same.
         turn = queues[number % len(queues) :] + queues[: number % len(queues)]
@@ -63,7 +94,9 @@ def _installed(queue: str) -> bool:
 
 def _draw(rounds: Sequence[Round]) -> None:
     if find_spec("matplotlib") is None:
-        sys.stderr.write("There are no plots without matplotlib: pip install 'task-orchestrator[bench]'\n")
+        sys.stderr.write(
+            "There are no plots without matplotlib: pip install 'task-orchestrator[bench]'\n"
+        )
         return
     from benchmarks.peers.plots import draw
 

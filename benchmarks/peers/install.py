@@ -13,7 +13,10 @@ from benchmarks.page import REPOSITORY
 PROGRAMS = Path(__file__).parent / "queues"
 OURS = "taskorch"
 #: Ours first; each is measured by `queues/<name>.py`.
-QUEUES = (OURS, *sorted(file.stem for file in PROGRAMS.glob("[a-z]*.py") if file.stem != OURS))
+QUEUES = (
+    OURS,
+    *sorted(file.stem for file in PROGRAMS.glob("[a-z]*.py") if file.stem != OURS),
+)
 _HEAD = re.compile(r"^# /// script\n((?:# .*\n)+)# ///$", re.MULTILINE)
 
 
@@ -25,7 +28,9 @@ def program(queue: str) -> Path:
 def needs(queue: str) -> list[str]:
     """Return the packages that a queue's program asks for, its own first; none for ours."""
     head = _HEAD.search(program(queue).read_text(encoding="utf-8"))
-    return list(tomllib.loads(head[1].replace("# ", ""))["dependencies"]) if head else []
+    return (
+        list(tomllib.loads(head[1].replace("# ", ""))["dependencies"]) if head else []
+    )
 
 
 def python(queue: str) -> Path:
@@ -39,7 +44,15 @@ def install(queue: str) -> None:
     if queue == OURS or (mark.exists() and mark.read_text(encoding="utf-8") == asked):
         return
     venv.create(_folder(queue), with_pip=True, clear=True)
-    pip = [str(python(queue)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *needs(queue)]
+    pip = [
+        str(python(queue)),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        *needs(queue),
+    ]
     subprocess.run(pip, check=True)
     mark.write_text(asked, encoding="utf-8")
 
@@ -50,9 +63,15 @@ def versions(queues: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def _version(queue: str) -> str:
-    package = re.split(r"[\[<>=]", needs(queue)[0])[0] if queue != OURS else "task-orchestrator"
+    package = (
+        re.split(r"[\[<>=]", needs(queue)[0])[0]
+        if queue != OURS
+        else "task-orchestrator"
+    )
     ask = f"from importlib.metadata import version; print(version({package!r}))"
-    done = subprocess.run([str(python(queue)), "-c", ask], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [str(python(queue)), "-c", ask], capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 

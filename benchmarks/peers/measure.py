@@ -37,7 +37,11 @@ def measure(queue: str) -> dict[str, float]:
     with server() as url:
         wake = _run(queue, url, "wake", SAMPLES, SAMPLES_S)
     told = {"enqueue": enqueued, "process_1": one, "process_10": ten, "wake": wake}
-    return memory | {f"{stage}_{name}": value for stage, figures in told.items() for name, value in figures.items()}
+    return memory | {
+        f"{stage}_{name}": value
+        for stage, figures in told.items()
+        for name, value in figures.items()
+    }
 
 
 @contextmanager
@@ -45,12 +49,25 @@ def server() -> Iterator[str]:
     """Run the bundled server with the options that it has for a root, but at a port: most peers know no socket."""
     with TemporaryDirectory(prefix="peers-") as folder:
         port = _free_port()
-        options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "yes"}
+        options = {
+            "port": port,
+            "bind": "127.0.0.1",
+            "dir": folder,
+            "save": "",
+            "appendonly": "yes",
+        }
         options |= {"appendfsync": "no", "hash-max-listpack-value": "1024"}
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        words = [
+            word
+            for name, value in options.items()
+            for word in (f"--{name}", str(value))
+        ]
         with (Path(folder) / "server.log").open("wb") as log:
             process = subprocess.Popen(
-                [embedded.binary(), *words], stdout=log, stderr=log, env=embedded.ENVIRONMENT | os.environ
+                [embedded.binary(), *words],
+                stdout=log,
+                stderr=log,
+                env=embedded.ENVIRONMENT | os.environ,
             )
         try:
             url = f"redis://127.0.0.1:{port}/0"
@@ -89,10 +106,22 @@ def _memory(url: str) -> int:
 
 def _run(queue: str, url: str, *words: str | int) -> dict[str, float]:
     """Run a queue's program and return what it tells; nothing where it fails, which is said."""
-    command = [str(python(queue)), "-P", "-W", "ignore", str(program(queue)), *map(str, words)]
+    command = [
+        str(python(queue)),
+        "-P",
+        "-W",
+        "ignore",
+        str(program(queue)),
+        *map(str, words),
+    ]
     environment = {**os.environ, "PEERS_URL": url, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         try:
             told, complaint = process.communicate(timeout=TIMEOUT_S)

@@ -29,7 +29,12 @@ def draw(rounds: Sequence[Round], folder: Path) -> None:
 
 
 def _bars(axes: Axes, rounds: Sequence[Round], figure: str) -> None:
-    bars(axes, [(each.name, each.values) for each in results(rounds, figure)], [OURS], FIGURES[figure].shown)
+    bars(
+        axes,
+        [(each.name, each.values) for each in results(rounds, figure)],
+        [OURS],
+        FIGURES[figure].shown,
+    )
     if figure.startswith("wake"):
         axes.set_xscale("log")
         axes.margins(x=0.25)

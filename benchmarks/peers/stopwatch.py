@@ -35,7 +35,9 @@ Send = Callable[[str], Awaitable[object]]
 Sender = Callable[[], AbstractAsyncContextManager[Send]]
 
 
-def run(sender: Sender, work: Callable[[int], object], *, most: int = 10, waits: int = 1) -> None:
+def run(
+    sender: Sender, work: Callable[[int], object], *, most: int = 10, waits: int = 1
+) -> None:
     """Do what the command line asks: `sender` opens the queue, `work` works at a concurrency and never returns.
 
     `most` is the concurrency that one process of the queue is able to, `waits` that of the worker which is woken: the
@@ -91,7 +93,10 @@ class Tally:
             self._watch = self._watch or Stopwatch()
             self._done += 1
             items, seconds = map(int, sys.argv[3:])
-            if self._done >= items - 1 or perf_counter() - self._watch.started > seconds:
+            if (
+                self._done >= items - 1
+                or perf_counter() - self._watch.started > seconds
+            ):
                 _tell(self._watch.read(self._done))
                 os._exit(0)
 
@@ -127,12 +132,16 @@ def _wake(sender: Sender, samples: int, seconds: int) -> dict[str, float]:
     return {"p50": points[49] * 1000, "p99": points[98] * 1000, "samples": len(taken)}
 
 
-async def _woken(sender: Sender, answers: IO[bytes] | None, samples: int, seconds: int) -> list[float]:
+async def _woken(
+    sender: Sender, answers: IO[bytes] | None, samples: int, seconds: int
+) -> list[float]:
     """Enqueue an item whenever the worker has told of the last one, after a pause."""
     taken: list[float] = []
     async with sender() as send:
         start = perf_counter()
-        while len(taken) < WARM_UP + samples and (len(taken) < WARM_UP + 2 or perf_counter() - start < seconds):
+        while len(taken) < WARM_UP + samples and (
+            len(taken) < WARM_UP + 2 or perf_counter() - start < seconds
+        ):
             await send(str(perf_counter()))
             taken.append(await _answer(answers))
             await asyncio.sleep(random.uniform(*PAUSE_S))  # noqa: S311  no secret

@@ -31,5 +31,7 @@ def briefing(views: Views, orchestrator: str, namespace: str) -> Briefing:
         projects=views.open_projects(limit=READ),
         inbox=views.inbox(limit=READ),
         unassigned=views.unassigned(limit=READ),
-        stuck=tuple(each for each in views.stuck(limit=READ).items if each.why != "blocked"),
+        stuck=tuple(
+            each for each in views.stuck(limit=READ).items if each.why != "blocked"
+        ),
     )

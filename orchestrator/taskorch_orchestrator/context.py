@@ -32,21 +32,30 @@ class Office:
         self._connection = open_connection(self.settings, self.output.say, access)
         self._caller = caller_of(self.settings)
         #: For a command of one step: where Redis does not answer it, the same command makes the same request again.
-        self.queue = self._queue(StepConnection(self._connection, self.settings, app.typed()), self._caller)
+        self.queue = self._queue(
+            StepConnection(self._connection, self.settings, app.typed()), self._caller
+        )
 
     def queue_of(self, orchestrator: str = "") -> Queue:
         """Return the queue for a command of many steps, as this or another orchestrating agent has it."""
-        return self._queue(self._connection, replace(self._caller, agent=orchestrator or self._caller.agent))
+        return self._queue(
+            self._connection,
+            replace(self._caller, agent=orchestrator or self._caller.agent),
+        )
 
     def waiting(self) -> "Waiting":
         """Return the waits of the namespace; an outage of Redis in one is told."""
         return self.queue.waiting(self._tell)
 
     def _tell(self, away: errors.Unavailable | None) -> None:
-        self.output.say(f"{away} It is tried again." if away else "Redis answers again.")
+        self.output.say(
+            f"{away} It is tried again." if away else "Redis answers again."
+        )
 
     def _queue(self, connection: Connection, caller: Caller) -> Queue:
-        return Queue(connection, self.settings.namespace, caller, damage=self.output.damage)
+        return Queue(
+            connection, self.settings.namespace, caller, damage=self.output.damage
+        )
 
     def handoff(self, item: str) -> dict[str, object]:
         """Return the handoff package of an item, as its file holds it; raises errors.NoItem."""
@@ -70,7 +79,9 @@ class Office:
         return os.path.relpath(file) if self.settings.root_path == os.getcwd() else file
 
 
-def outcome_of(queue: Queue, waited: "Waited", goals: "Collection[Goal]", *, timeout_s: float) -> "Outcome":
+def outcome_of(
+    queue: Queue, waited: "Waited", goals: "Collection[Goal]", *, timeout_s: float
+) -> "Outcome":
     """Return what a wait for goals came to, with the items that wait for an answer; errors.WaitOver when it ran out."""
     from taskorch.queue.waits import Goal
 
@@ -79,7 +90,9 @@ def outcome_of(queue: Queue, waited: "Waited", goals: "Collection[Goal]", *, tim
     if waited.reached is None:
         state = wait.state(waited.standing)
         cursor = waited.cursor if Goal.ANY in goals else ""
-        raise errors.WaitOver(id=waited.standing.id, state=state, seconds=f"{timeout_s:g}", cursor=cursor)
+        raise errors.WaitOver(
+            id=waited.standing.id, state=state, seconds=f"{timeout_s:g}", cursor=cursor
+        )
     asking = _blocked(queue, waited.standing) if waited.reached is Goal.BLOCKED else ()
     return wait.Outcome.of(waited, asking)
 
@@ -93,4 +106,9 @@ def _blocked(queue: Queue, standing: "Standing") -> tuple[Item, ...]:
 
 def caller_of(settings: Settings) -> Caller:
     """Return in whose name an orchestrator acts, and from where."""
-    return Caller(agent=settings.orchestrator, host=os.uname().nodename, pid=os.getppid(), session=settings.session)
+    return Caller(
+        agent=settings.orchestrator,
+        host=os.uname().nodename,
+        pid=os.getppid(),
+        session=settings.session,
+    )

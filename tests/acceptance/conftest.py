@@ -22,16 +22,31 @@ def shell(valkey_url: str, tmp_path: Path) -> Shell:
     folder = tmp_path / "root"
     folder.mkdir()
     namespace = f"test-{os.urandom(4).hex()}"
-    return Shell(folder, {"TASKORCH_REDIS_URL": valkey_url, "TASKORCH_NAMESPACE": namespace, "AGENT_ID": "ada"})
+    return Shell(
+        folder,
+        {
+            "TASKORCH_REDIS_URL": valkey_url,
+            "TASKORCH_NAMESPACE": namespace,
+            "AGENT_ID": "ada",
+        },
+    )
 
 
 @pytest.fixture
 def bench(shell: Shell) -> Iterator[Bench]:
     """The same namespace from behind: to prepare items without a process for each, and to see what changed."""
-    url, namespace = shell.variables["TASKORCH_REDIS_URL"], shell.variables["TASKORCH_NAMESPACE"]
+    url, namespace = (
+        shell.variables["TASKORCH_REDIS_URL"],
+        shell.variables["TASKORCH_NAMESPACE"],
+    )
     connection = connect(url)
     with redis.Redis.from_url(url, decode_responses=True) as raw:
-        yield Bench(Queue(connection, namespace, Caller(agent="planner", host="here", pid=1)), raw, namespace, url)
+        yield Bench(
+            Queue(connection, namespace, Caller(agent="planner", host="here", pid=1)),
+            raw,
+            namespace,
+            url,
+        )
     connection.close()
 
 
@@ -52,7 +67,16 @@ def local() -> Iterator[Shell]:
 def node(tmp_path: Path) -> Iterator[Node]:
     """A server that may be killed and started again, and keeps what it acknowledged."""
     port = free_ports(1)[0]
-    node = Node(tmp_path / "node", port, "--port", str(port), "--appendonly", "yes", "--save", "")
+    node = Node(
+        tmp_path / "node",
+        port,
+        "--port",
+        str(port),
+        "--appendonly",
+        "yes",
+        "--save",
+        "",
+    )
     node.start()
     yield node
     node.kill()

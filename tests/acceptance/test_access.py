@@ -35,8 +35,12 @@ ARGUMENTS = {
         "purge": ("--yes",),
     },
     "worker": {
-        **dict.fromkeys(("progress", "discover", "blocker", "complete", "fail"), (ITEM, "x")),
-        **dict.fromkeys(("get", "notes", "get-notes", "renew", "ack", "release", "wait"), (ITEM,)),
+        **dict.fromkeys(
+            ("progress", "discover", "blocker", "complete", "fail"), (ITEM, "x")
+        ),
+        **dict.fromkeys(
+            ("get", "notes", "get-notes", "renew", "ack", "release", "wait"), (ITEM,)
+        ),
         "run": ("true",),
     },
 }
@@ -54,13 +58,23 @@ def leaves(group: RoleGroup, prefix: str = "") -> Iterator[str]:
 
 
 def having(*access: Access) -> list[tuple[str, str]]:
-    return [(role, name) for role, (_, table) in TABLES.items() for name in table if table[name] in access]
+    return [
+        (role, name)
+        for role, (_, table) in TABLES.items()
+        for name in table
+        if table[name] in access
+    ]
 
 
 def run(role: str, name: str, *more: str) -> None:
     """Run a command in this process."""
     group, _ = TABLES[role]
-    group.main([*name.split(), *ARGUMENTS[role].get(name, ()), *more], prog_name=role, standalone_mode=False, obj={})
+    group.main(
+        [*name.split(), *ARGUMENTS[role].get(name, ()), *more],
+        prog_name=role,
+        standalone_mode=False,
+        obj={},
+    )
 
 
 @pytest.fixture
@@ -79,7 +93,9 @@ def test_every_command_is_in_the_table(role: str) -> None:
 
 def test_table_of_the_docs_is_the_table_of_the_commands() -> None:
     rows = re.findall(
-        r"^\| (create|use|read|none) \|[^|]*\|([^|]*)\|([^|]*)\|$", USAGE.read_text("utf-8"), re.MULTILINE
+        r"^\| (create|use|read|none) \|[^|]*\|([^|]*)\|([^|]*)\|$",
+        USAGE.read_text("utf-8"),
+        re.MULTILINE,
     )
 
     stated = {
@@ -89,23 +105,48 @@ def test_table_of_the_docs_is_the_table_of_the_commands() -> None:
         for name in re.findall("`([^`]+)`", cell)
     }
 
-    assert stated == {(role, name): table[name] for role, (_, table) in TABLES.items() for name in table}
+    assert stated == {
+        (role, name): table[name]
+        for role, (_, table) in TABLES.items()
+        for name in table
+    }
 
 
-@pytest.mark.parametrize(("role", "name"), [pair for pair in having(Access.USE, Access.READ) if pair[1] != "mcp"])
-def test_command_that_creates_no_queue_says_so(empty: Path, role: str, name: str) -> None:
-    with pytest.raises(errors.NoQueue, match=f"No queue here: {empty} has none.") as refusal:
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [pair for pair in having(Access.USE, Access.READ) if pair[1] != "mcp"],
+)
+def test_command_that_creates_no_queue_says_so(
+    empty: Path, role: str, name: str
+) -> None:
+    with pytest.raises(
+        errors.NoQueue, match=f"No queue here: {empty} has none."
+    ) as refusal:
         run(role, name)
 
-    assert (refusal.value.exit_code, refusal.value.advice()) == (3, "Start one: orchestrate project TITLE")
+    assert (refusal.value.exit_code, refusal.value.advice()) == (
+        3,
+        "Start one: orchestrate project TITLE",
+    )
     assert list(empty.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        *("worker prime", "worker prime --hook-json", "worker hook stop", "worker mcp", "worker whoami"),
-        *("orchestrate prime", "orchestrate mcp", "orchestrate server status", "orchestrate server stop"),
+        *(
+            "worker prime",
+            "worker prime --hook-json",
+            "worker hook stop",
+            "worker mcp",
+            "worker whoami",
+        ),
+        *(
+            "orchestrate prime",
+            "orchestrate mcp",
+            "orchestrate server status",
+            "orchestrate server stop",
+        ),
         *("orchestrate trust", "orchestrate setup codex --check", "worker check"),
     ],
 )
@@ -116,20 +157,30 @@ def test_command_without_a_queue_makes_nothing(local: Shell, words: str) -> None
     assert list(local.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", ["project x", "apply -", "import export.jsonl", "server start"])
-def test_command_that_creates_a_queue_starts_its_server(local: Shell, shell: Shell, words: str) -> None:
+@pytest.mark.parametrize(
+    "words", ["project x", "apply -", "import export.jsonl", "server start"]
+)
+def test_command_that_creates_a_queue_starts_its_server(
+    local: Shell, shell: Shell, words: str
+) -> None:
     if "import" in words:
         shell.orchestrate("export", str(local.folder / "export.jsonl"))
 
-    ran = local.orchestrate(*words.split(), stdin=b"project: x\nitems: [{name: a, title: A}]\n")
+    ran = local.orchestrate(
+        *words.split(), stdin=b"project: x\nitems: [{name: a, title: A}]\n"
+    )
 
     assert ran.code == 0, ran.stderr
     assert local.orchestrate("server", "status", "--json").data()["running"]
 
 
 def test_dry_run_makes_no_queue(local: Shell) -> None:
-    ran = local.orchestrate("apply", "-", "--dry-run", stdin=b"project: x\nitems: [{name: a, title: A}]\n")
-    wrong = local.orchestrate("apply", "-", "--dry-run", stdin=b"project: x\nitems: [{title: A}]\n")
+    ran = local.orchestrate(
+        "apply", "-", "--dry-run", stdin=b"project: x\nitems: [{name: a, title: A}]\n"
+    )
+    wrong = local.orchestrate(
+        "apply", "-", "--dry-run", stdin=b"project: x\nitems: [{title: A}]\n"
+    )
 
     assert (ran.code, wrong.code) == (3, 5)
     assert list(local.folder.iterdir()) == []
@@ -138,7 +189,11 @@ def test_dry_run_makes_no_queue(local: Shell) -> None:
 def test_folder_without_data_has_no_queue(local: Shell) -> None:
     local.orchestrate("init")
 
-    runs = [local.orchestrate("list"), local.worker("pop"), local.orchestrate("create", PROJECT, "x")]
+    runs = [
+        local.orchestrate("list"),
+        local.worker("pop"),
+        local.orchestrate("create", PROJECT, "x"),
+    ]
 
     assert [run.code for run in runs] == [3, 3, 3]
     assert not (local.folder / ".task-orchestrator" / "data").exists()
@@ -153,7 +208,10 @@ def test_stopped_server_is_started_by_a_step_alone(local: Shell) -> None:
     created = local.orchestrate("create", project, "y")
 
     assert [ran.code for ran in (looked, followed, created)] == [4, 4, 0]
-    assert f"The bundled server of {local.folder} was stopped.\n  Start it: orchestrate server start" in looked.stderr
+    assert (
+        f"The bundled server of {local.folder} was stopped.\n  Start it: orchestrate server start"
+        in looked.stderr
+    )
     assert not still
 
 
@@ -172,8 +230,18 @@ def test_killed_server_comes_back_for_a_look(local: Shell) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        *("worker check", "worker whoami", "worker get-notes item_1a2b3c4d", "worker prime"),
-        *("orchestrate list", "orchestrate project x", "orchestrate doctor", "orchestrate watch"),
+        *(
+            "worker check",
+            "worker whoami",
+            "worker get-notes item_1a2b3c4d",
+            "worker prime",
+        ),
+        *(
+            "orchestrate list",
+            "orchestrate project x",
+            "orchestrate doctor",
+            "orchestrate watch",
+        ),
     ],
 )
 def test_named_redis_needs_no_root(shell: Shell, words: str) -> None:

@@ -12,33 +12,48 @@ from taskorch.domain.item import HOUR_MS
 def rows(shell: Shell) -> list[dict[str, str]]:
     """Return the rows of the table by their columns; no cell has a space in it but times."""
     head, *lines = shell.orchestrate("agents").stdout.splitlines()
-    starts = [head.index(name) for name in ("AGENT", "HOST", "PID", "SESSION", "LAST SEEN", "SILENT", "QUEUED")]
+    starts = [
+        head.index(name)
+        for name in ("AGENT", "HOST", "PID", "SESSION", "LAST SEEN", "SILENT", "QUEUED")
+    ]
     starts += [head.index(name) for name in ("COMPLETED", "HOLDS", "SINCE")]
-    cut = [slice(start, end) for start, end in zip(starts, [*starts[1:], None], strict=True)]
+    cut = [
+        slice(start, end)
+        for start, end in zip(starts, [*starts[1:], None], strict=True)
+    ]
     return [{head[part].strip(): line[part].strip() for part in cut} for line in lines]
 
 
 def test_two_sessions_of_one_name_have_a_row_each(shell: Shell, bench: Bench) -> None:
     first, second, third = (bench.item() for _ in range(3))
-    monday, tuesday = shell.having(AGENT_SESSION="monday"), shell.having(AGENT_SESSION="tuesday")
+    monday, tuesday = (
+        shell.having(AGENT_SESSION="monday"),
+        shell.having(AGENT_SESSION="tuesday"),
+    )
     monday.worker("get", first)
     monday.worker("get", second)
     tuesday.worker("get", third)
 
     told = rows(shell)
 
-    assert [(row["AGENT"], row["SESSION"], set(row["HOLDS"].split())) for row in told] == [
+    assert [
+        (row["AGENT"], row["SESSION"], set(row["HOLDS"].split())) for row in told
+    ] == [
         ("ada", "tuesday", {third}),
         ("ada", "monday", {first, second}),
     ]
     assert {row["HOST"] for row in told} == {os.uname().nodename}
     assert {row["PID"] for row in told} == {str(os.getpid())}
-    assert all(row["SINCE"].endswith("Z") and row["SILENT"].endswith("s") for row in told)
+    assert all(
+        row["SINCE"].endswith("Z") and row["SILENT"].endswith("s") for row in told
+    )
     assert [row["QUEUED"] for row in told] == ["0", ""]
 
 
 @pytest.mark.parametrize("session", ["monday", ""])
-def test_a_session_whose_steps_are_made_by_many_processes_has_one_row(shell: Shell, bench: Bench, session: str) -> None:
+def test_a_session_whose_steps_are_made_by_many_processes_has_one_row(
+    shell: Shell, bench: Bench, session: str
+) -> None:
     items = [bench.item() for _ in range(3)]
     there = shell.having(AGENT_SESSION=session)
 
@@ -47,21 +62,33 @@ def test_a_session_whose_steps_are_made_by_many_processes_has_one_row(shell: She
 
     (told,) = rows(shell)
     (agent,) = shell.orchestrate("agents", "--json").data()
-    assert (told["SESSION"], told["HOLDS"].split(), told["PID"]) == (session or "-", items, str(agent["pid"]))
+    assert (told["SESSION"], told["HOLDS"].split(), told["PID"]) == (
+        session or "-",
+        items,
+        str(agent["pid"]),
+    )
     assert len({holding["holder"]["pid"] for holding in agent["holds"]}) == 3
 
 
-def test_an_agent_that_holds_more_than_is_listed_has_them_counted(shell: Shell, bench: Bench) -> None:
+def test_an_agent_that_holds_more_than_is_listed_has_them_counted(
+    shell: Shell, bench: Bench
+) -> None:
     items = {bench.claimed().item for _ in range(23)}
 
     first, rest = rows(shell)
 
     listed = first["HOLDS"].split()
-    assert (len(listed), items.issuperset(listed), rest["HOLDS"]) == (20, True, "and 3 more")
+    assert (len(listed), items.issuperset(listed), rest["HOLDS"]) == (
+        20,
+        True,
+        "and 3 more",
+    )
     assert shell.orchestrate("agents", "--json").data()[0]["more"] == 3
 
 
-def test_a_session_that_called_last_and_holds_nothing_is_shown_beside_the_holder(shell: Shell, bench: Bench) -> None:
+def test_a_session_that_called_last_and_holds_nothing_is_shown_beside_the_holder(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     shell.worker("get", item)
     shell.having(AGENT_SESSION="second").worker("check")
@@ -93,7 +120,11 @@ def test_with_json_each_holding_has_its_holder(shell: Shell, bench: Bench) -> No
     (agent,) = shell.orchestrate("agents", "--json").data()
 
     (holding,) = agent["holds"]
-    assert (holding["item"], holding["state"], holding["holder"]["session"]) == (item, "in_progress", "monday")
+    assert (holding["item"], holding["state"], holding["holder"]["session"]) == (
+        item,
+        "in_progress",
+        "monday",
+    )
     assert holding["holder"]["since"] <= holding["heard_at"]
     assert 0 <= holding["silent_ms"] < HOUR_MS
 
@@ -101,8 +132,14 @@ def test_with_json_each_holding_has_its_holder(shell: Shell, bench: Bench) -> No
 def test_whoami_says_from_where_the_agent_calls(shell: Shell) -> None:
     told = shell.having(AGENT_SESSION="monday").worker("whoami", "--json").data()
 
-    assert (told["host"], told["sources"]["host"]) == (os.uname().nodename, "this machine")
-    assert (told["pid"], told["sources"]["pid"]) == (os.getpid(), "the process that called")
+    assert (told["host"], told["sources"]["host"]) == (
+        os.uname().nodename,
+        "this machine",
+    )
+    assert (told["pid"], told["sources"]["pid"]) == (
+        os.getpid(),
+        "the process that called",
+    )
     assert (told["session"], told["sources"]["session"]) == ("monday", "AGENT_SESSION")
     assert set(told) - {"sources"} <= set(told["sources"])
     assert Path(told["root"]) == shell.folder

@@ -35,7 +35,9 @@ def plan(shell: Shell) -> Path:
 
 
 @pytest.mark.usefixtures("plan")
-def test_in_a_pipe_only_the_id_of_the_project_stands(shell: Shell, bench: Bench) -> None:
+def test_in_a_pipe_only_the_id_of_the_project_stands(
+    shell: Shell, bench: Bench
+) -> None:
     ran = shell.orchestrate("apply", "plan.yaml")
 
     assert (ran.code, ran.stderr) == (0, "")
@@ -64,8 +66,12 @@ def test_on_a_terminal_each_item_stands_in_a_row(shell: Shell) -> None:
         ("review", "-", "pending", "created"),
     ]
     assert again.splitlines()[0] == first.splitlines()[0] + " (there already)"
-    assert [line.split()[:4] for line in again.splitlines()[2:]] == [row[:4] for row in rows[2:]]
-    assert [line.split()[4:] for line in again.splitlines()[2:]] == [["there", "already"]] * 3
+    assert [line.split()[:4] for line in again.splitlines()[2:]] == [
+        row[:4] for row in rows[2:]
+    ]
+    assert [line.split()[4:] for line in again.splitlines()[2:]] == [
+        ["there", "already"]
+    ] * 3
 
 
 def test_the_json_has_what_became_of_each_item(shell: Shell, bench: Bench) -> None:
@@ -73,20 +79,28 @@ def test_the_json_has_what_became_of_each_item(shell: Shell, bench: Bench) -> No
     more = PLAN + "  - {name: docs, title: Write it down}\n"
     again = shell.orchestrate("apply", "-", "--json", stdin=more.encode()).data()
 
-    assert [(item["name"], item["state"], item["agent"], item["created"]) for item in first["items"]] == [
+    assert [
+        (item["name"], item["state"], item["agent"], item["created"])
+        for item in first["items"]
+    ] == [
         ("schema", "queued", "database", True),
         ("api", "waiting", "backend", True),
         ("review", "pending", "", True),
     ]
     assert (first["created"], again["created"]) == (True, False)
     assert again["project"] == first["project"]
-    assert [item["id"] for item in again["items"][:3]] == [item["id"] for item in first["items"]]
+    assert [item["id"] for item in again["items"][:3]] == [
+        item["id"] for item in first["items"]
+    ]
     assert [item["created"] for item in again["items"]] == [False, False, False, True]
     assert len(bench.queue.views.list().items) == 4
 
 
 def test_a_plan_of_json_on_standard_input_works(shell: Shell, bench: Bench) -> None:
-    document = {"project": "Build it", "items": [{"name": "a", "title": "Ü 😀", "context": {"x": "1"}}]}
+    document = {
+        "project": "Build it",
+        "items": [{"name": "a", "title": "Ü 😀", "context": {"x": "1"}}],
+    }
 
     ran = shell.orchestrate("apply", "-", stdin=json.dumps(document).encode())
 
@@ -95,11 +109,19 @@ def test_a_plan_of_json_on_standard_input_works(shell: Shell, bench: Bench) -> N
 
 
 @pytest.mark.usefixtures("plan")
-def test_a_dry_run_says_that_nothing_was_written_and_writes_nothing(shell: Shell, bench: Bench) -> None:
+def test_a_dry_run_says_that_nothing_was_written_and_writes_nothing(
+    shell: Shell, bench: Bench
+) -> None:
     ran = shell.orchestrate("apply", "plan.yaml", "--dry-run")
-    code, screen = shell.having(NO_COLOR="1").on_terminal(BIN / "orchestrate", "apply", "plan.yaml", "--dry-run")
+    code, screen = shell.having(NO_COLOR="1").on_terminal(
+        BIN / "orchestrate", "apply", "plan.yaml", "--dry-run"
+    )
 
-    assert (ran.code, ran.stdout, ran.stderr) == (0, "", "It makes a new project.\nNothing was written.\n")
+    assert (ran.code, ran.stdout, ran.stderr) == (
+        0,
+        "",
+        "It makes a new project.\nNothing was written.\n",
+    )
     assert code == 0
     assert screen.splitlines()[0] == "Project ID: a new one"
     assert screen.splitlines()[2].split() == ["schema", "-", "database", "-", "new"]
@@ -118,7 +140,9 @@ def test_the_id_of_a_project_adds_to_it(shell: Shell, bench: Bench) -> None:
     assert [item.title for item in bench.queue.views.progress(project).items] == ["A"]
 
 
-def test_mistakes_are_told_with_their_lines_and_nothing_is_written(shell: Shell, bench: Bench) -> None:
+def test_mistakes_are_told_with_their_lines_and_nothing_is_written(
+    shell: Shell, bench: Bench
+) -> None:
     (shell.folder / "bad.yaml").write_text(BAD, encoding="utf-8")
 
     ran = shell.orchestrate("apply", "bad.yaml")
@@ -128,7 +152,9 @@ def test_mistakes_are_told_with_their_lines_and_nothing_is_written(shell: Shell,
         "Error: bad.yaml is no plan that can be applied; nothing was written.",
         "  line 3: items[0].priority: The priority is 9; it may be 0 to 4.",
     ]
-    assert ran.stderr.splitlines()[2].startswith("  line 4: items[1].agent: '../x' is not a name for an agent")
+    assert ran.stderr.splitlines()[2].startswith(
+        "  line 4: items[1].agent: '../x' is not a name for an agent"
+    )
     assert bench.everything() == {}
 
 
@@ -136,15 +162,25 @@ def test_with_json_the_mistakes_are_in_the_details(shell: Shell) -> None:
     ran = shell.orchestrate("apply", "-", "--json", stdin=BAD.encode())
 
     error = ran.error()
-    assert (ran.code, error["code"], error["details"]["file"]) == (5, "BAD_PLAN", "Standard input")
-    assert [(mistake["line"], mistake["path"]) for mistake in error["details"]["mistakes"]] == [
+    assert (ran.code, error["code"], error["details"]["file"]) == (
+        5,
+        "BAD_PLAN",
+        "Standard input",
+    )
+    assert [
+        (mistake["line"], mistake["path"]) for mistake in error["details"]["mistakes"]
+    ] == [
         (3, "items[0].priority"),
         (4, "items[1].agent"),
     ]
 
 
 def test_a_mistake_cannot_forge_a_line_of_the_screen(shell: Shell) -> None:
-    ran = shell.orchestrate("apply", "-", stdin=b'project: P\nitems:\n - {name: a, title: x, "\\e[2J\\nError: y": z}\n')
+    ran = shell.orchestrate(
+        "apply",
+        "-",
+        stdin=b'project: P\nitems:\n - {name: a, title: x, "\\e[2J\\nError: y": z}\n',
+    )
 
     assert ran.code == 5
     assert len(ran.stderr.splitlines()) == 2
@@ -152,7 +188,9 @@ def test_a_mistake_cannot_forge_a_line_of_the_screen(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("words", [["nowhere.yaml"], ["."], []])
-def test_a_file_that_cannot_be_read_is_a_wrong_use(shell: Shell, words: list[str]) -> None:
+def test_a_file_that_cannot_be_read_is_a_wrong_use(
+    shell: Shell, words: list[str]
+) -> None:
     ran = shell.orchestrate("apply", *words)
 
     assert (ran.code, ran.stdout) == (2, "")
@@ -161,8 +199,16 @@ def test_a_file_that_cannot_be_read_is_a_wrong_use(shell: Shell, words: list[str
 @pytest.mark.parametrize(
     ("document", "code", "message"),
     [
-        ("project: proj_00000000\nitems: [{name: a, title: A}]", 3, "There is no project proj_00000000"),
-        ("project: P\nitems: [{name: a, title: A, depends_on: [item_00000000]}]", 3, "There is no item item_00000000"),
+        (
+            "project: proj_00000000\nitems: [{name: a, title: A}]",
+            3,
+            "There is no project proj_00000000",
+        ),
+        (
+            "project: P\nitems: [{name: a, title: A, depends_on: [item_00000000]}]",
+            3,
+            "There is no item item_00000000",
+        ),
         ("project: {closed}\nitems: [{name: a, title: A}]", 5, "{closed} is completed"),
     ],
 )
@@ -183,7 +229,9 @@ def test_what_only_redis_knows_is_refused_too(
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
-def test_create_says_that_a_dependency_will_not_complete(shell: Shell, bench: Bench, state: State) -> None:
+def test_create_says_that_a_dependency_will_not_complete(
+    shell: Shell, bench: Bench, state: State
+) -> None:
     dead = bench.brought(bench.item(), state).item
     project = bench.project()
     hint = f"{dead} is {state}: the new item cannot start unless it is requeued."
@@ -196,8 +244,12 @@ def test_create_says_that_a_dependency_will_not_complete(shell: Shell, bench: Be
     assert document.json()["meta"] == {"dead_dependency": dead, "hint": hint}
 
 
-def test_create_says_nothing_of_dependencies_that_may_complete(shell: Shell, bench: Bench) -> None:
-    ran = shell.orchestrate("create", bench.project(), "x", "--depends-on", bench.item(), "--json")
+def test_create_says_nothing_of_dependencies_that_may_complete(
+    shell: Shell, bench: Bench
+) -> None:
+    ran = shell.orchestrate(
+        "create", bench.project(), "x", "--depends-on", bench.item(), "--json"
+    )
 
     assert (ran.json()["meta"], ran.stderr) == ({}, "")
 
@@ -208,11 +260,16 @@ def test_apply_says_which_item_cannot_start(shell: Shell, bench: Bench) -> None:
 
     ran = shell.orchestrate("apply", "-", stdin=document.encode())
 
-    assert ran.stderr == f"a: {dead} is cancelled: the new item cannot start unless it is requeued.\n"
+    assert (
+        ran.stderr
+        == f"a: {dead} is cancelled: the new item cannot start unless it is requeued.\n"
+    )
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
-def test_create_names_the_dead_item_of_its_key(shell: Shell, bench: Bench, state: State) -> None:
+def test_create_names_the_dead_item_of_its_key(
+    shell: Shell, bench: Bench, state: State
+) -> None:
     project = bench.project()
     item = bench.brought(bench.item(project, key="k"), state).item
     hint = (
@@ -225,11 +282,18 @@ def test_create_names_the_dead_item_of_its_key(shell: Shell, bench: Bench, state
 
     assert (ran.code, ran.stdout, ran.stderr) == (0, f"{item}\n", f"{hint}\n")
     assert document.stderr == ""
-    assert document.data() == {"id": item, "created": False, "state": state, "not_before_at": None}
+    assert document.data() == {
+        "id": item,
+        "created": False,
+        "state": state,
+        "not_before_at": None,
+    }
     assert document.json()["meta"] == {"hint": hint}
 
 
-def test_create_says_nothing_of_a_key_whose_item_is_alive(shell: Shell, bench: Bench) -> None:
+def test_create_says_nothing_of_a_key_whose_item_is_alive(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
 
     first = shell.orchestrate("create", project, "x", "--key", "k", "--json")
@@ -250,32 +314,48 @@ def test_apply_names_dead_items_in_a_pipe(shell: Shell, bench: Bench) -> None:
     document = shell.orchestrate("apply", "plan.yaml", "--json")
 
     assert (again.code, again.stdout) == (0, f"{project}\n")
-    assert again.stderr.startswith(f"review: {review} has this key already and is cancelled: nothing was created. ")
+    assert again.stderr.startswith(
+        f"review: {review} has this key already and is cancelled: nothing was created. "
+    )
     assert document.json()["meta"] == {"hints": [again.stderr.strip()]}
 
 
-def test_create_echoes_a_time_without_a_zone_in_full(shell: Shell, bench: Bench) -> None:
+def test_create_echoes_a_time_without_a_zone_in_full(
+    shell: Shell, bench: Bench
+) -> None:
     berlin, project = shell.having(TZ=BERLIN), bench.project()
 
     ran = berlin.orchestrate("create", project, "x", "--not-before", "2027-03-28 02:30")
-    document = berlin.orchestrate("create", project, "x", "--not-before", "2027-07-01 12:00", "--json")
-    zoned = berlin.orchestrate("create", project, "x", "--not-before", "2027-07-01T12:00+02:00", "--json")
+    document = berlin.orchestrate(
+        "create", project, "x", "--not-before", "2027-07-01 12:00", "--json"
+    )
+    zoned = berlin.orchestrate(
+        "create", project, "x", "--not-before", "2027-07-01T12:00+02:00", "--json"
+    )
 
     assert ran.stderr == (
         "2027-03-28 02:30 names no time zone. It is 2027-03-28T01:30:00Z, "
         "by the zone of this machine (CEST, UTC+02:00).\n"
     )
-    assert document.data()["not_before_at"] == zoned.data()["not_before_at"] == "2027-07-01T10:00:00.000Z"
+    assert (
+        document.data()["not_before_at"]
+        == zoned.data()["not_before_at"]
+        == "2027-07-01T10:00:00.000Z"
+    )
     assert "It is 2027-07-01T10:00:00Z" in document.json()["meta"]["hint"]
     assert zoned.json()["meta"] == {}
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])
-def test_apply_remarks_on_times_and_comments(shell: Shell, more: tuple[str, ...]) -> None:
+def test_apply_remarks_on_times_and_comments(
+    shell: Shell, more: tuple[str, ...]
+) -> None:
     document = b"project: P\nitems:\n  - name: a\n    title: fix #123\n    not_before: 2027-12-01 12:00\n"
 
     ran = shell.having(TZ=BERLIN).orchestrate("apply", "-", *more, stdin=document)
-    data = shell.having(TZ=BERLIN).orchestrate("apply", "-", "--json", *more, stdin=document)
+    data = shell.having(TZ=BERLIN).orchestrate(
+        "apply", "-", "--json", *more, stdin=document
+    )
 
     comment, time = ran.stderr.splitlines()[-3 if more else 0 :][:2]
     assert comment == (
@@ -290,10 +370,16 @@ def test_apply_remarks_on_times_and_comments(shell: Shell, more: tuple[str, ...]
 
 
 def test_of_a_long_plan_the_screen_shows_the_first_rows(shell: Shell) -> None:
-    document = "project: P\nitems:\n" + "".join(f" - {{name: n{n}, title: x}}\n" for n in range(5000))
+    document = "project: P\nitems:\n" + "".join(
+        f" - {{name: n{n}, title: x}}\n" for n in range(5000)
+    )
     (shell.folder / "long.yaml").write_text(document, encoding="utf-8")
 
-    _, screen = shell.having(NO_COLOR="1").on_terminal(BIN / "orchestrate", "apply", "long.yaml")
+    _, screen = shell.having(NO_COLOR="1").on_terminal(
+        BIN / "orchestrate", "apply", "long.yaml"
+    )
 
     assert len(screen.splitlines()) == 103
-    assert re.fullmatch(r"… and 4900 more: orchestrate list proj_[0-9a-f]{8}", screen.splitlines()[-1])
+    assert re.fullmatch(
+        r"… and 4900 more: orchestrate list proj_[0-9a-f]{8}", screen.splitlines()[-1]
+    )

@@ -53,61 +53,104 @@ def test_a_backup_of_one_roots_server_is_read_into_another_root_and_the_holder_g
     local: Shell, elsewhere: Shell
 ) -> None:
     project = local.orchestrate("project", "Move \U0001f69a").stdout.strip()
-    item = local.orchestrate("create", project, "Half done", "--assign", "ada").stdout.strip()
+    item = local.orchestrate(
+        "create", project, "Half done", "--assign", "ada"
+    ).stdout.strip()
     assert local.worker("get", item).code == 0
 
     exported = local.orchestrate("export", str(elsewhere.folder / "backup.jsonl"))
     imported = elsewhere.orchestrate("import", "backup.jsonl")
-    shutil.copytree(local.folder / ".task-orchestrator/workspace", elsewhere.folder / ".task-orchestrator/workspace")
+    shutil.copytree(
+        local.folder / ".task-orchestrator/workspace",
+        elsewhere.folder / ".task-orchestrator/workspace",
+    )
     done = elsewhere.worker("complete", item, "all of it")
 
-    assert exported.stdout == "Exported: projects: 1, items: 1, reports: 0, notes: 0, discoveries: 0\n"
-    assert imported.stdout == "Imported: projects: 1, items: 1, reports: 0, notes: 0, discoveries: 0\n"
+    assert (
+        exported.stdout
+        == "Exported: projects: 1, items: 1, reports: 0, notes: 0, discoveries: 0\n"
+    )
+    assert (
+        imported.stdout
+        == "Imported: projects: 1, items: 1, reports: 0, notes: 0, discoveries: 0\n"
+    )
     assert (done.code, done.stdout) == (0, f"{item} is completed.\n")
 
 
 def test_the_files_of_a_root_follow_an_import(local: Shell, elsewhere: Shell) -> None:
     project = local.orchestrate("project", "Move").stdout.strip()
-    item = local.orchestrate("create", project, "By hand", "--assign", "file_worker").stdout.strip()
+    item = local.orchestrate(
+        "create", project, "By hand", "--assign", "file_worker"
+    ).stdout.strip()
     local.orchestrate("export", str(elsewhere.folder / "backup.jsonl"))
     elsewhere.orchestrate("sync")
 
     elsewhere.orchestrate("import", "backup.jsonl")
     elsewhere.orchestrate("sync")
 
-    assert (elsewhere.folder / f".task-orchestrator/handoffs/{item}_handoff.json").exists()
+    assert (
+        elsewhere.folder / f".task-orchestrator/handoffs/{item}_handoff.json"
+    ).exists()
 
 
-def test_an_import_that_is_killed_is_run_again_with_the_same_file(shell: Shell, bench: Bench) -> None:
+def test_an_import_that_is_killed_is_run_again_with_the_same_file(
+    shell: Shell, bench: Bench
+) -> None:
     standing = furnished(bench)
     assert shell.orchestrate("export", "backup.jsonl").code == 0
     copy = shell.having(TASKORCH_NAMESPACE=f"{bench.namespace}-copy")
 
-    killed = shell.python(KILLED, bench.url, f"{bench.namespace}-copy", "backup.jsonl", "5")
+    killed = shell.python(
+        KILLED, bench.url, f"{bench.namespace}-copy", "backup.jsonl", "5"
+    )
     refused = copy.worker("pop")
     again = copy.orchestrate("import", "backup.jsonl")
 
     assert killed.code == -9
     assert refused.code == 5
-    assert "An import into this namespace is under way, or was cut off." in refused.stderr
+    assert (
+        "An import into this namespace is under way, or was cut off." in refused.stderr
+    )
     assert again.code == 0, again.stderr
-    assert copy.orchestrate("list", "--json").data() == shell.orchestrate("list", "--json").data()
-    assert copy.orchestrate("show", standing[State.BLOCKED].item, "--json").data()["blocker"] == "Which one?"
+    assert (
+        copy.orchestrate("list", "--json").data()
+        == shell.orchestrate("list", "--json").data()
+    )
+    assert (
+        copy.orchestrate("show", standing[State.BLOCKED].item, "--json").data()[
+            "blocker"
+        ]
+        == "Which one?"
+    )
 
 
-def test_an_import_that_redis_leaves_says_how_to_go_on(shell: Shell, bench: Bench, tmp_path: Path) -> None:
+def test_an_import_that_redis_leaves_says_how_to_go_on(
+    shell: Shell, bench: Bench, tmp_path: Path
+) -> None:
     furnished(bench)
     assert shell.orchestrate("export", "backup.jsonl").code == 0
 
-    ran = shell.orchestrate("--redis-url", f"unix://{tmp_path}/nobody.sock", "import", "backup.jsonl")
+    ran = shell.orchestrate(
+        "--redis-url", f"unix://{tmp_path}/nobody.sock", "import", "backup.jsonl"
+    )
 
     assert ran.code == 4
-    assert "the namespace is closed until the import is run again with the same file.\n" in ran.stderr
+    assert (
+        "the namespace is closed until the import is run again with the same file.\n"
+        in ran.stderr
+    )
 
 
-@pytest.mark.parametrize(("from_", "reason"), [("<&-", "no standard input"), ("< /proc/self/mem", "cannot be read")])
-def test_a_standard_input_that_cannot_be_read_is_told(shell: Shell, from_: str, reason: str) -> None:
-    words = [f"{BIN}/orchestrate {command} - {from_}" for command in ("import", "apply")]
+@pytest.mark.parametrize(
+    ("from_", "reason"),
+    [("<&-", "no standard input"), ("< /proc/self/mem", "cannot be read")],
+)
+def test_a_standard_input_that_cannot_be_read_is_told(
+    shell: Shell, from_: str, reason: str
+) -> None:
+    words = [
+        f"{BIN}/orchestrate {command} - {from_}" for command in ("import", "apply")
+    ]
 
     imported, applied = (shell.run("sh", "-c", word) for word in words)
 
@@ -142,7 +185,9 @@ def test_a_terminal_gets_no_export_but_for_a_dash(shell: Shell, bench: Bench) ->
 def test_a_reader_that_goes_away_ends_the_export(shell: Shell, bench: Bench) -> None:
     furnished(bench)
 
-    ran = shell.having(PATH=f"{BIN}:{os.environ['PATH']}").run("sh", "-c", "orchestrate export | head -n 1")
+    ran = shell.having(PATH=f"{BIN}:{os.environ['PATH']}").run(
+        "sh", "-c", "orchestrate export | head -n 1"
+    )
 
     assert (ran.code, ran.stderr) == (0, "")
     assert ran.stdout.startswith('{"kind": "header"')
@@ -154,7 +199,9 @@ def test_a_full_disk_leaves_the_last_backup(shell: Shell, bench: Bench) -> None:
     ran = shell.run("sh", "-c", f"{BIN}/orchestrate export > /dev/full")
 
     assert ran.code == 5
-    assert ran.stderr == "Error: The export cannot be written: No space left on device\n"
+    assert (
+        ran.stderr == "Error: The export cannot be written: No space left on device\n"
+    )
 
 
 def test_stuck_on_a_terminal_keeps_ids_whole(shell: Shell, bench: Bench) -> None:
@@ -169,7 +216,9 @@ def test_stuck_on_a_terminal_keeps_ids_whole(shell: Shell, bench: Bench) -> None
     assert piped.stdout.rstrip().endswith(f"orchestrate answer {item} TEXT")
 
 
-def test_a_dead_letter_is_told_with_the_beginning_of_what_its_agent_said(shell: Shell, bench: Bench) -> None:
+def test_a_dead_letter_is_told_with_the_beginning_of_what_its_agent_said(
+    shell: Shell, bench: Bench
+) -> None:
     lease = bench.claimed()
     bench.agent().fail(lease, "no rights\n" * 1000, retry=False)
 
@@ -183,12 +232,19 @@ def test_a_dead_letter_is_told_with_the_beginning_of_what_its_agent_said(shell: 
     assert piped[2:] == [NOTICE]
 
 
-def test_stuck_with_more_to_look_at_does_not_say_that_nothing_is(shell: Shell, bench: Bench) -> None:
-    bench.queue.create_many(bench.project(), [NewItem(title="Later", agent="ada", delay_ms=HOUR_MS)] * 3000)
+def test_stuck_with_more_to_look_at_does_not_say_that_nothing_is(
+    shell: Shell, bench: Bench
+) -> None:
+    bench.queue.create_many(
+        bench.project(), [NewItem(title="Later", agent="ada", delay_ms=HOUR_MS)] * 3000
+    )
 
     ran = shell.orchestrate("stuck")
 
-    assert ran.stderr == "None of these is stuck.\nThere is more: 1666 items were looked at.\n"
+    assert (
+        ran.stderr
+        == "None of these is stuck.\nThere is more: 1666 items were looked at.\n"
+    )
 
 
 def test_stuck_with_nothing_stuck_says_so(shell: Shell, bench: Bench) -> None:

@@ -14,7 +14,9 @@ FULL = (
     ' && { cat /dev/zero >.task-orchestrator/filled 2>/dev/null; exec "$@"; }'
 )
 #: The same, with what the agent had kept before.
-FULL_SINCE = "cp -r .task-orchestrator kept && " + FULL.replace("{ cat", "cp -r kept/. .task-orchestrator && { cat")
+FULL_SINCE = "cp -r .task-orchestrator kept && " + FULL.replace(
+    "{ cat", "cp -r kept/. .task-orchestrator && { cat"
+)
 
 
 @cache
@@ -29,19 +31,27 @@ def mounted(shell: Shell, mounts: str, *words: str) -> Ran:
     if not may_mount():
         pytest.skip("unshare -rm may not mount here")
     command, *arguments = words
-    return shell.run("unshare", "-rm", "sh", "-c", mounts, "sh", BIN / command, *arguments)
+    return shell.run(
+        "unshare", "-rm", "sh", "-c", mounts, "sh", BIN / command, *arguments
+    )
 
 
 @pytest.mark.parametrize(
-    ("mounts", "reason"), [(READ_ONLY, "Read-only file system"), (FULL, "No space left on device")], ids=["ro", "full"]
+    ("mounts", "reason"),
+    [(READ_ONLY, "Read-only file system"), (FULL, "No space left on device")],
+    ids=["ro", "full"],
 )
-@pytest.mark.parametrize("words", [["pop"], ["pop", "--count", "2"], ["progress", "{}", "x"], ["get", "{}"]])
+@pytest.mark.parametrize(
+    "words", [["pop"], ["pop", "--count", "2"], ["progress", "{}", "x"], ["get", "{}"]]
+)
 def test_where_no_token_can_be_kept_nothing_is_claimed(
     shell: Shell, bench: Bench, mounts: str, reason: str, *, words: list[str]
 ) -> None:
     item = bench.item()
 
-    ran = mounted(shell, mounts, "worker", *(item if word == "{}" else word for word in words))
+    ran = mounted(
+        shell, mounts, "worker", *(item if word == "{}" else word for word in words)
+    )
 
     assert ran.code == 5, ran.stderr
     assert f"Cannot write below {shell.folder}: {reason}" in ran.stderr
@@ -56,31 +66,43 @@ def test_what_was_claimed_before_the_disk_was_full_can_be_reported_and_delivered
     item = bench.item()
     shell.worker("get", item)
 
-    steps = [mounted(shell, mounts, "worker", verb, item, "x") for verb in ("progress", "discover", "complete")]
+    steps = [
+        mounted(shell, mounts, "worker", verb, item, "x")
+        for verb in ("progress", "discover", "complete")
+    ]
 
     assert [step.code for step in steps] == [0, 0, 0], [step.stderr for step in steps]
     assert bench.state(item) is State.COMPLETED
 
 
 @pytest.mark.parametrize("mounts", [READ_ONLY, FULL], ids=["ro", "full"])
-def test_where_nothing_can_be_written_work_can_still_be_looked_at(shell: Shell, bench: Bench, mounts: str) -> None:
+def test_where_nothing_can_be_written_work_can_still_be_looked_at(
+    shell: Shell, bench: Bench, mounts: str
+) -> None:
     item = bench.item()
 
-    looks = [mounted(shell, mounts, "worker", "check"), mounted(shell, mounts, "worker", "get", item, "--peek")]
+    looks = [
+        mounted(shell, mounts, "worker", "check"),
+        mounted(shell, mounts, "worker", "get", item, "--peek"),
+    ]
     looks.append(mounted(shell, mounts, "orchestrate", "show", item))
 
     assert [look.code for look in looks] == [0, 0, 0], [look.stderr for look in looks]
 
 
 @pytest.mark.parametrize("mounts", [READ_ONLY, FULL], ids=["ro", "full"])
-def test_where_nothing_can_be_written_the_bundled_server_says_so(local: Shell, mounts: str) -> None:
+def test_where_nothing_can_be_written_the_bundled_server_says_so(
+    local: Shell, mounts: str
+) -> None:
     ran = mounted(local, mounts, "orchestrate", "project", "x")
 
     assert ran.code in (4, 5)
     assert str(local.folder) in ran.stderr
 
 
-def test_a_note_that_fits_into_the_queue_but_not_onto_the_disk_is_kept_in_the_queue(shell: Shell, bench: Bench) -> None:
+def test_a_note_that_fits_into_the_queue_but_not_onto_the_disk_is_kept_in_the_queue(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     ran = mounted(shell, FULL, "worker", "notes", item, "remember")
@@ -91,12 +113,17 @@ def test_a_note_that_fits_into_the_queue_but_not_onto_the_disk_is_kept_in_the_qu
 
 
 @pytest.mark.parametrize("root", ["/proc/1/root-of-mine", "{folder}/file/root"])
-def test_a_root_that_cannot_exist_is_named(shell: Shell, bench: Bench, root: str) -> None:
+def test_a_root_that_cannot_exist_is_named(
+    shell: Shell, bench: Bench, root: str
+) -> None:
     (shell.folder / "file").write_text("in the way", encoding="utf-8")
     item, root = bench.item(), root.format(folder=shell.folder)
     rooted = shell.having(TASKORCH_ROOT=root)
 
-    claimed, first = rooted.worker("pop"), rooted.lacking("TASKORCH_REDIS_URL").orchestrate("project", "x")
+    claimed, first = (
+        rooted.worker("pop"),
+        rooted.lacking("TASKORCH_REDIS_URL").orchestrate("project", "x"),
+    )
 
     assert {claimed.code, first.code} <= {2, 5}
     assert root in claimed.stderr

@@ -17,27 +17,63 @@ REFUSED = [
     ("orchestrate assign {project} ada", 3, "There is no item {project}"),
     ("orchestrate assign item_00000000 ada", 3, "There is no item item_00000000"),
     ("orchestrate create {item} x", 3, "There is no project {item}"),
-    ("orchestrate create {project} x --depends-on item_00000000", 3, "There is no item item_00000000"),
+    (
+        "orchestrate create {project} x --depends-on item_00000000",
+        3,
+        "There is no item item_00000000",
+    ),
     ("orchestrate progress proj_00000000", 3, "There is no project proj_00000000"),
     ("orchestrate progress item_00000000", 3, "There is no item item_00000000"),
     ("orchestrate complete {item}", 3, "There is no project {item}"),
     ("orchestrate purge proj_00000000 --yes", 3, "There is no project proj_00000000"),
-    ("orchestrate purge {project} --yes", 5, "{project} is active: purge is not possible now"),
-    ("orchestrate purge {project} --older-than 1d", 2, "--older-than is for all projects"),
+    (
+        "orchestrate purge {project} --yes",
+        5,
+        "{project} is active: purge is not possible now",
+    ),
+    (
+        "orchestrate purge {project} --older-than 1d",
+        2,
+        "--older-than is for all projects",
+    ),
     ("orchestrate purge --older-than long", 2, "'long' is not a duration"),
     ("orchestrate list proj_00000000", 3, "There is no project proj_00000000"),
-    ("orchestrate unassigned --project proj_00000000", 3, "There is no project proj_00000000"),
+    (
+        "orchestrate unassigned --project proj_00000000",
+        3,
+        "There is no project proj_00000000",
+    ),
     ("worker --agent-id bob get {item}", 7, "{item} is assigned to ada, not to bob"),
-    ("worker --agent-id bob progress {item} x", 7, "{item} is assigned to ada, not to bob"),
-    ("worker --agent-id bob complete {item} x", 7, "{item} is assigned to ada, not to bob"),
+    (
+        "worker --agent-id bob progress {item} x",
+        7,
+        "{item} is assigned to ada, not to bob",
+    ),
+    (
+        "worker --agent-id bob complete {item} x",
+        7,
+        "{item} is assigned to ada, not to bob",
+    ),
     ("worker get {pending}", 7, "{pending} is assigned to nobody yet"),
-    ("worker get {pending} --peek --takeover", 2, "peek only looks: it goes without takeover"),
-    ("orchestrate stuck --project proj_00000000", 3, "There is no project proj_00000000"),
+    (
+        "worker get {pending} --peek --takeover",
+        2,
+        "peek only looks: it goes without takeover",
+    ),
+    (
+        "orchestrate stuck --project proj_00000000",
+        3,
+        "There is no project proj_00000000",
+    ),
     ("orchestrate stuck --silent-for long", 2, "'long' is not a duration"),
     ("orchestrate import /nowhere", 2, "'/nowhere' does not exist"),
     ("orchestrate import /dev/null", 5, "line 1: The trailer is missing"),
     ("orchestrate import /etc/passwd", 5, "line 1: Invalid JSON"),
-    ("orchestrate export /nowhere/file", 5, "/nowhere/file cannot be written: No such file or directory"),
+    (
+        "orchestrate export /nowhere/file",
+        5,
+        "/nowhere/file cannot be written: No such file or directory",
+    ),
     ("orchestrate export .", 2, "is a directory"),
     ("orchestrate answer {item} x", 5, "{item} is queued"),
     ("orchestrate complete {project}", 5, "{project} has 3 items that are not done"),
@@ -54,9 +90,17 @@ REFUSED = [
     ("worker notes {item} ''", 5, "The note is empty"),
     ("orchestrate assign {item} ../evil", 5, "'../evil' is not a name for an agent"),
     ("orchestrate --namespace a:b projects", 5, "'a:b' is not a name for a namespace"),
-    ("orchestrate discoveries {project} --since yesterday", 5, "'yesterday' is not a cursor"),
+    (
+        "orchestrate discoveries {project} --since yesterday",
+        5,
+        "'yesterday' is not a cursor",
+    ),
     ("orchestrate list --cursor yesterday", 5, "'yesterday' is not a cursor"),
-    ("orchestrate create {project} x --not-before 1960-01-01", 2, "no time from now on"),
+    (
+        "orchestrate create {project} x --not-before 1960-01-01",
+        2,
+        "no time from now on",
+    ),
     ("worker progress {item} x --percent 150", 2, "150 is not in the range 0<=x<=100"),
     ("worker complete {item}", 2, "Missing argument 'SUMMARY'"),
     ("worker complete {item} x --deliverable schema", 2, "'schema' is not NAME=VALUE"),
@@ -66,8 +110,16 @@ REFUSED = [
     ("worker pop --count 0", 2, "0 is not in the range"),
     ("worker pop --count 101", 2, "101 is not in the range"),
     ("worker run", 2, "Missing argument 'COMMAND...'"),
-    ("worker run -- no-such-command", 2, "'no-such-command' is no command that can be run: not found"),
-    ("worker run -- /etc/passwd", 2, "'/etc/passwd' is no command that can be run: not found, or not executable"),
+    (
+        "worker run -- no-such-command",
+        2,
+        "'no-such-command' is no command that can be run: not found",
+    ),
+    (
+        "worker run -- /etc/passwd",
+        2,
+        "'/etc/passwd' is no command that can be run: not found, or not executable",
+    ),
     ("worker run --pool 0 -- true", 2, "0 is not in the range"),
     ("worker run --wait nan -- true", 2, "nan"),
     ("worker run --timeout 0s -- true", 2, "'0s' is not between"),
@@ -77,7 +129,11 @@ REFUSED = [
     ("worker frobnicate", 2, "No such command 'frobnicate'"),
     ("worker discover {item} - --impact -", 2, "standard input ('-') was read already"),
     ("orchestrate create {project} x --context =v", 2, "'=v' is not NAME=VALUE"),
-    ("orchestrate create {project} x --not-before tomorrow", 2, "'tomorrow' is no time"),
+    (
+        "orchestrate create {project} x --not-before tomorrow",
+        2,
+        "'tomorrow' is no time",
+    ),
     ("orchestrate create {project} x --priority 5", 2, "5 is not in the range 0<=x<=4"),
     ("orchestrate list --state done", 2, "'done' is not one of"),
     ("orchestrate depend {item}", 2, "Missing argument"),
@@ -87,19 +143,35 @@ REFUSED = [
     ("orchestrate wait item_00000000", 3, "There is no item item_00000000"),
     ("orchestrate wait proj_00000000", 3, "There is no project proj_00000000"),
     ("orchestrate wait nonsense", 3, "There is no project nonsense"),
-    ("orchestrate wait {done} --until blocked", 5, "{done} is completed: it will not be blocked by itself"),
+    (
+        "orchestrate wait {done} --until blocked",
+        5,
+        "{done} is completed: it will not be blocked by itself",
+    ),
     ("orchestrate wait {item} --until done", 2, "'done' is not one of"),
     ("orchestrate wait {item} --timeout -1", 2, "-1.0 is not in the range"),
     ("orchestrate wait {item} --timeout 86401", 2, "86401.0 is not in the range"),
     ("orchestrate wait {item} --timeout nan", 2, "nan"),
     ("orchestrate wait {item} --since 1-0", 2, "since goes with until any"),
-    ("orchestrate wait {item} --until any --since yesterday", 5, "'yesterday' is not a cursor"),
+    (
+        "orchestrate wait {item} --until any --since yesterday",
+        5,
+        "'yesterday' is not a cursor",
+    ),
     ("orchestrate wait {item} --timeout 0", 8, "ran out after 0 s: it is queued, 0%"),
     ("orchestrate watch {item}", 3, "There is no project {item}"),
     ("orchestrate watch proj_00000000", 3, "There is no project proj_00000000"),
     ("orchestrate watch --since yesterday", 5, "'yesterday' is not a cursor"),
-    ("orchestrate discoveries proj_00000000 --follow", 3, "There is no project proj_00000000"),
-    ("orchestrate discoveries {project} --follow --since yesterday", 5, "'yesterday' is not a cursor"),
+    (
+        "orchestrate discoveries proj_00000000 --follow",
+        3,
+        "There is no project proj_00000000",
+    ),
+    (
+        "orchestrate discoveries {project} --follow --since yesterday",
+        5,
+        "'yesterday' is not a cursor",
+    ),
     ("worker wait item_00000000", 3, "There is no item item_00000000"),
     ("worker wait {project}", 3, "There is no item {project}"),
     ("worker --agent-id bob wait {item}", 7, "{item} is assigned to ada, not to bob"),
@@ -117,7 +189,13 @@ def names(bench: Bench) -> dict[str, str]:
     done = bench.brought(bench.item(project), State.COMPLETED).item
     item, pending = bench.item(project), bench.item(project, agent="")
     waiting = bench.item(project, depends_on=(item,))
-    return {"project": project, "item": item, "pending": pending, "waiting": waiting, "done": done}
+    return {
+        "project": project,
+        "item": item,
+        "pending": pending,
+        "waiting": waiting,
+        "done": done,
+    }
 
 
 def typed(shell: Shell, line: str, names: dict[str, str], *more: str) -> Ran:
@@ -184,7 +262,9 @@ def test_a_dependency_may_belong_to_another_project(shell: Shell, bench: Bench) 
 
 
 @pytest.mark.parametrize("agent", ["../../evil", "..", "-rf", "x" * 65, "ada\n"])
-def test_an_agent_name_that_is_no_name_is_refused_before_a_folder_is_made(shell: Shell, agent: str) -> None:
+def test_an_agent_name_that_is_no_name_is_refused_before_a_folder_is_made(
+    shell: Shell, agent: str
+) -> None:
     ran = shell.having(AGENT_ID=agent).worker("pop")
 
     assert ran.code == 5
@@ -192,8 +272,12 @@ def test_an_agent_name_that_is_no_name_is_refused_before_a_folder_is_made(shell:
     assert list(shell.folder.parent.rglob("*")) == [shell.folder]
 
 
-@pytest.mark.parametrize("variables", [{}, {"AGENT_ID": ""}, {"AGENT_ID": "", "TM_AGENT_ID": ""}])
-def test_who_says_no_agent_is_asked_for_one(shell: Shell, variables: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "variables", [{}, {"AGENT_ID": ""}, {"AGENT_ID": "", "TM_AGENT_ID": ""}]
+)
+def test_who_says_no_agent_is_asked_for_one(
+    shell: Shell, variables: dict[str, str]
+) -> None:
     ran = shell.lacking("AGENT_ID").having(**variables).worker("check")
 
     assert ran.code == 2
@@ -209,7 +293,9 @@ def test_who_says_no_agent_is_asked_for_one(shell: Shell, variables: dict[str, s
         (b"namespace = '\xff'\n", "config.toml"),
     ],
 )
-def test_a_config_file_with_a_mistake_is_named(shell: Shell, content: bytes, message: str) -> None:
+def test_a_config_file_with_a_mistake_is_named(
+    shell: Shell, content: bytes, message: str
+) -> None:
     (shell.folder / ".task-orchestrator").mkdir()
     (shell.folder / ".task-orchestrator" / "config.toml").write_bytes(content)
 

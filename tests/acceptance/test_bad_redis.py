@@ -25,23 +25,43 @@ PASSWORD = "open-sesame"
 
 
 @contextmanager
-def server_of_its_own(shell: Shell, *options: str) -> Iterator[tuple[Shell, redis.Redis]]:
+def server_of_its_own(
+    shell: Shell, *options: str
+) -> Iterator[tuple[Shell, redis.Redis]]:
     """A server that the test may spoil, and the shell on it."""
-    with servers.running(server.binary(), shell.folder.parent, *options) as url, redis.Redis.from_url(url) as raw:
+    with (
+        servers.running(server.binary(), shell.folder.parent, *options) as url,
+        redis.Redis.from_url(url) as raw,
+    ):
         yield shell.having(TASKORCH_REDIS_URL=url), raw
 
 
 @contextmanager
 def seeded(shell: Shell) -> Iterator[Bench]:
     """A bench on the server of a shell."""
-    url, namespace = shell.variables["TASKORCH_REDIS_URL"], shell.variables["TASKORCH_NAMESPACE"]
+    url, namespace = (
+        shell.variables["TASKORCH_REDIS_URL"],
+        shell.variables["TASKORCH_NAMESPACE"],
+    )
     connection = connect(url)
     with redis.Redis.from_url(url, decode_responses=True) as raw:
-        yield Bench(Queue(connection, namespace, Caller(agent="planner", host="here", pid=1)), raw, namespace, url)
+        yield Bench(
+            Queue(connection, namespace, Caller(agent="planner", host="here", pid=1)),
+            raw,
+            namespace,
+            url,
+        )
     connection.close()
 
 
-@pytest.mark.parametrize("url", ["redis://localhost:1", "unix:///nowhere/redis.sock", "redis://no-such-host.invalid"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost:1",
+        "unix:///nowhere/redis.sock",
+        "redis://no-such-host.invalid",
+    ],
+)
 def test_a_redis_that_is_away_is_an_error_that_may_pass(shell: Shell, url: str) -> None:
     away = shell.having(TASKORCH_REDIS_URL=url)
 
@@ -50,7 +70,10 @@ def test_a_redis_that_is_away_is_an_error_that_may_pass(shell: Shell, url: str) 
     assert ran.code == 4
     assert f"Redis does not answer at {url}" in ran.stderr
     assert "TASKORCH_REDIS_URL" in ran.stderr
-    assert (as_json.error()["code"], as_json.error()["retryable"]) == ("UNREACHABLE", True)
+    assert (as_json.error()["code"], as_json.error()["retryable"]) == (
+        "UNREACHABLE",
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +89,9 @@ def test_a_redis_that_is_away_is_an_error_that_may_pass(shell: Shell, url: str) 
         ("unix://", "'unix://…' is not the address of a Redis"),
     ],
 )
-def test_an_address_that_is_none_is_a_mistake_of_usage(shell: Shell, url: str, message: str) -> None:
+def test_an_address_that_is_none_is_a_mistake_of_usage(
+    shell: Shell, url: str, message: str
+) -> None:
     ran = shell.orchestrate("--redis-url", url, "projects")
 
     assert ran.code == 2, ran.stderr
@@ -102,7 +127,11 @@ def test_a_redis_that_wants_a_password_gets_it_from_the_address(shell: Shell) ->
 
         without, wrong, right = (
             locked.having(TASKORCH_REDIS_URL=address).orchestrate("projects")
-            for address in (url, url.replace("://", "://:guess@"), url.replace("://", f"://:{PASSWORD}@"))
+            for address in (
+                url,
+                url.replace("://", "://:guess@"),
+                url.replace("://", f"://:{PASSWORD}@"),
+            )
         )
 
     assert [without.code, wrong.code, right.code] == [4, 4, 0]
@@ -113,7 +142,9 @@ def test_a_redis_that_wants_a_password_gets_it_from_the_address(shell: Shell) ->
 
 
 def test_a_database_that_does_not_exist_is_named_as_the_reason(shell: Shell) -> None:
-    ran = shell.having(TASKORCH_REDIS_URL=shell.variables["TASKORCH_REDIS_URL"] + "?db=99").orchestrate("projects")
+    ran = shell.having(
+        TASKORCH_REDIS_URL=shell.variables["TASKORCH_REDIS_URL"] + "?db=99"
+    ).orchestrate("projects")
 
     assert ran.code in (2, 4)
     assert "DB index is out of range" in ran.stderr
@@ -122,7 +153,9 @@ def test_a_database_that_does_not_exist_is_named_as_the_reason(shell: Shell) -> 
 
 def test_a_redis_that_is_too_old_is_refused_by_its_version(shell: Shell) -> None:
     with answering(_as_redis_6) as port:
-        ran = shell.having(TASKORCH_REDIS_URL=f"redis://127.0.0.1:{port}").orchestrate("projects")
+        ran = shell.having(TASKORCH_REDIS_URL=f"redis://127.0.0.1:{port}").orchestrate(
+            "projects"
+        )
 
     assert ran.code == 5
     assert "version 6.2.14" in ran.stderr
@@ -149,7 +182,9 @@ def test_something_that_is_not_redis_is_an_error(shell: Shell) -> None:
     assert url in ran.stderr
 
 
-def test_a_namespace_of_another_schema_is_refused_and_left_alone(shell: Shell, bench: Bench) -> None:
+def test_a_namespace_of_another_schema_is_refused_and_left_alone(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     bench.raw.hset(keys.meta(bench.namespace), "schema", "99")
     before = bench.everything()
@@ -163,7 +198,9 @@ def test_a_namespace_of_another_schema_is_refused_and_left_alone(shell: Shell, b
     ]
 
     assert [ran.code for ran in refused] == [5] * len(refused)
-    assert all("schema version 99; this program knows 1" in ran.stderr for ran in refused)
+    assert all(
+        "schema version 99; this program knows 1" in ran.stderr for ran in refused
+    )
     assert bench.everything() == before
 
 
@@ -190,8 +227,14 @@ orchestrate complete {project} --force
 """.strip().splitlines()
 
 
-@pytest.mark.parametrize(("spoil", "lines"), [("memory", WRITES), ("replica", WRITES[::4])], ids=["memory", "replica"])
-def test_a_redis_that_takes_no_writes_leaves_nothing_half_done(shell: Shell, spoil: str, lines: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "lines"),
+    [("memory", WRITES), ("replica", WRITES[::4])],
+    ids=["memory", "replica"],
+)
+def test_a_redis_that_takes_no_writes_leaves_nothing_half_done(
+    shell: Shell, spoil: str, lines: list[str]
+) -> None:
     with server_of_its_own(shell) as (there, raw), seeded(there) as bench:
         names = _a_bit_of_everything(bench)
         assert there.worker("get", names["mine"]).code == 0
@@ -221,7 +264,9 @@ def test_a_redis_whose_memory_is_full_is_freed_by_a_purge(shell: Shell) -> None:
 
         assert (refused.code, purged.code) == (4, 0), (refused, purged)
         assert "orchestrate purge" in refused.stderr
-        assert [name for name in bench.everything() if project in name or item in name] == []
+        assert [
+            name for name in bench.everything() if project in name or item in name
+        ] == []
 
 
 def _a_bit_of_everything(bench: Bench) -> dict[str, str]:
@@ -280,7 +325,9 @@ def _few_replicas(raw: redis.Redis, _folder: Path) -> Iterator[None]:
 @contextmanager
 def _busy(raw: redis.Redis, _folder: Path) -> Iterator[None]:
     raw.config_set("busy-reply-threshold", "10")
-    thread = threading.Thread(target=_provoke, args=[raw, "EVAL", "while true do end", "0"])
+    thread = threading.Thread(
+        target=_provoke, args=[raw, "EVAL", "while true do end", "0"]
+    )
     thread.start()
     eventually(lambda: "BUSY" in _provoke(raw, "PING"))
     yield
@@ -299,13 +346,18 @@ def _loading(raw: redis.Redis, _folder: Path) -> Iterator[None]:
     thread.start()
     eventually(lambda: "BusyLoading" in _provoke(raw, "PING"))
     yield
-    eventually(lambda: not _provoke(raw, "CONFIG", "SET", "key-load-delay", "0"), within_s=60)
+    eventually(
+        lambda: not _provoke(raw, "CONFIG", "SET", "key-load-delay", "0"), within_s=60
+    )
     thread.join()
 
 
 def _provoke(raw: redis.Redis, *words: str) -> str:
     """Send a command on a connection of its own, and return what Redis has against it."""
-    client = redis.Redis(unix_socket_path=raw.connection_pool.connection_kwargs["path"], retry=Retry(NoBackoff(), 0))
+    client = redis.Redis(
+        unix_socket_path=raw.connection_pool.connection_kwargs["path"],
+        retry=Retry(NoBackoff(), 0),
+    )
     try:
         cast(Any, client).execute_command(*words)
     except redis.RedisError as error:
@@ -314,7 +366,9 @@ def _provoke(raw: redis.Redis, *words: str) -> str:
 
 
 #: What is wrong with a Redis, and the way out that the message names.
-WRONG: dict[str, tuple[Callable[[redis.Redis, Path], AbstractContextManager[None]], str]] = {
+WRONG: dict[
+    str, tuple[Callable[[redis.Redis, Path], AbstractContextManager[None]], str]
+] = {
     "memory": (_memory, "raise maxmemory"),
     "replica": (_replica, "name the primary, or the sentinels"),
     "lost replica": (_lost_replica, "lost its primary"),
@@ -325,7 +379,9 @@ WRONG: dict[str, tuple[Callable[[redis.Redis, Path], AbstractContextManager[None
 }
 
 
-def test_a_redis_that_has_all_the_clients_it_takes_may_have_room_again(shell: Shell) -> None:
+def test_a_redis_that_has_all_the_clients_it_takes_may_have_room_again(
+    shell: Shell,
+) -> None:
     with server_of_its_own(shell) as (there, raw):
         raw.config_set("maxclients", "1")
 
@@ -337,18 +393,29 @@ def test_a_redis_that_has_all_the_clients_it_takes_may_have_room_again(shell: Sh
 
 
 @pytest.mark.parametrize("trouble", WRONG)
-def test_what_is_wrong_with_redis_is_told_with_the_way_out_and_nothing_changes(shell: Shell, trouble: str) -> None:
+def test_what_is_wrong_with_redis_is_told_with_the_way_out_and_nothing_changes(
+    shell: Shell, trouble: str
+) -> None:
     spoil, way_out = WRONG[trouble]
-    with server_of_its_own(shell, "--enable-debug-command", "yes") as (there, raw), seeded(there) as bench:
+    with (
+        server_of_its_own(shell, "--enable-debug-command", "yes") as (there, raw),
+        seeded(there) as bench,
+    ):
         item = bench.item()
         before = bench.everything()
         with spoil(raw, shell.folder.parent):
-            ran, as_json = there.worker("notes", item, "x"), there.orchestrate("project", "x", "--json")
+            ran, as_json = (
+                there.worker("notes", item, "x"),
+                there.orchestrate("project", "x", "--json"),
+            )
 
         assert (ran.code, as_json.code) == (4, 4), ran
         assert way_out in ran.stderr
         assert "Nothing is half done" in ran.stderr
-        assert (as_json.error()["code"], as_json.error()["retryable"]) == ("STALLED", True)
+        assert (as_json.error()["code"], as_json.error()["retryable"]) == (
+            "STALLED",
+            True,
+        )
         assert way_out in as_json.error()["hint"]
         assert bench.everything() == before
 
@@ -366,7 +433,10 @@ def test_a_redis_that_takes_no_writes_can_still_be_looked_at(shell: Shell) -> No
         item = bench.item()
         _spoil(raw, "memory")
 
-        looks = [there.orchestrate(*words) for words in (["show", item], ["list"], ["projects"], ["agents"], ["inbox"])]
+        looks = [
+            there.orchestrate(*words)
+            for words in (["show", item], ["list"], ["projects"], ["agents"], ["inbox"])
+        ]
 
     assert [ran.code for ran in looks] == [0] * len(looks)
 
@@ -383,6 +453,13 @@ def _as_redis_6(asked: bytes) -> bytes:
     """Answer HELLO as Redis 6.2.14 does, and everything else with OK."""
     if b"HELLO" not in asked.upper():
         return b"+OK\r\n" * asked.count(b"*")
-    pairs = {"server": "redis", "version": "6.2.14", "mode": "standalone", "role": "master"}
-    fields = "".join(f"${len(word)}\r\n{word}\r\n" for pair in pairs.items() for word in pair)
+    pairs = {
+        "server": "redis",
+        "version": "6.2.14",
+        "mode": "standalone",
+        "role": "master",
+    }
+    fields = "".join(
+        f"${len(word)}\r\n{word}\r\n" for pair in pairs.items() for word in pair
+    )
     return f"%{len(pairs) + 1}\r\n{fields}$5\r\nproto\r\n:3\r\n".encode()

@@ -25,7 +25,12 @@ KILLS = (
 
 
 def test_nothing_is_lost_done_twice_or_held_for_ever_whatever_happens() -> None:
-    wanted = {"CHAOS_SECONDS": str(SECONDS), "CHAOS_PROCESSES": "10", "CHAOS_SEED": "1", "PYTHONPATH": str(TESTS)}
+    wanted = {
+        "CHAOS_SECONDS": str(SECONDS),
+        "CHAOS_PROCESSES": "10",
+        "CHAOS_SEED": "1",
+        "PYTHONPATH": str(TESTS),
+    }
 
     ran = subprocess.run(
         [sys.executable, "-m", "chaos", "--json"],
@@ -38,18 +43,33 @@ def test_nothing_is_lost_done_twice_or_held_for_ever_whatever_happens() -> None:
 
     assert ran.returncode == 0, ran.stderr
     account = json.loads(ran.stdout)
-    assert {charge: found for charge, found in account["verdict"].items() if found["found"]} == {}
-    assert {fault for fault in (*EVERY_S, *ALONE_S, *KILLS) if not account["faults"].get(fault)} == set()
+    assert {
+        charge: found for charge, found in account["verdict"].items() if found["found"]
+    } == {}
+    assert {
+        fault
+        for fault in (*EVERY_S, *ALONE_S, *KILLS)
+        if not account["faults"].get(fault)
+    } == set()
     assert account["stale_writes_refused"] > 0
     assert account["items"]["poison, failed"] > 0
     assert account["verdict"]["acknowledged completions lost"]["of"] > 20
 
 
 def test_an_interrupted_run_leaves_no_process_behind() -> None:
-    variables = {**os.environ, "CHAOS_SECONDS": "60", "CHAOS_PROCESSES": "8", "PYTHONPATH": str(TESTS)}
+    variables = {
+        **os.environ,
+        "CHAOS_SECONDS": "60",
+        "CHAOS_PROCESSES": "8",
+        "PYTHONPATH": str(TESTS),
+    }
 
-    with subprocess.Popen([sys.executable, "-m", "chaos"], env=variables, start_new_session=True) as driver:
-        eventually(lambda: len(living(driver.pid)) > 10, within_s=60)  # the fleet, its parent, the server
+    with subprocess.Popen(
+        [sys.executable, "-m", "chaos"], env=variables, start_new_session=True
+    ) as driver:
+        eventually(
+            lambda: len(living(driver.pid)) > 10, within_s=60
+        )  # the fleet, its parent, the server
         driver.send_signal(signal.SIGINT)
         code = driver.wait(LONGEST_S)
 
@@ -60,19 +80,27 @@ def test_an_interrupted_run_leaves_no_process_behind() -> None:
 def living(session: int) -> list[str]:
     """Return the processes of a session that are no zombies."""
     stats = [_stat(folder) for folder in Path("/proc").glob("[0-9]*")]
-    return [pid for pid, state, its_session in stats if its_session == str(session) and state != "Z"]
+    return [
+        pid
+        for pid, state, its_session in stats
+        if its_session == str(session) and state != "Z"
+    ]
 
 
 def _stat(process: Path) -> tuple[str, str, str]:
     try:
-        words = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        words = (
+            (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        )
     except OSError:  # it has just ended
         return process.name, "Z", ""
     return process.name, words[0], words[3]
 
 
 @pytest.mark.parametrize("seconds", [14, 120])
-def test_a_seed_plans_the_same_faults_again_each_kind_at_least_once(seconds: float) -> None:
+def test_a_seed_plans_the_same_faults_again_each_kind_at_least_once(
+    seconds: float,
+) -> None:
     kinds = {**EVERY_S, **ALONE_S}
 
     first, again, other = (planned(seed, seconds, kinds) for seed in (7, 7, 8))

@@ -43,27 +43,45 @@ def run(python: Path, script: Path, *words: str) -> subprocess.CompletedProcess[
     environment = {"PATH": os.environ["PATH"], "TASKORCH_ROOT": str(script.parent)}
     command = [str(python), str(script), *words]
     return subprocess.run(
-        command, cwd=script.parents[1], env=environment, capture_output=True, text=True, timeout=60, check=False
+        command,
+        cwd=script.parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
 @pytest.mark.parametrize(("script", "name"), SCRIPTS)
-def test_script_uses_environment_beside_it(bare_python: Path, checkout: Path, script: str, name: str) -> None:
+def test_script_uses_environment_beside_it(
+    bare_python: Path, checkout: Path, script: str, name: str
+) -> None:
     (checkout / ".venv").symlink_to(sys.prefix)
 
     ran = run(bare_python, checkout / script, "--version")
 
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{name} {__version__}\n", "")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (
+        0,
+        f"{name} {__version__}\n",
+        "",
+    )
 
 
 @pytest.mark.parametrize(("script", "name"), SCRIPTS)
-def test_script_uses_installed_dependencies(checkout: Path, script: str, name: str) -> None:
+def test_script_uses_installed_dependencies(
+    checkout: Path, script: str, name: str
+) -> None:
     (checkout / ".venv/bin").mkdir(parents=True)
     (checkout / ".venv/bin/python").symlink_to("/bin/false")
 
     ran = run(Path(sys.executable), checkout / script, "--version")
 
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{name} {__version__}\n", "")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (
+        0,
+        f"{name} {__version__}\n",
+        "",
+    )
 
 
 @pytest.mark.parametrize("script", ["tm_orchestrator.py", "tm_worker.py"])
@@ -77,11 +95,16 @@ def test_script_without_environment_says_how_to_make_one(
     ran = run(bare_python, checkout / script, "--version")
 
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr == f"Error: the module click is not installed. Run this once: make -C '{checkout}' venv\n"
+    assert (
+        ran.stderr
+        == f"Error: the module click is not installed. Run this once: make -C '{checkout}' venv\n"
+    )
 
 
 def test_checked_modules_are_the_runtime_dependencies() -> None:
-    dependencies = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
+    dependencies = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())[
+        "project"
+    ]["dependencies"]
     modules = metadata.packages_distributions()
     wanted = {Requirement(each).name for each in dependencies}
 

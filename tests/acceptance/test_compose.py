@@ -15,10 +15,19 @@ TIME_LIMIT_S = 900
 def test_the_walk_through_the_compose_file_ends_with_nothing_left() -> None:
     missing = _missing()
     if missing:
-        pytest.skip(f"{missing}: the containers were not tried, only read (tests/unit/project/test_containers.py)")
+        pytest.skip(
+            f"{missing}: the containers were not tried, only read (tests/unit/project/test_containers.py)"
+        )
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
-    walk = subprocess.run([WALK], env=environment, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False)
+    walk = subprocess.run(
+        [WALK],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT_S,
+        check=False,
+    )
 
     assert walk.returncode == 0, walk.stdout + walk.stderr
     assert walk.stdout.endswith("down, nothing is left\n")
@@ -33,4 +42,7 @@ def _missing() -> str:
 
 
 def _runs(*words: str) -> bool:
-    return subprocess.run(words, capture_output=True, timeout=60, check=False).returncode == 0
+    return (
+        subprocess.run(words, capture_output=True, timeout=60, check=False).returncode
+        == 0
+    )

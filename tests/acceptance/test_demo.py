@@ -24,14 +24,25 @@ def test_the_demo_completes_the_project_and_leaves_nothing_running() -> None:
     environment = {**os.environ, **EXPORTED, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
     ran = subprocess.run(
-        [REPOSITORY / "demo" / "run"], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [REPOSITORY / "demo" / "run"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
     assert ran.returncode == 0, ran.stderr
-    server = re.search(r"running, pid (\d+), unix://(\S+)/\.task-orchestrator", ran.stdout)
+    server = re.search(
+        r"running, pid (\d+), unix://(\S+)/\.task-orchestrator", ran.stdout
+    )
     assert server is not None
     result = ran.stdout.partition("Project completed: User Management API")[2]
-    delivered = ["5 tables designed with constraints", "Secure auth with refresh tokens implemented", "6 endpoints"]
+    delivered = [
+        "5 tables designed with constraints",
+        "Secure auth with refresh tokens implemented",
+        "6 endpoints",
+    ]
     assert all(summary in result for summary in delivered)
     assert "[database_expert]" in ran.stdout
     assert "[security_specialist]" in ran.stdout
@@ -42,12 +53,19 @@ def test_the_demo_completes_the_project_and_leaves_nothing_running() -> None:
 
 def _lives(pid: int) -> bool:
     """Return whether a process runs; one that ended and waits to be reaped does not."""
-    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.stdout.strip()[:1] not in ("", "Z")
 
 
 def test_interrupted_demo_does_not_break_the_next_one(shell: Shell) -> None:
-    there = shell.having(TASKORCH_NAMESPACE="demo", PATH=f"{BIN}:{os.environ['PATH']}").lacking("AGENT_ID")
+    there = shell.having(
+        TASKORCH_NAMESPACE="demo", PATH=f"{BIN}:{os.environ['PATH']}"
+    ).lacking("AGENT_ID")
     demo = REPOSITORY / "demo"
     specialists = [there.start(demo / "specialist", agent) for agent in AGENTS]
     interrupted = there.start(demo / "orchestrator")
@@ -64,5 +82,7 @@ def test_interrupted_demo_does_not_break_the_next_one(shell: Shell) -> None:
 
     assert ran.returncode == 0, complaint
     assert "Project completed: User Management API" in output
-    assert [specialist.returncode for specialist in specialists] == [0] * len(specialists)
+    assert [specialist.returncode for specialist in specialists] == [0] * len(
+        specialists
+    )
     assert there.orchestrate("projects", "--json").data() == []

@@ -47,14 +47,23 @@ def deliver(shell: Shell) -> tuple[str, str]:
         shell.worker("complete", item, "done"),
         shell.orchestrate("complete", project),
     ]
-    assert [step.code for step in steps] == [0] * len(steps), [step.stderr for step in steps]
+    assert [step.code for step in steps] == [0] * len(steps), [
+        step.stderr for step in steps
+    ]
     return project, item
 
 
-def test_commands_take_an_item_through_its_life_behind_sentinels(shell: Shell, sentinels: Sentinels) -> None:
+def test_commands_take_an_item_through_its_life_behind_sentinels(
+    shell: Shell, sentinels: Sentinels
+) -> None:
     project, _ = deliver(on(shell, sentinels.url))
 
-    assert "active" not in on(shell, sentinels.url).orchestrate("progress", project).stdout.splitlines()[0]
+    assert (
+        "active"
+        not in on(shell, sentinels.url)
+        .orchestrate("progress", project)
+        .stdout.splitlines()[0]
+    )
 
 
 @pytest.mark.parametrize("wait", [0, 300])
@@ -63,7 +72,13 @@ def test_a_call_over_mcp_that_is_cancelled_takes_nothing_behind_sentinels(
 ) -> None:
     there, primary = on(shell, sentinels.url), sentinels.primary
     project = there.orchestrate("project", "A project").stdout.strip()
-    claimed = there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip() if not wait else ""
+    claimed = (
+        there.orchestrate(
+            "create", project, "An item", "--assign", "ada"
+        ).stdout.strip()
+        if not wait
+        else ""
+    )
 
     async def test() -> None:
         async with tool_client.worker(there) as ada:
@@ -78,28 +93,49 @@ def test_a_call_over_mcp_that_is_cancelled_takes_nothing_behind_sentinels(
             await until(lambda: _is_given_back(there, claimed))
 
     tool_client.running(test)
-    item = claimed or there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+    item = (
+        claimed
+        or there.orchestrate(
+            "create", project, "An item", "--assign", "ada"
+        ).stdout.strip()
+    )
     shown = there.orchestrate("show", item, "--json").data()
-    assert (shown["state"], shown["attempts"], shown["token"]) == ("queued", 0, 1 if claimed else 0)
+    assert (shown["state"], shown["attempts"], shown["token"]) == (
+        "queued",
+        0,
+        1 if claimed else 0,
+    )
 
 
 def _is_asked(server: Node) -> bool:
     """Return whether a call of ours is held up there: a pause holds up the sentinels' own, too."""
     ours = ("evalsha", "eval", "blpop")
-    return any("b" in client["flags"] and client["cmd"] in ours for client in server.raw.client_list())
+    return any(
+        "b" in client["flags"] and client["cmd"] in ours
+        for client in server.raw.client_list()
+    )
 
 
 def _is_given_back(there: Shell, item: str) -> bool:
     return not item or bool(there.orchestrate("show", item, "--json").data()["history"])
 
 
-def test_commands_take_an_item_through_its_life_on_a_cluster(shell: Shell, cluster: Cluster) -> None:
+def test_commands_take_an_item_through_its_life_on_a_cluster(
+    shell: Shell, cluster: Cluster
+) -> None:
     project, _ = deliver(on(shell, cluster.url))
 
-    assert "active" not in on(shell, cluster.url).orchestrate("progress", project).stdout.splitlines()[0]
+    assert (
+        "active"
+        not in on(shell, cluster.url)
+        .orchestrate("progress", project)
+        .stdout.splitlines()[0]
+    )
 
 
-def test_a_command_typed_while_the_primary_is_dead_takes_a_little_longer(shell: Shell, cluster: Cluster) -> None:
+def test_a_command_typed_while_the_primary_is_dead_takes_a_little_longer(
+    shell: Shell, cluster: Cluster
+) -> None:
     there, namespace = on(shell, cluster.url), shell.variables["TASKORCH_NAMESPACE"]
     project = there.orchestrate("project", "A project").stdout.strip()
     cluster.fail_over(namespace)  # the next primary has all of it
@@ -114,18 +150,24 @@ def test_a_command_typed_while_the_primary_is_dead_takes_a_little_longer(shell: 
     cluster.await_failover(namespace, killed)
 
 
-def test_the_service_keeps_files_on_a_cluster_in_its_own_loop(shell: Shell, cluster: Cluster) -> None:
+def test_the_service_keeps_files_on_a_cluster_in_its_own_loop(
+    shell: Shell, cluster: Cluster
+) -> None:
     there = on(shell, cluster.url)
     project = there.orchestrate("project", "A project").stdout.strip()
 
     with services.running(there):
-        item = there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+        item = there.orchestrate(
+            "create", project, "An item", "--assign", "ada"
+        ).stdout.strip()
         soon(lambda: published(shell.folder) == {item})
         cluster.move_at_once(shell.variables["TASKORCH_NAMESPACE"])
         there.worker("progress", item, "after the move")
         soon(lambda: filed(shell.folder, item) == ["after the move"])
 
-        assert [mirror["service"]["runs_on"] for mirror in status(there)] == ["its own loop"]
+        assert [mirror["service"]["runs_on"] for mirror in status(there)] == [
+            "its own loop"
+        ]
 
 
 def test_the_service_on_a_cluster_may_have_its_jobs_in_another_redis(
@@ -135,19 +177,27 @@ def test_the_service_on_a_cluster_may_have_its_jobs_in_another_redis(
     project = there.orchestrate("project", "A project").stdout.strip()
 
     with services.running(there), redis.Redis.from_url(valkey_url) as raw:
-        item = there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+        item = there.orchestrate(
+            "create", project, "An item", "--assign", "ada"
+        ).stdout.strip()
         soon(lambda: published(shell.folder) == {item})
 
         assert [mirror["service"]["runs_on"] for mirror in status(there)] == ["RQ"]
-        assert list(raw.scan_iter(f"taskorch-rq:{{{shell.variables['TASKORCH_NAMESPACE']}}}:*"))
+        assert list(
+            raw.scan_iter(f"taskorch-rq:{{{shell.variables['TASKORCH_NAMESPACE']}}}:*")
+        )
 
 
-def test_the_service_behind_sentinels_works_with_rq_and_follows_a_failover(shell: Shell, sentinels: Sentinels) -> None:
+def test_the_service_behind_sentinels_works_with_rq_and_follows_a_failover(
+    shell: Shell, sentinels: Sentinels
+) -> None:
     there = on(shell, sentinels.url)
     project = there.orchestrate("project", "A project").stdout.strip()
 
     with services.running(there) as (service,):
-        item = there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+        item = there.orchestrate(
+            "create", project, "An item", "--assign", "ada"
+        ).stdout.strip()
         soon(lambda: published(shell.folder) == {item})
         sentinels.await_replicas(2)
         killed = sentinels.kill_primary()
@@ -158,7 +208,9 @@ def test_the_service_behind_sentinels_works_with_rq_and_follows_a_failover(shell
         assert [mirror["service"]["runs_on"] for mirror in status(there)] == ["RQ"]
         primary = sentinels.primary
         namespace = shell.variables["TASKORCH_NAMESPACE"]
-        soon(lambda: list(primary.raw.scan_iter(f"taskorch-rq:{{{namespace}}}:worker:*")))
+        soon(
+            lambda: list(primary.raw.scan_iter(f"taskorch-rq:{{{namespace}}}:worker:*"))
+        )
         assert service.told() == 0
     killed.start()
 
@@ -173,15 +225,21 @@ def goes_on(there: Shell, project: str, run: runs.Run) -> None:
     assert run.ended() == 0
 
 
-def test_a_run_behind_sentinels_delivers_and_claims_after_a_failover(shell: Shell, sentinels: Sentinels) -> None:
+def test_a_run_behind_sentinels_delivers_and_claims_after_a_failover(
+    shell: Shell, sentinels: Sentinels
+) -> None:
     sentinels.await_peace()
     there = on(shell, sentinels.url)
     project = there.orchestrate("project", "A project").stdout.strip()
-    item = there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+    item = there.orchestrate(
+        "create", project, "An item", "--assign", "ada"
+    ).stdout.strip()
     key = f"{keys.tag(shell.variables['TASKORCH_NAMESPACE'])}item:{item}"
 
     with runs.running(there, "--pool", "2", "--lease", "2s", *sh(HELD)) as run:
-        topologies.eventually(lambda: {node.raw.hget(key, "token") for node in sentinels.servers} == {"1"})
+        topologies.eventually(
+            lambda: {node.raw.hget(key, "token") for node in sentinels.servers} == {"1"}
+        )
         killed = sentinels.kill_primary()
         sentinels.await_failover(killed)
         goes_on(there, project, run)
@@ -189,7 +247,9 @@ def test_a_run_behind_sentinels_delivers_and_claims_after_a_failover(shell: Shel
     killed.start()
 
 
-def test_a_run_on_a_cluster_goes_on_when_its_slot_moves(shell: Shell, cluster: Cluster) -> None:
+def test_a_run_on_a_cluster_goes_on_when_its_slot_moves(
+    shell: Shell, cluster: Cluster
+) -> None:
     there = on(shell, cluster.url)
     project = there.orchestrate("project", "A project").stdout.strip()
     there.orchestrate("create", project, "An item", "--assign", "ada")
@@ -201,7 +261,9 @@ def test_a_run_on_a_cluster_goes_on_when_its_slot_moves(shell: Shell, cluster: C
     assert there.orchestrate("complete", project).code == 0
 
 
-def test_run_on_cluster_survives_a_planned_failover(shell: Shell, cluster: Cluster) -> None:
+def test_run_on_cluster_survives_a_planned_failover(
+    shell: Shell, cluster: Cluster
+) -> None:
     there, namespace = on(shell, cluster.url), shell.variables["TASKORCH_NAMESPACE"]
     project = there.orchestrate("project", "A project").stdout.strip()
     there.orchestrate("create", project, "An item", "--assign", "ada")
@@ -215,13 +277,18 @@ def test_run_on_cluster_survives_a_planned_failover(shell: Shell, cluster: Clust
 
 
 @pytest.mark.parametrize("place", ["variable", "file", "config"])
-def test_a_password_is_used_and_seen_nowhere(shell: Shell, tmp_path: Path, place: str) -> None:
+def test_a_password_is_used_and_seen_nowhere(
+    shell: Shell, tmp_path: Path, place: str
+) -> None:
     file = shell.folder / "password"
     file.write_text(PASSWORD + "\n", encoding="utf-8")
     file.chmod(0o600)
     (shell.folder / ".task-orchestrator").mkdir()
     config = shell.folder / ".task-orchestrator" / "config.toml"
-    config.write_text('redis_password_file = "password"\n' if place == "config" else "", encoding="utf-8")
+    config.write_text(
+        'redis_password_file = "password"\n' if place == "config" else "",
+        encoding="utf-8",
+    )
     shell.orchestrate("trust", "--yes")
     variables = {
         "variable": {"TASKORCH_REDIS_PASSWORD": PASSWORD},
@@ -234,13 +301,21 @@ def test_a_password_is_used_and_seen_nowhere(shell: Shell, tmp_path: Path, place
         with services.running(there) as (service,):
             assert there.orchestrate("project", "x").code == 0
             soon(lambda: status(there))
-            seen.append(Path(f"/proc/{service.pid}/cmdline").read_text(encoding="utf-8"))
+            seen.append(
+                Path(f"/proc/{service.pid}/cmdline").read_text(encoding="utf-8")
+            )
             popping = there.start(BIN / "worker", "pop", "--wait", "30")
-            seen.append(Path(f"/proc/{popping.pid}/cmdline").read_text(encoding="utf-8"))
+            seen.append(
+                Path(f"/proc/{popping.pid}/cmdline").read_text(encoding="utf-8")
+            )
             popping.kill()
             popping.communicate()
             told = there.worker("whoami", "--json")
-            seen += [told.stdout, there.worker("whoami").stdout, there.orchestrate("server", "status").stdout]
+            seen += [
+                told.stdout,
+                there.worker("whoami").stdout,
+                there.orchestrate("server", "status").stdout,
+            ]
             seen.append(on(there, url + "?db=99").orchestrate("projects").stderr)
             service.told()
             seen.append(service.log())
@@ -256,33 +331,55 @@ def test_a_password_is_used_and_seen_nowhere(shell: Shell, tmp_path: Path, place
     }.get(place)
 
 
-def test_a_user_in_the_address_has_the_password_of_the_file(shell: Shell, tmp_path: Path) -> None:
+def test_a_user_in_the_address_has_the_password_of_the_file(
+    shell: Shell, tmp_path: Path
+) -> None:
     file = tmp_path / "password"
     file.write_text(PASSWORD, encoding="utf-8")
     file.chmod(0o600)
 
-    with servers.running(embedded.binary(), tmp_path) as url, redis.Redis.from_url(url) as raw:
-        raw.execute_command("ACL", "SETUSER", "alice", "on", f">{PASSWORD}", "~*", "+@all")
+    with (
+        servers.running(embedded.binary(), tmp_path) as url,
+        redis.Redis.from_url(url) as raw,
+    ):
+        raw.execute_command(
+            "ACL", "SETUSER", "alice", "on", f">{PASSWORD}", "~*", "+@all"
+        )
         raw.execute_command("ACL", "SETUSER", "default", "off")
-        there = on(shell, url.replace("://", "://alice@"), TASKORCH_REDIS_PASSWORD_FILE=str(file))
+        there = on(
+            shell,
+            url.replace("://", "://alice@"),
+            TASKORCH_REDIS_PASSWORD_FILE=str(file),
+        )
 
-        taken, missing = there.orchestrate("project", "x"), there.lacking("TASKORCH_REDIS_PASSWORD_FILE")
+        taken, missing = (
+            there.orchestrate("project", "x"),
+            there.lacking("TASKORCH_REDIS_PASSWORD_FILE"),
+        )
 
         assert taken.code == 0, taken.stderr
         assert missing.orchestrate("project", "x").code == 4
 
 
 @pytest.mark.parametrize("place", ["address", "variable"])
-def test_command_of_a_run_has_the_password_in_a_file(shell: Shell, tmp_path: Path, place: str) -> None:
+def test_command_of_a_run_has_the_password_in_a_file(
+    shell: Shell, tmp_path: Path, place: str
+) -> None:
     report = 'worker progress "$TASKORCH_ITEM_ID" "by the command" >/dev/null'
     script = f'{report} && env && echo "$TASKORCH_REDIS_PASSWORD_FILE"'
     with servers.running(embedded.binary(), tmp_path, "--requirepass", PASSWORD) as url:
         if place == "address":
-            there = on(shell, url.replace("://", f"://:{PASSWORD}@"), TASKORCH_RQ_URL="redis://:sesame@other")
+            there = on(
+                shell,
+                url.replace("://", f"://:{PASSWORD}@"),
+                TASKORCH_RQ_URL="redis://:sesame@other",
+            )
         else:
             there = on(shell, url, TASKORCH_REDIS_PASSWORD=PASSWORD)
         project = there.orchestrate("project", "x").stdout.strip()
-        item = there.orchestrate("create", project, "y", "--assign", "ada").stdout.strip()
+        item = there.orchestrate(
+            "create", project, "y", "--assign", "ada"
+        ).stdout.strip()
 
         ran = there.having(PATH=f"{BIN}:/usr/bin:/bin").worker(*runs.ONCE, *sh(script))
         shown = there.orchestrate("show", item, "--json").data()
@@ -291,18 +388,22 @@ def test_command_of_a_run_has_the_password_in_a_file(shell: Shell, tmp_path: Pat
     assert ran.code == 0, ran.stdout
     assert PASSWORD not in summary
     assert "TASKORCH_RQ_URL" not in summary
-    assert [report["text"] for report in shown["history"] if report["kind"] == "progress"] == ["by the command"]
+    assert [
+        report["text"] for report in shown["history"] if report["kind"] == "progress"
+    ] == ["by the command"]
     assert not Path(summary.splitlines()[-1]).exists()
 
 
-def test_a_password_file_that_others_can_read_is_refused(shell: Shell, tmp_path: Path) -> None:
+def test_a_password_file_that_others_can_read_is_refused(
+    shell: Shell, tmp_path: Path
+) -> None:
     file = tmp_path / "password"
     file.write_text(PASSWORD, encoding="utf-8")
     file.chmod(0o644)
 
-    ran = shell.having(TASKORCH_REDIS_URL="redis://host", TASKORCH_REDIS_PASSWORD_FILE=str(file)).orchestrate(
-        "projects"
-    )
+    ran = shell.having(
+        TASKORCH_REDIS_URL="redis://host", TASKORCH_REDIS_PASSWORD_FILE=str(file)
+    ).orchestrate("projects")
 
     assert ran.code == 2
     assert f"chmod 600 {file}" in ran.stderr
@@ -312,15 +413,25 @@ def test_a_password_file_that_others_can_read_is_refused(shell: Shell, tmp_path:
 def test_a_step_that_is_on_too_few_replicas_says_that_it_is_done(shell: Shell) -> None:
     careful = shell.having(TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="50ms")
 
-    ran, as_json = careful.orchestrate("project", "Once"), careful.orchestrate("project", "Twice", "--json")
+    ran, as_json = (
+        careful.orchestrate("project", "Once"),
+        careful.orchestrate("project", "Twice", "--json"),
+    )
 
     assert ran.code == as_json.code == 4
     assert "It is done, but only 0 of 1 replicas have it" in ran.stderr
-    assert (as_json.error()["code"], as_json.error()["retryable"]) == ("NOT_REPLICATED", True)
-    assert {each["title"] for each in shell.orchestrate("projects", "--json").data()} == {"Once", "Twice"}
+    assert (as_json.error()["code"], as_json.error()["retryable"]) == (
+        "NOT_REPLICATED",
+        True,
+    )
+    assert {
+        each["title"] for each in shell.orchestrate("projects", "--json").data()
+    } == {"Once", "Twice"}
 
 
-def test_a_step_that_is_on_too_few_replicas_may_be_typed_again_and_acts_once(shell: Shell) -> None:
+def test_a_step_that_is_on_too_few_replicas_may_be_typed_again_and_acts_once(
+    shell: Shell,
+) -> None:
     careful = shell.having(TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="50ms")
 
     codes = [careful.orchestrate("project", "Once").code for _ in range(2)]
@@ -331,17 +442,23 @@ def test_a_step_that_is_on_too_few_replicas_may_be_typed_again_and_acts_once(she
     assert [each["id"] for each in projects] == [last.stdout.strip()]
 
 
-def test_replicas_of_the_bundled_server_are_not_waited_for_in_vain(local: Shell) -> None:
+def test_replicas_of_the_bundled_server_are_not_waited_for_in_vain(
+    local: Shell,
+) -> None:
     ran = local.having(TASKORCH_WAIT_REPLICAS="1").orchestrate("project", "x")
 
     assert ran.code == 2
     assert "the bundled server has no replicas" in ran.stderr
 
 
-def test_a_deployment_that_does_not_answer_is_exit_4_and_says_where_to_look(shell: Shell) -> None:
+def test_a_deployment_that_does_not_answer_is_exit_4_and_says_where_to_look(
+    shell: Shell,
+) -> None:
     nobody = topologies.free_ports(1)[0]
 
-    ran = on(shell, f"redis+sentinel://:{PASSWORD}@127.0.0.1:{nobody}/main").worker("check")
+    ran = on(shell, f"redis+sentinel://:{PASSWORD}@127.0.0.1:{nobody}/main").worker(
+        "check"
+    )
 
     assert ran.code == 4
     assert "SENTINEL MASTERS" in ran.stderr

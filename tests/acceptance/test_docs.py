@@ -19,7 +19,11 @@ END = "--end-of-command--"
 
 ID = re.compile(r"(?:proj|item)_[0-9a-f]{8}")
 #: What differs from run to run.
-VARYING = {r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}Z": "TIME", r"\d{13}-\d+": "CURSOR", r"pid \d+": "PID"}
+VARYING = {
+    r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}Z": "TIME",
+    r"\d{13}-\d+": "CURSOR",
+    r"pid \d+": "PID",
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,12 @@ class Terminal:
         self._ours, theirs = pty.openpty()
         os.set_blocking(self._ours, True)
         self._bash = subprocess.Popen(
-            ["bash", "--norc"], cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=theirs, stderr=theirs
+            ["bash", "--norc"],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=theirs,
+            stderr=theirs,
         )
         os.close(theirs)
 
@@ -47,7 +56,9 @@ class Terminal:
         self._bash.stdin.write(f"{command}\necho {END}\n".encode())
         self._bash.stdin.flush()
         screen = b""
-        while f"{END}\r\n".encode() not in screen:  # with its line end, or the next screen begins with it
+        while (
+            f"{END}\r\n".encode() not in screen
+        ):  # with its line end, or the next screen begins with it
             screen += os.read(self._ours, 65536)
         return screen.decode().replace("\r\n", "\n").partition(END)[0].splitlines()
 
@@ -60,27 +71,40 @@ class Terminal:
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    with TemporaryDirectory(prefix="docs-") as folder:  # a short path: the pages show the socket below the root
+    with TemporaryDirectory(
+        prefix="docs-"
+    ) as folder:  # a short path: the pages show the socket below the root
         yield from _terminal_in(Path(folder))
 
 
 def _terminal_in(folder: Path) -> Iterator[Terminal]:
     shown = {"NO_COLOR": "1", "COLUMNS": "200", "TERM": "xterm"}
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **shown, "TASKORCH_ROOT": str(folder)}
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        **shown,
+        "TASKORCH_ROOT": str(folder),
+    }
     opened = Terminal(folder, environment)
     yield opened
     opened.close()
-    subprocess.run([BIN / "orchestrate", "server", "stop"], cwd=folder, env=environment, check=True)
+    subprocess.run(
+        [BIN / "orchestrate", "server", "stop"], cwd=folder, env=environment, check=True
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_what_the_page_shows_is_what_the_screen_says(page: str, terminal: Terminal) -> None:
+def test_what_the_page_shows_is_what_the_screen_says(
+    page: str, terminal: Terminal
+) -> None:
     steps = list(_steps((REPOSITORY / page).read_text()))
     ids: dict[str, str] = {}
     terminal.type("orchestrate server start")
 
     for step in steps:
-        screen = terminal.type(ID.sub(lambda found: ids.get(found.group(), found.group()), step.command))
+        screen = terminal.type(
+            ID.sub(lambda found: ids.get(found.group(), found.group()), step.command)
+        )
 
         assert not any("Traceback" in line for line in screen), screen
         if step.screen is None:
@@ -90,11 +114,20 @@ def test_what_the_page_shows_is_what_the_screen_says(page: str, terminal: Termin
 
 
 def test_the_python_of_the_readme_runs(valkey_url: str, tmp_path: Path) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```$", (REPOSITORY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$",
+        (REPOSITORY / "README.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
     program = tmp_path / "program.py"
-    program.write_text(blocks[0].replace("redis://localhost:6379/0", valkey_url) + "print(specialist.check().count)\n")
+    program.write_text(
+        blocks[0].replace("redis://localhost:6379/0", valkey_url)
+        + "print(specialist.check().count)\n"
+    )
 
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, check=False
+    )
 
     assert (done.stdout, done.stderr) == ("0\n", "")
 
@@ -108,7 +141,9 @@ def test_every_shell_block_is_run_or_known_as_installation(page: str) -> None:
 
 
 def _steps(text: str) -> Iterator[Step]:
-    for language, body in re.findall(r"^```(console|bash|yaml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+    for language, body in re.findall(
+        r"^```(console|bash|yaml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
+    ):
         if language == "yaml":
             yield Step(f"cat > plan.yaml <<'BLOCK'\n{body}BLOCK", None)
             continue
@@ -117,7 +152,9 @@ def _steps(text: str) -> Iterator[Step]:
             continue
         for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
             lines = part.splitlines()
-            length = next(n for n, line in enumerate(lines, 1) if not line.endswith("\\"))
+            length = next(
+                n for n, line in enumerate(lines, 1) if not line.endswith("\\")
+            )
             yield Step("\n".join(lines[:length]), lines[length:])
 
 
@@ -127,8 +164,13 @@ def _compare(step: Step, screen: list[str], ids: dict[str, str]) -> None:
     rest = list(screen)
     for number, expected in enumerate(step.screen):
         if expected == "…":
-            following = step.screen[number + 1] if number + 1 < len(step.screen) else None
-            while rest and (following is None or not re.fullmatch(_pattern(following, ids), _masked(rest[0]))):
+            following = (
+                step.screen[number + 1] if number + 1 < len(step.screen) else None
+            )
+            while rest and (
+                following is None
+                or not re.fullmatch(_pattern(following, ids), _masked(rest[0]))
+            ):
                 rest.pop(0)
             continue
         shown = rest.pop(0) if rest else "(nothing)"
@@ -141,7 +183,10 @@ def _compare(step: Step, screen: list[str], ids: dict[str, str]) -> None:
 
 def _pattern(expected: str, ids: dict[str, str]) -> str:
     """Return what a line of the page stands for; an id that has not been seen yet may be any."""
-    return ID.sub(lambda found: ids.get(found.group(), ID.pattern), re.escape(_masked(expected)).replace("…", ".*"))
+    return ID.sub(
+        lambda found: ids.get(found.group(), ID.pattern),
+        re.escape(_masked(expected)).replace("…", ".*"),
+    )
 
 
 def _masked(line: str) -> str:

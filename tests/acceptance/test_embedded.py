@@ -22,7 +22,11 @@ def status(shell: Shell) -> dict[str, Any]:
 
 def servers_of(root: Path) -> list[int]:
     """Return the processes whose current folder is below the data of a root."""
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _works_in(entry, root)]
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and _works_in(entry, root)
+    ]
 
 
 def blocked(shell: Shell) -> int:
@@ -33,7 +37,9 @@ def blocked(shell: Shell) -> int:
 
 def _works_in(process: Path, root: Path) -> bool:
     try:
-        return (process / "cwd").resolve().parent == (root / ".task-orchestrator" / "data").resolve()
+        return (process / "cwd").resolve().parent == (
+            root / ".task-orchestrator" / "data"
+        ).resolve()
     except OSError:
         return False
 
@@ -50,7 +56,10 @@ def test_the_first_command_starts_the_server_and_says_so_once(local: Shell) -> N
 
 @pytest.mark.parametrize("number", [2, 8])
 def test_first_commands_at_once_start_one_server(local: Shell, number: int) -> None:
-    processes = [local.start(BIN / "orchestrate", "project", f"Number {n}") for n in range(number)]
+    processes = [
+        local.start(BIN / "orchestrate", "project", f"Number {n}")
+        for n in range(number)
+    ]
     runs = [ended(process) for process in processes]
 
     assert [run.code for run in runs] == [0] * number
@@ -59,7 +68,9 @@ def test_first_commands_at_once_start_one_server(local: Shell, number: int) -> N
     assert len(local.orchestrate("projects", "--json").data()) == number
 
 
-def test_a_killed_server_comes_back_with_everything_it_acknowledged(local: Shell) -> None:
+def test_a_killed_server_comes_back_with_everything_it_acknowledged(
+    local: Shell,
+) -> None:
     project = local.orchestrate("project", "One").stdout.strip()
     item = local.orchestrate("create", project, "Two", "--assign", "ada").stdout.strip()
     local.worker("get", item)
@@ -79,7 +90,9 @@ def test_commands_at_once_bring_a_killed_server_back_once(local: Shell) -> None:
     project = local.orchestrate("project", "One").stdout.strip()
     os.kill(status(local)["pid"], signal.SIGKILL)
 
-    processes = [local.start(BIN / "orchestrate", "create", project, "x") for _ in range(4)]
+    processes = [
+        local.start(BIN / "orchestrate", "create", project, "x") for _ in range(4)
+    ]
     runs = [ended(process) for process in processes]
 
     assert [run.code for run in runs] == [0] * 4
@@ -92,7 +105,10 @@ def test_the_server_can_be_looked_at_started_and_stopped(local: Shell) -> None:
 
     before = status(local)
     started = local.orchestrate("server", "start", "--json").data()
-    again, shown = local.orchestrate("server", "start", "--json").data(), local.orchestrate("server", "status")
+    again, shown = (
+        local.orchestrate("server", "start", "--json").data(),
+        local.orchestrate("server", "status"),
+    )
     stopped = local.orchestrate("server", "stop", "--json").data()
     after = local.orchestrate("server", "stop")
 
@@ -106,7 +122,11 @@ def test_the_server_can_be_looked_at_started_and_stopped(local: Shell) -> None:
         "service_wanted": False,
     }
     assert set(started) == set(before)
-    assert (started["running"], started["url"], started["pid"]) == (True, url, again["pid"])
+    assert (started["running"], started["url"], started["pid"]) == (
+        True,
+        url,
+        again["pid"],
+    )
     assert f"running, pid {started['pid']}" in shown.stdout
     assert stopped == before
     assert after.code == 0
@@ -115,7 +135,9 @@ def test_the_server_can_be_looked_at_started_and_stopped(local: Shell) -> None:
     assert servers_of(local.folder) == []
 
 
-def test_who_waits_does_not_start_a_server_that_somebody_has_stopped(local: Shell) -> None:
+def test_who_waits_does_not_start_a_server_that_somebody_has_stopped(
+    local: Shell,
+) -> None:
     local.orchestrate("project", "x")
     popping = local.start(BIN / "worker", "pop", "--wait", "60")
     with running(local, *sh("echo done")) as run:
@@ -135,7 +157,9 @@ def test_who_waits_does_not_start_a_server_that_somebody_has_stopped(local: Shel
     assert not stopped["running"]
 
 
-def test_who_waits_brings_a_killed_server_back_also_when_it_was_stopped_once(local: Shell) -> None:
+def test_who_waits_brings_a_killed_server_back_also_when_it_was_stopped_once(
+    local: Shell,
+) -> None:
     local.orchestrate("project", "x")
     with running(local, *sh("echo done")) as run:
         eventually(lambda: blocked(local) == 1, within_s=SOON_S)
@@ -154,7 +178,9 @@ def test_looking_at_the_server_does_not_start_it(local: Shell) -> None:
     assert list(local.folder.iterdir()) == []
 
 
-def test_with_an_address_set_the_commands_about_the_bundled_server_are_about_the_bundled_server(local: Shell) -> None:
+def test_with_an_address_set_the_commands_about_the_bundled_server_are_about_the_bundled_server(
+    local: Shell,
+) -> None:
     remote = local.having(TASKORCH_REDIS_URL="redis://localhost:1")
 
     told = status(remote)
@@ -162,13 +188,18 @@ def test_with_an_address_set_the_commands_about_the_bundled_server_are_about_the
     assert told["url"] == f"unix://{local.folder}/.task-orchestrator/run/server.sock"
 
 
-def test_the_server_can_be_reached_by_this_user_only_and_by_no_network(local: Shell) -> None:
+def test_the_server_can_be_reached_by_this_user_only_and_by_no_network(
+    local: Shell,
+) -> None:
     local.orchestrate("server", "start")
     socket = local.folder / ".task-orchestrator" / "run" / "server.sock"
     pid = status(local)["pid"]
 
     assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
-    assert stat.S_IMODE((local.folder / ".task-orchestrator" / "data").stat().st_mode) == 0o700
+    assert (
+        stat.S_IMODE((local.folder / ".task-orchestrator" / "data").stat().st_mode)
+        == 0o700
+    )
     assert _listening_ports(pid) == set()
 
 
@@ -178,12 +209,16 @@ def _listening_ports(pid: int) -> set[str]:
     rows = [
         row.split()
         for kind in ("tcp", "tcp6")
-        for row in Path(f"/proc/{pid}/net/{kind}").read_text(encoding="utf-8").splitlines()
+        for row in Path(f"/proc/{pid}/net/{kind}")
+        .read_text(encoding="utf-8")
+        .splitlines()
     ]
     return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
 
 
-@pytest.mark.parametrize("name", ["spaces, 'quotes' and \"Ümläute\" 🙂", "x" * 120, "100%s {0} #"])
+@pytest.mark.parametrize(
+    "name", ["spaces, 'quotes' and \"Ümläute\" 🙂", "x" * 120, "100%s {0} #"]
+)
 def test_a_root_of_any_name_has_its_server(local: Shell, name: str) -> None:
     inner = _inner(local, name)
     try:
@@ -208,7 +243,9 @@ def far(local: Shell) -> Iterator[Shell]:
         os.kill(pid, signal.SIGTERM)
 
 
-def test_a_root_has_one_server_wherever_its_users_have_their_runtime_folders(far: Shell) -> None:
+def test_a_root_has_one_server_wherever_its_users_have_their_runtime_folders(
+    far: Shell,
+) -> None:
     runtime = far.folder.parent / "run-user-0"
     runtime.mkdir(mode=0o700)
 
@@ -229,17 +266,24 @@ def test_a_root_has_one_server_however_its_path_is_spelt(far: Shell) -> None:
     project = far.orchestrate("project", "One").stdout.strip()
     seen = [far.having(TASKORCH_ROOT=root).orchestrate("projects") for root in spelt]
 
-    assert [(ran.code, project in ran.stdout, ran.stderr) for ran in seen] == [(0, True, "")] * len(spelt)
+    assert [(ran.code, project in ran.stdout, ran.stderr) for ran in seen] == [
+        (0, True, "")
+    ] * len(spelt)
     assert len(servers_of(far.folder)) == 1
 
 
 @pytest.mark.parametrize("name", ["data", "run", ""])
-def test_a_file_where_a_folder_of_the_server_belongs_is_named(local: Shell, name: str) -> None:
+def test_a_file_where_a_folder_of_the_server_belongs_is_named(
+    local: Shell, name: str
+) -> None:
     in_the_way = local.folder / ".task-orchestrator" / name
     in_the_way.parent.mkdir(exist_ok=True)
     in_the_way.write_text("in the way", encoding="utf-8")
 
-    ran, started = local.orchestrate("project", "x"), local.orchestrate("server", "start")
+    ran, started = (
+        local.orchestrate("project", "x"),
+        local.orchestrate("server", "start"),
+    )
 
     assert {ran.code, started.code} <= {2, 4, 5}
     assert str(in_the_way) in ran.stderr
@@ -249,17 +293,28 @@ def test_a_file_where_a_folder_of_the_server_belongs_is_named(local: Shell, name
 def test_a_root_that_is_not_there_is_not_made(local: Shell) -> None:
     rooted = local.having(TASKORCH_ROOT=str(local.folder / "nowhere"))
 
-    runs = [rooted.orchestrate("project", "x"), rooted.orchestrate("service"), rooted.orchestrate("server", "start")]
+    runs = [
+        rooted.orchestrate("project", "x"),
+        rooted.orchestrate("service"),
+        rooted.orchestrate("server", "start"),
+    ]
 
     assert [run.code for run in runs] == [5, 5, 5]
-    assert {f"Cannot write below {local.folder}/nowhere: No such file" in run.stderr for run in runs} == {True}
+    assert {
+        f"Cannot write below {local.folder}/nowhere: No such file" in run.stderr
+        for run in runs
+    } == {True}
     assert not (local.folder / "nowhere").exists()
 
 
 def test_damaged_data_is_left_alone_and_named(local: Shell) -> None:
     local.orchestrate("project", "One")
     local.orchestrate("server", "stop")
-    file = next((local.folder / ".task-orchestrator" / "data").glob("*/appendonlydir/*.incr.aof"))
+    file = next(
+        (local.folder / ".task-orchestrator" / "data").glob(
+            "*/appendonlydir/*.incr.aof"
+        )
+    )
     content = file.read_bytes()
     file.write_bytes(damaged := content[:60] + b"\0damaged\0" + content[60:])
 
@@ -273,16 +328,24 @@ def test_damaged_data_is_left_alone_and_named(local: Shell) -> None:
 def test_the_server_never_replies_before_it_has_appended(local: Shell) -> None:
     local.orchestrate("project", "One")
 
-    with redis.Redis.from_url(local.orchestrate("server", "status", "--json").data()["url"]) as raw:
+    with redis.Redis.from_url(
+        local.orchestrate("server", "status", "--json").data()["url"]
+    ) as raw:
         settings = raw.config_get("append*")
 
     assert (settings["appendonly"], settings["appendfsync"]) == ("yes", "no")
 
 
-def test_an_append_that_was_cut_off_does_not_keep_the_server_from_coming_back(local: Shell) -> None:
+def test_an_append_that_was_cut_off_does_not_keep_the_server_from_coming_back(
+    local: Shell,
+) -> None:
     project = local.orchestrate("project", "One").stdout.strip()
     local.orchestrate("server", "stop")
-    file = next((local.folder / ".task-orchestrator" / "data").glob("*/appendonlydir/*.incr.aof"))
+    file = next(
+        (local.folder / ".task-orchestrator" / "data").glob(
+            "*/appendonlydir/*.incr.aof"
+        )
+    )
     file.write_bytes(file.read_bytes() + b"*3\r\n$3\r\nSET\r\n$5\r\nhal")
 
     local.orchestrate("server", "start")

@@ -62,7 +62,9 @@ def test_the_end_of_the_server_is_the_end_of_its_service(served: Shell) -> None:
     assert status(served)["service_pid"] != before["service_pid"]
 
 
-def test_a_stop_right_after_the_first_command_leaves_nothing_running(served: Shell) -> None:
+def test_a_stop_right_after_the_first_command_leaves_nothing_running(
+    served: Shell,
+) -> None:
     for _ in range(3):
         served.orchestrate("server", "start")
         before = status(served)
@@ -75,8 +77,13 @@ def test_a_stop_right_after_the_first_command_leaves_nothing_running(served: She
 
 
 @pytest.mark.parametrize("number", [2, 6])
-def test_first_commands_at_once_start_one_server_and_one_service(served: Shell, number: int) -> None:
-    processes = [served.start(BIN / "orchestrate", "project", f"Number {n}") for n in range(number)]
+def test_first_commands_at_once_start_one_server_and_one_service(
+    served: Shell, number: int
+) -> None:
+    processes = [
+        served.start(BIN / "orchestrate", "project", f"Number {n}")
+        for n in range(number)
+    ]
     runs = [ended(process) for process in processes]
 
     assert [run.code for run in runs] == [0] * number
@@ -85,15 +92,23 @@ def test_first_commands_at_once_start_one_server_and_one_service(served: Shell, 
 
 def _services_of(shell: Shell) -> list[int]:
     """Return the processes that are services of a root: those whose lock was left to them there."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
-    pids = [int(line.split()[0]) for line in listed.splitlines() if "taskorch_orchestrator.cli service" in line]
+    listed = subprocess.run(
+        ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    pids = [
+        int(line.split()[0])
+        for line in listed.splitlines()
+        if "taskorch_orchestrator.cli service" in line
+    ]
     return [pid for pid in pids if _variable(pid, "TASKORCH_ROOT") == str(shell.folder)]
 
 
 def _variable(pid: int, name: str) -> str:
     try:
         with open(f"/proc/{pid}/environ", encoding="utf-8") as file:  # noqa: PTH123
-            return dict(pair.partition("=")[::2] for pair in file.read().split("\0")).get(name, "")
+            return dict(
+                pair.partition("=")[::2] for pair in file.read().split("\0")
+            ).get(name, "")
     except OSError:
         return ""
 
@@ -115,7 +130,9 @@ def test_a_config_file_may_say_that_no_service_is_wanted(served: Shell) -> None:
     assert status(served)["service_pid"] == 0
 
 
-def test_after_a_killed_server_came_back_the_same_service_goes_on(served: Shell) -> None:
+def test_after_a_killed_server_came_back_the_same_service_goes_on(
+    served: Shell,
+) -> None:
     first = item(served)
     before = status(served)
     soon(lambda: published(served.folder) == {first})
@@ -133,7 +150,9 @@ def test_a_service_whose_server_stays_away_ends_by_itself(served: Shell) -> None
     served.orchestrate("server", "start")
     before = status(served)
     file = served.folder / ".task-orchestrator" / "data" / "service.log"
-    soon(lambda: "started" in file.read_text())  # until then it starts a server that it misses
+    soon(
+        lambda: "started" in file.read_text()
+    )  # until then it starts a server that it misses
 
     kill(before["pid"])
     soon(lambda: not alive(before["service_pid"]))  # after so many seconds: ALONE_S
@@ -145,7 +164,9 @@ def test_a_service_whose_server_stays_away_ends_by_itself(served: Shell) -> None
     assert "Traceback" not in log
 
 
-def test_a_killed_service_is_started_again_by_a_start_of_the_server(served: Shell) -> None:
+def test_a_killed_service_is_started_again_by_a_start_of_the_server(
+    served: Shell,
+) -> None:
     first = item(served)
     before = status(served)
     kill(before["service_pid"])
@@ -188,7 +209,9 @@ def gone(told: dict[str, Any]) -> bool:
     return not alive(told["pid"]) and not alive(told["service_pid"])
 
 
-def test_a_root_that_is_deleted_takes_its_server_and_service_with_it_and_stays_deleted(served: Shell) -> None:
+def test_a_root_that_is_deleted_takes_its_server_and_service_with_it_and_stays_deleted(
+    served: Shell,
+) -> None:
     first = item(served)
     before = status(served)
     soon(lambda: published(served.folder) == {first})
@@ -202,7 +225,9 @@ def test_a_root_that_is_deleted_takes_its_server_and_service_with_it_and_stays_d
 
 
 @pytest.mark.parametrize("name", [".task-orchestrator", ".task-orchestrator/data"])
-def test_server_and_service_end_when_their_folder_is_deleted(served: Shell, name: str) -> None:
+def test_server_and_service_end_when_their_folder_is_deleted(
+    served: Shell, name: str
+) -> None:
     first = item(served)
     before = status(served)
     soon(lambda: published(served.folder) == {first})
@@ -212,7 +237,9 @@ def test_server_and_service_end_when_their_folder_is_deleted(served: Shell, name
     soon(lambda: gone(before))
 
 
-def test_who_comes_into_the_same_path_at_once_has_a_server_and_a_service_that_stay(served: Shell) -> None:
+def test_who_comes_into_the_same_path_at_once_has_a_server_and_a_service_that_stay(
+    served: Shell,
+) -> None:
     first = item(served)
     before = status(served)
     soon(lambda: published(served.folder) == {first})
@@ -247,7 +274,10 @@ def test_a_second_service_by_hand_is_refused(served: Shell) -> None:
     served.orchestrate("server", "start")
     pid = status(served)["service_pid"]
 
-    ran, error = served.orchestrate("service"), served.orchestrate("service", "--no-rq", "--json").error()
+    ran, error = (
+        served.orchestrate("service"),
+        served.orchestrate("service", "--no-rq", "--json").error(),
+    )
 
     assert ran.code == 6
     assert f"The service of {served.folder} runs already, pid {pid}." in ran.stderr

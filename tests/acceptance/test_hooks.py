@@ -34,7 +34,9 @@ ENOUGH_S = 20
 def call(shell: Shell, words: tuple[str, ...], said: Any = None) -> Ran:
     """Call a hook with what a program says on its standard input: JSON, some text, or nothing."""
     text = said if isinstance(said, str) else "" if said is None else json.dumps(said)
-    return shell.run("timeout", str(ENOUGH_S), BIN / words[0], *words[1:], stdin=text.encode())
+    return shell.run(
+        "timeout", str(ENOUGH_S), BIN / words[0], *words[1:], stdin=text.encode()
+    )
 
 
 def is_silent(ran: Ran) -> bool:
@@ -57,7 +59,9 @@ def holder(shell: Shell, bench: Bench) -> Shell:
     return shell.having(ITEM=item)
 
 
-def test_an_agent_is_told_who_it_is_what_it_holds_and_what_comes_next(holder: Shell, bench: Bench) -> None:
+def test_an_agent_is_told_who_it_is_what_it_holds_and_what_comes_next(
+    holder: Shell, bench: Bench
+) -> None:
     item = holder.variables["ITEM"]
     holder.worker("notes", item, "UUIDs")
     holder.worker("blocker", item, "Which door?", "--needs", "a choice")
@@ -67,8 +71,16 @@ def test_an_agent_is_told_who_it_is_what_it_holds_and_what_comes_next(holder: Sh
     told = holder.worker("prime").stdout
 
     assert told.startswith("# You are the agent `ada`")
-    assert f"### `{item}`: in_progress, 50%, attempt 1 of 3, token 1, yours until 20" in told
-    for text in ("Title: Design the schema", "  - Users", "progress 50% by ada: half way", "UUIDs"):
+    assert (
+        f"### `{item}`: in_progress, 50%, attempt 1 of 3, token 1, yours until 20"
+        in told
+    )
+    for text in (
+        "Title: Design the schema",
+        "  - Users",
+        "progress 50% by ada: half way",
+        "UUIDs",
+    ):
         assert text in told
     assert "blocker by ada: Which door?\n    needs: a choice" in told
     assert "answer by planner: The left one" in told
@@ -78,7 +90,11 @@ def test_an_agent_is_told_who_it_is_what_it_holds_and_what_comes_next(holder: Sh
 
 def test_the_next_step_can_be_typed_as_it_is(shell: Shell, bench: Bench) -> None:
     item = bench.item()
-    step = shell.worker("prime").stdout.partition("## Next step\n\n    ")[2].partition("\n")[0]
+    step = (
+        shell.worker("prime")
+        .stdout.partition("## Next step\n\n    ")[2]
+        .partition("\n")[0]
+    )
 
     ran = shell.having(PATH=f"{BIN}:/usr/bin:/bin").run("sh", "-c", step)
 
@@ -103,17 +119,24 @@ def test_a_text_cannot_leave_its_fence(shell: Shell, bench: Bench) -> None:
     assert "It is data" in told.partition(fence)[0]
 
 
-def test_another_session_of_the_name_is_told_who_holds_the_item_and_takes_other_work(holder: Shell) -> None:
+def test_another_session_of_the_name_is_told_who_holds_the_item_and_takes_other_work(
+    holder: Shell,
+) -> None:
     item = holder.variables["ITEM"]
 
     told = holder.having(AGENT_SESSION="second").worker("prime").stdout
 
-    assert f"held by another session of yours; if it is dead: worker get {item} --takeover" in told
+    assert (
+        f"held by another session of yours; if it is dead: worker get {item} --takeover"
+        in told
+    )
     assert f"Holder: host {os.uname().nodename}, pid {os.getpid()}, since 20" in told
     assert "## Next step\n\n    worker pop --wait 300\n" in told
 
 
-def test_an_orchestrator_is_told_its_projects_and_what_waits_for_it(shell: Shell, bench: Bench) -> None:
+def test_an_orchestrator_is_told_its_projects_and_what_waits_for_it(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     asked, free = bench.item(project), bench.item(project, agent="", title="A free one")
     bench.agent().blocker(bench.claimed(asked), "Which door?", needs="a choice")
@@ -127,9 +150,15 @@ def test_an_orchestrator_is_told_its_projects_and_what_waits_for_it(shell: Shell
     assert f'## Next step\n\n    orchestrate answer {asked} "ANSWER"\n' in told
 
 
-def test_the_orchestrators_next_step_follows_the_work(shell: Shell, bench: Bench) -> None:
+def test_the_orchestrators_next_step_follows_the_work(
+    shell: Shell, bench: Bench
+) -> None:
     def step() -> str:
-        return shell.orchestrate("prime").stdout.partition("## Next step\n\n    ")[2].partition("\n")[0]
+        return (
+            shell.orchestrate("prime")
+            .stdout.partition("## Next step\n\n    ")[2]
+            .partition("\n")[0]
+        )
 
     steps = [step()]
     item = bench.item(agent="")
@@ -149,12 +178,20 @@ def test_the_orchestrators_next_step_follows_the_work(shell: Shell, bench: Bench
 
 
 @pytest.mark.parametrize("role", ["worker", "orchestrate"])
-def test_a_session_start_hook_gets_the_shape_of_the_program_that_calls(holder: Shell, role: str) -> None:
+def test_a_session_start_hook_gets_the_shape_of_the_program_that_calls(
+    holder: Shell, role: str
+) -> None:
     shell = holder if role == "worker" else holder.lacking("AGENT_ID")
     text = shell.run(BIN / role, "prime").stdout.removesuffix("\n")
 
-    claude = call(shell, (role, "prime", "--hook-json"), {"hook_event_name": "SessionStart", "source": "compact"})
-    cursor = call(shell, (role, "prime", "--hook-json"), {"hook_event_name": "sessionStart"})
+    claude = call(
+        shell,
+        (role, "prime", "--hook-json"),
+        {"hook_event_name": "SessionStart", "source": "compact"},
+    )
+    cursor = call(
+        shell, (role, "prime", "--hook-json"), {"hook_event_name": "sessionStart"}
+    )
 
     expected = {"hookEventName": "SessionStart", "additionalContext": text}
     assert json.loads(claude.stdout) == {"hookSpecificOutput": expected}
@@ -165,11 +202,16 @@ def test_in_a_workers_session_the_orchestrators_hook_is_silent(shell: Shell) -> 
     named = shell.having(ORCHESTRATOR_ID="boss")
 
     assert is_silent(call(shell, ("orchestrate", "prime", "--hook-json")))
-    assert "the orchestrating agent `boss`" in call(named, ("orchestrate", "prime", "--hook-json")).stdout
+    assert (
+        "the orchestrating agent `boss`"
+        in call(named, ("orchestrate", "prime", "--hook-json")).stdout
+    )
 
 
 @pytest.mark.parametrize("words", OF_WORKER, ids=" ".join)
-def test_without_an_agent_there_is_nothing_to_say(shell: Shell, words: tuple[str, ...]) -> None:
+def test_without_an_agent_there_is_nothing_to_say(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
     assert is_silent(call(shell.lacking("AGENT_ID"), words))
 
 
@@ -186,7 +228,9 @@ def test_where_nobody_uses_the_queue_there_is_nothing_to_say_and_nothing_is_made
 
 
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
-def test_the_bundled_server_is_not_started_for_it(shell: Shell, words: tuple[str, ...]) -> None:
+def test_the_bundled_server_is_not_started_for_it(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
     (shell.folder / ".task-orchestrator").mkdir()
     local = shell.lacking("TASKORCH_REDIS_URL")
 
@@ -196,12 +240,20 @@ def test_the_bundled_server_is_not_started_for_it(shell: Shell, words: tuple[str
     assert list((shell.folder / ".task-orchestrator").iterdir()) == []
 
 
-@pytest.mark.parametrize(("role", "looks"), [("worker", "check"), ("orchestrate", "projects")])
-def test_after_a_restart_of_the_machine_a_look_starts_what_prime_does_not(local: Shell, role: str, looks: str) -> None:
+@pytest.mark.parametrize(
+    ("role", "looks"), [("worker", "check"), ("orchestrate", "projects")]
+)
+def test_after_a_restart_of_the_machine_a_look_starts_what_prime_does_not(
+    local: Shell, role: str, looks: str
+) -> None:
     local.orchestrate("project", "One")
-    os.kill(local.orchestrate("server", "status", "--json").data()["pid"], signal.SIGKILL)
+    os.kill(
+        local.orchestrate("server", "status", "--json").data()["pid"], signal.SIGKILL
+    )
 
-    silent, look, told = (local.run(BIN / role, verb) for verb in ("prime", looks, "prime"))
+    silent, look, told = (
+        local.run(BIN / role, verb) for verb in ("prime", looks, "prime")
+    )
 
     assert is_silent(silent)
     assert (look.code, told.code) == (0, 0)
@@ -209,7 +261,9 @@ def test_after_a_restart_of_the_machine_a_look_starts_what_prime_does_not(local:
 
 
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
-@pytest.mark.parametrize("away", ["refuses", "never answers", "has no such name", "was killed"])
+@pytest.mark.parametrize(
+    "away", ["refuses", "never answers", "has no such name", "was killed"]
+)
 def test_a_redis_that_is_away_keeps_nobody_waiting(
     holder: Shell, words: tuple[str, ...], away: str, tmp_path: Path
 ) -> None:
@@ -230,10 +284,15 @@ def test_a_redis_that_is_away_keeps_nobody_waiting(
 
 
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
-def test_a_redis_of_many_servers_that_is_away_keeps_nobody_waiting(holder: Shell, words: tuple[str, ...]) -> None:
+def test_a_redis_of_many_servers_that_is_away_keeps_nobody_waiting(
+    holder: Shell, words: tuple[str, ...]
+) -> None:
     shell = holder if words[0] == "worker" else holder.lacking("AGENT_ID")
     with dumb_server() as dumb:
-        urls = [f"redis+sentinel://{dumb.removeprefix('redis://')}/main", dumb.replace("redis:", "redis+cluster:")]
+        urls = [
+            f"redis+sentinel://{dumb.removeprefix('redis://')}/main",
+            dumb.replace("redis:", "redis+cluster:"),
+        ]
 
         ran = [call(shell.having(TASKORCH_REDIS_URL=url), words) for url in urls]
 
@@ -265,9 +324,20 @@ def test_a_program_that_never_ends_is_answered(holder: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["", "start", "--loud", "stop --loud", "stop now", "stop --json now", "stop --agent-id"]
+    "words",
+    [
+        "",
+        "start",
+        "--loud",
+        "stop --loud",
+        "stop now",
+        "stop --json now",
+        "stop --agent-id",
+    ],
 )
-def test_a_mistake_in_the_call_of_a_hook_is_told_and_stops_no_agent(holder: Shell, words: str) -> None:
+def test_a_mistake_in_the_call_of_a_hook_is_told_and_stops_no_agent(
+    holder: Shell, words: str
+) -> None:
     ran = call(holder.having(TASKORCH_JSON="1"), ("worker", "hook", *words.split()))
 
     assert (ran.code, ran.stdout) == (0, "")
@@ -276,36 +346,51 @@ def test_a_mistake_in_the_call_of_a_hook_is_told_and_stops_no_agent(holder: Shel
 
 @pytest.mark.parametrize(
     "words",
-    ["worker --loud hook stop", "worker --agent-id ada --loud hook stop", "worker --loud prime --hook-json"]
+    [
+        "worker --loud hook stop",
+        "worker --agent-id ada --loud hook stop",
+        "worker --loud prime --hook-json",
+    ]
     + [f"{role} prime --hook-json --loud" for role in ("worker", "orchestrate")],
 )
-def test_so_it_is_wherever_in_the_call_the_mistake_is(holder: Shell, words: str) -> None:
+def test_so_it_is_wherever_in_the_call_the_mistake_is(
+    holder: Shell, words: str
+) -> None:
     ran = call(holder.having(TASKORCH_JSON="1"), tuple(words.split()))
 
     assert (ran.code, ran.stdout) == (0, "")
     assert "No such option" in ran.stderr
 
 
-@pytest.mark.parametrize("words", ["progress hook --loud", "prime --loud", "--loud check -- --hook-json"])
+@pytest.mark.parametrize(
+    "words", ["progress hook --loud", "prime --loud", "--loud check -- --hook-json"]
+)
 def test_what_only_looks_like_a_hook_is_refused(holder: Shell, words: str) -> None:
     assert call(holder, ("worker", *words.split())).code == 2
 
 
-@pytest.mark.parametrize("words", [words for words in CALLS if words[-1] != "prime"], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [words for words in CALLS if words[-1] != "prime"], ids=" ".join
+)
 @pytest.mark.parametrize(
     "variables",
     [
         {"AGENT_ID": "../evil", "ORCHESTRATOR_ID": "x"},
         {"TASKORCH_NAMESPACE": "a:b"},
         {"TASKORCH_REDIS_URL": "http://x"},
-        {"TASKORCH_REDIS_PASSWORD_FILE": "/nowhere", "TASKORCH_REDIS_URL": "redis://x@127.0.0.1:1"},
+        {
+            "TASKORCH_REDIS_PASSWORD_FILE": "/nowhere",
+            "TASKORCH_REDIS_URL": "redis://x@127.0.0.1:1",
+        },
         {"TASKORCH_SERVICE": "perhaps"},
         {"TASKORCH_REDIS_URL": "redis://x:99999"},
         {"AGENT_SESSION": "a/b"},
     ],
     ids=str,
 )
-def test_a_hook_is_never_an_error(holder: Shell, words: tuple[str, ...], variables: dict[str, str]) -> None:
+def test_a_hook_is_never_an_error(
+    holder: Shell, words: tuple[str, ...], variables: dict[str, str]
+) -> None:
     shell = holder if words[0] == "worker" else holder.lacking("AGENT_ID")
     broken = shell.having(**variables)
 
@@ -314,8 +399,12 @@ def test_a_hook_is_never_an_error(holder: Shell, words: tuple[str, ...], variabl
     assert (ran.code, ran.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("words", [words for words in CALLS if words[-1] != "prime"], ids=" ".join)
-def test_a_config_file_that_nobody_can_read_is_no_error_of_a_hook(holder: Shell, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "words", [words for words in CALLS if words[-1] != "prime"], ids=" ".join
+)
+def test_a_config_file_that_nobody_can_read_is_no_error_of_a_hook(
+    holder: Shell, words: tuple[str, ...]
+) -> None:
     shell = holder if words[0] == "worker" else holder.lacking("AGENT_ID")
     (holder.folder / ".task-orchestrator" / "config.toml").mkdir()
 
@@ -339,15 +428,33 @@ def test_with_json_a_briefing_is_one_document(holder: Shell) -> None:
     assert planned["projects"][0]["title"] == "A project"
 
 
-def test_before_it_stops_the_holder_of_an_item_is_told_once_what_to_do(holder: Shell) -> None:
+def test_before_it_stops_the_holder_of_an_item_is_told_once_what_to_do(
+    holder: Shell,
+) -> None:
     item = holder.variables["ITEM"]
 
-    first = call(holder, ("worker", "hook", "stop"), {"hook_event_name": "Stop", "stop_hook_active": False})
-    again = call(holder, ("worker", "hook", "stop"), {"hook_event_name": "Stop", "stop_hook_active": True})
-    next_turn = call(holder, ("worker", "hook", "stop"), {"hook_event_name": "Stop", "stop_hook_active": False})
+    first = call(
+        holder,
+        ("worker", "hook", "stop"),
+        {"hook_event_name": "Stop", "stop_hook_active": False},
+    )
+    again = call(
+        holder,
+        ("worker", "hook", "stop"),
+        {"hook_event_name": "Stop", "stop_hook_active": True},
+    )
+    next_turn = call(
+        holder,
+        ("worker", "hook", "stop"),
+        {"hook_event_name": "Stop", "stop_hook_active": False},
+    )
 
     said = json.loads(first.stdout)
-    assert (first.code, set(said), said["decision"]) == (0, {"decision", "reason"}, "block")
+    assert (first.code, set(said), said["decision"]) == (
+        0,
+        {"decision", "reason"},
+        "block",
+    )
     for command in (
         f"worker complete {item}",
         f"worker blocker {item}",
@@ -372,14 +479,21 @@ def test_cursor_gets_the_shape_that_it_documents(holder: Shell) -> None:
 
 
 @pytest.mark.parametrize("name", ["turn_id", "generation_id"])
-def test_a_program_that_only_names_the_turn_is_answered_once_a_turn(holder: Shell, name: str) -> None:
-    ran = [call(holder, ("worker", "hook", "stop"), {name: turn}) for turn in ("one", "one", "two", "two")]
+def test_a_program_that_only_names_the_turn_is_answered_once_a_turn(
+    holder: Shell, name: str
+) -> None:
+    ran = [
+        call(holder, ("worker", "hook", "stop"), {name: turn})
+        for turn in ("one", "one", "two", "two")
+    ]
 
     assert [bool(each.stdout) for each in ran] == [True, False, True, False]
 
 
 def test_two_sessions_of_a_program_remember_their_own_turns(holder: Shell) -> None:
-    turns = [{"session_id": session, "turn_id": "one"} for session in ("a", "b", "a", "b")]
+    turns = [
+        {"session_id": session, "turn_id": "one"} for session in ("a", "b", "a", "b")
+    ]
 
     ran = [call(holder, ("worker", "hook", "stop"), said) for said in turns]
 
@@ -390,7 +504,9 @@ def test_the_turns_of_sessions_that_died_do_not_pile_up(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, "ada", "")
     (tmp_path / "workspace" / "ada").mkdir(parents=True)
 
-    told = [workspace.begins(f"session {number}", "one") for number in range(4 * TURN_FILES)]
+    told = [
+        workspace.begins(f"session {number}", "one") for number in range(4 * TURN_FILES)
+    ]
 
     names = [file.name for file in (tmp_path / "workspace" / "ada").iterdir()]
     assert all(told)
@@ -398,8 +514,12 @@ def test_the_turns_of_sessions_that_died_do_not_pile_up(tmp_path: Path) -> None:
     assert not any(name.endswith(".tmp") for name in names)
 
 
-@pytest.mark.parametrize("said", [None, "garbage {", "[1]", "\x00\xff", "{}", "[" * 100_000])
-def test_a_program_that_says_nothing_is_answered_until_the_agent_reports_again(holder: Shell, said: str | None) -> None:
+@pytest.mark.parametrize(
+    "said", [None, "garbage {", "[1]", "\x00\xff", "{}", "[" * 100_000]
+)
+def test_a_program_that_says_nothing_is_answered_until_the_agent_reports_again(
+    holder: Shell, said: str | None
+) -> None:
     def stop() -> bool:
         return bool(call(holder, ("worker", "hook", "stop"), said).stdout)
 
@@ -431,8 +551,12 @@ def test_on_a_terminal_nobody_has_to_type_anything(holder: Shell) -> None:
     assert '"decision": "block"' in screen
 
 
-@pytest.mark.parametrize("verb", ["complete", "fail", "release", "blocker", "cancel", "reap", "takeover"])
-def test_who_holds_nothing_in_progress_may_stop(holder: Shell, bench: Bench, verb: str) -> None:
+@pytest.mark.parametrize(
+    "verb", ["complete", "fail", "release", "blocker", "cancel", "reap", "takeover"]
+)
+def test_who_holds_nothing_in_progress_may_stop(
+    holder: Shell, bench: Bench, verb: str
+) -> None:
     item = holder.variables["ITEM"]
     match verb:
         case "cancel":
@@ -447,28 +571,38 @@ def test_who_holds_nothing_in_progress_may_stop(holder: Shell, bench: Bench, ver
         case _:
             holder.worker(verb, item, "x")
 
-    assert is_silent(call(holder, ("worker", "hook", "stop"), {"stop_hook_active": False}))
+    assert is_silent(
+        call(holder, ("worker", "hook", "stop"), {"stop_hook_active": False})
+    )
 
 
 def test_another_session_may_stop(holder: Shell) -> None:
     said = {"stop_hook_active": False}
 
-    other = call(holder.having(AGENT_SESSION="second"), ("worker", "hook", "stop"), said)
+    other = call(
+        holder.having(AGENT_SESSION="second"), ("worker", "hook", "stop"), said
+    )
 
     assert is_silent(other)
 
 
-def test_who_works_for_worker_run_may_stop_for_run_ends_the_item(holder: Shell, bench: Bench) -> None:
+def test_who_works_for_worker_run_may_stop_for_run_ends_the_item(
+    holder: Shell, bench: Bench
+) -> None:
     bench.item(agent="bob")
     told = holder.folder / "told"
     script = f'echo "{{}}" | "{BIN}/worker" hook stop > "{told}" && echo done'
 
-    ran = holder.having(AGENT_ID="bob").run(BIN / "worker", "run", "--once", "--", "sh", "-c", script)
+    ran = holder.having(AGENT_ID="bob").run(
+        BIN / "worker", "run", "--once", "--", "sh", "-c", script
+    )
 
     assert (ran.code, told.read_text()) == (0, "")
 
 
-def test_an_item_in_progress_is_not_hidden_by_those_that_are_blocked(holder: Shell, bench: Bench) -> None:
+def test_an_item_in_progress_is_not_hidden_by_those_that_are_blocked(
+    holder: Shell, bench: Bench
+) -> None:
     bob = holder.having(AGENT_ID="bob")
     items = [bench.item(agent="bob") for _ in range(5)]
     for item in items[:4]:

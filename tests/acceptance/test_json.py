@@ -59,7 +59,19 @@ orchestrate trust --list
 """.strip().splitlines()
 
 #: They print a line of JSON for each thing that happens, run until they are ended, or have tests of their own.
-ELSEWHERE = {"server", "watch", "service", "run", "prime", "hook", "setup", "sync", "export", "import", "apply"}
+ELSEWHERE = {
+    "server",
+    "watch",
+    "service",
+    "run",
+    "prime",
+    "hook",
+    "setup",
+    "sync",
+    "export",
+    "import",
+    "apply",
+}
 ELSEWHERE |= {"mcp", "doctor"}
 
 ITEM = [
@@ -100,11 +112,18 @@ def scene(bench: Bench) -> dict[str, str]:
     held, found = bench.item(project), bench.claimed(bench.item(project))
     bench.agent().note(held, "a note")
     states = (State.QUEUED, State.PENDING, State.BLOCKED, State.COMPLETED)
-    items = {state: bench.item(project, agent="" if state is State.PENDING else "ada") for state in states}
+    items = {
+        state: bench.item(project, agent="" if state is State.PENDING else "ada")
+        for state in states
+    }
     for state, item in items.items():
         bench.brought(item, state)
     bench.agent().discover(found, "It rains", impact="wet")
-    return {"project": project, "held": held, **{str(state): item for state, item in items.items()}}
+    return {
+        "project": project,
+        "held": held,
+        **{str(state): item for state, item in items.items()},
+    }
 
 
 def ran(shell: Shell, line: str, scene: dict[str, str]) -> Any:
@@ -112,11 +131,15 @@ def ran(shell: Shell, line: str, scene: dict[str, str]) -> Any:
     if "{held}" in line:
         assert shell.worker("get", scene["held"]).code == 0
     command, *words = (word.format_map(scene) for word in shlex.split(line))
-    return (shell.worker if command == "worker" else shell.orchestrate)(*words, "--json").data()
+    return (shell.worker if command == "worker" else shell.orchestrate)(
+        *words, "--json"
+    ).data()
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_each_command_prints_one_document(shell: Shell, scene: dict[str, str], line: str) -> None:
+def test_each_command_prints_one_document(
+    shell: Shell, scene: dict[str, str], line: str
+) -> None:
     data = ran(shell, line, scene)
 
     assert isinstance(data, dict | list)
@@ -124,9 +147,13 @@ def test_each_command_prints_one_document(shell: Shell, scene: dict[str, str], l
 
 def test_each_command_is_here() -> None:
     tested = {tuple(line.split()[:2]) for line in LINES}
-    there = {(group.name, name) for group in (worker, orchestrate) for name in group.commands}
+    there = {
+        (group.name, name) for group in (worker, orchestrate) for name in group.commands
+    }
 
-    assert {command for command in there - tested if command[1] not in ELSEWHERE} == set()
+    assert {
+        command for command in there - tested if command[1] not in ELSEWHERE
+    } == set()
 
 
 @pytest.mark.parametrize(
@@ -157,7 +184,10 @@ def test_an_item_is_everywhere_the_same_object(
     assert isinstance(item["requirements"], list)
     assert TIME.fullmatch(item["created_at"])
     assert item["lease_expires_at"] is None or TIME.fullmatch(item["lease_expires_at"])
-    assert item["state"] not in ("in_progress", "blocked") or [n for n in HOLDER if n not in item["holder"]] == []
+    assert (
+        item["state"] not in ("in_progress", "blocked")
+        or [n for n in HOLDER if n not in item["holder"]] == []
+    )
 
 
 def test_a_new_id_is_in_the_data(shell: Shell) -> None:
@@ -173,14 +203,18 @@ def test_the_cursor_of_a_listing_stands_in_its_meta(shell: Shell, bench: Bench) 
     ids = [bench.item(project) for _ in range(3)]
 
     first = shell.orchestrate("list", project, "--limit", "2", "--json")
-    rest = shell.orchestrate("list", project, "--cursor", first.json()["meta"]["cursor"], "--json")
+    rest = shell.orchestrate(
+        "list", project, "--cursor", first.json()["meta"]["cursor"], "--json"
+    )
 
     assert [item["id"] for item in first.data() + rest.data()] == ids
     assert rest.json()["meta"]["cursor"] == ""
     assert first.stderr == ""
 
 
-def test_the_cursor_of_the_discoveries_leads_to_newer_ones_only(shell: Shell, bench: Bench) -> None:
+def test_the_cursor_of_the_discoveries_leads_to_newer_ones_only(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     item = bench.item(project)
     shell.worker("discover", item, "first")
@@ -203,7 +237,9 @@ def test_the_cursor_of_the_discoveries_leads_to_newer_ones_only(shell: Shell, be
         ["server", "status", "--json"],
     ],
 )
-def test_the_flag_stands_before_or_after_the_command(shell: Shell, words: list[str]) -> None:
+def test_the_flag_stands_before_or_after_the_command(
+    shell: Shell, words: list[str]
+) -> None:
     assert shell.orchestrate(*words).data() is not None
 
 

@@ -9,16 +9,23 @@ def lease_files(shell: Shell) -> list[str]:
     return sorted(path.stem for path in shell.folder.rglob("*.lease"))
 
 
-def test_several_items_are_assigned_with_a_line_each(shell: Shell, bench: Bench) -> None:
+def test_several_items_are_assigned_with_a_line_each(
+    shell: Shell, bench: Bench
+) -> None:
     first, second = bench.item(agent=""), bench.item(agent="bob")
 
     ran = shell.orchestrate("assign", first, second, "ada", "--context", "style=plain")
 
-    assert ran.stdout == f"Assigned {first} to ada.\nAssigned {second} to ada (before: bob).\n"
+    assert (
+        ran.stdout
+        == f"Assigned {first} to ada.\nAssigned {second} to ada (before: bob).\n"
+    )
     assert bench.queue.views.show(second).item.context == {"style": "plain"}
 
 
-def test_several_items_are_a_list_in_json_and_one_is_not(shell: Shell, bench: Bench) -> None:
+def test_several_items_are_a_list_in_json_and_one_is_not(
+    shell: Shell, bench: Bench
+) -> None:
     first, second = bench.item(agent=""), bench.item(agent="")
 
     both = shell.orchestrate("assign", first, second, "ada", "--json").data()
@@ -38,7 +45,9 @@ def test_where_one_item_cannot_be_assigned_none_is(shell: Shell, bench: Bench) -
     assert bench.state(free) is State.PENDING
 
 
-def test_a_pop_of_several_prints_each_and_keeps_each_token(shell: Shell, bench: Bench) -> None:
+def test_a_pop_of_several_prints_each_and_keeps_each_token(
+    shell: Shell, bench: Bench
+) -> None:
     items = [bench.item(title="One"), bench.item(title="Two")]
 
     ran = shell.worker("pop", "--count", "5")
@@ -51,7 +60,9 @@ def test_a_pop_of_several_prints_each_and_keeps_each_token(shell: Shell, bench: 
     assert bench.inconsistencies() == []
 
 
-def test_a_pop_with_a_count_is_a_list_in_json_also_of_one(shell: Shell, bench: Bench) -> None:
+def test_a_pop_with_a_count_is_a_list_in_json_also_of_one(
+    shell: Shell, bench: Bench
+) -> None:
     first, second = bench.item(), bench.item()
 
     one = shell.worker("pop", "--json").data()

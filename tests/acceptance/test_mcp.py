@@ -22,7 +22,15 @@ from taskorch_worker import mcp_tools as of_the_worker
 REPOSITORY = Path(__file__).parents[2]
 MOST_TOOLS = 8
 MOST_TOKENS = {"worker": 800, "orchestrate": 1200}
-EXIT_CODES = {"USAGE": 2, "NO_ITEM": 3, "NO_PROJECT": 3, "INVALID": 5, "BAD_PLAN": 5, "WRONG_STATE": 5, "CYCLE": 5}
+EXIT_CODES = {
+    "USAGE": 2,
+    "NO_ITEM": 3,
+    "NO_PROJECT": 3,
+    "INVALID": 5,
+    "BAD_PLAN": 5,
+    "WRONG_STATE": 5,
+    "CYCLE": 5,
+}
 #: What the protocol does not know, the request that it was, and the code of the error.
 CALL = '{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "check", "arguments": {"limit": %s}}}'
 UNREAD = {
@@ -32,8 +40,16 @@ UNREAD = {
     "a very long number": (CALL % ("9" * 5000), 7, -32700),
     "very deep": (CALL % ("[" * 300 + "]" * 300), 7, -32700),
     "deeper than anybody reads": (CALL % ("[" * 100_000 + "]" * 100_000), None, -32700),
-    "parameters that are a list": ('{"jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": [1]}', "a", -32600),
-    "an id that is none": ('{"jsonrpc": "2.0", "id": "\\ud800", "method": "ping"}', None, -32700),
+    "parameters that are a list": (
+        '{"jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": [1]}',
+        "a",
+        -32600,
+    ),
+    "an id that is none": (
+        '{"jsonrpc": "2.0", "id": "\\ud800", "method": "ping"}',
+        None,
+        -32700,
+    ),
     "a result": ('{"jsonrpc": "2.0", "id": 7, "result": 1}', None, -32600),
 }
 #: Tool, arguments, the code of the error, and words of its message.
@@ -102,9 +118,13 @@ def test_a_whole_project_is_done_over_mcp(shell: Shell) -> None:
                 },
                 {"name": "api", "title": "Write the API 🚀", "depends_on": ["schema"]},
             ]
-            planned = await boss.data("plan", project="Build it", description="All of it", items=items)
+            planned = await boss.data(
+                "plan", project="Build it", description="All of it", items=items
+            )
             schema, api = (item["id"] for item in planned["items"])
-            (assigned,) = await boss.data("assign", items=[api], agent="bob", context={"style": "REST"})
+            (assigned,) = await boss.data(
+                "assign", items=[api], agent="bob", context={"style": "REST"}
+            )
             popped: list[Any] = []
             async with anyio.create_task_group() as group:
 
@@ -114,18 +134,46 @@ def test_a_whole_project_is_done_over_mcp(shell: Shell) -> None:
                 group.start_soon(pop)
                 assert (await ada.data("check"))["count"] == 1
                 claim = await ada.data("pop", lease="30m")
-                await ada.data("report", item=schema, kind="progress", text="Half of it", percent=50)
-                found = await ada.data(
-                    "report", item=schema, kind="discover", text="An index is missing", impact="Slow"
+                await ada.data(
+                    "report",
+                    item=schema,
+                    kind="progress",
+                    text="Half of it",
+                    percent=50,
                 )
-                await ada.data("report", item=schema, kind="note", text="Ask for the names")
-                blocked = await ada.data("report", item=schema, kind="blocker", text="Which names?", needs="A list")
-                reached = await boss.data("wait", id=planned["project"], until=["blocked", "completed"], timeout=60)
+                found = await ada.data(
+                    "report",
+                    item=schema,
+                    kind="discover",
+                    text="An index is missing",
+                    impact="Slow",
+                )
+                await ada.data(
+                    "report", item=schema, kind="note", text="Ask for the names"
+                )
+                blocked = await ada.data(
+                    "report",
+                    item=schema,
+                    kind="blocker",
+                    text="Which names?",
+                    needs="A list",
+                )
+                reached = await boss.data(
+                    "wait",
+                    id=planned["project"],
+                    until=["blocked", "completed"],
+                    timeout=60,
+                )
                 inbox = await boss.data("status", of="inbox")
                 answered = await boss.data("answer", item=schema, text="Short ones")
                 heard = await ada.data("wait", item=schema, timeout=60)
                 seen = await ada.document("get", item=schema)
-                done = await ada.data("complete", item=schema, summary="4 tables", deliverables={"ddl": "schema.sql"})
+                done = await ada.data(
+                    "complete",
+                    item=schema,
+                    summary="4 tables",
+                    deliverables={"ddl": "schema.sql"},
+                )
             assert popped[0]["id"] == api
             await bob.data("complete", item=api, summary="6 endpoints")
             over = await boss.data("wait", id=planned["project"], timeout=60)
@@ -133,23 +181,41 @@ def test_a_whole_project_is_done_over_mcp(shell: Shell) -> None:
             shown = await boss.data("status", of=schema)
             result = await boss.data("complete", project=planned["project"])
 
-        assert [assigned["state"], claim["state"], blocked["state"]] == ["waiting", "in_progress", "blocked"]
-        assert (claim["title"], claim["requirements"], claim["attempts"]) == ("Design the schema", ["Users"], 1)
+        assert [assigned["state"], claim["state"], blocked["state"]] == [
+            "waiting",
+            "in_progress",
+            "blocked",
+        ]
+        assert (claim["title"], claim["requirements"], claim["attempts"]) == (
+            "Design the schema",
+            ["Users"],
+            1,
+        )
         assert claim["project_context"]["description"] == "All of it"
         assert (reached["reached"], over["reached"]) == ("blocked", "completed")
         assert [item["blocker"] for item in reached["blocked"]] == ["Which names?"]
-        assert [(item["id"], item["blocker"], item["needs"]) for item in inbox] == [(schema, "Which names?", "A list")]
+        assert [(item["id"], item["blocker"], item["needs"]) for item in inbox] == [
+            (schema, "Which names?", "A list")
+        ]
         assert answered == {"id": schema, "state": "in_progress"}
         assert heard["answer"]["text"] == "Short ones"
         assert [note["text"] for note in seen["meta"]["notes"]] == ["Ask for the names"]
         assert done["state"] == "completed"
         assert popped[0]["context"] == {"style": "REST"}
-        assert [(item["summary"], item["deliverables"]) for item in popped[0]["dependencies"]] == [
-            ("4 tables", {"ddl": "schema.sql"})
+        assert [
+            (item["summary"], item["deliverables"])
+            for item in popped[0]["dependencies"]
+        ] == [("4 tables", {"ddl": "schema.sql"})]
+        assert [(one["text"], one["impact"]) for one in discoveries["data"]] == [
+            ("An index is missing", "Slow")
         ]
-        assert [(one["text"], one["impact"]) for one in discoveries["data"]] == [("An index is missing", "Slow")]
         assert discoveries["meta"]["cursor"] == found["entry"]
-        assert [report["kind"] for report in shown["history"]] == ["progress", "blocker", "answer", "complete"]
+        assert [report["kind"] for report in shown["history"]] == [
+            "progress",
+            "blocker",
+            "answer",
+            "complete",
+        ]
         assert (result["status"], [item["summary"] for item in result["items"]]) == (
             "completed",
             ["4 tables", "6 endpoints"],
@@ -158,11 +224,16 @@ def test_a_whole_project_is_done_over_mcp(shell: Shell) -> None:
     running(test)
 
 
-def test_an_item_is_the_same_object_as_on_the_command_line(shell: Shell, bench: Bench) -> None:
+def test_an_item_is_the_same_object_as_on_the_command_line(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item(title="Draw it", context={"a": "b"})
 
     async def test() -> None:
-        async with tool_client.worker(shell) as ada, tool_client.orchestrate(shell) as boss:
+        async with (
+            tool_client.worker(shell) as ada,
+            tool_client.orchestrate(shell) as boss,
+        ):
             looked = await ada.data("get", item=item, peek=True)
             shown = await boss.data("status", of=item)
         assert looked == shell.worker("get", item, "--peek", "--json").data()
@@ -172,9 +243,12 @@ def test_an_item_is_the_same_object_as_on_the_command_line(shell: Shell, bench: 
 
 
 @pytest.mark.parametrize(
-    ("role", "tools"), [("worker", of_the_worker.TOOLS), ("orchestrate", of_the_orchestrator.TOOLS)]
+    ("role", "tools"),
+    [("worker", of_the_worker.TOOLS), ("orchestrate", of_the_orchestrator.TOOLS)],
 )
-def test_a_server_has_the_few_small_tools_of_its_role(shell: Shell, role: str, tools: Any) -> None:
+def test_a_server_has_the_few_small_tools_of_its_role(
+    shell: Shell, role: str, tools: Any
+) -> None:
     async def test() -> None:
         async with tool_client.ROLES[role](shell) as one:
             listed = await one.session.list_tools()
@@ -183,7 +257,9 @@ def test_a_server_has_the_few_small_tools_of_its_role(shell: Shell, role: str, t
         page = (REPOSITORY / "docs" / "usage.md").read_text()
         stated = re.search(rf"`{role} mcp` ([0-9,]+) tokens", page)
         assert stated
-        assert [tool.name for tool in listed.tools] == [tool.__name__.lower() for tool in tools]
+        assert [tool.name for tool in listed.tools] == [
+            tool.__name__.lower() for tool in tools
+        ]
         assert len(listed.tools) <= MOST_TOOLS
         assert tokens <= MOST_TOKENS[role]
         assert abs(int(stated[1].replace(",", "")) - tokens) < 25, f"it is {tokens} now"
@@ -195,8 +271,17 @@ def test_a_server_has_the_few_small_tools_of_its_role(shell: Shell, role: str, t
 
 def test_no_server_can_do_what_the_other_role_does(shell: Shell) -> None:
     async def test() -> None:
-        async with tool_client.worker(shell) as ada, tool_client.orchestrate(shell) as boss:
-            for one, tool in ((ada, "plan"), (ada, "assign"), (ada, "answer"), (boss, "pop"), (boss, "report")):
+        async with (
+            tool_client.worker(shell) as ada,
+            tool_client.orchestrate(shell) as boss,
+        ):
+            for one, tool in (
+                (ada, "plan"),
+                (ada, "assign"),
+                (ada, "answer"),
+                (boss, "pop"),
+                (boss, "report"),
+            ):
                 with pytest.raises(MCPError, match=f"There is no tool {tool}"):
                     await one.session.call_tool(tool, {})
 
@@ -204,10 +289,14 @@ def test_no_server_can_do_what_the_other_role_does(shell: Shell) -> None:
 
 
 def test_the_plan_takes_every_field_of_a_plan_file() -> None:
-    assert set(of_the_orchestrator.PLANNED_ITEM["properties"]) == set(plan_file.PlannedItem.model_fields)
+    assert set(of_the_orchestrator.PLANNED_ITEM["properties"]) == set(
+        plan_file.PlannedItem.model_fields
+    )
 
 
-@pytest.mark.parametrize(("role", "mistakes"), [("worker", OF_A_WORKER), ("orchestrate", OF_AN_ORCHESTRATOR)])
+@pytest.mark.parametrize(
+    ("role", "mistakes"), [("worker", OF_A_WORKER), ("orchestrate", OF_AN_ORCHESTRATOR)]
+)
 def test_a_bad_argument_is_an_error_result_and_changes_nothing(
     shell: Shell, bench: Bench, role: str, mistakes: Sequence[Mistake]
 ) -> None:
@@ -217,8 +306,14 @@ def test_a_bad_argument_is_an_error_result_and_changes_nothing(
     async def test() -> None:
         async with tool_client.ROLES[role](shell) as one:
             for tool, arguments, code, words in mistakes:
-                error = await one.error(tool, **json.loads(json.dumps(arguments).replace("{item}", item)))
-                assert (error["code"], error["exit_code"], error["retryable"]) == (code, EXIT_CODES[code], False)
+                error = await one.error(
+                    tool, **json.loads(json.dumps(arguments).replace("{item}", item))
+                )
+                assert (error["code"], error["exit_code"], error["retryable"]) == (
+                    code,
+                    EXIT_CODES[code],
+                    False,
+                )
                 assert words in error["message"], (tool, arguments)
                 assert bench.everything() == before, (tool, arguments)
 
@@ -226,19 +321,27 @@ def test_a_bad_argument_is_an_error_result_and_changes_nothing(
 
 
 def test_a_mistake_in_a_plan_is_told_with_its_place(shell: Shell) -> None:
-    items = [{"name": "a", "title": "A", "priority": 9}, {"name": "b", "titel": "B", "depends_on": ["c"]}]
+    items = [
+        {"name": "a", "title": "A", "priority": 9},
+        {"name": "b", "titel": "B", "depends_on": ["c"]},
+    ]
 
     async def test() -> None:
         async with tool_client.orchestrate(shell) as boss:
             error = await boss.error("plan", project="x", items=items)
-        told = {mistake["path"]: mistake["message"] for mistake in error["details"]["mistakes"]}
+        told = {
+            mistake["path"]: mistake["message"]
+            for mistake in error["details"]["mistakes"]
+        }
         assert told["items[0].priority"] == "The priority is 9; it may be 0 to 4."
         assert told["items[1].title"] == "It is missing."
 
     running(test)
 
 
-def test_the_command_line_and_the_server_of_one_agent_are_one_holder(shell: Shell, bench: Bench) -> None:
+def test_the_command_line_and_the_server_of_one_agent_are_one_holder(
+    shell: Shell, bench: Bench
+) -> None:
     first, second = bench.item(), bench.item()
 
     async def test() -> None:
@@ -254,19 +357,34 @@ def test_the_command_line_and_the_server_of_one_agent_are_one_holder(shell: Shel
     assert list(shell.folder.rglob("*.lease")) == []
 
 
-def test_two_sessions_of_one_name_do_not_share_an_item(shell: Shell, bench: Bench) -> None:
+def test_two_sessions_of_one_name_do_not_share_an_item(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     async def test() -> None:
         other = shell.having(AGENT_SESSION="second")
-        async with tool_client.worker(shell) as first, tool_client.worker(other) as second:
+        async with (
+            tool_client.worker(shell) as first,
+            tool_client.worker(other) as second,
+        ):
             await first.data("pop")
             held = await second.error("complete", item=item, summary="mine")
             nothing = await second.error("pop")
             taken = await second.data("get", item=item, takeover=True)
-            lost = await first.error("report", item=item, kind="progress", text="still here")
-        assert (held["code"], held["exit_code"], held["retryable"]) == ("HELD", 6, False)
-        assert (nothing["code"], nothing["exit_code"], nothing["retryable"]) == ("NOTHING_TO_DO", 8, True)
+            lost = await first.error(
+                "report", item=item, kind="progress", text="still here"
+            )
+        assert (held["code"], held["exit_code"], held["retryable"]) == (
+            "HELD",
+            6,
+            False,
+        )
+        assert (nothing["code"], nothing["exit_code"], nothing["retryable"]) == (
+            "NOTHING_TO_DO",
+            8,
+            True,
+        )
         assert taken["token"] == 2
         assert (lost["code"], lost["exit_code"]) == ("HELD", 6)
 
@@ -288,7 +406,10 @@ def test_attempts_end_as_on_the_command_line(shell: Shell, bench: Bench) -> None
     failed, hopeless, released, cancelled = (bench.item() for _ in range(4))
 
     async def test() -> None:
-        async with tool_client.worker(shell) as ada, tool_client.orchestrate(shell) as boss:
+        async with (
+            tool_client.worker(shell) as ada,
+            tool_client.orchestrate(shell) as boss,
+        ):
             for item in (failed, hopeless, released, cancelled):
                 await ada.data("get", item=item)
             await ada.data("fail", item=failed, reason="no luck")
@@ -298,7 +419,9 @@ def test_attempts_end_as_on_the_command_line(shell: Shell, bench: Bench) -> None
             error = await ada.error("report", item=cancelled, kind="progress", text="x")
             waited = await ada.error("wait", item=cancelled, timeout=60)
             afresh = await boss.data("mend", item=hopeless, verb="requeue")
-            behind = await boss.data("mend", item=released, verb="depend", depends_on=[hopeless])
+            behind = await boss.data(
+                "mend", item=released, verb="depend", depends_on=[hopeless]
+            )
             stuck = await boss.document("status", of="stuck")
         assert (error["code"], waited["code"]) == ("CANCELLED", "CANCELLED")
         assert (afresh["state"], behind["state"]) == ("queued", "waiting")
@@ -322,10 +445,15 @@ def test_who_reads_is_told_that_the_text_is_others(shell: Shell, bench: Bench) -
     running(test)
 
 
-def test_a_client_of_the_newest_protocol_is_served_too(shell: Shell, bench: Bench) -> None:
+def test_a_client_of_the_newest_protocol_is_served_too(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     server = StdioServerParameters(
-        command=str(BIN / "worker"), args=["mcp"], env=dict(shell.variables), cwd=str(shell.folder)
+        command=str(BIN / "worker"),
+        args=["mcp"],
+        env=dict(shell.variables),
+        cwd=str(shell.folder),
     )
 
     async def test() -> None:
@@ -368,16 +496,22 @@ def test_a_line_that_is_no_message_is_answered_and_the_next_one_too(
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "0>/dev/null"])
-def test_a_server_that_nobody_can_speak_to_ends_at_once(shell: Shell, closed: str) -> None:
+def test_a_server_that_nobody_can_speak_to_ends_at_once(
+    shell: Shell, closed: str
+) -> None:
     ran = shell.run("sh", "-c", f"exec {BIN / 'worker'} mcp {closed}")
 
     assert (ran.code, ran.stdout, ran.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("role", ["worker", "orchestrate"])
-def test_without_the_extra_it_is_said_what_to_install(shell: Shell, tmp_path: Path, role: str) -> None:
+def test_without_the_extra_it_is_said_what_to_install(
+    shell: Shell, tmp_path: Path, role: str
+) -> None:
     (tmp_path / "lacking").mkdir()
-    (tmp_path / "lacking" / "mcp.py").write_text("raise ModuleNotFoundError(\"No module named 'mcp'\", name='mcp')")
+    (tmp_path / "lacking" / "mcp.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'mcp'\", name='mcp')"
+    )
 
     ran = shell.having(PYTHONPATH=str(tmp_path / "lacking")).run(BIN / role, "mcp")
 
@@ -386,7 +520,8 @@ def test_without_the_extra_it_is_said_what_to_install(shell: Shell, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("role", "agent", "why"), [("worker", "", "AGENT_ID is not set"), ("orchestrate", "ada", "AGENT_ID is set")]
+    ("role", "agent", "why"),
+    [("worker", "", "AGENT_ID is not set"), ("orchestrate", "ada", "AGENT_ID is set")],
 )
 def test_in_a_session_of_the_other_role_a_server_has_no_tools_and_says_why(
     shell: Shell, role: str, agent: str, why: str
@@ -396,7 +531,9 @@ def test_in_a_session_of_the_other_role_a_server_has_no_tools_and_says_why(
     async def test() -> None:
         async with tool_client.program(there, role) as nobody:
             listed = await nobody.session.list_tools()
-            with pytest.raises(MCPError, match="There is no tool complete; there are none"):
+            with pytest.raises(
+                MCPError, match="There is no tool complete; there are none"
+            ):
                 await nobody.session.call_tool("complete", {})
 
         assert listed.tools == []

@@ -17,7 +17,17 @@ from support import servers, tool_client
 from support.builders import Bench
 from support.commands import TIME_LIMIT_S, Ran, Shell, ended, eventually
 from support.proxy import FOR_GOOD, Proxy, proxied
-from support.tool_client import INITIALIZE, Program, answered, called, cancelled, running, say, started, until
+from support.tool_client import (
+    INITIALIZE,
+    Program,
+    answered,
+    called,
+    cancelled,
+    running,
+    say,
+    started,
+    until,
+)
 from taskorch.bundled import server
 from taskorch.domain.item import State
 
@@ -81,18 +91,25 @@ def test_a_cancelled_wait_on_the_bundled_server_ends_at_once(local: Shell) -> No
     local.orchestrate("server", "start")
 
     async def test() -> None:
-        async with tool_client.worker(local) as ada, tool_client.orchestrate(local) as boss:
+        async with (
+            tool_client.worker(local) as ada,
+            tool_client.orchestrate(local) as boss,
+        ):
             with anyio.move_on_after(1):
                 await ada.call("pop", wait=300)
             await ada.session.send_ping()  # what was sent before is taken note of
-            planned = await boss.data("plan", project="x", items=[{"name": "a", "title": "A", "agent": "ada"}])
+            planned = await boss.data(
+                "plan", project="x", items=[{"name": "a", "title": "A", "agent": "ada"}]
+            )
             looked = await ada.data("get", item=planned["items"][0]["id"], peek=True)
         assert (looked["state"], looked["history"]) == ("queued", [])
 
     running(test)
 
 
-def test_an_item_whose_claim_and_cancellation_have_crossed_is_given_back(shell: Shell, bench: Bench) -> None:
+def test_an_item_whose_claim_and_cancellation_have_crossed_is_given_back(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     process = started(shell, called(1, "pop"))
     _, popped = answered(process, 2)
@@ -104,7 +121,9 @@ def test_an_item_whose_claim_and_cancellation_have_crossed_is_given_back(shell: 
     assert ended(process).code == 0
 
 
-def test_an_item_that_is_in_work_outlives_a_late_cancellation_of_its_claim(shell: Shell, bench: Bench) -> None:
+def test_an_item_that_is_in_work_outlives_a_late_cancellation_of_its_claim(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     process = started(shell, called(1, "pop"))
     answered(process, 2)
@@ -113,15 +132,28 @@ def test_an_item_that_is_in_work_outlives_a_late_cancellation_of_its_claim(shell
     answered(process)
     say(process, cancelled(1), cancelled(1), called(3, "complete", item=item))
 
-    assert answered(process)[0]["result"]["structuredContent"]["data"]["state"] == "completed"
+    assert (
+        answered(process)[0]["result"]["structuredContent"]["data"]["state"]
+        == "completed"
+    )
     assert ended(process).code == 0
-    assert [report.kind for report in bench.queue.views.show(item).history] == ["progress", "complete"]
+    assert [report.kind for report in bench.queue.views.show(item).history] == [
+        "progress",
+        "complete",
+    ]
 
 
-def test_an_item_stays_with_who_thinks_about_it_for_a_while(shell: Shell, bench: Bench) -> None:
+def test_an_item_stays_with_who_thinks_about_it_for_a_while(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     process = shell.start(sys.executable, "-c", MOMENTS_LATER, "mcp")
-    say(process, INITIALIZE, {"jsonrpc": "2.0", "method": "notifications/initialized"}, called(1, "pop"))
+    say(
+        process,
+        INITIALIZE,
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        called(1, "pop"),
+    )
     answered(process, 2)
 
     say(process, cancelled(1), {"jsonrpc": "2.0", "id": 2, "method": "ping"})
@@ -135,7 +167,9 @@ def test_a_claim_that_cannot_be_given_back_is_told(shell: Shell) -> None:
     with servers.running(server.binary(), shell.folder.parent) as url:
         there = shell.having(TASKORCH_REDIS_URL=url)
         project = there.orchestrate("project", "x").stdout.strip()
-        item = there.orchestrate("create", project, "x", "--assign", "ada").stdout.strip()
+        item = there.orchestrate(
+            "create", project, "x", "--assign", "ada"
+        ).stdout.strip()
         process = started(there, called(1, "pop"))
         answered(process, 2)
 
@@ -143,10 +177,15 @@ def test_a_claim_that_cannot_be_given_back_is_told(shell: Shell) -> None:
     ran = ended(process)
 
     assert (ran.code, ran.stdout) == (0, "")
-    assert f"{item}: its call was taken back, but it could not be given back. Redis does not answer at" in ran.stderr
+    assert (
+        f"{item}: its call was taken back, but it could not be given back. Redis does not answer at"
+        in ran.stderr
+    )
 
 
-def test_a_report_that_is_cancelled_on_its_way_stays_and_so_does_its_item(shell: Shell, bench: Bench) -> None:
+def test_a_report_that_is_cancelled_on_its_way_stays_and_so_does_its_item(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     async def test() -> None:
@@ -158,7 +197,10 @@ def test_a_report_that_is_cancelled_on_its_way_stays_and_so_does_its_item(shell:
             assert (await ada.data("complete", item=item))["state"] == "completed"
 
     running(test)
-    assert [report.kind for report in bench.queue.views.show(item).history] == ["progress", "complete"]
+    assert [report.kind for report in bench.queue.views.show(item).history] == [
+        "progress",
+        "complete",
+    ]
 
 
 def test_a_client_that_is_gone_ends_the_server_without_a_word(shell: Shell) -> None:
@@ -183,12 +225,17 @@ async def _cancelled(one: Program, bench: Bench) -> None:
         group.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize(("tool", "arguments"), [("pop", {}), ("pop", {"wait": 300}), ("get", {"item": "{item}"})])
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [("pop", {}), ("pop", {"wait": 300}), ("get", {"item": "{item}"})],
+)
 def test_an_item_that_is_claimed_while_the_call_is_cancelled_is_given_back(
     shell: Shell, bench: Bench, tool: str, arguments: dict[str, Any]
 ) -> None:
     item = bench.item()
-    given: dict[str, Any] = {name: item if value == "{item}" else value for name, value in arguments.items()}
+    given: dict[str, Any] = {
+        name: item if value == "{item}" else value for name, value in arguments.items()
+    }
 
     async def test() -> None:
         async with tool_client.worker(shell) as ada:
@@ -200,12 +247,17 @@ def test_an_item_that_is_claimed_while_the_call_is_cancelled_is_given_back(
     running(test)
     package = bench.queue.views.show(item)
     view, (released,) = package.item, package.history
-    assert (released.kind, released.text) == ("release", "The call that claimed it was taken back.")
+    assert (released.kind, released.text) == (
+        "release",
+        "The call that claimed it was taken back.",
+    )
     assert (view.state, view.attempts, view.token) == (State.QUEUED, 0, 1)
     assert list(shell.folder.rglob("*.lease")) == []
 
 
-def test_a_cancelled_call_that_took_nothing_new_leaves_the_item_with_its_holder(shell: Shell, bench: Bench) -> None:
+def test_a_cancelled_call_that_took_nothing_new_leaves_the_item_with_its_holder(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     async def test() -> None:
@@ -219,62 +271,101 @@ def test_a_cancelled_call_that_took_nothing_new_leaves_the_item_with_its_holder(
     running(test)
 
 
-def test_a_redis_that_is_killed_costs_the_calls_that_met_it_and_no_more(shell: Shell) -> None:
+def test_a_redis_that_is_killed_costs_the_calls_that_met_it_and_no_more(
+    shell: Shell,
+) -> None:
     binary, folder = server.binary(), shell.folder.parent
     there = shell.having(TASKORCH_REDIS_URL=f"unix://{folder / 's.sock'}")
     waited: list[Any] = []
 
     async def test() -> None:
-        async with tool_client.worker(there) as ada, tool_client.orchestrate(there) as boss:
+        async with (
+            tool_client.worker(there) as ada,
+            tool_client.orchestrate(there) as boss,
+        ):
 
             async def wait(one: Program, tool: str, **arguments: Any) -> None:
                 waited.append((await one.call(tool, **arguments)).structured_content)
 
             async with anyio.create_task_group() as group:
-                with servers.running(binary, folder, "--appendonly", "yes") as url, _raw(url) as raw:
-                    planned = await boss.data("plan", project="x", items=[{"name": "a", "title": "A", "agent": "ada"}])
+                with (
+                    servers.running(binary, folder, "--appendonly", "yes") as url,
+                    _raw(url) as raw,
+                ):
+                    planned = await boss.data(
+                        "plan",
+                        project="x",
+                        items=[{"name": "a", "title": "A", "agent": "ada"}],
+                    )
                     item = planned["items"][0]["id"]
                     await ada.data("pop")
                     group.start_soon(partial(wait, ada, "pop", wait=60))
-                    group.start_soon(partial(wait, boss, "wait", id=planned["project"], timeout=60))
-                    await until(lambda: cast("Any", raw).info("clients")["blocked_clients"] == 2)
-                away = await ada.error("report", item=item, kind="progress", text="half")
+                    group.start_soon(
+                        partial(wait, boss, "wait", id=planned["project"], timeout=60)
+                    )
+                    await until(
+                        lambda: cast("Any", raw).info("clients")["blocked_clients"] == 2
+                    )
+                away = await ada.error(
+                    "report", item=item, kind="progress", text="half"
+                )
                 with servers.running(binary, folder, "--appendonly", "yes"):
                     done = await ada.data("complete", item=item, summary="all of it")
                     await until(lambda: len(waited) == 2)
-        assert (away["code"], away["exit_code"], away["retryable"]) == ("UNREACHABLE", 4, True)
+        assert (away["code"], away["exit_code"], away["retryable"]) == (
+            "UNREACHABLE",
+            4,
+            True,
+        )
         assert done["state"] == "completed"
 
     running(test)
-    assert [document["error"]["code"] for document in waited if "error" in document] == ["UNREACHABLE"]
-    assert [document["data"]["reached"] for document in waited if "data" in document] == ["completed"]
+    assert [
+        document["error"]["code"] for document in waited if "error" in document
+    ] == ["UNREACHABLE"]
+    assert [
+        document["data"]["reached"] for document in waited if "data" in document
+    ] == ["completed"]
 
 
 def _raw(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, decode_responses=True)
 
 
-def test_the_bundled_server_is_started_by_a_call_and_again_when_it_was_killed(local: Shell) -> None:
+def test_the_bundled_server_is_started_by_a_call_and_again_when_it_was_killed(
+    local: Shell,
+) -> None:
     async def test() -> None:
         async with tool_client.orchestrate(local) as boss:
-            planned = await boss.data("plan", project="x", items=[{"name": "a", "title": "A"}])
-            os.kill(local.orchestrate("server", "status", "--json").data()["pid"], signal.SIGKILL)
+            planned = await boss.data(
+                "plan", project="x", items=[{"name": "a", "title": "A"}]
+            )
+            os.kill(
+                local.orchestrate("server", "status", "--json").data()["pid"],
+                signal.SIGKILL,
+            )
             assert (await boss.data("status", of=planned["project"]))["title"] == "x"
 
     running(test)
 
 
-def test_a_call_that_was_not_answered_is_made_again_and_acts_once(shell: Shell, bench: Bench) -> None:
+def test_a_call_that_was_not_answered_is_made_again_and_acts_once(
+    shell: Shell, bench: Bench
+) -> None:
     plan: dict[str, Any] = {"project": "x", "items": [{"name": "a", "title": "A"}]}
 
     async def test(between: Proxy) -> None:
-        async with tool_client.orchestrate(shell.having(TASKORCH_REDIS_URL=between.url)) as boss:
+        async with tool_client.orchestrate(
+            shell.having(TASKORCH_REDIS_URL=between.url)
+        ) as boss:
             between.replies_lost = FOR_GOOD
             error = await boss.error("plan", **plan)
             between.replies_lost = 0
             again = await boss.data("plan", **plan)
         assert error["code"] == "UNREACHABLE"
-        assert [project.id for project in bench.queue.views.projects()] == [again["project"]]
+        assert [project.id for project in bench.queue.views.projects()] == [
+            again["project"]
+        ]
 
     with proxied(bench.url) as between:
         running(partial(test, between))
@@ -282,7 +373,9 @@ def test_a_call_that_was_not_answered_is_made_again_and_acts_once(shell: Shell, 
 
 def test_an_address_that_is_none_is_an_error_result(shell: Shell) -> None:
     async def test() -> None:
-        async with tool_client.worker(shell.having(TASKORCH_REDIS_URL="http://redis")) as ada:
+        async with tool_client.worker(
+            shell.having(TASKORCH_REDIS_URL="http://redis")
+        ) as ada:
             error = await ada.error("check")
         assert (error["code"], error["exit_code"]) == ("USAGE", 2)
 
@@ -290,7 +383,13 @@ def test_an_address_that_is_none_is_an_error_result(shell: Shell) -> None:
 
 
 def test_a_server_ends_though_nobody_reads_what_it_says(shell: Shell) -> None:
-    process = started(shell, *({"jsonrpc": "2.0", "id": number, "method": "tools/list"} for number in range(1, 900)))
+    process = started(
+        shell,
+        *(
+            {"jsonrpc": "2.0", "id": number, "method": "tools/list"}
+            for number in range(1, 900)
+        ),
+    )
     assert process.stdout
     pipe, sizes = process.stdout.fileno(), [b""]
 
@@ -306,7 +405,9 @@ def test_a_server_ends_though_nobody_reads_what_it_says(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("end", ["input", signal.SIGTERM, signal.SIGINT])
-def test_a_server_ends_at_once_and_takes_its_waits_with_it(shell: Shell, bench: Bench, end: Any) -> None:
+def test_a_server_ends_at_once_and_takes_its_waits_with_it(
+    shell: Shell, bench: Bench, end: Any
+) -> None:
     process = started(shell, called(1, "pop", wait=300), called(2, "pop", wait=300))
     eventually(lambda: bench.blocked_clients() == 2)
 
@@ -321,9 +422,13 @@ def test_a_server_ends_at_once_and_takes_its_waits_with_it(shell: Shell, bench: 
 
 @pytest.mark.parametrize("role", ["worker", "orchestrate"])
 def test_piped_requests_are_all_answered(local: Shell, role: str) -> None:
-    shell, tool = (local, "check") if role == "worker" else (local.lacking("AGENT_ID"), "status")
+    shell, tool = (
+        (local, "check") if role == "worker" else (local.lacking("AGENT_ID"), "status")
+    )
     local.orchestrate("server", "start")
-    ran = ended(started(shell, *(called(number, tool) for number in range(1, 6)), role=role))
+    ran = ended(
+        started(shell, *(called(number, tool) for number in range(1, 6)), role=role)
+    )
 
     answers = {each["id"]: each for each in map(json.loads, ran.stdout.splitlines())}
     assert (ran.code, set(answers)) == (0, set(range(6)))
@@ -365,7 +470,9 @@ def _error_code(answer: Any) -> str:
 @pytest.mark.parametrize("end", ["input", signal.SIGTERM])
 def test_a_server_ends_though_redis_hangs(shell: Shell, end: Any) -> None:
     with servers.running(server.binary(), shell.folder.parent) as url, _raw(url) as raw:
-        process = started(shell.having(TASKORCH_REDIS_URL=url), called(1, "pop", wait=300))
+        process = started(
+            shell.having(TASKORCH_REDIS_URL=url), called(1, "pop", wait=300)
+        )
         eventually(lambda: cast("Any", raw).info("clients")["blocked_clients"])
         os.kill(cast("Any", raw).info("server")["process_id"], signal.SIGSTOP)
         assert process.stdin
@@ -381,7 +488,9 @@ def test_a_server_ends_though_redis_hangs(shell: Shell, end: Any) -> None:
         assert end != "input" or "after standard input was closed" in ran.stdout
 
 
-def _ended_by_itself(process: subprocess.Popen[str], within_s: float = TIME_LIMIT_S) -> Ran:
+def _ended_by_itself(
+    process: subprocess.Popen[str], within_s: float = TIME_LIMIT_S
+) -> Ran:
     """Wait for the end of a process whose standard input nobody closes any more."""
     assert process.stdin
     assert process.stdout

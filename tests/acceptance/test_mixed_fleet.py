@@ -51,25 +51,48 @@ class Fleet:
 
     def reported(self, kind: str, *, torn: bool = False) -> set[Reported]:
         """Return the reports of a kind that must be somewhere, or also those that a `torn` file may have lost."""
-        lines = [json.loads(line) for log in self.logs.iterdir() for line in log.read_text().splitlines()]
+        lines = [
+            json.loads(line)
+            for log in self.logs.iterdir()
+            for line in log.read_text().splitlines()
+        ]
         lost = set() if torn else {line["text"] for line in lines if line.get("torn")}
-        lines = [line for line in lines if line["kind"] == kind and line["text"] not in lost]
+        lines = [
+            line for line in lines if line["kind"] == kind and line["text"] not in lost
+        ]
         return {Reported(line["item"], kind, line["text"]) for line in lines}
 
 
 @contextmanager
 def at_work(bench: Bench, shell: Shell) -> Iterator[Fleet]:
-    logs, stop, home = shell.folder / "logs", shell.folder / "stop", shell.folder / ".task-orchestrator"
+    logs, stop, home = (
+        shell.folder / "logs",
+        shell.folder / "stop",
+        shell.folder / ".task-orchestrator",
+    )
     logs.mkdir()
     fleet = Fleet(bench, shell, stop, logs, [])
     try:
         for seed, agent in enumerate(BY_FILES):
-            told = ["--folder", str(home), "--agent", agent, "--log", str(logs / agent), "--until-file", str(stop)]
+            told = [
+                "--folder",
+                str(home),
+                "--agent",
+                agent,
+                "--log",
+                str(logs / agent),
+                "--until-file",
+                str(stop),
+            ]
             more = ["--seed", str(seed), "--think", THINK_S, "--careless"]
-            fleet.workers.append(shell.start(sys.executable, file_worker.__file__, *told, *more))
+            fleet.workers.append(
+                shell.start(sys.executable, file_worker.__file__, *told, *more)
+            )
         for agent in BY_REDIS:
             told = [bench.url, bench.namespace, agent, str(logs / agent), str(stop)]
-            fleet.workers.append(shell.start(sys.executable, redis_worker.__file__, *told))
+            fleet.workers.append(
+                shell.start(sys.executable, redis_worker.__file__, *told)
+            )
         yield fleet
     finally:
         for worker in fleet.workers:
@@ -79,7 +102,9 @@ def at_work(bench: Bench, shell: Shell) -> Iterator[Fleet]:
 
 def records(bench: Bench, items: list[str]) -> dict[str, Record]:
     return {
-        record.item.id: record for n in range(0, ITEMS, 50) for record in bench.queue.views.records(items[n : n + 50])
+        record.item.id: record
+        for n in range(0, ITEMS, 50)
+        for record in bench.queue.views.records(items[n : n + 50])
     }
 
 
@@ -87,9 +112,19 @@ def in_redis(kept: dict[str, Record]) -> Counter[Reported]:
     """Return how often each report is in Redis, those of workers that did not hold the item among them."""
     found: Counter[Reported] = Counter()
     for item, record in kept.items():
-        kinds = {"progress": ["progress"], "complete": ["completion"], "stray": ["progress", "discovery"]}
-        found.update(Reported(item, kind, each.text) for each in record.reports for kind in kinds.get(each.kind, []))
-        found.update(Reported(item, "discovery", each.text) for each in record.discoveries)
+        kinds = {
+            "progress": ["progress"],
+            "complete": ["completion"],
+            "stray": ["progress", "discovery"],
+        }
+        found.update(
+            Reported(item, kind, each.text)
+            for each in record.reports
+            for kind in kinds.get(each.kind, [])
+        )
+        found.update(
+            Reported(item, "discovery", each.text) for each in record.discoveries
+        )
     return found
 
 
@@ -97,10 +132,16 @@ def in_files(root: Path, items: list[str]) -> Counter[Reported]:
     """Return how often each report is in the files."""
     found: Counter[Reported] = Counter()
     for item in items:
-        updates = _read(handoffs(root) / f"{item}_progress.json", {"updates": []})["updates"]
+        updates = _read(handoffs(root) / f"{item}_progress.json", {"updates": []})[
+            "updates"
+        ]
         discoveries = _read(handoffs(root) / f"{item}_discoveries.json", [])
-        found.update(Reported(item, "progress", update["message"]) for update in updates)
-        found.update(Reported(item, "discovery", each["discovery"]) for each in discoveries)
+        found.update(
+            Reported(item, "progress", update["message"]) for update in updates
+        )
+        found.update(
+            Reported(item, "discovery", each["discovery"]) for each in discoveries
+        )
     return found
 
 
@@ -111,9 +152,14 @@ def _read(path: Path, default: Any) -> Any:
         return default
 
 
-def test_every_report_of_either_kind_is_in_redis_and_in_the_files_once(shell: Shell, bench: Bench) -> None:
+def test_every_report_of_either_kind_is_in_redis_and_in_the_files_once(
+    shell: Shell, bench: Bench
+) -> None:
     project, agents = bench.project(), [*BY_FILES, *BY_REDIS]
-    items = [bench.item(project, agent=agents[number % len(agents)]) for number in range(ITEMS)]
+    items = [
+        bench.item(project, agent=agents[number % len(agents)])
+        for number in range(ITEMS)
+    ]
 
     with at_work(bench, shell) as fleet:
         _keep_killing_the_service_until_all_is_done(fleet, project)
@@ -121,18 +167,36 @@ def test_every_report_of_either_kind_is_in_redis_and_in_the_files_once(shell: Sh
         with services.running(shell):
             wanted = fleet.reported("progress") | fleet.reported("discovery")
             with suppress(AssertionError):  # what is missing is told below
-                soon(lambda: wanted <= set(in_redis(records(bench, items))) & set(in_files(shell.folder, items)))
+                soon(
+                    lambda: (
+                        wanted
+                        <= set(in_redis(records(bench, items)))
+                        & set(in_files(shell.folder, items))
+                    )
+                )
         shell.orchestrate("sync", "--full")
 
     kept = records(bench, items)
     redis, files = in_redis(kept), in_files(shell.folder, items)
-    assert {each: (redis[each], files[each]) for each in wanted if (redis[each], files[each]) != (1, 1)} == {}
-    assert {item: _deliveries(kept[item]) for item in items if len(_deliveries(kept[item])) != 1} == {}
+    assert {
+        each: (redis[each], files[each])
+        for each in wanted
+        if (redis[each], files[each]) != (1, 1)
+    } == {}
+    assert {
+        item: _deliveries(kept[item])
+        for item in items
+        if len(_deliveries(kept[item])) != 1
+    } == {}
     assert {record.item.state for record in kept.values()} == {State.COMPLETED}
     assert bench.queue.views.progress(project, limit=1).project.completed == ITEMS
     delivered = fleet.reported("completion", torn=True)
     summaries = {item: kept[item].item.summary for item in items}
-    assert {item for item in items if summaries[item] and _delivery(item, summaries[item]) not in delivered} == set()
+    assert {
+        item
+        for item in items
+        if summaries[item] and _delivery(item, summaries[item]) not in delivered
+    } == set()
     torn = {each.item for each in delivered - fleet.reported("completion")}
     assert {item for item in items if not summaries[item]} <= torn
     assert {item: _filed_summary(shell.folder, item) for item in items} == summaries
@@ -150,7 +214,9 @@ def _keep_killing_the_service_until_all_is_done(fleet: Fleet, project: str) -> N
 
 
 def _await(bench: Bench, project: str, count: int) -> None:
-    soon(lambda: bench.queue.views.progress(project, limit=1).project.completed >= count)
+    soon(
+        lambda: bench.queue.views.progress(project, limit=1).project.completed >= count
+    )
 
 
 def _deliveries(record: Record) -> list[str]:

@@ -19,18 +19,38 @@ def is_safe(screen: str) -> bool:
     return not any(character in screen for character in UNSAFE)
 
 
-def test_odd_text_of_an_orchestrator_is_stored_whole_and_shown_escaped(shell: Shell, bench: Bench) -> None:
+def test_odd_text_of_an_orchestrator_is_stored_whole_and_shown_escaped(
+    shell: Shell, bench: Bench
+) -> None:
     project = shell.orchestrate("project", GIVEN, "-d", GIVEN).stdout.strip()
     texts = [word for option in ITEM_TEXTS for word in (option, GIVEN)]
-    made = shell.orchestrate("create", project, GIVEN, *texts, "--context", f"{GIVEN}={GIVEN}", "--assign", "ada")
+    made = shell.orchestrate(
+        "create",
+        project,
+        GIVEN,
+        *texts,
+        "--context",
+        f"{GIVEN}={GIVEN}",
+        "--assign",
+        "ada",
+    )
     item = made.stdout.strip()
 
     shown = shell.orchestrate("show", item, "--json").data()
-    screens = [shell.orchestrate(*words) for words in (["show", item], ["progress", project], ["list"], ["projects"])]
+    screens = [
+        shell.orchestrate(*words)
+        for words in (["show", item], ["progress", project], ["list"], ["projects"])
+    ]
     screens += [shell.worker("get", item), shell.orchestrate("show", item, "--handoff")]
 
     assert (shown["title"], shown["description"]) == (ODD, ODD)
-    assert shown["requirements"] == shown["resources"] == shown["deliverables_expected"] == shown["criteria"] == [ODD]
+    assert (
+        shown["requirements"]
+        == shown["resources"]
+        == shown["deliverables_expected"]
+        == shown["criteria"]
+        == [ODD]
+    )
     # a pair is cut at its first "="
     assert shown["context"] == {ODD: ODD}
     assert bench.queue.views.projects()[0].description == ODD
@@ -40,7 +60,9 @@ def test_odd_text_of_an_orchestrator_is_stored_whole_and_shown_escaped(shell: Sh
         assert is_safe(screen.stdout)
 
 
-def test_odd_text_of_a_worker_is_stored_whole_and_shown_escaped(shell: Shell, bench: Bench) -> None:
+def test_odd_text_of_a_worker_is_stored_whole_and_shown_escaped(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     item = bench.item(project)
 
@@ -71,20 +93,31 @@ def test_odd_text_of_a_worker_is_stored_whole_and_shown_escaped(shell: Shell, be
 
 @pytest.mark.parametrize(
     "words",
-    [["get", "{}"], ["get", "item_1", "--{}"], ["--agent-id", "{}", "pop"], ["--redis-url", "redis://h/{}", "pop"]],
+    [
+        ["get", "{}"],
+        ["get", "item_1", "--{}"],
+        ["--agent-id", "{}", "pop"],
+        ["--redis-url", "redis://h/{}", "pop"],
+    ],
     ids=["id", "option", "agent", "address"],
 )
 def test_odd_text_in_an_error_is_shown_escaped(shell: Shell, words: list[str]) -> None:
     odd = "item_\x1b[31m\u202e\nError: forged"
 
-    code, screen = shell.on_terminal(BIN / "worker", *(word.replace("{}", odd) for word in words))
+    code, screen = shell.on_terminal(
+        BIN / "worker", *(word.replace("{}", odd) for word in words)
+    )
 
     assert code in (2, 3, 4, 5)
     assert is_safe(screen), screen
-    assert not any(row.startswith("Error: forged") for row in screen.splitlines()), screen
+    assert not any(row.startswith("Error: forged") for row in screen.splitlines()), (
+        screen
+    )
 
 
-def test_a_session_with_an_odd_name_is_refused_and_changes_nothing(shell: Shell, bench: Bench) -> None:
+def test_a_session_with_an_odd_name_is_refused_and_changes_nothing(
+    shell: Shell, bench: Bench
+) -> None:
     odd = shell.having(AGENT_SESSION="\x1b[31m\u202e\n")
     item = bench.item()
     before = bench.everything()
@@ -97,9 +130,16 @@ def test_a_session_with_an_odd_name_is_refused_and_changes_nothing(shell: Shell,
 
 
 @pytest.mark.parametrize(
-    "words", [["progress", "{}", b"a\xffb"], ["complete", "{}", b"\xff"], ["notes", "{}", b"\xff"]]
+    "words",
+    [
+        ["progress", "{}", b"a\xffb"],
+        ["complete", "{}", b"\xff"],
+        ["notes", "{}", b"\xff"],
+    ],
 )
-def test_an_argument_that_is_not_utf8_is_refused(shell: Shell, bench: Bench, words: list[str | bytes]) -> None:
+def test_an_argument_that_is_not_utf8_is_refused(
+    shell: Shell, bench: Bench, words: list[str | bytes]
+) -> None:
     item = bench.item()
     before = bench.everything()
 
@@ -117,13 +157,25 @@ def test_an_argument_that_is_not_utf8_is_refused(shell: Shell, bench: Bench, wor
         ([b"worker", b"get", b"item_\xff", b"--json"], 3),
         ([b"worker", b"--agent-id", b"a\xff", b"pop"], 5),
         ([b"worker", b"get", b"--\xff"], 2),
-        ([b"orchestrate", b"create", b"proj_00000000", b"x", b"--context", b"a\xff=b"], 5),
+        (
+            [
+                b"orchestrate",
+                b"create",
+                b"proj_00000000",
+                b"x",
+                b"--context",
+                b"a\xff=b",
+            ],
+            5,
+        ),
         ([b"orchestrate", b"list", b"--cursor", b"\xff"], 5),
         ([b"env", b"AGENT_SESSION=\xff", b"worker", b"pop"], 5),
         ([b"env", b"AGENT_SESSION=\xff", b"worker", b"whoami"], 5),
     ],
 )
-def test_nothing_that_is_not_utf8_reaches_the_queue_or_the_screen(shell: Shell, words: list[bytes], code: int) -> None:
+def test_nothing_that_is_not_utf8_reaches_the_queue_or_the_screen(
+    shell: Shell, words: list[bytes], code: int
+) -> None:
     on_path = shell.having(PATH=f"{BIN}:{os.environ['PATH']}")
 
     ran = on_path.run(*words)
@@ -141,7 +193,9 @@ def test_standard_input_that_is_not_utf8_is_refused(shell: Shell, bench: Bench) 
 
 
 @pytest.mark.parametrize("stdin", [b"a\0b", "a\0b".encode("utf-16-le")])
-def test_nul_on_standard_input_is_refused(shell: Shell, bench: Bench, stdin: bytes) -> None:
+def test_nul_on_standard_input_is_refused(
+    shell: Shell, bench: Bench, stdin: bytes
+) -> None:
     item = bench.item()
 
     ran = shell.worker("progress", item, "-", stdin=stdin)
@@ -163,16 +217,22 @@ def test_nul_on_standard_input_is_refused(shell: Shell, bench: Bench, stdin: byt
         (b"\xef\xbb\xbfx" + b"\r\n" * 65535 + b"\r\n", "x" + "\n" * 65535),
     ],
 )
-def test_standard_input_is_normalised(shell: Shell, bench: Bench, stdin: bytes, kept: str | None) -> None:
+def test_standard_input_is_normalised(
+    shell: Shell, bench: Bench, stdin: bytes, kept: str | None
+) -> None:
     item = bench.item()
 
     ran = shell.worker("progress", item, "-", stdin=stdin)
 
     assert ran.code == (5 if kept is None else 0), ran.stderr
-    assert [report.text for report in bench.queue.views.show(item).history] == ([] if kept is None else [kept])
+    assert [report.text for report in bench.queue.views.show(item).history] == (
+        [] if kept is None else [kept]
+    )
 
 
-def test_ten_megabytes_on_standard_input_are_refused(shell: Shell, bench: Bench) -> None:
+def test_ten_megabytes_on_standard_input_are_refused(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     ran = shell.worker("progress", item, "-", stdin=b"x" * 10_000_000)
@@ -181,18 +241,27 @@ def test_ten_megabytes_on_standard_input_are_refused(shell: Shell, bench: Bench)
     assert "longer than 65536 bytes (64 KiB)" in ran.stderr
 
 
-def test_sixty_four_kibibytes_are_taken_and_one_byte_more_is_not(shell: Shell, bench: Bench) -> None:
+def test_sixty_four_kibibytes_are_taken_and_one_byte_more_is_not(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     most = b"x" * 65536
 
-    taken, refused = (shell.worker("progress", item, "-", stdin=text) for text in (most + b"\n", most + b"x"))
+    taken, refused = (
+        shell.worker("progress", item, "-", stdin=text)
+        for text in (most + b"\n", most + b"x")
+    )
 
     assert (taken.code, refused.code) == (0, 5)
-    assert [report.text for report in bench.queue.views.show(item).history] == [most.decode()]
+    assert [report.text for report in bench.queue.views.show(item).history] == [
+        most.decode()
+    ]
 
 
 @pytest.mark.parametrize(("title", "code"), [("ü" * 500, 0), ("x" * 501, 5)])
-def test_a_title_has_at_most_500_characters(shell: Shell, title: str, code: int) -> None:
+def test_a_title_has_at_most_500_characters(
+    shell: Shell, title: str, code: int
+) -> None:
     ran = shell.orchestrate("project", title)
 
     assert ran.code == code
@@ -211,9 +280,15 @@ def test_an_item_has_at_most_200_requirements(shell: Shell, bench: Bench) -> Non
     assert len(bench.queue.views.list(project=project).items[0].requirements) == 200
 
 
-def test_deliverables_have_at_most_256_kibibytes_together(shell: Shell, bench: Bench) -> None:
+def test_deliverables_have_at_most_256_kibibytes_together(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
-    pairs = [word for number in range(5) for word in ("--deliverable", f"{number}={'x' * 60_000}")]
+    pairs = [
+        word
+        for number in range(5)
+        for word in ("--deliverable", f"{number}={'x' * 60_000}")
+    ]
 
     ran = shell.worker("complete", item, "done", *pairs)
 

@@ -17,7 +17,9 @@ from taskorch_worker.cli import worker
 BAR = "━"
 
 
-def test_worker_check_prints_what_the_protocol_shows(shell: Shell, bench: Bench) -> None:
+def test_worker_check_prints_what_the_protocol_shows(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item(agent="database_specialist")
 
     ran = shell.having(AGENT_ID="database_specialist").worker("check")
@@ -42,7 +44,9 @@ def test_worker_get_prints_what_the_protocol_shows(shell: Shell, bench: Bench) -
     ]
 
 
-def test_the_workflow_of_the_protocol_works_as_it_is_written(shell: Shell, bench: Bench) -> None:
+def test_the_workflow_of_the_protocol_works_as_it_is_written(
+    shell: Shell, bench: Bench
+) -> None:
     script = """set -e
         PROJECT=$(orchestrate project "User Management API")
         DB_ITEM=$(orchestrate create $PROJECT "Database design" -r "Users table" "Sessions table")
@@ -71,7 +75,9 @@ def test_a_new_id_is_bare_in_a_pipe_and_labelled_on_a_terminal(shell: Shell) -> 
     piped = shell.orchestrate("project", "x").stdout
     item = shell.orchestrate("create", piped.strip(), "x").stdout
     _, project_screen = shell.on_terminal(BIN / "orchestrate", "project", "x")
-    _, item_screen = shell.on_terminal(BIN / "orchestrate", "create", piped.strip(), "x")
+    _, item_screen = shell.on_terminal(
+        BIN / "orchestrate", "create", piped.strip(), "x"
+    )
 
     assert re.fullmatch(r"proj_[0-9a-f]{8}\n", piped)
     assert re.fullmatch(r"item_[0-9a-f]{8}\n", item)
@@ -96,7 +102,9 @@ def test_colour_and_bars_are_for_terminals(shell: Shell, bench: Bench) -> None:
         assert BAR not in text
 
 
-def test_a_narrow_terminal_keeps_ids_whole_and_a_pipe_cuts_nothing(shell: Shell, bench: Bench) -> None:
+def test_a_narrow_terminal_keeps_ids_whole_and_a_pipe_cuts_nothing(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     item = bench.item(project, title="A long title " * 20)
 
@@ -115,7 +123,10 @@ def test_data_goes_to_stdout_and_talk_to_stderr(shell: Shell, bench: Bench) -> N
     project = bench.project()
     shell.worker("discover", bench.item(project), "It rains")
 
-    found, none = shell.orchestrate("discoveries", project), shell.orchestrate("discoveries", bench.project())
+    found, none = (
+        shell.orchestrate("discoveries", project),
+        shell.orchestrate("discoveries", bench.project()),
+    )
 
     assert "It rains" in found.stdout
     assert re.fullmatch(r"Go on with --since \d+-\d+\n", found.stderr)
@@ -142,7 +153,13 @@ def test_an_option_takes_many_values_in_one_go_and_may_be_repeated(
     project = bench.project()
     other = bench.item(project)
 
-    ran = shell.orchestrate("create", project, "x", *(word.format(other) for word in words), stdin=b"from stdin\n")
+    ran = shell.orchestrate(
+        "create",
+        project,
+        "x",
+        *(word.format(other) for word in words),
+        stdin=b"from stdin\n",
+    )
 
     assert ran.code == 0, ran.stderr
     assert bench.queue.views.show(ran.stdout.strip()).item.requirements == requirements
@@ -153,7 +170,9 @@ def test_a_dash_reads_standard_input(shell: Shell, bench: Bench) -> None:
 
     shell.worker("progress", item, "-", stdin="one\ntwo 🙂\n".encode())
     shell.worker("discover", item, "x", "--impact", "-", stdin=b"wet")
-    project = shell.orchestrate("project", "-", "-d", "x", stdin=b"A title\n").stdout.strip()
+    project = shell.orchestrate(
+        "project", "-", "-d", "x", stdin=b"A title\n"
+    ).stdout.strip()
 
     assert bench.queue.views.show(item).history[0].text == "one\ntwo 🙂"
     assert bench.queue.views.progress(project).project.title == "A title"
@@ -167,9 +186,18 @@ def test_after_two_dashes_a_text_may_begin_with_one(shell: Shell, bench: Bench) 
     assert bench.queue.views.show(item).history[0].text == "-5 % slower"
 
 
-def test_the_common_options_stand_before_or_after_the_command(shell: Shell, bench: Bench) -> None:
+def test_the_common_options_stand_before_or_after_the_command(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item(agent="bob")
-    options = ("--agent-id", "bob", "--namespace", bench.namespace, "--redis-url", bench.url)
+    options = (
+        "--agent-id",
+        "bob",
+        "--namespace",
+        bench.namespace,
+        "--redis-url",
+        bench.url,
+    )
     bare = shell.lacking("TASKORCH_REDIS_URL", "TASKORCH_NAMESPACE", "AGENT_ID")
 
     before, after = bare.worker(*options, "check"), bare.worker("check", *options)
@@ -189,22 +217,31 @@ def commands(group: click.Group, *above: str) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("group", [worker, orchestrate], ids=["worker", "orchestrate"])
-def test_the_help_of_each_command_has_an_example_and_needs_no_redis(shell: Shell, group: click.Group) -> None:
+def test_the_help_of_each_command_has_an_example_and_needs_no_redis(
+    shell: Shell, group: click.Group
+) -> None:
     there = commands(group)
     script = 'for words in "$@"; do $COMMAND $words --help || exit 1; echo; done'
-    away = shell.having(TASKORCH_REDIS_URL="redis://localhost:1", COMMAND=str(BIN / str(group.name)))
+    away = shell.having(
+        TASKORCH_REDIS_URL="redis://localhost:1", COMMAND=str(BIN / str(group.name))
+    )
 
     ran = away.run("sh", "-c", script, "sh", *(" ".join(words) for words in there))
 
     told = " ".join(ran.stdout.split())
     assert (ran.code, ran.stderr) == (0, "")
-    assert [words for words in there if f"Example: {group.name} {words[0]}" not in told] == []
+    assert [
+        words for words in there if f"Example: {group.name} {words[0]}" not in told
+    ] == []
     assert told.count("Example: ") == len(there)
 
 
 @pytest.mark.parametrize("command", ["worker", "orchestrate"])
 def test_the_help_and_the_version_of_a_command(shell: Shell, command: str) -> None:
-    told, version = shell.run(BIN / command, "--help"), shell.run(BIN / command, "--version")
+    told, version = (
+        shell.run(BIN / command, "--help"),
+        shell.run(BIN / command, "--version"),
+    )
 
     assert told.stdout.startswith(f"Usage: {command} ")
     assert "Start with:" in told.stdout
@@ -212,10 +249,16 @@ def test_the_help_and_the_version_of_a_command(shell: Shell, command: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("command", "variable"), [("worker", "_WORKER_COMPLETE"), ("orchestrate", "_ORCHESTRATE_COMPLETE")]
+    ("command", "variable"),
+    [("worker", "_WORKER_COMPLETE"), ("orchestrate", "_ORCHESTRATE_COMPLETE")],
 )
-def test_each_command_completes_itself_in_a_shell(shell: Shell, command: str, variable: str) -> None:
-    scripts = [shell.having(**{variable: f"{kind}_source"}).run(BIN / command) for kind in ("bash", "zsh", "fish")]
+def test_each_command_completes_itself_in_a_shell(
+    shell: Shell, command: str, variable: str
+) -> None:
+    scripts = [
+        shell.having(**{variable: f"{kind}_source"}).run(BIN / command)
+        for kind in ("bash", "zsh", "fish")
+    ]
 
     assert [script.code for script in scripts] == [0, 0, 0]
     assert all(variable in script.stdout for script in scripts)
@@ -225,11 +268,25 @@ def test_a_reader_that_goes_away_is_no_error(shell: Shell, bench: Bench) -> None
     project = bench.project()
     for _ in range(300):
         bench.item(project, title="A title " * 50)
-    first, none = (f'"$@" | {reader}; exit ${{PIPESTATUS[0]}}' for reader in ("head -n 1", "true"))
+    first, none = (
+        f'"$@" | {reader}; exit ${{PIPESTATUS[0]}}' for reader in ("head -n 1", "true")
+    )
 
     runs = [
-        shell.run("bash", "-c", first, "bash", BIN / "orchestrate", "list", "--limit", "1000"),
-        shell.run("bash", "-c", none, "bash", BIN / "orchestrate", "list", "--limit", "1000", "--json"),
+        shell.run(
+            "bash", "-c", first, "bash", BIN / "orchestrate", "list", "--limit", "1000"
+        ),
+        shell.run(
+            "bash",
+            "-c",
+            none,
+            "bash",
+            BIN / "orchestrate",
+            "list",
+            "--limit",
+            "1000",
+            "--json",
+        ),
         shell.run("sh", "-c", '"$@" | true', "sh", BIN / "worker", "--help"),
     ]
 
@@ -238,7 +295,9 @@ def test_a_reader_that_goes_away_is_no_error(shell: Shell, bench: Bench) -> None
 
 
 @pytest.mark.parametrize("target", [">/dev/full", ">&-", "2>&-", "<&-"])
-def test_a_stream_that_is_full_or_closed_brings_no_traceback(shell: Shell, bench: Bench, target: str) -> None:
+def test_a_stream_that_is_full_or_closed_brings_no_traceback(
+    shell: Shell, bench: Bench, target: str
+) -> None:
     item = bench.item()
 
     shell.run("sh", "-c", f'"$@" {target}', "sh", BIN / "worker", "get", item)
@@ -247,18 +306,25 @@ def test_a_stream_that_is_full_or_closed_brings_no_traceback(shell: Shell, bench
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]], ids=["text", "json"])
-def test_a_result_that_cannot_be_printed_is_said_to_be_done(shell: Shell, flags: list[str]) -> None:
+def test_a_result_that_cannot_be_printed_is_said_to_be_done(
+    shell: Shell, flags: list[str]
+) -> None:
     words: list[str | Path] = [BIN / "orchestrate", "project", "Once", *flags]
 
     full = shell.run("sh", "-c", '"$@" >/dev/full', "sh", *words)
     closed = shell.run("sh", "-c", '"$@" >&-', "sh", *words)
 
     assert (full.code, closed.code) == (1, 0)
-    assert "The step was done, but its result could not be printed: No space left on device" in full.stderr
+    assert (
+        "The step was done, but its result could not be printed: No space left on device"
+        in full.stderr
+    )
     assert len(shell.orchestrate("projects", "--json").data()) == 2
 
 
-def test_arguments_behind_an_option_of_many_values_are_missed_with_a_hint(shell: Shell, bench: Bench) -> None:
+def test_arguments_behind_an_option_of_many_values_are_missed_with_a_hint(
+    shell: Shell, bench: Bench
+) -> None:
     ran = shell.orchestrate("create", "-r", "A", "B", bench.project(), "A title")
 
     assert ran.code == 2
@@ -289,9 +355,13 @@ def test_an_option_without_its_value_is_refused_and_nothing_is_created(
     assert bench.queue.views.list(project=project).items == ()
 
 
-def test_an_interrupted_wait_ends_quickly_and_without_a_traceback(shell: Shell, bench: Bench) -> None:
+def test_an_interrupted_wait_ends_quickly_and_without_a_traceback(
+    shell: Shell, bench: Bench
+) -> None:
     process = shell.start(BIN / "worker", "pop", "--wait", "60")
-    eventually(lambda: any(client["cmd"] == "blpop" for client in bench.raw.client_list()))
+    eventually(
+        lambda: any(client["cmd"] == "blpop" for client in bench.raw.client_list())
+    )
 
     began = monotonic()
     process.send_signal(signal.SIGINT)
@@ -304,7 +374,9 @@ def test_an_interrupted_wait_ends_quickly_and_without_a_traceback(shell: Shell, 
 def test_an_item_that_is_assigned_ends_the_wait(shell: Shell, bench: Bench) -> None:
     item = bench.item(agent="")
     process = shell.start(BIN / "worker", "pop", "--wait", "60")
-    eventually(lambda: any(client["cmd"] == "blpop" for client in bench.raw.client_list()))
+    eventually(
+        lambda: any(client["cmd"] == "blpop" for client in bench.raw.client_list())
+    )
 
     bench.queue.assign(item, "ada")
     ran = ended(process)
@@ -313,7 +385,9 @@ def test_an_item_that_is_assigned_ends_the_wait(shell: Shell, bench: Bench) -> N
     assert ran.stdout.startswith(f"=== Work Item: {item} ===")
 
 
-def test_assign_names_a_handoff_file_only_where_files_are_kept(shell: Shell, bench: Bench) -> None:
+def test_assign_names_a_handoff_file_only_where_files_are_kept(
+    shell: Shell, bench: Bench
+) -> None:
     first, second, third = (bench.item(agent="") for _ in range(3))
     elsewhere = shell.orchestrate("assign", first, "ada")
     shell.orchestrate("sync")
@@ -323,7 +397,13 @@ def test_assign_names_a_handoff_file_only_where_files_are_kept(shell: Shell, ben
     shell.orchestrate("sync")
 
     printed = f"printed by: orchestrate show {first} --handoff"
-    assert f"Handoff package: {printed} (orchestrate sync status shows where its file is)" in elsewhere.stdout
-    assert f"Handoff package: .task-orchestrator/handoffs/{second}_handoff.json (" in here.stdout
+    assert (
+        f"Handoff package: {printed} (orchestrate sync status shows where its file is)"
+        in elsewhere.stdout
+    )
+    assert (
+        f"Handoff package: .task-orchestrator/handoffs/{second}_handoff.json ("
+        in here.stdout
+    )
     [file] = re.findall(r"Handoff package: (/\S+)", deeper.stdout)
     assert Path(file).exists()

@@ -19,7 +19,16 @@ TRAP = "raise RuntimeError('the package picked up a module of the user')\n"
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "-t",
+        "wheel",
+        "-d",
+        str(folder),
+    ]
     subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
     return next(folder.glob("*.whl"))
 
@@ -34,7 +43,9 @@ def repository_of_a_user() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_the_wheel_holds_our_three_packages_and_the_scripts_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_our_three_packages_and_the_scripts_and_nothing_else(
+    wheel: Path,
+) -> None:
     with ZipFile(wheel) as archive:
         names = archive.namelist()
 
@@ -45,7 +56,10 @@ def test_the_wheel_holds_our_three_packages_and_the_scripts_and_nothing_else(whe
         "taskorch_worker",
         "taskorch_orchestrator",
     }
-    assert lua == {file.name for file in (REPOSITORY / "shared/taskorch/queue/scripts").rglob("*.lua")}
+    assert lua == {
+        file.name
+        for file in (REPOSITORY / "shared/taskorch/queue/scripts").rglob("*.lua")
+    }
     assert {name for name in names if name.startswith("taskorch/docs/")} == {
         f"taskorch/docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md")
     }
@@ -60,11 +74,21 @@ def test_both_commands_run_from_the_wheel_in_a_repository_with_names_like_ours(
     wheel: Path, repository_of_a_user: Path, tmp_path: Path
 ) -> None:
     clean = _venv_with(wheel, tmp_path / "venv")
-    environment = {**os.environ, "PATH": f"{clean}:{os.environ['PATH']}", "PYTHONPATH": ".", "AGENT_ID": "ada"}
+    environment = {
+        **os.environ,
+        "PATH": f"{clean}:{os.environ['PATH']}",
+        "PYTHONPATH": ".",
+        "AGENT_ID": "ada",
+    }
 
     def run(*words: str) -> str:
         done = subprocess.run(
-            words, cwd=repository_of_a_user, env=environment, check=True, capture_output=True, text=True
+            words,
+            cwd=repository_of_a_user,
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
         )
         return done.stdout.strip()
 
@@ -80,7 +104,10 @@ def test_both_commands_run_from_the_wheel_in_a_repository_with_names_like_ours(
 
     assert checked == f"You have 1 assigned work items:\n  - {item}"
     assert completed.startswith("Project completed: Packaged")
-    assert documented == (REPOSITORY / "docs/usage.md").read_text(encoding="utf-8").rstrip()
+    assert (
+        documented
+        == (REPOSITORY / "docs/usage.md").read_text(encoding="utf-8").rstrip()
+    )
 
 
 def _venv_with(wheel: Path, folder: Path) -> Path:
@@ -92,6 +119,15 @@ def _venv_with(wheel: Path, folder: Path) -> Path:
     python = folder / "bin" / "python"
     site = next(folder.glob("lib/python*/site-packages"))
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    install = [str(python), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel)]
+    install = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-deps",
+        str(wheel),
+    ]
     subprocess.run(install, check=True, capture_output=True)
     return folder / "bin"

@@ -51,18 +51,26 @@ def test_a_day_ends_and_nothing_of_it_is_left(shell: Shell, bench: Bench) -> Non
     again = shell.having(PATH=f"{BIN}:/usr/bin:/bin").run("sh", "-c", script)
 
     checked = {
-        check["name"]: check["status"] for check in shell.orchestrate("doctor", "--json").json()["data"]["checks"]
+        check["name"]: check["status"]
+        for check in shell.orchestrate("doctor", "--json").json()["data"]["checks"]
     }
 
     assert (first.code, again.code) == (0, 0), again.stderr
     assert "Purged: 1 projects, 1 items, " in again.stdout
     assert there(bench) == set()
     assert bench.everything().keys() == before
-    assert {checked[name] for name in ("indexes", "dependencies", "listings", "counts")} == {"ok"}
+    assert {
+        checked[name] for name in ("indexes", "dependencies", "listings", "counts")
+    } == {"ok"}
 
 
 def test_without_a_project_those_go_that_are_old(shell: Shell, bench: Bench) -> None:
-    old, older, young, active = over(bench, days=40), over(bench, days=100), over(bench, days=20), bench.project()
+    old, older, young, active = (
+        over(bench, days=40),
+        over(bench, days=100),
+        over(bench, days=20),
+        bench.project(),
+    )
 
     shown = shell.orchestrate("purge", "--dry-run")
     after_showing = there(bench)
@@ -77,7 +85,11 @@ def test_without_a_project_those_go_that_are_old(shell: Shell, bench: Bench) -> 
     assert after_oldest == {old, young, active}
     assert ran.stdout.startswith("Purged: 1 projects, 2 items, ")
     assert there(bench) == {young, active}
-    assert (nothing.code, nothing.stdout, nothing.stderr) == (0, "", "Nothing was purged.\n")
+    assert (nothing.code, nothing.stdout, nothing.stderr) == (
+        0,
+        "",
+        "Nothing was purged.\n",
+    )
 
 
 def test_the_document_says_what_went_and_what_stays(shell: Shell, bench: Bench) -> None:
@@ -92,12 +104,19 @@ def test_the_document_says_what_went_and_what_stays(shell: Shell, bench: Bench) 
     purged = ran.json()["data"]
     told = shell.orchestrate("purge", needed, "--yes")
 
-    assert ([project["id"] for project in shown["projects"]], shown["items"], shown["keys"]) == (
+    assert (
+        [project["id"] for project in shown["projects"]],
+        shown["items"],
+        shown["keys"],
+    ) == (
         [gone, needed],
         3,
         0,
     )
-    assert ([project["id"] for project in purged["projects"]], purged["items"]) == ([gone], 2)
+    assert ([project["id"] for project in purged["projects"]], purged["items"]) == (
+        [gone],
+        2,
+    )
     assert purged["keys"] > 5
     assert f"{dependent} waits for {item}" in purged["kept"][needed]
     assert (ran.code, told.code, told.stdout) == (5, 5, "")
@@ -108,7 +127,10 @@ def test_the_document_says_what_went_and_what_stays(shell: Shell, bench: Bench) 
 def test_nobody_is_asked_in_a_pipe(shell: Shell, bench: Bench) -> None:
     project = over(bench, days=40)
 
-    all_of_them, one = shell.orchestrate("purge"), shell.orchestrate("purge", project, "--json")
+    all_of_them, one = (
+        shell.orchestrate("purge"),
+        shell.orchestrate("purge", project, "--json"),
+    )
 
     assert all_of_them.code == one.code == 2
     assert "--yes" in all_of_them.stderr
@@ -117,7 +139,12 @@ def test_nobody_is_asked_in_a_pipe(shell: Shell, bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("answer", "goes"), [("y", True), ("n", False), ("", False)])
-def test_on_a_terminal_it_asks_first(shell: Shell, bench: Bench, answer: str, goes: bool) -> None:  # noqa: FBT001
+def test_on_a_terminal_it_asks_first(
+    shell: Shell,
+    bench: Bench,
+    answer: str,
+    goes: bool,  # noqa: FBT001
+) -> None:
     project = over(bench)
 
     code, screen = answered(shell, answer, "purge", project)
@@ -129,7 +156,9 @@ def test_on_a_terminal_it_asks_first(shell: Shell, bench: Bench, answer: str, go
     assert there(bench) == (set() if goes else {project})
 
 
-def test_a_purge_that_redis_leaves_unanswered_in_its_midst_is_typed_again(shell: Shell, bench: Bench) -> None:
+def test_a_purge_that_redis_leaves_unanswered_in_its_midst_is_typed_again(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.queue.project("Large")
     bench.queue.create_many(project, [NewItem(title="One of many")] * 600)
     bench.queue.complete_project(project, force=True)
@@ -141,7 +170,9 @@ def test_a_purge_that_redis_leaves_unanswered_in_its_midst_is_typed_again(shell:
             proxy.replies_lost = FOR_GOOD if proxy.lost else 1
 
         proxy.at_loss = lose_all
-        cut_off = shell.having(TASKORCH_REDIS_URL=proxy.url).orchestrate("purge", project, "--yes")
+        cut_off = shell.having(TASKORCH_REDIS_URL=proxy.url).orchestrate(
+            "purge", project, "--yes"
+        )
     left = len(bench.queue.views.list(project=project, limit=5000).items)
     ran = shell.orchestrate("purge", project, "--yes")
 

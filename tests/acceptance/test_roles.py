@@ -26,7 +26,15 @@ OF_THE_ORCHESTRATOR = {
 HEAVY = {"redis", "rq", "pydantic", "rich", "fakeredis", "mcp"}
 #: Parts of Python that take a millisecond and more to load; click may need some of them.
 SLOW = {
-    *("asyncio", "dataclasses", "hashlib", "importlib.metadata", "importlib.resources", "ipaddress", "logging"),
+    *(
+        "asyncio",
+        "dataclasses",
+        "hashlib",
+        "importlib.metadata",
+        "importlib.resources",
+        "ipaddress",
+        "logging",
+    ),
     *("pathlib", "ssl", "subprocess", "tomllib", "urllib.parse"),
 }
 
@@ -63,21 +71,42 @@ def test_a_worker_cannot_complete_a_project(shell: Shell, bench: Bench) -> None:
     assert bench.queue.views.projects()[0].status == "active"
 
 
-def test_the_modules_of_the_worker_bring_nothing_of_an_orchestrator(shell: Shell) -> None:
+def test_the_modules_of_the_worker_bring_nothing_of_an_orchestrator(
+    shell: Shell,
+) -> None:
     modules = ("cli", "context", "render.items", "lease_store")
-    code = "import sys\n" + "".join(f"import taskorch_worker.{module}\n" for module in modules)
+    code = "import sys\n" + "".join(
+        f"import taskorch_worker.{module}\n" for module in modules
+    )
 
     ran = shell.python(code + "print('\\n'.join(sys.modules))")
 
     there = set(ran.stdout.split())
     assert {"taskorch_worker.lease_store", "taskorch.queue.agent_queue"} <= there
-    assert there & {"taskorch.queue.queue", "taskorch.queue.views", "taskorch_orchestrator", *HEAVY} == set()
+    assert (
+        there
+        & {
+            "taskorch.queue.queue",
+            "taskorch.queue.views",
+            "taskorch_orchestrator",
+            *HEAVY,
+        }
+        == set()
+    )
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        *("check", "pop", "get {}", "progress {} x --percent 5", "wait {}", "complete {} x", "whoami"),
+        *(
+            "check",
+            "pop",
+            "get {}",
+            "progress {} x --percent 5",
+            "wait {}",
+            "complete {} x",
+            "whoami",
+        ),
         *("prime", "prime --hook-json"),
     ],
 )
@@ -91,17 +120,29 @@ def test_a_command_of_the_worker_loads_nothing_heavy_and_nothing_of_an_orchestra
     assert "hiredis" in there
     assert (
         there
-        & {"taskorch.queue.queue", "taskorch.queue.views", "taskorch_orchestrator", "taskorch.bundled.server", *HEAVY}
+        & {
+            "taskorch.queue.queue",
+            "taskorch.queue.views",
+            "taskorch_orchestrator",
+            "taskorch.bundled.server",
+            *HEAVY,
+        }
         == set()
     )
 
 
-@pytest.mark.parametrize("words", [["project", "x"], ["create", "{}", "x"], ["assign", "{item}", "ada"]])
-def test_planning_loads_no_models_and_no_background_jobs(shell: Shell, bench: Bench, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [["project", "x"], ["create", "{}", "x"], ["assign", "{item}", "ada"]]
+)
+def test_planning_loads_no_models_and_no_background_jobs(
+    shell: Shell, bench: Bench, words: list[str]
+) -> None:
     project = bench.project()
     item = bench.item(project)
 
-    there = loaded(shell, "orchestrate", *(word.format(project, item=item) for word in words))
+    there = loaded(
+        shell, "orchestrate", *(word.format(project, item=item) for word in words)
+    )
 
     assert there & {"redis", "rq", "pydantic", "taskorch_worker"} == set()
 
@@ -118,11 +159,22 @@ def test_planning_loads_no_models_and_no_background_jobs(shell: Shell, bench: Be
         "orchestrate assign {other} bob",
     ],
 )
-def test_a_short_command_on_the_bundled_server_loads_little_more_than_click(local: Shell, line: str) -> None:
+def test_a_short_command_on_the_bundled_server_loads_little_more_than_click(
+    local: Shell, line: str
+) -> None:
     shell = local.having(AGENT_ID="ada")
     project = shell.orchestrate("project", "x").stdout.strip()
-    item, other = (shell.orchestrate("create", project, "x", "--assign", "ada").stdout.strip() for _ in range(2))
-    click = set(json.loads(shell.python("import click, json, sys; print(json.dumps(list(sys.modules)))").stdout))
+    item, other = (
+        shell.orchestrate("create", project, "x", "--assign", "ada").stdout.strip()
+        for _ in range(2)
+    )
+    click = set(
+        json.loads(
+            shell.python(
+                "import click, json, sys; print(json.dumps(list(sys.modules)))"
+            ).stdout
+        )
+    )
 
     there = loaded(shell, *line.format(item=item, project=project, other=other).split())
 
@@ -147,7 +199,11 @@ def test_help_loads_nothing_heavy(shell: Shell, command: str, words: list[str]) 
 
 @pytest.mark.parametrize("command", ["worker", "orchestrate"])
 def test_completion_loads_nothing_heavy(shell: Shell, command: str) -> None:
-    variables = {f"_{command.upper()}_COMPLETE": "bash_complete", "COMP_WORDS": f"{command} com", "COMP_CWORD": "1"}
+    variables = {
+        f"_{command.upper()}_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"{command} com",
+        "COMP_CWORD": "1",
+    }
 
     ran = shell.having(**variables).python(LOADED, command)
 

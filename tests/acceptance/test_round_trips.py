@@ -44,7 +44,11 @@ class Watcher:
 @pytest.fixture
 def environment(valkey_url: str) -> dict[str, str]:
     namespace = f"trips-{os.urandom(4).hex()}"
-    return {**os.environ, "TASKORCH_REDIS_URL": valkey_url, "TASKORCH_NAMESPACE": namespace}
+    return {
+        **os.environ,
+        "TASKORCH_REDIS_URL": valkey_url,
+        "TASKORCH_NAMESPACE": namespace,
+    }
 
 
 def test_each_command_of_the_workflow_makes_one_call(
@@ -109,4 +113,7 @@ def test_each_command_of_the_workflow_makes_one_call(
                 ids.append(done.stdout.strip())
 
             # A script that this server has not seen yet is sent as text, once.
-            assert watcher.seen_until(f"mark-{number}") in (["EVALSHA"], ["EVALSHA", "EVAL"]), command
+            assert watcher.seen_until(f"mark-{number}") in (
+                ["EVALSHA"],
+                ["EVALSHA", "EVAL"],
+            ), command

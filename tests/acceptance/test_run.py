@@ -14,11 +14,23 @@ from taskorch.domain.item import State
 @pytest.mark.parametrize(
     "case",
     [
-        ("echo first; echo 4 tables; echo", 0, "completed", State.COMPLETED, "4 tables"),
+        (
+            "echo first; echo 4 tables; echo",
+            0,
+            "completed",
+            State.COMPLETED,
+            "4 tables",
+        ),
         ("exit 0", 0, "completed", State.COMPLETED, ""),
         ("echo later >&2; exit 75", 8, "released", State.QUEUED, "later"),
         ("echo why >&2; exit 3", 5, "failed", State.DELAYED, "exit status 3\nwhy"),
-        ("echo only on stdout; exit 1", 5, "failed", State.DELAYED, "exit status 1\nonly on stdout"),
+        (
+            "echo only on stdout; exit 1",
+            5,
+            "failed",
+            State.DELAYED,
+            "exit status 1\nonly on stdout",
+        ),
         ("kill -9 $$", 5, "failed", State.DELAYED, "killed by signal 9 (Killed)"),
         ("no-such-command 2> /dev/null", 5, "failed", State.DELAYED, "exit status 127"),
     ],
@@ -33,8 +45,18 @@ def test_the_exit_status_says_what_becomes_of_the_item(
 
     claimed, ended = (json.loads(line) for line in ran.stdout.splitlines())
     view = bench.queue.views.show(item)
-    assert (ran.code, ended["event"], ended["item"], ended["text"]) == (code, event, item, text)
-    assert (claimed["event"], claimed["item"], claimed["title"], claimed["attempt"]) == ("claimed", item, "An item", 1)
+    assert (ran.code, ended["event"], ended["item"], ended["text"]) == (
+        code,
+        event,
+        item,
+        text,
+    )
+    assert (
+        claimed["event"],
+        claimed["item"],
+        claimed["title"],
+        claimed["attempt"],
+    ) == ("claimed", item, "An item", 1)
     assert (view.item.state, ended["state"]) == (state, state)
     assert view.item.summary == (text if event == "completed" else "")
     assert view.item.attempts == (0 if event == "released" else 1)
@@ -54,7 +76,9 @@ def test_people_get_a_line_for_each_step(shell: Shell, bench: Bench) -> None:
     assert ran.stderr == ""
 
 
-def test_of_a_long_text_people_see_the_beginning_and_the_end(shell: Shell, bench: Bench) -> None:
+def test_of_a_long_text_people_see_the_beginning_and_the_end(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
 
     ran = shell.worker("run", "--once", *sh("seq 1000 | tr '\\n' ' ' >&2; exit 3"))
@@ -65,29 +89,47 @@ def test_of_a_long_text_people_see_the_beginning_and_the_end(shell: Shell, bench
     assert failed.endswith("998 999 1000")
 
 
-def test_with_once_each_of_the_pool_takes_one_item_at_most(shell: Shell, bench: Bench) -> None:
+def test_with_once_each_of_the_pool_takes_one_item_at_most(
+    shell: Shell, bench: Bench
+) -> None:
     items = [bench.item() for _ in range(3)]
 
-    first, second, third = (shell.worker("run", "--once", "--pool", "2", *sh("echo done")) for _ in range(3))
+    first, second, third = (
+        shell.worker("run", "--once", "--pool", "2", *sh("echo done")) for _ in range(3)
+    )
 
     assert [ran.code for ran in (first, second, third)] == [0, 0, 8]
-    assert [ran.stdout.count("completed") for ran in (first, second, third)] == [2, 1, 0]
+    assert [ran.stdout.count("completed") for ran in (first, second, third)] == [
+        2,
+        1,
+        0,
+    ]
     assert "There is nothing to do now" in third.stderr
     assert {bench.state(item) for item in items} == {State.COMPLETED}
 
 
-def test_the_worst_that_became_of_an_item_is_the_exit_code_of_once(shell: Shell, bench: Bench) -> None:
+def test_the_worst_that_became_of_an_item_is_the_exit_code_of_once(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item(title="well")
     bench.item(title="badly")
 
-    ran = shell.worker("run", "--once", "--pool", "2", *sh('case "$TASKORCH_ITEM" in *badly*) exit 1; esac'))
+    ran = shell.worker(
+        "run",
+        "--once",
+        "--pool",
+        "2",
+        *sh('case "$TASKORCH_ITEM" in *badly*) exit 1; esac'),
+    )
 
     assert ran.code == 5
     assert (ran.stdout.count("completed"), ran.stdout.count("failed")) == (1, 1)
 
 
 @pytest.mark.parametrize(("items", "code"), [(0, 8), (2, 0)])
-def test_a_run_ends_when_it_was_idle_for_so_long(shell: Shell, bench: Bench, items: int, code: int) -> None:
+def test_a_run_ends_when_it_was_idle_for_so_long(
+    shell: Shell, bench: Bench, items: int, code: int
+) -> None:
     for _ in range(items):
         bench.item()
 
@@ -117,17 +159,24 @@ def test_options_after_the_command_are_its_own(shell: Shell, bench: Bench) -> No
 
     ran = shell.worker("run", "--once", "echo", "--once", "-n", "--json")
 
-    assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "--once -n --json")
+    assert (ran.code, bench.queue.views.show(item).item.summary) == (
+        0,
+        "--once -n --json",
+    )
 
 
-def test_an_option_of_the_command_does_not_say_how_errors_are_told(shell: Shell) -> None:
+def test_an_option_of_the_command_does_not_say_how_errors_are_told(
+    shell: Shell,
+) -> None:
     ran = shell.worker("run", "--once", "echo", "--json")
 
     assert (ran.code, ran.stdout) == (8, "")
     assert "There is nothing to do now" in ran.stderr
 
 
-def test_a_command_that_cannot_be_started_gives_its_item_back(shell: Shell, bench: Bench) -> None:
+def test_a_command_that_cannot_be_started_gives_its_item_back(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     script = shell.folder / "script"
     script.write_text("no interpreter is named\n", encoding="utf-8")
@@ -137,11 +186,16 @@ def test_a_command_that_cannot_be_started_gives_its_item_back(shell: Shell, benc
 
     view = bench.queue.views.show(item).item
     assert ran.code == 8
-    assert "could not be started: [Errno 8] Exec format error" in json.loads(ran.stdout.splitlines()[-1])["text"]
+    assert (
+        "could not be started: [Errno 8] Exec format error"
+        in json.loads(ran.stdout.splitlines()[-1])["text"]
+    )
     assert (view.state, view.attempts) == (State.QUEUED, 0)
 
 
-def test_an_item_that_is_given_back_is_not_taken_again_at_once(shell: Shell, bench: Bench) -> None:
+def test_an_item_that_is_given_back_is_not_taken_again_at_once(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
     script = "echo >> $TASKORCH_ROOT/times; test $(wc -l < $TASKORCH_ROOT/times) = 2 || exit 75"
 
@@ -149,7 +203,12 @@ def test_an_item_that_is_given_back_is_not_taken_again_at_once(shell: Shell, ben
 
     said = [json.loads(line) for line in ran.stdout.splitlines()]
     _, released, again, _ = (datetime.fromisoformat(each["at"]) for each in said)
-    assert [each["event"] for each in said] == ["claimed", "released", "claimed", "completed"]
+    assert [each["event"] for each in said] == [
+        "claimed",
+        "released",
+        "claimed",
+        "completed",
+    ]
     assert (again - released).total_seconds() > 0.4
 
 
@@ -170,7 +229,12 @@ def test_an_item_that_one_of_the_pool_gives_back_is_not_taken_again_at_once_by_a
         said = run.said()
 
     _, released, again, _ = (datetime.fromisoformat(each["at"]) for each in said)
-    assert [each["event"] for each in said] == ["claimed", "released", "claimed", "completed"]
+    assert [each["event"] for each in said] == [
+        "claimed",
+        "released",
+        "claimed",
+        "completed",
+    ]
     assert (again - released).total_seconds() > 0.4
 
 
@@ -186,52 +250,83 @@ def test_failing_command_makes_the_run_pause(shell: Shell, bench: Bench) -> None
     pause = datetime.fromisoformat(fourth["at"]) - datetime.fromisoformat(ends[2]["at"])
     assert pause.total_seconds() > 0.4
     assert "3 items in a row have failed. Claiming pauses for" in talk
-    assert [bench.queue.views.show(item).item.attempts for item in items[:3]] == [1, 1, 1]
+    assert [bench.queue.views.show(item).item.attempts for item in items[:3]] == [
+        1,
+        1,
+        1,
+    ]
 
 
 @pytest.mark.parametrize("pool", [1, 2])
 def test_run_ends_after_max_failures(shell: Shell, bench: Bench, pool: int) -> None:
     items = [bench.item() for _ in range(6)]
 
-    ran = shell.worker("run", "--pool", str(pool), "--max-failures", "2", *sh("echo broken >&2; exit 127"))
+    ran = shell.worker(
+        "run",
+        "--pool",
+        str(pool),
+        "--max-failures",
+        "2",
+        *sh("echo broken >&2; exit 127"),
+    )
 
     assert ran.code == 5
-    assert "its command keeps failing (2 in a row). The last failure: exit status 127\\nbroken" in ran.stderr
+    assert (
+        "its command keeps failing (2 in a row). The last failure: exit status 127\\nbroken"
+        in ran.stderr
+    )
     assert ran.stdout.count(" failed ") in range(2, 2 + pool)
-    assert [bench.state(item) for item in items].count(State.DELAYED) == ran.stdout.count(" failed ")
+    assert [bench.state(item) for item in items].count(
+        State.DELAYED
+    ) == ran.stdout.count(" failed ")
 
 
 def test_success_resets_max_failures(shell: Shell, bench: Bench) -> None:
     for title in ("bad", "good", "bad", "good", "bad"):
         bench.item(title=title, max_attempts=1)
 
-    ran = shell.worker("run", "--wait", "0.1", "--max-failures", "2", *sh("grep -q good"))
+    ran = shell.worker(
+        "run", "--wait", "0.1", "--max-failures", "2", *sh("grep -q good")
+    )
 
     assert ran.code == 0, ran.stderr
     assert (ran.stdout.count(" failed "), ran.stdout.count(" completed ")) == (3, 2)
 
 
-@pytest.mark.parametrize(("pool", "files", "code"), [(8, 87, 5), (8, 88, 0), (1, 40, 5)])
-def test_pool_needs_enough_open_files(shell: Shell, bench: Bench, pool: int, files: int, code: int) -> None:
+@pytest.mark.parametrize(
+    ("pool", "files", "code"), [(8, 87, 5), (8, 88, 0), (1, 40, 5)]
+)
+def test_pool_needs_enough_open_files(
+    shell: Shell, bench: Bench, pool: int, files: int, code: int
+) -> None:
     for _ in range(pool):
         bench.item()
-    command = f"echo >> begun; until test $(wc -l < begun) = {pool}; do sleep 0.01; done"
+    command = (
+        f"echo >> begun; until test $(wc -l < begun) = {pool}; do sleep 0.01; done"
+    )
     limited = ("sh", "-c", f'ulimit -n {files}; exec "$@"', "sh")
 
-    ran = shell.run(*limited, BIN / "worker", "run", "--once", "--pool", str(pool), *sh(command))
+    ran = shell.run(
+        *limited, BIN / "worker", "run", "--once", "--pool", str(pool), *sh(command)
+    )
 
     assert ran.code == code, ran.stderr
     if code:
         assert (
-            f"--pool {pool} needs {40 + 6 * pool} open files, and the limit of this process is {files}." in ran.stderr
+            f"--pool {pool} needs {40 + 6 * pool} open files, and the limit of this process is {files}."
+            in ran.stderr
         )
         assert "ulimit -n" in ran.stderr
 
 
-def test_a_reader_that_goes_away_does_not_stop_the_work(shell: Shell, bench: Bench) -> None:
+def test_a_reader_that_goes_away_does_not_stop_the_work(
+    shell: Shell, bench: Bench
+) -> None:
     items = [bench.item() for _ in range(3)]
 
-    ran = shell.run("sh", "-c", f"{BIN / 'worker'} run --wait 0 -- sleep 0.1 | head -n 1")
+    ran = shell.run(
+        "sh", "-c", f"{BIN / 'worker'} run --wait 0 -- sleep 0.1 | head -n 1"
+    )
 
     eventually(lambda: {bench.state(item) for item in items} == {State.COMPLETED})
     assert ran.stdout.count("\n") == 1
@@ -247,7 +342,9 @@ def test_an_idle_pool_asks_redis_for_nothing(shell: Shell, bench: Bench) -> None
     assert (ran.code, after - before) == (0, 0)
 
 
-def test_an_idle_slot_waits_for_what_those_at_work_may_make(shell: Shell, bench: Bench) -> None:
+def test_an_idle_slot_waits_for_what_those_at_work_may_make(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
     script = "until test -e $TASKORCH_ROOT/go; do sleep 0.01; done"
 
@@ -276,4 +373,6 @@ def test_work_that_comes_is_taken_at_once(shell: Shell, bench: Bench) -> None:
 def scripts_run(bench: Bench) -> int:
     """Return how many scripts the server has run."""
     stats = cast("Any", bench.raw).info("commandstats")
-    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval"))
+    return sum(
+        stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval")
+    )

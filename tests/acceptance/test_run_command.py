@@ -21,55 +21,99 @@ def test_the_command_finds_its_item_and_who_it_is(shell: Shell, bench: Bench) ->
         "os.stat(os.path.dirname(file)).st_mode, os.getpgid(0) == os.getpid(), dict(os.environ)]))"
     )
 
-    done = shell.having(AGENT_SESSION="one").worker("run", "--once", *sh(f"exec {script}"))
+    done = shell.having(AGENT_SESSION="one").worker(
+        "run", "--once", *sh(f"exec {script}")
+    )
 
-    read, filed, mode, folder_mode, leads, variables = json.loads(bench.queue.views.show(item).item.summary)
+    read, filed, mode, folder_mode, leads, variables = json.loads(
+        bench.queue.views.show(item).item.summary
+    )
     given = json.loads(read)
     assert done.code == 0, done.stderr
     assert read == filed == variables["TASKORCH_ITEM"] + "\n"
-    assert (given["id"], given["title"], given["requirements"]) == (item, "Zeichne es: 設計", ["in ink"])
-    assert (given["state"], given["token"], given["lease"]["token"]) == ("in_progress", 1, 1)
-    assert (stat.S_IMODE(mode), stat.S_IMODE(folder_mode), leads) == (0o600, 0o700, True)
-    assert variables["TASKORCH_PROMPT"].startswith(f"=== Work Item: {item} ===\nTitle: Zeichne es: 設計\n")
-    assert (variables["TASKORCH_ITEM_ID"], variables["TASKORCH_TOKEN"]) == (item, f"1:{given['lease']['claim']}")
+    assert (given["id"], given["title"], given["requirements"]) == (
+        item,
+        "Zeichne es: 設計",
+        ["in ink"],
+    )
+    assert (given["state"], given["token"], given["lease"]["token"]) == (
+        "in_progress",
+        1,
+        1,
+    )
+    assert (stat.S_IMODE(mode), stat.S_IMODE(folder_mode), leads) == (
+        0o600,
+        0o700,
+        True,
+    )
+    assert variables["TASKORCH_PROMPT"].startswith(
+        f"=== Work Item: {item} ===\nTitle: Zeichne es: 設計\n"
+    )
+    assert (variables["TASKORCH_ITEM_ID"], variables["TASKORCH_TOKEN"]) == (
+        item,
+        f"1:{given['lease']['claim']}",
+    )
     assert (variables["AGENT_ID"], variables["AGENT_SESSION"]) == ("ada", "one")
     assert variables["TASKORCH_ROOT"] == str(shell.folder)
     assert not Path(variables["TASKORCH_ITEM_FILE"]).exists()
 
 
-def test_a_command_that_lost_its_item_cannot_use_the_token_of_who_has_it_now(shell: Shell, bench: Bench) -> None:
+def test_a_command_that_lost_its_item_cannot_use_the_token_of_who_has_it_now(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     late = "until [ -e go ]; do sleep 0.05; done; worker complete $TASKORCH_ITEM_ID stale; echo $? > code"
 
-    with running(shell.having(PATH=f"{BIN}:/usr/bin:/bin"), *sh(f"touch works; {late}")) as run:
+    with running(
+        shell.having(PATH=f"{BIN}:/usr/bin:/bin"), *sh(f"touch works; {late}")
+    ) as run:
         eventually((shell.folder / "works").exists, within_s=SOON_S)
         bench.queue.assign(item, "ada", force=True)
         shell.worker("get", item)
         (shell.folder / "go").touch()
-        eventually(lambda: (shell.folder / "code").exists() and (shell.folder / "code").read_text(), within_s=SOON_S)
+        eventually(
+            lambda: (
+                (shell.folder / "code").exists() and (shell.folder / "code").read_text()
+            ),
+            within_s=SOON_S,
+        )
         run.tell(signal.SIGTERM)
         run.ended()
 
     view = bench.queue.views.show(item)
     assert (shell.folder / "code").read_text() == "6\n"
-    assert (view.item.state, view.item.token, view.item.summary) == ("in_progress", 2, "")
+    assert (view.item.state, view.item.token, view.item.summary) == (
+        "in_progress",
+        2,
+        "",
+    )
 
 
-def test_the_command_minds_the_signals_that_any_process_minds(shell: Shell, bench: Bench) -> None:
+def test_the_command_minds_the_signals_that_any_process_minds(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
-    ran = shell.worker(*ONCE, *sh("grep -E 'Sig(Ign|Blk)' /proc/$$/status | cut -f 2 | tr '\\n' ' '"))
+    ran = shell.worker(
+        *ONCE, *sh("grep -E 'Sig(Ign|Blk)' /proc/$$/status | cut -f 2 | tr '\\n' ' '")
+    )
 
     masks = bench.queue.views.show(item).item.summary.split()
     assert ran.code == 0
-    assert [int(mask, 16) & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGTERM - 1) for mask in masks] == [0, 0]
+    assert [
+        int(mask, 16) & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGTERM - 1)
+        for mask in masks
+    ] == [0, 0]
 
 
-def test_what_is_too_long_for_a_variable_is_left_away_and_the_file_has_it(shell: Shell, bench: Bench) -> None:
+def test_what_is_too_long_for_a_variable_is_left_away_and_the_file_has_it(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item(description="x" * 60_000, requirements=("y" * 60_000, "z" * 60_000))
 
     ran = shell.having(TASKORCH_PROMPT="old").worker(
-        *ONCE, *sh('test -z "$TASKORCH_ITEM$TASKORCH_PROMPT" && wc -c < $TASKORCH_ITEM_FILE')
+        *ONCE,
+        *sh('test -z "$TASKORCH_ITEM$TASKORCH_PROMPT" && wc -c < $TASKORCH_ITEM_FILE'),
     )
 
     assert ran.code == 0, ran.stdout
@@ -81,12 +125,27 @@ def test_what_is_too_long_for_a_variable_is_left_away_and_the_file_has_it(shell:
 @pytest.mark.parametrize(
     "case",
     [
-        ('{"summary": "all", "deliverables": {"file": "db.sql", "n": 4}}', "all", {"file": "db.sql", "n": "4"}, ""),
+        (
+            '{"summary": "all", "deliverables": {"file": "db.sql", "n": 4}}',
+            "all",
+            {"file": "db.sql", "n": "4"},
+            "",
+        ),
         ('{"deliverables": {"a": "b"}}', "the last line", {"a": "b"}, ""),
         ("", "the last line", {}, ""),
-        ("4 tables\nand a view", "4 tables\nand a view", {}, "kept as text: Invalid JSON"),
+        (
+            "4 tables\nand a view",
+            "4 tables\nand a view",
+            {},
+            "kept as text: Invalid JSON",
+        ),
         ('["4 tables"]', '["4 tables"]', {}, "kept as text: Input should be an object"),
-        ('{"sumary": "all"}', '{"sumary": "all"}', {}, "kept as text: Extra inputs are not permitted"),
+        (
+            '{"sumary": "all"}',
+            '{"sumary": "all"}',
+            {},
+            "kept as text: Extra inputs are not permitted",
+        ),
         (
             '{"deliverables": {"": "x"}}',
             '{"deliverables": {"": "x"}}',
@@ -100,7 +159,9 @@ def test_a_result_file_has_the_summary_and_the_deliverables(
 ) -> None:
     written, summary, deliverables, remark = case
     item = bench.item()
-    script = f"printf %s {shlex.quote(written)} > $TASKORCH_RESULT_FILE; echo the last line"
+    script = (
+        f"printf %s {shlex.quote(written)} > $TASKORCH_RESULT_FILE; echo the last line"
+    )
 
     ran = shell.worker(*ONCE, *sh(script))
 
@@ -112,7 +173,9 @@ def test_a_result_file_has_the_summary_and_the_deliverables(
 
 
 @pytest.mark.parametrize("made", ["mkdir", "mkfifo"])
-def test_a_result_that_is_no_file_is_none(shell: Shell, bench: Bench, made: str) -> None:
+def test_a_result_that_is_no_file_is_none(
+    shell: Shell, bench: Bench, made: str
+) -> None:
     item = bench.item()
 
     ran = shell.worker(*ONCE, *sh(f"{made} $TASKORCH_RESULT_FILE; echo done"))
@@ -120,10 +183,14 @@ def test_a_result_that_is_no_file_is_none(shell: Shell, bench: Bench, made: str)
     assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "done")
 
 
-def test_a_result_beyond_all_bounds_is_kept_as_far_as_it_fits(shell: Shell, bench: Bench) -> None:
+def test_a_result_beyond_all_bounds_is_kept_as_far_as_it_fits(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
-    ran = shell.worker(*ONCE, *sh("head -c 2000000 /dev/zero | tr '\\0' y > $TASKORCH_RESULT_FILE"))
+    ran = shell.worker(
+        *ONCE, *sh("head -c 2000000 /dev/zero | tr '\\0' y > $TASKORCH_RESULT_FILE")
+    )
 
     assert ran.code == 0, ran.stderr
     assert bench.queue.views.show(item).item.summary == "y" * 65536
@@ -132,14 +199,29 @@ def test_a_result_beyond_all_bounds_is_kept_as_far_as_it_fits(shell: Shell, benc
 @pytest.mark.parametrize(
     "case",
     [
-        ("worker progress $ITEM half >&2; echo said", "completed", State.COMPLETED, ["half", "said"]),
+        (
+            "worker progress $ITEM half >&2; echo said",
+            "completed",
+            State.COMPLETED,
+            ["half", "said"],
+        ),
         ("worker complete $ITEM mine", "completed", State.COMPLETED, ["mine"]),
         ("worker complete $ITEM mine; exit 3", "completed", State.COMPLETED, ["mine"]),
         ("worker fail $ITEM mine", "failed", State.DELAYED, ["mine"]),
         ("worker fail $ITEM mine --no-retry; exit 1", "failed", State.FAILED, ["mine"]),
         ("worker release $ITEM --reason mine", "released", State.QUEUED, ["mine"]),
-        ("worker blocker $ITEM 'Which one?'", "blocked", State.BLOCKED, ["Which one?", "Which one?"]),
-        ("worker blocker $ITEM 'Which one?'; exit 3", "blocked", State.BLOCKED, ["Which one?", "Which one?"]),
+        (
+            "worker blocker $ITEM 'Which one?'",
+            "blocked",
+            State.BLOCKED,
+            ["Which one?", "Which one?"],
+        ),
+        (
+            "worker blocker $ITEM 'Which one?'; exit 3",
+            "blocked",
+            State.BLOCKED,
+            ["Which one?", "Which one?"],
+        ),
         (
             "worker blocker $ITEM 'Which one?'; worker progress $ITEM mine >&2; echo said",
             "completed",
@@ -155,7 +237,9 @@ def test_the_command_is_the_same_holder_and_what_it_ended_itself_is_left_alone(
     item = bench.item()
     (shell.folder / "elsewhere" / ".git").mkdir(parents=True)
 
-    ran = shell.worker(*ONCE, *sh(f"export PATH={BIN}:$PATH ITEM={item}; cd elsewhere; {script}"))
+    ran = shell.worker(
+        *ONCE, *sh(f"export PATH={BIN}:$PATH ITEM={item}; cd elsewhere; {script}")
+    )
 
     view = bench.queue.views.show(item)
     assert json.loads(ran.stdout.splitlines()[-1])["event"] == event, ran
@@ -164,7 +248,9 @@ def test_the_command_is_the_same_holder_and_what_it_ended_itself_is_left_alone(
     assert list(shell.folder.rglob("*.lease")) == []
 
 
-def test_a_command_that_asked_something_gets_the_item_again_with_the_answer(shell: Shell, bench: Bench) -> None:
+def test_a_command_that_asked_something_gets_the_item_again_with_the_answer(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item(max_attempts=1)
     script = f'case "$TASKORCH_PROMPT" in *Oak*) echo done;; *) {BIN}/worker blocker {item} "Which wood?";; esac'
 
@@ -178,7 +264,9 @@ def test_a_command_that_asked_something_gets_the_item_again_with_the_answer(shel
     assert (view.state, view.attempts, view.summary) == (State.COMPLETED, 1, "done")
 
 
-def test_a_question_outlives_the_run_whose_command_asked_it(shell: Shell, bench: Bench) -> None:
+def test_a_question_outlives_the_run_whose_command_asked_it(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item(max_attempts=1)
 
     asked = shell.worker(*ONCE, *sh(f"{BIN}/worker blocker {item} 'Which wood?'"))
@@ -199,9 +287,21 @@ UNTIL_ANSWERED = "touch asked; until test -e answered; do sleep 0.01; done"
     [
         (f"{UNTIL_ANSWERED}; echo I have asked", ["claimed", "released"], State.QUEUED),
         (f"{UNTIL_ANSWERED}; exit 3", ["claimed", "released"], State.QUEUED),
-        (f"{UNTIL_ANSWERED}; worker wait $ITEM >&2; echo Oak table", ["claimed", "completed"], State.COMPLETED),
-        (f"{UNTIL_ANSWERED}; worker get $ITEM >&2; echo Oak table", ["claimed", "completed"], State.COMPLETED),
-        (f"worker progress $ITEM guessing >&2; {UNTIL_ANSWERED}; echo", ["claimed", "completed"], State.COMPLETED),
+        (
+            f"{UNTIL_ANSWERED}; worker wait $ITEM >&2; echo Oak table",
+            ["claimed", "completed"],
+            State.COMPLETED,
+        ),
+        (
+            f"{UNTIL_ANSWERED}; worker get $ITEM >&2; echo Oak table",
+            ["claimed", "completed"],
+            State.COMPLETED,
+        ),
+        (
+            f"worker progress $ITEM guessing >&2; {UNTIL_ANSWERED}; echo",
+            ["claimed", "completed"],
+            State.COMPLETED,
+        ),
     ],
     ids=["ended", "failed", "waited for it", "read it", "went on without it"],
 )
@@ -210,7 +310,9 @@ def test_who_asks_and_does_not_go_on_gets_the_item_again_also_where_the_answer_w
 ) -> None:
     script, events, state = case
     item = bench.item()
-    asks = f"export PATH={BIN}:$PATH ITEM={item}; worker blocker $ITEM 'Which wood?' >&2"
+    asks = (
+        f"export PATH={BIN}:$PATH ITEM={item}; worker blocker $ITEM 'Which wood?' >&2"
+    )
 
     with running(shell, "--once", *sh(f"{asks}; {script}")) as run:
         eventually((shell.folder / "asked").exists, within_s=SOON_S)

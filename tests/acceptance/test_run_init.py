@@ -11,7 +11,9 @@ from support.commands import Shell, alive, eventually
 from support.runs import HELD, SOON_S, Run, running, sh
 from taskorch.domain.item import State
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt orphans")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux lets a process adopt orphans"
+)
 
 #: Becomes a command that adopts the orphans among its descendants, as PID 1 does (PR_SET_CHILD_SUBREAPER).
 ADOPTS = "import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1); os.execv(sys.argv[1], sys.argv[1:])"
@@ -28,7 +30,9 @@ def children(run: Run) -> list[tuple[int, str]]:
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, parent = stat.read_text(encoding="utf-8").rpartition(")")[2].split()[:2]
+            state, parent = (
+                stat.read_text(encoding="utf-8").rpartition(")")[2].split()[:2]
+            )
         except OSError:  # it has ended
             continue
         if int(parent) == run.pid:
@@ -45,11 +49,15 @@ def test_adopted_orphans_are_reaped(shell: Shell, bench: Bench) -> None:
         run.awaits("completed", times=4)
         run.awaits("failed")
         eventually((shell.folder / "gone").exists, within_s=SOON_S)
-        eventually(lambda: [state for _, state in children(run)] == ["S"], within_s=SOON_S)
+        eventually(
+            lambda: [state for _, state in children(run)] == ["S"], within_s=SOON_S
+        )
 
         run.tell(signal.SIGTERM)
         assert run.ended() == 0
-    assert [bench.state(item) for item in items] == [State.COMPLETED] * 4 + [State.DELAYED]
+    assert [bench.state(item) for item in items] == [State.COMPLETED] * 4 + [
+        State.DELAYED
+    ]
     assert bench.queue.views.show(items[-1]).history[-1].text == "exit status 3"
 
 
@@ -84,7 +92,9 @@ def test_killed_run_ends_the_process_that_adopts(shell: Shell, bench: Bench) -> 
         assert run.ended() == 128 + signal.SIGKILL
 
 
-def test_kill_of_the_process_that_adopts_ends_the_run(shell: Shell, bench: Bench) -> None:
+def test_kill_of_the_process_that_adopts_ends_the_run(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
 
     with running(shell, *sh(HELD), below=ADOPTING) as run:

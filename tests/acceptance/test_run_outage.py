@@ -29,7 +29,16 @@ HUNG_S = 9
 def node(tmp_path: Path) -> Iterator[Node]:
     """A server that keeps what it acknowledged, and may be killed."""
     port = free_ports(1)[0]
-    options = ("--appendonly", "yes", "--appendfsync", "no", "--save", "", "--bind", "127.0.0.1")
+    options = (
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "no",
+        "--save",
+        "",
+        "--bind",
+        "127.0.0.1",
+    )
     node = Node(tmp_path / "node", port, "--port", str(port), *options)
     node.start()
     yield node
@@ -45,14 +54,24 @@ def there(shell: Shell, node: Node) -> Shell:
 @pytest.fixture
 def work(there: Shell) -> Iterator[Bench]:
     """The namespace on that server, from behind."""
-    url, namespace = there.variables["TASKORCH_REDIS_URL"], there.variables["TASKORCH_NAMESPACE"]
+    url, namespace = (
+        there.variables["TASKORCH_REDIS_URL"],
+        there.variables["TASKORCH_NAMESPACE"],
+    )
     connection = connect(url, retries=9)
     with redis.Redis.from_url(url, decode_responses=True) as raw:
-        yield Bench(Queue(connection, namespace, Caller(agent="planner", host="here", pid=1)), raw, namespace, url)
+        yield Bench(
+            Queue(connection, namespace, Caller(agent="planner", host="here", pid=1)),
+            raw,
+            namespace,
+            url,
+        )
     connection.close()
 
 
-def test_an_outage_is_told_once_and_what_ended_meanwhile_is_delivered(there: Shell, work: Bench, node: Node) -> None:
+def test_an_outage_is_told_once_and_what_ended_meanwhile_is_delivered(
+    there: Shell, work: Bench, node: Node
+) -> None:
     items = [work.item() for _ in range(2)]
 
     with running(there, "--pool", "3", "--lease", "1s", *sh(HELD)) as run:
@@ -70,10 +89,14 @@ def test_an_outage_is_told_once_and_what_ended_meanwhile_is_delivered(there: She
 
         assert run.talk().count("Redis does not answer") == 1
         assert run.talk().count("Redis answers again.") == 1
-    assert {work.queue.views.show(item).item.summary for item in (*items, later)} == {"done"}
+    assert {work.queue.views.show(item).item.summary for item in (*items, later)} == {
+        "done"
+    }
 
 
-def test_a_run_that_begins_while_redis_is_away_waits_for_it(there: Shell, work: Bench, node: Node) -> None:
+def test_a_run_that_begins_while_redis_is_away_waits_for_it(
+    there: Shell, work: Bench, node: Node
+) -> None:
     item = work.item()
     node.kill()
 
@@ -118,7 +141,9 @@ def test_an_outage_ends_no_slot_that_is_idle_while_another_one_is_at_work(
     assert {work.state(item) for item in items} == {State.COMPLETED}
 
 
-def test_a_slot_that_fails_is_told_while_the_others_are_at_work(there: Shell, work: Bench, node: Node) -> None:
+def test_a_slot_that_fails_is_told_while_the_others_are_at_work(
+    there: Shell, work: Bench, node: Node
+) -> None:
     item = work.item()
     command(node, "ACL", "SETUSER", "default", "-blpop")
 
@@ -140,7 +165,9 @@ def test_a_run_whose_redis_hangs_is_gone_soon_after_a_second_signal(
     for _ in range(items):
         work.item()
 
-    with running(there, "--pool", "4", "--lease", "1s", "--grace", "200ms", *sh(HELD)) as run:
+    with running(
+        there, "--pool", "4", "--lease", "1s", "--grace", "200ms", *sh(HELD)
+    ) as run:
         eventually(lambda: work.blocked_clients() == 4 - items, within_s=SOON_S)
         run.awaits("claimed", times=items)
         os.kill(node.pid, signal.SIGSTOP)
@@ -152,10 +179,14 @@ def test_a_run_whose_redis_hangs_is_gone_soon_after_a_second_signal(
         assert run.events() == ["claimed", "unsaid"] * items
 
 
-def test_a_run_that_was_never_answered_is_gone_soon_after_a_second_signal(shell: Shell) -> None:
+def test_a_run_that_was_never_answered_is_gone_soon_after_a_second_signal(
+    shell: Shell,
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hole:
         hole.settimeout(SOON_S)
-        there = shell.having(TASKORCH_REDIS_URL="redis://{}:{}".format(*hole.getsockname()))
+        there = shell.having(
+            TASKORCH_REDIS_URL="redis://{}:{}".format(*hole.getsockname())
+        )
         with running(there, "--pool", "4", *sh("echo done")) as run, hole.accept()[0]:
             run.tell(signal.SIGTERM)
             eventually(lambda: "Stopping" in run.talk(), within_s=SOON_S)
@@ -165,7 +196,9 @@ def test_a_run_that_was_never_answered_is_gone_soon_after_a_second_signal(shell:
             assert "Redis has not answered all claims" in run.talk()
 
 
-def test_signals_that_go_on_coming_do_not_put_the_end_off(there: Shell, work: Bench, node: Node) -> None:
+def test_signals_that_go_on_coming_do_not_put_the_end_off(
+    there: Shell, work: Bench, node: Node
+) -> None:
     work.item()
 
     with running(there, "--grace", "1s", *sh(HELD)) as run:
@@ -180,7 +213,9 @@ def test_signals_that_go_on_coming_do_not_put_the_end_off(there: Shell, work: Be
         assert run.ended() == 4
 
 
-def test_what_is_done_and_not_on_enough_replicas_is_told_as_done(there: Shell, work: Bench) -> None:
+def test_what_is_done_and_not_on_enough_replicas_is_told_as_done(
+    there: Shell, work: Bench
+) -> None:
     item = work.item()
     wanting = there.having(TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="100ms")
 
@@ -188,12 +223,16 @@ def test_what_is_done_and_not_on_enough_replicas_is_told_as_done(there: Shell, w
 
     told = json.loads(ran.stdout.splitlines()[-1])
     assert (ran.code, told["event"], told["state"]) == (0, "completed", "completed")
-    assert told["text"].startswith("4 tables (It is done, but only 0 of 1 replicas have it")
+    assert told["text"].startswith(
+        "4 tables (It is done, but only 0 of 1 replicas have it"
+    )
     assert work.queue.views.show(item).item.summary == "4 tables"
     assert list(there.folder.rglob("*.lease")) == []
 
 
-def test_what_cannot_be_given_back_is_left_to_its_lease(there: Shell, work: Bench, node: Node) -> None:
+def test_what_cannot_be_given_back_is_left_to_its_lease(
+    there: Shell, work: Bench, node: Node
+) -> None:
     work.item()
 
     with running(there, "--grace", "200ms", *sh(HELD)) as run:
@@ -207,17 +246,23 @@ def test_what_cannot_be_given_back_is_left_to_its_lease(there: Shell, work: Benc
         assert run.last()["event"] == "unsaid"
 
 
-def test_replies_that_are_lost_again_and_again_make_nothing_happen_twice(shell: Shell, bench: Bench) -> None:
+def test_replies_that_are_lost_again_and_again_make_nothing_happen_twice(
+    shell: Shell, bench: Bench
+) -> None:
     items = [bench.item() for _ in range(2)]
 
     with proxied(bench.url) as proxy:
         proxy.replies_lost = 4
         behind = shell.having(TASKORCH_REDIS_URL=proxy.url)
-        with running(behind, "--once", "--pool", "2", "--wait", "60", *sh("echo done")) as run:
+        with running(
+            behind, "--once", "--pool", "2", "--wait", "60", *sh("echo done")
+        ) as run:
             assert run.ended() == 0
 
     views = [bench.queue.views.show(item) for item in items]
-    assert [(view.item.state, view.item.attempts, view.item.token) for view in views] == [(State.COMPLETED, 1, 1)] * 2
+    assert [
+        (view.item.state, view.item.attempts, view.item.token) for view in views
+    ] == [(State.COMPLETED, 1, 1)] * 2
     assert Counter(event["verb"] for event in bench.events())["complete"] == 2
 
 
@@ -225,22 +270,31 @@ def test_three_pools_on_two_queues_complete_each_item_once_while_redis_restarts(
     there: Shell, work: Bench, node: Node
 ) -> None:
     project = work.project()
-    items = [work.item(project, agent=("ada", "bob")[number % 2]) for number in range(50)]
+    items = [
+        work.item(project, agent=("ada", "bob")[number % 2]) for number in range(50)
+    ]
     script = "echo $TASKORCH_TOKEN >> $TASKORCH_ROOT/ran; sleep 0.05; echo done"
 
     with ExitStack() as runs:
         for agent in ("ada", "bob", "ada"):
-            own = there.folder.parent / f"{agent}{len(list(there.folder.parent.iterdir()))}"
+            own = (
+                there.folder.parent
+                / f"{agent}{len(list(there.folder.parent.iterdir()))}"
+            )
             own.mkdir()
             where = there.within(own).having(AGENT_ID=agent, TASKORCH_ROOT=str(own))
-            runs.enter_context(running(where, "--pool", "2", "--lease", "2s", *sh(script)))
+            runs.enter_context(
+                running(where, "--pool", "2", "--lease", "2s", *sh(script))
+            )
         for done in (5, 20):
             eventually(lambda done=done: finished(work) >= done, within_s=SOON_S)  # type: ignore[misc]
             node.kill()
             node.start()
         eventually(lambda: finished(work) == 50, within_s=SOON_S)
 
-    completed = [event["item"] for event in work.events() if event["verb"] == "complete"]
+    completed = [
+        event["item"] for event in work.events() if event["verb"] == "complete"
+    ]
     assert sorted(completed) == sorted(items)
     assert {work.queue.views.show(item).item.summary for item in items} == {"done"}
     assert work.inconsistencies() == []

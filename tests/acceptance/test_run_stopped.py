@@ -25,7 +25,10 @@ STOPPING = "Stopping: nothing more is claimed"
 def pids(shell: Shell) -> list[int]:
     """Return the processes that an endless command has said; none yet before it has."""
     try:
-        return [int(word) for word in (shell.folder / "pids").read_text(encoding="utf-8").split()]
+        return [
+            int(word)
+            for word in (shell.folder / "pids").read_text(encoding="utf-8").split()
+        ]
     except OSError:
         return []
 
@@ -51,11 +54,22 @@ def test_a_command_that_takes_too_long_is_stopped_with_all_that_it_started(
 ) -> None:
     item = bench.item()
 
-    ran = shell.worker("run", "--once", "--timeout", "300ms", "--grace", "200ms", *sh(f"echo why >&2; {script}"))
+    ran = shell.worker(
+        "run",
+        "--once",
+        "--timeout",
+        "300ms",
+        "--grace",
+        "200ms",
+        *sh(f"echo why >&2; {script}"),
+    )
 
     view = bench.queue.views.show(item)
     assert ran.code == 5
-    assert (view.item.state, view.history[-1].text) == (State.DELAYED, "timed out after 0.3 s\nwhy")
+    assert (view.item.state, view.history[-1].text) == (
+        State.DELAYED,
+        "timed out after 0.3 s\nwhy",
+    )
     assert len(pids(shell)) == 2
     assert ended(shell)
 
@@ -74,12 +88,21 @@ while True:
 """
 
 
-def test_what_a_wrapper_has_started_has_the_whole_grace_to_clean_up(shell: Shell, bench: Bench) -> None:
+def test_what_a_wrapper_has_started_has_the_whole_grace_to_clean_up(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
     (shell.folder / "tidy.py").write_text(TIDY)
     works = shell.folder / "works"
 
-    with running(shell, "--timeout", "20s", "--grace", "20s", *sh(f"{sys.executable} tidy.py; true")) as run:
+    with running(
+        shell,
+        "--timeout",
+        "20s",
+        "--grace",
+        "20s",
+        *sh(f"{sys.executable} tidy.py; true"),
+    ) as run:
         eventually(works.exists, within_s=SOON_S)
         run.tell(signal.SIGTERM)
         run.tell(signal.SIGINT)
@@ -88,10 +111,14 @@ def test_what_a_wrapper_has_started_has_the_whole_grace_to_clean_up(shell: Shell
     assert (shell.folder / "tidy").exists()
 
 
-def test_how_a_command_ended_is_known_also_where_the_starter_ignores_its_children(shell: Shell, bench: Bench) -> None:
+def test_how_a_command_ended_is_known_also_where_the_starter_ignores_its_children(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
-    ran = shell.run("sh", "-c", f"trap '' CHLD; exec {BIN}/worker run --once -- sh -c 'exit 3'")
+    ran = shell.run(
+        "sh", "-c", f"trap '' CHLD; exec {BIN}/worker run --once -- sh -c 'exit 3'"
+    )
 
     assert ran.code == 5
     assert bench.queue.views.show(item).history[-1].text == "exit status 3"
@@ -102,13 +129,19 @@ def test_a_lease_is_renewed_while_the_command_runs(shell: Shell, bench: Bench) -
 
     with at_work(shell, *SHORT_LEASE) as run:
         lease_ends = bench.queue.views.show(item).item.lease_expires_at
-        eventually(lambda: bench.queue.views.show(item).item.lease_expires_at > lease_ends + 1000)
+        eventually(
+            lambda: (
+                bench.queue.views.show(item).item.lease_expires_at > lease_ends + 1000
+            )
+        )
 
         assert run.events() == ["claimed"]
         assert bench.queue.views.show(item).item.attempts == 1
 
 
-def test_a_command_whose_item_is_given_to_another_is_stopped(shell: Shell, bench: Bench) -> None:
+def test_a_command_whose_item_is_given_to_another_is_stopped(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE) as run:
@@ -121,8 +154,12 @@ def test_a_command_whose_item_is_given_to_another_is_stopped(shell: Shell, bench
         assert list(shell.folder.rglob("*.lease")) == []
 
 
-@pytest.mark.parametrize("way", ["given to the same agent anew", "cancelled and requeued"])
-def test_a_command_whose_item_is_queued_again_by_another_is_stopped(shell: Shell, bench: Bench, way: str) -> None:
+@pytest.mark.parametrize(
+    "way", ["given to the same agent anew", "cancelled and requeued"]
+)
+def test_a_command_whose_item_is_queued_again_by_another_is_stopped(
+    shell: Shell, bench: Bench, way: str
+) -> None:
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE, "--once") as run:
@@ -137,7 +174,9 @@ def test_a_command_whose_item_is_queued_again_by_another_is_stopped(shell: Shell
         assert ended(shell)
 
 
-def test_a_command_whose_lease_was_taken_over_is_stopped_and_the_new_token_stays(shell: Shell, bench: Bench) -> None:
+def test_a_command_whose_lease_was_taken_over_is_stopped_and_the_new_token_stays(
+    shell: Shell, bench: Bench
+) -> None:
     item, second = bench.item(), shell.having(AGENT_SESSION="two")
 
     with at_work(shell, *SHORT_LEASE) as run:
@@ -149,19 +188,26 @@ def test_a_command_whose_lease_was_taken_over_is_stopped_and_the_new_token_stays
     assert bench.queue.views.show(item).item.summary == "theirs"
 
 
-def test_a_command_whose_item_is_cancelled_is_stopped(shell: Shell, bench: Bench) -> None:
+def test_a_command_whose_item_is_cancelled_is_stopped(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE, "--once") as run:
         bench.queue.cancel(item, reason="not wanted")
 
         assert run.ended() == 6
-        assert (run.last()["event"], run.last()["text"]) == ("cancelled", f"{item} was cancelled: not wanted.")
+        assert (run.last()["event"], run.last()["text"]) == (
+            "cancelled",
+            f"{item} was cancelled: not wanted.",
+        )
         assert ended(shell)
         assert bench.state(item) is State.CANCELLED
 
 
-def test_a_command_that_has_completed_its_item_may_go_on_for_longer_than_a_lease(shell: Shell, bench: Bench) -> None:
+def test_a_command_that_has_completed_its_item_may_go_on_for_longer_than_a_lease(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     script = (
         f"{BIN / 'worker'} complete {item} mine >&2; touch $TASKORCH_ROOT/told;"
@@ -180,22 +226,33 @@ def test_a_command_that_has_completed_its_item_may_go_on_for_longer_than_a_lease
         assert run.last()["event"] == "completed"
 
 
-def test_a_killed_run_leaves_no_process_and_no_folder_and_its_item_comes_back(shell: Shell, bench: Bench) -> None:
+def test_a_killed_run_leaves_no_process_and_no_folder_and_its_item_comes_back(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
-    with at_work(shell, *SHORT_LEASE, script=f"echo $TASKORCH_ITEM_FILE > $TASKORCH_ROOT/file; {ENDLESS}") as run:
+    with at_work(
+        shell,
+        *SHORT_LEASE,
+        script=f"echo $TASKORCH_ITEM_FILE > $TASKORCH_ROOT/file; {ENDLESS}",
+    ) as run:
         file = Path((shell.folder / "file").read_text(encoding="utf-8").strip())
         assert file.exists()
         run.tell(signal.SIGKILL)
 
         eventually(lambda: ended(shell), within_s=SOON_S)
         eventually(lambda: not file.parents[1].exists(), within_s=SOON_S)
-    eventually(lambda: bench.queue.reap() and bench.state(item) is State.DELAYED, within_s=SOON_S)
+    eventually(
+        lambda: bench.queue.reap() and bench.state(item) is State.DELAYED,
+        within_s=SOON_S,
+    )
     bench.let_delay_pass(item)
     assert bench.claimed_next() == item
 
 
-def test_a_killed_run_stops_a_command_that_ignores_it(shell: Shell, bench: Bench) -> None:
+def test_a_killed_run_stops_a_command_that_ignores_it(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
 
     with at_work(shell, "--grace", "200ms", script=DEAF) as run:
@@ -204,7 +261,9 @@ def test_a_killed_run_stops_a_command_that_ignores_it(shell: Shell, bench: Bench
         eventually(lambda: ended(shell), within_s=SOON_S)
 
 
-def test_a_run_that_was_frozen_beyond_its_lease_learns_that_it_is_lost(shell: Shell, bench: Bench) -> None:
+def test_a_run_that_was_frozen_beyond_its_lease_learns_that_it_is_lost(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE) as run:
@@ -261,7 +320,9 @@ def test_after_a_signal_what_runs_is_finished_and_nothing_more_is_claimed(
 
 
 @pytest.mark.parametrize("script", [ENDLESS, DEAF], ids=["obeys", "ignores TERM"])
-def test_after_a_second_signal_what_runs_is_stopped_and_given_back(shell: Shell, bench: Bench, script: str) -> None:
+def test_after_a_second_signal_what_runs_is_stopped_and_given_back(
+    shell: Shell, bench: Bench, script: str
+) -> None:
     item = bench.item()
 
     with at_work(shell, "--grace", "200ms", script=script) as run:
@@ -276,7 +337,9 @@ def test_after_a_second_signal_what_runs_is_stopped_and_given_back(shell: Shell,
     assert (view.state, view.attempts) == (State.QUEUED, 0)
 
 
-def test_when_the_terminal_is_closed_what_runs_is_given_back(shell: Shell, bench: Bench) -> None:
+def test_when_the_terminal_is_closed_what_runs_is_given_back(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     with at_work(shell) as run:
@@ -287,7 +350,9 @@ def test_when_the_terminal_is_closed_what_runs_is_given_back(shell: Shell, bench
     assert (view.state, view.attempts) == (State.QUEUED, 0)
 
 
-def test_a_run_whose_lines_nobody_reads_keeps_its_lease_and_can_be_ended(shell: Shell, bench: Bench) -> None:
+def test_a_run_whose_lines_nobody_reads_keeps_its_lease_and_can_be_ended(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     def expires() -> int:
@@ -295,13 +360,29 @@ def test_a_run_whose_lines_nobody_reads_keeps_its_lease_and_can_be_ended(shell: 
 
     talk = shell.folder / "stderr"
     with full_pipe() as stdout, talk.open("wb") as stderr:
-        words: list[str | Path] = [BIN / "worker", "run", "--lease", "1s", "--grace", "200ms", *sh("true")]
-        run = subprocess.Popen(words, cwd=shell.folder, env=shell.environment(), stdout=stdout, stderr=stderr)
+        words: list[str | Path] = [
+            BIN / "worker",
+            "run",
+            "--lease",
+            "1s",
+            "--grace",
+            "200ms",
+            *sh("true"),
+        ]
+        run = subprocess.Popen(
+            words,
+            cwd=shell.folder,
+            env=shell.environment(),
+            stdout=stdout,
+            stderr=stderr,
+        )
         eventually(expires, within_s=SOON_S)
         claimed = expires()
         eventually(lambda: expires() > claimed, within_s=SOON_S)
         run.send_signal(signal.SIGTERM)
-        eventually(lambda: STOPPING in talk.read_text(encoding="utf-8"), within_s=SOON_S)
+        eventually(
+            lambda: STOPPING in talk.read_text(encoding="utf-8"), within_s=SOON_S
+        )
         run.send_signal(signal.SIGTERM)
 
         assert run.wait(SOON_S) == 4
@@ -323,7 +404,9 @@ def full_pipe() -> Iterator[int]:
         os.close(writes)
 
 
-def test_an_idle_run_that_is_told_to_stop_ends_and_takes_no_wake_token_with_it(shell: Shell, bench: Bench) -> None:
+def test_an_idle_run_that_is_told_to_stop_ends_and_takes_no_wake_token_with_it(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
 
     with at_work(shell, "--pool", "3") as run:
@@ -336,7 +419,9 @@ def test_an_idle_run_that_is_told_to_stop_ends_and_takes_no_wake_token_with_it(s
         assert run.events() == ["claimed"]
 
 
-def test_output_without_end_is_read_and_its_tail_is_kept(shell: Shell, bench: Bench) -> None:
+def test_output_without_end_is_read_and_its_tail_is_kept(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     script = (
         "head -c 100000000 /dev/zero | tr '\\0' x; head -c 1000000 /dev/zero | tr '\\0' e >&2;"
@@ -350,15 +435,21 @@ def test_output_without_end_is_read_and_its_tail_is_kept(shell: Shell, bench: Be
     assert peak_kb < 100_000
 
 
-def test_a_command_that_never_reads_its_item_is_not_waited_for(shell: Shell, bench: Bench) -> None:
-    item = bench.item(description="x" * 60_000, requirements=("y" * 60_000, "z" * 60_000))
+def test_a_command_that_never_reads_its_item_is_not_waited_for(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item(
+        description="x" * 60_000, requirements=("y" * 60_000, "z" * 60_000)
+    )
 
     ran = shell.worker("run", "--once", *sh("exec < /dev/null; echo done"))
 
     assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "done")
 
 
-def test_what_a_command_left_in_the_background_is_ended_with_it(shell: Shell, bench: Bench) -> None:
+def test_what_a_command_left_in_the_background_is_ended_with_it(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     ran = shell.worker("run", "--once", *sh(f"{ENDLESS.rsplit(';', 1)[0]}; echo done"))
@@ -368,7 +459,9 @@ def test_what_a_command_left_in_the_background_is_ended_with_it(shell: Shell, be
     eventually(lambda: ended(shell))
 
 
-@pytest.mark.parametrize("alone", ["setsid sleep 600 &", "set -m; sleep 600 &"], ids=["session", "group"])
+@pytest.mark.parametrize(
+    "alone", ["setsid sleep 600 &", "set -m; sleep 600 &"], ids=["session", "group"]
+)
 def test_what_has_left_the_group_of_its_command_goes_on_and_does_not_hold_the_run_up(
     shell: Shell, bench: Bench, alone: str
 ) -> None:
@@ -380,7 +473,11 @@ def test_what_has_left_the_group_of_its_command_goes_on_and_does_not_hold_the_ru
     left = pids(shell)[1]
     went_on = alive(left)
     os.kill(left, signal.SIGKILL)
-    assert (ran.code, bench.queue.views.show(item).item.summary, went_on) == (0, "done", True)
+    assert (ran.code, bench.queue.views.show(item).item.summary, went_on) == (
+        0,
+        "done",
+        True,
+    )
     assert json.loads(ran.stdout.splitlines()[-1])["duration_s"] < 60
 
 
@@ -388,7 +485,9 @@ def test_what_goes_on_writing_costs_the_run_nothing(shell: Shell, bench: Bench) 
     bench.item()
     place = shell.folder / "pids"
 
-    with running(shell, *sh("setsid sleep 600 & echo $! >> $TASKORCH_ROOT/pids; echo done")) as run:
+    with running(
+        shell, *sh("setsid sleep 600 & echo $! >> $TASKORCH_ROOT/pids; echo done")
+    ) as run:
         run.awaits("completed")
         eventually(lambda: bench.blocked_clients() == 1, within_s=SOON_S)
         before = costs(run.pid)
@@ -407,10 +506,17 @@ def costs(pid: int) -> tuple[int, int]:
     return len(list((place / "fd").iterdir())), len(list((place / "task").iterdir()))
 
 
-def test_a_run_whose_files_are_cleaned_up_under_it_goes_on(shell: Shell, bench: Bench) -> None:
+def test_a_run_whose_files_are_cleaned_up_under_it_goes_on(
+    shell: Shell, bench: Bench
+) -> None:
     items = [bench.item() for _ in range(2)]
 
-    ran = shell.worker("run", "--wait", "0", *sh('rm -r "$(dirname "$(dirname "$TASKORCH_ITEM_FILE")")"; echo done'))
+    ran = shell.worker(
+        "run",
+        "--wait",
+        "0",
+        *sh('rm -r "$(dirname "$(dirname "$TASKORCH_ITEM_FILE")")"; echo done'),
+    )
 
     assert (ran.code, ran.stdout.count("completed")) == (0, 2)
     assert {bench.state(item) for item in items} == {State.COMPLETED}

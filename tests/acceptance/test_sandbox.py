@@ -7,7 +7,9 @@ import pytest
 from support import sandbox
 from support.commands import BIN, Ran, Shell
 
-pytestmark = pytest.mark.skipif(not sandbox.is_available(), reason="the filter is for Linux on x86-64 and arm64")
+pytestmark = pytest.mark.skipif(
+    not sandbox.is_available(), reason="the filter is for Linux on x86-64 and arm64"
+)
 #: Far less than the 60 s for which a server that is loading its data may be awaited.
 AT_ONCE_S = 20
 
@@ -41,14 +43,21 @@ def test_sandbox_without_sockets_is_named(local: Shell, error: str) -> None:
 def test_server_cannot_be_asked_from_a_sandbox(local: Shell) -> None:
     pid = local.orchestrate("server", "start", "--json").data()["pid"]
 
-    runs = [sandboxed(local, "EPERM", "orchestrate", "server", word) for word in ("status", "stop", "start")]
+    runs = [
+        sandboxed(local, "EPERM", "orchestrate", "server", word)
+        for word in ("status", "stop", "start")
+    ]
 
     assert [is_explained(ran) for ran in runs] == [True] * 3, runs
     assert local.orchestrate("server", "status", "--json").data()["pid"] == pid
 
 
-@pytest.mark.parametrize("words", [["orchestrate", "project", "One"], ["orchestrate", "server", "start"]])
-def test_server_that_a_sandbox_cannot_start_is_explained(local: Shell, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [["orchestrate", "project", "One"], ["orchestrate", "server", "start"]]
+)
+def test_server_that_a_sandbox_cannot_start_is_explained(
+    local: Shell, words: list[str]
+) -> None:
     ran = sandboxed(local, "EPERM", *words)
 
     assert is_explained(ran), ran.stderr
@@ -56,7 +65,11 @@ def test_server_that_a_sandbox_cannot_start_is_explained(local: Shell, words: li
 
 def test_waiting_command_gives_up_in_a_sandbox(local: Shell) -> None:
     local.orchestrate("project", "One")
-    waiting = (["run", "--once", "--", "true"], ["pop", "--wait", "60"], ["wait", "item_1"])
+    waiting = (
+        ["run", "--once", "--", "true"],
+        ["pop", "--wait", "60"],
+        ["wait", "item_1"],
+    )
 
     runs = [sandboxed(local, "EPERM", "worker", *words) for words in waiting]
 
@@ -72,8 +85,12 @@ def test_sandbox_without_tcp_is_named(local: Shell) -> None:
     assert "redis://127.0.0.1:6379/0" in ran.stderr
 
 
-@pytest.mark.parametrize("kind", ["redis+cluster://127.0.0.1:6379", "redis+sentinel://127.0.0.1:26379/main"])
+@pytest.mark.parametrize(
+    "kind", ["redis+cluster://127.0.0.1:6379", "redis+sentinel://127.0.0.1:26379/main"]
+)
 def test_sandbox_is_named_for_a_deployment(local: Shell, kind: str) -> None:
-    ran = sandboxed(local.having(TASKORCH_REDIS_URL=kind), "EPERM", "orchestrate", "projects")
+    ran = sandboxed(
+        local.having(TASKORCH_REDIS_URL=kind), "EPERM", "orchestrate", "projects"
+    )
 
     assert is_explained(ran), ran.stderr

@@ -59,7 +59,12 @@ print(json.dumps([[refused, other, read, again], message, len(acknowledged), los
 @cache
 def may_unshare(*kinds: str) -> bool:
     """Return whether this machine lets us have namespaces of our own."""
-    return subprocess.run(["unshare", *kinds, "true"], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(
+            ["unshare", *kinds, "true"], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
 
 
 def status(shell: Shell) -> dict[str, Any]:
@@ -87,7 +92,9 @@ def lose_socket(shell: Shell) -> int:
 @pytest.fixture
 def innocent() -> Iterator["subprocess.Popen[bytes]"]:
     """A process that has nothing to do with us."""
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(600)"]
+    ) as process:
         yield process
         process.kill()
 
@@ -112,7 +119,10 @@ def test_command_replaces_a_server_without_a_socket(local: Shell) -> None:
     ran = local.orchestrate("projects")
 
     assert project in ran.stdout
-    assert f"The socket of the bundled server (pid {pid}) was gone: it is started again." in ran.stderr
+    assert (
+        f"The socket of the bundled server (pid {pid}) was gone: it is started again."
+        in ran.stderr
+    )
     assert not alive(pid)
     assert status(local)["reachable"]
 
@@ -121,10 +131,15 @@ def test_server_of_another_container_gets_no_signal(local: Shell) -> None:
     pid = lose_socket(local)
     lock = data(local) / "server.lock"
     words = lock.read_text().split()
-    lock.write_text(" ".join([*words[:3], "pid:[1]"]).ljust(process_record.LENGTH - 1) + "\n")
+    lock.write_text(
+        " ".join([*words[:3], "pid:[1]"]).ljust(process_record.LENGTH - 1) + "\n"
+    )
     age(local)
 
-    error, stopping = local.orchestrate("projects", "--json").error(), local.orchestrate("server", "stop")
+    error, stopping = (
+        local.orchestrate("projects", "--json").error(),
+        local.orchestrate("server", "stop"),
+    )
 
     assert (error["code"], error["retryable"]) == ("SERVER_UNREACHABLE", False)
     assert f"pid {pid} in another container" in error["message"]
@@ -136,7 +151,9 @@ def test_server_of_another_container_gets_no_signal(local: Shell) -> None:
 
 
 @pytest.mark.parametrize("record", ["{pid}", "{pid} 1 boot namespace"])
-def test_innocent_process_survives_server_stop(local: Shell, innocent: "subprocess.Popen[bytes]", record: str) -> None:
+def test_innocent_process_survives_server_stop(
+    local: Shell, innocent: "subprocess.Popen[bytes]", record: str
+) -> None:
     server = local.orchestrate("server", "start", "--json").data()["pid"]
     with (data(local) / "service.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -167,7 +184,9 @@ def test_server_is_stopped_from_another_pid_namespace(local: Shell) -> None:
     assert [alive(before["pid"]), alive(before["service_pid"])] == [False, False]
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")
+@pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can give a folder to another user"
+)
 def test_server_of_another_user_is_refused(local: Shell) -> None:
     pid = local.orchestrate("server", "start", "--json").data()["pid"]
     own = local.folder / ".task-orchestrator"
@@ -185,14 +204,18 @@ def test_server_of_another_user_is_refused(local: Shell) -> None:
     assert alive(pid)
 
 
-def test_server_that_hangs_is_named_soon(local: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_hangs_is_named_soon(
+    local: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pid = local.orchestrate("server", "start", "--json").data()["pid"]
     age(local)
     monkeypatch.setattr(embedded, "ANSWERS_WITHIN_S", 0.2)
     os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(errors.ServerFailed, match=f"pid {pid} does not answer"):
-            embedded.start(resolve({}, {"TASKORCH_ROOT": str(local.folder)}, local.folder))
+            embedded.start(
+                resolve({}, {"TASKORCH_ROOT": str(local.folder)}, local.folder)
+            )
     finally:
         os.kill(pid, signal.SIGCONT)
 

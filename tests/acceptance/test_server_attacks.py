@@ -27,7 +27,9 @@ def plant(folder: Path, *commands: str) -> None:
     """Make an append-only folder that has some commands."""
     appended = folder / "appendonlydir"
     appended.mkdir(parents=True)
-    (appended / "appendonly.aof.manifest").write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
+    (appended / "appendonly.aof.manifest").write_text(
+        "file appendonly.aof.1.incr.aof seq 1 type i\n"
+    )
     packed = "".join(
         f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
         for words in (command.split() for command in commands)
@@ -43,7 +45,9 @@ def is_asked(attacker: socket.socket) -> bool:
     return True
 
 
-def test_data_of_a_checkout_is_never_loaded(local: Shell, attacker: socket.socket) -> None:
+def test_data_of_a_checkout_is_never_loaded(
+    local: Shell, attacker: socket.socket
+) -> None:
     plant(data(local), f"REPLICAOF 127.0.0.1 {attacker.getsockname()[1]}")
 
     refused = local.orchestrate("projects", "--json").error()
@@ -77,15 +81,23 @@ def test_known_data_can_be_accepted(local: Shell) -> None:
     assert b"known" in next(data(local).glob("*/appendonlydir/*.incr.aof")).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["server.log", "server.lock", "server.stopped", "service.log", "service.lock"])
-def test_link_in_place_of_a_file_harms_nothing(local: Shell, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["server.log", "server.lock", "server.stopped", "service.log", "service.lock"],
+)
+def test_link_in_place_of_a_file_harms_nothing(
+    local: Shell, tmp_path: Path, name: str
+) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
     data(local).mkdir(parents=True)
     (data(local) / name).symlink_to(victim)
     served = local.lacking("TASKORCH_SERVICE")
 
-    started, stopped = served.orchestrate("server", "start"), served.orchestrate("server", "stop")
+    started, stopped = (
+        served.orchestrate("server", "start"),
+        served.orchestrate("server", "stop"),
+    )
 
     assert victim.read_text() == "precious"
     assert started.code == 5 or name == "server.stopped", started.stderr
@@ -93,7 +105,9 @@ def test_link_in_place_of_a_file_harms_nothing(local: Shell, tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("name", ["data", "run"])
-def test_link_in_place_of_a_folder_is_refused(local: Shell, tmp_path: Path, name: str) -> None:
+def test_link_in_place_of_a_folder_is_refused(
+    local: Shell, tmp_path: Path, name: str
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (local.folder / ".task-orchestrator").mkdir()
@@ -106,7 +120,9 @@ def test_link_in_place_of_a_folder_is_refused(local: Shell, tmp_path: Path, name
 
 
 @pytest.mark.parametrize("name", ["data", "handoffs", "workspace", "sync"])
-def test_link_in_the_folder_is_refused_by_steps(shell: Shell, bench: Bench, tmp_path: Path, name: str) -> None:
+def test_link_in_the_folder_is_refused_by_steps(
+    shell: Shell, bench: Bench, tmp_path: Path, name: str
+) -> None:
     item = bench.item()
     (shell.folder / ".task-orchestrator").mkdir()
     (shell.folder / ".task-orchestrator" / name).symlink_to(tmp_path)
@@ -118,8 +134,12 @@ def test_link_in_the_folder_is_refused_by_steps(shell: Shell, bench: Bench, tmp_
     assert bench.state(item) is State.QUEUED
 
 
-@pytest.mark.parametrize("place", ["run/unanswered", "run/unanswered/1a2b"], ids=["all", "one"])
-def test_link_for_unanswered_requests_deletes_nothing(local: Shell, tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    "place", ["run/unanswered", "run/unanswered/1a2b"], ids=["all", "one"]
+)
+def test_link_for_unanswered_requests_deletes_nothing(
+    local: Shell, tmp_path: Path, place: str
+) -> None:
     precious = tmp_path / "precious"
     precious.write_text("old")
     os.utime(precious, (1, 1))
@@ -127,7 +147,9 @@ def test_link_for_unanswered_requests_deletes_nothing(local: Shell, tmp_path: Pa
     link.parent.mkdir(parents=True)
     link.symlink_to(tmp_path)
 
-    ran = local.having(TASKORCH_REDIS_URL="redis://127.0.0.1:1").orchestrate("project", "One")
+    ran = local.having(TASKORCH_REDIS_URL="redis://127.0.0.1:1").orchestrate(
+        "project", "One"
+    )
 
     assert ran.code == 4
     assert precious.read_text() == "old"

@@ -39,7 +39,9 @@ def reports(bench: Bench, item: str) -> list[str]:
 
 
 @WAYS
-def test_what_happens_in_redis_is_in_the_files_soon(shell: Shell, bench: Bench, way: tuple[str, ...]) -> None:
+def test_what_happens_in_redis_is_in_the_files_soon(
+    shell: Shell, bench: Bench, way: tuple[str, ...]
+) -> None:
     with services.running(shell, *way):
         item = bench.item()
         soon(lambda: published(shell.folder) == {item})
@@ -82,20 +84,37 @@ def test_what_changed_while_no_service_ran_is_made_good_by_the_next_one(
     bench.agent().note(item, "unseen")
     other = bench.item()
     with services.running(shell, *way):
-        soon(lambda: reports(bench, item) == ["by files"] and published(shell.folder) == {item, other})
+        soon(
+            lambda: (
+                reports(bench, item) == ["by files"]
+                and published(shell.folder) == {item, other}
+            )
+        )
 
 
 @WAYS
 def test_it_goes_on_in_both_directions_after_redis_was_killed_and_came_back(
-    shell: Shell, worker: FileWorker, tmp_path: Path, stack: ExitStack, way: tuple[str, ...]
+    shell: Shell,
+    worker: FileWorker,
+    tmp_path: Path,
+    stack: ExitStack,
+    way: tuple[str, ...],
 ) -> None:
-    folder, root, binary = tmp_path / "redis", shell.folder, servers.binaries()["valkey"]
+    folder, root, binary = (
+        tmp_path / "redis",
+        shell.folder,
+        servers.binaries()["valkey"],
+    )
     folder.mkdir()
     with servers.running(binary, folder, "--appendonly", "yes") as url:
-        queue = Queue(connect(url), shell.variables["TASKORCH_NAMESPACE"], Caller(agent="planner"))
+        queue = Queue(
+            connect(url), shell.variables["TASKORCH_NAMESPACE"], Caller(agent="planner")
+        )
         bench = Bench(queue, redis.Redis.from_url(url, decode_responses=True), "", url)
         item = bench.item()
-        running = stack.enter_context(services.running(shell.having(TASKORCH_REDIS_URL=url), *way))
+        running = stack.enter_context(
+            services.running(shell.having(TASKORCH_REDIS_URL=url), *way)
+        )
         soon(lambda: published(root) == {item})
 
     worker.progress(item, "meanwhile")
@@ -129,7 +148,9 @@ def test_a_signal_ends_it_with_its_pass_at_an_end(
     assert len(log.splitlines()) == 2
     assert log.endswith("stopped\n")
     assert services.temporaries(shell.folder) == []
-    assert all(json.loads(path.read_text()) for path in handoffs(shell.folder).glob("*.json"))
+    assert all(
+        json.loads(path.read_text()) for path in handoffs(shell.folder).glob("*.json")
+    )
     shell.orchestrate("sync")
     assert published(shell.folder) == items
 
@@ -140,7 +161,9 @@ def test_health_check_says_what_is_wrong(shell: Shell, bench: Bench) -> None:
     with services.running(shell, "--no-rq"):
         soon(lambda: published(shell.folder) == {item})
         during = shell.orchestrate("sync", "status", "--check")
-    away = shell.having(TASKORCH_REDIS_URL="redis://127.0.0.1:1").orchestrate("sync", "status", "--check")
+    away = shell.having(TASKORCH_REDIS_URL="redis://127.0.0.1:1").orchestrate(
+        "sync", "status", "--check"
+    )
 
     assert (before.code, during.code, away.code) == (5, 0, 4)
     assert "it has made no pass over them" in before.stderr
@@ -166,18 +189,24 @@ main()
 
 
 @WAYS
-def test_a_signal_at_its_very_start_ends_it_too(shell: Shell, way: tuple[str, ...]) -> None:
+def test_a_signal_at_its_very_start_ends_it_too(
+    shell: Shell, way: tuple[str, ...]
+) -> None:
     for _ in range(4):
         with services.running(shell, *way) as [service]:
             assert service.told() == 0
 
 
 @WAYS
-def test_it_keeps_several_roots(shell: Shell, bench: Bench, tmp_path: Path, way: tuple[str, ...]) -> None:
+def test_it_keeps_several_roots(
+    shell: Shell, bench: Bench, tmp_path: Path, way: tuple[str, ...]
+) -> None:
     roots = [tmp_path / name for name in ("one", "two", "three")]
     for root in roots:
         root.mkdir()
-    with services.running(shell, *way, *(word for root in roots for word in ("--root", str(root)))):
+    with services.running(
+        shell, *way, *(word for root in roots for word in ("--root", str(root)))
+    ):
         item = bench.item()
         soon(lambda: all(published(root) == {item} for root in roots))
 
@@ -190,18 +219,28 @@ def test_it_keeps_several_roots(shell: Shell, bench: Bench, tmp_path: Path, way:
 
 def test_a_root_of_another_queue_is_refused(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "other" / ".task-orchestrator").mkdir(parents=True)
-    (tmp_path / "other" / ".task-orchestrator" / "config.toml").write_text('redis_url = "redis://localhost:1"')
+    (tmp_path / "other" / ".task-orchestrator" / "config.toml").write_text(
+        'redis_url = "redis://localhost:1"'
+    )
     shell.orchestrate("trust", "--yes", str(tmp_path / "other"))
 
     ran = shell.lacking("TASKORCH_REDIS_URL").orchestrate(
-        "service", "--redis-url", shell.variables["TASKORCH_REDIS_URL"], "--root", str(tmp_path / "other")
+        "service",
+        "--redis-url",
+        shell.variables["TASKORCH_REDIS_URL"],
+        "--root",
+        str(tmp_path / "other"),
     )
 
     assert ran.code == 2
-    assert f"{tmp_path / 'other'} has another redis_url in its config.toml" in ran.stderr
+    assert (
+        f"{tmp_path / 'other'} has another redis_url in its config.toml" in ran.stderr
+    )
 
 
-@pytest.mark.parametrize(("way", "runs_on"), [((), "RQ"), (("--no-rq",), "its own loop")])
+@pytest.mark.parametrize(
+    ("way", "runs_on"), [((), "RQ"), (("--no-rq",), "its own loop")]
+)
 def test_sync_status_shows_who_keeps_the_files_and_how_it_goes(
     shell: Shell, bench: Bench, worker: FileWorker, way: tuple[str, ...], runs_on: str
 ) -> None:
@@ -231,7 +270,9 @@ def test_sync_status_shows_who_keeps_the_files_and_how_it_goes(
 
 
 @WAYS
-def test_a_folder_in_trouble_is_shown_and_ends_no_service(shell: Shell, bench: Bench, way: tuple[str, ...]) -> None:
+def test_a_folder_in_trouble_is_shown_and_ends_no_service(
+    shell: Shell, bench: Bench, way: tuple[str, ...]
+) -> None:
     item = bench.item()
     with services.running(shell, *way) as [service]:
         soon(lambda: published(shell.folder) == {item})
@@ -245,7 +286,10 @@ def test_a_folder_in_trouble_is_shown_and_ends_no_service(shell: Shell, bench: B
         soon(lambda: published(shell.folder) == {item})
         soon(lambda: not status(shell)[0]["status"]["error"])
         code, log = service.told(), service.log()
-    assert f"Cannot write below {shell.folder}: {handoffs(shell.folder)} is not a folder" in text
+    assert (
+        f"Cannot write below {shell.folder}: {handoffs(shell.folder)} is not a folder"
+        in text
+    )
     assert code == 0
     assert log.count("is not a folder") == 1
 
@@ -261,7 +305,9 @@ def test_a_folder_that_is_deleted_is_made_again_and_kept_again(
 
         discard(shell.folder / name, shell.folder)
         soon(lambda: published(shell.folder) == {item})
-        FileWorker(shell.folder / ".task-orchestrator", "ada").progress(item, "half of it")
+        FileWorker(shell.folder / ".task-orchestrator", "ada").progress(
+            item, "half of it"
+        )
 
         soon(lambda: reports(bench, item) == ["half of it"])
         assert service.told() == 0
@@ -276,7 +322,11 @@ def test_a_root_that_is_deleted_is_not_made_again_but_kept_again_when_it_is_back
         soon(lambda: published(shell.folder) == {item})
 
         shell.folder.rename(tmp_path / "gone")
-        soon(lambda: service.said(f"Cannot write below {shell.folder}: No such file or directory"))
+        soon(
+            lambda: service.said(
+                f"Cannot write below {shell.folder}: No such file or directory"
+            )
+        )
         made = shell.folder.exists()
         shell.folder.mkdir()
 
@@ -285,7 +335,9 @@ def test_a_root_that_is_deleted_is_not_made_again_but_kept_again_when_it_is_back
         assert service.told() == 0
 
 
-def test_a_root_that_is_not_there_is_refused_and_not_made(shell: Shell, tmp_path: Path) -> None:
+def test_a_root_that_is_not_there_is_refused_and_not_made(
+    shell: Shell, tmp_path: Path
+) -> None:
     ran = shell.orchestrate("service", "--root", str(tmp_path / "nowhere"))
 
     assert ran.code == 2
@@ -301,18 +353,28 @@ def own(shell: Shell, tmp_path: Path) -> Iterator[OwnRedis]:
         yield OwnRedis(url, shell)
 
 
-def test_the_keys_of_rq_are_the_namespaces_own_and_its_jobs_no_pickles(own: OwnRedis) -> None:
+def test_the_keys_of_rq_are_the_namespaces_own_and_its_jobs_no_pickles(
+    own: OwnRedis,
+) -> None:
     with services.running(own.shell):
         item = own.bench.item()
         soon(lambda: published(own.shell.folder) == {item})
         keys = own.keys()
-        jobs = [cast(Any, own.raw).hgetall(key) for key in own.keys("taskorch-rq:*:job:*")]
+        jobs = [
+            cast(Any, own.raw).hgetall(key) for key in own.keys("taskorch-rq:*:job:*")
+        ]
 
     rq, ours = f"taskorch-rq:{{{own.namespace}}}:", f"taskorch:{{{own.namespace}}}:"
     assert {key for key in keys if not key.startswith((rq, ours))} == set()
-    assert {key.removeprefix(ours).partition(":")[0] for key in keys if key.startswith(ours)} >= {"meta", "mirror"}
+    assert {
+        key.removeprefix(ours).partition(":")[0] for key in keys if key.startswith(ours)
+    } >= {"meta", "mirror"}
     assert jobs
-    assert [job for job in jobs if b"taskorch_orchestrator.service.rq_jobs.do" not in job[b"description"]] == []
+    assert [
+        job
+        for job in jobs
+        if b"taskorch_orchestrator.service.rq_jobs.do" not in job[b"description"]
+    ] == []
     assert [job for job in jobs if b"\x80" in job.get(b"data", b"")[:1]] == []
 
 
@@ -321,11 +383,15 @@ def test_environment_variable_turns_rq_off(own: OwnRedis) -> None:
         item = own.bench.item()
         soon(lambda: published(own.shell.folder) == {item})
 
-        assert [mirror["service"]["runs_on"] for mirror in status(own.shell)] == ["its own loop"]
+        assert [mirror["service"]["runs_on"] for mirror in status(own.shell)] == [
+            "its own loop"
+        ]
     assert own.rq("worker") == set()
 
 
-def test_of_eight_services_one_writes_and_each_job_is_done_once(own: OwnRedis, tmp_path: Path) -> None:
+def test_of_eight_services_one_writes_and_each_job_is_done_once(
+    own: OwnRedis, tmp_path: Path
+) -> None:
     roots = [tmp_path / "a", tmp_path / "b"]
     for root in roots:
         root.mkdir()
@@ -336,10 +402,20 @@ def test_of_eight_services_one_writes_and_each_job_is_done_once(own: OwnRedis, t
         project = own.bench.project()
         items = {own.bench.item(project) for _ in range(20)}
         soon(lambda: all(published(root) == items for root in roots))
-        soon(lambda: all(mirror["behind"] == 0 == mirror["status"]["changed"] for mirror in status(own.shell)))
-        written = {mirror["status"]["path"]: mirror["status"]["written"] for mirror in status(own.shell)}
+        soon(
+            lambda: all(
+                mirror["behind"] == 0 == mirror["status"]["changed"]
+                for mirror in status(own.shell)
+            )
+        )
+        written = {
+            mirror["status"]["path"]: mirror["status"]["written"]
+            for mirror in status(own.shell)
+        }
         soon(lambda: own.jobs_done() == len(own.rq("job")))
-        intervals = {job.rpartition("-")[0].rpartition("-")[::2] for job in own.rq("job")}
+        intervals = {
+            job.rpartition("-")[0].rpartition("-")[::2] for job in own.rq("job")
+        }
 
         for service in [*four[1:], *others[1:]]:
             service.killed()
@@ -348,7 +424,11 @@ def test_of_eight_services_one_writes_and_each_job_is_done_once(own: OwnRedis, t
         codes = [four[0].told(), others[0].told()]
 
     assert written == {str(root): len(items) + 1 for root in roots}
-    assert {duty.partition("-")[0]: interval_s for duty, interval_s in intervals if interval_s != "0_1"} == {
+    assert {
+        duty.partition("-")[0]: interval_s
+        for duty, interval_s in intervals
+        if interval_s != "0_1"
+    } == {
         "sync": "6",
         "maintain": "10",
     }
@@ -356,7 +436,9 @@ def test_of_eight_services_one_writes_and_each_job_is_done_once(own: OwnRedis, t
 
 
 @WAYS
-def test_a_redis_that_nobody_has_started_is_waited_for(shell: Shell, tmp_path: Path, way: tuple[str, ...]) -> None:
+def test_a_redis_that_nobody_has_started_is_waited_for(
+    shell: Shell, tmp_path: Path, way: tuple[str, ...]
+) -> None:
     folder = tmp_path / "late"
     folder.mkdir()
     late = shell.having(TASKORCH_REDIS_URL=f"unix://{folder}/s.sock")
@@ -365,7 +447,9 @@ def test_a_redis_that_nobody_has_started_is_waited_for(shell: Shell, tmp_path: P
 
         with servers.running(servers.binaries()["valkey"], folder):
             project = late.orchestrate("project", "One").stdout.strip()
-            item = late.orchestrate("create", project, "Two", "--assign", "ada").stdout.strip()
+            item = late.orchestrate(
+                "create", project, "Two", "--assign", "ada"
+            ).stdout.strip()
 
             soon(lambda: published(shell.folder) == {item})
             assert service.told() == 0

@@ -76,7 +76,9 @@ def commands(hooks: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_what_was_there_before_is_there_again_byte_for_byte(project: Shell, program: str) -> None:
+def test_what_was_there_before_is_there_again_byte_for_byte(
+    project: Shell, program: str
+) -> None:
     before = files(project.folder)
 
     done = project.orchestrate("setup", program)
@@ -89,7 +91,9 @@ def test_what_was_there_before_is_there_again_byte_for_byte(project: Shell, prog
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_from_nothing_it_makes_files_that_go_again_with_their_folders(shell: Shell, program: str) -> None:
+def test_from_nothing_it_makes_files_that_go_again_with_their_folders(
+    shell: Shell, program: str
+) -> None:
     bare = shell.lacking("AGENT_ID")
 
     done = bare.orchestrate("setup", program, "--json").data()
@@ -97,12 +101,16 @@ def test_from_nothing_it_makes_files_that_go_again_with_their_folders(shell: She
     bare.orchestrate("setup", program, "--remove")
 
     assert {each["status"] for each in done} == {"created"}
-    assert {each["file"] for each in done} == {str(shell.folder / name) for name in made}
+    assert {each["file"] for each in done} == {
+        str(shell.folder / name) for name in made
+    }
     assert files(shell.folder) == {}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_second_time_changes_nothing_and_the_check_says_how_it_stands(project: Shell, program: str) -> None:
+def test_a_second_time_changes_nothing_and_the_check_says_how_it_stands(
+    project: Shell, program: str
+) -> None:
     before = project.orchestrate("setup", program, "--check")
     project.orchestrate("setup", program)
     once = files(project.folder)
@@ -122,7 +130,9 @@ def test_all_four_live_side_by_side_and_go_one_by_one(project: Shell) -> None:
     for program in PROGRAMS:
         project.orchestrate("setup", program)
 
-    checks = [project.orchestrate("setup", program, "--check").code for program in PROGRAMS]
+    checks = [
+        project.orchestrate("setup", program, "--check").code for program in PROGRAMS
+    ]
     for program in PROGRAMS:
         project.orchestrate("setup", program, "--remove")
 
@@ -135,14 +145,24 @@ def test_claude_gets_hooks_servers_instructions_and_skills(project: Shell) -> No
 
     settings = json.loads((project.folder / ".claude/settings.json").read_bytes())
     servers = json.loads((project.folder / ".mcp.json").read_bytes())["mcpServers"]
-    assert commands(settings["hooks"]["SessionStart"]) == ["worker prime --hook-json", "orchestrate prime --hook-json"]
-    assert sorted(commands(settings["hooks"]["Stop"])) == ["say done", "worker hook stop"]
+    assert commands(settings["hooks"]["SessionStart"]) == [
+        "worker prime --hook-json",
+        "orchestrate prime --hook-json",
+    ]
+    assert sorted(commands(settings["hooks"]["Stop"])) == [
+        "say done",
+        "worker hook stop",
+    ]
     assert settings["model"] == "opus"
     assert servers["task-orchestrator"] == {"command": "orchestrate", "args": ["mcp"]}
     assert servers["task-orchestrator-worker"] == {"command": "worker", "args": ["mcp"]}
-    assert "`worker prime`" in (project.folder / "CLAUDE.md").read_text(encoding="utf-8")
+    assert "`worker prime`" in (project.folder / "CLAUDE.md").read_text(
+        encoding="utf-8"
+    )
     for name in ("task-orchestrator", "task-orchestrator-worker"):
-        skill = (project.folder / f".claude/skills/{name}/SKILL.md").read_text(encoding="utf-8")
+        skill = (project.folder / f".claude/skills/{name}/SKILL.md").read_text(
+            encoding="utf-8"
+        )
         assert skill.startswith(f"---\nname: {name}\n")
 
 
@@ -150,12 +170,16 @@ def test_codex_gets_its_hooks_as_json_and_its_servers_as_toml(project: Shell) ->
     project.orchestrate("setup", "codex")
 
     hooks = json.loads((project.folder / ".codex/hooks.json").read_bytes())["hooks"]
-    config = tomllib.loads((project.folder / ".codex/config.toml").read_text(encoding="utf-8"))
+    config = tomllib.loads(
+        (project.folder / ".codex/config.toml").read_text(encoding="utf-8")
+    )
     assert commands(hooks["Stop"]) == ["worker hook stop"]
     assert config["mcp_servers"]["task-orchestrator-worker"]["command"] == "worker"
     assert config["mcp_servers"]["other"] == {"command": "npx"}
     assert config["features"] == {"hooks": True}
-    assert "`worker prime`" in (project.folder / "AGENTS.md").read_text(encoding="utf-8")
+    assert "`worker prime`" in (project.folder / "AGENTS.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_gemini_gets_its_own_names_of_hooks_and_milliseconds(shell: Shell) -> None:
@@ -164,7 +188,10 @@ def test_gemini_gets_its_own_names_of_hooks_and_milliseconds(shell: Shell) -> No
     settings = json.loads((shell.folder / ".gemini/settings.json").read_bytes())
     assert set(settings["hooks"]) == {"SessionStart", "AfterAgent"}
     assert settings["hooks"]["AfterAgent"][0]["hooks"][0]["timeout"] == 10_000
-    assert set(settings["mcpServers"]) == {"task-orchestrator", "task-orchestrator-worker"}
+    assert set(settings["mcpServers"]) == {
+        "task-orchestrator",
+        "task-orchestrator-worker",
+    }
     for server in settings["mcpServers"].values():
         assert server["env"]["TASKORCH_REDIS_PASSWORD"] == "$TASKORCH_REDIS_PASSWORD"
 
@@ -173,20 +200,30 @@ def test_cursor_gets_hooks_of_its_form_and_a_rule(project: Shell) -> None:
     project.orchestrate("setup", "cursor")
 
     hooks = json.loads((project.folder / ".cursor/hooks.json").read_bytes())
-    rule = (project.folder / ".cursor/rules/task-orchestrator.mdc").read_text(encoding="utf-8")
+    rule = (project.folder / ".cursor/rules/task-orchestrator.mdc").read_text(
+        encoding="utf-8"
+    )
     assert hooks["version"] == 1
     assert sorted(commands(hooks["hooks"]["stop"])) == ["./done.sh", "worker hook stop"]
-    assert commands(hooks["hooks"]["sessionStart"]) == ["worker prime --hook-json", "orchestrate prime --hook-json"]
+    assert commands(hooks["hooks"]["sessionStart"]) == [
+        "worker prime --hook-json",
+        "orchestrate prime --hook-json",
+    ]
     assert "alwaysApply: true" in rule
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_for_the_user_it_is_the_home_and_not_the_project(project: Shell, program: str) -> None:
+def test_for_the_user_it_is_the_home_and_not_the_project(
+    project: Shell, program: str
+) -> None:
     home = Path(project.variables["HOME"])
     before = files(project.folder)
 
     done = project.orchestrate("setup", program, "--user", "--json").data()
-    checked = [project.orchestrate("setup", program, "--check", *where).code for where in (["--user"], [])]
+    checked = [
+        project.orchestrate("setup", program, "--check", *where).code
+        for where in (["--user"], [])
+    ]
     made = files(home)
     project.orchestrate("setup", program, "--user", "--remove")
 
@@ -196,11 +233,18 @@ def test_for_the_user_it_is_the_home_and_not_the_project(project: Shell, program
     assert files(project.folder) == before
 
 
-def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(project: Shell) -> None:
+def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(
+    project: Shell,
+) -> None:
     elsewhere = project.folder.parent / "elsewhere"
-    named = project.having(CLAUDE_CONFIG_DIR=str(elsewhere / "claude"), CODEX_HOME=str(elsewhere / "codex"))
+    named = project.having(
+        CLAUDE_CONFIG_DIR=str(elsewhere / "claude"), CODEX_HOME=str(elsewhere / "codex")
+    )
 
-    told = [named.orchestrate("setup", program, "--user").stderr for program in ("claude", "codex")]
+    told = [
+        named.orchestrate("setup", program, "--user").stderr
+        for program in ("claude", "codex")
+    ]
     made = set(files(elsewhere))
     for program in ("claude", "codex"):
         named.orchestrate("setup", program, "--user", "--remove")
@@ -217,12 +261,32 @@ def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(proje
     [
         ("claude", ".claude/settings.json", b'{"hooks": }', "is not valid JSON"),
         ("claude", ".mcp.json", b"[]", "is not a JSON object"),
-        ("claude", ".claude/settings.json", b'{"hooks": null}', "where hooks should be an object"),
+        (
+            "claude",
+            ".claude/settings.json",
+            b'{"hooks": null}',
+            "where hooks should be an object",
+        ),
         ("claude", ".mcp.json", b'{"mcpServers": {},}', "is not valid JSON"),
-        ("claude", ".mcp.json", b'{"mcpServers": []}', "has something else where mcpServers should be"),
-        ("claude", ".mcp.json", b'{"mcpServers": {"task-orchestrator": {"command": "x"}}}', "has another"),
+        (
+            "claude",
+            ".mcp.json",
+            b'{"mcpServers": []}',
+            "has something else where mcpServers should be",
+        ),
+        (
+            "claude",
+            ".mcp.json",
+            b'{"mcpServers": {"task-orchestrator": {"command": "x"}}}',
+            "has another",
+        ),
         ("claude", "CLAUDE.md", b"\xff\xfe", "Cannot read"),
-        ("claude", ".claude/skills/task-orchestrator/SKILL.md", b"mine", "is somebody else's"),
+        (
+            "claude",
+            ".claude/skills/task-orchestrator/SKILL.md",
+            b"mine",
+            "is somebody else's",
+        ),
         ("codex", ".codex/config.toml", b"model = ", "is not valid TOML"),
         (
             "codex",
@@ -230,9 +294,24 @@ def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(proje
             b"[mcp_servers.task-orchestrator]\n",
             "has another mcp_servers.task-orchestrator",
         ),
-        ("codex", ".codex/config.toml", b"mcp_servers = {}", "has no room for our tables"),
-        ("codex", "AGENTS.md", b"mine\n<!-- task-orchestrator: begin (orchestrate setup) -->\nmine\n", "in line 2:"),
-        ("gemini", ".gemini/settings.json", b'{"hooks": {"AfterAgent": {}}}', "where hooks.AfterAgent should be"),
+        (
+            "codex",
+            ".codex/config.toml",
+            b"mcp_servers = {}",
+            "has no room for our tables",
+        ),
+        (
+            "codex",
+            "AGENTS.md",
+            b"mine\n<!-- task-orchestrator: begin (orchestrate setup) -->\nmine\n",
+            "in line 2:",
+        ),
+        (
+            "gemini",
+            ".gemini/settings.json",
+            b'{"hooks": {"AfterAgent": {}}}',
+            "where hooks.AfterAgent should be",
+        ),
         ("cursor", ".cursor/hooks.json", b"{}", 'has no "version"'),
     ],
 )
@@ -251,7 +330,9 @@ def test_a_file_that_cannot_take_it_is_left_as_it_is_and_so_are_the_others(
     assert files(project.folder) == before
 
 
-def test_an_entry_that_is_invalid_by_now_is_not_taken_out_of_the_other_files_either(project: Shell) -> None:
+def test_an_entry_that_is_invalid_by_now_is_not_taken_out_of_the_other_files_either(
+    project: Shell,
+) -> None:
     project.orchestrate("setup", "claude")
     (project.folder / ".mcp.json").write_bytes(b'{"mcpServers": {')
     before = files(project.folder)
@@ -264,7 +345,10 @@ def test_an_entry_that_is_invalid_by_now_is_not_taken_out_of_the_other_files_eit
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbf \r\n"])
 def test_blank_file_is_treated_as_missing(project: Shell, content: bytes) -> None:
-    blank = {"claude": [".mcp.json", ".claude/settings.json"], "cursor": [".cursor/hooks.json", ".cursor/mcp.json"]}
+    blank = {
+        "claude": [".mcp.json", ".claude/settings.json"],
+        "cursor": [".cursor/hooks.json", ".cursor/mcp.json"],
+    }
     for name in [*blank["claude"], *blank["cursor"]]:
         (project.folder / name).write_bytes(content)
 
@@ -283,14 +367,20 @@ def test_blank_file_is_treated_as_missing(project: Shell, content: bytes) -> Non
         assert not any((project.folder / name).exists() for name in names)
 
 
-def test_config_rewritten_by_codex_is_checked_repaired_and_cleaned(project: Shell) -> None:
+def test_config_rewritten_by_codex_is_checked_repaired_and_cleaned(
+    project: Shell,
+) -> None:
     home = Path(project.variables["HOME"])
     config = home / ".codex/config.toml"
     config.parent.mkdir()
     config.write_bytes(b'model = "x"   # mine\n')
     project.orchestrate("setup", "codex", "--user")
     # What Codex 0.171 makes of it by `codex mcp add x -- y` and `codex features enable hooks`.
-    ours = config.read_text(encoding="utf-8").removeprefix('model = "x"   # mine\n').replace("= 600", "= 600.0")
+    ours = (
+        config.read_text(encoding="utf-8")
+        .removeprefix('model = "x"   # mine\n')
+        .replace("= 600", "= 600.0")
+    )
     added = '\n[mcp_servers.x]\ncommand = "y"\n\n[features]\nhooks = true\n'
     rewritten = f'model = "x"   # mine\n{ours}{added}# task-orchestrator: end\n'
     config.write_bytes(rewritten.encode())
@@ -304,7 +394,13 @@ def test_config_rewritten_by_codex_is_checked_repaired_and_cleaned(project: Shel
     servers = tomllib.loads(config.read_text(encoding="utf-8"))["mcp_servers"]
     removed = project.orchestrate("setup", "codex", "--user", "--remove")
 
-    assert (checked.code, again.code, lost.code, repaired.code, removed.code) == (0, 0, 5, 0, 0)
+    assert (checked.code, again.code, lost.code, repaired.code, removed.code) == (
+        0,
+        0,
+        5,
+        0,
+        0,
+    )
     assert same == rewritten
     assert servers["task-orchestrator"]["tool_timeout_sec"] == 600
     assert config.read_text(encoding="utf-8") == f'model = "x"   # mine\n{added}'
@@ -320,8 +416,12 @@ def _linked_outside(project: Shell) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("words", [[], ["--remove"]])
-@pytest.mark.parametrize("linked", [".claude/settings.json", ".claude"], ids=["file", "folder"])
-def test_link_out_of_project_is_refused_with_target(project: Shell, linked: str, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "linked", [".claude/settings.json", ".claude"], ids=["file", "folder"]
+)
+def test_link_out_of_project_is_refused_with_target(
+    project: Shell, linked: str, words: list[str]
+) -> None:
     if words:
         project.orchestrate("setup", "claude")
     target = project.folder.parent / "elsewhere"
@@ -339,11 +439,15 @@ def test_link_out_of_project_is_refused_with_target(project: Shell, linked: str,
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 5)])
-def test_terminal_is_asked_before_leaving_project(project: Shell, answer: str, code: int) -> None:
+def test_terminal_is_asked_before_leaving_project(
+    project: Shell, answer: str, code: int
+) -> None:
     link, target = _linked_outside(project)
     before = target.read_bytes()
 
-    ended, screen = project.on_terminal(BIN / "orchestrate", "setup", "claude", width=300, typed=f"{answer}\n")
+    ended, screen = project.on_terminal(
+        BIN / "orchestrate", "setup", "claude", width=300, typed=f"{answer}\n"
+    )
 
     assert ended == code
     assert f"{link} -> {target}" in screen
@@ -360,7 +464,9 @@ def test_link_within_user_configuration_is_followed(project: Shell) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640])
-def test_a_symbolic_link_stays_one_and_the_mode_stays(project: Shell, mode: int) -> None:
+def test_a_symbolic_link_stays_one_and_the_mode_stays(
+    project: Shell, mode: int
+) -> None:
     link, real = _linked_outside(project)
     real.chmod(mode)
 
@@ -374,7 +480,9 @@ def test_a_symbolic_link_stays_one_and_the_mode_stays(project: Shell, mode: int)
     assert real.read_bytes() == FOREIGN[".claude/settings.json"]
 
 
-@pytest.mark.parametrize(("removed", "other"), [("claude", "codex"), ("codex", "claude")])
+@pytest.mark.parametrize(
+    ("removed", "other"), [("claude", "codex"), ("codex", "claude")]
+)
 def test_where_two_programs_read_one_file_it_is_said_that_both_lost_their_part(
     project: Shell, removed: str, other: str
 ) -> None:
@@ -383,7 +491,9 @@ def test_where_two_programs_read_one_file_it_is_said_that_both_lost_their_part(
     for program in ("claude", "codex"):
         project.orchestrate("setup", program)
 
-    told, again = (project.orchestrate("setup", removed, "--remove").stderr for _ in range(2))
+    told, again = (
+        project.orchestrate("setup", removed, "--remove").stderr for _ in range(2)
+    )
 
     assert [line for line in told.splitlines() if f"is a file of {other}, too" in line]
     assert len(told.splitlines()) == 1
@@ -391,7 +501,9 @@ def test_where_two_programs_read_one_file_it_is_said_that_both_lost_their_part(
 
 
 @pytest.mark.parametrize("words", [[], ["--check"], ["--remove"]])
-def test_a_pipe_where_a_file_should_be_is_told_and_keeps_nobody_waiting(project: Shell, words: list[str]) -> None:
+def test_a_pipe_where_a_file_should_be_is_told_and_keeps_nobody_waiting(
+    project: Shell, words: list[str]
+) -> None:
     (project.folder / ".mcp.json").unlink()
     os.mkfifo(project.folder / ".mcp.json")
 
@@ -427,25 +539,43 @@ def test_what_somebody_put_beside_our_skill_stays_when_it_goes(project: Shell) -
     undone = project.orchestrate("setup", "claude", "--remove")
 
     assert undone.code == 0
-    assert files(project.folder) == before | {".claude/skills/task-orchestrator/mine.md": b"Mine\n"}
+    assert files(project.folder) == before | {
+        ".claude/skills/task-orchestrator/mine.md": b"Mine\n"
+    }
 
 
 @pytest.mark.parametrize("arguments", [[], ["--remove"]])
-def test_when_the_disk_takes_no_more_no_file_is_changed(project: Shell, arguments: list[str]) -> None:
+def test_when_the_disk_takes_no_more_no_file_is_changed(
+    project: Shell, arguments: list[str]
+) -> None:
     instructions = project.folder / "CLAUDE.md"
     if arguments:
         project.orchestrate("setup", "claude")
     instructions.write_bytes(b"# Mine\n" * 30_000 + instructions.read_bytes())
     before = files(project.folder)
 
-    ran = project.run("sh", "-c", 'ulimit -f 200; exec "$@"', "sh", BIN / "orchestrate", "setup", "claude", *arguments)
+    ran = project.run(
+        "sh",
+        "-c",
+        'ulimit -f 200; exec "$@"',
+        "sh",
+        BIN / "orchestrate",
+        "setup",
+        "claude",
+        *arguments,
+    )
 
     assert ran.code == 5
-    assert f"Cannot write {instructions}: File too large. Nothing was changed." in ran.stderr
+    assert (
+        f"Cannot write {instructions}: File too large. Nothing was changed."
+        in ran.stderr
+    )
     assert files(project.folder) == before
 
 
-def test_a_file_where_a_folder_should_be_is_told_and_no_file_is_changed(project: Shell) -> None:
+def test_a_file_where_a_folder_should_be_is_told_and_no_file_is_changed(
+    project: Shell,
+) -> None:
     shutil.rmtree(project.folder / ".claude/skills")
     (project.folder / ".claude/skills").write_bytes(b"mine")
     before = files(project.folder)
@@ -459,7 +589,9 @@ def test_a_file_where_a_folder_should_be_is_told_and_no_file_is_changed(project:
 
 
 @pytest.mark.parametrize("where", ["a worktree", "TASKORCH_ROOT"])
-def test_the_files_are_those_of_the_checkout_wherever_its_queue_is(shell: Shell, where: str) -> None:
+def test_the_files_are_those_of_the_checkout_wherever_its_queue_is(
+    shell: Shell, where: str
+) -> None:
     main, checkout = shell.folder / "main", shell.folder / "home/checkout"
     own = main / ".git/worktrees/x"
     own.mkdir(parents=True)
@@ -476,7 +608,10 @@ def test_the_files_are_those_of_the_checkout_wherever_its_queue_is(shell: Shell,
     made = set(files(shell.folder)) - set(before)
     undone = shell.within(checkout).orchestrate("setup", "claude", "--remove")
 
-    assert f"These are the files of {checkout}; its queue is that of {main}." in done.stderr
+    assert (
+        f"These are the files of {checkout}; its queue is that of {main}."
+        in done.stderr
+    )
     assert made
     assert all(name.startswith("home/checkout/") for name in made)
     assert undone.code == 0
@@ -486,9 +621,21 @@ def test_the_files_are_those_of_the_checkout_wherever_its_queue_is(shell: Shell,
 def test_what_its_users_add_to_our_part_stays_and_goes_with_it(project: Shell) -> None:
     before = files(project.folder)
     changes = {
-        "claude": (".mcp.json", '"command": "worker"', '"env": {"AGENT_ID": "ada"}, "command": "worker"'),
-        "codex": (".codex/config.toml", "tool_timeout_sec = 600", "tool_timeout_sec = 900\nstartup_timeout_sec = 30"),
-        "gemini": (".gemini/settings.json", '"timeout": 10000', '"timeout": 20000, "name": "mine"'),
+        "claude": (
+            ".mcp.json",
+            '"command": "worker"',
+            '"env": {"AGENT_ID": "ada"}, "command": "worker"',
+        ),
+        "codex": (
+            ".codex/config.toml",
+            "tool_timeout_sec = 600",
+            "tool_timeout_sec = 900\nstartup_timeout_sec = 30",
+        ),
+        "gemini": (
+            ".gemini/settings.json",
+            '"timeout": 10000',
+            '"timeout": 20000, "name": "mine"',
+        ),
         "cursor": (".cursor/mcp.json", '"worker"', f'"{BIN}/worker"'),
     }
     for program, (name, ours, theirs) in changes.items():
@@ -498,7 +645,9 @@ def test_what_its_users_add_to_our_part_stays_and_goes_with_it(project: Shell) -
         (project.folder / name).write_bytes(text.replace(ours, theirs).encode())
     changed = files(project.folder)
 
-    checks = [project.orchestrate("setup", program, "--check").code for program in PROGRAMS]
+    checks = [
+        project.orchestrate("setup", program, "--check").code for program in PROGRAMS
+    ]
     again = [project.orchestrate("setup", program).code for program in PROGRAMS]
     since = files(project.folder)
     for program in PROGRAMS:
@@ -524,7 +673,9 @@ def test_what_others_write_meanwhile_stays(project: Shell) -> None:
     project.orchestrate("setup", "claude")
     file = project.folder / ".claude/settings.json"
     settings = json.loads(file.read_bytes())
-    settings["hooks"]["SessionStart"].append({"hooks": [{"type": "command", "command": "hello"}]})
+    settings["hooks"]["SessionStart"].append(
+        {"hooks": [{"type": "command", "command": "hello"}]}
+    )
     file.write_text(json.dumps(settings, indent=2), encoding="utf-8")
 
     current = project.orchestrate("setup", "claude", "--check")
@@ -548,7 +699,9 @@ def test_what_is_set_up_can_be_called(shell: Shell) -> None:
     }
 
     assert [each.code for each in ran.values()] == [0, 0, 0]
-    context = json.loads(ran["worker prime --hook-json"].stdout)["hookSpecificOutput"]["additionalContext"]
+    context = json.loads(ran["worker prime --hook-json"].stdout)["hookSpecificOutput"][
+        "additionalContext"
+    ]
     assert context.startswith("# You are the agent `ada`")
 
 

@@ -90,7 +90,11 @@ def lost(proxy: Proxy, shell: Shell, line: str, *ids: str, stdin: bytes = b"") -
 
 
 def kept(shell: Shell) -> list[Path]:
-    return [path for path in (shell.folder / ".task-orchestrator" / "run").rglob("*") if path.is_file()]
+    return [
+        path
+        for path in (shell.folder / ".task-orchestrator" / "run").rglob("*")
+        if path.is_file()
+    ]
 
 
 def day(shell: Shell) -> list[str]:
@@ -127,7 +131,10 @@ def test_a_whole_day_whose_every_reply_is_lost_once_is_like_any_other(
 def test_a_plan_that_was_not_answered_is_applied_once_when_it_is_typed_again(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
-    plan, other = (f"project: {title}\nitems: [{{name: a, title: A}}]".encode() for title in ("P", "Q"))
+    plan, other = (
+        f"project: {title}\nitems: [{{name: a, title: A}}]".encode()
+        for title in ("P", "Q")
+    )
 
     lost(proxy, lossy, "orchestrate apply -", stdin=plan)
     another = typed(lossy, "orchestrate apply -", stdin=other).stdout.strip()
@@ -158,7 +165,9 @@ def test_a_command_that_was_not_answered_acts_once_when_it_is_typed_again(
     assert bench.inconsistencies() == []
 
 
-def test_a_created_id_is_printed_by_the_second_run(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+def test_a_created_id_is_printed_by_the_second_run(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
     lost(proxy, lossy, "orchestrate project Lost")
     project = typed(lossy, "orchestrate project Lost").stdout.strip()
     lost(proxy, lossy, "orchestrate create {} Lost", project)
@@ -168,8 +177,12 @@ def test_a_created_id_is_printed_by_the_second_run(lossy: Shell, proxy: Proxy, b
     assert [view.id for view in bench.queue.views.list().items] == [item]
 
 
-@pytest.mark.parametrize("line", ["worker pop", "worker get {1}", "worker progress {1} Half"])
-def test_the_token_of_a_claim_is_kept_by_the_second_run(lossy: Shell, proxy: Proxy, bench: Bench, line: str) -> None:
+@pytest.mark.parametrize(
+    "line", ["worker pop", "worker get {1}", "worker progress {1} Half"]
+)
+def test_the_token_of_a_claim_is_kept_by_the_second_run(
+    lossy: Shell, proxy: Proxy, bench: Bench, line: str
+) -> None:
     first, second = bench.item(), bench.item()
 
     lost(proxy, lossy, line, "", first)
@@ -180,7 +193,9 @@ def test_the_token_of_a_claim_is_kept_by_the_second_run(lossy: Shell, proxy: Pro
     assert bench.state(second) is State.QUEUED
 
 
-def test_the_third_time_is_another_step(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+def test_the_third_time_is_another_step(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
     item = bench.item()
     lost(proxy, lossy, "worker progress {} Half", item)
 
@@ -219,9 +234,16 @@ def test_a_command_that_never_reached_redis_acts_when_it_is_typed_again(
 
 
 @pytest.mark.parametrize(
-    "line", ["worker progress {} Other", "worker progress {} Half --percent 5", "worker discover {} Half"]
+    "line",
+    [
+        "worker progress {} Other",
+        "worker progress {} Half --percent 5",
+        "worker discover {} Half",
+    ],
 )
-def test_a_command_that_is_not_the_same_acts_anew(lossy: Shell, proxy: Proxy, bench: Bench, line: str) -> None:
+def test_a_command_that_is_not_the_same_acts_anew(
+    lossy: Shell, proxy: Proxy, bench: Bench, line: str
+) -> None:
     item = bench.item()
     typed(lossy, "worker get {}", item)
     lost(proxy, lossy, "worker progress {} Half", item)
@@ -234,7 +256,9 @@ def test_a_command_that_is_not_the_same_acts_anew(lossy: Shell, proxy: Proxy, be
     assert len(kept(lossy)) == 1
 
 
-@pytest.mark.parametrize("name", ["TASKORCH_NAMESPACE", "ORCHESTRATOR_ID", "AGENT_SESSION"])
+@pytest.mark.parametrize(
+    "name", ["TASKORCH_NAMESPACE", "ORCHESTRATOR_ID", "AGENT_SESSION"]
+)
 def test_the_same_words_in_other_surroundings_are_another_command(
     lossy: Shell, proxy: Proxy, bench: Bench, name: str
 ) -> None:
@@ -248,16 +272,24 @@ def test_the_same_words_in_other_surroundings_are_another_command(
     assert len(kept(lossy)) == 1
 
 
-def test_another_spelling_of_a_command_is_the_same(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+def test_another_spelling_of_a_command_is_the_same(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
     project = bench.project()
     lost(proxy, lossy, "orchestrate create {} Lost -r One Two --priority 1", project)
 
-    again = typed(lossy, "orchestrate create --priority=1 --json {} Lost -r One --requirement Two", project)
+    again = typed(
+        lossy,
+        "orchestrate create --priority=1 --json {} Lost -r One --requirement Two",
+        project,
+    )
 
     assert [view.id for view in bench.queue.views.list().items] == [again.data()["id"]]
 
 
-def test_what_is_read_from_standard_input_belongs_to_the_command(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+def test_what_is_read_from_standard_input_belongs_to_the_command(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
     item = bench.item()
     typed(lossy, "worker get {}", item)
     lost(proxy, lossy, "worker progress {} -", item, stdin=b"Half")
@@ -281,7 +313,9 @@ def test_a_refusal_is_an_answer(lossy: Shell, proxy: Proxy, bench: Bench) -> Non
     assert kept(lossy) == []
 
 
-def test_after_nine_minutes_the_same_command_is_another_step(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+def test_after_nine_minutes_the_same_command_is_another_step(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
     item = bench.item()
     typed(lossy, "worker get {}", item)
     lost(proxy, lossy, "worker progress {} Half", item)
@@ -294,7 +328,9 @@ def test_after_nine_minutes_the_same_command_is_another_step(lossy: Shell, proxy
     assert kept(lossy) == []
 
 
-def test_what_is_too_old_goes_when_something_new_is_kept(lossy: Shell, proxy: Proxy) -> None:
+def test_what_is_too_old_goes_when_something_new_is_kept(
+    lossy: Shell, proxy: Proxy
+) -> None:
     lost(proxy, lossy, "orchestrate project First")
     (old,) = kept(lossy)
     for path in (old, old.parent):
@@ -311,11 +347,16 @@ def test_what_is_kept_is_nobody_elses_business(lossy: Shell, proxy: Proxy) -> No
 
     (request,) = kept(lossy)
     assert stat.S_IMODE(request.stat().st_mode) == 0o600
-    assert stat.S_IMODE((lossy.folder / ".task-orchestrator" / "run").stat().st_mode) == 0o700
+    assert (
+        stat.S_IMODE((lossy.folder / ".task-orchestrator" / "run").stat().st_mode)
+        == 0o700
+    )
     assert "Lost" not in str(request)
 
 
-def test_where_nothing_can_be_kept_nothing_more_is_said(lossy: Shell, proxy: Proxy) -> None:
+def test_where_nothing_can_be_kept_nothing_more_is_said(
+    lossy: Shell, proxy: Proxy
+) -> None:
     proxy.replies_lost = FOR_GOOD
     usual = typed(lossy, "orchestrate project Lost")
     in_the_way = lossy.folder.parent / "second"
@@ -324,11 +365,19 @@ def test_where_nothing_can_be_kept_nothing_more_is_said(lossy: Shell, proxy: Pro
 
     ran = typed(lossy.within(in_the_way), "orchestrate project Lost")
 
-    assert (ran.code, ran.stdout, ran.stderr) == (usual.code, usual.stdout, usual.stderr)
+    assert (ran.code, ran.stdout, ran.stderr) == (
+        usual.code,
+        usual.stdout,
+        usual.stderr,
+    )
 
 
-@pytest.mark.parametrize("line", ["orchestrate list", "orchestrate sync", "worker notes {}"])
-def test_a_command_that_makes_no_step_leaves_nothing(lossy: Shell, proxy: Proxy, bench: Bench, line: str) -> None:
+@pytest.mark.parametrize(
+    "line", ["orchestrate list", "orchestrate sync", "worker notes {}"]
+)
+def test_a_command_that_makes_no_step_leaves_nothing(
+    lossy: Shell, proxy: Proxy, bench: Bench, line: str
+) -> None:
     item = bench.item()
 
     lost(proxy, lossy, line, item)
@@ -378,5 +427,8 @@ def test_a_pop_that_waited_makes_again_the_request_that_was_not_answered(
 
     assert (away.code, again.code) == (4, 0)
     assert first in again.stdout
-    assert [bench.state(item) for item in (first, second)] == [State.IN_PROGRESS, State.QUEUED]
+    assert [bench.state(item) for item in (first, second)] == [
+        State.IN_PROGRESS,
+        State.QUEUED,
+    ]
     assert typed(lossy, "worker complete {} Done", first).code == 0

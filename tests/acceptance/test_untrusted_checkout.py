@@ -13,8 +13,15 @@ from taskorch.config import trust
 
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjE\n-----END OPENSSH PRIVATE KEY-----\n"
 ANOTHER_USER = 12345
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")
-ORDINARY = [("worker", "check"), ("worker", "pop"), ("orchestrate", "list"), ("orchestrate", "project", "x")]
+needs_root = pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can give a folder to another user"
+)
+ORDINARY = [
+    ("worker", "check"),
+    ("worker", "pop"),
+    ("orchestrate", "list"),
+    ("orchestrate", "project", "x"),
+]
 HOOKS = [("worker", "prime", "--hook-json"), ("worker", "hook", "stop")]
 
 
@@ -71,9 +78,14 @@ def config(victim: Shell, text: str) -> Path:
 
 
 @pytest.mark.parametrize("words", ORDINARY, ids=" ".join)
-def test_key_of_the_user_reaches_no_stranger(victim: Shell, words: tuple[str, ...]) -> None:
+def test_key_of_the_user_reaches_no_stranger(
+    victim: Shell, words: tuple[str, ...]
+) -> None:
     with listening() as attacker:
-        file = config(victim, f'redis_url = "{attacker.url}"\nredis_password_file = "~/.ssh/id_ed25519"\n')
+        file = config(
+            victim,
+            f'redis_url = "{attacker.url}"\nredis_password_file = "~/.ssh/id_ed25519"\n',
+        )
 
         ran = victim.run(BIN / words[0], *words[1:])
 
@@ -84,9 +96,14 @@ def test_key_of_the_user_reaches_no_stranger(victim: Shell, words: tuple[str, ..
 
 
 @pytest.mark.parametrize("words", HOOKS, ids=" ".join)
-def test_hook_in_an_untrusted_checkout_is_silent(victim: Shell, words: tuple[str, ...]) -> None:
+def test_hook_in_an_untrusted_checkout_is_silent(
+    victim: Shell, words: tuple[str, ...]
+) -> None:
     with listening() as attacker:
-        config(victim, f'redis_url = "{attacker.url}"\nredis_password_file = "~/.ssh/id_ed25519"\n')
+        config(
+            victim,
+            f'redis_url = "{attacker.url}"\nredis_password_file = "~/.ssh/id_ed25519"\n',
+        )
 
         ran = victim.run(BIN / words[0], *words[1:], stdin=b"{}")
 
@@ -94,7 +111,9 @@ def test_hook_in_an_untrusted_checkout_is_silent(victim: Shell, words: tuple[str
     assert (ran.code, ran.stdout, ran.stderr) == (0, "", "")
 
 
-def test_password_of_the_environment_follows_no_strangers_address(victim: Shell) -> None:
+def test_password_of_the_environment_follows_no_strangers_address(
+    victim: Shell,
+) -> None:
     with listening() as attacker:
         config(victim, f'redis_url = "{attacker.url}"\n')
 
@@ -105,10 +124,14 @@ def test_password_of_the_environment_follows_no_strangers_address(victim: Shell)
 
 
 @pytest.mark.parametrize("name", ["~/.ssh/id_ed25519", "linked"])
-def test_key_stays_home_even_if_the_file_was_trusted(victim: Shell, home: Path, name: str) -> None:
+def test_key_stays_home_even_if_the_file_was_trusted(
+    victim: Shell, home: Path, name: str
+) -> None:
     (victim.folder / "linked").symlink_to(home / ".ssh" / "id_ed25519")
     with listening() as attacker:
-        file = config(victim, f'redis_url = "{attacker.url}"\nredis_password_file = "{name}"\n')
+        file = config(
+            victim, f'redis_url = "{attacker.url}"\nredis_password_file = "{name}"\n'
+        )
         trusted = victim.orchestrate("trust", "--yes")
 
         ran = victim.worker("check")
@@ -120,8 +143,13 @@ def test_key_stays_home_even_if_the_file_was_trusted(victim: Shell, home: Path, 
     assert "PRIVATE KEY" not in ran.stderr
 
 
-def test_trusted_file_is_obeyed_until_it_changes(victim: Shell, valkey_url: str) -> None:
-    config(victim, f'redis_url = "{valkey_url}"\nnamespace = "checkout-{os.urandom(4).hex()}"\n')
+def test_trusted_file_is_obeyed_until_it_changes(
+    victim: Shell, valkey_url: str
+) -> None:
+    config(
+        victim,
+        f'redis_url = "{valkey_url}"\nnamespace = "checkout-{os.urandom(4).hex()}"\n',
+    )
 
     before = victim.orchestrate("projects")
     trusted = victim.orchestrate("trust", "--yes", "--json")
@@ -146,13 +174,20 @@ def test_trust_is_listed_and_taken_back(victim: Shell) -> None:
     removed = victim.orchestrate("trust", "--remove")
 
     assert (none.stdout, none.stderr) == ("", "You trust no config file.\n")
-    assert [each.stdout for each in listed] == [f"trusted  {file}\n", f"changed  {file}\n", f"missing  {file}\n"]
+    assert [each.stdout for each in listed] == [
+        f"trusted  {file}\n",
+        f"changed  {file}\n",
+        f"missing  {file}\n",
+    ]
     assert (removed.code, removed.stdout) == (0, f"Not trusted: {file}\n")
     assert victim.orchestrate("trust", "--list", "--json").data() == []
 
 
 def test_trust_shows_no_password_and_no_control_character(victim: Shell) -> None:
-    config(victim, 'redis_url = "redis://ada:sesame@127.0.0.1:1"\nredis_password_file = "\\u001b[2J"\n')
+    config(
+        victim,
+        'redis_url = "redis://ada:sesame@127.0.0.1:1"\nredis_password_file = "\\u001b[2J"\n',
+    )
 
     ran = victim.orchestrate("trust", "--yes")
     listed = victim.orchestrate("trust", "--yes", "--json")
@@ -163,14 +198,20 @@ def test_trust_shows_no_password_and_no_control_character(victim: Shell) -> None
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 5)])
-def test_trust_asks_on_a_terminal(victim: Shell, home: Path, answer: str, code: int) -> None:
+def test_trust_asks_on_a_terminal(
+    victim: Shell, home: Path, answer: str, code: int
+) -> None:
     file = config(victim, 'redis_url = "redis://127.0.0.1:1"\n')
 
-    ended, screen = victim.on_terminal(BIN / "orchestrate", "trust", typed=f"{answer}\n")
+    ended, screen = victim.on_terminal(
+        BIN / "orchestrate", "trust", typed=f"{answer}\n"
+    )
 
     assert ended == code
     assert screen.index("redis_url = redis://127.0.0.1:1") < screen.index("Trust it?")
-    assert trust.is_trusted({"HOME": str(home)}, str(file), file.read_bytes()) == (answer == "y")
+    assert trust.is_trusted({"HOME": str(home)}, str(file), file.read_bytes()) == (
+        answer == "y"
+    )
 
 
 def test_trust_without_a_terminal_needs_yes(victim: Shell, home: Path) -> None:
@@ -190,7 +231,9 @@ def test_nothing_to_trust_is_said(victim: Shell) -> None:
     assert f"There is no {victim.folder}/.task-orchestrator/config.toml" in ran.stderr
 
 
-def test_file_that_init_wrote_is_trusted(victim: Shell, valkey_url: str, tmp_path: Path) -> None:
+def test_file_that_init_wrote_is_trusted(
+    victim: Shell, valkey_url: str, tmp_path: Path
+) -> None:
     words = ("--redis-url", valkey_url, "--namespace", f"init-{os.urandom(4).hex()}")
 
     made = victim.orchestrate("init", str(tmp_path), *words)
@@ -206,7 +249,9 @@ def test_file_that_init_wrote_is_trusted(victim: Shell, valkey_url: str, tmp_pat
 
 
 def test_init_writes_no_password(victim: Shell, tmp_path: Path) -> None:
-    ran = victim.orchestrate("init", str(tmp_path), "--redis-url", "redis://ada:sesame@host")
+    ran = victim.orchestrate(
+        "init", str(tmp_path), "--redis-url", "redis://ada:sesame@host"
+    )
 
     assert ran.code == 2
     assert "TASKORCH_REDIS_PASSWORD_FILE" in ran.stderr
@@ -237,15 +282,21 @@ def test_home_is_a_root_only_after_init(victim: Shell, home: Path) -> None:
     made = at_home.orchestrate("init", "--json").data()
 
     assert (refused.code, looked.code) == (5, 3)
-    assert f"A queue in {home} would be that of every folder below it." in refused.stderr
+    assert (
+        f"A queue in {home} would be that of every folder below it." in refused.stderr
+    )
     assert untouched == [".ssh", "project"]
     assert made == {"root": str(home), "created": True, "config_file": ""}
     assert victim.within(project).worker("whoami", "--json").data()["root"] == str(home)
 
 
 @needs_root
-@pytest.mark.parametrize("words", [*ORDINARY, ("worker", "whoami"), ("orchestrate", "trust")], ids=" ".join)
-def test_folder_of_another_user_is_refused(victim: Shell, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "words", [*ORDINARY, ("worker", "whoami"), ("orchestrate", "trust")], ids=" ".join
+)
+def test_folder_of_another_user_is_refused(
+    victim: Shell, words: tuple[str, ...]
+) -> None:
     config(victim, 'namespace = "theirs"\n')
     os.chown(victim.folder / ".task-orchestrator", ANOTHER_USER, ANOTHER_USER)
 
@@ -253,12 +304,16 @@ def test_folder_of_another_user_is_refused(victim: Shell, words: tuple[str, ...]
 
     assert ran.code == 5
     assert "belongs to another user (uid 12345). It is not used." in ran.stderr
-    assert sorted(entry.name for entry in (victim.folder / ".task-orchestrator").iterdir()) == ["config.toml"]
+    assert sorted(
+        entry.name for entry in (victim.folder / ".task-orchestrator").iterdir()
+    ) == ["config.toml"]
 
 
 @needs_root
 @pytest.mark.parametrize("words", HOOKS, ids=" ".join)
-def test_hook_in_a_folder_of_another_user_is_silent(victim: Shell, words: tuple[str, ...]) -> None:
+def test_hook_in_a_folder_of_another_user_is_silent(
+    victim: Shell, words: tuple[str, ...]
+) -> None:
     os.chown(victim.folder / ".task-orchestrator", ANOTHER_USER, ANOTHER_USER)
 
     ran = victim.run(BIN / words[0], *words[1:], stdin=b"{}")

@@ -32,7 +32,9 @@ def waiting(shell: Shell, bench: Bench, *words: str) -> "subprocess.Popen[str]":
 # worker wait -------------------------------------------------------------------------------------------------------
 
 
-def test_an_answer_from_another_process_ends_the_wait(shell: Shell, bench: Bench) -> None:
+def test_an_answer_from_another_process_ends_the_wait(
+    shell: Shell, bench: Bench
+) -> None:
     item = held(shell, bench)
     process = waiting(shell, bench, "worker", "wait", item)
 
@@ -41,7 +43,11 @@ def test_an_answer_from_another_process_ends_the_wait(shell: Shell, bench: Bench
 
     assert ran.code == 0
     assert ran.stdout.startswith(f"{item} is in progress, yours until ")
-    assert ran.stdout.splitlines()[1:] == ["Answer by orchestrator: The second\\x1b[2J", "    | one", NOTICE]
+    assert ran.stdout.splitlines()[1:] == [
+        "Answer by orchestrator: The second\\x1b[2J",
+        "    | one",
+        NOTICE,
+    ]
 
 
 def test_an_answer_is_in_the_document(shell: Shell, bench: Bench) -> None:
@@ -50,7 +56,11 @@ def test_an_answer_is_in_the_document(shell: Shell, bench: Bench) -> None:
 
     data = shell.worker("wait", item, "--json").data()
 
-    assert (data["id"], data["state"], data["answer"]["text"]) == (item, "in_progress", "Go")
+    assert (data["id"], data["state"], data["answer"]["text"]) == (
+        item,
+        "in_progress",
+        "Go",
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +95,10 @@ def test_an_item_without_a_question_is_told_at_once(shell: Shell, bench: Bench) 
 
     ran = shell.worker("wait", item)
 
-    assert (ran.code, ran.stdout) == (0, f"{item} is queued. No question of yours is open.\n")
+    assert (ran.code, ran.stdout) == (
+        0,
+        f"{item} is queued. No question of yours is open.\n",
+    )
 
 
 def test_a_wait_without_an_answer_runs_out(shell: Shell, bench: Bench) -> None:
@@ -97,14 +110,22 @@ def test_a_wait_without_an_answer_runs_out(shell: Shell, bench: Bench) -> None:
     )
 
     assert ran.code == as_json.code == 8
-    assert f"The wait for {item} ran out after 0.1 s: it is blocked, without an answer." in ran.stderr
-    assert (as_json.error()["code"], as_json.error()["retryable"]) == ("WAIT_OVER", True)
+    assert (
+        f"The wait for {item} ran out after 0.1 s: it is blocked, without an answer."
+        in ran.stderr
+    )
+    assert (as_json.error()["code"], as_json.error()["retryable"]) == (
+        "WAIT_OVER",
+        True,
+    )
 
 
 # orchestrate wait --------------------------------------------------------------------------------------------------
 
 
-def test_a_delivery_by_another_process_ends_the_wait_for_an_item(shell: Shell, bench: Bench) -> None:
+def test_a_delivery_by_another_process_ends_the_wait_for_an_item(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     process = waiting(shell, bench, "orchestrate", "wait", item)
 
@@ -118,7 +139,9 @@ def test_a_delivery_by_another_process_ends_the_wait_for_an_item(shell: Shell, b
     ]
 
 
-def test_the_last_delivery_ends_the_wait_for_a_project(shell: Shell, bench: Bench) -> None:
+def test_the_last_delivery_ends_the_wait_for_a_project(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     items = [bench.item(project) for _ in range(2)]
     process = waiting(shell, bench, "orchestrate", "wait", project)
@@ -128,33 +151,60 @@ def test_the_last_delivery_ends_the_wait_for_a_project(shell: Shell, bench: Benc
     shell.worker("complete", items[1], "two")
     ran = ended(process)
 
-    assert (ran.code, ran.stdout) == (0, f"{project} is active, 2 of 2 items completed.\n")
+    assert (ran.code, ran.stdout) == (
+        0,
+        f"{project} is active, 2 of 2 items completed.\n",
+    )
 
 
 def test_a_question_ends_the_wait_for_one(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     item = bench.item(project)
-    process = waiting(shell, bench, "orchestrate", "wait", project, "--until", "completed", "--until", "blocked")
+    process = waiting(
+        shell,
+        bench,
+        "orchestrate",
+        "wait",
+        project,
+        "--until",
+        "completed",
+        "--until",
+        "blocked",
+    )
 
     shell.worker("blocker", item, "Which one?", "--needs", "a choice")
     ran = ended(process)
 
     assert ran.code == 0
-    assert ran.stdout.splitlines()[1:] == [f"{item} ada asks: Which one?", "    needs: a choice", NOTICE]
+    assert ran.stdout.splitlines()[1:] == [
+        f"{item} ada asks: Which one?",
+        "    needs: a choice",
+        NOTICE,
+    ]
 
 
-def test_anything_ends_the_wait_for_anything_and_the_cursor_goes_on(shell: Shell, bench: Bench) -> None:
+def test_anything_ends_the_wait_for_anything_and_the_cursor_goes_on(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
-    process = waiting(shell, bench, "orchestrate", "wait", project, "--until", "any", "--json")
+    process = waiting(
+        shell, bench, "orchestrate", "wait", project, "--until", "any", "--json"
+    )
     item = bench.item(project)
     first = ended(process).data()
     bench.claimed(item)
 
-    second = shell.orchestrate("wait", project, "--until", "any", "--since", first["cursor"], "--json").data()
+    second = shell.orchestrate(
+        "wait", project, "--until", "any", "--since", first["cursor"], "--json"
+    ).data()
 
     assert [event["verb"] for event in first["events"]] == ["create"]
     assert [event["verb"] for event in second["events"]] == ["claim"]
-    assert (second["reached"], second["project"]["id"], second["gap"]) == ("any", project, False)
+    assert (second["reached"], second["project"]["id"], second["gap"]) == (
+        "any",
+        project,
+        False,
+    )
 
 
 def test_a_document_says_how_it_stands(shell: Shell, bench: Bench) -> None:
@@ -162,12 +212,26 @@ def test_a_document_says_how_it_stands(shell: Shell, bench: Bench) -> None:
 
     data = shell.orchestrate("wait", item, "--until", "blocked", "--json").data()
 
-    assert list(data) == ["reached", "item", "project", "blocked", "events", "gap", "cursor"]
-    assert (data["reached"], data["item"]["id"], data["item"]["state"]) == ("blocked", item, "blocked")
+    assert list(data) == [
+        "reached",
+        "item",
+        "project",
+        "blocked",
+        "events",
+        "gap",
+        "cursor",
+    ]
+    assert (data["reached"], data["item"]["id"], data["item"]["state"]) == (
+        "blocked",
+        item,
+        "blocked",
+    )
     assert [each["id"] for each in data["blocked"]] == [item]
 
 
-def test_what_cannot_come_true_any_more_ends_the_wait_with_an_error(shell: Shell, bench: Bench) -> None:
+def test_what_cannot_come_true_any_more_ends_the_wait_with_an_error(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     process = waiting(shell, bench, "orchestrate", "wait", item, "--json")
 
@@ -177,7 +241,9 @@ def test_what_cannot_come_true_any_more_ends_the_wait_with_an_error(shell: Shell
     assert (error["code"], error["details"]["state"]) == ("DEAD_END", "failed")
 
 
-def test_a_project_that_a_dead_item_holds_up_ends_the_wait_and_says_what_helps(shell: Shell, bench: Bench) -> None:
+def test_a_project_that_a_dead_item_holds_up_ends_the_wait_and_says_what_helps(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     dead = bench.item(project)
     bench.item(project, depends_on=(dead,))
@@ -205,14 +271,27 @@ def test_a_wait_that_runs_out_says_how_far_it_is(shell: Shell, bench: Bench) -> 
     assert "To go on waiting, type the same again." in ran.stderr
 
 
-def test_a_wait_for_anything_that_ran_out_goes_on_from_where_it_was(shell: Shell, bench: Bench) -> None:
+def test_a_wait_for_anything_that_ran_out_goes_on_from_where_it_was(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
-    command = ("wait", project, "--until", "any", "--until", "completed", "--timeout", "0.1")
+    command = (
+        "wait",
+        project,
+        "--until",
+        "any",
+        "--until",
+        "completed",
+        "--timeout",
+        "0.1",
+    )
     ran_out = shell.orchestrate(*command)
     bench.item(project)
 
     hint = ran_out.stderr.splitlines()[-1]
-    again = shell.orchestrate(*command, *hint.removeprefix("  To go on: the same with ").split())
+    again = shell.orchestrate(
+        *command, *hint.removeprefix("  To go on: the same with ").split()
+    )
 
     assert (ran_out.code, again.code) == (8, 0)
     assert " create " in again.stdout
@@ -231,7 +310,9 @@ def test_a_wait_for_anything_that_ran_out_goes_on_from_where_it_was(shell: Shell
         "orchestrate discoveries {project} --follow",
     ],
 )
-def test_an_interrupt_ends_each_of_them_at_once(shell: Shell, bench: Bench, line: str) -> None:
+def test_an_interrupt_ends_each_of_them_at_once(
+    shell: Shell, bench: Bench, line: str
+) -> None:
     project = bench.project()
     item = held(shell, bench, project=project)
     process = waiting(shell, bench, *line.format(project=project, item=item).split())
@@ -245,10 +326,14 @@ def test_an_interrupt_ends_each_of_them_at_once(shell: Shell, bench: Bench, line
 
 
 @pytest.mark.parametrize("role", ["worker", "orchestrate"])
-def test_a_wait_outlives_a_restart_of_redis(shell: Shell, node: Node, role: str) -> None:
+def test_a_wait_outlives_a_restart_of_redis(
+    shell: Shell, node: Node, role: str
+) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
-    item = there.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+    item = there.orchestrate(
+        "create", project, "An item", "--assign", "ada"
+    ).stdout.strip()
     there.worker("blocker", item, "Which one?")
     process = there.start(BIN / role, "wait", item)
     eventually(lambda: followers(node.raw))
@@ -260,12 +345,16 @@ def test_a_wait_outlives_a_restart_of_redis(shell: Shell, node: Node, role: str)
     ran = ended(process)
 
     assert ran.code == 0, ran.stderr
-    assert ("Answer by orchestrator: Go" if role == "worker" else "Summary: done") in ran.stdout
+    assert (
+        "Answer by orchestrator: Go" if role == "worker" else "Summary: done"
+    ) in ran.stdout
 
 
 def test_a_wait_brings_the_bundled_server_back(local: Shell) -> None:
     project = local.orchestrate("project", "A project").stdout.strip()
-    item = local.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+    item = local.orchestrate(
+        "create", project, "An item", "--assign", "ada"
+    ).stdout.strip()
     process = local.start(ORCHESTRATE, "wait", item)
     pid = local.orchestrate("server", "status", "--json").data()["pid"]
     os.kill(pid, signal.SIGKILL)

@@ -46,11 +46,17 @@ def in_a_pipe(shell: Shell, *words: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 @contextmanager
-def streaming_into(file: Path, shell: Shell, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
+def streaming_into(
+    file: Path, shell: Shell, *words: str
+) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a command whose stdout is a file."""
     with file.open("wb") as stdout:
         process = subprocess.Popen(
-            [ORCHESTRATE, *words], cwd=shell.folder, env=shell.environment(), stdout=stdout, stderr=subprocess.DEVNULL
+            [ORCHESTRATE, *words],
+            cwd=shell.folder,
+            env=shell.environment(),
+            stdout=stdout,
+            stderr=subprocess.DEVNULL,
         )
     try:
         yield process
@@ -67,10 +73,14 @@ def line_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
 # On a terminal -----------------------------------------------------------------------------------------------------
 
 
-def test_the_screen_has_the_project_its_items_agents_and_last_events(shell: Shell, bench: Bench) -> None:
+def test_the_screen_has_the_project_its_items_agents_and_last_events(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.queue.project("Build authentication")
     lease = bench.claimed(bench.item(project, title="Design the schema"))
-    waiting = bench.item(project, agent="bob", title="Write the API", depends_on=(lease.item,))
+    waiting = bench.item(
+        project, agent="bob", title="Write the API", depends_on=(lease.item,)
+    )
 
     with watching(shell, project) as screen:
         eventually(lambda: screen.shows("Write the API"))
@@ -92,7 +102,9 @@ def test_the_screen_has_the_project_its_items_agents_and_last_events(shell: Shel
     assert lines[11].split()[1:] == ["progress", lease.item, "in_progress", "ada"]
 
 
-def test_all_projects_are_watched_where_none_is_named(shell: Shell, bench: Bench) -> None:
+def test_all_projects_are_watched_where_none_is_named(
+    shell: Shell, bench: Bench
+) -> None:
     first, second = bench.queue.project("First"), bench.queue.project("Second")
 
     with watching(shell) as screen:
@@ -102,7 +114,9 @@ def test_all_projects_are_watched_where_none_is_named(shell: Shell, bench: Bench
         eventually(lambda: screen.shows("1 of 2 projects active"))
 
 
-def test_the_heading_says_of_how_many_projects_it_tells(shell: Shell, bench: Bench) -> None:
+def test_the_heading_says_of_how_many_projects_it_tells(
+    shell: Shell, bench: Bench
+) -> None:
     for _ in range(101):
         newest = bench.project()
     bench.queue.complete_project(newest)
@@ -121,14 +135,18 @@ def test_what_there_is_no_room_for_is_counted(shell: Shell, bench: Bench) -> Non
         eventually(lambda: screen.shows("HOLDS"))
         lines = screen.lines()
 
-    assert all(any(line.startswith(f"agent_{n} ") for line in lines) for n in range(4, 9))
+    assert all(
+        any(line.startswith(f"agent_{n} ") for line in lines) for n in range(4, 9)
+    )
     assert lines[-1] == "… 4 more"
 
 
 def test_ages_are_told_by_the_clock_of_redis(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     bench.claimed(bench.item(project))
-    three_days_ahead = "import time; now = time.time; time.time = lambda: now() + 3 * 86400; "
+    three_days_ahead = (
+        "import time; now = time.time; time.time = lambda: now() + 3 * 86400; "
+    )
     main = f"import sys; sys.argv[1:] = ['watch', '{project}']; from taskorch_orchestrator.cli import main; main()"
 
     with Screen(shell, sys.executable, "-c", three_days_ahead + main) as screen:
@@ -141,7 +159,9 @@ def test_ages_are_told_by_the_clock_of_redis(shell: Shell, bench: Bench) -> None
     assert re.fullmatch(r"\d\d:\d\d:\d\dZ", lines[-1].split()[0])
 
 
-def test_an_error_that_nobody_expected_ends_the_screen(shell: Shell, bench: Bench) -> None:
+def test_an_error_that_nobody_expected_ends_the_screen(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     broken = "from taskorch.queue.scripts import Scripts; Scripts.follow = lambda *_: open('/nowhere'); "
     main = f"import sys; sys.argv[1:] = ['watch', '{project}']; from taskorch_orchestrator.cli import main; main()"
@@ -152,10 +172,16 @@ def test_an_error_that_nobody_expected_ends_the_screen(shell: Shell, bench: Benc
     assert b"\x1b[?1049l" in screen.written
 
 
-def test_the_screen_follows_the_size_of_the_terminal(shell: Shell, bench: Bench) -> None:
+def test_the_screen_follows_the_size_of_the_terminal(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     items = [
-        bench.item(project, title=f"{n}: a title that is longer than the narrow one has room for") for n in range(9)
+        bench.item(
+            project,
+            title=f"{n}: a title that is longer than the narrow one has room for",
+        )
+        for n in range(9)
     ]
     blocked = bench.brought(items[8], State.BLOCKED).item
 
@@ -173,7 +199,9 @@ def test_the_screen_follows_the_size_of_the_terminal(shell: Shell, bench: Bench)
     assert any("… 4 more" in line for line in small)
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 10), (20, 5), (10, 2), (200, 60)])
+@pytest.mark.parametrize(
+    ("columns", "rows"), [(80, 24), (40, 10), (20, 5), (10, 2), (200, 60)]
+)
 def test_no_line_is_longer_than_the_terminal_and_nothing_scrolls(
     shell: Shell, bench: Bench, columns: int, rows: int
 ) -> None:
@@ -206,7 +234,10 @@ def test_without_colours_there_are_none(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     bench.claimed(bench.item(project))
 
-    with watching(shell, project) as screen, watching(shell.having(NO_COLOR="1"), project) as plain:
+    with (
+        watching(shell, project) as screen,
+        watching(shell.having(NO_COLOR="1"), project) as plain,
+    ):
         eventually(lambda: screen.shows("in_progress"))
         eventually(lambda: plain.shows("in_progress"))
 
@@ -214,7 +245,9 @@ def test_without_colours_there_are_none(shell: Shell, bench: Bench) -> None:
         assert plain.colours() == {"default"}
 
 
-def test_the_screen_ends_with_the_project_and_leaves_how_it_ended(shell: Shell, bench: Bench) -> None:
+def test_the_screen_ends_with_the_project_and_leaves_how_it_ended(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     lease = bench.claimed(bench.item(project))
 
@@ -229,7 +262,9 @@ def test_the_screen_ends_with_the_project_and_leaves_how_it_ended(shell: Shell, 
     assert screen.written.count(b"\x1b[?1049l") == 1
 
 
-def test_ctrl_c_ends_the_screen_and_gives_the_terminal_back(shell: Shell, bench: Bench) -> None:
+def test_ctrl_c_ends_the_screen_and_gives_the_terminal_back(
+    shell: Shell, bench: Bench
+) -> None:
     with watching(shell, bench.project()) as screen:
         eventually(lambda: screen.shows("A project"))
         screen.type(CTRL_C)
@@ -240,7 +275,9 @@ def test_ctrl_c_ends_the_screen_and_gives_the_terminal_back(shell: Shell, bench:
     assert b"Traceback" not in screen.written
 
 
-def test_a_terminal_that_can_draw_nothing_gets_lines(shell: Shell, bench: Bench) -> None:
+def test_a_terminal_that_can_draw_nothing_gets_lines(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     bench.queue.complete_project(project)
     dumb = ("env", "TERM=dumb", ORCHESTRATE, "watch", project)
@@ -258,19 +295,28 @@ def test_the_screen_outlives_a_restart_of_redis(shell: Shell, node: Node) -> Non
         node.kill()
         eventually(lambda: screen.shows("Redis does not answer"))
         node.start()
-        item = there.orchestrate("create", project, "Made later", "--assign", "ada").stdout.strip()
+        item = there.orchestrate(
+            "create", project, "Made later", "--assign", "ada"
+        ).stdout.strip()
 
         eventually(lambda: screen.shows("Made later") and screen.shows("create"))
         assert not screen.shows("Redis does not answer")
         assert screen.shows(item)
 
 
-def test_the_bundled_server_that_is_started_again_does_not_tear_the_screen(local: Shell) -> None:
+def test_the_bundled_server_that_is_started_again_does_not_tear_the_screen(
+    local: Shell,
+) -> None:
     project = local.orchestrate("project", "A project").stdout.strip()
     with watching(local, project) as screen:
         eventually(lambda: screen.shows("A project"))
-        os.kill(local.orchestrate("server", "status", "--json").data()["pid"], signal.SIGKILL)
-        eventually(lambda: local.orchestrate("server", "status", "--json").data()["running"])
+        os.kill(
+            local.orchestrate("server", "status", "--json").data()["pid"],
+            signal.SIGKILL,
+        )
+        eventually(
+            lambda: local.orchestrate("server", "status", "--json").data()["running"]
+        )
         local.orchestrate("create", project, "Made later", "--assign", "ada")
 
         eventually(lambda: screen.shows("Made later"))
@@ -281,7 +327,9 @@ def test_the_bundled_server_that_is_started_again_does_not_tear_the_screen(local
 # In a pipe ---------------------------------------------------------------------------------------------------------
 
 
-def test_in_a_pipe_each_event_is_a_line_of_json_with_its_cursor(shell: Shell, bench: Bench) -> None:
+def test_in_a_pipe_each_event_is_a_line_of_json_with_its_cursor(
+    shell: Shell, bench: Bench
+) -> None:
     project, other = bench.project(), bench.project()
     with in_a_pipe(shell, "watch", project) as process:
         begin = line_of(process)
@@ -294,7 +342,11 @@ def test_in_a_pipe_each_event_is_a_line_of_json_with_its_cursor(shell: Shell, be
         ran = ended(process)
 
     rest = objects(ran.stdout)
-    assert (begin["verb"], begin["project"], begin["state"]) == ("begin", project, "active")
+    assert (begin["verb"], begin["project"], begin["state"]) == (
+        "begin",
+        project,
+        "active",
+    )
     assert [(each["verb"], each["item"], each["state"]) for each in lines] == [
         ("create", item, "queued"),
         ("claim", item, "in_progress"),
@@ -304,7 +356,9 @@ def test_in_a_pipe_each_event_is_a_line_of_json_with_its_cursor(shell: Shell, be
     assert (ran.code, ran.stderr) == (0, "")
 
 
-def test_a_watch_goes_on_after_a_cursor_with_nothing_lost_and_nothing_twice(shell: Shell, bench: Bench) -> None:
+def test_a_watch_goes_on_after_a_cursor_with_nothing_lost_and_nothing_twice(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     with in_a_pipe(shell, "watch", project) as process:
         line_of(process)
@@ -315,7 +369,11 @@ def test_a_watch_goes_on_after_a_cursor_with_nothing_lost_and_nothing_twice(shel
 
     ran = shell.orchestrate("watch", project, "--since", seen)
 
-    assert [each["verb"] for each in objects(ran.stdout)] == ["claim", "complete", "complete_project"]
+    assert [each["verb"] for each in objects(ran.stdout)] == [
+        "claim",
+        "complete",
+        "complete_project",
+    ]
 
 
 def test_a_watch_of_a_closed_project_ends_at_once(shell: Shell, bench: Bench) -> None:
@@ -334,14 +392,18 @@ def test_a_cursor_whose_events_are_gone_is_told(shell: Shell, bench: Bench) -> N
     begin = bench.queue.waiting().newest()
     bench.item(project)
     bench.queue.complete_project(project, force=True)
-    cast("Any", bench.raw).xtrim(keys.events(bench.namespace), maxlen=1, approximate=False)
+    cast("Any", bench.raw).xtrim(
+        keys.events(bench.namespace), maxlen=1, approximate=False
+    )
 
     ran = shell.orchestrate("watch", project, "--since", begin)
 
     assert [each["verb"] for each in objects(ran.stdout)] == ["gap", "complete_project"]
 
 
-def test_all_events_are_there_where_no_project_is_named(shell: Shell, bench: Bench) -> None:
+def test_all_events_are_there_where_no_project_is_named(
+    shell: Shell, bench: Bench
+) -> None:
     with in_a_pipe(shell, "watch") as process:
         assert line_of(process)["verb"] == "begin"
         first, second = bench.project(), bench.project()
@@ -350,7 +412,9 @@ def test_all_events_are_there_where_no_project_is_named(shell: Shell, bench: Ben
         assert [line_of(process)["project"] for _ in range(3)] == [first, second, first]
 
 
-def test_a_watch_outlives_a_restart_of_redis_and_says_so_once(shell: Shell, node: Node) -> None:
+def test_a_watch_outlives_a_restart_of_redis_and_says_so_once(
+    shell: Shell, node: Node
+) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
     with in_a_pipe(there, "watch", project) as process:
@@ -365,7 +429,9 @@ def test_a_watch_outlives_a_restart_of_redis_and_says_so_once(shell: Shell, node
         assert process.stderr.readline() == "Redis answers again.\n"
 
 
-def test_over_restarts_of_redis_and_of_the_watch_no_event_is_lost_and_none_told_twice(shell: Shell, node: Node) -> None:
+def test_over_restarts_of_redis_and_of_the_watch_no_event_is_lost_and_none_told_twice(
+    shell: Shell, node: Node
+) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
     told, since = [], "0-0"
@@ -378,59 +444,97 @@ def test_over_restarts_of_redis_and_of_the_watch_no_event_is_lost_and_none_told_
             assert "It is tried again." in process.stderr.readline()
             node.start()
             there.orchestrate("create", project, f"After the restart, {number}")
-            told += [line_of(process), line_of(process)] if number == 0 else [line_of(process)]
+            told += (
+                [line_of(process), line_of(process)]
+                if number == 0
+                else [line_of(process)]
+            )
             since = told[-1]["cursor"]
         there.orchestrate("create", project, f"While nobody watches, {number}")
     there.orchestrate("complete", project, "--force")
     told += objects(there.orchestrate("watch", project, "--since", since).stdout)
 
-    (events,) = cast("Any", node.raw).xread({keys.events(there.variables["TASKORCH_NAMESPACE"]): "0-0"}, count=1000)
+    (events,) = cast("Any", node.raw).xread(
+        {keys.events(there.variables["TASKORCH_NAMESPACE"]): "0-0"}, count=1000
+    )
     assert [each["cursor"] for each in told] == [cursor for cursor, _ in events[1]]
 
 
-def test_a_reader_that_has_seen_enough_ends_the_watch(shell: Shell, bench: Bench) -> None:
+def test_a_reader_that_has_seen_enough_ends_the_watch(
+    shell: Shell, bench: Bench
+) -> None:
     for _ in range(2000):
         bench.project()
 
-    ran = shell.run("bash", "-c", f"{ORCHESTRATE} watch --since 0-0 | head -n 1; echo ${{PIPESTATUS[0]}}")
+    ran = shell.run(
+        "bash",
+        "-c",
+        f"{ORCHESTRATE} watch --since 0-0 | head -n 1; echo ${{PIPESTATUS[0]}}",
+    )
 
     assert ran.stdout.splitlines()[1:] == ["0"]
     assert ran.stderr == ""
 
 
-@pytest.mark.parametrize("line", ["watch {project} --since 0-0", "discoveries {project} --follow"])
-def test_a_reader_that_goes_away_in_the_midst_of_it_leaves_no_traceback(shell: Shell, bench: Bench, line: str) -> None:
+@pytest.mark.parametrize(
+    "line", ["watch {project} --since 0-0", "discoveries {project} --follow"]
+)
+def test_a_reader_that_goes_away_in_the_midst_of_it_leaves_no_traceback(
+    shell: Shell, bench: Bench, line: str
+) -> None:
     project = bench.project()
     bench.agent().discover(bench.claimed(bench.item(project)), "It rains")
     words = line.format(project=project)
 
-    runs = [shell.run("bash", "-c", f"{ORCHESTRATE} {words} | head -n 1; echo ${{PIPESTATUS[0]}}") for _ in range(5)]
+    runs = [
+        shell.run(
+            "bash", "-c", f"{ORCHESTRATE} {words} | head -n 1; echo ${{PIPESTATUS[0]}}"
+        )
+        for _ in range(5)
+    ]
 
     assert [ran.stdout.splitlines()[1:] for ran in runs] == [["0"]] * 5
-    told = {row.partition(" --since")[0] for ran in runs for row in ran.stderr.splitlines()}
+    told = {
+        row.partition(" --since")[0] for ran in runs for row in ran.stderr.splitlines()
+    }
     assert told <= {"Go on with", NOTICE}
 
 
-@pytest.mark.parametrize("line", ["watch", "watch {project}", "discoveries {project} --follow"])
-def test_a_reader_that_went_away_ends_it_though_nothing_happens(shell: Shell, bench: Bench, line: str) -> None:
+@pytest.mark.parametrize(
+    "line", ["watch", "watch {project}", "discoveries {project} --follow"]
+)
+def test_a_reader_that_went_away_ends_it_though_nothing_happens(
+    shell: Shell, bench: Bench, line: str
+) -> None:
     project = bench.project()
     bench.agent().discover(bench.claimed(bench.item(project)), "It rains")
     words = line.format(project=project)
 
-    ran = shell.run("bash", "-c", f"{ORCHESTRATE} {words} | head -n 1; echo ${{PIPESTATUS[0]}}")
+    ran = shell.run(
+        "bash", "-c", f"{ORCHESTRATE} {words} | head -n 1; echo ${{PIPESTATUS[0]}}"
+    )
 
     assert ran.stdout.splitlines()[1:] == ["0"]
 
 
-@pytest.mark.parametrize("line", ["watch {project}", "discoveries {project} --follow --json"])
-def test_stream_outlives_kill_of_bundled_server(local: Shell, tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    "line", ["watch {project}", "discoveries {project} --follow --json"]
+)
+def test_stream_outlives_kill_of_bundled_server(
+    local: Shell, tmp_path: Path, line: str
+) -> None:
     project = local.orchestrate("project", "A project").stdout.strip()
-    item = local.orchestrate("create", project, "An item", "--assign", "ada").stdout.strip()
+    item = local.orchestrate(
+        "create", project, "An item", "--assign", "ada"
+    ).stdout.strip()
     local.worker("discover", item, "Before the kill")
     file, words = tmp_path / "stream", line.format(project=project).split()
 
     def discoveries() -> int:
-        return sum(each.get("verb", "discover") == "discover" for each in objects(file.read_text(encoding="utf-8")))
+        return sum(
+            each.get("verb", "discover") == "discover"
+            for each in objects(file.read_text(encoding="utf-8"))
+        )
 
     with streaming_into(file, local, *words, "--since", "0-0") as process:
         eventually(lambda: discoveries() == 1, within_s=SOON_S)
@@ -448,7 +552,9 @@ def test_stream_outlives_kill_of_bundled_server(local: Shell, tmp_path: Path, li
 # Findings ----------------------------------------------------------------------------------------------------------
 
 
-def test_findings_come_as_they_are_made_until_the_project_is_closed(shell: Shell, bench: Bench) -> None:
+def test_findings_come_as_they_are_made_until_the_project_is_closed(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     lease = bench.claimed(bench.item(project))
     first = bench.agent().discover(lease, "It rains", impact="wet").entry
@@ -461,15 +567,22 @@ def test_findings_come_as_they_are_made_until_the_project_is_closed(shell: Shell
         bench.queue.complete_project(project, force=True)
         ran = ended(process)
 
-    assert [(each["cursor"], each["text"]) for each in (there, later)] == [(first, "It rains"), (second, "It snows")]
+    assert [(each["cursor"], each["text"]) for each in (there, later)] == [
+        (first, "It rains"),
+        (second, "It snows"),
+    ]
     assert (ran.code, ran.stdout, ran.stderr) == (0, "", "")
 
 
-def test_no_more_findings_are_followed_than_are_wanted(shell: Shell, bench: Bench) -> None:
+def test_no_more_findings_are_followed_than_are_wanted(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     lease = bench.claimed(bench.item(project))
     bench.agent().discover(lease, "It rains")
-    with in_a_pipe(shell, "discoveries", project, "--follow", "--limit", "2") as process:
+    with in_a_pipe(
+        shell, "discoveries", project, "--follow", "--limit", "2"
+    ) as process:
         eventually(lambda: followers(bench.raw))
         second = bench.agent().discover(lease, "It snows").entry
         ran = ended(process)
@@ -478,7 +591,9 @@ def test_no_more_findings_are_followed_than_are_wanted(shell: Shell, bench: Benc
     assert ran.stderr == f"{NOTICE}\nGo on with --since {second}\n"
 
 
-def test_findings_are_followed_from_a_cursor_as_text(shell: Shell, bench: Bench) -> None:
+def test_findings_are_followed_from_a_cursor_as_text(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     lease = bench.claimed(bench.item(project))
     seen = bench.agent().discover(lease, "It rains").entry

@@ -26,7 +26,10 @@ FATES: Mapping[str, str] = {
     "asleep": "SIGSTOP of the scene",
 }
 #: What a call is told that was not answered because of a fault of its own.
-WHYS: Mapping[str, str] = {"kill -9 of a command": COMMAND_KILLED, "reply lost on its way": REPLY_LOST}
+WHYS: Mapping[str, str] = {
+    "kill -9 of a command": COMMAND_KILLED,
+    "reply lost on its way": REPLY_LOST,
+}
 #: The faults whose silences are measured, and how soon after them one begins.
 SILENCING = (*ALONE_S, *REPLICATED_S, *CLUSTERED_S)
 SILENT_WITHIN_S = 1.0
@@ -60,7 +63,10 @@ class Account:
 
     def document(self) -> dict[str, Any]:
         """Return all of it for `--json`."""
-        charges = {line.charge: {"found": len(line.offenders), "of": line.of} for line in self.verdict}
+        charges = {
+            line.charge: {"found": len(line.offenders), "of": line.of}
+            for line in self.verdict
+        }
         return {
             "redis": self.redis,
             "seed": self.seed,
@@ -89,9 +95,15 @@ def silences_s(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return how long nothing was acknowledged to anybody after the faults that no server outlives unharmed."""
     times = [float(line["at"]) for line in lines if line.get("answer") == DONE]
     worst: dict[str, float] = {}
-    for fault in (line for line in lines if line["line"] == "fault" and line["kind"] in SILENCING):
+    for fault in (
+        line for line in lines if line["line"] == "fault" and line["kind"] in SILENCING
+    ):
         began, ended = fault["at"] - SILENT_WITHIN_S / 10, fault["at"] + SILENT_WITHIN_S
-        silences = [later - earlier for earlier, later in pairwise(times) if began <= earlier <= ended]
+        silences = [
+            later - earlier
+            for earlier, later in pairwise(times)
+            if began <= earlier <= ended
+        ]
         worst[fault["kind"]] = round(max([worst.get(fault["kind"], 0.0), *silences]), 1)
     return worst
 
@@ -101,7 +113,9 @@ def answers(calls: Iterable[Call]) -> Counter[str]:
     found: Counter[str] = Counter()
     for call in calls:
         if call.verb == "claim":
-            found["claim" if call.got_token else "claim, nothing there or no answer"] += 1
+            found[
+                "claim" if call.got_token else "claim, nothing there or no answer"
+            ] += 1
         elif call.verb != "look":
             found[f"{call.verb}{_outcome(call)}"] += 1
     return found
@@ -109,7 +123,10 @@ def answers(calls: Iterable[Call]) -> Counter[str]:
 
 def states(records: Iterable[Record]) -> Counter[str]:
     """Return how many items are in each state."""
-    return Counter(f"{'poison, ' if is_poison(each.item) else ''}{each.item.state}" for each in records)
+    return Counter(
+        f"{'poison, ' if is_poison(each.item) else ''}{each.item.state}"
+        for each in records
+    )
 
 
 def show(account: Account, *, as_json: bool) -> None:
@@ -118,7 +135,8 @@ def show(account: Account, *, as_json: bool) -> None:
         sys.stdout.write(f"{json.dumps(account.document())}\n")
         return
     told = (
-        f"{account.redis}, waiting for {account.wait_replicas} replicas, seed {account.seed}, {account.seconds:.0f} s"
+        f"{account.redis}, waiting for {account.wait_replicas} replicas, "
+        f"seed {account.seed}, {account.seconds:.0f} s"
     )
     table = Table("what", "number", "of", title=f"Chaos: {told}")
     for part in (account.processes, account.calls, account.items, account.faults):
@@ -130,7 +148,11 @@ def show(account: Account, *, as_json: bool) -> None:
     table.add_row("stale writes refused", str(account.stale_writes_refused), "")
     for line in account.verdict:
         found = f"{len(line.offenders)}{' (by failover)' if line.offenders and line.excused else ''}"
-        table.add_row(line.charge, f"[bold red]{found}[/]" if line.guilty else found, str(line.of or ""))
+        table.add_row(
+            line.charge,
+            f"[bold red]{found}[/]" if line.guilty else found,
+            str(line.of or ""),
+        )
     Console().print(table)
 
 
@@ -138,9 +160,15 @@ def accuse(account: Account, lines: Sequence[Mapping[str, Any]]) -> None:
     """Print on stderr who is guilty of what, with what the ledgers have on some of them."""
     for line in account.verdict:
         for offender in line.offenders[:SHOWN] if line.guilty else ():
-            told = [json.dumps(entry) for entry in lines if entry.get("item") == offender]
+            told = [
+                json.dumps(entry) for entry in lines if entry.get("item") == offender
+            ]
             sys.stderr.write("\n  ".join([f"{line.charge}: {offender}", *told]) + "\n")
 
 
 def _outcome(call: Call) -> str:
-    return "" if call.answer == DONE else f", {call.answer.lower().replace('_', ' ') or 'killed'}"
+    return (
+        ""
+        if call.answer == DONE
+        else f", {call.answer.lower().replace('_', ' ') or 'killed'}"
+    )

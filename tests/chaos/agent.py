@@ -41,10 +41,14 @@ class LossyConnection(Around):
 
     def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
         """Run a script."""
-        reply = super().call(script, key, (self.request or arguments[0], *arguments[1:]))
+        reply = super().call(
+            script, key, (self.request or arguments[0], *arguments[1:])
+        )
         if self._fate.random() < LOST and not self._duty.is_calm():
             raise errors.Unreachable(url=self._duty.url, reason=REPLY_LOST)
-        if not (isinstance(reply, list) and reply[0] == ""):  # a claim that finds nothing goes on waiting
+        if not (
+            isinstance(reply, list) and reply[0] == ""
+        ):  # a claim that finds nothing goes on waiting
             self.request = ""
         return reply
 
@@ -64,7 +68,9 @@ class Api:
         if not claim or not claim.lease:
             return None
         item = claim.package.item
-        since = item.holder.since if item.holder and item.token == claim.lease.token else 0
+        since = (
+            item.holder.since if item.holder and item.token == claim.lease.token else 0
+        )
         return Taken(lease=claim.lease, title=item.title, since=since)
 
     def step(self, verb: str, lease: Lease, call: str) -> Receipt:

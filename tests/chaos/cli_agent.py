@@ -52,9 +52,13 @@ class Commands:
 
     def step(self, verb: str, lease: Lease, call: str) -> Receipt:
         """Do a holder's verb."""
-        data = self._ran(*(word.format(item=lease.item, text=call) for word in WORDS[verb]))
+        data = self._ran(
+            *(word.format(item=lease.item, text=call) for word in WORDS[verb])
+        )
         assert data
-        got = _lease({"item": data["id"], "expires_at": data["lease_expires_at"], **data})
+        got = _lease(
+            {"item": data["id"], "expires_at": data["lease_expires_at"], **data}
+        )
         return Receipt(
             id=got.item,
             state=State(data["state"]),
@@ -89,7 +93,9 @@ class Commands:
         self._number += 1
         if self._number % KILLED_EVERY == 2 and not self._duty.is_calm():
             with suppress(subprocess.TimeoutExpired):
-                return process.communicate(timeout=self._fate.uniform(0, KILLED_WITHIN_S))[0]
+                return process.communicate(
+                    timeout=self._fate.uniform(0, KILLED_WITHIN_S)
+                )[0]
             process.kill()
         return process.communicate(timeout=LONGEST_S)[0]
 
@@ -105,15 +111,23 @@ class Commands:
 
 def _lease(told: Mapping[str, Any]) -> Lease:
     expires = told["expires_at"]
-    ends_at = round(datetime.fromisoformat(expires).timestamp() * 1000) if expires else 0
-    return Lease(item=told["item"], token=told["token"], claim=told["claim"], expires_at=ends_at)
+    ends_at = (
+        round(datetime.fromisoformat(expires).timestamp() * 1000) if expires else 0
+    )
+    return Lease(
+        item=told["item"], token=told["token"], claim=told["claim"], expires_at=ends_at
+    )
 
 
 def _error(code: int, told: Mapping[str, Any]) -> errors.TaskOrchestratorError:
     if code == UNAVAILABLE:
         return errors.Unreachable(url="", reason=told["message"])
     kind = errors.BY_WORD.get(told["code"])
-    return kind(**told["details"]) if kind else errors.TaskOrchestratorError(reason=str(told))
+    return (
+        kind(**told["details"])
+        if kind
+        else errors.TaskOrchestratorError(reason=str(told))
+    )
 
 
 def run(duty: Duty) -> None:

@@ -45,7 +45,11 @@ class Duty:
 
     def goes_on(self) -> bool:
         """Return whether there is work to do still."""
-        return not (self.folder / "stop").exists() and time() < self.until and Path(f"/proc/{self.driver}").exists()
+        return (
+            not (self.folder / "stop").exists()
+            and time() < self.until
+            and Path(f"/proc/{self.driver}").exists()
+        )
 
     def is_calm(self) -> bool:
         """Return whether the faults are over."""
@@ -62,14 +66,18 @@ class Duty:
 
 def connection(url: str) -> Connection:
     """Return a connection to an address, with the settings that the environment has besides."""
-    return open_connection(resolve({"redis_url": url}, os.environ, Path()), lambda _: None)
+    return open_connection(
+        resolve({"redis_url": url}, os.environ, Path()), lambda _: None
+    )
 
 
 def begin(duty: Duty) -> None:
     """Lead a process group of one's own, deaf to Ctrl-C (the driver tells when to end), what is said in a file."""
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    said = os.open(duty.folder / f"{duty.name}.err", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+    said = os.open(
+        duty.folder / f"{duty.name}.err", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644
+    )
     os.dup2(said, 2)
     os.close(said)
 

@@ -23,7 +23,10 @@ EVERY_S: Mapping[str, float] = {
 }
 ALONE_S: Mapping[str, float] = {"kill -9 of the server": 8.0}
 REPLICATED_S: Mapping[str, float] = {"kill -9 of the primary": 20.0}
-CLUSTERED_S: Mapping[str, float] = {"slot moved at once": 12.0, "slot moved key by key": 60.0}
+CLUSTERED_S: Mapping[str, float] = {
+    "slot moved at once": 12.0,
+    "slot moved key by key": 60.0,
+}
 STOPPED_S = (LEASE_MS / 1000 * 1.2, LEASE_MS / 1000 * 2.5)
 #: A primary that is silent for longer than its watchers wait is deposed as if it were dead: that is another fault.
 PAUSED_MS = (100, 1200)
@@ -54,7 +57,11 @@ def plan(seed: int, seconds: float, kinds: Mapping[str, float]) -> list[Fault]:
     fate = Random(seed)
     times = {kind: max(1, round(seconds / every_s)) for kind, every_s in kinds.items()}
     return sorted(
-        Fault((number + fate.uniform(0.25, 0.75)) / times[kind] * seconds, kind, fate.random())
+        Fault(
+            (number + fate.uniform(0.25, 0.75)) / times[kind] * seconds,
+            kind,
+            fate.random(),
+        )
         for kind in kinds
         for number in range(times[kind])
     )
@@ -63,7 +70,9 @@ def plan(seed: int, seconds: float, kinds: Mapping[str, float]) -> list[Fault]:
 class Faults:
     """Carries a plan out."""
 
-    def __init__(self, planned: list[Fault], fleet: Fleet, redises: Redises, ledger: Ledger) -> None:
+    def __init__(
+        self, planned: list[Fault], fleet: Fleet, redises: Redises, ledger: Ledger
+    ) -> None:
         self._planned = list(planned)
         self._fleet = fleet
         self._redises = redises
@@ -99,7 +108,9 @@ class Faults:
         self.happen(float("inf"))
 
     def _stop(self, fault: Fault) -> bool:
-        workers = [member for member in self._fleet.workers() if not member.is_stopped()]
+        workers = [
+            member for member in self._fleet.workers() if not member.is_stopped()
+        ]
         member = workers[int(fault.force * len(workers))]
         member.signal(signal.SIGSTOP)
         self._later(fault, STOPPED_S, lambda: member.signal(signal.SIGCONT))
@@ -109,11 +120,15 @@ class Faults:
         return self._to_each(lambda node: node.script_flush())
 
     def _disconnect(self, _: Fault) -> bool:
-        return self._to_each(lambda node: _command(node, "CLIENT", "KILL", "TYPE", "normal"))
+        return self._to_each(
+            lambda node: _command(node, "CLIENT", "KILL", "TYPE", "normal")
+        )
 
     def _pause(self, fault: Fault) -> bool:
         bounds = PAUSED_WATCHED_MS if self._redises.fails_over else PAUSED_MS
-        return self._to_each(lambda node: node.client_pause(round(_between(bounds, fault.force))))
+        return self._to_each(
+            lambda node: node.client_pause(round(_between(bounds, fault.force)))
+        )
 
     def _kill(self, fault: Fault) -> bool:
         self._later(fault, DOWN_S, self._redises.revive)
@@ -138,7 +153,9 @@ class Faults:
             act(node)
         return True
 
-    def _later(self, fault: Fault, bounds: tuple[float, float], amend: Callable[[], None]) -> None:
+    def _later(
+        self, fault: Fault, bounds: tuple[float, float], amend: Callable[[], None]
+    ) -> None:
         self._amends.append((fault.at_s + _between(bounds, fault.force), amend))
 
 

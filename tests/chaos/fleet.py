@@ -39,13 +39,18 @@ class Member:
             if self.process.is_alive() and (pid := self.process.pid):
                 try:
                     os.killpg(pid, number)
-                except ProcessLookupError:  # it has just started, and leads no group yet
+                except (
+                    ProcessLookupError
+                ):  # it has just started, and leads no group yet
                     os.kill(pid, number)
 
     def is_stopped(self) -> bool:
         """Return whether SIGSTOP holds it."""
         stat = Path(f"/proc/{self.process.pid}/stat")
-        return stat.exists() and stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
+        return (
+            stat.exists()
+            and stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
+        )
 
 
 class Fleet:
@@ -67,7 +72,11 @@ class Fleet:
     def man(self, processes: int) -> None:
         """Start so many: one in ten creates items, one in ten works by commands, the others through the API."""
         tenth = max(1, processes // 10)
-        roles = ["producer"] * tenth + ["command"] * tenth + ["agent"] * (processes - 2 * tenth)
+        roles = (
+            ["producer"] * tenth
+            + ["command"] * tenth
+            + ["agent"] * (processes - 2 * tenth)
+        )
         for number, role in enumerate(roles):
             self.enlist(role, AGENTS[number % len(AGENTS)])
 
@@ -75,8 +84,16 @@ class Fleet:
         """Start a process that calls as the agent of that name."""
         self.started[role] += 1
         own = f"{role}-{self.started[role]}"
-        duty = replace(self._duty, name=own, agent=name, agents=AGENTS, seed=self._fate.getrandbits(32))
-        process = self._context.Process(target=ROLES[role], args=(duty,), name=own, daemon=True)
+        duty = replace(
+            self._duty,
+            name=own,
+            agent=name,
+            agents=AGENTS,
+            seed=self._fate.getrandbits(32),
+        )
+        process = self._context.Process(
+            target=ROLES[role], args=(duty,), name=own, daemon=True
+        )
         process.start()
         member = Member(role, duty, process)
         self.members.append(member)
@@ -90,7 +107,9 @@ class Fleet:
 
     def workers(self) -> list[Member]:
         """Return those that hold items, the oldest first."""
-        return [member for member in self.members if member.role in ("agent", "command")]
+        return [
+            member for member in self.members if member.role in ("agent", "command")
+        ]
 
     def dismiss(self) -> None:
         """Tell all to end, and kill those that do not."""
@@ -119,5 +138,7 @@ class Fleet:
             if member.process.exitcode == -signal.SIGKILL:
                 self.killed += 1
             elif member.process.exitcode:
-                self.broken.append(f"{member.duty.name} ended with {member.process.exitcode}")
+                self.broken.append(
+                    f"{member.duty.name} ended with {member.process.exitcode}"
+                )
         return fallen

@@ -48,13 +48,17 @@ class Ledger:
     def write(self, line: str, **words: object) -> None:
         """Write `ask`, `told` or `fate`, and what belongs to it; what is empty is left out."""
         said = {name: word for name, word in words.items() if word}
-        text = json.dumps({"at": round(time(), 3), "who": self._who, "line": line, **said})
+        text = json.dumps(
+            {"at": round(time(), 3), "who": self._who, "line": line, **said}
+        )
         os.write(self._descriptor, f"{text}\n".encode())
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
     """Return all lines of all ledgers in a folder, oldest first."""
-    found = [line for file in sorted(folder.glob("*.ledger")) for line in _whole_lines(file)]
+    found = [
+        line for file in sorted(folder.glob("*.ledger")) for line in _whole_lines(file)
+    ]
     return sorted(found, key=lambda line: float(line["at"]))
 
 
@@ -82,4 +86,8 @@ def _asked(line: dict[str, Any]) -> Call:
 
 def _told(call: Call, line: dict[str, Any]) -> Call:
     names = ("answer", "got_token", "got_claim", "remark", "expires_at", "since")
-    return replace(call, item=line.get("item", call.item), **{name: line[name] for name in names if name in line})
+    return replace(
+        call,
+        item=line.get("item", call.item),
+        **{name: line[name] for name in names if name in line},
+    )

@@ -33,7 +33,9 @@ class Producer:
     def has_room(self) -> bool:
         """Return whether more items are wanted."""
         counts = self._witness.call("look", NO_LEASE, lambda _: self._counts())
-        return counts is not None and counts[0] < self._duty.backlog and counts[1] < MOST
+        return (
+            counts is not None and counts[0] < self._duty.backlog and counts[1] < MOST
+        )
 
     def produce(self) -> None:
         """Create an item, and assign it, in one step or in two."""
@@ -43,16 +45,30 @@ class Producer:
         if self._fate.random() < KILLED:
             self._witness.suffer("killed", "")
             die_within(0.1, self._fate)
-        new = {"agent": agent if at_once else "", "depends_on": after, "priority": self._fate.randint(0, 4)}
-        item = self._witness.call("create", NO_LEASE, lambda call: self._create(call, poison=poison, **new))
+        new = {
+            "agent": agent if at_once else "",
+            "depends_on": after,
+            "priority": self._fate.randint(0, 4),
+        }
+        item = self._witness.call(
+            "create", NO_LEASE, lambda call: self._create(call, poison=poison, **new)
+        )
         if item and not at_once:
-            self._witness.call("assign", Lease(item=item), lambda _: self._queue.assign(item, agent))
+            self._witness.call(
+                "assign", Lease(item=item), lambda _: self._queue.assign(item, agent)
+            )
         self._last = item if item and not poison else ""
 
     def _create(self, call: str, *, poison: bool, **fields: object) -> str:
         title = f"{POISON if poison else 'item'} {call}"
         attempts = POISON_ATTEMPTS if poison else ATTEMPTS
-        new = NewItem(title=title, key=call, lease_ms=LEASE_MS, max_attempts=attempts, **fields)  # type: ignore[arg-type]
+        new = NewItem(
+            title=title,
+            key=call,
+            lease_ms=LEASE_MS,
+            max_attempts=attempts,
+            **fields,  # type: ignore[arg-type]
+        )
         return self._queue.create(self._duty.project, new)
 
     def _counts(self) -> tuple[int, int]:

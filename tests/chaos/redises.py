@@ -139,7 +139,16 @@ class Clustered:
 def standalone(folder: Path) -> Iterator[Redises]:
     """Run the bundled server, and end it."""
     [port] = topologies.free_ports(1)
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+    options = [
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(folder),
+        "--save",
+        "",
+    ]
     node = topologies.Node(folder, port, *options, "--appendonly", "yes", *SYNCED)
     try:
         node.start()
@@ -164,10 +173,14 @@ def cluster(folder: Path) -> Iterator[Redises]:
 
 def running(kind: str, folder: Path) -> AbstractContextManager[Redises]:
     """Run the Redis that CHAOS_REDIS names."""
-    return {"standalone": standalone, "sentinel": sentinel, "cluster": cluster}[kind](folder)
+    return {"standalone": standalone, "sentinel": sentinel, "cluster": cluster}[kind](
+        folder
+    )
 
 
 def _is_followed(node: topologies.Node) -> bool:
     """Return whether a replica keeps up with it."""
     told = node.info("replication")
-    return any(told.get(name, {}).get("state") == "online" for name in ("slave0", "slave1"))
+    return any(
+        told.get(name, {}).get("state") == "online" for name in ("slave0", "slave1")
+    )

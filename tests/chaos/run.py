@@ -62,19 +62,25 @@ class Options:
 class Run:
     """Everything that is there while a run goes on."""
 
-    def __init__(self, options: Options, redises: Redises, folder: Path, interrupted: Event) -> None:
+    def __init__(
+        self, options: Options, redises: Redises, folder: Path, interrupted: Event
+    ) -> None:
         """`interrupted` is set to end the run at its next tick, between two starts of processes."""
         self._options = options
         self._interrupted = interrupted
         self._redises = redises
         self._folder = folder
-        self._queue = Queue(connection(redises.url), NAMESPACE, Caller(agent="planner", host="chaos"))
+        self._queue = Queue(
+            connection(redises.url), NAMESPACE, Caller(agent="planner", host="chaos")
+        )
         self._project = self._queue.project("Chaos")
         self._began_at = monotonic()
         self._hastened_at = 0.0
         self.fleet = Fleet(self._duty(), Random(options.seed))
         planned = plan(options.seed, options.seconds, kinds(redises))
-        self.faults = Faults(planned, self.fleet, redises, Ledger(folder / "driver.ledger"))
+        self.faults = Faults(
+            planned, self.fleet, redises, Ledger(folder / "driver.ledger")
+        )
         self._stage = Stage(self.fleet, self._queue, self._project)
 
     def rage(self) -> None:
@@ -145,11 +151,17 @@ class Run:
     def _is_done(self) -> bool:
         """Return whether no item is left that a worker could do something about."""
         with suppress(errors.Unavailable):
-            for item in self._queue.views.unassigned():  # its producer died between two steps, or is about to assign it
+            for item in (
+                self._queue.views.unassigned()
+            ):  # its producer died between two steps, or is about to assign it
                 with suppress(errors.Conflict, errors.Invalid):
                     self._queue.assign(item.id, "tester")
             counts = self._queue.views.progress(self._project, limit=1).project.counts
-            open_ = sum(n for state, n in counts.items() if state not in (State.COMPLETED, State.FAILED))
+            open_ = sum(
+                n
+                for state, n in counts.items()
+                if state not in (State.COMPLETED, State.FAILED)
+            )
             return self._stage.is_over() and open_ == 0
         return False
 

@@ -40,7 +40,9 @@ class Stage:
                 self._acts.pop(0)
 
     def _set_up(self) -> bool:
-        self._created(POISON, "tester", POISON_ATTEMPTS)  # so that a short run has one, too
+        self._created(
+            POISON, "tester", POISON_ATTEMPTS
+        )  # so that a short run has one, too
         self._item = self._created("item of the scene", SLEEPER, ATTEMPTS)
         self._sleeper = self._fleet.enlist("sleeper", SLEEPER)
         return True
@@ -62,5 +64,11 @@ class Stage:
         return not self._sleeper.process.is_alive()
 
     def _created(self, title: str, agent: str, attempts: int) -> str:
-        new = NewItem(title=title, key=title, agent=agent, lease_ms=LEASE_MS, max_attempts=attempts)
+        new = NewItem(
+            title=title,
+            key=title,
+            agent=agent,
+            lease_ms=LEASE_MS,
+            max_attempts=attempts,
+        )
         return self._queue.create(self._project, new)

@@ -42,7 +42,11 @@ class Evidence:
 
     def done(self, *verbs: str) -> Iterator[Call]:
         """Return the acknowledged calls of some verbs, or of all; a claim that found nothing is none."""
-        done = (call for call in self.calls if call.done and (call.verb != "claim" or call.got_token))
+        done = (
+            call
+            for call in self.calls
+            if call.done and (call.verb != "claim" or call.got_token)
+        )
         return (call for call in done if not verbs or call.verb in verbs)
 
 
@@ -90,18 +94,28 @@ def judge(evidence: Evidence, *, failover: bool) -> list[Line]:
 
 def creates_lost(evidence: Evidence) -> Iterator[str]:
     """Return items whose creation was acknowledged and that are not there."""
-    return (call.item for call in evidence.done("create") if call.item not in evidence.records)
+    return (
+        call.item
+        for call in evidence.done("create")
+        if call.item not in evidence.records
+    )
 
 
 def created_twice(evidence: Evidence) -> Iterator[str]:
     """Return items that one call has made two of; a title has the call's id."""
     titles = Counter(record.item.title for record in evidence.records.values())
-    return (id_ for id_, record in evidence.records.items() if titles[record.item.title] > 1)
+    return (
+        id_ for id_, record in evidence.records.items() if titles[record.item.title] > 1
+    )
 
 
 def assigns_lost(evidence: Evidence) -> Iterator[str]:
     """Return items that were assigned and belong to nobody."""
-    items = [evidence.records[call.item].item for call in evidence.done("assign") if call.item in evidence.records]
+    items = [
+        evidence.records[call.item].item
+        for call in evidence.done("assign")
+        if call.item in evidence.records
+    ]
     return (item.id for item in items if item.state is State.PENDING)
 
 
@@ -123,7 +137,9 @@ def reports_lost(evidence: Evidence) -> Iterator[str]:
 
 def completed_twice(evidence: Evidence) -> Iterator[str]:
     """Return items with two acknowledged completions that were no repeats, or with two in their history."""
-    acknowledged = Counter(call.item for call in evidence.done("complete") if call.remark != REPEAT)
+    acknowledged = Counter(
+        call.item for call in evidence.done("complete") if call.remark != REPEAT
+    )
     yield from (item for item, times in acknowledged.items() if times > 1)
     for id_, record in evidence.records.items():
         if sum(report.kind == "complete" for report in record.reports) > 1:
@@ -133,7 +149,11 @@ def completed_twice(evidence: Evidence) -> Iterator[str]:
 def reported_twice(evidence: Evidence) -> Iterator[str]:
     """Return items with two entries in their history that one request has made."""
     for id_, record in evidence.records.items():
-        made = Counter(report.request for report in record.reports if report.kind in BY_HOLDER and report.request)
+        made = Counter(
+            report.request
+            for report in record.reports
+            if report.kind in BY_HOLDER and report.request
+        )
         if any(times > 1 for times in made.values()):
             yield id_
 
@@ -146,7 +166,10 @@ def token_given_twice(evidence: Evidence) -> Iterator[str]:
 
 def lease_given_twice(evidence: Evidence) -> Iterator[str]:
     """Return items of which two processes were given the same token, the id of the claim included."""
-    given = {(call.item, call.got_token, call.got_claim, call.who) for call in evidence.done("claim")}
+    given = {
+        (call.item, call.got_token, call.got_claim, call.who)
+        for call in evidence.done("claim")
+    }
     holders = Counter((item, token, claim) for item, token, claim, _ in given)
     return (item for (item, _, _), times in holders.items() if times > 1)
 
@@ -154,13 +177,20 @@ def lease_given_twice(evidence: Evidence) -> Iterator[str]:
 def held_by_two(evidence: Evidence) -> Iterator[str]:
     """Return items that were claimed while the lease of the claim before ran still, and was not given up."""
     for id_, calls in evidence.of_item().items():
-        given_up = _given_up(evidence.records.get(id_)) | {call.token for call in calls if call.verb in GIVES_UP}
+        given_up = _given_up(evidence.records.get(id_)) | {
+            call.token for call in calls if call.verb in GIVES_UP
+        }
         until: defaultdict[int, int] = defaultdict(int)
         for call in calls:
             until[call.got_token] = max(until[call.got_token], call.expires_at)
         for claim in calls:
             before = claim.got_token - 1
-            if claim.verb == "claim" and claim.since and before not in given_up and until[before] > claim.since:
+            if (
+                claim.verb == "claim"
+                and claim.since
+                and before not in given_up
+                and until[before] > claim.since
+            ):
                 yield id_
 
 
@@ -175,7 +205,9 @@ def stale_writes_accepted(evidence: Evidence) -> Iterator[str]:
         if call.token and (call.got_token, call.got_claim) != (call.token, call.claim):
             yield call.item
     for id_, record in evidence.records.items():
-        if any(_is_stale(report, shown) for report in record.reports) or _is_out_of_order(record.reports):
+        if any(
+            _is_stale(report, shown) for report in record.reports
+        ) or _is_out_of_order(record.reports):
             yield id_
 
 
@@ -204,12 +236,19 @@ def not_finished(evidence: Evidence) -> Iterator[str]:
 def held_for_ever(evidence: Evidence) -> Iterable[str]:
     """Return items that are still held when nobody is there any more."""
     held = (State.IN_PROGRESS, State.BLOCKED)
-    return [*evidence.held, *(id_ for id_, record in evidence.records.items() if record.item.state in held)]
+    return [
+        *evidence.held,
+        *(id_ for id_, record in evidence.records.items() if record.item.state in held),
+    ]
 
 
 def errors_not_foreseen(evidence: Evidence) -> Iterator[str]:
     """Return calls that ended in an error that nobody should ever get here."""
-    return (f"{call.verb} {call.item} of {call.who}" for call in evidence.calls if call.answer == "UNEXPECTED")
+    return (
+        f"{call.verb} {call.item} of {call.who}"
+        for call in evidence.calls
+        if call.answer == "UNEXPECTED"
+    )
 
 
 def is_poison(item: Item) -> bool:
@@ -223,37 +262,75 @@ def stale_writes_refused(evidence: Evidence) -> int:
 
 
 CHARGES = (
-    Charge(words="acknowledged creates lost", find=creates_lost, verbs=("create",), by_failover=True),
+    Charge(
+        words="acknowledged creates lost",
+        find=creates_lost,
+        verbs=("create",),
+        by_failover=True,
+    ),
     Charge(words="items created twice", find=created_twice, verbs=("create",)),
-    Charge(words="acknowledged assignments lost", find=assigns_lost, verbs=("assign",), by_failover=True),
-    Charge(words="acknowledged completions lost", find=completes_lost, verbs=("complete",), by_failover=True),
+    Charge(
+        words="acknowledged assignments lost",
+        find=assigns_lost,
+        verbs=("assign",),
+        by_failover=True,
+    ),
+    Charge(
+        words="acknowledged completions lost",
+        find=completes_lost,
+        verbs=("complete",),
+        by_failover=True,
+    ),
     Charge(
         words="items with acknowledged reports lost",
         find=reports_lost,
         verbs=("progress", "discover", "fail", "release"),
         by_failover=True,
     ),
-    Charge(words="items completed twice", find=completed_twice, verbs=("complete",), by_failover=True),
+    Charge(
+        words="items completed twice",
+        find=completed_twice,
+        verbs=("complete",),
+        by_failover=True,
+    ),
     Charge(words="items reported on twice by one request", find=reported_twice),
     Charge(words="leases given to two", find=lease_given_twice, verbs=("claim",)),
-    Charge(words="numbers of tokens given twice", find=token_given_twice, verbs=("claim",), by_failover=True),
-    Charge(words="items held by two at once", find=held_by_two, verbs=("claim",), by_failover=True),
+    Charge(
+        words="numbers of tokens given twice",
+        find=token_given_twice,
+        verbs=("claim",),
+        by_failover=True,
+    ),
+    Charge(
+        words="items held by two at once",
+        find=held_by_two,
+        verbs=("claim",),
+        by_failover=True,
+    ),
     Charge(words="stale writes accepted", find=stale_writes_accepted),
     Charge(words="poison items not stopped", find=poison_not_stopped, by_failover=True),
     Charge(words="items not finished", find=not_finished),
     Charge(words="items held for ever", find=held_for_ever),
-    Charge(words="inconsistencies in Redis", find=lambda evidence: evidence.inconsistencies),
+    Charge(
+        words="inconsistencies in Redis", find=lambda evidence: evidence.inconsistencies
+    ),
     Charge(words="errors not foreseen", find=errors_not_foreseen),
     Charge(words="processes that broke", find=lambda evidence: evidence.broken),
 )
 
 
 def _texts(record: Record) -> set[str]:
-    return {report.text for report in record.reports} | {found.text for found in record.discoveries}
+    return {report.text for report in record.reports} | {
+        found.text for found in record.discoveries
+    }
 
 
 def _given_up(record: Record | None) -> set[int]:
-    return {report.token for report in record.reports if report.kind in GIVES_UP} if record else set()
+    return (
+        {report.token for report in record.reports if report.kind in GIVES_UP}
+        if record
+        else set()
+    )
 
 
 def _is_stale(report: Report, shown: Mapping[str, Call]) -> bool:

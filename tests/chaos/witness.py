@@ -42,16 +42,37 @@ class Witness:
         """
         call = os.urandom(8).hex()
         for _ in range(REPEATS):
-            self._ledger.write("ask", call=call, verb=verb, item=lease.item, token=lease.token, claim=lease.claim)
+            self._ledger.write(
+                "ask",
+                call=call,
+                verb=verb,
+                item=lease.item,
+                token=lease.token,
+                claim=lease.claim,
+            )
             try:
                 result = act(call)
             except errors.TaskOrchestratorError as error:
-                self._ledger.write("told", call=call, item=lease.item, answer=error.word, why=str(error))
-                if not isinstance(error, errors.Unavailable) or self._fate.random() < GIVEN_UP:
+                self._ledger.write(
+                    "told",
+                    call=call,
+                    item=lease.item,
+                    answer=error.word,
+                    why=str(error),
+                )
+                if (
+                    not isinstance(error, errors.Unavailable)
+                    or self._fate.random() < GIVEN_UP
+                ):
                     return None
                 sleep(self._fate.uniform(0.1, 0.6))
             else:
-                self._ledger.write("told", call=call, answer=DONE, **{"item": lease.item, **received(result)})
+                self._ledger.write(
+                    "told",
+                    call=call,
+                    answer=DONE,
+                    **{"item": lease.item, **received(result)},
+                )
                 return result
         return None
 
@@ -70,4 +91,8 @@ def received(result: object) -> dict[str, object]:
 
 
 def _got(lease: Lease) -> dict[str, object]:
-    return {"got_token": lease.token, "got_claim": lease.claim, "expires_at": lease.expires_at}
+    return {
+        "got_token": lease.token,
+        "got_claim": lease.claim,
+        "expires_at": lease.expires_at,
+    }

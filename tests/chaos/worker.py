@@ -46,7 +46,9 @@ class Worker:
 
     def step(self, verb: str, lease: Lease) -> Receipt | None:
         """Do a holder's verb; None when it was refused."""
-        return self._witness.call(verb, lease, lambda call: self._hands.step(verb, lease, call))
+        return self._witness.call(
+            verb, lease, lambda call: self._hands.step(verb, lease, call)
+        )
 
     def suffer(self, fate: str, lease: Lease) -> None:
         """Write what is about to happen."""
@@ -56,7 +58,10 @@ class Worker:
         if taken.title.startswith(POISON):
             self._take_poison(taken.lease)
         elif self._does(taken.lease):
-            self.step(self._fate.choices(("complete", "fail", "release"), (18, 1, 1))[0], taken.lease)
+            self.step(
+                self._fate.choices(("complete", "fail", "release"), (18, 1, 1))[0],
+                taken.lease,
+            )
 
     def _take_poison(self, lease: Lease) -> None:
         if self._fate.random() < 0.7:

@@ -46,13 +46,26 @@ damage = st.one_of(
 
 # Not on fakeredis: these scripts take four times as long there.
 @pytest.fixture(scope="module", params=servers.binaries())
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with servers.running(servers.binaries()[request.param], tmp_path_factory.mktemp("redis")) as url:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    with servers.running(
+        servers.binaries()[request.param], tmp_path_factory.mktemp("redis")
+    ) as url:
         yield connect(url), redis.Redis.from_url(url, decode_responses=True)
 
 
-@settings(max_examples=40, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-@given(states=st.lists(st.sampled_from(State), min_size=1, max_size=8), wrong=st.lists(damage, min_size=1, max_size=12))
+@settings(
+    max_examples=40,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(
+    states=st.lists(st.sampled_from(State), min_size=1, max_size=8),
+    wrong=st.lists(damage, min_size=1, max_size=12),
+)
 def test_a_second_audit_finds_nothing_whatever_was_broken(
     server: Server, states: list[State], wrong: list[tuple[str, int, int]]
 ) -> None:
@@ -75,7 +88,9 @@ def populated(server: Server, states: list[State]) -> Bench:
     """Return a namespace with an item of ada's in each of these states, and one of bob's that waits for the first."""
     connection, raw = server
     namespace = f"test-{os.urandom(4).hex()}"
-    bench = Bench(Queue(connection, namespace, Caller(agent="planner")), raw, namespace, "")
+    bench = Bench(
+        Queue(connection, namespace, Caller(agent="planner")), raw, namespace, ""
+    )
     items = [bench.standing(state).item for state in states]
     bench.item(agent="bob", depends_on=(items[0],))
     return bench
@@ -89,17 +104,31 @@ def break_(bench: Bench, what: str, one: int, other: int) -> None:
     owners = [*(f"project:{project}" for project in projects), "agent:ada", "agent:bob"]
     indexes = [*SHARED, *(name for name in names if name.endswith(":items"))]
     # Not the agents: the queue of an agent whom nothing names cannot be found.
-    entries = [(name, member) for name in (*indexes, "projects") for member in bench.members(name)]
-    sides = [(name, member) for name in names if name.startswith("dep") for member in bench.members(name)]
+    entries = [
+        (name, member)
+        for name in (*indexes, "projects")
+        for member in bench.members(name)
+    ]
+    sides = [
+        (name, member)
+        for name in names
+        if name.startswith("dep")
+        for member in bench.members(name)
+    ]
     match what:
         case "lose entry" if entries:
             bench.lose_entry(*entries[one % len(entries)])
         case "leave entry":
-            bench.leave_entry(indexes[one % len(indexes)], items[other % len(items)], one)
+            bench.leave_entry(
+                indexes[one % len(indexes)], items[other % len(items)], one
+            )
         case "lose dependency" if sides:
             bench.lose_entry(*sides[one % len(sides)])
         case "leave dependency":
-            bench.leave_entry(("deps:", "dependents:")[one % 2] + items[one % len(items)], items[other % len(items)])
+            bench.leave_entry(
+                ("deps:", "dependents:")[one % 2] + items[one % len(items)],
+                items[other % len(items)],
+            )
         case "count":
             bench.lose_count(owners[one % len(owners)], list(State)[one % 9], by=other)
         case "lose index":
@@ -111,4 +140,8 @@ def break_(bench: Bench, what: str, one: int, other: int) -> None:
 
 
 def _ids(names: Iterable[str], kind: str) -> list[str]:
-    return [name.removeprefix(f"{kind}:") for name in names if name.startswith(f"{kind}:") and name.count(":") == 1]
+    return [
+        name.removeprefix(f"{kind}:")
+        for name in names
+        if name.startswith(f"{kind}:") and name.count(":") == 1
+    ]

@@ -11,7 +11,9 @@ from support import servers
 from support.builders import Bench
 from taskorch_orchestrator.doctor.audit import audit
 
-pytestmark = pytest.mark.parametrize("lane", list(servers.binaries()), indirect=True, scope="session")
+pytestmark = pytest.mark.parametrize(
+    "lane", list(servers.binaries()), indirect=True, scope="session"
+)
 
 WORKER = Path(__file__).parents[1] / "support" / "worker_under_audit.py"
 WORKERS, FOR_S = 4, 3.0
@@ -23,7 +25,13 @@ def test_a_repair_under_load_breaks_nothing(bench: Bench) -> None:
         workers = [
             stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, str(WORKER), bench.url, bench.namespace, str(seed)],
+                    [
+                        sys.executable,
+                        str(WORKER),
+                        bench.url,
+                        bench.namespace,
+                        str(seed),
+                    ],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,

@@ -32,7 +32,12 @@ def queue(cluster: Cluster, namespace: str) -> Queue:
 
 
 def bench(cluster: Cluster, namespace: str) -> Bench:
-    return Bench(queue(cluster, namespace), cluster.primary_of(namespace).raw, namespace, cluster.url)
+    return Bench(
+        queue(cluster, namespace),
+        cluster.primary_of(namespace).raw,
+        namespace,
+        cluster.url,
+    )
 
 
 def command(client: redis.Redis, *words: str | int) -> object:
@@ -40,7 +45,9 @@ def command(client: redis.Redis, *words: str | int) -> object:
 
 
 @pytest.mark.parametrize("namespace", ["one", "two", "three", "four"])
-def test_every_verb_works_wherever_the_slot_of_the_namespace_is(cluster: Cluster, namespace: str) -> None:
+def test_every_verb_works_wherever_the_slot_of_the_namespace_is(
+    cluster: Cluster, namespace: str
+) -> None:
     there = bench(cluster, namespace)
 
     done = list(workflow(there))
@@ -50,16 +57,23 @@ def test_every_verb_works_wherever_the_slot_of_the_namespace_is(cluster: Cluster
 
 
 def test_namespaces_spread_over_the_nodes(cluster: Cluster) -> None:
-    nodes = {cluster.primary_of(namespace).port for namespace in ("one", "two", "three", "four", "five", "six")}
+    nodes = {
+        cluster.primary_of(namespace).port
+        for namespace in ("one", "two", "three", "four", "five", "six")
+    }
 
     assert len(nodes) > 1
 
 
-def test_a_node_that_is_called_a_redis_of_its_own_is_told_from_one(cluster: Cluster) -> None:
+def test_a_node_that_is_called_a_redis_of_its_own_is_told_from_one(
+    cluster: Cluster,
+) -> None:
     node = cluster.other_primary("one")
 
     with pytest.raises(errors.Usage) as refusal:
-        Queue(connect(f"redis://{node.address}"), "one", Caller(agent="planner")).project("x")
+        Queue(
+            connect(f"redis://{node.address}"), "one", Caller(agent="planner")
+        ).project("x")
 
     assert "name it by redis+cluster://host:port" in str(refusal.value)
 
@@ -76,7 +90,9 @@ def test_a_slot_that_has_moved_is_followed(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("way", ["key by key", "at once"])
-def test_operations_go_on_while_the_slot_moves_and_nothing_is_half_done(cluster: Cluster, way: str) -> None:
+def test_operations_go_on_while_the_slot_moves_and_nothing_is_half_done(
+    cluster: Cluster, way: str
+) -> None:
     namespace = f"reshard-{way.replace(' ', '-')}"
     project = queue(cluster, namespace).project("A project")
     failures, done = [], threading.Semaphore(0)
@@ -95,7 +111,9 @@ def test_operations_go_on_while_the_slot_moves_and_nothing_is_half_done(cluster:
             except Exception as error:  # noqa: BLE001  whatever it is, the test is to tell it
                 failures.append(error)
 
-    workers = [threading.Thread(target=work, args=[f"agent{number}"]) for number in range(4)]
+    workers = [
+        threading.Thread(target=work, args=[f"agent{number}"]) for number in range(4)
+    ]
     for worker in workers:
         worker.start()
     for _ in range(20):  # operations are under way
@@ -112,11 +130,16 @@ def test_operations_go_on_while_the_slot_moves_and_nothing_is_half_done(cluster:
     counts = there.queue.views.progress(project).project.counts
     assert failures == []
     assert cluster.primary_of(namespace) is target
-    assert (counts[State.COMPLETED], sum(counts.values())) == (OPERATIONS // 4 // 3 * 4, OPERATIONS // 4 // 3 * 4)
+    assert (counts[State.COMPLETED], sum(counts.values())) == (
+        OPERATIONS // 4 // 3 * 4,
+        OPERATIONS // 4 // 3 * 4,
+    )
     assert there.inconsistencies() == []
 
 
-def test_a_script_meets_the_fence_before_it_writes(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_meets_the_fence_before_it_writes(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lasting = queue(cluster, "fenced")
     project = lasting.project("A project")
     item = lasting.create(project, NewItem(title="An item", agent="ada"))
@@ -140,7 +163,9 @@ def test_a_script_meets_the_fence_before_it_writes(cluster: Cluster, monkeypatch
     assert len(refused) > 20
     assert {error.details["why"] for error in refused} == {"TRYAGAIN"}
     assert "moves the keys of this namespace" in refused[0].advice()
-    assert [each.state for each in there.queue.views.list(project=project).items] == [State.QUEUED]
+    assert [each.state for each in there.queue.views.list(project=project).items] == [
+        State.QUEUED
+    ]
     assert there.inconsistencies() == []
 
 
@@ -148,11 +173,28 @@ def test_the_fence_stands_where_the_slot_goes_to_as_well(cluster: Cluster) -> No
     there = bench(cluster, "asking")
     lease = there.claimed()
     target, complete = cluster.other_primary("asking"), scripts.load("complete")
-    words = ("EVAL", complete.text, 1, keys.meta("asking"), "00112233445566aa", "ada", "", "", "", "", 1, lease.item)
+    words = (
+        "EVAL",
+        complete.text,
+        1,
+        keys.meta("asking"),
+        "00112233445566aa",
+        "ada",
+        "",
+        "",
+        "",
+        "",
+        1,
+        lease.item,
+    )
     refused: list[str] = []
 
     def follow_to_the_target() -> None:
-        with closing(redis.Redis(port=target.port, single_connection_client=True, decode_responses=True)) as client:
+        with closing(
+            redis.Redis(
+                port=target.port, single_connection_client=True, decode_responses=True
+            )
+        ) as client:
             command(client, "ASKING")
             with pytest.raises(redis.ResponseError) as refusal:
                 command(client, *words, lease.shown(), "done", "{}")
@@ -166,7 +208,9 @@ def test_the_fence_stands_where_the_slot_goes_to_as_well(cluster: Cluster) -> No
     assert bench(cluster, "asking").inconsistencies() == []
 
 
-def test_a_step_made_while_the_primary_is_dead_is_done_by_its_replica_once(cluster: Cluster) -> None:
+def test_a_step_made_while_the_primary_is_dead_is_done_by_its_replica_once(
+    cluster: Cluster,
+) -> None:
     lasting = queue(cluster, "dying")
     project = lasting.project("A project")
     lasting.create(project, NewItem(title="An item", agent="ada"))
@@ -213,7 +257,10 @@ def test_a_wait_goes_on_where_the_slot_has_moved_to(cluster: Cluster) -> None:
     lasting, claims = queue(cluster, "waiting"), []
     project = lasting.project("A project")
     waiter = threading.Thread(
-        target=lambda: claims.append(queue(cluster, "waiting").agent("eve").claim(wait_s=60)), daemon=True
+        target=lambda: claims.append(
+            queue(cluster, "waiting").agent("eve").claim(wait_s=60)
+        ),
+        daemon=True,
     )
     waiter.start()
     there = cluster.primary_of("waiting")
@@ -226,7 +273,9 @@ def test_a_wait_goes_on_where_the_slot_has_moved_to(cluster: Cluster) -> None:
     assert [claim and claim.package.item.id for claim in claims] == [item]
 
 
-def test_scripts_are_sent_again_to_a_node_that_does_not_know_them(cluster: Cluster) -> None:
+def test_scripts_are_sent_again_to_a_node_that_does_not_know_them(
+    cluster: Cluster,
+) -> None:
     lasting = queue(cluster, "forgetful")
     lasting.project("Before")
     for node in cluster.primaries:
@@ -239,15 +288,21 @@ def test_a_node_named_as_if_it_were_alone_says_how_to_name_it(cluster: Cluster) 
     node = cluster.other_primary("alone")
 
     with pytest.raises(errors.Usage, match=r"redis\+cluster://"):
-        Queue(connect(f"redis://{node.address}"), "alone", Caller(agent="planner")).project("x")
+        Queue(
+            connect(f"redis://{node.address}"), "alone", Caller(agent="planner")
+        ).project("x")
 
 
-def test_a_server_that_is_no_cluster_is_told(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_no_cluster_is_told(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("taskorch.transport.failover.Following.patience_s", 0.2)
     nobody = topologies.free_ports(1)[0]
 
     with pytest.raises(errors.Unreachable, match=f"127.0.0.1:{nobody}"):
-        Queue(connect(f"redis+cluster://127.0.0.1:{nobody}"), "x", Caller(agent="planner")).project("x")
+        Queue(
+            connect(f"redis+cluster://127.0.0.1:{nobody}"), "x", Caller(agent="planner")
+        ).project("x")
     assert valkey_url.startswith("unix://")
 
 

@@ -25,7 +25,9 @@ def queue(url: str) -> Queue:
 
 
 def test_a_password_is_needed_taken_and_never_shown(tmp_path: Path) -> None:
-    with servers.running(servers.binaries()["valkey"], tmp_path, "--requirepass", "sesame") as url:
+    with servers.running(
+        servers.binaries()["valkey"], tmp_path, "--requirepass", "sesame"
+    ) as url:
         path = url.removeprefix("unix://")
 
         with pytest.raises(errors.Refused):
@@ -78,7 +80,10 @@ def test_limit_of_open_files_is_named(valkey_url: str) -> None:
 
 
 def test_connection_is_reopened_after_a_role_error(tmp_path: Path) -> None:
-    with servers.running(servers.binaries()["valkey"], tmp_path) as url, redis.Redis.from_url(url) as raw:
+    with (
+        servers.running(servers.binaries()["valkey"], tmp_path) as url,
+        redis.Redis.from_url(url) as raw,
+    ):
         lasting = queue(url)
         lasting.project("Before")
         (before,) = _others(raw)
@@ -95,7 +100,9 @@ def test_connection_is_reopened_after_a_role_error(tmp_path: Path) -> None:
 def _others(raw: redis.Redis) -> list[str]:
     """Return the ids of the other clients that are connected."""
     own = cast("Any", raw).client_id()
-    return [each["id"] for each in cast("Any", raw).client_list() if int(each["id"]) != own]
+    return [
+        each["id"] for each in cast("Any", raw).client_list() if int(each["id"]) != own
+    ]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +127,10 @@ def test_one_server_that_is_called_a_deployment_is_told_from_one(
 
 
 def test_a_sentinel_that_is_called_a_redis_is_told_from_one(tmp_path: Path) -> None:
-    with topologies.sentinels(tmp_path) as deployment, pytest.raises(errors.Usage) as refusal:
+    with (
+        topologies.sentinels(tmp_path) as deployment,
+        pytest.raises(errors.Usage) as refusal,
+    ):
         queue(f"redis://127.0.0.1:{deployment.sentinels[0].port}").project("x")
 
     assert "sentinels are named by redis+sentinel://" in str(refusal.value)

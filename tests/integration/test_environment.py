@@ -27,7 +27,9 @@ LASTING = "redis-cli config set {}, then redis-cli config rewrite"
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[redis.Redis]:
     """A server of the test's own, which it may bring into any state."""
     with (
-        servers.running(servers.binaries()[request.param], tmp_path, "--appendonly", "yes") as url,
+        servers.running(
+            servers.binaries()[request.param], tmp_path, "--appendonly", "yes"
+        ) as url,
         redis.Redis.from_url(url, decode_responses=True) as client,
     ):
         yield client
@@ -35,7 +37,9 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[redis.Red
 
 def told(server: redis.Redis, **user: str) -> Environment:
     path = server.connection_pool.connection_kwargs["path"]
-    credentials = f"?username={user['name']}&password={user['password']}" if user else ""
+    credentials = (
+        f"?username={user['name']}&password={user['password']}" if user else ""
+    )
     connection = connect(f"unix://{path}{credentials}")
     environment = Queue(connection, "test", Caller(agent="planner")).views.environment()
     connection.close()
@@ -44,7 +48,11 @@ def told(server: redis.Redis, **user: str) -> Environment:
 
 def checked(environment: Environment, name: str) -> Check:
     before = time() * 1000
-    return next(check for check in checks.of_environment(environment, before, before) if check.name == name)
+    return next(
+        check
+        for check in checks.of_environment(environment, before, before)
+        if check.name == name
+    )
 
 
 def test_a_server_in_order_has_no_problem(server: redis.Redis) -> None:
@@ -52,7 +60,9 @@ def test_a_server_in_order_has_no_problem(server: redis.Redis) -> None:
 
     found = list(checks.of_environment(told(server), before, time() * 1000))
 
-    assert {check.name: check.status for check in found if check.status is not Status.OK} == {"replicas": Status.NOTE}
+    assert {
+        check.name: check.status for check in found if check.status is not Status.OK
+    } == {"replicas": Status.NOTE}
     assert len(found) == 8
 
 
@@ -61,11 +71,18 @@ def test_the_version_is_that_of_the_server(server: redis.Redis) -> None:
 
     found = checked(told(server), "version")
 
-    assert found.found in (f"Valkey {info.get('valkey_version')}", f"Redis {info['redis_version']}")
+    assert found.found in (
+        f"Valkey {info.get('valkey_version')}",
+        f"Redis {info['redis_version']}",
+    )
 
 
 @pytest.mark.parametrize(
-    "version", [{"redis_version": "6.2.14"}, {"redis_version": "7.2.4", "valkey_version": "7.2.5"}]
+    "version",
+    [
+        {"redis_version": "6.2.14"},
+        {"redis_version": "7.2.4", "valkey_version": "7.2.5"},
+    ],
 )
 def test_an_old_version_is_a_problem(version: dict[str, str]) -> None:
     environment = Environment(at=0, schema="1", info=version, refused="")
@@ -76,21 +93,31 @@ def test_an_old_version_is_a_problem(version: dict[str, str]) -> None:
     assert "7.0" in found.mend
 
 
-def test_without_an_append_only_file_it_says_what_may_be_lost(server: redis.Redis) -> None:
+def test_without_an_append_only_file_it_says_what_may_be_lost(
+    server: redis.Redis,
+) -> None:
     server.config_set("appendonly", "no")
 
     found = checked(told(server), "persistence")
 
-    assert (found.status, found.mend) == (Status.PROBLEM, LASTING.format("appendonly yes"))
+    assert (found.status, found.mend) == (
+        Status.PROBLEM,
+        LASTING.format("appendonly yes"),
+    )
     assert "restart" in found.found
 
 
-@pytest.mark.parametrize("field", ["aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status"])
+@pytest.mark.parametrize(
+    "field",
+    ["aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status"],
+)
 def test_a_write_that_failed_is_a_problem(server: redis.Redis, field: str) -> None:
     environment = told(server)
     assert environment.info[field] == "ok"
 
-    found = checked(replace(environment, info={**environment.info, field: "err"}), "persistence")
+    found = checked(
+        replace(environment, info={**environment.info, field: "err"}), "persistence"
+    )
 
     assert found.status is Status.PROBLEM
     assert "failed: err" in found.found
@@ -104,13 +131,18 @@ def test_eviction_is_a_problem_where_memory_is_limited(server: redis.Redis) -> N
     limited = checked(told(server), "eviction")
 
     assert unlimited.status is Status.OK
-    assert (limited.status, limited.mend) == (Status.PROBLEM, LASTING.format("maxmemory-policy noeviction"))
+    assert (limited.status, limited.mend) == (
+        Status.PROBLEM,
+        LASTING.format("maxmemory-policy noeviction"),
+    )
 
 
 def test_memory_that_is_nearly_full_is_a_problem(server: redis.Redis) -> None:
     server.config_set("maxmemory", "1gb")
     roomy = checked(told(server), "memory")
-    server.config_set("maxmemory", round(int(server.info("memory")["used_memory"]) * 1.05))
+    server.config_set(
+        "maxmemory", round(int(server.info("memory")["used_memory"]) * 1.05)
+    )
 
     nearly_full = checked(told(server), "memory")
 
@@ -118,19 +150,27 @@ def test_memory_that_is_nearly_full_is_a_problem(server: redis.Redis) -> None:
     assert nearly_full.mend.startswith("redis-cli config set maxmemory ")
 
 
-def test_the_memory_that_is_named_has_room_for_what_is_there(server: redis.Redis) -> None:
+def test_the_memory_that_is_named_has_room_for_what_is_there(
+    server: redis.Redis,
+) -> None:
     server.config_set("maxmemory", 1)
 
     found = checked(told(server), "memory")
 
-    assert int(found.mend.split()[4].rstrip(",")) > int(server.info("memory")["used_memory"])
+    assert int(found.mend.split()[4].rstrip(",")) > int(
+        server.info("memory")["used_memory"]
+    )
 
 
-def test_replicas_that_are_waited_for_and_are_not_there_are_a_problem(server: redis.Redis) -> None:
+def test_replicas_that_are_waited_for_and_are_not_there_are_a_problem(
+    server: redis.Redis,
+) -> None:
     environment = told(server)
 
     missing = next(
-        check for check in checks.of_environment(environment, 0, 0, waited_for=1) if check.name == "replicas"
+        check
+        for check in checks.of_environment(environment, 0, 0, waited_for=1)
+        if check.name == "replicas"
     )
 
     assert missing.status is Status.PROBLEM
@@ -138,7 +178,9 @@ def test_replicas_that_are_waited_for_and_are_not_there_are_a_problem(server: re
     assert missing.mend.endswith("export TASKORCH_WAIT_REPLICAS=0")
 
 
-def test_a_replica_is_a_problem_and_its_primary_is_named_and_its_namespace_can_be_audited(server: redis.Redis) -> None:
+def test_a_replica_is_a_problem_and_its_primary_is_named_and_its_namespace_can_be_audited(
+    server: redis.Redis,
+) -> None:
     connection = connect(f"unix://{server.connection_pool.connection_kwargs['path']}")
     queue = Queue(connection, "test", Caller(agent="planner"))
     queue.project("Build")
@@ -153,17 +195,24 @@ def test_a_replica_is_a_problem_and_its_primary_is_named_and_its_namespace_can_b
     assert "redis://127.0.0.1:" in found.mend
 
 
-def test_replicas_are_counted(server: redis.Redis, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_replicas_are_counted(
+    server: redis.Redis, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     port = _free_port()
     server.config_set("port", port)
     folder = tmp_path_factory.mktemp("replica")
     same = "valkey" if "valkey_version" in server.info("server") else "redis"
     server.config_set("repl-diskless-sync-delay", 0)
-    with servers.running(servers.binaries()[same], folder) as url, redis.Redis.from_url(url) as replica:
+    with (
+        servers.running(servers.binaries()[same], folder) as url,
+        redis.Redis.from_url(url) as replica,
+    ):
         replica.replicaof("127.0.0.1", port)
         eventually(lambda: replica.info("replication")["master_link_status"] == "up")
         server.config_set("min-replicas-to-write", 1)
-        eventually(lambda: server.info("replication").get("min_slaves_good_slaves") == 1)
+        eventually(
+            lambda: server.info("replication").get("min_slaves_good_slaves") == 1
+        )
 
         found = checked(told(server), "replicas")
 
@@ -171,12 +220,17 @@ def test_replicas_are_counted(server: redis.Redis, tmp_path_factory: pytest.Temp
 
 
 def test_a_user_who_may_not_ask_gets_a_note(server: redis.Redis) -> None:
-    server.execute_command("ACL", "SETUSER", "ada", "on", ">secret", "~*", "+@all", "-info")  # type: ignore[no-untyped-call]
+    server.execute_command(
+        "ACL", "SETUSER", "ada", "on", ">secret", "~*", "+@all", "-info"
+    )  # type: ignore[no-untyped-call]
 
     environment = told(server, name="ada", password="secret")
 
     found = checked(environment, "server")
-    assert (found.status, found.mend) == (Status.NOTE, "redis-cli acl setuser NAME +info")
+    assert (found.status, found.mend) == (
+        Status.NOTE,
+        "redis-cli acl setuser NAME +info",
+    )
     assert environment.info == {}
 
 
@@ -185,14 +239,18 @@ def test_a_user_who_may_not_ask_gets_a_note(server: redis.Redis) -> None:
     [(0, 10, Status.OK), (1900, 0, Status.OK), (2100, 0, Status.NOTE), (-2100, 0, Status.NOTE),
      (4900, 6000, Status.OK), (5100, 6000, Status.NOTE)],
 )  # fmt: skip
-def test_clocks_that_differ_are_a_note(ahead_ms: int, round_trip_ms: int, status: Status) -> None:
+def test_clocks_that_differ_are_a_note(
+    ahead_ms: int, round_trip_ms: int, status: Status
+) -> None:
     at = 1_700_000_000_000
     before = at + ahead_ms - round_trip_ms / 2
 
     found = next(
         check
         for check in checks.of_environment(
-            Environment(at=at, schema="1", info={}, refused="no"), before, before + round_trip_ms
+            Environment(at=at, schema="1", info={}, refused="no"),
+            before,
+            before + round_trip_ms,
         )
         if check.name == "clock"
     )

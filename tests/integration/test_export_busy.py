@@ -44,7 +44,11 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 """
 Step = tuple[str, int, int]
 VERBS = ("pop", *AGENT, *ORCHESTRATOR)
-STEP = st.tuples(st.sampled_from(["create", "expire", "due", "note", *VERBS]), st.integers(0, 4), st.integers(0, 4))
+STEP = st.tuples(
+    st.sampled_from(["create", "expire", "due", "note", *VERBS]),
+    st.integers(0, 4),
+    st.integers(0, 4),
+)
 CAREFUL = settings(
     max_examples=60,
     derandomize=True,
@@ -60,11 +64,15 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "export.jsonl"
 
 
-def test_an_export_while_three_processes_work_has_each_item_whole(bench: Bench, copy: Bench, file: Path) -> None:
+def test_an_export_while_three_processes_work_has_each_item_whole(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     with ExitStack() as stack:
         for agent in ("ada", "bob", "carl"):
             words = [sys.executable, "-c", BUSY, bench.url, bench.namespace, agent]
-            process = stack.enter_context(subprocess.Popen(words, stdin=subprocess.PIPE))
+            process = stack.enter_context(
+                subprocess.Popen(words, stdin=subprocess.PIPE)
+            )
             assert process.stdin is not None
             stack.callback(process.stdin.close)
         while len(bench.queue.views.projects()) < 100:
@@ -75,22 +83,39 @@ def test_an_export_while_three_processes_work_has_each_item_whole(bench: Bench, 
 
     items = {line["id"]: line["fields"] for line in lines if line["kind"] == "item"}
     reports = Counter(line["item"] for line in lines if line["kind"] == "report")
-    reports_of = {"completed": {3}, "queued": {0}, "waiting": {0}, "in_progress": {0, 1, 2}}
+    reports_of = {
+        "completed": {3},
+        "queued": {0},
+        "waiting": {0},
+        "in_progress": {0, 1, 2},
+    }
     assert len(items) > 300
-    assert [item for item in items if reports[item] not in reports_of[items[item]["state"]]] == []
+    assert [
+        item for item in items if reports[item] not in reports_of[items[item]["state"]]
+    ] == []
     assert copy.inconsistencies() == []
 
 
 @CAREFUL
 @given(steps=st.lists(STEP, min_size=5, max_size=40))
-def test_whatever_was_done_before_comes_back(bench: Bench, copy: Bench, file: Path, steps: list[Step]) -> None:
+def test_whatever_was_done_before_comes_back(
+    bench: Bench, copy: Bench, file: Path, steps: list[Step]
+) -> None:
     for one in (bench, copy):
         one.lose_everything()
     project = bench.project()
     leases: list[Lease] = []
     for step in steps:
         if step[0] == "create" or not leases:
-            leases.append(Lease(item=bench.item(project, agent=("ada", "")[step[1] % 2], max_attempts=1 + step[2])))
+            leases.append(
+                Lease(
+                    item=bench.item(
+                        project,
+                        agent=("ada", "")[step[1] % 2],
+                        max_attempts=1 + step[2],
+                    )
+                )
+            )
         with suppress(TaskOrchestratorError):
             take(bench, step, leases)
 
@@ -118,14 +143,20 @@ def take(bench: Bench, step: Step, leases: list[Lease]) -> None:
         case _ if verb in VERBS:
             result = act(bench, verb, lease, leases[other].item)
             shown = result.lease if isinstance(result, Claim | Receipt) else None
-            leases[:] = [shown if shown and shown.item == kept.item else kept for kept in leases]
+            leases[:] = [
+                shown if shown and shown.item == kept.item else kept for kept in leases
+            ]
 
 
-def test_who_waits_for_work_there_gets_it_at_once(bench: Bench, copy: Bench, file: Path) -> None:
+def test_who_waits_for_work_there_gets_it_at_once(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     item = bench.item()
     exported(bench, file)
     claims: list[Claim | None] = []
-    waiting = threading.Thread(target=lambda: claims.append(copy.agent().claim(wait_s=50)))
+    waiting = threading.Thread(
+        target=lambda: claims.append(copy.agent().claim(wait_s=50))
+    )
     copy.agent().check()
     waiting.start()
     while not copy.blocked_clients():

@@ -35,7 +35,12 @@ OURS: list[object] = ["taskorch_orchestrator.service.rq_jobs.do", None, ["sync"]
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server for RQ alone, whose keys have a prefix that is told before it is imported."""
     os.environ["RQ_KEY_PREFIX"] = keys.of_rq("jobs")
-    with servers.running(servers.binaries()["valkey"], tmp_path_factory.mktemp("rq"), "--appendonly", "yes") as url:
+    with servers.running(
+        servers.binaries()["valkey"],
+        tmp_path_factory.mktemp("rq"),
+        "--appendonly",
+        "yes",
+    ) as url:
         yield url
 
 
@@ -66,7 +71,9 @@ def start(url: str) -> Iterator[Callable[..., Service]]:
     """Open the jobs of a service; they start from an empty server, and the signals are pytest's again at the end."""
     from taskorch_orchestrator.service.rq_jobs import Jobs
 
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {
+        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     with redis.Redis.from_url(url) as raw:
         raw.flushall()
     yield lambda queue="roots": Service(Jobs(queue, lambda: raw_client(url), DUTIES))
@@ -77,7 +84,9 @@ def start(url: str) -> Iterator[Callable[..., Service]]:
 Start = Callable[..., Service]
 
 
-def test_a_duty_is_done_once_per_interval_however_many_services_want_it(start: Start) -> None:
+def test_a_duty_is_done_once_per_interval_however_many_services_want_it(
+    start: Start,
+) -> None:
     services = [start() for _ in range(8)]
     for service in services:
         service.jobs.enqueue("sync", LONG_S)
@@ -110,7 +119,9 @@ def test_the_next_interval_is_another_job(start: Start, url: str) -> None:
     assert service.work() == ["sync", "sync", LAST]
 
 
-def test_services_of_other_roots_share_the_duties_of_the_namespace(start: Start) -> None:
+def test_services_of_other_roots_share_the_duties_of_the_namespace(
+    start: Start,
+) -> None:
     one, other = start("one"), start("other")
     one.jobs.enqueue("maintain", LONG_S)
     other.jobs.enqueue("maintain", LONG_S)
@@ -128,7 +139,12 @@ def test_a_job_is_json_and_not_a_pickle(start: Start, url: str) -> None:
 
     with redis.Redis.from_url(url) as raw:
         [job] = [cast(Any, raw).hgetall(key) for key in raw.scan_iter("*:job:*")]
-    assert json.loads(zlib.decompress(job[b"data"])) == ["taskorch_orchestrator.service.rq_jobs.do", None, ["sync"], {}]
+    assert json.loads(zlib.decompress(job[b"data"])) == [
+        "taskorch_orchestrator.service.rq_jobs.do",
+        None,
+        ["sync"],
+        {},
+    ]
 
 
 def test_all_keys_have_the_prefix_of_the_namespace(start: Start, url: str) -> None:
@@ -143,7 +159,9 @@ def test_all_keys_have_the_prefix_of_the_namespace(start: Start, url: str) -> No
     assert [key for key in left if not key.startswith("taskorch-rq:{jobs}:")] == []
 
 
-def test_jobs_expire_and_so_does_what_is_known_of_a_worker(start: Start, url: str) -> None:
+def test_jobs_expire_and_so_does_what_is_known_of_a_worker(
+    start: Start, url: str
+) -> None:
     service = start()
     service.jobs.enqueue("sync", LONG_S)
     service.jobs.enqueue(LAST, LONG_S)
@@ -152,8 +170,14 @@ def test_jobs_expire_and_so_does_what_is_known_of_a_worker(start: Start, url: st
     with redis.Redis.from_url(url, decode_responses=True) as raw:
         kinds = {key: cast(Any, raw).ttl(key) for key in raw.scan_iter(count=1000)}
 
-    lasting = {key.removeprefix("taskorch-rq:{jobs}:") for key, ttl in kinds.items() if ttl < 0}
-    assert not [key for key in lasting if key.startswith(("job:", "worker:", "results:", "execution:"))]
+    lasting = {
+        key.removeprefix("taskorch-rq:{jobs}:") for key, ttl in kinds.items() if ttl < 0
+    }
+    assert not [
+        key
+        for key in lasting
+        if key.startswith(("job:", "worker:", "results:", "execution:"))
+    ]
 
 
 def test_idle_job_appends_little_to_the_file(start: Start, url: str) -> None:
@@ -189,8 +213,12 @@ def test_a_bell_that_was_stopped_before_lets_no_worker_wait(start: Start) -> Non
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_wait_for_a_job(start: Start, number: signal.Signals) -> None:
     service = start()
-    before = signal.signal(signal.SIGALRM, lambda _number, _frame: os.kill(os.getpid(), number))
-    signal.setitimer(signal.ITIMER_REAL, 0.3, 0.3)  # again where it came before the wait: that must end all the same
+    before = signal.signal(
+        signal.SIGALRM, lambda _number, _frame: os.kill(os.getpid(), number)
+    )
+    signal.setitimer(
+        signal.ITIMER_REAL, 0.3, 0.3
+    )  # again where it came before the wait: that must end all the same
     try:
         done = service.work()
     finally:
@@ -201,7 +229,9 @@ def test_a_signal_ends_the_wait_for_a_job(start: Start, number: signal.Signals) 
     assert service.bell.stopped
 
 
-def test_a_signal_during_a_job_lets_it_come_to_its_end_and_no_other_begin(start: Start) -> None:
+def test_a_signal_during_a_job_lets_it_come_to_its_end_and_no_other_begin(
+    start: Start,
+) -> None:
     service = start()
     service.acts["sync"] = lambda: signal.raise_signal(signal.SIGTERM)
     service.jobs.enqueue("sync", LONG_S)
@@ -215,8 +245,14 @@ def test_a_signal_during_a_job_lets_it_come_to_its_end_and_no_other_begin(start:
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A module that leaves a mark when it is imported, and another when one of its functions is called."""
     mark = tmp_path / "mark"
-    lines = [f"MARK = {str(mark)!r}", "open(MARK, 'a').write('imported ')", "def run(*arguments, **options):"]
-    (tmp_path / f"{EVIL}.py").write_text("\n".join([*lines, "    open(MARK, 'a').write('called ')"]))
+    lines = [
+        f"MARK = {str(mark)!r}",
+        "open(MARK, 'a').write('imported ')",
+        "def run(*arguments, **options):",
+    ]
+    (tmp_path / f"{EVIL}.py").write_text(
+        "\n".join([*lines, "    open(MARK, 'a').write('called ')"])
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     yield mark
     sys.modules.pop(EVIL, None)
@@ -232,8 +268,15 @@ def raw(url: str) -> Iterator[Any]:
 def planted(raw: Any, call: object = OURS, name: str = "foreign", **fields: str) -> str:
     """Write a job as RQ itself would, at the front of the queue; return its key."""
     key = f"taskorch-rq:{{jobs}}:job:{name}"
-    job = {"created_at": "2026-11-30T00:00:00.000000Z", "status": "queued", "origin": "roots", "timeout": "60"}
-    raw.hset(key, mapping={**job, "data": zlib.compress(json.dumps(call).encode()), **fields})
+    job = {
+        "created_at": "2026-11-30T00:00:00.000000Z",
+        "status": "queued",
+        "origin": "roots",
+        "timeout": "60",
+    }
+    raw.hset(
+        key, mapping={**job, "data": zlib.compress(json.dumps(call).encode()), **fields}
+    )
     raw.lpush("taskorch-rq:{jobs}:queue:roots", name)
     return key
 
@@ -275,7 +318,11 @@ def test_foreign_job_is_deleted_and_never_run(
         {"success_callback_name": f"{EVIL}.run"},
         {"failure_callback_name": f"{EVIL}.run"},
         {"stopped_callback_name": f"{EVIL}.run"},
-        {"webhooks": json.dumps([{"url": "http://127.0.0.1:9/", "status": "finished"}])},
+        {
+            "webhooks": json.dumps(
+                [{"url": "http://127.0.0.1:9/", "status": "finished"}]
+            )
+        },
         {"dependency_ids": json.dumps(["other"])},
         {"repeats_left": "3", "repeat_intervals": "[1]"},
         {"retries_left": "3"},
@@ -284,7 +331,9 @@ def test_foreign_job_is_deleted_and_never_run(
     ],
     ids=lambda fields: next(iter(fields)),
 )
-def test_job_with_callback_is_deleted_and_not_run(start: Start, raw: Any, mark: Path, fields: dict[str, str]) -> None:
+def test_job_with_callback_is_deleted_and_not_run(
+    start: Start, raw: Any, mark: Path, fields: dict[str, str]
+) -> None:
     service = start()
     key = planted(raw, **fields)
     service.jobs.enqueue(LAST, LONG_S)
@@ -296,7 +345,9 @@ def test_job_with_callback_is_deleted_and_not_run(start: Start, raw: Any, mark: 
     assert not raw.exists(key)
 
 
-def test_abandoned_job_has_no_callback_called(start: Start, raw: Any, mark: Path) -> None:
+def test_abandoned_job_has_no_callback_called(
+    start: Start, raw: Any, mark: Path
+) -> None:
     service = start()
     planted(raw, status="started", failure_callback_name=f"{EVIL}.run")
     raw.delete("taskorch-rq:{jobs}:queue:roots")
@@ -334,7 +385,9 @@ def test_suspension_in_redis_stops_no_worker(start: Start, raw: Any) -> None:
     assert service.work() == [LAST]
 
 
-def test_running_a_job_imports_nothing_by_name(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_a_job_imports_nothing_by_name(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service = start()
     service.jobs.enqueue("sync", LONG_S)
     service.jobs.enqueue(LAST, LONG_S)

@@ -50,7 +50,10 @@ def create_for_nobody(bench: Bench) -> Call:
 
 def apply(bench: Bench) -> Call:
     first = bench.item()
-    items = (NewItem(title="A", agent="ada", depends_on=(first,)), NewItem(title="B", depends_on=(0,)))
+    items = (
+        NewItem(title="A", agent="ada", depends_on=(first,)),
+        NewItem(title="B", depends_on=(0,)),
+    )
     return lambda lossy: lossy.queue.apply(Plan(title="Once", items=items))
 
 
@@ -72,7 +75,10 @@ def assign_of_many(bench: Bench) -> Call:
 
 
 def complete_of_many(bench: Bench) -> Call:
-    deliveries = [(bench.claimed(), "done", {"file": "a.txt"}), (Lease(item=bench.item()), "", {})]
+    deliveries = [
+        (bench.claimed(), "done", {"file": "a.txt"}),
+        (Lease(item=bench.item()), "", {}),
+    ]
     return lambda lossy: lossy.agent().complete_many(deliveries)
 
 
@@ -138,7 +144,9 @@ def mirror_take(_: Bench) -> Call:
 
 def mirror_give(bench: Bench) -> Call:
     bench.queue.mirror_take("root", "here", 60_000)
-    return lambda lossy: lossy.queue.mirror_give("root", "here", {"cursor": "0-0"}, {"runs_on": "a loop"})
+    return lambda lossy: lossy.queue.mirror_give(
+        "root", "here", {"cursor": "0-0"}, {"runs_on": "a loop"}
+    )
 
 
 def audit(bench: Bench) -> Call:
@@ -165,7 +173,10 @@ def recount(bench: Bench) -> Call:
 
 CALLS: dict[str, Callable[[Bench], Call]] = {
     **{name: partial(verb, name) for name in ALLOWED},
-    **{f"{name} that claims": partial(report_that_claims, name) for name in ("progress", "discover", "blocker")},
+    **{
+        f"{name} that claims": partial(report_that_claims, name)
+        for name in ("progress", "discover", "blocker")
+    },
     "complete of a queued item": partial(report_that_claims, "complete"),
     "complete with dependents": complete_with_dependents,
     "fail for good": fail_for_good,
@@ -228,7 +239,9 @@ def losses(bench: Bench) -> Iterator[Losses]:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_whose_reply_is_lost_acts_once_and_is_answered_the_same(bench: Bench, losses: Losses, name: str) -> None:
+def test_a_call_whose_reply_is_lost_acts_once_and_is_answered_the_same(
+    bench: Bench, losses: Losses, name: str
+) -> None:
     call = CALLS[name](bench)
     losses.proxy.replies_lost = 1
 
@@ -245,7 +258,9 @@ def test_a_call_whose_every_reply_is_lost_acts_once_and_its_request_is_answered_
     bench: Bench, losses: Losses, name: str
 ) -> None:
     call = CALLS[name](bench)
-    repeating = losses.lossy.over(lambda connection: OneRequest(connection, "00112233445566aa", []))
+    repeating = losses.lossy.over(
+        lambda connection: OneRequest(connection, "00112233445566aa", [])
+    )
     losses.proxy.replies_lost = FOR_GOOD
 
     with pytest.raises(errors.Unreachable):
@@ -260,7 +275,9 @@ def test_a_call_whose_every_reply_is_lost_acts_once_and_its_request_is_answered_
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_whose_request_is_lost_is_made_again(bench: Bench, losses: Losses, name: str) -> None:
+def test_a_call_whose_request_is_lost_is_made_again(
+    bench: Bench, losses: Losses, name: str
+) -> None:
     call = CALLS[name](bench)
     losses.proxy.requests_lost = 1
 
@@ -271,8 +288,16 @@ def test_a_call_whose_request_is_lost_is_made_again(bench: Bench, losses: Losses
 
 
 def test_every_script_that_changes_something_is_among_the_calls(bench: Bench) -> None:
-    scripts = [file for file in files("taskorch.queue").joinpath("scripts").iterdir() if file.is_file()]
-    changing = {file.name.removesuffix(".lua") for file in scripts if re.search(r"\bonce\(", file.read_text())}
+    scripts = [
+        file
+        for file in files("taskorch.queue").joinpath("scripts").iterdir()
+        if file.is_file()
+    ]
+    changing = {
+        file.name.removesuffix(".lua")
+        for file in scripts
+        if re.search(r"\bonce\(", file.read_text())
+    }
     called: list[str] = []
 
     for number, prepare in enumerate(CALLS.values()):
@@ -280,7 +305,9 @@ def test_every_script_that_changes_something_is_among_the_calls(bench: Bench) ->
         request = f"{number:016x}"
         call(bench.over(partial(OneRequest, request=request, names=called)))
 
-    assert changing - set(called) == {"restore"}  # it needs an empty namespace: the test below
+    assert changing - set(called) == {
+        "restore"
+    }  # it needs an empty namespace: the test below
     assert len(changing) > 15
 
 
@@ -302,7 +329,9 @@ def test_an_import_whose_every_reply_is_lost_once_brings_everything_once(
 
 
 @pytest.mark.parametrize("lost", ["replies_lost", "requests_lost"])
-def test_a_whole_workflow_goes_on_where_everything_is_lost_once(bench: Bench, losses: Losses, lost: str) -> None:
+def test_a_whole_workflow_goes_on_where_everything_is_lost_once(
+    bench: Bench, losses: Losses, lost: str
+) -> None:
     steps = list(workflow(bench))
     without_losses = [event["verb"] for event in bench.events()]
     setattr(losses.proxy, lost, 1)

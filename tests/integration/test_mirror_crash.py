@@ -95,7 +95,12 @@ def connection(valkey_url: str) -> Iterator[Connection]:
 def prepared(connection: Connection, url: str, path: Path) -> Root:
     """Return a root after a pass, where both sides have changed since."""
     namespace, path = f"test-{os.urandom(4).hex()}", path / os.urandom(4).hex()
-    bench = Bench(Queue(connection, namespace, Caller(agent="planner")), redis.Redis.from_url(url), namespace, url)
+    bench = Bench(
+        Queue(connection, namespace, Caller(agent="planner")),
+        redis.Redis.from_url(url),
+        namespace,
+        url,
+    )
     project = bench.queue.project("P", id="proj_p")
     for name in ("filed", "moved", "shared", "dropped"):
         bench.queue.create(project, NewItem(title="T", id=f"item_{name}", agent="ada"))
@@ -118,7 +123,11 @@ def prepared(connection: Connection, url: str, path: Path) -> Root:
     mine = root.document("item_shared", "progress")
     mine["updates"].append(update("second", at="2026-01-02T03:04:06.000001"))
     root.put("item_shared", "progress", mine)
-    root.put("item_shared", "discoveries", [discovery("item_shared", "of a stranger", agent="carl")])
+    root.put(
+        "item_shared",
+        "discoveries",
+        [discovery("item_shared", "of a stranger", agent="carl")],
+    )
     root.put("item_moved", "progress", progress("item_moved", update("too late")))
     return root
 
@@ -132,7 +141,11 @@ def killed_pass(root: Root, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
         for name in CALLS:
             patched.setattr(os, name, fate.before(getattr(os, name)))
         patched.setattr(os, "getpid", lambda: pid)
-        patched.setattr(sqlite3, "connect", lambda *given, **how: real(*given, factory=fate.database(), **how))
+        patched.setattr(
+            sqlite3,
+            "connect",
+            lambda *given, **how: real(*given, factory=fate.database(), **how),
+        )
         with suppress(Killed):
             mirror.run()
     return fate.came
@@ -143,14 +156,24 @@ def outcome(root: Root) -> tuple[object, ...]:
     files = {name: TIMES.sub(b"T", data) for name, data in root.shown().items()}
     items = [f"item_{name}" for name in ("filed", "moved", "shared", "dropped", "new")]
     with sqlite3.connect(root.home / "orchestration.db") as database:
-        rows = sorted(database.execute("SELECT item_id, status, assigned_to FROM work_items"))
+        rows = sorted(
+            database.execute("SELECT item_id, status, assigned_to FROM work_items")
+        )
     database.close()
-    return files, rows, [(sorted(root.history(item)), sorted(root.found(item))) for item in items]
+    return (
+        files,
+        rows,
+        [(sorted(root.history(item)), sorted(root.found(item))) for item in items],
+    )
 
 
 @pytest.mark.parametrize("first", range(PARTS))
 def test_the_next_pass_heals_whatever_a_killed_one_has_left(
-    connection: Connection, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+    connection: Connection,
+    valkey_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: int,
 ) -> None:
     monkeypatch.setattr(handoff_folder, "KEPT_S", -1.0)
     monkeypatch.setattr(os, "fsync", lambda _: None)
@@ -166,11 +189,18 @@ def test_the_next_pass_heals_whatever_a_killed_one_has_left(
         rooted(root.bench, root.path).sync()
         after = outcome(root)
         last = rooted(root.bench, root.path).sync()
-        if after != expected or outcome(root) != expected or last.written or root.hidden():
+        if (
+            after != expected
+            or outcome(root) != expected
+            or last.written
+            or root.hidden()
+        ):
             wrong[at] = after
         if list((root.home / "sync" / "replaced").iterdir()):
             wrong[at] = "a replaced file is left"
-        root.bench.raw.delete(*root.bench.raw.scan_iter(f"taskorch:{{{root.bench.namespace}}}*"))
+        root.bench.raw.delete(
+            *root.bench.raw.scan_iter(f"taskorch:{{{root.bench.namespace}}}*")
+        )
         at += PARTS
         if not died:
             break

@@ -36,7 +36,9 @@ def mounted(root: Root, mounts: str) -> Ran:
     """Do a pass where the root is spoilt by mounts that only it sees."""
     if not may_mount():
         pytest.skip("unshare -rm may not mount here")
-    return shell(root).run("unshare", "-rm", "sh", "-c", mounts, "sh", BIN / "orchestrate", "sync")
+    return shell(root).run(
+        "unshare", "-rm", "sh", "-c", mounts, "sh", BIN / "orchestrate", "sync"
+    )
 
 
 def shell(root: Root) -> Shell:
@@ -70,7 +72,9 @@ def item(root: Root) -> str:
     return item
 
 
-def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_lost(root: Root, item: str) -> None:
+def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_lost(
+    root: Root, item: str
+) -> None:
     ran = mounted(root, READ_ONLY)
     done = root.sync()
 
@@ -81,12 +85,17 @@ def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_lost(root: Root
 
 
 @pytest.mark.parametrize("size", ["400k", "2m"])
-def test_a_full_disk_is_named_and_nothing_is_lost(root: Root, item: str, size: str) -> None:
+def test_a_full_disk_is_named_and_nothing_is_lost(
+    root: Root, item: str, size: str
+) -> None:
     before = root.shown()
 
     ran = mounted(root, FULL.format(size=size))
     (root.path / "kept").rename(root.path / "aside")
-    left = {path.name: path.read_bytes() for path in (root.path / "aside" / "handoffs").iterdir()}
+    left = {
+        path.name: path.read_bytes()
+        for path in (root.path / "aside" / "handoffs").iterdir()
+    }
     done = root.sync()
 
     assert ran.code == 5, ran.stderr
@@ -101,7 +110,9 @@ def test_a_full_disk_is_named_and_nothing_is_lost(root: Root, item: str, size: s
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX"])
-def test_text_that_is_not_ascii_comes_through_in_a_locale_of_ascii(root: Root, locale: str) -> None:
+def test_text_that_is_not_ascii_comes_through_in_a_locale_of_ascii(
+    root: Root, locale: str
+) -> None:
     item = root.bench.item(title="Größe ✅ 🎉")
     root.bench.agent().progress(Lease(item=item), "über 🎉")
     root.handoffs.mkdir(parents=True)
@@ -114,8 +125,14 @@ def test_text_that_is_not_ascii_comes_through_in_a_locale_of_ascii(root: Root, l
     second = plain.orchestrate("sync")
     status = plain.orchestrate("sync", "status")
 
-    assert [ran.code for ran in (first, second, status)] == [0, 0, 0], (first, second, status)
+    assert [ran.code for ran in (first, second, status)] == [0, 0, 0], (
+        first,
+        second,
+        status,
+    )
     assert root.document(item, "handoff")["task"]["title"] == "Größe ✅ 🎉"
     assert root.updates(item)[0] == "über 🎉"
-    assert "stray" in dict(root.history(item)) or ("blocker", "Où? 🎉") in root.history(item)
+    assert "stray" in dict(root.history(item)) or ("blocker", "Où? 🎉") in root.history(
+        item
+    )
     assert any("Où? 🎉" in text for _, text in root.history(item))

@@ -23,13 +23,36 @@ from taskorch_orchestrator.mirror import item_sync
 
 ITEMS, AGENTS = ("item_a", "item_b"), ("ada", "bob", "carl")
 BY_FILES = ("progress", "discover", "blocker", "complete")
-BY_COMMANDS = ("progress", "discover", "blocker", "complete", "answer", "assign", "cancel", "requeue", "expire", "fail")
+BY_COMMANDS = (
+    "progress",
+    "discover",
+    "blocker",
+    "complete",
+    "answer",
+    "assign",
+    "cancel",
+    "requeue",
+    "expire",
+    "fail",
+)
 LOSSES = ("memory", "database", "shrink", "handoff", "discoveries")
 STEPS = st.one_of(
-    st.tuples(st.just("file"), st.sampled_from(BY_FILES), st.sampled_from(ITEMS), st.sampled_from(AGENTS)),
-    st.tuples(st.just("command"), st.sampled_from(BY_COMMANDS), st.sampled_from(ITEMS), st.sampled_from(AGENTS)),
+    st.tuples(
+        st.just("file"),
+        st.sampled_from(BY_FILES),
+        st.sampled_from(ITEMS),
+        st.sampled_from(AGENTS),
+    ),
+    st.tuples(
+        st.just("command"),
+        st.sampled_from(BY_COMMANDS),
+        st.sampled_from(ITEMS),
+        st.sampled_from(AGENTS),
+    ),
     st.tuples(st.just("pass"), st.sampled_from(["", "full"]), st.just(""), st.just("")),
-    st.tuples(st.just("loss"), st.sampled_from(LOSSES), st.sampled_from(ITEMS), st.just("")),
+    st.tuples(
+        st.just("loss"), st.sampled_from(LOSSES), st.sampled_from(ITEMS), st.just("")
+    ),
 )
 CAREFUL = settings(
     max_examples=60,
@@ -90,7 +113,9 @@ class World:
                 text = self._text(f"{act} of a command")
                 mine = self.bench.agent(record.item.agent, session=record.session)
                 getattr(mine, act)(self.bench.lease_of(item), text)
-                if act != "fail" and not (act == "complete" and record.item.state is State.COMPLETED):
+                if act != "fail" and not (
+                    act == "complete" and record.item.state is State.COMPLETED
+                ):
                     self.said[text] = item
 
     def _lose(self, what: str, item: str) -> None:
@@ -102,7 +127,9 @@ class World:
                 (self.root.home / "orchestration.db").unlink()
             case "shrink" if self.root.file(item, "progress").exists():
                 document = self.root.document(item, "progress")
-                self.root.put(item, "progress", {**document, "updates": document["updates"][1:]})
+                self.root.put(
+                    item, "progress", {**document, "updates": document["updates"][1:]}
+                )
             case _:
                 self.root.file(item, what).unlink(missing_ok=True)
 
@@ -117,9 +144,13 @@ class World:
 
     def missing(self) -> list[str]:
         """Return what Redis has as a report, and the files have not."""
-        files = b"".join(data for name, data in self.root.shown().items() if name.startswith(ITEMS)).decode()
+        files = b"".join(
+            data for name, data in self.root.shown().items() if name.startswith(ITEMS)
+        ).decode()
         reports = [report for item in ITEMS for report in self.root.reports(item)]
-        told = [report.text for report in reports if report.kind in ("progress", "blocker")]
+        told = [
+            report.text for report in reports if report.kind in ("progress", "blocker")
+        ]
         told += [text for item in ITEMS for text in self.root.found(item)]
         return [text for text in told if text in self.said and text not in files]
 
@@ -166,6 +197,8 @@ def test_whatever_happens_between_passes_everything_is_there_once(
             assert (done.written, done.imported) == (0, 0)
             assert it.root.state() == before
             assert it.bench.inconsistencies() == []
-            it.bench.raw.delete(*it.bench.raw.scan_iter(f"taskorch:{{{it.bench.namespace}}}*"))
+            it.bench.raw.delete(
+                *it.bench.raw.scan_iter(f"taskorch:{{{it.bench.namespace}}}*")
+            )
 
     holds()

@@ -30,7 +30,10 @@ class Reader(Thread):
 
     def run(self) -> None:
         while self.writing.wait() and not self.ended.is_set():
-            for path in [*self.root.handoffs.glob("*_handoff.json"), *self.root.handoffs.glob("item_*.json")]:
+            for path in [
+                *self.root.handoffs.glob("*_handoff.json"),
+                *self.root.handoffs.glob("item_*.json"),
+            ]:
                 with suppress(FileNotFoundError):
                     self.look(path)
 
@@ -86,7 +89,16 @@ def test_no_reader_ever_sees_half_a_file(root: Root) -> None:
         reader.join()
         assert reader.wrong == {}
         assert reader.read > ITEMS
-    there = [text for lease in leases for text in root.updates(lease.item) if text.startswith("change")]
-    there += [found["discovery"] for lease in leases for found in root.document(lease.item, "discoveries")]
+    there = [
+        text
+        for lease in leases
+        for text in root.updates(lease.item)
+        if text.startswith("change")
+    ]
+    there += [
+        found["discovery"]
+        for lease in leases
+        for found in root.document(lease.item, "discoveries")
+    ]
     assert sorted(there) == sorted(f"change {change}" for change in range(CHANGES))
     assert not root.hidden()

@@ -14,7 +14,14 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    initialize,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from support.builders import Bench
 from support.in_step import AGENTS, MODES, Grip, InStep
 from support.model_moves import OVER, Actor
@@ -29,7 +36,17 @@ STEPS = 60
 PROJECTS, MOST_ITEMS = ("proj_0", "proj_1"), 12
 
 SESSIONS = ("", "second", "third")
-HOLDERS_VERBS = ("progress", "discover", "renew", "blocker", "complete", "fail", "bury", "release", "leave")
+HOLDERS_VERBS = (
+    "progress",
+    "discover",
+    "renew",
+    "blocker",
+    "complete",
+    "fail",
+    "bury",
+    "release",
+    "leave",
+)
 #: What each run has seen many times; one that has not proves nothing.
 OUTCOMES = {"accepted", "repeated", "Held", "LeaseLost", "NotYours", "WrongState"}
 
@@ -52,11 +69,17 @@ class Lifecycle(InStep):
 
     # The orchestrator ------------------------------------------------------------------------------------------------
 
-    @initialize(target=items, agents=st.lists(st.sampled_from(AGENTS), min_size=3, max_size=4))
+    @initialize(
+        target=items, agents=st.lists(st.sampled_from(AGENTS), min_size=3, max_size=4)
+    )
     def begin(self, agents: list[str]) -> Any:
         """Make items of which the last waits for all others."""
-        first = [self.new_item("proj_0", agent=agent, max_attempts=2) for agent in agents]
-        return multiple(*first, self.new_item("proj_0", agent="ada", depends_on=first[1:]))
+        first = [
+            self.new_item("proj_0", agent=agent, max_attempts=2) for agent in agents
+        ]
+        return multiple(
+            *first, self.new_item("proj_0", agent="ada", depends_on=first[1:])
+        )
 
     @precondition(lambda self: len(self.model.items) < MOST_ITEMS)
     @rule(
@@ -78,30 +101,52 @@ class Lifecycle(InStep):
 
     @rule(item=items, others=st.lists(items, min_size=1, max_size=2, unique=True))
     def depend(self, item: str, others: list[str]) -> None:
-        self.step("depend", lambda: self.told.queue.depend(item, others), lambda: self.model.depend(item, others))
+        self.step(
+            "depend",
+            lambda: self.told.queue.depend(item, others),
+            lambda: self.model.depend(item, others),
+        )
 
     @precondition(lambda self: self.asking())
     @rule(
         target=grips,
         grip=drawn_from(lambda self: self.asking()),
-        verb=st.sampled_from(["answer", "takeover", "takeover", "discover", "progress", "release", "leave"]),
+        verb=st.sampled_from(
+            [
+                "answer",
+                "takeover",
+                "takeover",
+                "discover",
+                "progress",
+                "release",
+                "leave",
+            ]
+        ),
     )
     def a_question_is_open(self, grip: Grip, verb: str) -> Any:
         if verb == "answer":
             self.mend(verb, grip.lease.item)
             return multiple()
         if verb == "takeover":
-            return self.act(Actor(grip.me.agent, "fourth"), Lease(item=grip.lease.item), verb)
+            return self.act(
+                Actor(grip.me.agent, "fourth"), Lease(item=grip.lease.item), verb
+            )
         return self.act(grip.me, grip.lease, verb)
 
-    @rule(item=items, verb=st.sampled_from(["answer", "requeue", "cancel", "complete_project"]), force=st.booleans())
+    @rule(
+        item=items,
+        verb=st.sampled_from(["answer", "requeue", "cancel", "complete_project"]),
+        force=st.booleans(),
+    )
     def mend_or_end(self, item: str, verb: str, force: bool) -> None:  # noqa: FBT001
         self._mend_or_end(item, verb, force=force)
 
     @precondition(lambda self: self.ids(lambda item: item.state in OVER))
     @rule(
         item=drawn_from(lambda self: self.ids(lambda item: item.state in OVER)),
-        verb=st.sampled_from(["requeue", "requeue", "requeue", "cancel", "complete_project"]),
+        verb=st.sampled_from(
+            ["requeue", "requeue", "requeue", "cancel", "complete_project"]
+        ),
     )
     def mend_what_is_over(self, item: str, verb: str) -> None:
         self._mend_or_end(item, verb, force=False)
@@ -130,7 +175,9 @@ class Lifecycle(InStep):
     def move_what_is_adrift(self, grip: Grip, verb: str, other: str) -> None:
         item = grip.lease.item
         if verb == "assign":
-            self.assign_to("bob" if grip.me.agent == "ada" else "ada", item, force=False)
+            self.assign_to(
+                "bob" if grip.me.agent == "ada" else "ada", item, force=False
+            )
         elif verb == "depend":
             self.depend(item, [other])
         else:
@@ -145,7 +192,9 @@ class Lifecycle(InStep):
         else:
             self.step("reap", self.told.queue.reap, self.model.reap)
 
-    @rule(target=grips, agent=st.sampled_from(AGENTS), session=st.sampled_from(SESSIONS))
+    @rule(
+        target=grips, agent=st.sampled_from(AGENTS), session=st.sampled_from(SESSIONS)
+    )
     def claim(self, agent: str, session: str) -> Any:
         return self.claim_as(Actor(agent, session))
 
@@ -154,10 +203,14 @@ class Lifecycle(InStep):
         target=grips,
         item=drawn_from(lambda self: self.queued()),
         session=st.sampled_from(SESSIONS),
-        verbs=st.lists(st.sampled_from(["progress", "blocker", "renew", "discover"]), max_size=2),
+        verbs=st.lists(
+            st.sampled_from(["progress", "blocker", "renew", "discover"]), max_size=2
+        ),
         last=st.sampled_from(["complete", "complete", "fail", "release", "renew"]),
     )
-    def an_agent_works(self, item: str, session: str, verbs: list[str], last: str) -> Any:
+    def an_agent_works(
+        self, item: str, session: str, verbs: list[str], last: str
+    ) -> Any:
         me = self.owner(item, "", session)
         grip = self.act(me, Lease(item=item), "claim")
         for verb in (*verbs, last):
@@ -165,7 +218,11 @@ class Lifecycle(InStep):
         return grip
 
     @precondition(lambda self: self.queued())
-    @rule(target=grips, item=drawn_from(lambda self: self.queued()), session=st.sampled_from(SESSIONS))
+    @rule(
+        target=grips,
+        item=drawn_from(lambda self: self.queued()),
+        session=st.sampled_from(SESSIONS),
+    )
     def an_agent_begins(self, item: str, session: str) -> Any:
         return self.act(self.owner(item, "", session), Lease(item=item), "claim")
 
@@ -176,24 +233,39 @@ class Lifecycle(InStep):
         verb=st.sampled_from(["claim", "takeover", "takeover", "progress", "complete"]),
     )
     def another_session(self, grip: Grip, verb: str) -> Any:
-        return self.act(Actor(grip.me.agent, "fourth"), Lease(item=grip.lease.item), verb)
+        return self.act(
+            Actor(grip.me.agent, "fourth"), Lease(item=grip.lease.item), verb
+        )
 
     @precondition(lambda self: self.living())
-    @rule(grip=drawn_from(lambda self: self.living()), verb=st.sampled_from(HOLDERS_VERBS))
+    @rule(
+        grip=drawn_from(lambda self: self.living()), verb=st.sampled_from(HOLDERS_VERBS)
+    )
     def the_holder(self, grip: Grip, verb: str) -> None:
         self.act(grip.me, grip.lease, verb)
 
     @precondition(lambda self: self.living())
-    @rule(grip=drawn_from(lambda self: self.living()), verb=st.sampled_from(["blocker", "discover", "renew"]))
+    @rule(
+        grip=drawn_from(lambda self: self.living()),
+        verb=st.sampled_from(["blocker", "discover", "renew"]),
+    )
     def the_holder_goes_on(self, grip: Grip, verb: str) -> None:
         self.act(grip.me, grip.lease, verb)
 
     @precondition(lambda self: self.lapsed())
-    @rule(grip=drawn_from(lambda self: self.lapsed()), verb=st.sampled_from([*HOLDERS_VERBS, *MODES]))
+    @rule(
+        grip=drawn_from(lambda self: self.lapsed()),
+        verb=st.sampled_from([*HOLDERS_VERBS, *MODES]),
+    )
     def the_holder_comes_late(self, grip: Grip, verb: str) -> None:
         self.act(grip.me, grip.lease, verb)
 
-    @rule(target=grips, grip=grips, verb=st.sampled_from([*HOLDERS_VERBS, *MODES]), agent=sometimes("bob"))
+    @rule(
+        target=grips,
+        grip=grips,
+        verb=st.sampled_from([*HOLDERS_VERBS, *MODES]),
+        agent=sometimes("bob"),
+    )
     def somebody_with_an_old_token(self, grip: Grip, verb: str, agent: str) -> Any:
         return self.act(Actor(agent) if agent else grip.me, grip.lease, verb)
 
@@ -214,7 +286,9 @@ class Lifecycle(InStep):
         session=st.sampled_from(SESSIONS),
         verb=st.sampled_from([*HOLDERS_VERBS, *MODES]),
     )
-    def somebody_without_a_token(self, item: str, agent: str, session: str, verb: str) -> Any:
+    def somebody_without_a_token(
+        self, item: str, agent: str, session: str, verb: str
+    ) -> Any:
         return self.act(self.owner(item, agent, session), Lease(item=item), verb)
 
     # The clock, and the network --------------------------------------------------------------------------------------
@@ -256,7 +330,9 @@ class Lifecycle(InStep):
 
 
 def test_the_queue_does_as_its_model(bench: Bench) -> None:
-    examples = os.environ.get("MODEL_EXAMPLES", EXAMPLES if bench.url else EXAMPLES_ON_FAKEREDIS)
+    examples = os.environ.get(
+        "MODEL_EXAMPLES", EXAMPLES if bench.url else EXAMPLES_ON_FAKEREDIS
+    )
     Lifecycle.lane = bench
     Lifecycle.tally.clear()
 
@@ -275,4 +351,6 @@ def test_the_queue_does_as_its_model(bench: Bench) -> None:
 
     for outcome, times in sorted(Lifecycle.tally.items()):
         logger.info("%7d %s", times, outcome)
-    assert OUTCOMES - {outcome.partition(": ")[2] for outcome in Lifecycle.tally} == set()
+    assert (
+        OUTCOMES - {outcome.partition(": ")[2] for outcome in Lifecycle.tally} == set()
+    )

@@ -10,7 +10,9 @@ from support.builders import Bench
 from support.workflow import workflow
 from taskorch.queue import keys
 
-pytestmark = pytest.mark.parametrize("lane", list(servers.binaries()), indirect=True, scope="session")
+pytestmark = pytest.mark.parametrize(
+    "lane", list(servers.binaries()), indirect=True, scope="session"
+)
 
 #: What a server and a client say to each other that has no key.
 WITHOUT_KEYS = {"ECHO", "TIME", "HELLO", "CLIENT", "SCAN", "INFO"}
@@ -33,7 +35,9 @@ def watched(bench: Bench) -> Iterator[Step]:
         for method in workflow(bench):
             bench.raw.echo(f"end-of-{method}")
             commands, sent = [], []
-            while (seen := monitor.next_command())["command"] != f"ECHO end-of-{method}":
+            while (seen := monitor.next_command())[
+                "command"
+            ] != f"ECHO end-of-{method}":
                 words = seen["command"].split(" ")
                 commands.append(words)
                 if seen["client_type"] != "lua":
@@ -49,17 +53,34 @@ def keys_of(bench: Bench, command: list[str]) -> list[str]:
 def test_every_key_of_a_workflow_is_in_the_slot_of_its_namespace(bench: Bench) -> None:
     commands = [command for step in watched(bench) for command in step.commands]
 
-    touched = {key for command in commands if command[0].upper() not in WITHOUT_KEYS for key in keys_of(bench, command)}
+    touched = {
+        key
+        for command in commands
+        if command[0].upper() not in WITHOUT_KEYS
+        for key in keys_of(bench, command)
+    }
 
-    assert [key for key in touched if not key.startswith(keys.tag(bench.namespace))] == []
+    assert [
+        key for key in touched if not key.startswith(keys.tag(bench.namespace))
+    ] == []
     assert len(touched) > 30
-    assert {command[0].upper() for command in commands} >= {"EVALSHA", "HSET", "ZADD", "XADD", "SADD", "LLEN"}
+    assert {command[0].upper() for command in commands} >= {
+        "EVALSHA",
+        "HSET",
+        "ZADD",
+        "XADD",
+        "SADD",
+        "LLEN",
+    }
 
 
 def test_every_method_runs_one_script(bench: Bench) -> None:
     bench_itself = {"ZADD", "HSET", "EXISTS", "TYPE", "ZREM", "HINCRBY", *WITHOUT_KEYS}
 
-    sent = [(step.method, [name for name in step.sent if name not in bench_itself]) for step in watched(bench)]
+    sent = [
+        (step.method, [name for name in step.sent if name not in bench_itself])
+        for step in watched(bench)
+    ]
 
     assert [(method, names) for method, names in sent if names != ["EVALSHA"]] == []
     assert len({method for method, _ in sent}) > 25

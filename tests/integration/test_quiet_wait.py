@@ -12,7 +12,9 @@ from support.commands import eventually
 from taskorch.domain.item import State
 from taskorch.queue.waits import Goal
 
-pytestmark = pytest.mark.parametrize("lane", list(servers.binaries()), indirect=True, scope="session")
+pytestmark = pytest.mark.parametrize(
+    "lane", list(servers.binaries()), indirect=True, scope="session"
+)
 
 #: One before the wait and one after it; a server may end a wait a millisecond early, and then there is one more.
 MOST_CALLS = 3
@@ -21,7 +23,9 @@ MOST_CALLS = 3
 def scripts_run(bench: Bench) -> int:
     """Return how many scripts the server ran so far."""
     stats = cast(Any, bench.raw).info("commandstats")
-    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval"))
+    return sum(
+        stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval")
+    )
 
 
 def test_a_wait_of_half_a_second_runs_no_scripts_meanwhile(bench: Bench) -> None:
@@ -41,10 +45,16 @@ WAITERS = 1022
 def commands(bench: Bench) -> dict[str, int]:
     """Return how often each command ran so far, but for what this test itself says meanwhile."""
     stats = cast(Any, bench.raw).info("commandstats")
-    return {name: stat["calls"] for name, stat in stats.items() if name not in ("cmdstat_info", "cmdstat_wait")}
+    return {
+        name: stat["calls"]
+        for name, stat in stats.items()
+        if name not in ("cmdstat_info", "cmdstat_wait")
+    }
 
 
-def test_a_thousand_waiters_run_no_command_at_all_while_nothing_happens(bench: Bench) -> None:
+def test_a_thousand_waiters_run_no_command_at_all_while_nothing_happens(
+    bench: Bench,
+) -> None:
     project = bench.project()
     lease = bench.brought(bench.item(project), State.BLOCKED)
     waits_itself = bench.item(project, depends_on=(lease.item,))

@@ -19,10 +19,22 @@ RACER = Path(__file__).parents[1] / "support" / "racer.py"
 def race(bench: Bench, racers: int, verb: str, lease: Lease | None = None) -> list[Any]:
     """Start so many processes, let them go at the same moment, and return what each of them got."""
     lease = lease or Lease(item="")
-    arguments = [sys.executable, str(RACER), bench.url, bench.namespace, verb, lease.item, lease.shown()]
+    arguments = [
+        sys.executable,
+        str(RACER),
+        bench.url,
+        bench.namespace,
+        verb,
+        lease.item,
+        lease.shown(),
+    ]
     with ExitStack() as stack:
         processes = [
-            stack.enter_context(subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            stack.enter_context(
+                subprocess.Popen(
+                    arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+            )
             for _ in range(racers)
         ]
         for process in processes:
@@ -64,7 +76,9 @@ def test_one_of_eight_deliveries_under_one_token_counts(bench: Bench) -> None:
 
     assert sorted(remarks) == ["", *["repeat"] * 7]
     assert bench.state(lease.item) is State.COMPLETED
-    assert [report.kind for report in bench.queue.views.show(lease.item).history] == ["complete"]
+    assert [report.kind for report in bench.queue.views.show(lease.item).history] == [
+        "complete"
+    ]
 
 
 def test_eight_processes_that_apply_one_plan_make_one_project(bench: Bench) -> None:
@@ -73,5 +87,8 @@ def test_eight_processes_that_apply_one_plan_make_one_project(bench: Bench) -> N
     assert sorted(created for created, *_ in got) == [False] * 7 + [True]
     assert len({tuple(ids) for _, *ids in got}) == 1
     assert [project.wanted for project in bench.queue.views.projects()] == [2]
-    assert [item.state for item in bench.queue.views.list().items] == [State.QUEUED, State.PENDING]
+    assert [item.state for item in bench.queue.views.list().items] == [
+        State.QUEUED,
+        State.PENDING,
+    ]
     assert bench.inconsistencies() == []

@@ -35,17 +35,38 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]
 def servers(pair: tuple[Node, Node]) -> tuple[Node, Node]:
     """The replica has all that the primary has."""
     _, replica = pair
-    topologies.eventually(lambda: replica.info("replication").get("master_link_status") == "up")
+    topologies.eventually(
+        lambda: replica.info("replication").get("master_link_status") == "up"
+    )
     return pair
 
 
 def _server(folder: Path, port: int) -> Node:
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    return Node(folder, port, *options, "--repl-diskless-sync-delay", "0", "--repl-timeout", "600")
+    options = [
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(folder),
+        "--save",
+        "",
+    ]
+    return Node(
+        folder,
+        port,
+        *options,
+        "--repl-diskless-sync-delay",
+        "0",
+        "--repl-timeout",
+        "600",
+    )
 
 
 def queue(primary: Node, wanted: int, request: str = "") -> Queue:
-    connection = connect(f"redis://{primary.address}", wait_replicas=wanted, wait_timeout_ms=MS)
+    connection = connect(
+        f"redis://{primary.address}", wait_replicas=wanted, wait_timeout_ms=MS
+    )
     return Queue(connection, "team", Caller(agent="planner"), request=request)
 
 
@@ -58,7 +79,9 @@ def catching_up(primary: Node, replica: Node) -> None:
     command(replica, "REPLICAOF", "127.0.0.1", primary.port)
 
 
-def test_what_a_step_wrote_is_on_the_replica_when_it_returns(servers: tuple[Node, Node]) -> None:
+def test_what_a_step_wrote_is_on_the_replica_when_it_returns(
+    servers: tuple[Node, Node],
+) -> None:
     primary, replica = servers
 
     for _ in range(20):
@@ -71,7 +94,10 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
     mine = queue(primary, 1)
     ada = mine.agent("ada")
     project = mine.project("A project")
-    unassigned, dependency = (mine.create(project, NewItem(title=title)) for title in ("Unassigned", "Dependency"))
+    unassigned, dependency = (
+        mine.create(project, NewItem(title=title))
+        for title in ("Unassigned", "Dependency")
+    )
     for title in ("Reported", "Completed", "Failed", "Released"):
         mine.create(project, NewItem(title=title, agent="ada"))
     reported, completed, failed, released = (held(ada.claim()) for _ in range(4))
@@ -103,11 +129,17 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
     catching_up(primary, replica)
 
     assert set(told) == REPLICATED
-    assert all((details["reached"], details["wanted"]) == (0, 1) for details in told.values())
+    assert all(
+        (details["reached"], details["wanted"]) == (0, 1) for details in told.values()
+    )
     bench = Bench(queue(primary, 0), primary.raw, "team", "")
-    states = {each.id: each.state for each in bench.queue.views.list(project=project).items}
+    states = {
+        each.id: each.state for each in bench.queue.views.list(project=project).items
+    }
     assert states[completed.item] is State.COMPLETED
-    assert "broken" in {report.text for report in bench.queue.views.show(failed.item).history}
+    assert "broken" in {
+        report.text for report in bench.queue.views.show(failed.item).history
+    }
     assert bench.inconsistencies() == []
 
 
@@ -135,7 +167,9 @@ def test_script_that_acts_waits_or_is_listed(name: str) -> None:
     assert not REPLICATED & listed
 
 
-def test_a_repeat_with_the_same_request_is_done_once_and_waits_again(servers: tuple[Node, Node]) -> None:
+def test_a_repeat_with_the_same_request_is_done_once_and_waits_again(
+    servers: tuple[Node, Node],
+) -> None:
     primary, replica = servers
     mine = queue(primary, 1)
     project = mine.project("A project")
@@ -145,54 +179,85 @@ def test_a_repeat_with_the_same_request_is_done_once_and_waits_again(servers: tu
     with pytest.raises(errors.NotReplicated) as again:
         queue(primary, 1, refusal.value.request).create(project, NewItem(title="Once"))
     catching_up(primary, replica)
-    topologies.eventually(lambda: replica.info("replication").get("master_link_status") == "up")
+    topologies.eventually(
+        lambda: replica.info("replication").get("master_link_status") == "up"
+    )
 
-    item = queue(primary, 1, refusal.value.request).create(project, NewItem(title="Once"))
+    item = queue(primary, 1, refusal.value.request).create(
+        project, NewItem(title="Once")
+    )
 
     assert again.value.request == refusal.value.request != ""
     assert [each.id for each in mine.views.list(project=project).items] == [item]
     assert replica.raw.exists(f"taskorch:{{team}}:item:{item}")
 
 
-def test_the_message_says_that_it_is_done_and_how_far_it_came(servers: tuple[Node, Node]) -> None:
+def test_the_message_says_that_it_is_done_and_how_far_it_came(
+    servers: tuple[Node, Node],
+) -> None:
     primary, _ = servers
 
     with pytest.raises(errors.NotReplicated) as refusal:
         queue(primary, 2).project("Too much wanted")
 
-    assert (refusal.value.exit_code, refusal.value.retryable, refusal.value.word) == (4, True, "NOT_REPLICATED")
+    assert (refusal.value.exit_code, refusal.value.retryable, refusal.value.word) == (
+        4,
+        True,
+        "NOT_REPLICATED",
+    )
     assert "It is done, but only 1 of 2 replicas have it" in str(refusal.value)
     assert "not done twice" in refusal.value.advice()
 
 
-def test_a_step_that_is_refused_is_refused_whatever_replicas_do(servers: tuple[Node, Node]) -> None:
+def test_a_step_that_is_refused_is_refused_whatever_replicas_do(
+    servers: tuple[Node, Node],
+) -> None:
     primary, _ = servers
 
     with pytest.raises(errors.NoProject):
         queue(primary, 2).create("proj_nowhere", NewItem(title="x"))
 
 
-def test_a_user_who_may_not_wait_is_told_that_it_is_done(servers: tuple[Node, Node]) -> None:
+def test_a_user_who_may_not_wait_is_told_that_it_is_done(
+    servers: tuple[Node, Node],
+) -> None:
     primary, _ = servers
     command(primary, "ACL", "SETUSER", "hasty", "on", ">sesame", "~*", "+@all", "-wait")
-    mine = connect(f"redis://hasty:sesame@{primary.address}", wait_replicas=1, wait_timeout_ms=MS)
+    mine = connect(
+        f"redis://hasty:sesame@{primary.address}", wait_replicas=1, wait_timeout_ms=MS
+    )
 
     with pytest.raises(errors.NotReplicated, match="no permissions"):
         Queue(mine, "hasty", Caller(agent="planner")).project("Done")
 
-    assert len(Queue(connect(f"redis://{primary.address}"), "hasty", Caller(agent="p")).views.projects()) == 1
+    assert (
+        len(
+            Queue(
+                connect(f"redis://{primary.address}"), "hasty", Caller(agent="p")
+            ).views.projects()
+        )
+        == 1
+    )
 
 
 def test_a_cluster_waits_at_the_node_that_ran_the_script(tmp_path: Path) -> None:
     with topologies.cluster(tmp_path) as cluster:
         mine = [
-            Queue(connect(cluster.url, wait_replicas=1, wait_timeout_ms=5000), namespace, Caller(agent="planner"))
+            Queue(
+                connect(cluster.url, wait_replicas=1, wait_timeout_ms=5000),
+                namespace,
+                Caller(agent="planner"),
+            )
             for namespace in ("one", "two", "three", "four")
         ]
         projects = [each.project("Replicated") for each in mine]
         cluster.nodes[3].kill()
 
-        failing = [namespace for namespace in ("one", "two", "three", "four") if _fails(cluster.url, namespace)]
+        failing = [
+            namespace
+            for namespace in ("one", "two", "three", "four")
+            if _fails(cluster.url, namespace)
+        ]
 
     assert len(set(projects)) == 4
     assert 0 < len(failing) < 4
@@ -200,7 +265,11 @@ def test_a_cluster_waits_at_the_node_that_ran_the_script(tmp_path: Path) -> None
 
 def _fails(url: str, namespace: str) -> bool:
     try:
-        Queue(connect(url, wait_replicas=1, wait_timeout_ms=MS), namespace, Caller(agent="planner")).project("x")
+        Queue(
+            connect(url, wait_replicas=1, wait_timeout_ms=MS),
+            namespace,
+            Caller(agent="planner"),
+        ).project("x")
     except errors.NotReplicated:
         return True
     return False

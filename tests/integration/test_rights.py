@@ -19,14 +19,19 @@ from taskorch.transport.failover import raw_client
 
 NAMESPACE = "team"
 USAGE = (Path(__file__).parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
-SCRIPTS = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(_FOLDER).rglob("*.lua")))
+SCRIPTS = "".join(
+    path.read_text(encoding="utf-8") for path in sorted(Path(_FOLDER).rglob("*.lua"))
+)
 
 
 def documented(user: str) -> list[str]:
     """Return the rule that the guide has for a user, for the namespace of this test."""
     rule = re.search(rf"ACL SETUSER {user} (.*?)(?<!\\)\n", USAGE, flags=re.DOTALL)
     assert rule
-    return [word.replace("NAMESPACE", NAMESPACE) for word in rule[1].replace("\\\n", " ").split()]
+    return [
+        word.replace("NAMESPACE", NAMESPACE)
+        for word in rule[1].replace("\\\n", " ").split()
+    ]
 
 
 def commands() -> list[str]:
@@ -37,9 +42,13 @@ def commands() -> list[str]:
 
 
 @pytest.fixture(scope="module", params=list(servers.binaries()))
-def raw(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+def raw(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[redis.Redis]:
     """A server, as its administrator sees it."""
-    with servers.running(servers.binaries()[request.param], tmp_path_factory.mktemp("rights")) as url:
+    with servers.running(
+        servers.binaries()[request.param], tmp_path_factory.mktemp("rights")
+    ) as url:
         yield redis.Redis.from_url(url, decode_responses=True)
 
 
@@ -48,7 +57,9 @@ def bench(raw: redis.Redis, rule: list[str]) -> Bench:
     raw.flushall()
     raw.execute_command("ACL", "SETUSER", "agent", "reset", "on", ">sesame", *rule)  # type: ignore[no-untyped-call]
     url = f"unix://agent:sesame@{raw.connection_pool.connection_kwargs['path']}"
-    return Bench(Queue(connect(url), NAMESPACE, Caller(agent="planner")), raw, NAMESPACE, url)
+    return Bench(
+        Queue(connect(url), NAMESPACE, Caller(agent="planner")), raw, NAMESPACE, url
+    )
 
 
 def test_the_prelude_asks_for_every_command_that_a_script_runs() -> None:
@@ -74,7 +85,9 @@ def test_without_one_of_the_rights_nothing_is_written(raw: redis.Redis) -> None:
             there.queue.project("x")
 
         assert raw.dbsize() == 0, name
-        assert "orchestrate docs usage#a-redis-of-your-own" in refusal.value.advice(), str(refusal.value)
+        assert "orchestrate docs usage#a-redis-of-your-own" in refusal.value.advice(), (
+            str(refusal.value)
+        )
 
 
 def test_a_user_reaches_no_other_namespace(raw: redis.Redis) -> None:
@@ -88,22 +101,30 @@ def test_a_user_reaches_no_other_namespace(raw: redis.Redis) -> None:
     assert raw.dbsize() == 0
 
 
-def test_the_rights_of_an_agent_do_not_reach_the_jobs_of_the_service(raw: redis.Redis) -> None:
+def test_the_rights_of_an_agent_do_not_reach_the_jobs_of_the_service(
+    raw: redis.Redis,
+) -> None:
     there = bench(raw, documented("agent"))
 
     with pytest.raises(redis.exceptions.NoPermissionError):
         raw_client(there.url).get(f"taskorch-rq:{{{NAMESPACE}}}:x")
 
 
-def test_the_documented_rights_suffice_on_a_cluster_and_for_replicas(tmp_path: Path) -> None:
+def test_the_documented_rights_suffice_on_a_cluster_and_for_replicas(
+    tmp_path: Path,
+) -> None:
     with topologies.cluster(tmp_path) as cluster:
         for node in cluster.nodes:
-            command(node, "ACL", "SETUSER", "agent", "on", ">sesame", *documented("agent"))
+            command(
+                node, "ACL", "SETUSER", "agent", "on", ">sesame", *documented("agent")
+            )
         url = cluster.url.replace("://", "://agent:sesame@")
         connection = connect(url, wait_replicas=1, wait_timeout_ms=5000)
         raw = cluster.primary_of(NAMESPACE).raw
 
-        there = Bench(Queue(connection, NAMESPACE, Caller(agent="planner")), raw, NAMESPACE, url)
+        there = Bench(
+            Queue(connection, NAMESPACE, Caller(agent="planner")), raw, NAMESPACE, url
+        )
         done = list(workflow(there))
 
     assert len(done) > 40

@@ -41,7 +41,11 @@ def deployment(started: Sentinels) -> Sentinels:
 
 
 def queue(deployment: Sentinels, url: str = "", wait_replicas: int = 0) -> Queue:
-    return Queue(connect(url or deployment.url, wait_replicas=wait_replicas), "team", Caller(agent="planner"))
+    return Queue(
+        connect(url or deployment.url, wait_replicas=wait_replicas),
+        "team",
+        Caller(agent="planner"),
+    )
 
 
 def test_every_verb_works_on_the_primary(deployment: Sentinels) -> None:
@@ -56,19 +60,27 @@ def test_every_verb_works_on_the_primary(deployment: Sentinels) -> None:
 def test_one_sentinel_that_answers_is_enough(deployment: Sentinels) -> None:
     dead, living = topologies.free_ports(1)[0], deployment.sentinels[1].address
 
-    project = queue(deployment, f"redis+sentinel://127.0.0.1:{dead},{living}/{topologies.SERVICE}").project("x")
+    project = queue(
+        deployment, f"redis+sentinel://127.0.0.1:{dead},{living}/{topologies.SERVICE}"
+    ).project("x")
 
     assert project.startswith("proj_")
 
 
-def test_another_database_of_the_service_is_another_queue(deployment: Sentinels) -> None:
+def test_another_database_of_the_service_is_another_queue(
+    deployment: Sentinels,
+) -> None:
     project = queue(deployment, deployment.url + "/1").project("In database 1")
 
-    assert [each.id for each in queue(deployment, deployment.url + "/1").views.projects()] == [project]
+    assert [
+        each.id for each in queue(deployment, deployment.url + "/1").views.projects()
+    ] == [project]
     assert project not in {each.id for each in queue(deployment).views.projects()}
 
 
-def test_a_queue_that_is_open_follows_a_failover_that_somebody_asked_for(deployment: Sentinels) -> None:
+def test_a_queue_that_is_open_follows_a_failover_that_somebody_asked_for(
+    deployment: Sentinels,
+) -> None:
     lasting = queue(deployment)
     before = lasting.project("Before")
     deployment.fail_over()
@@ -92,7 +104,9 @@ def test_the_sentinels_are_asked_before_the_old_primary_has_heard_of_its_end(
     assert _has(deployment.primary, project)
 
 
-def test_a_step_made_while_the_primary_is_dead_is_done_by_the_next_one_once(deployment: Sentinels) -> None:
+def test_a_step_made_while_the_primary_is_dead_is_done_by_the_next_one_once(
+    deployment: Sentinels,
+) -> None:
     lasting = queue(deployment)
     project = lasting.project("A project")
     for number in range(5):
@@ -102,7 +116,9 @@ def test_a_step_made_while_the_primary_is_dead_is_done_by_the_next_one_once(depl
 
     lease = held(lasting.agent("ada").claim())
     lasting.agent("ada").complete(lease, "done")
-    items = [lasting.create(project, NewItem(title="Another", agent="ada")) for _ in range(3)]
+    items = [
+        lasting.create(project, NewItem(title="Another", agent="ada")) for _ in range(3)
+    ]
 
     counts = lasting.views.progress(project).project.counts
     assert (counts[State.COMPLETED], counts[State.QUEUED]) == (1, 7)
@@ -125,7 +141,9 @@ def test_idle_client_finds_the_new_primary(
     else:
         deployment.await_failover(old)
         old.start()
-    topologies.command(old, "REPLICAOF", "127.0.0.1", deployment.primary.port)  # as the sentinels do 10 s later
+    topologies.command(
+        old, "REPLICAOF", "127.0.0.1", deployment.primary.port
+    )  # as the sentinels do 10 s later
     topologies.command(old, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
     after = lasting.project("After")
@@ -141,15 +159,20 @@ def test_planned_failover_loses_no_replicated_step(deployment: Sentinels) -> Non
     assert loss.lost.total() == 0, loss.line()
 
 
-def test_a_wait_that_a_failover_breaks_off_goes_on_at_the_next_primary(deployment: Sentinels) -> None:
+def test_a_wait_that_a_failover_breaks_off_goes_on_at_the_next_primary(
+    deployment: Sentinels,
+) -> None:
     lasting, claims = queue(deployment), []
     project = lasting.project("A project")
     _write_to_all_replicas(deployment)
     waiter = threading.Thread(
-        target=lambda: claims.append(queue(deployment).agent("eve").claim(wait_s=60)), daemon=True
+        target=lambda: claims.append(queue(deployment).agent("eve").claim(wait_s=60)),
+        daemon=True,
     )
     waiter.start()
-    topologies.eventually(lambda: deployment.primary.info("clients").get("blocked_clients", 0) > 0)
+    topologies.eventually(
+        lambda: deployment.primary.info("clients").get("blocked_clients", 0) > 0
+    )
     deployment.kill_primary()
 
     item = lasting.create(project, NewItem(title="For eve", agent="eve"))
@@ -158,7 +181,9 @@ def test_a_wait_that_a_failover_breaks_off_goes_on_at_the_next_primary(deploymen
     assert [claim and claim.package.item.id for claim in claims] == [item]
 
 
-def test_a_follower_of_events_is_told_of_what_happens_after_a_failover(deployment: Sentinels) -> None:
+def test_a_follower_of_events_is_told_of_what_happens_after_a_failover(
+    deployment: Sentinels,
+) -> None:
     lasting = queue(deployment)
     lasting.project("Before")
     deployment.fail_over()
@@ -172,14 +197,21 @@ def test_a_follower_of_events_is_told_of_what_happens_after_a_failover(deploymen
 
 def test_a_wait_outlives_a_failover(deployment: Sentinels) -> None:
     lasting, reached = queue(deployment), list[Goal | None]()
-    item = lasting.create(lasting.project("A project"), NewItem(title="For eve", agent="eve"))
+    item = lasting.create(
+        lasting.project("A project"), NewItem(title="For eve", agent="eve")
+    )
     _write_to_all_replicas(deployment)
     waiting = queue(deployment).waiting()
     waiter = threading.Thread(
-        target=lambda: reached.append(waiting.until(item, [Goal.COMPLETED], timeout_s=60).reached), daemon=True
+        target=lambda: reached.append(
+            waiting.until(item, [Goal.COMPLETED], timeout_s=60).reached
+        ),
+        daemon=True,
     )
     waiter.start()
-    topologies.eventually(lambda: deployment.primary.info("clients").get("blocked_clients", 0) > 0)
+    topologies.eventually(
+        lambda: deployment.primary.info("clients").get("blocked_clients", 0) > 0
+    )
     deployment.kill_primary()
 
     lasting.agent("eve").complete(Lease(item=item))
@@ -204,25 +236,41 @@ def test_a_service_that_no_sentinel_knows_is_named(
 def test_sentinels_want_a_password_of_their_own(tmp_path: Path) -> None:
     with topologies.sentinels(tmp_path) as locked:
         for sentinel in locked.sentinels:
-            topologies.command(sentinel, "ACL", "SETUSER", "watcher", "on", ">sesame", RIGHT)
-            topologies.command(sentinel, "ACL", "SETUSER", "default", "-@all", "+auth", "+hello")
+            topologies.command(
+                sentinel, "ACL", "SETUSER", "watcher", "on", ">sesame", RIGHT
+            )
+            topologies.command(
+                sentinel, "ACL", "SETUSER", "default", "-@all", "+auth", "+hello"
+            )
 
         with pytest.raises(errors.Refused) as refusal:
-            queue(locked, f"{locked.url}?sentinel_username=watcher&sentinel_password=mellon").project("x")
-        project = queue(locked, f"{locked.url}?sentinel_username=watcher&sentinel_password=sesame").project("x")
+            queue(
+                locked,
+                f"{locked.url}?sentinel_username=watcher&sentinel_password=mellon",
+            ).project("x")
+        project = queue(
+            locked, f"{locked.url}?sentinel_username=watcher&sentinel_password=sesame"
+        ).project("x")
 
     assert "sentinel_password" in refusal.value.advice()
     assert "mellon" not in str(refusal.value)
     assert project.startswith("proj_")
 
 
-def test_sentinels_that_refuse_the_question_are_told_from_those_that_are_away(tmp_path: Path) -> None:
+def test_sentinels_that_refuse_the_question_are_told_from_those_that_are_away(
+    tmp_path: Path,
+) -> None:
     with topologies.sentinels(tmp_path) as locked:
         for sentinel in locked.sentinels:
-            topologies.command(sentinel, "ACL", "SETUSER", "watcher", "on", ">sesame", "-@all")
+            topologies.command(
+                sentinel, "ACL", "SETUSER", "watcher", "on", ">sesame", "-@all"
+            )
 
         with pytest.raises(errors.Refused) as refusal:
-            queue(locked, f"{locked.url}?sentinel_username=watcher&sentinel_password=sesame").project("x")
+            queue(
+                locked,
+                f"{locked.url}?sentinel_username=watcher&sentinel_password=sesame",
+            ).project("x")
 
     assert "orchestrate docs usage#a-redis-of-your-own" in refusal.value.advice()
 
@@ -236,7 +284,9 @@ def _write_to_all_replicas(deployment: Sentinels) -> None:
 
     def written() -> bool:
         with (
-            suppress(redis.RedisError),  # sentinels cut connections whenever they give a server another role
+            suppress(
+                redis.RedisError
+            ),  # sentinels cut connections whenever they give a server another role
             deployment.primary.raw.pipeline(transaction=False) as pipeline,
         ):
             pipeline.set("marker", "1")

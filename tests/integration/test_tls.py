@@ -34,7 +34,9 @@ class Papers:
     folder: Path
     ca_file: Path
 
-    def certificate(self, name: str, *hosts: str, ca: trustme.CA | None = None) -> tuple[Path, Path]:
+    def certificate(
+        self, name: str, *hosts: str, ca: trustme.CA | None = None
+    ) -> tuple[Path, Path]:
         """Issue a certificate; return its file and the one of its key."""
         issued = (ca or self.ca).issue_cert(*hosts)
         chain, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
@@ -47,7 +49,9 @@ class Papers:
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
     ca, folder = trustme.CA(), tmp_path_factory.mktemp("tls")
     ca_file = folder / "ca.pem"
-    ca.cert_pem.write_to_path(str(ca_file))  # once: a server that starts may be reading it
+    ca.cert_pem.write_to_path(
+        str(ca_file)
+    )  # once: a server that starts may be reading it
     return Papers(ca, folder, ca_file)
 
 
@@ -56,7 +60,9 @@ def queue(url: str) -> Queue:
 
 
 @contextmanager
-def tls_in_front_of(url: str, papers: Papers, host: str, *, mutual: bool = False) -> Iterator[int]:
+def tls_in_front_of(
+    url: str, papers: Papers, host: str, *, mutual: bool = False
+) -> Iterator[int]:
     """Terminate TLS in front of a server's socket; yields the port.
 
     With `mutual`, a client has to show a certificate of the same authority.
@@ -72,20 +78,29 @@ def tls_in_front_of(url: str, papers: Papers, host: str, *, mutual: bool = False
 
 def test_a_queue_works_over_tls(valkey_url: str, papers: Papers) -> None:
     with tls_in_front_of(valkey_url, papers, "localhost") as port:
-        project = queue(f"rediss://localhost:{port}/0?ssl_ca_certs={papers.ca_file}").project("Over TLS")
+        project = queue(
+            f"rediss://localhost:{port}/0?ssl_ca_certs={papers.ca_file}"
+        ).project("Over TLS")
 
     assert project.startswith("proj_")
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(valkey_url: str, papers: Papers) -> None:
-    with tls_in_front_of(valkey_url, papers, "localhost") as port, pytest.raises(errors.Untrusted) as refusal:
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    valkey_url: str, papers: Papers
+) -> None:
+    with (
+        tls_in_front_of(valkey_url, papers, "localhost") as port,
+        pytest.raises(errors.Untrusted) as refusal,
+    ):
         queue(f"rediss://localhost:{port}/0").project("Over TLS")
 
     assert "ssl_ca_certs=FILE" in refusal.value.advice()
     assert not refusal.value.retryable
 
 
-def test_a_certificate_of_another_host_is_refused_unless_that_is_wanted(valkey_url: str, papers: Papers) -> None:
+def test_a_certificate_of_another_host_is_refused_unless_that_is_wanted(
+    valkey_url: str, papers: Papers
+) -> None:
     with tls_in_front_of(valkey_url, papers, "elsewhere.example") as port:
         url = f"rediss://localhost:{port}/0?ssl_ca_certs={papers.ca_file}"
 
@@ -96,73 +111,140 @@ def test_a_certificate_of_another_host_is_refused_unless_that_is_wanted(valkey_u
     assert project.startswith("proj_")
 
 
-def test_a_server_that_wants_to_know_its_clients_gets_their_certificate(valkey_url: str, papers: Papers) -> None:
+def test_a_server_that_wants_to_know_its_clients_gets_their_certificate(
+    valkey_url: str, papers: Papers
+) -> None:
     known, key = papers.certificate("ada", "ada@example.org")
-    stranger, strange_key = papers.certificate("eve", "eve@example.org", ca=trustme.CA())
+    stranger, strange_key = papers.certificate(
+        "eve", "eve@example.org", ca=trustme.CA()
+    )
 
     with tls_in_front_of(valkey_url, papers, "localhost", mutual=True) as port:
         url = f"rediss://localhost:{port}/0?ssl_ca_certs={papers.ca_file}"
-        project = queue(f"{url}&ssl_certfile={known}&ssl_keyfile={key}").project("Over TLS")
+        project = queue(f"{url}&ssl_certfile={known}&ssl_keyfile={key}").project(
+            "Over TLS"
+        )
         with pytest.raises(errors.Unavailable):
             queue(url).project("Over TLS")
         with pytest.raises(errors.Unavailable):
-            queue(f"{url}&ssl_certfile={stranger}&ssl_keyfile={strange_key}").project("Over TLS")
+            queue(f"{url}&ssl_certfile={stranger}&ssl_keyfile={strange_key}").project(
+                "Over TLS"
+            )
 
     assert project.startswith("proj_")
 
 
-def test_certificate_files_that_are_not_there_are_a_mistake_in_the_address(valkey_url: str, papers: Papers) -> None:
-    with tls_in_front_of(valkey_url, papers, "localhost") as port, pytest.raises(errors.Usage, match="/nowhere"):
-        queue(f"rediss://localhost:{port}/0?ssl_ca_certs=/nowhere/ca.pem").project("Over TLS")
+def test_certificate_files_that_are_not_there_are_a_mistake_in_the_address(
+    valkey_url: str, papers: Papers
+) -> None:
+    with (
+        tls_in_front_of(valkey_url, papers, "localhost") as port,
+        pytest.raises(errors.Usage, match="/nowhere"),
+    ):
+        queue(f"rediss://localhost:{port}/0?ssl_ca_certs=/nowhere/ca.pem").project(
+            "Over TLS"
+        )
 
 
 @pytest.mark.skipif(BINARY is None, reason="no redis-server that has TLS")
 class TestDeployments:
     """A primary with a sentinel, and a cluster of one, that speak nothing but TLS, and want to know their clients."""
 
-    def test_sentinels_and_their_primary_are_reached_over_tls(self, papers: Papers, tmp_path: Path) -> None:
+    def test_sentinels_and_their_primary_are_reached_over_tls(
+        self, papers: Papers, tmp_path: Path
+    ) -> None:
         primary, sentinel = topologies.free_ports(2)
         configuration = tmp_path / "sentinel.conf"
-        configuration.write_text(f"sentinel monitor main 127.0.0.1 {primary} 1\ntls-replication yes\n")
+        configuration.write_text(
+            f"sentinel monitor main 127.0.0.1 {primary} 1\ntls-replication yes\n"
+        )
         with (
             _server(papers, tmp_path, primary, "--tls-replication", "yes"),
-            _server(papers, tmp_path, sentinel, "--sentinel", configuration=configuration),
+            _server(
+                papers, tmp_path, sentinel, "--sentinel", configuration=configuration
+            ),
         ):
-            trusted = connect(f"rediss+sentinel://localhost:{sentinel}/main?{_client_options(papers)}")
-            project = Queue(trusted, "team", Caller(agent="planner")).project("Over TLS")
+            trusted = connect(
+                f"rediss+sentinel://localhost:{sentinel}/main?{_client_options(papers)}"
+            )
+            project = Queue(trusted, "team", Caller(agent="planner")).project(
+                "Over TLS"
+            )
             with pytest.raises(errors.TaskOrchestratorError):
-                Queue(connect(f"redis+sentinel://localhost:{sentinel}/main"), "team", Caller(agent="p")).project("x")
+                Queue(
+                    connect(f"redis+sentinel://localhost:{sentinel}/main"),
+                    "team",
+                    Caller(agent="p"),
+                ).project("x")
 
         assert project.startswith("proj_")
 
-    def test_a_cluster_is_reached_over_tls(self, papers: Papers, tmp_path: Path) -> None:
+    def test_a_cluster_is_reached_over_tls(
+        self, papers: Papers, tmp_path: Path
+    ) -> None:
         port, bus = topologies.free_ports(2)
-        options = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", str(bus)]
+        options = [
+            "--cluster-enabled",
+            "yes",
+            "--tls-cluster",
+            "yes",
+            "--cluster-port",
+            str(bus),
+        ]
         with _server(papers, tmp_path, port, *options) as raw:
             cast(Any, raw).execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            trusted = connect(f"rediss+cluster://localhost:{port}?{_client_options(papers)}")
+            trusted = connect(
+                f"rediss+cluster://localhost:{port}?{_client_options(papers)}"
+            )
 
-            project = Queue(trusted, "team", Caller(agent="planner")).project("Over TLS")
+            project = Queue(trusted, "team", Caller(agent="planner")).project(
+                "Over TLS"
+            )
             with pytest.raises(errors.Untrusted):
-                Queue(connect(f"rediss+cluster://localhost:{port}"), "team", Caller(agent="planner")).project("x")
+                Queue(
+                    connect(f"rediss+cluster://localhost:{port}"),
+                    "team",
+                    Caller(agent="planner"),
+                ).project("x")
 
         assert project.startswith("proj_")
 
 
 @contextmanager
 def _server(
-    papers: Papers, folder: Path, port: int, *options: str, configuration: Path | None = None
+    papers: Papers,
+    folder: Path,
+    port: int,
+    *options: str,
+    configuration: Path | None = None,
 ) -> Iterator[redis.Redis]:
     """Run a server that speaks nothing but TLS; yields a client that it knows."""
     chain, key = papers.certificate(str(port), "localhost", "127.0.0.1")
-    tls = {"tls-port": port, "port": 0, "tls-cert-file": chain, "tls-key-file": key, "tls-ca-cert-file": papers.ca_file}
+    tls = {
+        "tls-port": port,
+        "port": 0,
+        "tls-cert-file": chain,
+        "tls-key-file": key,
+        "tls-ca-cert-file": papers.ca_file,
+    }
     words = [word for name, value in tls.items() for word in (f"--{name}", str(value))]
-    start: list[str] = [BINARY or "", *([str(configuration)] if configuration else []), *options, *words]
+    start: list[str] = [
+        BINARY or "",
+        *([str(configuration)] if configuration else []),
+        *options,
+        *words,
+    ]
     with (folder / f"{port}.log").open("wb") as log:
         process = subprocess.Popen(
-            [*start, "--dir", str(folder), "--bind", "127.0.0.1"], cwd=folder, stdout=log, stderr=log
+            [*start, "--dir", str(folder), "--bind", "127.0.0.1"],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
         )
-    raw = redis.Redis.from_url(f"rediss://localhost:{port}?{_client_options(papers)}", retry=Retry(NoBackoff(), 0))
+    raw = redis.Redis.from_url(
+        f"rediss://localhost:{port}?{_client_options(papers)}",
+        retry=Retry(NoBackoff(), 0),
+    )
     try:
         topologies.eventually(_answers(raw, process))
         yield raw
@@ -173,7 +255,9 @@ def _server(
 
 def _answers(raw: redis.Redis, process: subprocess.Popen[bytes]) -> Callable[[], bool]:
     def ask() -> bool:
-        assert process.poll() is None, "the server ended: its log is in the test's folder"
+        assert process.poll() is None, (
+            "the server ended: its log is in the test's folder"
+        )
         with suppress(redis.ConnectionError):
             return bool(raw.ping())
         return False

@@ -24,23 +24,43 @@ def exported(bench: Bench, file: Path) -> list[dict[str, Any]]:
 
 def written(lines: Iterable[Mapping[str, Any]]) -> bytes:
     """Return lines as a file has them."""
-    return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
+    return b"".join(
+        json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines
+    )
 
 
 def content(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the lines without what tells one export from the next."""
-    return [{name: value for name, value in line.items() if name not in ("namespace", "exported_at")} for line in lines]
+    return [
+        {
+            name: value
+            for name, value in line.items()
+            if name not in ("namespace", "exported_at")
+        }
+        for line in lines
+    ]
 
 
 def work(bench: Bench) -> dict[str, object]:
     """Return all that a namespace holds of the work itself; a count of 0 is none, and so is who has no others."""
-    there = {name: value for name, value in bench.everything().items() if not name.startswith(OF_THE_PLACE)}
-    counted = {name: _counted(value) if isinstance(value, dict) else value for name, value in there.items()}
+    there = {
+        name: value
+        for name, value in bench.everything().items()
+        if not name.startswith(OF_THE_PLACE)
+    }
+    counted = {
+        name: _counted(value) if isinstance(value, dict) else value
+        for name, value in there.items()
+    }
     return {name: value for name, value in counted.items() if value}
 
 
 def _counted(fields: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in fields.items() if not (name.startswith(COUNT) and value == "0")}
+    return {
+        name: value
+        for name, value in fields.items()
+        if not (name.startswith(COUNT) and value == "0")
+    }
 
 
 def furnished(bench: Bench) -> dict[State, Lease]:
@@ -49,7 +69,13 @@ def furnished(bench: Bench) -> dict[State, Lease]:
     bench.agent().release(bench.standing(State.BLOCKED), asks=True)
     project = bench.queue.project("Odd \U0001f680", description=ODD)
     new = NewItem(
-        title="t" + ODD, description=ODD, requirements=(ODD,), context={"a": ODD}, key=ODD, agent="ada", priority=0
+        title="t" + ODD,
+        description=ODD,
+        requirements=(ODD,),
+        context={"a": ODD},
+        key=ODD,
+        agent="ada",
+        priority=0,
     )
     item = bench.queue.create(project, new)
     bench.agent("bob").check()
@@ -66,5 +92,11 @@ def furnished(bench: Bench) -> dict[State, Lease]:
     bench.item(project, delay_ms=100_000)
     bench.item(project, depends_on=(item, standing[State.COMPLETED].item))
     bench.queue.complete_project(bench.project())
-    bench.queue.apply(Plan(title="Planned", key=ODD, items=(NewItem(title="One", key="one", agent="dora"),)))
+    bench.queue.apply(
+        Plan(
+            title="Planned",
+            key=ODD,
+            items=(NewItem(title="One", key="one", agent="dora"),),
+        )
+    )
     return standing

@@ -46,11 +46,18 @@ class Bench:
     def item(self, project: str = "", *, agent: str = "ada", **fields: object) -> str:
         """Create an item, assigned to ada unless said otherwise."""
         fields = {"title": "An item", **fields}
-        return self.queue.create(project or self.project(), NewItem(agent=agent, **fields))  # type: ignore[arg-type]
+        new = NewItem(agent=agent, **fields)  # type: ignore[arg-type]
+        return self.queue.create(project or self.project(), new)
 
-    def claimed(self, item: str = "", *, agent: str = "ada", session: str = "") -> Lease:
+    def claimed(
+        self, item: str = "", *, agent: str = "ada", session: str = ""
+    ) -> Lease:
         """Create an item if none is named, claim it, and return the lease."""
-        return held(self.agent(agent, session=session).get(Lease(item=item or self.item(agent=agent))))
+        return held(
+            self.agent(agent, session=session).get(
+                Lease(item=item or self.item(agent=agent))
+            )
+        )
 
     def standing(self, state: State) -> Lease:
         """Return a new item of ada's in that state; the token is its holder's, 0 where nobody holds it."""
@@ -85,7 +92,11 @@ class Bench:
     def expired(self, state: State) -> Lease:
         """Return an item of ada's whose lease ran out, and that lease: waiting, delayed, queued again, or failed."""
         depends_on = (self.delivered(),) if state is State.WAITING else ()
-        lease = self.claimed(self.item(max_attempts=1 if state is State.FAILED else 3, depends_on=depends_on))
+        lease = self.claimed(
+            self.item(
+                max_attempts=1 if state is State.FAILED else 3, depends_on=depends_on
+            )
+        )
         if state is State.WAITING:
             self.queue.requeue(*depends_on)
         self.let_lease_run_out(lease.item)
@@ -118,7 +129,9 @@ class Bench:
     def over(self, wrap: Callable[[Connection], Connection]) -> "Bench":
         """Return the same queue over a wrapped connection."""
         scripts = self.queue._scripts
-        return replace(self, queue=Queue(wrap(scripts.connection), self.namespace, scripts.caller))
+        return replace(
+            self, queue=Queue(wrap(scripts.connection), self.namespace, scripts.caller)
+        )
 
     def state(self, item: str) -> State:
         return self.queue.views.show(item).item.state
@@ -129,7 +142,11 @@ class Bench:
 
     def let_lease_run_down(self, item: str, *, left_ms: int) -> None:
         """Leave so much of a lease."""
-        self.raw.zadd(keys.tag(self.namespace) + "leases", {item: self.now_ms() + left_ms}, xx=True)
+        self.raw.zadd(
+            keys.tag(self.namespace) + "leases",
+            {item: self.now_ms() + left_ms},
+            xx=True,
+        )
 
     def let_delay_pass(self, item: str) -> None:
         """Move the time at which a delayed item is due into the past; the schedule last, for others act on it."""
@@ -170,17 +187,23 @@ class Bench:
         """Return the members of a sorted set or a set of the namespace."""
         key = keys.tag(self.namespace) + name
         raw = cast(Any, self.raw)
-        return sorted(raw.smembers(key) if raw.type(key) == "set" else raw.zrange(key, 0, -1))
+        return sorted(
+            raw.smembers(key) if raw.type(key) == "set" else raw.zrange(key, 0, -1)
+        )
 
     def lose_entry(self, index: str, member: str) -> None:
         """Take a member away from a sorted set or a set of the namespace."""
         key = keys.tag(self.namespace) + index
-        self.raw.srem(key, member) if self.raw.type(key) == "set" else self.raw.zrem(key, member)
+        self.raw.srem(key, member) if self.raw.type(key) == "set" else self.raw.zrem(
+            key, member
+        )
 
     def leave_entry(self, index: str, member: str, score: float = 1) -> None:
         """Put a member into a sorted set, or into a set for `deps` and `dependents`."""
         key = keys.tag(self.namespace) + index
-        self.raw.sadd(key, member) if index.startswith(("dep", "satisfied")) else self.raw.zadd(key, {member: score})
+        self.raw.sadd(key, member) if index.startswith(
+            ("dep", "satisfied")
+        ) else self.raw.zadd(key, {member: score})
 
     def lose_key(self, name: str) -> None:
         """Take a whole key away."""
@@ -201,7 +224,11 @@ class Bench:
     def make_wait_for_each_other(self, items: Sequence[str]) -> None:
         """Close a ring of dependencies behind the back of `depend`, each waiting for the one before."""
         for item, dependency in zip(items, [items[-1], *items[:-1]], strict=True):
-            self.raw.hset(f"{keys.tag(self.namespace)}item:{item}", "depends_on", json.dumps([dependency]))
+            self.raw.hset(
+                f"{keys.tag(self.namespace)}item:{item}",
+                "depends_on",
+                json.dumps([dependency]),
+            )
             self.leave_entry(f"deps:{item}", dependency)
             self.leave_entry(f"dependents:{dependency}", item)
 
@@ -225,13 +252,26 @@ class Bench:
         items, indexes = self.queue.views.list(limit=5000).items, self._indexes()
         wrong = []
         for item in items:
-            left = {"held"} if item.holder is None else set()  # to the answer, by who asked
-            homes = {f"{home}:{item.agent}" if home in ("queue", "held") else home for home in HOMES[item.state] - left}
+            left = (
+                {"held"} if item.holder is None else set()
+            )  # to the answer, by who asked
+            homes = {
+                f"{home}:{item.agent}" if home in ("queue", "held") else home
+                for home in HOMES[item.state] - left
+            }
             if homes != indexes.get(item.id, set()):
                 wrong.append(f"{item.id} is {item.state} but in {indexes.get(item.id)}")
-            if item.state in (State.WAITING, State.QUEUED) and (item.state is State.WAITING) != self._waits(item.id):
-                wrong.append(f"{item.id} is {item.state}, its dependencies say otherwise")
-        there = Counter((owner, item.state) for item in items for owner in (item.project, item.agent))
+            if item.state in (State.WAITING, State.QUEUED) and (
+                item.state is State.WAITING
+            ) != self._waits(item.id):
+                wrong.append(
+                    f"{item.id} is {item.state}, its dependencies say otherwise"
+                )
+        there = Counter(
+            (owner, item.state)
+            for item in items
+            for owner in (item.project, item.agent)
+        )
         owners = {project.id: project.counts for project in self.queue.views.projects()}
         owners |= {agent.name: agent.counts for agent in self.queue.views.agents()}
         wrong += [
@@ -257,7 +297,11 @@ class Bench:
 
     def everything(self) -> dict[str, object]:
         """Return all that the namespace holds, but for who called last and the replies kept for repeats."""
-        names = [name for name in self._names("*") if name != "agents" and not name.startswith("req:")]
+        names = [
+            name
+            for name in self._names("*")
+            if name != "agents" and not name.startswith("req:")
+        ]
         return {name: self._value(name) for name in names if self._value(name)}
 
     def kept_replies(self) -> list[object]:
@@ -266,15 +310,24 @@ class Bench:
 
     def _names(self, pattern: str) -> list[str]:
         tag = keys.tag(self.namespace)
-        return sorted(str(key).removeprefix(tag) for key in self.raw.scan_iter(tag + pattern, count=1000))
+        return sorted(
+            str(key).removeprefix(tag)
+            for key in self.raw.scan_iter(tag + pattern, count=1000)
+        )
 
     def _value(self, name: str) -> object:
         key = keys.tag(self.namespace) + name
         raw = cast(Any, self.raw)
         match raw.type(key):
             case "hash":
-                bookkeeping = ("host", "pid", "session") if name.startswith("agent:") else ()
-                return {field: value for field, value in raw.hgetall(key).items() if field not in bookkeeping}
+                bookkeeping = (
+                    ("host", "pid", "session") if name.startswith("agent:") else ()
+                )
+                return {
+                    field: value
+                    for field, value in raw.hgetall(key).items()
+                    if field not in bookkeeping
+                }
             case "zset":
                 return raw.zrange(key, 0, -1, withscores=True)
             case "set":
@@ -287,7 +340,12 @@ class Bench:
 
     def events(self) -> list[dict[str, str]]:
         """Return all events so far."""
-        return [fields for _, fields in cast(Any, self.raw).xrange(keys.tag(self.namespace) + "events")]
+        return [
+            fields
+            for _, fields in cast(Any, self.raw).xrange(
+                keys.tag(self.namespace) + "events"
+            )
+        ]
 
 
 def held(claim: Claim | None) -> Lease:

@@ -68,7 +68,14 @@ class Shell:
 
     def lacking(self, *names: str) -> "Shell":
         """Return a shell without some variables."""
-        return replace(self, variables={name: value for name, value in self.variables.items() if name not in names})
+        return replace(
+            self,
+            variables={
+                name: value
+                for name, value in self.variables.items()
+                if name not in names
+            },
+        )
 
     def within(self, folder: Path) -> "Shell":
         """Return a shell in another folder."""
@@ -97,7 +104,13 @@ class Shell:
             timeout=TIME_LIMIT_S,
             check=False,
         )
-        ran = Ran(done.returncode, *(stream.decode(errors="surrogateescape") for stream in (done.stdout, done.stderr)))
+        ran = Ran(
+            done.returncode,
+            *(
+                stream.decode(errors="surrogateescape")
+                for stream in (done.stdout, done.stderr)
+            ),
+        )
         assert "Traceback" not in ran.stderr, ran.stderr
         return ran
 
@@ -105,20 +118,37 @@ class Shell:
         """Start anything; it is the test's to end."""
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            words, cwd=self.folder, env=self.environment(), stdin=pipe, stdout=pipe, stderr=pipe, text=True
+            words,
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
         )
 
-    def on_terminal(self, *words: Argument | Path, width: int = 120, typed: str = "") -> tuple[int, str]:
+    def on_terminal(
+        self, *words: Argument | Path, width: int = 120, typed: str = ""
+    ) -> tuple[int, str]:
         """Run anything on a pseudo-terminal, with some answers typed; return the exit code and the screen."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
         environment = {**self.environment(), "TERM": "xterm-256color"}
-        process = subprocess.Popen(words, cwd=self.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+        process = subprocess.Popen(
+            words,
+            cwd=self.folder,
+            env=environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
         os.close(theirs)
         os.write(ours, typed.encode())
         screen = b"".join(iter(lambda: _read(ours), b""))
         os.close(ours)
-        return process.wait(TIME_LIMIT_S), screen.decode(errors="surrogateescape").replace("\r\n", "\n")
+        return process.wait(TIME_LIMIT_S), screen.decode(
+            errors="surrogateescape"
+        ).replace("\r\n", "\n")
 
     def environment(self) -> dict[str, str]:
         """Return the variables of this process, and those of this shell."""
@@ -158,7 +188,13 @@ def _is_removed(folder: Path) -> bool:
 def alive(pid: int) -> bool:
     """Return whether a process is there that is not a zombie."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+        return (
+            Path(f"/proc/{pid}/stat")
+            .read_text(encoding="utf-8")
+            .rpartition(")")[2]
+            .split()[0]
+            != "Z"
+        )
     except OSError:
         return False
 

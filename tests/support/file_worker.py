@@ -54,7 +54,11 @@ class FileWorker:
     def check(self) -> list[str]:
         """Return what is assigned to the agent, and silence the doorbell; one invalid handoff of anybody is fatal."""
         handoffs = [_read(path) for path in self.handoffs.glob("*_handoff.json")]
-        ours = [_valid(handoff)["item_id"] for handoff in handoffs if handoff["assigned_to"] == self.agent]
+        ours = [
+            _valid(handoff)["item_id"]
+            for handoff in handoffs
+            if handoff["assigned_to"] == self.agent
+        ]
         self.pending()
         return ours
 
@@ -75,24 +79,40 @@ class FileWorker:
         """Add an update to the item's."""
         path = self.handoffs / f"{item}_progress.json"
         report: dict[str, Any] = (
-            _read(path) if path.exists() else {"item_id": item, "agent_id": self.agent, "updates": []}
+            _read(path)
+            if path.exists()
+            else {"item_id": item, "agent_id": self.agent, "updates": []}
         )
-        report["updates"].append({"timestamp": _now(), "message": text, "percentage": percent})
+        report["updates"].append(
+            {"timestamp": _now(), "message": text, "percentage": percent}
+        )
         self._rewrite(path, report)
 
     def discover(self, item: str, text: str, impact: str | None = None) -> None:
         """Add a discovery to the item's."""
         path = self.handoffs / f"{item}_discoveries.json"
         discoveries = _read(path) if path.exists() else []
-        entry = {"timestamp": _now(), "agent_id": self.agent, "discovery": text, "impact": impact, "item_id": item}
+        entry = {
+            "timestamp": _now(),
+            "agent_id": self.agent,
+            "discovery": text,
+            "impact": impact,
+            "item_id": item,
+        }
         self._rewrite(path, [*discoveries, entry])
 
     def blocker(self, item: str, issue: str, needs: str | None = None) -> None:
         """Say what is in the way, as a discovery and as an update."""
-        self.discover(item, f"BLOCKER: {issue}", f"Needs: {needs}" if needs else "Blocking progress")
+        self.discover(
+            item,
+            f"BLOCKER: {issue}",
+            f"Needs: {needs}" if needs else "Blocking progress",
+        )
         self.progress(item, f"⚠️ Blocked: {issue}")
 
-    def complete(self, item: str, summary: str, deliverables: dict[str, str] | None = None) -> None:
+    def complete(
+        self, item: str, summary: str, deliverables: dict[str, str] | None = None
+    ) -> None:
         """Deliver, whatever was delivered before, and only then say so as an update."""
         completion = {
             "item_id": item,
@@ -167,7 +187,9 @@ class Incarnation(FileWorker):
     def _work_on(self, item: str) -> None:
         self.get(item)
         for step in range(self.fate.randint(1, 3)):
-            self.progress(item, self._thought(item), self.fate.choice([None, 20 * step + 10]))
+            self.progress(
+                item, self._thought(item), self.fate.choice([None, 20 * step + 10])
+            )
         if self.fate.random() < 1 / 3:
             self.discover(item, self._thought(item), self.fate.choice([None, "some"]))
         self.complete(item, self._thought(item), {"report": f"{item}.md"})
@@ -231,13 +253,37 @@ def supervise(orders: Orders, fate: Random) -> None:
 def main() -> None:
     """Be the command."""
     parser = argparse.ArgumentParser(description="A file-based worker.")
-    parser.add_argument("--folder", type=Path, required=True, help="the .task-orchestrator folder")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="the .task-orchestrator folder"
+    )
     parser.add_argument("--agent", required=True)
-    parser.add_argument("--log", type=Path, required=True, help="where each report is logged as a line of JSON")
-    parser.add_argument("--careless", action="store_true", help="tear files and die, now and then")
-    parser.add_argument("--until-file", type=Path, dest="until", metavar="STOP", help="end when this file exists")
-    parser.add_argument("--think", type=float, default=0.05, dest="think_s", metavar="SECONDS", help="before a report")
-    parser.add_argument("--seed", type=int, help="make its choices those of another run with this seed")
+    parser.add_argument(
+        "--log",
+        type=Path,
+        required=True,
+        help="where each report is logged as a line of JSON",
+    )
+    parser.add_argument(
+        "--careless", action="store_true", help="tear files and die, now and then"
+    )
+    parser.add_argument(
+        "--until-file",
+        type=Path,
+        dest="until",
+        metavar="STOP",
+        help="end when this file exists",
+    )
+    parser.add_argument(
+        "--think",
+        type=float,
+        default=0.05,
+        dest="think_s",
+        metavar="SECONDS",
+        help="before a report",
+    )
+    parser.add_argument(
+        "--seed", type=int, help="make its choices those of another run with this seed"
+    )
     told = vars(parser.parse_args())
     seed = told.pop("seed")
     supervise(Orders(**told), Random(seed))
@@ -250,19 +296,30 @@ def _read(path: Path) -> Any:
 def _valid(handoff: dict[str, Any]) -> dict[str, Any]:
     """Return a handoff that has all that the predecessor shows, and break at what it lacks."""
     task = handoff["task"]
-    _ = handoff["item_id"], handoff["assigned_to"], handoff["project_context"]["project_title"]
+    _ = (
+        handoff["item_id"],
+        handoff["assigned_to"],
+        handoff["project_context"]["project_title"],
+    )
     _ = task["title"], task["description"], task["requirements"]
     return handoff
 
 
 def _now() -> str:
     """Return the local time that does not say which zone it is of."""
-    return datetime.now().astimezone().replace(tzinfo=None).isoformat(timespec="microseconds")
+    return (
+        datetime.now()
+        .astimezone()
+        .replace(tzinfo=None)
+        .isoformat(timespec="microseconds")
+    )
 
 
 def _entries(document: Any) -> list[dict[str, Any]]:
     """Return the reports in a file of any form."""
-    entries: list[dict[str, Any]] = document if isinstance(document, list) else document.get("updates", [document])
+    entries: list[dict[str, Any]] = (
+        document if isinstance(document, list) else document.get("updates", [document])
+    )
     return entries
 
 

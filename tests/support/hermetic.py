@@ -11,7 +11,17 @@ from taskorch.domain.errors import TaskOrchestratorError
 
 #: The variables that tests and the processes that they start inherit: for programs, installers and pytest itself.
 KEPT = ("PATH", "TERM", "USER", "LOGNAME", "SHELL", "CI", "REQUESTS_CA_BUNDLE")
-KEPT_PREFIXES = ("PYTEST_", "COV_", "COVERAGE_", "MODEL_", "PIP_", "UV_", "SSL_CERT_", "LD_", "DYLD_")
+KEPT_PREFIXES = (
+    "PYTEST_",
+    "COV_",
+    "COVERAGE_",
+    "MODEL_",
+    "PIP_",
+    "UV_",
+    "SSL_CERT_",
+    "LD_",
+    "DYLD_",
+)
 KEPT_SUFFIXES = ("_proxy", "_PROXY")
 #: git reads neither the configuration of the user nor that of the machine.
 SET = {"LANG": "C.UTF-8", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
@@ -32,11 +42,17 @@ def isolate() -> Path:
     """
     inherited = dict(os.environ)
     os.environ.clear()
-    os.environ.update({name: value for name, value in inherited.items() if _is_kept(name)} | SET)
+    os.environ.update(
+        {name: value for name, value in inherited.items() if _is_kept(name)} | SET
+    )
     _heed_signals()
-    if "PYTEST_SABOTAGED" in inherited:  # the commands run from the source that tests/sabotage.py has changed
+    if (
+        "PYTEST_SABOTAGED" in inherited
+    ):  # the commands run from the source that tests/sabotage.py has changed
         os.environ["PYTHONPATH"] = inherited["PYTHONPATH"]
-    sys.dont_write_bytecode = False  # otherwise each command that a test runs compiles the whole project
+    sys.dont_write_bytecode = (
+        False  # otherwise each command that a test runs compiles the whole project
+    )
     if "PYTEST_XDIST_WORKER" in inherited:  # its controller has chosen the place
         place, homes = inherited["TMPDIR"], tempfile.mkdtemp(dir=inherited["HOME"])
     else:
@@ -47,25 +63,38 @@ def isolate() -> Path:
 
 
 def _is_kept(name: str) -> bool:
-    return name in KEPT or name.startswith(KEPT_PREFIXES) or name.endswith(KEPT_SUFFIXES)
+    return (
+        name in KEPT or name.startswith(KEPT_PREFIXES) or name.endswith(KEPT_SUFFIXES)
+    )
 
 
 def _heed_signals() -> None:
     """Let signals end the processes that tests start: nohup and a shell's & have them ignored."""
     for number in HEEDED:
         if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+            signal.signal(
+                number,
+                signal.default_int_handler
+                if number is signal.SIGINT
+                else signal.SIG_DFL,
+            )
 
 
 def _undisturbed(preferred: str) -> tuple[str, str]:
     """Return a folder for temporary files with no checkout and no queue above it, and a new folder in it."""
     for place in (preferred, *PLACES):
-        if os.access(place, os.W_OK) and Path(place).is_absolute() and len(place) <= LONGEST_PLACE:
+        if (
+            os.access(place, os.W_OK)
+            and Path(place).is_absolute()
+            and len(place) <= LONGEST_PLACE
+        ):
             new = tempfile.mkdtemp(prefix="taskorch-tests-", dir=place)
             if _is_root(Path(new, "probe")):
                 return place, new
             Path(new).rmdir()
-    raise RuntimeError("Every folder for temporary files has a .git or a .task-orchestrator above it. Set TMPDIR.")
+    raise RuntimeError(
+        "Every folder for temporary files has a .git or a .task-orchestrator above it. Set TMPDIR."
+    )
 
 
 def _is_root(folder: Path) -> bool:

@@ -15,7 +15,17 @@ from support.model_moves import HELD, UNBEGUN, Actor, Item, Refused
 from support.raw_keys import RawKeys
 from support.repeats import Call, Remembering
 from taskorch.domain.errors import TaskOrchestratorError
-from taskorch.domain.item import DEFAULT_LEASE_MS, MINUTE_MS, Caller, Claim, Lease, NewItem, Receipt, Requeued, State
+from taskorch.domain.item import (
+    DEFAULT_LEASE_MS,
+    MINUTE_MS,
+    Caller,
+    Claim,
+    Lease,
+    NewItem,
+    Receipt,
+    Requeued,
+    State,
+)
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
 from taskorch.queue.scripts import Reply
@@ -43,8 +53,13 @@ class InStep(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        connection, namespace = self.lane.queue._scripts.connection, f"test-{os.urandom(4).hex()}"
-        queue = Queue(connection, namespace, Caller(agent="planner", host="here", pid=1))
+        connection, namespace = (
+            self.lane.queue._scripts.connection,
+            f"test-{os.urandom(4).hex()}",
+        )
+        queue = Queue(
+            connection, namespace, Caller(agent="planner", host="here", pid=1)
+        )
         self.bench = replace(self.lane, queue=queue, namespace=namespace)
         self.memory = Remembering(connection)
         self.told = self.bench.over(lambda _: self.memory)
@@ -70,7 +85,13 @@ class InStep(RuleBasedStateMachine):
         for project in projects:
             assert queue.purge(project)[0] == 0
         left = raw_keys.read(self.bench, but=self.strangers)
-        assert {name.partition(":")[0] for name in left.values} <= {"meta", "agents", "agent", "wake", "events"}
+        assert {name.partition(":")[0] for name in left.values} <= {
+            "meta",
+            "agents",
+            "agent",
+            "wake",
+            "events",
+        }
         assert left.wrong() == []
 
     # What the rules are made of ---------------------------------------------------------------------------------------
@@ -79,21 +100,31 @@ class InStep(RuleBasedStateMachine):
         """Return what a repeat of a call gets now: its first reply, without the tokens that have died since."""
         kept = first.kept()
         if first.script.name == "claim":
-            return [self._with_living_token(row) for row in cast("list[list[Reply]]", kept)]
-        return self._with_living_token(cast("list[Reply]", kept)) if first.script.name == "get" else kept
+            return [
+                self._with_living_token(row) for row in cast("list[list[Reply]]", kept)
+            ]
+        return (
+            self._with_living_token(cast("list[Reply]", kept))
+            if first.script.name == "get"
+            else kept
+        )
 
     def _with_living_token(self, row: list[Reply]) -> list[Reply]:
         item, token, *rest = row
         is_living = token == self.bench.lease_of(str(item)).shown()
         return [item, token if is_living else "", *rest]
 
-    def step(self, verb: str, real: Callable[[], object], model: Callable[[], object]) -> object:
+    def step(
+        self, verb: str, real: Callable[[], object], model: Callable[[], object]
+    ) -> object:
         """Do a step to the queue and to the model; return what its caller is told, if it is not refused."""
         before = len(self.model.events)
         should, refused = _outcome(model)
         does, why = _outcome(real)
         self.note(verb, why or "accepted")
-        assert (does, why) == (should, refused), f"{verb}: {why or does}, not {refused or should}"
+        assert (does, why) == (should, refused), (
+            f"{verb}: {why or does}, not {refused or should}"
+        )
         for what, item, *_, state in self.model.events[before:]:
             if what in ("fail", "expire") and state in (State.DELAYED, State.WAITING):
                 self.bench.let_delay_last(item)
@@ -115,14 +146,20 @@ class InStep(RuleBasedStateMachine):
     def number(self, lease: Lease) -> int:
         """Return the number of the token as the model knows it; -1 where the claim never was."""
         known = self.held.get((lease.item, lease.token))
-        return lease.token if not lease.token or (known and known.lease.claim == lease.claim) else -1
+        return (
+            lease.token
+            if not lease.token or (known and known.lease.claim == lease.claim)
+            else -1
+        )
 
     def owner(self, item: str, agent: str, session: str) -> Actor:
         """Return the session of that agent, or of the one that has the item."""
         return Actor(agent or self.model.items[item].agent or "ada", session)
 
     def living(self) -> list[Grip]:
-        tokens = [(item.id, item.token) for item in self.model.items.values() if item.living]
+        tokens = [
+            (item.id, item.token) for item in self.model.items.values() if item.living
+        ]
         return [self.held[token] for token in tokens if token in self.held]
 
     def ids(self, which: Callable[[Item], bool]) -> list[str]:
@@ -131,21 +168,33 @@ class InStep(RuleBasedStateMachine):
     def lapsed(self) -> list[Grip]:
         """Return the grips of those whose lease ran out, and whose token may still act."""
         items = self.model.items
-        return [grip for grip in self.living() if not items[grip.lease.item].held or items[grip.lease.item].run_out]
+        return [
+            grip
+            for grip in self.living()
+            if not items[grip.lease.item].held or items[grip.lease.item].run_out
+        ]
 
     def adrift(self) -> list[Grip]:
         """Return the grips of those whose item was taken off them by the clock, and by nobody else yet."""
-        return [grip for grip in self.living() if self.model.items[grip.lease.item].state in UNBEGUN]
+        return [
+            grip
+            for grip in self.living()
+            if self.model.items[grip.lease.item].state in UNBEGUN
+        ]
 
     def asking(self) -> list[Grip]:
         """Return the grips of those who have an open question."""
-        return [grip for grip in self.living() if self.model.items[grip.lease.item].asked]
+        return [
+            grip for grip in self.living() if self.model.items[grip.lease.item].asked
+        ]
 
     def queued(self) -> list[str]:
         return self.ids(lambda item: item.state is State.QUEUED)
 
     def running(self) -> list[str]:
-        return self.ids(lambda item: item.state is State.IN_PROGRESS and not item.run_out)
+        return self.ids(
+            lambda item: item.state is State.IN_PROGRESS and not item.run_out
+        )
 
     def early(self) -> list[str]:
         return self.ids(lambda item: item.early and item.state in UNBEGUN)
@@ -153,11 +202,34 @@ class InStep(RuleBasedStateMachine):
     def new_item(self, project: str, **fields: Any) -> Any:
         """Create an item, in a project that is opened if need be; return its id, for the bundle."""
         if project not in self.model.projects:
-            self.step("project", lambda: self.told.queue.project("P", id=project), lambda: self.model.project(project))
+            self.step(
+                "project",
+                lambda: self.told.queue.project("P", id=project),
+                lambda: self.model.project(project),
+            )
         id_ = f"item_{len(self.model.items):02}"
-        words = {"agent": "", "priority": 2, "max_attempts": 3, "depends_on": (), "early": False, "key": "", **fields}
-        early, depends_on, key = words.pop("early"), tuple(words.pop("depends_on")), words.pop("key")
-        new = NewItem(title="T", id=id_, depends_on=depends_on, key=key, delay_ms=3_600_000 * early, **words)
+        words = {
+            "agent": "",
+            "priority": 2,
+            "max_attempts": 3,
+            "depends_on": (),
+            "early": False,
+            "key": "",
+            **fields,
+        }
+        early, depends_on, key = (
+            words.pop("early"),
+            tuple(words.pop("depends_on")),
+            words.pop("key"),
+        )
+        new = NewItem(
+            title="T",
+            id=id_,
+            depends_on=depends_on,
+            key=key,
+            delay_ms=3_600_000 * early,
+            **words,
+        )
         item = Item(id=id_, project=project, early=early, place=0, **words)
         made = self.step(
             "create",
@@ -171,7 +243,11 @@ class InStep(RuleBasedStateMachine):
             done = self.told.queue.assign(item, agent, force=force)
             return done.state, done.previous
 
-        self.step("assign --force" if force else "assign", real, lambda: self.model.assign(item, agent, force=force))
+        self.step(
+            "assign --force" if force else "assign",
+            real,
+            lambda: self.model.assign(item, agent, force=force),
+        )
 
     def mend(self, verb: str, item: str) -> None:
         words = (item, "Go on.") if verb == "answer" else (item,)
@@ -214,16 +290,24 @@ class InStep(RuleBasedStateMachine):
         got: list[Lease | None] = [None]
 
         def real() -> int:
-            shown: Claim = self.agent(me).get(lease, peek=mode == "peek", takeover=mode == "takeover")
+            shown: Claim = self.agent(me).get(
+                lease, peek=mode == "peek", takeover=mode == "takeover"
+            )
             got[0] = shown.lease
             return shown.lease.token if shown.lease else 0
 
-        self.step(f"get --{mode}", real, lambda: self.model.get(me, lease.item, self.number(lease), mode))
+        self.step(
+            f"get --{mode}",
+            real,
+            lambda: self.model.get(me, lease.item, self.number(lease), mode),
+        )
         return self.grip(me, got[0])
 
     def act(self, me: Actor, lease: Lease, verb: str) -> Any:
         """Do what an agent may do to an item; return the new grip, for the bundle."""
-        return self._get(me, lease, verb) if verb in MODES else self._step(me, lease, verb)
+        return (
+            self._get(me, lease, verb) if verb in MODES else self._step(me, lease, verb)
+        )
 
     def _step(self, me: Actor, lease: Lease, verb: str) -> Any:
         got: list[Lease | None] = [None]
@@ -234,7 +318,11 @@ class InStep(RuleBasedStateMachine):
             got[0] = receipt.lease
             return receipt.state, receipt.token, receipt.remark
 
-        self.step(verb, real, lambda: self.model.step(verb, me, lease.item, self.number(lease), said))
+        self.step(
+            verb,
+            real,
+            lambda: self.model.step(verb, me, lease.item, self.number(lease), said),
+        )
         return self.grip(me, got[0])
 
     def lease_runs_out(self, item: str) -> None:
@@ -253,20 +341,28 @@ class InStep(RuleBasedStateMachine):
     def the_queue_is_as_the_model_says(self) -> None:
         found = raw_keys.read(self.bench, but=self.strangers)
         shown, meant = _shown(found), self._meant()
-        events = [tuple(fields[name] for name in EVENT) for _, fields in found.values.get("events", [])]
+        events = [
+            tuple(fields[name] for name in EVENT)
+            for _, fields in found.values.get("events", [])
+        ]
         shown["events"] = Counter(events[self.happened :])
         meant["events"] = Counter(self.model.events[self.happened :])
         self.happened = len(events)
         names = sorted({*shown, *meant})
         wrong = [
-            f"{name}: {shown.get(name)}, not {meant.get(name)}" for name in names if shown.get(name) != meant.get(name)
+            f"{name}: {shown.get(name)}, not {meant.get(name)}"
+            for name in names
+            if shown.get(name) != meant.get(name)
         ]
         wrong += found.wrong()
         assert not wrong, wrong
 
     def _meant(self) -> dict[str, object]:
         """Return all that the model has, in the words of `_shown`."""
-        meant: dict[str, object] = {f"{id_} closed": project.closed for id_, project in self.model.projects.items()}
+        meant: dict[str, object] = {
+            f"{id_} closed": project.closed
+            for id_, project in self.model.projects.items()
+        }
         meant |= {f"queue:{agent}": self.model.queue(agent) for agent in AGENTS}
         for id_, item in self.model.items.items():
             fields = {
@@ -276,7 +372,8 @@ class InStep(RuleBasedStateMachine):
                 "living": item.living,
                 "attempts": item.attempts,
                 "early": item.early,
-                "lease": item.state is State.IN_PROGRESS and ("over" if item.run_out else "full"),
+                "lease": item.state is State.IN_PROGRESS
+                and ("over" if item.run_out else "full"),
                 "asked": item.asked,
                 "session": item.session if item.taken else "",
                 "summary": item.summary,
@@ -312,8 +409,14 @@ def _do(me: AgentQueue, lease: Lease, verb: str, said: str) -> Receipt:
 
 def _shown(found: RawKeys) -> dict[str, object]:
     """Return what the keys have of projects, queues and items."""
-    shown: dict[str, object] = {f"{id_} closed": it["status"] == "completed" for id_, it in found.projects().items()}
-    shown |= {f"queue:{agent}": list(found.values.get(f"queue:{agent}", {})) for agent in AGENTS}
+    shown: dict[str, object] = {
+        f"{id_} closed": it["status"] == "completed"
+        for id_, it in found.projects().items()
+    }
+    shown |= {
+        f"queue:{agent}": list(found.values.get(f"queue:{agent}", {}))
+        for agent in AGENTS
+    }
     for id_, item in found.items.items():
         reports = [report for _, report in found.values.get(f"progress:{id_}", [])]
         fields = {
@@ -329,7 +432,10 @@ def _shown(found: RawKeys) -> dict[str, object]:
             "summary": item.get("summary", ""),
             "depends_on": json.loads(item.get("depends_on", "[]")),
             "open": found.values.get(f"deps:{id_}", set()),
-            "history": [(one["kind"], one["agent"], int(one["attempt"]), int(one["token"])) for one in reports],
+            "history": [
+                (one["kind"], one["agent"], int(one["attempt"]), int(one["token"]))
+                for one in reports
+            ],
         }
         shown |= {f"{id_} {name}": value for name, value in fields.items()}
     return shown
@@ -341,4 +447,10 @@ def _lease(found: RawKeys, id_: str) -> object:
     if ends is None:
         return False
     left_ms = ends - found.now_ms
-    return "over" if left_ms <= 0 else "full" if left_ms > DEFAULT_LEASE_MS - 10 * MINUTE_MS else "short"
+    return (
+        "over"
+        if left_ms <= 0
+        else "full"
+        if left_ms > DEFAULT_LEASE_MS - 10 * MINUTE_MS
+        else "short"
+    )

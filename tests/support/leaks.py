@@ -25,7 +25,9 @@ class Open:
     @classmethod
     def now(cls) -> "Open":
         """Return what is open now."""
-        return cls(sum(1 for _ in Path("/dev/fd").iterdir()), frozenset(threading.enumerate()))
+        return cls(
+            sum(1 for _ in Path("/dev/fd").iterdir()), frozenset(threading.enumerate())
+        )
 
 
 def unclosed(before: Open) -> list[str]:
@@ -34,18 +36,30 @@ def unclosed(before: Open) -> list[str]:
     Sockets that somebody refers to are not named: those of a fixture that several tests share.
     """
     now = Open.now()
-    threads = [f"{thread} still runs" for thread in now.threads - before.threads if not _has_ended(thread)]
+    threads = [
+        f"{thread} still runs"
+        for thread in now.threads - before.threads
+        if not _has_ended(thread)
+    ]
     if now.descriptors <= before.descriptors:
         return threads
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         gc.collect()
-    return threads + [str(warning.message) for warning in caught if warning.category is ResourceWarning]
+    return threads + [
+        str(warning.message)
+        for warning in caught
+        if warning.category is ResourceWarning
+    ]
 
 
 def running() -> list[str]:
     """Return the processes that tests of this process have started and that do not end, each with its test."""
-    return [words for process in _started() if (words := _description(process)) and not _ends(process)]
+    return [
+        words
+        for process in _started()
+        if (words := _description(process)) and not _ends(process)
+    ]
 
 
 def _has_ended(thread: threading.Thread) -> bool:
@@ -57,7 +71,11 @@ def _started() -> list[Path]:
     """Return the folders of processes that have the mark of this one; those of other systems cannot be seen."""
     mark = f"{MARK}={os.environ[MARK]}".encode()
     own = str(os.getpid())
-    return [folder for folder in Path("/proc").glob("[0-9]*") if folder.name != own and mark in _environment(folder)]
+    return [
+        folder
+        for folder in Path("/proc").glob("[0-9]*")
+        if folder.name != own and mark in _environment(folder)
+    ]
 
 
 def _environment(process: Path) -> list[bytes]:
@@ -68,7 +86,9 @@ def _environment(process: Path) -> list[bytes]:
 
 
 def _description(process: Path) -> str:
-    test = next((word for word in _environment(process) if word.startswith(CURRENT_TEST)), b"")
+    test = next(
+        (word for word in _environment(process) if word.startswith(CURRENT_TEST)), b""
+    )
     command = (process / "cmdline").read_bytes().replace(b"\0", b" ")
     return f"{test.removeprefix(CURRENT_TEST).decode()}: {command.decode(errors='replace')}"
 

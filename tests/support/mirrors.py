@@ -54,11 +54,15 @@ class Root:
     def put(self, item: str, kind: str, document: Any) -> None:
         """Write one of an item's files as a worker does."""
         self.handoffs.mkdir(parents=True, exist_ok=True)
-        self.file(item, kind).write_text(json.dumps(document, indent=2), encoding="utf-8")
+        self.file(item, kind).write_text(
+            json.dumps(document, indent=2), encoding="utf-8"
+        )
 
     def updates(self, item: str) -> list[str]:
         """Return the messages of an item's progress file."""
-        return [update["message"] for update in self.document(item, "progress")["updates"]]
+        return [
+            update["message"] for update in self.document(item, "progress")["updates"]
+        ]
 
     def bell(self, agent: str = "ada") -> list[str] | None:
         """Return the lines of an agent's doorbell; None where it does not ring."""
@@ -67,17 +71,25 @@ class Root:
 
     def shown(self) -> dict[str, bytes]:
         """Return what file-based workers see, by the names of the files."""
-        return {path.name: path.read_bytes() for path in sorted(self.handoffs.iterdir()) if path.name[0] != "."}
+        return {
+            path.name: path.read_bytes()
+            for path in sorted(self.handoffs.iterdir())
+            if path.name[0] != "."
+        }
 
     def hidden(self) -> list[str]:
         """Return the names of what they do not look for."""
-        return sorted(path.name for path in self.handoffs.iterdir() if path.name[0] == ".")
+        return sorted(
+            path.name for path in self.handoffs.iterdir() if path.name[0] == "."
+        )
 
     def state(self) -> dict[str, tuple[int, bytes]]:
         """Return when each file was written, and what stands in it; but for the memory of the sync job and SQLite."""
         paths = (path for path in self.home.rglob("*") if "sync" not in path.parts)
         files = [path for path in paths if path.is_file() and path.suffix != ".db-shm"]
-        return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+        return {
+            path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in files
+        }
 
     def reports(self, item: str) -> list[Report]:
         """Return all that Redis has in the history of an item."""
@@ -89,7 +101,10 @@ class Root:
 
     def found(self, item: str) -> list[str]:
         """Return the discoveries on an item that Redis has."""
-        return [found.text for found in self.bench.queue.views.records([item])[0].discoveries]
+        return [
+            found.text
+            for found in self.bench.queue.views.records([item])[0].discoveries
+        ]
 
 
 def rooted(bench: Bench, path: Path) -> Root:
@@ -108,7 +123,11 @@ def after_patience() -> float:
     return time() + item_sync.PATIENCE_S + 1
 
 
-def update(message: str, percentage: float | None = None, at: str = "2026-01-02T03:04:05.678901") -> dict[str, Any]:
+def update(
+    message: str,
+    percentage: float | None = None,
+    at: str = "2026-01-02T03:04:05.678901",
+) -> dict[str, Any]:
     """Return an update as a file-based worker writes it."""
     return {"timestamp": at, "message": message, "percentage": percentage}
 
@@ -118,10 +137,18 @@ def progress(item: str, *updates: Any, agent: str = "ada") -> dict[str, Any]:
     return {"item_id": item, "agent_id": agent, "updates": list(updates)}
 
 
-def discovery(item: str, text: str, impact: str | None = None, agent: str = "ada") -> dict[str, Any]:
+def discovery(
+    item: str, text: str, impact: str | None = None, agent: str = "ada"
+) -> dict[str, Any]:
     """Return a discovery as a file-based worker writes it."""
     at = "2026-01-02T03:04:05.678901"
-    return {"timestamp": at, "agent_id": agent, "discovery": text, "impact": impact, "item_id": item}
+    return {
+        "timestamp": at,
+        "agent_id": agent,
+        "discovery": text,
+        "impact": impact,
+        "item_id": item,
+    }
 
 
 def completion(item: str, summary: str, agent: str = "ada") -> dict[str, Any]:

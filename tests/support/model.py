@@ -19,7 +19,9 @@ REPORTS = ("progress", "discover", "blocker", "complete")
 SPOKEN = {"bury": "fail", "leave": "release"}
 
 #: What the history of an item calls each verb of its holder that it tells of.
-REPORTED = {verb: verb for verb in ("progress", "blocker", "complete", "fail", "release")} | SPOKEN
+REPORTED = {
+    verb: verb for verb in ("progress", "blocker", "complete", "fail", "release")
+} | SPOKEN
 
 
 class Model(Moves):
@@ -55,11 +57,17 @@ class Model(Moves):
         if item.state not in UNBEGUN:
             raise Refused("WrongState")
         dependencies = [self._item(other) for other in others]
-        opened = {other.id for other in dependencies if other.state is not State.COMPLETED or other is item}
+        opened = {
+            other.id
+            for other in dependencies
+            if other.state is not State.COMPLETED or other is item
+        }
         if any(id_ in self._awaited_by(other.id) for other in dependencies):
             raise Refused("Cycle")
         item.open |= opened
-        item.depends_on += [other.id for other in dependencies if other.id not in item.depends_on]
+        item.depends_on += [
+            other.id for other in dependencies if other.id not in item.depends_on
+        ]
         self._settle(item)
         self._place(item)
         self._emit("depend", item)
@@ -117,7 +125,12 @@ class Model(Moves):
         self.projects[item.project].closed = False
         self._settle(item)
         self._report("requeue", item, "planner")
-        item.attempts, item.early, item.summary, item.place = 0, False, "", self._next_place()
+        item.attempts, item.early, item.summary, item.place = (
+            0,
+            False,
+            "",
+            self._next_place(),
+        )
         delivered = item.state is State.COMPLETED
         self._place(item)
         self._emit("requeue", item)
@@ -128,7 +141,11 @@ class Model(Moves):
         if project.closed:
             return
         done = (State.COMPLETED, State.CANCELLED)
-        opened = [item for item in self.items.values() if item.project == id_ and item.state not in done]
+        opened = [
+            item
+            for item in self.items.values()
+            if item.project == id_ and item.state not in done
+        ]
         if opened and not force:
             raise Refused("OpenItems")
         for item in opened:
@@ -148,7 +165,9 @@ class Model(Moves):
         mine = [item for item in self.items.values() if item.agent == agent]
         ready = sum(item.held or item.state is State.QUEUED for item in mine)
         left = sum(item.taken and not item.held for item in mine)
-        return ready, left + sum(item.state in (State.WAITING, State.DELAYED) for item in mine)
+        return ready, left + sum(
+            item.state in (State.WAITING, State.DELAYED) for item in mine
+        )
 
     def claim(self, me: Actor) -> tuple[str, int] | None:
         """Return the item and its token."""
@@ -196,17 +215,28 @@ class Model(Moves):
 
     # The holder ------------------------------------------------------------------------------------------------------
 
-    def step(self, verb: str, me: Actor, id_: str, token: int, said: str = "") -> tuple[State, int, str]:
+    def step(
+        self, verb: str, me: Actor, id_: str, token: int, said: str = ""
+    ) -> tuple[State, int, str]:
         """Do a verb of the holder, who shows a token (0 for none); return the state, the token and the remark."""
         item = self._item(id_)
-        delivered = item.state is State.COMPLETED and item.agent == me.agent and token in (0, item.token)
+        delivered = (
+            item.state is State.COMPLETED
+            and item.agent == me.agent
+            and token in (0, item.token)
+        )
         if verb == "complete" and delivered:
             return item.state, item.token, "repeat"
         fresh = self._hold(verb, me, item, token)
         if fresh:
             self._start(item, me)
         answered = verb == "leave" and item.state is not State.BLOCKED
-        self._do("release" if answered else verb, item, said, again=not item.held and not fresh)
+        self._do(
+            "release" if answered else verb,
+            item,
+            said,
+            again=not item.held and not fresh,
+        )
         self._emit(SPOKEN.get(verb, verb), item)
         if verb == "complete":
             self._release_dependents(item)
@@ -268,5 +298,12 @@ class Model(Moves):
 
     def queue(self, agent: str) -> list[str]:
         """Return the agent's queue, the most urgent item first, and first in, first out among equals."""
-        queued = [item for item in self.items.values() if item.state is State.QUEUED and item.agent == agent]
-        return [item.id for item in sorted(queued, key=lambda item: (item.priority, item.place))]
+        queued = [
+            item
+            for item in self.items.values()
+            if item.state is State.QUEUED and item.agent == agent
+        ]
+        return [
+            item.id
+            for item in sorted(queued, key=lambda item: (item.priority, item.place))
+        ]

@@ -163,8 +163,14 @@ class Moves:
 
     def _open_again(self, requeued: Item, *, delivered: bool) -> tuple[int, list[str]]:
         """Let what depends on a delivered item wait for it again; return how many do, and who is held."""
-        dependents = [item for item in self.items.values() if delivered and requeued.id in item.depends_on]
-        ready = [item for item in dependents if item.state in (State.QUEUED, State.DELAYED)]
+        dependents = [
+            item
+            for item in self.items.values()
+            if delivered and requeued.id in item.depends_on
+        ]
+        ready = [
+            item for item in dependents if item.state in (State.QUEUED, State.DELAYED)
+        ]
         for item in dependents:
             item.open.add(requeued.id)
         for item in ready:
@@ -180,10 +186,16 @@ class Moves:
             self._expire(item)
 
     def _maintain(self, limit: int) -> tuple[int, int]:
-        run_out = sorted(item.id for item in self.items.values() if item.run_out)[:limit]
+        run_out = sorted(item.id for item in self.items.values() if item.run_out)[
+            :limit
+        ]
         for id_ in run_out:
             self._expire(self.items[id_])
-        due = sorted(item.id for item in self.items.values() if item.state is State.DELAYED and not item.early)[:limit]
+        due = sorted(
+            item.id
+            for item in self.items.values()
+            if item.state is State.DELAYED and not item.early
+        )[:limit]
         for id_ in due:
             self._promote(self.items[id_])
         return len(run_out), len(due)

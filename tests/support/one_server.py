@@ -12,7 +12,9 @@ class OneServer:
 
     patience_s = 0.0
 
-    def __init__(self, url: str, client: redis.Redis, waiting: Callable[[float], redis.Redis]) -> None:
+    def __init__(
+        self, url: str, client: redis.Redis, waiting: Callable[[float], redis.Redis]
+    ) -> None:
         """`url` is shown in errors; `waiting` makes a client whose replies may take so many seconds."""
         self.url = url
         self._client = client
@@ -38,6 +40,11 @@ def by_redis_py(url: str) -> Connection:
     """Return the connection that a Redis of many servers has: all tests run on both kinds."""
 
     def client(timeout_s: float = 10) -> redis.Redis:
-        return redis.Redis.from_url(url, decode_responses=True, encoding_errors=UNREADABLE, socket_timeout=timeout_s)
+        return redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            encoding_errors=UNREADABLE,
+            socket_timeout=timeout_s,
+        )
 
     return RedisConnection(OneServer(url, client(), client))

@@ -41,7 +41,9 @@ class Proxy:
         self._lost_replies: Counter[bytes] = Counter()
         self._lost_requests: Counter[bytes] = Counter()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """Serve one client until it or the server goes, or something is lost."""
         async with _closed(writer):
             if self.refusing:
@@ -60,7 +62,9 @@ class Proxy:
         address = urlsplit(self._upstream)
         if address.scheme == "unix":
             return await asyncio.open_unix_connection(unquote(address.path))
-        return await asyncio.open_connection(address.hostname or "", address.port or 6379)
+        return await asyncio.open_connection(
+            address.hostname or "", address.port or 6379
+        )
 
     def loses_request(self, request: bytes) -> bool:
         """Return whether a request is lost this time."""
@@ -89,7 +93,9 @@ class Client:
         #: What the server has still to answer: the request of a script, b"" for any other command.
         self._awaited: deque[bytes] = deque()
 
-    async def up(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
+    async def up(
+        self, reader: asyncio.StreamReader, server: asyncio.StreamWriter
+    ) -> None:
         """Pass on what the client says."""
         parser, text = hiredis.Reader(), b""
         while said := await reader.read(READ_BYTES):
@@ -109,7 +115,11 @@ class Client:
 
     async def down(self, reader: asyncio.StreamReader) -> None:
         """Pass on what the server says."""
-        parser, text, whole = hiredis.Reader(notEnoughData=Ellipsis), bytearray(), bytearray()
+        parser, text, whole = (
+            hiredis.Reader(notEnoughData=Ellipsis),
+            bytearray(),
+            bytearray(),
+        )
         while said := await reader.read(READ_BYTES):
             for byte in said:  # nothing else tells where a reply ends
                 text += bytes([byte])
@@ -134,10 +144,14 @@ def proxied(upstream: str, tls: SSLContext | None = None) -> Iterator[Proxy]:
     Clients speak TLS to it where there is a context.
     """
     proxy, loop, ended = Proxy(upstream), asyncio.new_event_loop(), asyncio.Event()
-    listening = loop.run_until_complete(asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls))
+    listening = loop.run_until_complete(
+        asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls)
+    )
     host, port = listening.sockets[0].getsockname()
     proxy.url = f"redis://{host}:{port}"
-    thread = threading.Thread(target=loop.run_until_complete, args=[_serving(listening, ended)])
+    thread = threading.Thread(
+        target=loop.run_until_complete, args=[_serving(listening, ended)]
+    )
     thread.start()
     try:
         yield proxy
@@ -153,7 +167,9 @@ async def _serving(listening: asyncio.Server, ended: asyncio.Event) -> None:
     listening.close()
     while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
         await _cancelled(tasks)
-    await asyncio.sleep(0)  # a connection that was let in last is closed by the loop's next round
+    await asyncio.sleep(
+        0
+    )  # a connection that was let in last is closed by the loop's next round
 
 
 async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:

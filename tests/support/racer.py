@@ -37,12 +37,26 @@ def main(url: str, namespace: str, verb: str, item: str, shown: str) -> None:
                 claimed = me.get(Lease(item=item)).lease
                 say(claimed.token if claimed else 0)
             case "apply":
-                items = (NewItem(title="A", key="a", agent="ada"), NewItem(title="B", key="b", depends_on=(0,)))
+                items = (
+                    NewItem(title="A", key="a", agent="ada"),
+                    NewItem(title="B", key="b", depends_on=(0,)),
+                )
                 applied = queue.apply(Plan(title="P", key="race", items=items))
-                say([applied.created, applied.project, *(item.id for item in applied.items)])
+                say(
+                    [
+                        applied.created,
+                        applied.project,
+                        *(item.id for item in applied.items),
+                    ]
+                )
             case "complete":
                 token, claim_id = shown.split(":")
-                say(me.complete(Lease(item=item, token=int(token), claim=claim_id), f"by {os.getpid()}").remark)
+                say(
+                    me.complete(
+                        Lease(item=item, token=int(token), claim=claim_id),
+                        f"by {os.getpid()}",
+                    ).remark
+                )
     except errors.TaskOrchestratorError as refusal:
         say(refusal.word)
     connection.close()

@@ -29,17 +29,30 @@ class RawKeys:
     @property
     def items(self) -> dict[str, dict[str, str]]:
         """Return the fields of the items, by id, with what goes without saying."""
-        there = ((name, value) for name, value in self.values.items() if name.startswith("item:"))
+        there = (
+            (name, value)
+            for name, value in self.values.items()
+            if name.startswith("item:")
+        )
         return {name.removeprefix("item:"): LEFT_OUT | value for name, value in there}
 
     def projects(self) -> dict[str, dict[str, str]]:
         """Return the fields of the projects, by id."""
-        names = (name for name in self.values if name.startswith("project:") and name.count(":") == 1)
+        names = (
+            name
+            for name in self.values
+            if name.startswith("project:") and name.count(":") == 1
+        )
         return {name.removeprefix("project:"): self.values[name] for name in names}
 
     def wrong(self) -> list[str]:
         """Return what does not fit together."""
-        found = [*self._misplaced(), *self._miscounted(), *self._misnumbered(), *self._miswired()]
+        found = [
+            *self._misplaced(),
+            *self._miscounted(),
+            *self._misnumbered(),
+            *self._miswired(),
+        ]
         return [*found, *(f"{key} is a strange key" for key in self.strange)]
 
     def _misplaced(self) -> Iterator[str]:
@@ -50,15 +63,26 @@ class RawKeys:
                 homes.setdefault(item, set()).add(name)
         for id_, found in homes.items():
             state, agent = State(self.items[id_]["state"]), self.items[id_]["agent"]
-            homes_of_state = HOMES[state] if "live_token" in self.items[id_] else HOMES[state] - {"held"}
-            meant = {f"{home}:{agent}" if home in ("queue", "held") else home for home in homes_of_state}
+            homes_of_state = (
+                HOMES[state]
+                if "live_token" in self.items[id_]
+                else HOMES[state] - {"held"}
+            )
+            meant = {
+                f"{home}:{agent}" if home in ("queue", "held") else home
+                for home in homes_of_state
+            }
             if found != meant:
                 yield f"{id_} is {state} and in {found}"
 
     def _miscounted(self) -> Iterator[str]:
         """Projects and agents count their items by state."""
         items = self.items.values()
-        there = Counter((kind, item[kind], item["state"]) for item in items for kind in ("project", "agent"))
+        there = Counter(
+            (kind, item[kind], item["state"])
+            for item in items
+            for kind in ("project", "agent")
+        )
         for name, fields in self.values.items():
             kind, _, owner = name.partition(":")
             if kind in ("project", "agent") and ":" not in owner:
@@ -84,7 +108,11 @@ class RawKeys:
             if item["state"] == State.IN_PROGRESS and "live_token" not in item:
                 yield f"{id_} is held by no token"
             reports = [fields for _, fields in self.values.get(f"progress:{id_}", [])]
-            deliveries = "".join(fields["kind"][0] for fields in reports if fields["kind"] in ("complete", "requeue"))
+            deliveries = "".join(
+                fields["kind"][0]
+                for fields in reports
+                if fields["kind"] in ("complete", "requeue")
+            )
             if "cc" in deliveries:
                 yield f"{id_} was delivered twice"
             tokens = [int(fields["token"]) for fields in reports]
@@ -94,25 +122,49 @@ class RawKeys:
     def _miswired(self) -> Iterator[str]:
         """A dependency is among the open ones of both sides, or among the satisfied ones; who waits has an open one."""
         listed = {
-            (id_, other) for id_, item in self.items.items() for other in json.loads(item.get("depends_on", "[]"))
+            (id_, other)
+            for id_, item in self.items.items()
+            for other in json.loads(item.get("depends_on", "[]"))
         }
-        done = {(id_, other) for id_, other in listed if self.items[other]["state"] == State.COMPLETED}
+        done = {
+            (id_, other)
+            for id_, other in listed
+            if self.items[other]["state"] == State.COMPLETED
+        }
         sides = {
-            "deps": {(id_, other) for id_ in self.items for other in self.values.get(f"deps:{id_}", ())},
-            "dependents": {(id_, other) for other in self.items for id_ in self.values.get(f"dependents:{other}", ())},
+            "deps": {
+                (id_, other)
+                for id_ in self.items
+                for other in self.values.get(f"deps:{id_}", ())
+            },
+            "dependents": {
+                (id_, other)
+                for other in self.items
+                for id_ in self.values.get(f"dependents:{other}", ())
+            },
         }
-        satisfied = {(id_, other) for other in self.items for id_ in self.values.get(f"satisfied:{other}", ())}
+        satisfied = {
+            (id_, other)
+            for other in self.items
+            for id_ in self.values.get(f"satisfied:{other}", ())
+        }
         for name, found, meant in (
             *((name, side, listed - done) for name, side in sides.items()),
             ("satisfied", satisfied, done),
         ):
             if found != meant:
                 yield f"{name}: {found ^ meant}"
-        waiting = {id_ for id_, item in self.items.items() if item["state"] == State.WAITING}
+        waiting = {
+            id_ for id_, item in self.items.items() if item["state"] == State.WAITING
+        }
         open_ = {id_ for id_, _ in listed - done}
         if waiting - open_:
             yield f"some wait for nothing: {waiting - open_}"
-        ready = {id_ for id_, item in self.items.items() if item["state"] in (State.QUEUED, State.DELAYED)}
+        ready = {
+            id_
+            for id_, item in self.items.items()
+            if item["state"] in (State.QUEUED, State.DELAYED)
+        }
         if ready & open_:
             yield f"some are ready, and a dependency is open: {ready & open_}"
 
@@ -122,15 +174,30 @@ def read(bench: Bench, *, but: frozenset[str] = frozenset()) -> RawKeys:
     tag = keys.tag(bench.namespace)
     slot = key_slot(keys.meta(bench.namespace).encode())
     names = all_keys(bench) - but
-    kinds = {key: keys.known(key.removeprefix(tag)) for key in sorted(names) if not key.startswith(f"{tag}req:")}
-    strange = tuple(key for key in names if key_slot(key.encode()) != slot or kinds.get(key, ...) is None)
+    kinds = {
+        key: keys.known(key.removeprefix(tag))
+        for key in sorted(names)
+        if not key.startswith(f"{tag}req:")
+    }
+    strange = tuple(
+        key
+        for key in names
+        if key_slot(key.encode()) != slot or kinds.get(key, ...) is None
+    )
     pipeline: Any = bench.raw.pipeline(transaction=False)
     pipeline.time()
-    known = {key.removeprefix(tag): kind.type for key, kind in kinds.items() if kind and key not in strange}
+    known = {
+        key.removeprefix(tag): kind.type
+        for key, kind in kinds.items()
+        if kind and key not in strange
+    }
     for name, kind_of_value in known.items():
         _ask(pipeline, tag + name, kind_of_value)
     (seconds, microseconds), *values = pipeline.execute()
-    found = {name: dict(value) if known[name] == "zset" else value for name, value in zip(known, values, strict=True)}
+    found = {
+        name: dict(value) if known[name] == "zset" else value
+        for name, value in zip(known, values, strict=True)
+    }
     return RawKeys(found, strange, seconds * 1000 + microseconds // 1000)
 
 

@@ -24,7 +24,11 @@ class Call:
         if self.script.name == "claim":
             return [row[:3] for row in cast("list[list[list[Reply]]]", self.reply)[0]]
         words = KEPT_WORDS.get(self.script.name)
-        return self.reply if words is None or not isinstance(self.reply, list) else self.reply[:words]
+        return (
+            self.reply
+            if words is None or not isinstance(self.reply, list)
+            else self.reply[:words]
+        )
 
     def changed_nothing(self) -> bool:
         """Return whether its reply is not kept: a check, a claim of nothing, a get that brought no token."""
@@ -54,4 +58,6 @@ class Remembering(Around):
     def again(self, number: int) -> tuple[Call, Call]:
         """Send an old request again; return the call as it was, and as it is now."""
         first = self.calls[number]
-        return first, replace(first, reply=self.connection.call(first.script, first.key, first.words))
+        return first, replace(
+            first, reply=self.connection.call(first.script, first.key, first.words)
+        )

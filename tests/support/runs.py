@@ -29,7 +29,11 @@ class Run:
 
     def said(self) -> list[dict[str, Any]]:
         """Return what it has said of items so far."""
-        lines = (self._folder / "stdout").read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = (
+            (self._folder / "stdout")
+            .read_text(encoding="utf-8")
+            .splitlines(keepends=True)
+        )
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def events(self) -> list[str]:
@@ -71,14 +75,19 @@ def sh(script: str) -> tuple[str, str, str, str]:
 
 
 @contextmanager
-def running(shell: Shell, *words: str | Path, below: Sequence[str | Path] = ()) -> Iterator[Run]:
+def running(
+    shell: Shell, *words: str | Path, below: Sequence[str | Path] = ()
+) -> Iterator[Run]:
     """Run `worker run` with these words; what the test has not ended is killed, and its guard ends the rest.
 
     `below` is a command that becomes `worker run` and takes it as its arguments.
     """
     with TemporaryDirectory() as place:
         folder = Path(place)
-        with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+        with (
+            (folder / "stdout").open("wb") as stdout,
+            (folder / "stderr").open("wb") as stderr,
+        ):
             process = subprocess.Popen(
                 [*below, BIN / "worker", "run", "--json", *words],
                 cwd=shell.folder,

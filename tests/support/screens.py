@@ -19,7 +19,9 @@ CTRL_C = b"\x03"
 class Screen:
     """A terminal that a command runs on until the test ends it."""
 
-    def __init__(self, shell: Shell, *words: Argument | Path, columns: int = 80, rows: int = 24) -> None:
+    def __init__(
+        self, shell: Shell, *words: Argument | Path, columns: int = 80, rows: int = 24
+    ) -> None:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         #: All that was written, as it came.
@@ -49,7 +51,11 @@ class Screen:
     def lines(self) -> list[str]:
         """Return what stands on the screen now, without the blanks at the ends."""
         self._read()
-        return "\n".join(line.rstrip() for line in self._screen.display).rstrip("\n").split("\n")
+        return (
+            "\n".join(line.rstrip() for line in self._screen.display)
+            .rstrip("\n")
+            .split("\n")
+        )
 
     def shows(self, text: str) -> bool:
         """Return whether a text stands on the screen now."""
@@ -58,7 +64,11 @@ class Screen:
     def colours(self) -> set[str]:
         """Return the colours of the characters on the screen."""
         self._read()
-        return {character.fg for row in self._screen.buffer.values() for character in row.values()}
+        return {
+            character.fg
+            for row in self._screen.buffer.values()
+            for character in row.values()
+        }
 
     def resize(self, columns: int, rows: int) -> None:
         """Give the terminal another size; what was on it goes."""
@@ -90,7 +100,9 @@ class Screen:
             timeout_s = 0
 
     def _set_size(self, columns: int, rows: int) -> None:
-        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        fcntl.ioctl(
+            self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0)
+        )
 
 
 def _take_terminal() -> None:

@@ -24,7 +24,17 @@ def binaries() -> dict[str, str]:
 def running(binary: str, folder: Path, *options: str) -> Iterator[str]:
     """Run a server in a folder on a Unix socket; yields its address once it answers, and ends it."""
     socket = folder / "s.sock"
-    arguments = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder), *options]
+    arguments = [
+        "--port",
+        "0",
+        "--unixsocket",
+        str(socket),
+        "--save",
+        "",
+        "--dir",
+        str(folder),
+        *options,
+    ]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen([binary, *arguments], stdout=log, stderr=log)
     try:
@@ -39,7 +49,9 @@ def _await(socket: Path) -> None:
     deadline = monotonic() + 10
     while True:
         try:
-            with redis.Redis(unix_socket_path=str(socket), retry=Retry(NoBackoff(), 0)) as client:
+            with redis.Redis(
+                unix_socket_path=str(socket), retry=Retry(NoBackoff(), 0)
+            ) as client:
                 client.ping()
                 return
         except redis.AuthenticationError:

@@ -59,7 +59,9 @@ class Service:
 def running(shell: Shell, *arguments: str, number: int = 1) -> Iterator[list[Service]]:
     """Run services; those that the test has not ended are killed."""
     with TemporaryDirectory() as logs:
-        services = [_started(shell, arguments, Path(logs, str(n))) for n in range(number)]
+        services = [
+            _started(shell, arguments, Path(logs, str(n))) for n in range(number)
+        ]
         try:
             for service in services:
                 soon(partial(service.said, "started"))
@@ -73,7 +75,12 @@ def _started(shell: Shell, arguments: Sequence[str], log: Path) -> Service:
     words: list[str | Path] = [BIN / "orchestrate", "service", *arguments]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            words, cwd=shell.folder, env=shell.environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            words,
+            cwd=shell.folder,
+            env=shell.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
     return Service(process, log)
 
@@ -90,7 +97,10 @@ def handoffs(root: Path) -> Path:
 
 def published(root: Path) -> set[str]:
     """Return the items that have a handoff."""
-    return {path.name.removesuffix("_handoff.json") for path in handoffs(root).glob("item_*_handoff.json")}
+    return {
+        path.name.removesuffix("_handoff.json")
+        for path in handoffs(root).glob("item_*_handoff.json")
+    }
 
 
 def filed(root: Path, item: str) -> list[str]:
@@ -104,7 +114,9 @@ def filed(root: Path, item: str) -> list[str]:
 
 def temporaries(root: Path) -> list[str]:
     """Return what a pass that was cut off would leave behind."""
-    return [path.name for path in handoffs(root).iterdir() if path.name.endswith(".tmp")]
+    return [
+        path.name for path in handoffs(root).iterdir() if path.name.endswith(".tmp")
+    ]
 
 
 def status(shell: Shell) -> list[dict[str, Any]]:
@@ -119,11 +131,18 @@ class OwnRedis:
     def __init__(self, url: str, shell: Shell) -> None:
         self.namespace = shell.variables["TASKORCH_NAMESPACE"]
         self.raw = redis.Redis.from_url(url)
-        self.bench = Bench(Queue(connect(url), self.namespace, Caller(agent="planner")), self.raw, "", url)
+        self.bench = Bench(
+            Queue(connect(url), self.namespace, Caller(agent="planner")),
+            self.raw,
+            "",
+            url,
+        )
         self.shell = shell.having(TASKORCH_REDIS_URL=url)
 
     def keys(self, pattern: str = "*") -> set[str]:
-        return {key.decode() for key in cast(Any, self.raw).scan_iter(pattern, count=1000)}
+        return {
+            key.decode() for key in cast(Any, self.raw).scan_iter(pattern, count=1000)
+        }
 
     def rq(self, kind: str) -> set[str]:
         """Return RQ's keys of a kind."""
@@ -132,5 +151,11 @@ class OwnRedis:
 
     def jobs_done(self) -> int:
         """Return how many jobs all workers together have done."""
-        workers = [f"taskorch-rq:{{{self.namespace}}}:worker:{name}" for name in self.rq("worker")]
-        return sum(int(cast(Any, self.raw).hget(worker, "successful_job_count") or 0) for worker in workers)
+        workers = [
+            f"taskorch-rq:{{{self.namespace}}}:worker:{name}"
+            for name in self.rq("worker")
+        ]
+        return sum(
+            int(cast(Any, self.raw).hget(worker, "successful_job_count") or 0)
+            for worker in workers
+        )

@@ -25,7 +25,11 @@ INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 0,
     "method": "initialize",
-    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
 }
 
 
@@ -36,9 +40,13 @@ class Program:
     session: ClientSession
     instructions: str
 
-    async def call(self, tool: str, progress: ProgressFnT | None = None, **arguments: Any) -> mcp.CallToolResult:
+    async def call(
+        self, tool: str, progress: ProgressFnT | None = None, **arguments: Any
+    ) -> mcp.CallToolResult:
         """Call a tool; what it says is there as text, and as an object."""
-        result = await self.session.call_tool(tool, arguments, progress_callback=progress)
+        result = await self.session.call_tool(
+            tool, arguments, progress_callback=progress
+        )
         assert isinstance(result, mcp.CallToolResult)
         (text,) = result.content
         assert isinstance(text, mcp.TextContent)
@@ -63,7 +71,14 @@ class Program:
         result = await self.call(tool, **arguments)
         assert result.is_error, result.structured_content
         error: dict[str, Any] = result.structured_content["error"]
-        assert set(error) == {"code", "message", "hint", "retryable", "details", "exit_code"}
+        assert set(error) == {
+            "code",
+            "message",
+            "hint",
+            "retryable",
+            "details",
+            "exit_code",
+        }
         return error
 
 
@@ -86,11 +101,17 @@ async def until(true: Callable[[], object]) -> None:
 async def program(shell: Shell, role: str) -> AsyncIterator[Program]:
     """Start the server of a role in a shell; its stderr may have talk, and no traceback."""
     server = StdioServerParameters(
-        command=str(BIN / role), args=["mcp"], env=dict(shell.variables), cwd=str(shell.folder)
+        command=str(BIN / role),
+        args=["mcp"],
+        env=dict(shell.variables),
+        cwd=str(shell.folder),
     )
     talk = shell.folder.parent / f"{role}-{shell.variables.get('AGENT_ID')}.err"
     with talk.open("w") as errlog:
-        async with stdio_client(server, errlog) as streams, ClientSession(*streams) as session:
+        async with (
+            stdio_client(server, errlog) as streams,
+            ClientSession(*streams) as session,
+        ):
             about = await session.initialize()
             yield Program(session, about.instructions or "")
     assert "Traceback" not in talk.read_text()
@@ -101,7 +122,9 @@ worker = partial(program, role="worker")
 
 def orchestrate(shell: Shell) -> AbstractAsyncContextManager[Program]:
     """Start the server of an orchestrator, in a session that is none of an agent's."""
-    return program(shell.lacking("AGENT_ID").having(ORCHESTRATOR_ID="planner"), "orchestrate")
+    return program(
+        shell.lacking("AGENT_ID").having(ORCHESTRATOR_ID="planner"), "orchestrate"
+    )
 
 
 #: What starts the server of a role.
@@ -113,18 +136,34 @@ ROLES: dict[str, Callable[[Shell], AbstractAsyncContextManager[Program]]] = {
 
 def called(id_: int, tool: str, **arguments: Any) -> dict[str, Any]:
     """Return the message that calls a tool."""
-    return {"jsonrpc": "2.0", "id": id_, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+    return {
+        "jsonrpc": "2.0",
+        "id": id_,
+        "method": "tools/call",
+        "params": {"name": tool, "arguments": arguments},
+    }
 
 
 def cancelled(id_: int) -> dict[str, Any]:
     """Return the message that takes a call back."""
-    return {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id_}}
+    return {
+        "jsonrpc": "2.0",
+        "method": "notifications/cancelled",
+        "params": {"requestId": id_},
+    }
 
 
-def started(shell: Shell, *messages: dict[str, Any], role: str = "worker") -> subprocess.Popen[str]:
+def started(
+    shell: Shell, *messages: dict[str, Any], role: str = "worker"
+) -> subprocess.Popen[str]:
     """Start a server by hand, and send it the handshake and messages."""
     process = shell.start(BIN / role, "mcp")
-    say(process, INITIALIZE, {"jsonrpc": "2.0", "method": "notifications/initialized"}, *messages)
+    say(
+        process,
+        INITIALIZE,
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        *messages,
+    )
     return process
 
 
@@ -132,7 +171,9 @@ def say(process: subprocess.Popen[str], *messages: dict[str, Any] | str) -> None
     """Send messages to a server, or lines as they are."""
     assert process.stdin
     for message in messages:
-        process.stdin.write((message if isinstance(message, str) else json.dumps(message)) + "\n")
+        process.stdin.write(
+            (message if isinstance(message, str) else json.dumps(message)) + "\n"
+        )
     process.stdin.flush()
 
 

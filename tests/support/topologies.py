@@ -47,7 +47,9 @@ class Node:
             port=port,
             decode_responses=True,
             socket_timeout=10,
-            retry=Retry(NoBackoff(), 1),  # sentinels cut connections when they turn a server into a replica
+            retry=Retry(
+                NoBackoff(), 1
+            ),  # sentinels cut connections when they turn a server into a replica
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -66,7 +68,13 @@ class Node:
         if self._process is None:
             with (self.folder / "server.log").open("ab") as log:
                 # not in our group: Ctrl-C is for the test, which kills its servers
-                self._process = subprocess.Popen(self._words, stdout=log, stderr=log, cwd=self.folder, process_group=0)
+                self._process = subprocess.Popen(
+                    self._words,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self.folder,
+                    process_group=0,
+                )
         eventually(self.answers)
 
     def kill(self) -> None:
@@ -80,7 +88,11 @@ class Node:
     def answers(self) -> bool:
         """Return whether it answers; one that has ended by itself is a failure."""
         if self._process is None or self._process.poll() is not None:
-            raise AssertionError((self.folder / "server.log").read_text(encoding="utf-8", errors="replace")[-2000:])
+            raise AssertionError(
+                (self.folder / "server.log").read_text(
+                    encoding="utf-8", errors="replace"
+                )[-2000:]
+            )
         with suppress(redis.ConnectionError, redis.TimeoutError):
             return bool(self.raw.ping())
         return False
@@ -109,7 +121,9 @@ class Sentinels:
         """Return the server that the first living sentinel takes for the primary."""
         for sentinel in self.sentinels:
             with suppress(redis.RedisError):
-                _, port = command(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
+                _, port = command(
+                    sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE
+                )
                 return next(node for node in self.servers if node.port == int(port))
         raise AssertionError("no sentinel answers")
 
@@ -128,7 +142,11 @@ class Sentinels:
     def fail_over(self, *words: str) -> None:
         """Have the sentinels promote a replica although the primary lives, and wait for it; `words` end the command."""
         before = self.primary
-        eventually(lambda: _went_well(self.sentinels[0], "SENTINEL", "FAILOVER", SERVICE, *words))
+        eventually(
+            lambda: _went_well(
+                self.sentinels[0], "SENTINEL", "FAILOVER", SERVICE, *words
+            )
+        )
         self.await_failover(before)
 
     def await_failover(self, before: Node | None = None) -> Node:
@@ -142,19 +160,36 @@ class Sentinels:
         Until then none would begin another one, and the first of them may still speak of the primary before.
         """
         asked = [cast(Any, sentinel.raw).sentinel_master for sentinel in self.sentinels]
-        eventually(lambda: all(ask(SERVICE)["flags"] == "master" for ask in asked) and self._agreed(None))
+        eventually(
+            lambda: (
+                all(ask(SERVICE)["flags"] == "master" for ask in asked)
+                and self._agreed(None)
+            )
+        )
 
     def await_replicas(self, number: int) -> None:
         """Wait until the primary has so many replicas that keep up."""
-        eventually(lambda: self.primary.info("replication").get("connected_slaves") == number)
+        eventually(
+            lambda: self.primary.info("replication").get("connected_slaves") == number
+        )
 
     def _agreed(self, before: Node | None) -> bool:
         ports = set()
         for sentinel in self.sentinels:
             with suppress(redis.RedisError):
-                ports.add(int(command(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1]))
+                ports.add(
+                    int(
+                        command(
+                            sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE
+                        )[1]
+                    )
+                )
         new = [node for node in self.servers if node.port in ports]
-        return len(new) == 1 and new[0] is not before and new[0].info("replication").get("role") == "master"
+        return (
+            len(new) == 1
+            and new[0] is not before
+            and new[0].info("replication").get("role") == "master"
+        )
 
 
 class Cluster:
@@ -179,7 +214,9 @@ class Cluster:
         found: list[Node] = []
 
         def look() -> bool:
-            found[:] = [node for node in self.nodes if node.pid and slot in _own_slots(node)]
+            found[:] = [
+                node for node in self.nodes if node.pid and slot in _own_slots(node)
+            ]
             return len(found) == 1
 
         eventually(look)
@@ -188,7 +225,11 @@ class Cluster:
     def other_primary(self, namespace: str) -> Node:
         """Return a living primary that does not have the slot of a namespace."""
         there = self.primary_of(namespace)
-        return next(node for node in self.nodes if node is not there and node.pid and _own_slots(node))
+        return next(
+            node
+            for node in self.nodes
+            if node is not there and node.pid and _own_slots(node)
+        )
 
     def kill_primary(self, namespace: str) -> Node:
         """Kill the primary of a namespace, and return it: `start` brings it back, as a replica by then."""
@@ -201,9 +242,13 @@ class Cluster:
         before = self.primary_of(namespace)
         name = command(before, "CLUSTER", "MYID")
         replica = next(node for node in self.nodes if name in self._replicated(node))
-        eventually(lambda: replica.info("replication").get("master_link_status") == "up")
+        eventually(
+            lambda: replica.info("replication").get("master_link_status") == "up"
+        )
         command(replica, "CLUSTER", "FAILOVER")
-        eventually(lambda: self.primary_of(namespace) is not before and self.is_settled())
+        eventually(
+            lambda: self.primary_of(namespace) is not before and self.is_settled()
+        )
 
     def cut_connections(self) -> None:
         """Close every client's connection, as a firewall closes those that were idle for long."""
@@ -212,12 +257,20 @@ class Cluster:
 
     def await_failover(self, namespace: str, before: Node) -> Node:
         """Wait until another node than `before` has the slot of a namespace and every living node says all is well."""
-        eventually(lambda: self.primary_of(namespace) is not before and self.is_settled())
+        eventually(
+            lambda: self.primary_of(namespace) is not before and self.is_settled()
+        )
         return self.primary_of(namespace)
 
-    def move_key_by_key(self, namespace: str, between: Callable[[], object] = lambda: None) -> Node:
+    def move_key_by_key(
+        self, namespace: str, between: Callable[[], object] = lambda: None
+    ) -> Node:
         """Move the slot of a namespace to another primary as every Redis can, `between` any two keys; return it."""
-        slot, source, target = slot_of(namespace), self.primary_of(namespace), self.other_primary(namespace)
+        slot, source, target = (
+            slot_of(namespace),
+            self.primary_of(namespace),
+            self.other_primary(namespace),
+        )
         names = {node: command(node, "CLUSTER", "MYID") for node in (source, target)}
         command(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
         command(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", names[target])
@@ -226,26 +279,51 @@ class Cluster:
             between()
         for node in (target, source):
             command(node, "CLUSTER", "SETSLOT", slot, "NODE", names[target])
-        eventually(lambda: all(slot not in _own_slots(node) for node in self.nodes if node.pid and node is not target))
+        eventually(
+            lambda: all(
+                slot not in _own_slots(node)
+                for node in self.nodes
+                if node.pid and node is not target
+            )
+        )
         return target
 
     def move_at_once(self, namespace: str) -> Node:
         """Move the slot of a namespace to another primary atomically, as Valkey 9 can; return that one."""
-        slot, source, target = slot_of(namespace), self.primary_of(namespace), self.other_primary(namespace)
+        slot, source, target = (
+            slot_of(namespace),
+            self.primary_of(namespace),
+            self.other_primary(namespace),
+        )
         name = command(target, "CLUSTER", "MYID")
-        command(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", name)
-        eventually(lambda: slot in _own_slots(target) and slot not in _own_slots(source))
+        command(
+            source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", name
+        )
+        eventually(
+            lambda: slot in _own_slots(target) and slot not in _own_slots(source)
+        )
         return target
 
     def is_settled(self) -> bool:
         """Return whether every living node says that all slots are served."""
         states = [_cluster_info(node) for node in self.nodes if node.pid]
-        return all(each.get("cluster_state") == "ok" and each.get("cluster_slots_ok") == str(SLOTS) for each in states)
+        return all(
+            each.get("cluster_state") == "ok"
+            and each.get("cluster_slots_ok") == str(SLOTS)
+            for each in states
+        )
 
     def _replicated(self, node: Node) -> str:
         """Return the id of the primary of a node, "" for a primary."""
         lines = _nodes(node) if node.pid else []
-        return next((words[3] for words in lines if "myself" in words[2] and "slave" in words[2]), "")
+        return next(
+            (
+                words[3]
+                for words in lines
+                if "myself" in words[2] and "slave" in words[2]
+            ),
+            "",
+        )
 
 
 @contextmanager
@@ -263,7 +341,9 @@ def sentinels(folder: Path, *options: str) -> Iterator[Sentinels]:
         )
         for port in ports[:3]
     ]
-    watchers = [_sentinel(folder / f"sentinel-{port}", port, ports[0]) for port in ports[3:]]
+    watchers = [
+        _sentinel(folder / f"sentinel-{port}", port, ports[0]) for port in ports[3:]
+    ]
     with running([*servers, *watchers]):
         deployment = Sentinels(servers, watchers)
         deployment.await_replicas(2)
@@ -280,9 +360,26 @@ def cluster(folder: Path, *options: str) -> Iterator[Cluster]:
             folder / f"node-{port}",
             port,
             *_server_options(folder / f"node-{port}", port),
-            *("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-announce-ip", "127.0.0.1"),
-            *("--cluster-node-timeout", str(DOWN_AFTER_MS), "--repl-diskless-sync-delay", "0"),
-            *("--repl-ping-replica-period", "1", "--cluster-replica-validity-factor", "0"),
+            *(
+                "--cluster-enabled",
+                "yes",
+                "--cluster-port",
+                str(bus),
+                "--cluster-announce-ip",
+                "127.0.0.1",
+            ),
+            *(
+                "--cluster-node-timeout",
+                str(DOWN_AFTER_MS),
+                "--repl-diskless-sync-delay",
+                "0",
+            ),
+            *(
+                "--repl-ping-replica-period",
+                "1",
+                "--cluster-replica-validity-factor",
+                "0",
+            ),
             *options,
         )
         for port, bus in zip(ports[:6], ports[6:], strict=True)
@@ -291,7 +388,12 @@ def cluster(folder: Path, *options: str) -> Iterator[Cluster]:
         _join(nodes, ports[6:])
         whole = Cluster(nodes)
         eventually(whole.is_settled)
-        eventually(lambda: all(node.info("replication").get("master_link_status") == "up" for node in nodes[3:]))
+        eventually(
+            lambda: all(
+                node.info("replication").get("master_link_status") == "up"
+                for node in nodes[3:]
+            )
+        )
         yield whole
 
 
@@ -342,7 +444,18 @@ def command(node: Node, *words: str | int) -> Any:
 
 
 def _server_options(folder: Path, port: int) -> list[str]:
-    return ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", "--appendonly", "yes"]
+    return [
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(folder),
+        "--save",
+        "",
+        "--appendonly",
+        "yes",
+    ]
 
 
 def _rewriting(folder: Path, port: int, *options: str) -> Node:
@@ -372,7 +485,11 @@ def _sentinel(folder: Path, port: int, primary: int) -> Node:
 
 def _knows_all(sentinel: Node) -> bool:
     words = command(sentinel, "SENTINEL", "MASTER", SERVICE)
-    state = words if isinstance(words, dict) else dict(zip(words[::2], words[1::2], strict=True))
+    state = (
+        words
+        if isinstance(words, dict)
+        else dict(zip(words[::2], words[1::2], strict=True))
+    )
     return (state["num-slaves"], state["num-other-sentinels"]) == ("2", "2")
 
 
@@ -380,7 +497,9 @@ def _join(nodes: list[Node], bus_ports: list[int]) -> None:
     """Make one cluster of nodes: three primaries with a third of the slots each, the others their replicas."""
     bounds = [0, SLOTS // 3, 2 * SLOTS // 3, SLOTS]
     for number, node in enumerate(nodes[:3]):
-        command(node, "CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+        command(
+            node, "CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1
+        )
         command(node, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
     for node, bus in zip(nodes[1:], bus_ports[1:], strict=True):
         command(nodes[0], "CLUSTER", "MEET", "127.0.0.1", node.port, bus)
@@ -401,16 +520,33 @@ def _went_well(node: Node, *words: str | int) -> bool:
 def _nodes(node: Node) -> list[list[str]]:
     """Return the lines of CLUSTER NODES, as words, but for nodes that have no address yet."""
     with suppress(redis.RedisError):
-        lines = [line.split() for line in str(command(node, "CLUSTER", "NODES")).splitlines()]
-        return [words for words in lines if "handshake" not in words[2] and "noaddr" not in words[2]]
+        lines = [
+            line.split() for line in str(command(node, "CLUSTER", "NODES")).splitlines()
+        ]
+        return [
+            words
+            for words in lines
+            if "handshake" not in words[2] and "noaddr" not in words[2]
+        ]
     return []
 
 
 def _own_slots(node: Node) -> set[int]:
     """Return the slots that a living node says it serves itself."""
-    own = next((words for words in _nodes(node) if "myself" in words[2] and "master" in words[2]), [])
+    own = next(
+        (
+            words
+            for words in _nodes(node)
+            if "myself" in words[2] and "master" in words[2]
+        ),
+        [],
+    )
     ranges = [word.partition("-") for word in own[8:] if not word.startswith("[")]
-    return {slot for first, _, last in ranges for slot in range(int(first), int(last or first) + 1)}
+    return {
+        slot
+        for first, _, last in ranges
+        for slot in range(int(first), int(last or first) + 1)
+    }
 
 
 def _cluster_info(node: Node) -> dict[str, str]:

@@ -13,7 +13,9 @@ HOLDER: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "renew": lambda me, lease: me.renew(lease),
     "discover": lambda me, lease: me.discover(lease, "It rains", impact="take a coat"),
     "blocker": lambda me, lease: me.blocker(lease, "Which door?", needs="a choice"),
-    "complete": lambda me, lease: me.complete(lease, "done", deliverables={"file": "a.txt"}),
+    "complete": lambda me, lease: me.complete(
+        lease, "done", deliverables={"file": "a.txt"}
+    ),
     "fail": lambda me, lease: me.fail(lease, "no luck"),
     "release": lambda me, lease: me.release(lease, reason="too late today"),
 }

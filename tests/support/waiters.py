@@ -71,7 +71,11 @@ class Waiters:
 
     def until(self, id_: str, *goals: Goal, since: str = "") -> "Future[Waited]":
         """Begin to wait for a project or an item."""
-        return self.start(lambda bench: bench.queue.waiting().until(id_, goals, timeout_s=LONG_S, since=since))
+        return self.start(
+            lambda bench: bench.queue.waiting().until(
+                id_, goals, timeout_s=LONG_S, since=since
+            )
+        )
 
 
 @contextmanager

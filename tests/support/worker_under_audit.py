@@ -27,11 +27,18 @@ class Worker:
     def step(self) -> None:
         """Do one thing, which may be refused."""
         me = self._queue.agent(self._chance.choice(("ada", "bob")), session=self._seed)
-        lease, item, other = self._chance.choice(self._leases), *self._chance.choices(self._items, k=2)
+        lease, item, other = (
+            self._chance.choice(self._leases),
+            *self._chance.choices(self._items, k=2),
+        )
         match self._chance.randrange(9):
             case 0:
                 agent = self._chance.choice(("", "ada", "bob"))
-                new = NewItem(title="x", agent=agent, depends_on=(item, other)[: self._chance.randrange(3)])
+                new = NewItem(
+                    title="x",
+                    agent=agent,
+                    depends_on=(item, other)[: self._chance.randrange(3)],
+                )
                 self._items.append(self._queue.create(self._project, new))
             case 1 | 2 if (claim := me.claim()) and claim.lease:
                 self._leases.append(claim.lease)
@@ -61,7 +68,13 @@ class Worker:
 
 
 def main(url: str, namespace: str, seed: str) -> None:
-    worker, steps = Worker(Queue(connect(url), namespace, Caller(agent="planner", pid=os.getpid())), seed), 0
+    worker, steps = (
+        Worker(
+            Queue(connect(url), namespace, Caller(agent="planner", pid=os.getpid())),
+            seed,
+        ),
+        0,
+    )
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     while not select.select([sys.stdin], [], [], 0)[0]:

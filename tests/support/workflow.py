@@ -22,13 +22,23 @@ def workflow(bench: Bench) -> Iterator[str]:
 def planned(bench: Bench) -> Iterator[str]:
     """A plan of two items that is applied, applied again with one item more, and given up."""
     queue = bench.queue
-    first, second = NewItem(title="First", key="1", agent="eve"), NewItem(title="Second", key="2", depends_on=(0,))
+    first, second = (
+        NewItem(title="First", key="1", agent="eve"),
+        NewItem(title="Second", key="2", depends_on=(0,)),
+    )
     plan = Plan(title="Plan", key=f"plan-{os.urandom(4).hex()}", items=(first, second))
     project = queue.apply(plan).project
     yield "create"
-    queue.apply(replace(plan, items=(*plan.items, NewItem(title="Third", key="3", depends_on=(1,)))))
+    queue.apply(
+        replace(
+            plan, items=(*plan.items, NewItem(title="Third", key="3", depends_on=(1,)))
+        )
+    )
     yield "create"
-    queue.create_many(project, [NewItem(title="Fourth", agent="eve"), NewItem(title="Fifth", depends_on=(0,))])
+    queue.create_many(
+        project,
+        [NewItem(title="Fourth", agent="eve"), NewItem(title="Fifth", depends_on=(0,))],
+    )
     yield "create"
     yield from batches(bench, project)
     queue.complete_project(project, force=True)
@@ -52,10 +62,17 @@ def batches(bench: Bench, project: str) -> Iterator[str]:
 
 def delivery(bench: Bench) -> Iterator[str]:
     """Two items, one after the other, delivered by two agents."""
-    queue, ada, bob, views = bench.queue, bench.agent("ada"), bench.agent("bob"), bench.queue.views
+    queue, ada, bob, views = (
+        bench.queue,
+        bench.agent("ada"),
+        bench.agent("bob"),
+        bench.queue.views,
+    )
     project = queue.project("Build", description="all")
     yield "project"
-    plan = queue.create(project, NewItem(title="Plan", requirements=("paper",), key="plan"))
+    plan = queue.create(
+        project, NewItem(title="Plan", requirements=("paper",), key="plan")
+    )
     yield "create"
     build = queue.create(project, NewItem(title="Build", agent="bob"))
     yield "create"
@@ -105,7 +122,12 @@ def delivery(bench: Bench) -> Iterator[str]:
 
 def troubles(bench: Bench) -> Iterator[str]:
     """One item that is given back, taken over, failed, buried, cancelled and done at last."""
-    queue, ada, second, views = bench.queue, bench.agent("ada"), bench.agent("ada", session="2"), bench.queue.views
+    queue, ada, second, views = (
+        bench.queue,
+        bench.agent("ada"),
+        bench.agent("ada", session="2"),
+        bench.queue.views,
+    )
     project = queue.project("Mend")
     yield "project"
     item = queue.create(project, NewItem(title="Mend", agent="bob"))
@@ -227,7 +249,11 @@ def audited(bench: Bench) -> Iterator[str]:
     yield "audit"
     queue.audit_index("leases", mend=True)
     yield "audit_index"
-    counts = {owner: {state: number} for owner, state, number in part.counts if owner == f"project:{project}" and state}
+    counts = {
+        owner: {state: number}
+        for owner, state, number in part.counts
+        if owner == f"project:{project}" and state
+    }
     queue.recount(part.event, counts, mend=True)
     yield "recount"
     bench.agent("odd").check()

@@ -2,7 +2,9 @@
 
 import gc
 
-gc.set_threshold(50_000)  # a short command ends before there is garbage; to look for it takes 2 ms while modules load
+gc.set_threshold(
+    50_000
+)  # a short command ends before there is garbage; to look for it takes 2 ms while modules load
 
 from taskorch.cli import app  # noqa: E402
 

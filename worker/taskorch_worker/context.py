@@ -35,7 +35,11 @@ class Desk:
     def check(self, *, limit: int) -> None:
         """Print what is assigned to this agent, and which of it another session of the name holds."""
         assigned = self.queue.check(limit=limit)
-        theirs = {i.id for i in assigned.items if i.holder and self.holding.lease(i.id).token != i.token}
+        theirs = {
+            i.id
+            for i in assigned.items
+            if i.holder and self.holding.lease(i.id).token != i.token
+        }
         self.output.show(assigned, lambda _: items.assignments(assigned, theirs))
 
     def pop(self, count: int | None, *, wait_s: float, lease_ms: int | None) -> bool:
@@ -50,9 +54,14 @@ class Desk:
             self.output.show(taken[0], items.claim)
         return bool(taken)
 
-    def get(self, item: str, *, peek: bool, takeover: bool, lease_ms: int | None) -> None:
+    def get(
+        self, item: str, *, peek: bool, takeover: bool, lease_ms: int | None
+    ) -> None:
         """Show an item, and claim it if it is queued for this agent."""
-        self.output.show(self.holding.get(item, peek=peek, takeover=takeover, lease_ms=lease_ms), items.claim)
+        self.output.show(
+            self.holding.get(item, peek=peek, takeover=takeover, lease_ms=lease_ms),
+            items.claim,
+        )
 
     def note(self, item: str, text: str) -> None:
         """Keep a note, in the queue and in the workspace."""
@@ -78,5 +87,9 @@ class Desk:
             "root": settings.root_path,
             "service": "on" if settings.service else "off",
             "orchestrator": settings.orchestrator,
-            "sources": {**settings.sources, "host": "this machine", "pid": "the process that called"},
+            "sources": {
+                **settings.sources,
+                "host": "this machine",
+                "pid": "the process that called",
+            },
         }

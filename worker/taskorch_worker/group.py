@@ -16,7 +16,19 @@ P = ParamSpec("P")
 #: What each command may do where there is no queue, or where its server does not run. docs/usage.md says it, too.
 ACCESS: Mapping[str, Access] = {
     **dict.fromkeys(
-        ("pop", "get", "progress", "notes", "discover", "blocker", "renew", "complete", "ack", "fail", "release"),
+        (
+            "pop",
+            "get",
+            "progress",
+            "notes",
+            "discover",
+            "blocker",
+            "renew",
+            "complete",
+            "ack",
+            "fail",
+            "release",
+        ),
         Access.USE,
     ),
     **dict.fromkeys(("run", "mcp"), Access.USE),
@@ -29,12 +41,18 @@ class WorkerGroup(app.RoleGroup):
     """The worker's group: its subcommands take --agent-id as well."""
 
     common: ClassVar = {
-        "--agent-id": {"metavar": "NAME", "help": "Which agent you are. Also: AGENT_ID"},
+        "--agent-id": {
+            "metavar": "NAME",
+            "help": "Which agent you are. Also: AGENT_ID",
+        },
         **app.RoleGroup.common,
     }
 
 
-@click.group(cls=WorkerGroup, epilog="Start with: export AGENT_ID=database_specialist; worker check")
+@click.group(
+    cls=WorkerGroup,
+    epilog="Start with: export AGENT_ID=database_specialist; worker check",
+)
 @app.version_option()
 def worker() -> None:
     """Take the work items that are assigned to you, report, and deliver."""

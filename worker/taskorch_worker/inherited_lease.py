@@ -15,4 +15,8 @@ def item() -> str:
 def lease() -> Lease | None:
     """Return the lease of the command that this process belongs to; None for a process that `run` did not start."""
     number, _, claim = os.environ.get(TOKEN, "").partition(":")
-    return Lease(item=item(), token=int(number), claim=claim) if item() and number.isdecimal() else None
+    return (
+        Lease(item=item(), token=int(number), claim=claim)
+        if item() and number.isdecimal()
+        else None
+    )

@@ -34,7 +34,9 @@ class Room:
 
     def keep(self, lease: Lease) -> None:
         """Store the token of a claim, whole or not at all."""
-        with os.fdopen(os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+        with os.fdopen(
+            os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600), "wb"
+        ) as file:
             file.write(self._workspace.written(lease))
             file.truncate()
             os.fsync(file.fileno())
@@ -56,7 +58,11 @@ class Workspace:
             with open(self.lease_file(item), "rb") as file:
                 kept = json.loads(file.read())
             mine = kept["session"] == self._session
-            return Lease(item=item, token=int(kept["token"]), claim=str(kept["claim"])) if mine else Lease(item=item)
+            return (
+                Lease(item=item, token=int(kept["token"]), claim=str(kept["claim"]))
+                if mine
+                else Lease(item=item)
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return Lease(item=item)
 
@@ -64,11 +70,20 @@ class Workspace:
         """Return the newest leases that this session holds, as far as its tokens tell: at most 200."""
         try:
             with os.scandir(self._folder) as entries:
-                files = [(entry.stat().st_mtime, entry.name) for entry in entries if entry.name.endswith(".lease")]
+                files = [
+                    (entry.stat().st_mtime, entry.name)
+                    for entry in entries
+                    if entry.name.endswith(".lease")
+                ]
         except OSError:
             return ()
-        kept = (self.lease(name.removesuffix(".lease")) for _, name in sorted(files, reverse=True))
-        return tuple(islice((lease for lease in kept if lease.token), limits.LIST_VALUES))
+        kept = (
+            self.lease(name.removesuffix(".lease"))
+            for _, name in sorted(files, reverse=True)
+        )
+        return tuple(
+            islice((lease for lease in kept if lease.token), limits.LIST_VALUES)
+        )
 
     @contextmanager
     def room(self) -> Iterator[Room]:
@@ -80,7 +95,10 @@ class Workspace:
     def rooms(self, count: int) -> Iterator[list[Room]]:
         """Take space for so many tokens, all or none."""
         mine = f".{os.getpid()}.{get_ident()}"
-        files = [os.path.join(self._folder, f"{mine}.{number}.tmp") for number in range(count)]
+        files = [
+            os.path.join(self._folder, f"{mine}.{number}.tmp")
+            for number in range(count)
+        ]
         try:
             folder.make(self._home)
             folder.make_private(self._folder)
@@ -100,7 +118,10 @@ class Workspace:
         with os.scandir(self._folder) as entries:
             for room in entries:
                 with suppress(FileNotFoundError):
-                    if room.name.endswith(".tmp") and time() - room.stat().st_mtime > ROOM_KEPT_S:
+                    if (
+                        room.name.endswith(".tmp")
+                        and time() - room.stat().st_mtime > ROOM_KEPT_S
+                    ):
                         os.unlink(room.path)
 
     def forget(self, item: str) -> None:
@@ -110,8 +131,12 @@ class Workspace:
 
     def add_note(self, item: str, text: str) -> None:
         """Append a note to the item's notes, in the form that the file-based worker has."""
-        with open(os.path.join(self._folder, f"{item}_notes.md"), "a", encoding="utf-8") as file:
-            file.write(f"\n\n---\n{strftime('%Y-%m-%dT%H:%M:%SZ', gmtime())}\n---\n{text}")
+        with open(
+            os.path.join(self._folder, f"{item}_notes.md"), "a", encoding="utf-8"
+        ) as file:
+            file.write(
+                f"\n\n---\n{strftime('%Y-%m-%dT%H:%M:%SZ', gmtime())}\n---\n{text}"
+            )
 
     def begins(self, session: str, turn: str) -> bool:
         """Return whether a turn is another one than the last of this session, and remember it. Raises OSError.
@@ -120,7 +145,10 @@ class Workspace:
         """
         from binascii import crc32
 
-        whose, which = (text.encode(errors="replace") for text in (f"{self._session} {session} ", turn))
+        whose, which = (
+            text.encode(errors="replace")
+            for text in (f"{self._session} {session} ", turn)
+        )
         place = os.path.join(self._folder, f".turn-{crc32(whose) % TURN_FILES}")
         with suppress(OSError), open(place, "rb") as file:
             if file.read() == whose + which:
@@ -140,7 +168,9 @@ class Workspace:
 
     def written(self, lease: Lease) -> bytes:
         """Return what a lease file holds."""
-        return json.dumps({"token": lease.token, "claim": lease.claim, "session": self._session}).encode()
+        return json.dumps(
+            {"token": lease.token, "claim": lease.claim, "session": self._session}
+        ).encode()
 
 
 def _fill(file: str) -> None:

@@ -17,12 +17,19 @@ from taskorch_worker.session import Holding, agent_of
 
 ABOUT = "You are the agent {agent}: take the work items that are assigned to you, report, and deliver."
 #: A program starts the servers of both roles, whatever the agent in it is.
-NOBODY = "You are no agent of the queue here: AGENT_ID is not set, and there are no tools."
+NOBODY = (
+    "You are no agent of the queue here: AGENT_ID is not set, and there are no tools."
+)
 TAKEN_BACK = "The call that claimed it was taken back."
 
 Item = Annotated[str, Field(description="item_…")]
-LeaseTime = Annotated[str, Field(description="How long it is yours without a report: 30m, 4h")]
-Deliverables = Annotated[dict[str, str], WithJsonSchema({"type": "object", "description": "Name: value or path"})]
+LeaseTime = Annotated[
+    str, Field(description="How long it is yours without a report: 30m, 4h")
+]
+Deliverables = Annotated[
+    dict[str, str],
+    WithJsonSchema({"type": "object", "description": "Name: value or path"}),
+]
 #: Which argument of a report goes with which kind.
 GOES_WITH = {"percent": "progress", "impact": "discover", "needs": "blocker"}
 
@@ -51,7 +58,9 @@ class Pop(Tool):
     """Claim your next item, and get all that it carries. Error NOTHING_TO_DO if there is none in time."""
 
     quotes: ClassVar[bool] = True
-    wait: Annotated[float, Field(description=f"Seconds to wait, 0 to {limits.PATIENCE_S}")] = 0
+    wait: Annotated[
+        float, Field(description=f"Seconds to wait, 0 to {limits.PATIENCE_S}")
+    ] = 0
     lease: LeaseTime = ""
 
     def run(self, call: Call) -> Result:
@@ -71,14 +80,21 @@ class Get(Tool):
     quotes: ClassVar[bool] = True
     item: Item
     peek: Annotated[bool, Field(description="Only look")] = False
-    takeover: Annotated[bool, Field(description="Take it from another session of yours")] = False
+    takeover: Annotated[
+        bool, Field(description="Take it from another session of yours")
+    ] = False
     lease: LeaseTime = ""
 
     def run(self, call: Call) -> Result:
         """Claim or look; what was claimed is released when the call is taken back."""
         holding = _holding(call)
         before = holding.lease(self.item)
-        taken = holding.get(self.item, peek=self.peek, takeover=self.takeover, lease_ms=_lease_ms(self.lease))
+        taken = holding.get(
+            self.item,
+            peek=self.peek,
+            takeover=self.takeover,
+            lease_ms=_lease_ms(self.lease),
+        )
         if taken.lease and taken.lease.claim != before.claim:
             call.undo = partial(_release, call, taken.lease)
         return Result(taken, notes=holding.queue.notes(self.item))
@@ -94,10 +110,17 @@ class Report(Tool):
     kind: Literal["progress", "discover", "blocker", "note"]
     text: str
     percent: Annotated[
-        int | None, WithJsonSchema({"type": "integer", "description": "Of progress: how much is done"})
+        int | None,
+        WithJsonSchema(
+            {"type": "integer", "description": "Of progress: how much is done"}
+        ),
     ] = None
-    impact: Annotated[str, Field(description="Of a discovery: what it means for the project")] = ""
-    needs: Annotated[str, Field(description="Of a blocker: what would set you going")] = ""
+    impact: Annotated[
+        str, Field(description="Of a discovery: what it means for the project")
+    ] = ""
+    needs: Annotated[
+        str, Field(description="Of a blocker: what would set you going")
+    ] = ""
 
     def run(self, call: Call) -> Result:
         """Report, and claim an item that is still queued."""
@@ -108,8 +131,12 @@ class Report(Tool):
             return Result({"id": self.item}, **({"hint": trouble} if trouble else {}))
         queue = holding.queue
         verbs: dict[str, Callable[[Lease], Receipt]] = {
-            "progress": lambda lease: queue.progress(lease, self.text, percent=self.percent),
-            "discover": lambda lease: queue.discover(lease, self.text, impact=self.impact),
+            "progress": lambda lease: queue.progress(
+                lease, self.text, percent=self.percent
+            ),
+            "discover": lambda lease: queue.discover(
+                lease, self.text, impact=self.impact
+            ),
             "blocker": lambda lease: queue.blocker(lease, self.text, needs=self.needs),
         }
         return Result(holding.report(self.item, verbs[self.kind]))
@@ -117,7 +144,9 @@ class Report(Tool):
     def _refuse_what_does_not_go_together(self) -> None:
         for name, kind in GOES_WITH.items():
             if getattr(self, name) not in (None, "") and self.kind != kind:
-                raise errors.Usage(reason=f"{name} goes with {kind}, not with {self.kind}.")
+                raise errors.Usage(
+                    reason=f"{name} goes with {kind}, not with {self.kind}."
+                )
 
 
 class Wait(Tool):
@@ -126,11 +155,15 @@ class Wait(Tool):
     quotes: ClassVar[bool] = True
     access: ClassVar[Access] = Access.READ
     item: Item
-    timeout: Annotated[float, Field(description=f"Seconds, 0 to {limits.PATIENCE_S}")] = limits.PATIENCE_S
+    timeout: Annotated[
+        float, Field(description=f"Seconds, 0 to {limits.PATIENCE_S}")
+    ] = limits.PATIENCE_S
 
     def run(self, call: Call) -> Result:
         """Wait."""
-        return Result(_holding(call).wait(self.item, timeout_s=seconds(self.timeout, "timeout")))
+        return Result(
+            _holding(call).wait(self.item, timeout_s=seconds(self.timeout, "timeout"))
+        )
 
 
 class Complete(Tool):
@@ -143,7 +176,9 @@ class Complete(Tool):
     def run(self, call: Call) -> Result:
         """Deliver."""
         holding = _holding(call)
-        complete = partial(holding.queue.complete, summary=self.summary, deliverables=self.deliverables)
+        complete = partial(
+            holding.queue.complete, summary=self.summary, deliverables=self.deliverables
+        )
         return Result(holding.step(self.item, complete))
 
 
@@ -157,7 +192,12 @@ class Fail(Tool):
     def run(self, call: Call) -> Result:
         """Give up."""
         holding = _holding(call)
-        return Result(holding.step(self.item, partial(holding.queue.fail, reason=self.reason, retry=self.retry)))
+        return Result(
+            holding.step(
+                self.item,
+                partial(holding.queue.fail, reason=self.reason, retry=self.retry),
+            )
+        )
 
 
 class Release(Tool):
@@ -169,7 +209,9 @@ class Release(Tool):
     def run(self, call: Call) -> Result:
         """Give it back."""
         holding = _holding(call)
-        return Result(holding.step(self.item, partial(holding.queue.release, reason=self.reason)))
+        return Result(
+            holding.step(self.item, partial(holding.queue.release, reason=self.reason))
+        )
 
 
 TOOLS: tuple[type[Tool], ...] = (Check, Pop, Get, Report, Wait, Complete, Fail, Release)
@@ -188,6 +230,12 @@ def _release(call: Call, lease: Lease) -> None:
     with closing(call.again()) as again:
         holding = _holding(again)
         try:
-            holding.step(lease.item, lambda _: holding.queue.release(lease, reason=TAKEN_BACK))
+            holding.step(
+                lease.item, lambda _: holding.queue.release(lease, reason=TAKEN_BACK)
+            )
         except errors.TaskOrchestratorError as error:
-            logger.warning("%s: its call was taken back, but it could not be given back. %s", lease.item, error)
+            logger.warning(
+                "%s: its call was taken back, but it could not be given back. %s",
+                lease.item,
+                error,
+            )

@@ -17,21 +17,37 @@ if TYPE_CHECKING:
     from taskorch.queue.waits import Answered
 
 #: In these states nobody holds the item, so its token is of no more use.
-GIVEN_UP = (State.COMPLETED, State.FAILED, State.DELAYED, State.QUEUED, State.WAITING, State.PENDING)
+GIVEN_UP = (
+    State.COMPLETED,
+    State.FAILED,
+    State.DELAYED,
+    State.QUEUED,
+    State.WAITING,
+    State.PENDING,
+)
 
 
 class Holding:
     """The queue and the workspace of one session of an agent."""
 
-    def __init__(self, settings: Settings, connection: Connection, damage: Damage | None = None) -> None:
+    def __init__(
+        self, settings: Settings, connection: Connection, damage: Damage | None = None
+    ) -> None:
         """Act as the agent that the settings name; errors.Usage when they name none.
 
         Damaged rows of lists are left out, and put into `damage`.
         """
         self.agent = agent_of(settings)
         session = settings.session
-        self.caller = Caller(agent=self.agent, host=os.uname().nodename, pid=os.getppid(), session=session)
-        self.queue = AgentQueue(connection, settings.namespace, self.caller, damage=damage)
+        self.caller = Caller(
+            agent=self.agent,
+            host=os.uname().nodename,
+            pid=os.getppid(),
+            session=session,
+        )
+        self.queue = AgentQueue(
+            connection, settings.namespace, self.caller, damage=damage
+        )
         self.workspace = Workspace(settings.folder_path, self.agent, session)
 
     def report(self, item: str, verb: Callable[[Lease], Receipt]) -> Receipt:
@@ -57,7 +73,9 @@ class Holding:
             self.workspace.forget(item)
         return receipt
 
-    def pop(self, count: int, *, wait_s: float, lease_ms: int | None) -> tuple[Claim, ...]:
+    def pop(
+        self, count: int, *, wait_s: float, lease_ms: int | None
+    ) -> tuple[Claim, ...]:
         """Claim the next items, and keep their tokens; none when there was nothing to claim."""
         with self.workspace.rooms(count) as rooms:
             taken = self.queue.claim_many(count, wait_s=wait_s, lease_ms=lease_ms)
@@ -65,7 +83,9 @@ class Holding:
                 _keep(room, claim)
         return taken
 
-    def get(self, item: str, *, peek: bool, takeover: bool, lease_ms: int | None) -> Claim:
+    def get(
+        self, item: str, *, peek: bool, takeover: bool, lease_ms: int | None
+    ) -> Claim:
         """Return an item, and claim it if it is queued for this agent; errors.Usage for a takeover that only looks."""
         if peek and takeover:
             raise errors.Usage(reason="peek only looks: it goes without takeover.")
@@ -75,7 +95,11 @@ class Holding:
         with self.workspace.room() as room:
             taken = self.queue.get(lease, takeover=takeover, lease_ms=lease_ms)
             _keep(room, taken)
-        said = [report.kind for report in taken.package.history if report.kind in ("progress", "blocker", "answer")]
+        said = [
+            report.kind
+            for report in taken.package.history
+            if report.kind in ("progress", "blocker", "answer")
+        ]
         if taken.lease and said[-1:] == ["answer"]:
             self._go_on(item)
         return taken
@@ -112,7 +136,11 @@ class Holding:
     def lease(self, item: str) -> Lease:
         """Return the lease that this session holds on an item, without a token if it holds none."""
         mine = inherited_lease.lease()
-        return mine if mine and mine.item == item else self.workspace.lease(limits.item_id(item))
+        return (
+            mine
+            if mine and mine.item == item
+            else self.workspace.lease(limits.item_id(item))
+        )
 
     def leases(self) -> tuple[Lease, ...]:
         """Return the leases that this session holds; a command of `run` has its own alone."""
@@ -123,7 +151,9 @@ class Holding:
 def agent_of(settings: Settings) -> str:
     """Return which agent this is; errors.Usage when the settings name none."""
     if not settings.agent:
-        raise errors.Usage(reason="Which agent are you? Set AGENT_ID, or give --agent-id NAME.")
+        raise errors.Usage(
+            reason="Which agent are you? Set AGENT_ID, or give --agent-id NAME."
+        )
     return limits.name(settings.agent, "an agent")
 
 

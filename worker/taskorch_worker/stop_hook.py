@@ -22,11 +22,25 @@ You still hold {items}, in progress. Before you stop, do one of these for each i
 
 def before_stopping(said: Payload) -> str:
     """Return what the agent should do before it stops; "" where it holds nothing, or was told in this turn."""
-    if said.get("stop_hook_active") or said.get("loop_count") or said.get("status") in ("aborted", "error"):
+    if (
+        said.get("stop_hook_active")
+        or said.get("loop_count")
+        or said.get("status") in ("aborted", "error")
+    ):
         return ""
     desk = Desk(Access.NONE)
-    leases = () if inherited_lease.lease() else desk.holding.leases()  # run sees to the end of its own
-    open_ = [held for held in desk.queue.prime(leases, limit=len(leases)).held if _is_open(held)] if leases else []
+    leases = (
+        () if inherited_lease.lease() else desk.holding.leases()
+    )  # run sees to the end of its own
+    open_ = (
+        [
+            held
+            for held in desk.queue.prime(leases, limit=len(leases)).held
+            if _is_open(held)
+        ]
+        if leases
+        else []
+    )
     if not open_ or not _is_first(desk, said, open_):
         return ""
     ids = [held.claim.package.item.id for held in open_]
@@ -35,13 +49,18 @@ def before_stopping(said: Payload) -> str:
 
 def _is_open(held: Held) -> bool:
     """Return whether this session works on the item."""
-    return held.claim.lease is not None and held.claim.package.item.state is State.IN_PROGRESS
+    return (
+        held.claim.lease is not None
+        and held.claim.package.item.state is State.IN_PROGRESS
+    )
 
 
 def _is_first(desk: Desk, said: Payload, held: Sequence[Held]) -> bool:
     """Return whether nothing was said in this turn. Without a turn to go by, that is until the agent reports again."""
     if "stop_hook_active" in said or "loop_count" in said:
         return True
-    newest = [each.claim.package.history[-1].id for each in held if each.claim.package.history]
+    newest = [
+        each.claim.package.history[-1].id for each in held if each.claim.package.history
+    ]
     turn = next((str(said[name]) for name in TURNS if said.get(name)), " ".join(newest))
     return desk.holding.workspace.begins(str(said.get("session_id", "")), turn)

@@ -33,7 +33,9 @@ async def sender() -> AsyncIterator[Send]:
 
 async def _work(concurrency: int) -> None:
     settings = RedisSettings.from_dsn(URL)
-    await Worker([item], redis_settings=settings, max_jobs=concurrency, keep_result=0).async_run()
+    await Worker(
+        [item], redis_settings=settings, max_jobs=concurrency, keep_result=0
+    ).async_run()
 
 
 def work(concurrency: int) -> None:

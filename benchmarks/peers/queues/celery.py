@@ -11,7 +11,11 @@ from celery import Celery
 from benchmarks.peers.stopwatch import URL, Send, handle, run
 
 app = Celery("peers", broker=URL)
-app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=64, broker_connection_retry_on_startup=True)
+app.conf.update(
+    task_ignore_result=True,
+    worker_prefetch_multiplier=64,
+    broker_connection_retry_on_startup=True,
+)
 task = app.task(handle, name="handle")
 
 
@@ -27,7 +31,11 @@ async def sender() -> AsyncIterator[Send]:
 
 def work(concurrency: int) -> None:
     """Work in this process, without what only matters to several workers."""
-    pool = ["--pool=solo"] if concurrency == 1 else ["--pool=threads", f"--concurrency={concurrency}"]
+    pool = (
+        ["--pool=solo"]
+        if concurrency == 1
+        else ["--pool=threads", f"--concurrency={concurrency}"]
+    )
     alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     app.worker_main(["--quiet", "worker", "--loglevel=WARNING", *pool, *alone])
 

@@ -26,7 +26,9 @@ async def sender() -> AsyncIterator[Send]:
 def work(_: int) -> None:
     """Work; more than one job at a time would be more than one process."""
     connection = Redis.from_url(URL)
-    SimpleWorker([Queue(connection=connection)], connection=connection).work(logging_level="WARNING")
+    SimpleWorker([Queue(connection=connection)], connection=connection).work(
+        logging_level="WARNING"
+    )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,9 @@ async def sender() -> AsyncIterator[Send]:
 
 def work(concurrency: int) -> None:
     """Work on so many tasks at a time."""
-    asyncio.run(run_receiver_task(broker, max_async_tasks=concurrency, run_startup=True))
+    asyncio.run(
+        run_receiver_task(broker, max_async_tasks=concurrency, run_startup=True)
+    )
 
 
 if __name__ == "__main__":

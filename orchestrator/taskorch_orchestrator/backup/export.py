@@ -20,7 +20,13 @@ from taskorch_orchestrator.backup.schema import LINE
 
 #: What stands in the place of a damaged field that cannot be missing; None stands for the id of its line.
 INSTEAD: Mapping[str, Mapping[str, str | None]] = {
-    "project": {"title": None, "description": "", "status": "active", "orchestrator": "unknown", "created_at": "0"},
+    "project": {
+        "title": None,
+        "description": "",
+        "status": "active",
+        "orchestrator": "unknown",
+        "created_at": "0",
+    },
     "item": {"title": None, "created_at": "0", "event": "0-0"},
 }
 
@@ -28,7 +34,9 @@ INSTEAD: Mapping[str, Mapping[str, str | None]] = {
 def to_stdout(lines: Iterable[Line], *, to_terminal: bool) -> None:
     """Write the lines to stdout; to a terminal only if that is wanted (else errors.Usage)."""
     if on_terminal() and not to_terminal:
-        raise errors.Usage(reason="The export would go to the screen. Name a FILE, or - to have it there all the same.")
+        raise errors.Usage(
+            reason="The export would go to the screen. Name a FILE, or - to have it there all the same."
+        )
     try:
         _write(lines, sys.stdout.buffer)
         sys.stdout.buffer.flush()
@@ -36,7 +44,9 @@ def to_stdout(lines: Iterable[Line], *, to_terminal: bool) -> None:
         raise
     except OSError as error:
         discard_output()
-        raise errors.Invalid(reason=f"The export cannot be written: {error.strerror or error}") from None
+        raise errors.Invalid(
+            reason=f"The export cannot be written: {error.strerror or error}"
+        ) from None
 
 
 def to_file(lines: Iterable[Line], file: Path) -> Mapping[str, int]:
@@ -51,14 +61,20 @@ def to_file(lines: Iterable[Line], file: Path) -> Mapping[str, int]:
                 return _write(lines, opened)
         return _replace(place, lambda opened: _write(lines, opened))
     except OSError as error:
-        raise errors.Invalid(reason=f"{file} cannot be written: {error.strerror or error}") from None
+        raise errors.Invalid(
+            reason=f"{file} cannot be written: {error.strerror or error}"
+        ) from None
 
 
-def _replace(place: Path, write: Callable[[BinaryIO], Mapping[str, int]]) -> Mapping[str, int]:
+def _replace(
+    place: Path, write: Callable[[BinaryIO], Mapping[str, int]]
+) -> Mapping[str, int]:
     """Write a file beside the place, and move it there."""
     beside = place.with_name(f".{place.name[:200]}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as opened:
+        with os.fdopen(
+            os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb"
+        ) as opened:
             counts = write(opened)
             opened.flush()
             os.fsync(opened.fileno())
@@ -105,10 +121,15 @@ class _Sieve:
         if kind in ("report", "note") and line["item"] != self._item:
             return None
         if kind == "item":
-            line = {**line, "sequence": max(cast("int", line["sequence"]), self._newest + 1)}
+            line = {
+                **line,
+                "sequence": max(cast("int", line["sequence"]), self._newest + 1),
+            }
         mended, wrong = _mended(line)
         if wrong:
-            self._damage[kind, str(line.get("id") or line.get("entry") or line.get("name"))] = wrong
+            self._damage[
+                kind, str(line.get("id") or line.get("entry") or line.get("name"))
+            ] = wrong
         if mended:
             self._counts[kind] += 1
             self._keep(kind, mended)
@@ -126,7 +147,11 @@ class _Sieve:
     def trailer(self, line: Line) -> Line:
         """Return the last line, with the counts of those that were taken."""
         sequence = max(cast("int", line["sequence"]), self._sequence)
-        return {**line, "sequence": sequence, "counts": dict(sorted(self._counts.items()))}
+        return {
+            **line,
+            "sequence": sequence,
+            "counts": dict(sorted(self._counts.items())),
+        }
 
     def _keep(self, kind: str, line: Line) -> None:
         if kind == "project":
@@ -149,10 +174,20 @@ def _mended(line: Line) -> tuple[Line | None, str]:
     fields = dict(cast("dict[str, str]", line.get("fields", {})))
     for name in wrong:
         fields.pop(name, None)
-    instead = {name: value for name, value in INSTEAD.get(str(line["kind"]), {}).items() if name in wrong}
+    instead = {
+        name: value
+        for name, value in INSTEAD.get(str(line["kind"]), {}).items()
+        if name in wrong
+    }
     mended: Line = {
         **line,
-        "fields": {**fields, **{name: str(line["id"]) if value is None else value for name, value in instead.items()}},
+        "fields": {
+            **fields,
+            **{
+                name: str(line["id"]) if value is None else value
+                for name, value in instead.items()
+            },
+        },
     }
     if "depends_on" in wrong:
         mended["open"] = []
@@ -165,7 +200,12 @@ def _wrong(line: Line) -> list[str]:
     try:
         LINE.validate_json(json.dumps(line))
     except ValidationError as error:
-        places = [each["loc"] for each in error.errors(include_url=False, include_input=False, include_context=False)]
+        places = [
+            each["loc"]
+            for each in error.errors(
+                include_url=False, include_input=False, include_context=False
+            )
+        ]
         return list(dict.fromkeys(map(_field, places)))
     return []
 

@@ -64,8 +64,14 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
             yield opened
     except OSError as error:
         name = "Standard input" if str(file) == "-" else file
-        failed = "cannot be read, and kept in a temporary file (TMPDIR)" if is_pipe else "cannot be read"
-        raise errors.Invalid(reason=f"{name} {failed}: {error.strerror or error}") from None
+        failed = (
+            "cannot be read, and kept in a temporary file (TMPDIR)"
+            if is_pipe
+            else "cannot be read"
+        )
+        raise errors.Invalid(
+            reason=f"{name} {failed}: {error.strerror or error}"
+        ) from None
 
 
 def _kept(pipe: Path) -> BinaryIO:
@@ -73,7 +79,9 @@ def _kept(pipe: Path) -> BinaryIO:
     if str(pipe) == "-" and sys.stdin is None:
         raise errors.Usage(reason="There is no standard input.")
     kept = cast(BinaryIO, TemporaryFile())  # noqa: SIM115  the caller closes it
-    with nullcontext(sys.stdin.buffer) if str(pipe) == "-" else pipe.open("rb") as piped:
+    with (
+        nullcontext(sys.stdin.buffer) if str(pipe) == "-" else pipe.open("rb") as piped
+    ):
         shutil.copyfileobj(piped, kept)
     kept.seek(0)
     return kept
@@ -119,7 +127,10 @@ class Content:
         return content
 
     def _take(self, line: Line, number: int) -> None:
-        _require(isinstance(line, Header) == (self._header is None), "The header is the first line, and no other.")
+        _require(
+            isinstance(line, Header) == (self._header is None),
+            "The header is the first line, and no other.",
+        )
         _require(self._trailer is None, "Nothing comes after the trailer.")
         if not isinstance(line, Header | Trailer):
             self.counts[line.kind] += 1
@@ -138,10 +149,17 @@ class Content:
                 _require(line.name not in self._agents, f"{line.name} is there twice.")
                 self._agents.add(line.name)
             case PlanLine():
-                _require(line.project in self._projects, f"{line.project} is not there.")
+                _require(
+                    line.project in self._projects, f"{line.project} is not there."
+                )
             case Trailer():
-                _require(line.sequence >= self.sequence, "Its sequence number is below that of an item.")
-                _require(line.counts == self.counts, "Its counts are not those of the lines.")
+                _require(
+                    line.sequence >= self.sequence,
+                    "Its sequence number is below that of an item.",
+                )
+                _require(
+                    line.counts == self.counts, "Its counts are not those of the lines."
+                )
                 self._trailer, self.sequence = line, line.sequence
 
     def _begin_project(self, line: ProjectLine) -> None:
@@ -151,9 +169,15 @@ class Content:
         self._entries.clear()
 
     def _begin_item(self, line: ItemLine, number: int) -> None:
-        _require(line.fields.project == self._project, f"It belongs to {line.fields.project}, not to {self._project}.")
+        _require(
+            line.fields.project == self._project,
+            f"It belongs to {line.fields.project}, not to {self._project}.",
+        )
         _require(line.id not in self._items, f"{line.id} is there twice.")
-        _require(line.sequence > self._newest, "Its sequence number is not above the one before.")
+        _require(
+            line.sequence > self._newest,
+            "Its sequence number is not above the one before.",
+        )
         self._items.add(line.id)
         self._item, self._newest = line.id, line.sequence
         self._entries = {"discovery": self._entries.get("discovery", (0, 0))}
@@ -166,19 +190,30 @@ class Content:
             self.completed.add(line.id)
 
     def _of_project(self, line: KeyLine | DiscoveryLine, number: int) -> None:
-        _require(line.project == self._project, f"It belongs to {line.project}, not to {self._project}.")
+        _require(
+            line.project == self._project,
+            f"It belongs to {line.project}, not to {self._project}.",
+        )
         if isinstance(line, KeyLine):
             self._named_items.setdefault(line.item, number)
         else:
             self._is_next(line.kind, line.entry)
 
     def _of_item(self, line: ReportLine | NoteLine) -> None:
-        _require(line.item == self._item, f"It belongs to {line.item}, not to {self._item}.")
-        self._is_next(f"note of {line.agent}" if isinstance(line, NoteLine) else line.kind, line.entry)
+        _require(
+            line.item == self._item, f"It belongs to {line.item}, not to {self._item}."
+        )
+        self._is_next(
+            f"note of {line.agent}" if isinstance(line, NoteLine) else line.kind,
+            line.entry,
+        )
 
     def _is_next(self, stream: str, entry: str) -> None:
         newer = tuple(int(part) for part in entry.split("-"))
-        _require(newer > self._entries.get(stream, (0, 0)), "Its entry is not newer than the one before.")
+        _require(
+            newer > self._entries.get(stream, (0, 0)),
+            "Its entry is not newer than the one before.",
+        )
         self._entries[stream] = newer
 
     def _close(self, lines: int) -> None:
@@ -191,13 +226,19 @@ class Content:
         ):
             for name, number in named.items():
                 if name not in known:
-                    raise _wrong(number, f"It names the {kind} {name}, which is not there.")
+                    raise _wrong(
+                        number, f"It names the {kind} {name}, which is not there."
+                    )
 
 
 def _parsed(raw: bytes) -> Line:
     if not raw.endswith(b"\n"):
         too_long = len(raw) == LINE_BYTES
-        raise errors.Invalid(reason=f"It has more than {LINE_BYTES} bytes." if too_long else "It is cut off.")
+        raise errors.Invalid(
+            reason=f"It has more than {LINE_BYTES} bytes."
+            if too_long
+            else "It is cut off."
+        )
     return LINE.validate_json(raw)
 
 
@@ -235,17 +276,25 @@ def _mended(file: BinaryIO, completed: Collection[str]) -> Iterator[str]:
     for (kind, name), counted in counts.items():
         if name:
             fields = {state: str(count) for state, count in counted.items()}
-            yield json.dumps({"kind": "counts", "of": kind, "id": name, "fields": fields})
+            yield json.dumps(
+                {"kind": "counts", "of": kind, "id": name, "fields": fields}
+            )
 
 
 def _settle(line: dict[str, Any], completed: Collection[str]) -> None:
     """Give an item the open dependencies that the file says it has; place it anew where they say so."""
     fields = line["fields"]
     dependencies = json.loads(fields.get("depends_on", "[]"))
-    line["open"] = [dependency for dependency in dependencies if dependency not in completed]
-    if fields["state"] not in PLACED or (fields["state"] == State.WAITING) == bool(line["open"]):
+    line["open"] = [
+        dependency for dependency in dependencies if dependency not in completed
+    ]
+    if fields["state"] not in PLACED or (fields["state"] == State.WAITING) == bool(
+        line["open"]
+    ):
         return
-    delayed_or_queued = State.DELAYED if int(fields.get("not_before", "0")) else State.QUEUED
+    delayed_or_queued = (
+        State.DELAYED if int(fields.get("not_before", "0")) else State.QUEUED
+    )
     fields["state"] = State.WAITING if line["open"] else delayed_or_queued
     line["score"] = usual_score(fields, int(fields["event"].partition("-")[0]))
 
@@ -257,7 +306,9 @@ def _require(is_so: bool, reason: str) -> None:  # noqa: FBT001
 
 def _reason(error: ValidationError) -> str:
     """Return the first thing that is wrong with a line, and where in it."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = error.errors(include_url=False, include_input=False, include_context=False)[
+        0
+    ]
     if first["type"].startswith("union_tag"):
         return "It is no line of an export."
     where = ".".join(str(part) for part in first["loc"][1:])
@@ -266,4 +317,6 @@ def _reason(error: ValidationError) -> str:
 
 
 def _wrong(number: int, reason: str) -> errors.Invalid:
-    return errors.Invalid(reason=f"line {number}: {reason[:SHOWN_CHARACTERS].rstrip('.')}. Nothing was written.")
+    return errors.Invalid(
+        reason=f"line {number}: {reason[:SHOWN_CHARACTERS].rstrip('.')}. Nothing was written."
+    )

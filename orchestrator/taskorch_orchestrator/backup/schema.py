@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, StringConstraints, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Json,
+    StringConstraints,
+    TypeAdapter,
+    model_validator,
+)
 from taskorch.domain import errors, limits
 from taskorch.domain.item import State
 from taskorch.queue.replies import LEFT_OUT
@@ -23,9 +32,13 @@ def _within(check: Callable[[str], str]) -> AfterValidator:
 
 #: As Redis holds it: earlier versions kept NUL too, which nobody may write any more.
 Text = Annotated[str, _within(lambda value: limits.sized(value, "text"))]
-Title = Annotated[Text, _within(lambda value: limits.title(value.replace("\0", "0")) and value)]
+Title = Annotated[
+    Text, _within(lambda value: limits.title(value.replace("\0", "0")) and value)
+]
 Name = Annotated[str, _within(lambda value: limits.name(value, "an agent"))]
-NameOrNone = Annotated[str, _within(lambda value: value and limits.name(value, "an agent"))]
+NameOrNone = Annotated[
+    str, _within(lambda value: value and limits.name(value, "an agent"))
+]
 ProjectId = Annotated[str, _within(limits.project_id)]
 ItemId = Annotated[str, _within(limits.item_id)]
 Entry = Annotated[str, _within(limits.cursor)]
@@ -48,7 +61,9 @@ class _Strict(BaseModel):
     @model_validator(mode="after")
     def _has_no_null(self) -> Self:
         """Refuse what Redis does not know, and would stop at in the midst of the import."""
-        if nulls := [name for name in self.model_fields_set if getattr(self, name) is None]:
+        if nulls := [
+            name for name in self.model_fields_set if getattr(self, name) is None
+        ]:
             raise ValueError(f"{nulls[0]} is null")
         return self
 
@@ -110,7 +125,9 @@ class ItemFields(_Strict):
     state: State
     agent: NameOrNone
     assigned_by: NameOrNone = ""
-    priority: Annotated[str, StringConstraints(pattern=r"^[0-4]$")] = LEFT_OUT["priority"]
+    priority: Annotated[str, StringConstraints(pattern=r"^[0-4]$")] = LEFT_OUT[
+        "priority"
+    ]
     seq: Number
     token: Number = LEFT_OUT["token"]
     claim: Text = ""
@@ -157,11 +174,17 @@ class ItemLine(_Strict):
             raise ValueError("an open dependency is not among depends_on")
         is_left = state is State.BLOCKED and not fields.live_token
         is_held = state in HELD and not is_left
-        if (self.score is None) != (state in UNINDEXED) or (self.held is None) == is_held:
+        if (self.score is None) != (state in UNINDEXED) or (
+            self.held is None
+        ) == is_held:
             raise ValueError(f"score and held are not those of an item that is {state}")
-        if (state is State.PENDING and fields.agent) or (state not in UNASSIGNED and not fields.agent):
+        if (state is State.PENDING and fields.agent) or (
+            state not in UNASSIGNED and not fields.agent
+        ):
             raise ValueError(f"the agent is not that of an item that is {state}")
-        if state in HELD and not ((is_left or fields.live_token == fields.token) and fields.claim_lease_ms):
+        if state in HELD and not (
+            (is_left or fields.live_token == fields.token) and fields.claim_lease_ms
+        ):
             raise ValueError(f"an item that is {state} has a living token")
         return self
 
@@ -264,7 +287,16 @@ class Trailer(_Strict):
 
 
 Line = Annotated[
-    Header | ProjectLine | KeyLine | ItemLine | ReportLine | NoteLine | DiscoveryLine | AgentLine | PlanLine | Trailer,
+    Header
+    | ProjectLine
+    | KeyLine
+    | ItemLine
+    | ReportLine
+    | NoteLine
+    | DiscoveryLine
+    | AgentLine
+    | PlanLine
+    | Trailer,
     Field(discriminator="kind"),
 ]
 LINE: TypeAdapter[Line] = TypeAdapter(Line)

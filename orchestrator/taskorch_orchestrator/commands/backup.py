@@ -55,7 +55,9 @@ def _take_over(office: "Office", folder: Path) -> None:
 
     brought = take_over(folder, office.settings, office.queue_of(), office.queue_of)
     if brought.set_aside:
-        office.output.hint(f"The database is kept as it was: {office.settings.folder / brought.set_aside}")
+        office.output.hint(
+            f"The database is kept as it was: {office.settings.folder / brought.set_aside}"
+        )
     office.output.show(brought, sync.takeover)
 
 

@@ -35,8 +35,13 @@ def docs(topic: str | None) -> None:
         return
     text = text_of(topic)
     if text is None:
-        raise click.BadParameter(f"There is no topic {topic!r}. orchestrate docs lists them.", param_hint="TOPIC")
-    app.output().show(Text(topic=topic, text=text), lambda shown: shown.text.rstrip("\n"))
+        raise click.BadParameter(
+            f"There is no topic {topic!r}. orchestrate docs lists them.",
+            param_hint="TOPIC",
+        )
+    app.output().show(
+        Text(topic=topic, text=text), lambda shown: shown.text.rstrip("\n")
+    )
 
 
 def topics() -> tuple[Topic, ...]:
@@ -57,7 +62,11 @@ def text_of(topic: str) -> str | None:
 def _pages() -> list[Path]:
     package = Path(taskorch.__file__).parent
     # In a checkout they lie at its top; a wheel has a copy of them.
-    folder = next(each for each in (package / "docs", package.parents[1] / "docs") if each.is_dir())
+    folder = next(
+        each
+        for each in (package / "docs", package.parents[1] / "docs")
+        if each.is_dir()
+    )
     return sorted(folder.glob("*.md"))
 
 

@@ -10,8 +10,24 @@ from taskorch_orchestrator.group import at_office, orchestrate
 if TYPE_CHECKING:
     from taskorch_orchestrator.context import Office
 
-STATES = ("pending", "waiting", "queued", "in_progress", "blocked", "delayed", "completed", "failed", "cancelled")
-LIMIT = click.option("--limit", type=click.IntRange(1, 5000), default=100, show_default=True, help="At most so many.")
+STATES = (
+    "pending",
+    "waiting",
+    "queued",
+    "in_progress",
+    "blocked",
+    "delayed",
+    "completed",
+    "failed",
+    "cancelled",
+)
+LIMIT = click.option(
+    "--limit",
+    type=click.IntRange(1, 5000),
+    default=100,
+    show_default=True,
+    help="At most so many.",
+)
 
 
 @orchestrate.command(epilog="Example: orchestrate progress proj_1a2b3c4d")
@@ -24,16 +40,32 @@ def progress(office: "Office", project: str) -> None:
     if project.startswith("item_"):
         office.output.show(office.queue.views.show(project), tables.item_progress)
     else:
-        office.output.show(office.queue.views.progress(project), tables.project_progress)
+        office.output.show(
+            office.queue.views.progress(project), tables.project_progress
+        )
 
 
-@orchestrate.command(epilog="Example: orchestrate discoveries proj_1a2b3c4d --since 1700000000000-0")
+@orchestrate.command(
+    epilog="Example: orchestrate discoveries proj_1a2b3c4d --since 1700000000000-0"
+)
 @click.argument("project")
-@click.option("--since", default="0-0", metavar="CURSOR", help="Only what came after this cursor.")
-@click.option("--limit", type=click.IntRange(1, 5000), help="At most so many: 1000, or with --follow no end.")
-@click.option("--follow", is_flag=True, help="Go on with each as it is found, until the project is closed.")
+@click.option(
+    "--since", default="0-0", metavar="CURSOR", help="Only what came after this cursor."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 5000),
+    help="At most so many: 1000, or with --follow no end.",
+)
+@click.option(
+    "--follow",
+    is_flag=True,
+    help="Go on with each as it is found, until the project is closed.",
+)
 @at_office
-def discoveries(office: "Office", project: str, since: str, limit: int | None, follow: bool) -> None:
+def discoveries(
+    office: "Office", project: str, since: str, limit: int | None, follow: bool
+) -> None:
     """List what the agents of PROJECT found."""
     from taskorch_orchestrator.render import tables
     from taskorch_orchestrator.watch import stream
@@ -48,21 +80,32 @@ def discoveries(office: "Office", project: str, since: str, limit: int | None, f
         office.output.hint(f"Go on with --since {cursor}")
 
 
-@orchestrate.command("list", epilog="Example: orchestrate list proj_1a2b3c4d --state blocked")
+@orchestrate.command(
+    "list", epilog="Example: orchestrate list proj_1a2b3c4d --state blocked"
+)
 @click.argument("project", default="")
 @click.option("--state", type=click.Choice(STATES), help="Only items in this state.")
 @click.option("--agent", default="", help="Only items of this agent.")
 @click.option("--cursor", default="", help="Go on where a page ended.")
 @LIMIT
 @at_office
-def list_(office: "Office", project: str, state: str | None, agent: str, cursor: str, limit: int) -> None:
+def list_(
+    office: "Office",
+    project: str,
+    state: str | None,
+    agent: str,
+    cursor: str,
+    limit: int,
+) -> None:
     """List items, of PROJECT or of all projects."""
     from taskorch.domain.item import State
 
     from taskorch_orchestrator.render import tables
 
     wanted = State(state) if state else None
-    page = office.queue.views.list(project=project, state=wanted, agent=agent, cursor=cursor, limit=limit)
+    page = office.queue.views.list(
+        project=project, state=wanted, agent=agent, cursor=cursor, limit=limit
+    )
     office.output.show(page.items, tables.items, "No items.", cursor=page.cursor)
     if page.cursor:
         office.output.hint(f"There is more: --cursor {page.cursor}")
@@ -90,7 +133,11 @@ def unassigned(office: "Office", project: str, limit: int) -> None:
     """List the items that wait for an agent."""
     from taskorch_orchestrator.render import tables
 
-    office.output.show(office.queue.views.unassigned(project=project, limit=limit), tables.items, "No items.")
+    office.output.show(
+        office.queue.views.unassigned(project=project, limit=limit),
+        tables.items,
+        "No items.",
+    )
 
 
 @orchestrate.command(epilog="Example: orchestrate inbox")
@@ -100,22 +147,44 @@ def inbox(office: "Office", limit: int) -> None:
     """List blockers that wait for an answer. The longest wait comes first."""
     from taskorch_orchestrator.render import tables
 
-    office.output.show(office.queue.views.inbox(limit=limit), tables.inbox, "No blocker waits for an answer.")
+    office.output.show(
+        office.queue.views.inbox(limit=limit),
+        tables.inbox,
+        "No blocker waits for an answer.",
+    )
 
 
 @orchestrate.command(epilog="Example: orchestrate stuck --silent-for 2h")
-@click.option("--unstarted-for", type=DURATION, default="30m", show_default=True, help="Queued for so long.")
-@click.option("--silent-for", type=DURATION, default="1h", show_default=True, help="Held without a sign for so long.")
+@click.option(
+    "--unstarted-for",
+    type=DURATION,
+    default="30m",
+    show_default=True,
+    help="Queued for so long.",
+)
+@click.option(
+    "--silent-for",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help="Held without a sign for so long.",
+)
 @click.option("--project", default="", help="Only items of this project.")
 @LIMIT
 @at_office
-def stuck(office: "Office", unstarted_for: int, silent_for: int, project: str, limit: int) -> None:
+def stuck(
+    office: "Office", unstarted_for: int, silent_for: int, project: str, limit: int
+) -> None:
     """List items that do not go on by themselves. Says why, since when, and what helps."""
     from taskorch_orchestrator.render import tables
 
-    found = office.queue.views.stuck(unstarted_ms=unstarted_for, silent_ms=silent_for, project=project, limit=limit)
+    found = office.queue.views.stuck(
+        unstarted_ms=unstarted_for, silent_ms=silent_for, project=project, limit=limit
+    )
     nothing = "None of these is stuck." if found.more else "Nothing is stuck."
-    office.output.show(found.items, tables.stuck, nothing, looked_at=found.looked_at, more=found.more)
+    office.output.show(
+        found.items, tables.stuck, nothing, looked_at=found.looked_at, more=found.more
+    )
     if found.more:
         office.output.hint(f"There is more: {found.looked_at} items were looked at.")
 
@@ -127,7 +196,9 @@ def projects(office: "Office", limit: int) -> None:
     """List the projects, the newest first."""
     from taskorch_orchestrator.render import tables
 
-    office.output.show(office.queue.views.projects(limit=limit), tables.projects, "No projects.")
+    office.output.show(
+        office.queue.views.projects(limit=limit), tables.projects, "No projects."
+    )
 
 
 @orchestrate.command(epilog="Example: orchestrate agents")
@@ -137,4 +208,6 @@ def agents(office: "Office", limit: int) -> None:
     """List the agents. Shows which session holds what, from where, since when, and how long it was silent."""
     from taskorch_orchestrator.render import agents as agents_render
 
-    office.output.show(office.queue.views.agents(limit=limit), agents_render.agents, "No agents.")
+    office.output.show(
+        office.queue.views.agents(limit=limit), agents_render.agents, "No agents."
+    )

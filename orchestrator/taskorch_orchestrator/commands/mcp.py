@@ -16,5 +16,9 @@ def mcp() -> None:
         from taskorch.mcp.server import serve
 
         from taskorch_orchestrator import mcp_tools
-    about, offered = (mcp_tools.NOBODY, ()) if is_workers(os.environ) else (mcp_tools.ABOUT, mcp_tools.TOOLS)
+    about, offered = (
+        (mcp_tools.NOBODY, ())
+        if is_workers(os.environ)
+        else (mcp_tools.ABOUT, mcp_tools.TOOLS)
+    )
     serve("orchestrate", about, app.settings(), offered)

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 
 @orchestrate.command(epilog="Example: orchestrate prime")
-@click.option("--hook-json", is_flag=True, help="Print it as the output of a session-start hook, but for workers.")
+@click.option(
+    "--hook-json",
+    is_flag=True,
+    help="Print it as the output of a session-start hook, but for workers.",
+)
 def prime(hook_json: bool) -> None:
     """Say what you need to go on after a fresh start. Silent where there is nothing to say, or no Redis."""
     from taskorch.cli import hooks

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from taskorch_orchestrator.context import Office
 
 
-@orchestrate.command(epilog='Example: orchestrate answer item_1a2b3c4d "At least 12 characters"')
+@orchestrate.command(
+    epilog='Example: orchestrate answer item_1a2b3c4d "At least 12 characters"'
+)
 @click.argument("item")
 @click.argument("text", type=TEXT)
 @at_office
@@ -20,10 +22,14 @@ def answer(office: "Office", item: str, text: str) -> None:
     """Answer the blocker of ITEM. Its holder can go on."""
     from taskorch_orchestrator.render import steps
 
-    office.output.show({"id": item, "state": office.queue.answer(item, text)}, steps.state)
+    office.output.show(
+        {"id": item, "state": office.queue.answer(item, text)}, steps.state
+    )
 
 
-@orchestrate.command(epilog='Example: orchestrate cancel item_1a2b3c4d --reason "Not needed any more"')
+@orchestrate.command(
+    epilog='Example: orchestrate cancel item_1a2b3c4d --reason "Not needed any more"'
+)
 @click.argument("item")
 @click.option("--reason", type=TEXT, default="", help="Why.")
 @at_office
@@ -32,7 +38,9 @@ def cancel(office: "Office", item: str, reason: str) -> None:
     from taskorch_orchestrator.render import steps
 
     waiting = office.queue.cancel(item, reason=reason)
-    office.output.show({"id": item, "state": "cancelled", "waiting": waiting}, steps.state)
+    office.output.show(
+        {"id": item, "state": "cancelled", "waiting": waiting}, steps.state
+    )
     if waiting:
         office.output.hint(
             f"{counted(waiting, 'item waits', 'items wait')} for {item}. Requeue it, or cancel them too."
@@ -58,12 +66,21 @@ def reap(office: "Office") -> None:
     """Act on expired leases and due delays now."""
     reaped, promoted = office.queue.reap()
     counts = {"reaped": reaped, "promoted": promoted}
-    office.output.show(counts, lambda _: f"{reaped} leases had expired, {promoted} delayed items were due.")
+    office.output.show(
+        counts,
+        lambda _: f"{reaped} leases had expired, {promoted} delayed items were due.",
+    )
 
 
 @orchestrate.command(epilog="Example: orchestrate doctor --fix")
-@click.option("--fix", is_flag=True, help="Repair what does not fit together in the namespace.")
-@click.option("--quarantined", is_flag=True, help="Print what --fix moved aside, with all its fields.")
+@click.option(
+    "--fix", is_flag=True, help="Repair what does not fit together in the namespace."
+)
+@click.option(
+    "--quarantined",
+    is_flag=True,
+    help="Print what --fix moved aside, with all its fields.",
+)
 @at_office
 def doctor(office: "Office", fix: bool, quarantined: bool) -> None:
     """Check Redis, the namespace and this machine. Exit 5 while there is a problem."""
@@ -71,7 +88,11 @@ def doctor(office: "Office", fix: bool, quarantined: bool) -> None:
     from taskorch_orchestrator.render import doctor as doctor_render
 
     if quarantined:
-        office.output.show(office.queue.quarantined(), doctor_render.quarantined, "Nothing was moved aside.")
+        office.output.show(
+            office.queue.quarantined(),
+            doctor_render.quarantined,
+            "Nothing was moved aside.",
+        )
         return
     found = examine(office.queue_of(), office.settings, fix=fix)
     office.output.show(found, doctor_render.diagnosis)

@@ -23,8 +23,12 @@ def init(folder: str | None) -> None:
     from taskorch_orchestrator import root_setup
 
     flags = click.get_current_context().find_root().ensure_object(dict)
-    chosen = {name: value for name in ("redis_url", "namespace") if (value := flags.get(name))}
-    made = root_setup.init(folder or os.environ.get("TASKORCH_ROOT") or ".", chosen, os.environ)
+    chosen = {
+        name: value for name in ("redis_url", "namespace") if (value := flags.get(name))
+    }
+    made = root_setup.init(
+        folder or os.environ.get("TASKORCH_ROOT") or ".", chosen, os.environ
+    )
     app.output().show(made, root_setup.initialised)
 
 
@@ -42,10 +46,14 @@ def trust(folder: str | None, yes: bool, remove: bool, lists: bool) -> None:
     from taskorch_orchestrator import root_setup
 
     if lists + remove + yes > 1 or (lists and folder):
-        raise click.UsageError("--list, --remove and --yes do not go together, nor does --list with FOLDER.")
+        raise click.UsageError(
+            "--list, --remove and --yes do not go together, nor does --list with FOLDER."
+        )
     output = app.output()
     if lists:
-        output.show(root_setup.listed(os.environ), root_setup.files, "You trust no config file.")
+        output.show(
+            root_setup.listed(os.environ), root_setup.files, "You trust no config file."
+        )
         return
     file = root_setup.file_of(folder, os.environ)
     if remove:
@@ -61,5 +69,7 @@ def trust(folder: str | None, yes: bool, remove: bool, lists: bool) -> None:
 
 def _confirmed() -> bool:
     if sys.stdin is None or not sys.stdin.isatty():
-        raise click.UsageError("There is no terminal to ask on. If you trust the file, confirm it with --yes.")
+        raise click.UsageError(
+            "There is no terminal to ask on. If you trust the file, confirm it with --yes."
+        )
     return click.confirm("Trust it?", err=True)

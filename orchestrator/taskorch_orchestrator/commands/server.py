@@ -22,8 +22,16 @@ def status() -> None:
 
 
 @server.command(epilog="Example: orchestrate server start")
-@click.option("--repair", is_flag=True, help="Cut damaged data off where it begins; a copy is kept.")
-@click.option("--accept-data", is_flag=True, help="Load data that you know, such as a copied folder of another user.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Cut damaged data off where it begins; a copy is kept.",
+)
+@click.option(
+    "--accept-data",
+    is_flag=True,
+    help="Load data that you know, such as a copied folder of another user.",
+)
 def start(*, repair: bool, accept_data: bool) -> None:
     """Start the server, unless it runs."""
     from taskorch.bundled import server as embedded

@@ -17,10 +17,22 @@ if TYPE_CHECKING:
 
 @orchestrate.command(epilog="Example: orchestrate setup claude --check")
 @click.argument("program", type=click.Choice(("claude", "codex", "gemini", "cursor")))
-@click.option("--check", is_flag=True, help="Only look; exit 5 where something is missing.")
-@click.option("--remove", is_flag=True, help="Take it out again: the files are as they were before.")
-@click.option("--user", is_flag=True, help="In your own configuration instead of the project's.")
-@click.option("--yes", is_flag=True, help="Change the targets of symbolic links that lead out of the project.")
+@click.option(
+    "--check", is_flag=True, help="Only look; exit 5 where something is missing."
+)
+@click.option(
+    "--remove",
+    is_flag=True,
+    help="Take it out again: the files are as they were before.",
+)
+@click.option(
+    "--user", is_flag=True, help="In your own configuration instead of the project's."
+)
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Change the targets of symbolic links that lead out of the project.",
+)
 def setup(program: str, check: bool, remove: bool, user: bool, yes: bool) -> None:
     """Put hooks, MCP servers and a few words on the queue into the files of PROGRAM. All else in them stays as it is.
 
@@ -31,7 +43,9 @@ def setup(program: str, check: bool, remove: bool, user: bool, yes: bool) -> Non
 
     if check and remove:
         raise click.UsageError("--check only looks: it goes without --remove.")
-    top = programs.of_user(program, os.environ) if user else programs.project(Path.cwd())
+    top = (
+        programs.of_user(program, os.environ) if user else programs.project(Path.cwd())
+    )
     root = top if user else app.settings().root
     parts = programs.parts(program, top, os.environ, user=user)
     if check:
@@ -47,7 +61,9 @@ def setup(program: str, check: bool, remove: bool, user: bool, yes: bool) -> Non
         click.get_current_context().exit(errors.Invalid.exit_code)
     hints = () if check else setup_render.hints(program, top, root)
     if remove:
-        hints = setup_render.taken_away(files, programs.of_others(program, top, os.environ, user=user))
+        hints = setup_render.taken_away(
+            files, programs.of_others(program, top, os.environ, user=user)
+        )
     for hint in hints:
         app.output().hint(hint)
 
@@ -60,7 +76,10 @@ def _ask_to_leave(top: Path, targets: "Mapping[Path, Path]") -> None:
         return
     links = [f"{file} -> {target}" for file, target in targets.items()]
     if sys.stdin is not None and sys.stdin.isatty():
-        click.echo("\n".join(["A symbolic link leads out of the project:", *map(line, links)]), err=True)
+        click.echo(
+            "\n".join(["A symbolic link leads out of the project:", *map(line, links)]),
+            err=True,
+        )
         if click.confirm("Change the target?", err=True):
             return
     raise errors.LeavesProject(project=str(top), links=", ".join(links))

@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from taskorch_orchestrator.context import Office
 
 
-@orchestrate.group(cls=app.RoleGroup, invoke_without_command=True, epilog="Example: orchestrate sync --full")
-@click.option("--full", is_flag=True, help="Look at every item, not only at what has changed.")
+@orchestrate.group(
+    cls=app.RoleGroup,
+    invoke_without_command=True,
+    epilog="Example: orchestrate sync --full",
+)
+@click.option(
+    "--full", is_flag=True, help="Look at every item, not only at what has changed."
+)
 @click.pass_context
 def sync(context: click.Context, full: bool) -> None:
     """Bring the files of this root and Redis together, once, in both directions."""
@@ -27,11 +33,17 @@ def _sync(office: "Office", *, full: bool) -> None:
     from taskorch_orchestrator.mirror.mirror import Mirror
     from taskorch_orchestrator.render import sync as sync_render
 
-    office.output.show(Mirror(office.queue_of(), office.settings.root).run(full=full), sync_render.done)
+    office.output.show(
+        Mirror(office.queue_of(), office.settings.root).run(full=full), sync_render.done
+    )
 
 
 @sync.command(epilog="Example: orchestrate sync status --check")
-@click.option("--check", is_flag=True, help="Fail unless the files of this root were synced here within a minute.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Fail unless the files of this root were synced here within a minute.",
+)
 @at_office
 def status(office: "Office", *, check: bool) -> None:
     """Show how the files of each root are kept. Cursor, lag, services, and files in trouble."""
@@ -41,12 +53,27 @@ def status(office: "Office", *, check: bool) -> None:
     kept = office.queue.views.mirrors()
     if check:
         sync_health.need_health(kept, office.settings.root_path)
-    office.output.show(kept, sync_render.mirrors, "No root's files are kept: orchestrate sync")
+    office.output.show(
+        kept, sync_render.mirrors, "No root's files are kept: orchestrate sync"
+    )
 
 
-@orchestrate.command(epilog="Example: orchestrate service --root ~/project-a --root ~/project-b")
-@click.option("--root", "roots", type=click.Path(path_type=Path), multiple=True, help="Keep the files of this root.")
-@click.option("--no-rq", is_flag=True, envvar="TASKORCH_NO_RQ", help="Run the duties in a loop instead of as RQ jobs.")
+@orchestrate.command(
+    epilog="Example: orchestrate service --root ~/project-a --root ~/project-b"
+)
+@click.option(
+    "--root",
+    "roots",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Keep the files of this root.",
+)
+@click.option(
+    "--no-rq",
+    is_flag=True,
+    envvar="TASKORCH_NO_RQ",
+    help="Run the duties in a loop instead of as RQ jobs.",
+)
 def service(roots: tuple[Path, ...], no_rq: bool) -> None:
     """Keep files and Redis together, and the queue in order, until SIGTERM or Ctrl-C."""
     # Loading the service takes 0.3 s, and a signal in the meantime must end it: process 1 of a container ignores any

@@ -13,15 +13,28 @@ if TYPE_CHECKING:
 GOALS = click.Choice(("completed", "blocked", "any"))
 
 
-@orchestrate.command(epilog="Example: orchestrate wait proj_1a2b3c4d --until completed --until blocked")
+@orchestrate.command(
+    epilog="Example: orchestrate wait proj_1a2b3c4d --until completed --until blocked"
+)
 @click.argument("project", metavar="PROJECT|ITEM")
 @click.option(
-    "--until", type=GOALS, multiple=True, default=("completed",), help="Repeat it: the first that comes true."
+    "--until",
+    type=GOALS,
+    multiple=True,
+    default=("completed",),
+    help="Repeat it: the first that comes true.",
 )
 @TIMEOUT
-@click.option("--since", default="", metavar="CURSOR", help="With --until any: what came after this counts, too.")
+@click.option(
+    "--since",
+    default="",
+    metavar="CURSOR",
+    help="With --until any: what came after this counts, too.",
+)
 @at_office
-def wait(office: "Office", project: str, until: tuple[str, ...], timeout: float, since: str) -> None:
+def wait(
+    office: "Office", project: str, until: tuple[str, ...], timeout: float, since: str
+) -> None:
     """Wait until a project or an item is completed, until it is blocked, or for any event of it.
 
     Exit 8 when the time runs out, 5 when it cannot come true any more by itself.
@@ -33,6 +46,9 @@ def wait(office: "Office", project: str, until: tuple[str, ...], timeout: float,
 
     goals = [Goal(goal) for goal in until]
     waited = office.waiting().until(project, goals, timeout_s=timeout, since=since)
-    office.output.show(outcome_of(office.queue, waited, goals, timeout_s=timeout), waiting_render.outcome)
+    office.output.show(
+        outcome_of(office.queue, waited, goals, timeout_s=timeout),
+        waiting_render.outcome,
+    )
     if waited.events:
         office.output.hint(f"Go on with --since {waited.cursor}")

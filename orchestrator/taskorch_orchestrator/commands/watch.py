@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 @orchestrate.command(epilog="Example: orchestrate watch proj_1a2b3c4d")
 @click.argument("project", default="")
-@click.option("--since", default="", metavar="CURSOR", help="Begin with what came after this cursor.")
+@click.option(
+    "--since",
+    default="",
+    metavar="CURSOR",
+    help="Begin with what came after this cursor.",
+)
 @at_office
 def watch(office: "Office", project: str, since: str) -> None:
     """Watch what happens, in PROJECT or in all projects.
@@ -24,7 +29,11 @@ def watch(office: "Office", project: str, since: str) -> None:
     from taskorch_orchestrator.render import console
     from taskorch_orchestrator.watch import stream
 
-    if on_terminal() and not office.output.as_json and not console.console().is_dumb_terminal:
+    if (
+        on_terminal()
+        and not office.output.as_json
+        and not console.console().is_dumb_terminal
+    ):
         from taskorch_orchestrator.watch import live
 
         live.watch(office, project, since)

@@ -48,10 +48,16 @@ def audit(queue: Queue, *, fix: bool) -> Audit:
         if walked.counted and not (fix and walked.left):
             break
     known = {finding.id for finding in unreadable}
-    left = [each for each in walked.left if each.word != "damaged" or each.id not in known]
+    left = [
+        each for each in walked.left if each.word != "damaged" or each.id not in known
+    ]
     if not fix:
         left = [*unreadable, *left]
-    return replace(walked, left=tuple(left), repaired=tuple(each for each in repaired if each not in set(left)))
+    return replace(
+        walked,
+        left=tuple(left),
+        repaired=tuple(each for each in repaired if each not in set(left)),
+    )
 
 
 def damaged(queue: Queue, *, fix: bool) -> tuple[Finding, ...]:
@@ -62,16 +68,26 @@ def damaged(queue: Queue, *, fix: bool) -> tuple[Finding, ...]:
     cursor = queue.views.list(limit=PAGE).cursor
     while cursor:
         cursor = queue.views.list(cursor=cursor, limit=PAGE).cursor
-    found = {key: why for key, why in queue.damage.items() if key[0] in MOVED and why != replies.GONE}
+    found = {
+        key: why
+        for key, why in queue.damage.items()
+        if key[0] in MOVED and why != replies.GONE
+    }
     queue.damage.clear()
     for (kind, id_), reason in found.items() if fix else ():
         queue.quarantine(kind, id_, reason)
-    return tuple(Finding(id=id_, word="damaged", detail=reason) for (_, id_), reason in found.items())
+    return tuple(
+        Finding(id=id_, word="damaged", detail=reason)
+        for (_, id_), reason in found.items()
+    )
 
 
 def _walk(queue: Queue, *, fix: bool) -> Audit:
     slices = list(_slices(queue, fix=fix))
-    counts = {f"agent:{agent.name}": Counter[str]() for agent in queue.views.agents(limit=MOST_AGENTS)}
+    counts = {
+        f"agent:{agent.name}": Counter[str]()
+        for agent in queue.views.agents(limit=MOST_AGENTS)
+    }
     for owner, state, number in (count for part in slices for count in part.counts):
         counts.setdefault(owner, Counter())[state] += number
     found = dict.fromkeys(finding for part in slices for finding in part.findings)
@@ -81,7 +97,11 @@ def _walk(queue: Queue, *, fix: bool) -> Audit:
     return Audit(
         left=(*found, *(drifts or ())),
         waiting=tuple(waiting for part in slices for waiting in part.waiting),
-        items=sum(sum(states.values()) for owner, states in counts.items() if owner.startswith("project:")),
+        items=sum(
+            sum(states.values())
+            for owner, states in counts.items()
+            if owner.startswith("project:")
+        ),
         counted=drifts is not None,
     )
 

@@ -40,7 +40,12 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
     audited = audit(queue, fix=fix)
     found = Diagnosis(
         checks=(
-            *checks.of_environment(environment, before * 1000, after * 1000, waited_for=settings.wait_replicas),
+            *checks.of_environment(
+                environment,
+                before * 1000,
+                after * 1000,
+                waited_for=settings.wait_replicas,
+            ),
             *checks.of_audit(audited),
             checks.of_agents(queue.views.agents(limit=MOST_AGENTS), environment.at),
             checks.of_cycles(audited.waiting),
@@ -57,5 +62,9 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
 
 def _this_machine(settings: Settings) -> Iterator[Check]:
     there = settings.folder if settings.folder.exists() else settings.root
-    yield checks.of_root(str(there), there=there.exists(), writable=os.access(there, os.W_OK | os.X_OK))
-    yield checks.of_service(service_process.pid(settings), wanted=service_process.wanted(settings))
+    yield checks.of_root(
+        str(there), there=there.exists(), writable=os.access(there, os.W_OK | os.X_OK)
+    )
+    yield checks.of_service(
+        service_process.pid(settings), wanted=service_process.wanted(settings)
+    )

@@ -28,7 +28,10 @@ DATABASES = ("orchestration.db", "tasks.db")
 #: What the sync job is going to write to is kept as it was.
 BEFORE_IMPORT = f"{DATABASES[0]}.before-import"
 HANDOFFS, WORKSPACE, NOTES = "handoffs", "workspace", "_notes.md"
-_NOTE = re.compile(r"\n\n---\n(?P<written_at>[^\n]*)\n---\n(?P<text>.*?)(?=\n\n---\n[^\n]*\n---\n|\Z)", re.DOTALL)
+_NOTE = re.compile(
+    r"\n\n---\n(?P<written_at>[^\n]*)\n---\n(?P<text>.*?)(?=\n\n---\n[^\n]*\n---\n|\Z)",
+    re.DOTALL,
+)
 Row = TypeVar("Row", bound=BaseModel)
 
 
@@ -51,7 +54,9 @@ class Predecessor:
         #: What could not be read, and why.
         self.troubles: dict[str, str] = {}
         if not any((self._home / name).exists() for name in (*DATABASES, HANDOFFS)):
-            raise errors.Usage(reason=f"{place} is no folder of the predecessor: it has no database and no handoffs/.")
+            raise errors.Usage(
+                reason=f"{place} is no folder of the predecessor: it has no database and no handoffs/."
+            )
 
     def is_at(self, home: Path) -> bool:
         """Return whether this is the folder `home` itself."""
@@ -69,29 +74,42 @@ class Predecessor:
         try:
             with TemporaryDirectory(dir=self._home, prefix=".import-") as folder:
                 copy = Path(folder, aside.name)
-                with closing(_opened(path)) as database, closing(sqlite3.connect(copy)) as target:
+                with (
+                    closing(_opened(path)) as database,
+                    closing(sqlite3.connect(copy)) as target,
+                ):
                     # Unlike a backup, a read does not wait for ever for who writes.
                     database.execute("BEGIN")
                     database.execute("SELECT * FROM sqlite_master").fetchall()
                     database.backup(target)
                 copy.rename(aside)
         except (OSError, sqlite3.OperationalError) as error:
-            raise errors.Usage(reason=f"{path} cannot be set aside as {aside.name}: {error}") from None
+            raise errors.Usage(
+                reason=f"{path} cannot be set aside as {aside.name}: {error}"
+            ) from None
         except sqlite3.DatabaseError:  # it is none: that is told when its rows are read
             return ""
         return aside.name
 
     def projects(self) -> list[OldProject]:
         """Return the projects: those of the database, and those that only packages name."""
-        found = {project.project_id: project for project in self._rows("orchestration", "project_id", OldProject)}
+        found = {
+            project.project_id: project
+            for project in self._rows("orchestration", "project_id", OldProject)
+        }
         for package in self.packages.values():
             context = package.project_context
-            found.setdefault(context.project_id, OldProject(project_id=context.project_id, title=context.project_title))
+            found.setdefault(
+                context.project_id,
+                OldProject(project_id=context.project_id, title=context.project_title),
+            )
         return list(found.values())
 
     def items(self) -> list[OldItem]:
         """Return the items: those of the database, and those that only packages name."""
-        found = {item.item_id: item for item in self._rows("work_items", "item_id", OldItem)}
+        found = {
+            item.item_id: item for item in self._rows("work_items", "item_id", OldItem)
+        }
         for package in self.packages.values():
             found.setdefault(package.item_id, OldItem.of(package))
         return list(found.values())
@@ -103,7 +121,9 @@ class Predecessor:
         for name in self._handoffs:
             if name.endswith("_handoff.json"):
                 try:
-                    package = OldPackage.model_validate_json(self._read(HANDOFFS, name).removeprefix(BOM_UTF8))
+                    package = OldPackage.model_validate_json(
+                        self._read(HANDOFFS, name).removeprefix(BOM_UTF8)
+                    )
                 except (OSError, ValidationError) as error:
                     self.troubles[name] = _reason(error)
                 else:
@@ -131,13 +151,20 @@ class Predecessor:
 
     def _notes(self, agent: str, name: str) -> Iterator[OldNote]:
         try:
-            text = limits.normalised(self._read(WORKSPACE, agent, name).decode(errors="replace"))
+            text = limits.normalised(
+                self._read(WORKSPACE, agent, name).decode(errors="replace")
+            )
         except OSError as error:
             self.troubles[f"{WORKSPACE}/{agent}/{name}"] = _reason(error)
             return
         item = name.removesuffix(NOTES)
         for entry in _NOTE.finditer(text):
-            yield OldNote(agent=agent, item=item, written_at=entry["written_at"], text=entry["text"])
+            yield OldNote(
+                agent=agent,
+                item=item,
+                written_at=entry["written_at"],
+                text=entry["text"],
+            )
 
     def _content(self, kind: str, item: str, agent: str) -> Content:
         name = report_files.name(item, kind)
@@ -145,9 +172,13 @@ class Predecessor:
         try:
             return report_files.read(kind, item, data)
         except report_files.TornError as error:
-            at = (self._home / HANDOFFS / name).lstat().st_mtime_ns // 1_000_000  # the same at the next import
+            at = (
+                self._home / HANDOFFS / name
+            ).lstat().st_mtime_ns // 1_000_000  # the same at the next import
             content = report_files.salvaged(kind, item, agent, data, at)
-            self.troubles[name] = f"it is not valid ({error}). {report_files.outcome(content)}"
+            self.troubles[name] = (
+                f"it is not valid ({error}). {report_files.outcome(content)}"
+            )
             return content
 
     @cached_property
@@ -189,7 +220,10 @@ class Predecessor:
             os.close(descriptor)
 
     def _rows(self, table: str, key: str, kind: type[Row]) -> Iterator[Row]:
-        path = next((self._home / name for name in DATABASES if (self._home / name).exists()), None)
+        path = next(
+            (self._home / name for name in DATABASES if (self._home / name).exists()),
+            None,
+        )
         if path is None:
             return
         try:
@@ -203,14 +237,18 @@ class Predecessor:
             try:
                 yield kind.model_validate(row)
             except ValidationError as error:
-                self.troubles[f"{path.name}, {table}, {row.get(key) or f'row {number}'}"] = _reason(error)
+                self.troubles[
+                    f"{path.name}, {table}, {row.get(key) or f'row {number}'}"
+                ] = _reason(error)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
     """Open a database to read it; raises OSError for a symbolic link."""
     if path.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path.name)
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
+    )
 
 
 def _reason(error: OSError | sqlite3.Error | ValidationError) -> str:
@@ -219,5 +257,9 @@ def _reason(error: OSError | sqlite3.Error | ValidationError) -> str:
         return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
     if isinstance(error, OSError):
         is_link = error.errno == errno.ELOOP
-        return "it is a symbolic link, which is not followed" if is_link else error.strerror or str(error)
+        return (
+            "it is a symbolic link, which is not followed"
+            if is_link
+            else error.strerror or str(error)
+        )
     return str(error)

@@ -18,7 +18,13 @@ from taskorch.queue.queue import Queue
 
 from taskorch_orchestrator.migrate.legacy_folder import OldNote, Predecessor
 from taskorch_orchestrator.mirror import handoff_folder
-from taskorch_orchestrator.mirror.file_models import DEFAULT_DELIVERABLES, OldItem, OldPackage, OldProject, moment_of
+from taskorch_orchestrator.mirror.file_models import (
+    DEFAULT_DELIVERABLES,
+    OldItem,
+    OldPackage,
+    OldProject,
+    moment_of,
+)
 from taskorch_orchestrator.mirror.handoff_folder import Handoffs
 from taskorch_orchestrator.mirror.item_sync import ItemMirror, Means
 from taskorch_orchestrator.mirror.mirror import Mirror
@@ -40,7 +46,9 @@ class TakenOver(Frozen):
     troubles: Mapping[str, str] = {}
 
 
-def take_over(place: Path, settings: Settings, queue: Queue, queue_of: Callable[[str], Queue]) -> TakenOver:
+def take_over(
+    place: Path, settings: Settings, queue: Queue, queue_of: Callable[[str], Queue]
+) -> TakenOver:
     """Import the predecessor's folder at `place` into the root of the settings.
 
     `queue_of` gives the queue as an orchestrating agent of that name has it. Where the folder is the root's own, its
@@ -61,7 +69,12 @@ class Takeover:
     """The import of one folder."""
 
     def __init__(
-        self, queue: Queue, queue_of: Callable[[str], Queue], old: Predecessor, folder: Handoffs, session: str
+        self,
+        queue: Queue,
+        queue_of: Callable[[str], Queue],
+        old: Predecessor,
+        folder: Handoffs,
+        session: str,
     ) -> None:
         """`queue_of` makes the queue for another orchestrator, and raises errors.Invalid for what is no name.
 
@@ -77,7 +90,11 @@ class Takeover:
 
     def run(self) -> TakenOver:
         """Bring everything that Redis does not have yet."""
-        packages, projects, items = self._old.packages, self._old.projects(), self._old.items()
+        packages, projects, items = (
+            self._old.packages,
+            self._old.projects(),
+            self._old.items(),
+        )
         for project in projects:
             self._try(project.project_id, self._project, project)
         for item in self._in_order(items):
@@ -89,23 +106,35 @@ class Takeover:
                 self._try(project.project_id, self._close, project.project_id)
         return replace(TakenOver(troubles=self._troubles), **self._brought)
 
-    def _try(self, name: str, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    def _try(
+        self, name: str, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
         """Do one thing; what Redis does not take is told at the end, and the rest goes on."""
         try:
             act(*args, **kwargs)
-        except (errors.NotFound, errors.Invalid, errors.Conflict, errors.NotYours) as error:
+        except (
+            errors.NotFound,
+            errors.Invalid,
+            errors.Conflict,
+            errors.NotYours,
+        ) as error:
             self._troubles[name] = str(error)
 
     def _in_order(self, items: Sequence[OldItem]) -> list[OldItem]:
         """Return the items, each after those it depends on; dependencies in a circle do not count."""
         known = {item.item_id: item for item in items}
-        graph = {item.item_id: [id_ for id_ in item.dependencies or () if id_ in known] for item in items}
+        graph = {
+            item.item_id: [id_ for id_ in item.dependencies or () if id_ in known]
+            for item in items
+        }
         while True:
             try:
                 return [known[id_] for id_ in TopologicalSorter(graph).static_order()]
             except CycleError as error:
                 circle = error.args[1]
-                self._troubles[circle[0]] = f"it depends on itself by way of {', '.join(circle)}"
+                self._troubles[circle[0]] = (
+                    f"it depends on itself by way of {', '.join(circle)}"
+                )
                 for id_ in circle:
                     graph[id_] = []
                     known[id_] = known[id_].model_copy(update={"dependencies": []})
@@ -117,7 +146,9 @@ class Takeover:
             title, description = _title(old.title, old.description)
             created_at = moment_of(old.created_at or "")
             queue = self._queue_for(old.orchestrator_id or "")
-            queue.project(title, description=description, id=old.project_id, created_at=created_at)
+            queue.project(
+                title, description=description, id=old.project_id, created_at=created_at
+            )
             self._brought["projects"] += 1
 
     def _queue_for(self, orchestrator: str) -> Queue:
@@ -141,28 +172,47 @@ class Takeover:
         title, description = _title(old.title, old.description)
         missing = [id_ for id_ in old.dependencies or () if self._record(id_) is None]
         if missing:
-            self._troubles[old.item_id] = f"it depended on {', '.join(missing)}, which is not there"
+            self._troubles[old.item_id] = (
+                f"it depended on {', '.join(missing)}, which is not there"
+            )
         expected = (package and package.expected_deliverables) or ()
         return NewItem(
             id=old.item_id,
             title=title,
             description=description,
             requirements=tuple(old.requirements or ()),
-            depends_on=tuple(id_ for id_ in old.dependencies or () if id_ not in missing),
+            depends_on=tuple(
+                id_ for id_ in old.dependencies or () if id_ not in missing
+            ),
             agent=old.assigned_to or "",
-            context={name: _text(value) for name, value in ((package and package.provided_context) or {}).items()},
+            context={
+                name: _text(value)
+                for name, value in (
+                    (package and package.provided_context) or {}
+                ).items()
+            },
             resources=_texts((package and package.provided_resources) or ()),
-            deliverables_expected=() if expected == DEFAULT_DELIVERABLES else _texts(expected),
+            deliverables_expected=()
+            if expected == DEFAULT_DELIVERABLES
+            else _texts(expected),
             created_at=moment_of(old.created_at or ""),
         )
 
     def _record(self, item: str) -> Record | None:
-        return next(iter(self._queue.views.records([item], session=self._session)), None)
+        return next(
+            iter(self._queue.views.records([item], session=self._session)), None
+        )
 
     def _reports(self, record: Record) -> None:
         """Bring an item's reports, as the sync job would."""
         with forgetful() as state:
-            means = Means(queue=self._queue, folder=self._folder, state=state, session=self._session, bells={})
+            means = Means(
+                queue=self._queue,
+                folder=self._folder,
+                state=state,
+                session=self._session,
+                bells={},
+            )
             mirror = ItemMirror(means, record)
             mirror.take_over(self._old.reports(record.item.id, record.item.agent))
             self._brought["reports"] += mirror.imported
@@ -172,20 +222,34 @@ class Takeover:
         """Let an item end that ended without a report of it."""
         record = self._record(old.item_id)
         written_at = old.completed_at or ""
-        origin = Origin(request=_digits("end", old.item_id), written_at=written_at, at=moment_of(written_at))
-        if record is None or any(report.request == origin.request for report in record.reports):
+        origin = Origin(
+            request=_digits("end", old.item_id),
+            written_at=written_at,
+            at=moment_of(written_at),
+        )
+        if record is None or any(
+            report.request == origin.request for report in record.reports
+        ):
             return
         item, agent = (
             record.item,
-            self._queue.agent(record.item.agent or "nobody", session=self._session, origin=origin),
+            self._queue.agent(
+                record.item.agent or "nobody", session=self._session, origin=origin
+            ),
         )
         ended = item.state in (State.COMPLETED, State.CANCELLED, State.FAILED)
         if old.status == "completed" and not ended and not item.agent:
-            self._troubles[item.id] = "it was completed, but nobody had it: it is pending"
+            self._troubles[item.id] = (
+                "it was completed, but nobody had it: it is pending"
+            )
         elif old.status == "completed" and not ended:
             summary, deliverables = _delivered(old.deliverables)
             agent.complete(record.lease, summary, deliverables=deliverables)
-        elif old.status == "cancelled" and not ended and not any(each.kind == "cancel" for each in record.reports):
+        elif (
+            old.status == "cancelled"
+            and not ended
+            and not any(each.kind == "cancel" for each in record.reports)
+        ):
             self._queue.cancel(item.id)
 
     def _note(self, note: OldNote) -> None:
@@ -211,7 +275,9 @@ def _title(title: str, description: str | None) -> tuple[str, str]:
     title, description = title.strip() or UNTITLED, description or ""
     if len(title) <= limits.TITLE_CHARACTERS:
         return title, description
-    return title[: limits.TITLE_CHARACTERS - 1] + "…", f"{title}\n\n{description}".strip()
+    return title[
+        : limits.TITLE_CHARACTERS - 1
+    ] + "…", f"{title}\n\n{description}".strip()
 
 
 def _delivered(found: object) -> tuple[str, dict[str, str]]:

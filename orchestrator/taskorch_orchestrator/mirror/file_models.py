@@ -94,11 +94,17 @@ class HandoffPackage(_Published):
                 dependencies=list(item.depends_on),
             ),
             project_context=ProjectContext(
-                project_id=project.id, project_title=project.title, project_description=project.description
+                project_id=project.id,
+                project_title=project.title,
+                project_description=project.description,
             ),
-            provided_context={**item.context, **{f"answer {n}": text for n, text in enumerate(answers, 1)}},
+            provided_context={
+                **item.context,
+                **{f"answer {n}": text for n, text in enumerate(answers, 1)},
+            },
             provided_resources=list(item.resources),
-            expected_deliverables=list(item.deliverables_expected) or DEFAULT_DELIVERABLES,
+            expected_deliverables=list(item.deliverables_expected)
+            or DEFAULT_DELIVERABLES,
             communication=Communication(
                 progress_file=f"{item.id}_progress.json",
                 completion_file=f"{item.id}_completion.json",
@@ -122,7 +128,11 @@ class _Filed(BaseModel):
 
 def _in_digits(value: object) -> object:
     """Return a time that is a number as text: seconds or milliseconds since the epoch."""
-    return json.dumps(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    return (
+        json.dumps(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+        else value
+    )
 
 
 #: A time as a worker wrote it, an ISO 8601 text or a number. A longer text is not a time.
@@ -255,7 +265,9 @@ class OldItem(_Filed):
 def local_time(at: int, microseconds: int = 0) -> str:
     """Return a time in ms since the epoch as files have it: ISO 8601 by this machine's zone, without naming it."""
     whole = datetime.fromtimestamp(at // 1000)  # noqa: DTZ006  naive, as the contract of the files has it
-    return whole.replace(microsecond=at % 1000 * 1000 + microseconds).isoformat(timespec="microseconds")
+    return whole.replace(microsecond=at % 1000 * 1000 + microseconds).isoformat(
+        timespec="microseconds"
+    )
 
 
 def moment_of(written: str) -> int:

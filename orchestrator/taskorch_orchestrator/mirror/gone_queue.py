@@ -29,11 +29,19 @@ def set_aside(means: Means, home: Path, created: str) -> str:
     before = means.state.fact(fact)
     if before == created:
         return ""
-    moved, folder = 0, home / f"handoffs-{strftime('%Y%m%dT%H%M%SZ', gmtime(int(before or 0) / 1000))}"
+    moved, folder = (
+        0,
+        home
+        / f"handoffs-{strftime('%Y%m%dT%H%M%SZ', gmtime(int(before or 0) / 1000))}",
+    )
     if before:
         moved = _move(means, home, folder)
     means.state.learn(fact, created)
-    return f"The queue is a new one: {moved} files of the one before it were moved to {folder}" if moved else ""
+    return (
+        f"The queue is a new one: {moved} files of the one before it were moved to {folder}"
+        if moved
+        else ""
+    )
 
 
 def _move(means: Means, home: Path, folder: Path) -> int:
@@ -62,7 +70,11 @@ def _known(queue: Queue, ids: Iterable[str]) -> set[str]:
     """Return those of the ids that the queue has."""
     projects = {project.id for project in queue.views.projects(limit=PROJECTS)}
     items = [id_ for id_ in ids if ITEM.fullmatch(id_)]
-    return projects | {record.item.id for batch in _batches(items) for record in queue.views.records(batch)}
+    return projects | {
+        record.item.id
+        for batch in _batches(items)
+        for record in queue.views.records(batch)
+    }
 
 
 def _batches(ids: Iterable[str]) -> Iterator[list[str]]:

@@ -120,7 +120,9 @@ class Handoffs:
         if not added:
             return
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(name, flags, self._mode, dir_fd=self._folder), "ab") as file:
+        with os.fdopen(
+            os.open(name, flags, self._mode, dir_fd=self._folder), "ab"
+        ) as file:
             file.write(added.encode())
 
     def drop_line(self, name: str, line: str) -> bool:
@@ -131,7 +133,9 @@ class Handoffs:
         left = [each for each in lines if each != line]
         if not left:
             return self.remove(name)
-        temporary, _ = self._temporary(name, "".join(f"{each}\n" for each in left).encode())
+        temporary, _ = self._temporary(
+            name, "".join(f"{each}\n" for each in left).encode()
+        )
         if self.signature(name):
             self._rename(temporary, name)
         else:
@@ -144,7 +148,12 @@ class Handoffs:
             name, _, signature = kept.partition("~")
             with suppress(FileNotFoundError):
                 status = os.stat(kept, dir_fd=self._replaced, follow_symlinks=False)
-                yield kept, name, _signature(status) != signature, time.time() - status.st_ctime > KEPT_S
+                yield (
+                    kept,
+                    name,
+                    _signature(status) != signature,
+                    time.time() - status.st_ctime > KEPT_S,
+                )
 
     def read_replaced(self, kept: str) -> File | None:
         """Return a file that was replaced."""
@@ -182,7 +191,13 @@ class Handoffs:
     def _link(self, old: str, new: str, inside: int) -> bool:
         """Give a file another name; False where that is taken. A file system without links does with less."""
         try:
-            os.link(old, new, src_dir_fd=self._folder, dst_dir_fd=inside, follow_symlinks=False)
+            os.link(
+                old,
+                new,
+                src_dir_fd=self._folder,
+                dst_dir_fd=inside,
+                follow_symlinks=False,
+            )
         except FileExistsError:
             return False
         except OSError as error:
@@ -200,7 +215,10 @@ def opened(home: Path) -> Iterator[Handoffs]:
     folder.make_private(home / "sync")
     is_new = _make(home / "handoffs")
     _make(home / "sync" / "replaced")
-    with folder_opened(home / "handoffs") as handoffs, folder_opened(home / "sync" / "replaced") as replaced:
+    with (
+        folder_opened(home / "handoffs") as handoffs,
+        folder_opened(home / "sync" / "replaced") as replaced,
+    ):
         yield Handoffs(handoffs, replaced, is_new=is_new)
 
 
@@ -215,7 +233,9 @@ def _make(path: Path) -> bool:
 @contextmanager
 def folder_opened(path: Path) -> Iterator[int]:
     """Open a folder that is no symbolic link; its descriptor is closed at the end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(
+        path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    )
     try:
         yield descriptor
     finally:
@@ -224,13 +244,19 @@ def folder_opened(path: Path) -> Iterator[int]:
 
 def _read(name: str, inside: int) -> File | None:
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=inside)
+        descriptor = os.open(
+            name,
+            os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+            dir_fd=inside,
+        )
     except FileNotFoundError:
         return None
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed", name) from None
+        raise OSError(
+            errno.ELOOP, "it is a symbolic link, which is not followed", name
+        ) from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

@@ -13,14 +13,24 @@ from taskorch.queue.queue import Queue
 from taskorch_orchestrator.mirror import report_files
 from taskorch_orchestrator.mirror.file_models import HandoffPackage
 from taskorch_orchestrator.mirror.handoff_folder import File, Handoffs
-from taskorch_orchestrator.mirror.report_files import BLOCKED, COMPLETION, KINDS, Content, Entry, TornError
+from taskorch_orchestrator.mirror.report_files import (
+    BLOCKED,
+    COMPLETION,
+    KINDS,
+    Content,
+    Entry,
+    TornError,
+)
 from taskorch_orchestrator.mirror.sync_state import SyncState
 from taskorch_orchestrator.mirror.torn_json import Json
 
 #: A torn file, or an update that repeats a report which is not there, is waited for so long.
 PATIENCE_S = 10.0
 #: Who owns the troubles of copies that were kept of files, and what ends them.
-KEPT, TO_REMOVE = "kept", "This is a copy of the whole file: remove it when you have seen it."
+KEPT, TO_REMOVE = (
+    "kept",
+    "This is a copy of the whole file: remove it when you have seen it.",
+)
 #: Of a copy that was kept before the memory of the sync job was lost.
 UNKNOWN_COPY = f"A report file was not valid, or was replaced. {TO_REMOVE}"
 OTHER = "has another completion, or none. The summary of this one is in the history of the item."
@@ -78,11 +88,20 @@ class ItemMirror:
         files = self._snapshot()
         contents, torn = self._contents(files)
         late = {each: tuple(self._late(each)) for each in replaced}
-        self._bring(contents, [entry for entries in late.values() for entry in entries], complete=not torn)
+        self._bring(
+            contents,
+            [entry for entries in late.values() for entry in entries],
+            complete=not torn,
+        )
         self._write_handoff()
         for kind in KINDS:
             if kind in contents:
-                found = [entry for each, entries in late.items() if each.kind == kind for entry in entries]
+                found = [
+                    entry
+                    for each, entries in late.items()
+                    if each.kind == kind
+                    for entry in entries
+                ]
                 self._write_reports(kind, contents[kind], found, files[kind])
         for each in late:
             self._means.folder.forget_replaced(each.kept)
@@ -104,11 +123,16 @@ class ItemMirror:
             if not any(files.values()):
                 return files
             now = {kind: folder.signature(self._name(kind)) for kind in KINDS}
-            if all(now[kind] == (file.signature if file else None) for kind, file in files.items()):
+            if all(
+                now[kind] == (file.signature if file else None)
+                for kind, file in files.items()
+            ):
                 return files
         raise Unsettled
 
-    def _contents(self, files: Mapping[str, File | None]) -> tuple[dict[str, Content], bool]:
+    def _contents(
+        self, files: Mapping[str, File | None]
+    ) -> tuple[dict[str, Content], bool]:
         """Return what stands in the files that are not torn, and whether one is that may be whole soon."""
         contents, torn = {}, False
         for kind, file in files.items():
@@ -126,8 +150,14 @@ class ItemMirror:
         except TornError as error:
             if time() - state.torn_since(known_as or name, file.signature) < PATIENCE_S:
                 raise Unsettled from None
-            content = report_files.salvaged(kind, self._id, self._record.item.agent, file.data, _now_ms())
-            self._keep_copy(name, file, f"{name} is not valid ({error}). {report_files.outcome(content)}")
+            content = report_files.salvaged(
+                kind, self._id, self._record.item.agent, file.data, _now_ms()
+            )
+            self._keep_copy(
+                name,
+                file,
+                f"{name} is not valid ({error}). {report_files.outcome(content)}",
+            )
         state.whole(known_as or name)
         return content
 
@@ -142,47 +172,74 @@ class ItemMirror:
         file = self._means.folder.read_replaced(replaced.kept)
         return self._content(replaced.kind, file, replaced.kept).entries if file else ()
 
-    def _bring(self, contents: Mapping[str, Content], late: Iterable[Entry], *, complete: bool) -> None:
+    def _bring(
+        self, contents: Mapping[str, Content], late: Iterable[Entry], *, complete: bool
+    ) -> None:
         """Report to Redis what only the files have; some of it must wait for the rest.
 
         A completion waits while a file is torn: what was reported before it comes first.
         """
-        filed = [*(entry for content in contents.values() for entry in content.entries), *late]
+        filed = [
+            *(entry for content in contents.values() for entry in content.entries),
+            *late,
+        ]
         if not filed:
             return
         known = [entry for entries in self._known.values() for entry in entries]
         for odd in (entry for entry in filed if entry.verb == "odd"):
             self._trouble(odd, odd.more)
         lease = Lease(item=self._id)
-        for entry in sorted(self._news(filed, known), key=lambda entry: (entry.verb == "complete", entry.order)):
-            if entry.verb == "odd" or (entry.verb == "echo" and self._is_repeated(entry, [*filed, *known])):
+        for entry in sorted(
+            self._news(filed, known),
+            key=lambda entry: (entry.verb == "complete", entry.order),
+        ):
+            if entry.verb == "odd" or (
+                entry.verb == "echo" and self._is_repeated(entry, [*filed, *known])
+            ):
                 continue
-            if (entry.verb == "echo" and _is_fresh(entry)) or (entry.verb == "complete" and not complete):
+            if (entry.verb == "echo" and _is_fresh(entry)) or (
+                entry.verb == "complete" and not complete
+            ):
                 self._waiting.add(entry.key)
             else:
                 lease = self._report(entry, lease)
         if self.imported:
-            self._record = self._means.queue.views.records([self._id], session=self._means.session)[0]
+            self._record = self._means.queue.views.records(
+                [self._id], session=self._means.session
+            )[0]
             self._known = report_files.from_redis(self._record)
 
     def _news(self, filed: Iterable[Entry], known: Iterable[Entry]) -> list[Entry]:
         """Return what Redis has not been told, each once."""
         seen = {report.request for report in self._record.reports}
         seen |= {found.request for found in self._record.discoveries}
-        remembered = {key for kind in KINDS for key in self._means.state.keys(self._name(kind))}
+        remembered = {
+            key for kind in KINDS for key in self._means.state.keys(self._name(kind))
+        }
         seen |= remembered or self._trimmed(filed)
-        return list(report_files.unknown({entry.key: entry for entry in filed}.values(), known, seen))
+        return list(
+            report_files.unknown(
+                {entry.key: entry for entry in filed}.values(), known, seen
+            )
+        )
 
     def _trimmed(self, filed: Iterable[Entry]) -> set[str]:
         """Return the keys of entries that are older than what Redis still has of a long history."""
         if len(self._record.reports) < REPORTS_KEPT:
             return set()
-        return {entry.key for entry in filed if entry.origin.at <= self._record.reports[0].at}
+        return {
+            entry.key
+            for entry in filed
+            if entry.origin.at <= self._record.reports[0].at
+        }
 
     def _is_repeated(self, echo: Entry, entries: Iterable[Entry]) -> bool:
         """Return whether the report that an update repeats is known, or comes with it."""
         if echo.text.startswith(BLOCKED):
-            return any(entry.verb == "blocker" and echo.text == BLOCKED + entry.text for entry in entries)
+            return any(
+                entry.verb == "blocker" and echo.text == BLOCKED + entry.text
+                for entry in entries
+            )
         delivered = any(report.kind == "complete" for report in self._record.reports)
         return delivered or any(entry.verb == "complete" for entry in entries)
 
@@ -204,7 +261,10 @@ class ItemMirror:
         return lease
 
     def _step(self, entry: Entry, lease: Lease) -> Lease:
-        agent, lease = self._agent(entry), lease if lease.token else self._lease(entry.agent)
+        agent, lease = (
+            self._agent(entry),
+            lease if lease.token else self._lease(entry.agent),
+        )
         match entry.verb:
             case "discover":
                 return agent.discover(lease, entry.text, impact=entry.more).lease
@@ -213,11 +273,15 @@ class ItemMirror:
             case "echo" if entry.text.startswith(BLOCKED):
                 return agent.blocker(lease, entry.text.removeprefix(BLOCKED)).lease
             case "complete":
-                return agent.complete(lease, entry.text, deliverables=entry.deliverables).lease
+                return agent.complete(
+                    lease, entry.text, deliverables=entry.deliverables
+                ).lease
         return agent.progress(lease, entry.text, percent=entry.done).lease
 
     def _agent(self, entry: Entry) -> AgentQueue:
-        return self._means.queue.agent(entry.agent, session=self._means.session, origin=entry.origin)
+        return self._means.queue.agent(
+            entry.agent, session=self._means.session, origin=entry.origin
+        )
 
     def _lease(self, agent: str) -> Lease:
         """Return the lease that the file-based workers of this root hold on the item, if it is this agent's."""
@@ -226,7 +290,9 @@ class ItemMirror:
 
     def _trouble(self, entry: Entry, why: str) -> None:
         name = f"{self._id}, report {entry.key}"
-        self._means.state.trouble(self._id, name, f"A report {_dated(entry)} was not taken over: {why}")
+        self._means.state.trouble(
+            self._id, name, f"A report {_dated(entry)} was not taken over: {why}"
+        )
 
     # Out ---------------------------------------------------------------------------------------------------------
 
@@ -236,7 +302,11 @@ class ItemMirror:
         name, (rung, previous) = f"{self._id}_handoff.json", state.rung(self._id)
         self._previous = previous
         if item.state in PUBLISHED:
-            data = HandoffPackage.of(self._record).model_dump_json(indent=2, ensure_ascii=True).encode()
+            data = (
+                HandoffPackage.of(self._record)
+                .model_dump_json(indent=2, ensure_ascii=True)
+                .encode()
+            )
             there = folder.read(name)
             if there and there.data == data:
                 state.saw(name, there.signature)
@@ -250,9 +320,13 @@ class ItemMirror:
         if withdrawn and folder.drop_line(bell(previous), self._id):
             state.ring(self._id, 0, previous)  # nobody has heard it
         if item.state in PUBLISHED and rung != self._record.sequence:
-            self._means.bells.setdefault(item.agent, []).append((self._id, self._record.sequence))
+            self._means.bells.setdefault(item.agent, []).append(
+                (self._id, self._record.sequence)
+            )
 
-    def _write_reports(self, kind: str, content: Content, late: Iterable[Entry], file: File | None) -> None:
+    def _write_reports(
+        self, kind: str, content: Content, late: Iterable[Entry], file: File | None
+    ) -> None:
         """Write one of the files as the union of what stands in it, what came late, and what Redis has."""
         known = self._known[kind]
         if kind == COMPLETION:
@@ -260,14 +334,27 @@ class ItemMirror:
             return
         entries = report_files.union([*content.entries, *late], known)
         if entries or file:
-            self._put(kind, report_files.written(kind, self._record, self._header(content), entries), entries, file)
+            self._put(
+                kind,
+                report_files.written(
+                    kind, self._record, self._header(content), entries
+                ),
+                entries,
+                file,
+            )
 
-    def _write_completion(self, content: Content, known: Sequence[Entry], file: File | None) -> None:
+    def _write_completion(
+        self, content: Content, known: Sequence[Entry], file: File | None
+    ) -> None:
         """Write the completion that Redis has, and no other: what a worker wrote instead is kept beside it."""
         name, ours = self._name(COMPLETION), [entry.match for entry in known]
         if any(entry.key in self._waiting | self._refused for entry in content.entries):
             return
-        if file and not [entry for entry in content.entries if entry.match in ours or _made(entry, known)]:
+        if file and not [
+            entry
+            for entry in content.entries
+            if entry.match in ours or _made(entry, known)
+        ]:
             self._keep_other(name, file, content)
             if not known:
                 self._means.folder.retire(name, file)
@@ -277,27 +364,50 @@ class ItemMirror:
             content = Content()
         entries = [*content.entries, *known][:1]
         if entries:
-            self._put(COMPLETION, report_files.written(COMPLETION, self._record, {}, entries), entries, file)
+            self._put(
+                COMPLETION,
+                report_files.written(COMPLETION, self._record, {}, entries),
+                entries,
+                file,
+            )
 
     def _keep_other(self, name: str, file: File, content: Content) -> None:
         """Keep a copy of a completion that is not the one that Redis has, where Redis does not have all of it."""
-        for entry in content.entries:  # of a file that was not valid there is a copy already
+        for (
+            entry
+        ) in content.entries:  # of a file that was not valid there is a copy already
             if not self._is_of_a_command(entry):
                 self._keep_copy(name, file, f"{name} was replaced: {self._id} {OTHER}")
 
     def _is_of_a_command(self, completion: Entry) -> bool:
         """Return whether a command delivered this, before the item was requeued."""
-        deliveries = [report for report in self._record.reports if report.kind == "complete" and not report.written_at]
-        return any((each.agent, each.text) == (completion.agent, completion.text) for each in deliveries)
+        deliveries = [
+            report
+            for report in self._record.reports
+            if report.kind == "complete" and not report.written_at
+        ]
+        return any(
+            (each.agent, each.text) == (completion.agent, completion.text)
+            for each in deliveries
+        )
 
     def _header(self, content: Content) -> Mapping[str, Json]:
         """Return the head of a progress file: it names its first writer, until the item goes to another agent."""
-        former = {self._previous, *(report.agent for report in self._record.reports if report.kind != "stray")}
+        former = {
+            self._previous,
+            *(
+                report.agent
+                for report in self._record.reports
+                if report.kind != "stray"
+            ),
+        }
         if self._record.item.agent and content.header.get("agent_id") in former:
             return {**content.header, "agent_id": self._record.item.agent}
         return content.header
 
-    def _put(self, kind: str, data: bytes, entries: Sequence[Entry], file: File | None) -> None:
+    def _put(
+        self, kind: str, data: bytes, entries: Sequence[Entry], file: File | None
+    ) -> None:
         name = self._name(kind)
         if file and file.data == data:
             signature: str | None = file.signature
@@ -307,7 +417,13 @@ class ItemMirror:
         if signature is None:
             raise Unsettled
         self._means.state.saw(
-            name, signature, [entry.key for entry in entries if entry.key not in self._waiting | self._refused]
+            name,
+            signature,
+            [
+                entry.key
+                for entry in entries
+                if entry.key not in self._waiting | self._refused
+            ],
         )
 
     def _name(self, kind: str) -> str:

@@ -59,8 +59,16 @@ class Mirror:
         #: The root's id, once it is known: it stays the same when the folder is lost meanwhile.
         self._id = ""
         #: What is known of the last pass, for `orchestrate sync status`.
-        self._status: dict[str, object] = {"path": str(root), "host": self._host, "pid": os.getpid()}
-        self._service = {"host": self._host, "pid": os.getpid(), "runs_on": service} if service else {}
+        self._status: dict[str, object] = {
+            "path": str(root),
+            "host": self._host,
+            "pid": os.getpid(),
+        }
+        self._service = (
+            {"host": self._host, "pid": os.getpid(), "runs_on": service}
+            if service
+            else {}
+        )
 
     def run(
         self,
@@ -84,9 +92,13 @@ class Mirror:
             cause = error.__cause__ if isinstance(error, NoRoom) else error
             refusal = folder.refusal(self._root, cast("OSError", cause))
         except sqlite3.DatabaseError as error:
-            if again and not isinstance(error, sqlite3.OperationalError):  # it was damaged, and is gone
+            if again and not isinstance(
+                error, sqlite3.OperationalError
+            ):  # it was damaged, and is gone
                 return self.run(full=True, scan=scan, wait=wait, stop=stop, again=False)
-            refusal = errors.RootNotWritable(root=str(self._root), reason=f"sync/state.db: {error}")
+            refusal = errors.RootNotWritable(
+                root=str(self._root), reason=f"sync/state.db: {error}"
+            )
         self._tell(error=str(refusal))
         raise refusal
 
@@ -110,21 +122,42 @@ class Mirror:
 
     def note(self, names: Iterable[str]) -> bool:
         """Mark the items whose files have changed, of files with these names; return whether there are any."""
-        with suppress(OSError, NoRoom), handoff_folder.opened(self._home) as opened, remembered(self._home) as state:
+        with (
+            suppress(OSError, NoRoom),
+            handoff_folder.opened(self._home) as opened,
+            remembered(self._home) as state,
+        ):
             before = state.signatures(names)
-            changed = [name for name in names if OURS.fullmatch(name) and opened.signature(name) != before.get(name)]
+            changed = [
+                name
+                for name in names
+                if OURS.fullmatch(name) and opened.signature(name) != before.get(name)
+            ]
             with state.saved():
                 state.mark({owner(name) for name in changed})
             return bool(changed)
         return True
 
     def _run(self, *, full: bool, scan: bool, stop: Callable[[], bool]) -> Done:
-        with handoff_folder.opened(self._home) as opened, remembered(self._home) as state:
+        with (
+            handoff_folder.opened(self._home) as opened,
+            remembered(self._home) as state,
+        ):
             self._know(state)
             leased_at = self._lease()
-            means = Means(queue=self._queue, folder=opened, state=state, session=f"files-{self._id}", bells={})
+            means = Means(
+                queue=self._queue,
+                folder=opened,
+                state=state,
+                session=f"files-{self._id}",
+                bells={},
+            )
             work = SyncPass(means, self._db)
-            if aside := gone_queue.set_aside(means, self._home, self._created) if self._service else "":
+            if (
+                aside := gone_queue.set_aside(means, self._home, self._created)
+                if self._service
+                else ""
+            ):
                 self._aside, full = aside, True
             work.look(full=full, scan=scan)
             while not work.stopped and work.batch():
@@ -187,7 +220,9 @@ class Mirror:
             state.learn("root", self._id)
 
     def _named(self, inode: str) -> str:
-        return sha256(f"{self._host}:{self._root}:{inode}".encode(), usedforsecurity=False).hexdigest()[:8]
+        return sha256(
+            f"{self._host}:{self._root}:{inode}".encode(), usedforsecurity=False
+        ).hexdigest()[:8]
 
     def _lease(self) -> float:
         """Keep other machines off a folder that they share with this one; return since when, by the monotonic clock.
@@ -195,12 +230,17 @@ class Mirror:
         Processes of this machine are kept off by the lock, so that one which was killed holds nobody up.
         """
         now = monotonic()
-        mine, holder, self._created = self._queue.mirror_take(self._id, self._host, LEASE_MS)
+        mine, holder, self._created = self._queue.mirror_take(
+            self._id, self._host, LEASE_MS
+        )
         if not mine:
             raise errors.SyncBusy(root=str(self._root), writer=holder)
         return now
 
     def _tell(self, *, error: str) -> None:
         self._queue.mirror_give(
-            self._id or self._named(""), self._host, {**self._status, "error": error}, self._service
+            self._id or self._named(""),
+            self._host,
+            {**self._status, "error": error},
+            self._service,
         )

@@ -72,7 +72,14 @@ class Entry(Frozen):
     def key(self) -> str:
         """Return sixteen hex digits that stand for its content: what tells it from every other entry."""
         told = self.percent if self.verb in ("progress", "echo") else self.agent
-        parts = [self.verb, self.item, self.written_at, self.text, told, self.content if self.verb == "odd" else None]
+        parts = [
+            self.verb,
+            self.item,
+            self.written_at,
+            self.text,
+            told,
+            self.content if self.verb == "odd" else None,
+        ]
         return sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     @property
@@ -85,17 +92,27 @@ class Entry(Frozen):
     @property
     def done(self) -> int | None:
         """Return the percentage as Redis takes it."""
-        return None if self.percent is None or isnan(self.percent) else round(min(max(self.percent, 0), 100))
+        return (
+            None
+            if self.percent is None or isnan(self.percent)
+            else round(min(max(self.percent, 0), 100))
+        )
 
     @cached_property
     def order(self) -> tuple[int, str, str]:
         """Return its place among the entries of a file."""
-        return (moment_of(self.written_at), self.written_at, json.dumps(self.content, sort_keys=True))
+        return (
+            moment_of(self.written_at),
+            self.written_at,
+            json.dumps(self.content, sort_keys=True),
+        )
 
     @property
     def origin(self) -> Origin:
         """Return what marks the report that is made of it."""
-        return Origin(request=self.key, written_at=self.written_at, at=moment_of(self.written_at))
+        return Origin(
+            request=self.key, written_at=self.written_at, at=moment_of(self.written_at)
+        )
 
 
 class Content(Frozen):
@@ -122,13 +139,25 @@ def read(kind: str, item: str, data: bytes) -> Content:
 
 def salvaged(kind: str, item: str, agent: str, data: bytes, at: int) -> Content:
     """Read what is valid of a torn file; what is missing of its head is that of an item of `agent`, at a time in ms."""
-    document = torn_json.prefix(_unfenced(data.decode("utf-8-sig", errors="replace")), DEPTHS[kind])
+    document = torn_json.prefix(
+        _unfenced(data.decode("utf-8-sig", errors="replace")), DEPTHS[kind]
+    )
     found = document if isinstance(document, dict) else {}
     if kind == PROGRESS:
         document = {"item_id": item, "agent_id": agent, "updates": [], **found}
     if kind == COMPLETION and "agent_id" in found:
-        valid = {name: value for name, value in found.items() if name not in _OPTIONAL or _is_valid(name, value)}
-        document = {"item_id": item, "completed_at": local_time(at), "summary": "", "deliverables": {}, **valid}
+        valid = {
+            name: value
+            for name, value in found.items()
+            if name not in _OPTIONAL or _is_valid(name, value)
+        }
+        document = {
+            "item_id": item,
+            "completed_at": local_time(at),
+            "summary": "",
+            "deliverables": {},
+            **valid,
+        }
     try:
         return _content(kind, item, document)
     except TornError:
@@ -147,13 +176,28 @@ def from_redis(record: Record) -> dict[str, tuple[Entry, ...]]:
     """Return the entries that Redis has for each of an item's files."""
     updates = [entry for report in record.reports for entry in _updates(record, report)]
     findings = [_finding(found) for found in record.discoveries]
-    findings += [_blocker(record, report) for report in record.reports if report.kind == "blocker"]
-    delivery = next((report for report in reversed(record.reports) if report.kind == "complete"), None)
-    done = [_completion(record, delivery)] if record.item.state is State.COMPLETED else []
-    return {PROGRESS: tuple(updates), DISCOVERIES: tuple(findings), COMPLETION: tuple(done)}
+    findings += [
+        _blocker(record, report)
+        for report in record.reports
+        if report.kind == "blocker"
+    ]
+    delivery = next(
+        (report for report in reversed(record.reports) if report.kind == "complete"),
+        None,
+    )
+    done = (
+        [_completion(record, delivery)] if record.item.state is State.COMPLETED else []
+    )
+    return {
+        PROGRESS: tuple(updates),
+        DISCOVERIES: tuple(findings),
+        COMPLETION: tuple(done),
+    }
 
 
-def unknown(filed: Iterable[Entry], known: Iterable[Entry], requests: Iterable[str]) -> Iterator[Entry]:
+def unknown(
+    filed: Iterable[Entry], known: Iterable[Entry], requests: Iterable[str]
+) -> Iterator[Entry]:
     """Yield the entries of a file that Redis does not have: by request, or by what they say."""
     there, made = Counter(entry.match for entry in known), set(requests)
     for entry in filed:
@@ -168,16 +212,26 @@ def unknown(filed: Iterable[Entry], known: Iterable[Entry], requests: Iterable[s
 def union(filed: Sequence[Entry], known: Sequence[Entry]) -> list[Entry]:
     """Return the entries of a file and those that it lacks, by time; nothing that stands there is dropped."""
     here = {entry.key for entry in filed}
-    missing = unknown([entry for entry in known if entry.request not in here], filed, ())
-    return sorted({entry.key: entry for entry in [*filed, *missing]}.values(), key=lambda entry: entry.order)
+    missing = unknown(
+        [entry for entry in known if entry.request not in here], filed, ()
+    )
+    return sorted(
+        {entry.key: entry for entry in [*filed, *missing]}.values(),
+        key=lambda entry: entry.order,
+    )
 
 
-def written(kind: str, record: Record, header: Mapping[str, Json], entries: Sequence[Entry]) -> bytes:
+def written(
+    kind: str, record: Record, header: Mapping[str, Json], entries: Sequence[Entry]
+) -> bytes:
     """Return what such a file holds."""
     listed: list[Json] = [entry.content for entry in entries]
     match kind:
         case "progress":
-            head: dict[str, Json] = {"item_id": record.item.id, "agent_id": record.item.agent}
+            head: dict[str, Json] = {
+                "item_id": record.item.id,
+                "agent_id": record.item.agent,
+            }
             return dumped({**head, **header, "updates": listed})
         case "discoveries":
             return dumped(listed)
@@ -198,7 +252,9 @@ def _unfenced(text: str) -> str:
 def _is_valid(name: str, value: Json) -> bool:
     """Return whether a completion may have this value."""
     try:
-        FiledCompletion.model_validate({"item_id": "", "agent_id": "", "completed_at": "", name: value})
+        FiledCompletion.model_validate(
+            {"item_id": "", "agent_id": "", "completed_at": "", name: value}
+        )
     except ValidationError:
         return False
     return True
@@ -208,13 +264,24 @@ def _content(kind: str, item: str, document: Json) -> Content:
     try:
         if kind == PROGRESS:
             progress = FiledProgress.model_validate(document)
-            header = {key: value for key, value in cast("dict[str, Json]", document).items() if key != "updates"}
+            header = {
+                key: value
+                for key, value in cast("dict[str, Json]", document).items()
+                if key != "updates"
+            }
             updates = cast("list[Json]", progress.updates)
-            return Content(header=header, entries=tuple(_update(item, progress.agent_id, each) for each in updates))
+            return Content(
+                header=header,
+                entries=tuple(
+                    _update(item, progress.agent_id, each) for each in updates
+                ),
+            )
         if kind == COMPLETION:
             completion = FiledCompletion.model_validate(document)
             if completion.item_id != item:
-                raise TornError(f"its item_id is {limits.shortened(completion.item_id)!r}")
+                raise TornError(
+                    f"its item_id is {limits.shortened(completion.item_id)!r}"
+                )
             return Content(entries=(_delivery(item, completion, document),))
     except ValidationError as error:
         raise TornError(_reason(error)) from None
@@ -247,8 +314,13 @@ def _discovery(item: str, content: Json) -> Entry:
     except ValidationError as error:
         return _odd(item, content, _reason(error))
     if found.item_id not in (None, item):
-        return _odd(item, content, f"its item_id is {limits.shortened(found.item_id or '')!r}")
-    text, more = limits.normalised(found.discovery), limits.normalised(found.impact or "")
+        return _odd(
+            item, content, f"its item_id is {limits.shortened(found.item_id or '')!r}"
+        )
+    text, more = (
+        limits.normalised(found.discovery),
+        limits.normalised(found.impact or ""),
+    )
     blocks = text.startswith(BLOCKER)
     return Entry(
         item=item,
@@ -263,7 +335,9 @@ def _discovery(item: str, content: Json) -> Entry:
 
 def _delivery(item: str, found: FiledCompletion, content: Json) -> Entry:
     deliverables = {
-        str(each): value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        str(each): value
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False)
         for each, value in (found.deliverables or {}).items()
     }
     return Entry(
@@ -279,7 +353,15 @@ def _delivery(item: str, found: FiledCompletion, content: Json) -> Entry:
 
 def _odd(item: str, content: Json, reason: str) -> Entry:
     """Return an entry that is no report; it is known by its content alone."""
-    return Entry(item=item, verb="odd", agent="", written_at="", text="", more=reason, content=content)
+    return Entry(
+        item=item,
+        verb="odd",
+        agent="",
+        written_at="",
+        text="",
+        more=reason,
+        content=content,
+    )
 
 
 def _reason(error: ValidationError) -> str:
@@ -302,16 +384,22 @@ def _updates(record: Record, report: Report) -> Iterator[Entry]:
         case "fail":
             yield _written_update(record, report, f"Failed: {report.text}")
         case "blocker":
-            yield replace(_written_update(record, report, BLOCKED + report.text), request="")
+            yield replace(
+                _written_update(record, report, BLOCKED + report.text), request=""
+            )
         case "complete":
             yield replace(_written_update(record, report, DONE, 100), request="")
 
 
-def _written_update(record: Record, report: Report, text: str, percent: int | None = None) -> Entry:
+def _written_update(
+    record: Record, report: Report, text: str, percent: int | None = None
+) -> Entry:
     """Return an update as it will be read again: some progress reports read like a blocker or a completion."""
     at = _time(report.written_at, report.at, report.id)
     content: Json = {"timestamp": at, "message": text, "percentage": percent}
-    return replace(_update(record.item.id, report.agent, content), request=report.request)
+    return replace(
+        _update(record.item.id, report.agent, content), request=report.request
+    )
 
 
 def _finding(found: Discovery) -> Entry:
@@ -340,7 +428,9 @@ def _blocker(record: Record, report: Report) -> Entry:
 
 def _completion(record: Record, delivery: Report | None) -> Entry:
     item = record.item
-    written_at, request = (delivery.written_at, delivery.request) if delivery else ("", "")
+    written_at, request = (
+        (delivery.written_at, delivery.request) if delivery else ("", "")
+    )
     at = written_at or local_time(item.completed_at)
     content: Json = {
         "item_id": item.id,

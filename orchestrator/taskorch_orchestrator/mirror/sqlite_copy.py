@@ -15,7 +15,14 @@ from taskorch_orchestrator.mirror.file_models import local_time
 
 NAME = "orchestration.db"
 BUSY_TIMEOUT_S = 1.0
-PROJECTS = ("project_id", "title", "description", "orchestrator_id", "created_at", "status")
+PROJECTS = (
+    "project_id",
+    "title",
+    "description",
+    "orchestrator_id",
+    "created_at",
+    "status",
+)
 ITEMS = (
     "item_id", "project_id", "title", "description", "requirements", "assigned_to", "status", "dependencies",
     "created_at", "assigned_at", "completed_at", "deliverables",
@@ -44,18 +51,32 @@ class OrchestrationDb:
         self._keep_others_out()
         try:
             with (
-                closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as database,
+                closing(
+                    sqlite3.connect(
+                        self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None
+                    )
+                ) as database,
                 database,
             ):
                 # One file, for anybody to copy or read. Nothing in it is only there, so nothing waits for the disk.
                 database.execute("PRAGMA journal_mode = TRUNCATE")
                 database.execute("PRAGMA synchronous = OFF")
                 database.execute("BEGIN IMMEDIATE")
-                for table, columns in {"orchestration": PROJECTS, "work_items": ITEMS}.items():
-                    listed = ", ".join(columns).replace(columns[0], f"{columns[0]} TEXT PRIMARY KEY", 1)
+                for table, columns in {
+                    "orchestration": PROJECTS,
+                    "work_items": ITEMS,
+                }.items():
+                    listed = ", ".join(columns).replace(
+                        columns[0], f"{columns[0]} TEXT PRIMARY KEY", 1
+                    )
                     database.execute(f"CREATE TABLE IF NOT EXISTS {table} ({listed})")
-                database.executemany(_upsert("orchestration", PROJECTS), [_project(each) for each in projects])
-                database.executemany(_upsert("work_items", ITEMS), [_item(each) for each in items])
+                database.executemany(
+                    _upsert("orchestration", PROJECTS),
+                    [_project(each) for each in projects],
+                )
+                database.executemany(
+                    _upsert("work_items", ITEMS), [_item(each) for each in items]
+                )
         except sqlite3.DatabaseError as error:
             if not isinstance(error, sqlite3.OperationalError):
                 self._path.replace(self._path.with_suffix(".db.damaged"))
@@ -64,7 +85,11 @@ class OrchestrationDb:
     def _keep_others_out(self) -> None:
         """Make the file if it does not exist, and take the rights of others off it; its journal gets the same mode."""
         mode = folder.file_mode(self._path.parent)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+        descriptor = os.open(
+            self._path,
+            os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+            mode,
+        )
         try:
             status = os.fstat(descriptor)
             if status.st_mode & 0o077 & ~mode and os.getuid() in (status.st_uid, 0):
@@ -75,7 +100,10 @@ class OrchestrationDb:
 
 def _upsert(table: str, columns: tuple[str, ...]) -> str:
     rest, places = columns[1:], ", ".join("?" * len(columns))
-    given, new = ", ".join(f"{table}.{name}" for name in rest), ", ".join(f"excluded.{name}" for name in rest)
+    given, new = (
+        ", ".join(f"{table}.{name}" for name in rest),
+        ", ".join(f"excluded.{name}" for name in rest),
+    )
     changes = ", ".join(f"{name} = excluded.{name}" for name in rest)
     return (
         f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) "  # noqa: S608  our own names
@@ -85,7 +113,14 @@ def _upsert(table: str, columns: tuple[str, ...]) -> str:
 
 def _project(project: Project) -> tuple[str, ...]:
     created = local_time(project.created_at)
-    return (project.id, project.title, project.description, project.orchestrator, created, project.status)
+    return (
+        project.id,
+        project.title,
+        project.description,
+        project.orchestrator,
+        created,
+        project.status,
+    )
 
 
 def _item(item: Item) -> tuple[str | None, ...]:

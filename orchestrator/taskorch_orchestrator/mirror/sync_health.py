@@ -15,7 +15,11 @@ def need_health(kept: Iterable[MirrorStatus], root: str) -> None:
     """Refuse with errors.Unhealthy unless this machine's last pass over the files of a root went well, just now."""
     host = os.uname().nodename
     reason = _reason(
-        [mirror for mirror in kept if (mirror.status.get("path"), mirror.status.get("host")) == (root, host)]
+        [
+            mirror
+            for mirror in kept
+            if (mirror.status.get("path"), mirror.status.get("host")) == (root, host)
+        ]
     )
     if reason:
         raise errors.Unhealthy(root=root, host=host, reason=reason)

@@ -18,7 +18,15 @@ from taskorch.domain.mirror_record import FROM_THE_START, Event, Record
 
 from taskorch_orchestrator.mirror import report_files
 from taskorch_orchestrator.mirror.file_models import local_time
-from taskorch_orchestrator.mirror.item_sync import KEPT, UNKNOWN_COPY, ItemMirror, Means, Replaced, Unsettled, bell
+from taskorch_orchestrator.mirror.item_sync import (
+    KEPT,
+    UNKNOWN_COPY,
+    ItemMirror,
+    Means,
+    Replaced,
+    Unsettled,
+    bell,
+)
 from taskorch_orchestrator.mirror.report_files import KINDS
 from taskorch_orchestrator.mirror.sqlite_copy import NAME, OrchestrationDb
 
@@ -30,7 +38,9 @@ FOREIGN = "foreign"
 #: The fact that `orchestration.db` lacks something.
 BEHIND = "db_behind"
 OUR_ID = re.compile(r"item_[0-9a-z]{1,32}")
-OURS = re.compile(r"((?:item|proj)_[0-9a-z]{1,32})_(handoff|progress|discoveries|completion|context)\.(?:json|yaml)")
+OURS = re.compile(
+    r"((?:item|proj)_[0-9a-z]{1,32})_(handoff|progress|discoveries|completion|context)\.(?:json|yaml)"
+)
 
 
 class SyncPass:
@@ -79,16 +89,32 @@ class SyncPass:
         items = [id_ for id_ in ids if _is_item(id_)]
         read = self._queue.views.records(items, session=self._means.session)
         records = {record.item.id: record for record in read}
-        self._damage = {id_: why for (kind, id_), why in self._queue.damage.items() if kind == "item"}
+        self._damage = {
+            id_: why
+            for (kind, id_), why in self._queue.damage.items()
+            if kind == "item"
+        }
         self._queue.damage.clear()
         with self._state.saved():
-            projects = {id_: project for id_ in ids if not _is_item(id_) and (project := self._project(id_))}
-            settled = {id_: self._settled(id_, records.get(id_)) for id_ in ids if _is_item(id_)}
+            projects = {
+                id_: project
+                for id_ in ids
+                if not _is_item(id_) and (project := self._project(id_))
+            }
+            settled = {
+                id_: self._settled(id_, records.get(id_))
+                for id_ in ids
+                if _is_item(id_)
+            }
             done = [record for record in settled.values() if record]
             projects |= {record.project.id: record.project for record in done}
             self._ring()
             self._write_db(projects.values(), [record.item for record in done])
-            looked_at = [id_ for id_ in ids if id_ not in settled or settled[id_] or id_ not in records]
+            looked_at = [
+                id_
+                for id_ in ids
+                if id_ not in settled or settled[id_] or id_ not in records
+            ]
             self._state.settle(id_ for id_ in looked_at if id_ not in self._unheard)
         return True
 
@@ -97,9 +123,17 @@ class SyncPass:
         with self._state.saved():
             for name, _ in self._folder.names():
                 if name.endswith("_handoff.json") and (match := OURS.fullmatch(name)):
-                    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-                        package = json.loads(getattr(self._folder.read(name), "data", b""))
-                        self._state.ring(match[1], int(package["x_sync"]["sequence"]), str(package["assigned_to"]))
+                    with suppress(
+                        OSError, ValueError, KeyError, TypeError, RecursionError
+                    ):
+                        package = json.loads(
+                            getattr(self._folder.read(name), "data", b"")
+                        )
+                        self._state.ring(
+                            match[1],
+                            int(package["x_sync"]["sequence"]),
+                            str(package["assigned_to"]),
+                        )
             self._state.learn("begun", "1")
 
     def _db_is_to_be_filled(self) -> bool:
@@ -125,7 +159,9 @@ class SyncPass:
                 return True
             cursor = events.cursor
             with self._state.saved():
-                self._state.mark({event.item or event.project for event in events.entries})
+                self._state.mark(
+                    {event.item or event.project for event in events.entries}
+                )
                 self._state.learn("cursor", cursor)
                 self._forget_purged(events.entries)
             if cursor == events.newest:
@@ -147,17 +183,27 @@ class SyncPass:
     def _mark_everything(self) -> None:
         newest, cursor = self._queue.views.events(limit=1).newest, ""
         with self._state.saved():
-            self._state.mark(project.id for project in self._queue.views.projects(limit=PROJECTS))
+            self._state.mark(
+                project.id for project in self._queue.views.projects(limit=PROJECTS)
+            )
         while True:
             page = self._queue.views.list(cursor=cursor, limit=PAGE)
             with self._state.saved():
-                self._state.mark({id_ for item in page.items for id_ in (item.id, item.project)})
+                self._state.mark(
+                    {id_ for item in page.items for id_ in (item.id, item.project)}
+                )
             cursor = page.cursor
             if not cursor:
                 self._state.learn("cursor", newest)
                 break
-        with self._state.saved():  # a batch reads them again, and says what is wrong with them
-            self._state.mark(id_ for kind, id_ in self._queue.damage if kind == "item" and OUR_ID.fullmatch(id_))
+        with (
+            self._state.saved()
+        ):  # a batch reads them again, and says what is wrong with them
+            self._state.mark(
+                id_
+                for kind, id_ in self._queue.damage
+                if kind == "item" and OUR_ID.fullmatch(id_)
+            )
 
     def _mark_files(self) -> None:
         """Mark what has files that are not as they were, or are gone."""
@@ -171,10 +217,17 @@ class SyncPass:
                     if before.get(name) != signature:
                         self._state.mark([owner(name)])
                 elif name.endswith("_handoff.json"):
-                    self._state.trouble(FOREIGN, name, "It is not ours. File-based workers read it as an assignment.")
+                    self._state.trouble(
+                        FOREIGN,
+                        name,
+                        "It is not ours. File-based workers read it as an assignment.",
+                    )
             self._note_copies({name for name in there if name.endswith(".kept")})
             self._state.mark(each for each in self._state.troubled() if _is_item(each))
-            for name in [*(before.keys() - there), *(name for name in self._state.torn() if OURS.fullmatch(name))]:
+            for name in [
+                *(before.keys() - there),
+                *(name for name in self._state.torn() if OURS.fullmatch(name)),
+            ]:
                 if name not in there:
                     self._state.lost(name)
                     self._state.whole(name)
@@ -222,9 +275,13 @@ class SyncPass:
         if record is None:
             self._state.no_troubles(id_)
             if why := self._damage.get(id_):
-                self._state.trouble(id_, id_, str(errors.Damaged(kind="item", id=id_, reason=why)))
+                self._state.trouble(
+                    id_, id_, str(errors.Damaged(kind="item", id=id_, reason=why))
+                )
             elif any(self._folder.signature(name) for name in files_of(id_)):
-                self._state.trouble(id_, id_, "Redis has no such item: its files are left as they are.")
+                self._state.trouble(
+                    id_, id_, "Redis has no such item: its files are left as they are."
+                )
             for each in self._replaced.get(id_, ()):
                 self._folder.forget_replaced(each.kept)
             return None
@@ -235,7 +292,11 @@ class SyncPass:
             self.again = True
             return None
         except OSError as error:
-            self._state.trouble(id_, id_, f"{error.filename or 'One of its files'}: {error.strerror or error}")
+            self._state.trouble(
+                id_,
+                id_,
+                f"{error.filename or 'One of its files'}: {error.strerror or error}",
+            )
             return None
         finally:
             self.written += mirror.written
@@ -263,7 +324,9 @@ class SyncPass:
         try:
             self._db.write(projects, items)
         except (OSError, sqlite3.Error) as error:
-            self._state.trouble(NAME, NAME, getattr(error, "strerror", None) or str(error))
+            self._state.trouble(
+                NAME, NAME, getattr(error, "strerror", None) or str(error)
+            )
             self._state.learn(BEHIND, "1")
 
 

@@ -51,16 +51,22 @@ class SyncState:
 
     def mark(self, ids: Iterable[str]) -> None:
         """Note items and projects whose files are to be looked at."""
-        self._database.executemany("INSERT OR IGNORE INTO changed VALUES (?)", [(id_,) for id_ in ids])
+        self._database.executemany(
+            "INSERT OR IGNORE INTO changed VALUES (?)", [(id_,) for id_ in ids]
+        )
 
     def changed(self, after: str, limit: int) -> list[str]:
         """Return some of those, in the order of their ids."""
-        rows = self._database.execute("SELECT id FROM changed WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        rows = self._database.execute(
+            "SELECT id FROM changed WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
+        )
         return [str(row[0]) for row in rows]
 
     def settle(self, ids: Iterable[str]) -> None:
         """Note that the files of these items and projects are as they should be."""
-        self._database.executemany("DELETE FROM changed WHERE id = ?", [(id_,) for id_ in ids])
+        self._database.executemany(
+            "DELETE FROM changed WHERE id = ?", [(id_,) for id_ in ids]
+        )
 
     def left(self) -> int:
         """Return how many items and projects are marked."""
@@ -71,7 +77,10 @@ class SyncState:
         """Return the signature that each file had when it was last looked at: of all files, or of some."""
         if names is None:
             return dict(self._database.execute("SELECT name, signature FROM files"))
-        rows = [self._row("SELECT name, signature FROM files WHERE name = ?", name) for name in names]
+        rows = [
+            self._row("SELECT name, signature FROM files WHERE name = ?", name)
+            for name in names
+        ]
         return dict(row for row in rows if row)
 
     def keys(self, name: str) -> Sequence[str]:
@@ -99,7 +108,9 @@ class SyncState:
 
     def torn_since(self, name: str, signature: str) -> float:
         """Return when a torn file was first seen in this very state, in seconds since the epoch."""
-        row = self._row("SELECT since FROM torn WHERE name = ? AND signature = ?", name, signature)
+        row = self._row(
+            "SELECT since FROM torn WHERE name = ? AND signature = ?", name, signature
+        )
         if row:
             return float(row[0])
         now = time()
@@ -136,15 +147,23 @@ class SyncState:
 
     def troubled(self) -> list[str]:
         """Return the owners of troubles."""
-        return [str(row[0]) for row in self._database.execute("SELECT DISTINCT owner FROM troubles")]
+        return [
+            str(row[0])
+            for row in self._database.execute("SELECT DISTINCT owner FROM troubles")
+        ]
 
     def troubles(self) -> dict[str, str]:
         """Return what is wrong, by the names of the files and reports."""
-        return dict(self._database.execute("SELECT name, message FROM troubles ORDER BY name"))
+        return dict(
+            self._database.execute("SELECT name, message FROM troubles ORDER BY name")
+        )
 
     def _put(self, table: str, *values: object) -> None:
         places = ", ".join("?" * len(values))
-        self._database.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", values)  # noqa: S608  our own names
+        self._database.execute(
+            f"INSERT OR REPLACE INTO {table} VALUES ({places})",  # noqa: S608  our own names
+            values,
+        )
 
     def _row(self, query: str, *values: str) -> tuple[Any, ...] | None:
         row: tuple[Any, ...] | None = self._database.execute(query, values).fetchone()

@@ -7,12 +7,23 @@ from heapq import heappop, heappush
 from typing import Annotated, Any, TypeVar
 
 import click
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 from taskorch.cli.arguments import DURATION, MOMENT, When
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import replace
-from taskorch.domain.item import DEFAULT_LEASE_MS, DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, NewItem
+from taskorch.domain.item import (
+    DEFAULT_LEASE_MS,
+    DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_PRIORITY,
+    NewItem,
+)
 from taskorch.queue.plan import Plan
 
 from taskorch_orchestrator.plan import yaml_reader
@@ -48,7 +59,11 @@ def _read_by(read: Callable[[str], T]) -> BeforeValidator:
         try:
             return read(value)
         except (errors.Invalid, click.BadParameter) as refusal:
-            raise ValueError(refusal.message if isinstance(refusal, click.BadParameter) else str(refusal)) from None
+            raise ValueError(
+                refusal.message
+                if isinstance(refusal, click.BadParameter)
+                else str(refusal)
+            ) from None
 
     return BeforeValidator(run)
 
@@ -56,7 +71,9 @@ def _read_by(read: Callable[[str], T]) -> BeforeValidator:
 def _number(what: str, least: int, most: int) -> BeforeValidator:
     def read(value: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", value):
-            raise errors.Invalid(reason=f"{limits.shortened(value)!r} is not a whole number from {least} to {most}.")
+            raise errors.Invalid(
+                reason=f"{limits.shortened(value)!r} is not a whole number from {least} to {most}."
+            )
         return limits.number(int(value), what, least, most)
 
     return _read_by(read)
@@ -79,8 +96,12 @@ def _counting(least: int, most: int) -> BeforeValidator:
     return BeforeValidator(run)
 
 
-Texts = Annotated[tuple[Annotated[str, _text("value")], ...], _counting(0, limits.LIST_VALUES)]
-Dependencies = Annotated[tuple[Annotated[str, _text("value")], ...], _counting(0, limits.DEPENDENCIES)]
+Texts = Annotated[
+    tuple[Annotated[str, _text("value")], ...], _counting(0, limits.LIST_VALUES)
+]
+Dependencies = Annotated[
+    tuple[Annotated[str, _text("value")], ...], _counting(0, limits.DEPENDENCIES)
+]
 
 
 class PlannedItem(BaseModel):
@@ -95,10 +116,18 @@ class PlannedItem(BaseModel):
     requirements: Texts = ()
     depends_on: Dependencies = ()
     priority: Annotated[int, _number("priority", 0, 4)] = DEFAULT_PRIORITY
-    lease: Annotated[int, _read_by(lambda value: DURATION.convert(value, None, None))] = DEFAULT_LEASE_MS
-    max_attempts: Annotated[int, _number("number of attempts", 1, 1000)] = DEFAULT_MAX_ATTEMPTS
-    not_before: Annotated[When, _read_by(lambda value: MOMENT.convert(value, None, None))] = When()
-    context: Annotated[dict[str, str], _within(lambda mapped: limits.pairs(mapped, "context values"))] = {}
+    lease: Annotated[
+        int, _read_by(lambda value: DURATION.convert(value, None, None))
+    ] = DEFAULT_LEASE_MS
+    max_attempts: Annotated[int, _number("number of attempts", 1, 1000)] = (
+        DEFAULT_MAX_ATTEMPTS
+    )
+    not_before: Annotated[
+        When, _read_by(lambda value: MOMENT.convert(value, None, None))
+    ] = When()
+    context: Annotated[
+        dict[str, str], _within(lambda mapped: limits.pairs(mapped, "context values"))
+    ] = {}
     resources: Texts = ()
     deliverables: Texts = ()
     accept: Texts = ()
@@ -148,11 +177,15 @@ def read(name: str, data: bytes) -> Plan:
     try:
         found = PlanFile.model_validate(root.plain())
     except ValidationError as error:
-        raise _refusal(name, [_mistake(root, each) for each in error.errors(include_url=False)]) from None
+        raise _refusal(
+            name, [_mistake(root, each) for each in error.errors(include_url=False)]
+        ) from None
     mistakes = list(_mistaken_names(root, found))
     if mistakes:
         raise _refusal(name, mistakes)
-    remarks = sorted([*eaten, *_times_without_zone(root, found)], key=lambda remark: remark.line)
+    remarks = sorted(
+        [*eaten, *_times_without_zone(root, found)], key=lambda remark: remark.line
+    )
     return replace(_plan(found), remarks=tuple(remark.told() for remark in remarks))
 
 
@@ -163,12 +196,21 @@ def _times_without_zone(root: Node, found: PlanFile) -> Iterator[Mistake]:
 
 
 def _plan(found: PlanFile) -> Plan:
-    places = {found.items[at].name: place for place, at in enumerate(_in_order(found.items))}
+    places = {
+        found.items[at].name: place for place, at in enumerate(_in_order(found.items))
+    }
     items = {item.name: item for item in found.items}
-    news = tuple(items[name].new([places.get(needed, needed) for needed in items[name].depends_on]) for name in places)
+    news = tuple(
+        items[name].new(
+            [places.get(needed, needed) for needed in items[name].depends_on]
+        )
+        for name in places
+    )
     if found.adds():
         return Plan(items=news, project=found.project)
-    return Plan(items=news, title=found.project, description=found.description, key=found.key)
+    return Plan(
+        items=news, title=found.project, description=found.description, key=found.key
+    )
 
 
 def _in_order(items: Sequence[PlannedItem]) -> Iterator[int]:
@@ -177,7 +219,10 @@ def _in_order(items: Sequence[PlannedItem]) -> Iterator[int]:
     Raises CycleError.
     """
     places = {item.name: place for place, item in enumerate(items)}
-    graph = {at: [places[name] for name in item.depends_on if name in places] for at, item in enumerate(items)}
+    graph = {
+        at: [places[name] for name in item.depends_on if name in places]
+        for at, item in enumerate(items)
+    }
     sorter = TopologicalSorter(graph)
     sorter.prepare()
     ready: list[int] = []
@@ -193,17 +238,27 @@ def _mistaken_names(root: Node, found: PlanFile) -> Iterator[Mistake]:
     """Find what each field by itself does not show."""
     for field in ("key", "description"):
         if found.adds() and getattr(found, field):
-            yield _at(root, [field], f"It does not go with the id of a project; {found.project} is there already.")
+            yield _at(
+                root,
+                [field],
+                f"It does not go with the id of a project; {found.project} is there already.",
+            )
     first: dict[str, int] = {}
     for place, item in enumerate(found.items):
         if item.name in first:
             line = root.line_of(["items", first[item.name], "name"])
-            yield _at(root, ["items", place, "name"], f"{_named(item.name)} is there twice, first in line {line}.")
+            yield _at(
+                root,
+                ["items", place, "name"],
+                f"{_named(item.name)} is there twice, first in line {line}.",
+            )
         first.setdefault(item.name, place)
     for place, item in enumerate(found.items):
         for at, name in enumerate(item.depends_on):
             if name not in first and not limits.is_item_id(name):
-                message = f"{_named(name)} is no name of this plan, and no id of an item."
+                message = (
+                    f"{_named(name)} is no name of this plan, and no id of an item."
+                )
                 yield _at(root, ["items", place, "depends_on", at], message)
     if len(first) == len(found.items):
         yield from _circle(root, found.items)
@@ -215,8 +270,16 @@ def _circle(root: Node, items: Sequence[PlannedItem]) -> Iterator[Mistake]:
     except CycleError as error:
         circle: list[int] = error.args[1][::-1]
         shown = [_named(items[place].name) for place in circle]
-        cut = [*shown[: CIRCLE_SHOWN - 1], "…", shown[-1]] if len(shown) > CIRCLE_SHOWN else shown
-        yield _at(root, ["items", circle[0], "depends_on"], f"A circle: {' needs '.join(cut)}.")
+        cut = (
+            [*shown[: CIRCLE_SHOWN - 1], "…", shown[-1]]
+            if len(shown) > CIRCLE_SHOWN
+            else shown
+        )
+        yield _at(
+            root,
+            ["items", circle[0], "depends_on"],
+            f"A circle: {' needs '.join(cut)}.",
+        )
 
 
 def _mistake(root: Node, error: ErrorDetails) -> Mistake:
@@ -226,7 +289,9 @@ def _mistake(root: Node, error: ErrorDetails) -> Mistake:
 
 def _in_words(error: ErrorDetails) -> str:
     """Return what pydantic says in the words of a plan."""
-    fields = PlannedItem.model_fields if "items" in error["loc"] else PlanFile.model_fields
+    fields = (
+        PlannedItem.model_fields if "items" in error["loc"] else PlanFile.model_fields
+    )
     words = {
         "missing": "It is missing.",
         "extra_forbidden": f"There is no such field; there are {', '.join(fields)}.",
@@ -240,7 +305,9 @@ def _in_words(error: ErrorDetails) -> str:
 
 
 def _at(root: Node, steps: Sequence[Step], message: str) -> Mistake:
-    return Mistake(line=root.line_of(steps), path=yaml_reader.path(steps), message=message)
+    return Mistake(
+        line=root.line_of(steps), path=yaml_reader.path(steps), message=message
+    )
 
 
 def _named(name: str) -> str:
@@ -250,7 +317,11 @@ def _named(name: str) -> str:
 def _refusal(name: str, mistakes: Sequence[Mistake]) -> errors.BadPlan:
     ordered = sorted(mistakes, key=lambda mistake: mistake.line)
     shown: list[dict[str, str | int]] = [
-        {"line": m.line, "path": m.path, "message": limits.shortened(m.message, MESSAGE_CHARACTERS)}
+        {
+            "line": m.line,
+            "path": m.path,
+            "message": limits.shortened(m.message, MESSAGE_CHARACTERS),
+        }
         for m in ordered[:MOST_SHOWN]
     ]
     return errors.BadPlan(file=name, mistakes=shown, left_out=len(ordered) - len(shown))

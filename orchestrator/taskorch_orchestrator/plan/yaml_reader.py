@@ -26,7 +26,9 @@ _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _EATEN = re.compile(r"[ \t]+(#[^\s#].*)")
 _NULLS = ("", "~", "null", "Null", "NULL")
 #: JSON writes what is beyond the basic plane as two escapes, which YAML does not know.
-_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+_PAIR = re.compile(
+    r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+)
 
 Step = str | int
 
@@ -65,7 +67,9 @@ class Node:
             below = node.value
             if isinstance(below, dict) and step in below:
                 node = below[str(step)]
-            elif isinstance(below, list) and isinstance(step, int) and step < len(below):
+            elif (
+                isinstance(below, list) and isinstance(step, int) and step < len(below)
+            ):
                 node = below[step]
             else:
                 break
@@ -74,7 +78,10 @@ class Node:
 
 def path(steps: Sequence[Step]) -> str:
     """Return the way to a value as a person writes it: items[3].priority."""
-    words = (f"[{step}]" if isinstance(step, int) else f".{limits.shortened(step)}" for step in steps)
+    words = (
+        f"[{step}]" if isinstance(step, int) else f".{limits.shortened(step)}"
+        for step in steps
+    )
     return "".join(words).removeprefix(".")
 
 
@@ -90,7 +97,9 @@ def read(data: bytes) -> tuple[Node | None, list[Mistake], list[Mistake]]:
     if unprintable:
         message = f"The character {unprintable.group()!r} cannot stand in YAML."
         return _unread(_lines(text[: unprintable.start()].encode()), message)
-    reading = _Reading(_PAIR.sub(_joined, text) if text.lstrip().startswith("{") else text)
+    reading = _Reading(
+        _PAIR.sub(_joined, text) if text.lstrip().startswith("{") else text
+    )
     reading.read()
     return reading.root, reading.mistakes, reading.eaten
 
@@ -142,7 +151,13 @@ class _Reading:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             words = ", ".join(word for word in (error.context, error.problem) if word)
-            self.mistakes.append(Mistake(line=mark.line + 1 if mark else 1, path="", message=f"Not YAML: {words}."))
+            self.mistakes.append(
+                Mistake(
+                    line=mark.line + 1 if mark else 1,
+                    path="",
+                    message=f"Not YAML: {words}.",
+                )
+            )
         except yaml.YAMLError as error:
             self.mistakes.append(Mistake(line=1, path="", message=f"Not YAML: {error}"))
         if self.root is None and not self.mistakes:
@@ -164,12 +179,20 @@ class _Reading:
         if self._values > MOST_VALUES:
             self._stop(event, f"There are more than {MOST_VALUES} values.")
         if isinstance(event, yaml.AliasEvent):
-            self._refuse(event, f"*{limits.shortened(event.anchor or '')}: a plan has no aliases; write the value out.")
+            self._refuse(
+                event,
+                f"*{limits.shortened(event.anchor or '')}: a plan has no aliases; write the value out.",
+            )
         elif event.anchor:
-            self._refuse(event, f"&{limits.shortened(event.anchor)}: a plan has no anchors.")
+            self._refuse(
+                event, f"&{limits.shortened(event.anchor)}: a plan has no anchors."
+            )
         tag: str = getattr(event, "tag", None) or ""
         if tag:
-            self._refuse(event, f"{limits.shortened(tag)}: a plan has no tags; every value is text.")
+            self._refuse(
+                event,
+                f"{limits.shortened(tag)}: a plan has no tags; every value is text.",
+            )
         if isinstance(event, yaml.CollectionStartEvent):
             self._begin(event)
         else:
@@ -180,7 +203,14 @@ class _Reading:
             self._stop(event, f"The nesting is deeper than {MOST_NESTED}.")
         if self._wants_key():
             self._stop(event, "A key is to be a text.")
-        self._open.append(_Open(Node(_line(event), [] if isinstance(event, yaml.SequenceStartEvent) else {})))
+        self._open.append(
+            _Open(
+                Node(
+                    _line(event),
+                    [] if isinstance(event, yaml.SequenceStartEvent) else {},
+                )
+            )
+        )
 
     def _scalar(self, event: yaml.NodeEvent) -> None:
         text = event.value if isinstance(event, yaml.ScalarEvent) else ""
@@ -192,7 +222,9 @@ class _Reading:
                 self._refuse(event, f"It is there twice, first in line {known}.")
             return
         if isinstance(event, yaml.ScalarEvent) and text in _NULLS and event.implicit[0]:
-            self._refuse(event, "There is no value here; leave it out, or put it between quotes.")
+            self._refuse(
+                event, "There is no value here; leave it out, or put it between quotes."
+            )
         self._look_behind(event, text)
         self._put(Node(_line(event), text))
 

@@ -9,7 +9,18 @@ from taskorch.queue.agents import AgentStatus, Holding
 
 from taskorch_orchestrator.render import console
 
-COLUMNS = ("AGENT", "HOST", "PID", "SESSION", "LAST SEEN", "SILENT", "QUEUED", "COMPLETED", "HOLDS", "SINCE")
+COLUMNS = (
+    "AGENT",
+    "HOST",
+    "PID",
+    "SESSION",
+    "LAST SEEN",
+    "SILENT",
+    "QUEUED",
+    "COMPLETED",
+    "HOLDS",
+    "SINCE",
+)
 
 
 def agents(listed: Iterable[AgentStatus]) -> str:
@@ -18,18 +29,29 @@ def agents(listed: Iterable[AgentStatus]) -> str:
     for agent in listed:
         counts = (str(agent.counts[State.QUEUED]), str(agent.counts[State.COMPLETED]))
         for number, (place, seen, holds) in enumerate(_sessions(agent)):
-            table.add_row(agent.name, *place, *seen, *(("", "") if number else counts), *holds)
+            table.add_row(
+                agent.name, *place, *seen, *(("", "") if number else counts), *holds
+            )
         if agent.more:
             table.add_row(agent.name, *("",) * 7, f"and {agent.more} more", "")
     return console.printed(table)
 
 
-def _sessions(agent: AgentStatus) -> Iterator[tuple[Sequence[str], Sequence[str], Sequence[str]]]:
+def _sessions(
+    agent: AgentStatus,
+) -> Iterator[tuple[Sequence[str], Sequence[str], Sequence[str]]]:
     """Return each session's place, when it was seen, and what it holds; the one that called last first."""
     caller = (agent.host, agent.session)
-    held = {session: list(each) for session, each in groupby(sorted(agent.holds, key=_session), key=_session)}
+    held = {
+        session: list(each)
+        for session, each in groupby(sorted(agent.holds, key=_session), key=_session)
+    }
     if caller not in held:
-        seen = (moment(agent.last_seen_at), length(agent.silent_ms)) if agent.last_seen_at else ("never", "-")
+        seen = (
+            (moment(agent.last_seen_at), length(agent.silent_ms))
+            if agent.last_seen_at
+            else ("never", "-")
+        )
         yield _place(agent.host, agent.pid, agent.session), seen, ("-", "-")
     for session, holds in sorted(held.items(), key=lambda each: each[0] != caller):
         newest = max(holds, key=lambda holding: holding.heard_at)
@@ -47,4 +69,6 @@ def _place(host: str, pid: int, session: str) -> tuple[str, str, str]:
 
 
 def _held(holds: Sequence[Holding]) -> tuple[str, str]:
-    return " ".join(holding.item for holding in holds), moment(min(holding.holder.since for holding in holds))
+    return " ".join(holding.item for holding in holds), moment(
+        min(holding.holder.since for holding in holds)
+    )

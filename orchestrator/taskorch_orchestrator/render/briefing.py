@@ -47,13 +47,26 @@ def next_step(told: Briefing) -> str:
         return f"orchestrate assign {told.unassigned[0].id} AGENT"
     if told.stuck:
         return told.stuck[0].command
-    finished = next((project.id for project in told.projects if project.is_finished), "")
+    finished = next(
+        (project.id for project in told.projects if project.is_finished), ""
+    )
     if finished:
         return f"orchestrate complete {finished}"
-    under_way = next((each.id for each in told.projects if any(each.counts.get(state) for state in UNDER_WAY)), "")
+    under_way = next(
+        (
+            each.id
+            for each in told.projects
+            if any(each.counts.get(state) for state in UNDER_WAY)
+        ),
+        "",
+    )
     if under_way:
         return f"orchestrate wait {under_way} --until completed --until blocked"
-    return f"orchestrate progress {told.projects[0].id}" if told.projects else 'orchestrate project "TITLE"'
+    return (
+        f"orchestrate progress {told.projects[0].id}"
+        if told.projects
+        else 'orchestrate project "TITLE"'
+    )
 
 
 def _parts(told: Briefing, length: int) -> Iterator[str]:
@@ -64,15 +77,25 @@ def _parts(told: Briefing, length: int) -> Iterator[str]:
     if not told.projects:
         yield "## Open projects: none"
     yield from _section("Open projects", "projects", told.projects, _project, length)
-    yield from _section("Questions that wait for your answer", "inbox", told.inbox, _question, length)
-    yield from _section("Items that nobody is assigned to", "unassigned", told.unassigned, _item, length)
-    yield from _section("Items that do not go on by themselves", "stuck", told.stuck, _stuck, length)
+    yield from _section(
+        "Questions that wait for your answer", "inbox", told.inbox, _question, length
+    )
+    yield from _section(
+        "Items that nobody is assigned to", "unassigned", told.unassigned, _item, length
+    )
+    yield from _section(
+        "Items that do not go on by themselves", "stuck", told.stuck, _stuck, length
+    )
     yield f"## Next step\n\n    {next_step(told)}"
     yield f"## Commands\n\n{COMMANDS}"
 
 
 def _section(
-    title: str, command: str, listed: Sequence[Row], row: Callable[[Row, int], str], length: int
+    title: str,
+    command: str,
+    listed: Sequence[Row],
+    row: Callable[[Row, int], str],
+    length: int,
 ) -> Iterator[str]:
     more = len(listed) > MOST
     if listed:
@@ -97,5 +120,7 @@ def _item(item: Item, length: int) -> str:
 
 def _stuck(each: StuckItem, length: int) -> str:
     why = ", ".join(word for word in (each.why, each.item.agent) if word)
-    texts = ": ".join(cut(text, length, line) for text in (each.item.title, each.reason) if text)
+    texts = ": ".join(
+        cut(text, length, line) for text in (each.item.title, each.reason) if text
+    )
     return f"{each.item.id} {why} -> {each.command}\n{INDENT}{texts}"

@@ -17,7 +17,18 @@ ID_WIDTH = 13
 #: In front of the rest of a line that is too long, as of the later lines of a text.
 GOES_ON = "    | "
 #: Columns with what people copy.
-WHOLE = ("ITEM", "WHY", "SINCE", "PROJECT", "AGENT", "LAST SEEN", "STATE", "STATUS", "DONE", "WHAT HELPS")
+WHOLE = (
+    "ITEM",
+    "WHY",
+    "SINCE",
+    "PROJECT",
+    "AGENT",
+    "LAST SEEN",
+    "STATE",
+    "STATUS",
+    "DONE",
+    "WHAT HELPS",
+)
 #: As much of any other column is shown side by side; where there is no room for that, the terminal breaks the rows.
 LEAST_WIDTH, BETWEEN = 20, 2
 STYLES = {
@@ -63,7 +74,9 @@ def console() -> Console:
     """Return where results go, as rich knows it."""
     colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
     width = None if on_terminal() else PIPE_WIDTH
-    return Console(color_system=colours, width=width, highlight=False, markup=False, emoji=False)
+    return Console(
+        color_system=colours, width=width, highlight=False, markup=False, emoji=False
+    )
 
 
 def printed(*parts: RenderableType) -> str:
@@ -80,7 +93,10 @@ def printed(*parts: RenderableType) -> str:
 
 def _folded(text: Text, screen: Console) -> Text:
     """Return a text that fits the width of the screen; where a line is broken, it goes on behind a mark."""
-    rows = (row.wrap(screen, max(screen.width - len(GOES_ON), len(GOES_ON))) for row in text.split("\n"))
+    rows = (
+        row.wrap(screen, max(screen.width - len(GOES_ON), len(GOES_ON)))
+        for row in text.split("\n")
+    )
     return Text("\n").join(Text(f"\n{GOES_ON}").join(row) for row in rows)
 
 

@@ -36,5 +36,8 @@ def _check(check: Check) -> Text:
     told = Text(f"{check.status:<9}", style=STYLES[check.status])
     told.append(f"{check.name}: {line(check.found)}", style="default")
     if check.mend:
-        told.append(f"{'' if check.found.endswith('.') else '.'} Mend: {line(check.mend)}", style="default")
+        told.append(
+            f"{'' if check.found.endswith('.') else '.'} Mend: {line(check.mend)}",
+            style="default",
+        )
     return told

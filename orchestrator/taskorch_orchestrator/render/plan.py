@@ -15,13 +15,22 @@ def applied(done: Applied) -> str:
     """Return the project's id, and on a terminal what became of each item; "" for a project that is yet to be."""
     if not on_terminal():
         return done.project
-    head = f"Project ID: {done.project or 'a new one'}" + ("" if done.created else " (there already)")
+    head = f"Project ID: {done.project or 'a new one'}" + (
+        "" if done.created else " (there already)"
+    )
     table = console.table("NAME", "ITEM", "AGENT", "STATE", "")
     for item in done.items[:MOST_ROWS]:
         state = console.state(item.state) if item.state else "-"
-        table.add_row(cell(item.name), item.id or "-", item.agent or "-", state, _remark(item))
+        table.add_row(
+            cell(item.name), item.id or "-", item.agent or "-", state, _remark(item)
+        )
     left = len(done.items) - MOST_ROWS
-    rest = [Text(f"… and {left} more" + (f": orchestrate list {done.project}" if done.project else ""))]
+    rest = [
+        Text(
+            f"… and {left} more"
+            + (f": orchestrate list {done.project}" if done.project else "")
+        )
+    ]
     return console.printed(Text(head), table, *(rest if left > 0 else []))
 
 

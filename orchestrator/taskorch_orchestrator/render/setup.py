@@ -18,7 +18,9 @@ def files(told: Sequence[ProgramFile]) -> str:
 
 def hints(program: str, top: Path, root: Path) -> Iterator[str]:
     """Return whose files these are, whose queue is theirs, what this machine lacks, and what the program asks for."""
-    yield f"These are the files of {top}" + (f"; its queue is that of {root}." if root != top else ".")
+    yield f"These are the files of {top}" + (
+        f"; its queue is that of {root}." if root != top else "."
+    )
     for name in ("worker", "orchestrate"):
         if shutil.which(name) is None:
             yield f"The program will not find `{name}`: it is not on the PATH of this shell."
@@ -28,7 +30,9 @@ def hints(program: str, top: Path, root: Path) -> Iterator[str]:
         yield "Codex asks you to trust the project and its hooks: /hooks shows them."
 
 
-def taken_away(told: Sequence[ProgramFile], others: Mapping[str, Collection[Path]]) -> Iterator[str]:
+def taken_away(
+    told: Sequence[ProgramFile], others: Mapping[str, Collection[Path]]
+) -> Iterator[str]:
     """Return which files another program reads, too, so that it has lost its part of them."""
     for each in told:
         for other, files in others.items():

@@ -25,7 +25,12 @@ class New(Frozen):
     @classmethod
     def of(cls, made: Created) -> "New":
         """Return what `orchestrate create` prints of it."""
-        return cls(id=made.id, created=made.created, state=made.state, not_before_at=made.not_before_at)
+        return cls(
+            id=made.id,
+            created=made.created,
+            state=made.state,
+            not_before_at=made.not_before_at,
+        )
 
 
 class Handoff(Frozen):
@@ -50,10 +55,17 @@ def requeued(done: Requeued) -> str:
     """Return the new state of a requeued item, and what became of the items that depend on it."""
     rows = [f"{done.id} is {done.state}."]
     if done.waiting:
-        rows.append(f"{counted(done.waiting, 'item waits', 'items wait')} for it again.")
-    rows += [f"{each.id} depends on it, and {each.agent} is working on it already." for each in done.held[:MOST_HELD]]
+        rows.append(
+            f"{counted(done.waiting, 'item waits', 'items wait')} for it again."
+        )
+    rows += [
+        f"{each.id} depends on it, and {each.agent} is working on it already."
+        for each in done.held[:MOST_HELD]
+    ]
     if len(done.held) > MOST_HELD:
-        rows.append(f"… and {len(done.held) - MOST_HELD} more that agents are working on.")
+        rows.append(
+            f"… and {len(done.held) - MOST_HELD} more that agents are working on."
+        )
     return "\n".join(rows)
 
 
@@ -72,15 +84,22 @@ def assignments(done: Sequence[Handoff]) -> str:
 
 def _assigned(done: Handoff) -> str:
     told = done.assignment
-    where = {State.WAITING: ", waiting for its dependencies", State.DELAYED: ", delayed until it is due"}
-    moved = f" (before: {told.previous})" if told.previous not in ("", told.agent) else ""
+    where = {
+        State.WAITING: ", waiting for its dependencies",
+        State.DELAYED: ", delayed until it is due",
+    }
+    moved = (
+        f" (before: {told.previous})" if told.previous not in ("", told.agent) else ""
+    )
     return f"Assigned {told.id} to {told.agent}{moved}{where.get(told.state, '')}."
 
 
 def hints(done: Applied, remarks: Sequence[str]) -> Iterator[str]:
     """Return what the author of the plan should know: remarks on the file, and items that will not be worked on."""
     yield from _first([line(remark) for remark in remarks], "remarks on the plan")
-    yield from _first([f"{line(item.name)}: {item.hint}" for item in done.items if item.hint], "items")
+    yield from _first(
+        [f"{line(item.name)}: {item.hint}" for item in done.items if item.hint], "items"
+    )
 
 
 def _first(rows: Sequence[str], what: str) -> Iterator[str]:

@@ -62,8 +62,16 @@ def _service(mirror: MirrorStatus) -> str:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    words = {"project": "projects", "item": "items", "report": "reports", "note": "notes", "discovery": "discoveries"}
-    return ", ".join(f"{plural}: {counts.get(kind, 0)}" for kind, plural in words.items())
+    words = {
+        "project": "projects",
+        "item": "items",
+        "report": "reports",
+        "note": "notes",
+        "discovery": "discoveries",
+    }
+    return ", ".join(
+        f"{plural}: {counts.get(kind, 0)}" for kind, plural in words.items()
+    )
 
 
 def _named(troubles: Mapping[str, str]) -> list[str]:

@@ -10,7 +10,14 @@ from rich.text import Text
 from taskorch.cli.quoting import INDENT, NOTICE, cut, question
 from taskorch.cli.text import block, cell, line, moment
 from taskorch.domain import limits
-from taskorch.domain.item import Discovery, Item, Package, Project, ProjectProgress, Report
+from taskorch.domain.item import (
+    Discovery,
+    Item,
+    Package,
+    Project,
+    ProjectProgress,
+    Report,
+)
 from taskorch.queue.stuck import StuckItem
 
 from taskorch_orchestrator.render import console as screen
@@ -41,15 +48,26 @@ def project_progress(progress: ProjectProgress) -> str:
             last,
         )
     more = sum(progress.project.counts.values()) - len(progress.items)
-    rest = [Text(f"… and {more} more: orchestrate list {progress.project.id}")] if more > 0 else []
+    rest = (
+        [Text(f"… and {more} more: orchestrate list {progress.project.id}")]
+        if more > 0
+        else []
+    )
     note = [Text(NOTICE)] if progress.last_reports else []
-    return screen.printed(_project_head(progress.project), *([table] if progress.items else []), *rest, *note)
+    return screen.printed(
+        _project_head(progress.project),
+        *([table] if progress.items else []),
+        *rest,
+        *note,
+    )
 
 
 def item_progress(package: Package) -> str:
     """Return an item's state and its reports."""
     note = [Text(NOTICE)] if package.history else []
-    return screen.printed(items_table([package.item]), *_history(package.history), *note)
+    return screen.printed(
+        items_table([package.item]), *_history(package.history), *note
+    )
 
 
 def package(shown: Package) -> str:
@@ -82,11 +100,16 @@ def package(shown: Package) -> str:
     }
     head = [Text(f"=== Work Item: {item.id} ===")]
     body = [Text(f"{label}: {value}") for label, value in facts.items() if value]
-    return screen.printed(*head, *body, *_lists(lists), *_history(shown.history), Text(NOTICE))
+    return screen.printed(
+        *head, *body, *_lists(lists), *_history(shown.history), Text(NOTICE)
+    )
 
 
 def _dependencies(shown: Package) -> Iterator[str]:
-    yield from (f"{needed.id} ({needed.state}) {line(needed.title)}" for needed in shown.dependencies)
+    yield from (
+        f"{needed.id} ({needed.state}) {line(needed.title)}"
+        for needed in shown.dependencies
+    )
     left = len(shown.item.depends_on) - limits.DEPENDENCIES_SHOWN
     if left > 0:
         yield f"… and {left} more: orchestrate --json show {shown.item.id} has their ids"
@@ -100,11 +123,20 @@ def handoff(shown: Mapping[str, object]) -> str:
 def result(closed: ProjectProgress) -> str:
     """Return what a completed project has to show: each item's summary and deliverables."""
     project = closed.project
-    lines: list[RenderableType] = [Text(f"Project completed: {line(project.title)} ({project.id})")]
+    lines: list[RenderableType] = [
+        Text(f"Project completed: {line(project.title)} ({project.id})")
+    ]
     for item in closed.items:
         summary = block(item.summary, INDENT) or "-"
-        lines.append(Text(f"  - {item.id} {line(item.title)} ({item.state}, {item.agent or 'no agent'}): {summary}"))
-        lines += [Text(f"      - {block(pair, '      ')}") for pair in _pairs(item.deliverables)]
+        lines.append(
+            Text(
+                f"  - {item.id} {line(item.title)} ({item.state}, {item.agent or 'no agent'}): {summary}"
+            )
+        )
+        lines += [
+            Text(f"      - {block(pair, '      ')}")
+            for pair in _pairs(item.deliverables)
+        ]
     return screen.printed(*lines, Text(NOTICE))
 
 
@@ -127,28 +159,54 @@ def items(listed: Iterable[Item]) -> str:
 
 def items_table(listed: Iterable[Item]) -> Table:
     """Return items as a table, for others to print."""
-    table = screen.table("ITEM", "STATE", "DONE", "PRIORITY", "AGENT", "PROJECT", "TITLE")
+    table = screen.table(
+        "ITEM", "STATE", "DONE", "PRIORITY", "AGENT", "PROJECT", "TITLE"
+    )
     for item in listed:
-        done, agent = screen.share(item.percent, BAR_WIDTH if _draws_bars() else 0), item.agent or "-"
+        done, agent = (
+            screen.share(item.percent, BAR_WIDTH if _draws_bars() else 0),
+            item.agent or "-",
+        )
         table.add_row(
-            item.id, screen.state(item.state), done, str(item.priority), agent, item.project, cell(item.title)
+            item.id,
+            screen.state(item.state),
+            done,
+            str(item.priority),
+            agent,
+            item.project,
+            cell(item.title),
         )
     return table
 
 
 def inbox(blocked: Iterable[Item]) -> str:
     """Return blockers that wait for an answer."""
-    lines = [f"{item.id} {item.agent} asks: {question(item.blocker, item.needs, INDENT)}" for item in blocked]
+    lines = [
+        f"{item.id} {item.agent} asks: {question(item.blocker, item.needs, INDENT)}"
+        for item in blocked
+    ]
     return screen.printed(*map(Text, lines), Text(NOTICE)) if lines else ""
 
 
 def stuck(found: Sequence[StuckItem]) -> str:
     """Return what is stuck as a table: why, since when, and the command that helps."""
-    table = screen.table("ITEM", "WHY", "SINCE", "AGENT", "LAST SEEN", "TITLE", "WHAT HELPS")
+    table = screen.table(
+        "ITEM", "WHY", "SINCE", "AGENT", "LAST SEEN", "TITLE", "WHAT HELPS"
+    )
     for each in found:
         since, seen = moment(each.since), moment(each.agent_seen_at)
-        why = f"{each.why}: {cut(cell(each.reason), REASON)}" if each.reason else each.why
-        table.add_row(each.item.id, why, since, each.item.agent, seen, cell(each.item.title), each.command)
+        why = (
+            f"{each.why}: {cut(cell(each.reason), REASON)}" if each.reason else each.why
+        )
+        table.add_row(
+            each.item.id,
+            why,
+            since,
+            each.item.agent,
+            seen,
+            cell(each.item.title),
+            each.command,
+        )
     note = [Text(NOTICE)] if any(each.reason for each in found) else []
     return screen.printed(table, *note)
 
@@ -158,7 +216,13 @@ def projects(listed: Iterable[Project]) -> str:
     table = screen.table("PROJECT", "STATUS", "ITEMS", "CREATED", "TITLE")
     for project in listed:
         done = f"{project.completed}/{project.wanted}"
-        table.add_row(project.id, project.status, done, moment(project.created_at), cell(project.title))
+        table.add_row(
+            project.id,
+            project.status,
+            done,
+            moment(project.created_at),
+            cell(project.title),
+        )
     return screen.printed(table)
 
 
@@ -167,7 +231,11 @@ def server(shown: "ServerStatus") -> str:
     if not shown.running:
         return f"not running ({shown.url})"
     service = f", service pid {shown.service_pid}" if shown.service_pid else ""
-    missing = "\nno service: orchestrate server start" if shown.service_wanted and not shown.service_pid else ""
+    missing = (
+        "\nno service: orchestrate server start"
+        if shown.service_wanted and not shown.service_pid
+        else ""
+    )
     elsewhere = "\nin another container or on another machine: the pids are those of processes there"
     gone = "\nits socket is gone: the next command starts it again, orchestrate server stop ends it"
     notes = elsewhere * shown.elsewhere + gone * (not shown.reachable)
@@ -203,7 +271,11 @@ def _last(report: Report | None) -> str:
 
 
 def _agent(item: Item) -> str:
-    return f"{item.agent}, assigned by {item.assigned_by} at {moment(item.assigned_at)}" if item.agent else "nobody yet"
+    return (
+        f"{item.agent}, assigned by {item.assigned_by} at {moment(item.assigned_at)}"
+        if item.agent
+        else "nobody yet"
+    )
 
 
 def _holder(item: Item) -> str:
@@ -231,5 +303,9 @@ def _history(reports: Iterable[Report]) -> Iterable[Text]:
 
 def _event(report: Report) -> str:
     percent = f" {report.percent}%" if report.percent is not None else ""
-    words = f": {question(report.text, report.needs, '      ')}" if report.text or report.needs else ""
+    words = (
+        f": {question(report.text, report.needs, '      ')}"
+        if report.text or report.needs
+        else ""
+    )
     return f"{report.kind}{percent} by {report.agent}{words}"

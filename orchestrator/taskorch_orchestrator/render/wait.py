@@ -43,19 +43,31 @@ def state(standing: Standing) -> str:
         return f"{standing.item.state}, {standing.item.percent}%"
     project = standing.project
     counted = f"{project.completed} of {project.wanted} items completed"
-    others = ", ".join(f"{n} {state}" for state, n in project.counts.items() if n and state is not State.COMPLETED)
+    others = ", ".join(
+        f"{n} {state}"
+        for state, n in project.counts.items()
+        if n and state is not State.COMPLETED
+    )
     return f"{project.status}, {counted}" + (f" ({others})" if others else "")
 
 
 def outcome(done: Outcome) -> str:
     """Return what a wait came to, in lines."""
-    standing = Standing(cursor=done.cursor, report="", item=done.item, project=done.project)
+    standing = Standing(
+        cursor=done.cursor, report="", item=done.item, project=done.project
+    )
     lines = [f"{standing.id} is {state(standing)}."]
-    texts = list(_delivered(done.item)) if done.reached == Goal.COMPLETED and done.item else []
+    texts = (
+        list(_delivered(done.item))
+        if done.reached == Goal.COMPLETED and done.item
+        else []
+    )
     texts += [_asked(item) for item in done.blocked]
     lines += [noted(texts)] if texts else []
     if done.gap:
-        lines.append("What happened before is not known any more: the feed of events is capped.")
+        lines.append(
+            "What happened before is not known any more: the feed of events is capped."
+        )
     lines += [_line(event) for event in done.events]
     return "\n".join(lines)
 

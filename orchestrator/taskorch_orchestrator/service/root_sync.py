@@ -52,14 +52,18 @@ class Keeper:
     def sync(self) -> None:
         """Do a pass, and wish for the next one where something is left."""
         ends, scan = monotonic() + SLICE_S, monotonic() >= self._scan_at
-        done = self._mirror.run(scan=scan, wait=False, stop=lambda: self._bell.stopped or monotonic() > ends)
+        done = self._mirror.run(
+            scan=scan, wait=False, stop=lambda: self._bell.stopped or monotonic() > ends
+        )
         if done is None:
             self.wake()
             return
         if done.set_aside:
             log.warning("%s", done.set_aside)
         if scan:
-            self._scan_at = monotonic() + max(INTERVAL_S - GATHER_S, done.scan_s / SCAN_SHARE)
+            self._scan_at = monotonic() + max(
+                INTERVAL_S - GATHER_S, done.scan_s / SCAN_SHARE
+            )
         if done.left:
             self.wake()
         elif done.again:
@@ -109,7 +113,11 @@ class Keeper:
     def _say(self, error: Exception) -> None:
         """Log why the folder cannot be watched, once; one that is not there is made by the next pass."""
         if str(error) != self._unwatched and not isinstance(error, FileNotFoundError):
-            log.warning("%s cannot be watched, and is looked through now and then: %s", self._folder, error)
+            log.warning(
+                "%s cannot be watched, and is looked through now and then: %s",
+                self._folder,
+                error,
+            )
         self._unwatched = str(error)
 
     def _concerns_us(self, _: Change, path: str) -> bool:

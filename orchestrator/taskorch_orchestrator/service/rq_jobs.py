@@ -41,7 +41,18 @@ RECONNECT_S = 1.0
 
 FUNCTION = f"{__name__}.do"
 #: The fields of a job that `enqueue` makes. Any other field (a callback, a webhook, a dependency …) must be empty.
-FIELDS = frozenset((b"created_at", b"data", b"description", b"enqueued_at", b"origin", b"status", b"timeout", b"ttl"))
+FIELDS = frozenset(
+    (
+        b"created_at",
+        b"data",
+        b"description",
+        b"enqueued_at",
+        b"origin",
+        b"status",
+        b"timeout",
+        b"ttl",
+    )
+)
 #: The limit for the serialized call of a job, in bytes; a compressed one may expand to gigabytes.
 LARGEST_CALL = 4096
 #: The limit for a deleted job's id in the log.
@@ -61,7 +72,9 @@ def do(duty: str) -> None:
 class Jobs:
     """The RQ queue that all services of the same roots share."""
 
-    def __init__(self, queue: str, client: Callable[[], redis.Redis], duties: Collection[str]) -> None:
+    def __init__(
+        self, queue: str, client: Callable[[], redis.Redis], duties: Collection[str]
+    ) -> None:
         """`client` opens a connection, because RQ needs one of its own; `duties` are the jobs that may run."""
         self._name = queue
         self._client = client
@@ -85,10 +98,17 @@ class Jobs:
     def work(self, do_duty: Callable[[str], None], bell: Bell) -> None:
         """Run jobs until a signal stops the bell; return early if Redis becomes unreachable."""
         _do.set(do_duty)
-        worker = _Worker([self._name], connection=self._client(), serializer="json", worker_ttl=WORKER_TTL_S)
+        worker = _Worker(
+            [self._name],
+            connection=self._client(),
+            serializer="json",
+            worker_ttl=WORKER_TTL_S,
+        )
         worker.bell = bell
         worker.duties = self._duties
-        worker.work(logging_level="CRITICAL")  # the service itself logs each failure, once
+        worker.work(
+            logging_level="CRITICAL"
+        )  # the service itself logs each failure, once
 
 
 class _Worker(SimpleWorker):
@@ -116,7 +136,9 @@ class _Worker(SimpleWorker):
         """Wait for a job that names one of our duties."""
         self._waits = True
         try:
-            while not self.bell.stopped:  # a signal may have arrived before the wait began
+            while (
+                not self.bell.stopped
+            ):  # a signal may have arrived before the wait began
                 try:
                     self.heartbeat()
                     if job := self._next(timeout):
@@ -139,8 +161,12 @@ class _Worker(SimpleWorker):
         else:
             self.increment_successful_job_count()
 
-    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        if self.last_heartbeat is None or now() - self.last_heartbeat > timedelta(seconds=HEARTBEAT_S):
+    def heartbeat(
+        self, timeout: int | None = None, pipeline: Pipeline | None = None
+    ) -> None:
+        if self.last_heartbeat is None or now() - self.last_heartbeat > timedelta(
+            seconds=HEARTBEAT_S
+        ):
             super().heartbeat(timeout, pipeline)
 
     def run_maintenance_tasks(self) -> None:
@@ -154,7 +180,9 @@ class _Worker(SimpleWorker):
 
     def _next(self, timeout: int | None) -> Job | None:
         """Take the next job from the queue; None if it had to be deleted, or has expired."""
-        popped = self.queue_class.lpop(self.queue_keys(), timeout, connection=self.connection)
+        popped = self.queue_class.lpop(
+            self.queue_keys(), timeout, connection=self.connection
+        )
         if popped is None:
             return None
         name = cast(bytes, popped[1])
@@ -169,9 +197,13 @@ class _Worker(SimpleWorker):
         if duty not in self.duties:
             self.connection.delete(key)
             shown = line(name[:SHOWN_CHARACTERS].decode(errors="replace"))
-            log.warning("Deleted a job of RQ that this service did not create: %s", shown)
+            log.warning(
+                "Deleted a job of RQ that this service did not create: %s", shown
+            )
             return None
-        return self.job_class.create(FUNCTION, [duty], connection=self.connection, serializer="json")
+        return self.job_class.create(
+            FUNCTION, [duty], connection=self.connection, serializer="json"
+        )
 
 
 def _duty(fields: Mapping[bytes, bytes]) -> str:
@@ -179,9 +211,13 @@ def _duty(fields: Mapping[bytes, bytes]) -> str:
     if any(value for name, value in fields.items() if name not in FIELDS):
         return ""
     try:
-        call: Any = json.loads(zlib.decompressobj().decompress(fields.get(b"data", b""), LARGEST_CALL))
+        call: Any = json.loads(
+            zlib.decompressobj().decompress(fields.get(b"data", b""), LARGEST_CALL)
+        )
         function, instance, [duty], options = call
     except (zlib.error, ValueError, TypeError, RecursionError):
         return ""
-    is_ours = (function, instance, options) == (FUNCTION, None, {}) and isinstance(duty, str)
+    is_ours = (function, instance, options) == (FUNCTION, None, {}) and isinstance(
+        duty, str
+    )
     return duty if is_ours else ""

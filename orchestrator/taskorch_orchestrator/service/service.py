@@ -44,14 +44,26 @@ log = logging.getLogger(__name__)
 class Service:
     """The service of some roots that share a namespace."""
 
-    def __init__(self, queue: Queue, roots: Sequence[Path], *, runs_on: str, server: Beside | None) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        roots: Sequence[Path],
+        *,
+        runs_on: str,
+        server: Beside | None,
+    ) -> None:
         """`runs_on` is how its duties are run, for those who look; it ends with the bundled `server` beside it."""
         self._queue = queue
         self._bell = Bell()
         self._server = server
         mirrors = [Mirror(queue, root, service=runs_on) for root in roots]
-        self._keepers = [Keeper(mirror, root, self._bell) for mirror, root in zip(mirrors, roots, strict=True)]
-        self._intervals = {each.duty: root_sync.INTERVAL_S for each in self._keepers} | {MAINTAIN: MAINTAIN_INTERVAL_S}
+        self._keepers = [
+            Keeper(mirror, root, self._bell)
+            for mirror, root in zip(mirrors, roots, strict=True)
+        ]
+        self._intervals = {
+            each.duty: root_sync.INTERVAL_S for each in self._keepers
+        } | {MAINTAIN: MAINTAIN_INTERVAL_S}
         self._duties: Mapping[str, Callable[[], None]] = {
             **{each.duty: each.sync for each in self._keepers},
             MAINTAIN: self._maintain,
@@ -61,7 +73,9 @@ class Service:
     @property
     def name(self) -> str:
         """Return a name that services of the same roots share."""
-        return sha256(" ".join(sorted(self._duties)).encode(), usedforsecurity=False).hexdigest()[:8]
+        return sha256(
+            " ".join(sorted(self._duties)).encode(), usedforsecurity=False
+        ).hexdigest()[:8]
 
     @property
     def duties(self) -> frozenset[str]:
@@ -74,7 +88,11 @@ class Service:
         log.info("started, pid %d", os.getpid())
         for duty, interval_s in self._intervals.items():
             self._bell.ring(Wish(duty, interval_s))
-        for watcher in [self._follow, self._sync_disk, *(each.watch for each in self._keepers)]:
+        for watcher in [
+            self._follow,
+            self._sync_disk,
+            *(each.watch for each in self._keepers),
+        ]:
             Thread(target=watcher, daemon=True).start()
         if jobs is None:
             self._loop(lambda wish: self._do(wish.duty))
@@ -125,7 +143,9 @@ class Service:
                 failures, lost_at = failures + 1, lost_at if failures else monotonic()
                 if failures == 1:
                     log.warning("%s", error)
-                if self._server and (self._server.was_stopped() or monotonic() - lost_at > ALONE_S):
+                if self._server and (
+                    self._server.was_stopped() or monotonic() - lost_at > ALONE_S
+                ):
                     os.kill(os.getpid(), signal.SIGTERM)
                 self._bell.back_off(failures, AWAY_S)
 

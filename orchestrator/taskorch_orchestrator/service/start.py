@@ -40,22 +40,36 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
     if not settings.redis_url:
         server = embedded.Beside(settings, service_process.become(settings))
         embedded.start(settings, logging.getLogger(__name__).info)
-    caller = Caller(agent=settings.orchestrator, host=os.uname().nodename, pid=os.getpid())
+    caller = Caller(
+        agent=settings.orchestrator, host=os.uname().nodename, pid=os.getpid()
+    )
     queue = Queue(connect_to(settings), settings.namespace, caller)
-    with_rq = with_rq and (bool(os.environ.get(RQ_URL)) or not address.is_cluster(settings.redis_url))
+    with_rq = with_rq and (
+        bool(os.environ.get(RQ_URL)) or not address.is_cluster(settings.redis_url)
+    )
     runs_on = "RQ" if with_rq else "its own loop"
-    service = Service(queue, list(roots) or [settings.root], runs_on=runs_on, server=server)
+    service = Service(
+        queue, list(roots) or [settings.root], runs_on=runs_on, server=server
+    )
     service.run(_jobs(service, settings) if with_rq else None)
     if server and server.is_lost():
         server.kill()
 
 
 def _jobs(service: Service, settings: Settings) -> "Jobs":
-    os.environ["RQ_KEY_PREFIX"] = keys.of_rq(settings.namespace)  # RQ reads it when it is imported
+    os.environ["RQ_KEY_PREFIX"] = keys.of_rq(
+        settings.namespace
+    )  # RQ reads it when it is imported
     from taskorch_orchestrator.service.rq_jobs import Jobs
 
-    elsewhere = os.environ.get(RQ_URL, "")  # with a password of its own: ours is not for strangers
-    url, password = (elsewhere, "") if elsewhere else (address.of(settings), settings.redis_password)
+    elsewhere = os.environ.get(
+        RQ_URL, ""
+    )  # with a password of its own: ours is not for strangers
+    url, password = (
+        (elsewhere, "")
+        if elsewhere
+        else (address.of(settings), settings.redis_password)
+    )
     return Jobs(service.name, lambda: raw_client(url, password), service.duties)
 
 
@@ -66,5 +80,9 @@ def _check(settings: Settings, roots: Sequence[Path]) -> None:
             raise errors.Usage(reason=f"There is no folder {root} to be a root.")
         own = resolve({}, {**os.environ, "TASKORCH_ROOT": str(root)}, root)
         for name in ("redis_url", "namespace"):
-            if own.sources[name] == "config.toml" and getattr(own, name) != getattr(settings, name):
-                raise errors.Usage(reason=f"{root} has another {name} in its config.toml: run a service of its own.")
+            if own.sources[name] == "config.toml" and getattr(own, name) != getattr(
+                settings, name
+            ):
+                raise errors.Usage(
+                    reason=f"{root} has another {name} in its config.toml: run a service of its own."
+                )

@@ -8,7 +8,15 @@ from typing import TypeVar
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 
-from taskorch_orchestrator.setup.managed_file import Change, Part, Unfit, read, replace, with_part, without_part
+from taskorch_orchestrator.setup.managed_file import (
+    Change,
+    Part,
+    Unfit,
+    read,
+    replace,
+    with_part,
+    without_part,
+)
 from taskorch_orchestrator.setup.programs import Parts
 
 Text = TypeVar("Text")
@@ -28,9 +36,16 @@ def check(parts: Parts) -> tuple[ProgramFile, ...]:
 
     def status(file: Path, part: Part) -> str:
         text = read(file)
-        return "current" if text is not None and _fit(file, part.has, text) else "not current"
+        return (
+            "current"
+            if text is not None and _fit(file, part.has, text)
+            else "not current"
+        )
 
-    return tuple(ProgramFile(file=str(file), status=status(file, part)) for file, part in parts.items())
+    return tuple(
+        ProgramFile(file=str(file), status=status(file, part))
+        for file, part in parts.items()
+    )
 
 
 def addition(parts: Parts) -> Changes:
@@ -45,20 +60,35 @@ def removal(parts: Parts) -> Changes:
 
 def outside(changes: Changes, top: Path) -> Mapping[Path, Path]:
     """Return the target of each file that would change, but lies out of `top`: a symbolic link leads to it."""
-    targets = {file: file.resolve() for file, each in changes.items() if each.before != each.after}
-    return {file: target for file, target in targets.items() if not target.is_relative_to(top.resolve())}
+    targets = {
+        file: file.resolve()
+        for file, each in changes.items()
+        if each.before != each.after
+    }
+    return {
+        file: target
+        for file, target in targets.items()
+        if not target.is_relative_to(top.resolve())
+    }
 
 
 def apply(changes: Changes, top: Path) -> tuple[ProgramFile, ...]:
     """Change all files or none, as `replace` does; folders below `top` that are empty then go as well."""
-    replace({file: each for file, each in changes.items() if each.before != each.after}, top)
-    return tuple(ProgramFile(file=str(file), status=_status(each)) for file, each in changes.items())
+    replace(
+        {file: each for file, each in changes.items() if each.before != each.after}, top
+    )
+    return tuple(
+        ProgramFile(file=str(file), status=_status(each))
+        for file, each in changes.items()
+    )
 
 
 def _changes(parts: Parts, change: Callable[[Part, str | None], str | None]) -> Changes:
     before = {file: read(file) for file in parts}
     return {
-        file: Change(before=before[file], after=_fit(file, partial(change, part), before[file]))
+        file: Change(
+            before=before[file], after=_fit(file, partial(change, part), before[file])
+        )
         for file, part in parts.items()
     }
 
@@ -67,7 +97,9 @@ def _fit(file: Path, change: Callable[[Text], Result], text: Text) -> Result:
     try:
         return change(text)
     except Unfit as unfit:
-        raise errors.Invalid(reason=f"{file} {unfit}. It was left as it is; nothing was written.") from None
+        raise errors.Invalid(
+            reason=f"{file} {unfit}. It was left as it is; nothing was written."
+        ) from None
 
 
 def _status(change: Change) -> str:

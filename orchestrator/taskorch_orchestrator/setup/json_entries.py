@@ -11,7 +11,14 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from taskorch_orchestrator.setup.managed_file import Entry, Json, Unfit, is_blank, joined, runs
+from taskorch_orchestrator.setup.managed_file import (
+    Entry,
+    Json,
+    Unfit,
+    is_blank,
+    joined,
+    runs,
+)
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
@@ -46,7 +53,10 @@ class JsonEntries:
             return False
         clear = _clear(text)
         ways = [(_found(clear, entry), entry) for entry in self._entries]
-        return all(way and joined(entry.value, way[-1][1].value) == way[-1][1].value for way, entry in ways)
+        return all(
+            way and joined(entry.value, way[-1][1].value) == way[-1][1].value
+            for way, entry in ways
+        )
 
     def added(self, text: str | None) -> str:
         """Return the text with the entries; a new one where there is none, or a blank one."""
@@ -54,7 +64,9 @@ class JsonEntries:
             made = json.loads(self.added(json.dumps(self._head)))
             return json.dumps(self._head | made, indent=2, ensure_ascii=False) + "\n"
         clear = _clear(text)
-        for name in self._head.keys() - {member.name for member in _members(clear, _root(clear))}:
+        for name in self._head.keys() - {
+            member.name for member in _members(clear, _root(clear))
+        }:
             raise Unfit(f'has no "{name}" in it: the program would not read it')
         for entry in reversed(self._entries):
             text = _with(text, entry)
@@ -76,7 +88,8 @@ class JsonEntries:
 def _clear(text: str) -> str:
     """Return valid JSON with everything where it was: comments and the mark of UTF-8 are space."""
     clear = _STRING_OR_COMMENT.sub(
-        _kept_or_space, text.replace("\ufeff", " ", 1) if text.startswith("\ufeff") else text
+        _kept_or_space,
+        text.replace("\ufeff", " ", 1) if text.startswith("\ufeff") else text,
     )
     try:
         document = json.loads(clear)
@@ -120,8 +133,14 @@ def _way(clear: str, entry: Entry) -> Way:
     """Return the way to an entry of ours, as far as it is there."""
     at, way = _root(clear), Way()
     for label in entry.labels:
-        members = _members(clear, at) if clear[at] == ("[" if label is None else "{") else []
-        members = [each for each in members if each.name == label and (label or runs(each.value, entry))]
+        members = (
+            _members(clear, at) if clear[at] == ("[" if label is None else "{") else []
+        )
+        members = [
+            each
+            for each in members
+            if each.name == label and (label or runs(each.value, entry))
+        ]
         if not members:
             break
         way.append((at, members[-1]))
@@ -132,7 +151,9 @@ def _way(clear: str, entry: Entry) -> Way:
 def _found(clear: str, entry: Entry) -> Way:
     """Return the way to an entry of ours; [] where it is not there."""
     way = _way(clear, entry)
-    return way if len(way) == len(entry.labels) and runs(way[-1][1].value, entry) else []
+    return (
+        way if len(way) == len(entry.labels) and runs(way[-1][1].value, entry) else []
+    )
 
 
 def _with(text: str, entry: Entry) -> str:
@@ -144,12 +165,18 @@ def _with(text: str, entry: Entry) -> str:
             raise Unfit(f"has another {_named(entry.labels)}")
         there = way[-1][1]
         whole = joined(value, there.value)
-        drawn = text[there.at : there.end] if whole == there.value else _drawn(text, whole, _line(text, there.at))
+        drawn = (
+            text[there.at : there.end]
+            if whole == there.value
+            else _drawn(text, whole, _line(text, there.at))
+        )
         return text[: there.at] + drawn + text[there.end :]
     at = way[-1][1].at if way else _root(clear)
     if clear[at] != ("[" if labels[0] is None else "{"):
         kind = "a list" if labels[0] is None else "an object"
-        raise Unfit(f"has something else where {_named(entry.labels[: len(way)])} should be {kind}")
+        raise Unfit(
+            f"has something else where {_named(entry.labels[: len(way)])} should be {kind}"
+        )
     return _put(text, clear, at, labels, value)
 
 
@@ -157,13 +184,17 @@ def _named(labels: Sequence[str | None]) -> str:
     return ".".join(label for label in labels if label is not None)
 
 
-def _put(text: str, clear: str, at: int, labels: Sequence[str | None], value: Json) -> str:
+def _put(
+    text: str, clear: str, at: int, labels: Sequence[str | None], value: Json
+) -> str:
     """Put a value, with the objects and lists on the way to it that are missing, to the front of what begins there."""
     for label in reversed(labels[1:]):
         value = [value] if label is None else {label: value}
     space = text[at + 1 : _skip(text, at + 1)]
     line = _line(text, at + 1 + len(space))
-    drawn = "" if labels[0] is None else f"{json.dumps(labels[0], ensure_ascii=False)}: "
+    drawn = (
+        "" if labels[0] is None else f"{json.dumps(labels[0], ensure_ascii=False)}: "
+    )
     drawn += _drawn(text, value, line)
     if _members(clear, at):
         drawn = (line if "\n" in space else space[:1]) + drawn + ","
@@ -173,12 +204,16 @@ def _put(text: str, clear: str, at: int, labels: Sequence[str | None], value: Js
 def _line(text: str, at: int) -> str:
     """Return a line break with the indentation of the line that a place is in."""
     indentation = re.match(r"[ \t]*", text[text.rfind("\n", 0, at) + 1 :])
-    return ("\r\n" if "\r\n" in text else "\n") + (indentation[0] if indentation else "")
+    return ("\r\n" if "\r\n" in text else "\n") + (
+        indentation[0] if indentation else ""
+    )
 
 
 def _drawn(text: str, value: Json, line: str) -> str:
     unit = re.match(r"\s*\{[ \t\r]*\n([ \t]+)", text)
-    return json.dumps(value, indent=unit[1] if unit else "  ", ensure_ascii=False).replace("\n", line)
+    return json.dumps(
+        value, indent=unit[1] if unit else "  ", ensure_ascii=False
+    ).replace("\n", line)
 
 
 def _without(text: str, way: Way) -> str | None:
@@ -194,12 +229,17 @@ def _without(text: str, way: Way) -> str | None:
         if len(members) > 1 or not _was_made(text, at, member):
             return _cut(text, clear, at, members, members.index(member))
     root, end = _root(clear), len(clear.rstrip())
-    return f"{text[:root]}{{}}{text[end:]}" if (text[:root] + text[end:]).strip() else None
+    return (
+        f"{text[:root]}{{}}{text[end:]}" if (text[:root] + text[end:]).strip() else None
+    )
 
 
 def _was_made(text: str, at: int, member: Member) -> bool:
     """Return whether an object or list was made for its only member: space before it, and at most space after it."""
-    before, after = text[at + 1 : member.start], text[member.end : _skip(text, member.end)]
+    before, after = (
+        text[at + 1 : member.start],
+        text[member.end : _skip(text, member.end)],
+    )
     return bool(before) and before.isspace() and text[member.end + len(after)] in "}]"
 
 

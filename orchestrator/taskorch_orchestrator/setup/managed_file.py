@@ -51,7 +51,9 @@ def with_part(part: Part, text: str | None) -> str:
     if text is not None and part.has(text):
         return text
     after, was_not_there = part.added(text), without_part(part, text) == text
-    if not part.has(after) or (was_not_there and not _is_undone(part.removed(after), text)):
+    if not part.has(after) or (
+        was_not_there and not _is_undone(part.removed(after), text)
+    ):
         raise Unfit("is of a form that the change could not be taken back from")
     return after
 
@@ -73,9 +75,14 @@ def without_part(part: Part, text: str | None) -> str | None:
 def joined(ours: Json, theirs: Json) -> Json:
     """Return what somebody has made of a value of ours, with what it lacks; where both say something, theirs holds."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        return theirs | {name: joined(value, theirs.get(name, value)) for name, value in ours.items()}
+        return theirs | {
+            name: joined(value, theirs.get(name, value)) for name, value in ours.items()
+        }
     if isinstance(ours, list) and isinstance(theirs, list):
-        return [*theirs, *(value for value in cast("list[Json]", ours) if value not in theirs)]
+        return [
+            *theirs,
+            *(value for value in cast("list[Json]", ours) if value not in theirs),
+        ]
     return theirs
 
 
@@ -87,10 +94,22 @@ def runs(value: object, entry: Entry) -> bool:
 
 def _commands(value: object) -> list[set[str]]:
     """Return the words of each command in a value."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    inner = (
+        value.values()
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list)
+        else ()
+    )
     found = [command for each in inner for command in _commands(each)]
     if isinstance(value, dict) and "command" in value:
-        found.append(set(re.findall(r"""[^\s/"'\[\],]+""", f"{value['command']} {value.get('args', '')}")))
+        found.append(
+            set(
+                re.findall(
+                    r"""[^\s/"'\[\],]+""", f"{value['command']} {value.get('args', '')}"
+                )
+            )
+        )
     return found
 
 
@@ -98,7 +117,9 @@ def read(file: Path) -> str | None:
     """Return what stands in a file, None where there is none; raises errors.Invalid for what is no text."""
     try:
         # Not to wait, even for a pipe that nobody writes to.
-        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        with os.fdopen(
+            os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
+        ) as opened:
             if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
                 raise errors.Invalid(reason=f"Cannot read {file}: it is not a file.")
             return opened.read().decode()
@@ -121,15 +142,22 @@ def replace(changes: Mapping[Path, Change], top: Path) -> None:
                 place = file.resolve()
                 place.parent.mkdir(parents=True, exist_ok=True)
                 # What is in it may be secret: nobody else comes into this folder.
-                beside = tidy.enter_context(TemporaryDirectory(dir=place.parent, prefix=f".{place.name}."))
-                ready[file] = [_written(Path(beside, str(n)), text, place) for n, text in enumerate(change)]
+                beside = tidy.enter_context(
+                    TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.")
+                )
+                ready[file] = [
+                    _written(Path(beside, str(n)), text, place)
+                    for n, text in enumerate(change)
+                ]
             for file, (before, after) in ready.items():
                 place = file.resolve()
                 _put(after, place)
                 undo.callback(_put, before, place)
             undo.pop_all()
         except OSError as error:
-            reason = f"Cannot write {file}: {error.strerror or error}. Nothing was changed."
+            reason = (
+                f"Cannot write {file}: {error.strerror or error}. Nothing was changed."
+            )
             raise errors.Invalid(reason=reason) from None
 
 

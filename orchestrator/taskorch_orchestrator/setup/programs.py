@@ -74,26 +74,43 @@ def of_user(program: str, environment: Mapping[str, str]) -> Path:
     return Path(named).absolute() if named else Path.home()
 
 
-def parts(program: str, root: Path, environment: Mapping[str, str], *, user: bool) -> Parts:
+def parts(
+    program: str, root: Path, environment: Mapping[str, str], *, user: bool
+) -> Parts:
     """Return our part in each file of a program: of the project at `root`, or of the `user` whose folder that is."""
     return PROGRAMS[program](root, environment, user)
 
 
-def of_others(program: str, root: Path, environment: Mapping[str, str], *, user: bool) -> Mapping[str, frozenset[Path]]:
+def of_others(
+    program: str, root: Path, environment: Mapping[str, str], *, user: bool
+) -> Mapping[str, frozenset[Path]]:
     """Return for each other program the files that it reads: by a symbolic link they may be those of this one."""
-    roots = {other: of_user(other, environment) if user else root for other in PROGRAMS if other != program}
+    roots = {
+        other: of_user(other, environment) if user else root
+        for other in PROGRAMS
+        if other != program
+    }
     return {
-        other: frozenset(file.resolve() for file in parts(other, theirs, environment, user=user))
+        other: frozenset(
+            file.resolve() for file in parts(other, theirs, environment, user=user)
+        )
         for other, theirs in roots.items()
     }
 
 
 def _claude(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
     home = _home("claude", root, environment, user=user)
-    skills = {home / "skills" / name / "SKILL.md": WholeFile(_skill(folder)) for name, folder in SKILLS.items()}
+    skills = {
+        home / "skills" / name / "SKILL.md": WholeFile(_skill(folder))
+        for name, folder in SKILLS.items()
+    }
     return {
-        home / "settings.json": JsonEntries(*_hooks("SessionStart", "Stop", HOOK_TIMEOUT_S)),
-        root / (".claude.json" if user else ".mcp.json"): JsonEntries(*_server_entries()),
+        home / "settings.json": JsonEntries(
+            *_hooks("SessionStart", "Stop", HOOK_TIMEOUT_S)
+        ),
+        root / (".claude.json" if user else ".mcp.json"): JsonEntries(
+            *_server_entries()
+        ),
         (home if user else root) / "CLAUDE.md": _instructions(user=user),
         **skills,
     }
@@ -101,9 +118,13 @@ def _claude(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
 
 def _codex(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
     home = _home("codex", root, environment, user=user)
-    servers = _server_entries("mcp_servers", env_vars=list(VARIABLES), tool_timeout_sec=CALL_TIMEOUT_S)
+    servers = _server_entries(
+        "mcp_servers", env_vars=list(VARIABLES), tool_timeout_sec=CALL_TIMEOUT_S
+    )
     return {
-        home / "hooks.json": JsonEntries(*_hooks("SessionStart", "Stop", HOOK_TIMEOUT_S)),
+        home / "hooks.json": JsonEntries(
+            *_hooks("SessionStart", "Stop", HOOK_TIMEOUT_S)
+        ),
         home / "config.toml": TomlEntries(*servers),
         (home if user else root) / "AGENTS.md": _instructions(user=user),
     }
@@ -113,21 +134,30 @@ def _gemini(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
     home = _home("gemini", root, environment, user=user)
     hooks = _hooks("SessionStart", "AfterAgent", HOOK_TIMEOUT_S * 1000)
     return {
-        home / "settings.json": JsonEntries(*hooks, *_server_entries(env={name: f"${name}" for name in SECRETS})),
+        home / "settings.json": JsonEntries(
+            *hooks, *_server_entries(env={name: f"${name}" for name in SECRETS})
+        ),
         (home if user else root) / "GEMINI.md": _instructions(user=user),
     }
 
 
 def _cursor(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
     home = _home("cursor", root, environment, user=user)
-    starts = (Entry(labels=("hooks", "sessionStart", None), value={"command": command}) for command in PRIME)
-    stop = Entry(labels=("hooks", "stop", None), value={"command": STOP, "loop_limit": 1})
+    starts = (
+        Entry(labels=("hooks", "sessionStart", None), value={"command": command})
+        for command in PRIME
+    )
+    stop = Entry(
+        labels=("hooks", "stop", None), value={"command": STOP, "loop_limit": 1}
+    )
     shared: dict[Path, Part] = {
         home / "hooks.json": JsonEntries(*starts, stop, head={"version": 1}),
         home / "mcp.json": JsonEntries(*_server_entries()),
     }
     # The rules of a user are no file.
-    return shared if user else {**shared, home / "rules" / f"{MARK}.mdc": WholeFile(RULE)}
+    return (
+        shared if user else {**shared, home / "rules" / f"{MARK}.mdc": WholeFile(RULE)}
+    )
 
 
 PROGRAMS: Mapping[str, Callable[[Path, Mapping[str, str], bool], Parts]] = {
@@ -138,7 +168,9 @@ PROGRAMS: Mapping[str, Callable[[Path, Mapping[str, str], bool], Parts]] = {
 }
 
 
-def _home(program: str, root: Path, environment: Mapping[str, str], *, user: bool) -> Path:
+def _home(
+    program: str, root: Path, environment: Mapping[str, str], *, user: bool
+) -> Path:
     """Return the program's own folder: what a user has named is that already."""
     return root if user and _named(program, environment) else root / f".{program}"
 
@@ -169,4 +201,6 @@ def _server_entries(table: str = "mcpServers", **more: Json) -> tuple[Entry, ...
 
 
 def _skill(folder: str) -> str:
-    return (Path(__file__).parent / "skills" / folder / "SKILL.md").read_text(encoding="utf-8")
+    return (Path(__file__).parent / "skills" / folder / "SKILL.md").read_text(
+        encoding="utf-8"
+    )

@@ -35,7 +35,11 @@ class Block:
         if block:
             return before + self._drawn(newline_of(block)) + after
         newline = newline_of(text)
-        between, behind = (newline, newline) if text.endswith("\n") else (newline * 2 if text else "", "")
+        between, behind = (
+            (newline, newline)
+            if text.endswith("\n")
+            else (newline * 2 if text else "", "")
+        )
         return text + between + self._drawn(newline) + behind
 
     def removed(self, text: str) -> str | None:
@@ -51,14 +55,25 @@ class Block:
 
     def _split(self, text: str) -> tuple[str, str, str]:
         """Return what stands before our block, the block, "" where there is none, and what stands behind it."""
-        marks = list(re.finditer(rf"(?m)^(?:{re.escape(self._begin)}|{re.escape(self._end)})(?=\r?$)", text))
+        marks = list(
+            re.finditer(
+                rf"(?m)^(?:{re.escape(self._begin)}|{re.escape(self._end)})(?=\r?$)",
+                text,
+            )
+        )
         if [mark[0] for mark in marks] == [self._begin, self._end]:
             start, end = marks[0].start(), marks[1].end()
-        elif (found := self._by_content(text)) and all(found.start() <= mark.start() < found.end() for mark in marks):
+        elif (found := self._by_content(text)) and all(
+            found.start() <= mark.start() < found.end() for mark in marks
+        ):
             start, end = found.span()
         elif marks:
-            lines = ", ".join(str(text.count("\n", 0, mark.start()) + 1) for mark in marks)
-            raise Unfit(f"has {self._begin} or {self._end} in line {lines}: there must be one of each, or none")
+            lines = ", ".join(
+                str(text.count("\n", 0, mark.start()) + 1) for mark in marks
+            )
+            raise Unfit(
+                f"has {self._begin} or {self._end} in line {lines}: there must be one of each, or none"
+            )
         else:
             start = end = len(text)
         return text[:start], text[start:end], text[end:]

@@ -73,9 +73,14 @@ class TomlEntries:
             added = _completed(added, entry, there)
         added = _appended(added, [_drawn(entry) for entry in missing])
         after = _parsed(added, "has no room for our tables")
-        wanted = [joined(entry.value, _found(document, entry) or {}) for entry in self._entries]
+        wanted = [
+            joined(entry.value, _found(document, entry) or {})
+            for entry in self._entries
+        ]
         is_right = [_found(after, entry) for entry in self._entries] == wanted
-        if not is_right or _less(after, self._entries) != _less(document, self._entries):
+        if not is_right or _less(after, self._entries) != _less(
+            document, self._entries
+        ):
             raise Unfit("has no room for our tables")
         return added
 
@@ -83,7 +88,9 @@ class TomlEntries:
         """Return the text without the entries; None where there was no file. Another's of the same name stays."""
         document = _parsed(text)
         found = [(entry, _found(document, entry)) for entry in self._entries]
-        ours = [entry for entry, there in found if there is not None and runs(there, entry)]
+        ours = [
+            entry for entry, there in found if there is not None and runs(there, entry)
+        ]
         left = _without(text, document, ours)
         return None if ours and not left and text.endswith("\n") else left
 
@@ -97,34 +104,57 @@ def _found(document: Document, entry: Entry) -> Json:
 
 
 def _is_whole(there: Json, entry: Entry) -> bool:
-    return there is not None and runs(there, entry) and joined(entry.value, there) == there
+    return (
+        there is not None and runs(there, entry) and joined(entry.value, there) == there
+    )
 
 
 def _without(text: str, document: Document, entries: Sequence[Entry]) -> str:
     """Return the text without some entries that it has, and without the empty line before each of them."""
     mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
     statements = list(_statements(text.removeprefix(mark)))
-    ours = [each.is_old_mark or any(each.path[: len(e.labels)] == e.labels for e in entries) for each in statements]
+    ours = [
+        each.is_old_mark or any(each.path[: len(e.labels)] == e.labels for e in entries)
+        for each in statements
+    ]
     kept = list[str]()
     for number, statement in enumerate(statements):
         if ours[number]:
-            if kept and not kept[-1].strip() and (statement.is_header or statement.is_old_mark):
+            if (
+                kept
+                and not kept[-1].strip()
+                and (statement.is_header or statement.is_old_mark)
+            ):
                 kept.pop()
-        elif not _goes_along(statements, ours, number) and (kept or not statement.is_blank or not any(ours[:number])):
+        elif not _goes_along(statements, ours, number) and (
+            kept or not statement.is_blank or not any(ours[:number])
+        ):
             kept.append(statement.text)
     left = mark + "".join(kept)
     if ours and ours[-1] and not text.endswith("\n"):
         left = left.removesuffix("\n").removesuffix("\r")
     after = _parsed(left)
-    if any(_found(after, entry) is not None for entry in entries) or _less(after, entries) != _less(document, entries):
-        raise Unfit(f"has {' and '.join(map(_name, entries))} in a form that only you can change")
+    if any(_found(after, entry) is not None for entry in entries) or _less(
+        after, entries
+    ) != _less(document, entries):
+        raise Unfit(
+            f"has {' and '.join(map(_name, entries))} in a form that only you can change"
+        )
     return left
 
 
-def _goes_along(statements: Sequence[Statement], ours: Sequence[bool], number: int) -> bool:
+def _goes_along(
+    statements: Sequence[Statement], ours: Sequence[bool], number: int
+) -> bool:
     """Return whether a comment or an empty line stands in the middle of a table of ours."""
-    following = next((n for n in range(number, len(statements)) if statements[n].path), None)
-    inside = following is not None and ours[following] and not statements[following].is_header
+    following = next(
+        (n for n in range(number, len(statements)) if statements[n].path), None
+    )
+    inside = (
+        following is not None
+        and ours[following]
+        and not statements[following].is_header
+    )
     return not statements[number].path and inside and any(ours[:number])
 
 
@@ -165,7 +195,13 @@ def _less(document: Document, entries: Sequence[Entry]) -> Document:
 def _without_path(document: Document, path: Sequence[str]) -> Document:
     name, *more = path
     inner = document.get(name)
-    less = _without_path(inner, more) if more and isinstance(inner, dict) else inner if more else {}
+    less = (
+        _without_path(inner, more)
+        if more and isinstance(inner, dict)
+        else inner
+        if more
+        else {}
+    )
     rest = {each: value for each, value in document.items() if each != name}
     return {**rest, name: less} if less else rest
 
@@ -181,10 +217,17 @@ def _completed(text: str, entry: Entry, there: Json) -> str:
         name = statement.path[-1] if statement.path[:-1] == entry.labels else ""
         if statement.is_header and statement.path == entry.labels:
             changed.append(
-                statement.text + lines if statement.text.endswith("\n") else statement.text + newline + lines
+                statement.text + lines
+                if statement.text.endswith("\n")
+                else statement.text + newline + lines
             )
-        elif name in entry.value and joined(entry.value[name], theirs[name]) != theirs[name]:
-            changed.append(_pair(name, joined(entry.value[name], theirs[name])) + newline)
+        elif (
+            name in entry.value
+            and joined(entry.value[name], theirs[name]) != theirs[name]
+        ):
+            changed.append(
+                _pair(name, joined(entry.value[name], theirs[name])) + newline
+            )
         else:
             changed.append(statement.text)
     return "".join(changed)
@@ -212,7 +255,12 @@ def _name(entry: Entry) -> str:
 
 
 def _drawn(entry: Entry) -> str:
-    return "\n".join([f"[{_name(entry)}]", *(_pair(name, value) for name, value in entry.value.items())])
+    return "\n".join(
+        [
+            f"[{_name(entry)}]",
+            *(_pair(name, value) for name, value in entry.value.items()),
+        ]
+    )
 
 
 def _pair(name: str, value: Json) -> str:
@@ -224,4 +272,8 @@ def _pair(name: str, value: Json) -> str:
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else json.dumps(name, ensure_ascii=False)
+    return (
+        name
+        if re.fullmatch(r"[\w-]+", name, re.ASCII)
+        else json.dumps(name, ensure_ascii=False)
+    )

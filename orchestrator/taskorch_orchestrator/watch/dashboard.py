@@ -67,7 +67,9 @@ class Snapshot(Frozen):
 class Frame:
     """A picture, drawn for the size that the terminal has then."""
 
-    def __init__(self, snapshot: Snapshot, events: Sequence[Event], trouble: str, *, age_ms: int) -> None:
+    def __init__(
+        self, snapshot: Snapshot, events: Sequence[Event], trouble: str, *, age_ms: int
+    ) -> None:
         """`trouble` is what Redis says while it is away, or ""; `age_ms` is how long ago the snapshot was taken."""
         self._snapshot = snapshot
         self._events = events
@@ -76,13 +78,17 @@ class Frame:
         told = [agent.last_seen_at + agent.silent_ms for agent in snapshot.agents]
         self._now_ms = max([*told, *(event.at for event in events)], default=0) + age_ms
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
         """Draw it."""
         width, height = options.max_width, options.height or console.height
         yield self._head(width)
         if self._trouble:
             yield _cut(Text(line(self._trouble), style="red"))
-        wants = [len(rows) for rows in (self._rows(), self._snapshot.working, self._events)]
+        wants = [
+            len(rows) for rows in (self._rows(), self._snapshot.working, self._events)
+        ]
         first, second, third = _shares(height - 1 - bool(self._trouble), wants)
         yield from self._section(self._main(first, width), first)
         yield from self._section(self._agents(second, width), second)
@@ -94,21 +100,31 @@ class Frame:
             projects = self._snapshot.projects
             active = sum(project.status == "active" for project in projects)
             newest = "the newest " if len(projects) == MOST else ""
-            return _cut(Text(f"{active} of {newest}{len(projects)} projects active", style="bold"))
+            return _cut(
+                Text(
+                    f"{active} of {newest}{len(projects)} projects active", style="bold"
+                )
+            )
         project = progress.project
         head = Table.grid(padding=(0, 1), expand=True)
         head.add_column(no_wrap=True)
         head.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="bold")
         head.add_column(no_wrap=True)
         if width < AGENTS_FROM_WIDTH:
-            head.add_row(project.id, line(project.title), f"{project.completed}/{project.wanted}")
+            head.add_row(
+                project.id, line(project.title), f"{project.completed}/{project.wanted}"
+            )
             return head
         counted = f"{project.status}, {project.completed} of {project.wanted} completed"
         head.add_row(
             project.id,
             line(project.title),
             counted,
-            *([screen.bar(project.completed, project.wanted)] if width >= BAR_FROM_WIDTH else []),
+            *(
+                [screen.bar(project.completed, project.wanted)]
+                if width >= BAR_FROM_WIDTH
+                else []
+            ),
         )
         return head
 
@@ -121,17 +137,25 @@ class Frame:
 
     def _main(self, rows: int, width: int) -> Table:
         progress = self._snapshot.progress
-        return self._items(progress, rows, width) if progress else self._projects(rows, width)
+        return (
+            self._items(progress, rows, width)
+            if progress
+            else self._projects(rows, width)
+        )
 
     def _items(self, progress: ProjectProgress, rows: int, width: int) -> Table:
         """Return the first items, all where there is room; the last row says how many there are besides."""
         reports, agents = width >= REPORTS_FROM_WIDTH, width >= AGENTS_FROM_WIDTH
-        table = _table("ITEM", "STATE", "DONE", *(["FOR", "AGENT"] if agents else []), "TITLE")
+        table = _table(
+            "ITEM", "STATE", "DONE", *(["FOR", "AGENT"] if agents else []), "TITLE"
+        )
         if reports:
             table.add_column("LAST REPORT", no_wrap=True, overflow="ellipsis", ratio=1)
         listed = _fitting(progress.items, rows)
         if len(listed) < len(progress.items):
-            listed = sorted(progress.items, key=lambda item: INTEREST.index(item.state))[: len(listed)]
+            listed = sorted(
+                progress.items, key=lambda item: INTEREST.index(item.state)
+            )[: len(listed)]
         for item in listed:
             last = progress.last_reports.get(item.id)
             age = length(self._now_ms - item.holder.since) if item.holder else ""
@@ -149,18 +173,34 @@ class Frame:
         return table
 
     def _projects(self, rows: int, width: int) -> Table:
-        table = _table("PROJECT", "STATUS", "DONE", *([""] if width >= AGENTS_FROM_WIDTH else []), "TITLE")
+        table = _table(
+            "PROJECT",
+            "STATUS",
+            "DONE",
+            *([""] if width >= AGENTS_FROM_WIDTH else []),
+            "TITLE",
+        )
         projects = self._snapshot.projects
         listed = _fitting(projects, rows)
         for project in listed:
-            bar = [screen.bar(project.completed, project.wanted)] if width >= AGENTS_FROM_WIDTH else []
+            bar = (
+                [screen.bar(project.completed, project.wanted)]
+                if width >= AGENTS_FROM_WIDTH
+                else []
+            )
             done = f"{project.completed}/{project.wanted}"
             table.add_row(project.id, project.status, done, *bar, cell(project.title))
         _tell_more(table, len(projects) - len(listed), known=len(projects) < MOST)
         return table
 
     def _agents(self, rows: int, width: int) -> Table:
-        table = _table("AGENT", "SEEN", "QUEUED", *(["HOST"] if width >= AGENTS_FROM_WIDTH else []), "HOLDS")
+        table = _table(
+            "AGENT",
+            "SEEN",
+            "QUEUED",
+            *(["HOST"] if width >= AGENTS_FROM_WIDTH else []),
+            "HOLDS",
+        )
         listed = _fitting(self._snapshot.working, rows)
         for agent in listed:
             host = [cell(agent.host) or "-"] if width >= AGENTS_FROM_WIDTH else []
@@ -180,7 +220,13 @@ class Frame:
         table = _table("AT", "EVENT", "ITEM", "STATE", "AGENT")
         for event in self._events[-rows:] if rows else ():
             what = event.item or event.project
-            table.add_row(self._moment(event.at), event.verb, what, event.state, event.agent or "-")
+            table.add_row(
+                self._moment(event.at),
+                event.verb,
+                what,
+                event.state,
+                event.agent or "-",
+            )
         return table
 
     def _moment(self, at_ms: int) -> str:
@@ -197,7 +243,9 @@ def _shares(height: int, wants: Sequence[int]) -> list[int]:
         if want and left > AROUND:
             shares[place] = min(want, LEAST_ROWS, left - AROUND)
             left -= shares[place] + AROUND
-    for place, want in enumerate(wants):  # what is left goes to the first one that wants it
+    for place, want in enumerate(
+        wants
+    ):  # what is left goes to the first one that wants it
         more = min(left, want - shares[place]) if shares[place] else 0
         shares[place] += more
         left -= more

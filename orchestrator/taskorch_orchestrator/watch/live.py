@@ -35,14 +35,28 @@ def watch(office: "Office", project: str, since: str) -> None:
     """Show a project, or all of them (""), until the project is closed."""
     news: SimpleQueue[News] = SimpleQueue()
     waiting = office.queue.waiting(news.put)
-    cursor = waiting.standing(limits.project_id(project)).cursor if project else waiting.newest()
+    cursor = (
+        waiting.standing(limits.project_id(project)).cursor
+        if project
+        else waiting.newest()
+    )
     cursor = limits.cursor(since) if since else cursor
     shown = _Shown(office, project, news)
     signal.signal(signal.SIGWINCH, lambda _number, _frame: news.put("another size"))
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(TERMINATED))
     Thread(target=_follow, args=(waiting, cursor, news), daemon=True).start()
-    unseen = redirect_stderr(StringIO())  # that the bundled server was started: a line would tear the screen
-    with unseen, Live(console=console.console(), screen=True, auto_refresh=False, redirect_stderr=False) as live:
+    unseen = redirect_stderr(
+        StringIO()
+    )  # that the bundled server was started: a line would tear the screen
+    with (
+        unseen,
+        Live(
+            console=console.console(),
+            screen=True,
+            auto_refresh=False,
+            redirect_stderr=False,
+        ) as live,
+    ):
         while True:
             shown.look()
             live.update(shown.frame(), refresh=True)
@@ -65,7 +79,9 @@ def _follow(waiting: Waiting, cursor: str, news: "SimpleQueue[News]") -> None:
 class _Shown:
     """What is on the screen."""
 
-    def __init__(self, office: "Office", project: str, news: "SimpleQueue[News]") -> None:
+    def __init__(
+        self, office: "Office", project: str, news: "SimpleQueue[News]"
+    ) -> None:
         self.snapshot: Snapshot | None = None
         self._views = office.queue.views
         self._project = project
@@ -108,7 +124,11 @@ class _Shown:
         """Block until there is something new to draw, and take all of it."""
         assert self.snapshot is not None  # noqa: S101  as above
         try:
-            self._note(self._news.get(timeout=AGING_S if self.snapshot.ages or self._trouble else None))
+            self._note(
+                self._news.get(
+                    timeout=AGING_S if self.snapshot.ages or self._trouble else None
+                )
+            )
             sleep(max(0.0, self._drawn_at + SHORTEST_S - monotonic()))
             while True:
                 self._note(self._news.get_nowait())

@@ -32,7 +32,9 @@ def discoveries(office: "Office", project: str, since: str, limit: int | None) -
     _end_with_reader()
     office.output.hint(NOTICE)
     try:
-        for found in islice(_discoveries(office, waiting, limits.project_id(project), cursor), limit):
+        for found in islice(
+            _discoveries(office, waiting, limits.project_id(project), cursor), limit
+        ):
             cursor = found.cursor
             office.output.show_next(found, tables.discovery)
     finally:
@@ -40,11 +42,15 @@ def discoveries(office: "Office", project: str, since: str, limit: int | None) -
             office.output.hint(f"Go on with --since {cursor}")
 
 
-def _discoveries(office: "Office", waiting: Waiting, project: str, cursor: str) -> Iterator[Discovery]:
+def _discoveries(
+    office: "Office", waiting: Waiting, project: str, cursor: str
+) -> Iterator[Discovery]:
     standing = waiting.standing(project)
     batches = waiting.events(standing.cursor)
     while True:
-        while page := waiting.lasting(partial(office.queue.views.discoveries, project, since=cursor, limit=PAGE)):
+        while page := waiting.lasting(
+            partial(office.queue.views.discoveries, project, since=cursor, limit=PAGE)
+        ):
             yield from page
             cursor = page[-1].cursor
         if standing.is_closed:
@@ -53,7 +59,10 @@ def _discoveries(office: "Office", waiting: Waiting, project: str, cursor: str) 
             if _is_turn(batch, project):
                 standing = waiting.lasting(lambda: waiting.standing(project))
                 break
-            if any(event.verb == "discover" and event.is_of(project) for event in batch.entries):
+            if any(
+                event.verb == "discover" and event.is_of(project)
+                for event in batch.entries
+            ):
                 break
 
 
@@ -65,9 +74,16 @@ def events(office: "Office", project: str, since: str) -> None:
     newest = standing.cursor if standing else waiting.newest()
     cursor = limits.cursor(since) if since else newest
     if not since:
-        _tell(office, _note(BEGIN, cursor, project, standing.project.status if standing else ""))
+        _tell(
+            office,
+            _note(BEGIN, cursor, project, standing.project.status if standing else ""),
+        )
     batches = waiting.events(cursor)
-    while standing is None or not standing.is_closed or _place(cursor) < _place(standing.cursor):
+    while (
+        standing is None
+        or not standing.is_closed
+        or _place(cursor) < _place(standing.cursor)
+    ):
         batch = next(batches)
         if not batch.known:
             _tell(office, _note(GAP, cursor, project))
@@ -91,7 +107,9 @@ def _end_with_reader() -> None:
 
     def end(_number: int, _frame: object) -> None:
         if _reader_is_gone(0):
-            signal.signal(signal.SIGPIPE, lambda _number, _frame: None)  # a failed write and the thread both raise it
+            signal.signal(
+                signal.SIGPIPE, lambda _number, _frame: None
+            )  # a failed write and the thread both raise it
             sys.exit(0)
 
     if sys.stdout is not None:
@@ -102,13 +120,17 @@ def _end_with_reader() -> None:
 def _reader_is_gone(timeout_ms: int | None) -> bool:
     """Return whether stdout is broken, after at most `timeout_ms` milliseconds; None waits until it is."""
     output = select.poll()
-    output.register(sys.stdout, 0)  # poll reports a broken pipe without being asked for it
+    output.register(
+        sys.stdout, 0
+    )  # poll reports a broken pipe without being asked for it
     return bool(output.poll(timeout_ms))
 
 
 def _note(verb: str, cursor: str, project: str, state: str = "") -> Event:
     at, _ = _place(cursor)
-    return Event(cursor=cursor, at=at, verb=verb, item="", project=project, agent="", state=state)
+    return Event(
+        cursor=cursor, at=at, verb=verb, item="", project=project, agent="", state=state
+    )
 
 
 def _tell(office: "Office", event: Event) -> None:
@@ -118,7 +140,9 @@ def _tell(office: "Office", event: Event) -> None:
 def _is_turn(batch: Events, project: str) -> bool:
     """Return whether the project may have been closed by what happened."""
     turns = ("complete_project", "restore")
-    return not batch.known or any(event.verb in turns and event.is_of(project) for event in batch.entries)
+    return not batch.known or any(
+        event.verb in turns and event.is_of(project) for event in batch.entries
+    )
 
 
 def _place(cursor: str) -> tuple[int, int]:

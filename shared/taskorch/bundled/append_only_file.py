@@ -25,7 +25,9 @@ def repair(appended: Path, binary: str, *, force: bool) -> str:
     file = _last_part(appended)
     size, sound = file.stat().st_size, _sound_bytes(file, binary)
     if sound >= size or not (force or _is_unfinished(file, sound)):
-        raise errors.DataDamaged(file=str(file), sound=sound, size=size, repairable=int(sound < size))
+        raise errors.DataDamaged(
+            file=str(file), sound=sound, size=size, repairable=int(sound < size)
+        )
     copy = _keep(file, sound)
     os.truncate(file, sound)
     return (
@@ -37,15 +39,23 @@ def repair(appended: Path, binary: str, *, force: bool) -> str:
 def _last_part(appended: Path) -> Path:
     """Return the newest part of the file, to which the server appends."""
     manifest = next(iter(appended.glob("*.manifest")), None)
-    names = _LAST_PART.findall(manifest.read_text(encoding="utf-8", errors="replace")) if manifest else []
+    names = (
+        _LAST_PART.findall(manifest.read_text(encoding="utf-8", errors="replace"))
+        if manifest
+        else []
+    )
     if not names or not (appended / names[-1]).is_file():
-        raise errors.DataDamaged(file=str(manifest or appended), sound=0, size=0, repairable=0)
+        raise errors.DataDamaged(
+            file=str(manifest or appended), sound=0, size=0, repairable=0
+        )
     return appended / str(names[-1])
 
 
 def _sound_bytes(file: Path, binary: str) -> int:
     """Return the number of bytes at the beginning that hold whole commands, and whole transactions."""
-    told = subprocess.run([CHECKER, str(file)], executable=binary, capture_output=True, check=False).stdout
+    told = subprocess.run(
+        [CHECKER, str(file)], executable=binary, capture_output=True, check=False
+    ).stdout
     sound = _SOUND.search(told)
     return int(sound[1]) if sound else 0
 
@@ -59,7 +69,9 @@ def _is_unfinished(file: Path, sound: int) -> bool:
     while at < len(rest):
         head = _HEAD.match(rest, at)
         if not head:
-            return len(rest) - at < len(b"*1234567890\r\n") and bool(re.fullmatch(rb"[*$]\d*\r?", rest[at:]))
+            return len(rest) - at < len(b"*1234567890\r\n") and bool(
+                re.fullmatch(rb"[*$]\d*\r?", rest[at:])
+            )
         at = head.end()
         if rest[head.start()] == ord("$"):
             at += int(head[1]) + 2
@@ -70,7 +82,9 @@ def _is_unfinished(file: Path, sound: int) -> bool:
 
 def _keep(file: Path, sound: int) -> Path:
     """Copy what follows the sound part into a new file, which the disk keeps, and return its path."""
-    copy = file.parent.with_name(f"damaged-{strftime('%Y%m%dT%H%M%SZ', gmtime())}-{file.name}")
+    copy = file.parent.with_name(
+        f"damaged-{strftime('%Y%m%dT%H%M%SZ', gmtime())}-{file.name}"
+    )
     with file.open("rb") as opened, copy.open("xb") as kept:
         opened.seek(sound)
         while piece := opened.read(_PIECE_BYTES):

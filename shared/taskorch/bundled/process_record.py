@@ -34,7 +34,11 @@ class ProcessRecord(Frozen):
     @property
     def is_running(self) -> bool:
         """Return whether it is proven to be running here."""
-        return self.is_here and self.started != UNKNOWN and _started(self.pid) == self.started
+        return (
+            self.is_here
+            and self.started != UNKNOWN
+            and _started(self.pid) == self.started
+        )
 
     def send(self, number: signal.Signals) -> bool:
         """Send it a signal if it is proven to be the process of the record; return whether it was."""
@@ -45,7 +49,9 @@ class ProcessRecord(Frozen):
         except OSError:  # it has just ended, or the kernel has no such call
             descriptor = -1
         try:
-            if not self.is_running:  # another process may have had the pid when it was opened
+            if (
+                not self.is_running
+            ):  # another process may have had the pid when it was opened
                 return False
             if descriptor >= 0:
                 signal.pidfd_send_signal(descriptor, number)
@@ -76,18 +82,27 @@ def read(descriptor: int) -> ProcessRecord | None:
     if len(words) != len(ProcessRecord._names) or not words[0].isdecimal():  # noqa: SLF001  of a class of ours
         return None
     pid, started, machine, namespace = words
-    return ProcessRecord(pid=int(pid), started=started, machine=machine, namespace=namespace)
+    return ProcessRecord(
+        pid=int(pid), started=started, machine=machine, namespace=namespace
+    )
 
 
 def _started(pid: int) -> str:
     """Return when a process started, in one word; UNKNOWN if there is no such process, or nothing tells."""
     with suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        return (
+            Path(f"/proc/{pid}/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()[19]
+        )
     if Path("/proc/self").exists():
         return UNKNOWN
     with suppress(OSError, subprocess.SubprocessError):  # macOS
         words = ["ps", "-o", "lstart=", "-p", str(pid)]
-        told = subprocess.run(words, capture_output=True, text=True, check=True, timeout=_ANSWERS_WITHIN_S).stdout
+        told = subprocess.run(
+            words, capture_output=True, text=True, check=True, timeout=_ANSWERS_WITHIN_S
+        ).stdout
         return "_".join(told.split()) or UNKNOWN
     return UNKNOWN
 
@@ -96,7 +111,9 @@ def _started(pid: int) -> str:
 def _machine() -> str:
     """Return what tells this boot of this machine from others."""
     with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return (
+            Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        )
     return os.uname().nodename
 
 

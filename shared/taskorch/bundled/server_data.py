@@ -19,7 +19,9 @@ from taskorch.transport import server_address
 
 RECORDS = "servers"
 #: What the commands themselves keep in data/.
-OURS = frozenset({"server.lock", "server.log", "server.stopped", "service.lock", "service.log"})
+OURS = frozenset(
+    {"server.lock", "server.log", "server.stopped", "service.lock", "service.log"}
+)
 APPENDED = "appendonlydir"
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -32,10 +34,14 @@ def working_folder(data: Path, environment: Mapping[str, str]) -> Path:
     known = [place for place in _places(data) if _is_known(place.name, environment)]
     if known:
         place = max(known, key=_last_change)
-        _record(place, environment)  # anew: it may have been kept in /tmp, or the folder have been moved
+        _record(
+            place, environment
+        )  # anew: it may have been kept in /tmp, or the folder have been moved
         return place
     if exists(data):
-        raise errors.UnknownData(folder=str(data), records=f"{user_folder.path(environment)}/{RECORDS}")
+        raise errors.UnknownData(
+            folder=str(data), records=f"{user_folder.path(environment)}/{RECORDS}"
+        )
     return _made(data, environment)
 
 
@@ -60,8 +66,12 @@ def accept(data: Path, environment: Mapping[str, str]) -> None:
     if not found:
         return
     chosen = max(found, key=_last_change)
-    if linked := next((path for path in (chosen, *chosen.rglob("*")) if path.is_symlink()), None):
-        raise errors.Invalid(reason=f"{linked} is a symbolic link: data of a server has none.")
+    if linked := next(
+        (path for path in (chosen, *chosen.rglob("*")) if path.is_symlink()), None
+    ):
+        raise errors.Invalid(
+            reason=f"{linked} is a symbolic link: data of a server has none."
+        )
     chosen.rename(_made(data, environment) / APPENDED)
 
 
@@ -113,7 +123,10 @@ def _is_known_temporarily(record: str) -> bool:
         owner = os.lstat(server_address.temporary_folder()).st_uid
     except FileNotFoundError:
         return False
-    return owner == os.getuid() and user_folder.read(_in_temporary_folder(), record) is not None
+    return (
+        owner == os.getuid()
+        and user_folder.read(_in_temporary_folder(), record) is not None
+    )
 
 
 def _in_temporary_folder() -> Mapping[str, str]:

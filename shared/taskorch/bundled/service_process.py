@@ -70,7 +70,11 @@ def record(settings: Settings) -> ProcessRecord | None:
     with suppress(OSError):
         lock = folder.opened(_lock(settings), os.O_RDONLY)
         try:
-            while not found and not _locked(lock, fcntl.LOCK_SH) and monotonic() < deadline:
+            while (
+                not found
+                and not _locked(lock, fcntl.LOCK_SH)
+                and monotonic() < deadline
+            ):
                 found = process_record.read(lock)
                 sleep(0 if found else LOOK_AGAIN_S)
         finally:
@@ -115,14 +119,22 @@ def _await_end_of(running: ProcessRecord, settings: Settings) -> None:
     while record(settings) == running:
         if monotonic() > deadline:
             log = str(settings.folder / "data" / "service.log")
-            raise errors.ServerFailed(reason=f"its service, pid {running.pid}, did not stop", log=log)
+            raise errors.ServerFailed(
+                reason=f"its service, pid {running.pid}, did not stop", log=log
+            )
         sleep(LOOK_AGAIN_S)
 
 
 def _launch(settings: Settings, lock: int) -> int:
     """Start a process, leave it the lock, and return its pid."""
-    environment = {"TASKORCH_ROOT": str(settings.root), "TASKORCH_NAMESPACE": settings.namespace, LEFT: str(lock)}
-    output = folder.opened(settings.folder / "data" / "service.log", os.O_WRONLY | os.O_TRUNC | os.O_CREAT)
+    environment = {
+        "TASKORCH_ROOT": str(settings.root),
+        "TASKORCH_NAMESPACE": settings.namespace,
+        LEFT: str(lock),
+    }
+    output = folder.opened(
+        settings.folder / "data" / "service.log", os.O_WRONLY | os.O_TRUNC | os.O_CREAT
+    )
     try:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "taskorch_orchestrator.cli", "service"],
@@ -161,7 +173,9 @@ def _locked(lock: int, how: int) -> bool:
 def _left(settings: Settings) -> int:
     """Return the lock that was left to this process; 0 for a process that somebody started by hand."""
     descriptor = int(os.environ.pop(LEFT, "0"))
-    if not descriptor or not os.path.samestat(os.fstat(descriptor), _lock(settings).stat()):
+    if not descriptor or not os.path.samestat(
+        os.fstat(descriptor), _lock(settings).stat()
+    ):
         return 0
     os.set_inheritable(descriptor, False)
     return descriptor

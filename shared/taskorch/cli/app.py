@@ -34,7 +34,13 @@ class Output:
         #: The damaged rows that were left out of what is printed, by kind and id: why.
         self.damage: dict[tuple[str, str], str] = {}
 
-    def show(self, result: Result, render: Callable[[Result], str], empty: str = "", **meta: object) -> None:
+    def show(
+        self,
+        result: Result,
+        render: Callable[[Result], str],
+        empty: str = "",
+        **meta: object,
+    ) -> None:
         """Print a result: as the document with `--json`, else as what `render` makes of it; `empty` says "nothing"."""
         if self.as_json and self.damage:
             meta["damaged"] = json_output.damage(self.damage)
@@ -48,9 +54,18 @@ class Output:
     def tell_damage(self) -> None:
         """Say which rows are missing from what was printed, since they are damaged; with `--json` it is in the meta."""
         if self.damage and not self.as_json:
-            shown = [f"{kind} {id_} ({why})" for (kind, id_), why in list(self.damage.items())[:DAMAGE_SHOWN]]
-            more = f" and {len(self.damage) - DAMAGE_SHOWN} more" if len(self.damage) > DAMAGE_SHOWN else ""
-            self.say(f"Damaged, and left out: {plain_text.line(', '.join(shown))}{more}. See orchestrate doctor.")
+            shown = [
+                f"{kind} {id_} ({why})"
+                for (kind, id_), why in list(self.damage.items())[:DAMAGE_SHOWN]
+            ]
+            more = (
+                f" and {len(self.damage) - DAMAGE_SHOWN} more"
+                if len(self.damage) > DAMAGE_SHOWN
+                else ""
+            )
+            self.say(
+                f"Damaged, and left out: {plain_text.line(', '.join(shown))}{more}. See orchestrate doctor."
+            )
         self.damage.clear()
 
     def show_next(self, result: Result, render: Callable[[Result], str]) -> None:
@@ -59,12 +74,19 @@ class Output:
 
     def show_id(self, label: str, id_: str, **meta: object) -> None:
         """Print a created id: labelled on a terminal, bare in a pipe, so that a shell can keep it."""
-        self.show({"id": id_}, lambda _: f"{label}: {id_}" if on_terminal() else id_, "", **meta)
+        self.show(
+            {"id": id_},
+            lambda _: f"{label}: {id_}" if on_terminal() else id_,
+            "",
+            **meta,
+        )
 
     def _print(self, text: str) -> None:
         try:
             click.echo(text)
-        except BrokenPipeError:  # nobody reads any more, as after `head`: nothing is wrong
+        except (
+            BrokenPipeError
+        ):  # nobody reads any more, as after `head`: nothing is wrong
             discard_output()
             raise SystemExit(0) from None
         except OSError as error:
@@ -95,19 +117,26 @@ class RoleGroup(click.Group):
 
     command_class = RepeatingCommand
     common: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "--json": {"is_flag": True, "help": "Print one JSON document. Also: TASKORCH_JSON=1"},
+        "--json": {
+            "is_flag": True,
+            "help": "Print one JSON document. Also: TASKORCH_JSON=1",
+        },
         "--redis-url": {
             "metavar": "URL",
             "help": "Redis, such as redis://host:6379/0; see orchestrate docs usage. Also: TASKORCH_REDIS_URL",
         },
-        "--namespace": {"metavar": "NAME", "help": "The team's keys in Redis. Also: TASKORCH_NAMESPACE"},
+        "--namespace": {
+            "metavar": "NAME",
+            "help": "The team's keys in Redis. Also: TASKORCH_NAMESPACE",
+        },
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  click's own signature
         super().__init__(*args, **kwargs)
         self.context_settings.setdefault("max_content_width", HELP_WIDTH)
         self._common = [
-            click.Option([flag], expose_value=False, callback=_keep, **more) for flag, more in self.common.items()
+            click.Option([flag], expose_value=False, callback=_keep, **more)
+            for flag, more in self.common.items()
         ]
         self.params += self._common
         self._modules: dict[str, str] = {}
@@ -146,7 +175,9 @@ def settings() -> Settings:
     try:
         folder = os.getcwd()
     except FileNotFoundError:
-        raise errors.Usage(reason="The current folder does not exist any more.") from None
+        raise errors.Usage(
+            reason="The current folder does not exist any more."
+        ) from None
     return resolve(_flags(), os.environ, folder)
 
 
@@ -179,19 +210,30 @@ def run(group: click.Group, name: str) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        code = group.main(arguments, prog_name=name, standalone_mode=False, obj=kept) or 0
+        code = (
+            group.main(arguments, prog_name=name, standalone_mode=False, obj=kept) or 0
+        )
     except SystemExit as end:  # completion ends so
         code = int(end.code or 0)
     except click.UsageError as error:
         is_hook = _is_hook(group, _options(arguments))
-        code = _refuse_usage(error, is_hook=is_hook, as_json="--json" in _options(arguments) or _as_json(kept))
+        code = _refuse_usage(
+            error,
+            is_hook=is_hook,
+            as_json="--json" in _options(arguments) or _as_json(kept),
+        )
     except errors.TaskOrchestratorError as error:
         code = _refuse(error, as_json=_as_json(kept))
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         code = INTERRUPTED
-    except Exception as error:  # the last resort of a command line: a person gets a sentence
-        code = _refuse(errors.TaskOrchestratorError(reason=f"{type(error).__name__}: {error}"), as_json=_as_json(kept))
+    except (
+        Exception
+    ) as error:  # the last resort of a command line: a person gets a sentence
+        code = _refuse(
+            errors.TaskOrchestratorError(reason=f"{type(error).__name__}: {error}"),
+            as_json=_as_json(kept),
+        )
         if os.environ.get("TASKORCH_DEBUG"):
             raise
     _leave(code)
@@ -200,7 +242,9 @@ def run(group: click.Group, name: str) -> NoReturn:
 def _leave(code: int) -> NoReturn:
     """End at once, with all that was printed: Python would take itself apart first, which the kernel does in one go."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # nobody reads, or there is none
+        with suppress(
+            OSError, ValueError, AttributeError
+        ):  # nobody reads, or there is none
             stream.flush()
     os._exit(code)
 
@@ -233,7 +277,10 @@ def _options(arguments: Sequence[str]) -> Sequence[str]:
 
 def _is_hook(group: click.Group, arguments: Sequence[str]) -> bool:
     """Return whether a program calls, at a hook: to it exit code 2 is an order."""
-    return "--hook-json" in arguments or next((word for word in arguments if word in group.commands), "") == "hook"
+    return (
+        "--hook-json" in arguments
+        or next((word for word in arguments if word in group.commands), "") == "hook"
+    )
 
 
 def _refuse_usage(error: click.UsageError, *, is_hook: bool, as_json: bool) -> int:
@@ -246,13 +293,17 @@ def _refuse_usage(error: click.UsageError, *, is_hook: bool, as_json: bool) -> i
         error.show()
         if isinstance(error, click.MissingParameter) and _takes_many_values(error.ctx):
             click.echo(MANY_VALUES, err=True)
-        if isinstance(error, click.NoSuchOption) and not error.option_name.startswith("--"):
+        if isinstance(error, click.NoSuchOption) and not error.option_name.startswith(
+            "--"
+        ):
             click.echo(DASHES, err=True)
     return errors.Usage.exit_code
 
 
 def _takes_many_values(context: click.Context | None) -> bool:
-    return context is not None and any(isinstance(parameter, ManyValues) for parameter in context.command.params)
+    return context is not None and any(
+        isinstance(parameter, ManyValues) for parameter in context.command.params
+    )
 
 
 def _refuse(error: errors.TaskOrchestratorError, *, as_json: bool) -> int:

@@ -18,7 +18,9 @@ class Text(click.ParamType[str]):
 
     name = "text"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
         """Return the text, or what standard input holds."""
         if value != "-":
             return value
@@ -34,7 +36,9 @@ class Duration(click.ParamType[int]):
 
     name = "duration"
 
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
         """Return the milliseconds."""
         if isinstance(value, int):
             return value
@@ -49,7 +53,9 @@ class Seconds(click.FloatRange):
 
     name = "seconds"
 
-    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """Return the seconds; `nan` is none, though it passes for a float."""
         seconds = float(super().convert(value, param, ctx))
         if isnan(seconds):
@@ -71,7 +77,12 @@ class Moment(click.ParamType[When]):
 
     name = "time"
 
-    def convert(self, value: str | When, param: click.Parameter | None, ctx: click.Context | None) -> When:
+    def convert(
+        self,
+        value: str | When,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> When:
         """Return the time; one without a zone is in the zone of this machine."""
         if not isinstance(value, str):
             return value
@@ -84,7 +95,11 @@ class Moment(click.ParamType[When]):
             at = limits.number(int(read.timestamp() * 1000), "time", 1, 2**53)
             return When(at=at, remark="" if read.tzinfo else _in_full(value, at))
         except (ValueError, OverflowError, errors.Invalid):
-            self.fail(f"{value!r} is no time from now on; write 30m, or 2030-01-31T08:00:00Z", param, ctx)
+            self.fail(
+                f"{value!r} is no time from now on; write 30m, or 2030-01-31T08:00:00Z",
+                param,
+                ctx,
+            )
 
 
 class Pair(click.ParamType[tuple[str, str]]):
@@ -93,7 +108,10 @@ class Pair(click.ParamType[tuple[str, str]]):
     name = "name=value"
 
     def convert(
-        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
+        self,
+        value: str | tuple[str, str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
     ) -> tuple[str, str]:
         """Return the name and the value."""
         if not isinstance(value, str):
@@ -114,7 +132,10 @@ class Contents(click.ParamType[tuple[str, bytes]]):
         self._most_bytes = most_bytes
 
     def convert(
-        self, value: str | tuple[str, bytes], param: click.Parameter | None, ctx: click.Context | None
+        self,
+        value: str | tuple[str, bytes],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
     ) -> tuple[str, bytes]:
         """Return the file's name and what it holds."""
         if not isinstance(value, str):
@@ -123,7 +144,9 @@ class Contents(click.ParamType[tuple[str, bytes]]):
             self.fail("there is no standard input", param, ctx)
         file = click.File("rb").convert(value, param, ctx)
         try:
-            return ("Standard input" if value == "-" else value), file.read(self._most_bytes + 1)
+            return ("Standard input" if value == "-" else value), file.read(
+                self._most_bytes + 1
+            )
         except OSError as error:
             self.fail(f"{value!r}: {error.strerror}", param, ctx)
 
@@ -134,7 +157,11 @@ MOMENT = Moment()
 PAIR = Pair()
 #: Of commands that wait.
 TIMEOUT = click.option(
-    "--timeout", type=Seconds(0, 86_400), default=limits.PATIENCE_S, show_default=True, help="So many seconds."
+    "--timeout",
+    type=Seconds(0, 86_400),
+    default=limits.PATIENCE_S,
+    show_default=True,
+    help="So many seconds.",
 )
 
 
@@ -151,12 +178,26 @@ class RepeatingCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Spell out the options of many values, and let click do the rest."""
-        flags = {flag for param in self.params if isinstance(param, ManyValues) for flag in param.opts}
-        options = {flag for param in self.params if isinstance(param, click.Option) for flag in param.opts}
-        return super().parse_args(ctx, list(_repeated(args, flags, options)) if flags else args)
+        flags = {
+            flag
+            for param in self.params
+            if isinstance(param, ManyValues)
+            for flag in param.opts
+        }
+        options = {
+            flag
+            for param in self.params
+            if isinstance(param, click.Option)
+            for flag in param.opts
+        }
+        return super().parse_args(
+            ctx, list(_repeated(args, flags, options)) if flags else args
+        )
 
 
-def _repeated(arguments: Sequence[str], flags: Collection[str], options: Collection[str]) -> Iterator[str]:
+def _repeated(
+    arguments: Sequence[str], flags: Collection[str], options: Collection[str]
+) -> Iterator[str]:
     flag = ""
     words = iter(arguments)
     for word in words:
@@ -169,7 +210,14 @@ def _repeated(arguments: Sequence[str], flags: Collection[str], options: Collect
                 raise click.BadOptionUsage(word, f"Option {word!r} requires a value.")
             yield from (word, value)
         elif word.startswith("-") and word != "-":
-            flag = next((f for f in flags if word.startswith(f"{f}=" if f.startswith("--") else f)), "")
+            flag = next(
+                (
+                    f
+                    for f in flags
+                    if word.startswith(f"{f}=" if f.startswith("--") else f)
+                ),
+                "",
+            )
             yield word
         elif flag:
             yield from (flag, word)
@@ -195,5 +243,7 @@ def _standard_input(what: str) -> str:
     try:
         read = data.decode()
     except UnicodeDecodeError:
-        raise errors.Invalid(reason=f"The {what} on standard input is not valid UTF-8 text.") from None
+        raise errors.Invalid(
+            reason=f"The {what} on standard input is not valid UTF-8 text."
+        ) from None
     return limits.sized(limits.normalised(read).removesuffix("\n"), what)

@@ -34,7 +34,9 @@ def bounded() -> Iterator[None]:
         timer.cancel()
 
 
-def prime(tell: Callable[[], Told | None], render: Callable[[Told], str], *, hook_json: bool) -> None:
+def prime(
+    tell: Callable[[], Told | None], render: Callable[[Told], str], *, hook_json: bool
+) -> None:
     """Print what there is to tell, or nothing; as the output of a session-start hook with `hook_json`.
 
     A hook is never an error; otherwise only a Redis that is away is none.
@@ -43,7 +45,9 @@ def prime(tell: Callable[[], Told | None], render: Callable[[Told], str], *, hoo
     with bounded(), suppress(Exception if hook_json else errors.Unavailable):
         told = tell()
         if told is not None and hook_json:
-            text = json.dumps(_session_start(payload(), render(told)), ensure_ascii=False)
+            text = json.dumps(
+                _session_start(payload(), render(told)), ensure_ascii=False
+            )
     if text:
         answer(text)
     elif told is not None and not hook_json:
@@ -68,11 +72,18 @@ def answer(text: str) -> None:
 def stop(tell: Callable[[Payload], str]) -> None:
     """Print why an agent should not stop yet, as its program has it, or nothing; `tell` gets what the program says."""
     said, reason = cast("Payload", {}), ""
-    with bounded(), suppress(Exception):  # whatever is wrong here must not keep the agent from stopping
+    with (
+        bounded(),
+        suppress(Exception),
+    ):  # whatever is wrong here must not keep the agent from stopping
         said = payload()
         reason = tell(said)
     if reason:
-        shape = {"followup_message": reason} if of_cursor(said) else {"decision": "block", "reason": reason}
+        shape = (
+            {"followup_message": reason}
+            if of_cursor(said)
+            else {"decision": "block", "reason": reason}
+        )
         answer(json.dumps(shape, ensure_ascii=False))
 
 
@@ -84,7 +95,12 @@ def of_cursor(said: Payload) -> bool:
 def _session_start(said: Payload, text: str) -> Mapping[str, object]:
     if of_cursor(said):
         return {"additional_context": text}
-    return {"hookSpecificOutput": {"hookEventName": "SessionStart", "additionalContext": text}}
+    return {
+        "hookSpecificOutput": {
+            "hookEventName": "SessionStart",
+            "additionalContext": text,
+        }
+    }
 
 
 def _read(descriptor: int) -> bytes:

@@ -15,7 +15,9 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 def result(data: object, meta: Mapping[str, object]) -> str:
     """Return the document of a result."""
-    return dump({"schema_version": SCHEMA_VERSION, "data": plain(data), "meta": plain(meta)})
+    return dump(
+        {"schema_version": SCHEMA_VERSION, "data": plain(data), "meta": plain(meta)}
+    )
 
 
 def line(data: object) -> str:
@@ -25,7 +27,10 @@ def line(data: object) -> str:
 
 def damage(rows: Mapping[tuple[str, str], str]) -> list[dict[str, str]]:
     """Return which rows a result lacks because they are damaged, and why."""
-    return [{"kind": kind, "id": id_, "reason": reason} for (kind, id_), reason in rows.items()]
+    return [
+        {"kind": kind, "id": id_, "reason": reason}
+        for (kind, id_), reason in rows.items()
+    ]
 
 
 def refusal(error: TaskOrchestratorError) -> str:
@@ -35,7 +40,9 @@ def refusal(error: TaskOrchestratorError) -> str:
         "message": str(error),
         "hint": error.advice(),
         "retryable": error.retryable,
-        "details": {name: _detail(name, value) for name, value in error.details.items()},
+        "details": {
+            name: _detail(name, value) for name, value in error.details.items()
+        },
     }
     return dump({"schema_version": SCHEMA_VERSION, "error": content})
 
@@ -85,7 +92,11 @@ def _detail(name: str, value: Detail) -> Json:
     """Return a detail of an error, which scripts give as text: times and numbers as anywhere else."""
     if name in ("since", "expires"):
         return moment(int(str(value))) if value else None
-    return int(str(value)) if name in ("pid", "token", "newest", "attempts") and value else plain(value)
+    return (
+        int(str(value))
+        if name in ("pid", "token", "newest", "attempts") and value
+        else plain(value)
+    )
 
 
 def _escape(character: str) -> str:

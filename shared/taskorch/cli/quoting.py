@@ -62,7 +62,9 @@ def noted(lines: Iterable[str]) -> str:
 
 def question(asks: str, needs: str, indent: str) -> str:
     """Return a question, and on a line of its own what would settle it."""
-    return block(asks, indent) + (f"\n{indent}needs: {block(needs, indent)}" if needs else "")
+    return block(asks, indent) + (
+        f"\n{indent}needs: {block(needs, indent)}" if needs else ""
+    )
 
 
 def fenced(lines: Iterable[str]) -> str:

@@ -17,7 +17,9 @@ _EMOJI = (
 )
 _KEY = "[0-9#*]"
 #: Letters that a joiner changes: Arabic to N'Ko, the scripts of India, Myanmar, Khmer, Mongolian.
-_JOINING = "[\u0620-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u17b6-\u17d3\u1820-\u18aa]"
+_JOINING = (
+    "[\u0620-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u17b6-\u17d3\u1820-\u18aa]"
+)
 #: Python's Unicode tables may be older than an emoji: code points that Unicode reserves for more of them stay.
 _FIRST_RESERVED, _LAST_RESERVED = "\U0001f300", "\U0001faff"
 _NOT_ASCII = "[^ -~]+"
@@ -57,7 +59,10 @@ def escaped(text: str, escape: Callable[[str], str], kept: str = "") -> str:
         if _is_visible(match.group()):
             return match.group()
         places = range(match.start(), match.end())
-        return "".join(text[at] if text[at] in kept or _shows(text, at) else escape(text[at]) for at in places)
+        return "".join(
+            text[at] if text[at] in kept or _shows(text, at) else escape(text[at])
+            for at in places
+        )
 
     return re.sub(_NOT_ASCII, run, text)
 
@@ -75,7 +80,12 @@ def moment(at: int) -> str:
 def length(ms: int) -> str:
     """Return a length of time for people: in its two largest units, to the second."""
     seconds = max(0, ms) // 1000
-    units = {"d": seconds // 86400, "h": seconds // 3600 % 24, "m": seconds // 60 % 60, "s": seconds % 60}
+    units = {
+        "d": seconds // 86400,
+        "h": seconds // 3600 % 24,
+        "m": seconds // 60 % 60,
+        "s": seconds % 60,
+    }
     shown = [f"{n}{unit}" for unit, n in units.items()]
     first = next((place for place, n in enumerate(units.values()) if n), len(shown) - 1)
     return " ".join(shown[first : first + 2])
@@ -94,20 +104,29 @@ def _shows(text: str, at: int) -> bool:
         return _is_joined(text, at)
     if re.match(_BLANK, character):
         return False
-    return character.isprintable() or character in _SPACES or _FIRST_RESERVED <= character <= _LAST_RESERVED
+    return (
+        character.isprintable()
+        or character in _SPACES
+        or _FIRST_RESERVED <= character <= _LAST_RESERVED
+    )
 
 
 def _is_chosen(text: str, at: int) -> bool:
     """Return whether a variation selector follows an emoji, or makes a keycap of a digit."""
     before = text[at - 1 : at]
-    return bool(re.match(_EMOJI, before) or (re.match(_KEY, before) and text[at + 1 : at + 2] == "\u20e3"))
+    return bool(
+        re.match(_EMOJI, before)
+        or (re.match(_KEY, before) and text[at + 1 : at + 2] == "\u20e3")
+    )
 
 
 def _is_joined(text: str, at: int) -> bool:
     """Return whether a joiner stands between two emoji, or between two letters of a script that needs it."""
     before, after = text[at - 1 : at], text[at + 1 : at + 2]
     if text[at] == _ZWJ and re.match(_EMOJI, after):
-        return bool(re.match(_EMOJI, before)) or (before == "\ufe0f" and _is_chosen(text, at - 1))
+        return bool(re.match(_EMOJI, before)) or (
+            before == "\ufe0f" and _is_chosen(text, at - 1)
+        )
     return bool(re.match(_JOINING, before) and re.match(_JOINING, after))
 
 

@@ -8,7 +8,14 @@ from taskorch.domain import errors
 
 NAME = "config.toml"
 LONGEST_BYTES = user_folder.LONGEST_BYTES
-KEYS = ("redis_url", "namespace", "service", "redis_password_file", "wait_replicas", "wait_timeout")
+KEYS = (
+    "redis_url",
+    "namespace",
+    "service",
+    "redis_password_file",
+    "wait_replicas",
+    "wait_timeout",
+)
 #: About our own process beside the bundled server of the root: nothing outside of the folder is reached by it.
 ALWAYS_SAFE = ("service",)
 #: With the bundled server these concern the root's own data. With a Redis that the user named, they would lead the
@@ -32,7 +39,9 @@ class ConfigFile:
 class RootConfigFile(ConfigFile):
     """The config file of a root, which may have come with a checkout."""
 
-    def __init__(self, file: str, content: bytes, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, file: str, content: bytes, environment: Mapping[str, str]
+    ) -> None:
         super().__init__(file, parsed(content, file))
         self._content = content
         self._environment = environment
@@ -59,7 +68,11 @@ def path(root: str) -> str:
 def of_root(root: str, environment: Mapping[str, str]) -> ConfigFile:
     """Return the config file of a root. Raises errors.Usage for one that cannot be read, or has unknown keys."""
     content = read(path(root))
-    return ConfigFile(path(root), {}) if content is None else RootConfigFile(path(root), content, environment)
+    return (
+        ConfigFile(path(root), {})
+        if content is None
+        else RootConfigFile(path(root), content, environment)
+    )
 
 
 def of_user(environment: Mapping[str, str]) -> ConfigFile:
@@ -72,7 +85,9 @@ def of_user(environment: Mapping[str, str]) -> ConfigFile:
 def read(file: str) -> bytes | None:
     """Return the content of a config file; None if it is missing. Raises errors.Usage for what cannot be read."""
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # not to wait for a pipe
+        descriptor = os.open(
+            file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        )  # not to wait for a pipe
         with open(descriptor, "rb") as opened:
             content = opened.read(LONGEST_BYTES + 1)
     except FileNotFoundError:
@@ -99,7 +114,9 @@ def parsed(content: bytes, file: str) -> Mapping[str, str]:
 
 def _text(key: str, value: object, file: str) -> str:
     if key not in KEYS:
-        raise errors.Usage(reason=f"{file} has an unknown key {key!r}; it knows {', '.join(KEYS)}.")
+        raise errors.Usage(
+            reason=f"{file} has an unknown key {key!r}; it knows {', '.join(KEYS)}."
+        )
     if key == "service" and isinstance(value, bool):
         return "on" if value else "off"
     if key == "wait_replicas" and type(value) is int:

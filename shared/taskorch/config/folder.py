@@ -30,7 +30,11 @@ def make(folder: PathLike) -> None:
     else:
         root_folder.refuse_accident(os.environ, os.path.dirname(folder))
         _make_one(folder)
-        ignored = os.open(os.path.join(folder, ".gitignore"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        ignored = os.open(
+            os.path.join(folder, ".gitignore"),
+            os.O_WRONLY | os.O_CREAT | os.O_TRUNC,
+            0o644,
+        )
         with open(ignored, "w", encoding="utf-8") as file:
             file.write(IGNORED)
 
@@ -71,7 +75,9 @@ def opened(file: PathLike, flags: int) -> int:
 
     Raises OSError, too, for a symbolic link, a pipe or a device in its place: a checkout may have brought it.
     """
-    descriptor = os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(
+        file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600
+    )
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(EINVAL, "it is not a file", os.fspath(file))

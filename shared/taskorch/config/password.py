@@ -26,7 +26,9 @@ class PasswordFile(Frozen):
     stays_inside: bool = False
 
 
-def find(url: str, environment: Mapping[str, str], files: Iterable[PasswordFile]) -> tuple[str, str]:
+def find(
+    url: str, environment: Mapping[str, str], files: Iterable[PasswordFile]
+) -> tuple[str, str]:
     """Return the password for an address that has none of its own, "" without one, and where it came from.
 
     The variable wins over the files, the first file over the others, of which nothing is asked then. Raises
@@ -65,7 +67,9 @@ def _read(named: PasswordFile) -> str:
     """Return what a file holds, without the line break at its end; its owner alone may be able to read it."""
     file = os.path.join(named.folder, os.path.expanduser(named.name))
     try:
-        descriptor = _opened_inside(named) if named.stays_inside else os.open(file, FLAGS)
+        descriptor = (
+            _opened_inside(named) if named.stays_inside else os.open(file, FLAGS)
+        )
         with os.fdopen(descriptor, "rb") as opened:
             status = os.fstat(opened.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -76,13 +80,19 @@ def _read(named: PasswordFile) -> str:
                 )
             content = opened.read(LONGEST_BYTES + 1)
     except OSError as error:
-        raise errors.Usage(reason=f"Cannot read the password file {file}: {error.strerror}") from None
+        raise errors.Usage(
+            reason=f"Cannot read the password file {file}: {error.strerror}"
+        ) from None
     try:
         password = content.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        raise errors.Usage(reason=f"The password file {file} does not hold UTF-8 text.") from None
+        raise errors.Usage(
+            reason=f"The password file {file} does not hold UTF-8 text."
+        ) from None
     if not password or len(content) > LONGEST_BYTES:
-        raise errors.Usage(reason=f"The password file {file} is empty, or longer than {LONGEST_BYTES} bytes.")
+        raise errors.Usage(
+            reason=f"The password file {file} is empty, or longer than {LONGEST_BYTES} bytes."
+        )
     return password
 
 
@@ -94,7 +104,11 @@ def _opened_inside(named: PasswordFile) -> int:
     place = os.open(named.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for folder in folders:
-            deeper = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
+            deeper = os.open(
+                folder,
+                os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                dir_fd=place,
+            )
             os.close(place)
             place = deeper
         return os.open(name, FLAGS | os.O_NOFOLLOW, dir_fd=place)

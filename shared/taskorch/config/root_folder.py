@@ -31,10 +31,14 @@ def find(environment: Mapping[str, str], folder: str) -> tuple[str, str]:
     """Return the root for a folder, and where it comes from. No process is started; nothing is created."""
     named = environment.get(VARIABLE)
     if named:
-        return os.path.realpath(os.path.join(folder, named)), VARIABLE  # one server, however it is spelt
+        return os.path.realpath(
+            os.path.join(folder, named)
+        ), VARIABLE  # one server, however it is spelt
     here = checkout(environment, folder)
     for place in upwards(folder):
-        if os.path.isdir(os.path.join(place, NAME)) and _may_be_root(environment, place):
+        if os.path.isdir(os.path.join(place, NAME)) and _may_be_root(
+            environment, place
+        ):
             return place, f"the nearest {NAME}/"
         if here and place == here.top:
             return here.main, "the git checkout"
@@ -45,9 +49,15 @@ def checkout(environment: Mapping[str, str], folder: str) -> Checkout | None:
     """Return the git checkout that a folder is in. A `.git` without a HEAD is not one; a shared folder is not one."""
     for top in upwards(folder):
         git = _git_folder(top)
-        if git and os.path.lexists(os.path.join(git, "HEAD")) and _may_be_root(environment, top):
+        if (
+            git
+            and os.path.lexists(os.path.join(git, "HEAD"))
+            and _may_be_root(environment, top)
+        ):
             is_folder = git == os.path.join(top, ".git")
-            return (None if is_folder else _linked(environment, top, git)) or Checkout(top=top, main=top)
+            return (None if is_folder else _linked(environment, top, git)) or Checkout(
+                top=top, main=top
+            )
     return None
 
 
@@ -58,7 +68,9 @@ def is_shared(environment: Mapping[str, str], place: str) -> bool:
         mode = os.stat(place).st_mode
     except OSError:
         return False
-    return bool(mode & stat.S_ISVTX and mode & stat.S_IWOTH) or os.path.realpath(place) in map(_real, named)
+    return bool(mode & stat.S_ISVTX and mode & stat.S_IWOTH) or os.path.realpath(
+        place
+    ) in map(_real, named)
 
 
 def choose(environment: Mapping[str, str], place: str) -> None:
@@ -69,7 +81,9 @@ def choose(environment: Mapping[str, str], place: str) -> None:
 def refuse_accident(environment: Mapping[str, str], place: str) -> None:
     """Refuse to make a shared folder a root (errors.SharedRoot), unless it was chosen or TASKORCH_ROOT names it."""
     named = environment.get(VARIABLE)
-    if not (named and _real(named) == _real(place)) and not _may_be_root(environment, place):
+    if not (named and _real(named) == _real(place)) and not _may_be_root(
+        environment, place
+    ):
         raise errors.SharedRoot(root=place)
 
 
@@ -82,7 +96,9 @@ def refuse_foreign(folder: str) -> None:
     if stat.S_ISLNK(status.st_mode):
         raise errors.ForeignFolder(folder=folder, reason="is a symbolic link")
     if status.st_uid not in (os.getuid(), 0):
-        raise errors.ForeignFolder(folder=folder, reason=f"belongs to another user (uid {status.st_uid})")
+        raise errors.ForeignFolder(
+            folder=folder, reason=f"belongs to another user (uid {status.st_uid})"
+        )
 
 
 def upwards(folder: str) -> Iterator[str]:
@@ -114,7 +130,11 @@ def _git_folder(top: str) -> str:
     if os.path.isdir(git):
         return git
     named = _content(git)
-    return _joined(top, named.removeprefix("gitdir:").strip()) if named.startswith("gitdir:") else ""
+    return (
+        _joined(top, named.removeprefix("gitdir:").strip())
+        if named.startswith("gitdir:")
+        else ""
+    )
 
 
 def _linked(environment: Mapping[str, str], top: str, git: str) -> Checkout | None:
@@ -124,23 +144,35 @@ def _linked(environment: Mapping[str, str], top: str, git: str) -> Checkout | No
     """
     shared = _joined(git, _content(os.path.join(git, "commondir")).strip())
     listed = _joined(git, _content(os.path.join(git, "gitdir")).strip())
-    if not shared or not listed or os.path.dirname(git) != os.path.join(shared, "worktrees"):
+    if (
+        not shared
+        or not listed
+        or os.path.dirname(git) != os.path.join(shared, "worktrees")
+    ):
         return None
     try:
-        if not os.path.samefile(listed, os.path.join(top, ".git")) or not _same_owner(top, shared):
+        if not os.path.samefile(listed, os.path.join(top, ".git")) or not _same_owner(
+            top, shared
+        ):
             return None
     except OSError:
         return None
     main = os.path.dirname(shared)
-    if os.path.basename(shared) != ".git":  # a bare repository: beside it, if there is a queue
+    if (
+        os.path.basename(shared) != ".git"
+    ):  # a bare repository: beside it, if there is a queue
         main = main if os.path.isdir(os.path.join(main, NAME)) else top
-    return Checkout(top=top, main=main if _may_be_root(environment, main) else top, git=git)
+    return Checkout(
+        top=top, main=main if _may_be_root(environment, main) else top, git=git
+    )
 
 
 def _same_owner(top: str, shared: str) -> bool:
     """Return whether the main checkout is the user's, root's, or that of the owner of the worktree."""
     owners = (os.getuid(), 0, os.stat(top).st_uid)
-    return all(os.stat(place).st_uid in owners for place in (shared, os.path.dirname(shared)))
+    return all(
+        os.stat(place).st_uid in owners for place in (shared, os.path.dirname(shared))
+    )
 
 
 def _joined(folder: str, path: str) -> str:

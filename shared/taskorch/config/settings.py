@@ -75,7 +75,9 @@ class Settings(Frozen):
         return bool(self.redis_url) or self.has_folder
 
 
-def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], folder: PathLike) -> Settings:
+def resolve(
+    flags: Mapping[str, str | None], environment: Mapping[str, str], folder: PathLike
+) -> Settings:
     """Return the settings for `folder`: flags, then the environment, the root's config file, the user's config file.
 
     `flags` may hold `redis_url`, `namespace` and `agent_id`. Raises errors.Usage for a config file that cannot be
@@ -87,19 +89,34 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], fol
     root_folder.refuse_foreign(os.path.join(root, FOLDER))
     said = _Said(flags, environment, root)
     redis_url = said.redis_url()
-    redis_password, password_source = password.find(redis_url, environment, said.password_files(os.fspath(folder)))
+    redis_password, password_source = password.find(
+        redis_url, environment, said.password_files(os.fspath(folder))
+    )
     return Settings(
         redis_url=redis_url,
         redis_password=redis_password,
-        wait_replicas=said.number("wait_replicas", "TASKORCH_WAIT_REPLICAS", "0", _replicas),
-        wait_timeout_ms=said.number("wait_timeout", "TASKORCH_WAIT_TIMEOUT", "2s", limits.duration_ms),
-        namespace=limits.name(said.text("namespace", "TASKORCH_NAMESPACE", default="default"), "a namespace"),
+        wait_replicas=said.number(
+            "wait_replicas", "TASKORCH_WAIT_REPLICAS", "0", _replicas
+        ),
+        wait_timeout_ms=said.number(
+            "wait_timeout", "TASKORCH_WAIT_TIMEOUT", "2s", limits.duration_ms
+        ),
+        namespace=limits.name(
+            said.text("namespace", "TASKORCH_NAMESPACE", default="default"),
+            "a namespace",
+        ),
         root_path=root,
         agent=said.text("agent", "AGENT_ID", "TM_AGENT_ID", flag="agent_id"),
         session=_session(said, environment, os.fspath(folder), root),
         service=said.switch("service", "TASKORCH_SERVICE", "on"),
-        orchestrator=said.text("orchestrator", "ORCHESTRATOR_ID", default="orchestrator"),
-        sources={**said.sources, "root": root_source, "redis_password": password_source},
+        orchestrator=said.text(
+            "orchestrator", "ORCHESTRATOR_ID", default="orchestrator"
+        ),
+        sources={
+            **said.sources,
+            "root": root_source,
+            "redis_password": password_source,
+        },
     )
 
 
@@ -109,7 +126,9 @@ class _Said:
     A value of the root's config file is asked for only when it would take effect: that is when it must be trusted.
     """
 
-    def __init__(self, flags: Mapping[str, str | None], environment: Mapping[str, str], root: str) -> None:
+    def __init__(
+        self, flags: Mapping[str, str | None], environment: Mapping[str, str], root: str
+    ) -> None:
         self._flags, self._environment, self._root = flags, environment, root
         self._config = config_file.of_root(root, environment)
         self._users_config = config_file.of_user(environment)
@@ -127,15 +146,27 @@ class _Said:
         if name := password.said_in(self._environment, password.FILE_VARIABLE):
             yield PasswordFile(name=name, folder=folder, setting=password.FILE_VARIABLE)
         if name := self._config.value("redis_password_file", redis_is_named=True):
-            yield PasswordFile(name=name, folder=self._root, setting=ROOTS_FILE, stays_inside=True)
+            yield PasswordFile(
+                name=name, folder=self._root, setting=ROOTS_FILE, stays_inside=True
+            )
         if name := self._users_config.value("redis_password_file", redis_is_named=True):
-            yield PasswordFile(name=name, folder=os.path.dirname(self._users_config.file), setting=USERS_FILE)
+            yield PasswordFile(
+                name=name,
+                folder=os.path.dirname(self._users_config.file),
+                setting=USERS_FILE,
+            )
 
-    def text(self, name: str, *variables: str, default: str = "", flag: str = "") -> str:
-        value, self.sources[name] = next(self._places(name, variables, flag or name), (default, "default"))
+    def text(
+        self, name: str, *variables: str, default: str = "", flag: str = ""
+    ) -> str:
+        value, self.sources[name] = next(
+            self._places(name, variables, flag or name), (default, "default")
+        )
         return value
 
-    def _places(self, name: str, variables: Sequence[str], flag: str) -> Iterator[tuple[str, str]]:
+    def _places(
+        self, name: str, variables: Sequence[str], flag: str
+    ) -> Iterator[tuple[str, str]]:
         if value := self._flags.get(flag):
             yield value, f"--{flag.replace('_', '-')}"
         for variable in variables:
@@ -149,15 +180,21 @@ class _Said:
     def switch(self, name: str, variable: str, default: str) -> bool:
         value = self.text(name, variable, default=default)
         if value.lower() not in (*TRUE, *FALSE):
-            raise errors.Usage(reason=f"{name} ({self.sources[name]}) must be on or off, not {value!r}.")
+            raise errors.Usage(
+                reason=f"{name} ({self.sources[name]}) must be on or off, not {value!r}."
+            )
         return value.lower() in TRUE
 
-    def number(self, name: str, variable: str, default: str, read: Callable[[str], int]) -> int:
+    def number(
+        self, name: str, variable: str, default: str, read: Callable[[str], int]
+    ) -> int:
         value = self.text(name, variable, default=default)
         try:
             return read(value)
         except (ValueError, errors.Invalid) as error:
-            raise errors.Usage(reason=f"{name} ({self.sources[name]}): {error}") from None
+            raise errors.Usage(
+                reason=f"{name} ({self.sources[name]}): {error}"
+            ) from None
 
 
 def wants_json(environment: Mapping[str, str]) -> bool:
@@ -171,7 +208,9 @@ def _replicas(value: str) -> int:
     return limits.number(int(value), "number of replicas", 0, MOST_REPLICAS)
 
 
-def _session(said: _Said, environment: Mapping[str, str], folder: str, root: str) -> str:
+def _session(
+    said: _Said, environment: Mapping[str, str], folder: str, root: str
+) -> str:
     """Return the session name: AGENT_SESSION if set (even if empty), else the git worktree."""
     session = said.text("session", "AGENT_SESSION")
     if "AGENT_SESSION" in environment:
@@ -191,5 +230,8 @@ def _worktree(environment: Mapping[str, str], folder: str, root: str) -> str:
         return ""
     from binascii import crc32  # only in a worktree
 
-    name = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in os.path.basename(here.git))
+    name = "".join(
+        sign if sign.isascii() and sign.isalnum() else "-"
+        for sign in os.path.basename(here.git)
+    )
     return f"{name.strip('-')[:NAME_CHARACTERS] or 'worktree'}-{crc32(os.fsencode(here.git)):08x}"

@@ -41,7 +41,11 @@ def forget(environment: Mapping[str, str], file: str) -> bool:
 def records(environment: Mapping[str, str]) -> tuple[Record, ...]:
     """Return all files that are trusted, sorted by path. Raises errors.UserFolderUnusable."""
     names = user_folder.names(environment, FOLDER)
-    found = [_read(environment, f"{FOLDER}/{name}") for name in names if not name.endswith(".tmp")]
+    found = [
+        _read(environment, f"{FOLDER}/{name}")
+        for name in names
+        if not name.endswith(".tmp")
+    ]
     return tuple(sorted(filter(None, found), key=lambda record: record.file))
 
 

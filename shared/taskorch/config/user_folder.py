@@ -58,7 +58,9 @@ def read(environment: Mapping[str, str], name: str) -> bytes | None:
     except OSError as error:
         raise _unusable(os.path.join(folder, name), error) from None
     if len(content) > LONGEST_BYTES:
-        raise _unusable(os.path.join(folder, name), f"it is longer than {LONGEST_BYTES} bytes")
+        raise _unusable(
+            os.path.join(folder, name), f"it is longer than {LONGEST_BYTES} bytes"
+        )
     return content
 
 
@@ -75,7 +77,12 @@ def write(environment: Mapping[str, str], name: str, content: bytes) -> None:
         for each in _on_the_way(folder, name):
             _make(each)
         try:
-            with open(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as opened:
+            with open(
+                os.open(
+                    new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600
+                ),
+                "wb",
+            ) as opened:
                 opened.write(content)
                 opened.flush()
                 os.fsync(opened.fileno())

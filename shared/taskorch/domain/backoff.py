@@ -8,4 +8,5 @@ MOST_DOUBLINGS = 16
 
 def pause_s(failures: int, first_s: float, longest_s: float) -> float:
     """Return the seconds to wait after so many failures, from 0: about `first_s`, doubled each time, to `longest_s`."""
-    return uniform(0.5, 1) * min(longest_s, first_s * 2.0 ** min(failures, MOST_DOUBLINGS))  # noqa: S311  it is no secret
+    pause = min(longest_s, first_s * 2.0 ** min(failures, MOST_DOUBLINGS))
+    return pause * uniform(0.5, 1)  # noqa: S311  it is no secret

@@ -40,7 +40,10 @@ class TaskOrchestratorError(Exception):
         super().__init__(self.message.format_map(self._shown()))
 
     def _shown(self) -> dict[str, object]:
-        return {name: _time(value) if name in ("since", "expires") else value for name, value in self.details.items()}
+        return {
+            name: _time(value) if name in ("since", "expires") else value
+            for name, value in self.details.items()
+        }
 
     def more(self) -> Iterable[str]:
         """Return the lines that go with the message."""
@@ -52,7 +55,11 @@ class TaskOrchestratorError(Exception):
 
 
 def _time(value: Detail) -> str:
-    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(int(str(value)) / 1000)) if value else "an answer comes"
+    return (
+        strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(int(str(value)) / 1000))
+        if value
+        else "an answer comes"
+    )
 
 
 class Unprintable(TaskOrchestratorError):
@@ -111,7 +118,9 @@ class Unreachable(Unavailable):
     def advice(self) -> str:
         """Return where to look: sentinels may run without knowing the service."""
         service = "Do the sentinels run, and know the name behind the '/'? SENTINEL MASTERS lists the names they know."
-        return service if "+sentinel://" in str(self.details["url"]) else super().advice()
+        return (
+            service if "+sentinel://" in str(self.details["url"]) else super().advice()
+        )
 
 
 class Refused(Unavailable):
@@ -121,7 +130,10 @@ class Refused(Unavailable):
     def advice(self) -> str:
         """Return what is wrong with the address or with the user."""
         reason = str(self.details["reason"])
-        return next((way for words, way in hints.REFUSALS.items() if words in reason), hints.CREDENTIALS)
+        return next(
+            (way for words, way in hints.REFUSALS.items() if words in reason),
+            hints.CREDENTIALS,
+        )
 
 
 class NotPermitted(Unavailable):
@@ -135,13 +147,17 @@ class NotPermitted(Unavailable):
 
 class OutOfFiles(Unavailable):
     word = "OUT_OF_FILES"
-    message = "This process cannot connect to {url}: it has reached its limit of open files."
+    message = (
+        "This process cannot connect to {url}: it has reached its limit of open files."
+    )
     hint = "Raise the limit (ulimit -n), or do less at a time."
 
 
 class Untrusted(Unavailable):
     word, retryable = "UNTRUSTED", False
-    message = "Redis at {url} and this client do not trust each other's certificate: {reason}"
+    message = (
+        "Redis at {url} and this client do not trust each other's certificate: {reason}"
+    )
     hint = "The URL's ssl_ca_certs=FILE names who vouches for Redis; ssl_certfile and ssl_keyfile say who you are."
 
 
@@ -189,7 +205,9 @@ class DataDamaged(Unavailable):
 
 class ServerUnreachable(Unavailable):
     word, retryable = "SERVER_UNREACHABLE", False
-    message = "The bundled server is running ({process}), but its socket {socket} is gone."
+    message = (
+        "The bundled server is running ({process}), but its socket {socket} is gone."
+    )
     hint = "Run orchestrate server stop where that process runs, or end the process. The next command starts another."
 
 
@@ -218,14 +236,18 @@ class TooOld(Invalid):
 
 class BadSchema(Invalid):
     word = "SCHEMA"
-    message = "This namespace has schema version {found}; this program knows {supported}."
+    message = (
+        "This namespace has schema version {found}; this program knows {supported}."
+    )
     hint = "Use the version of task-orchestrator that wrote it, or another --namespace."
 
     IMPORTING = "importing"
 
     def __str__(self) -> str:
         importing = "An import into this namespace is under way, or was cut off."
-        return importing if self.details["found"] == self.IMPORTING else super().__str__()
+        return (
+            importing if self.details["found"] == self.IMPORTING else super().__str__()
+        )
 
     def advice(self) -> str:
         """Return how to go on: with an import that was cut off, or with another program."""
@@ -311,7 +333,11 @@ class WrongState(Invalid):
     def advice(self) -> str:
         """Return what leads out of this state, for the role that the verb belongs to."""
         state = str(self.details["state"])
-        ways = {} if self.details["verb"] in self.ORCHESTRATORS_VERBS else hints.STATES_FOR_AGENTS
+        ways = (
+            {}
+            if self.details["verb"] in self.ORCHESTRATORS_VERBS
+            else hints.STATES_FOR_AGENTS
+        )
         return ways.get(state, hints.STATES[state]).format_map(self.details)
 
 
@@ -333,10 +359,15 @@ class BadPlan(Invalid):
     word = "BAD_PLAN"
     message = "{file} is no plan that can be applied; nothing was written."
 
-    def __init__(self, *, file: str, mistakes: Sequence[Mapping[str, str | int]], left_out: int) -> None:
+    def __init__(
+        self, *, file: str, mistakes: Sequence[Mapping[str, str | int]], left_out: int
+    ) -> None:
         """Each of the `mistakes` has a line, a path and a message; so many more are `left_out`."""
         super().__init__(file=file, mistakes=mistakes, left_out=left_out)
-        self._lines = [f"line {m['line']}: {m['path']}{': ' if m['path'] else ''}{m['message']}" for m in mistakes]
+        self._lines = [
+            f"line {m['line']}: {m['path']}{': ' if m['path'] else ''}{m['message']}"
+            for m in mistakes
+        ]
         if left_out:
             self._lines.append(f"… and {left_out} more")
 
@@ -351,7 +382,12 @@ class Cycle(Invalid):
 
     def _shown(self) -> dict[str, object]:
         itself = self.details["item"] == self.details["dependency"]
-        return {**self.details, "reason": "an item cannot wait for itself" if itself else "that one depends on it"}
+        return {
+            **self.details,
+            "reason": "an item cannot wait for itself"
+            if itself
+            else "that one depends on it",
+        }
 
 
 class TooDeep(Invalid):
@@ -384,7 +420,9 @@ class OpenItems(Invalid):
 
 class Awaited(Invalid):
     word = "AWAITED"
-    message = "{project} is still needed: {dependent} waits for {item}, which is cancelled."
+    message = (
+        "{project} is still needed: {dependent} waits for {item}, which is cancelled."
+    )
     hint = "orchestrate requeue {item} has it done after all, orchestrate cancel {dependent} gives that one up."
 
 
@@ -409,7 +447,11 @@ class Held(Conflict):
     message = "{item} is held by {holder} (host {host}, pid {pid}) since {since}, until {expires}."
 
     def _shown(self) -> dict[str, object]:
-        holder = f"another session of {self.details['agent']}" if self._is_agents() else self.details["agent"]
+        holder = (
+            f"another session of {self.details['agent']}"
+            if self._is_agents()
+            else self.details["agent"]
+        )
         return {**super()._shown(), "holder": holder}
 
     def advice(self) -> str:
@@ -473,7 +515,9 @@ class WaitOver(TaskOrchestratorError):
     def advice(self) -> str:
         """Return how to go on: where events count, from where it came to, for those in between count, too."""
         cursor = self.details.get("cursor")
-        return f"To go on: the same with --since {cursor}" if cursor else super().advice()
+        return (
+            f"To go on: the same with --since {cursor}" if cursor else super().advice()
+        )
 
 
 class InputClosed(TaskOrchestratorError):

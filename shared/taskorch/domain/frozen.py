@@ -34,7 +34,9 @@ class Frozen:
             if name not in values and not hasattr(self, name):
                 raise TypeError(f"{type(self).__name__} needs {name}.")
         if not values.keys() <= set(self._names):
-            raise TypeError(f"{type(self).__name__} has no {', '.join(values.keys() - set(self._names))}.")
+            raise TypeError(
+                f"{type(self).__name__} has no {', '.join(values.keys() - set(self._names))}."
+            )
         self.__dict__.update(values)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -50,7 +52,11 @@ class Frozen:
         return hash((type(self), *(value for _, value in members(self))))
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in members(self) if name not in self._secret)
+        shown = ", ".join(
+            f"{name}={value!r}"
+            for name, value in members(self)
+            if name not in self._secret
+        )
         return f"{type(self).__name__}({shown})"
 
 

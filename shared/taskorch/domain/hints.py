@@ -52,10 +52,13 @@ FORBIDDEN: Mapping[str, str] = {
 BUNDLED_SOCKET = "Act as its owner, or choose another root with TASKORCH_ROOT. Delete it if it came with a checkout."
 #: Where a unix:// address leads to a server that any user may have started.
 FOREIGN_SOCKET = (
-    "A server of another user must have its socket in a folder that not every user can write to, such as /run/redis."
+    "A server of another user must have its socket in a folder that not every user can write to, "
+    "such as /run/redis."
 )
 
-_RIGHTS = "The rights that a user of Redis needs: orchestrate docs usage#a-redis-of-your-own"
+_RIGHTS = (
+    "The rights that a user of Redis needs: orchestrate docs usage#a-redis-of-your-own"
+)
 #: By words that Redis, or a client of it, refuses with.
 REFUSALS: Mapping[str, str] = {
     "DB index": "Name a database that is there.",

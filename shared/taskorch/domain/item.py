@@ -199,7 +199,9 @@ class Project(Frozen):
     @property
     def wanted(self) -> int:
         """Return how many items it takes to finish: all but the cancelled ones."""
-        return sum(n for state, n in self.counts.items() if state is not State.CANCELLED)
+        return sum(
+            n for state, n in self.counts.items() if state is not State.CANCELLED
+        )
 
     @property
     def completed(self) -> int:
@@ -209,7 +211,11 @@ class Project(Frozen):
     @property
     def is_finished(self) -> bool:
         """Return whether it has items, and none of them is open."""
-        return sum(self.counts.values()) == self.completed + self.counts.get(State.CANCELLED, 0) > 0
+        return (
+            sum(self.counts.values())
+            == self.completed + self.counts.get(State.CANCELLED, 0)
+            > 0
+        )
 
 
 class Package(Frozen):
@@ -255,7 +261,12 @@ class Receipt(Frozen):
     @property
     def lease(self) -> Lease:
         """Return the lease to show at the next step."""
-        return Lease(item=self.id, token=self.token, claim=self.claim, expires_at=self.lease_expires_at)
+        return Lease(
+            item=self.id,
+            token=self.token,
+            claim=self.claim,
+            expires_at=self.lease_expires_at,
+        )
 
 
 class Assignments(Frozen):

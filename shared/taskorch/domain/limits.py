@@ -87,14 +87,18 @@ def item_id(value: str) -> str:
 def cursor(value: str) -> str:
     """Return a stream cursor."""
     if not is_cursor(value):
-        raise errors.Invalid(reason=f"{shortened(value)!r} is not a cursor; one looks like 1700000000000-0.")
+        raise errors.Invalid(
+            reason=f"{shortened(value)!r} is not a cursor; one looks like 1700000000000-0."
+        )
     return value
 
 
 def list_cursor(value: str) -> str:
     """Return a cursor of a listing, or "" for its start."""
     if value and not _LIST_CURSOR.fullmatch(value):
-        raise errors.Invalid(reason=f"{shortened(value)!r} is not a cursor of a listing; the page before names it.")
+        raise errors.Invalid(
+            reason=f"{shortened(value)!r} is not a cursor of a listing; the page before names it."
+        )
     return value
 
 
@@ -102,7 +106,9 @@ def title(value: str, what: str = "title") -> str:
     """Return a title, or a name as long as one, as it is kept: not blank, at most 500 characters."""
     kept = text(value, what, required=True)
     if len(kept) > TITLE_CHARACTERS:
-        raise errors.Invalid(reason=f"The {what} has {len(kept)} characters; {TITLE_CHARACTERS} are allowed.")
+        raise errors.Invalid(
+            reason=f"The {what} has {len(kept)} characters; {TITLE_CHARACTERS} are allowed."
+        )
     return kept
 
 
@@ -112,7 +118,9 @@ def text(value: str, what: str, *, required: bool = False) -> str:
     if required and not kept.strip():
         raise errors.Invalid(reason=f"The {what} is empty.")
     if "\0" in kept:
-        raise errors.Invalid(reason=f"There is a NUL character in the {what}. Remove it: text cannot have one.")
+        raise errors.Invalid(
+            reason=f"There is a NUL character in the {what}. Remove it: text cannot have one."
+        )
     return sized(kept, what)
 
 
@@ -130,35 +138,46 @@ def sized(value: str, what: str) -> str:
 
 def too_long(what: str) -> errors.Invalid:
     """Return the error for a text over 64 KiB."""
-    return errors.Invalid(reason=f"The {what} is longer than {TEXT_BYTES} bytes (64 KiB).")
+    return errors.Invalid(
+        reason=f"The {what} is longer than {TEXT_BYTES} bytes (64 KiB)."
+    )
 
 
 def values(listed: Sequence[str], what: str) -> str:
     """Return a list of texts as JSON: at most 200."""
     if len(listed) > LIST_VALUES:
-        raise errors.Invalid(reason=f"{what.capitalize()}: {len(listed)} values; {LIST_VALUES} are allowed.")
+        raise errors.Invalid(
+            reason=f"{what.capitalize()}: {len(listed)} values; {LIST_VALUES} are allowed."
+        )
     return _as_json([text(value, what, required=True) for value in listed])
 
 
 def pairs(mapped: Mapping[str, str], what: str) -> str:
     """Return texts by name as JSON: at most 200, and 256 KiB together."""
     if len(mapped) > LIST_VALUES:
-        raise errors.Invalid(reason=f"There are {len(mapped)} {what}; {LIST_VALUES} are allowed.")
+        raise errors.Invalid(
+            reason=f"There are {len(mapped)} {what}; {LIST_VALUES} are allowed."
+        )
     if not mapped:
         return "{}"
     checked = {
-        text(key, f"name of one of the {what}", required=True): text(value, what) for key, value in mapped.items()
+        text(key, f"name of one of the {what}", required=True): text(value, what)
+        for key, value in mapped.items()
     }
     document = _as_json(checked)
     if len(document.encode()) > DELIVERABLES_BYTES:
-        raise errors.Invalid(reason=f"The {what} have more than {DELIVERABLES_BYTES} bytes.")
+        raise errors.Invalid(
+            reason=f"The {what} have more than {DELIVERABLES_BYTES} bytes."
+        )
     return document
 
 
 def number(value: int, what: str, least: int, most: int) -> int:
     """Return a number within its range."""
     if not least <= value <= most:
-        raise errors.Invalid(reason=f"The {what} is {value}; it may be {least} to {most}.")
+        raise errors.Invalid(
+            reason=f"The {what} is {value}; it may be {least} to {most}."
+        )
     return value
 
 
@@ -176,7 +195,9 @@ def duration_ms(value: str) -> int:
     """Return a length of time such as 90s, 30m, 4h or 1d in milliseconds: 1 ms to 365 days."""
     match = _DURATION.fullmatch(value)
     if not match:
-        raise errors.Invalid(reason=f"{shortened(value)!r} is not a duration; write 90s, 30m, 4h or 1d")
+        raise errors.Invalid(
+            reason=f"{shortened(value)!r} is not a duration; write 90s, 30m, 4h or 1d"
+        )
     duration = int(match[1]) * _UNITS_MS[match[2]]
     if not 0 < duration <= LONGEST_MS:
         raise errors.Invalid(reason=f"{value!r} is not between 1 ms and 365 days")

@@ -32,5 +32,7 @@ def how_to_install(requirement: str) -> str:
     if find_spec("pip"):
         return shlex.join([sys.executable, "-m", "pip", "install", requirement])
     if shutil.which("uv"):
-        return shlex.join(["uv", "pip", "install", "--python", sys.executable, requirement])
+        return shlex.join(
+            ["uv", "pip", "install", "--python", sys.executable, requirement]
+        )
     return f"add {requirement} to the environment in {environment}"

@@ -52,7 +52,9 @@ logger = logging.getLogger(__name__)
 Context = ServerRequestContext[Any, Any]
 
 
-def serve(role: str, about: str, settings: Settings, tools: Sequence[type[Tool]]) -> None:
+def serve(
+    role: str, about: str, settings: Settings, tools: Sequence[type[Tool]]
+) -> None:
     """Serve until standard input ends, or SIGTERM or Ctrl-C comes; calls that wait are ended then.
 
     Where there are no tools, `about` says why, to people too.
@@ -66,7 +68,9 @@ def serve(role: str, about: str, settings: Settings, tools: Sequence[type[Tool]]
 class RoleServer:
     """The server of one role."""
 
-    def __init__(self, role: str, about: str, settings: Settings, tools: Sequence[type[Tool]]) -> None:
+    def __init__(
+        self, role: str, about: str, settings: Settings, tools: Sequence[type[Tool]]
+    ) -> None:
         self._role = role
         self._settings = settings
         self._tools = {tool.__name__.lower(): tool for tool in tools}
@@ -94,7 +98,11 @@ class RoleServer:
                 stdin = cast("anyio.AsyncFile[str]", self._messages())
                 async with stdio_server(stdin=stdin) as (reading, writing):
                     self._answers = Answers(writing)
-                    await self._server.run(reading, self._answers, self._server.create_initialization_options())
+                    await self._server.run(
+                        reading,
+                        self._answers,
+                        self._server.create_initialization_options(),
+                    )
                 group.cancel_scope.cancel()
         except* OSError:
             pass  # nobody speaks, or nobody reads, any more
@@ -107,7 +115,9 @@ class RoleServer:
         try:
             async for line in _lines(0):
                 try:
-                    message = mcp.jsonrpc_message_adapter.validate_json(line, by_name=False)
+                    message = mcp.jsonrpc_message_adapter.validate_json(
+                        line, by_name=False
+                    )
                 except ValidationError as error:
                     await self._answers.send(SessionMessage(_unread(line, error)))
                 else:
@@ -127,23 +137,40 @@ class RoleServer:
         why = f"Redis has not answered within {LAST_ANSWERS_S:.0f} s after standard input was closed."
         for id_ in self._answers.open:
             error = mcp.ErrorData(code=mcp.INTERNAL_ERROR, message=why)
-            await self._answers.send(SessionMessage(mcp.JSONRPCError(jsonrpc="2.0", id=id_, error=error)))
+            await self._answers.send(
+                SessionMessage(mcp.JSONRPCError(jsonrpc="2.0", id=id_, error=error))
+            )
 
-    async def _list(self, _: Context, __: mcp.PaginatedRequestParams | None) -> mcp.ListToolsResult:
-        return mcp.ListToolsResult(tools=[_listed(name, tool) for name, tool in self._tools.items()])
+    async def _list(
+        self, _: Context, __: mcp.PaginatedRequestParams | None
+    ) -> mcp.ListToolsResult:
+        return mcp.ListToolsResult(
+            tools=[_listed(name, tool) for name, tool in self._tools.items()]
+        )
 
-    async def _call(self, context: Context, asked: mcp.CallToolRequestParams) -> mcp.CallToolResult:
+    async def _call(
+        self, context: Context, asked: mcp.CallToolRequestParams
+    ) -> mcp.CallToolResult:
         """Do the work in a thread, tell the client that it goes on, and end it when the client takes the call back."""
         self._undoable.clear()  # who asks for more has read the answers
         tool, given = self._tools.get(asked.name), asked.arguments or {}
         if tool is None:
-            name, others = limits.shortened(asked.name), ", ".join(self._tools) or "none"
-            raise MCPError(mcp.INVALID_PARAMS, f"There is no tool {name}; there are {others}.")
+            name, others = (
+                limits.shortened(asked.name),
+                ", ".join(self._tools) or "none",
+            )
+            raise MCPError(
+                mcp.INVALID_PARAMS, f"There is no tool {name}; there are {others}."
+            )
         try:
             call = Call(
-                self._settings, tool.access, f"{self._role} mcp {asked.name} {json.dumps(given, sort_keys=True)}"
+                self._settings,
+                tool.access,
+                f"{self._role} mcp {asked.name} {json.dumps(given, sort_keys=True)}",
             )
-        except errors.TaskOrchestratorError as error:  # what should be the address of a Redis is none
+        except (
+            errors.TaskOrchestratorError
+        ) as error:  # what should be the address of a Redis is none
             return _refusal(error)
         self._calls.add(call)
         async with anyio.create_task_group() as group:
@@ -153,14 +180,18 @@ class RoleServer:
             finally:
                 call.over = True
                 self._calls.discard(call)
-            if anyio.current_effective_deadline() == -math.inf:  # it was taken back while the step was made
+            if (
+                anyio.current_effective_deadline() == -math.inf
+            ):  # it was taken back while the step was made
                 await _undo(call)
             elif call.undo:
                 self._undoable[str(context.request_id)] = call, monotonic()
             group.cancel_scope.cancel()
         return result
 
-    async def _take_back(self, _: Context, cancelled: mcp.CancelledNotificationParams) -> None:
+    async def _take_back(
+        self, _: Context, cancelled: mcp.CancelledNotificationParams
+    ) -> None:
         """Undo a call whose result and whose cancellation have crossed: the client drops the one for the other."""
         call, answered_at = self._undoable.pop(str(cancelled.request_id), (None, 0))
         if call and monotonic() - answered_at < CROSSED_S:
@@ -183,7 +214,10 @@ class Answers:
         """Note a request that was read. One that the client takes back gets no answer."""
         if isinstance(message, mcp.JSONRPCRequest):
             self._open[str(message.id)] = message.id
-        elif isinstance(message, mcp.JSONRPCNotification) and message.method == "notifications/cancelled":
+        elif (
+            isinstance(message, mcp.JSONRPCNotification)
+            and message.method == "notifications/cancelled"
+        ):
             self._open.pop(str((message.params or {}).get("requestId")), None)
 
     async def send(self, item: SessionMessage, /) -> None:
@@ -205,7 +239,12 @@ class Answers:
 
 def _listed(name: str, tool: type[Tool]) -> mcp.Tool:
     hints = mcp.ToolAnnotations(read_only_hint=True) if tool.looks else None
-    return mcp.Tool(name=name, description=description(tool), input_schema=schema(tool), annotations=hints)
+    return mcp.Tool(
+        name=name,
+        description=description(tool),
+        input_schema=schema(tool),
+        annotations=hints,
+    )
 
 
 async def _stop_at_signal(scope: anyio.CancelScope) -> None:
@@ -249,12 +288,21 @@ def _unread(line: str, error: ValidationError) -> mcp.JSONRPCError:
     """Return the error for a line that the protocol does not know, with the id of its request if it has one."""
     mistake = error.errors(include_url=False)[0]
     code = mcp.PARSE_ERROR if mistake["type"] == "json_invalid" else mcp.INVALID_REQUEST
-    told = {"code": code, "message": f"This is no message of the protocol: {mistake['msg']}."}
+    told = {
+        "code": code,
+        "message": f"This is no message of the protocol: {mistake['msg']}.",
+    }
     refused = {"jsonrpc": "2.0", "id": None, "error": told}
-    with suppress(ValueError, RecursionError):  # Python reads more than the protocol allows, but not everything
-        said = json.loads(line, parse_int=lambda digits: int(digits[:20]))  # of thousands of digits it reads none
+    with suppress(
+        ValueError, RecursionError
+    ):  # Python reads more than the protocol allows, but not everything
+        said = json.loads(
+            line, parse_int=lambda digits: int(digits[:20])
+        )  # of thousands of digits it reads none
         if isinstance(said, dict) and "method" in said:
-            return mcp.JSONRPCError.model_validate_json(json.dumps({**refused, "id": said.get("id")}))
+            return mcp.JSONRPCError.model_validate_json(
+                json.dumps({**refused, "id": said.get("id")})
+            )
     return mcp.JSONRPCError.model_validate(refused)
 
 
@@ -270,7 +318,9 @@ async def _attend(context: Context, call: Call) -> None:
         await anyio.sleep(FIRST_PROGRESS_S)
         while True:
             passed = round(monotonic() - began, 1)
-            await context.session.report_progress(passed, message=f"Waiting for {passed:.0f} s.")
+            await context.session.report_progress(
+                passed, message=f"Waiting for {passed:.0f} s."
+            )
             await anyio.sleep(PROGRESS_S)
     finally:
         with anyio.CancelScope(shield=True):
@@ -279,7 +329,9 @@ async def _attend(context: Context, call: Call) -> None:
                 await anyio.sleep(TRY_AGAIN_S)
 
 
-def _made(tool: type[Tool], given: Mapping[str, object], call: Call) -> mcp.CallToolResult:
+def _made(
+    tool: type[Tool], given: Mapping[str, object], call: Call
+) -> mcp.CallToolResult:
     """Return the document of a call, be it a result or an error."""
     try:
         result = tool.given(given).run(call)
@@ -287,8 +339,11 @@ def _made(tool: type[Tool], given: Mapping[str, object], call: Call) -> mcp.Call
         return _refusal(error)
     except Exception as error:
         if not isinstance(error, TakenBack):
-            logger.error("A tool failed: %r", error, exc_info=bool(os.environ.get("TASKORCH_DEBUG")))  # noqa: TRY400
-        return _refusal(errors.TaskOrchestratorError(reason=f"{type(error).__name__}: {error}"))
+            traceback = bool(os.environ.get("TASKORCH_DEBUG"))
+            logger.error("A tool failed: %r", error, exc_info=traceback)  # noqa: TRY400
+        return _refusal(
+            errors.TaskOrchestratorError(reason=f"{type(error).__name__}: {error}")
+        )
     finally:
         call.close()
     meta = {"text": OTHERS_TEXT, **result.meta} if tool.quotes else result.meta
@@ -303,8 +358,12 @@ def _refusal(error: errors.TaskOrchestratorError) -> mcp.CallToolResult:
     return _written(refused, is_error=True)
 
 
-def _written(content: dict[str, object], *, is_error: bool = False) -> mcp.CallToolResult:
+def _written(
+    content: dict[str, object], *, is_error: bool = False
+) -> mcp.CallToolResult:
     text = json_output.dump(content)
     return mcp.CallToolResult(
-        content=[mcp.TextContent(type="text", text=text)], structured_content=content, is_error=is_error
+        content=[mcp.TextContent(type="text", text=text)],
+        structured_content=content,
+        is_error=is_error,
     )

@@ -168,7 +168,11 @@ def seconds(value: float, what: str) -> float:
 
 
 def _bare(field: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in field.items() if key != "title" and (key != "default" or value)}
+    return {
+        key: value
+        for key, value in field.items()
+        if key != "title" and (key != "default" or value)
+    }
 
 
 def _mistake(tool: type[Tool], mistake: Any) -> str:  # noqa: ANN401  pydantic's own dictionary

@@ -47,15 +47,25 @@ class AgentQueue:
         limits.name(namespace, "a namespace")
         limits.name(caller.agent, "an agent")
         request = origin.request if origin else ""
-        self._scripts = Scripts(connection, namespace, caller, request=request, damage=damage)
-        self._origin = ("written_at", origin.written_at, "made_at", origin.at or "") if origin else ()
+        self._scripts = Scripts(
+            connection, namespace, caller, request=request, damage=damage
+        )
+        self._origin = (
+            ("written_at", origin.written_at, "made_at", origin.at or "")
+            if origin
+            else ()
+        )
 
     def check(self, *, limit: int = CHECK_LIMIT) -> Assignments:
         """Return what is assigned to the agent and ready, what it holds first."""
         view = self._scripts.run("check", limits.number(limit, "limit", 1, 1000))
-        return replies.assignments(self._scripts.caller.agent, view, self._scripts.damage)
+        return replies.assignments(
+            self._scripts.caller.agent, view, self._scripts.damage
+        )
 
-    def prime(self, leases: Sequence[Lease] = (), *, limit: int = PRIME_LIMIT) -> "Briefing":
+    def prime(
+        self, leases: Sequence[Lease] = (), *, limit: int = PRIME_LIMIT
+    ) -> "Briefing":
         """Return what the agent needs to go on: what it holds, with reports and notes, and its queue; nothing changes.
 
         `leases` are those that the caller keeps the tokens of, at most 200: the items that it may act on.
@@ -63,9 +73,13 @@ class AgentQueue:
         from taskorch.queue.briefing import briefing
 
         limits.number(len(leases), "number of leases", 0, limits.LIST_VALUES)
-        kept = json.dumps([(limits.item_id(lease.item), lease.shown()) for lease in leases])
+        kept = json.dumps(
+            [(limits.item_id(lease.item), lease.shown()) for lease in leases]
+        )
         view = self._scripts.run("prime", limits.number(limit, "limit", 1, 1000), kept)
-        return briefing(self._scripts.caller, self._scripts.namespace, view, self._scripts.damage)
+        return briefing(
+            self._scripts.caller, self._scripts.namespace, view, self._scripts.damage
+        )
 
     def claim(self, *, wait_s: float = 0, lease_ms: int | None = None) -> Claim | None:
         """Take the first item of the agent's queue under a lease; None when there is none within `wait_s` seconds.
@@ -75,7 +89,9 @@ class AgentQueue:
         """
         return next(iter(self.claim_many(1, wait_s=wait_s, lease_ms=lease_ms)), None)
 
-    def claim_many(self, count: int, *, wait_s: float = 0, lease_ms: int | None = None) -> tuple[Claim, ...]:
+    def claim_many(
+        self, count: int, *, wait_s: float = 0, lease_ms: int | None = None
+    ) -> tuple[Claim, ...]:
         """Take the first items of the agent's queue in one step, at most `count` (1 to 100), each as by `claim`.
 
         It waits for the first one only, and takes what is there then; none when there is none within `wait_s` seconds.
@@ -84,9 +100,15 @@ class AgentQueue:
         deadline = monotonic() + wait_s
         while True:
             left_s = deadline - monotonic()
-            view = self._scripts.run("claim", _lease(lease_ms), "" if left_s > 0 else "1", count)
+            view = self._scripts.run(
+                "claim", _lease(lease_ms), "" if left_s > 0 else "1", count
+            )
             views, due = cast("tuple[list[Reply], str]", view)
-            claims = tuple(claim for claim in replies.sound(self._claim, views, self._scripts.damage) if claim.lease)
+            claims = tuple(
+                claim
+                for claim in replies.sound(self._claim, views, self._scripts.damage)
+                if claim.lease
+            )
             if claims:
                 return claims
             if views:
@@ -95,7 +117,14 @@ class AgentQueue:
                 return ()
             self._scripts.wait(_pause(left_s, due))
 
-    def get(self, lease: Lease, *, peek: bool = False, takeover: bool = False, lease_ms: int | None = None) -> Claim:
+    def get(
+        self,
+        lease: Lease,
+        *,
+        peek: bool = False,
+        takeover: bool = False,
+        lease_ms: int | None = None,
+    ) -> Claim:
         """Return an item with all that it carries, and claim it if it is queued for the agent.
 
         `peek` only looks. `takeover` takes it from another session of the same agent, whose token dies.
@@ -104,10 +133,18 @@ class AgentQueue:
         mode = "peek" if peek else "takeover" if takeover else "claim"
         return self._claim(self._run("get", lease, mode, _lease(lease_ms)))
 
-    def progress(self, lease: Lease, text: str, *, percent: int | None = None) -> Receipt:
+    def progress(
+        self, lease: Lease, text: str, *, percent: int | None = None
+    ) -> Receipt:
         """Report on the item; `percent` is 0 to 100. A blocked item is in progress again."""
         done = "" if percent is None else limits.number(percent, "percentage", 0, 100)
-        return self._step("progress", lease, limits.text(text, "report", required=True), done, *self._origin)
+        return self._step(
+            "progress",
+            lease,
+            limits.text(text, "report", required=True),
+            done,
+            *self._origin,
+        )
 
     def wait(self, lease: Lease, *, timeout_s: float) -> "Answered":
         """Wait until the question on an item is answered; at once where none is open, or its time is over.
@@ -121,18 +158,30 @@ class AgentQueue:
     def discover(self, lease: Lease, text: str, *, impact: str = "") -> Receipt:
         """Share a finding with the project; the receipt's entry is its cursor."""
         text = limits.text(text, "discovery", required=True)
-        return self._step("discover", lease, text, limits.text(impact, "impact"), *self._origin)
+        return self._step(
+            "discover", lease, text, limits.text(impact, "impact"), *self._origin
+        )
 
     def blocker(self, lease: Lease, text: str, *, needs: str = "") -> Receipt:
         """Say what stops the work; the item is blocked, its lease without a clock, until an answer or a report."""
         text = limits.text(text, "blocker", required=True)
-        return self._step("blocker", lease, text, limits.text(needs, "need"), *self._origin)
+        return self._step(
+            "blocker", lease, text, limits.text(needs, "need"), *self._origin
+        )
 
-    def complete(self, lease: Lease, summary: str = "", *, deliverables: Mapping[str, str] | None = None) -> Receipt:
+    def complete(
+        self,
+        lease: Lease,
+        summary: str = "",
+        *,
+        deliverables: Mapping[str, str] | None = None,
+    ) -> Receipt:
         """Deliver the item: the ack. A repeat changes nothing and says so in the receipt's remark."""
         return self.complete_many([(lease, summary, deliverables or {})])[0]
 
-    def complete_many(self, deliveries: Sequence[tuple[Lease, str, Mapping[str, str]]]) -> tuple[Receipt, ...]:
+    def complete_many(
+        self, deliveries: Sequence[tuple[Lease, str, Mapping[str, str]]]
+    ) -> tuple[Receipt, ...]:
         """Deliver 1 to 100 items in one step, each by its lease, summary and deliverables: all, or none.
 
         Where one is refused, the error names it, and nothing has changed: leave it out, and deliver the others. Raises
@@ -145,14 +194,21 @@ class AgentQueue:
 
     def fail(self, lease: Lease, reason: str, *, retry: bool = True) -> Receipt:
         """Give up the attempt: the nack. Delayed while attempts are left and `retry` is wanted, else a dead letter."""
-        return self._step("fail", lease, limits.text(reason, "reason", required=True), "1" if retry else "")
+        return self._step(
+            "fail",
+            lease,
+            limits.text(reason, "reason", required=True),
+            "1" if retry else "",
+        )
 
     def release(self, lease: Lease, *, reason: str = "", asks: bool = False) -> Receipt:
         """Give the item back to its place in the queue; no attempt is spent.
 
         With `asks`, an open question stays: the item is blocked, nobody holds it, and its answer gives it back.
         """
-        return self._step("release", lease, limits.text(reason, "reason"), "1" if asks else "")
+        return self._step(
+            "release", lease, limits.text(reason, "reason"), "1" if asks else ""
+        )
 
     def renew(self, lease: Lease) -> Receipt:
         """Keep the lease for another full length."""
@@ -161,11 +217,22 @@ class AgentQueue:
     def stray(self, item: str, text: str, *, percent: int | None = None) -> None:
         """Keep a report of an agent that does not hold the item in its history; nothing else changes."""
         done = "" if percent is None else limits.number(percent, "percentage", 0, 100)
-        self._scripts.run("stray", limits.item_id(item), limits.text(text, "report"), done, *self._origin)
+        self._scripts.run(
+            "stray",
+            limits.item_id(item),
+            limits.text(text, "report"),
+            done,
+            *self._origin,
+        )
 
     def note(self, item: str, text: str) -> None:
         """Keep a private memo on an item that is assigned to the agent."""
-        self._scripts.run("note", limits.item_id(item), limits.text(text, "note", required=True), *self._origin)
+        self._scripts.run(
+            "note",
+            limits.item_id(item),
+            limits.text(text, "note", required=True),
+            *self._origin,
+        )
 
     def notes(self, item: str) -> tuple[Note, ...]:
         """Return the agent's own notes on an item, oldest first."""
@@ -179,16 +246,29 @@ class AgentQueue:
         return replies.receipt(self._run(verb, lease, *arguments))
 
     def _run(self, verb: str, lease: Lease, *arguments: Argument) -> Reply:
-        return self._scripts.run(verb, limits.item_id(lease.item), lease.shown(), *arguments)
+        return self._scripts.run(
+            verb, limits.item_id(lease.item), lease.shown(), *arguments
+        )
 
 
-def _delivery(lease: Lease, summary: str, deliverables: Mapping[str, str]) -> tuple[Argument, ...]:
+def _delivery(
+    lease: Lease, summary: str, deliverables: Mapping[str, str]
+) -> tuple[Argument, ...]:
     delivered = limits.pairs(deliverables, "deliverables")
-    return limits.item_id(lease.item), lease.shown(), limits.text(summary, "summary"), delivered
+    return (
+        limits.item_id(lease.item),
+        lease.shown(),
+        limits.text(summary, "summary"),
+        delivered,
+    )
 
 
 def _lease(lease_ms: int | None) -> Argument:
-    return "" if lease_ms is None else limits.number(lease_ms, "lease in ms", 1, limits.LONGEST_MS)
+    return (
+        ""
+        if lease_ms is None
+        else limits.number(lease_ms, "lease in ms", 1, limits.LONGEST_MS)
+    )
 
 
 def _pause(left_s: float, until_due_ms: str) -> float:

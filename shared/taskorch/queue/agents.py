@@ -44,7 +44,9 @@ class AgentStatus(Frozen):
 
 def agent_status(view: Reply) -> AgentStatus:
     """Read `{name, last seen, silent, fields, {{item, state, host, pid, session, since, heard, silent} …}, held}`."""
-    name, last_seen, silent, flat, holds, held = cast("tuple[str, str, str, Reply, list[list[str]], int]", view)
+    name, last_seen, silent, flat, holds, held = cast(
+        "tuple[str, str, str, Reply, list[list[str]], int]", view
+    )
     fields = replies.fields_of(flat)
     return replies.checked_agent(
         name,
@@ -57,7 +59,9 @@ def agent_status(view: Reply) -> AgentStatus:
             session=fields.get("session", ""),
             version=fields.get("version", ""),
             counts=replies.counts_of(fields),
-            holds=tuple(_holding(name, row) for row in holds if replies.item_or_none(row[0])),
+            holds=tuple(
+                _holding(name, row) for row in holds if replies.item_or_none(row[0])
+            ),
             more=max(0, held - len(holds)),
         ),
     )
@@ -65,5 +69,17 @@ def agent_status(view: Reply) -> AgentStatus:
 
 def _holding(agent: str, row: list[str]) -> Holding:
     item, state, host, pid, session, since, heard, silent = row
-    holder = Holder(agent=agent, host=host, pid=int(pid or 0), session=session, since=int(since or 0))
-    return Holding(item=item, state=State(state), holder=holder, heard_at=int(heard), silent_ms=int(silent))
+    holder = Holder(
+        agent=agent,
+        host=host,
+        pid=int(pid or 0),
+        session=session,
+        since=int(since or 0),
+    )
+    return Holding(
+        item=item,
+        state=State(state),
+        holder=holder,
+        heard_at=int(heard),
+        silent_ms=int(silent),
+    )

@@ -53,8 +53,14 @@ class Archive:
             yield line
         sequence, _, _, purges_since, *_ = self._all()
         if purges_since != purges:
-            raise errors.Invalid(reason="A project was purged while it was exported: export again.")
-        yield {"kind": "trailer", "sequence": _number(sequence), "counts": dict(sorted(counts.items()))}
+            raise errors.Invalid(
+                reason="A project was purged while it was exported: export again."
+            )
+        yield {
+            "kind": "trailer",
+            "sequence": _number(sequence),
+            "counts": dict(sorted(counts.items())),
+        }
 
     def begin(self, export: str) -> str:
         """Close the empty namespace to all but the import of this export, and return the run that may write.
@@ -72,7 +78,9 @@ class Archive:
         """Open the namespace, with the newest sequence number, and wake who waits for work."""
         self._scripts.run("restore", "end", export, run, sequence, created_at)
 
-    def _content(self, projects: Sequence[str], newest: str, now: int) -> Iterator[Line]:
+    def _content(
+        self, projects: Sequence[str], newest: str, now: int
+    ) -> Iterator[Line]:
         for project in filter(self._is_project, projects):
             yield from self._project(project, newest)
             yield from self._items(project, newest, now)
@@ -90,12 +98,17 @@ class Archive:
         return limits.is_project_id(id_)
 
     def _all(self) -> tuple[str, str, str, str, list[str], list[str], list[str]]:
-        return cast("tuple[str, str, str, str, list[str], list[str], list[str]]", self._scripts.run("export", "all"))
+        return cast(
+            "tuple[str, str, str, str, list[str], list[str], list[str]]",
+            self._scripts.run("export", "all"),
+        )
 
     def _project(self, project: str, newest: str) -> Iterator[Line]:
         cursor = ""
         while cursor != "0":
-            reply = self._scripts.run("export", "project", project, cursor or "0", newest)
+            reply = self._scripts.run(
+                "export", "project", project, cursor or "0", newest
+            )
             next_cursor, fields, keys = cast("tuple[str, list[str], list[str]]", reply)
             if not cursor:
                 yield {"kind": "project", "id": project, "fields": _uncounted(fields)}
@@ -107,7 +120,9 @@ class Archive:
         after = "0"
         while after:
             reply = self._scripts.run("export", "items", project, after, newest)
-            after, items, damaged = cast("tuple[str, list[list[Reply]], list[str]]", reply)
+            after, items, damaged = cast(
+                "tuple[str, list[list[Reply]], list[str]]", reply
+            )
             for id_, field in _fields(damaged).items():
                 self._scripts.damage["item", id_] = f"its {field} cannot be right"
             for item in items:
@@ -117,10 +132,16 @@ class Archive:
         cursor, entries = "0-0", []
         while cursor:
             entries = cast(
-                "list[tuple[str, list[str]]]", self._scripts.run("export", "discoveries", project, cursor, PAGE)
+                "list[tuple[str, list[str]]]",
+                self._scripts.run("export", "discoveries", project, cursor, PAGE),
             )
             for entry, fields in entries:
-                yield {"kind": "discovery", "project": project, "entry": entry, "fields": _fields(fields)}
+                yield {
+                    "kind": "discovery",
+                    "project": project,
+                    "entry": entry,
+                    "fields": _fields(fields),
+                }
             cursor = entries[-1][0] if len(entries) == PAGE else ""
 
     def _agents(self, names: Sequence[str]) -> Iterator[Line]:
@@ -128,7 +149,12 @@ class Archive:
             page = sorted(names)[start : start + PAGE]
             reply = self._scripts.run("export", "agents", *page)
             for name, seen, fields in cast("list[tuple[str, str, list[str]]]", reply):
-                yield {"kind": "agent", "name": name, "seen": _number(seen), "fields": _uncounted(fields)}
+                yield {
+                    "kind": "agent",
+                    "name": name,
+                    "seen": _number(seen),
+                    "fields": _uncounted(fields),
+                }
 
 
 def _item(view: list[Reply], now: int) -> Iterator[Line]:
@@ -137,9 +163,16 @@ def _item(view: list[Reply], now: int) -> Iterator[Line]:
     flat, open_, left_out, reports, notes = cast("list[list[str]]", view[4:])
     fields = _fields(flat)
     if left_out:
-        fields["depends_on"] = json.dumps([each for each in _ids(fields["depends_on"]) if each not in left_out])
+        fields["depends_on"] = json.dumps(
+            [each for each in _ids(fields["depends_on"]) if each not in left_out]
+        )
     named = set(_ids(fields.get("depends_on", "[]"))) - set(left_out)
-    line: Line = {"kind": "item", "id": item, "sequence": _number(sequence), "open": sorted(set(open_) & named)}
+    line: Line = {
+        "kind": "item",
+        "id": item,
+        "sequence": _number(sequence),
+        "open": sorted(set(open_) & named),
+    }
     state = State(fields["state"])
     if state not in (State.COMPLETED, State.CANCELLED):
         line["score"] = _number(score) if score else usual_score(fields, now)
@@ -147,11 +180,24 @@ def _item(view: list[Reply], now: int) -> Iterator[Line]:
         line["held"] = _number(held or fields["holder_since"])
     yield {**line, "fields": fields}
     for entry, report in cast("list[tuple[str, list[str]]]", reports):
-        yield {"kind": "report", "item": item, "entry": entry, "fields": _fields(report)}
-    of_agents = zip(notes[::2], cast("list[list[tuple[str, list[str]]]]", notes[1::2]), strict=True)
+        yield {
+            "kind": "report",
+            "item": item,
+            "entry": entry,
+            "fields": _fields(report),
+        }
+    of_agents = zip(
+        notes[::2], cast("list[list[tuple[str, list[str]]]]", notes[1::2]), strict=True
+    )
     for agent, entries in sorted(of_agents):
         for entry, note in entries:
-            yield {"kind": "note", "item": item, "agent": agent, "entry": entry, "fields": _fields(note)}
+            yield {
+                "kind": "note",
+                "item": item,
+                "agent": agent,
+                "entry": entry,
+                "fields": _fields(note),
+            }
 
 
 def usual_score(fields: Fields, now: int) -> int:
@@ -175,7 +221,11 @@ def _fields(flat: Sequence[str]) -> Fields:
 
 
 def _uncounted(flat: Sequence[str]) -> Fields:
-    return {name: value for name, value in _fields(flat).items() if not name.startswith(COUNT)}
+    return {
+        name: value
+        for name, value in _fields(flat).items()
+        if not name.startswith(COUNT)
+    }
 
 
 def _ids(text: str) -> list[str]:
@@ -184,7 +234,9 @@ def _ids(text: str) -> list[str]:
         ids = json.loads(text)
     except (ValueError, RecursionError):
         return []
-    return [each for each in ids if isinstance(each, str)] if isinstance(ids, list) else []
+    return (
+        [each for each in ids if isinstance(each, str)] if isinstance(ids, list) else []
+    )
 
 
 def _number(score: str) -> int:

@@ -70,12 +70,17 @@ def quarantined(flat: Reply) -> Quarantined:
     fields = replies.fields_of(flat)
     about = {name: fields.pop(f":{name}", "") for name in ("kind", "id", "why", "at")}
     at = int(about["at"]) if about["at"].isdecimal() else 0
-    return Quarantined(kind=about["kind"], id=about["id"], at=at, why=about["why"], fields=fields)
+    return Quarantined(
+        kind=about["kind"], id=about["id"], at=at, why=about["why"], fields=fields
+    )
 
 
 def findings(view: Reply) -> tuple[Finding, ...]:
     """Read `{{id, word, detail} …}`."""
-    return tuple(Finding(id=str(id_), word=str(word), detail=str(detail)) for id_, word, detail in replies.rows(view))
+    return tuple(
+        Finding(id=str(id_), word=str(word), detail=str(detail))
+        for id_, word, detail in replies.rows(view)
+    )
 
 
 def drifts(view: Reply) -> tuple[Finding, ...] | None:
@@ -85,18 +90,27 @@ def drifts(view: Reply) -> tuple[Finding, ...] | None:
         (str(owner).partition(":")[2], f"counts {kept} {state}, there are {counted}")
         for owner, state, kept, counted in replies.rows(cast("Reply", drifted))
     ]
-    return tuple(Finding(id=owner, word="count", detail=detail) for owner, detail in found) if judged else None
+    return (
+        tuple(Finding(id=owner, word="count", detail=detail) for owner, detail in found)
+        if judged
+        else None
+    )
 
 
 def audited(view: Reply) -> Slice:
     """Read the reply of `audit`."""
-    cursor, event, found, numbers, waits = cast("tuple[str, str, Reply, list[str], Reply]", view)
+    cursor, event, found, numbers, waits = cast(
+        "tuple[str, str, Reply, list[str], Reply]", view
+    )
     words = iter(numbers)
     return Slice(
         cursor=cursor,
         event=event,
         findings=findings(found),
-        counts=tuple((owner, state, int(number)) for owner, state, number in zip(words, words, words, strict=True)),
+        counts=tuple(
+            (owner, state, int(number))
+            for owner, state, number in zip(words, words, words, strict=True)
+        ),
         waiting=tuple(
             Waiting(item=str(item), dependency=str(dependency), state=State(str(state)))
             for item, dependency, state in replies.rows(waits)
@@ -109,4 +123,9 @@ def environment(view: Reply) -> Environment:
     """Read `{ms, schema version or '', INFO or '', '' or why it was refused}`."""
     at, schema, info, refused = cast("tuple[int, str, str, str]", view)
     pairs = (line.partition(":") for line in info.splitlines() if ":" in line)
-    return Environment(at=at, schema=schema, info={name: value for name, _, value in pairs}, refused=refused)
+    return Environment(
+        at=at,
+        schema=schema,
+        info={name: value for name, _, value in pairs},
+        refused=refused,
+    )

@@ -35,7 +35,9 @@ class Briefing(Frozen):
 
 def briefing(caller: Caller, namespace: str, view: Reply, damage: Damage) -> Briefing:
     """Read `{{{package, {note …}, token or ''} …}, held, queued, not ready, {item view …}}`."""
-    briefed, held, queued, later, views = cast("tuple[list[Reply], int, int, int, Reply]", view)
+    briefed, held, queued, later, views = cast(
+        "tuple[list[Reply], int, int, int, Reply]", view
+    )
     return Briefing(
         agent=caller.agent,
         host=caller.host,
@@ -53,4 +55,7 @@ def _held(view: Reply, damage: Damage) -> Held:
     package, notes, token = cast("list[Reply]", view)
     id_, _, expires = cast("list[list[Reply]]", package)[0]
     newest = replies.sound(replies.note, cast("list[Reply]", notes), damage)
-    return Held(claim=replies.claim([id_, token, expires, package], damage), notes=tuple(reversed(newest)))
+    return Held(
+        claim=replies.claim([id_, token, expires, package], damage),
+        notes=tuple(reversed(newest)),
+    )

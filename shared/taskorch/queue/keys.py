@@ -22,14 +22,30 @@ KEYS = (
         holds="schema version, created_at, the sequence counter, counts of purges and of what was moved aside",
     ),
     Key(name="projects", type="zset", holds="project id -> created_ms"),
-    Key(name="project:<id>", type="hash", holds="title, description, status, orchestrator, a count per item state"),
+    Key(
+        name="project:<id>",
+        type="hash",
+        holds="title, description, status, orchestrator, a count per item state",
+    ),
     Key(name="project:<id>:items", type="zset", holds="item id -> sequence"),
     Key(name="project:<id>:keys", type="hash", holds="idempotency key -> item id"),
     Key(name="plans", type="hash", holds="plan key -> project id"),
-    Key(name="item:<id>", type="hash", holds="every field of the item, its state, holder, token, attempts"),
+    Key(
+        name="item:<id>",
+        type="hash",
+        holds="every field of the item, its state, holder, token, attempts",
+    ),
     Key(name="queue:<agent>", type="zset", holds="item id -> priority, then sequence"),
-    Key(name="wake:<agent>", type="list", holds="at most two wake tokens: what a waiting pop blocks on"),
-    Key(name="held:<agent>", type="zset", holds="item id -> ms since when it is in progress or blocked"),
+    Key(
+        name="wake:<agent>",
+        type="list",
+        holds="at most two wake tokens: what a waiting pop blocks on",
+    ),
+    Key(
+        name="held:<agent>",
+        type="zset",
+        holds="item id -> ms since when it is in progress or blocked",
+    ),
     Key(name="unassigned", type="zset", holds="pending item id -> sequence"),
     Key(name="waiting", type="zset", holds="waiting item id -> ms since when"),
     Key(name="leases", type="zset", holds="item id -> ms when the lease expires"),
@@ -38,21 +54,54 @@ KEYS = (
     Key(name="dead", type="zset", holds="failed item id -> ms since when"),
     Key(name="deps:<id>", type="set", holds="open dependencies of the item"),
     Key(name="dependents:<id>", type="set", holds="items that wait on the item"),
-    Key(name="satisfied:<id>", type="set", holds="items that depend on the item, which is completed"),
+    Key(
+        name="satisfied:<id>",
+        type="set",
+        holds="items that depend on the item, which is completed",
+    ),
     Key(name="progress:<id>", type="stream", holds="the item's reports, capped"),
-    Key(name="discoveries:<project>", type="stream", holds="findings, with item, agent, impact, capped"),
-    Key(name="found:<id>", type="list", holds="cursors of the item's discoveries, capped"),
+    Key(
+        name="discoveries:<project>",
+        type="stream",
+        holds="findings, with item, agent, impact, capped",
+    ),
+    Key(
+        name="found:<id>",
+        type="list",
+        holds="cursors of the item's discoveries, capped",
+    ),
     Key(name="notes:<agent>:<id>", type="stream", holds="private notes, capped"),
     Key(name="noted:<id>", type="set", holds="agents that have notes on the item"),
     Key(name="agents", type="zset", holds="agent -> ms when last seen (0: never)"),
-    Key(name="agent:<name>", type="hash", holds="host, pid, session, version, a count per item state"),
-    Key(name="events", type="stream", holds="one per transition: ids and names only, capped"),
-    Key(name="mirrors", type="zset", holds="root -> ms of the last pass over its files"),
-    Key(name="mirror:<root>", type="hash", holds="who writes its files, until when, how the last pass went"),
     Key(
-        name="damaged:<number>", type="hash", holds="what doctor --fix moved aside: its fields, kind, id, when and why"
+        name="agent:<name>",
+        type="hash",
+        holds="host, pid, session, version, a count per item state",
     ),
-    Key(name="req:<id>", type="string", holds="the first reply of a request, 10 minutes", permanent=False),
+    Key(
+        name="events",
+        type="stream",
+        holds="one per transition: ids and names only, capped",
+    ),
+    Key(
+        name="mirrors", type="zset", holds="root -> ms of the last pass over its files"
+    ),
+    Key(
+        name="mirror:<root>",
+        type="hash",
+        holds="who writes its files, until when, how the last pass went",
+    ),
+    Key(
+        name="damaged:<number>",
+        type="hash",
+        holds="what doctor --fix moved aside: its fields, kind, id, when and why",
+    ),
+    Key(
+        name="req:<id>",
+        type="string",
+        holds="the first reply of a request, 10 minutes",
+        permanent=False,
+    ),
 )
 
 
@@ -88,4 +137,11 @@ def reports(namespace: str, item: str) -> str:
 
 def known(name: str) -> Key | None:
     """Return the kind of key that has this name after the namespace's tag."""
-    return next((key for key in KEYS if re.fullmatch(re.sub("<[a-z]+>", "[^:]+", key.name), name)), None)
+    return next(
+        (
+            key
+            for key in KEYS
+            if re.fullmatch(re.sub("<[a-z]+>", "[^:]+", key.name), name)
+        ),
+        None,
+    )

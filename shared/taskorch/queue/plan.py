@@ -51,7 +51,10 @@ class Created(Frozen):
             again = f"To have it done: orchestrate requeue {self.id}. To create another item, use another key."
             return f"{self.id} has this key already and is {self.state}: nothing was created. {again}"
         dead = self.dead_dependency
-        return dead and f"{dead} is {self.dead_state}: the new item cannot start unless it is requeued."
+        return (
+            dead
+            and f"{dead} is {self.dead_state}: the new item cannot start unless it is requeued."
+        )
 
 
 class Applied(Frozen):
@@ -80,7 +83,11 @@ def applied(plan: Plan, view: Reply) -> Applied:
     """Read `{project, '' or 'repeat', {{item, state, agent, '' or 'repeat', dead dependency, its state} …}}`."""
     project, remark, rows = cast("tuple[str, str, list[list[str]]]", view)
     created = zip(plan.items, rows, strict=True)
-    return Applied(project=project, created=not remark, items=tuple(_created(new, *row) for new, row in created))
+    return Applied(
+        project=project,
+        created=not remark,
+        items=tuple(_created(new, *row) for new, row in created),
+    )
 
 
 def _created(new: NewItem, *row: str) -> Created:
@@ -99,13 +106,20 @@ def _created(new: NewItem, *row: str) -> Created:
 
 def _items(items: Sequence[NewItem]) -> Iterator[Argument]:
     limits.number(len(items), "number of items", 1, limits.BATCH_ITEMS)
-    limits.number(sum(len(new.depends_on) for new in items), "number of all dependencies", 0, limits.BATCH_DEPENDENCIES)
+    limits.number(
+        sum(len(new.depends_on) for new in items),
+        "number of all dependencies",
+        0,
+        limits.BATCH_DEPENDENCIES,
+    )
     size = 0
     for place, new in enumerate(items):
         words = _words(new, place)
         size += sum(map(len, map(str, words)))
         if size > limits.BATCH_CHARACTERS:
-            raise errors.Invalid(reason=f"The items have more than {limits.BATCH_CHARACTERS} characters together.")
+            raise errors.Invalid(
+                reason=f"The items have more than {limits.BATCH_CHARACTERS} characters together."
+            )
         yield from words
     _refuse_twins([new.key for new in items if new.key], "key")
     _refuse_twins([new.id for new in items if new.id], "id")
@@ -113,7 +127,9 @@ def _items(items: Sequence[NewItem]) -> Iterator[Argument]:
 
 def _words(new: NewItem, place: int) -> list[Argument]:
     """Return an item as the script takes it."""
-    fields = [word for field in _fields(new).items() if field[1] != "" for word in field]
+    fields = [
+        word for field in _fields(new).items() if field[1] != "" for word in field
+    ]
     return [
         limits.item_id(new.id) if new.id else random_digits(),
         limits.text(new.key, "key"),
@@ -132,12 +148,16 @@ def _dependencies(new: NewItem, place: int) -> str:
         return ""
     dependencies = list(dict.fromkeys(new.depends_on))
     if len(dependencies) > limits.DEPENDENCIES:
-        raise errors.Invalid(reason=f"An item has {len(dependencies)} dependencies; {limits.DEPENDENCIES} are allowed.")
+        raise errors.Invalid(
+            reason=f"An item has {len(dependencies)} dependencies; {limits.DEPENDENCIES} are allowed."
+        )
     for dependency in dependencies:
         if isinstance(dependency, str):
             limits.item_id(dependency)
         elif not 0 <= dependency < place:
-            raise errors.Invalid(reason=f"Item {place} depends on item {dependency}, which does not come before it.")
+            raise errors.Invalid(
+                reason=f"Item {place} depends on item {dependency}, which does not come before it."
+            )
     return json.dumps(dependencies)
 
 
@@ -146,15 +166,25 @@ def _fields(new: NewItem) -> dict[str, Argument]:
     return {
         "title": limits.title(new.title),
         "description": limits.text(new.description, "description"),
-        "requirements": limits.values(new.requirements, "requirement") if new.requirements else "",
+        "requirements": limits.values(new.requirements, "requirement")
+        if new.requirements
+        else "",
         "context": limits.pairs(new.context, "context values") if new.context else "",
         "resources": limits.values(new.resources, "resource") if new.resources else "",
         "deliverables_expected": (
-            limits.values(new.deliverables_expected, "deliverable") if new.deliverables_expected else ""
+            limits.values(new.deliverables_expected, "deliverable")
+            if new.deliverables_expected
+            else ""
         ),
         "criteria": limits.values(new.criteria, "criterion") if new.criteria else "",
-        "lease_ms": _unusual(limits.number(new.lease_ms, "lease in ms", 1, limits.LONGEST_MS), DEFAULT_LEASE_MS),
-        "max_attempts": _unusual(limits.number(new.max_attempts, "number of attempts", 1, 1000), DEFAULT_MAX_ATTEMPTS),
+        "lease_ms": _unusual(
+            limits.number(new.lease_ms, "lease in ms", 1, limits.LONGEST_MS),
+            DEFAULT_LEASE_MS,
+        ),
+        "max_attempts": _unusual(
+            limits.number(new.max_attempts, "number of attempts", 1, 1000),
+            DEFAULT_MAX_ATTEMPTS,
+        ),
         "created_at": limits.number(new.created_at, "time", 0, 2**53) or "",
     }
 
@@ -166,4 +196,6 @@ def _unusual(number: int, usual: int) -> Argument:
 def _refuse_twins(names: Sequence[str], what: str) -> None:
     if len(set(names)) < len(names):
         twin = next(name for name, times in Counter(names).items() if times > 1)
-        raise errors.Invalid(reason=f"Two of the items have the {what} {limits.shortened(twin)!r}.")
+        raise errors.Invalid(
+            reason=f"Two of the items have the {what} {limits.shortened(twin)!r}."
+        )

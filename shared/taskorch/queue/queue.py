@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, cast
 
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import replace
-from taskorch.domain.item import Assignment, Caller, NewItem, ProjectProgress, Requeued, State
+from taskorch.domain.item import (
+    Assignment,
+    Caller,
+    NewItem,
+    ProjectProgress,
+    Requeued,
+    State,
+)
 from taskorch.domain.mirror_record import Origin
 from taskorch.queue import audit as finding
 from taskorch.queue import replies
@@ -14,7 +21,14 @@ from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.archive import Archive
 from taskorch.queue.audit import Finding, Quarantined, Slice
 from taskorch.queue.plan import Applied, Created, Plan, applied, arguments
-from taskorch.queue.scripts import Argument, Connection, Damage, Reply, Scripts, random_digits
+from taskorch.queue.scripts import (
+    Argument,
+    Connection,
+    Damage,
+    Reply,
+    Scripts,
+    random_digits,
+)
 from taskorch.queue.views import Views
 
 if TYPE_CHECKING:
@@ -58,7 +72,9 @@ class Queue:
         """
         limits.name(namespace, "a namespace")
         limits.name(caller.agent, "an agent")
-        self._scripts = Scripts(connection, namespace, caller, request=request, damage=damage)
+        self._scripts = Scripts(
+            connection, namespace, caller, request=request, damage=damage
+        )
         #: What was damaged among the rows that were read: kind and id of each, and why.
         self.damage = self._scripts.damage
         #: The reads of an orchestrator.
@@ -71,26 +87,48 @@ class Queue:
         """Return the name of the namespace."""
         return self._scripts.namespace
 
-    def agent(self, name: str, *, session: str = "", origin: Origin | None = None) -> AgentQueue:
+    def agent(
+        self, name: str, *, session: str = "", origin: Origin | None = None
+    ) -> AgentQueue:
         """Return the queue as the agent `name` sees it, from this host and process."""
         me = self._scripts.caller
         caller = Caller(agent=name, host=me.host, pid=me.pid, session=session)
-        return AgentQueue(self._scripts.connection, self._scripts.namespace, caller, origin, self.damage)
+        return AgentQueue(
+            self._scripts.connection,
+            self._scripts.namespace,
+            caller,
+            origin,
+            self.damage,
+        )
 
-    def waiting(self, tell: Callable[[errors.Unavailable | None], object] = lambda _: None) -> "Waiting":
+    def waiting(
+        self, tell: Callable[[errors.Unavailable | None], object] = lambda _: None
+    ) -> "Waiting":
         """Return the waits of the namespace; `tell` is told of an outage of Redis in one, and with None of its end."""
         from taskorch.queue.waits import Waiting
 
         return Waiting(self._scripts, tell)
 
-    def project(self, title: str, *, description: str = "", id: str = "", created_at: int = 0) -> str:  # noqa: A002
+    def project(
+        self,
+        title: str,
+        *,
+        description: str = "",
+        id: str = "",  # noqa: A002
+        created_at: int = 0,
+    ) -> str:
         """Open a project and return its id; `id` and `created_at` (ms) are those that it had elsewhere.
 
         A repeat with the same `id` changes nothing.
         """
         digits = limits.project_id(id) if id else random_digits()
         created = limits.number(created_at, "time", 0, 2**53) or ""
-        arguments = (limits.title(title), limits.text(description, "description"), digits, created)
+        arguments = (
+            limits.title(title),
+            limits.text(description, "description"),
+            digits,
+            created,
+        )
         return replies.texts(self._scripts.run("project", *arguments))[0]
 
     def create(self, project: str, new: NewItem) -> str:
@@ -101,7 +139,9 @@ class Queue:
         """
         return self.create_many(project, [new])[0].id
 
-    def create_many(self, project: str, items: Sequence[NewItem]) -> tuple[Created, ...]:
+    def create_many(
+        self, project: str, items: Sequence[NewItem]
+    ) -> tuple[Created, ...]:
         """Add 1 to 5,000 items to a project in one step, all or none; in the order of their dependencies on each other.
 
         Each is as by `create`, and raises the same errors.
@@ -114,13 +154,19 @@ class Queue:
         What a plan of the same key has created already, item by item, is left as it is. `dry_run` checks all of it,
         and writes nothing: ids and states of new items are empty. Raises the errors of `create`.
         """
-        return applied(plan, self._scripts.run("create", *arguments(plan, dry_run=dry_run)))
+        return applied(
+            plan, self._scripts.run("create", *arguments(plan, dry_run=dry_run))
+        )
 
     def depend(self, item: str, dependencies: Sequence[str]) -> State:
         """Make an item that nobody has begun wait for others too. Raises errors.Cycle."""
-        limits.number(len(dependencies), "number of dependencies", 1, limits.DEPENDENCIES)
+        limits.number(
+            len(dependencies), "number of dependencies", 1, limits.DEPENDENCIES
+        )
         ids = [limits.item_id(dependency) for dependency in dependencies]
-        return State(replies.texts(self._scripts.run("depend", limits.item_id(item), *ids))[1])
+        return State(
+            replies.texts(self._scripts.run("depend", limits.item_id(item), *ids))[1]
+        )
 
     def assign(
         self,
@@ -135,7 +181,9 @@ class Queue:
 
         An item that somebody holds is only taken with `force` (errors.Held); the holder's token dies then.
         """
-        return self.assign_many([item], agent, context=context, resources=resources, force=force)[0]
+        return self.assign_many(
+            [item], agent, context=context, resources=resources, force=force
+        )[0]
 
     def assign_many(
         self,
@@ -179,18 +227,28 @@ class Queue:
         Its dependents wait for it again, except those that an agent holds. Of very many dependents each call of the
         script takes some; an interrupted requeue is finished by the next one.
         """
-        done, left = replies.requeued(self._scripts.run("requeue", limits.item_id(item), ""))
+        done, left = replies.requeued(
+            self._scripts.run("requeue", limits.item_id(item), "")
+        )
         while left:
             more, left = replies.requeued(self._scripts.run("requeue", item, "1"))
-            done = replace(done, waiting=done.waiting + more.waiting, held=done.held + more.held)
+            done = replace(
+                done, waiting=done.waiting + more.waiting, held=done.held + more.held
+            )
         return done
 
     def complete_project(self, project: str, *, force: bool = False) -> ProjectProgress:
         """Close a project and return it with its items; `force` cancels the open ones (else errors.OpenItems)."""
-        view = replies.rows(self._scripts.run("complete_project", limits.project_id(project), "1" if force else ""))
+        view = replies.rows(
+            self._scripts.run(
+                "complete_project", limits.project_id(project), "1" if force else ""
+            )
+        )
         closed, items = cast("list[Reply]", view)
         return ProjectProgress(
-            project=replies.project(closed), items=replies.items(items, self.damage), last_reports={}
+            project=replies.project(closed),
+            items=replies.items(items, self.damage),
+            last_reports={},
         )
 
     def purge(self, project: str) -> tuple[int, int, int]:
@@ -199,14 +257,18 @@ class Queue:
         Call it until no item is left. Raises errors.WrongState for a project that is not completed, errors.Awaited
         where an item of another one waits for one of its items.
         """
-        left, items, keys = replies.texts(self._scripts.run("purge", limits.project_id(project), PURGE_BATCH))
+        left, items, keys = replies.texts(
+            self._scripts.run("purge", limits.project_id(project), PURGE_BATCH)
+        )
         return int(left), int(items), int(keys)
 
     def reap(self) -> tuple[int, int]:
         """Act on every expired lease and every delayed item that is due; return how many of each."""
         reaped = promoted = 0
         while True:
-            some_reaped, some_promoted = (int(n) for n in replies.texts(self._scripts.run("reap", REAP_BATCH)))
+            some_reaped, some_promoted = (
+                int(n) for n in replies.texts(self._scripts.run("reap", REAP_BATCH))
+            )
             reaped, promoted = reaped + some_reaped, promoted + some_promoted
             if max(some_reaped, some_promoted) < REAP_BATCH:
                 return reaped, promoted
@@ -225,7 +287,9 @@ class Queue:
         cursor = "0"
         while True:
             arguments = (index, cursor, AUDIT_BATCH, "1" if mend else "")
-            next_cursor, some = replies.rows(self._scripts.run("audit_index", *arguments))
+            next_cursor, some = replies.rows(
+                self._scripts.run("audit_index", *arguments)
+            )
             cursor = str(next_cursor)
             found |= dict.fromkeys(finding.findings(some))
             if cursor == "0":
@@ -238,8 +302,16 @@ class Queue:
 
         None when something has happened since: then they cannot be judged.
         """
-        words = [word for owner, states in counts.items() for word in (owner, json.dumps(states))]
-        return finding.drifts(self._scripts.run("recount", limits.cursor(event), "1" if mend else "", *words))
+        words = [
+            word
+            for owner, states in counts.items()
+            for word in (owner, json.dumps(states))
+        ]
+        return finding.drifts(
+            self._scripts.run(
+                "recount", limits.cursor(event), "1" if mend else "", *words
+            )
+        )
 
     def quarantine(self, kind: str, id_: str, reason: str) -> None:
         """Move an item, a project or an agent that is damaged to where nothing works with it: see `quarantined`.
@@ -258,18 +330,30 @@ class Queue:
             found += map(finding.quarantined, some)
         return tuple(found)
 
-    def mirror_take(self, root: str, writer: str, lease_ms: int) -> tuple[bool, str, str]:
+    def mirror_take(
+        self, root: str, writer: str, lease_ms: int
+    ) -> tuple[bool, str, str]:
         """Take the right to write the files of a root for a time; return whether the caller has it, and who has.
 
         The third value is the time in ms when the namespace was created, which tells it from one that is gone.
         """
-        mine, holder, _, created = replies.texts(self._scripts.run("mirror_take", root, writer, lease_ms))
+        mine, holder, _, created = replies.texts(
+            self._scripts.run("mirror_take", root, writer, lease_ms)
+        )
         return bool(mine), holder, created
 
-    def mirror_give(self, root: str, writer: str, status: Mapping[str, object], service: Mapping[str, object]) -> None:
+    def mirror_give(
+        self,
+        root: str,
+        writer: str,
+        status: Mapping[str, object],
+        service: Mapping[str, object],
+    ) -> None:
         """Give that right back, say how the pass went, and which service ran it; ignored from who has lost it."""
         words = (json.dumps(status), json.dumps(service) if service else "")
         self._scripts.run("mirror_give", root, writer, *words)
 
     def _change(self, verb: str, item: str, *arguments: Argument) -> State:
-        return State(replies.texts(self._scripts.run(verb, limits.item_id(item), *arguments))[1])
+        return State(
+            replies.texts(self._scripts.run(verb, limits.item_id(item), *arguments))[1]
+        )

@@ -70,7 +70,9 @@ def texts(reply: Reply) -> list[str]:
     return cast("list[str]", reply)
 
 
-def sound(read: Callable[[Reply], Row], views: Iterable[Reply], damage: Damage) -> tuple[Row, ...]:
+def sound(
+    read: Callable[[Reply], Row], views: Iterable[Reply], damage: Damage
+) -> tuple[Row, ...]:
     """Read rows; one that is damaged is left out, and put into `damage`."""
     found = []
     for view in views:
@@ -83,13 +85,17 @@ def sound(read: Callable[[Reply], Row], views: Iterable[Reply], damage: Damage) 
 
 def note_damage(wrong: errors.Damaged, damage: Damage) -> None:
     """Keep what is wrong with a row that was skipped."""
-    damage[str(wrong.details["kind"]), str(wrong.details["id"])] = str(wrong.details["reason"])
+    damage[str(wrong.details["kind"]), str(wrong.details["id"])] = str(
+        wrong.details["reason"]
+    )
 
 
 def item(view: Reply) -> Item:
     """Read an item view: `{id, fields, lease expiry or ''}`."""
     id_, flat, expires = cast("tuple[str, Reply, str]", view)
-    return _checked("item", id_, lambda: _item(id_, LEFT_OUT | fields_of(flat), expires))
+    return _checked(
+        "item", id_, lambda: _item(id_, LEFT_OUT | fields_of(flat), expires)
+    )
 
 
 def items(views: Reply, damage: Damage) -> tuple[Item, ...]:
@@ -117,8 +123,15 @@ def package(view: Reply, damage: Damage) -> Package:
 def project_progress(view: Reply, damage: Damage) -> ProjectProgress:
     """Read `{project view, {{item view, {newest report}} …}}`."""
     project_view, reported = cast("tuple[Reply, list[list[Reply]]]", view)
-    listed = sound(lambda row: (item(cast("list[Reply]", row)[0]), row), cast("list[Reply]", reported), damage)
-    newest = {one.id: _entries(report, cast("list[Reply]", row)[1], damage) for one, row in listed}
+    listed = sound(
+        lambda row: (item(cast("list[Reply]", row)[0]), row),
+        cast("list[Reply]", reported),
+        damage,
+    )
+    newest = {
+        one.id: _entries(report, cast("list[Reply]", row)[1], damage)
+        for one, row in listed
+    }
     return ProjectProgress(
         project=project(project_view),
         items=tuple(one for one, _ in listed),
@@ -131,9 +144,17 @@ def claim(view: Reply, damage: Damage) -> Claim:
     id_, token, expires, package_view = cast("tuple[str, str, str, Reply]", view)
     number, claim_id = _shown(token)
     read = package(package_view, damage)
-    lease = Lease(item=read.item.id, token=number, claim=claim_id, expires_at=_int(expires)) if token else None
+    lease = (
+        Lease(item=read.item.id, token=number, claim=claim_id, expires_at=_int(expires))
+        if token
+        else None
+    )
     if read.item.id != id_:
-        raise errors.Damaged(kind="item", id=limits.shortened(id_), reason="its package is that of another item")
+        raise errors.Damaged(
+            kind="item",
+            id=limits.shortened(id_),
+            reason="its package is that of another item",
+        )
     return Claim(lease=lease, package=read)
 
 
@@ -196,12 +217,19 @@ def events(view: Reply, damage: Damage) -> Events:
     """Read `{'1' or '', newest id, {stream entry …}}`."""
     known, newest, entries = cast("tuple[str, str, list[Reply]]", view)
     last = str(cast("list[Reply]", entries[-1])[0]) if entries else ""
-    return Events(known=bool(known), newest=newest, entries=sound(_event, entries, damage), last=last)
+    return Events(
+        known=bool(known),
+        newest=newest,
+        entries=sound(_event, entries, damage),
+        last=last,
+    )
 
 
 def mirror_status(view: Reply) -> MirrorStatus:
     """Read `{root, ms of the last pass, status or '', events behind, service or '', ms when it was seen or ''}`."""
-    root, at, status, behind, service, service_at = cast("tuple[str, str, str, int, str, str]", view)
+    root, at, status, behind, service, service_at = cast(
+        "tuple[str, str, str, int, str, str]", view
+    )
     return _checked(
         "mirror",
         root,
@@ -219,22 +247,30 @@ def mirror_status(view: Reply) -> MirrorStatus:
 def assignments(agent: str, view: Reply, damage: Damage) -> Assignments:
     """Read `{count, assigned but not ready, {item view …}}`."""
     count, later, views = cast("tuple[int, int, Reply]", view)
-    return Assignments(agent=agent, count=count, later=later, items=items(views, damage))
+    return Assignments(
+        agent=agent, count=count, later=later, items=items(views, damage)
+    )
 
 
 def assigned(view: Reply) -> tuple[Assignment, ...]:
     """Read `{{item id, project, agent, state, previous agent or ''} …}`."""
     listed = cast("list[tuple[str, str, str, str, str]]", view)
     return tuple(
-        Assignment(id=id_, project=project, agent=agent, state=State(state), previous=previous)
+        Assignment(
+            id=id_, project=project, agent=agent, state=State(state), previous=previous
+        )
         for id_, project, agent, state, previous in listed
     )
 
 
 def requeued(view: Reply) -> tuple[Requeued, int]:
     """Read `{item id, state, agent, waiting again, {{held item, agent} …}, left}`; return the number left, too."""
-    id_, state, _, waiting, held, left = cast("tuple[str, str, str, int, list[tuple[str, str]], int]", view)
-    dependents = tuple(HeldDependent(id=item_id, agent=agent) for item_id, agent in held)
+    id_, state, _, waiting, held, left = cast(
+        "tuple[str, str, str, int, list[tuple[str, str]], int]", view
+    )
+    dependents = tuple(
+        HeldDependent(id=item_id, agent=agent) for item_id, agent in held
+    )
     return Requeued(id=id_, state=State(state), waiting=waiting, held=dependents), left
 
 
@@ -303,7 +339,9 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         priority=_number(fields, "priority"),
         state=state,
         agent=_name(fields, "agent"),
-        holder=_holder(fields) if state in (State.IN_PROGRESS, State.BLOCKED) and "live_token" in fields else None,
+        holder=_holder(fields)
+        if state in (State.IN_PROGRESS, State.BLOCKED) and "live_token" in fields
+        else None,
         token=_number(fields, "token"),
         attempts=_number(fields, "attempts"),
         max_attempts=_number(fields, "max_attempts"),
@@ -393,7 +431,11 @@ def _discovery(id_: str, fields: Fields) -> Discovery:
 
 
 def _note(id_: str, fields: Fields) -> Note:
-    return Note(at=_made_at(id_, fields), text=fields["text"], written_at=fields.get("written_at", ""))
+    return Note(
+        at=_made_at(id_, fields),
+        text=fields["text"],
+        written_at=fields.get("written_at", ""),
+    )
 
 
 def _event(entry: Reply) -> Event:
@@ -417,7 +459,9 @@ def _read_event(id_: str, fields: Fields) -> Event:
     )
 
 
-def _entries(read: Callable[[Reply], Row], entries: Reply, damage: Damage) -> tuple[Row, ...]:
+def _entries(
+    read: Callable[[Reply], Row], entries: Reply, damage: Damage
+) -> tuple[Row, ...]:
     return sound(read, cast("list[Reply]", entries), damage)
 
 
@@ -500,7 +544,9 @@ def _map(fields: Fields, name: str) -> dict[str, str]:
     mapped = _json(fields, name) if name in fields else {}
     if mapped == []:  # an empty table of Lua
         return {}
-    if not isinstance(mapped, dict) or not all(map(_is_text, (*mapped, *mapped.values()))):
+    if not isinstance(mapped, dict) or not all(
+        map(_is_text, (*mapped, *mapped.values()))
+    ):
         raise _Wrong(name)
     return mapped
 
@@ -515,7 +561,11 @@ def _json(fields: Fields, name: str) -> object:
 def _mirrored(text: str, name: str) -> dict[str, object]:
     said = _json({name: text or "{}"}, name)
     troubles = said.get("troubles", {}) if isinstance(said, dict) else None
-    if not isinstance(said, dict) or not isinstance(troubles, dict) or not all(map(_is_text, troubles.values())):
+    if (
+        not isinstance(said, dict)
+        or not isinstance(troubles, dict)
+        or not all(map(_is_text, troubles.values()))
+    ):
         raise _Wrong(name)
     return said
 

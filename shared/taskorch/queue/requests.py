@@ -48,13 +48,17 @@ class StepConnection(Around):
         try:
             return super().call(script, key, (request, *arguments[1:]))
         except (errors.Unavailable, KeyboardInterrupt):
-            with suppress(OSError, errors.RootNotWritable):  # a root that cannot be written remembers nothing
+            with suppress(
+                OSError, errors.RootNotWritable
+            ):  # a root that cannot be written remembers nothing
                 self._keep(words, str(request))
             raise
 
     def _taken(self, words: Sequence[Argument]) -> str:
         """Return a request that was left unanswered, or ""; of commands that run at once, each takes another one."""
-        if not os.path.isdir(self._everything()):  # as a rule: nothing more is loaded then
+        if not os.path.isdir(
+            self._everything()
+        ):  # as a rule: nothing more is loaded then
             return ""
         place = self._place(words)
         if place.is_symlink() or place.parent.is_symlink():
@@ -71,7 +75,8 @@ class StepConnection(Around):
         folder.make(self._settings.folder)
         folder.make_private(self._settings.folder / "run")
         place = self._place(words)
-        folder.make_private(place.parent)  # no link that a checkout may have brought: what is old in it is deleted
+        # no link that a checkout may have brought: what is old in it is deleted
+        folder.make_private(place.parent)
         _sweep(place.parent)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         (place / request).touch(mode=0o600)
@@ -86,14 +91,18 @@ class StepConnection(Around):
         from taskorch.transport import address
 
         url = address.shown(address.of(self._settings))
-        command = sha256(repr((url, self._typed, words)).encode(), usedforsecurity=False).hexdigest()[:32]
+        command = sha256(
+            repr((url, self._typed, words)).encode(), usedforsecurity=False
+        ).hexdigest()[:32]
         return Path(self._everything(), command)
 
 
 def _sweep(everything: "Path") -> None:
     for place in [path for path in everything.glob("*") if not path.is_symlink()]:
         for path in (*place.glob("*"), place):
-            with suppress(OSError):  # another command was faster, or has put something in
+            with suppress(
+                OSError
+            ):  # another command was faster, or has put something in
                 if _is_old(path):
                     path.rmdir() if path.is_dir() else path.unlink()
 

@@ -126,7 +126,9 @@ class Scripts:
         """Run `scripts/<name>.lua` and return its reply; its errors come as the classes of `errors`."""
         request = self._request or os.urandom(8).hex()
         try:
-            return self.connection.call(load(name), keys.meta(self.namespace), (request, *self._who, *arguments))
+            return self.connection.call(
+                load(name), keys.meta(self.namespace), (request, *self._who, *arguments)
+            )
         except ScriptError as refusal:
             raise _error(str(refusal)) from None
         except errors.Unavailable as away:
@@ -135,7 +137,9 @@ class Scripts:
 
     def wait(self, timeout_s: float) -> bool:
         """Block until something is put onto the caller's queue, or for `timeout_s` seconds."""
-        return self.connection.wait(keys.wake(self.namespace, self.caller.agent), timeout_s)
+        return self.connection.wait(
+            keys.wake(self.namespace, self.caller.agent), timeout_s
+        )
 
     def follow(self, stream: str, cursor: str, timeout_s: float) -> bool:
         """Block until a stream, a key of the namespace, has an entry after the cursor, or for `timeout_s` seconds."""
@@ -170,5 +174,7 @@ def _error(reply: str) -> errors.TaskOrchestratorError:
         return errors.TaskOrchestratorError(reason=reply)
     details, _ = json.JSONDecoder().raw_decode(rest)
     if wrong := details.pop("damaged", ""):
-        return errors.Damaged(kind="item", id=details["item"], reason=f"its {wrong} cannot be right")
+        return errors.Damaged(
+            kind="item", id=details["item"], reason=f"its {wrong} cannot be right"
+        )
     return kind(**details)

@@ -52,7 +52,9 @@ class Stuck(Frozen):
 def stuck(view: Reply, damage: Damage) -> Stuck:
     """Read `{looked at, '1' or '', {{why, since, agent seen, dependency or '', reason or '', item view} …}}`."""
     looked_at, more, rows = cast("tuple[int, str, list[Reply]]", view)
-    return Stuck(items=replies.sound(_item, rows, damage), looked_at=looked_at, more=bool(more))
+    return Stuck(
+        items=replies.sound(_item, rows, damage), looked_at=looked_at, more=bool(more)
+    )
 
 
 def _item(view: Reply) -> StuckItem:

@@ -53,7 +53,10 @@ class Answered(Frozen):
     @property
     def is_open(self) -> bool:
         """Return whether the question still waits for its answer."""
-        return self.item.blocker != "" and self.item.state in (State.BLOCKED, State.IN_PROGRESS)
+        return self.item.blocker != "" and self.item.state in (
+            State.BLOCKED,
+            State.IN_PROGRESS,
+        )
 
 
 class Standing(Frozen):
@@ -89,7 +92,11 @@ class Standing(Frozen):
     @property
     def is_blocked(self) -> bool:
         """Return whether it waits for an answer; of a project, whether one of its items does."""
-        return self.item.state is State.BLOCKED if self.item else self.project.counts[State.BLOCKED] > 0
+        return (
+            self.item.state is State.BLOCKED
+            if self.item
+            else self.project.counts[State.BLOCKED] > 0
+        )
 
     def is_over(self, goal: Goal) -> bool:
         """Return whether it does not reach a goal by itself: what is left of a project is dead, or waits for what is.
@@ -98,9 +105,17 @@ class Standing(Frozen):
         """
         if self.item:
             return self.item.state in ENDS or self.dead != ""
-        moving = sum(n for state, n in self.project.counts.items() if state not in (*ENDS, State.WAITING))
-        held_up = self.dead != "" or (moving == 0 and self.project.counts[State.FAILED] > 0)
-        return self.is_completed or (held_up and not (goal is Goal.BLOCKED and self.moves))
+        moving = sum(
+            n
+            for state, n in self.project.counts.items()
+            if state not in (*ENDS, State.WAITING)
+        )
+        held_up = self.dead != "" or (
+            moving == 0 and self.project.counts[State.FAILED] > 0
+        )
+        return self.is_completed or (
+            held_up and not (goal is Goal.BLOCKED and self.moves)
+        )
 
 
 class Waited(Frozen):
@@ -149,13 +164,22 @@ class Waiting:
         def look() -> _Sight[Answered]:
             view = replies.rows(self._scripts.run("wait", lease.item, lease.shown()))
             cursor, item_view, answers = cast("tuple[str, Reply, list[Reply]]", view)
-            answer = next(iter(replies.sound(replies.report, answers, self._scripts.damage)), None)
+            answer = next(
+                iter(replies.sound(replies.report, answers, self._scripts.damage)), None
+            )
             answered = Answered(item=replies.item(item_view), answer=answer)
-            return _Sight(seen=answered, is_over=not answered.is_open, stream=stream, cursor=cursor)
+            return _Sight(
+                seen=answered,
+                is_over=not answered.is_open,
+                stream=stream,
+                cursor=cursor,
+            )
 
         return self._wait(look(), look, timeout_s)
 
-    def until(self, id_: str, goals: Collection[Goal], *, timeout_s: float, since: str = "") -> Waited:
+    def until(
+        self, id_: str, goals: Collection[Goal], *, timeout_s: float, since: str = ""
+    ) -> Waited:
         """Wait until a project or an item has reached one of the goals.
 
         Goal.ANY is reached by any event of it after the cursor `since`, or after now. Raises errors.DeadEnd when it
@@ -194,14 +218,20 @@ class Waiting:
     def _batch(self, cursor: str) -> Events:
         def sight(found: Events) -> _Sight[Events]:
             is_over = not found.known or found.cursor != cursor
-            return _Sight(seen=found, is_over=is_over, stream=self._events, cursor=cursor)
+            return _Sight(
+                seen=found, is_over=is_over, stream=self._events, cursor=cursor
+            )
 
         def look() -> _Sight[Events]:
             return sight(_events(self._scripts, cursor, limit=MOST_EVENTS))
 
-        return self._wait(sight(Events(known=True, newest=cursor, entries=())), look, inf)
+        return self._wait(
+            sight(Events(known=True, newest=cursor, entries=())), look, inf
+        )
 
-    def _wait(self, sight: _Sight[Seen], look: Callable[[], _Sight[Seen]], timeout_s: float) -> Seen:
+    def _wait(
+        self, sight: _Sight[Seen], look: Callable[[], _Sight[Seen]], timeout_s: float
+    ) -> Seen:
         """Block and look until the wait is over, or the time is; return what was seen last."""
         deadline = monotonic() + timeout_s
         while not sight.is_over and (left_s := deadline - monotonic()) > 0:
@@ -210,12 +240,18 @@ class Waiting:
         return sight.seen
 
     def _next(
-        self, sight: _Sight[Seen], look: Callable[[], _Sight[Seen]], block_s: float, deadline: float
+        self,
+        sight: _Sight[Seen],
+        look: Callable[[], _Sight[Seen]],
+        block_s: float,
+        deadline: float,
     ) -> _Sight[Seen]:
         """Block where the sight says, and look again."""
 
         def act(failures: int) -> _Sight[Seen]:
-            if not failures:  # after an outage it looks first: Redis may have come back with less
+            if (
+                not failures
+            ):  # after an outage it looks first: Redis may have come back with less
                 self._scripts.follow(sight.stream, sight.cursor, block_s)
             return look()
 
@@ -244,7 +280,9 @@ class Waiting:
 class _Goals:
     """A wait for goals: each look says whether one is reached."""
 
-    def __init__(self, scripts: Scripts, id_: str, goals: frozenset[Goal], since: str) -> None:
+    def __init__(
+        self, scripts: Scripts, id_: str, goals: frozenset[Goal], since: str
+    ) -> None:
         self._scripts = scripts
         self._id = id_
         self._goals = goals
@@ -255,34 +293,64 @@ class _Goals:
         """Look at where it stands, and through the events where they count."""
         waited = self._with_events(_standing(self._scripts, self._id))
         standing, over = waited.standing, waited.reached is not None
-        if not over and Goal.ANY not in self._goals and all(map(standing.is_over, self._goals)):
+        if (
+            not over
+            and Goal.ANY not in self._goals
+            and all(map(standing.is_over, self._goals))
+        ):
             goal = " or ".join(sorted(self._goals))
-            raise errors.DeadEnd(id=self._id, state=_state(standing), goal=goal, dead=standing.dead)
-        if standing.item and standing.item.state not in MAY_WAIT and Goal.ANY not in self._goals:
+            raise errors.DeadEnd(
+                id=self._id, state=_state(standing), goal=goal, dead=standing.dead
+            )
+        if (
+            standing.item
+            and standing.item.state not in MAY_WAIT
+            and Goal.ANY not in self._goals
+        ):
             stream = keys.reports(self._scripts.namespace, standing.item.id)
-            return _Sight(seen=waited, is_over=over, stream=stream, cursor=standing.report)
+            return _Sight(
+                seen=waited, is_over=over, stream=stream, cursor=standing.report
+            )
         events = keys.events(self._scripts.namespace)
         return _Sight(seen=waited, is_over=over, stream=events, cursor=waited.cursor)
 
     def _with_events(self, standing: Standing) -> Waited:
         if Goal.ANY not in self._goals or not self._cursor:
             self._cursor = standing.cursor
-            return Waited(reached=self._reached(standing), standing=standing, cursor=standing.cursor)
+            return Waited(
+                reached=self._reached(standing),
+                standing=standing,
+                cursor=standing.cursor,
+            )
         found = _events(self._scripts, self._cursor, limit=MOST_EVENTS)
         mine = tuple(event for event in found.entries if event.is_of(self._id))
         self._cursor = found.cursor
-        reached = self._reached(standing) or (Goal.ANY if mine or not found.known else None)
-        return Waited(reached=reached, standing=standing, events=mine, cursor=self._cursor, gap=not found.known)
+        reached = self._reached(standing) or (
+            Goal.ANY if mine or not found.known else None
+        )
+        return Waited(
+            reached=reached,
+            standing=standing,
+            events=mine,
+            cursor=self._cursor,
+            gap=not found.known,
+        )
 
     def _reached(self, standing: Standing) -> Goal | None:
         if Goal.COMPLETED in self._goals and standing.is_completed:
             return Goal.COMPLETED
-        return Goal.BLOCKED if Goal.BLOCKED in self._goals and standing.is_blocked else None
+        return (
+            Goal.BLOCKED
+            if Goal.BLOCKED in self._goals and standing.is_blocked
+            else None
+        )
 
 
 def _standing(scripts: Scripts, id_: str) -> Standing:
     known = limits.item_id(id_) if id_.startswith("item_") else limits.project_id(id_)
-    view = cast("tuple[str, str, Reply, Reply, str, str]", scripts.run("standing", known))
+    view = cast(
+        "tuple[str, str, Reply, Reply, str, str]", scripts.run("standing", known)
+    )
     cursor, report, items, project, dead, moves = view
     item = next(iter([replies.item(each) for each in cast("list[Reply]", items)]), None)
     return Standing(
@@ -298,7 +366,9 @@ def _standing(scripts: Scripts, id_: str) -> Standing:
 def _events(scripts: Scripts, since: str, *, limit: int) -> Events:
     found = replies.events(scripts.run("events", since, limit), scripts.damage)
     known = found.known or since == FROM_THE_START
-    return Events(known=known, newest=found.newest, entries=found.entries, last=found.last)
+    return Events(
+        known=known, newest=found.newest, entries=found.entries, last=found.last
+    )
 
 
 def _state(standing: Standing) -> str:
@@ -307,5 +377,7 @@ def _state(standing: Standing) -> str:
     if standing.item:
         return standing.item.state
     return (
-        "completed" if standing.is_completed else f"held up by dead letters ({standing.project.counts[State.FAILED]})"
+        "completed"
+        if standing.is_completed
+        else f"held up by dead letters ({standing.project.counts[State.FAILED]})"
     )

@@ -15,7 +15,13 @@ from taskorch.transport import server_address
 SHOWN_OPTIONS = ("db", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs",
                  "ssl_check_hostname")  # fmt: skip
 #: The options whose names may be shown, too.
-SECRET_OPTIONS = ("username", "password", "sentinel_username", "sentinel_password", "ssl_password")
+SECRET_OPTIONS = (
+    "username",
+    "password",
+    "sentinel_username",
+    "sentinel_password",
+    "ssl_password",
+)
 PORTS = {"sentinel": 26379, "cluster": 6379}
 
 #: A host, port and database number, or the path of a socket; redis-py takes other things for database 0.
@@ -30,7 +36,9 @@ _MANY = re.compile(
 )
 _USER = re.compile(r"^([a-z+]+://)([^/?#]*)@")
 _SCHEME = re.compile(r"(rediss?(\+(sentinel|cluster))?|unix)://")
-_HOST = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<name>[^\[\]:,\s]+))(?::(?P<port>[0-9]{1,5}))?")
+_HOST = re.compile(
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<name>[^\[\]:,\s]+))(?::(?P<port>[0-9]{1,5}))?"
+)
 #: Python's message about a call of redis-py.
 _UNKNOWN_OPTION = re.compile(r"[\w.]+\(\) got an unexpected keyword argument ('[^']*')")
 _PATHS = {
@@ -83,7 +91,11 @@ def _many(url: str) -> re.Match[str] | None:
     """Return the parts of a well-formed address of many servers; None for any other text."""
     match = _MANY.fullmatch(url)
     if match and _PATHS[match["kind"]].fullmatch(match["path"] or ""):
-        return match if all(_HOST.fullmatch(host) for host in match["hosts"].split(",")) else None
+        return (
+            match
+            if all(_HOST.fullmatch(host) for host in match["hosts"].split(","))
+            else None
+        )
     return None
 
 
@@ -118,18 +130,28 @@ def wrong(url: str, cause: Exception | None = None) -> errors.Usage:
     kind = next((kind for kind in PORTS if f"+{kind}:" in url), "")
     unfit = _unfit(cause, url) if _is_well_formed(url) else ""
     why = f" ({unfit})" if unfit else ""
-    encode = " In a password, write @ as %40, / as %2F, # as %23 and ? as %3F." if "@" in url else ""
+    encode = (
+        " In a password, write @ as %40, / as %2F, # as %23 and ? as %3F."
+        if "@" in url
+        else ""
+    )
     return errors.Usage(
         reason=f"{shown(url)!r} is not the address of a Redis{why}. It looks like {_SHAPES[kind]}.{encode}"
     )
 
 
 def _unfit(cause: Exception | None, url: str) -> str:
-    unknown = _UNKNOWN_OPTION.match(str(cause)) if isinstance(cause, TypeError) else None
+    unknown = (
+        _UNKNOWN_OPTION.match(str(cause)) if isinstance(cause, TypeError) else None
+    )
     if unknown or isinstance(cause, UnknownOption):
         # Behind a password, the name may be the rest of it: it has an & that is not encoded.
         is_safe = "password" not in unquote(url.partition("?")[2])
-        return f"it has no option {unknown[1] if unknown else cause}" if is_safe else "it has an unknown option"
+        return (
+            f"it has no option {unknown[1] if unknown else cause}"
+            if is_safe
+            else "it has an unknown option"
+        )
     return str(cause) if isinstance(cause, Unfit) else ""
 
 
@@ -140,7 +162,9 @@ def is_cluster(url: str) -> bool:
 
 def of(settings: Settings) -> str:
     """Return the address that the settings name, else the one of the bundled server of their root."""
-    return settings.redis_url or of_socket(server_address.socket_path(settings.folder_path))
+    return settings.redis_url or of_socket(
+        server_address.socket_path(settings.folder_path)
+    )
 
 
 def of_socket(path: str) -> str:
@@ -158,7 +182,11 @@ def shown(url: str) -> str:
         scheme = _SCHEME.match(url)
         return f"{scheme[0] if scheme else ''}…"
     place, mark, options = url.partition("?")
-    return _USER.sub(r"\1***@", place) + mark + "&".join(map(_shown_option, options.split("&")))
+    return (
+        _USER.sub(r"\1***@", place)
+        + mark
+        + "&".join(map(_shown_option, options.split("&")))
+    )
 
 
 def _shown_option(option: str) -> str:
@@ -173,10 +201,20 @@ def without_password(url: str) -> tuple[str, str]:
     place, _, options = url.partition("?")
     match = _USER.match(place)
     user, _, secret = match[2].partition(":") if match else ("", "", "")
-    kept = [option for option in options.split("&") if option and _name(option) != "password"]
-    option = next((option for option in options.split("&") if _name(option) == "password"), "").partition("=")[2]
+    kept = [
+        option
+        for option in options.split("&")
+        if option and _name(option) != "password"
+    ]
+    option = next(
+        (option for option in options.split("&") if _name(option) == "password"), ""
+    ).partition("=")[2]
     if match:
-        place = f"{match[1]}{user}@{place[match.end() :]}" if user else f"{match[1]}{place[match.end() :]}"
+        place = (
+            f"{match[1]}{user}@{place[match.end() :]}"
+            if user
+            else f"{match[1]}{place[match.end() :]}"
+        )
     # As the clients of each kind read an address that has both.
     password = (unquote(secret), unquote_plus(option))
     first, second = password if _many(url) else password[::-1]

@@ -68,7 +68,13 @@ class Following:
 
     patience_s = PATIENCE_S
 
-    def __init__(self, url: str, find: Callable[[str], Host], options: Mapping[str, Any], timing: Timing) -> None:
+    def __init__(
+        self,
+        url: str,
+        find: Callable[[str], Host],
+        options: Mapping[str, Any],
+        timing: Timing,
+    ) -> None:
         """`find` asks the deployment for the server of a key; `options` are those of redis-py for that one."""
         self.url = url
         self._find = find
@@ -86,7 +92,9 @@ class Following:
         if monotonic() - self._asked_at > self._timing.ask_again_s:
             with suppress(exceptions.RedisError):  # nobody knows of another one
                 return self._looked_up(key)
-            self._asked_at = monotonic()  # sentinels that hang cost seconds: not at each call
+            self._asked_at = (
+                monotonic()
+            )  # sentinels that hang cost seconds: not at each call
         return client
 
     def waiting(self, key: str, timeout_s: float) -> redis.Redis:
@@ -113,11 +121,23 @@ class Following:
         return client
 
     def _opened(self, host: Host, timeout_s: float) -> redis.Redis:
-        options = {**self._options, "socket_timeout": timeout_s, "redis_connect_func": _greet_primary}
-        return redis.Redis(host=host[0], port=host[1], decode_responses=True, encoding_errors=UNREADABLE, **options)
+        options = {
+            **self._options,
+            "socket_timeout": timeout_s,
+            "redis_connect_func": _greet_primary,
+        }
+        return redis.Redis(
+            host=host[0],
+            port=host[1],
+            decode_responses=True,
+            encoding_errors=UNREADABLE,
+            **options,
+        )
 
 
-def following(url: str, deployment: address.Deployment, password: str, *, longer_s: float) -> Following:
+def following(
+    url: str, deployment: address.Deployment, password: str, *, longer_s: float
+) -> Following:
     """Return the clients for a deployment, whose address `url` is; no socket is opened yet.
 
     A call may take `longer_s` seconds more than usual. `password` serves an address that has none of its own. Raises
@@ -127,7 +147,10 @@ def following(url: str, deployment: address.Deployment, password: str, *, longer
     if deployment.kind == "sentinel":
         find, ask_again_s = _by_sentinels(deployment, sentinel), ASK_AGAIN_S
     else:
-        find, ask_again_s = _in_cluster(deployment, options), inf  # a node that lost its slots says so itself
+        find, ask_again_s = (
+            _in_cluster(deployment, options),
+            inf,
+        )  # a node that lost its slots says so itself
     timing = Timing(call_s=FOLLOWING_TIMEOUT_S + longer_s, ask_again_s=ask_again_s)
     return Following(address.shown(url), find, options, timing)
 
@@ -143,9 +166,13 @@ def raw_client(url: str, password: str = "") -> redis.Redis:
         options: dict[str, Any] = {"password": password} if password else {}
         if url.startswith("unix:"):
             options["connection_class"] = _CheckedUnixConnection
-        return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, driver_info=None, **options)
+        return redis.Redis.from_url(
+            url, socket_connect_timeout=CONNECT_TIMEOUT_S, driver_info=None, **options
+        )
     if deployment.kind == "cluster":
-        raise errors.Usage(reason=f"{address.shown(url)!r}: RQ does not run on a cluster; name another Redis for it.")
+        raise errors.Usage(
+            reason=f"{address.shown(url)!r}: RQ does not run on a cluster; name another Redis for it."
+        )
     from redis.sentinel import Sentinel
 
     options, sentinel = _options(url, deployment, password)
@@ -163,7 +190,9 @@ class _CheckedUnixConnection(UnixDomainSocketConnection):
         return opened
 
 
-def _options(url: str, deployment: address.Deployment, password: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _options(
+    url: str, deployment: address.Deployment, password: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the options of redis-py for the servers of a deployment, and for its sentinels. Raises errors.Usage."""
     try:
         return _read_options(deployment, password)
@@ -171,65 +200,96 @@ def _options(url: str, deployment: address.Deployment, password: str) -> tuple[d
         raise address.wrong(url, error) from None
 
 
-def _read_options(deployment: address.Deployment, password: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    ours = {"socket_connect_timeout": CONNECT_TIMEOUT_S, "driver_info": None, "retry": Retry(NoBackoff(), 0)}
+def _read_options(
+    deployment: address.Deployment, password: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    ours = {
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "driver_info": None,
+        "retry": Retry(NoBackoff(), 0),
+    }
     options: dict[str, Any] = {"password": password} if password else {}
     options |= {**parse_url(deployment.server), **ours}  # type: ignore[no-untyped-call]
     options["ssl"] = options.pop("connection_class", None) is SSLConnection
     if not options["ssl"] and any(name.startswith("ssl_") for name in options):
         raise address.Unfit(f"TLS is what rediss+{deployment.kind}:// stands for")
-    sentinel = {name: value for name, value in options.items() if name in ours or name.startswith("ssl")}
+    sentinel = {
+        name: value
+        for name, value in options.items()
+        if name in ours or name.startswith("ssl")
+    }
     address.need_files(options)
     for name in ("username", "password"):
         if deployment.kind == "sentinel" and f"sentinel_{name}" in options:
             sentinel[name] = options.pop(f"sentinel_{name}")
     del options["host"]
     for each in (options, sentinel):
-        redis.Redis(**each).connection_pool.make_connection()  # as above: the options are looked at
+        redis.Redis(
+            **each
+        ).connection_pool.make_connection()  # as above: the options are looked at
     return options, {**sentinel, "socket_timeout": CONNECT_TIMEOUT_S}
 
 
-def _by_sentinels(deployment: address.Deployment, options: dict[str, Any]) -> Callable[[str], Host]:
+def _by_sentinels(
+    deployment: address.Deployment, options: dict[str, Any]
+) -> Callable[[str], Host]:
     """Ask the sentinels one after the other, as their protocol wants it; the one that answers is the first next time.
 
     redis-py's own search reads SENTINEL MASTERS, which names the old primary until a failover is over in every detail.
     """
     options = {**options, "decode_responses": True, "encoding_errors": UNREADABLE}
-    sentinels = [redis.Redis(host=host, port=port, **options) for host, port in deployment.hosts]
+    sentinels = [
+        redis.Redis(host=host, port=port, **options) for host, port in deployment.hosts
+    ]
 
     def find(_key: str) -> Host:
         refusal: exceptions.RedisError | None = None
         for sentinel in tuple(sentinels):
             try:
-                host = cast(Any, sentinel).sentinel_get_master_addr_by_name(deployment.service)
+                host = cast(Any, sentinel).sentinel_get_master_addr_by_name(
+                    deployment.service
+                )
             except exceptions.AuthenticationError:
-                refusal = exceptions.AuthenticationError("its sentinels want a sentinel_password")
+                refusal = exceptions.AuthenticationError(
+                    "its sentinels want a sentinel_password"
+                )
             except exceptions.RedisError as error:
                 refusal = refusal or (None if passes(error) else error)
             else:
                 if host:
                     sentinels.sort(key=lambda each: each is not sentinel)
                     return cast("Host", host)
-        nobody = f"no sentinel answers, or none knows a primary of {deployment.service!r}"
+        nobody = (
+            f"no sentinel answers, or none knows a primary of {deployment.service!r}"
+        )
         raise refusal or exceptions.ConnectionError(nobody)
 
     return find
 
 
-def _in_cluster(deployment: address.Deployment, options: dict[str, Any]) -> Callable[[str], Host]:
+def _in_cluster(
+    deployment: address.Deployment, options: dict[str, Any]
+) -> Callable[[str], Host]:
     from redis.cluster import ClusterNode, RedisCluster
 
     hosts = list(deployment.hosts)
-    options = {name: value for name, value in options.items() if name not in ("db", "retry")}
+    options = {
+        name: value for name, value in options.items() if name not in ("db", "retry")
+    }
 
     def find(key: str) -> Host:
         hosts.append(hosts.pop(0))  # who did not help comes last
         nodes = [cast(Any, ClusterNode)(host, port) for host, port in hosts]
         try:
             with closing(
-                cast(Any, RedisCluster)(startup_nodes=nodes, require_full_coverage=False, **options)
+                cast(Any, RedisCluster)(
+                    startup_nodes=nodes, require_full_coverage=False, **options
+                )
             ) as cluster:
-                hosts.extend({(node.host, node.port) for node in cluster.get_nodes()} - set(hosts))
+                hosts.extend(
+                    {(node.host, node.port) for node in cluster.get_nodes()}
+                    - set(hosts)
+                )
                 node = cluster.get_node_from_key(key)
         except exceptions.RedisClusterException as error:
             raise _innermost(error) from error

@@ -24,7 +24,13 @@ class RedisConnection:
     Where servers take over from each other, a call is made again until the one that has the namespace now answers it.
     """
 
-    def __init__(self, clients: Clients, *, wait_replicas: int = 0, wait_timeout_ms: int = WAIT_TIMEOUT_MS) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        *,
+        wait_replicas: int = 0,
+        wait_timeout_ms: int = WAIT_TIMEOUT_MS,
+    ) -> None:
         """With `wait_replicas`, some verbs wait so long for so many replicas to have what they did."""
         self._clients = clients
         self._wait_replicas = wait_replicas
@@ -39,10 +45,22 @@ class RedisConnection:
         Raises errors.NotReplicated, too, when it is done and replicas lack it.
         """
         with self._turn:
-            return self._patiently(lambda: self._run(self._clients.calling(key), script, key, arguments))
+            return self._patiently(
+                lambda: self._run(self._clients.calling(key), script, key, arguments)
+            )
 
-    def _run(self, client: redis.Redis, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        run = self._replicated if self._wait_replicas and script.name in REPLICATED else _executed
+    def _run(
+        self,
+        client: redis.Redis,
+        script: Script,
+        key: str,
+        arguments: Sequence[Argument],
+    ) -> Reply:
+        run = (
+            self._replicated
+            if self._wait_replicas and script.name in REPLICATED
+            else _executed
+        )
         try:
             return cast("Reply", run(client, "EVALSHA", script.sha, 1, key, *arguments))
         except exceptions.NoScriptError:
@@ -56,23 +74,41 @@ class RedisConnection:
             reply, reached = pipeline.execute(raise_on_error=False)
         if isinstance(reply, Exception):
             raise reply
-        if isinstance(reached, exceptions.RedisError) and passes(reached) and self._clients.patience_s:
+        if (
+            isinstance(reached, exceptions.RedisError)
+            and passes(reached)
+            and self._clients.patience_s
+        ):
             raise reached  # it stopped being the primary: the next one answers the repeat
-        redis_errors.need_replicas(reached, ("WAIT", self._wait_replicas, self._wait_timeout_ms))
+        redis_errors.need_replicas(
+            reached, ("WAIT", self._wait_replicas, self._wait_timeout_ms)
+        )
         return reply
 
     def wait(self, key: str, timeout_s: float) -> bool:
         """Take a wake token, blocking for it on a client of its own: no retries, a time limit above the wait."""
-        return self._blocking(key, timeout_s, lambda client: client.blpop([key], timeout=max(timeout_s, 0.001)))
+        return self._blocking(
+            key,
+            timeout_s,
+            lambda client: client.blpop([key], timeout=max(timeout_s, 0.001)),
+        )
 
     def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block for an entry of a stream after a cursor, in the same way."""
         block_ms = max(round(timeout_s * 1000), 1)
-        return self._blocking(key, timeout_s, lambda client: client.xread({key: cursor}, count=1, block=block_ms))
+        return self._blocking(
+            key,
+            timeout_s,
+            lambda client: client.xread({key: cursor}, count=1, block=block_ms),
+        )
 
-    def _blocking(self, key: str, timeout_s: float, ask: Callable[[redis.Redis], object]) -> bool:
+    def _blocking(
+        self, key: str, timeout_s: float, ask: Callable[[redis.Redis], object]
+    ) -> bool:
         """Ask on a client of its own; False, too, when a failover or a reshard broke it off: the caller looks again."""
-        client = self._patiently(lambda: self._clients.waiting(key, timeout_s + CALL_TIMEOUT_S))
+        client = self._patiently(
+            lambda: self._clients.waiting(key, timeout_s + CALL_TIMEOUT_S)
+        )
         self._waiting.add(client)
         try:
             return bool(ask(client))

@@ -14,7 +14,16 @@ from taskorch.queue.scripts import ScriptError
 OLDEST = (7, 0)
 #: A failover, a reshard or a restart explains these. They end soon: on this server, or on the one that took over.
 PASSING = frozenset(
-    ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "NOREPLICAS", "UNBLOCKED")
+    (
+        "LOADING",
+        "READONLY",
+        "MASTERDOWN",
+        "CLUSTERDOWN",
+        "TRYAGAIN",
+        "MOVED",
+        "NOREPLICAS",
+        "UNBLOCKED",
+    )
 )
 #: These last until somebody acts, or until another client's script ends.
 LASTING = frozenset(("OOM", "MISCONF", "BUSY", "MAXCLIENTS"))
@@ -53,7 +62,9 @@ def of_reply(line: str, url: str) -> Exception:
     """Return our error for an error reply of Redis; a script's own comes back as it stands."""
     why = word(line)
     if why == "MOVED" and "+cluster://" not in url:
-        return errors.Usage(reason=f"Redis at {url} is a node of a cluster: name it by redis+cluster://host:port")
+        return errors.Usage(
+            reason=f"Redis at {url} is a node of a cluster: name it by redis+cluster://host:port"
+        )
     if kind := next((kind for words, kind in _WRONG_KIND.items() if words in line), ""):
         return errors.Usage(reason=f"What answers at {url} is {kind}")
     if why:
@@ -68,8 +79,12 @@ def of_reply(line: str, url: str) -> Exception:
 def of_silence(error: Exception, url: str) -> errors.Unavailable:
     """Return our error for a connection that cannot be opened, or brings no reply."""
     if is_not_permitted(error):
-        return errors.NotPermitted(url=url, reason=str(error), why="mode" if _is_mode(error) else "sandbox")
-    if (isinstance(error, OSError) and error.errno in (EMFILE, ENFILE)) or _NO_FILES.match(str(error)):
+        return errors.NotPermitted(
+            url=url, reason=str(error), why="mode" if _is_mode(error) else "sandbox"
+        )
+    if (
+        isinstance(error, OSError) and error.errno in (EMFILE, ENFILE)
+    ) or _NO_FILES.match(str(error)):
         return errors.OutOfFiles(url=url)
     reason = str(error) or type(error).__name__
     if any(words in reason.lower() for words in _CERTIFICATE):
@@ -99,4 +114,6 @@ def need_replicas(reached: object, wanted: Sequence[str | int]) -> None:
     if not isinstance(reached, int):
         raise errors.NotReplicated(reached=0, wanted=number, reason=str(reached))
     if reached < int(number):
-        raise errors.NotReplicated(reached=reached, wanted=number, reason=f"that is after {timeout_ms} ms")
+        raise errors.NotReplicated(
+            reached=reached, wanted=number, reason=f"that is after {timeout_ms} ms"
+        )

@@ -22,7 +22,8 @@ _WORDS = {
 def passes(error: exceptions.RedisError) -> bool:
     """Return whether the same call may succeed soon, because a failover or a reshard explains the failure."""
     return (
-        isinstance(explained(error, ""), errors.Unreachable) or redis_errors.word(_line(error)) in redis_errors.PASSING
+        isinstance(explained(error, ""), errors.Unreachable)
+        or redis_errors.word(_line(error)) in redis_errors.PASSING
     )
 
 
@@ -30,10 +31,14 @@ def explained(error: exceptions.RedisError, url: str) -> Exception:
     """Return our error for one of redis-py's; a script's own comes back as it stands."""
     line = _line(error)
     if isinstance(error, exceptions.InvalidResponse):
-        return errors.Unreachable(url=url, reason=f"what answers there is not Redis ({error})")
+        return errors.Unreachable(
+            url=url, reason=f"what answers there is not Redis ({error})"
+        )
     if isinstance(error, exceptions.AuthenticationError):
         return errors.Refused(url=url, reason=line)
-    if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError)) and not redis_errors.word(line):
+    if isinstance(
+        error, (exceptions.ConnectionError, exceptions.TimeoutError)
+    ) and not redis_errors.word(line):
         return redis_errors.of_silence(error, url)
     return redis_errors.of_reply(line, url)
 

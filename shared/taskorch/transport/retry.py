@@ -46,7 +46,9 @@ class Patient:
     #: No call is made before this time of the monotonic clock.
     not_before = 0.0
 
-    def __init__(self, connection: Connection, outage: Outage, *, patience_s: float = inf) -> None:
+    def __init__(
+        self, connection: Connection, outage: Outage, *, patience_s: float = inf
+    ) -> None:
         """Give up a call that is not answered for `patience_s` seconds: errors.Unavailable."""
         self._connection = connection
         self._outage = outage

@@ -85,10 +85,16 @@ def _read(url: str, password: str) -> Server:
         path=unquote(parts.path) if parts.scheme == "unix" else "",
         host=unquote(parts.hostname or "localhost"),
         port=parts.port or 6379,
-        db=int(options.get("db") or ("" if parts.scheme == "unix" else parts.path.strip("/")) or 0),
+        db=int(
+            options.get("db")
+            or ("" if parts.scheme == "unix" else parts.path.strip("/"))
+            or 0
+        ),
         user=options.get("username") or unquote(parts.username or ""),
         password=secret,
-        tls={name: options[name] for name in TLS_OPTIONS if name in options} if parts.scheme == "rediss" else None,
+        tls={name: options[name] for name in TLS_OPTIONS if name in options}
+        if parts.scheme == "rediss"
+        else None,
     )
 
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, cast
 import hiredis
 
 from taskorch.domain import errors
-from taskorch.queue.scripts import REPLICATED, UNREADABLE, WAIT_TIMEOUT_MS, Argument, Reply, Script
+from taskorch.queue.scripts import (
+    REPLICATED,
+    UNREADABLE,
+    WAIT_TIMEOUT_MS,
+    Argument,
+    Reply,
+    Script,
+)
 from taskorch.transport import redis_errors
 
 if TYPE_CHECKING:
@@ -34,13 +41,22 @@ class SocketConnection:
     """
 
     def __init__(
-        self, server: "Server", *, retries: int = 2, wait_replicas: int = 0, wait_timeout_ms: int = WAIT_TIMEOUT_MS
+        self,
+        server: "Server",
+        *,
+        retries: int = 2,
+        wait_replicas: int = 0,
+        wait_timeout_ms: int = WAIT_TIMEOUT_MS,
     ) -> None:
         """Speak to `server`; what gets no reply is asked again `retries` times, and the verbs of REPLICATED wait."""
         self._server = server
         self._retries = retries
-        self._wait: Words = ("WAIT", wait_replicas, wait_timeout_ms) if wait_replicas else ()
-        self._timeout_s = CALL_TIMEOUT_S + (wait_timeout_ms / 1000 if wait_replicas else 0)
+        self._wait: Words = (
+            ("WAIT", wait_replicas, wait_timeout_ms) if wait_replicas else ()
+        )
+        self._timeout_s = CALL_TIMEOUT_S + (
+            wait_timeout_ms / 1000 if wait_replicas else 0
+        )
         self._socket: Socket | None = None
         self._turn = Lock()
         #: The sockets that threads wait on.
@@ -55,8 +71,12 @@ class SocketConnection:
                 except OSError as error:
                     self._drop()
                     if failed == self._retries or redis_errors.is_not_permitted(error):
-                        raise redis_errors.of_silence(error, self._server.shown) from error
-                from taskorch.domain.backoff import pause_s  # only then: it is slow to import
+                        raise redis_errors.of_silence(
+                            error, self._server.shown
+                        ) from error
+                from taskorch.domain.backoff import (
+                    pause_s,
+                )  # only then: it is slow to import
 
                 sleep(pause_s(failed, FIRST_PAUSE_S, LONGEST_PAUSE_S))
         raise AssertionError
@@ -65,7 +85,9 @@ class SocketConnection:
         after = self._wait if script.name in REPLICATED else ()
         reply, *waited = self._asked(("EVALSHA", script.sha, 1, key, *arguments), after)
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
-            reply, *waited = self._asked(("EVAL", script.text, 1, key, *arguments), after)
+            reply, *waited = self._asked(
+                ("EVAL", script.text, 1, key, *arguments), after
+            )
         if isinstance(reply, hiredis.ReplyError):
             if redis_errors.word(str(reply)) in redis_errors.PASSING:
                 self._drop()  # its role has changed: the address may lead to another server by now
@@ -90,7 +112,9 @@ class SocketConnection:
             self._socket = Socket(self._server, self._timeout_s)
         try:
             return self._socket.ask(*(words for words in commands if words))
-        except BaseException:  # a reply that nobody has read would be taken for that of the next command
+        except (
+            BaseException
+        ):  # a reply that nobody has read would be taken for that of the next command
             self._drop()
             raise
 
@@ -101,7 +125,9 @@ class SocketConnection:
     def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block for an entry of a stream after a cursor, in the same way."""
         block_ms = max(round(timeout_s * 1000), 1)
-        return self._blocked(timeout_s, ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", key, cursor))
+        return self._blocked(
+            timeout_s, ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", key, cursor)
+        )
 
     def _blocked(self, timeout_s: float, words: Words) -> bool:
         try:
@@ -139,7 +165,9 @@ class Socket:
     def __init__(self, server: "Server", timeout_s: float) -> None:
         """Open it; each reply may take `timeout_s` seconds. Raises OSError when it cannot be opened."""
         self._server = server
-        self._reader = hiredis.Reader(encoding="utf-8", errors=UNREADABLE, notEnoughData=...)
+        self._reader = hiredis.Reader(
+            encoding="utf-8", errors=UNREADABLE, notEnoughData=...
+        )
         #: A process that was forked off must not use it.
         self.process = os.getpid()
         self._greeting = _greeting(server)
@@ -152,7 +180,12 @@ class Socket:
         Raises errors.Unavailable and errors.TooOld for what the greeting brings, OSError when no reply comes.
         """
         greeting, self._greeting = self._greeting, []
-        self._socket.sendall(b"".join(hiredis.pack_command(cast("Any", words)) for words in (*greeting, *commands)))
+        self._socket.sendall(
+            b"".join(
+                hiredis.pack_command(cast("Any", words))
+                for words in (*greeting, *commands)
+            )
+        )
         for words in greeting:
             self._check(words[0], self._reply())
         return [self._reply() for _ in commands]
@@ -197,22 +230,30 @@ class Socket:
             if "unknown command" in str(reply).lower():
                 raise errors.TooOld(url=url, version="5 or older")
             # Some servers and proxies quote the arguments of a command that they refuse.
-            raise redis_errors.of_reply(str(reply).replace(self._server.password or "\0", "***"), url)
+            raise redis_errors.of_reply(
+                str(reply).replace(self._server.password or "\0", "***"), url
+            )
         if command == "HELLO":
             redis_errors.need_version(cast("dict[str, str]", reply)["version"], url)
 
 
 def _greeting(server: "Server") -> list[Words]:
     user = server.user or "default"
-    words: Words = ("HELLO", 3, "AUTH", user, server.password) if server.password else ("HELLO", 3)
+    words: Words = (
+        ("HELLO", 3, "AUTH", user, server.password) if server.password else ("HELLO", 3)
+    )
     return [words, ("SELECT", server.db)] if server.db else [words]
 
 
 def _opened(server: "Server") -> socket.socket:
     if server.path:
-        from taskorch.transport import unix_socket  # only then: it takes a millisecond to import
+        from taskorch.transport import (
+            unix_socket,
+        )  # only then: it takes a millisecond to import
 
-        return unix_socket.connected(server.path, CONNECT_TIMEOUT_S, private=server.is_bundled)
+        return unix_socket.connected(
+            server.path, CONNECT_TIMEOUT_S, private=server.is_bundled
+        )
     opened = socket.create_connection((server.host, server.port), CONNECT_TIMEOUT_S)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -9,9 +9,14 @@ FALSE = ("0", "f", "false", "n", "no")
 
 def context(options: Mapping[str, str]) -> ssl.SSLContext:
     """Return what the options of an address ask for, by redis-py's names. Raises OSError for bad files."""
-    made = ssl.create_default_context(cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path"))
+    made = ssl.create_default_context(
+        cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path")
+    )
     wanted = options.get("ssl_cert_reqs", "required")
-    made.check_hostname = wanted != "none" and options.get("ssl_check_hostname", "yes").lower() not in FALSE
+    made.check_hostname = (
+        wanted != "none"
+        and options.get("ssl_check_hostname", "yes").lower() not in FALSE
+    )
     made.verify_mode = ssl.VerifyMode[f"CERT_{wanted.upper()}"]
     if "ssl_certfile" in options or "ssl_keyfile" in options:
         files = (options.get("ssl_certfile", ""), options.get("ssl_keyfile"))

@@ -38,16 +38,22 @@ def _connect(opened: socket.socket, path: str) -> None:
         opened.connect(path)
     except PermissionError as error:
         if error.errno == EACCES and not os.access(path, os.W_OK):
-            raise PermissionError(EACCES, "its mode keeps this user out", path) from None
+            raise PermissionError(
+                EACCES, "its mode keeps this user out", path
+            ) from None
         raise
 
 
 def peer(opened: socket.socket) -> tuple[int, int]:
     """Return pid and uid of the process that listens at the other end; pid 0 if it is in another pid namespace."""
     if _PEER_CREDENTIALS:
-        pid, uid, _ = struct.unpack("3i", opened.getsockopt(socket.SOL_SOCKET, _PEER_CREDENTIALS, 12))
+        pid, uid, _ = struct.unpack(
+            "3i", opened.getsockopt(socket.SOL_SOCKET, _PEER_CREDENTIALS, 12)
+        )
         return pid, uid
-    _, uid = struct.unpack_from("Ii", opened.getsockopt(_MACOS_LEVEL, _MACOS_PEER_USER, 76))
+    _, uid = struct.unpack_from(
+        "Ii", opened.getsockopt(_MACOS_LEVEL, _MACOS_PEER_USER, 76)
+    )
     (pid,) = struct.unpack("i", opened.getsockopt(_MACOS_LEVEL, _MACOS_PEER_PID, 4))
     return pid, uid
 
@@ -55,7 +61,11 @@ def peer(opened: socket.socket) -> tuple[int, int]:
 def _need_known_peer(opened: socket.socket, path: str, *, private: bool) -> None:
     _, uid = peer(opened)
     if uid not in (os.getuid(), 0) and (private or _is_open_to_everyone(path)):
-        raise errors.ForeignServer(place=path, reason=f"it belongs to another user (uid {uid})", bundled=int(private))
+        raise errors.ForeignServer(
+            place=path,
+            reason=f"it belongs to another user (uid {uid})",
+            bundled=int(private),
+        )
 
 
 def need_own_folder(path: str) -> None:
@@ -66,13 +76,21 @@ def need_own_folder(path: str) -> None:
     folder = os.path.dirname(path)
     status = os.lstat(folder)
     if stat.S_ISLNK(status.st_mode):
-        raise errors.ForeignServer(place=folder, reason="it is a symbolic link", bundled=1)
+        raise errors.ForeignServer(
+            place=folder, reason="it is a symbolic link", bundled=1
+        )
     if status.st_uid != os.getuid():
-        raise errors.ForeignServer(place=folder, reason=f"it belongs to another user (uid {status.st_uid})", bundled=1)
+        raise errors.ForeignServer(
+            place=folder,
+            reason=f"it belongs to another user (uid {status.st_uid})",
+            bundled=1,
+        )
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         os.chmod(folder, stat.S_IRWXU)
     if stat.S_ISLNK(_mode(path)):
-        raise errors.ForeignServer(place=path, reason="it is a symbolic link", bundled=1)
+        raise errors.ForeignServer(
+            place=path, reason="it is a symbolic link", bundled=1
+        )
 
 
 def _mode(path: str) -> int:

@@ -27,7 +27,9 @@ def moved(bench: Bench, copy: Bench, file: Path) -> None:
     restore(file, copy.queue.archive)
 
 
-def test_what_was_imported_is_exported_again_the_same(bench: Bench, copy: Bench, file: Path) -> None:
+def test_what_was_imported_is_exported_again_the_same(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     furnished(bench)
     before = exported(bench, file)
 
@@ -38,19 +40,31 @@ def test_what_was_imported_is_exported_again_the_same(bench: Bench, copy: Bench,
     assert copy.inconsistencies() == []
 
 
-def test_an_export_says_what_it_is_and_how_much_of_it_there_is(bench: Bench, file: Path) -> None:
+def test_an_export_says_what_it_is_and_how_much_of_it_there_is(
+    bench: Bench, file: Path
+) -> None:
     furnished(bench)
 
     first, *lines, last = exported(bench, file)
 
-    assert (first["format"], first["version"], first["schema"]) == ("task-orchestrator-export", 1, "1")
+    assert (first["format"], first["version"], first["schema"]) == (
+        "task-orchestrator-export",
+        1,
+        "1",
+    )
     assert first["namespace"] == bench.namespace
     assert last["kind"] == "trailer"
-    assert last["counts"]["item"] == len([line for line in lines if line["kind"] == "item"]) > 0
+    assert (
+        last["counts"]["item"]
+        == len([line for line in lines if line["kind"] == "item"])
+        > 0
+    )
     assert sum(last["counts"].values()) == len(lines)
 
 
-def test_an_empty_namespace_is_exported_and_imported_too(bench: Bench, copy: Bench, file: Path) -> None:
+def test_an_empty_namespace_is_exported_and_imported_too(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     moved(bench, copy, file)
 
     assert [line["kind"] for line in exported(copy, file)] == ["header", "trailer"]
@@ -62,7 +76,9 @@ def test_every_verb_does_there_what_it_does_here_in_every_state(
     bench: Bench, copy: Bench, file: Path, verb: str
 ) -> None:
     leases = [bench.standing(state) for state in State]
-    leases += [bench.expired(state) for state in (State.DELAYED, State.QUEUED, State.FAILED)]
+    leases += [
+        bench.expired(state) for state in (State.DELAYED, State.QUEUED, State.FAILED)
+    ]
     others = [bench.item(agent="bob") for _ in leases]
     moved(bench, copy, file)
 
@@ -78,7 +94,9 @@ def test_every_verb_does_there_what_it_does_here_in_every_state(
     assert copy.inconsistencies() == bench.inconsistencies() == []
 
 
-def test_a_holder_delivers_there_with_the_lease_that_it_has_from_here(bench: Bench, copy: Bench, file: Path) -> None:
+def test_a_holder_delivers_there_with_the_lease_that_it_has_from_here(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     lease = bench.claimed(session="monday")
     moved(bench, copy, file)
 
@@ -88,9 +106,15 @@ def test_a_holder_delivers_there_with_the_lease_that_it_has_from_here(bench: Ben
     assert (receipt.token, receipt.claim) == (lease.token, lease.claim)
 
 
-def test_the_queue_keeps_its_order_and_new_items_come_behind(bench: Bench, copy: Bench, file: Path) -> None:
+def test_the_queue_keeps_its_order_and_new_items_come_behind(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     project = bench.project()
-    first, second, urgent = bench.item(project), bench.item(project), bench.item(project, priority=0)
+    first, second, urgent = (
+        bench.item(project),
+        bench.item(project),
+        bench.item(project, priority=0),
+    )
     moved(bench, copy, file)
 
     last = copy.item(project)
@@ -98,7 +122,9 @@ def test_the_queue_keeps_its_order_and_new_items_come_behind(bench: Bench, copy:
     assert [copy.claimed_next() for _ in range(4)] == [urgent, first, second, last]
 
 
-def test_a_key_that_was_used_here_is_known_there(bench: Bench, copy: Bench, file: Path) -> None:
+def test_a_key_that_was_used_here_is_known_there(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     project = bench.project()
     item = bench.item(project, key="once")
     moved(bench, copy, file)
@@ -106,7 +132,9 @@ def test_a_key_that_was_used_here_is_known_there(bench: Bench, copy: Bench, file
     assert copy.item(project, key="once") == item
 
 
-def test_who_follows_the_events_there_learns_of_an_import(bench: Bench, copy: Bench, file: Path) -> None:
+def test_who_follows_the_events_there_learns_of_an_import(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     bench.item()
     cursor = copy.queue.views.events().newest
 
@@ -117,7 +145,9 @@ def test_who_follows_the_events_there_learns_of_an_import(bench: Bench, copy: Be
     assert events.newest != cursor
 
 
-def test_what_is_created_meanwhile_is_left_out_and_nothing_waits_for_it(bench: Bench, copy: Bench, file: Path) -> None:
+def test_what_is_created_meanwhile_is_left_out_and_nothing_waits_for_it(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     early, late = bench.project(), bench.project()
     item, waiting = bench.item(early), bench.item(late)
     lines = bench.queue.archive.lines()
@@ -157,7 +187,9 @@ def test_an_item_whose_dependency_was_completed_while_the_export_went_on_does_no
     assert copy.claimed_next() == item
 
 
-def test_an_item_that_has_lost_its_lease_entry_gets_one_there(bench: Bench, copy: Bench, file: Path) -> None:
+def test_an_item_that_has_lost_its_lease_entry_gets_one_there(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     lease = bench.claimed()
     bench.lose_lease_entry(lease.item)
 
@@ -166,7 +198,9 @@ def test_an_item_that_has_lost_its_lease_entry_gets_one_there(bench: Bench, copy
     assert copy.inconsistencies() == []
 
 
-def test_an_item_that_has_vanished_is_left_out(bench: Bench, copy: Bench, file: Path) -> None:
+def test_an_item_that_has_vanished_is_left_out(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     project = bench.project()
     lost, item = bench.item(project, key="k"), bench.item(project)
     waiting = bench.item(project, depends_on=(lost,))
@@ -178,7 +212,9 @@ def test_an_item_that_has_vanished_is_left_out(bench: Bench, copy: Bench, file: 
     assert copy.state(waiting) is State.QUEUED
 
 
-def test_many_items_and_long_histories_come_in_slices(bench: Bench, copy: Bench, file: Path) -> None:
+def test_many_items_and_long_histories_come_in_slices(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     project = bench.project()
     for number in range(230):
         bench.item(project, key=f"key {number}", description="x" * 1000)
@@ -192,7 +228,9 @@ def test_many_items_and_long_histories_come_in_slices(bench: Bench, copy: Bench,
     assert work(copy) == work(bench)
 
 
-def test_an_export_that_fails_leaves_the_file_that_was_there(bench: Bench, file: Path) -> None:
+def test_an_export_that_fails_leaves_the_file_that_was_there(
+    bench: Bench, file: Path
+) -> None:
     bench.item()
     file.write_bytes(b"the last one")
 
@@ -226,7 +264,9 @@ def test_its_schema_is_that_of_the_scripts(bench: Bench) -> None:
     assert bench.schema() == archive.SCHEMA
 
 
-def test_a_lease_that_is_over_here_is_over_there(bench: Bench, copy: Bench, file: Path) -> None:
+def test_a_lease_that_is_over_here_is_over_there(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     lease = bench.claimed()
     bench.let_lease_run_out(lease.item)
     moved(bench, copy, file)
@@ -241,4 +281,7 @@ def test_a_line_has_no_line_break_in_it(bench: Bench, file: Path) -> None:
     furnished(bench)
     exported(bench, file)
 
-    assert all(json.loads(line)["kind"] for line in file.read_text(encoding="utf-8").split("\n")[:-1])
+    assert all(
+        json.loads(line)["kind"]
+        for line in file.read_text(encoding="utf-8").split("\n")[:-1]
+    )

@@ -47,11 +47,16 @@ def refusal(copy: Bench, file: Path) -> str:
 def number_of(lines: Lines, kind: str) -> int:
     """Return the number of the first line of that kind; of a queued one, if it is an item."""
     wanted = {"kind": kind, "state": "queued" if kind == "item" else None}
-    found = [{"kind": line["kind"], "state": line.get("fields", {}).get("state")} for line in lines]
+    found = [
+        {"kind": line["kind"], "state": line.get("fields", {}).get("state")}
+        for line in lines
+    ]
     return found.index(wanted) + 1
 
 
-def test_a_file_that_was_cut_off_after_any_line_is_refused(copy: Bench, lines: Lines, file: Path) -> None:
+def test_a_file_that_was_cut_off_after_any_line_is_refused(
+    copy: Bench, lines: Lines, file: Path
+) -> None:
     for kept in range(len(lines)):
         file.write_bytes(written(lines[:kept]))
 
@@ -62,11 +67,15 @@ def test_a_file_that_was_cut_off_after_any_line_is_refused(copy: Bench, lines: L
 
 
 @pytest.mark.parametrize("missing", [1, 2, 10, 500, 5000])
-def test_a_file_that_was_cut_off_within_a_line_is_refused(copy: Bench, lines: Lines, file: Path, missing: int) -> None:
+def test_a_file_that_was_cut_off_within_a_line_is_refused(
+    copy: Bench, lines: Lines, file: Path, missing: int
+) -> None:
     cut = written(lines)[:-missing]
     file.write_bytes(cut)
 
-    assert refusal(copy, file).startswith(f"line {len(cut.splitlines())}: It is cut off.")
+    assert refusal(copy, file).startswith(
+        f"line {len(cut.splitlines())}: It is cut off."
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +83,11 @@ def test_a_file_that_was_cut_off_within_a_line_is_refused(copy: Bench, lines: Li
     [
         (b"", 1, "The trailer is missing"),
         (b"\n", 2, "The trailer is missing"),
-        (b'{"name": "left-pad", "version": "1.0.0"}\n', 1, "It is no line of an export"),
+        (
+            b'{"name": "left-pad", "version": "1.0.0"}\n',
+            1,
+            "It is no line of an export",
+        ),
         (b"[1, 2]\n", 1, "Input should be"),
         (b"null\n", 1, "Input should be"),
         (b'{"kind": "header", "format": "\xff"}\n', 1, "Invalid JSON"),
@@ -82,11 +95,17 @@ def test_a_file_that_was_cut_off_within_a_line_is_refused(copy: Bench, lines: Li
         (b'{"kind": "header", "format": "\\ud800"}\n', 1, "Invalid JSON"),
         (b"[" * 100_000 + b"\n", 1, "Invalid JSON"),
         (b"not JSON\n", 1, "Invalid JSON"),
-        (b"x" * 100_000_000 + b"\n", 1, f"It has more than {restoring.LINE_BYTES} bytes"),
+        (
+            b"x" * 100_000_000 + b"\n",
+            1,
+            f"It has more than {restoring.LINE_BYTES} bytes",
+        ),
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_what_is_no_export_is_refused(copy: Bench, file: Path, data: bytes, number: int, reason: str) -> None:
+def test_what_is_no_export_is_refused(
+    copy: Bench, file: Path, data: bytes, number: int, reason: str
+) -> None:
     file.write_bytes(data)
 
     said = refusal(copy, file)
@@ -103,16 +122,28 @@ CHANGES: list[Change] = [
     ("header", lambda line: line.update(more=1), "more: Extra inputs"),
     ("project", lambda line: line.update(kind="epic"), "It is no line of an export"),
     ("project", lambda line: line.update(id="proj_X"), "no project proj_X"),
-    ("project", lambda line: line["fields"].update(n_queued="7"), "n_queued: Extra inputs"),
+    (
+        "project",
+        lambda line: line["fields"].update(n_queued="7"),
+        "n_queued: Extra inputs",
+    ),
     ("project", lambda line: line["fields"].update(status="open"), "status: "),
     ("project", lambda line: line["fields"].update(title=" "), "The title is empty"),
     ("project", lambda line: line["fields"].update(title=3), "title: "),
-    ("key", lambda line: line.update(item="item_none"), "names the item item_none, which is not there"),
+    (
+        "key",
+        lambda line: line.update(item="item_none"),
+        "names the item item_none, which is not there",
+    ),
     ("key", lambda line: line.update(project="proj_none"), "belongs to proj_none"),
     ("item", lambda line: line.update(id="../item"), "no item ../item"),
     ("item", lambda line: line.pop("score"), "score and held"),
     ("item", lambda line: line.update(held=None), "held is null"),
-    ("item", lambda line: line["fields"].update(requirements=None), "requirements is null"),
+    (
+        "item",
+        lambda line: line["fields"].update(requirements=None),
+        "requirements is null",
+    ),
     ("item", lambda line: line.update(held=5), "score and held"),
     ("item", lambda line: line.update(open=["item_0"]), "not among depends_on"),
     ("item", lambda line: line.update(sequence="1"), "sequence: "),
@@ -121,15 +152,43 @@ CHANGES: list[Change] = [
     ("item", lambda line: line["fields"].update(state="pending"), "the agent"),
     ("item", lambda line: line["fields"].update(priority="5"), "priority: "),
     ("item", lambda line: line["fields"].update(attempts="-1"), "attempts: "),
-    ("item", lambda line: line["fields"].update(agent="../x"), "not a name for an agent"),
-    ("item", lambda line: line["fields"].update(agent="nobody"), "names the agent nobody, which is not there"),
-    ("item", lambda line: line["fields"].update(depends_on='["item_none"]'), "names the item item_none"),
-    ("item", lambda line: line["fields"].update(depends_on="[" + "1," * 300 + "1]"), "depends_on"),
+    (
+        "item",
+        lambda line: line["fields"].update(agent="../x"),
+        "not a name for an agent",
+    ),
+    (
+        "item",
+        lambda line: line["fields"].update(agent="nobody"),
+        "names the agent nobody, which is not there",
+    ),
+    (
+        "item",
+        lambda line: line["fields"].update(depends_on='["item_none"]'),
+        "names the item item_none",
+    ),
+    (
+        "item",
+        lambda line: line["fields"].update(depends_on="[" + "1," * 300 + "1]"),
+        "depends_on",
+    ),
     ("item", lambda line: line["fields"].update(requirements='["a'), "requirements: "),
-    ("item", lambda line: line["fields"].update(requirements=json.dumps(["x"] * 201)), "at most 200"),
-    ("item", lambda line: line["fields"].update(description="é" * 40_000), "longer than 65536 bytes"),
+    (
+        "item",
+        lambda line: line["fields"].update(requirements=json.dumps(["x"] * 201)),
+        "at most 200",
+    ),
+    (
+        "item",
+        lambda line: line["fields"].update(description="é" * 40_000),
+        "longer than 65536 bytes",
+    ),
     ("item", lambda line: line["fields"].update(description="\ud800"), "Invalid JSON"),
-    ("item", lambda line: line["fields"].update(project="proj_none"), "belongs to proj_none"),
+    (
+        "item",
+        lambda line: line["fields"].update(project="proj_none"),
+        "belongs to proj_none",
+    ),
     ("item", lambda line: line["fields"].pop("seq"), "seq: Field required"),
     ("report", lambda line: line.update(item="item_none"), "belongs to item_none"),
     ("report", lambda line: line.update(entry="0-0"), "not newer"),
@@ -144,7 +203,9 @@ CHANGES: list[Change] = [
 
 
 @pytest.mark.parametrize("wrong", CHANGES, ids=lambda wrong: f"{wrong[0]}, {wrong[2]}")
-def test_a_line_that_says_what_cannot_be_is_named(copy: Bench, lines: Lines, file: Path, wrong: Change) -> None:
+def test_a_line_that_says_what_cannot_be_is_named(
+    copy: Bench, lines: Lines, file: Path, wrong: Change
+) -> None:
     kind, change, reason = wrong
     number = number_of(lines, kind)
     change(lines[number - 1])
@@ -158,9 +219,22 @@ def test_a_line_that_says_what_cannot_be_is_named(copy: Bench, lines: Lines, fil
 
 
 @pytest.mark.parametrize(
-    "kind", ["header", "project", "item", "report", "note", "discovery", "agent", "key", "trailer"]
+    "kind",
+    [
+        "header",
+        "project",
+        "item",
+        "report",
+        "note",
+        "discovery",
+        "agent",
+        "key",
+        "trailer",
+    ],
 )
-def test_a_line_that_comes_twice_is_refused(copy: Bench, lines: Lines, file: Path, kind: str) -> None:
+def test_a_line_that_comes_twice_is_refused(
+    copy: Bench, lines: Lines, file: Path, kind: str
+) -> None:
     number = number_of(lines, kind)
     lines.insert(number, lines[number - 1])
     file.write_bytes(written(lines))
@@ -170,7 +244,9 @@ def test_a_line_that_comes_twice_is_refused(copy: Bench, lines: Lines, file: Pat
     assert number_said == (len(lines) if kind == "key" else number + 1)
 
 
-def test_a_line_that_is_missing_is_refused(copy: Bench, lines: Lines, file: Path) -> None:
+def test_a_line_that_is_missing_is_refused(
+    copy: Bench, lines: Lines, file: Path
+) -> None:
     for number in range(len(lines)):
         file.write_bytes(written(lines[:number] + lines[number + 1 :]))
 
@@ -211,7 +287,9 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restoring, "SLICE_LINES", 5)
 
 
-def cut_off(copy: Bench, file: Path, *, after: int, reply_is_lost: bool = False) -> None:
+def cut_off(
+    copy: Bench, file: Path, *, after: int, reply_is_lost: bool = False
+) -> None:
     """Import until so many calls were made."""
     cut = copy.over(lambda connection: CutOff(connection, after, reply_is_lost))
     with pytest.raises(errors.Unreachable):
@@ -219,7 +297,9 @@ def cut_off(copy: Bench, file: Path, *, after: int, reply_is_lost: bool = False)
 
 
 @pytest.mark.usefixtures("small_slices")
-@pytest.mark.parametrize("cut", [(after, lost) for after in (1, 2, 4, 6) for lost in (False, True)])
+@pytest.mark.parametrize(
+    "cut", [(after, lost) for after in (1, 2, 4, 6) for lost in (False, True)]
+)
 def test_an_import_that_was_cut_off_is_run_again_and_ends_as_if_it_had_not_been(
     bench: Bench, copy: Bench, lines: Lines, file: Path, cut: tuple[int, bool]
 ) -> None:
@@ -233,12 +313,20 @@ def test_an_import_that_was_cut_off_is_run_again_and_ends_as_if_it_had_not_been(
 
 
 @pytest.mark.usefixtures("small_slices", "lines")
-def test_while_an_import_is_under_way_nobody_works_there(copy: Bench, file: Path) -> None:
+def test_while_an_import_is_under_way_nobody_works_there(
+    copy: Bench, file: Path
+) -> None:
     cut_off(copy, file, after=3)
 
-    for step in (copy.project, copy.agent().claim, copy.queue.views.projects, lambda: list(copy.queue.archive.lines())):
+    for step in (
+        copy.project,
+        copy.agent().claim,
+        copy.queue.views.projects,
+        lambda: list(copy.queue.archive.lines()),
+    ):
         with pytest.raises(
-            errors.BadSchema, match="An import into this namespace is under way, or was cut off"
+            errors.BadSchema,
+            match="An import into this namespace is under way, or was cut off",
         ) as refused:
             step()
         assert "run it again with the same file" in refused.value.advice()
@@ -246,7 +334,9 @@ def test_while_an_import_is_under_way_nobody_works_there(copy: Bench, file: Path
 
 
 @pytest.mark.usefixtures("small_slices")
-def test_another_file_does_not_go_on_with_an_import(copy: Bench, lines: Lines, file: Path) -> None:
+def test_another_file_does_not_go_on_with_an_import(
+    copy: Bench, lines: Lines, file: Path
+) -> None:
     cut_off(copy, file, after=3)
     lines[0]["exported_at"] = "another time"
     file.write_bytes(written(lines))
@@ -259,7 +349,9 @@ def test_another_file_does_not_go_on_with_an_import(copy: Bench, lines: Lines, f
 
 
 @pytest.mark.usefixtures("lines")
-def test_a_run_that_another_has_overtaken_writes_no_more(bench: Bench, copy: Bench, file: Path) -> None:
+def test_a_run_that_another_has_overtaken_writes_no_more(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     digest = restoring.Content.of(BytesIO(file.read_bytes())).digest
     slow = copy.queue.archive.begin(digest)
     quick = copy.queue.archive.begin(digest)
@@ -297,7 +389,9 @@ def test_blank_lines_and_a_byte_order_mark_are_passed_over(
     assert work(copy) == work(bench)
 
 
-def test_line_ends_of_windows_are_tolerated(bench: Bench, copy: Bench, lines: Lines, file: Path) -> None:
+def test_line_ends_of_windows_are_tolerated(
+    bench: Bench, copy: Bench, lines: Lines, file: Path
+) -> None:
     file.write_bytes(written(lines).replace(b"\n", b"\r\n"))
 
     restore(file, copy.queue.archive)
@@ -305,7 +399,9 @@ def test_line_ends_of_windows_are_tolerated(bench: Bench, copy: Bench, lines: Li
     assert work(copy) == work(bench)
 
 
-def test_wrong_line_behind_a_blank_one_keeps_its_number(copy: Bench, lines: Lines, file: Path) -> None:
+def test_wrong_line_behind_a_blank_one_keeps_its_number(
+    copy: Bench, lines: Lines, file: Path
+) -> None:
     lines[1]["kind"] = "nothing"
     first, *rest = written(lines).splitlines(keepends=True)
     file.write_bytes(first + b"\n" + b"".join(rest))
@@ -314,7 +410,9 @@ def test_wrong_line_behind_a_blank_one_keeps_its_number(copy: Bench, lines: Line
 
 
 @pytest.mark.parametrize("text", ["a\0b", "a\r\nb", "\ufeffa"])
-def test_export_of_an_earlier_version_keeps_its_texts(copy: Bench, lines: Lines, file: Path, text: str) -> None:
+def test_export_of_an_earlier_version_keeps_its_texts(
+    copy: Bench, lines: Lines, file: Path, text: str
+) -> None:
     line = lines[number_of(lines, "item") - 1]
     line["fields"].update(description=text, requirements=json.dumps([text]), title=text)
     file.write_bytes(written(lines))
@@ -325,9 +423,14 @@ def test_export_of_an_earlier_version_keeps_its_texts(copy: Bench, lines: Lines,
     assert (item.description, item.requirements, item.title) == (text, (text,), text)
 
 
-def test_item_with_many_dependencies_is_read_back(bench: Bench, copy: Bench, file: Path) -> None:
+def test_item_with_many_dependencies_is_read_back(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     project = bench.project()
-    others = tuple(made.id for made in bench.queue.create_many(project, [NewItem(title="x")] * 1000))
+    others = tuple(
+        made.id
+        for made in bench.queue.create_many(project, [NewItem(title="x")] * 1000)
+    )
     item = bench.item(project, depends_on=others)
     exported(bench, file)
 
@@ -337,13 +440,21 @@ def test_item_with_many_dependencies_is_read_back(bench: Bench, copy: Bench, fil
     assert audit(copy.queue, fix=False).left == ()
 
 
-def test_dependency_requeued_during_the_export_is_open(bench: Bench, copy: Bench, file: Path) -> None:
+def test_dependency_requeued_during_the_export_is_open(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     first = bench.delivered()
     second = bench.item(depends_on=(first,))
-    earlier = {line["id"]: line for line in exported(bench, file) if line["kind"] == "item"}
+    earlier = {
+        line["id"]: line for line in exported(bench, file) if line["kind"] == "item"
+    }
     bench.queue.requeue(first)
     later = exported(bench, file)
-    file.write_bytes(written([earlier[second] if line.get("id") == second else line for line in later]))
+    file.write_bytes(
+        written(
+            [earlier[second] if line.get("id") == second else line for line in later]
+        )
+    )
 
     restore(file, copy.queue.archive)
 
@@ -353,7 +464,9 @@ def test_dependency_requeued_during_the_export_is_open(bench: Bench, copy: Bench
 
 
 @pytest.mark.usefixtures("lines")
-def test_agents_that_only_asked_for_work_do_not_fill_a_namespace(bench: Bench, copy: Bench, file: Path) -> None:
+def test_agents_that_only_asked_for_work_do_not_fill_a_namespace(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     copy.agent().claim()
 
     restore(file, copy.queue.archive)

@@ -30,7 +30,10 @@ NAMES = [
 COMPARISON = Comparison(
     name="commands",
     rows="command",
-    figures={"wall": Figure(title="time, ms", digits=1), "errors": Figure(title="errors", compared=False)},
+    figures={
+        "wall": Figure(title="time, ms", digits=1),
+        "errors": Figure(title="errors", compared=False),
+    },
     baseline="bare",
     rounds=[
         {"bare": {"wall": 10.0}, "worker check": {"wall": 30.0, "errors": 0}},
@@ -55,7 +58,9 @@ def test_a_round_without_the_baseline_has_no_ratio() -> None:
     assert only.ratios is None
 
 
-def test_the_table_has_medians_with_their_range_and_ratios_where_they_say_something() -> None:
+def test_the_table_has_medians_with_their_range_and_ratios_where_they_say_something() -> (
+    None
+):
     lines = markdown(COMPARISON).splitlines()
 
     assert lines == [
@@ -84,7 +89,9 @@ def test_the_json_has_all_rounds_and_what_they_come_to() -> None:
 
 def test_the_page_keeps_all_that_is_not_between_the_marks(tmp_path: Path) -> None:
     file = tmp_path / "page.md"
-    file.write_text("before\n<!-- a: made by x -->\nold\n<!-- /a -->\nafter\n<!-- b: made by x -->\n<!-- /b -->\n")
+    file.write_text(
+        "before\n<!-- a: made by x -->\nold\n<!-- /a -->\nafter\n<!-- b: made by x -->\n<!-- /b -->\n"
+    )
 
     page.write("a", r"new \1", file)
 
@@ -96,8 +103,12 @@ def test_the_page_keeps_all_that_is_not_between_the_marks(tmp_path: Path) -> Non
 
 
 def test_every_command_that_the_roles_are_told_to_type_is_timed() -> None:
-    chapters = USAGE.partition("\n## The orchestrating agent\n")[2].partition("\n## What does not go on by itself")[0]
-    told = set(re.findall(r"^\$ ((?:orchestrate|worker) [a-z]+)", chapters, re.MULTILINE))
+    chapters = USAGE.partition("\n## The orchestrating agent\n")[2].partition(
+        "\n## What does not go on by itself"
+    )[0]
+    told = set(
+        re.findall(r"^\$ ((?:orchestrate|worker) [a-z]+)", chapters, re.MULTILINE)
+    )
 
     assert len(told) > 15
     assert told - {workflow.label(words) for words in workflow.typed()} == set()
@@ -114,7 +125,9 @@ def test_every_timed_command_does_what_it_should() -> None:
 
 def test_a_command_that_fails_is_not_timed(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="No such command"):
-        workflow.timed([str(workflow.BIN / "worker"), "chekc"], workflow.environment(tmp_path))
+        workflow.timed(
+            [str(workflow.BIN / "worker"), "chekc"], workflow.environment(tmp_path)
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,7 +140,11 @@ def test_the_document_shows_every_comparison(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["commands", "network"])
 def test_the_document_names_the_commands_that_are_timed(name: str) -> None:
-    named = set(re.findall(r"^\| ((?:orchestrate|worker) [a-z]+) \|", _written(name), re.MULTILINE))
+    named = set(
+        re.findall(
+            r"^\| ((?:orchestrate|worker) [a-z]+) \|", _written(name), re.MULTILINE
+        )
+    )
 
     assert named == {workflow.label(words) for words in workflow.typed()}
 
@@ -160,7 +177,12 @@ def test_the_figures_of_a_fleet_are_those_of_all_its_clients() -> None:
     rows = fleet.rows([seen, seen], {"core": 0.5, "busy": 1.0})
 
     whole = rows[fleet.ALL]
-    assert (whole["rate"], whole["per_core"], whole["clients"], whole["errors"]) == (6, 12, 0.5, 2)
+    assert (whole["rate"], whole["per_core"], whole["clients"], whole["errors"]) == (
+        6,
+        12,
+        0.5,
+        2,
+    )
     assert rows["claim"]["rate"] == 2
     assert rows["claim"]["p50"] == 2
 
@@ -174,12 +196,22 @@ def test_a_bare_loop_does_the_work_and_tells_of_an_empty_queue() -> None:
 
         (project,) = queue.views.projects()
 
-    assert {verb: len(micros) for verb, micros in seen["micros"].items()} == {"claim": 6, "progress": 5, "complete": 5}
-    assert (seen["steps"], seen["errors"], seen["first"]) == (16, 1, ["the queue ran empty"])
+    assert {verb: len(micros) for verb, micros in seen["micros"].items()} == {
+        "claim": 6,
+        "progress": 5,
+        "complete": 5,
+    }
+    assert (seen["steps"], seen["errors"], seen["first"]) == (
+        16,
+        1,
+        ["the queue ran empty"],
+    )
     assert project.completed == 5
 
 
-def test_the_limit_is_that_of_the_scripts_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_is_that_of_the_scripts_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(limit, "CALLS", 50)
     monkeypatch.setattr(limit, "PINGS", 100)
 
@@ -193,7 +225,9 @@ def test_the_limit_is_that_of_the_scripts_as_they_are(monkeypatch: pytest.Monkey
 def test_a_queue_is_as_long_after_a_step_that_is_timed_as_before() -> None:
     with queues.server() as url:
         queue = queues.filled(url, "grown", 6, agents=3)
-        steps = growth._of_queue(queue, [queues.agent(number) for number in range(3)], check=2)
+        steps = growth._of_queue(
+            queue, [queues.agent(number) for number in range(3)], check=2
+        )
         taken = [step() for _ in range(5) for step in steps.values()]
 
         (project,) = queue.views.projects()
@@ -203,7 +237,10 @@ def test_a_queue_is_as_long_after_a_step_that_is_timed_as_before() -> None:
 
 
 def test_a_line_counts_a_connection_and_what_the_client_says_after_it() -> None:
-    with queues.rooted() as (root, url), network.lined(unquote(urlsplit(url).path)) as line:
+    with (
+        queues.rooted() as (root, url),
+        network.lined(unquote(urlsplit(url).path)) as line,
+    ):
         variables = workflow.environment(root, TASKORCH_REDIS_URL=line.address)
         workflow.timed([str(workflow.BIN / "worker"), "check"], variables)
         first, line.trips = line.trips, 0
@@ -214,4 +251,6 @@ def test_a_line_counts_a_connection_and_what_the_client_says_after_it() -> None:
 
 
 def _written(name: str) -> str:
-    return PAGE.partition(f"<!-- {name}: made by benchmarks -->")[2].partition(f"<!-- /{name} -->")[0]
+    return PAGE.partition(f"<!-- {name}: made by benchmarks -->")[2].partition(
+        f"<!-- /{name} -->"
+    )[0]

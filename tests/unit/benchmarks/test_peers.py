@@ -22,7 +22,11 @@ ROUNDS: list[Round] = [
         "huey": {"enqueue_rate": 400.0},
         "rq": {"enqueue_rate": 50},
     },
-    {"taskorch": {"enqueue_rate": 10.0, "memory": 3000.0}, "huey": {}, "rq": {"enqueue_rate": 20.0}},
+    {
+        "taskorch": {"enqueue_rate": 10.0, "memory": 3000.0},
+        "huey": {},
+        "rq": {"enqueue_rate": 20.0},
+    },
     {
         "taskorch": {"enqueue_rate": 200.0, "memory": 2000.0},
         "huey": {"enqueue_rate": 400.0},
@@ -36,23 +40,42 @@ def test_a_ratio_is_the_median_of_the_ratios_within_a_round() -> None:
 
     rq = shown["rq"]
     assert rq.values == Spread(median=50, least=20, most=100)
-    ratios = {name: result.ratios.median for name, result in shown.items() if result.ratios}
+    ratios = {
+        name: result.ratios.median for name, result in shown.items() if result.ratios
+    }
     assert ratios == {"huey": 3, "taskorch": 1, "rq": 0.5}
 
 
-@pytest.mark.parametrize(("figure", "order"), [("enqueue_rate", ["huey", "taskorch", "rq"]), ("memory", ["taskorch"])])
-def test_the_best_comes_first_and_what_was_not_measured_does_not_come(figure: str, order: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("figure", "order"),
+    [("enqueue_rate", ["huey", "taskorch", "rq"]), ("memory", ["taskorch"])],
+)
+def test_the_best_comes_first_and_what_was_not_measured_does_not_come(
+    figure: str, order: list[str]
+) -> None:
     assert [result.name for result in figures.results(ROUNDS, figure)] == order
 
 
 def test_less_memory_is_better() -> None:
-    rounds: list[Round] = [{"taskorch": {"memory": 900.0}, "rq": {"memory": 1500.0}, "huey": {"memory": 500.0}}]
+    rounds: list[Round] = [
+        {
+            "taskorch": {"memory": 900.0},
+            "rq": {"memory": 1500.0},
+            "huey": {"memory": 500.0},
+        }
+    ]
 
-    assert [result.name for result in figures.results(rounds, "memory")] == ["huey", "taskorch", "rq"]
+    assert [result.name for result in figures.results(rounds, "memory")] == [
+        "huey",
+        "taskorch",
+        "rq",
+    ]
 
 
 def test_the_table_of_the_document_has_medians_and_ratios() -> None:
-    lines = figures.markdown(ROUNDS, {"taskorch": "1.0", "rq": "3.0", "huey": "3.5"}).splitlines()
+    lines = figures.markdown(
+        ROUNDS, {"taskorch": "1.0", "rq": "3.0", "huey": "3.5"}
+    ).splitlines()
 
     assert lines[0] == "| | taskorch 1.0 | rq 3.0 | huey 3.5 |"
     assert "| enqueue, items/s | 100 | 50 (0.50) | 400 (3.00) |" in lines
@@ -63,7 +86,9 @@ def test_each_peer_says_what_it_needs_and_ours_needs_nothing_more() -> None:
     needs = {queue: install.needs(queue) for queue in install.QUEUES}
 
     assert needs.pop("taskorch") == []
-    assert {queue for queue, packages in needs.items() if queue not in packages[0]} == set()
+    assert {
+        queue for queue, packages in needs.items() if queue not in packages[0]
+    } == set()
     assert all(">=" in package for packages in needs.values() for package in packages)
 
 
@@ -72,7 +97,9 @@ def test_the_document_has_every_queue_and_every_figure() -> None:
     head, *lines = [line for line in written.splitlines() if line.startswith("| ")]
 
     assert re.findall(r"\| ([a-z]+) [0-9]", head) == list(install.QUEUES)
-    assert [line.split(" | ")[0][2:] for line in lines] == [figure.title for figure in figures.FIGURES.values()]
+    assert [line.split(" | ")[0][2:] for line in lines] == [
+        figure.title for figure in figures.FIGURES.values()
+    ]
 
 
 def test_the_document_shows_plots_that_are_there() -> None:
@@ -84,13 +111,22 @@ def test_the_document_shows_plots_that_are_there() -> None:
 
 def test_ours_can_be_measured() -> None:
     with server() as url:
-        told = [_told(url, *words.split()) for words in ("wake 2 30", "enqueue 12 300", "process 1 10 30")]
+        told = [
+            _told(url, *words.split())
+            for words in ("wake 2 30", "enqueue 12 300", "process 1 10 30")
+        ]
 
-    assert [sorted(each) for each in told] == [["p50", "p99", "samples"], ["cpu", "rate"], ["cpu", "rate"]]
+    assert [sorted(each) for each in told] == [
+        ["p50", "p99", "samples"],
+        ["cpu", "rate"],
+        ["cpu", "rate"],
+    ]
 
 
 def _told(url: str, *words: str) -> dict[str, float]:
     program = [sys.executable, "-P", str(install.program("taskorch")), *words]
     environment = {**os.environ, "PEERS_URL": url, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        program, env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
     return dict(json.loads(done.stdout))

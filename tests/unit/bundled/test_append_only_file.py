@@ -17,7 +17,10 @@ TRANSACTION = b"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n"
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The append-only folder of a server that ended well."""
     folder = tmp_path_factory.mktemp("sound")
-    with servers.running(BINARY, folder, "--appendonly", "yes") as url, redis.Redis.from_url(url) as raw:
+    with (
+        servers.running(BINARY, folder, "--appendonly", "yes") as url,
+        redis.Redis.from_url(url) as raw,
+    ):
         raw.set("first", "1")
         raw.set("zeros", b"\0" * 100)
     return folder / "appendonlydir"
@@ -71,7 +74,9 @@ def test_end_that_a_crash_leaves_is_cut_off(appended: Path, damage: bytes) -> No
         b"*12345678901234567890",
     ],
 )
-def test_damage_with_more_behind_it_is_left_alone(appended: Path, damage: bytes) -> None:
+def test_damage_with_more_behind_it_is_left_alone(
+    appended: Path, damage: bytes
+) -> None:
     file = newest(appended)
     size = file.stat().st_size
     file.write_bytes(damaged := file.read_bytes() + damage)
@@ -80,7 +85,10 @@ def test_damage_with_more_behind_it_is_left_alone(appended: Path, damage: bytes)
         append_only_file.repair(appended, BINARY, force=False)
 
     assert file.read_bytes() == damaged
-    assert (refusal.value.details["sound"], refusal.value.details["size"]) == (size, len(damaged))
+    assert (refusal.value.details["sound"], refusal.value.details["size"]) == (
+        size,
+        len(damaged),
+    )
     assert "orchestrate server start --repair" in refusal.value.advice()
 
 

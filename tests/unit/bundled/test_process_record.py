@@ -16,7 +16,9 @@ from taskorch.domain.frozen import replace
 @pytest.fixture
 def process() -> Iterator["subprocess.Popen[bytes]"]:
     """A process that nobody may harm."""
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as started:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(600)"]
+    ) as started:
         yield started
         started.kill()
 
@@ -35,7 +37,9 @@ def recorded(file: int, pid: int) -> ProcessRecord:
     return record
 
 
-def test_recorded_process_gets_the_signal(file: int, process: "subprocess.Popen[bytes]") -> None:
+def test_recorded_process_gets_the_signal(
+    file: int, process: "subprocess.Popen[bytes]"
+) -> None:
     record = recorded(file, process.pid)
 
     assert (record.is_here, record.is_running) == (True, True)
@@ -62,7 +66,9 @@ def test_process_that_is_not_proven_gets_no_signal(
     assert process.poll() is None
 
 
-def test_ended_process_gets_no_signal(file: int, process: "subprocess.Popen[bytes]") -> None:
+def test_ended_process_gets_no_signal(
+    file: int, process: "subprocess.Popen[bytes]"
+) -> None:
     record = recorded(file, process.pid)
     process.kill()
     process.wait(30)
@@ -70,7 +76,9 @@ def test_ended_process_gets_no_signal(file: int, process: "subprocess.Popen[byte
     assert not record.send(signal.SIGTERM)
 
 
-@pytest.mark.parametrize("content", [b"", b"1234", b"x y z w", b"1 2 3", b"\xff\xfe 1 2 3"])
+@pytest.mark.parametrize(
+    "content", [b"", b"1234", b"x y z w", b"1 2 3", b"\xff\xfe 1 2 3"]
+)
 def test_file_that_names_no_process_reads_as_none(file: int, content: bytes) -> None:
     os.pwrite(file, content, 0)
 

@@ -29,7 +29,9 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A private folder in the place of the one in /tmp."""
-    monkeypatch.setattr(server_address, "temporary_folder", lambda: str(tmp_path / "temporary"))
+    monkeypatch.setattr(
+        server_address, "temporary_folder", lambda: str(tmp_path / "temporary")
+    )
     return tmp_path / "temporary"
 
 
@@ -41,7 +43,9 @@ def append(place: Path) -> Path:
     return file
 
 
-def test_new_data_is_known_from_then_on(data: Path, environment: Mapping[str, str]) -> None:
+def test_new_data_is_known_from_then_on(
+    data: Path, environment: Mapping[str, str]
+) -> None:
     first = server_data.working_folder(data, environment)
 
     again = server_data.working_folder(data, environment)
@@ -51,7 +55,9 @@ def test_new_data_is_known_from_then_on(data: Path, environment: Mapping[str, st
     assert first.stat().st_mode & 0o777 == 0o700
 
 
-def test_files_of_commands_are_no_data(data: Path, environment: Mapping[str, str]) -> None:
+def test_files_of_commands_are_no_data(
+    data: Path, environment: Mapping[str, str]
+) -> None:
     for name in server_data.OURS:
         (data / name).touch()
 
@@ -59,9 +65,20 @@ def test_files_of_commands_are_no_data(data: Path, environment: Mapping[str, str
 
 
 @pytest.mark.parametrize(
-    "name", ["appendonlydir", "appendonly.aof", "dump.rdb", "valkey.conf", "users.acl", "module.so", "0" * 32]
+    "name",
+    [
+        "appendonlydir",
+        "appendonly.aof",
+        "dump.rdb",
+        "valkey.conf",
+        "users.acl",
+        "module.so",
+        "0" * 32,
+    ],
 )
-def test_data_of_a_checkout_is_refused(data: Path, environment: Mapping[str, str], name: str) -> None:
+def test_data_of_a_checkout_is_refused(
+    data: Path, environment: Mapping[str, str], name: str
+) -> None:
     (data / name).mkdir()
 
     with pytest.raises(errors.UnknownData) as refusal:
@@ -71,7 +88,9 @@ def test_data_of_a_checkout_is_refused(data: Path, environment: Mapping[str, str
     assert "--accept-data" in refusal.value.advice()
 
 
-def test_data_that_a_pull_adds_is_ignored(data: Path, environment: Mapping[str, str]) -> None:
+def test_data_that_a_pull_adds_is_ignored(
+    data: Path, environment: Mapping[str, str]
+) -> None:
     own = server_data.working_folder(data, environment)
     append(data)
     append(data / ("0" * 32))
@@ -79,7 +98,9 @@ def test_data_that_a_pull_adds_is_ignored(data: Path, environment: Mapping[str, 
     assert server_data.working_folder(data, environment) == own
 
 
-def test_link_to_known_data_is_refused(data: Path, environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_link_to_known_data_is_refused(
+    data: Path, environment: Mapping[str, str], tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     other.mkdir()
     known = server_data.working_folder(other, environment)
@@ -89,15 +110,23 @@ def test_link_to_known_data_is_refused(data: Path, environment: Mapping[str, str
         server_data.working_folder(data, environment)
 
 
-def test_moved_folder_goes_on_working(data: Path, environment: Mapping[str, str]) -> None:
+def test_moved_folder_goes_on_working(
+    data: Path, environment: Mapping[str, str]
+) -> None:
     name = server_data.working_folder(data, environment).name
 
-    moved = data.parent.parent.rename(data.parent.parent.with_name("moved")) / ".task-orchestrator" / "data"
+    moved = (
+        data.parent.parent.rename(data.parent.parent.with_name("moved"))
+        / ".task-orchestrator"
+        / "data"
+    )
 
     assert server_data.working_folder(moved, environment) == moved / name
 
 
-def test_data_of_another_home_is_refused(data: Path, environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_data_of_another_home_is_refused(
+    data: Path, environment: Mapping[str, str], tmp_path: Path
+) -> None:
     server_data.working_folder(data, environment)
 
     with pytest.raises(errors.UnknownData):
@@ -105,7 +134,9 @@ def test_data_of_another_home_is_refused(data: Path, environment: Mapping[str, s
 
 
 @pytest.mark.parametrize("place", ["", "0" * 32])
-def test_accepted_data_is_kept_under_a_new_name(data: Path, environment: Mapping[str, str], place: str) -> None:
+def test_accepted_data_is_kept_under_a_new_name(
+    data: Path, environment: Mapping[str, str], place: str
+) -> None:
     append(data / place)
 
     server_data.accept(data, environment)
@@ -115,18 +146,25 @@ def test_accepted_data_is_kept_under_a_new_name(data: Path, environment: Mapping
     assert [file.read_text() for file in known.rglob("*.aof")] == ["appended"]
 
 
-def test_newest_of_several_data_is_accepted(data: Path, environment: Mapping[str, str]) -> None:
+def test_newest_of_several_data_is_accepted(
+    data: Path, environment: Mapping[str, str]
+) -> None:
     old, new = append(data / ("0" * 32)), append(data / ("1" * 32))
     new.write_text("new")
     os.utime(old.parent, (1, 1))
 
     server_data.accept(data, environment)
 
-    assert [file.read_text() for file in server_data.working_folder(data, environment).rglob("*.aof")] == ["new"]
+    assert [
+        file.read_text()
+        for file in server_data.working_folder(data, environment).rglob("*.aof")
+    ] == ["new"]
     assert old.exists()
 
 
-def test_accepting_leaves_known_data_alone(data: Path, environment: Mapping[str, str]) -> None:
+def test_accepting_leaves_known_data_alone(
+    data: Path, environment: Mapping[str, str]
+) -> None:
     own = server_data.working_folder(data, environment)
     other = append(data)
 
@@ -136,27 +174,35 @@ def test_accepting_leaves_known_data_alone(data: Path, environment: Mapping[str,
     assert other.exists()
 
 
-def test_accepting_nothing_makes_nothing(data: Path, environment: Mapping[str, str]) -> None:
+def test_accepting_nothing_makes_nothing(
+    data: Path, environment: Mapping[str, str]
+) -> None:
     server_data.accept(data, environment)
 
     assert list(data.iterdir()) == []
 
 
-def test_links_in_data_are_not_accepted(data: Path, environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_links_in_data_are_not_accepted(
+    data: Path, environment: Mapping[str, str], tmp_path: Path
+) -> None:
     append(data).with_name("linked").symlink_to(tmp_path)
 
     with pytest.raises(errors.Invalid, match="symbolic link"):
         server_data.accept(data, environment)
 
 
-def test_home_that_cannot_be_written_is_no_obstacle(data: Path, temporary: Path) -> None:
+def test_home_that_cannot_be_written_is_no_obstacle(
+    data: Path, temporary: Path
+) -> None:
     first = server_data.working_folder(data, NO_HOME)
 
     assert server_data.working_folder(data, NO_HOME) == first
     assert temporary.stat().st_mode & 0o777 == 0o700
 
 
-def test_data_can_be_accepted_after_tmp_was_emptied(data: Path, temporary: Path) -> None:
+def test_data_can_be_accepted_after_tmp_was_emptied(
+    data: Path, temporary: Path
+) -> None:
     file = append(server_data.working_folder(data, NO_HOME))
     shutil.rmtree(temporary)
 
@@ -164,10 +210,14 @@ def test_data_can_be_accepted_after_tmp_was_emptied(data: Path, temporary: Path)
         server_data.working_folder(data, NO_HOME)
     server_data.accept(data, NO_HOME)
 
-    assert (server_data.working_folder(data, NO_HOME) / server_data.APPENDED / file.name).read_text() == "appended"
+    assert (
+        server_data.working_folder(data, NO_HOME) / server_data.APPENDED / file.name
+    ).read_text() == "appended"
 
 
-def test_temporary_record_is_made_permanent(data: Path, environment: Mapping[str, str], temporary: Path) -> None:
+def test_temporary_record_is_made_permanent(
+    data: Path, environment: Mapping[str, str], temporary: Path
+) -> None:
     first = server_data.working_folder(data, NO_HOME)
     server_data.working_folder(data, environment)
     shutil.rmtree(temporary)
@@ -175,7 +225,9 @@ def test_temporary_record_is_made_permanent(data: Path, environment: Mapping[str
     assert server_data.working_folder(data, environment) == first
 
 
-def test_record_says_where_the_data_is(data: Path, environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_record_says_where_the_data_is(
+    data: Path, environment: Mapping[str, str], tmp_path: Path
+) -> None:
     name = server_data.working_folder(data, environment).name
     moved = data.rename(tmp_path / "moved")
 
@@ -185,7 +237,9 @@ def test_record_says_where_the_data_is(data: Path, environment: Mapping[str, str
     assert record.read_text() == f"{moved / name}\n"
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")
+@pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can give a folder to another user"
+)
 def test_records_of_another_user_count_for_nothing(data: Path, temporary: Path) -> None:
     server_data.working_folder(data, NO_HOME)
     os.chown(temporary, 12345, 12345)

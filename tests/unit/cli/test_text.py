@@ -22,7 +22,10 @@ INVISIBLE = {
     "bidi": ("\u202e\u2066\u061c\u200f", r"\u202e\u2066\u061c\u200f"),
     "tag": ("hi\U000e0069\U000e0067\U000e007f", r"hi\U000e0069\U000e0067\U000e007f"),
     "tag after a flag": ("🏴\U000e0067\U000e007f", r"🏴\U000e0067\U000e007f"),
-    "selectors after an emoji": ("😀\ufe0f\ufe01\U000e0100", "😀\ufe0f" + r"\ufe01\U000e0100"),
+    "selectors after an emoji": (
+        "😀\ufe0f\ufe01\U000e0100",
+        "😀\ufe0f" + r"\ufe01\U000e0100",
+    ),
     "selector after a letter": ("a\ufe0fb\ufe00", r"a\ufe0fb\ufe00"),
     "second selector": ("😀\ufe0f\ufe0f", "😀\ufe0f" + r"\ufe0f"),
     "private": ("\ue000\U0010fffd", r"\ue000\U0010fffd"),
@@ -84,14 +87,29 @@ def test_emoji_and_joined_letters_stay_whole(text: str) -> None:
 
 @given(st.text(st.characters(categories=["C", "Z", "Mn", "Lo", "So", "Ll"])))
 def test_no_text_hides_anything(text: str) -> None:
-    for shown in (plain_text.line(text), plain_text.block(text, "").replace("\n| ", ""), json_output.line(text)):
-        assert not [c for c in shown if category(c) in ("Cc", "Co", "Cs", "Zl", "Zp") and c != "\t"]
+    for shown in (
+        plain_text.line(text),
+        plain_text.block(text, "").replace("\n| ", ""),
+        json_output.line(text),
+    ):
+        assert not [
+            c
+            for c in shown
+            if category(c) in ("Cc", "Co", "Cs", "Zl", "Zp") and c != "\t"
+        ]
         assert not [c for c in shown if category(c) == "Cf" and c not in "\u200c\u200d"]
         assert not re.search("[\ufe00-\ufe0d\U000e0100-\U000e01ef\u3164]", shown)
 
 
 def test_a_document_holds_text_unchanged_and_times_in_rfc_3339() -> None:
-    found = Discovery(cursor="1-0", at=1_700_000_000_123, item="item_1", agent="ada", text=EVIL, impact="")
+    found = Discovery(
+        cursor="1-0",
+        at=1_700_000_000_123,
+        item="item_1",
+        agent="ada",
+        text=EVIL,
+        impact="",
+    )
 
     written = json_output.result([found], {"cursor": "1-0"})
     read = json.loads(written)
@@ -104,9 +122,13 @@ def test_a_document_holds_text_unchanged_and_times_in_rfc_3339() -> None:
 
 
 def test_a_time_that_has_not_come_is_null() -> None:
-    receipt = Receipt(id="item_1", state=State.BLOCKED, token=1, claim="", lease_expires_at=0)
+    receipt = Receipt(
+        id="item_1", state=State.BLOCKED, token=1, claim="", lease_expires_at=0
+    )
 
-    assert json.loads(json_output.result(receipt, {}))["data"]["lease_expires_at"] is None
+    assert (
+        json.loads(json_output.result(receipt, {}))["data"]["lease_expires_at"] is None
+    )
 
 
 def test_an_error_says_whether_to_try_again_and_what_to_do() -> None:
@@ -121,5 +143,7 @@ def test_an_error_says_whether_to_try_again_and_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("kind", list(errors.BY_WORD.values()))
-def test_the_word_of_an_error_leads_to_its_class(kind: type[errors.TaskOrchestratorError]) -> None:
+def test_the_word_of_an_error_leads_to_its_class(
+    kind: type[errors.TaskOrchestratorError],
+) -> None:
     assert errors.BY_WORD[kind.word] is kind

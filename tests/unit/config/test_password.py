@@ -12,41 +12,71 @@ URL = "redis://host"
 
 
 def resolved(folder: Path, url: str = URL, **environment: str) -> Settings:
-    return resolve({"redis_url": url}, {"HOME": f"{folder}/home", **environment}, folder)
+    return resolve(
+        {"redis_url": url}, {"HOME": f"{folder}/home", **environment}, folder
+    )
 
 
-def written(folder: Path, content: bytes = b"from-file\n", mode: int = 0o600, name: str = "secret") -> Path:
+def written(
+    folder: Path,
+    content: bytes = b"from-file\n",
+    mode: int = 0o600,
+    name: str = "secret",
+) -> Path:
     file = folder / name
     file.write_bytes(content)
     file.chmod(mode)
     return file
 
 
-def test_a_variable_has_the_password_of_an_address_that_has_none(tmp_path: Path) -> None:
+def test_a_variable_has_the_password_of_an_address_that_has_none(
+    tmp_path: Path,
+) -> None:
     settings = resolved(tmp_path, TASKORCH_REDIS_PASSWORD="sesame")
 
-    assert (settings.redis_password, settings.sources["redis_password"]) == ("sesame", "TASKORCH_REDIS_PASSWORD")
+    assert (settings.redis_password, settings.sources["redis_password"]) == (
+        "sesame",
+        "TASKORCH_REDIS_PASSWORD",
+    )
     assert "sesame" not in repr(settings)
 
 
-@pytest.mark.parametrize("variable", ["TASKORCH_REDIS_PASSWORD", "TASKORCH_REDIS_PASSWORD_FILE"])
-def test_a_variable_that_says_its_own_name_says_nothing(tmp_path: Path, variable: str) -> None:
+@pytest.mark.parametrize(
+    "variable", ["TASKORCH_REDIS_PASSWORD", "TASKORCH_REDIS_PASSWORD_FILE"]
+)
+def test_a_variable_that_says_its_own_name_says_nothing(
+    tmp_path: Path, variable: str
+) -> None:
     assert resolved(tmp_path, **{variable: f"${variable}"}).redis_password == ""
 
 
-def test_the_address_wins_over_the_variable_and_that_over_the_file(tmp_path: Path) -> None:
-    both = {"TASKORCH_REDIS_PASSWORD": "variable", "TASKORCH_REDIS_PASSWORD_FILE": str(written(tmp_path))}
+def test_the_address_wins_over_the_variable_and_that_over_the_file(
+    tmp_path: Path,
+) -> None:
+    both = {
+        "TASKORCH_REDIS_PASSWORD": "variable",
+        "TASKORCH_REDIS_PASSWORD_FILE": str(written(tmp_path)),
+    }
 
     found = [
         resolved(tmp_path, "redis://ada:own@host", **both),
         resolved(tmp_path, "redis+sentinel://ada:own@one,two/main", **both),
         resolved(tmp_path, "redis://host?password=own", **both),
         resolved(tmp_path, "redis://ada@host", **both),
-        resolved(tmp_path, TASKORCH_REDIS_PASSWORD_FILE=both["TASKORCH_REDIS_PASSWORD_FILE"]),
+        resolved(
+            tmp_path, TASKORCH_REDIS_PASSWORD_FILE=both["TASKORCH_REDIS_PASSWORD_FILE"]
+        ),
         resolved(tmp_path),
     ]
 
-    assert [each.redis_password for each in found] == ["", "", "", "variable", "from-file", ""]
+    assert [each.redis_password for each in found] == [
+        "",
+        "",
+        "",
+        "variable",
+        "from-file",
+        "",
+    ]
     assert [each.sources["redis_password"] for each in found] == [
         *["the address"] * 3,
         "TASKORCH_REDIS_PASSWORD",
@@ -72,10 +102,15 @@ def test_a_config_file_may_name_a_file_of_the_root(tmp_path: Path) -> None:
 
     settings = resolved(tmp_path / "deep", HOME=f"{tmp_path}/home")
 
-    assert (settings.redis_password, settings.sources["redis_password"]) == ("from-file", "config.toml")
+    assert (settings.redis_password, settings.sources["redis_password"]) == (
+        "from-file",
+        "config.toml",
+    )
 
 
-def test_own_config_file_may_name_any_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_config_file_may_name_any_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", f"{tmp_path}/home")
     home = {"HOME": f"{tmp_path}/home"}
     beside = 'redis_password_file = "secret"'
@@ -83,18 +118,34 @@ def test_own_config_file_may_name_any_file(tmp_path: Path, monkeypatch: pytest.M
     user_folder.write(home, "secret", b"beside")
     found = [resolved(tmp_path)]
     for name in (written(tmp_path), "~/linked"):
-        user_folder.write(home, "config.toml", f'redis_password_file = "{name}"'.encode())
+        user_folder.write(
+            home, "config.toml", f'redis_password_file = "{name}"'.encode()
+        )
         (tmp_path / "home" / "linked").unlink(missing_ok=True)
         (tmp_path / "home" / "linked").symlink_to(tmp_path / "secret")
         found.append(resolved(tmp_path))
 
-    assert [each.redis_password for each in found] == ["beside", "from-file", "from-file"]
+    assert [each.redis_password for each in found] == [
+        "beside",
+        "from-file",
+        "from-file",
+    ]
     assert {each.sources["redis_password"] for each in found} == {"your config.toml"}
 
 
 @pytest.mark.parametrize(
     "name",
-    ["{outside}", "~/key", "../key", "keys/../../key", "./secret", "link", "keys/secret", "keys//secret", "secret/"],
+    [
+        "{outside}",
+        "~/key",
+        "../key",
+        "keys/../../key",
+        "./secret",
+        "link",
+        "keys/secret",
+        "keys//secret",
+        "secret/",
+    ],
 )
 def test_password_file_of_a_root_stays_inside_it(tmp_path: Path, name: str) -> None:
     root = tmp_path / "root"
@@ -107,7 +158,10 @@ def test_password_file_of_a_root_stays_inside_it(tmp_path: Path, name: str) -> N
     (root / "keys").symlink_to(root)
     config(root, f'redis_password_file = "{name.format(outside=outside)}"')
 
-    with pytest.raises(errors.Usage, match=r"must be a relative path inside .*root, without symbolic links") as refusal:
+    with pytest.raises(
+        errors.Usage,
+        match=r"must be a relative path inside .*root, without symbolic links",
+    ) as refusal:
         resolved(root)
 
     assert "PRIVATE KEY" not in str(refusal.value)
@@ -130,30 +184,49 @@ def test_untrusted_file_names_no_password_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "password"),
-    [(b"a", "a"), (b"a\n", "a"), (b"a\r\n", "a"), (b"a\n\n", "a\n"), (b" a ", " a "), ("ä".encode(), "ä")],
+    [
+        (b"a", "a"),
+        (b"a\n", "a"),
+        (b"a\r\n", "a"),
+        (b"a\n\n", "a\n"),
+        (b" a ", " a "),
+        ("ä".encode(), "ä"),
+    ],
 )
-def test_one_line_break_at_the_end_of_a_file_is_dropped(tmp_path: Path, content: bytes, password: str) -> None:
+def test_one_line_break_at_the_end_of_a_file_is_dropped(
+    tmp_path: Path, content: bytes, password: str
+) -> None:
     file = written(tmp_path, content)
 
-    assert resolved(tmp_path, TASKORCH_REDIS_PASSWORD_FILE=str(file)).redis_password == password
+    assert (
+        resolved(tmp_path, TASKORCH_REDIS_PASSWORD_FILE=str(file)).redis_password
+        == password
+    )
 
 
 def test_a_file_that_only_its_owner_can_read_is_taken(tmp_path: Path) -> None:
     file = written(tmp_path, mode=0o400)
 
-    assert resolved(tmp_path, TASKORCH_REDIS_PASSWORD_FILE="secret").redis_password == "from-file"
+    assert (
+        resolved(tmp_path, TASKORCH_REDIS_PASSWORD_FILE="secret").redis_password
+        == "from-file"
+    )
     assert file.stat().st_uid == os.getuid()
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o620, 0o611])
-def test_a_file_that_others_can_get_at_is_refused_with_the_way_out(tmp_path: Path, mode: int) -> None:
+def test_a_file_that_others_can_get_at_is_refused_with_the_way_out(
+    tmp_path: Path, mode: int
+) -> None:
     file = written(tmp_path, mode=mode)
 
     with pytest.raises(errors.Usage, match=f"chmod 600 {file}"):
         resolved(tmp_path, TASKORCH_REDIS_PASSWORD_FILE=str(file))
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to somebody else")
+@pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can give a file to somebody else"
+)
 def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
     file = written(tmp_path)
     os.chown(file, 12345, 12345)
@@ -164,9 +237,16 @@ def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(b"", "is empty"), (b"\n", "is empty"), (b"\xff", "UTF-8"), (b"x" * 5000, "longer than 4096")],
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"\xff", "UTF-8"),
+        (b"x" * 5000, "longer than 4096"),
+    ],
 )
-def test_a_file_that_holds_no_password_is_refused(tmp_path: Path, content: bytes, complaint: str) -> None:
+def test_a_file_that_holds_no_password_is_refused(
+    tmp_path: Path, content: bytes, complaint: str
+) -> None:
     file = written(tmp_path, content)
 
     with pytest.raises(errors.Usage, match=complaint):
@@ -176,15 +256,27 @@ def test_a_file_that_holds_no_password_is_refused(tmp_path: Path, content: bytes
 def test_what_is_no_file_is_refused_and_nobody_waits_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
 
-    for name, complaint in {"pipe": "is not a file", "none": "No such file", ".": "directory"}.items():
+    for name, complaint in {
+        "pipe": "is not a file",
+        "none": "No such file",
+        ".": "directory",
+    }.items():
         with pytest.raises(errors.Usage, match=complaint):
             resolved(tmp_path, TASKORCH_REDIS_PASSWORD_FILE=name)
 
 
 def test_the_bundled_server_needs_no_password_and_no_file(tmp_path: Path) -> None:
-    settings = resolved(tmp_path, "", TASKORCH_REDIS_PASSWORD="sesame", TASKORCH_REDIS_PASSWORD_FILE="none")
+    settings = resolved(
+        tmp_path,
+        "",
+        TASKORCH_REDIS_PASSWORD="sesame",
+        TASKORCH_REDIS_PASSWORD_FILE="none",
+    )
 
-    assert (settings.redis_password, settings.sources["redis_password"]) == ("", "default")
+    assert (settings.redis_password, settings.sources["redis_password"]) == (
+        "",
+        "default",
+    )
 
 
 def test_replicas_to_wait_for_are_a_number_and_a_time(tmp_path: Path) -> None:
@@ -210,6 +302,10 @@ def test_replicas_to_wait_for_are_a_number_and_a_time(tmp_path: Path) -> None:
         ("WAIT_TIMEOUT", "soon"),
     ],
 )
-def test_a_number_or_a_time_that_is_none_is_refused_by_its_name(tmp_path: Path, name: str, value: str) -> None:
-    with pytest.raises(errors.Usage, match=rf"{name.lower()} \(TASKORCH_{name}\): .*{value}"):
+def test_a_number_or_a_time_that_is_none_is_refused_by_its_name(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    with pytest.raises(
+        errors.Usage, match=rf"{name.lower()} \(TASKORCH_{name}\): .*{value}"
+    ):
         resolved(tmp_path, **{f"TASKORCH_{name}": value})

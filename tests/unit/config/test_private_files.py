@@ -29,7 +29,11 @@ def open_to_others(home: Path) -> list[str]:
     found = []
     for top, folders, files in os.walk(home):
         folders[:] = [name for name in folders if mode(Path(top, name)) & 0o007]
-        found += [f"{top}/{name}" for name in files if mode(Path(top, name)) & 0o006 and name != ".gitignore"]
+        found += [
+            f"{top}/{name}"
+            for name in files
+            if mode(Path(top, name)) & 0o006 and name != ".gitignore"
+        ]
     return [Path(name).name for name in found]
 
 

@@ -12,7 +12,9 @@ from taskorch.domain import errors
 
 OURS = ".task-orchestrator"
 ANOTHER_USER = 12345
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")
+needs_root = pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can give a folder to another user"
+)
 
 
 @pytest.fixture
@@ -29,7 +31,18 @@ def made(folder: Path) -> Path:
 def repository(place: Path) -> Path:
     """Make a real git checkout with one commit."""
     git(made(place), "init", "--quiet")
-    git(place, "-c", "user.name=x", "-c", "user.email=x@example", "commit", "--quiet", "--allow-empty", "-m", "x")
+    git(
+        place,
+        "-c",
+        "user.name=x",
+        "-c",
+        "user.email=x@example",
+        "commit",
+        "--quiet",
+        "--allow-empty",
+        "-m",
+        "x",
+    )
     return place
 
 
@@ -41,7 +54,9 @@ def root_of(environment: Mapping[str, str], place: Path) -> Path:
     return Path(root_folder.find(environment, str(place))[0])
 
 
-def test_root_is_found_within_the_checkout(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_root_is_found_within_the_checkout(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
     checkout = repository(tmp_path / "checkout")
     deep = made(checkout / "package" / "deep")
     made(tmp_path / OURS)
@@ -72,14 +87,18 @@ def test_linked_worktree_of_git_has_the_root_of_its_main(
 ) -> None:
     main = repository(tmp_path / "main")
     words = ["worktree", "add", "--quiet", str(tmp_path / "tree")]
-    done = subprocess.run(["git", *words, relative], cwd=main, check=False, capture_output=True)
+    done = subprocess.run(
+        ["git", *words, relative], cwd=main, check=False, capture_output=True
+    )
     if done.returncode:  # an older git has no such option, and absolute paths
         git(main, *words)
 
     assert root_of(environment, made(tmp_path / "tree" / "deep")) == main
 
 
-def test_worktree_of_a_bare_repository_uses_the_queue_beside_it(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_worktree_of_a_bare_repository_uses_the_queue_beside_it(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
     place, origin = made(tmp_path / "place"), repository(tmp_path / "origin")
     git(place, "clone", "--quiet", "--bare", str(origin), ".bare")
     git(place / ".bare", "worktree", "add", "--quiet", str(place / "tree"))
@@ -91,7 +110,9 @@ def test_worktree_of_a_bare_repository_uses_the_queue_beside_it(environment: Map
     assert root_of(environment, place / "tree") == place
 
 
-def test_moved_worktree_is_a_checkout_of_its_own(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_moved_worktree_is_a_checkout_of_its_own(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
     main = repository(tmp_path / "main")
     git(main, "worktree", "add", "--quiet", str(tmp_path / "tree"))
     (tmp_path / "tree").rename(tmp_path / "moved")
@@ -112,7 +133,9 @@ def forged(place: Path, victim: Path, *, listed: str = "") -> Path:
     return place
 
 
-def test_forged_worktree_does_not_lead_into_another_checkout(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_forged_worktree_does_not_lead_into_another_checkout(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
     victim = repository(tmp_path / "victim")
     git(victim, "worktree", "add", "--quiet", str(tmp_path / "tree"))
     made(victim / OURS)
@@ -122,7 +145,9 @@ def test_forged_worktree_does_not_lead_into_another_checkout(environment: Mappin
     assert root_of(environment, place) == place
 
 
-def test_git_file_does_not_make_any_folder_the_root(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_git_file_does_not_make_any_folder_the_root(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
     place, target = made(tmp_path / "archive"), made(tmp_path / "target")
     own = made(place / "own")
     (own / "HEAD").write_text("ref: refs/heads/x\n")
@@ -135,9 +160,13 @@ def test_git_file_does_not_make_any_folder_the_root(environment: Mapping[str, st
 
 
 @needs_root
-def test_worktree_leads_to_no_checkout_of_another_user(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_worktree_leads_to_no_checkout_of_another_user(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
     attacker = repository(tmp_path / "attacker")
-    place = forged(tmp_path / "archive", attacker, listed=str(tmp_path / "archive" / ".git"))
+    place = forged(
+        tmp_path / "archive", attacker, listed=str(tmp_path / "archive" / ".git")
+    )
     ours = root_of(environment, place)
 
     os.chown(attacker, ANOTHER_USER, ANOTHER_USER)
@@ -167,20 +196,26 @@ def test_slash_is_no_root_by_accident(environment: Mapping[str, str]) -> None:
     assert not root_folder.is_shared(environment, "/usr")
 
 
-def test_shared_folder_that_was_chosen_is_a_root(environment: Mapping[str, str], home: Path) -> None:
+def test_shared_folder_that_was_chosen_is_a_root(
+    environment: Mapping[str, str], home: Path
+) -> None:
     made(home / OURS)
     project = made(home / "project")
 
     root_folder.choose(environment, str(home))
 
     assert root_of(environment, project) == home
-    assert root_of({"HOME": str(home), "XDG_CONFIG_HOME": "/nowhere"}, project) == project
+    assert (
+        root_of({"HOME": str(home), "XDG_CONFIG_HOME": "/nowhere"}, project) == project
+    )
 
 
 def test_folder_of_ours_is_not_made_in_a_shared_folder(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(errors.SharedRoot, match=f"A queue in {home} would be") as refusal:
+    with pytest.raises(
+        errors.SharedRoot, match=f"A queue in {home} would be"
+    ) as refusal:
         folder.make(home / OURS)
     untouched = list(home.iterdir())
     monkeypatch.setenv("TASKORCH_ROOT", str(home))
@@ -193,19 +228,29 @@ def test_folder_of_ours_is_not_made_in_a_shared_folder(
 
 @needs_root
 @pytest.mark.parametrize("named", [True, False])
-def test_folder_of_another_user_is_refused(environment: Mapping[str, str], tmp_path: Path, *, named: bool) -> None:
+def test_folder_of_another_user_is_refused(
+    environment: Mapping[str, str], tmp_path: Path, *, named: bool
+) -> None:
     ours = made(tmp_path / "project" / OURS)
     os.chown(ours, ANOTHER_USER, ANOTHER_USER)
-    variables = {**environment, "TASKORCH_ROOT": str(tmp_path / "project")} if named else environment
+    variables = (
+        {**environment, "TASKORCH_ROOT": str(tmp_path / "project")}
+        if named
+        else environment
+    )
 
-    with pytest.raises(errors.ForeignFolder, match=r"belongs to another user \(uid 12345\)") as refusal:
+    with pytest.raises(
+        errors.ForeignFolder, match=r"belongs to another user \(uid 12345\)"
+    ) as refusal:
         resolve({"redis_url": "redis://mine"}, variables, tmp_path / "project")
 
     assert refusal.value.exit_code == 5
     assert "TASKORCH_ROOT" in refusal.value.advice()
 
 
-def test_folder_that_is_a_symbolic_link_is_refused(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_folder_that_is_a_symbolic_link_is_refused(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
     made(tmp_path / "neighbour" / OURS)
     project = made(tmp_path / "project")
     (project / OURS).symlink_to(tmp_path / "neighbour" / OURS)

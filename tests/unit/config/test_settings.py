@@ -10,8 +10,14 @@ from taskorch.transport import address
 from taskorch.transport.server_address import socket_path
 
 
-def resolved(folder: Path, agent_flag: str = "", url_flag: str = "", **environment: str) -> Settings:
-    return resolve({"agent_id": agent_flag, "redis_url": url_flag}, {"HOME": "/nowhere", **environment}, folder)
+def resolved(
+    folder: Path, agent_flag: str = "", url_flag: str = "", **environment: str
+) -> Settings:
+    return resolve(
+        {"agent_id": agent_flag, "redis_url": url_flag},
+        {"HOME": "/nowhere", **environment},
+        folder,
+    )
 
 
 def config(folder: Path, text: str) -> Path:
@@ -24,19 +30,30 @@ def test_first_place_that_sets_a_value_wins(tmp_path: Path) -> None:
     config(tmp_path, 'redis_url = "redis://root"')
     home = {"HOME": str(tmp_path / "home")}
     user_folder.write(home, "config.toml", b'redis_url = "redis://user"')
-    trust.trust(home, f"{tmp_path}/.task-orchestrator/config.toml", b'redis_url = "redis://root"')
+    trust.trust(
+        home,
+        f"{tmp_path}/.task-orchestrator/config.toml",
+        b'redis_url = "redis://root"',
+    )
     (tmp_path / "elsewhere" / ".task-orchestrator").mkdir(parents=True)
 
     urls = [
-        resolved(tmp_path, url_flag="redis://flag", TASKORCH_REDIS_URL="redis://ours", **home),
-        resolved(tmp_path, TASKORCH_REDIS_URL="redis://ours", REDIS_URL="redis://any", **home),
+        resolved(
+            tmp_path, url_flag="redis://flag", TASKORCH_REDIS_URL="redis://ours", **home
+        ),
+        resolved(
+            tmp_path, TASKORCH_REDIS_URL="redis://ours", REDIS_URL="redis://any", **home
+        ),
         resolved(tmp_path, REDIS_URL="redis://any", **home),
         resolved(tmp_path, **home),
         resolved(tmp_path / "elsewhere", **home),
         resolved(tmp_path / "elsewhere"),
     ]
 
-    assert [(settings.redis_url.removeprefix("redis://"), settings.sources["redis_url"]) for settings in urls] == [
+    assert [
+        (settings.redis_url.removeprefix("redis://"), settings.sources["redis_url"])
+        for settings in urls
+    ] == [
         ("flag", "--redis-url"),
         ("ours", "TASKORCH_REDIS_URL"),
         ("any", "REDIS_URL"),
@@ -50,7 +67,10 @@ def test_with_no_address_it_is_the_bundled_server_of_the_root(tmp_path: Path) ->
     settings = resolved(tmp_path)
 
     assert settings.redis_url == ""
-    assert address.of(settings) == f"unix://{socket_path(f'{tmp_path}/.task-orchestrator')}"
+    assert (
+        address.of(settings)
+        == f"unix://{socket_path(f'{tmp_path}/.task-orchestrator')}"
+    )
 
 
 def test_the_agent_is_never_guessed(tmp_path: Path) -> None:
@@ -69,7 +89,9 @@ def test_the_root_is_the_nearest_parent_that_has_our_folder(tmp_path: Path) -> N
     assert resolved(deep).root == tmp_path
 
 
-def test_the_root_is_the_git_checkout_where_nobody_has_our_folder(tmp_path: Path) -> None:
+def test_the_root_is_the_git_checkout_where_nobody_has_our_folder(
+    tmp_path: Path,
+) -> None:
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
     repository(tmp_path)
@@ -105,9 +127,14 @@ def test_a_worktree_belongs_to_its_main_checkout(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["beside", "main/.trees/one"])
 @pytest.mark.parametrize("is_set_up", [True, False])
-def test_a_worktree_is_a_session_of_its_own_wherever_it_is(tmp_path: Path, place: str, *, is_set_up: bool) -> None:
+def test_a_worktree_is_a_session_of_its_own_wherever_it_is(
+    tmp_path: Path, place: str, *, is_set_up: bool
+) -> None:
     main = tmp_path / "main"
-    one, two = worktree(tmp_path / place, main / ".git", "one"), worktree(tmp_path / "two", main / ".git", "two")
+    one, two = (
+        worktree(tmp_path / place, main / ".git", "one"),
+        worktree(tmp_path / "two", main / ".git", "two"),
+    )
     if is_set_up:
         (main / ".task-orchestrator").mkdir()
 
@@ -116,31 +143,53 @@ def test_a_worktree_is_a_session_of_its_own_wherever_it_is(tmp_path: Path, place
     assert {settings.root for settings in told} == {main}
     assert told[0].session == told[1].session
     assert [settings.session[:4] for settings in told] == ["one-", "one-", "two-", ""]
-    assert [settings.sources["session"] for settings in told] == ["the git worktree"] * 3 + ["default"]
+    assert [settings.sources["session"] for settings in told] == [
+        "the git worktree"
+    ] * 3 + ["default"]
 
 
-@pytest.mark.parametrize(("said", "source"), [("monday", "AGENT_SESSION"), ("", "default")])
-def test_what_was_said_of_the_session_holds_in_a_worktree_too(tmp_path: Path, said: str, source: str) -> None:
-    settings = resolved(worktree(tmp_path / "tree", tmp_path / "main" / ".git"), AGENT_SESSION=said)
+@pytest.mark.parametrize(
+    ("said", "source"), [("monday", "AGENT_SESSION"), ("", "default")]
+)
+def test_what_was_said_of_the_session_holds_in_a_worktree_too(
+    tmp_path: Path, said: str, source: str
+) -> None:
+    settings = resolved(
+        worktree(tmp_path / "tree", tmp_path / "main" / ".git"), AGENT_SESSION=said
+    )
 
     assert (settings.session, settings.sources["session"]) == (said, source)
 
 
-def test_worktrees_of_a_bare_repository_that_share_a_root_are_sessions(tmp_path: Path) -> None:
+def test_worktrees_of_a_bare_repository_that_share_a_root_are_sessions(
+    tmp_path: Path,
+) -> None:
     (tmp_path / ".task-orchestrator").mkdir()
-    one, two = (worktree(tmp_path / name, tmp_path / ".bare", name) for name in ("one", "two"))
+    one, two = (
+        worktree(tmp_path / name, tmp_path / ".bare", name) for name in ("one", "two")
+    )
 
     assert resolved(one).session != resolved(two).session != ""
 
 
-def test_worktrees_of_two_repositories_that_have_one_name_and_one_root_are_two_sessions(tmp_path: Path) -> None:
-    one, two = (worktree(tmp_path / name, tmp_path / f"of-{name}" / ".git") for name in ("one", "two"))
+def test_worktrees_of_two_repositories_that_have_one_name_and_one_root_are_two_sessions(
+    tmp_path: Path,
+) -> None:
+    one, two = (
+        worktree(tmp_path / name, tmp_path / f"of-{name}" / ".git")
+        for name in ("one", "two")
+    )
 
-    assert resolved(one, TASKORCH_ROOT=str(tmp_path)).session != resolved(two, TASKORCH_ROOT=str(tmp_path)).session
+    assert (
+        resolved(one, TASKORCH_ROOT=str(tmp_path)).session
+        != resolved(two, TASKORCH_ROOT=str(tmp_path)).session
+    )
 
 
 @pytest.mark.parametrize("root", [".", "deep"])
-def test_a_worktree_with_a_root_of_its_own_is_no_session(tmp_path: Path, root: str) -> None:
+def test_a_worktree_with_a_root_of_its_own_is_no_session(
+    tmp_path: Path, root: str
+) -> None:
     tree = worktree(tmp_path / "tree", tmp_path / "main" / ".git")
     (tree / root / ".task-orchestrator").mkdir()
 
@@ -148,7 +197,9 @@ def test_a_worktree_with_a_root_of_its_own_is_no_session(tmp_path: Path, root: s
 
 
 @pytest.mark.parametrize("name", ["größe 設計", "設計", "..", "-x", "x" * 200, "a..b"])
-def test_a_worktree_of_any_name_has_a_name_for_its_session(tmp_path: Path, name: str) -> None:
+def test_a_worktree_of_any_name_has_a_name_for_its_session(
+    tmp_path: Path, name: str
+) -> None:
     git = tmp_path / "main" / ".git"
     tree = worktree(tmp_path / "tree", git, f"{name} of mine")
 
@@ -158,7 +209,9 @@ def test_a_worktree_of_any_name_has_a_name_for_its_session(tmp_path: Path, name:
 
 
 @pytest.mark.parametrize("text", ["", "gitdir: /nowhere\n", "\0"])
-def test_a_git_file_that_leads_nowhere_leaves_its_folder_the_root(tmp_path: Path, text: str) -> None:
+def test_a_git_file_that_leads_nowhere_leaves_its_folder_the_root(
+    tmp_path: Path, text: str
+) -> None:
     (tmp_path / ".git").write_text(text)
 
     assert resolved(tmp_path).root == tmp_path
@@ -170,7 +223,9 @@ def test_the_environment_names_the_root_before_all(tmp_path: Path) -> None:
     assert resolved(tmp_path, TASKORCH_ROOT="/elsewhere").root == Path("/elsewhere")
 
 
-@pytest.mark.parametrize("spelt", ["link", "place/../place", "./place//", "link/../place"])
+@pytest.mark.parametrize(
+    "spelt", ["link", "place/../place", "./place//", "link/../place"]
+)
 def test_a_root_is_one_however_it_is_spelt(tmp_path: Path, spelt: str) -> None:
     root = tmp_path / "place"
     root.mkdir()
@@ -190,7 +245,9 @@ def test_a_root_is_one_however_it_is_spelt(tmp_path: Path, spelt: str) -> None:
         ("namespace =", "not TOML"),
     ],
 )
-def test_a_config_file_with_a_mistake_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+def test_a_config_file_with_a_mistake_is_refused(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
     config(tmp_path, text)
 
     with pytest.raises(errors.Usage, match=complaint):
@@ -226,16 +283,25 @@ def test_a_service_is_wanted_where_nobody_says_anything(tmp_path: Path) -> None:
     assert resolved(tmp_path, TASKORCH_SERVICE="").service
 
 
-def test_a_word_that_is_neither_on_nor_off_is_refused_and_its_setting_named(tmp_path: Path) -> None:
-    with pytest.raises(errors.Usage, match=r"service \(TASKORCH_SERVICE\) must be on or off, not 'enabled'"):
+def test_a_word_that_is_neither_on_nor_off_is_refused_and_its_setting_named(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(
+        errors.Usage,
+        match=r"service \(TASKORCH_SERVICE\) must be on or off, not 'enabled'",
+    ):
         resolved(tmp_path, TASKORCH_SERVICE="enabled")
 
     config(tmp_path, 'service = "never"')
-    with pytest.raises(errors.Usage, match=r"service \(config.toml\) must be on or off, not 'never'"):
+    with pytest.raises(
+        errors.Usage, match=r"service \(config.toml\) must be on or off, not 'never'"
+    ):
         resolved(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../evil", "a..b", "", " ", "x" * 65, "a/b", "{a}", "-a"])
+@pytest.mark.parametrize(
+    "name", ["../evil", "a..b", "", " ", "x" * 65, "a/b", "{a}", "-a"]
+)
 def test_a_namespace_that_is_no_name_is_refused(tmp_path: Path, name: str) -> None:
     if not name:
         assert resolved(tmp_path, TASKORCH_NAMESPACE=name).namespace == "default"

@@ -40,7 +40,9 @@ def resolved(folder: Path, environment: Mapping[str, str], **more: str) -> Setti
         (f'namespace = "x"\n{ADDRESS}', "redis_url"),
     ],
 )
-def test_untrusted_file_names_no_address(checkout: Path, environment: Mapping[str, str], text: str, key: str) -> None:
+def test_untrusted_file_names_no_address(
+    checkout: Path, environment: Mapping[str, str], text: str, key: str
+) -> None:
     file = says(checkout, text)
 
     with pytest.raises(errors.UntrustedConfig) as refusal:
@@ -51,19 +53,26 @@ def test_untrusted_file_names_no_address(checkout: Path, environment: Mapping[st
     assert "orchestrate trust" in refusal.value.advice()
 
 
-def test_trusted_file_is_obeyed_until_it_changes(checkout: Path, environment: Mapping[str, str]) -> None:
+def test_trusted_file_is_obeyed_until_it_changes(
+    checkout: Path, environment: Mapping[str, str]
+) -> None:
     file = says(checkout, ADDRESS)
     trust.trust(environment, file, ADDRESS.encode())
     trusted = resolved(checkout, environment, TASKORCH_REDIS_PASSWORD="sesame")
 
     says(checkout, ADDRESS.replace("attacker", "another"))
 
-    assert (trusted.redis_url, trusted.redis_password) == ("redis://attacker.example", "sesame")
+    assert (trusted.redis_url, trusted.redis_password) == (
+        "redis://attacker.example",
+        "sesame",
+    )
     with pytest.raises(errors.UntrustedConfig):
         resolved(checkout, environment)
 
 
-def test_trust_is_for_one_path(checkout: Path, environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_trust_is_for_one_path(
+    checkout: Path, environment: Mapping[str, str], tmp_path: Path
+) -> None:
     (tmp_path / "copy" / ".task-orchestrator").mkdir(parents=True)
     trust.trust(environment, says(checkout, ADDRESS), ADDRESS.encode())
     says(tmp_path / "copy", ADDRESS)
@@ -72,14 +81,18 @@ def test_trust_is_for_one_path(checkout: Path, environment: Mapping[str, str], t
         resolved(tmp_path / "copy", environment)
 
 
-def test_trust_is_for_one_user(checkout: Path, environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_trust_is_for_one_user(
+    checkout: Path, environment: Mapping[str, str], tmp_path: Path
+) -> None:
     trust.trust(environment, says(checkout, ADDRESS), ADDRESS.encode())
 
     with pytest.raises(errors.UntrustedConfig):
         resolved(checkout, {"HOME": str(tmp_path / "another")})
 
 
-def test_trust_that_is_taken_back_ends(checkout: Path, environment: Mapping[str, str]) -> None:
+def test_trust_that_is_taken_back_ends(
+    checkout: Path, environment: Mapping[str, str]
+) -> None:
     file = says(checkout, ADDRESS)
     trust.trust(environment, file, ADDRESS.encode())
 
@@ -91,16 +104,22 @@ def test_trust_that_is_taken_back_ends(checkout: Path, environment: Mapping[str,
         resolved(checkout, environment)
 
 
-def test_records_are_listed_and_damaged_ones_are_not(checkout: Path, environment: Mapping[str, str]) -> None:
+def test_records_are_listed_and_damaged_ones_are_not(
+    checkout: Path, environment: Mapping[str, str]
+) -> None:
     file = says(checkout, ADDRESS)
     trust.trust(environment, "/z/config.toml", b"")
     trust.trust(environment, file, ADDRESS.encode())
     user_folder.write(environment, "trust/damaged", b"\xff[")
 
-    assert [record.file for record in trust.records(environment)] == sorted([file, "/z/config.toml"])
+    assert [record.file for record in trust.records(environment)] == sorted(
+        [file, "/z/config.toml"]
+    )
 
 
-@pytest.mark.parametrize("text", ['namespace = "theirs"', "wait_replicas = 0", 'wait_timeout = "1h"'])
+@pytest.mark.parametrize(
+    "text", ['namespace = "theirs"', "wait_replicas = 0", 'wait_timeout = "1h"']
+)
 def test_untrusted_file_sets_nothing_for_a_named_redis(
     checkout: Path, environment: Mapping[str, str], text: str
 ) -> None:
@@ -113,27 +132,50 @@ def test_untrusted_file_sets_nothing_for_a_named_redis(
         resolved(checkout, environment)
 
 
-def test_untrusted_file_may_configure_its_own_bundled_server(checkout: Path, environment: Mapping[str, str]) -> None:
+def test_untrusted_file_may_configure_its_own_bundled_server(
+    checkout: Path, environment: Mapping[str, str]
+) -> None:
     says(checkout, 'namespace = "theirs"\nservice = false\nwait_timeout = "3s"')
 
     settings = resolved(checkout, environment)
 
-    assert (settings.redis_url, settings.namespace, settings.service) == ("", "theirs", False)
+    assert (settings.redis_url, settings.namespace, settings.service) == (
+        "",
+        "theirs",
+        False,
+    )
     assert settings.wait_timeout_ms == 3000
 
 
-def test_untrusted_value_that_has_no_effect_is_no_refusal(checkout: Path, environment: Mapping[str, str]) -> None:
-    says(checkout, f'{ADDRESS}\nnamespace = "theirs"\nredis_password_file = "key"\nservice = "off"')
-
-    settings = resolved(
-        checkout, environment, TASKORCH_REDIS_URL=URL, TASKORCH_NAMESPACE="mine", TASKORCH_REDIS_PASSWORD="sesame"
+def test_untrusted_value_that_has_no_effect_is_no_refusal(
+    checkout: Path, environment: Mapping[str, str]
+) -> None:
+    says(
+        checkout,
+        f'{ADDRESS}\nnamespace = "theirs"\nredis_password_file = "key"\nservice = "off"',
     )
 
-    assert (settings.redis_url, settings.namespace, settings.redis_password) == (URL, "mine", "sesame")
+    settings = resolved(
+        checkout,
+        environment,
+        TASKORCH_REDIS_URL=URL,
+        TASKORCH_NAMESPACE="mine",
+        TASKORCH_REDIS_PASSWORD="sesame",
+    )
+
+    assert (settings.redis_url, settings.namespace, settings.redis_password) == (
+        URL,
+        "mine",
+        "sesame",
+    )
 
 
-def test_file_of_the_user_is_obeyed_without_a_record(checkout: Path, environment: Mapping[str, str]) -> None:
-    user_folder.write(environment, "config.toml", f'redis_url = "{URL}"\nnamespace = "mine"'.encode())
+def test_file_of_the_user_is_obeyed_without_a_record(
+    checkout: Path, environment: Mapping[str, str]
+) -> None:
+    user_folder.write(
+        environment, "config.toml", f'redis_url = "{URL}"\nnamespace = "mine"'.encode()
+    )
 
     settings = resolved(checkout, environment)
 
@@ -141,14 +183,21 @@ def test_file_of_the_user_is_obeyed_without_a_record(checkout: Path, environment
     assert settings.sources["namespace"] == "your config.toml"
 
 
-def test_mistake_in_the_file_of_the_user_names_it(checkout: Path, environment: Mapping[str, str], home: Path) -> None:
+def test_mistake_in_the_file_of_the_user_names_it(
+    checkout: Path, environment: Mapping[str, str], home: Path
+) -> None:
     user_folder.write(environment, "config.toml", b"redis = 1")
 
-    with pytest.raises(errors.Usage, match=f"{home}/.config/task-orchestrator/config.toml has an unknown key"):
+    with pytest.raises(
+        errors.Usage,
+        match=f"{home}/.config/task-orchestrator/config.toml has an unknown key",
+    ):
         resolved(checkout, environment)
 
 
-def test_config_file_that_is_too_long_is_refused(checkout: Path, environment: Mapping[str, str]) -> None:
+def test_config_file_that_is_too_long_is_refused(
+    checkout: Path, environment: Mapping[str, str]
+) -> None:
     says(checkout, "#" * (config_file.LONGEST_BYTES + 1))
 
     with pytest.raises(errors.Usage, match="longer than 65536 bytes"):

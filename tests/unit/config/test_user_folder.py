@@ -10,7 +10,9 @@ import pytest
 from taskorch.config import user_folder
 from taskorch.domain import errors
 
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
+needs_root = pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can give a file to another user"
+)
 ANOTHER_USER = 12345
 
 
@@ -44,7 +46,9 @@ def test_folder_follows_xdg_then_home_then_passwd() -> None:
     ]
 
 
-def test_written_file_is_private_whatever_the_umask(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_written_file_is_private_whatever_the_umask(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
     before = os.umask(0)
     try:
         user_folder.write(environment, "trust/one", b"content")
@@ -53,10 +57,16 @@ def test_written_file_is_private_whatever_the_umask(environment: Mapping[str, st
 
     folder = tmp_path / "home" / ".config" / "task-orchestrator"
     places = (folder, folder / "trust", folder / "trust" / "one")
-    assert [stat.S_IMODE(place.stat().st_mode) for place in places] == [0o700, 0o700, 0o600]
+    assert [stat.S_IMODE(place.stat().st_mode) for place in places] == [
+        0o700,
+        0o700,
+        0o600,
+    ]
 
 
-def test_written_file_is_read_listed_and_removed(environment: Mapping[str, str]) -> None:
+def test_written_file_is_read_listed_and_removed(
+    environment: Mapping[str, str],
+) -> None:
     user_folder.write(environment, "trust/one", b"old")
     user_folder.write(environment, "trust/one", b"new")
 
@@ -68,7 +78,9 @@ def test_written_file_is_read_listed_and_removed(environment: Mapping[str, str])
     assert user_folder.names(environment, "trust") == ()
 
 
-def test_missing_file_reads_as_none(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_missing_file_reads_as_none(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
     (tmp_path / "home").write_text("not a folder")
 
     assert user_folder.read(environment, "config.toml") is None
@@ -94,21 +106,31 @@ def test_place_that_others_can_write_is_refused(
     place = (stored, *stored.parents)[depth]
     place.chmod(place.stat().st_mode | mode)
 
-    with pytest.raises(errors.UserFolderUnusable, match=f"{place} cannot be used: other users can write to it"):
+    with pytest.raises(
+        errors.UserFolderUnusable,
+        match=f"{place} cannot be used: other users can write to it",
+    ):
         user_folder.read(environment, "trust/one")
 
 
 @needs_root
 @pytest.mark.parametrize("depth", [0, 1, 2])
-def test_place_of_another_user_is_refused(environment: Mapping[str, str], stored: Path, depth: int) -> None:
+def test_place_of_another_user_is_refused(
+    environment: Mapping[str, str], stored: Path, depth: int
+) -> None:
     place = (stored, *stored.parents)[depth]
     os.chown(place, ANOTHER_USER, ANOTHER_USER)
 
-    with pytest.raises(errors.UserFolderUnusable, match=f"{place} cannot be used: it belongs to another user"):
+    with pytest.raises(
+        errors.UserFolderUnusable,
+        match=f"{place} cannot be used: it belongs to another user",
+    ):
         user_folder.read(environment, "trust/one")
 
 
-def test_pipe_is_refused_without_waiting(environment: Mapping[str, str], stored: Path) -> None:
+def test_pipe_is_refused_without_waiting(
+    environment: Mapping[str, str], stored: Path
+) -> None:
     os.mkfifo(stored.parent / "pipe", 0o600)
 
     with pytest.raises(errors.UserFolderUnusable, match="it is not a file"):
@@ -122,7 +144,9 @@ def test_file_that_is_too_long_is_refused(environment: Mapping[str, str]) -> Non
         user_folder.read(environment, "trust/long")
 
 
-def test_home_that_takes_no_folder_is_refused_on_write(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_home_that_takes_no_folder_is_refused_on_write(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
     (tmp_path / "home").write_text("not a folder")
 
     with pytest.raises(errors.UserFolderUnusable, match="cannot be used") as refusal:
@@ -132,7 +156,9 @@ def test_home_that_takes_no_folder_is_refused_on_write(environment: Mapping[str,
     assert "XDG_CONFIG_HOME" in refusal.value.advice()
 
 
-def test_failed_write_leaves_the_old_content(environment: Mapping[str, str], stored: Path) -> None:
+def test_failed_write_leaves_the_old_content(
+    environment: Mapping[str, str], stored: Path
+) -> None:
     (stored.parent / "folder").mkdir()
 
     with pytest.raises(errors.UserFolderUnusable):

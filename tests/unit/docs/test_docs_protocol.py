@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 from taskorch.domain import errors, item, limits
-from taskorch.queue import agent_queue, keys, plan, queue, replies, scripts, views, waits
+from taskorch.queue import (
+    agent_queue,
+    keys,
+    plan,
+    queue,
+    replies,
+    scripts,
+    views,
+    waits,
+)
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_orchestrator.mirror import mirror
 from taskorch_worker.cli import worker
@@ -15,8 +24,13 @@ from taskorch_worker.cli import worker
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "shared" / "taskorch" / "queue" / "scripts"
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
-SCRIPTS = {file.stem: file.read_text(encoding="utf-8") for file in sorted(FOLDER.glob("*.lua"))}
-PRELUDE = "".join((FOLDER / "prelude" / f"{part}.lua").read_text(encoding="utf-8") for part in scripts.PRELUDE)
+SCRIPTS = {
+    file.stem: file.read_text(encoding="utf-8") for file in sorted(FOLDER.glob("*.lua"))
+}
+PRELUDE = "".join(
+    (FOLDER / "prelude" / f"{part}.lua").read_text(encoding="utf-8")
+    for part in scripts.PRELUDE
+)
 EVERYTHING = "\n".join([PRELUDE, *SCRIPTS.values()])
 
 
@@ -36,13 +50,19 @@ def table(text: str) -> list[list[str]]:
     lines = [line for line in text.splitlines() if line.startswith("|")]
     start = max(number for number, line in enumerate(lines) if line.startswith("|---"))
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines[start + 1 :]]
-    return [[cell.strip().replace("`", "").replace("\\|", "|") for cell in row] for row in rows]
+    return [
+        [cell.strip().replace("`", "").replace("\\|", "|") for cell in row]
+        for row in rows
+    ]
 
 
 def sections() -> dict[str, str]:
     """Return the section of each verb."""
     parts = re.split(r"^#### (\w+)$", chapter(5), flags=re.MULTILINE)
-    return {name: text.partition("\n### ")[0] for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+    return {
+        name: text.partition("\n### ")[0]
+        for name, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
 
 
 SECTIONS = sections()
@@ -66,7 +86,9 @@ def reachable(name: str) -> str:
     seen: set[str] = set()
     texts = [code(SCRIPTS[name])]
     for text in texts:
-        for called in set(re.findall(r"(?<!')\b[a-z_]+\b(?!')", text)) & (FUNCTIONS.keys() - seen):
+        for called in set(re.findall(r"(?<!')\b[a-z_]+\b(?!')", text)) & (
+            FUNCTIONS.keys() - seen
+        ):
             seen.add(called)
             texts.append(FUNCTIONS[called])
     return "\n".join(texts)
@@ -85,20 +107,28 @@ def header(lua: str) -> dict[str, str]:
     comments = [line for line in lua.splitlines()[:8] if line.startswith("-- ")]
     joined = re.sub(r"\n-- {10,}", " ", "\n".join(comments))
     first, *rest = joined.splitlines()
-    fields = {label: text for label, text in (line[3:].split(maxsplit=1) for line in rest) if label.isupper()}
+    fields = {
+        label: text
+        for label, text in (line[3:].split(maxsplit=1) for line in rest)
+        if label.isupper()
+    }
     return {"WHAT": first[3:], **fields}
 
 
 def number(name: str, lua: str) -> int:
     """Return a constant of a script, also from the form `local A, B = 1, 2`."""
-    for names, values in re.findall(r"^local ([A-Z_, ]+) = ([\d, ]+)$", lua, flags=re.MULTILINE):
+    for names, values in re.findall(
+        r"^local ([A-Z_, ]+) = ([\d, ]+)$", lua, flags=re.MULTILINE
+    ):
         constants = dict(zip(names.split(", "), values.split(", "), strict=True))
         if name in constants:
             return int(constants[name])
     raise AssertionError(f"{name} is no constant of this script")
 
 
-def subclasses(root: type[errors.TaskOrchestratorError]) -> Iterator[type[errors.TaskOrchestratorError]]:
+def subclasses(
+    root: type[errors.TaskOrchestratorError],
+) -> Iterator[type[errors.TaskOrchestratorError]]:
     yield root
     for child in root.__subclasses__():
         yield from subclasses(child)
@@ -115,15 +145,29 @@ def errors_line(text: str) -> set[str]:
 
 
 def test_the_key_table_has_every_key_with_its_type_and_what_it_holds() -> None:
-    rows = [[key.name, key.type, key.holds, "for good" if key.permanent else "until it expires"] for key in keys.KEYS]
+    rows = [
+        [
+            key.name,
+            key.type,
+            key.holds,
+            "for good" if key.permanent else "until it expires",
+        ]
+        for key in keys.KEYS
+    ]
 
     assert table(chapter(3).partition("The fields of")[0]) == rows
 
 
 def test_what_the_scripts_take_a_missing_field_for_is_what_the_client_does() -> None:
-    (usual,) = re.findall(r"^local LEASE_MS, MAX_ATTEMPTS, PRIORITY = '(\d+)', (\d+), '(\d+)'", PRELUDE, re.MULTILINE)
+    (usual,) = re.findall(
+        r"^local LEASE_MS, MAX_ATTEMPTS, PRIORITY = '(\d+)', (\d+), '(\d+)'",
+        PRELUDE,
+        re.MULTILINE,
+    )
 
-    assert usual == tuple(replies.LEFT_OUT[name] for name in ("lease_ms", "max_attempts", "priority"))
+    assert usual == tuple(
+        replies.LEFT_OUT[name] for name in ("lease_ms", "max_attempts", "priority")
+    )
 
 
 def test_the_field_table_has_every_field_of_an_item() -> None:
@@ -144,7 +188,11 @@ def test_the_fields_of_a_mirror_are_the_ones_that_are_written() -> None:
         for pairs in re.findall(r"'HSET', mirror, (.*)\)", code(SCRIPTS[name])):
             written |= set(re.findall(r"'(\w+)', ", pairs))
 
-    documented = set(re.findall(r"`(\w+)`", between(chapter(3), "The fields of `mirror:<root>`: ", "\n\n")))
+    documented = set(
+        re.findall(
+            r"`(\w+)`", between(chapter(3), "The fields of `mirror:<root>`: ", "\n\n")
+        )
+    )
 
     assert documented == written
 
@@ -152,7 +200,11 @@ def test_the_fields_of_a_mirror_are_the_ones_that_are_written() -> None:
 def test_the_fields_of_a_new_item_are_the_ones_that_the_library_sends() -> None:
     sent = set(re.findall(r'"(\w+)": ', inspect.getsource(plan._fields)))
 
-    documented = set(re.findall(r"`(\w+)`", between(SECTIONS["create"], "then pairs of", "No other field")))
+    documented = set(
+        re.findall(
+            r"`(\w+)`", between(SECTIONS["create"], "then pairs of", "No other field")
+        )
+    )
 
     assert documented == sent
 
@@ -190,7 +242,9 @@ def test_a_section_has_the_arguments_that_the_script_takes(name: str) -> None:
 
     arguments = re.findall(r"<\w+>", line)
 
-    assert [int(n) for n in re.findall(r"(?:^|, )(\d+) ", argv)] == list(range(7, 7 + len(arguments)))
+    assert [int(n) for n in re.findall(r"(?:^|, )(\d+) ", argv)] == list(
+        range(7, 7 + len(arguments))
+    )
     assert all(f" - `{argument}`" in SECTIONS[name] for argument in arguments)
 
 
@@ -215,20 +269,32 @@ def test_every_script_can_raise_schema_and_the_page_says_so() -> None:
 def test_a_section_names_who_calls_by_commands_that_there_are() -> None:
     groups = {"worker": worker, "orchestrate": orchestrate}
     for text in SECTIONS.values():
-        commands = re.findall(r"`(worker|orchestrate) ([\w-]+)", between(text, "\nBy: ", "\n\n"))
+        commands = re.findall(
+            r"`(worker|orchestrate) ([\w-]+)", between(text, "\nBy: ", "\n\n")
+        )
 
         assert commands
         assert all(command in groups[group].commands for group, command in commands)
 
 
 def test_a_script_that_changes_nothing_is_a_view() -> None:
-    shown = set(re.findall(r"^#### (\w+)$", between(chapter(5), "\n### 5.4 ", "\n### "), flags=re.MULTILINE))
+    shown = set(
+        re.findall(
+            r"^#### (\w+)$",
+            between(chapter(5), "\n### 5.4 ", "\n### "),
+            flags=re.MULTILINE,
+        )
+    )
 
     assert shown == {name for name, lua in SCRIPTS.items() if "return once(" not in lua}
 
 
 def test_the_event_table_has_every_verb_that_is_emitted_and_by_which_scripts() -> None:
-    emitters = {verb: {name for name in SCRIPTS if verb in emitted(name)} for name in SCRIPTS for verb in emitted(name)}
+    emitters = {
+        verb: {name for name in SCRIPTS if verb in emitted(name)}
+        for name in SCRIPTS
+        for verb in emitted(name)
+    }
 
     documented = {row[0]: set(row[1].split(", ")) for row in table(chapter(6))}
 
@@ -247,44 +313,78 @@ def test_the_kinds_of_reports_are_the_ones_that_are_written() -> None:
     assert set(re.findall(r"`(\w+)`", between(chapter(4), "`kind` (", ")"))) == written
 
 
-def test_the_fields_of_a_report_a_discovery_and_a_note_are_the_ones_that_are_read() -> None:
+def test_the_fields_of_a_report_a_discovery_and_a_note_are_the_ones_that_are_read() -> (
+    None
+):
     report = between(chapter(4), "The fields of a report: ", "Its time is")
     stated = {
         replies._report: report.replace(between(report, "`kind` (", ")"), ""),
-        replies._discovery: between(SECTIONS["discoveries"], "Replies:", "Each entry id"),
+        replies._discovery: between(
+            SECTIONS["discoveries"], "Replies:", "Each entry id"
+        ),
         replies._note: between(SECTIONS["notes"], "Replies:", "Errors:"),
     }
 
     for reader, text in stated.items():
-        assert set(re.findall(r"`(\w+)`", text)) == read_by(reader) | read_by(replies._made_at)
+        assert set(re.findall(r"`(\w+)`", text)) == read_by(reader) | read_by(
+            replies._made_at
+        )
 
 
 def test_an_origin_has_the_fields_that_the_library_sends() -> None:
-    sent = re.findall(r'"(\w+)", origin', inspect.getsource(agent_queue.AgentQueue.__init__))
+    sent = re.findall(
+        r'"(\w+)", origin', inspect.getsource(agent_queue.AgentQueue.__init__)
+    )
 
-    documented = re.findall(r"`(\w+)`", between(chapter(4), "**Origin.**", "Its request id"))
+    documented = re.findall(
+        r"`(\w+)`", between(chapter(4), "**Origin.**", "Its request id")
+    )
 
     assert documented == sent
 
 
 def test_a_verb_takes_an_origin_where_its_script_and_the_library_do() -> None:
-    arguments = {name: re.findall(r"(?:^|, )(\d+) ", header(lua)["ARGV"]) for name, lua in SCRIPTS.items()}
-    taking = {name for name, lua in SCRIPTS.items() if "then field, value … of its origin" in header(lua)["ARGV"]}
+    arguments = {
+        name: re.findall(r"(?:^|, )(\d+) ", header(lua)["ARGV"])
+        for name, lua in SCRIPTS.items()
+    }
+    taking = {
+        name
+        for name, lua in SCRIPTS.items()
+        if "then field, value … of its origin" in header(lua)["ARGV"]
+    }
     methods = {
         name: inspect.getsource(method)
-        for name, method in inspect.getmembers(agent_queue.AgentQueue, inspect.isfunction)
+        for name, method in inspect.getmembers(
+            agent_queue.AgentQueue, inspect.isfunction
+        )
     }
-    sending = {name for name in SCRIPTS if "*self._origin" in methods.get(f"{name}_many", methods.get(name, ""))}
+    sending = {
+        name
+        for name in SCRIPTS
+        if "*self._origin" in methods.get(f"{name}_many", methods.get(name, ""))
+    }
 
-    documented = {name for name, text in SECTIONS.items() if " {<field> <value>}\n" in text}
+    documented = {
+        name for name, text in SECTIONS.items() if " {<field> <value>}\n" in text
+    }
 
     assert documented == taking == sending
-    places = {name: "origin" if name == "complete" else int(numbers[-1]) + 1 for name, numbers in arguments.items()}
-    assert all(f"unpack(ARGV, {places[name]})" in code(SCRIPTS[name]) for name in taking)
+    places = {
+        name: "origin" if name == "complete" else int(numbers[-1]) + 1
+        for name, numbers in arguments.items()
+    }
+    assert all(
+        f"unpack(ARGV, {places[name]})" in code(SCRIPTS[name]) for name in taking
+    )
 
 
 def test_the_error_table_is_the_tree_of_errors() -> None:
-    tree = [kind for kind in subclasses(errors.TaskOrchestratorError) if "word" in vars(kind)]
+    tree = [
+        kind
+        for kind in subclasses(errors.TaskOrchestratorError)
+        if "word" in vars(kind)
+    ]
 
     stated = [" ".join(row[:5]) for row in table(chapter(9))]
 
@@ -296,53 +396,83 @@ def test_the_error_table_is_the_tree_of_errors() -> None:
 
 
 def test_the_details_of_an_error_are_the_ones_that_scripts_give() -> None:
-    given = re.findall(r"\bfail\('([A-Z_]+)', \{(.*?)\}\)", code(EVERYTHING), flags=re.DOTALL)
+    given = re.findall(
+        r"\bfail\('([A-Z_]+)', \{(.*?)\}\)", code(EVERYTHING), flags=re.DOTALL
+    )
 
     documented = {row[0]: row[5] for row in table(chapter(9)) if row[4] == "script"}
 
-    assert {(word, ", ".join(re.findall(r"(\w+) = ", details))) for word, details in given} == set(documented.items())
+    assert {
+        (word, ", ".join(re.findall(r"(\w+) = ", details))) for word, details in given
+    } == set(documented.items())
     assert all(row[6] for row in table(chapter(9)))
 
 
 def test_the_numbers_are_those_of_the_source() -> None:
-    stated = {row[0]: row[1] for row in table(chapter(7).partition("\nStreams are trimmed")[0])}
+    stated = {
+        row[0]: row[1]
+        for row in table(chapter(7).partition("\nStreams are trimmed")[0])
+    }
 
-    assert {name: int(re.sub(r"\D.*", "", value.replace(",", ""))) for name, value in stated.items()} == {
+    assert {
+        name: int(re.sub(r"\D.*", "", value.replace(",", "")))
+        for name, value in stated.items()
+    } == {
         "lease of an item, unless said otherwise": item.DEFAULT_LEASE_MS,
         "attempts of an item, unless said otherwise": item.DEFAULT_MAX_ATTEMPTS,
         "priority of an item, unless said otherwise": item.DEFAULT_PRIORITY,
         "first retry delay": number("RETRY_FIRST_MS", PRELUDE),
         "longest retry delay": number("RETRY_CAP_MS", PRELUDE),
         "a first reply is kept for": number("REPLY_KEPT_MS", PRELUDE),
-        "leases reaped, and items promoted, by a claim, check or get": number("BATCH", PRELUDE),
+        "leases reaped, and items promoted, by a claim, check or get": number(
+            "BATCH", PRELUDE
+        ),
         "the same by a call of reap, as the command makes it": queue.REAP_BATCH,
-        "wake tokens in a list": int(between(FUNCTIONS["wake"], "LLEN', list) < ", " ")),
+        "wake tokens in a list": int(
+            between(FUNCTIONS["wake"], "LLEN', list) < ", " ")
+        ),
         "longest wait on a wake token": int(agent_queue.WAIT_PERIOD_S),
         "longest block on a stream": int(waits.PERIOD_S),
         "reports kept of an item": number("REPORTS_KEPT", PRELUDE),
-        "discoveries kept of a project": number("DISCOVERIES_KEPT", SCRIPTS["discover"]),
-        "cursors of discoveries kept of an item": number("FOUND_KEPT", SCRIPTS["discover"]),
+        "discoveries kept of a project": number(
+            "DISCOVERIES_KEPT", SCRIPTS["discover"]
+        ),
+        "cursors of discoveries kept of an item": number(
+            "FOUND_KEPT", SCRIPTS["discover"]
+        ),
         "notes kept of an agent on an item": number("NOTES_KEPT", SCRIPTS["note"]),
         "events kept": number("EVENTS_KEPT", PRELUDE),
         "reports in a package": int(between(FUNCTIONS["package"], "'COUNT', ", ")")),
         "items that list visits in a call": number("MOST_VISITED", SCRIPTS["list"]),
         "items that stuck looks at in a call": number("MOST_VISITED", SCRIPTS["stuck"]),
-        "items that standing looks at for a dead one": number("MOST_VISITED", SCRIPTS["standing"]),
+        "items that standing looks at for a dead one": number(
+            "MOST_VISITED", SCRIPTS["standing"]
+        ),
         "items that agents lists of each": number("HOLDINGS", SCRIPTS["agents"]),
-        "projects that projects looks at for a status": number("MOST_VISITED", SCRIPTS["projects"]),
+        "projects that projects looks at for a status": number(
+            "MOST_VISITED", SCRIPTS["projects"]
+        ),
         "items in a slice of export": number("MOST_ITEMS", SCRIPTS["export"]),
         "items and dependencies, or entries, that an audit looks at in a call": queue.AUDIT_BATCH,
         "items that purge removes in a call": queue.PURGE_BATCH,
-        "events that mirrors counts for a root": number("MOST_COUNTED", SCRIPTS["mirrors"]),
+        "events that mirrors counts for a root": number(
+            "MOST_COUNTED", SCRIPTS["mirrors"]
+        ),
         "dependencies that depend follows": number("MOST_FOLLOWED", SCRIPTS["depend"]),
         "dependencies of an item": number("MOST_DEPENDENCIES", PRELUDE),
         "dependencies in a package": number("MOST_SHOWN", PRELUDE),
-        "dependents that requeue takes in a call": number("MOST_DEPENDENTS", SCRIPTS["requeue"]),
-        "dependencies and dependents that purge visits in a call, about": number("MOST_LINKS", SCRIPTS["purge"]),
+        "dependents that requeue takes in a call": number(
+            "MOST_DEPENDENTS", SCRIPTS["requeue"]
+        ),
+        "dependencies and dependents that purge visits in a call, about": number(
+            "MOST_LINKS", SCRIPTS["purge"]
+        ),
         "the right to write a root's files, as the commands take it": mirror.LEASE_MS,
     }
     units = {"s": 1_000, "min": 60_000, "h": 3_600_000}
-    for ms, count, unit in re.findall(r"([\d,]+) ms \((\d+) (\w+)\)", " ".join(stated.values())):
+    for ms, count, unit in re.findall(
+        r"([\d,]+) ms \((\d+) (\w+)\)", " ".join(stated.values())
+    ):
         assert int(ms.replace(",", "")) == int(count) * units[unit]
 
 
@@ -354,11 +484,17 @@ def test_numbers_of_dependencies_agree_in_python_and_lua() -> None:
 def test_the_numbers_in_the_text_are_those_of_the_source() -> None:
     page = " ".join(PAGE.split())
     schema = between(PRELUDE, "SCHEMA = '", "'")
-    first_s, cap_h = number("RETRY_FIRST_MS", PRELUDE) // 1000, number("RETRY_CAP_MS", PRELUDE) // 3_600_000
+    first_s, cap_h = (
+        number("RETRY_FIRST_MS", PRELUDE) // 1000,
+        number("RETRY_CAP_MS", PRELUDE) // 3_600_000,
+    )
 
     assert f"This page is schema version {schema};" in page
     assert f"within {number('REPLY_KEPT_MS', PRELUDE) // 60_000} minutes" in page
-    assert f"{first_s} s times 2^(attempts - 1), times a jitter from 0.75 to 1.25, and at most {cap_h} h." in page
+    assert (
+        f"{first_s} s times 2^(attempts - 1), times a jitter from 0.75 to 1.25, and at most {cap_h} h."
+        in page
+    )
     assert "0.75 + 0.5 *" in PRELUDE
     assert "priority * 1e13 + item.seq" in PRELUDE
     assert "`priority * 1e13 + sequence`" in page
@@ -367,7 +503,11 @@ def test_the_numbers_in_the_text_are_those_of_the_source() -> None:
 def test_the_bounds_are_those_of_the_source() -> None:
     stated = {row[0]: row[1] for row in table(chapter(10))}
     new = ("priority", "lease in ms", "number of attempts", "delay in ms", "time")
-    ranges = {"limit of check": agent_queue, "percentage": agent_queue, "limit of a view": views}
+    ranges = {
+        "limit of check": agent_queue,
+        "percentage": agent_queue,
+        "limit of a view": views,
+    }
     ranges |= dict.fromkeys(new, plan)
 
     assert stated == {
@@ -383,13 +523,18 @@ def test_the_bounds_are_those_of_the_source() -> None:
         "items of a call of assign, claim or complete": f"1 to {limits.BATCH_STEPS}",
         "dependencies of all items of a call": f"{limits.BATCH_DEPENDENCIES:,}",
         "the arguments of all items of a call": f"{limits.BATCH_CHARACTERS:,} characters",
-        **{name: bound(inspect.getsource(module), name.partition(" of ")[0]) for name, module in ranges.items()},
+        **{
+            name: bound(inspect.getsource(module), name.partition(" of ")[0])
+            for name, module in ranges.items()
+        },
     }
 
 
 def bound(source: str, what: str) -> str:
     """Return the range that a module allows for a number, in words."""
-    allowed = re.search(rf'limits\.number\([\w.]+, "{what}[^"]*", ([\w.*]+), ([\w.*]+)\)', source)
+    allowed = re.search(
+        rf'limits\.number\([\w.]+, "{what}[^"]*", ([\w.*]+), ([\w.*]+)\)', source
+    )
     assert allowed, what
     least, most = (eval(side, {"limits": limits}) for side in allowed.groups())
     return f"{least:,} to {most:,}"

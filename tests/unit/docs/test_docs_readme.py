@@ -17,24 +17,35 @@ WHOLE = 500
 README = (REPOSITORY / "README.md").read_text()
 
 
-@pytest.mark.parametrize("group", [orchestrate, worker], ids=lambda group: str(group.name))
+@pytest.mark.parametrize(
+    "group", [orchestrate, worker], ids=lambda group: str(group.name)
+)
 def test_every_command_is_in_the_readme_and_has_an_example(group: click.Group) -> None:
     table = README.partition(f"| `{group.name} …` | |")[2].partition("\n\n")[0]
     written = set(re.findall(r"`([a-z-]+)", table))
 
     commands = loaded.commands(group)
 
-    assert written - {"--"} == set(commands) | {flag for flag in written if flag.startswith("-")}
+    assert written - {"--"} == set(commands) | {
+        flag for flag in written if flag.startswith("-")
+    }
     for name, each in commands.items():
         assert (each.epilog or "").startswith(f"Example: {group.name} {name}"), name
         assert each.help, name
 
 
-@pytest.mark.parametrize("group", [orchestrate, worker], ids=lambda group: str(group.name))
-def test_the_summary_of_a_command_that_is_not_loaded_is_its_own(group: app.RoleGroup) -> None:
+@pytest.mark.parametrize(
+    "group", [orchestrate, worker], ids=lambda group: str(group.name)
+)
+def test_the_summary_of_a_command_that_is_not_loaded_is_its_own(
+    group: app.RoleGroup,
+) -> None:
     summaries = dict(group.summaries)
 
-    own = {name: each.get_short_help_str(WHOLE) for name, each in loaded.commands(group).items()}
+    own = {
+        name: each.get_short_help_str(WHOLE)
+        for name, each in loaded.commands(group).items()
+    }
 
     assert own == summaries
 
@@ -48,7 +59,9 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
     assert written == {0, *codes, app.INTERRUPTED}
 
 
-def _descendants(error: type[errors.TaskOrchestratorError]) -> Iterator[type[errors.TaskOrchestratorError]]:
+def _descendants(
+    error: type[errors.TaskOrchestratorError],
+) -> Iterator[type[errors.TaskOrchestratorError]]:
     yield error
     for child in error.__subclasses__():
         yield from _descendants(child)
@@ -69,7 +82,11 @@ def _descendants(error: type[errors.TaskOrchestratorError]) -> Iterator[type[err
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     file = REPOSITORY / page
 
-    links = [link for link in re.findall(r"\]\(([^)#]+)", file.read_text()) if "://" not in link]
+    links = [
+        link
+        for link in re.findall(r"\]\(([^)#]+)", file.read_text())
+        if "://" not in link
+    ]
 
     assert [link for link in links if not (file.parent / link).exists()] == []
 
@@ -84,7 +101,9 @@ def test_every_make_target_of_the_readme_exists() -> None:
 
 
 def test_fast_tests_are_the_unit_tests() -> None:
-    recipe = (REPOSITORY / "Makefile").read_text().partition("test-fast:")[2].splitlines()[1]
+    recipe = (
+        (REPOSITORY / "Makefile").read_text().partition("test-fast:")[2].splitlines()[1]
+    )
 
     assert recipe.split() == ["$(PYTEST)", "tests/unit"]
     assert "`make test-fast` runs the unit tests alone" in README
@@ -93,7 +112,9 @@ def test_fast_tests_are_the_unit_tests() -> None:
 def test_security_page_names_tests_and_anchors_that_exist() -> None:
     page = (REPOSITORY / "docs" / "security.md").read_text()
     titles = re.findall("^## (.*)", page, re.MULTILINE)
-    anchors = {re.sub(r"[^a-z -]", "", title.lower()).replace(" ", "-") for title in titles}
+    anchors = {
+        re.sub(r"[^a-z -]", "", title.lower()).replace(" ", "-") for title in titles
+    }
 
     tests = re.findall(r"`(tests/[^`]+)`", page)
 

@@ -16,26 +16,41 @@ REPOSITORY = Path(__file__).parents[3]
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
 PACKAGES = [REPOSITORY / root for root in ("shared", "worker", "orchestrator")]
 #: What a checkout has at its top, and a wheel has not.
-CHECKOUT_FILE = re.compile(r"docs/\w+\.md|README|CHANGELOG|pyproject\.toml|\.env\.example|docker-compose\.yml")
+CHECKOUT_FILE = re.compile(
+    r"docs/\w+\.md|README|CHANGELOG|pyproject\.toml|\.env\.example|docker-compose\.yml"
+)
 
 
 def messages() -> Iterator[tuple[str, str]]:
     """Yield every text that may reach a user: help, and literals that are not docstrings."""
     for group in (orchestrate, worker):
         for name, command in loaded.commands(group).items():
-            yield f"{group.name} {name}", command.get_help(command.make_context(name, [], resilient_parsing=True))
+            yield (
+                f"{group.name} {name}",
+                command.get_help(
+                    command.make_context(name, [], resilient_parsing=True)
+                ),
+            )
     for file in (file for package in PACKAGES for file in package.rglob("*.py")):
         tree = ast.parse(file.read_text(encoding="utf-8"))
-        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        docstrings = {
+            id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)
+        }
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and id(node) not in docstrings
+            ):
                 yield f"{file}:{node.lineno}", node.value
     for file in (file for package in PACKAGES for file in package.rglob("*.md")):
         yield str(file), file.read_text(encoding="utf-8")
 
 
 def test_message_names_no_file_that_a_wheel_lacks() -> None:
-    assert [(where, text) for where, text in messages() if CHECKOUT_FILE.search(text)] == []
+    assert [
+        (where, text) for where, text in messages() if CHECKOUT_FILE.search(text)
+    ] == []
 
 
 def test_topic_that_a_message_names_exists() -> None:
@@ -61,7 +76,11 @@ def test_page_is_printed_as_it_is(page: Path) -> None:
 def test_sections_cover_their_page() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        sections = [text_of(each.topic) or "" for each in topics() if each.topic.startswith(f"{page.stem}#")]
+        sections = [
+            text_of(each.topic) or ""
+            for each in topics()
+            if each.topic.startswith(f"{page.stem}#")
+        ]
 
         assert all(section.startswith("## ") for section in sections)
         assert text.endswith("".join(sections))
@@ -70,13 +89,19 @@ def test_sections_cover_their_page() -> None:
 def test_link_to_a_section_leads_to_a_topic() -> None:
     known = {each.topic for each in topics()}
     for page in [*PAGES, REPOSITORY / "README.md"]:
-        links = re.findall(r"\]\((?:docs/)?(\w*)(?:\.md)?#([\w-]+)\)", page.read_text(encoding="utf-8"))
+        links = re.findall(
+            r"\]\((?:docs/)?(\w*)(?:\.md)?#([\w-]+)\)", page.read_text(encoding="utf-8")
+        )
 
-        assert {f"{target or page.stem}#{anchor}" for target, anchor in links} <= known, page
+        assert {
+            f"{target or page.stem}#{anchor}" for target, anchor in links
+        } <= known, page
 
 
 def test_unknown_topic_is_refused_with_the_way_to_the_list() -> None:
     ran = CliRunner().invoke(orchestrate, ["docs", "usage#nothing"])
 
     assert ran.exit_code == 2
-    assert "There is no topic 'usage#nothing'. orchestrate docs lists them." in ran.stderr
+    assert (
+        "There is no topic 'usage#nothing'. orchestrate docs lists them." in ran.stderr
+    )

@@ -17,10 +17,15 @@ DAY_MS = 24 * 3_600_000
 
 
 def waits(*edges: tuple[str, str]) -> list[Waiting]:
-    return [Waiting(item=item, dependency=dependency, state=State.WAITING) for item, dependency in edges]
+    return [
+        Waiting(item=item, dependency=dependency, state=State.WAITING)
+        for item, dependency in edges
+    ]
 
 
-def examined(bench: Bench, root: Path, *, fix: bool = False, service: str = "off") -> Diagnosis:
+def examined(
+    bench: Bench, root: Path, *, fix: bool = False, service: str = "off"
+) -> Diagnosis:
     environment = {"TASKORCH_ROOT": str(root), "TASKORCH_SERVICE": service}
     return examine(bench.queue, resolve({}, environment, root), fix=fix)
 
@@ -29,24 +34,33 @@ def check(found: Diagnosis, name: str) -> Check:
     return next(check for check in found.checks if check.name == name)
 
 
-def test_an_agent_that_was_not_seen_for_a_day_and_has_work_is_a_problem(bench: Bench) -> None:
+def test_an_agent_that_was_not_seen_for_a_day_and_has_work_is_a_problem(
+    bench: Bench,
+) -> None:
     bench.item(agent="bob")
     bench.standing(State.IN_PROGRESS)
     bench.agent("idle").check()
     agents, now = bench.queue.views.agents(), bench.now_ms()
 
-    soon, late = checks.of_agents(agents, now + DAY_MS - 60_000), checks.of_agents(agents, now + DAY_MS + 1)
+    soon, late = (
+        checks.of_agents(agents, now + DAY_MS - 60_000),
+        checks.of_agents(agents, now + DAY_MS + 1),
+    )
 
     assert (soon.status, soon.items) == (Status.NOTE, ("bob",))
     assert (late.status, late.items) == (Status.PROBLEM, ("ada",))
-    assert late.found.startswith("not seen for a day, and have work: ada (0 queued, 1 held, seen ")
+    assert late.found.startswith(
+        "not seen for a day, and have work: ada (0 queued, 1 held, seen "
+    )
     assert late.mend.startswith("orchestrate list --agent ada")
 
 
 def test_agents_that_come_are_no_matter(bench: Bench) -> None:
     bench.standing(State.BLOCKED)
 
-    assert checks.of_agents(bench.queue.views.agents(), bench.now_ms()).status is Status.OK
+    assert (
+        checks.of_agents(bench.queue.views.agents(), bench.now_ms()).status is Status.OK
+    )
     assert checks.of_agents([], 0).found == "none has work"
 
 
@@ -69,14 +83,21 @@ def test_items_that_wait_for_each_other_are_named(bench: Bench) -> None:
         ([("a", "b"), ("b", "a"), ("c", "d"), ("d", "c"), ("e", "a")], 2),
     ],
 )
-def test_every_cycle_is_found_once(edges: Sequence[tuple[str, str]], cycles: int) -> None:
+def test_every_cycle_is_found_once(
+    edges: Sequence[tuple[str, str]], cycles: int
+) -> None:
     found = checks.of_cycles(waits(*edges))
 
-    assert found.found.count(", ") + 1 == cycles if cycles else found.status is Status.OK
+    assert (
+        found.found.count(", ") + 1 == cycles if cycles else found.status is Status.OK
+    )
 
 
 def test_items_that_wait_for_a_dead_one_are_named(bench: Bench) -> None:
-    failed, cancelled = bench.standing(State.FAILED).item, bench.standing(State.CANCELLED).item
+    failed, cancelled = (
+        bench.standing(State.FAILED).item,
+        bench.standing(State.CANCELLED).item,
+    )
     first = bench.item(depends_on=(failed,))
     second = bench.item(depends_on=(cancelled, bench.item()))
 
@@ -102,22 +123,31 @@ def test_long_lists_are_cut(bench: Bench, tmp_path: Path) -> None:
     assert set(found.items) == items
 
 
-def test_a_repair_is_told_and_what_remains_decides_the_exit_code(bench: Bench, tmp_path: Path) -> None:
+def test_a_repair_is_told_and_what_remains_decides_the_exit_code(
+    bench: Bench, tmp_path: Path
+) -> None:
     dead = bench.standing(State.FAILED).item
     bench.item(depends_on=(dead,))
     lost = bench.claimed().item
     bench.lose_lease_entry(lost)
 
-    before, fixing, after = (examined(bench, tmp_path, fix=fix) for fix in (False, True, False))
+    before, fixing, after = (
+        examined(bench, tmp_path, fix=fix) for fix in (False, True, False)
+    )
 
     assert check(before, "indexes").mend == "orchestrate doctor --fix"
-    assert (fixing.fixed, check(fixing, "indexes").found) == (1, f"repaired: {lost} (in_progress, not in leases)")
+    assert (fixing.fixed, check(fixing, "indexes").found) == (
+        1,
+        f"repaired: {lost} (in_progress, not in leases)",
+    )
     assert check(after, "indexes").status is Status.OK
     assert [found.exit_code for found in (before, fixing, after)] == [5, 5, 5]
     assert check(after, "dead dependencies").status is Status.PROBLEM
 
 
-def test_a_namespace_of_another_version_is_a_problem_and_no_other_check_is_made(bench: Bench, tmp_path: Path) -> None:
+def test_a_namespace_of_another_version_is_a_problem_and_no_other_check_is_made(
+    bench: Bench, tmp_path: Path
+) -> None:
     bench.project()
     bench.set_schema("99")
 
@@ -128,7 +158,9 @@ def test_a_namespace_of_another_version_is_a_problem_and_no_other_check_is_made(
     assert (check(found, "schema").status, found.exit_code) == (Status.PROBLEM, 5)
 
 
-def test_a_busy_namespace_is_a_note(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_namespace_is_a_note(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = bench.project()
     look_at_agents = bench.queue.views.agents
 
@@ -140,19 +172,30 @@ def test_a_busy_namespace_is_a_note(bench: Bench, tmp_path: Path, monkeypatch: p
 
     found = check(examined(bench, tmp_path, fix=True), "counts")
 
-    assert (found.status, found.found) == (Status.NOTE, "could not be compared while the namespace is busy")
+    assert (found.status, found.found) == (
+        Status.NOTE,
+        "could not be compared while the namespace is busy",
+    )
 
 
 def test_files_in_trouble_are_a_note(bench: Bench, tmp_path: Path) -> None:
     bench.queue.mirror_take("root", "here", 60_000)
-    bench.queue.mirror_give("root", "here", {"path": "/a/root", "troubles": {"x.json": "damaged"}}, {})
+    bench.queue.mirror_give(
+        "root", "here", {"path": "/a/root", "troubles": {"x.json": "damaged"}}, {}
+    )
 
     found = check(examined(bench, tmp_path), "files")
 
-    assert (found.status, found.found, found.mend) == (Status.NOTE, "in trouble: /a/root", "orchestrate sync status")
+    assert (found.status, found.found, found.mend) == (
+        Status.NOTE,
+        "in trouble: /a/root",
+        "orchestrate sync status",
+    )
 
 
-def test_a_service_that_does_not_run_is_a_note_where_one_is_wanted(bench: Bench, tmp_path: Path) -> None:
+def test_a_service_that_does_not_run_is_a_note_where_one_is_wanted(
+    bench: Bench, tmp_path: Path
+) -> None:
     wanted = check(examined(bench, tmp_path, service="on"), "service")
     not_wanted = check(examined(bench, tmp_path), "service")
 

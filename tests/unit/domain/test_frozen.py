@@ -30,8 +30,12 @@ def test_a_field_that_is_not_given_has_its_default() -> None:
     assert list(members(Point(x=1))) == [("x", 1), ("y", 0), ("code", "")]
 
 
-@pytest.mark.parametrize(("values", "told"), [({"y": 1}, "needs x"), ({"x": 1, "z": 1}, "has no z")])
-def test_a_field_that_lacks_or_is_unknown_is_refused(values: dict[str, Any], told: str) -> None:
+@pytest.mark.parametrize(
+    ("values", "told"), [({"y": 1}, "needs x"), ({"x": 1, "z": 1}, "has no z")]
+)
+def test_a_field_that_lacks_or_is_unknown_is_refused(
+    values: dict[str, Any], told: str
+) -> None:
     with pytest.raises(TypeError, match=told):
         Point(**values)
 
@@ -76,4 +80,9 @@ def test_a_secret_is_not_shown() -> None:
 def test_a_flat_field_stands_beside_the_others_in_json() -> None:
     pair = Pair(first=Point(x=1), second=Point(x=2))
 
-    assert json_output.plain(pair) == {"x": 1, "y": 0, "code": "", "second": {"x": 2, "y": 0, "code": ""}}
+    assert json_output.plain(pair) == {
+        "x": 1,
+        "y": 0,
+        "code": "",
+        "second": {"x": 2, "y": 0, "code": ""},
+    }

@@ -16,35 +16,70 @@ NO_NAMES = [
     "a" * 65,
 ]  # fmt: skip
 NAMES = ["a", "7", "A" * 64, "a.b-c_D9", "a-", "a."]
-NO_ITEMS = ["", "item", "item_", "item_ABC", "item_0\n", "item_0-0", "item_" + "0" * 33, "../item_0", "item_00000000"]
-NO_PROJECTS = ["", "proj", "proj_", "proj_ABC", "proj_0:items", "item_00000000", "proj_" + "0" * 33, "proj_00000000"]
+NO_ITEMS = [
+    "",
+    "item",
+    "item_",
+    "item_ABC",
+    "item_0\n",
+    "item_0-0",
+    "item_" + "0" * 33,
+    "../item_0",
+    "item_00000000",
+]
+NO_PROJECTS = [
+    "",
+    "proj",
+    "proj_",
+    "proj_ABC",
+    "proj_0:items",
+    "item_00000000",
+    "proj_" + "0" * 33,
+    "proj_00000000",
+]
 
 Call = Callable[[Bench, Lease], object]
 
 #: Text that is too long by one byte, in every place that takes text.
 TOO_LONG: dict[str, Callable[[Bench, Lease, str], object]] = {
-    "project description": lambda bench, _, text: bench.queue.project("A project", description=text),
+    "project description": lambda bench, _, text: bench.queue.project(
+        "A project", description=text
+    ),
     "description": lambda bench, _, text: bench.item(description=text),
     "requirement": lambda bench, _, text: bench.item(requirements=(text,)),
     "context value": lambda bench, _, text: bench.item(context={"k": text}),
     "context name": lambda bench, _, text: bench.item(context={text: "v"}),
     "resource": lambda bench, _, text: bench.item(resources=(text,)),
-    "deliverable expected": lambda bench, _, text: bench.item(deliverables_expected=(text,)),
+    "deliverable expected": lambda bench, _, text: bench.item(
+        deliverables_expected=(text,)
+    ),
     "criterion": lambda bench, _, text: bench.item(criteria=(text,)),
     "key": lambda bench, _, text: bench.item(key=text),
-    "assigned context": lambda bench, held, text: bench.queue.assign(held.item, "ada", context={"k": text}),
-    "assigned resource": lambda bench, held, text: bench.queue.assign(held.item, "ada", resources=[text]),
+    "assigned context": lambda bench, held, text: bench.queue.assign(
+        held.item, "ada", context={"k": text}
+    ),
+    "assigned resource": lambda bench, held, text: bench.queue.assign(
+        held.item, "ada", resources=[text]
+    ),
     "answer": lambda bench, held, text: bench.queue.answer(held.item, text),
-    "cancel reason": lambda bench, held, text: bench.queue.cancel(held.item, reason=text),
+    "cancel reason": lambda bench, held, text: bench.queue.cancel(
+        held.item, reason=text
+    ),
     "progress": lambda bench, held, text: bench.agent().progress(held, text),
     "discovery": lambda bench, held, text: bench.agent().discover(held, text),
-    "impact": lambda bench, held, text: bench.agent().discover(held, "found", impact=text),
+    "impact": lambda bench, held, text: bench.agent().discover(
+        held, "found", impact=text
+    ),
     "blocker": lambda bench, held, text: bench.agent().blocker(held, text),
     "needs": lambda bench, held, text: bench.agent().blocker(held, "why", needs=text),
     "summary": lambda bench, held, text: bench.agent().complete(held, text),
-    "deliverable": lambda bench, held, text: bench.agent().complete(held, deliverables={"k": text}),
+    "deliverable": lambda bench, held, text: bench.agent().complete(
+        held, deliverables={"k": text}
+    ),
     "fail reason": lambda bench, held, text: bench.agent().fail(held, text),
-    "release reason": lambda bench, held, text: bench.agent().release(held, reason=text),
+    "release reason": lambda bench, held, text: bench.agent().release(
+        held, reason=text
+    ),
     "note": lambda bench, held, text: bench.agent().note(held.item, text),
 }
 
@@ -63,11 +98,19 @@ REFUSED: dict[str, Call] = {
     "title of 501 characters": lambda bench, _: bench.item(title="é" * 501),
     "201 requirements": lambda bench, _: bench.item(requirements=("r",) * 201),
     "201 resources": lambda bench, _: bench.item(resources=("r",) * 201),
-    "201 deliverables expected": lambda bench, _: bench.item(deliverables_expected=("r",) * 201),
+    "201 deliverables expected": lambda bench, _: bench.item(
+        deliverables_expected=("r",) * 201
+    ),
     "201 criteria": lambda bench, _: bench.item(criteria=("r",) * 201),
-    "201 context values": lambda bench, _: bench.item(context={str(n): "" for n in range(201)}),
-    "1,001 dependencies": lambda bench, _: bench.item(depends_on=tuple(f"item_{n}" for n in range(1001))),
-    "1,001 more dependencies": lambda bench, held: bench.queue.depend(held.item, [f"item_{n}" for n in range(1001)]),
+    "201 context values": lambda bench, _: bench.item(
+        context={str(n): "" for n in range(201)}
+    ),
+    "1,001 dependencies": lambda bench, _: bench.item(
+        depends_on=tuple(f"item_{n}" for n in range(1001))
+    ),
+    "1,001 more dependencies": lambda bench, held: bench.queue.depend(
+        held.item, [f"item_{n}" for n in range(1001)]
+    ),
     "no more dependencies": lambda bench, held: bench.queue.depend(held.item, []),
     "blank requirement": lambda bench, _: bench.item(requirements=("",)),
     "blank context name": lambda bench, _: bench.item(context={"": "v"}),
@@ -81,22 +124,36 @@ REFUSED: dict[str, Call] = {
     "negative delay": lambda bench, _: bench.item(delay_ms=-1),
     "delay of more than a year": lambda bench, _: bench.item(delay_ms=LONGEST_MS + 1),
     "claimed lease of 0": lambda bench, _: bench.agent().claim(lease_ms=0),
-    "claimed lease of more than a year": lambda bench, held: bench.agent().get(held, lease_ms=LONGEST_MS + 1),
-    "201 assigned resources": lambda bench, held: bench.queue.assign(held.item, "ada", resources=["r"] * 201),
+    "claimed lease of more than a year": lambda bench, held: bench.agent().get(
+        held, lease_ms=LONGEST_MS + 1
+    ),
+    "201 assigned resources": lambda bench, held: bench.queue.assign(
+        held.item, "ada", resources=["r"] * 201
+    ),
     "blank answer": lambda bench, held: bench.queue.answer(held.item, " "),
     "blank progress": lambda bench, held: bench.agent().progress(held, ""),
     "blank discovery": lambda bench, held: bench.agent().discover(held, "\n"),
     "blank blocker": lambda bench, held: bench.agent().blocker(held, ""),
     "blank fail reason": lambda bench, held: bench.agent().fail(held, ""),
     "blank note": lambda bench, held: bench.agent().note(held.item, ""),
-    "percentage below 0": lambda bench, held: bench.agent().progress(held, "x", percent=-1),
-    "percentage above 100": lambda bench, held: bench.agent().progress(held, "x", percent=101),
-    "201 deliverables": lambda bench, held: bench.agent().complete(held, deliverables={str(n): "" for n in range(201)}),
+    "percentage below 0": lambda bench, held: bench.agent().progress(
+        held, "x", percent=-1
+    ),
+    "percentage above 100": lambda bench, held: bench.agent().progress(
+        held, "x", percent=101
+    ),
+    "201 deliverables": lambda bench, held: bench.agent().complete(
+        held, deliverables={str(n): "" for n in range(201)}
+    ),
     "deliverables of 256 KiB together": lambda bench, held: bench.agent().complete(
         held, deliverables=heavy(256 * 1024)
     ),
-    "context of 256 KiB together": lambda bench, _: bench.item(context=heavy(256 * 1024)),
-    "text that is not UTF-8": lambda bench, held: bench.agent().progress(held, "\ud800"),
+    "context of 256 KiB together": lambda bench, _: bench.item(
+        context=heavy(256 * 1024)
+    ),
+    "text that is not UTF-8": lambda bench, held: bench.agent().progress(
+        held, "\ud800"
+    ),
     "title that is not UTF-8": lambda bench, _: bench.queue.project("\udcff"),
     "check limit of 0": lambda bench, _: bench.agent().check(limit=0),
     "check limit of 1001": lambda bench, _: bench.agent().check(limit=1001),
@@ -104,10 +161,14 @@ REFUSED: dict[str, Call] = {
     "list limit of 5001": lambda bench, _: bench.queue.views.list(limit=5001),
     "inbox limit of 0": lambda bench, _: bench.queue.views.inbox(limit=0),
     "cursor that is a word": lambda bench, held: discoveries(bench, held, "first"),
-    "cursor without its second half": lambda bench, held: discoveries(bench, held, "12"),
+    "cursor without its second half": lambda bench, held: discoveries(
+        bench, held, "12"
+    ),
     "cursor with a sign": lambda bench, held: discoveries(bench, held, "+"),
     "cursor that excludes": lambda bench, held: discoveries(bench, held, "(0-0"),
-    "cursor in other digits": lambda bench, held: discoveries(bench, held, "\N{ARABIC-INDIC DIGIT ONE}-0"),
+    "cursor in other digits": lambda bench, held: discoveries(
+        bench, held, "\N{ARABIC-INDIC DIGIT ONE}-0"
+    ),
 }
 
 
@@ -120,7 +181,9 @@ def heavy(size: int) -> dict[str, str]:
 
 
 def discoveries(bench: Bench, held: Lease, cursor: str) -> object:
-    return bench.queue.views.discoveries(bench.queue.views.show(held.item).project_context.id, since=cursor)
+    return bench.queue.views.discoveries(
+        bench.queue.views.show(held.item).project_context.id, since=cursor
+    )
 
 
 @pytest.mark.parametrize("place", TOO_LONG)
@@ -190,7 +253,11 @@ def test_what_is_out_of_bounds_is_refused(bench: Bench, breach: str) -> None:
 
 def without_projects(everything: dict[str, object]) -> dict[str, object]:
     """Leave out what the builder's own project for a new item adds."""
-    return {name: value for name, value in everything.items() if name.startswith(("item", "queue", "deps", "progress"))}
+    return {
+        name: value
+        for name, value in everything.items()
+        if name.startswith(("item", "queue", "deps", "progress"))
+    }
 
 
 def test_the_bounds_themselves_are_allowed(bench: Bench) -> None:
@@ -208,14 +275,17 @@ def test_the_bounds_themselves_are_allowed(bench: Bench) -> None:
 
     bench.agent().progress(lease, "x", percent=0)
     bench.agent().progress(lease, "x", percent=100)
-    bench.agent().complete(lease, deliverables={f"k{n}": "x" * (63 * 1024) for n in range(4)})
+    bench.agent().complete(
+        lease, deliverables={f"k{n}": "x" * (63 * 1024) for n in range(4)}
+    )
 
     assert bench.agent().check(limit=1000).count == 0
     assert len(bench.queue.views.list(limit=5000).items) == 1
 
 
 @pytest.mark.parametrize(
-    ("resources", "context", "what"), [(["more"], {}, "resources"), ([], {"one": "more"}, "context values")]
+    ("resources", "context", "what"),
+    [(["more"], {}, "resources"), ([], {"one": "more"}, "context values")],
 )
 def test_an_item_has_at_most_200_resources_and_context_values_over_all_assignments(
     bench: Bench, resources: list[str], context: dict[str, str], what: str
@@ -232,7 +302,9 @@ def test_an_item_has_at_most_200_resources_and_context_values_over_all_assignmen
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
-def test_what_is_no_name_is_refused_for_an_agent_and_for_a_namespace(bench: Bench, name: str) -> None:
+def test_what_is_no_name_is_refused_for_an_agent_and_for_a_namespace(
+    bench: Bench, name: str
+) -> None:
     item, connection = bench.item(agent=""), bench.queue._scripts.connection
     before = bench.everything()
 
@@ -264,8 +336,14 @@ def test_a_name_is_taken_for_an_agent(bench: Bench, name: str) -> None:
 def test_no_verb_knows_an_item_that_is_not_there(bench: Bench, item: str) -> None:
     known = bench.item()
     calls: list[Callable[[], object]] = [
-        *(lambda verb=verb: verb(bench.agent(), Lease(item=item, token=1)) for verb in AGENT.values()),
-        *(lambda verb=verb: verb(bench.queue, item, known) for verb in ORCHESTRATOR.values()),
+        *(
+            lambda verb=verb: verb(bench.agent(), Lease(item=item, token=1))
+            for verb in AGENT.values()
+        ),
+        *(
+            lambda verb=verb: verb(bench.queue, item, known)
+            for verb in ORCHESTRATOR.values()
+        ),
         lambda: bench.queue.depend(known, [item]),
         lambda: bench.item(bench.project(), depends_on=(item,)),
         lambda: bench.agent().note(item, "memo"),
@@ -282,10 +360,14 @@ def test_no_verb_knows_an_item_that_is_not_there(bench: Bench, item: str) -> Non
 
 
 @pytest.mark.parametrize("project", NO_PROJECTS)
-def test_nothing_can_be_done_in_a_project_that_is_not_there(bench: Bench, project: str) -> None:
+def test_nothing_can_be_done_in_a_project_that_is_not_there(
+    bench: Bench, project: str
+) -> None:
     known = bench.item()
     calls: list[Callable[[], object]] = [
-        lambda: bench.queue.create(project, NewItem(title="An item", depends_on=(known,))),
+        lambda: bench.queue.create(
+            project, NewItem(title="An item", depends_on=(known,))
+        ),
         lambda: bench.queue.complete_project(project),
         lambda: bench.queue.views.progress(project),
         lambda: bench.queue.views.discoveries(project),

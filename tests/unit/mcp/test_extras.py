@@ -29,7 +29,9 @@ def test_pipx_environment_is_told_to_inject(prefix: Path) -> None:
 
 
 @pytest.mark.usefixtures("prefix")
-def test_environment_with_pip_is_told_its_own_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_with_pip_is_told_its_own_pip(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda name: name == "pip")
 
     assert extras.how_to_install("x>=2") == "'/an env/bin/python' -m pip install 'x>=2'"
@@ -39,7 +41,10 @@ def test_environment_with_pip_is_told_its_own_pip(monkeypatch: pytest.MonkeyPatc
 def test_environment_of_uv_is_told_its_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
 
-    assert extras.how_to_install("x>=2") == "uv pip install --python '/an env/bin/python' 'x>=2'"
+    assert (
+        extras.how_to_install("x>=2")
+        == "uv pip install --python '/an env/bin/python' 'x>=2'"
+    )
 
 
 def test_environment_without_installer_is_named(prefix: Path) -> None:
@@ -48,7 +53,10 @@ def test_environment_without_installer_is_named(prefix: Path) -> None:
 
 def test_missing_extra_is_a_mistake_of_the_call() -> None:
     with (
-        pytest.raises(errors.Usage, match=r"needs the Python package mcp \(no mcp\)\. Install it: "),
+        pytest.raises(
+            errors.Usage,
+            match=r"needs the Python package mcp \(no mcp\)\. Install it: ",
+        ),
         extras.needs_mcp(),
     ):
         raise ImportError("no mcp")

@@ -13,7 +13,9 @@ LONG_S = 30
 class Withdrawn(Around):
     """A connection whose call is taken back at the end of its first wait; something may happen meanwhile."""
 
-    def __init__(self, connection: Connection, meanwhile: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, connection: Connection, meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
         super().__init__(connection)
         self._meanwhile = meanwhile
         self.over = False
@@ -45,7 +47,9 @@ def test_a_wait_that_was_taken_back_does_not_look_again(bench: Bench) -> None:
     assert bench.claimed_next() == item
 
 
-def test_a_call_that_ends_with_a_wake_token_in_its_hand_claims_what_it_was_woken_for(bench: Bench) -> None:
+def test_a_call_that_ends_with_a_wake_token_in_its_hand_claims_what_it_was_woken_for(
+    bench: Bench,
+) -> None:
     ending = taken_back(bench, meanwhile=bench.item)
 
     claim = ending.agent().claim(wait_s=LONG_S)

@@ -24,7 +24,14 @@ pytestmark = pytest.mark.one_lane
 
 PROJECT = "proj_aaaa1111"
 FIRST, SECOND, THIRD = "item_00000001", "item_00000002", "item_00000003"
-PROJECTS = ("project_id", "title", "description", "orchestrator_id", "created_at", "status")
+PROJECTS = (
+    "project_id",
+    "title",
+    "description",
+    "orchestrator_id",
+    "created_at",
+    "status",
+)
 ITEMS = (
     "item_id",
     "project_id",
@@ -51,9 +58,16 @@ class Old:
     database: sqlite3.Connection
     root: Path
 
-    def project(self, status: str = "active", title: str = "An old project", orchestrator: str = "chief") -> None:
+    def project(
+        self,
+        status: str = "active",
+        title: str = "An old project",
+        orchestrator: str = "chief",
+    ) -> None:
         row = (PROJECT, title, "All of it", orchestrator, CREATED, status)
-        self.database.execute("INSERT INTO orchestration VALUES (?, ?, ?, ?, ?, ?)", row)
+        self.database.execute(
+            "INSERT INTO orchestration VALUES (?, ?, ?, ?, ?, ?)", row
+        )
         self.database.commit()
 
     def item(
@@ -66,8 +80,20 @@ class Old:
         delivered: str | bytes | None = None,
     ) -> None:
         end = (CREATED, None, COMPLETED if status == "completed" else None, delivered)
-        row = (id_, PROJECT, f"Title of {id_}", None, '["one", "two"]', agent, status, json.dumps(needs), *end)
-        self.database.execute(f"INSERT INTO work_items VALUES ({', '.join('?' * 12)})", row)
+        row = (
+            id_,
+            PROJECT,
+            f"Title of {id_}",
+            None,
+            '["one", "two"]',
+            agent,
+            status,
+            json.dumps(needs),
+            *end,
+        )
+        self.database.execute(
+            f"INSERT INTO work_items VALUES ({', '.join('?' * 12)})", row
+        )
         self.database.commit()
         if agent:
             self.package(id_, agent)
@@ -77,8 +103,17 @@ class Old:
             "handoff_version": "1.0",
             "item_id": id_,
             "assigned_to": agent,
-            "task": {"title": "From a package", "description": None, "requirements": ["r"], "dependencies": []},
-            "project_context": {"project_id": PROJECT, "project_title": "An old project", "project_description": ""},
+            "task": {
+                "title": "From a package",
+                "description": None,
+                "requirements": ["r"],
+                "dependencies": [],
+            },
+            "project_context": {
+                "project_id": PROJECT,
+                "project_title": "An old project",
+                "project_description": "",
+            },
             "provided_context": {"stack": "Python", "ports": [80, 443]},
             "provided_resources": ["docs/api.md"],
             **more,
@@ -90,11 +125,21 @@ class Old:
 
     def taken_over(self) -> TakenOver:
         with handoff_folder.opened(self.root / ".task-orchestrator") as folder:
-            return Takeover(self.bench.queue, self.queue_of, Predecessor(self.home), folder, "files-test").run()
+            return Takeover(
+                self.bench.queue,
+                self.queue_of,
+                Predecessor(self.home),
+                folder,
+                "files-test",
+            ).run()
 
     def queue_of(self, orchestrator: str) -> Queue:
         scripts = self.bench.queue._scripts
-        return Queue(scripts.connection, self.bench.namespace, replace(scripts.caller, agent=orchestrator))
+        return Queue(
+            scripts.connection,
+            self.bench.namespace,
+            replace(scripts.caller, agent=orchestrator),
+        )
 
     def file(self, name: str) -> Path:
         return self.home / "handoffs" / name
@@ -110,7 +155,9 @@ def old(bench: Bench, tmp_path: Path) -> Iterator[Old]:
     root.mkdir()
     with closing(sqlite3.connect(home / "orchestration.db")) as database:
         for table, columns in {"orchestration": PROJECTS, "work_items": ITEMS}.items():
-            database.execute(f"CREATE TABLE {table} ({', '.join(columns)}, PRIMARY KEY ({columns[0]}))")
+            database.execute(
+                f"CREATE TABLE {table} ({', '.join(columns)}, PRIMARY KEY ({columns[0]}))"
+            )
         yield Old(bench, home, database, root)
 
 
@@ -123,8 +170,15 @@ def test_projects_and_items_keep_their_ids_and_all_that_they_carried(old: Old) -
 
     first, second = (old.bench.queue.views.show(item) for item in (FIRST, SECOND))
     assert (done.projects, done.items, done.troubles) == (1, 2, {})
-    assert (first.project_context.id, first.project_context.title) == (PROJECT, "An old project")
-    assert (first.item.title, first.item.requirements, first.item.agent) == (f"Title of {FIRST}", ("one", "two"), "ada")
+    assert (first.project_context.id, first.project_context.title) == (
+        PROJECT,
+        "An old project",
+    )
+    assert (first.item.title, first.item.requirements, first.item.agent) == (
+        f"Title of {FIRST}",
+        ("one", "two"),
+        "ada",
+    )
     assert first.item.context == {"stack": "Python", "ports": "[80, 443]"}
     assert first.item.resources == ("docs/api.md",)
     assert (second.item.depends_on, second.item.state) == ((FIRST,), State.PENDING)
@@ -147,8 +201,13 @@ def test_what_agents_reported_is_there_with_the_times_that_they_wrote(old: Old) 
         ("complete", "All of it"),
     ]
     assert all(report.written_at for report in package.history)
-    assert (package.item.state, package.item.deliverables) == (State.COMPLETED, {"schema": "db.sql"})
-    assert [found.text for found in old.bench.queue.views.discoveries(PROJECT)] == ["A thing"]
+    assert (package.item.state, package.item.deliverables) == (
+        State.COMPLETED,
+        {"schema": "db.sql"},
+    )
+    assert [found.text for found in old.bench.queue.views.discoveries(PROJECT)] == [
+        "A thing"
+    ]
 
 
 def test_a_second_import_changes_nothing(old: Old) -> None:
@@ -167,7 +226,9 @@ def test_a_second_import_changes_nothing(old: Old) -> None:
     assert old.bench.everything() == before
 
 
-def test_an_item_that_is_begun_after_the_import_is_not_ended_by_the_next_one(old: Old) -> None:
+def test_an_item_that_is_begun_after_the_import_is_not_ended_by_the_next_one(
+    old: Old,
+) -> None:
     old.project()
     old.item(FIRST, status="completed")
     old.taken_over()
@@ -178,7 +239,9 @@ def test_an_item_that_is_begun_after_the_import_is_not_ended_by_the_next_one(old
     assert old.state(FIRST) is State.QUEUED
 
 
-def test_items_follow_those_they_depend_on_whatever_the_order_of_the_rows(old: Old) -> None:
+def test_items_follow_those_they_depend_on_whatever_the_order_of_the_rows(
+    old: Old,
+) -> None:
     old.project()
     old.item(SECOND, status="completed", needs=(FIRST,))
     old.item(FIRST, status="completed")
@@ -211,7 +274,11 @@ def test_a_folder_with_packages_and_no_database_is_taken_over_too(old: Old) -> N
     old.taken_over()
 
     package = old.bench.queue.views.show(FIRST)
-    assert (package.item.title, package.item.agent, package.project_context.id) == ("From a package", "ada", PROJECT)
+    assert (package.item.title, package.item.agent, package.project_context.id) == (
+        "From a package",
+        "ada",
+        PROJECT,
+    )
 
 
 def test_notes_go_to_their_agent_and_to_nobody_else(old: Old) -> None:
@@ -222,7 +289,9 @@ def test_notes_go_to_their_agent_and_to_nobody_else(old: Old) -> None:
     done = old.taken_over()
 
     assert done.notes == 1
-    assert [note.text for note in old.bench.agent("ada").notes(FIRST)] == ["Mine alone\n\nwith lines"]
+    assert [note.text for note in old.bench.agent("ada").notes(FIRST)] == [
+        "Mine alone\n\nwith lines"
+    ]
     assert old.bench.agent("bob").notes(FIRST) == ()
 
 
@@ -234,7 +303,9 @@ def test_a_completed_project_is_closed_unless_items_are_open(old: Old) -> None:
     assert old.bench.queue.views.progress(PROJECT).project.status == "completed"
 
 
-def test_rows_that_redis_does_not_take_are_told_and_the_rest_is_taken_over(old: Old) -> None:
+def test_rows_that_redis_does_not_take_are_told_and_the_rest_is_taken_over(
+    old: Old,
+) -> None:
     old.project(title="T" * 600)
     old.item("../../etc/passwd", None)
     old.item(FIRST, "no/name")
@@ -259,8 +330,12 @@ def test_torn_reports_are_taken_over_as_far_as_they_go(old: Old) -> None:
 
     done = old.taken_over()
 
-    assert [report.text for report in old.bench.queue.views.show(FIRST).history] == ["Whole"]
-    assert done.troubles[file.name].endswith("Only what is valid of it was taken over: 1 report.")
+    assert [report.text for report in old.bench.queue.views.show(FIRST).history] == [
+        "Whole"
+    ]
+    assert done.troubles[file.name].endswith(
+        "Only what is valid of it was taken over: 1 report."
+    )
 
 
 def test_the_folder_of_the_predecessor_stays_as_it_was(old: Old) -> None:
@@ -271,7 +346,9 @@ def test_the_folder_of_the_predecessor_stays_as_it_was(old: Old) -> None:
 
     old.taken_over()
 
-    assert {file: file.read_bytes() for file in old.home.rglob("*") if file.is_file()} == before
+    assert {
+        file: file.read_bytes() for file in old.home.rglob("*") if file.is_file()
+    } == before
 
 
 def test_a_folder_that_is_none_of_the_predecessors_is_refused(tmp_path: Path) -> None:
@@ -281,7 +358,9 @@ def test_a_folder_that_is_none_of_the_predecessors_is_refused(tmp_path: Path) ->
 
 def test_a_completed_item_keeps_what_it_delivered_and_when(old: Old) -> None:
     old.project()
-    old.item(FIRST, status="completed", delivered='{"schema": "db.sql", "ports": [80, 443]}')
+    old.item(
+        FIRST, status="completed", delivered='{"schema": "db.sql", "ports": [80, 443]}'
+    )
 
     old.taken_over()
 
@@ -296,7 +375,11 @@ def test_a_completed_item_keeps_what_it_delivered_and_when(old: Old) -> None:
         ("All of it, in db.sql", "All of it, in db.sql", {}),
         (b"All of \xff it", "All of \ufffd it", {}),
         ('"All of it"', "All of it", {}),
-        ('["db.sql", "", {"docs": "api.md"}]', "", {"1": "db.sql", "2": '{"docs": "api.md"}'}),
+        (
+            '["db.sql", "", {"docs": "api.md"}]',
+            "",
+            {"1": "db.sql", "2": '{"docs": "api.md"}'},
+        ),
         ("[" * 50_000, "[" * 50_000, {}),
         ("{}", "", {}),
         ("", "", {}),
@@ -313,14 +396,20 @@ def test_deliverables_of_any_form_are_taken_over(
 
     item = old.bench.queue.views.show(FIRST).item
     assert done.troubles == {}
-    assert (item.state, item.summary, item.deliverables) == (State.COMPLETED, summary, deliverables)
+    assert (item.state, item.summary, item.deliverables) == (
+        State.COMPLETED,
+        summary,
+        deliverables,
+    )
 
 
 def test_a_completion_file_says_when_its_item_was_completed(old: Old) -> None:
     old.project()
     old.item(FIRST, status="completed", delivered="Something else")
     old.worker().complete(FIRST, "All of it")
-    written = json.loads(old.file(f"{FIRST}_completion.json").read_text())["completed_at"]
+    written = json.loads(old.file(f"{FIRST}_completion.json").read_text())[
+        "completed_at"
+    ]
 
     old.taken_over()
 
@@ -338,8 +427,12 @@ def test_an_item_that_was_completed_by_nobody_is_told(old: Old) -> None:
     assert "it was completed" in done.troubles[FIRST]
 
 
-@pytest.mark.parametrize(("named", "taken"), [("chief", "chief"), ("../chief", "planner"), ("", "planner")])
-def test_a_project_keeps_its_orchestrator_where_that_is_a_name(old: Old, named: str, taken: str) -> None:
+@pytest.mark.parametrize(
+    ("named", "taken"), [("chief", "chief"), ("../chief", "planner"), ("", "planner")]
+)
+def test_a_project_keeps_its_orchestrator_where_that_is_a_name(
+    old: Old, named: str, taken: str
+) -> None:
     old.project(orchestrator=named)
 
     old.taken_over()
@@ -347,7 +440,9 @@ def test_a_project_keeps_its_orchestrator_where_that_is_a_name(old: Old, named: 
     assert old.bench.queue.views.progress(PROJECT).project.orchestrator == taken
 
 
-def test_deliverables_that_were_expected_are_taken_over_unless_they_are_the_default(old: Old) -> None:
+def test_deliverables_that_were_expected_are_taken_over_unless_they_are_the_default(
+    old: Old,
+) -> None:
     old.package(FIRST, "ada", expected_deliverables=["A schema", "", {"docs": 1}])
     old.package(SECOND, "ada", expected_deliverables=DEFAULT_DELIVERABLES)
 
@@ -358,7 +453,9 @@ def test_deliverables_that_were_expected_are_taken_over_unless_they_are_the_defa
     assert second.deliverables_expected == ()
 
 
-def test_a_folder_in_the_place_of_a_file_is_told_and_the_rest_is_taken_over(old: Old) -> None:
+def test_a_folder_in_the_place_of_a_file_is_told_and_the_rest_is_taken_over(
+    old: Old,
+) -> None:
     old.project()
     old.item(FIRST)
     old.worker().progress(FIRST, "Half of it", 50)
@@ -385,14 +482,22 @@ def test_symbolic_links_are_told_and_not_followed(old: Old, tmp_path: Path) -> N
     elsewhere.handoffs.mkdir()
     elsewhere.progress(FIRST, "SECRET")
     elsewhere.notes(FIRST, "SECRET")
-    old.file(f"{FIRST}_progress.json").symlink_to(elsewhere.handoffs / f"{FIRST}_progress.json")
-    old.worker().workspace.joinpath(f"{FIRST}_notes.md").symlink_to(elsewhere.workspace / f"{FIRST}_notes.md")
+    old.file(f"{FIRST}_progress.json").symlink_to(
+        elsewhere.handoffs / f"{FIRST}_progress.json"
+    )
+    old.worker().workspace.joinpath(f"{FIRST}_notes.md").symlink_to(
+        elsewhere.workspace / f"{FIRST}_notes.md"
+    )
     (old.home / "workspace" / "eve").symlink_to(elsewhere.workspace)
 
     done = old.taken_over()
 
     assert (done.items, done.reports, done.notes) == (1, 0, 0)
-    assert set(done.troubles) == {f"{FIRST}_progress.json", f"workspace/ada/{FIRST}_notes.md", "workspace/eve"}
+    assert set(done.troubles) == {
+        f"{FIRST}_progress.json",
+        f"workspace/ada/{FIRST}_notes.md",
+        "workspace/eve",
+    }
     assert all("symbolic link" in message for message in done.troubles.values())
 
 
@@ -411,13 +516,20 @@ def test_each_bad_row_is_told_by_its_id(old: Old) -> None:
     old.project()
     for id_ in (FIRST, SECOND, THIRD):
         old.item(id_, None)
-    old.database.execute("UPDATE work_items SET requirements = '{' WHERE item_id IN (?, ?)", (FIRST, SECOND))
-    old.database.execute("UPDATE work_items SET item_id = NULL WHERE item_id = ?", (THIRD,))
+    old.database.execute(
+        "UPDATE work_items SET requirements = '{' WHERE item_id IN (?, ?)",
+        (FIRST, SECOND),
+    )
+    old.database.execute(
+        "UPDATE work_items SET item_id = NULL WHERE item_id = ?", (THIRD,)
+    )
     old.database.commit()
 
     done = old.taken_over()
 
-    assert set(done.troubles) == {f"orchestration.db, work_items, {row}" for row in (FIRST, SECOND, "row 3")}
+    assert set(done.troubles) == {
+        f"orchestration.db, work_items, {row}" for row in (FIRST, SECOND, "row 3")
+    }
 
 
 def test_notes_of_a_former_agent_are_taken_over_too(old: Old) -> None:
@@ -428,7 +540,9 @@ def test_notes_of_a_former_agent_are_taken_over_too(old: Old) -> None:
     done = old.taken_over()
 
     assert (done.notes, done.troubles) == (1, {})
-    assert [note.text for note in old.bench.agent("ada").notes(FIRST)] == ["From when it was mine"]
+    assert [note.text for note in old.bench.agent("ada").notes(FIRST)] == [
+        "From when it was mine"
+    ]
 
 
 def test_a_package_is_read_once(old: Old) -> None:
@@ -451,7 +565,11 @@ def test_an_import_in_place_sets_the_database_aside_once(old: Old) -> None:
         rows = copy.execute("SELECT project_id, title FROM orchestration").fetchall()
     assert names == [BEFORE_IMPORT, ""]
     assert rows == [(PROJECT, "An old project")]
-    assert sorted(path.name for path in old.home.iterdir()) == ["handoffs", "orchestration.db", BEFORE_IMPORT]
+    assert sorted(path.name for path in old.home.iterdir()) == [
+        "handoffs",
+        "orchestration.db",
+        BEFORE_IMPORT,
+    ]
 
 
 def test_a_database_that_cannot_be_set_aside_now_stops_the_import(old: Old) -> None:
@@ -476,13 +594,23 @@ def test_the_command_says_what_it_set_aside(old: Old, *, in_place: bool) -> None
     old.project()
     old.item(FIRST, status="completed", delivered="All of it")
     root = old.home.parent if in_place else old.root
-    shell = Shell(root, {"TASKORCH_REDIS_URL": old.bench.url, "TASKORCH_NAMESPACE": old.bench.namespace})
+    shell = Shell(
+        root,
+        {
+            "TASKORCH_REDIS_URL": old.bench.url,
+            "TASKORCH_NAMESPACE": old.bench.namespace,
+        },
+    )
 
     first = shell.orchestrate("import", str(old.home))
     second = shell.orchestrate("import", str(old.home), "--json").data()
 
     assert first.code == 0
-    assert (BEFORE_IMPORT in first.stderr) == (old.home / BEFORE_IMPORT).exists() == in_place
+    assert (
+        (BEFORE_IMPORT in first.stderr)
+        == (old.home / BEFORE_IMPORT).exists()
+        == in_place
+    )
     assert (second["items"], second["set_aside"]) == (0, "")
     assert old.bench.queue.views.progress(PROJECT).project.orchestrator == "chief"
 
@@ -507,13 +635,18 @@ def test_numeric_times_of_an_old_database_are_taken_over(old: Old) -> None:
     old.item(FIRST)
     old.database.execute("CREATE TABLE items AS SELECT * FROM work_items")
     old.database.execute("DROP TABLE work_items")
-    old.database.execute("ALTER TABLE items RENAME TO work_items")  # of columns without a type
+    old.database.execute(
+        "ALTER TABLE items RENAME TO work_items"
+    )  # of columns without a type
     old.database.execute("UPDATE work_items SET created_at = 1767323045.678")
     old.database.commit()
 
     done = old.taken_over()
 
-    assert (done.troubles, old.bench.queue.views.show(FIRST).item.created_at) == ({}, 1_767_323_045_678)
+    assert (done.troubles, old.bench.queue.views.show(FIRST).item.created_at) == (
+        {},
+        1_767_323_045_678,
+    )
 
 
 def test_old_text_with_a_nul_is_named(old: Old) -> None:
@@ -523,13 +656,18 @@ def test_old_text_with_a_nul_is_named(old: Old) -> None:
 
     done = old.taken_over()
 
-    assert done.troubles[FIRST] == "There is a NUL character in the context values. Remove it: text cannot have one."
+    assert (
+        done.troubles[FIRST]
+        == "There is a NUL character in the context values. Remove it: text cannot have one."
+    )
 
 
 def test_old_completion_without_an_agent_completes_nothing(old: Old) -> None:
     old.project()
     old.item(FIRST)
-    old.file(f"{FIRST}_completion.json").write_text(json.dumps({"item_id": FIRST, "summary": "done"}))
+    old.file(f"{FIRST}_completion.json").write_text(
+        json.dumps({"item_id": FIRST, "summary": "done"})
+    )
 
     done = old.taken_over()
 

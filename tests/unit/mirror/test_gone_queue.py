@@ -30,26 +30,41 @@ def old(bench: Bench, root: Root) -> str:
 
 
 def aside(root: Root) -> dict[str, set[str]]:
-    return {path.name: {file.name for file in path.iterdir()} for path in root.home.glob("handoffs-*")}
+    return {
+        path.name: {file.name for file in path.iterdir()}
+        for path in root.home.glob("handoffs-*")
+    }
 
 
 def test_service_on_a_new_queue_sets_old_files_aside(root: Root, old: str) -> None:
     done = served(root)
 
     [(folder, files)] = aside(root).items()
-    assert files >= {f"{old}_handoff.json", f"{old}_progress.json", "pending_ada.txt", "orchestration.db"}
+    assert files >= {
+        f"{old}_handoff.json",
+        f"{old}_progress.json",
+        "pending_ada.txt",
+        "orchestration.db",
+    }
     assert list(root.handoffs.iterdir()) == []
-    assert f"files of the one before it were moved to {root.home / folder}" in done.set_aside
+    assert (
+        f"files of the one before it were moved to {root.home / folder}"
+        in done.set_aside
+    )
     assert served(root).set_aside == ""
 
 
 @pytest.mark.usefixtures("old")
-def test_new_items_are_handed_over_beside_what_is_set_aside(bench: Bench, root: Root) -> None:
+def test_new_items_are_handed_over_beside_what_is_set_aside(
+    bench: Bench, root: Root
+) -> None:
     item = bench.item()
 
     served(root)
 
-    assert {path.name.partition("_handoff")[0] for path in root.handoffs.glob("item_*")} == {item}
+    assert {
+        path.name.partition("_handoff")[0] for path in root.handoffs.glob("item_*")
+    } == {item}
     assert root.bell() == [item]
     assert (root.home / "orchestration.db").exists()
 
@@ -72,7 +87,9 @@ def test_items_that_the_new_queue_knows_stay(bench: Bench, root: Root) -> None:
     assert root.file(item, "handoff").exists()
 
 
-def test_two_namespaces_in_one_root_leave_each_other_alone(bench: Bench, copy: Bench, root: Root) -> None:
+def test_two_namespaces_in_one_root_leave_each_other_alone(
+    bench: Bench, copy: Bench, root: Root
+) -> None:
     item = bench.item()
     served(root)
     Mirror(copy.queue, root.path, service="RQ").run()

@@ -12,7 +12,9 @@ def item(root: Root) -> str:
     return handed_over(root)
 
 
-def test_the_first_report_is_the_claim_and_later_ones_renew_it(root: Root, item: str) -> None:
+def test_the_first_report_is_the_claim_and_later_ones_renew_it(
+    root: Root, item: str
+) -> None:
     ada = root.worker()
 
     ada.progress(item, "begun")
@@ -28,7 +30,9 @@ def test_the_first_report_is_the_claim_and_later_ones_renew_it(root: Root, item:
     assert second.lease_expires_at - root.bench.now_ms() > 3_600_000
 
 
-def test_a_worker_whose_lease_ran_out_while_it_was_silent_goes_on(root: Root, item: str) -> None:
+def test_a_worker_whose_lease_ran_out_while_it_was_silent_goes_on(
+    root: Root, item: str
+) -> None:
     ada = root.worker()
     ada.progress(item, "begun")
     root.sync()
@@ -43,7 +47,9 @@ def test_a_worker_whose_lease_ran_out_while_it_was_silent_goes_on(root: Root, it
     assert ("complete", "done") in root.history(item)
 
 
-def test_a_report_of_an_agent_that_the_item_is_not_assigned_to_changes_nothing(root: Root, item: str) -> None:
+def test_a_report_of_an_agent_that_the_item_is_not_assigned_to_changes_nothing(
+    root: Root, item: str
+) -> None:
     before = root.bench.queue.views.show(item).item
 
     root.put(item, "progress", progress(item, update("mine", 50), agent="carl"))
@@ -52,15 +58,23 @@ def test_a_report_of_an_agent_that_the_item_is_not_assigned_to_changes_nothing(r
     root.sync()
     root.sync()
 
-    assert sorted(root.history(item)) == [("stray", "done"), ("stray", "found"), ("stray", "mine")]
+    assert sorted(root.history(item)) == [
+        ("stray", "done"),
+        ("stray", "found"),
+        ("stray", "mine"),
+    ]
     assert root.bench.queue.views.show(item).item == before
     assert root.found(item) == []
     assert root.updates(item) == ["mine"]
     assert not root.file(item, "completion").exists()
-    assert any("completion" in name and name.endswith(".kept") for name in root.hidden())
+    assert any(
+        "completion" in name and name.endswith(".kept") for name in root.hidden()
+    )
 
 
-def test_a_report_under_a_claim_that_was_lost_changes_nothing(root: Root, item: str) -> None:
+def test_a_report_under_a_claim_that_was_lost_changes_nothing(
+    root: Root, item: str
+) -> None:
     root.worker().progress(item, "begun")
     root.sync()
     root.bench.queue.assign(item, "bob", force=True)
@@ -84,7 +98,9 @@ def test_another_session_that_holds_the_item_keeps_it(root: Root, item: str) -> 
     assert root.bench.agent().complete(lease, "done").state is State.COMPLETED
 
 
-def test_who_reports_after_a_reassignment_is_its_new_agent(root: Root, item: str) -> None:
+def test_who_reports_after_a_reassignment_is_its_new_agent(
+    root: Root, item: str
+) -> None:
     root.worker("ada").progress(item, "by ada")
     root.sync()
     root.bench.queue.assign(item, "bob", force=True)
@@ -97,7 +113,9 @@ def test_who_reports_after_a_reassignment_is_its_new_agent(root: Root, item: str
     root.worker("bob").progress(item, "by bob")
     root.sync()
 
-    assert [(report.kind, report.agent, report.text) for report in root.reports(item)] == [
+    assert [
+        (report.kind, report.agent, report.text) for report in root.reports(item)
+    ] == [
         ("progress", "ada", "by ada"),
         ("lost", "ada", "taken away by planner"),
         ("stray", "ada", "by ada, who does not know"),
@@ -118,7 +136,9 @@ def test_a_second_completion_does_not_replace_the_first(root: Root, item: str) -
     assert any(name.endswith(".kept") for name in root.hidden())
 
 
-def test_an_item_that_is_done_over_waits_for_a_new_completion(root: Root, item: str) -> None:
+def test_an_item_that_is_done_over_waits_for_a_new_completion(
+    root: Root, item: str
+) -> None:
     root.worker().complete(item, "first")
     root.sync()
     root.bench.queue.requeue(item)
@@ -133,7 +153,9 @@ def test_an_item_that_is_done_over_waits_for_a_new_completion(root: Root, item: 
     assert root.document(item, "completion")["summary"] == "second"
 
 
-def test_a_report_through_redis_goes_on_under_its_own_token(root: Root, item: str) -> None:
+def test_a_report_through_redis_goes_on_under_its_own_token(
+    root: Root, item: str
+) -> None:
     root.bench.agent().progress(Lease(item=item), "by a command")
     root.sync()
 

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.one_lane
 
 
 @pytest.mark.parametrize("state", State)
-def test_only_what_is_assigned_and_ready_or_in_work_is_published(root: Root, state: State) -> None:
+def test_only_what_is_assigned_and_ready_or_in_work_is_published(
+    root: Root, state: State
+) -> None:
     item = root.bench.standing(state).item
 
     root.sync()
@@ -27,8 +29,14 @@ def test_only_what_is_assigned_and_ready_or_in_work_is_published(root: Root, sta
 def test_a_handoff_has_every_field_of_its_form(root: Root) -> None:
     project = root.bench.queue.project("Title", description="Why")
     other = root.bench.item(project, agent="bob")
-    given: dict[str, Any] = {"requirements": ("r1", "r2"), "context": {"k": "v"}, "resources": ("a.md",)}
-    item = root.bench.item(project, title="T", description="D", deliverables_expected=("x",), **given)
+    given: dict[str, Any] = {
+        "requirements": ("r1", "r2"),
+        "context": {"k": "v"},
+        "resources": ("a.md",),
+    }
+    item = root.bench.item(
+        project, title="T", description="D", deliverables_expected=("x",), **given
+    )
 
     root.sync()
 
@@ -48,8 +56,17 @@ def test_a_handoff_has_every_field_of_its_form(root: Root) -> None:
         "assigned_to": "ada",
         "assigned_by": "planner",
         "assigned_at": local_time(record.item.assigned_at),
-        "task": {"title": "T", "description": "D", "requirements": ["r1", "r2"], "dependencies": []},
-        "project_context": {"project_id": project, "project_title": "Title", "project_description": "Why"},
+        "task": {
+            "title": "T",
+            "description": "D",
+            "requirements": ["r1", "r2"],
+            "dependencies": [],
+        },
+        "project_context": {
+            "project_id": project,
+            "project_title": "Title",
+            "project_description": "Why",
+        },
         "provided_context": {"k": "v"},
         "provided_resources": ["a.md"],
         "expected_deliverables": ["x"],
@@ -137,7 +154,9 @@ def test_a_handoff_names_its_new_agent_before_the_old_one_loses_the_ring(
     assert root.bell("ada") is None
 
 
-def test_a_reassignment_to_an_agent_that_must_wait_withdraws_the_handoff(root: Root) -> None:
+def test_a_reassignment_to_an_agent_that_must_wait_withdraws_the_handoff(
+    root: Root,
+) -> None:
     item, first = root.bench.item(), root.bench.item(agent="carl")
     root.sync()
 
@@ -161,7 +180,9 @@ def test_a_ring_that_was_taken_back_unheard_comes_again(root: Root) -> None:
     assert root.bell() == [item]
 
 
-def test_an_item_that_is_assigned_to_the_same_agent_again_rings_again(root: Root) -> None:
+def test_an_item_that_is_assigned_to_the_same_agent_again_rings_again(
+    root: Root,
+) -> None:
     item = root.bench.item()
     root.sync()
     root.worker().check()
@@ -173,8 +194,12 @@ def test_an_item_that_is_assigned_to_the_same_agent_again_rings_again(root: Root
     assert root.bell() == [item]
 
 
-@pytest.mark.parametrize("state", [State.COMPLETED, State.CANCELLED, State.FAILED, State.DELAYED])
-def test_a_handoff_is_gone_when_there_is_nothing_to_do(root: Root, state: State) -> None:
+@pytest.mark.parametrize(
+    "state", [State.COMPLETED, State.CANCELLED, State.FAILED, State.DELAYED]
+)
+def test_a_handoff_is_gone_when_there_is_nothing_to_do(
+    root: Root, state: State
+) -> None:
     item = root.bench.item()
     root.sync()
     root.worker().pending()
@@ -218,7 +243,9 @@ def test_the_answer_to_a_blocker_stands_in_the_handoff(root: Root) -> None:
     root.bench.queue.answer(item, "The second one.")
     root.sync()
 
-    assert root.document(item, "handoff")["provided_context"] == {"answer 1": "The second one."}
+    assert root.document(item, "handoff")["provided_context"] == {
+        "answer 1": "The second one."
+    }
 
 
 def test_a_damaged_handoff_is_written_anew(root: Root) -> None:

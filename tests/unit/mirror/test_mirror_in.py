@@ -4,7 +4,15 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from support.mirrors import Root, completion, discovery, handed_over, let_patience_end, progress, update
+from support.mirrors import (
+    Root,
+    completion,
+    discovery,
+    handed_over,
+    let_patience_end,
+    progress,
+    update,
+)
 from taskorch.domain.item import State
 
 DONE = "✅ Work completed"
@@ -27,7 +35,11 @@ def test_what_a_file_based_worker_does_is_done_in_redis(root: Root, item: str) -
     (found,) = root.bench.queue.views.discoveries(after.project)
     assert root.history(item) == [("progress", "begun"), ("complete", "All of it.")]
     assert (found.text, found.impact, found.agent) == ("It leaks.", "high", "ada")
-    assert (after.state, after.summary, after.deliverables) == (State.COMPLETED, "All of it.", {"report": "a.md"})
+    assert (after.state, after.summary, after.deliverables) == (
+        State.COMPLETED,
+        "All of it.",
+        {"report": "a.md"},
+    )
     assert (done.imported, done.again, done.troubles) == (3, False, {})
 
 
@@ -38,7 +50,11 @@ def test_a_blocker_is_one_report(root: Root, item: str) -> None:
     root.sync()
 
     assert root.history(item) == [("blocker", "Which key?")]
-    assert (blocked.state, blocked.blocker, blocked.needs) == (State.BLOCKED, "Which key?", "the key")
+    assert (blocked.state, blocked.blocker, blocked.needs) == (
+        State.BLOCKED,
+        "Which key?",
+        "the key",
+    )
 
 
 def test_a_blocker_without_needs_has_none(root: Root, item: str) -> None:
@@ -48,7 +64,9 @@ def test_a_blocker_without_needs_has_none(root: Root, item: str) -> None:
     assert root.bench.queue.views.show(item).item.needs == ""
 
 
-def test_the_two_halves_of_a_blocker_may_come_in_two_passes(root: Root, item: str) -> None:
+def test_the_two_halves_of_a_blocker_may_come_in_two_passes(
+    root: Root, item: str
+) -> None:
     ada = root.worker()
 
     ada.discover(item, "BLOCKER: Which key?", "Needs: the key")
@@ -96,7 +114,9 @@ def test_half_a_blocker_is_waited_for_and_then_one_all_the_same(
 
     assert (first.again, second.again, before) == (True, True, [])
     assert root.history(item) == [("blocker", "Which key?")]
-    assert [found["discovery"] for found in root.document(item, "discoveries")] == ["BLOCKER: Which key?"]
+    assert [found["discovery"] for found in root.document(item, "discoveries")] == [
+        "BLOCKER: Which key?"
+    ]
 
 
 def test_the_update_of_a_completion_is_no_report(root: Root, item: str) -> None:
@@ -128,7 +148,11 @@ def test_the_update_of_a_completion_that_is_not_there_is_a_report_in_the_end(
 
 
 def test_an_update_from_the_future_is_not_waited_for(root: Root, item: str) -> None:
-    root.put(item, "progress", progress(item, update(DONE, 100, at="2099-01-01T00:00:00.000001")))
+    root.put(
+        item,
+        "progress",
+        progress(item, update(DONE, 100, at="2099-01-01T00:00:00.000001")),
+    )
 
     done = root.sync()
 
@@ -136,7 +160,9 @@ def test_an_update_from_the_future_is_not_waited_for(root: Root, item: str) -> N
     assert root.history(item) == [("progress", DONE)]
 
 
-def test_times_are_of_this_zone_and_kept_as_they_were_written(root: Root, item: str) -> None:
+def test_times_are_of_this_zone_and_kept_as_they_were_written(
+    root: Root, item: str
+) -> None:
     written = "2026-01-02T03:04:05.678901"
     root.put(item, "progress", progress(item, update("begun", 10, at=written)))
     root.put(item, "discoveries", [discovery(item, "found")])
@@ -145,13 +171,23 @@ def test_times_are_of_this_zone_and_kept_as_they_were_written(root: Root, item: 
 
     (report,) = root.reports(item)
     (found,) = root.bench.queue.views.records([item])[0].discoveries
-    assert report.at == int(datetime.fromisoformat(written).astimezone().timestamp() * 1000)
+    assert report.at == int(
+        datetime.fromisoformat(written).astimezone().timestamp() * 1000
+    )
     assert (report.written_at, found.written_at) == (written, written)
 
 
 def test_the_same_entry_is_one_report(root: Root, item: str) -> None:
-    root.put(item, "progress", progress(item, update("begun"), update("begun"), update("begun", 5)))
-    root.put(item, "discoveries", [discovery(item, "found"), discovery(item, "found"), discovery(item, "more")])
+    root.put(
+        item,
+        "progress",
+        progress(item, update("begun"), update("begun"), update("begun", 5)),
+    )
+    root.put(
+        item,
+        "discoveries",
+        [discovery(item, "found"), discovery(item, "found"), discovery(item, "more")],
+    )
 
     root.sync()
     root.sync(full=True)
@@ -160,7 +196,9 @@ def test_the_same_entry_is_one_report(root: Root, item: str) -> None:
     assert root.found(item) == ["found", "more"]
 
 
-def test_what_was_imported_stays_when_the_array_shrinks_and_comes_back(root: Root, item: str) -> None:
+def test_what_was_imported_stays_when_the_array_shrinks_and_comes_back(
+    root: Root, item: str
+) -> None:
     first, second = update("one", 1), update("two", 2, at="2026-01-02T03:04:06.000001")
     root.put(item, "progress", progress(item, first, second))
     root.sync()
@@ -175,20 +213,43 @@ def test_what_was_imported_stays_when_the_array_shrinks_and_comes_back(root: Roo
     assert root.history(item) == [("progress", "one"), ("progress", "two")]
 
 
-def test_reports_are_made_in_the_order_of_their_times_and_the_completion_last(root: Root, item: str) -> None:
-    late, early = update("late", at="2026-01-02T03:04:09.000001"), update("early", at="2026-01-02T03:04:01.000001")
+def test_reports_are_made_in_the_order_of_their_times_and_the_completion_last(
+    root: Root, item: str
+) -> None:
+    late, early = (
+        update("late", at="2026-01-02T03:04:09.000001"),
+        update("early", at="2026-01-02T03:04:01.000001"),
+    )
 
-    root.put(item, "completion", {**completion(item, "done"), "completed_at": "2026-01-01T00:00:00.000001"})
+    root.put(
+        item,
+        "completion",
+        {**completion(item, "done"), "completed_at": "2026-01-01T00:00:00.000001"},
+    )
     root.put(item, "progress", progress(item, late, early))
     root.sync()
 
-    assert root.history(item) == [("progress", "early"), ("progress", "late"), ("complete", "done")]
+    assert root.history(item) == [
+        ("progress", "early"),
+        ("progress", "late"),
+        ("complete", "done"),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("percentage", "percent"), [(33, 33), (33.4, 33), (-5, 0), (250, 100), (float("nan"), None), (float("inf"), 100)]
+    ("percentage", "percent"),
+    [
+        (33, 33),
+        (33.4, 33),
+        (-5, 0),
+        (250, 100),
+        (float("nan"), None),
+        (float("inf"), 100),
+    ],
 )
-def test_a_percentage_becomes_one_that_redis_takes(root: Root, item: str, percentage: Any, percent: int | None) -> None:
+def test_a_percentage_becomes_one_that_redis_takes(
+    root: Root, item: str, percentage: Any, percent: int | None
+) -> None:
     root.put(item, "progress", progress(item, update("begun", percentage)))
 
     root.sync()
@@ -199,7 +260,11 @@ def test_a_percentage_becomes_one_that_redis_takes(root: Root, item: str, percen
 
 def test_what_is_no_report_stays_where_it_is_and_is_told(root: Root, item: str) -> None:
     odd = ["a word", {"message": "no time"}, 7, None]
-    root.put(item, "progress", {**progress(item, update("begun"), *odd), "more": {"of": "it"}})
+    root.put(
+        item,
+        "progress",
+        {**progress(item, update("begun"), *odd), "more": {"of": "it"}},
+    )
 
     done = root.sync()
     document = root.document(item, "progress")

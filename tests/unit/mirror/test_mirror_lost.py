@@ -38,14 +38,19 @@ def test_a_copy_of_a_root_is_another_root(root: Root, tmp_path: Path) -> None:
     root.worker().progress(item, "from the first")
     root.sync()
     shutil.copytree(root.home, tmp_path / "copy" / ".task-orchestrator")
-    copy = Root(root.bench, tmp_path / "copy", Mirror(root.bench.queue, tmp_path / "copy"))
+    copy = Root(
+        root.bench, tmp_path / "copy", Mirror(root.bench.queue, tmp_path / "copy")
+    )
     copy.sync()
 
     copy.worker().progress(item, "from the copy")
     copy.sync()
 
     assert copy.mirror.root_id() != root.mirror.root_id()
-    assert root.history(item) == [("progress", "from the first"), ("stray", "from the copy")]
+    assert root.history(item) == [
+        ("progress", "from the first"),
+        ("stray", "from the copy"),
+    ]
 
 
 def test_a_root_keeps_its_id_without_its_memory(root: Root) -> None:
@@ -57,7 +62,9 @@ def test_a_root_keeps_its_id_without_its_memory(root: Root) -> None:
     assert Mirror(root.bench.queue, root.path).root_id() == known
 
 
-def test_a_root_that_is_not_there_is_told_and_not_made(bench: Bench, tmp_path: Path) -> None:
+def test_a_root_that_is_not_there_is_told_and_not_made(
+    bench: Bench, tmp_path: Path
+) -> None:
     mirror = Mirror(bench.queue, tmp_path / "nowhere")
 
     with pytest.raises(errors.RootNotWritable):
@@ -66,13 +73,17 @@ def test_a_root_that_is_not_there_is_told_and_not_made(bench: Bench, tmp_path: P
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_git_sees_nothing_of_a_folder_that_the_id_was_asked_of_first(bench: Bench, tmp_path: Path) -> None:
+def test_git_sees_nothing_of_a_folder_that_the_id_was_asked_of_first(
+    bench: Bench, tmp_path: Path
+) -> None:
     Mirror(bench.queue, tmp_path).root_id()
 
     assert (tmp_path / ".task-orchestrator" / ".gitignore").exists()
 
 
-@pytest.mark.parametrize("text", ["", "garbage", '"a string"', '{"item_id": "x", "summ'])
+@pytest.mark.parametrize(
+    "text", ["", "garbage", '"a string"', '{"item_id": "x", "summ']
+)
 def test_a_completion_that_says_nothing_completes_nothing(
     root: Root, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,10 +100,14 @@ def test_a_completion_that_says_nothing_completes_nothing(
     assert [name for name in done.troubles if name.endswith(".kept")] == root.hidden()
 
 
-def test_a_completion_that_breaks_off_behind_its_agent_is_one(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_completion_that_breaks_off_behind_its_agent_is_one(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
     item = root.bench.item()
     root.sync()
-    root.file(item, "completion").write_text(f'{{"item_id": "{item}", "agent_id": "ada", "summary": "do')
+    root.file(item, "completion").write_text(
+        f'{{"item_id": "{item}", "agent_id": "ada", "summary": "do'
+    )
     let_patience_end(monkeypatch)
     root.sync()
     let_patience_end(monkeypatch)
@@ -100,7 +115,12 @@ def test_a_completion_that_breaks_off_behind_its_agent_is_one(root: Root, monkey
     root.sync()
 
     assert root.bench.state(item) is State.COMPLETED
-    assert set(root.document(item, "completion")) >= {"agent_id", "completed_at", "summary", "deliverables"}
+    assert set(root.document(item, "completion")) >= {
+        "agent_id",
+        "completed_at",
+        "summary",
+        "deliverables",
+    }
     assert root.document(item, "completion")["completed_at"] > "2020"
 
 
@@ -142,7 +162,9 @@ def test_a_bell_that_could_not_be_rung_is_rung_later(root: Root) -> None:
     assert (done.troubles, root.bell()) == ({}, [item])
 
 
-def test_reports_that_redis_has_forgotten_are_not_made_again_without_a_memory(root: Root) -> None:
+def test_reports_that_redis_has_forgotten_are_not_made_again_without_a_memory(
+    root: Root,
+) -> None:
     item = root.bench.item()
     root.sync()
     lease = root.bench.claimed(item, session=f"files-{root.mirror.root_id()}")
@@ -153,7 +175,11 @@ def test_reports_that_redis_has_forgotten_are_not_made_again_without_a_memory(ro
     agent = root.bench.agent(session=f"files-{root.mirror.root_id()}")
     for number in range(1300):
         agent.progress(lease, f"later {number}")
-    root.bench.raw.xtrim(keys.tag(root.bench.namespace) + f"progress:{item}", maxlen=1000, approximate=False)
+    root.bench.raw.xtrim(
+        keys.tag(root.bench.namespace) + f"progress:{item}",
+        maxlen=1000,
+        approximate=False,
+    )
     for key in root.bench.raw.scan_iter(keys.tag(root.bench.namespace) + "req:*"):
         root.bench.raw.delete(key)
     shutil.rmtree(root.home / "sync")
@@ -164,7 +190,9 @@ def test_reports_that_redis_has_forgotten_are_not_made_again_without_a_memory(ro
     assert len([text for text in root.updates(item) if text.startswith("early")]) == 20
 
 
-def test_what_was_written_into_a_replaced_file_of_an_unknown_item_is_not_kept_for_ever(root: Root) -> None:
+def test_what_was_written_into_a_replaced_file_of_an_unknown_item_is_not_kept_for_ever(
+    root: Root,
+) -> None:
     root.sync()
     kept = root.home / "sync" / "replaced" / "item_0badcafe_progress.json~1-2-3"
     kept.write_text("{}")

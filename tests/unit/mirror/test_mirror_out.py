@@ -29,7 +29,10 @@ def test_reports_stand_in_the_files_in_the_forms_of_the_files(root: Root) -> Non
     assert updates[0]["timestamp"][:23] == local_time(record.reports[0].at)[:23]
     assert all(list(each) == ["timestamp", "message", "percentage"] for each in updates)
     found = root.document(item, "discoveries")
-    assert [(each["agent_id"], each["discovery"], each["impact"], each["item_id"]) for each in found] == [
+    assert [
+        (each["agent_id"], each["discovery"], each["impact"], each["item_id"])
+        for each in found
+    ] == [
         ("ada", "It leaks.", "high", item),
         ("ada", "It stinks.", None, item),
         ("ada", "BLOCKER: Which one?", "Needs: a word", item),
@@ -56,8 +59,12 @@ def test_what_was_reported_through_redis_does_not_come_back(root: Root) -> None:
     assert (second.written, second.imported) == (0, 0)
 
 
-@pytest.mark.parametrize("text", ["✅ Work completed", "⚠️ Blocked: Which one?", "Answer: x"])
-def test_a_progress_report_that_reads_like_another_is_still_one(root: Root, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["✅ Work completed", "⚠️ Blocked: Which one?", "Answer: x"]
+)
+def test_a_progress_report_that_reads_like_another_is_still_one(
+    root: Root, text: str
+) -> None:
     item = root.bench.item()
     root.bench.agent().progress(Lease(item=item), text, percent=50)
 
@@ -69,7 +76,9 @@ def test_a_progress_report_that_reads_like_another_is_still_one(root: Root, text
 
 
 @pytest.mark.parametrize("text", ["BLOCKER: Which one?", "BLOCKER: "])
-def test_a_discovery_that_reads_like_a_blocker_blocks_nothing(root: Root, text: str) -> None:
+def test_a_discovery_that_reads_like_a_blocker_blocks_nothing(
+    root: Root, text: str
+) -> None:
     item = root.bench.item()
     root.bench.agent().discover(Lease(item=item), text, impact="Blocking progress")
 
@@ -99,7 +108,10 @@ def test_a_file_is_the_union_of_both_sides(root: Root) -> None:
     assert root.document(item, "progress")["updates"][1] == odd
     assert root.document(item, "discoveries")[0]["more"] == [1]
     assert root.updates(item) == ["by a file", "with more", "by a command"]
-    assert [found["discovery"] for found in root.document(item, "discoveries")] == ["by a file", "by a command"]
+    assert [found["discovery"] for found in root.document(item, "discoveries")] == [
+        "by a file",
+        "by a command",
+    ]
 
 
 def test_reports_of_one_millisecond_all_stand_there(root: Root) -> None:
@@ -116,7 +128,9 @@ def test_reports_of_one_millisecond_all_stand_there(root: Root) -> None:
     assert len(root.reports(lease.item)) == 30
 
 
-def test_a_completion_of_redis_takes_the_place_of_another_which_is_kept(root: Root) -> None:
+def test_a_completion_of_redis_takes_the_place_of_another_which_is_kept(
+    root: Root,
+) -> None:
     item = root.bench.item()
     root.bench.agent().complete(Lease(item=item), "by a command")
     root.handoffs.mkdir(parents=True)

@@ -10,14 +10,24 @@ from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain import errors
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Discovery, Lease, NewItem, Note, Report, State
-from taskorch.domain.mirror_record import FROM_THE_START, Events, MirrorStatus, Origin, Record
+from taskorch.domain.mirror_record import (
+    FROM_THE_START,
+    Events,
+    MirrorStatus,
+    Origin,
+    Record,
+)
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.replies import LEFT_OUT
 
 LEASE_MS = 60_000
 #: An entry of a file, from before the test began.
-ORIGIN = Origin(request="0123456789abcdef", written_at="2026-01-31T12:00:00.123456", at=1_769_860_800_123)
+ORIGIN = Origin(
+    request="0123456789abcdef",
+    written_at="2026-01-31T12:00:00.123456",
+    at=1_769_860_800_123,
+)
 #: A report of each kind that can come from a file, on an item that ada holds.
 REPORTS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "progress": lambda me, lease: me.progress(lease, "half", percent=50),
@@ -51,7 +61,9 @@ def tag(bench: Bench) -> str:
 # Events ------------------------------------------------------------------------------------------------------------
 
 
-def test_events_after_a_cursor_are_those_that_followed_oldest_first(bench: Bench) -> None:
+def test_events_after_a_cursor_are_those_that_followed_oldest_first(
+    bench: Bench,
+) -> None:
     project = bench.project()
     seen = bench.queue.views.events()
     item = bench.item(project)
@@ -59,7 +71,10 @@ def test_events_after_a_cursor_are_those_that_followed_oldest_first(bench: Bench
 
     events = bench.queue.views.events(since=seen.newest)
 
-    assert [(event.verb, event.item, event.project, event.agent, event.state) for event in events.entries] == [
+    assert [
+        (event.verb, event.item, event.project, event.agent, event.state)
+        for event in events.entries
+    ] == [
         ("create", item, project, "ada", "queued"),
         ("claim", item, project, "ada", "in_progress"),
     ]
@@ -93,7 +108,9 @@ def test_a_namespace_without_events_says_so(bench: Bench) -> None:
     assert events == Events(known=False, newest=FROM_THE_START, entries=())
 
 
-@pytest.mark.parametrize("how", ["trimmed", "deleted", "from the start", "another namespace's"])
+@pytest.mark.parametrize(
+    "how", ["trimmed", "deleted", "from the start", "another namespace's"]
+)
 def test_a_cursor_whose_event_is_not_there_is_not_known(bench: Bench, how: str) -> None:
     bench.item()
     cursor, raw = bench.queue.views.events().entries[0].cursor, cast(Any, bench.raw)
@@ -115,7 +132,9 @@ def test_a_cursor_whose_event_is_not_there_is_not_known(bench: Bench, how: str) 
 
 
 @pytest.mark.parametrize("cursor", ["", "0", "$", "1-", "(1-0", "-"])
-def test_what_is_no_cursor_is_refused_before_redis_sees_it(bench: Bench, cursor: str) -> None:
+def test_what_is_no_cursor_is_refused_before_redis_sees_it(
+    bench: Bench, cursor: str
+) -> None:
     with pytest.raises(errors.Invalid):
         bench.queue.views.events(since=cursor)
     with pytest.raises(errors.Invalid):
@@ -124,14 +143,19 @@ def test_what_is_no_cursor_is_refused_before_redis_sees_it(bench: Bench, cursor:
 
 def test_an_event_wakes_every_follower(bench: Bench, waiters: Waiters) -> None:
     newest = bench.queue.views.events().newest
-    futures = [waiters.start(lambda bench: bench.queue.views.follow(newest, LONG_S)) for _ in range(3)]
+    futures = [
+        waiters.start(lambda bench: bench.queue.views.follow(newest, LONG_S))
+        for _ in range(3)
+    ]
 
     bench.project()
 
     assert [future.result(SOON_S) for future in futures] == [True, True, True]
 
 
-def test_a_call_that_emits_nothing_wakes_no_follower(bench: Bench, waiters: Waiters) -> None:
+def test_a_call_that_emits_nothing_wakes_no_follower(
+    bench: Bench, waiters: Waiters
+) -> None:
     item = bench.item()
     newest = bench.queue.views.events().newest
     follower = waiters.start(lambda bench: bench.queue.views.follow(newest, LONG_S))
@@ -168,9 +192,14 @@ def test_a_follower_returns_when_its_time_is_over(bench: Bench) -> None:
 # Records -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_record_has_the_item_its_project_its_reports_and_its_discoveries_oldest_first(bench: Bench) -> None:
+def test_a_record_has_the_item_its_project_its_reports_and_its_discoveries_oldest_first(
+    bench: Bench,
+) -> None:
     project = bench.project()
-    lease, other = bench.claimed(bench.item(project)), bench.claimed(bench.item(project))
+    lease, other = (
+        bench.claimed(bench.item(project)),
+        bench.claimed(bench.item(project)),
+    )
     bench.agent().progress(lease, "half", percent=50)
     bench.agent().discover(lease, "rain", impact="coat")
     bench.agent().discover(other, "not mine")
@@ -182,12 +211,22 @@ def test_a_record_has_the_item_its_project_its_reports_and_its_discoveries_oldes
 
     assert found.item == shown.item
     assert found.project == shown.project_context
-    assert [(report.kind, report.text) for report in found.reports] == [("progress", "half"), ("blocker", "door?")]
-    assert [(finding.text, finding.impact) for finding in found.discoveries] == [("rain", "coat"), ("snow", "")]
-    assert all(len(each.request) == 16 and not each.written_at for each in entries(found))
+    assert [(report.kind, report.text) for report in found.reports] == [
+        ("progress", "half"),
+        ("blocker", "door?"),
+    ]
+    assert [(finding.text, finding.impact) for finding in found.discoveries] == [
+        ("rain", "coat"),
+        ("snow", ""),
+    ]
+    assert all(
+        len(each.request) == 16 and not each.written_at for each in entries(found)
+    )
 
 
-def test_records_are_in_the_order_that_was_asked_for_without_those_that_are_not_there(bench: Bench) -> None:
+def test_records_are_in_the_order_that_was_asked_for_without_those_that_are_not_there(
+    bench: Bench,
+) -> None:
     first, vanished, last = (bench.item() for _ in range(3))
     bench.lose_item(vanished)
 
@@ -197,7 +236,9 @@ def test_records_are_in_the_order_that_was_asked_for_without_those_that_are_not_
     assert bench.queue.views.records([]) == ()
 
 
-def test_a_record_lacks_a_discovery_that_the_project_does_not_keep_any_more(bench: Bench) -> None:
+def test_a_record_lacks_a_discovery_that_the_project_does_not_keep_any_more(
+    bench: Bench,
+) -> None:
     lease = bench.claimed()
     first = bench.agent().discover(lease, "rain")
     bench.agent().discover(lease, "snow")
@@ -230,7 +271,9 @@ def test_each_assignment_and_requeue_has_a_sequence_of_its_own(bench: Bench) -> 
     assert created < first < second < forced < requeued
 
 
-def test_an_assignment_that_only_brings_context_keeps_the_sequence(bench: Bench) -> None:
+def test_an_assignment_that_only_brings_context_keeps_the_sequence(
+    bench: Bench,
+) -> None:
     item = bench.item()
     before = record(bench, item)
 
@@ -249,14 +292,23 @@ def test_the_event_of_a_record_is_its_last_one(bench: Bench) -> None:
 
     records = bench.queue.views.records([first, waiting, waited])
 
-    last = {event.item: (event.cursor, event.verb) for event in bench.queue.views.events().entries}
+    last = {
+        event.item: (event.cursor, event.verb)
+        for event in bench.queue.views.events().entries
+    }
     assert {found.item.id: found.event for found in records} == {
         item: last[item][0] for item in (first, waiting, waited)
     }
-    assert [last[item][1] for item in (first, waiting, waited)] == ["complete", "ready", "fail"]
+    assert [last[item][1] for item in (first, waiting, waited)] == [
+        "complete",
+        "ready",
+        "fail",
+    ]
 
 
-def test_a_record_has_the_session_and_the_living_token_of_the_holder(bench: Bench) -> None:
+def test_a_record_has_the_session_and_the_living_token_of_the_holder(
+    bench: Bench,
+) -> None:
     item = bench.item()
     free = record(bench, item, session="files-root")
     lease = bench.claimed(item, session="files-root")
@@ -265,7 +317,10 @@ def test_a_record_has_the_session_and_the_living_token_of_the_holder(bench: Benc
     bench.agent(session="files-root").complete(lease, "done")
 
     done = record(bench, item, session="files-root")
-    assert [(found.session, found.lease.token) for found in (free, held)] == [("", 0), ("files-root", lease.token)]
+    assert [(found.session, found.lease.token) for found in (free, held)] == [
+        ("", 0),
+        ("files-root", lease.token),
+    ]
     assert done.lease.token == 0
 
 
@@ -280,12 +335,17 @@ def test_the_token_of_a_lease_that_ran_out_lives_in_the_record(bench: Bench) -> 
 
 def said(bench: Bench, item: str) -> list[tuple[int, str]]:
     """Return the times of all that was said on an item: when it was made, and as it was written."""
-    told: list[Report | Discovery | Note] = [*entries(record(bench, item)), *bench.agent().notes(item)]
+    told: list[Report | Discovery | Note] = [
+        *entries(record(bench, item)),
+        *bench.agent().notes(item),
+    ]
     return [(each.at, each.written_at) for each in told]
 
 
 @pytest.mark.parametrize("verb", REPORTS)
-def test_a_report_from_a_file_keeps_the_time_that_it_has_there(bench: Bench, verb: str) -> None:
+def test_a_report_from_a_file_keeps_the_time_that_it_has_there(
+    bench: Bench, verb: str
+) -> None:
     lease = bench.claimed()
 
     REPORTS[verb](bench.queue.agent("ada", origin=ORIGIN), lease)
@@ -311,7 +371,9 @@ def test_a_report_from_a_file_is_known_by_its_request(bench: Bench, verb: str) -
 
     REPORTS[verb](bench.queue.agent("ada", origin=ORIGIN), lease)
 
-    assert [each.request for each in entries(record(bench, lease.item))] == [ORIGIN.request]
+    assert [each.request for each in entries(record(bench, lease.item))] == [
+        ORIGIN.request
+    ]
 
 
 def test_two_entries_of_a_file_are_two_reports(bench: Bench) -> None:
@@ -320,10 +382,15 @@ def test_two_entries_of_a_file_are_two_reports(bench: Bench) -> None:
     for origin in (ORIGIN, other):
         bench.queue.agent("ada", origin=origin).progress(lease, "the same words")
 
-    assert [report.request for report in record(bench, lease.item).reports] == [ORIGIN.request, other.request]
+    assert [report.request for report in record(bench, lease.item).reports] == [
+        ORIGIN.request,
+        other.request,
+    ]
 
 
-def test_a_report_of_a_command_has_the_time_of_redis_and_none_of_a_file(bench: Bench) -> None:
+def test_a_report_of_a_command_has_the_time_of_redis_and_none_of_a_file(
+    bench: Bench,
+) -> None:
     lease, before = bench.claimed(), bench.now_ms()
 
     bench.agent().progress(lease, "half")
@@ -333,7 +400,9 @@ def test_a_report_of_a_command_has_the_time_of_redis_and_none_of_a_file(bench: B
     assert written_at == ""
 
 
-def test_a_report_from_a_file_leaves_no_trace_of_its_time_on_the_item(bench: Bench) -> None:
+def test_a_report_from_a_file_leaves_no_trace_of_its_time_on_the_item(
+    bench: Bench,
+) -> None:
     lease = bench.claimed()
 
     bench.queue.agent("ada", origin=ORIGIN).progress(lease, "half", percent=50)
@@ -347,16 +416,24 @@ def test_a_report_from_a_file_leaves_no_trace_of_its_time_on_the_item(bench: Ben
 
 
 @pytest.mark.parametrize("state", sorted(State))
-def test_a_stray_report_changes_the_history_and_nothing_else(bench: Bench, state: State) -> None:
+def test_a_stray_report_changes_the_history_and_nothing_else(
+    bench: Bench, state: State
+) -> None:
     item = bench.standing(state).item
     before, shown = bench.everything(), bench.queue.views.show(item)
 
     bench.agent("bob").stray(item, "me too", percent=20)
 
     after, stream = bench.everything(), f"progress:{item}"
-    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    changed = {
+        name
+        for name in before.keys() | after.keys()
+        if before.get(name) != after.get(name)
+    }
     assert changed == {stream, "events", f"item:{item}"}
-    assert _without_event(after[f"item:{item}"]) == _without_event(before[f"item:{item}"])
+    assert _without_event(after[f"item:{item}"]) == _without_event(
+        before[f"item:{item}"]
+    )
     assert bench.queue.views.show(item).item == shown.item
     assert bench.inconsistencies() == []
 
@@ -366,14 +443,21 @@ def _without_event(item: object) -> dict[str, str]:
     return {name: value for name, value in fields.items() if name != "event"}
 
 
-def test_a_stray_report_emits_one_event_with_the_state_and_the_agent_as_they_are(bench: Bench) -> None:
+def test_a_stray_report_emits_one_event_with_the_state_and_the_agent_as_they_are(
+    bench: Bench,
+) -> None:
     lease = bench.claimed()
     newest = bench.queue.views.events().newest
 
     bench.agent("bob").stray(lease.item, "me too")
 
     (event,) = bench.queue.views.events(since=newest).entries
-    assert (event.verb, event.item, event.agent, event.state) == ("stray", lease.item, "ada", "in_progress")
+    assert (event.verb, event.item, event.agent, event.state) == (
+        "stray",
+        lease.item,
+        "ada",
+        "in_progress",
+    )
     assert record(bench, lease.item).event == event.cursor
 
 
@@ -383,7 +467,10 @@ def test_a_stray_report_says_who_made_it(bench: Bench) -> None:
     bench.agent("bob").stray(lease.item, "me too", percent=20)
     bench.agent("eve").stray(lease.item, "")
 
-    assert [(each.kind, each.agent, each.text, each.percent) for each in record(bench, lease.item).reports] == [
+    assert [
+        (each.kind, each.agent, each.text, each.percent)
+        for each in record(bench, lease.item).reports
+    ] == [
         ("stray", "bob", "me too", 20),
         ("stray", "eve", "", None),
     ]
@@ -431,7 +518,9 @@ def the_mirror(bench: Bench) -> MirrorStatus:
     return mirror
 
 
-def test_one_writer_at_a_time_has_the_right_to_write_the_files_of_a_root(bench: Bench) -> None:
+def test_one_writer_at_a_time_has_the_right_to_write_the_files_of_a_root(
+    bench: Bench,
+) -> None:
     first = bench.queue.mirror_take("root", "here:1", LEASE_MS)
 
     second = bench.queue.mirror_take("root", "there:2", LEASE_MS)
@@ -442,7 +531,10 @@ def test_one_writer_at_a_time_has_the_right_to_write_the_files_of_a_root(bench: 
 def test_the_right_is_of_one_root(bench: Bench) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
 
-    assert bench.queue.mirror_take("other", "there:2", LEASE_MS)[:2] == (True, "there:2")
+    assert bench.queue.mirror_take("other", "there:2", LEASE_MS)[:2] == (
+        True,
+        "there:2",
+    )
 
 
 def test_who_has_the_right_may_take_it_again_for_longer(bench: Bench) -> None:
@@ -473,7 +565,9 @@ def test_the_right_is_free_when_it_was_given_back(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_the_right_is_given_back_by_who_has_it_and_by_nobody_else(bench: Bench, *, lost: bool) -> None:
+def test_the_right_is_given_back_by_who_has_it_and_by_nobody_else(
+    bench: Bench, *, lost: bool
+) -> None:
     if lost:
         bench.queue.mirror_take("root", "there:2", LEASE_MS)
         let_right_run_out(bench)
@@ -498,7 +592,9 @@ def test_a_right_that_was_never_taken_is_not_given_back(bench: Bench) -> None:
 def test_a_root_is_shown_from_its_first_pass_on(bench: Bench) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
 
-    assert the_mirror(bench) == MirrorStatus(root="root", at=0, status={}, behind=0, service={}, service_at=0)
+    assert the_mirror(bench) == MirrorStatus(
+        root="root", at=0, status={}, behind=0, service={}, service_at=0
+    )
 
 
 def test_mirrors_tell_how_the_last_pass_went_and_by_which_service(bench: Bench) -> None:
@@ -510,12 +606,19 @@ def test_mirrors_tell_how_the_last_pass_went_and_by_which_service(bench: Bench) 
     bench.queue.mirror_give("root", "here:1", status, service)
 
     mirror = the_mirror(bench)
-    assert (mirror.root, mirror.status, mirror.service, mirror.behind) == ("root", status, service, 0)
+    assert (mirror.root, mirror.status, mirror.service, mirror.behind) == (
+        "root",
+        status,
+        service,
+        0,
+    )
     assert before <= mirror.at <= bench.now_ms()
     assert mirror.service_at == mirror.at
 
 
-def test_a_pass_without_a_service_leaves_the_service_that_was_seen(bench: Bench) -> None:
+def test_a_pass_without_a_service_leaves_the_service_that_was_seen(
+    bench: Bench,
+) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
     bench.queue.mirror_give("root", "here:1", {"written": 1}, {"pid": 1})
     before = the_mirror(bench)
@@ -525,14 +628,20 @@ def test_a_pass_without_a_service_leaves_the_service_that_was_seen(bench: Bench)
     bench.queue.mirror_give("root", "here:2", {"written": 2}, {})
 
     mirror = the_mirror(bench)
-    assert (mirror.status, mirror.service, mirror.service_at) == ({"written": 2}, {"pid": 1}, before.service_at)
+    assert (mirror.status, mirror.service, mirror.service_at) == (
+        {"written": 2},
+        {"pid": 1},
+        before.service_at,
+    )
     assert mirror.at > before.at
 
 
 def test_the_lag_of_a_root_is_the_events_after_its_cursor(bench: Bench) -> None:
     bench.item()
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
-    bench.queue.mirror_give("root", "here:1", {"cursor": bench.queue.views.events().newest}, {})
+    bench.queue.mirror_give(
+        "root", "here:1", {"cursor": bench.queue.views.events().newest}, {}
+    )
     behind = [the_mirror(bench).behind]
 
     bench.claimed()
@@ -542,7 +651,9 @@ def test_the_lag_of_a_root_is_the_events_after_its_cursor(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("status", [{}, {"cursor": FROM_THE_START}])
-def test_a_root_that_has_seen_no_event_yet_is_shown_too(bench: Bench, status: dict[str, str]) -> None:
+def test_a_root_that_has_seen_no_event_yet_is_shown_too(
+    bench: Bench, status: dict[str, str]
+) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
 
     bench.queue.mirror_give("root", "here:1", status, {})
@@ -606,20 +717,28 @@ def test_an_item_from_elsewhere_keeps_its_id_and_its_time(bench: Bench) -> None:
     item = bench.item(project, id="item_0ld", created_at=1_600_000_000_000)
 
     shown = bench.queue.views.show(item).item
-    assert (item, shown.state, shown.created_at) == ("item_0ld", State.QUEUED, 1_600_000_000_000)
+    assert (item, shown.state, shown.created_at) == (
+        "item_0ld",
+        State.QUEUED,
+        1_600_000_000_000,
+    )
     assert [each.id for each in bench.queue.views.list(project=project).items] == [item]
     assert bench.claimed(item).item == item
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_an_item_that_comes_again_with_its_id_changes_nothing(bench: Bench, *, closed: bool) -> None:
+def test_an_item_that_comes_again_with_its_id_changes_nothing(
+    bench: Bench, *, closed: bool
+) -> None:
     project = bench.project()
     bench.item(project, id="item_0ld", created_at=1)
     if closed:
         bench.queue.complete_project(project, force=True)
     before = bench.everything()
 
-    again = bench.queue.create(project, NewItem(title="New", agent="bob", id="item_0ld", created_at=2))
+    again = bench.queue.create(
+        project, NewItem(title="New", agent="bob", id="item_0ld", created_at=2)
+    )
 
     assert again == "item_0ld"
     assert bench.everything() == before

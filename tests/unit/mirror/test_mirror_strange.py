@@ -20,7 +20,10 @@ JSON = st.recursive(
     | st.floats()
     | st.text(max_size=5)
     | st.sampled_from(["\ud800", "9" * 99]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 
@@ -49,11 +52,17 @@ def test_files_that_are_nobodys_business_are_left(root: Root, item: str) -> None
     assert {path.read_text(encoding="utf-8") for path in foreign.values()} == {"mine"}
 
 
-@pytest.mark.parametrize("bad", ["../../x", "a/b", "", "x" * 65, ".hidden", "{tag}", "a\x00b", "é"])
-def test_an_agent_that_cannot_be_one_is_no_path_and_no_key(root: Root, bad: str) -> None:
+@pytest.mark.parametrize(
+    "bad", ["../../x", "a/b", "", "x" * 65, ".hidden", "{tag}", "a\x00b", "é"]
+)
+def test_an_agent_that_cannot_be_one_is_no_path_and_no_key(
+    root: Root, bad: str
+) -> None:
     item = root.bench.item()
     root.sync()
-    before = sorted(path for path in root.path.parent.rglob("*") if "sync" not in path.parts)
+    before = sorted(
+        path for path in root.path.parent.rglob("*") if "sync" not in path.parts
+    )
     root.put(item, "progress", progress(item, update("mine"), agent=bad))
     root.put(item, "discoveries", [discovery(item, "mine", agent=bad)])
     root.put(item, "completion", completion(item, "mine", agent=bad))
@@ -61,7 +70,9 @@ def test_an_agent_that_cannot_be_one_is_no_path_and_no_key(root: Root, bad: str)
     done = root.sync()
     root.sync(full=True)
 
-    there = sorted(path for path in root.path.parent.rglob("*") if "sync" not in path.parts)
+    there = sorted(
+        path for path in root.path.parent.rglob("*") if "sync" not in path.parts
+    )
     assert {path.name for path in there} - {path.name for path in before} <= {
         f"{item}_progress.json",
         f"{item}_discoveries.json",
@@ -69,7 +80,10 @@ def test_an_agent_that_cannot_be_one_is_no_path_and_no_key(root: Root, bad: str)
     }
     assert [agent.name for agent in root.bench.queue.views.agents()] == ["ada"]
     assert root.history(item) == []
-    assert all("is not a name for an agent" in why or "is empty" in why for why in done.troubles.values())
+    assert all(
+        "is not a name for an agent" in why or "is empty" in why
+        for why in done.troubles.values()
+    )
     assert len(done.troubles) == 3
 
 
@@ -84,7 +98,11 @@ def test_the_name_of_a_file_says_which_item_it_is_of(root: Root, bad: str) -> No
 
     assert root.history(item) == [("progress", "mine")]
     assert root.found(item) == []
-    assert list(done.troubles.values()) == ["A report of 2026-01-02T03:04:05.678901: it is no report"] or done.troubles
+    assert (
+        list(done.troubles.values())
+        == ["A report of 2026-01-02T03:04:05.678901: it is no report"]
+        or done.troubles
+    )
     assert sorted(path.name for path in root.path.parent.iterdir()) == ["root"]
 
 
@@ -102,12 +120,16 @@ def test_the_longest_texts_go_both_ways(root: Root) -> None:
     for item in (by_file, by_command):
         assert root.history(item) == [("progress", LARGEST)]
         assert root.updates(item) == [LARGEST]
-        assert [found["impact"] for found in root.document(item, "discoveries")] == [LARGEST]
+        assert [found["impact"] for found in root.document(item, "discoveries")] == [
+            LARGEST
+        ]
     assert root.found(by_file) == [LARGEST]
 
 
 @pytest.mark.parametrize("text", [LARGEST + "x", "", " \n", "\ud800"])
-def test_a_text_that_redis_does_not_take_is_told_and_left(root: Root, text: str) -> None:
+def test_a_text_that_redis_does_not_take_is_told_and_left(
+    root: Root, text: str
+) -> None:
     item = root.bench.item()
     root.sync()
     root.put(item, "progress", progress(item, update(text), update("fine")))
@@ -119,7 +141,9 @@ def test_a_text_that_redis_does_not_take_is_told_and_left(root: Root, text: str)
     assert len(done.troubles) == 1
 
 
-@pytest.mark.parametrize("at", ["", "yesterday", "0001-01-01T00:00:00", "9999-12-31T23:59:59"])
+@pytest.mark.parametrize(
+    "at", ["", "yesterday", "0001-01-01T00:00:00", "9999-12-31T23:59:59"]
+)
 def test_a_report_of_no_time_is_one(root: Root, at: str) -> None:
     item = root.bench.item()
     root.sync()
@@ -129,7 +153,10 @@ def test_a_report_of_no_time_is_one(root: Root, at: str) -> None:
     done = root.sync()
     again = root.sync(full=True)
 
-    assert (root.history(item), root.found(item)) == ([("progress", "begun")], ["found"])
+    assert (root.history(item), root.found(item)) == (
+        [("progress", "begun")],
+        ["found"],
+    )
     assert root.document(item, "progress")["updates"][0]["timestamp"] == at
     assert (done.troubles, again.imported, again.written) == ({}, 0, 0)
 
@@ -145,7 +172,9 @@ def test_an_entry_whose_time_cannot_be_one_is_no_report(root: Root, at: str) -> 
     assert root.history(item) == []
     assert root.document(item, "progress")["updates"][0]["timestamp"] == at
     (trouble,) = done.troubles.values()
-    assert trouble.startswith("A report without a time was not taken over: its timestamp is not valid: ")
+    assert trouble.startswith(
+        "A report without a time was not taken over: its timestamp is not valid: "
+    )
 
 
 def test_what_is_nested_deeply_does_not_hold_up_other_items(root: Root) -> None:
@@ -154,33 +183,52 @@ def test_what_is_nested_deeply_does_not_hold_up_other_items(root: Root) -> None:
     for depth in range(900, 1000, 10):
         nested = b"[" * depth + b"]" * depth
         whole = json.dumps(progress(item, update("begun"))).encode()
-        root.file(item, "progress").write_bytes(whole.replace(b'"begun"', b'"begun", "more": ' + nested))
+        root.file(item, "progress").write_bytes(
+            whole.replace(b'"begun"', b'"begun", "more": ' + nested)
+        )
         root.worker().progress(other, f"at {depth}")
         root.sync()
 
-    assert [text for _, text in root.history(other)] == [f"at {depth}" for depth in range(900, 1000, 10)]
+    assert [text for _, text in root.history(other)] == [
+        f"at {depth}" for depth in range(900, 1000, 10)
+    ]
 
 
 def mutated(document: Any, path: list[int], value: Any) -> Any:
     """Return a document with something else at a place in it."""
     if not path or not isinstance(document, (dict, list)) or not document:
         return value
-    places = list(document) if isinstance(document, dict) else list(range(len(document)))
+    places = (
+        list(document) if isinstance(document, dict) else list(range(len(document)))
+    )
     place = places[path[0] % len(places)]
     changed = document.copy()
     changed[place] = mutated(document[place], path[1:], value)
     return changed
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-@given(
-    kind=st.sampled_from(KINDS), path=st.lists(st.integers(0, 9), max_size=4), value=JSON | st.integers(10**30, 10**400)
+@settings(
+    max_examples=60,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
 )
-def test_no_content_of_a_file_ends_a_pass(root: Root, item: str, kind: str, path: list[int], value: Any) -> None:
+@given(
+    kind=st.sampled_from(KINDS),
+    path=st.lists(st.integers(0, 9), max_size=4),
+    value=JSON | st.integers(10**30, 10**400),
+)
+def test_no_content_of_a_file_ends_a_pass(
+    root: Root, item: str, kind: str, path: list[int], value: Any
+) -> None:
     documents: dict[str, Any] = {
         "handoff": {"item_id": item},
         "progress": progress(item, update("a", 1), update("b", None)),
-        "discoveries": [discovery(item, "a"), discovery(item, "BLOCKER: b", "Needs: c")],
+        "discoveries": [
+            discovery(item, "a"),
+            discovery(item, "BLOCKER: b", "Needs: c"),
+        ],
         "completion": completion(item, "done"),
     }
     root.put(item, kind, mutated(documents[kind], path, value))

@@ -4,7 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-from support.mirrors import Root, after_patience, completion, discovery, handed_over, let_patience_end, progress, update
+from support.mirrors import (
+    Root,
+    after_patience,
+    completion,
+    discovery,
+    handed_over,
+    let_patience_end,
+    progress,
+    update,
+)
 from taskorch.domain.item import State
 
 pytestmark = pytest.mark.one_lane
@@ -26,7 +35,9 @@ def torn(root: Root, item: str, kind: str, data: bytes) -> Path:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("data", [b"", TORN, b"\xff\xfe", b"null", b"7"])
-def test_a_torn_file_is_waited_for_and_not_touched(root: Root, item: str, kind: str, data: bytes) -> None:
+def test_a_torn_file_is_waited_for_and_not_touched(
+    root: Root, item: str, kind: str, data: bytes
+) -> None:
     root.bench.agent().complete(root.bench.claimed(item), "by a command")
     path = torn(root, item, kind, data)
     before = path.stat()
@@ -35,7 +46,10 @@ def test_a_torn_file_is_waited_for_and_not_touched(root: Root, item: str, kind: 
 
     assert (first.again, second.again) == (True, True)
     assert path.read_bytes() == data
-    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (
+        before.st_ino,
+        before.st_mtime_ns,
+    )
     assert root.hidden() == []
 
 
@@ -51,10 +65,17 @@ def test_a_file_that_is_whole_after_a_moment_is_taken(root: Root, item: str) -> 
     assert (done.again, done.troubles) == (False, {})
 
 
-def test_what_is_valid_is_saved_and_the_rest_kept(root: Root, item: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_valid_is_saved_and_the_rest_kept(
+    root: Root, item: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = update("first"), update("second", at="2026-01-02T03:04:06.000001")
     data = json.dumps(progress(item, first, second), indent=2).encode()
-    torn(root, item, "progress", data[: data.index(b'"percentage": null', data.index(b"second"))])
+    torn(
+        root,
+        item,
+        "progress",
+        data[: data.index(b'"percentage": null', data.index(b"second"))],
+    )
     root.sync()
     before = root.file(item, "progress").read_bytes()
 
@@ -67,8 +88,13 @@ def test_what_is_valid_is_saved_and_the_rest_kept(root: Root, item: str, monkeyp
     assert (root.handoffs / kept).read_bytes() == before
     assert kept.startswith(f".{item}_progress.json.")
     assert kept.endswith(".kept")
-    assert done.troubles[kept].startswith(f"{item}_progress.json is not valid (not JSON: ")
-    assert "Only what is valid of it was taken over: 1 report. This is a copy" in done.troubles[kept]
+    assert done.troubles[kept].startswith(
+        f"{item}_progress.json is not valid (not JSON: "
+    )
+    assert (
+        "Only what is valid of it was taken over: 1 report. This is a copy"
+        in done.troubles[kept]
+    )
     assert root.bench.queue.views.mirrors()[0].status["troubles"] == dict(done.troubles)
 
 
@@ -93,7 +119,11 @@ def test_a_file_without_anything_valid_is_written_as_redis_has_it(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch, kind: str, *, data: bytes
 ) -> None:
     lease = root.bench.claimed(item)
-    for verb in (root.bench.agent().progress, root.bench.agent().discover, root.bench.agent().complete):
+    for verb in (
+        root.bench.agent().progress,
+        root.bench.agent().discover,
+        root.bench.agent().complete,
+    ):
         lease = verb(lease, f"by {verb.__name__}").lease
     root.sync()
     before = root.shown()
@@ -108,7 +138,10 @@ def test_a_file_without_anything_valid_is_written_as_redis_has_it(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b'["' + b'a,"' * 100_000, b"," * 100_000])
+@pytest.mark.parametrize(
+    "data",
+    [b"[" * 100_000, b'{"a":' * 100_000, b'["' + b'a,"' * 100_000, b"," * 100_000],
+)
 def test_hopeless_text_is_given_up_soon(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch, kind: str, *, data: bytes
 ) -> None:
@@ -119,13 +152,25 @@ def test_hopeless_text_is_given_up_soon(
     done = root.sync()
 
     assert not done.again
-    assert not root.file(item, kind).exists() or isinstance(root.document(item, kind), (dict, list))
+    assert not root.file(item, kind).exists() or isinstance(
+        root.document(item, kind), (dict, list)
+    )
     assert [(root.handoffs / name).read_bytes() for name in root.hidden()][:1] == [data]
 
 
-def test_a_large_torn_file_is_salvaged_in_no_time(root: Root, item: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    updates = [update(f"{n} " + "x" * 5000, at=f"2026-01-02T03:04:05.{n:06}") for n in range(200)]
-    torn(root, item, "progress", json.dumps(progress(item, *updates), indent=2).encode()[:-40])
+def test_a_large_torn_file_is_salvaged_in_no_time(
+    root: Root, item: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updates = [
+        update(f"{n} " + "x" * 5000, at=f"2026-01-02T03:04:05.{n:06}")
+        for n in range(200)
+    ]
+    torn(
+        root,
+        item,
+        "progress",
+        json.dumps(progress(item, *updates), indent=2).encode()[:-40],
+    )
     root.sync()
 
     let_patience_end(monkeypatch)
@@ -149,7 +194,9 @@ def test_a_completion_waits_for_the_reports_before_it(root: Root, item: str) -> 
     assert root.document(item, "completion") == completion(item, "done")
 
 
-def test_what_is_torn_in_one_file_does_not_hold_up_the_others(root: Root, item: str) -> None:
+def test_what_is_torn_in_one_file_does_not_hold_up_the_others(
+    root: Root, item: str
+) -> None:
     torn(root, item, "progress", TORN)
     root.put(item, "discoveries", [discovery(item, "found")])
 
@@ -158,7 +205,9 @@ def test_what_is_torn_in_one_file_does_not_hold_up_the_others(root: Root, item: 
     assert root.found(item) == ["found"]
 
 
-def test_a_worker_that_had_opened_a_file_before_it_was_replaced_is_heard(root: Root, item: str) -> None:
+def test_a_worker_that_had_opened_a_file_before_it_was_replaced_is_heard(
+    root: Root, item: str
+) -> None:
     root.worker().blocker(item, "Which one?")
     root.sync()
     document = root.document(item, "progress")
@@ -176,7 +225,9 @@ def test_a_worker_that_had_opened_a_file_before_it_was_replaced_is_heard(root: R
     assert done.troubles == {}
 
 
-def test_a_worker_that_writes_slowly_into_a_replaced_file_is_waited_for(root: Root, item: str) -> None:
+def test_a_worker_that_writes_slowly_into_a_replaced_file_is_waited_for(
+    root: Root, item: str
+) -> None:
     root.worker().blocker(item, "Which one?")
     root.sync()
     document = root.document(item, "progress")
@@ -205,7 +256,9 @@ def test_what_a_worker_that_died_left_in_a_replaced_file_is_saved_and_the_rest_k
     root.sync()
     document = root.document(item, "progress")
     late = [update(f"late {n}", at=f"2026-01-02T03:04:05.00000{n}") for n in range(2)]
-    data = json.dumps({**document, "updates": [*late, *document["updates"]]}, indent=2).encode()
+    data = json.dumps(
+        {**document, "updates": [*late, *document["updates"]]}, indent=2
+    ).encode()
     data = data[: data.index(b"late 1")]
     with root.file(item, "progress").open("r+b") as opened:
         root.bench.queue.answer(item, "by a command")
@@ -224,14 +277,18 @@ def test_what_a_worker_that_died_left_in_a_replaced_file_is_saved_and_the_rest_k
     assert list(done.troubles) == [kept]
 
 
-def test_a_stray_that_was_written_into_a_replaced_file_stands_in_the_new_one(root: Root, item: str) -> None:
+def test_a_stray_that_was_written_into_a_replaced_file_stands_in_the_new_one(
+    root: Root, item: str
+) -> None:
     stranger = progress(item, update("of a stranger"), agent="carl")
     root.put(item, "progress", stranger)
     root.sync()
     with root.file(item, "progress").open("r+", encoding="utf-8") as opened:
         root.bench.agent().progress(root.bench.claimed(item), "by a command")
         root.sync()
-        stranger["updates"].append(update("and another", at="2026-01-02T03:04:06.000001"))
+        stranger["updates"].append(
+            update("and another", at="2026-01-02T03:04:06.000001")
+        )
         json.dump(stranger, opened, indent=2)
         opened.truncate()
 

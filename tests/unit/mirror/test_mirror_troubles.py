@@ -46,9 +46,13 @@ def take_away(path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("what", ["link", "dangling link", "folder", "pipe"])
-def test_what_is_no_file_is_told_and_never_followed(root: Root, item: str, kind: str, what: str) -> None:
+def test_what_is_no_file_is_told_and_never_followed(
+    root: Root, item: str, kind: str, what: str
+) -> None:
     elsewhere = root.path / "elsewhere"
-    elsewhere.write_text(json.dumps(progress(item, update("from elsewhere"))), encoding="utf-8")
+    elsewhere.write_text(
+        json.dumps(progress(item, update("from elsewhere"))), encoding="utf-8"
+    )
     before = elsewhere.read_bytes()
     put_in_the_way(root.file(item, kind), what, elsewhere)
     history = root.history(item)
@@ -96,7 +100,9 @@ def test_a_link_in_place_of_the_folder_is_not_followed(root: Root, item: str) ->
 
 
 @pytest.mark.parametrize("what", ["link", "folder", "garbage"])
-def test_a_database_that_cannot_be_written_is_told_and_filled_later(root: Root, item: str, what: str) -> None:
+def test_a_database_that_cannot_be_written_is_told_and_filled_later(
+    root: Root, item: str, what: str
+) -> None:
     path, elsewhere = root.home / "orchestration.db", root.path / "elsewhere"
     elsewhere.write_bytes(b"")
     if what == "garbage":
@@ -127,7 +133,9 @@ def test_a_database_that_is_locked_is_written_when_it_is_free(
     root.bench.queue.cancel(item)
     monkeypatch.setattr(sqlite_copy, "BUSY_TIMEOUT_S", 0.01)
     another = rooted(root.bench, root.path)
-    with sqlite3.connect(root.home / "orchestration.db", isolation_level=None) as database:
+    with sqlite3.connect(
+        root.home / "orchestration.db", isolation_level=None
+    ) as database:
         database.execute("BEGIN IMMEDIATE")
         done = another.sync()
         database.execute("ROLLBACK")
@@ -155,8 +163,18 @@ def test_a_doorbell_that_is_no_file_is_told(root: Root, what: str) -> None:
     assert root.file(item, "handoff").exists()
 
 
-@pytest.mark.parametrize("name", ["item_X_handoff.json", "my_handoff.json", ".item_1_handoff.json", "x_handoff.json"])
-def test_a_foreign_handoff_is_left_and_told_until_it_is_gone(root: Root, item: str, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "item_X_handoff.json",
+        "my_handoff.json",
+        ".item_1_handoff.json",
+        "x_handoff.json",
+    ],
+)
+def test_a_foreign_handoff_is_left_and_told_until_it_is_gone(
+    root: Root, item: str, name: str
+) -> None:
     (root.handoffs / name).write_text("mine", encoding="utf-8")
 
     done = root.sync()
@@ -170,7 +188,9 @@ def test_a_foreign_handoff_is_left_and_told_until_it_is_gone(root: Root, item: s
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_files_of_an_item_that_redis_does_not_have_are_left_and_told(root: Root, item: str, kind: str) -> None:
+def test_files_of_an_item_that_redis_does_not_have_are_left_and_told(
+    root: Root, item: str, kind: str
+) -> None:
     path = root.file("item_0badcafe", kind)
     path.write_text("mine", encoding="utf-8")
 
@@ -199,7 +219,9 @@ def test_a_folder_that_was_deleted_comes_back(root: Root, item: str, what: str) 
     assert root.document(item, "handoff")["assigned_to"] == "ada"
 
 
-def test_another_process_of_this_machine_is_waited_for_or_left_alone(root: Root, item: str) -> None:
+def test_another_process_of_this_machine_is_waited_for_or_left_alone(
+    root: Root, item: str
+) -> None:
     with (root.home / "sync" / "lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = root.mirror.run(wait=False)
@@ -209,7 +231,9 @@ def test_another_process_of_this_machine_is_waited_for_or_left_alone(root: Root,
     assert root.updates(item)
 
 
-def test_another_machine_that_writes_the_same_root_goes_first(root: Root, item: str) -> None:
+def test_another_machine_that_writes_the_same_root_goes_first(
+    root: Root, item: str
+) -> None:
     root.bench.queue.cancel(item)
     before = root.state()
     root.bench.queue.mirror_take(root.mirror.root_id(), "elsewhere:1", 30_000)

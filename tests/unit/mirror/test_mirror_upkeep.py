@@ -41,7 +41,9 @@ def rows(path: Path, table: str) -> list[dict[str, Any]]:
 def test_the_database_has_projects_and_items_with_all_their_columns(root: Root) -> None:
     item = reported(root)
     record = root.bench.queue.views.records([item])[0]
-    pending = root.bench.item(record.project.id, agent="", requirements=("r",), depends_on=(item,))
+    pending = root.bench.item(
+        record.project.id, agent="", requirements=("r",), depends_on=(item,)
+    )
 
     root.sync()
 
@@ -71,14 +73,24 @@ def test_the_database_has_projects_and_items_with_all_their_columns(root: Root) 
         "completed_at": local_time(record.item.completed_at),
         "deliverables": '{"report": "a.md"}',
     }
-    assert (found[pending]["assigned_to"], found[pending]["assigned_at"]) == (None, None)
-    assert (found[pending]["requirements"], found[pending]["dependencies"]) == ('["r"]', f'["{item}"]')
+    assert (found[pending]["assigned_to"], found[pending]["assigned_at"]) == (
+        None,
+        None,
+    )
+    assert (found[pending]["requirements"], found[pending]["dependencies"]) == (
+        '["r"]',
+        f'["{item}"]',
+    )
 
 
-def test_a_reader_of_the_database_sees_one_state_for_as_long_as_it_looks(root: Root) -> None:
+def test_a_reader_of_the_database_sees_one_state_for_as_long_as_it_looks(
+    root: Root,
+) -> None:
     item = root.bench.item()
     root.sync()
-    with sqlite3.connect(root.home / "orchestration.db", isolation_level=None) as reader:
+    with sqlite3.connect(
+        root.home / "orchestration.db", isolation_level=None
+    ) as reader:
         reader.execute("BEGIN")
         before = reader.execute("SELECT status FROM work_items").fetchall()
         root.bench.queue.cancel(item)
@@ -103,7 +115,9 @@ def test_a_lost_database_is_made_anew(root: Root) -> None:
     (root.home / "orchestration.db").unlink()
     root.sync()
 
-    assert {row["item_id"] for row in rows(root.home / "orchestration.db", "work_items")} == items
+    assert {
+        row["item_id"] for row in rows(root.home / "orchestration.db", "work_items")
+    } == items
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -177,7 +191,9 @@ def test_a_trimmed_stream_of_events_heals(root: Root) -> None:
     root.sync()
     items = [root.bench.item() for _ in range(5)]
 
-    root.bench.raw.xtrim(keys.tag(root.bench.namespace) + "events", maxlen=1, approximate=False)
+    root.bench.raw.xtrim(
+        keys.tag(root.bench.namespace) + "events", maxlen=1, approximate=False
+    )
     root.sync()
 
     assert all(root.file(item, "handoff").exists() for item in items)
@@ -197,9 +213,11 @@ def test_a_lost_memory_heals(root: Root, damage: str) -> None:
     root.bench.queue.answer(root.bench.standing(State.BLOCKED).item, "x")
     root.sync()
 
-    assert {name: data for name, data in root.shown().items() if name in before and item in name} == {
-        name: data for name, data in before.items() if item in name
-    }
+    assert {
+        name: data
+        for name, data in root.shown().items()
+        if name in before and item in name
+    } == {name: data for name, data in before.items() if item in name}
     assert root.history(item) == [("progress", "begun")]
 
 

@@ -12,14 +12,26 @@ from taskorch_orchestrator.mirror.sync_health import need_health
 ROOT = "/project"
 
 
-def kept(*, root: str = ROOT, host: str = "", ago_s: float = 1, error: str = "") -> MirrorStatus:
+def kept(
+    *, root: str = ROOT, host: str = "", ago_s: float = 1, error: str = ""
+) -> MirrorStatus:
     status = {"path": root, "host": host or os.uname().nodename, "error": error}
     at = int((time() - ago_s) * 1000)
-    return MirrorStatus(root="1a2b3c4d", at=at, status=status, behind=0, service={}, service_at=at)
+    return MirrorStatus(
+        root="1a2b3c4d", at=at, status=status, behind=0, service={}, service_at=at
+    )
 
 
 def test_recent_pass_of_this_machine_is_healthy() -> None:
-    need_health([kept(root="/other", error="x"), kept(host="other", error="x"), kept(ago_s=50), kept(ago_s=900)], ROOT)
+    need_health(
+        [
+            kept(root="/other", error="x"),
+            kept(host="other", error="x"),
+            kept(ago_s=50),
+            kept(ago_s=900),
+        ],
+        ROOT,
+    )
 
 
 @pytest.mark.parametrize(
@@ -29,10 +41,15 @@ def test_recent_pass_of_this_machine_is_healthy() -> None:
         ([{"root": "/other"}], "it has made no pass over them"),
         ([{"host": "other"}], "it has made no pass over them"),
         ([{"ago_s": 125}], " s ago, and the limit is 60 s"),
-        ([{"error": "No space left on device"}], "its last pass failed: No space left on device"),
+        (
+            [{"error": "No space left on device"}],
+            "its last pass failed: No space left on device",
+        ),
     ],
 )
-def test_anything_else_is_refused_with_its_reason(mirrors: list[dict[str, Any]], reason: str) -> None:
+def test_anything_else_is_refused_with_its_reason(
+    mirrors: list[dict[str, Any]], reason: str
+) -> None:
     with pytest.raises(errors.Unhealthy) as refusal:
         need_health([kept(**mirror) for mirror in mirrors], ROOT)
 

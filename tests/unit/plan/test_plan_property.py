@@ -14,9 +14,11 @@ from taskorch_orchestrator.plan import plan_file
 pytestmark = pytest.mark.one_lane
 
 #: What YAML carries, and what is not blank.
-TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\x85\ufeff"), min_size=1, max_size=30).filter(
-    lambda text: bool(text.strip())
-)
+TEXT = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0\r\x85\ufeff"),
+    min_size=1,
+    max_size=30,
+).filter(lambda text: bool(text.strip()))
 
 
 @st.composite
@@ -27,7 +29,9 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
     for place, name in enumerate(names):
         item: dict[str, Any] = {"name": name, "title": draw(TEXT)}
         if place and draw(st.booleans()):
-            item["depends_on"] = draw(st.lists(st.sampled_from(names[:place]), unique=True))
+            item["depends_on"] = draw(
+                st.lists(st.sampled_from(names[:place]), unique=True)
+            )
         if draw(st.booleans()):
             item["agent"] = draw(st.sampled_from(["ada", "bob"]))
         if draw(st.booleans()):
@@ -50,30 +54,59 @@ def expected(item: dict[str, Any]) -> State:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(plan=plans(), style=st.sampled_from([None, True, False]))
-def test_a_plan_becomes_what_it_says(bench: Bench, plan: dict[str, Any], style: bool | None) -> None:  # noqa: FBT001
-    written = yaml.safe_dump(plan, default_flow_style=style, allow_unicode=True, default_style='"', sort_keys=False)
+def test_a_plan_becomes_what_it_says(
+    bench: Bench,
+    plan: dict[str, Any],
+    style: bool | None,  # noqa: FBT001
+) -> None:
+    written = yaml.safe_dump(
+        plan,
+        default_flow_style=style,
+        allow_unicode=True,
+        default_style='"',
+        sort_keys=False,
+    )
 
     applied = bench.queue.apply(plan_file.read("plan.yaml", written.encode()))
 
-    found = {item.id: item for item in bench.queue.views.progress(applied.project).items}
-    items: dict[str, Item] = {created.name: found[created.id] for created in applied.items}
+    found = {
+        item.id: item for item in bench.queue.views.progress(applied.project).items
+    }
+    items: dict[str, Item] = {
+        created.name: found[created.id] for created in applied.items
+    }
     ids = {name: item.id for name, item in items.items()}
     assert bench.queue.views.progress(applied.project).project.title == plan["project"]
     assert set(items) == {item["name"] for item in plan["items"]}
     for item in plan["items"]:
         made = items[item["name"]]
-        assert (made.title, made.state, made.agent) == (item["title"], expected(item), item.get("agent", ""))
-        assert made.depends_on == tuple(ids[name] for name in item.get("depends_on", []))
-        assert (made.priority, made.context) == (int(item.get("priority", 2)), item.get("context", {}))
+        assert (made.title, made.state, made.agent) == (
+            item["title"],
+            expected(item),
+            item.get("agent", ""),
+        )
+        assert made.depends_on == tuple(
+            ids[name] for name in item.get("depends_on", [])
+        )
+        assert (made.priority, made.context) == (
+            int(item.get("priority", 2)),
+            item.get("context", {}),
+        )
     assert bench.inconsistencies() == []
 
 
 @settings(max_examples=60, deadline=None)
 @given(plan=plans())
-def test_items_that_need_nothing_keep_the_order_of_the_file(plan: dict[str, Any]) -> None:
+def test_items_that_need_nothing_keep_the_order_of_the_file(
+    plan: dict[str, Any],
+) -> None:
     read = plan_file.read("plan.yaml", yaml.safe_dump(plan, default_style='"').encode())
 
     places = {item["name"]: place for place, item in enumerate(plan["items"])}
     free = [places[item.key] for item in read.items if not item.depends_on]
     assert all(first < second for first, second in pairwise(free))
-    assert all(needed < place for place, item in enumerate(read.items) for needed in item.depends_on)  # type: ignore[operator]
+    assert all(
+        needed < place  # type: ignore[operator]
+        for place, item in enumerate(read.items)
+        for needed in item.depends_on
+    )

@@ -32,12 +32,16 @@ class OnBench:
 
 @pytest.fixture
 def call(bench: Bench, tmp_path: Path) -> Call:
-    settings = resolve({"namespace": bench.namespace}, {"TASKORCH_ROOT": str(tmp_path)}, tmp_path)
+    settings = resolve(
+        {"namespace": bench.namespace}, {"TASKORCH_ROOT": str(tmp_path)}, tmp_path
+    )
     return cast("Call", OnBench(bench, settings))
 
 
 def planned(call: Call) -> Result:
-    return mcp_tools.Plan(project="P", key="k", items=[{"name": "a", "title": "A", "agent": "ada"}]).run(call)
+    return mcp_tools.Plan(
+        project="P", key="k", items=[{"name": "a", "title": "A", "agent": "ada"}]
+    ).run(call)
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
@@ -50,7 +54,9 @@ def test_plan_tool_names_dead_items(bench: Bench, call: Call, state: State) -> N
     (item,) = cast("Applied", again.data).items
     assert (item.created, item.state, item.id) == (False, state, first.items[0].id)
     (hint,) = cast("list[str]", again.meta["hints"])
-    assert hint.startswith(f"a: {item.id} has this key already and is {state}: nothing was created.")
+    assert hint.startswith(
+        f"a: {item.id} has this key already and is {state}: nothing was created."
+    )
 
 
 def test_plan_tool_echoes_a_time_without_a_zone(call: Call) -> None:

@@ -16,17 +16,28 @@ VARIABLE = re.compile(r"(?<!\$)\$\{(\w+):-([^}]*)\}")
 
 def test_redis_is_published_on_loopback_only_unless_told_otherwise() -> None:
     assert _services()["redis"]["ports"] == ["127.0.0.1:6379:6379"]
-    assert [name for name, service in _services().items() if "ports" in service] == ["redis"]
+    assert [name for name, service in _services().items() if "ports" in service] == [
+        "redis"
+    ]
 
 
-def test_every_variable_of_the_compose_file_has_a_default_and_is_in_the_example() -> None:
+def test_every_variable_of_the_compose_file_has_a_default_and_is_in_the_example() -> (
+    None
+):
     text = re.sub(r"^ *#.*", "", COMPOSE.read_text(), flags=re.MULTILINE)
     variables = dict(VARIABLE.findall(text))
 
-    example = dict(re.findall(r"^#(\w+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE))
+    example = dict(
+        re.findall(
+            r"^#(\w+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE
+        )
+    )
 
     assert len(re.findall(r"(?<!\$)\$(?!\$)", text)) == len(VARIABLE.findall(text))
-    assert set(example) == {*variables, "COMPOSE_PROJECT_NAME"}  # which compose itself reads
+    assert set(example) == {
+        *variables,
+        "COMPOSE_PROJECT_NAME",
+    }  # which compose itself reads
     # There an example helps more than the default.
     explained = {"REDIS_PASSWORD", "TASKORCH_ROOT", "TASKORCH_NO_RQ", "TZ"}
     assert {name: example[name] for name in variables.keys() - explained} == {
@@ -34,15 +45,28 @@ def test_every_variable_of_the_compose_file_has_a_default_and_is_in_the_example(
     }
 
 
-def test_a_container_that_starts_as_root_runs_everything_as_the_owner_of_its_folder() -> None:
+def test_a_container_that_starts_as_root_runs_everything_as_the_owner_of_its_folder() -> (
+    None
+):
     ours = {name: service for name, service in _services().items() if name != "redis"}
 
-    assert set(ours) == {"prepare", "service", "demo", "database_expert", "security_specialist", "backend_developer"}
+    assert set(ours) == {
+        "prepare",
+        "service",
+        "demo",
+        "database_expert",
+        "security_specialist",
+        "backend_developer",
+    }
     for service in ours.values():
-        check = service.get("healthcheck", {}).get("test", ["CMD", *service["entrypoint"]])
+        check = service.get("healthcheck", {}).get(
+            "test", ["CMD", *service["entrypoint"]]
+        )
         for start in (service["entrypoint"], check[1:]):
             assert start[:2] == ["sh", "-c"]
-            assert start[2].startswith('exec setpriv --reuid "$(stat -c %u "$0")" --regid "$(stat -c %g "$0")" ')
+            assert start[2].startswith(
+                'exec setpriv --reuid "$(stat -c %u "$0")" --regid "$(stat -c %g "$0")" '
+            )
             assert start[3] in {"/project", "/project/.task-orchestrator", "/demo"}
         assert service["cap_drop"] == ["ALL"]
         assert service["cap_add"] == ["SETUID", "SETGID", "KILL"]
@@ -60,14 +84,22 @@ def test_every_container_is_confined() -> None:
 def test_service_sees_no_more_of_the_host_than_its_folder() -> None:
     services = _services()
 
-    assert services["service"]["volumes"] == ["./.task-orchestrator:/project/.task-orchestrator"]
+    assert services["service"]["volumes"] == [
+        "./.task-orchestrator:/project/.task-orchestrator"
+    ]
     assert services["prepare"]["network_mode"] == "none"
-    assert services["service"]["depends_on"]["prepare"] == {"condition": "service_completed_successfully"}
+    assert services["service"]["depends_on"]["prepare"] == {
+        "condition": "service_completed_successfully"
+    }
 
 
 def test_no_address_in_the_compose_file_has_a_password() -> None:
     services = _services().values()
-    addresses = [service["environment"].get("TASKORCH_REDIS_URL") for service in services if "environment" in service]
+    addresses = [
+        service["environment"].get("TASKORCH_REDIS_URL")
+        for service in services
+        if "environment" in service
+    ]
 
     assert {address for address in addresses if address} == {"redis://redis:6379/0"}
 
@@ -80,7 +112,9 @@ def test_image_of_ours_has_no_name_that_checkouts_share() -> None:
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.2", "::", "1127.0.0.1"])
-def test_redis_refuses_to_be_published_for_others_without_a_password(address: str, tmp_path: Path) -> None:
+def test_redis_refuses_to_be_published_for_others_without_a_password(
+    address: str, tmp_path: Path
+) -> None:
     ran = _start_redis(tmp_path, REDIS_BIND=address, REDIS_PASSWORD="")
 
     assert ran.returncode == 1
@@ -89,8 +123,13 @@ def test_redis_refuses_to_be_published_for_others_without_a_password(address: st
     assert "Set REDIS_PASSWORD" in ran.stderr
 
 
-@pytest.mark.parametrize("password", ['with"quote', "with space", "with@at", "with/slash", "new\nline", "%41", "é"])
-def test_redis_refuses_a_password_that_cannot_be_part_of_a_url(password: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "password",
+    ['with"quote', "with space", "with@at", "with/slash", "new\nline", "%41", "é"],
+)
+def test_redis_refuses_a_password_that_cannot_be_part_of_a_url(
+    password: str, tmp_path: Path
+) -> None:
     ran = _start_redis(tmp_path, REDIS_BIND="127.0.0.1", REDIS_PASSWORD=password)
 
     assert ran.returncode == 1
@@ -100,7 +139,13 @@ def test_redis_refuses_a_password_that_cannot_be_part_of_a_url(password: str, tm
 
 @pytest.mark.parametrize(
     ("address", "password"),
-    [("127.0.0.1", ""), ("127.0.0.2", ""), ("[::1]", ""), ("127.0.0.1", "a.B~3_-"), ("0.0.0.0", "a.B~3_-")],
+    [
+        ("127.0.0.1", ""),
+        ("127.0.0.2", ""),
+        ("[::1]", ""),
+        ("127.0.0.1", "a.B~3_-"),
+        ("0.0.0.0", "a.B~3_-"),
+    ],
 )
 def test_redis_keeps_what_it_acknowledged_and_gets_its_password_on_standard_input(
     address: str, password: str, tmp_path: Path
@@ -111,29 +156,49 @@ def test_redis_keeps_what_it_acknowledged_and_gets_its_password_on_standard_inpu
     lines = [line for line in configuration if line and not line.startswith("#")]
     assert command == "redis-server -"
     assert lines[:5] == [
-        *("appendonly yes", "appendfsync always", 'save ""', "maxmemory 512mb", "maxmemory-policy noeviction"),
+        *(
+            "appendonly yes",
+            "appendfsync always",
+            'save ""',
+            "maxmemory 512mb",
+            "maxmemory-policy noeviction",
+        ),
     ]
-    assert [line for line in lines if line.startswith("requirepass")] == ([f"requirepass {password}"] * bool(password))
+    assert [line for line in lines if line.startswith("requirepass")] == (
+        [f"requirepass {password}"] * bool(password)
+    )
 
 
 def test_the_image_ends_as_a_user_other_than_root_and_without_tools_to_build() -> None:
     instructions = _instructions()
-    last = max(number for number, (word, _) in enumerate(instructions) if word == "FROM")
+    last = max(
+        number for number, (word, _) in enumerate(instructions) if word == "FROM"
+    )
     stage = instructions[last:]
 
     users = [argument for word, argument in stage if word == "USER"]
 
     assert [word for word, _ in instructions].count("FROM") == 2
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
-    assert not [argument for word, argument in stage if word == "RUN" and re.search(r"\b(pip|apt-get)\b", argument)]
+    assert not [
+        argument
+        for word, argument in stage
+        if word == "RUN" and re.search(r"\b(pip|apt-get)\b", argument)
+    ]
 
 
 def test_only_what_the_image_is_built_from_is_sent_to_the_engine() -> None:
-    lines = [line for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line
+        for line in (REPOSITORY / ".dockerignore").read_text().splitlines()
+        if not line.startswith("#")
+    ]
     sent = {line.removeprefix("!") for line in lines if line.startswith("!")}
 
     copied = [
-        argument.split()[:-1] for word, argument in _instructions() if word == "COPY" and "--from" not in argument
+        argument.split()[:-1]
+        for word, argument in _instructions()
+        if word == "COPY" and "--from" not in argument
     ]
 
     assert lines[0] == "*"
@@ -142,12 +207,17 @@ def test_only_what_the_image_is_built_from_is_sent_to_the_engine() -> None:
 
 def test_image_installs_nothing_that_the_lock_lacks() -> None:
     installs = re.findall(
-        r"pip --python \S+ install .*?(?=&&|$)", "\n".join(argument for _, argument in _instructions()), re.MULTILINE
+        r"pip --python \S+ install .*?(?=&&|$)",
+        "\n".join(argument for _, argument in _instructions()),
+        re.MULTILINE,
     )
 
     assert len(installs) == 3
     for install in installs:
-        assert "--require-hashes --requirement lock/" in install or "--no-index --no-deps" in install
+        assert (
+            "--require-hashes --requirement lock/" in install
+            or "--no-index --no-deps" in install
+        )
 
 
 def _services() -> dict[str, Any]:
@@ -162,11 +232,30 @@ def _start_redis(folder: Path, **variables: str) -> subprocess.CompletedProcess[
     theirs = folder / "docker-entrypoint.sh"
     theirs.write_text('#!/bin/sh\necho "$*"\ncat\n')
     theirs.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "REDIS_MAXMEMORY": "512mb", **variables}
+    environment = {
+        **os.environ,
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "REDIS_MAXMEMORY": "512mb",
+        **variables,
+    }
     entry_point = _services()["redis"]["entrypoint"]
-    return subprocess.run(entry_point, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        entry_point,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
 
 
 def _instructions() -> list[tuple[str, str]]:
-    text = re.sub(r"^#.*\n", "", (REPOSITORY / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", "")
-    return [(word, argument) for word, _, argument in (line.partition(" ") for line in text.splitlines() if line)]
+    text = re.sub(
+        r"^#.*\n", "", (REPOSITORY / "Dockerfile").read_text(), flags=re.MULTILINE
+    ).replace("\\\n", "")
+    return [
+        (word, argument)
+        for word, _, argument in (
+            line.partition(" ") for line in text.splitlines() if line
+        )
+    ]

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PACKAGES = {"taskorch": "shared", "taskorch_worker": "worker", "taskorch_orchestrator": "orchestrator"}
+PACKAGES = {
+    "taskorch": "shared",
+    "taskorch_worker": "worker",
+    "taskorch_orchestrator": "orchestrator",
+}
 
 #: What each part of `taskorch` may import of ours, itself aside. A name covers what is below it.
 SHARED = {
@@ -101,7 +105,9 @@ KNOWN = frozenset(
         "taskorch_worker.run.log -> click",
     }
 )
-KNOWN_CIRCLE = frozenset({"taskorch.transport.address", "taskorch.transport.server_address"})
+KNOWN_CIRCLE = frozenset(
+    {"taskorch.transport.address", "taskorch.transport.server_address"}
+)
 
 
 @dataclass(frozen=True)
@@ -138,12 +144,18 @@ def imports() -> Iterator[Import]:
     for module, file in MODULES.items():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                yield from (Import(module, alias.name, node.lineno) for alias in node.names)
+                yield from (
+                    Import(module, alias.name, node.lineno) for alias in node.names
+                )
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{file} has a relative import"
                 for alias in node.names:
                     submodule = f"{node.module}.{alias.name}"
-                    yield Import(module, submodule if submodule in MODULES else str(node.module), node.lineno)
+                    yield Import(
+                        module,
+                        submodule if submodule in MODULES else str(node.module),
+                        node.lineno,
+                    )
 
 
 IMPORTS = tuple(imports())
@@ -165,18 +177,28 @@ def is_ours(module: str) -> bool:
 
 def part_of(module: str) -> str:
     """Return the part of `taskorch` that a module belongs to."""
-    return next((part for part in SHARED if part != "taskorch" and below(module, part)), "taskorch")
+    return next(
+        (part for part in SHARED if part != "taskorch" and below(module, part)),
+        "taskorch",
+    )
 
 
 def breaks_a_layer_of_shared(one: Import) -> bool:
     if not below(one.importer, "taskorch") or not is_ours(one.imported):
         return False
     part = part_of(one.importer)
-    return one.imported != "taskorch" and not below(one.imported, *SHARED[part]) and part_of(one.imported) != part
+    return (
+        one.imported != "taskorch"
+        and not below(one.imported, *SHARED[part])
+        and part_of(one.imported) != part
+    )
 
 
 def mixes_the_roles(one: Import) -> bool:
-    other = {"taskorch_worker": "taskorch_orchestrator", "taskorch_orchestrator": "taskorch_worker"}
+    other = {
+        "taskorch_worker": "taskorch_orchestrator",
+        "taskorch_orchestrator": "taskorch_worker",
+    }
     role = one.importer.partition(".")[0]
     return role in other and below(one.imported, other[role])
 
@@ -188,14 +210,20 @@ def lets_a_worker_orchestrate(one: Import) -> bool:
 
 
 def starts_above_the_lowest_root(one: Import) -> bool:
-    return below(one.importer, "taskorch") and below(one.imported, "taskorch_worker", "taskorch_orchestrator")
+    return below(one.importer, "taskorch") and below(
+        one.imported, "taskorch_worker", "taskorch_orchestrator"
+    )
 
 
 def joins_two_features(one: Import) -> bool:
     package, feature, *_ = [*one.importer.split("."), ""]
     if package != "taskorch_orchestrator" or feature not in FEATURES:
         return False
-    others = [name for name in FEATURES if name != feature and name not in FEATURES_BELOW.get(feature, ())]
+    others = [
+        name
+        for name in FEATURES
+        if name != feature and name not in FEATURES_BELOW.get(feature, ())
+    ]
     return below(one.imported, *(f"taskorch_orchestrator.{name}" for name in others))
 
 
@@ -204,7 +232,9 @@ def renders_with_machinery(one: Import) -> bool:
 
 
 def imports_a_command(one: Import) -> bool:
-    if below(one.importer, "*.cli", "*.commands") and not below(one.importer, "taskorch"):
+    if below(one.importer, "*.cli", "*.commands") and not below(
+        one.importer, "taskorch"
+    ):
         return False
     return below(
         one.imported,
@@ -236,20 +266,29 @@ RULES = (
 def test_no_import_breaks_the_rule(rule: object) -> None:
     assert callable(rule)
 
-    broken = {f"{one.importer} -> {one.imported}": str(one) for one in IMPORTS if rule(one)}
+    broken = {
+        f"{one.importer} -> {one.imported}": str(one) for one in IMPORTS if rule(one)
+    }
 
     assert [text for name, text in broken.items() if name not in KNOWN] == []
 
 
 def test_each_known_exception_is_still_there() -> None:
-    broken = {f"{one.importer} -> {one.imported}" for one in IMPORTS if any(rule(one) for rule in RULES)}
+    broken = {
+        f"{one.importer} -> {one.imported}"
+        for one in IMPORTS
+        if any(rule(one) for rule in RULES)
+    }
 
     assert KNOWN - broken == set()
 
 
 def in_circles() -> set[str]:
     """Return the modules that reach themselves through what they import."""
-    imported_by = {module: {one.imported for one in IMPORTS if one.importer == module} for module in MODULES}
+    imported_by = {
+        module: {one.imported for one in IMPORTS if one.importer == module}
+        for module in MODULES
+    }
 
     def reached(module: str) -> set[str]:
         found: set[str] = set()
@@ -268,6 +307,14 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_an_init_holds_a_docstring_alone() -> None:
-    inits = [file for name, file in MODULES.items() if file.name == "__init__.py" and name != "taskorch"]
+    inits = [
+        file
+        for name, file in MODULES.items()
+        if file.name == "__init__.py" and name != "taskorch"
+    ]
 
-    assert [file for file in inits if len(ast.parse(file.read_text(encoding="utf-8")).body) > 1] == []
+    assert [
+        file
+        for file in inits
+        if len(ast.parse(file.read_text(encoding="utf-8")).body) > 1
+    ] == []

@@ -14,11 +14,17 @@ from packaging.utils import canonicalize_name
 REPOSITORY = Path(__file__).parents[3]
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
-EXTRAS = {"runtime": (), "mcp": ("mcp",), "dev": ("dev",), "bench": tuple(PROJECT["optional-dependencies"])}
+EXTRAS = {
+    "runtime": (),
+    "mcp": ("mcp",),
+    "dev": ("dev",),
+    "bench": tuple(PROJECT["optional-dependencies"]),
+}
 LOCKS = [*EXTRAS, "build"]
 #: Each entry: its requirement, its hashes, and the line that says which package asks for it.
 ENTRY = re.compile(
-    r"^(?P<pin>[a-z0-9].*?)(?P<hashes>(?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n    # via (?P<via>.*)$", re.MULTILINE
+    r"^(?P<pin>[a-z0-9].*?)(?P<hashes>(?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n    # via (?P<via>.*)$",
+    re.MULTILINE,
 )
 SYSTEMS = [
     {
@@ -33,7 +39,12 @@ SYSTEMS = [
     }
     for python, (system, machine) in itertools.product(
         ("3.11.0", "3.11.3", "3.12.0", "3.13.0", "3.14.0"),
-        (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "x86_64"), ("darwin", "arm64")),
+        (
+            ("linux", "x86_64"),
+            ("linux", "aarch64"),
+            ("darwin", "x86_64"),
+            ("darwin", "arm64"),
+        ),
     )
 ]
 
@@ -58,7 +69,9 @@ class Pin(NamedTuple):
 
     def holds(self, system: dict[str, str]) -> bool:
         """Return whether it is installed on a system."""
-        return self.requirement.marker is None or self.requirement.marker.evaluate(system)
+        return self.requirement.marker is None or self.requirement.marker.evaluate(
+            system
+        )
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -67,7 +80,9 @@ def test_lock_has_pins_with_hashes_and_nothing_else(lock: str) -> None:
 
     left = ENTRY.sub("", text)
 
-    assert [line for line in left.splitlines() if line and not line.startswith("#")] == []
+    assert [
+        line for line in left.splitlines() if line and not line.startswith("#")
+    ] == []
     assert "://" not in text
 
 
@@ -77,7 +92,11 @@ def test_lock_satisfies_pyproject_on_every_system(lock: str) -> None:
         pins = [pin for pin in _pins(lock) if pin.holds(system)]
         versions = {pin.name: pin.version for pin in pins}
 
-        wanted = [each for each in _wanted(lock) if each.marker is None or each.marker.evaluate(system)]
+        wanted = [
+            each
+            for each in _wanted(lock)
+            if each.marker is None or each.marker.evaluate(system)
+        ]
 
         assert len(versions) == len(pins), system
         for requirement in wanted:
@@ -89,7 +108,9 @@ def test_lock_satisfies_pyproject_on_every_system(lock: str) -> None:
 def test_lock_names_dependencies_of_pyproject_only(lock: str) -> None:
     asked_for = {pin.name for pin in _pins(lock) if _is_direct(pin, lock)}
 
-    assert asked_for == {canonicalize_name(requirement.name) for requirement in _wanted(lock)}
+    assert asked_for == {
+        canonicalize_name(requirement.name) for requirement in _wanted(lock)
+    }
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -104,12 +125,19 @@ def _text(lock: str) -> str:
 
 
 def _pins(lock: str) -> list[Pin]:
-    return [Pin(Requirement(entry["pin"]), entry["via"]) for entry in ENTRY.finditer(_text(lock))]
+    return [
+        Pin(Requirement(entry["pin"]), entry["via"])
+        for entry in ENTRY.finditer(_text(lock))
+    ]
 
 
 def _is_direct(pin: Pin, lock: str) -> bool:
     """Return whether pyproject.toml asks for a package, and not only another package."""
-    return "pyproject.toml" in pin.via if lock != "build" else pin.via == "-c lock/bench.txt"
+    return (
+        "pyproject.toml" in pin.via
+        if lock != "build"
+        else pin.via == "-c lock/bench.txt"
+    )
 
 
 def _wanted(lock: str) -> Iterable[Requirement]:
@@ -117,4 +145,6 @@ def _wanted(lock: str) -> Iterable[Requirement]:
     if lock == "build":
         return [Requirement(each) for each in PYPROJECT["build-system"]["requires"]]
     extras = [PROJECT["optional-dependencies"][extra] for extra in EXTRAS[lock]]
-    return [Requirement(each) for each in itertools.chain(PROJECT["dependencies"], *extras)]
+    return [
+        Requirement(each) for each in itertools.chain(PROJECT["dependencies"], *extras)
+    ]

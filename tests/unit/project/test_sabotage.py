@@ -14,12 +14,22 @@ def test_the_lines_of_a_guard_are_where_they_are_said_to_be(sabotage: Sabotage) 
 
 
 def test_the_document_lists_every_guard_and_which_test_holds_it() -> None:
-    document = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8").partition("## Guards")[2]
-    rows = [row.strip("| ").split(" | ") for row in document.splitlines() if row.startswith("| ")][1:]
+    document = (
+        (ROOT / "docs" / "reliability.md")
+        .read_text(encoding="utf-8")
+        .partition("## Guards")[2]
+    )
+    rows = [
+        row.strip("| ").split(" | ")
+        for row in document.splitlines()
+        if row.startswith("| ")
+    ][1:]
 
     tests = [test.replace("`", "").split() for _, test in rows]
 
     assert [guard for guard, _ in rows] == [sabotage.guard for sabotage in SABOTAGES]
     for file, name in tests:
-        found = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob(file)]
+        found = [
+            path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob(file)
+        ]
         assert any(f"def {name}(" in text for text in found), name

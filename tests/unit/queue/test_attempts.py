@@ -29,18 +29,26 @@ def test_an_item_may_be_released_more_often_than_it_has_attempts(bench: Bench) -
 
 @pytest.mark.parametrize("agent", ["ada", "bob"])
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
-def test_a_forced_assignment_gives_the_attempt_back(bench: Bench, state: State, agent: str) -> None:
+def test_a_forced_assignment_gives_the_attempt_back(
+    bench: Bench, state: State, agent: str
+) -> None:
     lease = bench.standing(state)
 
     assignment = bench.queue.assign(lease.item, agent, force=True)
 
-    assert (assignment.state, assignment.previous, assignment.agent) == (State.QUEUED, "ada", agent)
+    assert (assignment.state, assignment.previous, assignment.agent) == (
+        State.QUEUED,
+        "ada",
+        agent,
+    )
     assert attempts(bench, lease.item) == 0
     assert held(bench.agent(agent).claim()).token == lease.token + 1
 
 
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
-def test_a_takeover_kills_the_old_token_and_is_an_attempt(bench: Bench, state: State) -> None:
+def test_a_takeover_kills_the_old_token_and_is_an_attempt(
+    bench: Bench, state: State
+) -> None:
     old = bench.standing(state)
 
     new = held(bench.agent(session="second").get(Lease(item=old.item), takeover=True))
@@ -53,7 +61,9 @@ def test_a_takeover_kills_the_old_token_and_is_an_attempt(bench: Bench, state: S
 
 
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
-def test_an_item_without_attempts_left_is_not_taken_over(bench: Bench, state: State) -> None:
+def test_an_item_without_attempts_left_is_not_taken_over(
+    bench: Bench, state: State
+) -> None:
     lease = bench.brought(bench.item(max_attempts=1), state)
     before = bench.everything()
 
@@ -69,7 +79,9 @@ def test_a_question_outlives_a_takeover(bench: Bench) -> None:
 
     bench.agent(session="second").get(Lease(item=lease.item), takeover=True)
 
-    assert [(item.blocker, item.needs) for item in bench.queue.views.inbox()] == [("Which door?", "left or right")]
+    assert [(item.blocker, item.needs) for item in bench.queue.views.inbox()] == [
+        ("Which door?", "left or right")
+    ]
 
 
 def test_a_takeover_by_the_holder_itself_keeps_its_token(bench: Bench) -> None:
@@ -102,7 +114,9 @@ def test_an_item_out_of_attempts_fails_for_good(bench: Bench) -> None:
     assert bench.agent().claim() is None
 
 
-def test_a_release_after_the_lease_ran_out_puts_the_item_back_at_once(bench: Bench) -> None:
+def test_a_release_after_the_lease_ran_out_puts_the_item_back_at_once(
+    bench: Bench,
+) -> None:
     lease = bench.expired(State.DELAYED)
 
     receipt = bench.agent().release(lease)
@@ -120,7 +134,9 @@ def test_a_release_after_a_late_report_puts_the_item_back_at_once(bench: Bench) 
     assert receipt.state is State.QUEUED
 
 
-def test_a_forced_assignment_after_a_late_report_queues_the_item_at_once(bench: Bench) -> None:
+def test_a_forced_assignment_after_a_late_report_queues_the_item_at_once(
+    bench: Bench,
+) -> None:
     lease = bench.expired(State.DELAYED)
     bench.agent().progress(lease, "I am still here")
 
@@ -162,7 +178,9 @@ def test_a_delayed_entry_of_a_vanished_item_is_dropped(bench: Bench) -> None:
     assert bench.indexes_of(vanished.item) == set()
 
 
-def test_a_claim_steps_over_an_entry_of_its_queue_that_the_item_does_not_confirm(bench: Bench) -> None:
+def test_a_claim_steps_over_an_entry_of_its_queue_that_the_item_does_not_confirm(
+    bench: Bench,
+) -> None:
     done, next_one = bench.standing(State.COMPLETED), bench.item()
     bench.leave_queue_entry(done.item)
 
@@ -183,7 +201,9 @@ def test_a_claim_steps_over_a_vanished_item_in_its_queue(bench: Bench) -> None:
     assert bench.indexes_of(vanished) == set()
 
 
-def test_an_item_in_progress_that_lost_its_lease_entry_is_found_and_repaired(bench: Bench) -> None:
+def test_an_item_in_progress_that_lost_its_lease_entry_is_found_and_repaired(
+    bench: Bench,
+) -> None:
     lease = bench.claimed()
     bench.lose_lease_entry(lease.item)
 
@@ -206,7 +226,9 @@ def test_a_report_finds_an_item_whose_delay_is_over_in_the_queue(bench: Bench) -
     assert bench.inconsistencies() == []
 
 
-def test_nobody_holds_an_item_whose_lease_ran_out_when_another_session_asks(bench: Bench) -> None:
+def test_nobody_holds_an_item_whose_lease_ran_out_when_another_session_asks(
+    bench: Bench,
+) -> None:
     lease = bench.claimed()
     bench.let_lease_run_out(lease.item)
 
@@ -214,4 +236,6 @@ def test_nobody_holds_an_item_whose_lease_ran_out_when_another_session_asks(benc
         bench.agent(session="second").progress(Lease(item=lease.item), "mine now?")
 
     assert bench.state(lease.item) is State.DELAYED
-    assert bench.agent().complete(lease, "finished all the same").state is State.COMPLETED
+    assert (
+        bench.agent().complete(lease, "finished all the same").state is State.COMPLETED
+    )

@@ -110,7 +110,9 @@ def a_waiting_item_that_is_not_among_the_waiting(bench: Bench) -> tuple[str, str
 
 
 @breaks
-def a_waiting_item_whose_dependency_both_sides_have_forgotten(bench: Bench) -> tuple[str, str]:
+def a_waiting_item_whose_dependency_both_sides_have_forgotten(
+    bench: Bench,
+) -> tuple[str, str]:
     first = bench.item()
     item = bench.item(depends_on=(first,))
     bench.lose_entry(f"deps:{item}", first)
@@ -163,12 +165,16 @@ def a_queued_item_with_an_open_dependency(bench: Bench) -> tuple[str, str]:
     first = bench.standing(State.COMPLETED).item
     item = bench.item(depends_on=(first,))
     bench.lose_entry(f"satisfied:{first}", item)
-    bench.queue.requeue(first)  # as a version did that knew no dependents of what is completed
+    bench.queue.requeue(
+        first
+    )  # as a version did that knew no dependents of what is completed
     return item, "state"
 
 
 @breaks
-def a_held_item_whose_requeued_dependency_does_not_know_it(bench: Bench) -> tuple[str, str]:
+def a_held_item_whose_requeued_dependency_does_not_know_it(
+    bench: Bench,
+) -> tuple[str, str]:
     first = bench.standing(State.COMPLETED).item
     item = bench.claimed(bench.item(agent="bob", depends_on=(first,)), agent="bob").item
     bench.lose_entry(f"satisfied:{first}", item)
@@ -177,7 +183,9 @@ def a_held_item_whose_requeued_dependency_does_not_know_it(bench: Bench) -> tupl
 
 
 @breaks
-def a_completed_item_that_does_not_know_who_depends_on_it(bench: Bench) -> tuple[str, str]:
+def a_completed_item_that_does_not_know_who_depends_on_it(
+    bench: Bench,
+) -> tuple[str, str]:
     first = bench.standing(State.COMPLETED).item
     item = bench.item(depends_on=(first,))
     bench.lose_entry(f"satisfied:{first}", item)
@@ -185,7 +193,9 @@ def a_completed_item_that_does_not_know_who_depends_on_it(bench: Bench) -> tuple
 
 
 @breaks
-def a_queued_item_with_a_dependency_that_it_does_not_name(bench: Bench) -> tuple[str, str]:
+def a_queued_item_with_a_dependency_that_it_does_not_name(
+    bench: Bench,
+) -> tuple[str, str]:
     first, item = bench.item(), bench.item()
     bench.leave_entry(f"deps:{item}", first)
     bench.leave_entry(f"dependents:{first}", item)
@@ -257,7 +267,9 @@ def told(found: Audit) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_what_is_broken_is_named_and_nothing_is_changed(bench: Bench, name: str) -> None:
+def test_what_is_broken_is_named_and_nothing_is_changed(
+    bench: Bench, name: str
+) -> None:
     bench.standing(State.IN_PROGRESS)
     wrong = BREAKS[name](bench)
     before, replies = bench.everything(), bench.kept_replies()
@@ -271,7 +283,9 @@ def test_what_is_broken_is_named_and_nothing_is_changed(bench: Bench, name: str)
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_what_is_broken_is_repaired_and_a_second_audit_finds_nothing(bench: Bench, name: str) -> None:
+def test_what_is_broken_is_repaired_and_a_second_audit_finds_nothing(
+    bench: Bench, name: str
+) -> None:
     bench.standing(State.IN_PROGRESS)
     wrong = BREAKS[name](bench)
 
@@ -302,7 +316,9 @@ def test_an_empty_namespace_stays_empty(bench: Bench) -> None:
     assert bench.everything() == {}
 
 
-def test_a_lease_that_was_lost_is_a_full_one_again_and_its_holder_goes_on(bench: Bench) -> None:
+def test_a_lease_that_was_lost_is_a_full_one_again_and_its_holder_goes_on(
+    bench: Bench,
+) -> None:
     lease = bench.claimed(bench.item(lease_ms=60_000))
     bench.lose_lease_entry(lease.item)
 
@@ -320,10 +336,17 @@ def test_repaired_queue_entries_are_in_their_old_order(bench: Bench) -> None:
 
     audit(bench.queue, fix=True)
 
-    assert [item.id for item in bench.agent().check().items] == [items[3], items[1], items[2], items[0]]
+    assert [item.id for item in bench.agent().check().items] == [
+        items[3],
+        items[1],
+        items[2],
+        items[0],
+    ]
 
 
-def test_an_item_whose_dependency_was_lost_is_ready_and_an_event_says_so(bench: Bench) -> None:
+def test_an_item_whose_dependency_was_lost_is_ready_and_an_event_says_so(
+    bench: Bench,
+) -> None:
     first = bench.item()
     item = bench.item(agent="bob", depends_on=(first,))
     bench.lose_item(first)
@@ -358,7 +381,9 @@ def test_a_lost_project_can_be_read_again(bench: Bench) -> None:
     assert [found.id for found in progress.items] == [item]
 
 
-def test_an_item_in_the_list_of_another_project_goes_back_to_its_own(bench: Bench) -> None:
+def test_an_item_in_the_list_of_another_project_goes_back_to_its_own(
+    bench: Bench,
+) -> None:
     project, other = bench.project(), bench.project()
     item = bench.brought(bench.item(project), State.COMPLETED).item
     bench.lose_entry(f"project:{project}:items", item)
@@ -371,7 +396,9 @@ def test_an_item_in_the_list_of_another_project_goes_back_to_its_own(bench: Benc
     assert bench.inconsistencies() == []
 
 
-def test_an_audit_goes_through_a_namespace_in_parts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_audit_goes_through_a_namespace_in_parts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("taskorch.queue.queue.AUDIT_BATCH", 2)
     for number in range(3):
         project = bench.project()

@@ -14,9 +14,14 @@ def claimed_many(bench: Bench, count: int) -> list[Lease]:
     return [claim.lease for claim in claims if claim.lease]
 
 
-def test_a_claim_of_many_takes_the_first_items_each_with_its_package(bench: Bench) -> None:
+def test_a_claim_of_many_takes_the_first_items_each_with_its_package(
+    bench: Bench,
+) -> None:
     home = bench.project()
-    last, first = bench.item(home, title="Last", priority=3), bench.item(home, title="First", priority=0)
+    last, first = (
+        bench.item(home, title="Last", priority=3),
+        bench.item(home, title="First", priority=0),
+    )
     second = bench.item(home, title="Second", priority=1)
 
     claims = bench.agent().claim_many(2)
@@ -48,7 +53,9 @@ def test_each_of_many_claims_has_a_lease_of_its_own(bench: Bench) -> None:
     assert bench.agent().renew(other).state is State.IN_PROGRESS
 
 
-def test_a_claim_of_many_passes_over_entries_that_their_items_do_not_confirm(bench: Bench) -> None:
+def test_a_claim_of_many_passes_over_entries_that_their_items_do_not_confirm(
+    bench: Bench,
+) -> None:
     first, wrong = bench.item(), bench.item()
     second = bench.item()
     bench.leave_queue_entry(bench.claimed(wrong).item)
@@ -74,14 +81,19 @@ def test_many_deliveries_are_one_step(bench: Bench) -> None:
     dependent = bench.item(depends_on=tuple(items))
     one, other = claimed_many(bench, 2)
 
-    receipts = bench.agent().complete_many([(one, "first", {"file": "a.txt"}), (other, "second", {})])
+    receipts = bench.agent().complete_many(
+        [(one, "first", {"file": "a.txt"}), (other, "second", {})]
+    )
 
     assert [(receipt.id, receipt.state, receipt.remark) for receipt in receipts] == [
         (one.item, State.COMPLETED, ""),
         (other.item, State.COMPLETED, ""),
     ]
     views = [bench.queue.views.show(item).item for item in items]
-    assert [(view.summary, view.deliverables) for view in views] == [("first", {"file": "a.txt"}), ("second", {})]
+    assert [(view.summary, view.deliverables) for view in views] == [
+        ("first", {"file": "a.txt"}),
+        ("second", {}),
+    ]
     assert bench.state(dependent) is State.QUEUED
     assert bench.inconsistencies() == []
 
@@ -116,7 +128,9 @@ def test_a_delivery_that_was_made_before_does_not_stop_the_others(bench: Bench) 
 def test_a_delivery_of_queued_items_claims_them(bench: Bench) -> None:
     items = [bench.item(), bench.item()]
 
-    receipts = bench.agent().complete_many([(Lease(item=item), "done", {}) for item in items])
+    receipts = bench.agent().complete_many(
+        [(Lease(item=item), "done", {}) for item in items]
+    )
 
     assert [receipt.remark for receipt in receipts] == ["claimed", "claimed"]
     assert bench.inconsistencies() == []
@@ -136,7 +150,10 @@ def test_many_items_are_assigned_in_their_order(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-@pytest.mark.parametrize(("state", "refused"), [(State.IN_PROGRESS, errors.Held), (State.FAILED, errors.WrongState)])
+@pytest.mark.parametrize(
+    ("state", "refused"),
+    [(State.IN_PROGRESS, errors.Held), (State.FAILED, errors.WrongState)],
+)
 def test_one_item_that_cannot_be_assigned_refuses_all_and_is_named(
     bench: Bench, state: State, refused: type[errors.TaskOrchestratorError]
 ) -> None:
@@ -185,11 +202,15 @@ def test_a_call_is_for_1_to_100_items(bench: Bench, count: int) -> None:
         bench.queue.assign_many(["item_0"] * count, "ada")
 
 
-def test_a_repeat_of_a_claim_of_many_brings_what_is_still_the_callers(bench: Bench) -> None:
+def test_a_repeat_of_a_claim_of_many_brings_what_is_still_the_callers(
+    bench: Bench,
+) -> None:
     bench.item()
     bench.item()
     memory = Remembering(bench.queue._scripts.connection)
-    one, other = [claim.lease for claim in bench.over(lambda _: memory).agent().claim_many(2)]
+    one, other = [
+        claim.lease for claim in bench.over(lambda _: memory).agent().claim_many(2)
+    ]
     assert one
     assert other
     bench.agent().complete(one, "done")

@@ -13,7 +13,13 @@ from taskorch.queue.plan import Plan
 def chain(length: int) -> tuple[NewItem, ...]:
     """Return items of which each waits for the one before it."""
     return tuple(
-        NewItem(title=f"Item {n}", key=f"k{n}", agent="ada", depends_on=(n - 1,) if n else ()) for n in range(length)
+        NewItem(
+            title=f"Item {n}",
+            key=f"k{n}",
+            agent="ada",
+            depends_on=(n - 1,) if n else (),
+        )
+        for n in range(length)
     )
 
 
@@ -32,8 +38,16 @@ def test_items_of_a_batch_depend_on_each_other_by_place(bench: Bench) -> None:
     a, b, c = bench.queue.create_many(project, items)
 
     views = {item.id: item for item in shown(bench)}
-    assert [views[item.id].depends_on for item in (a, b, c)] == [(), (a.id, elsewhere), (b.id, a.id)]
-    assert [item.state for item in (a, b, c)] == [State.QUEUED, State.WAITING, State.PENDING]
+    assert [views[item.id].depends_on for item in (a, b, c)] == [
+        (),
+        (a.id, elsewhere),
+        (b.id, a.id),
+    ]
+    assert [item.state for item in (a, b, c)] == [
+        State.QUEUED,
+        State.WAITING,
+        State.PENDING,
+    ]
     assert [views[item.id].state for item in (a, b, c)] == [a.state, b.state, c.state]
     assert bench.inconsistencies() == []
 
@@ -52,15 +66,21 @@ def test_a_chain_is_queued_link_by_link(bench: Bench) -> None:
 
 
 def test_the_items_of_a_batch_are_queued_in_its_order(bench: Bench) -> None:
-    created = bench.queue.create_many(bench.project(), [NewItem(title=f"{n}", agent="ada") for n in range(20)])
+    created = bench.queue.create_many(
+        bench.project(), [NewItem(title=f"{n}", agent="ada") for n in range(20)]
+    )
 
-    assert [item.id for item in bench.agent().check().items] == [item.id for item in created]
+    assert [item.id for item in bench.agent().check().items] == [
+        item.id for item in created
+    ]
 
 
 def test_each_item_of_a_batch_has_an_event(bench: Bench) -> None:
     created = bench.queue.create_many(bench.project(), chain(3))
 
-    events = [(event["verb"], event["item"], event["state"]) for event in bench.events()]
+    events = [
+        (event["verb"], event["item"], event["state"]) for event in bench.events()
+    ]
 
     assert events[1:] == [("create", item.id, str(item.state)) for item in created]
 
@@ -82,7 +102,9 @@ def test_each_item_of_a_batch_has_an_event(bench: Bench) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("new_project", [True, False])
-def test_an_error_in_the_last_item_leaves_nothing(bench: Bench, last: NewItem, *, new_project: bool) -> None:
+def test_an_error_in_the_last_item_leaves_nothing(
+    bench: Bench, last: NewItem, *, new_project: bool
+) -> None:
     plan = Plan(title="New", key="plan", items=(*chain(3), last))
     if not new_project:
         plan = Plan(project=bench.project(), items=plan.items)
@@ -93,7 +115,10 @@ def test_an_error_in_the_last_item_leaves_nothing(bench: Bench, last: NewItem, *
         bench.queue.apply(plan)
 
     after = bench.everything()
-    after.pop("meta", None), before.pop("meta", None)  # the first call of a namespace writes its schema
+    (
+        after.pop("meta", None),
+        before.pop("meta", None),
+    )  # the first call of a namespace writes its schema
     assert after == before
 
 
@@ -128,7 +153,9 @@ def test_a_batch_has_one_to_5000_items(bench: Bench, count: int) -> None:
 
 
 def test_a_batch_of_5000_is_created(bench: Bench) -> None:
-    count = limits.BATCH_ITEMS if bench.url else limits.BATCH_ITEMS // 10  # fakeredis takes its time
+    count = (
+        limits.BATCH_ITEMS if bench.url else limits.BATCH_ITEMS // 10
+    )  # fakeredis takes its time
 
     created = bench.queue.apply(Plan(title="Much", items=chain(count))).items
 
@@ -145,37 +172,62 @@ def test_a_batch_has_at_most_100000_dependencies_in_all(bench: Bench) -> None:
 
     created = bench.queue.create_many(bench.project(), [*needed, *waiting])
     with pytest.raises(errors.Invalid, match="number of all dependencies is 100001"):
-        bench.queue.create_many(bench.project(), [*needed, *waiting, NewItem(title="x", depends_on=(0,))])
+        bench.queue.create_many(
+            bench.project(), [*needed, *waiting, NewItem(title="x", depends_on=(0,))]
+        )
 
-    assert bench.queue.views.show(created[-1].id).item.depends_on == tuple(item.id for item in created[:each])
+    assert bench.queue.views.show(created[-1].id).item.depends_on == tuple(
+        item.id for item in created[:each]
+    )
     assert len(shown(bench)) == len(created)
 
 
 def test_a_batch_with_too_much_text_is_refused_before_it_is_sent(bench: Bench) -> None:
-    huge = NewItem(title="x", requirements=("y" * limits.TEXT_BYTES,) * limits.LIST_VALUES)
+    huge = NewItem(
+        title="x", requirements=("y" * limits.TEXT_BYTES,) * limits.LIST_VALUES
+    )
 
     with pytest.raises(errors.Invalid, match="characters together"):
         bench.queue.create_many(bench.project(), [huge] * 6)
 
 
-@pytest.mark.parametrize("text", ["a\nb", "\1", "ü😀", '"\\', "a\u2028b", "{}", "[]", "null", "x" * 65536])
+@pytest.mark.parametrize(
+    "text", ["a\nb", "\1", "ü😀", '"\\', "a\u2028b", "{}", "[]", "null", "x" * 65536]
+)
 def test_any_text_comes_back_as_it_was(bench: Bench, text: str) -> None:
     new = NewItem(
-        title=text[:500], description=text, requirements=(text, text), context={text: text}, criteria=(text,), key=text
+        title=text[:500],
+        description=text,
+        requirements=(text, text),
+        context={text: text},
+        criteria=(text,),
+        key=text,
     )
 
-    created = bench.queue.create_many(bench.project(), [new, NewItem(title="U", depends_on=(0,))])
+    created = bench.queue.create_many(
+        bench.project(), [new, NewItem(title="U", depends_on=(0,))]
+    )
 
     item = bench.queue.views.show(created[0].id).item
-    assert (item.description, item.requirements, item.criteria) == (text, (text, text), (text,))
-    assert (item.title, item.context, created[0].name) == (text[:500], {text: text}, text)
+    assert (item.description, item.requirements, item.criteria) == (
+        text,
+        (text, text),
+        (text,),
+    )
+    assert (item.title, item.context, created[0].name) == (
+        text[:500],
+        {text: text},
+        text,
+    )
 
 
 def test_a_dependency_by_place_and_by_id_counts_once(bench: Bench) -> None:
     project = bench.project()
     (first,) = bench.queue.create_many(project, chain(1))
 
-    second = bench.queue.create_many(project, [*chain(1), NewItem(title="x", depends_on=(0, first.id))])[1]
+    second = bench.queue.create_many(
+        project, [*chain(1), NewItem(title="x", depends_on=(0, first.id))]
+    )[1]
 
     assert bench.queue.views.show(second.id).item.depends_on == (first.id,)
 
@@ -198,21 +250,39 @@ def test_an_item_that_is_there_stays_as_it_is(bench: Bench) -> None:
     bench.queue.assign(first[0].id, "bob")
     before = bench.everything()
 
-    again = bench.queue.create_many(project, [replace(new, title="Other", agent="eve") for new in chain(3)])
+    again = bench.queue.create_many(
+        project, [replace(new, title="Other", agent="eve") for new in chain(3)]
+    )
 
     assert bench.everything() == before
-    assert [(item.id, item.created) for item in again] == [(item.id, False) for item in first]
+    assert [(item.id, item.created) for item in again] == [
+        (item.id, False) for item in first
+    ]
     assert [item.agent for item in again] == ["bob", "ada", "ada"]
 
 
 def test_a_plan_opens_its_project(bench: Bench) -> None:
-    applied = bench.queue.apply(Plan(title="New", description="All of it", items=chain(2)))
+    applied = bench.queue.apply(
+        Plan(title="New", description="All of it", items=chain(2))
+    )
 
     project = bench.queue.views.projects()[0]
-    assert (project.id, project.title, project.description) == (applied.project, "New", "All of it")
-    assert (project.orchestrator, project.status, project.wanted) == ("planner", "active", 2)
+    assert (project.id, project.title, project.description) == (
+        applied.project,
+        "New",
+        "All of it",
+    )
+    assert (project.orchestrator, project.status, project.wanted) == (
+        "planner",
+        "active",
+        2,
+    )
     assert applied.created
-    assert [event["verb"] for event in bench.events()] == ["project", "create", "create"]
+    assert [event["verb"] for event in bench.events()] == [
+        "project",
+        "create",
+        "create",
+    ]
 
 
 def test_a_plan_without_a_key_opens_a_project_each_time(bench: Bench) -> None:
@@ -222,7 +292,9 @@ def test_a_plan_without_a_key_opens_a_project_each_time(bench: Bench) -> None:
     assert len(shown(bench)) == 4
 
 
-def test_a_plan_with_the_key_of_an_earlier_one_changes_nothing_that_is_there(bench: Bench) -> None:
+def test_a_plan_with_the_key_of_an_earlier_one_changes_nothing_that_is_there(
+    bench: Bench,
+) -> None:
     plan = Plan(title="New", key="auth-1", items=chain(3))
     first = bench.queue.apply(plan)
     before = bench.everything()
@@ -271,22 +343,36 @@ def test_a_new_project_needs_a_title(bench: Bench, title: str) -> None:
 
 @pytest.mark.parametrize("new_project", [True, False])
 def test_a_dry_run_writes_nothing(bench: Bench, *, new_project: bool) -> None:
-    plan = Plan(title="New", key="k", items=chain(2)) if new_project else Plan(project=bench.project(), items=chain(2))
+    plan = (
+        Plan(title="New", key="k", items=chain(2))
+        if new_project
+        else Plan(project=bench.project(), items=chain(2))
+    )
     before, replies = bench.everything(), len(bench.kept_replies())
 
     applied = bench.queue.apply(plan, dry_run=True)
 
     assert (bench.everything(), len(bench.kept_replies())) == (before, replies)
     assert (applied.project, applied.created) == (plan.project or "", new_project)
-    assert [(item.id, item.state, item.agent, item.created) for item in applied.items] == [("", None, "ada", True)] * 2
+    assert [
+        (item.id, item.state, item.agent, item.created) for item in applied.items
+    ] == [("", None, "ada", True)] * 2
 
 
 @pytest.mark.parametrize(
     ("wrong", "refusal"),
     [
-        (lambda _: Plan(title="x", items=(NewItem(title="x", depends_on=("item_00000000",)),)), errors.NoItem),
+        (
+            lambda _: Plan(
+                title="x", items=(NewItem(title="x", depends_on=("item_00000000",)),)
+            ),
+            errors.NoItem,
+        ),
         (lambda _: Plan(project="proj_00000000", items=chain(1)), errors.NoProject),
-        (lambda bench: Plan(project=closed(bench), items=chain(1)), errors.ProjectClosed),
+        (
+            lambda bench: Plan(project=closed(bench), items=chain(1)),
+            errors.ProjectClosed,
+        ),
     ],
 )
 def test_a_dry_run_refuses_what_the_run_would_refuse(
@@ -308,22 +394,34 @@ def closed(bench: Bench) -> str:
 def test_a_dry_run_tells_what_is_there(bench: Bench) -> None:
     first = bench.queue.apply(Plan(title="New", key="k", items=chain(1)))
 
-    applied = bench.queue.apply(Plan(title="New", key="k", items=chain(2)), dry_run=True)
+    applied = bench.queue.apply(
+        Plan(title="New", key="k", items=chain(2)), dry_run=True
+    )
 
     assert (applied.project, applied.created) == (first.project, False)
-    assert [(item.id, item.created) for item in applied.items] == [(first.items[0].id, False), ("", True)]
+    assert [(item.id, item.created) for item in applied.items] == [
+        (first.items[0].id, False),
+        ("", True),
+    ]
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_dependency_that_will_not_complete_is_told(bench: Bench, state: State, *, dry_run: bool) -> None:
+def test_a_dependency_that_will_not_complete_is_told(
+    bench: Bench, state: State, *, dry_run: bool
+) -> None:
     alive, dead = bench.item(), bench.brought(bench.item(), state).item
-    items = (NewItem(title="a", depends_on=(alive, dead)), NewItem(title="b", depends_on=(alive, 0)))
+    items = (
+        NewItem(title="a", depends_on=(alive, dead)),
+        NewItem(title="b", depends_on=(alive, 0)),
+    )
 
     a, b = bench.queue.apply(Plan(title="New", items=items), dry_run=dry_run).items
 
     assert (a.dead_dependency, a.dead_state) == (dead, state)
-    assert a.hint == f"{dead} is {state}: the new item cannot start unless it is requeued."
+    assert (
+        a.hint == f"{dead} is {state}: the new item cannot start unless it is requeued."
+    )
     assert (b.dead_dependency, b.dead_state, b.hint) == ("", "", "")
 
 
@@ -340,7 +438,9 @@ def test_an_id_from_elsewhere_is_kept_and_named_by_others(bench: Bench) -> None:
 
 def test_two_items_of_a_batch_cannot_have_one_id(bench: Bench) -> None:
     with pytest.raises(errors.Invalid, match="item_0ld"):
-        bench.queue.create_many(bench.project(), [NewItem(title="a", id="item_0ld")] * 2)
+        bench.queue.create_many(
+            bench.project(), [NewItem(title="a", id="item_0ld")] * 2
+        )
 
 
 def test_an_item_by_itself_cannot_depend_on_a_place(bench: Bench) -> None:
@@ -349,7 +449,10 @@ def test_an_item_by_itself_cannot_depend_on_a_place(bench: Bench) -> None:
 
 
 def test_a_batch_delays_and_times_its_items_each_by_its_own(bench: Bench) -> None:
-    items = [NewItem(title="a", agent="ada", delay_ms=60_000), NewItem(title="b", agent="ada", not_before_at=1)]
+    items = [
+        NewItem(title="a", agent="ada", delay_ms=60_000),
+        NewItem(title="b", agent="ada", not_before_at=1),
+    ]
 
     a, b = bench.queue.create_many(bench.project(), items)
 

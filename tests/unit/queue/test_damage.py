@@ -57,7 +57,9 @@ def damage(bench: Bench, item: str, field: str) -> None:
 
 def forge(bench: Bench, id_: str, *, project: str) -> None:
     """Copy an item of ada's under another id, into all that lists it."""
-    hash_ = cast("dict[str, str]", bench.raw.hgetall(key(bench, f"item:{bench.item(project)}")))
+    hash_ = cast(
+        "dict[str, str]", bench.raw.hgetall(key(bench, f"item:{bench.item(project)}"))
+    )
     bench.raw.hset(key(bench, f"item:{id_}"), mapping=cast(Any, hash_))
     bench.leave_entry("queue:ada", id_, 0)
     bench.leave_entry(f"project:{project}:items", id_, 0.5)
@@ -95,14 +97,22 @@ def test_a_forged_id_becomes_no_file(root: Root, id_: str) -> None:
     forge(root.bench, id_, project=project)
     root.bench.raw.xadd(
         key(root.bench, "events"),
-        {"verb": "create", "item": id_, "project": project, "agent": "../ada", "state": "queued"},
+        {
+            "verb": "create",
+            "item": id_,
+            "project": project,
+            "agent": "../ada",
+            "state": "queued",
+        },
     )
 
     root.sync()
 
     names = {path.name for path in root.path.rglob("*") if path.is_file()}
     assert f"{sound}_handoff.json" in names
-    assert not [name for name in names if "forged" in name or "\n" in name or "\x1b" in name]
+    assert not [
+        name for name in names if "forged" in name or "\n" in name or "\x1b" in name
+    ]
     assert not Path("/tmp/forged_handoff.json").exists()
 
 
@@ -128,7 +138,9 @@ def hurt(request: pytest.FixtureRequest, bench: Bench) -> tuple[Bench, str, str]
     return bench, item, sound
 
 
-def test_a_damaged_item_is_left_out_of_a_list_and_reported(hurt: tuple[Bench, str, str]) -> None:
+def test_a_damaged_item_is_left_out_of_a_list_and_reported(
+    hurt: tuple[Bench, str, str],
+) -> None:
     bench, item, sound = hurt
 
     listed = bench.queue.views.list().items
@@ -139,7 +151,9 @@ def test_a_damaged_item_is_left_out_of_a_list_and_reported(hurt: tuple[Bench, st
     assert item in damaged(bench)
 
 
-def test_a_damaged_item_that_is_asked_for_is_refused(hurt: tuple[Bench, str, str]) -> None:
+def test_a_damaged_item_that_is_asked_for_is_refused(
+    hurt: tuple[Bench, str, str],
+) -> None:
     bench, item, _ = hurt
 
     with pytest.raises(errors.TaskOrchestratorError) as refusal:
@@ -167,7 +181,9 @@ def test_a_damaged_item_that_is_due_does_not_stop_others(bench: Bench) -> None:
     assert bench.claimed_next() == sound
 
 
-def test_a_backup_of_a_damaged_namespace_is_restored(hurt: tuple[Bench, str, str], tmp_path: Path, copy: Bench) -> None:
+def test_a_backup_of_a_damaged_namespace_is_restored(
+    hurt: tuple[Bench, str, str], tmp_path: Path, copy: Bench
+) -> None:
     bench, item, sound = hurt
     waiting = bench.item(depends_on=(sound,))
     file = tmp_path / "backup.jsonl"
@@ -225,9 +241,12 @@ def test_a_damaged_item_does_not_stop_the_sync_of_others(root: Root) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("status", "odd"), ("created_at", "x"), ("n_queued", "x"), ("title", None)]
+    ("field", "value"),
+    [("status", "odd"), ("created_at", "x"), ("n_queued", "x"), ("title", None)],
 )
-def test_items_of_a_damaged_project_go_on(bench: Bench, field: str, value: str | None) -> None:
+def test_items_of_a_damaged_project_go_on(
+    bench: Bench, field: str, value: str | None
+) -> None:
     project = bench.project()
     item = bench.item(project)
     if value is None:
@@ -243,7 +262,9 @@ def test_items_of_a_damaged_project_go_on(bench: Bench, field: str, value: str |
     assert (claimed, projects) == (item, ())
     assert [each.id for each in bench.queue.views.projects()] == [project]
     assert bench.inconsistencies() == []
-    assert [each.kind for each in bench.queue.quarantined()] == ([] if field == "n_queued" else ["project"])
+    assert [each.kind for each in bench.queue.quarantined()] == (
+        [] if field == "n_queued" else ["project"]
+    )
 
 
 def test_a_forged_agent_is_left_out_and_moved_aside(bench: Bench) -> None:
@@ -262,7 +283,10 @@ def test_a_forged_agent_is_left_out_and_moved_aside(bench: Bench) -> None:
 def test_a_damaged_report_is_left_out_of_the_history(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().progress(lease, "sound")
-    bench.raw.xadd(key(bench, f"progress:{lease.item}"), {"kind": "progress\x1b", "agent": "../x", "text": "bad"})
+    bench.raw.xadd(
+        key(bench, f"progress:{lease.item}"),
+        {"kind": "progress\x1b", "agent": "../x", "text": "bad"},
+    )
 
     history = bench.queue.views.show(lease.item).history
 
@@ -274,7 +298,9 @@ def test_damaged_discoveries_do_not_hide_later_ones(bench: Bench) -> None:
     project = bench.project()
     lease = bench.claimed(bench.item(project))
     for _ in range(3):
-        bench.raw.xadd(key(bench, f"discoveries:{project}"), {"item": PATH, "agent": "ada"})
+        bench.raw.xadd(
+            key(bench, f"discoveries:{project}"), {"item": PATH, "agent": "ada"}
+        )
     bench.agent().discover(lease, "sound")
 
     found = bench.queue.views.discoveries(project, limit=1)
@@ -285,7 +311,10 @@ def test_damaged_discoveries_do_not_hide_later_ones(bench: Bench) -> None:
 def test_damaged_events_are_passed_over(bench: Bench) -> None:
     start = bench.queue.views.events().newest
     for _ in range(3):
-        bench.raw.xadd(key(bench, "events"), {"verb": "x\n", "item": PATH, "project": "", "agent": "", "state": ""})
+        bench.raw.xadd(
+            key(bench, "events"),
+            {"verb": "x\n", "item": PATH, "project": "", "agent": "", "state": ""},
+        )
 
     events = bench.queue.views.events(since=start, limit=2)
     rest = bench.queue.views.events(since=events.cursor)
@@ -307,7 +336,9 @@ def spied(bench: Bench) -> tuple[Bench, str, str]:
     return bench, item, lease.claim
 
 
-def test_no_view_hands_out_the_claim_of_another_holder(spied: tuple[Bench, str, str]) -> None:
+def test_no_view_hands_out_the_claim_of_another_holder(
+    spied: tuple[Bench, str, str],
+) -> None:
     bench, item, claim = spied
     views, project = bench.queue.views, bench.queue.views.show(item).item.project
     looker = bench.agent(session="looker")
@@ -333,7 +364,13 @@ def test_no_view_hands_out_the_claim_of_another_holder(spied: tuple[Bench, str, 
         looker._scripts.run("check", 10),
         looker._scripts.run("prime", 10, json.dumps([[item, "1:0000000000000000"]])),
     ]
-    shown = [views.show(item), views.list(), looker.prime(), views.discoveries(project), views.progress(project)]
+    shown = [
+        views.show(item),
+        views.list(),
+        looker.prime(),
+        views.discoveries(project),
+        views.progress(project),
+    ]
     with pytest.raises(errors.Held) as refusal:
         looker.get(Lease(item=item))
 
@@ -345,7 +382,9 @@ def test_no_view_hands_out_the_claim_of_another_holder(spied: tuple[Bench, str, 
 
 def test_no_handoff_file_has_the_claim_of_a_holder(root: Root) -> None:
     item = root.bench.item()
-    lease = root.bench.agent(session="other").progress(Lease(item=item), "claims it").lease
+    lease = (
+        root.bench.agent(session="other").progress(Lease(item=item), "claims it").lease
+    )
 
     root.sync()
 

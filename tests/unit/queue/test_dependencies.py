@@ -69,7 +69,9 @@ def test_an_item_with_an_open_dependency_waits(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_the_completion_of_the_dependency_queues_the_item_in_the_same_step(bench: Bench) -> None:
+def test_the_completion_of_the_dependency_queues_the_item_in_the_same_step(
+    bench: Bench,
+) -> None:
     first = bench.item()
     second = bench.item(agent="bob", depends_on=(first,))
 
@@ -152,7 +154,9 @@ def test_depend_on_a_completed_item_keeps_an_item_queued(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
-def test_a_dependency_that_will_not_complete_keeps_the_item_waiting(bench: Bench, state: State) -> None:
+def test_a_dependency_that_will_not_complete_keeps_the_item_waiting(
+    bench: Bench, state: State
+) -> None:
     first = bench.item()
     earlier = bench.item(agent="bob", depends_on=(first,))
 
@@ -163,7 +167,9 @@ def test_a_dependency_that_will_not_complete_keeps_the_item_waiting(bench: Bench
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
-def test_a_requeued_dependency_is_waited_for_until_it_completes(bench: Bench, state: State) -> None:
+def test_a_requeued_dependency_is_waited_for_until_it_completes(
+    bench: Bench, state: State
+) -> None:
     first = bench.item()
     second = bench.item(agent="bob", depends_on=(first,))
     bench.brought(first, state)
@@ -286,7 +292,11 @@ def test_item_created_after_the_completion_waits_again_too(bench: Bench) -> None
 
     done = bench.queue.requeue(first)
 
-    assert (done.waiting, bench.state(created), bench.state(added)) == (2, State.WAITING, State.WAITING)
+    assert (done.waiting, bench.state(created), bench.state(added)) == (
+        2,
+        State.WAITING,
+        State.WAITING,
+    )
 
 
 def test_requeue_takes_very_many_dependents_in_several_calls(bench: Bench) -> None:
@@ -301,13 +311,17 @@ def test_requeue_takes_very_many_dependents_in_several_calls(bench: Bench) -> No
 
     assert seen == ["requeue"] * 3
     assert (done.waiting, bench.agent("bob").claim()) == (600, None)
-    assert bench.queue.views.progress(project).project.counts[State.WAITING] == len(items)
+    assert bench.queue.views.progress(project).project.counts[State.WAITING] == len(
+        items
+    )
 
 
 def test_requeue_cut_off_in_the_middle_is_finished_by_the_next(bench: Bench) -> None:
     first = bench.item()
     project = bench.project()
-    bench.queue.create_many(project, [NewItem(title="x", agent="bob", depends_on=(first,))] * 300)
+    bench.queue.create_many(
+        project, [NewItem(title="x", agent="bob", depends_on=(first,))] * 300
+    )
     finish(bench, first)
     with pytest.raises(errors.Unreachable):
         bench.over(CutOff).queue.requeue(first)
@@ -319,12 +333,18 @@ def test_requeue_cut_off_in_the_middle_is_finished_by_the_next(bench: Bench) -> 
     assert audit(bench.queue, fix=False).left == ()
 
 
-def test_requeue_does_not_start_again_what_was_completed_meanwhile(bench: Bench) -> None:
+def test_requeue_does_not_start_again_what_was_completed_meanwhile(
+    bench: Bench,
+) -> None:
     first = bench.item()
-    bench.queue.create_many(bench.project(), [NewItem(title="x", agent="bob", depends_on=(first,))] * 300)
+    bench.queue.create_many(
+        bench.project(), [NewItem(title="x", agent="bob", depends_on=(first,))] * 300
+    )
     finish(bench, first)
 
-    bench.over(lambda connection: CompletedMeanwhile(connection, bench, first)).queue.requeue(first)
+    bench.over(
+        lambda connection: CompletedMeanwhile(connection, bench, first)
+    ).queue.requeue(first)
 
     assert bench.state(first) is State.COMPLETED
     assert audit(bench.queue, fix=False).left == ()
@@ -369,7 +389,9 @@ def test_an_item_that_is_cancelled_while_it_waits_stays_cancelled(bench: Bench) 
     assert bench.inconsistencies() == []
 
 
-def test_an_item_that_is_requeued_before_its_dependency_completes_waits_again(bench: Bench) -> None:
+def test_an_item_that_is_requeued_before_its_dependency_completes_waits_again(
+    bench: Bench,
+) -> None:
     first = bench.item()
     second = bench.item(agent="bob", depends_on=(first,))
     bench.queue.cancel(second)
@@ -391,7 +413,9 @@ def test_a_pending_item_waits_once_it_is_assigned(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_a_pending_item_whose_dependency_completed_is_queued_once_it_is_assigned(bench: Bench) -> None:
+def test_a_pending_item_whose_dependency_completed_is_queued_once_it_is_assigned(
+    bench: Bench,
+) -> None:
     first = bench.item()
     second = bench.item(agent="", depends_on=(first,))
     finish(bench, first)
@@ -403,7 +427,9 @@ def test_a_pending_item_whose_dependency_completed_is_queued_once_it_is_assigned
     assert bench.inconsistencies() == []
 
 
-def test_an_item_is_delayed_when_its_dependencies_complete_before_its_time(bench: Bench) -> None:
+def test_an_item_is_delayed_when_its_dependencies_complete_before_its_time(
+    bench: Bench,
+) -> None:
     first = bench.item()
     second = bench.item(agent="bob", depends_on=(first,), delay_ms=3_600_000)
     before = bench.state(second)
@@ -417,9 +443,13 @@ def test_an_item_is_delayed_when_its_dependencies_complete_before_its_time(bench
     assert bench.inconsistencies() == []
 
 
-def test_an_item_is_queued_when_its_dependencies_complete_after_its_time(bench: Bench) -> None:
+def test_an_item_is_queued_when_its_dependencies_complete_after_its_time(
+    bench: Bench,
+) -> None:
     first = bench.item()
-    second = bench.item(agent="bob", depends_on=(first,), not_before_at=bench.now_ms() - 1)
+    second = bench.item(
+        agent="bob", depends_on=(first,), not_before_at=bench.now_ms() - 1
+    )
 
     finish(bench, first)
 
@@ -446,7 +476,10 @@ def test_a_cycle_is_refused(bench: Bench, length: int) -> None:
     with pytest.raises(errors.Cycle) as refusal:
         bench.queue.depend(chain[0], [chain[-1]])
 
-    assert str(refusal.value) == f"{chain[0]} cannot depend on {chain[-1]}: that one depends on it."
+    assert (
+        str(refusal.value)
+        == f"{chain[0]} cannot depend on {chain[-1]}: that one depends on it."
+    )
     assert bench.everything() == before
 
 
@@ -496,7 +529,10 @@ def test_depend_adds_to_the_dependencies_there_are(bench: Bench) -> None:
 
 def test_item_has_at_most_1000_dependencies(bench: Bench) -> None:
     project = bench.project()
-    others = [made.id for made in bench.queue.create_many(project, [NewItem(title="x")] * 1001)]
+    others = [
+        made.id
+        for made in bench.queue.create_many(project, [NewItem(title="x")] * 1001)
+    ]
     item = bench.item(project, agent="bob", depends_on=tuple(others[:400]))
     bench.queue.depend(item, others[400:1000])
     before = bench.everything()
@@ -509,7 +545,10 @@ def test_item_has_at_most_1000_dependencies(bench: Bench) -> None:
 
 
 def test_package_has_the_first_200_of_many_dependencies(bench: Bench) -> None:
-    others = [made.id for made in bench.queue.create_many(bench.project(), [NewItem(title="x")] * 300)]
+    others = [
+        made.id
+        for made in bench.queue.create_many(bench.project(), [NewItem(title="x")] * 300)
+    ]
     item = bench.item(depends_on=tuple(others))
 
     package = bench.queue.views.show(item)

@@ -19,9 +19,15 @@ TOKEN_KILLERS: dict[str, Step] = {
     "bury": lambda bench, lease: bench.agent().fail(lease, "no", retry=False),
     "release": lambda bench, lease: bench.agent().release(lease),
     "complete": lambda bench, lease: bench.agent().complete(lease),
-    "takeover": lambda bench, lease: bench.agent(session="2").get(Lease(item=lease.item), takeover=True),
-    "assign to ada by force": lambda bench, lease: bench.queue.assign(lease.item, "ada", force=True),
-    "assign to bob by force": lambda bench, lease: bench.queue.assign(lease.item, "bob", force=True),
+    "takeover": lambda bench, lease: bench.agent(session="2").get(
+        Lease(item=lease.item), takeover=True
+    ),
+    "assign to ada by force": lambda bench, lease: bench.queue.assign(
+        lease.item, "ada", force=True
+    ),
+    "assign to bob by force": lambda bench, lease: bench.queue.assign(
+        lease.item, "bob", force=True
+    ),
     "cancel": lambda bench, lease: bench.queue.cancel(lease.item),
 }
 #: What the old holder is told at its next step, where it is not LeaseLost.
@@ -32,8 +38,12 @@ TOLD: dict[str, type[errors.TaskOrchestratorError]] = {
 
 
 @pytest.mark.parametrize("verb", HOLDER)
-@pytest.mark.parametrize("state", [state for state in State if state is not State.PENDING])
-def test_a_stale_token_is_refused_in_every_state(bench: Bench, state: State, verb: str) -> None:
+@pytest.mark.parametrize(
+    "state", [state for state in State if state is not State.PENDING]
+)
+def test_a_stale_token_is_refused_in_every_state(
+    bench: Bench, state: State, verb: str
+) -> None:
     stale = bench.claimed()
     bench.agent().release(stale)
     bench.brought(stale.item, state)
@@ -48,7 +58,9 @@ def test_a_stale_token_is_refused_in_every_state(bench: Bench, state: State, ver
 
 
 @pytest.mark.parametrize("verb", HOLDER)
-def test_a_token_that_a_failover_gave_out_twice_serves_the_claim_that_redis_knows(bench: Bench, verb: str) -> None:
+def test_a_token_that_a_failover_gave_out_twice_serves_the_claim_that_redis_knows(
+    bench: Bench, verb: str
+) -> None:
     lost = bench.claimed()
     bench.forget_claim(lost.item)
     known = bench.claimed(lost.item)
@@ -63,8 +75,12 @@ def test_a_token_that_a_failover_gave_out_twice_serves_the_claim_that_redis_know
 
 
 @pytest.mark.parametrize("verb", HOLDER)
-@pytest.mark.parametrize("state", [state for state in State if state is not State.PENDING])
-def test_a_token_that_was_never_given_is_refused_in_every_state(bench: Bench, state: State, verb: str) -> None:
+@pytest.mark.parametrize(
+    "state", [state for state in State if state is not State.PENDING]
+)
+def test_a_token_that_was_never_given_is_refused_in_every_state(
+    bench: Bench, state: State, verb: str
+) -> None:
     lease = bench.standing(state)
     before = bench.everything()
     expected = errors.Cancelled if state is State.CANCELLED else errors.LeaseLost
@@ -78,7 +94,9 @@ def test_a_token_that_was_never_given_is_refused_in_every_state(bench: Bench, st
 
 @pytest.mark.parametrize("verb", ["get", *HOLDER])
 @pytest.mark.parametrize("state", HELD)
-def test_a_second_session_without_the_token_learns_who_holds_the_item(bench: Bench, state: State, verb: str) -> None:
+def test_a_second_session_without_the_token_learns_who_holds_the_item(
+    bench: Bench, state: State, verb: str
+) -> None:
     lease = bench.standing(state)
     before = bench.everything()
 
@@ -91,7 +109,9 @@ def test_a_second_session_without_the_token_learns_who_holds_the_item(bench: Ben
 
 
 @pytest.mark.parametrize("state", HELD)
-def test_a_get_with_a_stale_token_learns_who_holds_the_item(bench: Bench, state: State) -> None:
+def test_a_get_with_a_stale_token_learns_who_holds_the_item(
+    bench: Bench, state: State
+) -> None:
     stale = bench.claimed()
     bench.agent().release(stale)
     bench.brought(stale.item, state)
@@ -102,7 +122,9 @@ def test_a_get_with_a_stale_token_learns_who_holds_the_item(bench: Bench, state:
 
 @pytest.mark.parametrize("verb", AGENT)
 @pytest.mark.parametrize("state", State)
-def test_another_agent_is_refused_in_every_state_even_with_the_token(bench: Bench, state: State, verb: str) -> None:
+def test_another_agent_is_refused_in_every_state_even_with_the_token(
+    bench: Bench, state: State, verb: str
+) -> None:
     lease = bench.standing(state)
     before = bench.everything()
 
@@ -114,7 +136,9 @@ def test_another_agent_is_refused_in_every_state_even_with_the_token(bench: Benc
 
 
 @pytest.mark.parametrize("state", State)
-def test_another_agent_cannot_keep_a_note_on_the_item(bench: Bench, state: State) -> None:
+def test_another_agent_cannot_keep_a_note_on_the_item(
+    bench: Bench, state: State
+) -> None:
     lease = bench.standing(state)
     before = bench.everything()
 
@@ -148,7 +172,9 @@ def test_a_token_stays_dead_when_a_cancelled_item_is_requeued(bench: Bench) -> N
     assert bench.state(lease.item) is State.QUEUED
 
 
-def test_a_token_of_a_delivery_does_not_repeat_it_once_the_item_is_requeued(bench: Bench) -> None:
+def test_a_token_of_a_delivery_does_not_repeat_it_once_the_item_is_requeued(
+    bench: Bench,
+) -> None:
     lease = bench.claimed()
     bench.agent().complete(lease)
     bench.queue.requeue(lease.item)
@@ -159,7 +185,9 @@ def test_a_token_of_a_delivery_does_not_repeat_it_once_the_item_is_requeued(benc
     assert bench.state(lease.item) is State.QUEUED
 
 
-def test_a_complete_repeated_by_its_agent_says_so_and_keeps_the_first_delivery(bench: Bench) -> None:
+def test_a_complete_repeated_by_its_agent_says_so_and_keeps_the_first_delivery(
+    bench: Bench,
+) -> None:
     lease = bench.claimed()
     first = bench.agent().complete(lease, "first", deliverables={"a": "1"})
     before = bench.everything()
@@ -172,7 +200,9 @@ def test_a_complete_repeated_by_its_agent_says_so_and_keeps_the_first_delivery(b
 
 
 @pytest.mark.parametrize("verb", ["progress", "discover", "blocker", "complete"])
-def test_a_report_on_a_queued_item_claims_it_in_the_same_step(bench: Bench, verb: str) -> None:
+def test_a_report_on_a_queued_item_claims_it_in_the_same_step(
+    bench: Bench, verb: str
+) -> None:
     item = bench.item()
 
     receipt = HOLDER[verb](bench.agent(), Lease(item=item))
@@ -219,7 +249,9 @@ def test_nobody_is_the_holder_of_an_item_that_was_given_back(bench: Bench) -> No
     assert bench.queue.views.show(lease.item).item.holder is None
 
 
-def test_an_answer_in_progress_is_taken_only_while_the_blocker_is_unanswered(bench: Bench) -> None:
+def test_an_answer_in_progress_is_taken_only_while_the_blocker_is_unanswered(
+    bench: Bench,
+) -> None:
     lease = bench.standing(State.BLOCKED)
     bench.agent().progress(lease, "I went on with something else")
 

@@ -38,12 +38,16 @@ def test_an_expired_lease_is_reaped_by(bench: Bench, passer_by: str) -> None:
     PASSERS_BY[passer_by](bench, own)
 
     assert bench.state(lease.item) is State.DELAYED
-    assert [event["verb"] for event in bench.events() if event["item"] == lease.item][-1] == "expire"
+    assert [event["verb"] for event in bench.events() if event["item"] == lease.item][
+        -1
+    ] == "expire"
     assert bench.inconsistencies() == []
 
 
 @pytest.mark.parametrize("passer_by", PASSERS_BY)
-def test_a_delayed_item_that_is_due_is_promoted_by(bench: Bench, passer_by: str) -> None:
+def test_a_delayed_item_that_is_due_is_promoted_by(
+    bench: Bench, passer_by: str
+) -> None:
     item, own = bench.item(delay_ms=3_600_000), bench.item(agent="bob")
     bench.let_delay_pass(item)
 
@@ -86,13 +90,19 @@ def test_a_delay_counts_from_the_clock_of_redis(bench: Bench) -> None:
 
     item = bench.item(delay_ms=60_000)
 
-    assert before + 60_000 <= bench.queue.views.show(item).item.not_before_at <= bench.now_ms() + 60_000
+    assert (
+        before + 60_000
+        <= bench.queue.views.show(item).item.not_before_at
+        <= bench.now_ms() + 60_000
+    )
 
 
 def test_reap_says_how_many_leases_and_delays_ended(bench: Bench) -> None:
     project = bench.project()
     held_ones = [bench.claimed(bench.item(project)).item for _ in range(12)]
-    delayed_ones = [bench.item(project, agent="bob", delay_ms=3_600_000) for _ in range(13)]
+    delayed_ones = [
+        bench.item(project, agent="bob", delay_ms=3_600_000) for _ in range(13)
+    ]
     for item in held_ones:
         bench.let_lease_run_out(item)
     for item in delayed_ones:
@@ -105,7 +115,9 @@ def test_reap_says_how_many_leases_and_delays_ended(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_a_holder_that_crashes_every_time_ends_among_the_dead_letters(bench: Bench) -> None:
+def test_a_holder_that_crashes_every_time_ends_among_the_dead_letters(
+    bench: Bench,
+) -> None:
     item = bench.item(max_attempts=3)
     states = []
 
@@ -131,7 +143,9 @@ def test_a_dead_letter_has_all_its_attempts_again_when_requeued(bench: Bench) ->
     assert held(bench.agent().claim()).token == lease.token + 1
 
 
-def test_a_fail_without_retry_is_a_dead_letter_at_the_first_attempt(bench: Bench) -> None:
+def test_a_fail_without_retry_is_a_dead_letter_at_the_first_attempt(
+    bench: Bench,
+) -> None:
     lease = bench.claimed()
 
     receipt = bench.agent().fail(lease, "impossible", retry=False)
@@ -140,8 +154,12 @@ def test_a_fail_without_retry_is_a_dead_letter_at_the_first_attempt(bench: Bench
     assert bench.inconsistencies() == []
 
 
-@pytest.mark.parametrize(("attempt", "delay_s"), [(1, 10), (2, 20), (3, 40), (4, 80), (8, 1280)])
-def test_the_retry_delay_doubles_within_its_jitter(bench: Bench, attempt: int, delay_s: int) -> None:
+@pytest.mark.parametrize(
+    ("attempt", "delay_s"), [(1, 10), (2, 20), (3, 40), (4, 80), (8, 1280)]
+)
+def test_the_retry_delay_doubles_within_its_jitter(
+    bench: Bench, attempt: int, delay_s: int
+) -> None:
     least, most = retry_delay_ms(bench, attempt)
 
     assert least >= 0.75 * delay_s * 1000 - 1
@@ -175,19 +193,27 @@ def retry_delay_ms(bench: Bench, attempt: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("late", LATE)
-def test_a_late_complete_is_taken_while_nobody_else_claimed(bench: Bench, late: str) -> None:
+def test_a_late_complete_is_taken_while_nobody_else_claimed(
+    bench: Bench, late: str
+) -> None:
     lease = LATE[late](bench)
 
     receipt = bench.agent().complete(lease, "late, but done")
 
     view = bench.queue.views.show(lease.item).item
     assert (receipt.state, receipt.remark) == (State.COMPLETED, "")
-    assert (view.summary, view.attempts, view.token) == ("late, but done", 1, lease.token)
+    assert (view.summary, view.attempts, view.token) == (
+        "late, but done",
+        1,
+        lease.token,
+    )
     assert bench.inconsistencies() == []
 
 
 @pytest.mark.parametrize("late", sorted(set(LATE) - {"failed"}))
-def test_a_late_report_takes_the_item_up_again_under_the_same_token(bench: Bench, late: str) -> None:
+def test_a_late_report_takes_the_item_up_again_under_the_same_token(
+    bench: Bench, late: str
+) -> None:
     lease = LATE[late](bench)
 
     receipt = bench.agent().progress(lease, "I am still here")
@@ -199,14 +225,20 @@ def test_a_late_report_takes_the_item_up_again_under_the_same_token(bench: Bench
     assert bench.inconsistencies() == []
 
 
-@pytest.mark.parametrize("taken_up", ["get", "progress", "discover", "blocker", "renew"])
-def test_an_item_that_is_taken_up_again_and_again_becomes_a_dead_letter(bench: Bench, taken_up: str) -> None:
+@pytest.mark.parametrize(
+    "taken_up", ["get", "progress", "discover", "blocker", "renew"]
+)
+def test_an_item_that_is_taken_up_again_and_again_becomes_a_dead_letter(
+    bench: Bench, taken_up: str
+) -> None:
     lease = bench.claimed(bench.item(max_attempts=3))
 
     for _ in range(2):
         bench.let_lease_run_out(lease.item)
         bench.queue.reap()
-        HOLDER[taken_up](bench.agent(), lease) if taken_up != "get" else bench.agent().get(lease)
+        HOLDER[taken_up](
+            bench.agent(), lease
+        ) if taken_up != "get" else bench.agent().get(lease)
         if taken_up == "blocker":
             bench.queue.answer(lease.item, "Go on")
     bench.let_lease_run_out(lease.item)
@@ -221,7 +253,9 @@ def test_an_item_that_is_taken_up_again_and_again_becomes_a_dead_letter(bench: B
 
 
 @pytest.mark.parametrize("verb", HOLDER)
-def test_a_stale_holder_changes_nothing_once_another_session_claimed(bench: Bench, verb: str) -> None:
+def test_a_stale_holder_changes_nothing_once_another_session_claimed(
+    bench: Bench, verb: str
+) -> None:
     stale = bench.expired(State.QUEUED)
     current = held(bench.agent(session="second").claim())
     before = bench.everything()
@@ -239,7 +273,11 @@ def test_a_lease_is_four_hours_long_unless_said_otherwise(bench: Bench) -> None:
     lease = bench.claimed()
 
     assert DEFAULT_LEASE_MS == 4 * 3_600_000
-    assert before + DEFAULT_LEASE_MS <= lease.expires_at <= bench.now_ms() + DEFAULT_LEASE_MS
+    assert (
+        before + DEFAULT_LEASE_MS
+        <= lease.expires_at
+        <= bench.now_ms() + DEFAULT_LEASE_MS
+    )
 
 
 def test_an_item_may_have_a_lease_length_of_its_own(bench: Bench) -> None:
@@ -257,14 +295,18 @@ def test_a_claim_may_have_a_lease_length_of_its_own(bench: Bench, how: str) -> N
     item, before = bench.item(lease_ms=3_600_000), bench.now_ms()
 
     taken = (
-        bench.agent().claim(lease_ms=90_000) if how == "claim" else bench.agent().get(Lease(item=item), lease_ms=90_000)
+        bench.agent().claim(lease_ms=90_000)
+        if how == "claim"
+        else bench.agent().get(Lease(item=item), lease_ms=90_000)
     )
 
     assert before + 90_000 <= held(taken).expires_at <= bench.now_ms() + 90_000
 
 
 @pytest.mark.parametrize("verb", ["renew", "progress", "discover"])
-def test_a_step_renews_the_lease_for_the_length_of_the_claim(bench: Bench, verb: str) -> None:
+def test_a_step_renews_the_lease_for_the_length_of_the_claim(
+    bench: Bench, verb: str
+) -> None:
     item = bench.item(lease_ms=3_600_000)
     lease = held(bench.agent().claim(lease_ms=90_000))
     bench.let_lease_run_out(item)
@@ -272,7 +314,11 @@ def test_a_step_renews_the_lease_for_the_length_of_the_claim(bench: Bench, verb:
 
     HOLDER[verb](bench.agent(), lease)
 
-    assert before + 90_000 <= bench.queue.views.show(item).item.lease_expires_at <= bench.now_ms() + 90_000
+    assert (
+        before + 90_000
+        <= bench.queue.views.show(item).item.lease_expires_at
+        <= bench.now_ms() + 90_000
+    )
 
 
 def test_the_next_claim_has_the_length_of_the_item_again(bench: Bench) -> None:
@@ -291,7 +337,11 @@ def test_an_answer_starts_a_full_lease(bench: Bench) -> None:
 
     bench.queue.answer(lease.item, "The left one.")
 
-    assert before + 90_000 <= bench.queue.views.show(lease.item).item.lease_expires_at <= bench.now_ms() + 90_000
+    assert (
+        before + 90_000
+        <= bench.queue.views.show(lease.item).item.lease_expires_at
+        <= bench.now_ms() + 90_000
+    )
 
 
 def test_no_clock_runs_while_an_item_is_blocked(bench: Bench) -> None:

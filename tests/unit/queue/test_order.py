@@ -13,7 +13,9 @@ def claimed_in_turn(bench: Bench, agent: str = "ada") -> list[str]:
 
 
 def test_the_most_urgent_item_is_claimed_first(bench: Bench) -> None:
-    low, high, normal, lowest, highest = (bench.item(priority=priority) for priority in (3, 1, 2, 4, 0))
+    low, high, normal, lowest, highest = (
+        bench.item(priority=priority) for priority in (3, 1, 2, 4, 0)
+    )
 
     taken = claimed_in_turn(bench)
 
@@ -28,7 +30,9 @@ def test_an_item_is_of_middling_urgency_unless_said_otherwise(bench: Bench) -> N
     assert taken == [high, plain, low]
 
 
-def test_items_of_one_priority_are_claimed_in_the_order_of_their_creation(bench: Bench) -> None:
+def test_items_of_one_priority_are_claimed_in_the_order_of_their_creation(
+    bench: Bench,
+) -> None:
     items = [bench.item() for _ in range(25)]
 
     taken = claimed_in_turn(bench)
@@ -75,7 +79,9 @@ def test_a_requeued_item_goes_to_the_end_of_its_priority(bench: Bench) -> None:
     assert claimed_in_turn(bench) == [second, first, later]
 
 
-def test_an_item_that_is_assigned_to_another_agent_goes_to_the_end_of_that_queue(bench: Bench) -> None:
+def test_an_item_that_is_assigned_to_another_agent_goes_to_the_end_of_that_queue(
+    bench: Bench,
+) -> None:
     moved, own = bench.item(), bench.item(agent="bob")
 
     bench.queue.assign(moved, "bob")
@@ -84,7 +90,9 @@ def test_an_item_that_is_assigned_to_another_agent_goes_to_the_end_of_that_queue
     assert claimed_in_turn(bench) == []
 
 
-def test_an_item_that_is_assigned_to_the_same_agent_again_keeps_its_place(bench: Bench) -> None:
+def test_an_item_that_is_assigned_to_the_same_agent_again_keeps_its_place(
+    bench: Bench,
+) -> None:
     first, second = bench.item(), bench.item()
 
     bench.queue.assign(first, "ada", context={"more": "words"})
@@ -118,7 +126,10 @@ def test_a_check_shows_at_most_its_limit_and_counts_all(bench: Bench) -> None:
         bench.claimed(item)
         bench.let_the_clock_tick()
 
-    shown = {limit: [item.id for item in bench.agent().check(limit=limit).items] for limit in (1, 2, 3, 10)}
+    shown = {
+        limit: [item.id for item in bench.agent().check(limit=limit).items]
+        for limit in (1, 2, 3, 10)
+    }
 
     assert shown == {1: items[:1], 2: items[:2], 3: items[:3], 10: items}
     assert bench.agent().check(limit=1).count == 5

@@ -24,15 +24,28 @@ def test_a_claim_brings_the_item_and_its_project(bench: Bench) -> None:
 
     assert claim is not None
     package, view = claim.package, claim.package.item
-    assert (package.project_context.title, package.project_context.description) == ("Build it", "All of it")
-    assert (package.project_context.status, package.project_context.orchestrator) == ("active", "planner")
+    assert (package.project_context.title, package.project_context.description) == (
+        "Build it",
+        "All of it",
+    )
+    assert (package.project_context.status, package.project_context.orchestrator) == (
+        "active",
+        "planner",
+    )
     assert (view.title, view.description) == ("Draw the plan", "To scale")
     assert view.requirements == ("on paper", "in ink")
     assert view.context == {"style": "plain", "size": "A4"}
     assert view.resources == ("plan.md", "paper.md")
-    assert (view.deliverables_expected, view.criteria) == (("plan",), ("it is legible",))
+    assert (view.deliverables_expected, view.criteria) == (
+        ("plan",),
+        ("it is legible",),
+    )
     assert (view.priority, view.max_attempts, view.attempts) == (1, 5, 1)
-    assert (view.state, view.agent, view.assigned_by) == (State.IN_PROGRESS, "ada", "planner")
+    assert (view.state, view.agent, view.assigned_by) == (
+        State.IN_PROGRESS,
+        "ada",
+        "planner",
+    )
     assert 0 < view.created_at <= view.assigned_at <= view.started_at
     assert view.completed_at == 0
 
@@ -40,12 +53,18 @@ def test_a_claim_brings_the_item_and_its_project(bench: Bench) -> None:
 def test_a_package_has_what_the_dependencies_delivered(bench: Bench) -> None:
     first, second = bench.item(title="first"), bench.item(title="second")
     item = bench.item(agent="bob", depends_on=(first, second))
-    bench.agent().complete(Lease(item=second), "second is done", deliverables={"file": "b.txt"})
-    bench.agent().complete(Lease(item=first), "first is done", deliverables={"file": "a.txt"})
+    bench.agent().complete(
+        Lease(item=second), "second is done", deliverables={"file": "b.txt"}
+    )
+    bench.agent().complete(
+        Lease(item=first), "first is done", deliverables={"file": "a.txt"}
+    )
 
     package = bench.agent("bob").get(Lease(item=item)).package
 
-    assert [(done.id, done.summary, done.deliverables) for done in package.dependencies] == [
+    assert [
+        (done.id, done.summary, done.deliverables) for done in package.dependencies
+    ] == [
         (first, "first is done", {"file": "a.txt"}),
         (second, "second is done", {"file": "b.txt"}),
     ]
@@ -86,7 +105,9 @@ def test_a_package_has_the_newest_200_reports(bench: Bench) -> None:
 
     history = bench.queue.views.show(lease.item).history
 
-    assert [report.text for report in history] == [f"step {number}" for number in range(5, 205)]
+    assert [report.text for report in history] == [
+        f"step {number}" for number in range(5, 205)
+    ]
 
 
 def test_a_look_at_an_item_claims_nothing(bench: Bench) -> None:
@@ -106,7 +127,11 @@ def test_a_delivery_is_shown_with_the_item(bench: Bench) -> None:
 
     view = bench.queue.views.show(lease.item).item
     assert receipt.state is State.COMPLETED
-    assert (view.summary, view.deliverables, view.percent) == ("all done", {"file": "a.txt"}, 100)
+    assert (view.summary, view.deliverables, view.percent) == (
+        "all done",
+        {"file": "a.txt"},
+        100,
+    )
     assert view.started_at <= view.completed_at <= bench.now_ms()
 
 
@@ -117,6 +142,11 @@ def test_a_requeued_item_starts_without_its_old_delivery(bench: Bench) -> None:
     bench.queue.requeue(lease.item)
 
     view = bench.queue.views.show(lease.item).item
-    assert (view.summary, view.deliverables, view.percent, view.attempts) == ("", {}, 0, 0)
+    assert (view.summary, view.deliverables, view.percent, view.attempts) == (
+        "",
+        {},
+        0,
+        0,
+    )
     assert (view.started_at, view.completed_at) == (0, 0)
     assert held(bench.agent().claim()).token == lease.token + 1

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 from support.builders import Bench
 from taskorch.cli import quoting
 from taskorch.domain import errors
-from taskorch.domain.item import Claim, Holder, Item, Lease, Note, Package, Project, Report, State
+from taskorch.domain.item import (
+    Claim,
+    Holder,
+    Item,
+    Lease,
+    Note,
+    Package,
+    Project,
+    Report,
+    State,
+)
 from taskorch.queue.briefing import Briefing, Held
 from taskorch_worker.render import briefing
 
@@ -24,7 +34,9 @@ def test_an_agent_that_holds_nothing_is_told_its_queue(bench: Bench) -> None:
     assert (told.queue_count, told.later) == (4, 1)
 
 
-def test_what_a_session_holds_comes_with_its_reports_answers_and_notes(bench: Bench) -> None:
+def test_what_a_session_holds_comes_with_its_reports_answers_and_notes(
+    bench: Bench,
+) -> None:
     lease, me = bench.claimed(), bench.agent()
     me.progress(lease, "half way", percent=50)
     me.blocker(lease, "Which door?", needs="a choice")
@@ -36,9 +48,19 @@ def test_what_a_session_holds_comes_with_its_reports_answers_and_notes(bench: Be
 
     assert held.claim.lease is not None
     assert (held.claim.lease.token, held.claim.package.item.percent) == (1, 50)
-    assert held.claim.lease.expires_at == held.claim.package.item.lease_expires_at > bench.now_ms()
-    assert [report.text for report in held.claim.package.history] == ["half way", "Which door?", "The left one"]
-    assert [note.text for note in held.notes] == [f"note {number}" for number in range(2, 7)]
+    assert (
+        held.claim.lease.expires_at
+        == held.claim.package.item.lease_expires_at
+        > bench.now_ms()
+    )
+    assert [report.text for report in held.claim.package.history] == [
+        "half way",
+        "Which door?",
+        "The left one",
+    ]
+    assert [note.text for note in held.notes] == [
+        f"note {number}" for number in range(2, 7)
+    ]
 
 
 def test_what_another_session_holds_is_told_without_a_lease(bench: Bench) -> None:
@@ -46,7 +68,9 @@ def test_what_another_session_holds_is_told_without_a_lease(bench: Bench) -> Non
 
     told = bench.agent(session="mine").prime([mine])
 
-    assert [(held.claim.package.item.id, bool(held.claim.lease)) for held in told.held] == [
+    assert [
+        (held.claim.package.item.id, bool(held.claim.lease)) for held in told.held
+    ] == [
         (mine.item, True),
         (theirs.item, False),
     ]
@@ -63,7 +87,9 @@ def test_a_lease_that_ran_out_still_serves_and_is_told(bench: Bench) -> None:
     assert bench.agent().complete(lease, "late").state is State.COMPLETED
 
 
-def test_of_a_dead_letter_that_may_still_be_delivered_no_more_is_promised(bench: Bench) -> None:
+def test_of_a_dead_letter_that_may_still_be_delivered_no_more_is_promised(
+    bench: Bench,
+) -> None:
     lease = bench.expired(State.FAILED)
 
     told = bench.agent().prime([lease])
@@ -76,7 +102,9 @@ def test_of_a_dead_letter_that_may_still_be_delivered_no_more_is_promised(bench:
     assert bench.agent().complete(lease, "late").state is State.COMPLETED
 
 
-@pytest.mark.parametrize("state", [State.COMPLETED, State.FAILED, State.CANCELLED, State.QUEUED])
+@pytest.mark.parametrize(
+    "state", [State.COMPLETED, State.FAILED, State.CANCELLED, State.QUEUED]
+)
 def test_a_token_that_died_is_told_no_more(bench: Bench, state: State) -> None:
     lease = bench.claimed()
     match state:
@@ -154,7 +182,9 @@ def told_of(texts: list[str], count: int, state: State = State.IN_PROGRESS) -> B
             needs=text(number + 1), request="", written_at="",
         )  # fmt: skip
 
-    holder = Holder(agent="a" * 64, host=text(1) or "h", pid=4_000_000, session="s" * 64, since=1)
+    holder = Holder(
+        agent="a" * 64, host=text(1) or "h", pid=4_000_000, session="s" * 64, since=1
+    )
     held = Item(
         id="item_" + "0" * 32, project="proj_" + "0" * 32, title=text(2)[:500], description=text(3),
         requirements=tuple(text(number) for number in range(200)), context={}, resources=(), deliverables_expected=(),
@@ -172,8 +202,13 @@ def told_of(texts: list[str], count: int, state: State = State.IN_PROGRESS) -> B
         completed_at=0,
         counts={},
     )
-    history = tuple(report(kind, number) for number, kind in enumerate(["progress", "blocker", "answer", "fail"] * 9))
-    package = Package(item=held, project_context=project, dependencies=(), history=history)
+    history = tuple(
+        report(kind, number)
+        for number, kind in enumerate(["progress", "blocker", "answer", "fail"] * 9)
+    )
+    package = Package(
+        item=held, project_context=project, dependencies=(), history=history
+    )
     leases = [Lease(item=held.id, token=99999, claim="0" * 16), None, None]
     notes = tuple(Note(at=1, text=text(number), written_at="") for number in range(5))
     return Briefing(
@@ -186,12 +221,21 @@ def told_of(texts: list[str], count: int, state: State = State.IN_PROGRESS) -> B
 @settings(max_examples=60, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=5), st.integers(0, 3))
 @example(texts=["000000" + "`" * 14 + "0", "\N{SLIGHTLY SMILING FACE}" * 4000], count=3)
-def test_it_is_never_longer_than_the_bound_and_no_text_leaves_its_fence(texts: list[str], count: int) -> None:
+def test_it_is_never_longer_than_the_bound_and_no_text_leaves_its_fence(
+    texts: list[str], count: int
+) -> None:
     shown = briefing.briefing(told_of(texts, count))
 
     assert len(shown.encode()) <= quoting.MOST_BYTES
     headings = [row for row in _outside_of_fences(shown) if row.startswith("#")]
-    assert [heading.partition(" ")[0] for heading in headings] == ["#", "##", *["###"] * count, "##", "##", "##"]
+    assert [heading.partition(" ")[0] for heading in headings] == [
+        "#",
+        "##",
+        *["###"] * count,
+        "##",
+        "##",
+        "##",
+    ]
     assert shown.endswith(briefing.COMMANDS)
 
 
@@ -203,7 +247,8 @@ def _outside_of_fences(text: str) -> list[str]:
         if fence:
             fence = (
                 ""
-                if row.strip() == fence or (re.fullmatch(r" {0,3}`+ *", row) and len(row.strip()) >= len(fence))
+                if row.strip() == fence
+                or (re.fullmatch(r" {0,3}`+ *", row) and len(row.strip()) >= len(fence))
                 else fence
             )
         elif opening:
@@ -231,7 +276,10 @@ def test_a_long_text_is_cut_and_says_so_and_short_ones_are_whole() -> None:
 
     assert re.search(r"x… \[\d+ more characters\]", shown)
     assert "a short one" in shown
-    assert f"Cut short: `worker get {told.held[0].claim.package.item.id} --peek` has all of it" in shown
+    assert (
+        f"Cut short: `worker get {told.held[0].claim.package.item.id} --peek` has all of it"
+        in shown
+    )
 
 
 def test_short_texts_are_not_cut() -> None:

@@ -17,14 +17,19 @@ from taskorch_orchestrator.backup.restore import restore
 from taskorch_orchestrator.doctor.audit import audit
 from taskorch_orchestrator.purge import named, remove
 
-NEW = tuple(NewItem(title=f"Item {number}", key=f"{number}", agent="ada") for number in range(5))
+NEW = tuple(
+    NewItem(title=f"Item {number}", key=f"{number}", agent="ada") for number in range(5)
+)
 PLAN = Plan(title="Planned", key="plan", items=NEW)
 
 
 def over(bench: Bench) -> str:
     """Return a completed project, its items completed or cancelled, that has left something in every kind of key."""
     applied, ada = bench.queue.apply(PLAN), bench.agent()
-    project, (one, second, third, *_) = applied.project, [item.id for item in applied.items]
+    project, (one, second, third, *_) = (
+        applied.project,
+        [item.id for item in applied.items],
+    )
     first = bench.claimed(one)
     ada.note(first.item, "mine")
     lease = ada.discover(ada.progress(first, "half").lease, "It rains").lease
@@ -52,7 +57,9 @@ def awaited(bench: Bench) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize("batch", [2, 5, 250])
-def test_nothing_is_left_of_a_purged_project(bench: Bench, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+def test_nothing_is_left_of_a_purged_project(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
     monkeypatch.setattr(queue, "PURGE_BATCH", batch)
     purged(bench, over(bench))
     bench.queue.apply(replace(PLAN, key="another"))
@@ -70,7 +77,9 @@ def test_nothing_is_left_of_a_purged_project(bench: Bench, monkeypatch: pytest.M
     assert found.counted
 
 
-def test_a_part_of_a_purge_leaves_a_project_that_fits_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_of_a_purge_leaves_a_project_that_fits_together(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(queue, "PURGE_BATCH", 2)
     project = over(bench)
 
@@ -119,10 +128,16 @@ def test_a_project_that_is_not_completed_stays(bench: Bench) -> None:
     bench.brought(bench.item(project), State.COMPLETED)
     before = bench.everything()
 
-    for refused in (lambda: bench.queue.purge(project), lambda: named(bench.queue, [project])):
+    for refused in (
+        lambda: bench.queue.purge(project),
+        lambda: named(bench.queue, [project]),
+    ):
         with pytest.raises(errors.WrongState, match=f"{project} is active") as refusal:
             refused()
-        assert refusal.value.advice() == f"Complete it first: orchestrate complete {project}"
+        assert (
+            refusal.value.advice()
+            == f"Complete it first: orchestrate complete {project}"
+        )
 
     assert bench.everything() == before
 
@@ -141,7 +156,10 @@ def test_a_completed_dependency_stays_satisfied(bench: Bench) -> None:
     project, home = bench.project(), bench.project()
     first = bench.item(project)
     open_one = bench.item(agent="bob")
-    ready, waiting = bench.item(home, depends_on=(first,)), bench.item(home, depends_on=(first, open_one))
+    ready, waiting = (
+        bench.item(home, depends_on=(first,)),
+        bench.item(home, depends_on=(first, open_one)),
+    )
     bench.brought(first, State.COMPLETED)
     bench.queue.complete_project(project)
 
@@ -154,18 +172,26 @@ def test_a_completed_dependency_stays_satisfied(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_a_project_stays_while_an_item_of_another_one_waits_for_an_item_of_it(bench: Bench) -> None:
+def test_a_project_stays_while_an_item_of_another_one_waits_for_an_item_of_it(
+    bench: Bench,
+) -> None:
     project, item, dependent = awaited(bench)
     before = bench.everything()
 
     with pytest.raises(errors.Awaited) as refusal:
         bench.queue.purge(project)
 
-    assert refusal.value.details == {"project": project, "item": item, "dependent": dependent}
+    assert refusal.value.details == {
+        "project": project,
+        "item": item,
+        "dependent": dependent,
+    }
     assert bench.everything() == before
 
 
-def test_what_is_refused_is_refused_before_anything_goes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_refused_is_refused_before_anything_goes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(queue, "PURGE_BATCH", 1)
     project = bench.project()
     bench.brought(bench.item(project), State.COMPLETED)
@@ -190,7 +216,9 @@ def test_what_was_cancelled_too_does_not_keep_what_it_waited_for(bench: Bench) -
     assert bench.inconsistencies() == []
 
 
-def test_what_a_purged_item_waited_for_does_not_know_of_it_any_more(bench: Bench) -> None:
+def test_what_a_purged_item_waited_for_does_not_know_of_it_any_more(
+    bench: Bench,
+) -> None:
     other, before = bench.item(), work(bench)
     project = bench.project()
     bench.item(project, depends_on=(other,))
@@ -223,18 +251,25 @@ def test_the_key_of_a_purged_plan_opens_another_project(bench: Bench) -> None:
     assert again.project != project
 
 
-def test_each_part_of_a_purge_is_an_event(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_part_of_a_purge_is_an_event(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(queue, "PURGE_BATCH", 3)
     project = over(bench)
     before = len(bench.events())
 
     purged(bench, project)
 
-    told = [(event["verb"], event["project"], event["item"], event["state"]) for event in bench.events()[before:]]
+    told = [
+        (event["verb"], event["project"], event["item"], event["state"])
+        for event in bench.events()[before:]
+    ]
     assert told == [("purge", project, "", "completed"), ("purge", project, "", "")]
 
 
-def test_the_projects_that_are_finished_are_those_completed_so_long_ago(bench: Bench) -> None:
+def test_the_projects_that_are_finished_are_those_completed_so_long_ago(
+    bench: Bench,
+) -> None:
     active, first, second = bench.project(), over(bench), bench.project()
     bench.queue.complete_project(second)
     bench.let_the_clock_tick()
@@ -242,12 +277,17 @@ def test_the_projects_that_are_finished_are_those_completed_so_long_ago(bench: B
 
     views = bench.queue.views
 
-    assert [project.id for project in views.finished(older_than_ms=1)] == [first, second]
+    assert [project.id for project in views.finished(older_than_ms=1)] == [
+        first,
+        second,
+    ]
     assert views.finished(older_than_ms=3_600_000) == ()
     assert active in {project.id for project in views.projects()}
 
 
-def test_finished_projects_are_found_however_many_there_are(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_projects_are_found_however_many_there_are(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("taskorch.queue.views.LIMIT", 2)
     projects = [bench.project() for _ in range(5)]
     for project in projects[::2]:
@@ -274,11 +314,15 @@ def test_of_all_projects_those_that_cannot_go_are_passed_over(bench: Bench) -> N
     assert f"{dependent} waits for {item}" in done.kept[needed]
 
 
-def test_a_completion_that_is_asked_for_again_after_the_purge_finds_no_project(bench: Bench) -> None:
+def test_a_completion_that_is_asked_for_again_after_the_purge_finds_no_project(
+    bench: Bench,
+) -> None:
     project = bench.project()
     request = "00112233445566aa"
     scripts = bench.queue._scripts
-    closing = type(bench.queue)(scripts.connection, bench.namespace, scripts.caller, request=request)
+    closing = type(bench.queue)(
+        scripts.connection, bench.namespace, scripts.caller, request=request
+    )
     closing.complete_project(project)
     purged(bench, project)
 
@@ -286,16 +330,24 @@ def test_a_completion_that_is_asked_for_again_after_the_purge_finds_no_project(b
         closing.complete_project(project)
 
 
-def test_a_namespace_is_exported_and_imported_after_a_purge(bench: Bench, copy: Bench, tmp_path: Path) -> None:
+def test_a_namespace_is_exported_and_imported_after_a_purge(
+    bench: Bench, copy: Bench, tmp_path: Path
+) -> None:
     furnished(bench)
     project = over(bench)
-    bench.item(depends_on=(bench.queue.views.list(project=project, state=State.COMPLETED).items[0].id,))
+    bench.item(
+        depends_on=(
+            bench.queue.views.list(project=project, state=State.COMPLETED).items[0].id,
+        )
+    )
     purged(bench, project)
 
     exported(bench, tmp_path / "export.jsonl")
     restore(tmp_path / "export.jsonl", copy.queue.archive)
 
-    assert [item.title for item in copy.queue.views.list().items] == [i.title for i in bench.queue.views.list().items]
+    assert [item.title for item in copy.queue.views.list().items] == [
+        i.title for i in bench.queue.views.list().items
+    ]
     assert copy.inconsistencies() == []
     assert audit(copy.queue, fix=False).left == ()
 
@@ -322,7 +374,11 @@ def test_an_export_of_a_lost_project_goes_on_under_its_id(bench: Bench) -> None:
 
     lines = list(export.sound(bench.queue.archive.lines(), bench.queue.damage))
 
-    titles = [cast("dict[str, str]", line["fields"])["title"] for line in lines if line["kind"] == "project"]
+    titles = [
+        cast("dict[str, str]", line["fields"])["title"]
+        for line in lines
+        if line["kind"] == "project"
+    ]
     assert titles == [project]
 
 
@@ -338,7 +394,9 @@ def test_the_files_of_a_purged_project_stay_and_are_in_no_trouble(root: Root) ->
     assert (done.troubles, done.written) == ({}, 0)
 
 
-def test_a_package_goes_whose_item_was_purged_before_the_files_were_kept_again(root: Root) -> None:
+def test_a_package_goes_whose_item_was_purged_before_the_files_were_kept_again(
+    root: Root,
+) -> None:
     project = root.bench.project()
     item, kept = root.bench.item(project), root.bench.item()
     root.sync()
@@ -349,6 +407,9 @@ def test_a_package_goes_whose_item_was_purged_before_the_files_were_kept_again(r
 
     done = root.sync()
 
-    assert (root.file(item, "handoff").exists(), root.file(kept, "handoff").exists()) == (False, True)
+    assert (
+        root.file(item, "handoff").exists(),
+        root.file(kept, "handoff").exists(),
+    ) == (False, True)
     assert root.updates(item) == ["begun"]
     assert done.troubles == {}

@@ -46,22 +46,43 @@ def story(bench: Bench, steps: Bench) -> object:
     items = [item for item in bench.queue.views.list().items if item.id not in known]
     return (
         names,
-        [(event["verb"], event["state"], event["agent"]) for event in bench.events()[events:]],
-        [(item.title, item.state, item.token, item.attempts, item.context, item.resources) for item in items],
-        [[(said.kind, said.text) for said in bench.queue.views.show(item.id).history] for item in items],
+        [
+            (event["verb"], event["state"], event["agent"])
+            for event in bench.events()[events:]
+        ],
+        [
+            (
+                item.title,
+                item.state,
+                item.token,
+                item.attempts,
+                item.context,
+                item.resources,
+            )
+            for item in items
+        ],
+        [
+            [(said.kind, said.text) for said in bench.queue.views.show(item.id).history]
+            for item in items
+        ],
         [len(bench.queue.views.discoveries(item.project)) for item in items],
         [[note.text for note in bench.agent().notes(item.id)] for item in items],
     )
 
 
-def test_a_workflow_whose_every_request_comes_twice_ends_like_one_whose_requests_come_once(bench: Bench) -> None:
+def test_a_workflow_whose_every_request_comes_twice_ends_like_one_whose_requests_come_once(
+    bench: Bench,
+) -> None:
     repeating, connection = twice(bench)
 
     once = story(bench, bench)
     again = story(bench, repeating)
 
     assert again == once
-    of_the_moment = ("environment", "agents")  # what the server says of itself, and how long ago something was
+    of_the_moment = (
+        "environment",
+        "agents",
+    )  # what the server says of itself, and how long ago something was
     told = [reply for reply in connection.replies if reply[0] not in of_the_moment]
     assert [reply for reply in told if reply[1] != reply[2]] == []
     assert bench.inconsistencies() == []
@@ -69,8 +90,16 @@ def test_a_workflow_whose_every_request_comes_twice_ends_like_one_whose_requests
 
 def test_the_workflow_has_every_script_that_changes_something(bench: Bench) -> None:
     repeating, connection = twice(bench)
-    scripts = [file for file in files("taskorch.queue").joinpath("scripts").iterdir() if file.is_file()]
-    mutating = {file.name.removesuffix(".lua") for file in scripts if "return once(" in file.read_text()}
+    scripts = [
+        file
+        for file in files("taskorch.queue").joinpath("scripts").iterdir()
+        if file.is_file()
+    ]
+    mutating = {
+        file.name.removesuffix(".lua")
+        for file in scripts
+        if "return once(" in file.read_text()
+    }
 
     list(workflow(repeating))
 
@@ -79,14 +108,19 @@ def test_the_workflow_has_every_script_that_changes_something(bench: Bench) -> N
     assert len(mutating) > 15
 
 
-def test_a_refused_request_leaves_nothing_that_a_later_one_would_be_answered_with(bench: Bench) -> None:
+def test_a_refused_request_leaves_nothing_that_a_later_one_would_be_answered_with(
+    bench: Bench,
+) -> None:
     lease = bench.claimed()
 
     with pytest.raises(errors.Held):
         bench.agent(session="second").get(Lease(item=lease.item))
     bench.agent().release(lease)
 
-    assert held(bench.agent(session="second").get(Lease(item=lease.item))).item == lease.item
+    assert (
+        held(bench.agent(session="second").get(Lease(item=lease.item))).item
+        == lease.item
+    )
 
 
 def test_two_requests_of_the_same_kind_are_two_steps(bench: Bench) -> None:
@@ -103,7 +137,9 @@ def test_a_create_with_the_key_of_an_earlier_one_returns_its_item(bench: Bench) 
     first = bench.queue.create(project, NewItem(title="First", key="one", agent="ada"))
     before = bench.everything()
 
-    second = bench.queue.create(project, NewItem(title="Second", key="one", agent="bob"))
+    second = bench.queue.create(
+        project, NewItem(title="Second", key="one", agent="bob")
+    )
 
     assert second == first
     assert bench.everything() == before
@@ -126,7 +162,10 @@ def test_a_key_is_remembered_after_the_project_is_completed(bench: Bench) -> Non
 
 
 def test_a_key_counts_within_its_project(bench: Bench) -> None:
-    first, second = bench.item(bench.project(), key="one"), bench.item(bench.project(), key="one")
+    first, second = (
+        bench.item(bench.project(), key="one"),
+        bench.item(bench.project(), key="one"),
+    )
 
     assert first != second
 
@@ -137,7 +176,9 @@ def test_items_without_a_key_are_all_different(bench: Bench) -> None:
     assert bench.item(project) != bench.item(project)
 
 
-def test_a_repair_whose_reply_is_lost_still_tells_what_was_repaired(bench: Bench) -> None:
+def test_a_repair_whose_reply_is_lost_still_tells_what_was_repaired(
+    bench: Bench,
+) -> None:
     item, project = bench.claimed().item, bench.project()
     bench.lose_lease_entry(item)
     bench.leave_entry("dead", "item_00000000")
@@ -146,5 +187,9 @@ def test_a_repair_whose_reply_is_lost_still_tells_what_was_repaired(bench: Bench
 
     found = audit(repeating.queue, fix=True)
 
-    assert {finding.id for finding in found.repaired} == {item, "item_00000000", project}
+    assert {finding.id for finding in found.repaired} == {
+        item,
+        "item_00000000",
+        project,
+    }
     assert bench.inconsistencies() == []

@@ -21,7 +21,9 @@ ODD = {
 
 
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD)
-def test_odd_text_comes_back_as_it_was_given_in_an_item(bench: Bench, text: str) -> None:
+def test_odd_text_comes_back_as_it_was_given_in_an_item(
+    bench: Bench, text: str
+) -> None:
     project = bench.queue.project(text[:500], description=text)
     listed = (text, "plain", text)
 
@@ -38,16 +40,24 @@ def test_odd_text_comes_back_as_it_was_given_in_an_item(bench: Bench, text: str)
     )
 
     package = bench.queue.views.show(item)
-    assert (package.project_context.title, package.project_context.description) == (text[:500], text)
+    assert (package.project_context.title, package.project_context.description) == (
+        text[:500],
+        text,
+    )
     assert (package.item.title, package.item.description) == (text[:500], text)
     assert package.item.context == {text: text, "k": text}
     assert (package.item.requirements, package.item.resources) == (listed, listed)
-    assert (package.item.deliverables_expected, package.item.criteria) == (listed, listed)
+    assert (package.item.deliverables_expected, package.item.criteria) == (
+        listed,
+        listed,
+    )
     assert bench.item(project, key=text) == item
 
 
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD)
-def test_odd_text_comes_back_as_it_was_given_in_reports(bench: Bench, text: str) -> None:
+def test_odd_text_comes_back_as_it_was_given_in_reports(
+    bench: Bench, text: str
+) -> None:
     lease, me = bench.claimed(), bench.agent()
 
     me.progress(lease, text)
@@ -68,7 +78,9 @@ def test_odd_text_comes_back_as_it_was_given_in_reports(bench: Bench, text: str)
 
 
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD)
-def test_odd_text_comes_back_as_it_was_given_in_reasons_and_assignments(bench: Bench, text: str) -> None:
+def test_odd_text_comes_back_as_it_was_given_in_reasons_and_assignments(
+    bench: Bench, text: str
+) -> None:
     item = bench.item(context={"first": text}, resources=("first",))
 
     bench.agent().release(held(bench.agent().claim()), reason=text)
@@ -89,7 +101,13 @@ def test_odd_text_comes_back_as_it_was_given_in_reasons_and_assignments(bench: B
 def test_events_carry_ids_and_names_and_no_text(bench: Bench) -> None:
     secret = "SECRET"
     project = bench.queue.project(secret, description=secret)
-    item = bench.item(project, title=secret, description=secret, context={secret: secret}, requirements=(secret,))
+    item = bench.item(
+        project,
+        title=secret,
+        description=secret,
+        context={secret: secret},
+        requirements=(secret,),
+    )
     lease, me = held(bench.agent().claim()), bench.agent()
 
     me.progress(lease, secret)
@@ -105,7 +123,9 @@ def test_events_carry_ids_and_names_and_no_text(bench: Bench) -> None:
     me.complete(Lease(item=item), secret, deliverables={secret: secret})
 
     assert secret not in json.dumps(bench.events())
-    assert {tuple(event) for event in bench.events()} == {("verb", "item", "project", "agent", "state")}
+    assert {tuple(event) for event in bench.events()} == {
+        ("verb", "item", "project", "agent", "state")
+    }
 
 
 def test_replies_kept_for_repeats_carry_no_text(bench: Bench) -> None:
@@ -113,7 +133,10 @@ def test_replies_kept_for_repeats_carry_no_text(bench: Bench) -> None:
     item = bench.item(title=secret)
 
     bench.agent().progress(held(bench.agent().claim()), secret)
-    bench.agent().complete(bench.agent().get(Lease(item=item), takeover=True).lease or Lease(item=item), secret)
+    bench.agent().complete(
+        bench.agent().get(Lease(item=item), takeover=True).lease or Lease(item=item),
+        secret,
+    )
 
     assert bench.kept_replies()
     assert secret not in json.dumps(bench.kept_replies())
@@ -132,7 +155,9 @@ def test_the_history_tells_who_reported_what_in_which_attempt(bench: Bench) -> N
 
     history = bench.queue.views.show(item).history
 
-    assert [(report.kind, report.agent, report.attempt, report.text) for report in history] == [
+    assert [
+        (report.kind, report.agent, report.attempt, report.text) for report in history
+    ] == [
         ("progress", "ada", 1, "begun"),
         ("fail", "ada", 1, "broken"),
         ("blocker", "ada", 2, "Which?"),
@@ -153,7 +178,9 @@ def test_the_percentage_of_an_item_is_the_last_one_reported(bench: Bench) -> Non
     assert bench.queue.views.show(lease.item).item.percent == 40
 
 
-def test_the_progress_of_a_project_has_the_last_report_of_each_item(bench: Bench) -> None:
+def test_the_progress_of_a_project_has_the_last_report_of_each_item(
+    bench: Bench,
+) -> None:
     project = bench.project()
     silent, loud = bench.item(project), bench.item(project)
     lease = bench.claimed(loud)
@@ -163,9 +190,17 @@ def test_the_progress_of_a_project_has_the_last_report_of_each_item(bench: Bench
     progress = bench.queue.views.progress(project)
 
     assert [item.id for item in progress.items] == [silent, loud]
-    assert {item: report.text for item, report in progress.last_reports.items()} == {loud: "last"}
-    assert progress.project.counts[State.QUEUED] == progress.project.counts[State.IN_PROGRESS] == 1
-    assert [item.id for item in bench.queue.views.progress(project, limit=1).items] == [silent]
+    assert {item: report.text for item, report in progress.last_reports.items()} == {
+        loud: "last"
+    }
+    assert (
+        progress.project.counts[State.QUEUED]
+        == progress.project.counts[State.IN_PROGRESS]
+        == 1
+    )
+    assert [item.id for item in bench.queue.views.progress(project, limit=1).items] == [
+        silent
+    ]
 
 
 def test_discoveries_come_oldest_first_with_item_agent_and_impact(bench: Bench) -> None:
@@ -184,7 +219,9 @@ def test_discoveries_come_oldest_first_with_item_agent_and_impact(bench: Bench) 
     ]
 
 
-def test_a_cursor_continues_where_the_last_page_of_discoveries_ended(bench: Bench) -> None:
+def test_a_cursor_continues_where_the_last_page_of_discoveries_ended(
+    bench: Bench,
+) -> None:
     lease = bench.claimed()
     project = bench.queue.views.show(lease.item).project_context.id
     for number in range(7):
@@ -198,8 +235,12 @@ def test_a_cursor_continues_where_the_last_page_of_discoveries_ended(bench: Benc
     bench.agent().discover(lease, "a new one")
 
     assert [len(page) for page in pages] == [3, 3, 1]
-    assert [text for page in pages for text in page] == [f"finding {number}" for number in range(7)]
-    assert [found.text for found in bench.queue.views.discoveries(project, since=cursor)] == ["a new one"]
+    assert [text for page in pages for text in page] == [
+        f"finding {number}" for number in range(7)
+    ]
+    assert [
+        found.text for found in bench.queue.views.discoveries(project, since=cursor)
+    ] == ["a new one"]
 
 
 def test_discoveries_stay_within_their_project(bench: Bench) -> None:
@@ -227,7 +268,10 @@ def test_notes_are_in_nothing_that_others_read(bench: Bench) -> None:
 
     bench.agent().note(lease.item, "SECRET")
 
-    shown = (bench.queue.views.show(lease.item), bench.queue.views.progress(bench.queue.views.projects()[0].id))
+    shown = (
+        bench.queue.views.show(lease.item),
+        bench.queue.views.progress(bench.queue.views.projects()[0].id),
+    )
     assert "SECRET" not in repr(shown)
     assert "SECRET" not in json.dumps(bench.events())
 
@@ -275,7 +319,10 @@ def test_an_answer_gives_an_item_back_that_its_holder_has_left(bench: Bench) -> 
     assert before == [(lease.item, "Which door?", State.BLOCKED)]
     assert held(claim).item == lease.item
     assert claim
-    assert (claim.package.item.attempts, claim.package.history[-1].text) == (1, "The left one.")
+    assert (claim.package.item.attempts, claim.package.history[-1].text) == (
+        1,
+        "The left one.",
+    )
     assert bench.inconsistencies() == []
 
 
@@ -299,12 +346,19 @@ def test_an_item_whose_question_was_left_is_nobodys(bench: Bench) -> None:
 
     assert (taken.lease, taken.package.item.holder) == (None, None)
     assert "puts it back into your queue" in refusal.value.advice()
-    assert (agent.holds, agent.more, second.check().items, second.check().later) == ((), 0, (), 1)
+    assert (agent.holds, agent.more, second.check().items, second.check().later) == (
+        (),
+        0,
+        (),
+        1,
+    )
     assert bench.queue.views.show(lease.item).item.attempts == 1
     assert bench.inconsistencies() == []
 
 
-def test_a_question_that_was_answered_before_it_was_left_gives_the_item_back_at_once(bench: Bench) -> None:
+def test_a_question_that_was_answered_before_it_was_left_gives_the_item_back_at_once(
+    bench: Bench,
+) -> None:
     lease = bench.standing(State.BLOCKED)
     bench.queue.answer(lease.item, "The left one.")
 
@@ -315,7 +369,9 @@ def test_a_question_that_was_answered_before_it_was_left_gives_the_item_back_at_
 
 
 @pytest.mark.parametrize("way_on", ["cancel", "assign"])
-def test_an_item_whose_holder_left_a_question_may_be_taken_away(bench: Bench, way_on: str) -> None:
+def test_an_item_whose_holder_left_a_question_may_be_taken_away(
+    bench: Bench, way_on: str
+) -> None:
     lease = asked_and_left(bench)
 
     if way_on == "cancel":
@@ -324,7 +380,9 @@ def test_an_item_whose_holder_left_a_question_may_be_taken_away(bench: Bench, wa
         bench.queue.assign(lease.item, "bob")
 
     view = bench.queue.views.show(lease.item).item
-    assert (view.state, view.attempts) == ((State.CANCELLED, 1) if way_on == "cancel" else (State.QUEUED, 0))
+    assert (view.state, view.attempts) == (
+        (State.CANCELLED, 1) if way_on == "cancel" else (State.QUEUED, 0)
+    )
     assert bench.queue.views.inbox() == ()
     assert bench.inconsistencies() == []
 

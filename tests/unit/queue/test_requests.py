@@ -56,20 +56,31 @@ def lose(run: AgentQueue) -> None:
         run.claim()
 
 
-def test_of_the_same_commands_at_once_each_gets_the_answer_to_another_request(bench: Bench, settings: Settings) -> None:
+def test_of_the_same_commands_at_once_each_gets_the_answer_to_another_request(
+    bench: Bench, settings: Settings
+) -> None:
     items = [bench.item() for _ in range(4)]
     second = pop(bench, settings, Silent)
-    first = pop(bench, settings, lambda plain: Silent(plain, meanwhile=lambda: lose(second)))
+    first = pop(
+        bench, settings, lambda plain: Silent(plain, meanwhile=lambda: lose(second))
+    )
 
     lose(first)
     popped = [held(pop(bench, settings).claim()) for _ in range(3)]
 
     assert sorted(lease.item for lease in popped[:2]) == sorted(items[:2])
     assert popped[2].item == items[2]
-    assert [bench.queue.views.show(item).item.attempts for item in items] == [1, 1, 1, 0]
+    assert [bench.queue.views.show(item).item.attempts for item in items] == [
+        1,
+        1,
+        1,
+        0,
+    ]
 
 
-def test_only_the_first_call_of_a_run_repeats_a_request(bench: Bench, settings: Settings) -> None:
+def test_only_the_first_call_of_a_run_repeats_a_request(
+    bench: Bench, settings: Settings
+) -> None:
     items = [bench.item() for _ in range(2)]
     lose(pop(bench, settings, Silent))
     run = pop(bench, settings)
@@ -79,7 +90,9 @@ def test_only_the_first_call_of_a_run_repeats_a_request(bench: Bench, settings: 
     assert popped == items
 
 
-def test_another_script_of_the_same_run_keeps_nothing(bench: Bench, settings: Settings) -> None:
+def test_another_script_of_the_same_run_keeps_nothing(
+    bench: Bench, settings: Settings
+) -> None:
     lease = bench.claimed()
     run = pop(bench, settings, lambda plain: Silent(plain, only="progress"))
     run.note(lease.item, "memo")
@@ -90,7 +103,9 @@ def test_another_script_of_the_same_run_keeps_nothing(bench: Bench, settings: Se
     assert not (settings.folder / "run").exists()
 
 
-def test_a_repeated_pop_whose_item_is_anothers_by_now_takes_the_next_one(bench: Bench, settings: Settings) -> None:
+def test_a_repeated_pop_whose_item_is_anothers_by_now_takes_the_next_one(
+    bench: Bench, settings: Settings
+) -> None:
     first, second = bench.item(), bench.item()
     lose(pop(bench, settings, Silent))
     bench.queue.assign(first, "bob", force=True)
@@ -99,7 +114,9 @@ def test_a_repeated_pop_whose_item_is_anothers_by_now_takes_the_next_one(bench: 
     assert pop(bench, settings).claim() is None
 
 
-def test_a_repeated_get_whose_item_is_anothers_by_now_brings_no_lease(bench: Bench, settings: Settings) -> None:
+def test_a_repeated_get_whose_item_is_anothers_by_now_brings_no_lease(
+    bench: Bench, settings: Settings
+) -> None:
     item = Lease(item=bench.item())
     with pytest.raises(errors.Unreachable):
         pop(bench, settings, Silent).get(item)
@@ -110,8 +127,12 @@ def test_a_repeated_get_whose_item_is_anothers_by_now_brings_no_lease(bench: Ben
     assert (again.lease, again.package.item.token) == (None, 2)
 
 
-def test_a_command_with_a_file_that_is_still_to_be_read_keeps_nothing(bench: Bench, settings: Settings) -> None:
-    (settings.root / "plan").write_text("what it holds may be another thing next time", encoding="utf-8")
+def test_a_command_with_a_file_that_is_still_to_be_read_keeps_nothing(
+    bench: Bench, settings: Settings
+) -> None:
+    (settings.root / "plan").write_text(
+        "what it holds may be another thing next time", encoding="utf-8"
+    )
 
     plan = click.Argument(["plan"], type=click.File())
     apply = click.Command("apply", params=[plan], callback=lambda **_: app.typed())

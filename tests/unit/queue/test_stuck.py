@@ -19,10 +19,15 @@ def only(bench: Bench, **how: object) -> StuckItem:
     return each
 
 
-def test_nothing_is_stuck_that_has_just_happened_but_a_blocker_and_a_dead_letter(bench: Bench) -> None:
+def test_nothing_is_stuck_that_has_just_happened_but_a_blocker_and_a_dead_letter(
+    bench: Bench,
+) -> None:
     leases = {state: bench.standing(state) for state in State}
 
-    assert named(bench) == [(leases[State.FAILED].item, "failed"), (leases[State.BLOCKED].item, "blocked")]
+    assert named(bench) == [
+        (leases[State.FAILED].item, "failed"),
+        (leases[State.BLOCKED].item, "blocked"),
+    ]
 
 
 def test_a_queued_item_that_nobody_claims_is_unstarted(bench: Bench) -> None:
@@ -61,7 +66,9 @@ def test_an_item_that_came_back_to_the_queue_is_queued_since_then(bench: Bench) 
     assert only(bench, unstarted_ms=1).since >= before
 
 
-def test_a_holder_that_is_not_heard_of_is_silent_since_its_last_step(bench: Bench) -> None:
+def test_a_holder_that_is_not_heard_of_is_silent_since_its_last_step(
+    bench: Bench,
+) -> None:
     lease = bench.claimed(bench.item(lease_ms=4 * HOUR_MS))
     bench.let_lease_run_down(lease.item, left_ms=HOUR_MS)
 
@@ -90,11 +97,18 @@ def test_a_lease_that_is_over_is_expired_until_it_is_reaped(bench: Bench) -> Non
     each = only(bench)
     bench.queue.reap()
 
-    assert (each.item.id, each.why, each.since, each.command) == (lease.item, "expired", 1, "orchestrate reap")
+    assert (each.item.id, each.why, each.since, each.command) == (
+        lease.item,
+        "expired",
+        1,
+        "orchestrate reap",
+    )
     assert named(bench) == []
 
 
-def test_a_question_is_blocked_since_it_was_asked_until_its_answer(bench: Bench) -> None:
+def test_a_question_is_blocked_since_it_was_asked_until_its_answer(
+    bench: Bench,
+) -> None:
     lease = bench.standing(State.BLOCKED)
 
     each = only(bench)
@@ -121,7 +135,9 @@ def test_what_waits_for_a_dead_item_names_it(bench: Bench, state: State) -> None
     assert named(bench) == []
 
 
-def test_what_nobody_is_assigned_to_and_waits_for_a_dead_item_names_it_and_since_when(bench: Bench) -> None:
+def test_what_nobody_is_assigned_to_and_waits_for_a_dead_item_names_it_and_since_when(
+    bench: Bench,
+) -> None:
     dead = bench.item()
     item, free = bench.item(agent="", depends_on=(dead,)), bench.item(agent="")
     assert named(bench) == []
@@ -136,7 +152,9 @@ def test_what_nobody_is_assigned_to_and_waits_for_a_dead_item_names_it_and_since
     assert named(bench) == []
 
 
-def test_a_dead_letter_is_named_with_what_its_agent_said_until_it_is_requeued(bench: Bench) -> None:
+def test_a_dead_letter_is_named_with_what_its_agent_said_until_it_is_requeued(
+    bench: Bench,
+) -> None:
     project, other = bench.project(), bench.project()
     lease = bench.claimed(bench.item(project))
     bench.agent().fail(lease, "no rights", retry=False)
@@ -159,15 +177,24 @@ def test_a_dead_letter_whose_last_lease_ran_out_has_no_text(bench: Bench) -> Non
     assert (each.item.id, each.why, each.reason) == (lease.item, "failed", "")
 
 
-def test_a_delay_that_is_over_and_that_nobody_comes_for_is_unstarted(bench: Bench) -> None:
-    item, later = bench.item(agent="bob", delay_ms=1), bench.item(agent="bob", delay_ms=HOUR_MS)
+def test_a_delay_that_is_over_and_that_nobody_comes_for_is_unstarted(
+    bench: Bench,
+) -> None:
+    item, later = (
+        bench.item(agent="bob", delay_ms=1),
+        bench.item(agent="bob", delay_ms=HOUR_MS),
+    )
     bench.let_the_clock_tick()
     bench.let_the_clock_tick()
 
     each = only(bench, unstarted_ms=1)
     bench.agent("bob").claim()
 
-    assert (each.item.id, each.item.state, each.why) == (item, State.DELAYED, "unstarted")
+    assert (each.item.id, each.item.state, each.why) == (
+        item,
+        State.DELAYED,
+        "unstarted",
+    )
     assert each.command == f"orchestrate assign {item} AGENT"
     assert named(bench, unstarted_ms=1) == []
     assert bench.state(later) is State.DELAYED
@@ -175,13 +202,18 @@ def test_a_delay_that_is_over_and_that_nobody_comes_for_is_unstarted(bench: Benc
 
 def test_many_items_of_one_kind_leave_a_look_at_the_others(bench: Bench) -> None:
     item = bench.standing(State.BLOCKED).item
-    bench.queue.create_many(bench.project(), [NewItem(title="x", agent="eve", delay_ms=HOUR_MS)] * 3000)
+    bench.queue.create_many(
+        bench.project(), [NewItem(title="x", agent="eve", delay_ms=HOUR_MS)] * 3000
+    )
     queued = bench.item(agent="bob")
     bench.let_the_clock_tick()
 
     found = bench.queue.views.stuck(unstarted_ms=1)
 
-    assert [(each.item.id, each.why) for each in found.items] == [(queued, "unstarted"), (item, "blocked")]
+    assert [(each.item.id, each.why) for each in found.items] == [
+        (queued, "unstarted"),
+        (item, "blocked"),
+    ]
     assert found.more
 
 
@@ -214,7 +246,10 @@ def test_blockers_take_no_places_of_the_others(bench: Bench) -> None:
     queued = bench.item(agent="bob")
     bench.let_the_clock_tick()
 
-    assert named(bench, unstarted_ms=1, limit=2) == [(waits, "dead_dependency"), (queued, "unstarted")]
+    assert named(bench, unstarted_ms=1, limit=2) == [
+        (waits, "dead_dependency"),
+        (queued, "unstarted"),
+    ]
 
 
 def test_an_item_that_has_vanished_is_passed_over(bench: Bench) -> None:
@@ -232,4 +267,11 @@ def test_a_look_changes_nothing(bench: Bench) -> None:
     bench.queue.views.stuck()
 
     assert bench.everything() == before
-    assert set(WAYS_OUT) == {"expired", "silent", "blocked", "dead_dependency", "failed", "unstarted"}
+    assert set(WAYS_OUT) == {
+        "expired",
+        "silent",
+        "blocked",
+        "dead_dependency",
+        "failed",
+        "unstarted",
+    }

@@ -71,8 +71,15 @@ class Cell(NamedTuple):
 def cells(table: str, *, expired: bool) -> list[Cell]:
     header, *rows = table.strip("\n").splitlines()
     states = [State(name) for name in header.split()]
-    outcomes = [(verb, dict(zip(states, row, strict=True))) for verb, *row in map(str.split, rows)]
-    return [Cell(verb, state, expired, row[state]) for verb, row in outcomes for state in states]
+    outcomes = [
+        (verb, dict(zip(states, row, strict=True)))
+        for verb, *row in map(str.split, rows)
+    ]
+    return [
+        Cell(verb, state, expired, row[state])
+        for verb, row in outcomes
+        for state in states
+    ]
 
 
 def named(cell: Cell) -> str:
@@ -86,7 +93,9 @@ ACCEPTED = [cell for cell in CELLS if cell not in NOTHING and cell not in REFUSE
 
 
 @pytest.mark.parametrize("cell", ACCEPTED, ids=named)
-def test_an_accepted_verb_leads_to_its_state_and_emits_one_event(bench: Bench, cell: Cell) -> None:
+def test_an_accepted_verb_leads_to_its_state_and_emits_one_event(
+    bench: Bench, cell: Cell
+) -> None:
     lease = bench.expired(cell.state) if cell.expired else bench.standing(cell.state)
     other = bench.item(agent="bob")
     before = len(bench.events())
@@ -95,12 +104,16 @@ def test_an_accepted_verb_leads_to_its_state_and_emits_one_event(bench: Bench, c
 
     events = bench.events()[before:]
     assert bench.state(lease.item) == cell.outcome
-    assert [(event["item"], event["state"]) for event in events] == [(lease.item, cell.outcome)]
+    assert [(event["item"], event["state"]) for event in events] == [
+        (lease.item, cell.outcome)
+    ]
     assert bench.inconsistencies() == []
 
 
 @pytest.mark.parametrize("cell", REFUSED, ids=named)
-def test_a_refused_verb_names_the_reason_and_changes_nothing(bench: Bench, cell: Cell) -> None:
+def test_a_refused_verb_names_the_reason_and_changes_nothing(
+    bench: Bench, cell: Cell
+) -> None:
     lease = bench.expired(cell.state) if cell.expired else bench.standing(cell.state)
     other = bench.item(agent="bob")
     before = bench.everything()
@@ -116,7 +129,9 @@ def test_a_refused_verb_names_the_reason_and_changes_nothing(bench: Bench, cell:
 
 
 @pytest.mark.parametrize("cell", NOTHING, ids=named)
-def test_a_read_or_a_harmless_repeat_moves_nothing_and_emits_nothing(bench: Bench, cell: Cell) -> None:
+def test_a_read_or_a_harmless_repeat_moves_nothing_and_emits_nothing(
+    bench: Bench, cell: Cell
+) -> None:
     lease = bench.expired(cell.state) if cell.expired else bench.standing(cell.state)
     other = bench.item(agent="bob")
     before = bench.events()
@@ -133,4 +148,6 @@ def test_the_table_has_every_state_and_every_verb() -> None:
 
     table = cells(TABLE, expired=False)
 
-    assert [(cell.verb, cell.state) for cell in table] == [(verb, state) for verb in verbs for state in State]
+    assert [(cell.verb, cell.state) for cell in table] == [
+        (verb, state) for verb in verbs for state in State
+    ]

@@ -7,22 +7,35 @@ from taskorch.domain.item import DEFAULT_LEASE_MS, HOUR_MS, Lease, State
 
 
 def pages(
-    bench: Bench, limit: int, *, project: str = "", state: State | None = None, agent: str = ""
+    bench: Bench,
+    limit: int,
+    *,
+    project: str = "",
+    state: State | None = None,
+    agent: str = "",
 ) -> list[list[str]]:
     """Read a listing page by page."""
     found: list[list[str]] = []
     cursor = ""
     while not found or cursor:
         assert len(found) < 100, "the cursor does not move on"
-        page = bench.queue.views.list(project=project, state=state, agent=agent, cursor=cursor, limit=limit)
+        page = bench.queue.views.list(
+            project=project, state=state, agent=agent, cursor=cursor, limit=limit
+        )
         found.append([item.id for item in page.items])
         cursor = page.cursor
     return found
 
 
-def test_a_listing_has_the_items_of_a_project_in_the_order_of_their_creation(bench: Bench) -> None:
+def test_a_listing_has_the_items_of_a_project_in_the_order_of_their_creation(
+    bench: Bench,
+) -> None:
     project, other = bench.project(), bench.project()
-    items = [bench.item(project), bench.item(project, agent="bob"), bench.item(project, agent="", priority=0)]
+    items = [
+        bench.item(project),
+        bench.item(project, agent="bob"),
+        bench.item(project, agent="", priority=0),
+    ]
     bench.item(other)
 
     page = bench.queue.views.list(project=project)
@@ -42,7 +55,9 @@ def test_a_requeue_does_not_change_the_order_of_a_listing(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 8, 1000])
-def test_pages_have_every_item_once_the_newest_project_first(bench: Bench, limit: int) -> None:
+def test_pages_have_every_item_once_the_newest_project_first(
+    bench: Bench, limit: int
+) -> None:
     listed: list[list[str]] = []
     for size in (3, 0, 1, 4):
         project = bench.project()
@@ -51,7 +66,9 @@ def test_pages_have_every_item_once_the_newest_project_first(bench: Bench, limit
 
     found = pages(bench, limit)
 
-    assert [item for page in found for item in page] == [item for items in listed for item in items]
+    assert [item for page in found for item in page] == [
+        item for items in listed for item in items
+    ]
     assert all(len(page) == limit for page in found[:-1])
     assert found[-1]
 
@@ -81,14 +98,21 @@ def test_a_listing_may_be_of_one_state(bench: Bench) -> None:
 
     listed = {state: bench.queue.views.list(state=state).items for state in State}
 
-    assert {item.id for item in listed[State.QUEUED]} == {standing[State.QUEUED], *helpers(bench)}
+    assert {item.id for item in listed[State.QUEUED]} == {
+        standing[State.QUEUED],
+        *helpers(bench),
+    }
     for state in set(State) - {State.QUEUED}:
         assert [item.id for item in listed[state]] == [standing[state]]
 
 
 def helpers(bench: Bench) -> list[str]:
     """Return the items that others wait for."""
-    return [item for view in bench.queue.views.list(state=State.WAITING).items for item in view.depends_on]
+    return [
+        item
+        for view in bench.queue.views.list(state=State.WAITING).items
+        for item in view.depends_on
+    ]
 
 
 def test_a_listing_may_be_of_one_agent(bench: Bench) -> None:
@@ -115,12 +139,20 @@ def test_filters_of_project_state_and_agent_hold_together(bench: Bench) -> None:
 def test_an_empty_namespace_has_nothing_to_show(bench: Bench) -> None:
     views = bench.queue.views
 
-    shown = (views.list().items, views.unassigned(), views.inbox(), views.projects(), views.agents())
+    shown = (
+        views.list().items,
+        views.unassigned(),
+        views.inbox(),
+        views.projects(),
+        views.agents(),
+    )
 
     assert shown == ((), (), (), (), ())
 
 
-def test_unassigned_items_are_shown_oldest_first_until_they_are_assigned(bench: Bench) -> None:
+def test_unassigned_items_are_shown_oldest_first_until_they_are_assigned(
+    bench: Bench,
+) -> None:
     first, second, third = (bench.item(agent="") for _ in range(3))
     bench.item()
 
@@ -163,12 +195,21 @@ def test_projects_are_shown_newest_first(bench: Bench) -> None:
         (ids[1], "second"),
         (ids[0], "first"),
     ]
-    assert [project.id for project in bench.queue.views.projects(limit=2)] == [ids[2], ids[1]]
+    assert [project.id for project in bench.queue.views.projects(limit=2)] == [
+        ids[2],
+        ids[1],
+    ]
 
 
 def test_a_project_counts_its_items_by_state(bench: Bench) -> None:
     project = bench.project()
-    for state in (State.QUEUED, State.QUEUED, State.COMPLETED, State.CANCELLED, State.BLOCKED):
+    for state in (
+        State.QUEUED,
+        State.QUEUED,
+        State.COMPLETED,
+        State.CANCELLED,
+        State.BLOCKED,
+    ):
         bench.brought(bench.item(project), state)
 
     (shown,) = bench.queue.views.projects()
@@ -182,7 +223,9 @@ def test_a_project_counts_its_items_by_state(bench: Bench) -> None:
     assert (shown.wanted, shown.completed) == (4, 1)
 
 
-def test_agents_are_shown_last_called_first_and_never_seen_at_the_end(bench: Bench) -> None:
+def test_agents_are_shown_last_called_first_and_never_seen_at_the_end(
+    bench: Bench,
+) -> None:
     bench.item(agent="never")
     bench.agent("early").check()
     bench.let_the_clock_tick()
@@ -192,11 +235,17 @@ def test_agents_are_shown_last_called_first_and_never_seen_at_the_end(bench: Ben
 
     assert [agent.name for agent in shown] == ["late", "early", "never"]
     assert [agent.last_seen_at > 0 for agent in shown] == [True, True, False]
-    assert [(agent.host, agent.session) for agent in shown] == [("here", "s1"), ("here", ""), ("", "")]
+    assert [(agent.host, agent.session) for agent in shown] == [
+        ("here", "s1"),
+        ("here", ""),
+        ("", ""),
+    ]
     assert [agent.name for agent in bench.queue.views.agents(limit=1)] == ["late"]
 
 
-def test_an_agent_is_shown_with_what_it_holds_and_its_items_by_state(bench: Bench) -> None:
+def test_an_agent_is_shown_with_what_it_holds_and_its_items_by_state(
+    bench: Bench,
+) -> None:
     bench.item()
     held, blocked = bench.claimed(), bench.claimed()
     bench.agent().blocker(blocked, "Which one?")
@@ -219,8 +268,13 @@ def test_two_sessions_of_one_name_are_shown_with_what_each_holds(bench: Bench) -
 
     (shown,) = bench.queue.views.agents()
 
-    assert {holding.holder.session: holding.item for holding in shown.holds} == {"one": one.item, "two": two.item}
-    assert {(holding.holder.agent, holding.holder.host) for holding in shown.holds} == {("ada", "here")}
+    assert {holding.holder.session: holding.item for holding in shown.holds} == {
+        "one": one.item,
+        "two": two.item,
+    }
+    assert {(holding.holder.agent, holding.holder.host) for holding in shown.holds} == {
+        ("ada", "here")
+    }
     assert shown.session == "two"
 
 
@@ -233,7 +287,10 @@ def test_the_silence_of_a_session_is_measured_by_its_lease(bench: Bench) -> None
     lengths = {holding.item: holding.silent_ms for holding in shown.holds}
     assert HOUR_MS <= lengths[silent] < 2 * HOUR_MS
     assert lengths[heard] < HOUR_MS
-    assert all(holding.heard_at + holding.silent_ms <= bench.now_ms() for holding in shown.holds)
+    assert all(
+        holding.heard_at + holding.silent_ms <= bench.now_ms()
+        for holding in shown.holds
+    )
 
 
 def test_an_agent_that_was_never_seen_is_not_silent(bench: Bench) -> None:
@@ -272,11 +329,17 @@ def test_no_view_stumbles_over_an_item_that_vanished(bench: Bench) -> None:
     bench.lose_item(vanished)
     views = bench.queue.views
 
-    seen = (views.list().items, views.progress(project).items, bench.agent().check().items)
+    seen = (
+        views.list().items,
+        views.progress(project).items,
+        bench.agent().check().items,
+    )
 
     assert [[item.id for item in items] for items in seen] == [[other], [other], []]
     assert views.show(other).dependencies == ()
-    assert [item.id for item in bench.queue.complete_project(project, force=True).items] == [other]
+    assert [
+        item.id for item in bench.queue.complete_project(project, force=True).items
+    ] == [other]
 
 
 def test_a_project_is_completed_when_its_items_are(bench: Bench) -> None:
@@ -290,13 +353,20 @@ def test_a_project_is_completed_when_its_items_are(bench: Bench) -> None:
 
     assert closed.project.status == "completed"
     assert closed.project.completed_at > 0
-    assert [(item.id, item.summary) for item in closed.items] == [(done, "done"), (dropped, "")]
+    assert [(item.id, item.summary) for item in closed.items] == [
+        (done, "done"),
+        (dropped, ""),
+    ]
     assert again == closed
     assert [event["verb"] for event in bench.events()].count("complete_project") == 1
 
 
-@pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED, State.CANCELLED}))
-def test_a_project_with_an_open_item_is_not_completed(bench: Bench, state: State) -> None:
+@pytest.mark.parametrize(
+    "state", sorted(set(State) - {State.COMPLETED, State.CANCELLED})
+)
+def test_a_project_with_an_open_item_is_not_completed(
+    bench: Bench, state: State
+) -> None:
     item = bench.standing(state).item
     project = bench.queue.views.show(item).project_context.id
     before = bench.everything()
@@ -309,7 +379,9 @@ def test_a_project_with_an_open_item_is_not_completed(bench: Bench, state: State
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED}))
-def test_a_project_completed_by_force_cancels_its_open_items(bench: Bench, state: State) -> None:
+def test_a_project_completed_by_force_cancels_its_open_items(
+    bench: Bench, state: State
+) -> None:
     lease = bench.standing(state)
     project = bench.queue.views.show(lease.item).project_context.id
 

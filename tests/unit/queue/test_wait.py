@@ -12,7 +12,9 @@ from taskorch.domain.item import Claim, Lease
 MOST_CALLS = 3
 
 
-def claiming(waiters: Waiters, *, agent: str = "ada", wait_s: float = LONG_S) -> "Future[tuple[Claim | None, float]]":
+def claiming(
+    waiters: Waiters, *, agent: str = "ada", wait_s: float = LONG_S
+) -> "Future[tuple[Claim | None, float]]":
     """Begin to wait for a claim, and return what it brings and how long that took; that waiter is about to block."""
 
     def claim(bench: Bench) -> tuple[Claim | None, float]:
@@ -33,8 +35,12 @@ def test_an_assignment_wakes_a_waiting_claim(bench: Bench, waiters: Waiters) -> 
     assert took_s < SOON_S
 
 
-@pytest.mark.parametrize("how", ["create", "release", "requeue", "complete", "assign --force"])
-def test_a_waiting_claim_wakes_whatever_queues_an_item(bench: Bench, waiters: Waiters, how: str) -> None:
+@pytest.mark.parametrize(
+    "how", ["create", "release", "requeue", "complete", "assign --force"]
+)
+def test_a_waiting_claim_wakes_whatever_queues_an_item(
+    bench: Bench, waiters: Waiters, how: str
+) -> None:
     other = bench.item(agent="bob")
     lease = bench.claimed(agent="bob") if how == "assign --force" else bench.claimed()
     match how:
@@ -62,7 +68,9 @@ def test_a_waiting_claim_wakes_whatever_queues_an_item(bench: Bench, waiters: Wa
     assert took_s < SOON_S
 
 
-def test_a_waiting_claim_wakes_when_a_delay_ends(bench: Bench, waiters: Waiters) -> None:
+def test_a_waiting_claim_wakes_when_a_delay_ends(
+    bench: Bench, waiters: Waiters
+) -> None:
     item = bench.item(delay_ms=300)
     waiter = claiming(waiters)
 
@@ -72,7 +80,9 @@ def test_a_waiting_claim_wakes_when_a_delay_ends(bench: Bench, waiters: Waiters)
     assert took_s < SOON_S
 
 
-def test_a_waiting_claim_wakes_when_a_delay_ends_that_began_after_it(bench: Bench, waiters: Waiters) -> None:
+def test_a_waiting_claim_wakes_when_a_delay_ends_that_began_after_it(
+    bench: Bench, waiters: Waiters
+) -> None:
     waiter = claiming(waiters, wait_s=SOON_S)
 
     item = bench.item(delay_ms=50)
@@ -82,7 +92,9 @@ def test_a_waiting_claim_wakes_when_a_delay_ends_that_began_after_it(bench: Benc
     assert took_s < SOON_S / 2
 
 
-def test_a_waiter_that_gives_up_leaves_word_of_a_delay_to_the_next(bench: Bench, waiters: Waiters) -> None:
+def test_a_waiter_that_gives_up_leaves_word_of_a_delay_to_the_next(
+    bench: Bench, waiters: Waiters
+) -> None:
     impatient = claiming(waiters, wait_s=0.2)
     patient = claiming(waiters, wait_s=SOON_S)
 
@@ -94,7 +106,9 @@ def test_a_waiter_that_gives_up_leaves_word_of_a_delay_to_the_next(bench: Bench,
     assert took_s < SOON_S / 2
 
 
-def test_a_waiting_claim_wakes_when_another_agent_promotes_its_item(bench: Bench, waiters: Waiters) -> None:
+def test_a_waiting_claim_wakes_when_another_agent_promotes_its_item(
+    bench: Bench, waiters: Waiters
+) -> None:
     item = bench.item(delay_ms=3_600_000)
     waiter = claiming(waiters)
     bench.let_delay_pass(item)
@@ -118,7 +132,9 @@ def test_n_waiters_and_n_items_get_one_each(bench: Bench, waiters: Waiters) -> N
     assert bench.inconsistencies() == []
 
 
-def test_items_that_one_step_queues_wake_as_many_waiters(bench: Bench, waiters: Waiters) -> None:
+def test_items_that_one_step_queues_wake_as_many_waiters(
+    bench: Bench, waiters: Waiters
+) -> None:
     first = bench.item(agent="bob")
     items = [bench.item(depends_on=(first,)) for _ in range(8)]
     futures = [claiming(waiters) for _ in items]
@@ -130,7 +146,9 @@ def test_items_that_one_step_queues_wake_as_many_waiters(bench: Bench, waiters: 
     assert max(took_s for _, took_s in taken) < SOON_S
 
 
-def test_a_waiter_of_another_agent_is_not_served(bench: Bench, waiters: Waiters) -> None:
+def test_a_waiter_of_another_agent_is_not_served(
+    bench: Bench, waiters: Waiters
+) -> None:
     bob = claiming(waiters, agent="bob", wait_s=0.2)
     ada = claiming(waiters)
 
@@ -149,7 +167,9 @@ def test_a_wait_that_runs_out_has_nothing(bench: Bench) -> None:
     assert 0.2 <= monotonic() - started < SOON_S
 
 
-def test_a_claim_that_finds_an_item_does_not_wait(bench: Bench, waiters: Waiters) -> None:
+def test_a_claim_that_finds_an_item_does_not_wait(
+    bench: Bench, waiters: Waiters
+) -> None:
     item = bench.item()
 
     claim = waiters.bench.agent().claim(wait_s=LONG_S)

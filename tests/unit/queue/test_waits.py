@@ -34,11 +34,16 @@ def test_an_answer_ends_the_wait_of_the_holder(bench: Bench, waiters: Waiters) -
 
     answered = waiter.result(SOON_S)
     assert answered.answer is not None
-    assert (answered.answer.text, answered.answer.agent) == ("The second one", "planner")
+    assert (answered.answer.text, answered.answer.agent) == (
+        "The second one",
+        "planner",
+    )
     assert (answered.item.state, answered.is_open) == (State.IN_PROGRESS, False)
 
 
-def test_an_answer_between_the_look_and_the_block_is_not_missed(bench: Bench, waiters: Waiters) -> None:
+def test_an_answer_between_the_look_and_the_block_is_not_missed(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease, started = asked(bench), monotonic()
     waiters.connection.before_block = lambda: bench.queue.answer(lease.item, "Go")
 
@@ -49,7 +54,9 @@ def test_an_answer_between_the_look_and_the_block_is_not_missed(bench: Bench, wa
     assert monotonic() - started < SOON_S
 
 
-def test_an_answer_that_was_there_already_is_returned_at_once(bench: Bench, waiters: Waiters) -> None:
+def test_an_answer_that_was_there_already_is_returned_at_once(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease = asked(bench)
     bench.queue.answer(lease.item, "Go")
 
@@ -69,7 +76,9 @@ def test_the_answer_to_an_earlier_question_is_none_to_the_next(bench: Bench) -> 
     assert (answered.answer, answered.is_open) == (None, True)
 
 
-def test_a_holder_that_went_on_still_waits_for_its_answer(bench: Bench, waiters: Waiters) -> None:
+def test_a_holder_that_went_on_still_waits_for_its_answer(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease = asked(bench)
     bench.agent().progress(lease, "Doing something else meanwhile")
     waiter = waiters.start(lambda bench: bench.agent().wait(lease, timeout_s=LONG_S))
@@ -79,8 +88,13 @@ def test_a_holder_that_went_on_still_waits_for_its_answer(bench: Bench, waiters:
     assert not waiter.result(SOON_S).is_open
 
 
-@pytest.mark.parametrize("state", [State.QUEUED, State.WAITING, State.IN_PROGRESS, State.COMPLETED, State.FAILED])
-def test_an_item_without_a_question_is_returned_at_once(bench: Bench, waiters: Waiters, state: State) -> None:
+@pytest.mark.parametrize(
+    "state",
+    [State.QUEUED, State.WAITING, State.IN_PROGRESS, State.COMPLETED, State.FAILED],
+)
+def test_an_item_without_a_question_is_returned_at_once(
+    bench: Bench, waiters: Waiters, state: State
+) -> None:
     lease = bench.standing(state)
 
     answered = waiters.bench.agent().wait(lease, timeout_s=LONG_S)
@@ -138,7 +152,11 @@ def test_who_took_an_item_from_whom_is_in_its_history(bench: Bench) -> None:
     bench.agent(session="other").get(Lease(item=lease.item), takeover=True)
     bench.queue.assign(lease.item, "bob", force=True)
 
-    lost = [report for report in bench.queue.views.show(lease.item).history if report.kind == "lost"]
+    lost = [
+        report
+        for report in bench.queue.views.show(lease.item).history
+        if report.kind == "lost"
+    ]
 
     assert [(report.agent, report.token) for report in lost] == [("ada", 1), ("ada", 2)]
     assert lost[1].text == "taken away by planner"
@@ -147,7 +165,9 @@ def test_who_took_an_item_from_whom_is_in_its_history(bench: Bench) -> None:
 # Goals -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_wait_for_an_item_ends_when_it_is_completed(bench: Bench, waiters: Waiters) -> None:
+def test_a_wait_for_an_item_ends_when_it_is_completed(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease = bench.claimed()
     waiter = waiters.until(lease.item, Goal.COMPLETED)
 
@@ -159,7 +179,9 @@ def test_a_wait_for_an_item_ends_when_it_is_completed(bench: Bench, waiters: Wai
     assert waited.standing.item.summary == "done"
 
 
-def test_a_wait_for_a_project_ends_when_its_last_item_is_completed(bench: Bench, waiters: Waiters) -> None:
+def test_a_wait_for_a_project_ends_when_its_last_item_is_completed(
+    bench: Bench, waiters: Waiters
+) -> None:
     project = bench.project()
     first, second = (bench.claimed(bench.item(project)) for _ in range(2))
     bench.queue.cancel(bench.item(project))
@@ -174,9 +196,15 @@ def test_a_wait_for_a_project_ends_when_its_last_item_is_completed(bench: Bench,
 
 
 @pytest.mark.parametrize("what", ["item", "project"])
-def test_a_wait_ends_when_an_agent_asks(bench: Bench, waiters: Waiters, what: str) -> None:
+def test_a_wait_ends_when_an_agent_asks(
+    bench: Bench, waiters: Waiters, what: str
+) -> None:
     lease = bench.claimed()
-    id_ = lease.item if what == "item" else bench.queue.views.show(lease.item).item.project
+    id_ = (
+        lease.item
+        if what == "item"
+        else bench.queue.views.show(lease.item).item.project
+    )
     waiter = waiters.until(id_, Goal.BLOCKED, Goal.COMPLETED)
 
     bench.agent().blocker(lease, "Which one?")
@@ -185,9 +213,15 @@ def test_a_wait_ends_when_an_agent_asks(bench: Bench, waiters: Waiters, what: st
 
 
 @pytest.mark.parametrize("what", ["item", "project"])
-def test_any_event_ends_a_wait_for_any_and_is_told(bench: Bench, waiters: Waiters, what: str) -> None:
+def test_any_event_ends_a_wait_for_any_and_is_told(
+    bench: Bench, waiters: Waiters, what: str
+) -> None:
     lease = bench.claimed()
-    id_ = lease.item if what == "item" else bench.queue.views.show(lease.item).item.project
+    id_ = (
+        lease.item
+        if what == "item"
+        else bench.queue.views.show(lease.item).item.project
+    )
     waiter = waiters.until(id_, Goal.ANY)
 
     bench.item()
@@ -195,15 +229,21 @@ def test_any_event_ends_a_wait_for_any_and_is_told(bench: Bench, waiters: Waiter
 
     waited = waiter.result(SOON_S)
     assert waited.reached is Goal.ANY
-    assert [(event.verb, event.item) for event in waited.events] == [("renew", lease.item)]
+    assert [(event.verb, event.item) for event in waited.events] == [
+        ("renew", lease.item)
+    ]
     assert waited.cursor == waited.events[-1].cursor
 
 
 @pytest.mark.parametrize("goal", [Goal.COMPLETED, Goal.BLOCKED, Goal.ANY])
-def test_what_happens_between_the_look_and_the_block_is_not_missed(bench: Bench, waiters: Waiters, goal: Goal) -> None:
+def test_what_happens_between_the_look_and_the_block_is_not_missed(
+    bench: Bench, waiters: Waiters, goal: Goal
+) -> None:
     lease, agent, started = bench.claimed(), bench.agent(), monotonic()
     waiters.connection.before_block = lambda: (
-        agent.blocker(lease, "Which?") if goal is Goal.BLOCKED else agent.complete(lease)
+        agent.blocker(lease, "Which?")
+        if goal is Goal.BLOCKED
+        else agent.complete(lease)
     )
 
     waited = waiters.bench.queue.waiting().until(lease.item, [goal], timeout_s=LONG_S)
@@ -214,7 +254,9 @@ def test_what_happens_between_the_look_and_the_block_is_not_missed(bench: Bench,
 
 @pytest.mark.parametrize("goal", [Goal.COMPLETED, Goal.BLOCKED])
 @pytest.mark.parametrize("what", ["item", "project"])
-def test_a_goal_that_is_reached_already_is_one_look(bench: Bench, waiters: Waiters, goal: Goal, what: str) -> None:
+def test_a_goal_that_is_reached_already_is_one_look(
+    bench: Bench, waiters: Waiters, goal: Goal, what: str
+) -> None:
     item = bench.standing(State(goal)).item
     id_ = item if what == "item" else bench.queue.views.show(item).item.project
 
@@ -228,7 +270,10 @@ def test_a_project_that_was_closed_is_completed(bench: Bench) -> None:
     project = bench.project()
     bench.queue.complete_project(project)
 
-    assert bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=0).reached is Goal.COMPLETED
+    assert (
+        bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=0).reached
+        is Goal.COMPLETED
+    )
 
 
 def test_a_project_without_items_is_not_completed_yet(bench: Bench) -> None:
@@ -246,14 +291,18 @@ def test_a_project_without_items_is_not_completed_yet(bench: Bench) -> None:
         (State.COMPLETED, Goal.BLOCKED),
     ],
 )
-def test_a_goal_that_will_not_be_reached_is_not_waited_for(bench: Bench, state: State, goal: Goal) -> None:
+def test_a_goal_that_will_not_be_reached_is_not_waited_for(
+    bench: Bench, state: State, goal: Goal
+) -> None:
     item = bench.standing(state).item
 
     with pytest.raises(errors.DeadEnd, match=state):
         bench.queue.waiting().until(item, [goal], timeout_s=LONG_S)
 
 
-def test_an_item_that_fails_for_good_ends_the_wait_for_its_completion(bench: Bench, waiters: Waiters) -> None:
+def test_an_item_that_fails_for_good_ends_the_wait_for_its_completion(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease = bench.claimed()
     waiter = waiters.until(lease.item, Goal.COMPLETED)
 
@@ -263,7 +312,9 @@ def test_an_item_that_fails_for_good_ends_the_wait_for_its_completion(bench: Ben
         waiter.result(SOON_S)
 
 
-def test_a_project_is_waited_for_while_something_in_it_moves(bench: Bench, waiters: Waiters) -> None:
+def test_a_project_is_waited_for_while_something_in_it_moves(
+    bench: Bench, waiters: Waiters
+) -> None:
     project = bench.project()
     dead = bench.item(project)
     bench.item(project, depends_on=(dead,))
@@ -291,7 +342,9 @@ def test_a_project_of_which_all_that_is_left_waits_for_a_dead_item_is_not_waited
 
     bench.brought(dead, end)
 
-    with pytest.raises(errors.DeadEnd, match=f"{project} is held up by {dead}") as ended:
+    with pytest.raises(
+        errors.DeadEnd, match=f"{project} is held up by {dead}"
+    ) as ended:
         waiter.result(SOON_S)
     assert ended.value.advice().startswith("orchestrate stuck shows")
     assert bench.queue.views.stuck().items[0].dependency == dead
@@ -303,7 +356,9 @@ def test_a_waiter_is_told_at_once_when_what_its_item_waits_for_dies(
     bench: Bench, waiters: Waiters, end: State, agent: str
 ) -> None:
     dead = bench.item()
-    item = bench.item(agent=agent, depends_on=(bench.item(agent=agent, depends_on=(dead,)),))
+    item = bench.item(
+        agent=agent, depends_on=(bench.item(agent=agent, depends_on=(dead,)),)
+    )
     waiter = waiters.until(item, Goal.COMPLETED)
 
     bench.brought(dead, end)
@@ -312,7 +367,9 @@ def test_a_waiter_is_told_at_once_when_what_its_item_waits_for_dies(
         waiter.result(SOON_S)
 
 
-def test_a_waiter_of_an_item_that_waited_sees_it_through(bench: Bench, waiters: Waiters) -> None:
+def test_a_waiter_of_an_item_that_waited_sees_it_through(
+    bench: Bench, waiters: Waiters
+) -> None:
     first = bench.claimed()
     item = bench.item(depends_on=(first.item,))
     waiter = waiters.until(item, Goal.COMPLETED)
@@ -323,7 +380,9 @@ def test_a_waiter_of_an_item_that_waited_sees_it_through(bench: Bench, waiters: 
     assert waiter.result(SOON_S).reached is Goal.COMPLETED
 
 
-def test_a_project_of_which_nobody_is_assigned_to_what_waits_for_a_dead_item_is_not_waited_for(bench: Bench) -> None:
+def test_a_project_of_which_nobody_is_assigned_to_what_waits_for_a_dead_item_is_not_waited_for(
+    bench: Bench,
+) -> None:
     project = bench.project()
     dead = bench.item(project, agent="")
     bench.item(project, agent="", depends_on=(dead,))
@@ -333,14 +392,19 @@ def test_a_project_of_which_nobody_is_assigned_to_what_waits_for_a_dead_item_is_
         bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=LONG_S)
 
 
-def test_a_project_with_an_item_to_assign_is_waited_for_though_another_is_held_up(bench: Bench) -> None:
+def test_a_project_with_an_item_to_assign_is_waited_for_though_another_is_held_up(
+    bench: Bench,
+) -> None:
     project = bench.project()
     dead = bench.item(project)
     bench.item(project, agent="", depends_on=(dead,))
     bench.item(project, agent="")
     bench.queue.cancel(dead)
 
-    assert bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=0).reached is None
+    assert (
+        bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=0).reached
+        is None
+    )
 
 
 @pytest.mark.parametrize("held_up", [0, 1], ids=["dead letter", "dead dependency"])
@@ -378,7 +442,9 @@ def test_a_project_that_is_waited_for_to_be_blocked_is_over_with_the_last_that_w
 
 
 @pytest.mark.parametrize("end", [State.CANCELLED, State.FAILED])
-def test_a_dead_item_of_another_project_ends_the_wait_too(bench: Bench, end: State) -> None:
+def test_a_dead_item_of_another_project_ends_the_wait_too(
+    bench: Bench, end: State
+) -> None:
     project, dead = bench.project(), bench.item()
     between = bench.item(depends_on=(dead,))
     waits = bench.item(project, depends_on=(between,))
@@ -389,14 +455,19 @@ def test_a_dead_item_of_another_project_ends_the_wait_too(bench: Bench, end: Sta
             bench.queue.waiting().until(id_, [Goal.COMPLETED], timeout_s=LONG_S)
 
 
-def test_a_project_that_waits_for_another_one_in_which_something_moves_is_waited_for(bench: Bench) -> None:
+def test_a_project_that_waits_for_another_one_in_which_something_moves_is_waited_for(
+    bench: Bench,
+) -> None:
     project, moving = bench.project(), bench.item()
     gone = bench.item(project, depends_on=(bench.standing(State.CANCELLED).item,))
     waits = bench.item(project, depends_on=(bench.item(depends_on=(moving,)),))
     bench.queue.cancel(gone)
 
     for id_ in (project, waits):
-        assert bench.queue.waiting().until(id_, [Goal.COMPLETED], timeout_s=0).reached is None
+        assert (
+            bench.queue.waiting().until(id_, [Goal.COMPLETED], timeout_s=0).reached
+            is None
+        )
 
 
 def test_a_wait_that_runs_out_says_how_it_stands(bench: Bench) -> None:
@@ -416,12 +487,16 @@ def test_what_is_not_there_is_not_waited_for(bench: Bench, id_: str) -> None:
         bench.queue.waiting().until(id_, [Goal.COMPLETED], timeout_s=LONG_S)
 
 
-def test_what_happened_since_the_last_wait_ends_the_next_at_once(bench: Bench, waiters: Waiters) -> None:
+def test_what_happened_since_the_last_wait_ends_the_next_at_once(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease = bench.claimed()
     cursor = bench.queue.waiting().standing(lease.item).cursor
     bench.agent().renew(lease)
 
-    waited = waiters.bench.queue.waiting().until(lease.item, [Goal.ANY], timeout_s=LONG_S, since=cursor)
+    waited = waiters.bench.queue.waiting().until(
+        lease.item, [Goal.ANY], timeout_s=LONG_S, since=cursor
+    )
 
     assert [event.verb for event in waited.events] == ["renew"]
     assert not waited.gap
@@ -431,14 +506,20 @@ def test_a_cursor_whose_events_are_gone_ends_the_wait_for_any(bench: Bench) -> N
     lease = bench.claimed()
     cursor = bench.queue.waiting().standing(lease.item).cursor
     bench.item()
-    cast("Any", bench.raw).xtrim(keys.events(bench.namespace), maxlen=1, approximate=False)
+    cast("Any", bench.raw).xtrim(
+        keys.events(bench.namespace), maxlen=1, approximate=False
+    )
 
-    waited = bench.queue.waiting().until(lease.item, [Goal.ANY], timeout_s=LONG_S, since=cursor)
+    waited = bench.queue.waiting().until(
+        lease.item, [Goal.ANY], timeout_s=LONG_S, since=cursor
+    )
 
     assert (waited.reached, waited.gap) == (Goal.ANY, True)
 
 
-def test_an_import_is_an_event_of_everything(bench: Bench, waiters: Waiters, tmp_path: Path) -> None:
+def test_an_import_is_an_event_of_everything(
+    bench: Bench, waiters: Waiters, tmp_path: Path
+) -> None:
     item = bench.item()
     exported(bench, tmp_path / "export.jsonl")
     waiter = waiters.until(item, Goal.ANY)
@@ -452,7 +533,9 @@ def test_an_import_is_an_event_of_everything(bench: Bench, waiters: Waiters, tmp
 # What waits do not do ----------------------------------------------------------------------------------------------
 
 
-def test_a_wait_for_an_item_is_not_woken_by_others(bench: Bench, waiters: Waiters) -> None:
+def test_a_wait_for_an_item_is_not_woken_by_others(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease, other = bench.claimed(), bench.claimed()
     waiter = waiters.until(lease.item, Goal.COMPLETED)
 
@@ -465,7 +548,9 @@ def test_a_wait_for_an_item_is_not_woken_by_others(bench: Bench, waiters: Waiter
     assert (looks, waiters.connection.calls) == (1, 2)
 
 
-def test_a_wait_looks_before_it_blocks_and_after_and_not_between(bench: Bench, waiters: Waiters) -> None:
+def test_a_wait_looks_before_it_blocks_and_after_and_not_between(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease = asked(bench)
 
     waiters.bench.agent().wait(lease, timeout_s=0.5)
@@ -476,7 +561,9 @@ def test_a_wait_looks_before_it_blocks_and_after_and_not_between(bench: Bench, w
 # Outages -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_wait_goes_on_after_an_outage_and_misses_nothing(bench: Bench, waiters: Waiters) -> None:
+def test_a_wait_goes_on_after_an_outage_and_misses_nothing(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease, started = asked(bench), monotonic()
 
     def outage() -> None:
@@ -492,15 +579,21 @@ def test_a_wait_goes_on_after_an_outage_and_misses_nothing(bench: Bench, waiters
     assert monotonic() - started < SOON_S
 
 
-def test_an_outage_that_outlasts_the_wait_is_told(bench: Bench, waiters: Waiters) -> None:
+def test_an_outage_that_outlasts_the_wait_is_told(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease = asked(bench)
-    waiters.connection.before_block = lambda: setattr(waiters.connection, "away", 10_000)
+    waiters.connection.before_block = lambda: setattr(
+        waiters.connection, "away", 10_000
+    )
 
     with pytest.raises(errors.Unreachable):
         waiters.bench.agent().wait(lease, timeout_s=0.5)
 
 
-def test_a_redis_that_is_away_from_the_start_is_told_at_once(bench: Bench, waiters: Waiters) -> None:
+def test_a_redis_that_is_away_from_the_start_is_told_at_once(
+    bench: Bench, waiters: Waiters
+) -> None:
     item, started = bench.item(), monotonic()
     waiters.connection.away = 1
 
@@ -527,7 +620,9 @@ def test_events_come_as_they_happen_each_once(bench: Bench, waiters: Waiters) ->
     assert came == ["project", "create", "create"]
 
 
-def test_events_go_on_after_an_outage_which_is_told(bench: Bench, waiters: Waiters) -> None:
+def test_events_go_on_after_an_outage_which_is_told(
+    bench: Bench, waiters: Waiters
+) -> None:
     told: list[object] = []
     newest = bench.queue.waiting().newest()
 
@@ -558,7 +653,9 @@ def test_events_behind_a_cursor_that_is_gone_begin_with_a_gap(bench: Bench) -> N
     cursor = bench.queue.waiting().newest()
     bench.item()
     bench.item()
-    cast("Any", bench.raw).xtrim(keys.events(bench.namespace), maxlen=1, approximate=False)
+    cast("Any", bench.raw).xtrim(
+        keys.events(bench.namespace), maxlen=1, approximate=False
+    )
 
     gap = next(islice(bench.queue.waiting().events(cursor), 1))
 

@@ -16,7 +16,9 @@ def told(bench: Bench) -> Briefing:
     return briefing(bench.queue.views, "planner", bench.namespace)
 
 
-def test_what_waits_for_the_orchestrator_is_told_and_no_more_than_that(bench: Bench) -> None:
+def test_what_waits_for_the_orchestrator_is_told_and_no_more_than_that(
+    bench: Bench,
+) -> None:
     project = bench.project()
     asked = bench.standing(State.BLOCKED).item
     free = bench.item(project, agent="")
@@ -29,13 +31,18 @@ def test_what_waits_for_the_orchestrator_is_told_and_no_more_than_that(bench: Be
 
     assert [item.id for item in shown.inbox] == [asked]
     assert [item.id for item in shown.unassigned] == [free]
-    assert [(each.item.id, each.why) for each in shown.stuck] == [(waits, "dead_dependency"), (dead, "failed")]
+    assert [(each.item.id, each.why) for each in shown.stuck] == [
+        (waits, "dead_dependency"),
+        (dead, "failed"),
+    ]
     assert closed not in {each.id for each in shown.projects}
     assert "## Open projects: 3\n" in text
     assert "… and more" not in text
 
 
-def test_an_open_project_is_not_hidden_by_newer_ones_that_are_closed(bench: Bench) -> None:
+def test_an_open_project_is_not_hidden_by_newer_ones_that_are_closed(
+    bench: Bench,
+) -> None:
     open_ = bench.project()
     bench.let_the_clock_tick()
     for _ in range(MOST + 1):
@@ -44,7 +51,9 @@ def test_an_open_project_is_not_hidden_by_newer_ones_that_are_closed(bench: Benc
     assert [each.id for each in told(bench).projects] == [open_]
 
 
-def test_what_there_is_no_room_for_is_said_with_the_command_that_shows_it(bench: Bench) -> None:
+def test_what_there_is_no_room_for_is_said_with_the_command_that_shows_it(
+    bench: Bench,
+) -> None:
     for _ in range(2 * MOST):
         bench.standing(State.BLOCKED)
         bench.item(agent="")
@@ -59,16 +68,26 @@ def test_what_there_is_no_room_for_is_said_with_the_command_that_shows_it(bench:
         "… and more: orchestrate inbox",
         "… and more: orchestrate unassigned",
     ]
-    assert f"## Items that do not go on by themselves: 2\n\n```text\n{waits} dead_dependency" in shown
+    assert (
+        f"## Items that do not go on by themselves: 2\n\n```text\n{waits} dead_dependency"
+        in shown
+    )
 
 
-@pytest.mark.parametrize("text", ["x" * LONG, "🙂" * (LONG // 4), "`" * LONG, "\x1b" * LONG, "x\n" * (LONG // 2)])
+@pytest.mark.parametrize(
+    "text",
+    ["x" * LONG, "🙂" * (LONG // 4), "`" * LONG, "\x1b" * LONG, "x\n" * (LONG // 2)],
+)
 def test_it_is_never_longer_than_the_bound(bench: Bench, text: str) -> None:
     for _ in range(MOST + 1):
         item = bench.item(title=text[:500].strip() or "x", agent="a" * 64)
-        bench.agent("a" * 64).blocker(bench.claimed(item, agent="a" * 64), text, needs=text)
+        bench.agent("a" * 64).blocker(
+            bench.claimed(item, agent="a" * 64), text, needs=text
+        )
         bench.item(title=text[:500], agent="")
-        dead = bench.claimed(bench.item(title=text[:500], agent="a" * 64), agent="a" * 64)
+        dead = bench.claimed(
+            bench.item(title=text[:500], agent="a" * 64), agent="a" * 64
+        )
         bench.agent("a" * 64).fail(dead, text, retry=False)
 
     shown = briefing_render.briefing(told(bench))
@@ -92,11 +111,16 @@ def test_a_project_whose_item_failed_is_not_to_be_completed(bench: Bench) -> Non
 
     shown = briefing_render.briefing(told(bench))
 
-    assert f"{dead} failed, ada -> orchestrate requeue {dead}\n    An item: hopeless\n" in shown
+    assert (
+        f"{dead} failed, ada -> orchestrate requeue {dead}\n    An item: hopeless\n"
+        in shown
+    )
     assert f"## Next step\n\n    orchestrate requeue {dead}\n" in shown
 
 
-def test_a_project_of_which_everything_was_cancelled_is_to_be_completed(bench: Bench) -> None:
+def test_a_project_of_which_everything_was_cancelled_is_to_be_completed(
+    bench: Bench,
+) -> None:
     project = bench.queue.views.show(bench.standing(State.CANCELLED).item).item.project
 
     assert briefing_render.next_step(told(bench)) == f"orchestrate complete {project}"
@@ -108,8 +132,12 @@ def test_a_project_without_items_is_not_to_be_completed(bench: Bench) -> None:
     assert briefing_render.next_step(told(bench)) == f"orchestrate progress {project}"
 
 
-def test_where_agents_are_at_work_the_next_step_is_to_wait_for_them(bench: Bench) -> None:
-    working = bench.queue.views.show(bench.standing(State.IN_PROGRESS).item).item.project
+def test_where_agents_are_at_work_the_next_step_is_to_wait_for_them(
+    bench: Bench,
+) -> None:
+    working = bench.queue.views.show(
+        bench.standing(State.IN_PROGRESS).item
+    ).item.project
     bench.let_the_clock_tick()
     bench.project()
 

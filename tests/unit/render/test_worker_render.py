@@ -23,13 +23,17 @@ def expire(bench: Bench, lease: Lease) -> None:
 ENDS: dict[str, Callable[[Bench, Lease], object]] = {
     "release": lambda bench, lease: bench.agent().release(lease, reason="not my field"),
     "requeue": requeue,
-    "forced assignment": lambda bench, lease: bench.queue.assign(lease.item, "ada", force=True),
+    "forced assignment": lambda bench, lease: bench.queue.assign(
+        lease.item, "ada", force=True
+    ),
     "expired lease": expire,
 }
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_the_next_attempt_reads_what_the_earlier_one_last_reported(bench: Bench, end: str) -> None:
+def test_the_next_attempt_reads_what_the_earlier_one_last_reported(
+    bench: Bench, end: str
+) -> None:
     lease = bench.claimed()
     bench.agent().progress(lease, "half done, see the branch")
     ENDS[end](bench, lease)
@@ -59,7 +63,11 @@ def test_a_holder_is_told_why_its_item_was_cancelled(bench: Bench) -> None:
 
 def test_a_reason_that_is_a_sentence_ends_with_one_full_stop(bench: Bench) -> None:
     lease = bench.claimed()
-    bench.queue.complete_project(bench.queue.views.show(lease.item).item.project, force=True)
+    bench.queue.complete_project(
+        bench.queue.views.show(lease.item).item.project, force=True
+    )
 
-    with pytest.raises(errors.Cancelled, match=r"was cancelled: The project was completed\.$"):
+    with pytest.raises(
+        errors.Cancelled, match=r"was cancelled: The project was completed\.$"
+    ):
         bench.agent().progress(lease, "still at it")

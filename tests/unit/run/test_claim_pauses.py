@@ -1,7 +1,11 @@
 """The pauses of `worker run` after items that its command failed or gave back."""
 
 import pytest
-from taskorch_worker.run.claim_pauses import FAILURES_BEFORE_PAUSE, LONGEST_PAUSE_S, ClaimPauses
+from taskorch_worker.run.claim_pauses import (
+    FAILURES_BEFORE_PAUSE,
+    LONGEST_PAUSE_S,
+    ClaimPauses,
+)
 from taskorch_worker.run.outcome import End
 
 
@@ -17,19 +21,29 @@ def failures(number: int) -> list[End]:
 
 
 def test_first_failures_in_a_row_delay_nothing() -> None:
-    pauses = [counted(*failures(number)).after_failure() for number in range(FAILURES_BEFORE_PAUSE)]
+    pauses = [
+        counted(*failures(number)).after_failure()
+        for number in range(FAILURES_BEFORE_PAUSE)
+    ]
 
     assert pauses == [0] * FAILURES_BEFORE_PAUSE
 
 
 def test_pause_doubles_with_each_further_failure() -> None:
-    pauses = [counted(*failures(FAILURES_BEFORE_PAUSE + more)).after_failure() for more in range(4)]
+    pauses = [
+        counted(*failures(FAILURES_BEFORE_PAUSE + more)).after_failure()
+        for more in range(4)
+    ]
 
     assert all(0.5 * 2**more <= pause <= 2**more for more, pause in enumerate(pauses))
 
 
 def test_pause_has_a_limit() -> None:
-    assert LONGEST_PAUSE_S / 2 <= counted(*failures(5000)).after_failure() <= LONGEST_PAUSE_S
+    assert (
+        LONGEST_PAUSE_S / 2
+        <= counted(*failures(5000)).after_failure()
+        <= LONGEST_PAUSE_S
+    )
 
 
 @pytest.mark.parametrize("end", [End.COMPLETED, End.BLOCKED])

@@ -8,7 +8,9 @@ from taskorch.domain import errors
 from taskorch_worker.run import pool
 
 
-def test_run_without_a_temporary_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_without_a_temporary_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
 
     with pytest.raises(errors.Invalid, match="Set TMPDIR"):

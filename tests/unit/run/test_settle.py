@@ -13,7 +13,11 @@ from taskorch_worker.run.settle import renew, settle
 
 MEANINGS = {
     verb: Meaning(end=end, text="mine", deliverables={}, remark="")
-    for verb, end in {"complete": End.COMPLETED, "fail": End.FAILED, "release": End.RELEASED}.items()
+    for verb, end in {
+        "complete": End.COMPLETED,
+        "fail": End.FAILED,
+        "release": End.RELEASED,
+    }.items()
 }
 
 
@@ -48,17 +52,25 @@ class Lonely(Around):
 
 
 @pytest.mark.parametrize("verb", MEANINGS)
-def test_what_was_said_long_before_it_was_acknowledged_is_told_as_it_is(bench: Bench, verb: str) -> None:
+def test_what_was_said_long_before_it_was_acknowledged_is_told_as_it_is(
+    bench: Bench, verb: str
+) -> None:
     lease = bench.claimed()
     doubtful = bench.over(lambda connection: Late(connection, bench, verb))
 
     settled = settle(doubtful.agent(), lease, MEANINGS[verb])
 
-    assert (settled.end, settled.state, settled.text) == (MEANINGS[verb].end, bench.state(lease.item), "mine")
+    assert (settled.end, settled.state, settled.text) == (
+        MEANINGS[verb].end,
+        bench.state(lease.item),
+        "mine",
+    )
 
 
 @pytest.mark.parametrize("verb", MEANINGS)
-def test_what_is_not_on_enough_replicas_is_done_and_that_is_told(bench: Bench, verb: str) -> None:
+def test_what_is_not_on_enough_replicas_is_done_and_that_is_told(
+    bench: Bench, verb: str
+) -> None:
     lease = bench.claimed()
     lonely = bench.over(lambda connection: Lonely(connection, verb))
 
@@ -68,7 +80,9 @@ def test_what_is_not_on_enough_replicas_is_done_and_that_is_told(bench: Bench, v
     assert settled.text.startswith("mine (It is done, but only 0 of 1 replicas have it")
 
 
-def test_a_question_that_is_not_on_enough_replicas_is_left_all_the_same(bench: Bench) -> None:
+def test_a_question_that_is_not_on_enough_replicas_is_left_all_the_same(
+    bench: Bench,
+) -> None:
     lease = bench.standing(State.BLOCKED)
     lonely = bench.over(lambda connection: Lonely(connection, "release"))
 
@@ -77,7 +91,9 @@ def test_a_question_that_is_not_on_enough_replicas_is_left_all_the_same(bench: B
     assert (settled.end, bench.state(lease.item)) == (End.BLOCKED, State.BLOCKED)
 
 
-def test_a_number_that_a_failover_gave_out_twice_is_no_sign_that_the_command_has_ended_its_claim(bench: Bench) -> None:
+def test_a_number_that_a_failover_gave_out_twice_is_no_sign_that_the_command_has_ended_its_claim(
+    bench: Bench,
+) -> None:
     lost = bench.claimed()
     bench.forget_claim(lost.item)
     bench.claimed(lost.item)

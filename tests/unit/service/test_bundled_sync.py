@@ -8,14 +8,21 @@ from taskorch.bundled import server
 from taskorch.config.settings import resolve
 
 
-def test_the_files_that_the_server_appends_to_are_synced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_files_that_the_server_appends_to_are_synced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     appended = folder / ".task-orchestrator" / "data" / "1a2b" / "appendonlydir"
     appended.mkdir(parents=True)
-    files = [appended / name for name in ("appendonly.aof.1.incr.aof", "appendonly.aof.2.incr.aof")]
+    files = [
+        appended / name
+        for name in ("appendonly.aof.1.incr.aof", "appendonly.aof.2.incr.aof")
+    ]
     for file in files:
         file.touch()
     synced: set[int] = set()
-    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.add(os.fstat(descriptor).st_ino))
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: synced.add(os.fstat(descriptor).st_ino)
+    )
 
     server.Beside(resolve({}, {}, folder), lock=0).sync()
 

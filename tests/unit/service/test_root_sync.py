@@ -12,9 +12,15 @@ from taskorch_orchestrator.service import root_sync as keeping
 from taskorch_orchestrator.service.root_sync import AGAIN_S, UNWATCHED_S, Keeper
 from taskorch_orchestrator.service.scheduler import Bell, Wish
 
-SETTLED = Done(written=0, imported=0, troubles={}, again=False, left=0, scan_s=0, set_aside="")
-LEFT = Done(written=9, imported=0, troubles={}, again=False, left=7, scan_s=0, set_aside="")
-AGAIN = Done(written=0, imported=0, troubles={}, again=True, left=0, scan_s=0, set_aside="")
+SETTLED = Done(
+    written=0, imported=0, troubles={}, again=False, left=0, scan_s=0, set_aside=""
+)
+LEFT = Done(
+    written=9, imported=0, troubles={}, again=False, left=7, scan_s=0, set_aside=""
+)
+AGAIN = Done(
+    written=0, imported=0, troubles={}, again=True, left=0, scan_s=0, set_aside=""
+)
 
 
 @dataclass
@@ -55,7 +61,9 @@ def test_after_a_pass_that_settled_everything_nothing_is_wished_for() -> None:
 
 
 @pytest.mark.parametrize("done", [LEFT, AGAIN, None], ids=["left", "again", "busy"])
-def test_what_a_pass_has_left_is_wished_for_in_an_interval_whose_job_has_not_been_done(done: Done | None) -> None:
+def test_what_a_pass_has_left_is_wished_for_in_an_interval_whose_job_has_not_been_done(
+    done: Done | None,
+) -> None:
     bell = NotedBell()
 
     keeper(done, bell).sync()
@@ -136,7 +144,9 @@ def test_a_folder_that_cannot_be_watched_is_tried_again_with_pauses_that_grow(
 
     assert bell.pauses[0] < 1
     assert bell.pauses[:9:2] == sorted(bell.pauses[:9:2])
-    assert all(UNWATCHED_S / 2 <= seconds <= UNWATCHED_S for seconds in bell.pauses[12:])
+    assert all(
+        UNWATCHED_S / 2 <= seconds <= UNWATCHED_S for seconds in bell.pauses[12:]
+    )
 
 
 def test_that_a_folder_cannot_be_watched_is_said_once(
@@ -152,13 +162,17 @@ def test_that_a_folder_cannot_be_watched_is_said_once(
     assert "no inotify instances left" in record.message
 
 
-def test_a_folder_that_is_not_there_yet_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_that_is_not_there_yet_is_no_news(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     watching(PassingBell(3), tmp_path)
 
     assert caplog.records == []
 
 
-def test_when_a_folder_is_watched_at_last_it_is_looked_through(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_a_folder_is_watched_at_last_it_is_looked_through(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bell = PassingBell(9)
 
     def works(*_: object, **__: object) -> Iterator[set[object]]:

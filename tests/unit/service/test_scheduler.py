@@ -66,7 +66,9 @@ def test_nothing_comes_before_it_is_due(bell: Bell) -> None:
     assert monotonic() - began >= 0.05
 
 
-def test_a_wait_for_later_ends_when_something_is_wished_for_sooner(bell: Bell, aside: ThreadPoolExecutor) -> None:
+def test_a_wait_for_later_ends_when_something_is_wished_for_sooner(
+    bell: Bell, aside: ThreadPoolExecutor
+) -> None:
     bell.ring(SYNC, LONG_S)
     waiting = aside.submit(bell.wait)
 
@@ -75,7 +77,9 @@ def test_a_wait_for_later_ends_when_something_is_wished_for_sooner(bell: Bell, a
     assert waiting.result(timeout=60) == [MAINTAIN]
 
 
-def test_many_threads_ring_and_nothing_is_lost(bell: Bell, aside: ThreadPoolExecutor) -> None:
+def test_many_threads_ring_and_nothing_is_lost(
+    bell: Bell, aside: ThreadPoolExecutor
+) -> None:
     wishes = {Wish(f"duty-{n}", 1) for n in range(200)}
     came: set[Wish] = set()
     ringing = [aside.submit(bell.ring, wish) for wish in wishes]
@@ -86,7 +90,9 @@ def test_many_threads_ring_and_nothing_is_lost(bell: Bell, aside: ThreadPoolExec
     assert [each.result() for each in ringing] == [None] * len(wishes)
 
 
-def test_a_stop_ends_waits_and_pauses_now_and_from_now_on(bell: Bell, aside: ThreadPoolExecutor) -> None:
+def test_a_stop_ends_waits_and_pauses_now_and_from_now_on(
+    bell: Bell, aside: ThreadPoolExecutor
+) -> None:
     waiting, pausing = aside.submit(bell.wait), aside.submit(bell.pause, LONG_S)
 
     bell.stop()
@@ -110,7 +116,9 @@ class Paused(Bell):
         self.seconds.append(seconds)
 
 
-def test_the_pause_grows_with_each_failure_up_to_a_limit_however_many_there_are() -> None:
+def test_the_pause_grows_with_each_failure_up_to_a_limit_however_many_there_are() -> (
+    None
+):
     bell = Paused()
 
     for failures in (1, 3, 5, 7, 100, 10_000):

@@ -14,7 +14,10 @@ from taskorch_orchestrator.setup.managed_file import Entry, Unfit, is_blank, wit
 
 def hook(event: str, command: str) -> Entry:
     """Return a hook in a group of its own."""
-    return Entry(labels=("hooks", event, None, "hooks", None), value={"type": "command", "command": command})
+    return Entry(
+        labels=("hooks", event, None, "hooks", None),
+        value={"type": "command", "command": command},
+    )
 
 
 HOOKS = JsonEntries(
@@ -22,7 +25,10 @@ HOOKS = JsonEntries(
     hook("Stop", "worker hook stop"),
     Entry(labels=("mcpServers", "ours"), value={"command": "worker", "args": ["mcp"]}),
 )
-HEADED = JsonEntries(Entry(labels=("hooks", "stop", None), value={"command": "worker hook stop"}), head={"version": 1})
+HEADED = JsonEntries(
+    Entry(labels=("hooks", "stop", None), value={"command": "worker hook stop"}),
+    head={"version": 1},
+)
 
 FOREIGN = {
     "empty": "{}",
@@ -80,7 +86,10 @@ def test_blank_file_is_treated_as_missing(text: str) -> None:
     assert HOOKS.removed(text) == text
 
 
-@pytest.mark.parametrize("text", ["[]", "null", '{"a": }', '{"a": 1,}', '{"a": 1', "hooks", "{}}", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "null", '{"a": }', '{"a": 1,}', '{"a": 1', "hooks", "{}}", "[" * 100_000],
+)
 def test_what_is_no_json_object_is_refused(text: str) -> None:
     for act in (HOOKS.has, HOOKS.added, HOOKS.removed):
         with pytest.raises(Unfit, match="is not"):
@@ -94,7 +103,10 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
         ('{"hooks": null}', "where hooks should be an object"),
         ('{"hooks": {"Stop": {}}}', "where hooks.Stop should be a list"),
         ('{"mcpServers": null}', "mcpServers should be"),
-        ('{"mcpServers": {"ours": {"command": "another"}}}', "has another mcpServers.ours"),
+        (
+            '{"mcpServers": {"ours": {"command": "another"}}}',
+            "has another mcpServers.ours",
+        ),
     ],
 )
 def test_what_has_something_else_in_our_place_is_refused(text: str, why: str) -> None:
@@ -110,7 +122,10 @@ def test_a_file_without_the_head_that_its_program_wants_is_refused() -> None:
 def test_the_head_of_a_new_file_goes_with_it_and_that_of_an_old_one_stays() -> None:
     old = '{\n  "version": 1\n}\n'
 
-    assert json.loads(HEADED.added(None)) == {"version": 1, "hooks": {"stop": [{"command": "worker hook stop"}]}}
+    assert json.loads(HEADED.added(None)) == {
+        "version": 1,
+        "hooks": {"stop": [{"command": "worker hook stop"}]},
+    }
     assert HEADED.removed(HEADED.added(None)) is None
     assert HEADED.removed(HEADED.added(old)) == old
 
@@ -127,7 +142,9 @@ def test_the_head_of_a_new_file_goes_with_it_and_that_of_an_old_one_stays() -> N
     ],
 )
 @pytest.mark.parametrize("before", ["{}", '{"model": "x"}', '{\n  "model": "x"\n}\n'])
-def test_what_somebody_adds_to_an_entry_stays_with_it_and_goes_with_it(before: str, ours: str, theirs: str) -> None:
+def test_what_somebody_adds_to_an_entry_stays_with_it_and_goes_with_it(
+    before: str, ours: str, theirs: str
+) -> None:
     changed = HOOKS.added(before).replace(ours, theirs, 1)
 
     assert theirs in changed
@@ -139,12 +156,18 @@ def test_what_an_entry_lacks_is_put_into_it_beside_what_somebody_added() -> None
     newer = JsonEntries(
         Entry(
             labels=("mcpServers", "ours"),
-            value={"command": "worker", "args": ["mcp"], "env": {"A": "$A", "B": "$B"}, "timeout": 9},
+            value={
+                "command": "worker",
+                "args": ["mcp"],
+                "env": {"A": "$A", "B": "$B"},
+                "timeout": 9,
+            },
         )
     )
     before = '{\n\t"mcpServers": {\n\t\t"theirs": {"command": "npx"}\n\t}\n}'
     old = before.replace(
-        '"theirs"', '"ours": {"command": "/x/worker", "args": ["mcp"], "env": {"B": "b"}},\n\t\t"theirs"'
+        '"theirs"',
+        '"ours": {"command": "/x/worker", "args": ["mcp"], "env": {"B": "b"}},\n\t\t"theirs"',
     )
 
     mended = with_part(newer, old)
@@ -159,15 +182,22 @@ def test_what_an_entry_lacks_is_put_into_it_beside_what_somebody_added() -> None
 
 
 def test_hooks_of_ours_in_one_group_are_known_and_go_and_anothers_in_it_stays() -> None:
-    ours = [{"type": "command", "command": "worker prime"}, {"type": "command", "command": "worker hook stop"}]
+    ours = [
+        {"type": "command", "command": "worker prime"},
+        {"type": "command", "command": "worker hook stop"},
+    ]
     both = JsonEntries(hook("Stop", "worker prime"), hook("Stop", "worker hook stop"))
     group = json.dumps({"hooks": {"Stop": [{"hooks": ours}]}})
-    mixed = json.dumps({"hooks": {"Stop": [{"hooks": [ours[0], {"prompt": "Done?"}, ours[1]]}]}})
+    mixed = json.dumps(
+        {"hooks": {"Stop": [{"hooks": [ours[0], {"prompt": "Done?"}, ours[1]]}]}}
+    )
 
     assert both.has(group)
     assert both.has(mixed)
     assert json.loads(both.removed(group) or "") == {"hooks": {"Stop": []}}
-    assert json.loads(both.removed(mixed) or "") == {"hooks": {"Stop": [{"hooks": [{"prompt": "Done?"}]}]}}
+    assert json.loads(both.removed(mixed) or "") == {
+        "hooks": {"Stop": [{"hooks": [{"prompt": "Done?"}]}]}
+    }
 
 
 def test_a_file_that_has_a_part_of_ours_in_anothers_form_gets_the_rest() -> None:
@@ -192,10 +222,22 @@ OURS = '"ours": {"command": "worker"}'
     [
         ('{"s": {"a": 1, // of a\n  OURS\n}}', '{"s": {"a": 1 // of a\n}}'),
         ('{"s": {"a": 1, // of a\n  OURS }}', '{"s": {"a": 1 // of a\n   }}'),
-        ('{"s": {"a": 1 /* of a */, OURS, "b": 2}}', '{"s": {"a": 1 /* of a */, "b": 2}}'),
-        ('{"s": {"a": 1, /* of a */ OURS, // of ours\n "b": 2}}', '{"s": {"a": 1 /* of a */ , // of ours\n "b": 2}}'),
-        ('{"s": { // head\n  OURS /* of ours */, "b": 2}}', '{"s": { // head\n   /* of ours */ "b": 2}}'),
-        ('{"s": {\n  OURS // of ours\n  , "b": 2\n}}', '{"s": { // of ours\n   "b": 2\n}}'),
+        (
+            '{"s": {"a": 1 /* of a */, OURS, "b": 2}}',
+            '{"s": {"a": 1 /* of a */, "b": 2}}',
+        ),
+        (
+            '{"s": {"a": 1, /* of a */ OURS, // of ours\n "b": 2}}',
+            '{"s": {"a": 1 /* of a */ , // of ours\n "b": 2}}',
+        ),
+        (
+            '{"s": { // head\n  OURS /* of ours */, "b": 2}}',
+            '{"s": { // head\n   /* of ours */ "b": 2}}',
+        ),
+        (
+            '{"s": {\n  OURS // of ours\n  , "b": 2\n}}',
+            '{"s": { // of ours\n   "b": 2\n}}',
+        ),
         ('{"s": { OURS // of ours\n}}', '{"s": { // of ours\n}}'),
         ('{ "s": { // head\n  OURS } }', '{ "s": { // head\n   } }'),
         ('// head\n{ "s": { OURS } }', "// head\n{}"),
@@ -215,7 +257,10 @@ def test_what_others_add_between_stays() -> None:
     left = HOOKS.removed(json.dumps(added, indent=4))
 
     assert left is not None
-    assert json.loads(left) == {"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "say"}]}]}, "model": "x"}
+    assert json.loads(left) == {
+        "hooks": {"Stop": [{"hooks": [{"type": "command", "command": "say"}]}]},
+        "model": "x",
+    }
 
 
 def test_a_file_that_its_program_has_written_anew_is_left_without_a_trace() -> None:
@@ -228,23 +273,50 @@ def test_a_file_that_its_program_has_written_anew_is_left_without_a_trace() -> N
 
 
 LETTERS = 'a"\\{}[],:/*é🙂 '
-NAMES = st.sampled_from(["hooks", "SessionStart", "Stop", "mcpServers", "ours", "a", 'b"{', "é🙂", "//", "/*"])
+NAMES = st.sampled_from(
+    [
+        "hooks",
+        "SessionStart",
+        "Stop",
+        "mcpServers",
+        "ours",
+        "a",
+        'b"{',
+        "é🙂",
+        "//",
+        "/*",
+    ]
+)
 #: Space and comments for each place where some can be, in turns.
 COMMENTS = st.sampled_from(["/* c */", " // c\n", '//[{"\r\n  ', "/*\n*/ "])
-SPACES = st.lists(st.text(alphabet=" \t\n\r", max_size=3) | COMMENTS, min_size=1, max_size=7).map(cycle)
+SPACES = st.lists(
+    st.text(alphabet=" \t\n\r", max_size=3) | COMMENTS, min_size=1, max_size=7
+).map(cycle)
 LEAVES = st.none() | st.booleans() | st.integers(0, 9) | st.text(LETTERS, max_size=4)
 VALUES = st.recursive(
-    LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=2), max_leaves=6
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=2)
+    ),
+    max_leaves=6,
 )
-EVENTS = st.dictionaries(st.sampled_from(["SessionStart", "Stop", "PreToolUse"]), st.lists(VALUES, max_size=2))
+EVENTS = st.dictionaries(
+    st.sampled_from(["SessionStart", "Stop", "PreToolUse"]),
+    st.lists(VALUES, max_size=2),
+)
 SERVERS = st.dictionaries(st.sampled_from(["theirs", "x"]), VALUES)
-FILES = st.fixed_dictionaries({}, optional={"a": VALUES, "hooks": EVENTS, "mcpServers": SERVERS, "é🙂": VALUES})
+FILES = st.fixed_dictionaries(
+    {}, optional={"a": VALUES, "hooks": EVENTS, "mcpServers": SERVERS, "é🙂": VALUES}
+)
 
 
 def spaced(value: Any, spaces: Iterator[str]) -> str:
     """Return JSON with space wherever there can be some."""
     if isinstance(value, dict):
-        members = [f"{next(spaces)}{json.dumps(k)}{next(spaces)}:{spaced(v, spaces)}" for k, v in value.items()]
+        members = [
+            f"{next(spaces)}{json.dumps(k)}{next(spaces)}:{spaced(v, spaces)}"
+            for k, v in value.items()
+        ]
         return f"{next(spaces)}{{{','.join(members) or next(spaces)}}}{next(spaces)}"
     if isinstance(value, list):
         return f"{next(spaces)}[{','.join(spaced(v, spaces) for v in value) or next(spaces)}]{next(spaces)}"

@@ -10,10 +10,15 @@ from taskorch_orchestrator.setup.managed_file import Change, joined, replace
 
 def below(folder: Path) -> dict[str, str | None]:
     """Return all that is below a folder: the text of a file, None for a folder."""
-    return {str(p.relative_to(folder)): p.read_text("utf-8") if p.is_file() else None for p in folder.rglob("*")}
+    return {
+        str(p.relative_to(folder)): p.read_text("utf-8") if p.is_file() else None
+        for p in folder.rglob("*")
+    }
 
 
-def test_files_are_made_changed_and_taken_away_with_the_folders_that_are_empty_then(tmp_path: Path) -> None:
+def test_files_are_made_changed_and_taken_away_with_the_folders_that_are_empty_then(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "old/inner").mkdir(parents=True)
     for name in ("old/inner/gone", "changed"):
         (tmp_path / name).write_text("before", encoding="utf-8")
@@ -45,7 +50,9 @@ def test_a_file_keeps_its_mode_and_a_link_stays_one(tmp_path: Path, mode: int) -
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_what_was_changed_already_is_put_back_when_one_cannot_be(tmp_path: Path, place: int) -> None:
+def test_what_was_changed_already_is_put_back_when_one_cannot_be(
+    tmp_path: Path, place: int
+) -> None:
     for name in ("changed", "gone"):
         (tmp_path / name).write_text("before", encoding="utf-8")
         (tmp_path / name).chmod(0o600)
@@ -59,7 +66,9 @@ def test_what_was_changed_already_is_put_back_when_one_cannot_be(tmp_path: Path,
     ]
     changes.insert(place, (tmp_path / "wrong", Change(None, "after")))
 
-    with pytest.raises(errors.Invalid, match=rf"Cannot write {tmp_path}/wrong: .*Nothing was changed"):
+    with pytest.raises(
+        errors.Invalid, match=rf"Cannot write {tmp_path}/wrong: .*Nothing was changed"
+    ):
         replace(dict(changes), tmp_path)
 
     assert below(tmp_path) == before
@@ -71,9 +80,15 @@ def test_what_was_changed_already_is_put_back_when_one_cannot_be(tmp_path: Path,
     [
         (1, 2, 2),
         ([1, 2], [3, 2], [3, 2, 1]),
-        ({"a": 1, "b": {"c": [1]}}, {"b": {"c": [2], "d": 3}}, {"b": {"c": [2, 1], "d": 3}, "a": 1}),
+        (
+            {"a": 1, "b": {"c": [1]}},
+            {"b": {"c": [2], "d": 3}},
+            {"b": {"c": [2, 1], "d": 3}, "a": 1},
+        ),
         ({"a": 1}, "x", "x"),
     ],
 )
-def test_what_others_say_holds_and_gets_what_it_lacks(ours: object, theirs: object, both: object) -> None:
+def test_what_others_say_holds_and_gets_what_it_lacks(
+    ours: object, theirs: object, both: object
+) -> None:
     assert joined(ours, theirs) == both  # type: ignore[arg-type]

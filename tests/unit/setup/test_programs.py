@@ -29,7 +29,9 @@ class Asked(UserDict[str, str]):
 
 def codex_servers() -> dict[str, Any]:
     """Return the MCP servers in a new configuration of Codex."""
-    part = programs.parts("codex", Path("/p"), {}, user=False)[Path("/p/.codex/config.toml")]
+    part = programs.parts("codex", Path("/p"), {}, user=False)[
+        Path("/p/.codex/config.toml")
+    ]
     servers: dict[str, Any] = tomllib.loads(part.added(None))["mcp_servers"]
     return servers
 
@@ -43,12 +45,16 @@ def test_codex_hands_on_every_variable_that_is_a_setting(tmp_path: Path) -> None
     for server in codex_servers().values():
         assert (
             set(server["env_vars"])
-            == {*environment.names, RQ_URL, inherited_lease.ITEM, inherited_lease.TOKEN} - systems
+            == {*environment.names, RQ_URL, inherited_lease.ITEM, inherited_lease.TOKEN}
+            - systems
         )
 
 
 def test_codex_waits_for_the_longest_wait() -> None:
-    assert all(server["tool_timeout_sec"] > limits.PATIENCE_S for server in codex_servers().values())
+    assert all(
+        server["tool_timeout_sec"] > limits.PATIENCE_S
+        for server in codex_servers().values()
+    )
 
 
 def test_gemini_is_told_of_the_secrets_by_name() -> None:
@@ -56,7 +62,9 @@ def test_gemini_is_told_of_the_secrets_by_name() -> None:
 
 
 @pytest.mark.parametrize("program", programs.PROGRAMS)
-def test_a_users_instructions_name_no_command_that_starts_a_server(program: str) -> None:
+def test_a_users_instructions_name_no_command_that_starts_a_server(
+    program: str,
+) -> None:
     texts = [
         part.added(None)
         for file, part in programs.parts(program, Path("/home"), {}, user=True).items()
@@ -75,7 +83,9 @@ def test_a_users_instructions_name_no_command_that_starts_a_server(program: str)
 
 @pytest.mark.parametrize("below", [".", "a/b"])
 @pytest.mark.parametrize("is_worktree", [True, False])
-def test_a_project_is_the_checkout_that_a_folder_is_in(tmp_path: Path, below: str, *, is_worktree: bool) -> None:
+def test_a_project_is_the_checkout_that_a_folder_is_in(
+    tmp_path: Path, below: str, *, is_worktree: bool
+) -> None:
     folder = tmp_path / below
     folder.mkdir(parents=True, exist_ok=True)
     git = tmp_path / ("own" if is_worktree else ".git")

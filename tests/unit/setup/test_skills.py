@@ -19,7 +19,10 @@ from taskorch_worker.render import briefing as workers
 SKILLS = Path(programs.__file__).parent / "skills"
 GROUPS: dict[str, click.Group] = {"worker": worker, "orchestrate": orchestrate}
 TEXTS = {
-    **{folder: (SKILLS / folder / "SKILL.md").read_text(encoding="utf-8") for folder in ("worker", "orchestrator")},
+    **{
+        folder: (SKILLS / folder / "SKILL.md").read_text(encoding="utf-8")
+        for folder in ("worker", "orchestrator")
+    },
     "worker prime": workers.COMMANDS,
     "orchestrate prime": orchestrators.COMMANDS,
     "worker hook stop": stop_hook.REASON,
@@ -39,8 +42,15 @@ def written(text: str) -> list[list[str]]:
     lines = re.findall(r"`([^`]+)`", text) + re.findall(
         r": ((?:worker|orchestrate) .+?)(?:;|, and|$)", text, re.MULTILINE
     )
-    inner = [re.sub(r".*\$\(((?:worker|orchestrate) .*)\)$", r"\1", line, flags=re.DOTALL) for line in lines]
-    return [shlex.split(line) for line in inner if line.startswith(("worker ", "orchestrate "))]
+    inner = [
+        re.sub(r".*\$\(((?:worker|orchestrate) .*)\)$", r"\1", line, flags=re.DOTALL)
+        for line in lines
+    ]
+    return [
+        shlex.split(line)
+        for line in inner
+        if line.startswith(("worker ", "orchestrate "))
+    ]
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -55,10 +65,23 @@ def test_every_command_line_could_be_typed(name: str) -> None:
             assert words[0] in there, words
             command = there[words.pop(0)]
         options = {flag for parameter in command.params for flag in parameter.opts}
-        assert {word for word in words if word.startswith("-")} <= options, (name, role, words)
-        arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
-        first = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
-        assert first <= len(arguments) or any(argument.nargs == -1 for argument in arguments), (name, words)
+        assert {word for word in words if word.startswith("-")} <= options, (
+            name,
+            role,
+            words,
+        )
+        arguments = [
+            parameter
+            for parameter in command.params
+            if isinstance(parameter, click.Argument)
+        ]
+        first = next(
+            (place for place, word in enumerate(words) if word.startswith("-")),
+            len(words),
+        )
+        assert first <= len(arguments) or any(
+            argument.nargs == -1 for argument in arguments
+        ), (name, words)
 
 
 @pytest.mark.parametrize("name", OF_ONE_ROLE)
@@ -66,26 +89,43 @@ def test_a_role_is_told_of_its_own_commands(name: str) -> None:
     assert {role for role, *_ in written(TEXTS[name])} == {OF_ONE_ROLE[name]}
 
 
-@pytest.mark.parametrize("name", ["worker", "orchestrator", "worker prime", "orchestrate prime"])
+@pytest.mark.parametrize(
+    "name", ["worker", "orchestrator", "worker prime", "orchestrate prime"]
+)
 def test_the_exit_codes_are_those_of_the_errors(name: str) -> None:
     told = TEXTS[name].partition("Exit codes: ")[2]
 
     codes = {int(code) for code in re.findall(r"(?:^|; |;\n)(\d) ", told)}
 
-    known = {0, *(error.exit_code for error in (errors.Usage, errors.NotFound, errors.Unavailable, errors.Invalid))}
+    known = {
+        0,
+        *(
+            error.exit_code
+            for error in (
+                errors.Usage,
+                errors.NotFound,
+                errors.Unavailable,
+                errors.Invalid,
+            )
+        ),
+    }
     known |= {errors.Conflict.exit_code, errors.NothingToDo.exit_code}
     assert codes - {errors.NotYours.exit_code} == known
     assert (errors.NotYours.exit_code in codes) == name.startswith("worker")
 
 
-@pytest.mark.parametrize(("name", "wait"), [("orchestrator", "orchestrate"), ("worker", "worker")])
+@pytest.mark.parametrize(
+    ("name", "wait"), [("orchestrator", "orchestrate"), ("worker", "worker")]
+)
 def test_a_role_is_told_how_to_wait(name: str, wait: str) -> None:
     for text in (TEXTS[name], TEXTS[f"{wait} prime"]):
         assert [wait, "wait"] in [line[:2] for line in written(text)]
 
 
 @pytest.mark.parametrize(("installed", "folder"), programs.SKILLS.items())
-def test_a_skill_has_the_head_that_claude_documents(installed: str, folder: str) -> None:
+def test_a_skill_has_the_head_that_claude_documents(
+    installed: str, folder: str
+) -> None:
     _, head, body = TEXTS[folder].split("---\n", 2)
 
     fields = yaml.safe_load(head)

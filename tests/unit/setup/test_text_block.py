@@ -69,8 +69,13 @@ BEGIN, END = (MARKDOWN.added(None).splitlines()[line] for line in (0, -1))
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-@pytest.mark.parametrize(("lost", "behind"), [(BEGIN, ""), (END, ""), (END, "\nbehind\n"), (BEGIN, "\nbehind\n")])
-def test_block_that_lost_a_mark_is_found_by_content(lost: str, behind: str, newline: str) -> None:
+@pytest.mark.parametrize(
+    ("lost", "behind"),
+    [(BEGIN, ""), (END, ""), (END, "\nbehind\n"), (BEGIN, "\nbehind\n")],
+)
+def test_block_that_lost_a_mark_is_found_by_content(
+    lost: str, behind: str, newline: str
+) -> None:
     whole = (MARKDOWN.added("before\n") + behind).replace("\n", newline)
     damaged = whole.replace(lost + newline, "")
 
@@ -90,15 +95,22 @@ def test_block_that_lost_a_mark_is_found_by_content(lost: str, behind: str, newl
         (f"{END}\n{BEGIN}\n", "line 1, 2:"),
     ],
 )
-def test_a_block_that_lost_a_mark_is_refused_with_its_lines(text: str, lines: str) -> None:
+def test_a_block_that_lost_a_mark_is_refused_with_its_lines(
+    text: str, lines: str
+) -> None:
     for act in (MARKDOWN.has, MARKDOWN.added, MARKDOWN.removed):
         with pytest.raises(Unfit, match=lines):
             act(text)
 
 
-def test_a_file_of_our_own_is_made_renewed_and_taken_away_and_anothers_is_left_alone() -> None:
+def test_a_file_of_our_own_is_made_renewed_and_taken_away_and_anothers_is_left_alone() -> (
+    None
+):
     assert with_part(OWN, None) == "<!-- task-orchestrator -->\nours\n"
-    assert with_part(OWN, "<!-- task-orchestrator -->\nolder\n") == "<!-- task-orchestrator -->\nours\n"
+    assert (
+        with_part(OWN, "<!-- task-orchestrator -->\nolder\n")
+        == "<!-- task-orchestrator -->\nours\n"
+    )
     assert OWN.has("<!-- task-orchestrator -->\r\nours\r\n")
     assert OWN.removed("<!-- task-orchestrator -->\nolder\n") is None
     assert OWN.removed("theirs") == "theirs"

@@ -11,13 +11,25 @@ from taskorch_orchestrator.setup.toml_entries import TomlEntries
 
 def server(command: str, *variables: str, **more: int) -> Entry:
     """Return an MCP server that is named for its command."""
-    value: dict[str, Json] = {"command": command, "args": ["mcp"], "env_vars": list(variables), **more}
+    value: dict[str, Json] = {
+        "command": command,
+        "args": ["mcp"],
+        "env_vars": list(variables),
+        **more,
+    }
     return Entry(labels=("mcp_servers", f"our-{command}"), value=value)
 
 
-OURS = TomlEntries(server("orchestrate", "A", timeout=600), server("worker", "A", timeout=600))
+OURS = TomlEntries(
+    server("orchestrate", "A", timeout=600), server("worker", "A", timeout=600)
+)
 TABLES = {
-    f"our-{command}": {"command": command, "args": ["mcp"], "env_vars": ["A"], "timeout": 600}
+    f"our-{command}": {
+        "command": command,
+        "args": ["mcp"],
+        "env_vars": ["A"],
+        "timeout": 600,
+    }
     for command in ("orchestrate", "worker")
 }
 FOREIGN = [
@@ -40,7 +52,10 @@ FOREIGN = [
 #: What Codex 0.171 made of our file, and of a user's file with our tables, by `mcp add x -- y` and `features enable`.
 ADDED_BY_CODEX = '\n[mcp_servers.x]\ncommand = "y"\n'
 FEATURES_OF_CODEX = "\n[features]\nhooks = true\n"
-BEGIN, END = "# task-orchestrator: begin (orchestrate setup)\n", "# task-orchestrator: end\n"
+BEGIN, END = (
+    "# task-orchestrator: begin (orchestrate setup)\n",
+    "# task-orchestrator: end\n",
+)
 
 
 def written_by_codex() -> str:
@@ -53,7 +68,10 @@ def test_added_tables_are_removed_byte_for_byte(text: str) -> None:
     added = with_part(OURS, text)
 
     document, before = (tomllib.loads(each.lstrip("\ufeff")) for each in (added, text))
-    assert document == {**before, "mcp_servers": {**before.get("mcp_servers", {}), **TABLES}}
+    assert document == {
+        **before,
+        "mcp_servers": {**before.get("mcp_servers", {}), **TABLES},
+    }
     assert OURS.has(added)
     assert not OURS.has(text)
     assert added.startswith(text)
@@ -61,7 +79,24 @@ def test_added_tables_are_removed_byte_for_byte(text: str) -> None:
     assert with_part(OURS, added) == added
 
 
-@given(st.lists(st.sampled_from(["a.b = 1", "", "# c", "[d]", "[e.f]", "g = '''", "'''", "h = [", "[1]]", "\t"])))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "a.b = 1",
+                "",
+                "# c",
+                "[d]",
+                "[e.f]",
+                "g = '''",
+                "'''",
+                "h = [",
+                "[1]]",
+                "\t",
+            ]
+        )
+    )
+)
 def test_any_toml_gets_every_byte_back(lines: list[str]) -> None:
     text = "\n".join(lines)
     try:
@@ -77,7 +112,9 @@ def test_created_file_is_removed_and_empty_file_stays() -> None:
     assert OURS.removed(OURS.added("")) == ""
 
 
-@pytest.mark.parametrize("behind", [ADDED_BY_CODEX, FEATURES_OF_CODEX, ADDED_BY_CODEX + FEATURES_OF_CODEX])
+@pytest.mark.parametrize(
+    "behind", [ADDED_BY_CODEX, FEATURES_OF_CODEX, ADDED_BY_CODEX + FEATURES_OF_CODEX]
+)
 @pytest.mark.parametrize("mark", ["", END])
 def test_tables_rewritten_by_codex_are_current(behind: str, mark: str) -> None:
     rewritten = written_by_codex() + behind + mark
@@ -91,7 +128,9 @@ def test_tables_rewritten_by_codex_are_current(behind: str, mark: str) -> None:
 def test_tables_between_tables_of_others_are_removed(behind: str) -> None:
     theirs = 'model = "x"   # my model\n\n[mcp_servers.other]\ncommand = "npx"\n'
 
-    assert OURS.removed(f"{theirs}\n{written_by_codex()}{behind}{END}") == theirs + behind
+    assert (
+        OURS.removed(f"{theirs}\n{written_by_codex()}{behind}{END}") == theirs + behind
+    )
 
 
 def test_table_of_others_between_our_tables_stays() -> None:
@@ -112,7 +151,8 @@ def test_marks_of_earlier_versions_are_removed(theirs: str) -> None:
 
 def test_addition_to_our_table_stays_and_is_removed_with_it() -> None:
     changed = OURS.added("b = 1\n").replace(
-        'vars = ["A"]\ntimeout = 600\n\n', 'vars = ["A", "B"] # why\n# more\nsince = 2026-01-01\ntimeout = 9\n\n'
+        'vars = ["A"]\ntimeout = 600\n\n',
+        'vars = ["A", "B"] # why\n# more\nsince = 2026-01-01\ntimeout = 9\n\n',
     )
     changed += '[mcp_servers.our-worker.env]\nG = "h"\n\n# Mine\n[c]\n'
 
@@ -135,7 +175,9 @@ def test_missing_key_is_added_beside_additions_of_others() -> None:
         "timeout": 600,
         "retries": 3,
     }
-    assert repaired.startswith("[mcp_servers.our-worker] # mine\ntimeout = 600\nretries = 3\nenv_vars = [")
+    assert repaired.startswith(
+        "[mcp_servers.our-worker] # mine\ntimeout = 600\nretries = 3\nenv_vars = ["
+    )
     assert '# path\ncommand = "/opt/worker"\n' in repaired
     assert newer.removed(repaired) == "[z]\n"
 
@@ -150,8 +192,14 @@ def test_one_lost_table_is_added_again() -> None:
 @pytest.mark.parametrize(
     ("text", "left"),
     [
-        ("[mcp_servers]\nour-worker = {command = 'worker', args = ['mcp']}\nx.command = 'y'\n", "x.command = 'y'\n"),
-        ("mcp_servers.our-worker.command = 'worker'\nmcp_servers.our-worker.args = ['mcp']\na = 1\n", "a = 1\n"),
+        (
+            "[mcp_servers]\nour-worker = {command = 'worker', args = ['mcp']}\nx.command = 'y'\n",
+            "x.command = 'y'\n",
+        ),
+        (
+            "mcp_servers.our-worker.command = 'worker'\nmcp_servers.our-worker.args = ['mcp']\na = 1\n",
+            "a = 1\n",
+        ),
     ],
 )
 def test_server_without_a_table_of_its_own_is_removed(text: str, left: str) -> None:
@@ -169,7 +217,10 @@ def test_invalid_toml_is_refused(text: str) -> None:
     ("text", "reason"),
     [
         ("[mcp_servers.our-worker]\n", "another mcp_servers.our-worker"),
-        ("[mcp_servers.our-worker]\ncommand = 'npx'\n", "another mcp_servers.our-worker"),
+        (
+            "[mcp_servers.our-worker]\ncommand = 'npx'\n",
+            "another mcp_servers.our-worker",
+        ),
         ("[[mcp_servers.our-worker]]\n", "another mcp_servers.our-worker"),
         ("mcp_servers = {}\n", "no room"),
         ("mcp_servers = 1\n", "no room"),

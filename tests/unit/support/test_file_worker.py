@@ -39,7 +39,9 @@ def ada(root: Path) -> FileWorker:
     return FileWorker(root, "ada")
 
 
-def put_handoff(root: Path, item: str = ITEM, agent: str = "ada", name: str = "{}_handoff.json") -> dict[str, Any]:
+def put_handoff(
+    root: Path, item: str = ITEM, agent: str = "ada", name: str = "{}_handoff.json"
+) -> dict[str, Any]:
     handoff = {
         "item_id": item,
         "assigned_to": agent,
@@ -47,7 +49,9 @@ def put_handoff(root: Path, item: str = ITEM, agent: str = "ada", name: str = "{
         "project_context": {"project_title": "A project"},
         "x_sync": {"token": 1},
     }
-    (root / "handoffs" / name.format(item)).write_text(json.dumps(handoff), encoding="utf-8")
+    (root / "handoffs" / name.format(item)).write_text(
+        json.dumps(handoff), encoding="utf-8"
+    )
     return handoff
 
 
@@ -67,14 +71,18 @@ def timeless(entry: dict[str, Any], time: str = "timestamp") -> dict[str, Any]:
 
 
 def careless(root: Path, *drawn: float) -> Incarnation:
-    return Incarnation(Orders(root, "ada", root / "log", careless=True, think_s=0), Fate(*drawn), "1.1")
+    return Incarnation(
+        Orders(root, "ada", root / "log", careless=True, think_s=0), Fate(*drawn), "1.1"
+    )
 
 
 def logged(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_check_lists_what_is_assigned_to_the_agent_in_dot_files_too(root: Path, ada: FileWorker) -> None:
+def test_a_check_lists_what_is_assigned_to_the_agent_in_dot_files_too(
+    root: Path, ada: FileWorker
+) -> None:
     put_handoff(root)
     put_handoff(root, "item_2", name=".{}_handoff.json")
     put_handoff(root, "item_3", agent="bob")
@@ -82,24 +90,34 @@ def test_a_check_lists_what_is_assigned_to_the_agent_in_dot_files_too(root: Path
     assert sorted(ada.check()) == [ITEM, "item_2"]
 
 
-def test_a_check_silences_the_doorbell_of_its_agent(root: Path, ada: FileWorker) -> None:
+def test_a_check_silences_the_doorbell_of_its_agent(
+    root: Path, ada: FileWorker
+) -> None:
     for agent in ("ada", "bob"):
-        (root / "handoffs" / f"pending_{agent}.txt").write_text(f"{ITEM}\n", encoding="utf-8")
+        (root / "handoffs" / f"pending_{agent}.txt").write_text(
+            f"{ITEM}\n", encoding="utf-8"
+        )
 
     ada.check()
 
     assert (ada.pending(), FileWorker(root, "bob").pending()) == ([], [ITEM])
 
 
-def test_the_doorbell_is_deleted_as_soon_as_it_is_read(root: Path, ada: FileWorker) -> None:
-    (root / "handoffs" / "pending_ada.txt").write_text(f"{ITEM}\nitem_2\n{ITEM}\n", encoding="utf-8")
+def test_the_doorbell_is_deleted_as_soon_as_it_is_read(
+    root: Path, ada: FileWorker
+) -> None:
+    (root / "handoffs" / "pending_ada.txt").write_text(
+        f"{ITEM}\nitem_2\n{ITEM}\n", encoding="utf-8"
+    )
 
     assert ada.pending() == [ITEM, "item_2", ITEM]
     assert list((root / "handoffs").iterdir()) == []
 
 
 @pytest.mark.parametrize("torn", ["", '{"item_id": "it'])
-def test_one_invalid_handoff_of_anybody_breaks_a_check(root: Path, ada: FileWorker, torn: str) -> None:
+def test_one_invalid_handoff_of_anybody_breaks_a_check(
+    root: Path, ada: FileWorker, torn: str
+) -> None:
     put_handoff(root)
     (root / "handoffs" / ".item_9_handoff.json").write_text(torn, encoding="utf-8")
 
@@ -113,17 +131,25 @@ def test_a_get_returns_the_handoff(root: Path, ada: FileWorker) -> None:
     assert ada.get(ITEM) == handoff
 
 
-@pytest.mark.parametrize("lacking", ["item_id", "assigned_to", "task", "project_context"])
-def test_a_handoff_that_lacks_what_is_shown_breaks_a_get(root: Path, ada: FileWorker, lacking: str) -> None:
+@pytest.mark.parametrize(
+    "lacking", ["item_id", "assigned_to", "task", "project_context"]
+)
+def test_a_handoff_that_lacks_what_is_shown_breaks_a_get(
+    root: Path, ada: FileWorker, lacking: str
+) -> None:
     handoff = put_handoff(root)
     del handoff[lacking]
-    (root / "handoffs" / f"{ITEM}_handoff.json").write_text(json.dumps(handoff), encoding="utf-8")
+    (root / "handoffs" / f"{ITEM}_handoff.json").write_text(
+        json.dumps(handoff), encoding="utf-8"
+    )
 
     with pytest.raises(KeyError, match=lacking):
         ada.get(ITEM)
 
 
-def test_progress_is_added_under_the_name_of_its_first_writer(root: Path, ada: FileWorker) -> None:
+def test_progress_is_added_under_the_name_of_its_first_writer(
+    root: Path, ada: FileWorker
+) -> None:
     ada.progress(ITEM, "Half of it ✓", 50)
     FileWorker(root, "bob").progress(ITEM, "More")
 
@@ -131,7 +157,10 @@ def test_progress_is_added_under_the_name_of_its_first_writer(root: Path, ada: F
 
     updates = [timeless(update) for update in report.pop("updates")]
     assert report == {"item_id": ITEM, "agent_id": "ada"}
-    assert updates == [{"message": "Half of it ✓", "percentage": 50}, {"message": "More", "percentage": None}]
+    assert updates == [
+        {"message": "Half of it ✓", "percentage": 50},
+        {"message": "More", "percentage": None},
+    ]
 
 
 def test_discoveries_are_an_array(root: Path, ada: FileWorker) -> None:
@@ -144,13 +173,18 @@ def test_discoveries_are_an_array(root: Path, ada: FileWorker) -> None:
     ]
 
 
-@pytest.mark.parametrize(("needs", "impact"), [("a key", "Needs: a key"), (None, "Blocking progress")])
+@pytest.mark.parametrize(
+    ("needs", "impact"), [("a key", "Needs: a key"), (None, "Blocking progress")]
+)
 def test_a_blocker_is_a_discovery_and_then_an_update(
     root: Path, ada: FileWorker, needs: str | None, impact: str
 ) -> None:
     ada.blocker(ITEM, "Locked", needs)
 
-    [discovery], [update] = written(root, "discoveries"), written(root, "progress")["updates"]
+    [discovery], [update] = (
+        written(root, "discoveries"),
+        written(root, "progress")["updates"],
+    )
     assert timeless(discovery) == {
         "agent_id": "ada",
         "discovery": "BLOCKER: Locked",
@@ -161,7 +195,9 @@ def test_a_blocker_is_a_discovery_and_then_an_update(
     assert discovery["timestamp"] <= update["timestamp"]
 
 
-def test_a_completion_overwrites_what_was_delivered_before(root: Path, ada: FileWorker) -> None:
+def test_a_completion_overwrites_what_was_delivered_before(
+    root: Path, ada: FileWorker
+) -> None:
     ada.complete(ITEM, "Done", {"report": "r.md"})
     FileWorker(root, "bob").complete(ITEM, "Done better")
 
@@ -176,11 +212,17 @@ def test_a_completion_overwrites_what_was_delivered_before(root: Path, ada: File
     assert updates == [{"message": "✅ Work completed", "percentage": 100}] * 2
 
 
-def test_notes_are_kept_in_the_workspace_of_the_agent(root: Path, ada: FileWorker) -> None:
+def test_notes_are_kept_in_the_workspace_of_the_agent(
+    root: Path, ada: FileWorker
+) -> None:
     ada.notes(ITEM, "One")
     ada.notes(ITEM, "Two\nlines")
 
-    parts = (root / "workspace" / "ada" / f"{ITEM}_notes.md").read_text(encoding="utf-8").split("\n\n---\n")
+    parts = (
+        (root / "workspace" / "ada" / f"{ITEM}_notes.md")
+        .read_text(encoding="utf-8")
+        .split("\n\n---\n")
+    )
     times, texts = zip(*(part.split("\n---\n") for part in parts[1:]), strict=True)
     assert parts[0] == ""
     assert texts == ("One", "Two\nlines")
@@ -213,11 +255,17 @@ def test_a_completion_comes_before_its_update(root: Path) -> None:
     with pytest.raises(SystemExit):
         dying.complete(ITEM, "Done")
 
-    assert [path.name for path in (root / "handoffs").iterdir()] == [f"{ITEM}_completion.json"]
+    assert [path.name for path in (root / "handoffs").iterdir()] == [
+        f"{ITEM}_completion.json"
+    ]
 
 
-def test_a_report_that_is_torn_for_good_is_logged_as_torn_with_those_that_it_tore_down(root: Path) -> None:
-    texts = [f"File worker ada on {ITEM}, report {number} of 1.1" for number in range(4)]
+def test_a_report_that_is_torn_for_good_is_logged_as_torn_with_those_that_it_tore_down(
+    root: Path,
+) -> None:
+    texts = [
+        f"File worker ada on {ITEM}, report {number} of 1.1" for number in range(4)
+    ]
     dying = careless(root, 1, 1, 1, 0, 0)
     for text in texts[:3]:
         dying.progress(ITEM, text)
@@ -227,16 +275,22 @@ def test_a_report_that_is_torn_for_good_is_logged_as_torn_with_those_that_it_tor
 
     lines = logged(root / "log")
     left = (root / "handoffs" / f"{ITEM}_progress.json").read_text(encoding="utf-8")
-    whole = [text for text in texts if f'{text}",\n      "percentage": null\n    }}' in left]
+    whole = [
+        text for text in texts if f'{text}",\n      "percentage": null\n    }}' in left
+    ]
     assert [line["text"] for line in lines if "torn" not in line] == texts[:3]
     assert [line["text"] for line in lines if line.get("torn")] == texts[len(whole) :]
     assert len(whole) == 1
     assert lines[-1]["percent"] == 50
 
 
-def test_a_report_that_is_torn_for_a_while_is_whole_in_the_end(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_that_is_torn_for_a_while_is_whole_in_the_end(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, halves = root / "handoffs" / f"{ITEM}_progress.json", []
-    monkeypatch.setattr(file_worker, "sleep", lambda _: halves.append(path.read_text(encoding="utf-8")))
+    monkeypatch.setattr(
+        file_worker, "sleep", lambda _: halves.append(path.read_text(encoding="utf-8"))
+    )
 
     careless(root, 0, 1).progress(ITEM, "File worker ada on it")
 
@@ -245,19 +299,28 @@ def test_a_report_that_is_torn_for_a_while_is_whole_in_the_end(root: Path, monke
     assert [line["text"] for line in logged(root / "log")] == ["File worker ada on it"]
 
 
-def test_the_command_completes_what_it_is_assigned_and_logs_what_it_wrote(root: Path) -> None:
+def test_the_command_completes_what_it_is_assigned_and_logs_what_it_wrote(
+    root: Path,
+) -> None:
     put_handoff(root)
 
     lines = ran(root, completions=1)
 
     assert len({line["text"] for line in lines}) == len(lines)
-    assert {tuple(line) for line in lines} == {("item", "agent", "kind", "text", "percent", "timestamp")}
+    assert {tuple(line) for line in lines} == {
+        ("item", "agent", "kind", "text", "percent", "timestamp")
+    }
     messages = [update["message"] for update in written(root, "progress")["updates"]]
-    assert messages == [*(line["text"] for line in lines if line["kind"] == "progress"), COMPLETED]
+    assert messages == [
+        *(line["text"] for line in lines if line["kind"] == "progress"),
+        COMPLETED,
+    ]
     assert written(root, "completion")["summary"] == lines[-1]["text"]
 
 
-def test_who_died_completing_an_item_knows_nothing_of_it_and_does_it_over(root: Path) -> None:
+def test_who_died_completing_an_item_knows_nothing_of_it_and_does_it_over(
+    root: Path,
+) -> None:
     put_handoff(root)
 
     lines = ran(root, "--careless", "--seed=4", completions=2)
@@ -265,16 +328,28 @@ def test_who_died_completing_an_item_knows_nothing_of_it_and_does_it_over(root: 
     assert len({line["text"] for line in lines}) == len(lines)
     assert {line["text"].rpartition(".")[2] for line in lines} == {"1", "2"}
     messages = [update["message"] for update in written(root, "progress")["updates"]]
-    assert messages == [*(line["text"] for line in lines if line["kind"] == "progress"), COMPLETED]
+    assert messages == [
+        *(line["text"] for line in lines if line["kind"] == "progress"),
+        COMPLETED,
+    ]
 
 
 def ran(root: Path, *options: str, completions: int) -> list[dict[str, Any]]:
     """Return what the command logged until it had completed so often."""
     log, stop = root / "log", root / "stop"
-    told = [f"--folder={root}", "--agent=ada", f"--log={log}", f"--until-file={stop}", "--think=0", *options]
+    told = [
+        f"--folder={root}",
+        "--agent=ada",
+        f"--log={log}",
+        f"--until-file={stop}",
+        "--think=0",
+        *options,
+    ]
     log.touch()
     running = Shell(root, {}).start(sys.executable, file_worker.__file__, *told)
-    eventually(lambda: sum(line["kind"] == "completion" for line in logged(log)) == completions)
+    eventually(
+        lambda: sum(line["kind"] == "completion" for line in logged(log)) == completions
+    )
     stop.touch()
     assert ended(running).code == 0
     return logged(log)

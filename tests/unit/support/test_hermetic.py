@@ -48,7 +48,10 @@ def place() -> Iterator[Path]:
 def isolated(place: Path) -> dict[str, Any]:
     """Return what a process has that was isolated there."""
     place.mkdir(parents=True)
-    shell = Shell(place, {**HOSTILE, "HOME": str(place), "TMPDIR": str(place), "PYTHONPATH": str(TESTS)})
+    shell = Shell(
+        place,
+        {**HOSTILE, "HOME": str(place), "TMPDIR": str(place), "PYTHONPATH": str(TESTS)},
+    )
     ran = shell.run("sh", "-c", IN_BACKGROUND, "sh", sys.executable, "-c", ISOLATED)
     assert ran.code == 0, ran.stderr
     seen: dict[str, Any] = json.loads(ran.stdout)

@@ -50,9 +50,14 @@ def test_thread_that_still_runs_is_reported(monkeypatch: pytest.MonkeyPatch) -> 
 def test_orphan_is_reported_with_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leaks, "ENDED_WITHIN_S", 0)
     script = "sleep 99 >/dev/null 2>&1 & echo $!"
-    orphan = int(subprocess.run(["sh", "-c", script], capture_output=True, check=True).stdout)
+    orphan = int(
+        subprocess.run(["sh", "-c", script], capture_output=True, check=True).stdout
+    )
 
     reported = leaks.running()
     os.kill(orphan, 9)
 
-    assert any("test_orphan_is_reported_with_its_test" in line and "sleep 99" in line for line in reported)
+    assert any(
+        "test_orphan_is_reported_with_its_test" in line and "sleep 99" in line
+        for line in reported
+    )

@@ -21,7 +21,9 @@ def parsed(url: str) -> Deployment:
 
 
 def test_an_address_of_sentinels_names_them_the_service_and_the_database() -> None:
-    deployment = parsed("redis+sentinel://ada:pass@one:26380,two/main/3?sentinel_password=x")
+    deployment = parsed(
+        "redis+sentinel://ada:pass@one:26380,two/main/3?sentinel_password=x"
+    )
 
     assert (deployment.kind, deployment.service) == ("sentinel", "main")
     assert deployment.hosts == (("one", 26380), ("two", 26379))
@@ -39,11 +41,20 @@ def test_an_address_of_a_cluster_names_some_of_its_nodes() -> None:
 def test_hosts_may_be_addresses_in_brackets() -> None:
     deployment = parsed("redis+cluster://[::1]:7000,[2001:db8::2],127.0.0.1")
 
-    assert deployment.hosts == (("::1", 7000), ("2001:db8::2", 6379), ("127.0.0.1", 6379))
+    assert deployment.hosts == (
+        ("::1", 7000),
+        ("2001:db8::2", 6379),
+        ("127.0.0.1", 6379),
+    )
 
 
 def test_an_address_of_one_server_is_no_deployment() -> None:
-    urls = ["redis://host", "rediss://host:1/2?ssl_cert_reqs=none", "unix:///run/redis.sock", "unix://u:p@/run/s"]
+    urls = [
+        "redis://host",
+        "rediss://host:1/2?ssl_cert_reqs=none",
+        "unix:///run/redis.sock",
+        "unix://u:p@/run/s",
+    ]
 
     assert [address.parsed(url) for url in urls] == [None] * len(urls)
 
@@ -62,18 +73,29 @@ def test_an_address_of_one_server_is_no_deployment() -> None:
         ("redis+sentinel://one/main/0/more", "redis+sentinel://user:password@host"),
         ("redis+sentinel://[::1/main", "redis+sentinel://user:password@host"),
         ("redis+sentinel://one/main?colour=red", "redis+sentinel://user:password@host"),
-        ("redis+sentinel://one/main?ssl_ca_certs=/ca.pem", "redis+sentinel://user:password@host"),
+        (
+            "redis+sentinel://one/main?ssl_ca_certs=/ca.pem",
+            "redis+sentinel://user:password@host",
+        ),
         ("redis+cluster://", "redis+cluster://user:password@host"),
         ("redis+cluster://one/1", "redis+cluster://user:password@host"),
         ("redis+cluster://one/main", "redis+cluster://user:password@host"),
         ("redis+cluster://::1", "redis+cluster://user:password@host"),
-        ("redis+cluster://one?sentinel_password=x", "redis+cluster://user:password@host"),
-        ("redis+cluster://one?max_connections=many", "redis+cluster://user:password@host"),
+        (
+            "redis+cluster://one?sentinel_password=x",
+            "redis+cluster://user:password@host",
+        ),
+        (
+            "redis+cluster://one?max_connections=many",
+            "redis+cluster://user:password@host",
+        ),
         ("redis+something://one", "redis://host:6379/0"),
         ("sentinel://one/main", "redis://host:6379/0"),
     ],
 )
-def test_a_broken_address_is_refused_with_the_shape_of_a_right_one(url: str, shape: str) -> None:
+def test_a_broken_address_is_refused_with_the_shape_of_a_right_one(
+    url: str, shape: str
+) -> None:
     with pytest.raises(errors.Usage) as refusal:
         connect(url)
 
@@ -81,7 +103,9 @@ def test_a_broken_address_is_refused_with_the_shape_of_a_right_one(url: str, sha
     assert shape in str(refusal.value)
 
 
-@pytest.mark.parametrize("url", ["redis://one?colour=red", "redis+cluster://one?colour=red"])
+@pytest.mark.parametrize(
+    "url", ["redis://one?colour=red", "redis+cluster://one?colour=red"]
+)
 def test_an_option_that_there_is_not_is_named(url: str) -> None:
     with pytest.raises(errors.Usage) as refusal:
         connect(url)
@@ -143,9 +167,13 @@ SECRET = "Op3nSesame"
 @example(place="redis://{}@host", before="", after="?a=b")
 @example(place="redis+sentinel://{}@one", before="", after="/main")
 @example(place="redis://host?password={}", before="&", after="=")
-def test_no_secret_is_shown_whatever_its_address(place: str, before: str, after: str) -> None:
+def test_no_secret_is_shown_whatever_its_address(
+    place: str, before: str, after: str
+) -> None:
     url = place.replace("{}", f"{before}{SECRET}{after}")
-    assume(not re.search(f"[@,][^/?#@,:]*{SECRET}|unix:///[^?]*{SECRET}", url))  # a host or a path by any reading
+    assume(
+        not re.search(f"[@,][^/?#@,:]*{SECRET}|unix:///[^?]*{SECRET}", url)
+    )  # a host or a path by any reading
     settings = resolve({"redis_url": url}, {"HOME": "/nonexistent"}, "/")
     told = [address.shown(url), repr(settings)]
     try:
@@ -171,8 +199,12 @@ def test_no_secret_is_shown_whatever_its_address(place: str, before: str, after:
     password=st.text(min_size=1),
     user=st.sampled_from(["", "ada"]),
 )
-def test_address_without_its_password_is_the_same_place(url: str, password: str, user: str) -> None:
-    full = url.replace("{}", f"{user}:{quote(password, safe='', errors='surrogatepass')}@")
+def test_address_without_its_password_is_the_same_place(
+    url: str, password: str, user: str
+) -> None:
+    full = url.replace(
+        "{}", f"{user}:{quote(password, safe='', errors='surrogatepass')}@"
+    )
 
     bare, found = address.without_password(full)
 
@@ -180,11 +212,26 @@ def test_address_without_its_password_is_the_same_place(url: str, password: str,
 
 
 def test_password_in_the_options_is_taken_out_too() -> None:
-    assert address.without_password("redis://host/0?password=a+b%40&db=1") == ("redis://host/0?db=1", "a b@")
+    assert address.without_password("redis://host/0?password=a+b%40&db=1") == (
+        "redis://host/0?db=1",
+        "a b@",
+    )
     assert address.without_password("redis://host?password=x") == ("redis://host", "x")
 
 
 def test_a_cluster_is_known_by_its_address() -> None:
-    urls = ["redis+cluster://one", "rediss+cluster://one", "redis://one?x=+cluster://", "redis+sentinel://one/main", ""]
+    urls = [
+        "redis+cluster://one",
+        "rediss+cluster://one",
+        "redis://one?x=+cluster://",
+        "redis+sentinel://one/main",
+        "",
+    ]
 
-    assert [address.is_cluster(url) for url in urls] == [True, True, False, False, False]
+    assert [address.is_cluster(url) for url in urls] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]

@@ -90,7 +90,10 @@ def test_moved_from_a_single_address_names_the_cluster() -> None:
     ("error", "why"),
     [
         (exceptions.ReadOnlyError("it is not the primary any more"), "READONLY"),
-        (exceptions.ClusterDownError("no node has the slot of this namespace"), "CLUSTERDOWN"),
+        (
+            exceptions.ClusterDownError("no node has the slot of this namespace"),
+            "CLUSTERDOWN",
+        ),
         (exceptions.BusyLoadingError("loading"), "LOADING"),
         (exceptions.MasterDownError("down"), "MASTERDOWN"),
         (exceptions.TryAgainError("moving"), "TRYAGAIN"),
@@ -98,19 +101,25 @@ def test_moved_from_a_single_address_names_the_cluster() -> None:
         (exceptions.AskError("3999 127.0.0.1:7001"), "TRYAGAIN"),
     ],
 )
-def test_role_error_without_reply_makes_client_look_again(error: exceptions.RedisError, why: str) -> None:
+def test_role_error_without_reply_makes_client_look_again(
+    error: exceptions.RedisError, why: str
+) -> None:
     assert passes(error)
     assert _stalled(explained(error, CLUSTER)).details["why"] == why
 
 
-@pytest.mark.parametrize("error", [exceptions.ConnectionError("closed"), exceptions.TimeoutError("no reply")])
+@pytest.mark.parametrize(
+    "error", [exceptions.ConnectionError("closed"), exceptions.TimeoutError("no reply")]
+)
 def test_lost_connection_makes_client_look_again(error: exceptions.RedisError) -> None:
     assert passes(error)
     assert isinstance(explained(error, CLUSTER), errors.Unreachable)
 
 
 def test_limit_of_open_files_is_no_silence_of_redis() -> None:
-    error = exceptions.ConnectionError("Error 24 connecting to 127.0.0.1:7000. Too many open files.")
+    error = exceptions.ConnectionError(
+        "Error 24 connecting to 127.0.0.1:7000. Too many open files."
+    )
 
     assert isinstance(explained(error, CLUSTER), errors.OutOfFiles)
     assert not passes(error)

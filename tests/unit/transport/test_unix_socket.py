@@ -21,7 +21,9 @@ from taskorch.transport.failover import raw_client
 from taskorch.transport.redis_failures import explained
 
 ANOTHER_USER = 12345
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+needs_root = pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can act as another user"
+)
 #: Listens as a user, and prints what the first client sends.
 LISTENER = """
 import os, socket, sys
@@ -86,11 +88,17 @@ def root(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def queue(url: str) -> Queue:
-    return Queue(connect(url, password="sesame", retries=0), "default", Caller(agent="planner"))
+    return Queue(
+        connect(url, password="sesame", retries=0), "default", Caller(agent="planner")
+    )
 
 
 def bundled_queue(root: Path) -> Queue:
-    return Queue(connect_to(resolve({}, {"TASKORCH_ROOT": str(root)}, root)), "default", Caller(agent="planner"))
+    return Queue(
+        connect_to(resolve({}, {"TASKORCH_ROOT": str(root)}, root)),
+        "default",
+        Caller(agent="planner"),
+    )
 
 
 @needs_root
@@ -107,7 +115,10 @@ def test_server_of_another_user_receives_nothing(place: Path) -> None:
 @needs_root
 def test_redis_py_sends_nothing_to_another_user(place: Path) -> None:
     with listener(place / "s.sock", ANOTHER_USER) as process:
-        with raw_client(f"unix://{place}/s.sock", "sesame") as client, pytest.raises(errors.ForeignServer):
+        with (
+            raw_client(f"unix://{place}/s.sock", "sesame") as client,
+            pytest.raises(errors.ForeignServer),
+        ):
             client.ping()
 
         assert received(process) == "b''"
@@ -132,7 +143,9 @@ def test_own_server_is_used_in_any_folder(place: Path) -> None:
 
 @needs_root
 def test_bundled_server_of_another_user_receives_nothing(root: Path) -> None:
-    with listener(root / ".task-orchestrator" / "run" / "server.sock", ANOTHER_USER) as process:
+    with listener(
+        root / ".task-orchestrator" / "run" / "server.sock", ANOTHER_USER
+    ) as process:
         with pytest.raises(errors.ForeignServer) as refusal:
             bundled_queue(root).project("Secret")
 
@@ -145,7 +158,9 @@ def test_runtime_folder_of_another_user_is_refused(root: Path) -> None:
     run = root / ".task-orchestrator" / "run"
     os.chown(run, ANOTHER_USER, ANOTHER_USER)
 
-    with pytest.raises(errors.ForeignServer, match=f"{run} is not used: it belongs to another user"):
+    with pytest.raises(
+        errors.ForeignServer, match=f"{run} is not used: it belongs to another user"
+    ):
         bundled_queue(root).project("One")
 
 
@@ -155,10 +170,15 @@ def test_user_who_cannot_enter_sees_whose_it_is(root: Path) -> None:
     path = root / ".task-orchestrator" / "run" / "server.sock"
 
     ran = subprocess.run(
-        [sys.executable, "-c", ASKER, str(path), str(ANOTHER_USER)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", ASKER, str(path), str(ANOTHER_USER)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
-    assert f"{path.parent} is not used: it belongs to another user (uid 0)" in ran.stdout
+    assert (
+        f"{path.parent} is not used: it belongs to another user (uid 0)" in ran.stdout
+    )
 
 
 def test_runtime_folder_that_is_a_link_is_refused(root: Path, tmp_path: Path) -> None:
@@ -166,15 +186,21 @@ def test_runtime_folder_that_is_a_link_is_refused(root: Path, tmp_path: Path) ->
     run.rmdir()
     run.symlink_to(tmp_path)
 
-    with pytest.raises(errors.ForeignServer, match="is not used: it is a symbolic link"):
+    with pytest.raises(
+        errors.ForeignServer, match="is not used: it is a symbolic link"
+    ):
         bundled_queue(root).project("One")
 
 
 def test_socket_that_is_a_link_receives_nothing(root: Path) -> None:
     with listener(root / "s.sock", os.getuid()) as process:
-        (root / ".task-orchestrator" / "run" / "server.sock").symlink_to(root / "s.sock")
+        (root / ".task-orchestrator" / "run" / "server.sock").symlink_to(
+            root / "s.sock"
+        )
 
-        with pytest.raises(errors.ForeignServer, match="is not used: it is a symbolic link"):
+        with pytest.raises(
+            errors.ForeignServer, match="is not used: it is a symbolic link"
+        ):
             bundled_queue(root).project("One")
 
         process.kill()
@@ -214,7 +240,10 @@ def test_mode_that_keeps_the_user_out_is_named(place: Path) -> None:
 
 @pytest.mark.parametrize("number", [1, 13])
 def test_error_number_of_redis_py_is_read(number: int) -> None:
-    told = explained(redis.ConnectionError(f"Error {number} connecting to db:6379. No."), "redis+cluster://db:6379")
+    told = explained(
+        redis.ConnectionError(f"Error {number} connecting to db:6379. No."),
+        "redis+cluster://db:6379",
+    )
 
     assert isinstance(told, errors.NotPermitted)
 

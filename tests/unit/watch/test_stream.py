@@ -19,11 +19,15 @@ class Sentinels:
         return "127.0.0.1", 1
 
 
-def test_sentinels_that_hang_are_not_asked_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sentinels_that_hang_are_not_asked_at_each_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = [100.0]
     monkeypatch.setattr("taskorch.transport.failover.monotonic", lambda: clock[0])
     sentinels = Sentinels()
-    following = Following("redis+sentinel://…", sentinels.find, {}, Timing(call_s=1, ask_again_s=1))
+    following = Following(
+        "redis+sentinel://…", sentinels.find, {}, Timing(call_s=1, ask_again_s=1)
+    )
     first = following.calling("key")
     sentinels.hang = True
 

@@ -22,10 +22,14 @@ def test_of_many_tokens_the_newest_are_the_ones_that_are_told(tmp_path: Path) ->
 
     told = workspace.leases()
 
-    assert [each.item for each in told] == [lease(number + 20).item for number in reversed(range(limits.LIST_VALUES))]
+    assert [each.item for each in told] == [
+        lease(number + 20).item for number in reversed(range(limits.LIST_VALUES))
+    ]
 
 
-def test_room_that_a_killed_process_has_left_is_cleared_and_that_of_others_stays(tmp_path: Path) -> None:
+def test_room_that_a_killed_process_has_left_is_cleared_and_that_of_others_stays(
+    tmp_path: Path,
+) -> None:
     workspace = Workspace(tmp_path / ".task-orchestrator", "ada", "")
     folder = tmp_path / ".task-orchestrator" / "workspace" / "ada"
     with workspace.room():
@@ -39,7 +43,10 @@ def test_room_that_a_killed_process_has_left_is_cleared_and_that_of_others_stays
     with workspace.room():
         pass
 
-    assert sorted(file.name for file in folder.iterdir()) == [".2.2.0.tmp", "item_1_notes.md"]
+    assert sorted(file.name for file in folder.iterdir()) == [
+        ".2.2.0.tmp",
+        "item_1_notes.md",
+    ]
 
 
 def test_a_token_is_kept_although_its_room_was_cleared(tmp_path: Path) -> None:

@@ -15,7 +15,13 @@ MOST_AT_ONCE = 100
 
 
 @worker.command(epilog="Example: worker check")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Show at most so many.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="Show at most so many.",
+)
 @at_desk
 def check(desk: "Desk", limit: int) -> None:
     """List the items that are assigned to you and ready."""
@@ -24,10 +30,19 @@ def check(desk: "Desk", limit: int) -> None:
 
 @worker.command(epilog="Example: worker pop --wait 300")
 @click.option(
-    "--wait", type=Seconds(0, limits.PATIENCE_S), default=0, help=f"Seconds to wait for work (to {limits.PATIENCE_S})."
+    "--wait",
+    type=Seconds(0, limits.PATIENCE_S),
+    default=0,
+    help=f"Seconds to wait for work (to {limits.PATIENCE_S}).",
 )
-@click.option("--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h.")
-@click.option("--count", type=click.IntRange(1, MOST_AT_ONCE), help="Claim so many at once, or what there is of them.")
+@click.option(
+    "--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h."
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1, MOST_AT_ONCE),
+    help="Claim so many at once, or what there is of them.",
+)
 @at_desk
 def pop(desk: "Desk", wait: float, lease: int | None, count: int | None) -> None:
     """Claim the next item of your queue, or the next ones. Exit 8 when there is none."""
@@ -38,8 +53,14 @@ def pop(desk: "Desk", wait: float, lease: int | None, count: int | None) -> None
 @worker.command(epilog="Example: worker get item_1a2b3c4d")
 @click.argument("item")
 @click.option("--peek", is_flag=True, help="Only look; claim nothing.")
-@click.option("--takeover", is_flag=True, help="Take it from another session of yours, whose token dies.")
-@click.option("--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h.")
+@click.option(
+    "--takeover",
+    is_flag=True,
+    help="Take it from another session of yours, whose token dies.",
+)
+@click.option(
+    "--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h."
+)
 @at_desk
 def get(desk: "Desk", item: str, peek: bool, takeover: bool, lease: int | None) -> None:
     """Show all that ITEM carries. It is claimed if it is queued for you."""

@@ -11,30 +11,54 @@ if TYPE_CHECKING:
     from taskorch_worker.context import Desk
 
 
-@worker.command(epilog='Example: worker complete item_1a2b3c4d "4 tables" --deliverable schema=db/schema.sql')
+@worker.command(
+    epilog='Example: worker complete item_1a2b3c4d "4 tables" --deliverable schema=db/schema.sql'
+)
 @click.argument("item")
 @click.argument("summary", type=TEXT)
-@click.option("--deliverable", cls=ManyValues, type=PAIR, help="What you deliver, NAME=VALUE …")
+@click.option(
+    "--deliverable", cls=ManyValues, type=PAIR, help="What you deliver, NAME=VALUE …"
+)
 @at_desk
-def complete(desk: "Desk", item: str, summary: str, deliverable: tuple[tuple[str, str], ...]) -> None:
+def complete(
+    desk: "Desk", item: str, summary: str, deliverable: tuple[tuple[str, str], ...]
+) -> None:
     """Deliver ITEM."""
-    desk.step(item, lambda lease: desk.queue.complete(lease, summary, deliverables=dict(deliverable)))
+    desk.step(
+        item,
+        lambda lease: desk.queue.complete(
+            lease, summary, deliverables=dict(deliverable)
+        ),
+    )
 
 
 @worker.command(epilog="Example: worker ack item_1a2b3c4d")
 @click.argument("item")
 @click.argument("summary", type=TEXT, default="")
-@click.option("--deliverable", cls=ManyValues, type=PAIR, help="What you deliver, NAME=VALUE …")
+@click.option(
+    "--deliverable", cls=ManyValues, type=PAIR, help="What you deliver, NAME=VALUE …"
+)
 @at_desk
-def ack(desk: "Desk", item: str, summary: str, deliverable: tuple[tuple[str, str], ...]) -> None:
+def ack(
+    desk: "Desk", item: str, summary: str, deliverable: tuple[tuple[str, str], ...]
+) -> None:
     """Deliver ITEM, with or without a summary."""
-    desk.step(item, lambda lease: desk.queue.complete(lease, summary, deliverables=dict(deliverable)))
+    desk.step(
+        item,
+        lambda lease: desk.queue.complete(
+            lease, summary, deliverables=dict(deliverable)
+        ),
+    )
 
 
 @worker.command(epilog='Example: worker fail item_1a2b3c4d "The build server is down"')
 @click.argument("item")
 @click.argument("reason", type=TEXT)
-@click.option("--no-retry", is_flag=True, help="It would fail again: make it a dead letter at once.")
+@click.option(
+    "--no-retry",
+    is_flag=True,
+    help="It would fail again: make it a dead letter at once.",
+)
 @at_desk
 def fail(desk: "Desk", item: str, reason: str, no_retry: bool) -> None:
     """Give up this attempt at ITEM. It is tried again later while attempts are left."""

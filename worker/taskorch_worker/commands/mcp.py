@@ -15,4 +15,9 @@ def mcp() -> None:
 
         from taskorch_worker import mcp_tools
     settings = app.settings()
-    serve("worker", mcp_tools.about(settings), settings, mcp_tools.TOOLS if settings.agent else ())
+    serve(
+        "worker",
+        mcp_tools.about(settings),
+        settings,
+        mcp_tools.TOOLS if settings.agent else (),
+    )

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 @worker.command(epilog="Example: worker prime")
-@click.option("--hook-json", is_flag=True, help="Print it as the output of a session-start hook.")
+@click.option(
+    "--hook-json", is_flag=True, help="Print it as the output of a session-start hook."
+)
 def prime(hook_json: bool) -> None:
     """Say what you need to go on after a fresh start. Silent where there is nothing to say, or no Redis."""
     from taskorch.cli import hooks

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from taskorch_worker.context import Desk
 
 
-@worker.command(epilog='Example: worker progress item_1a2b3c4d "Designing the schema" --percent 50')
+@worker.command(
+    epilog='Example: worker progress item_1a2b3c4d "Designing the schema" --percent 50'
+)
 @click.argument("item")
 @click.argument("text", type=TEXT)
 @click.option("--percent", type=click.IntRange(0, 100), help="How much of it is done.")
@@ -45,7 +47,9 @@ def get_notes(desk: "Desk", item: str) -> None:
     desk.output.show(desk.queue.notes(item), items.notes, "No notes.")
 
 
-@worker.command(epilog='Example: worker discover item_1a2b3c4d "Needs an audit log" --impact "One more table"')
+@worker.command(
+    epilog='Example: worker discover item_1a2b3c4d "Needs an audit log" --impact "One more table"'
+)
 @click.argument("item")
 @click.argument("text", type=TEXT)
 @click.option("--impact", type=TEXT, default="", help="What it means for the project.")
@@ -55,7 +59,9 @@ def discover(desk: "Desk", item: str, text: str, impact: str) -> None:
     desk.report(item, lambda lease: desk.queue.discover(lease, text, impact=impact))
 
 
-@worker.command(epilog='Example: worker blocker item_1a2b3c4d "Password rules?" --needs "Minimum length"')
+@worker.command(
+    epilog='Example: worker blocker item_1a2b3c4d "Password rules?" --needs "Minimum length"'
+)
 @click.argument("item")
 @click.argument("text", type=TEXT)
 @click.option("--needs", type=TEXT, default="", help="What would set you going again.")

@@ -60,7 +60,10 @@ def _parts(told: Briefing, length: int) -> Iterator[str]:
 def next_step(told: Briefing) -> str:
     """Return the command to type next."""
     mine = [held.claim.package.item for held in told.held if held.claim.lease]
-    working = next((item.id for item in mine if item.state not in (State.BLOCKED, State.FAILED)), "")
+    working = next(
+        (item.id for item in mine if item.state not in (State.BLOCKED, State.FAILED)),
+        "",
+    )
     asking = next((item.id for item in mine if item.state is State.BLOCKED), "")
     if working:
         return f"worker get {working}"
@@ -72,14 +75,31 @@ def next_step(told: Briefing) -> str:
 def _held(held: Held, length: int, shown: int) -> str:
     item, history = held.claim.package.item, held.claim.package.history
     reports = [_report(report, length) for report in history if report.kind in REPORTS]
-    answers = [_report(report, length) for report in history if report.kind in ("blocker", "answer")]
-    lines = [f"Title: {cut(item.title, length, line)}", *([] if held.claim.lease else _holder(item))]
-    lines += [f"Description: {cut(item.description, length)}"] if item.description else []
-    lines += _listed("Requirements", [cut(text, length) for text in item.requirements[:shown]])
-    lines += [f"  … [{len(item.requirements) - shown} {CUT_ROWS}"] if len(item.requirements) > shown else []
+    answers = [
+        _report(report, length)
+        for report in history
+        if report.kind in ("blocker", "answer")
+    ]
+    lines = [
+        f"Title: {cut(item.title, length, line)}",
+        *([] if held.claim.lease else _holder(item)),
+    ]
+    lines += (
+        [f"Description: {cut(item.description, length)}"] if item.description else []
+    )
+    lines += _listed(
+        "Requirements", [cut(text, length) for text in item.requirements[:shown]]
+    )
+    lines += (
+        [f"  … [{len(item.requirements) - shown} {CUT_ROWS}"]
+        if len(item.requirements) > shown
+        else []
+    )
     lines += _listed("Last reports", reports[-shown:])
     lines += _listed("Blockers and answers", answers[-shown:])
-    lines += _listed("Your notes", [cut(note.text, length) for note in held.notes[-shown:]])
+    lines += _listed(
+        "Your notes", [cut(note.text, length) for note in held.notes[-shown:]]
+    )
     told = fenced(lines)
     if CUT in told or CUT_ROWS in told:
         told += f"\n\nCut short: `worker get {item.id} --peek` has all of it, `worker notes {item.id}` all notes."
@@ -91,7 +111,11 @@ def _standing(held: Held) -> str:
     head = f"`{item.id}`: {item.state}, {item.percent}%, attempt {item.attempts} of {item.max_attempts}"
     if lease is None:
         return f"{head}, held by another session of yours; if it is dead: worker get {item.id} --takeover"
-    until = f", yours until {moment(item.lease_expires_at)}" if item.lease_expires_at else ""
+    until = (
+        f", yours until {moment(item.lease_expires_at)}"
+        if item.lease_expires_at
+        else ""
+    )
     if item.state is State.BLOCKED:
         until = ", yours; it waits for an answer"
     elif item.state is State.FAILED:
@@ -105,9 +129,13 @@ def _holder(item: Item) -> list[str]:
     holder = item.holder
     if holder is None:
         return []
-    session = f", session {cut(holder.session, NAMES_BYTES, line)}" if holder.session else ""
+    session = (
+        f", session {cut(holder.session, NAMES_BYTES, line)}" if holder.session else ""
+    )
     host = cut(holder.host, NAMES_BYTES, line)
-    return [f"Holder: host {host}, pid {holder.pid}{session}, since {moment(holder.since)}"]
+    return [
+        f"Holder: host {host}, pid {holder.pid}{session}, since {moment(holder.since)}"
+    ]
 
 
 def _queued(item: Item, length: int) -> str:
@@ -123,7 +151,11 @@ def _report(report: Report, length: int) -> str:
     words = "the lease ran out" if report.kind == "expire" else report.text
     shown = cut(words, length)
     left = length - len(shown.encode())
-    needs = f"\n{INDENT}needs: {cut(report.needs, left)}" if report.needs and left > 0 else ""
+    needs = (
+        f"\n{INDENT}needs: {cut(report.needs, left)}"
+        if report.needs and left > 0
+        else ""
+    )
     return f"{report.kind}{percent} by {report.agent}: {shown}{needs}"
 
 

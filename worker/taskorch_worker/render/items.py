@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 from taskorch.cli.quoting import INDENT, noted, question
 from taskorch.cli.text import block, line, moment
 from taskorch.domain import limits
-from taskorch.domain.item import Assignments, Claim, Item, Note, Package, Receipt, Report, State
+from taskorch.domain.item import (
+    Assignments,
+    Claim,
+    Item,
+    Note,
+    Package,
+    Receipt,
+    Report,
+    State,
+)
 
 if TYPE_CHECKING:
     from taskorch.queue.waits import Answered
@@ -18,12 +27,19 @@ EARLIER_SHOWN = 3
 
 def assignments(assigned: Assignments, theirs: Collection[str]) -> str:
     """Return what is assigned to an agent: the count and the ids; `theirs` are held by other sessions of its name."""
-    lines = [f"You have {assigned.count} assigned work items{':' if assigned.items else '.'}"]
-    lines += [f"  - {item.id}{' (held by another session)' * (item.id in theirs)}" for item in assigned.items]
+    lines = [
+        f"You have {assigned.count} assigned work items{':' if assigned.items else '.'}"
+    ]
+    lines += [
+        f"  - {item.id}{' (held by another session)' * (item.id in theirs)}"
+        for item in assigned.items
+    ]
     if assigned.count > len(assigned.items):
         lines.append(f"  … and {assigned.count - len(assigned.items)} more (--limit)")
     if assigned.later:
-        lines.append(f"({assigned.later} more are assigned to you, but not ready: waiting, delayed, or asked about.)")
+        lines.append(
+            f"({assigned.later} more are assigned to you, but not ready: waiting, delayed, or asked about.)"
+        )
     return "\n".join(lines)
 
 
@@ -49,7 +65,11 @@ def receipt(done: Receipt) -> str:
         State.FAILED: "failed; it stays a dead letter until the orchestrator requeues it",
         State.QUEUED: "back in the queue",
     }
-    claimed = " (claimed in this step)" if done.remark == "claimed" and state is not State.COMPLETED else ""
+    claimed = (
+        " (claimed in this step)"
+        if done.remark == "claimed" and state is not State.COMPLETED
+        else ""
+    )
     return f"{item} is {words.get(state, state)}{claimed}."
 
 
@@ -73,7 +93,10 @@ def identity(facts: Mapping[str, object]) -> str:
     sources = facts["sources"]
     shown = [(name, value) for name, value in facts.items() if name != "sources"]
     source = dict(sources) if isinstance(sources, Mapping) else {}
-    return "\n".join(f"{name + ':':15} {line(str(value)) or '-'}  ({source.get(name, '')})" for name, value in shown)
+    return "\n".join(
+        f"{name + ':':15} {line(str(value)) or '-'}  ({source.get(name, '')})"
+        for name, value in shown
+    )
 
 
 def _claim(taken: Claim) -> Iterator[str]:
@@ -99,7 +122,9 @@ def _more(package: Package) -> Iterator[str]:
         yield f"Project description: {block(project.description, INDENT)}"
     yield from _listed("Acceptance criteria", item.criteria)
     yield from _listed("Expected deliverables", item.deliverables_expected)
-    yield from _listed("Context", (f"{name}: {value}" for name, value in item.context.items()))
+    yield from _listed(
+        "Context", (f"{name}: {value}" for name, value in item.context.items())
+    )
     yield from _listed("Resources", item.resources)
     yield from _rows("Depends on", _dependencies(package))
 
@@ -113,7 +138,10 @@ def _dependencies(package: Package) -> Iterator[str]:
 
 
 def _dependency(item: Item) -> str:
-    delivered = "".join(f"\n{INDENT}- {block(f'{name}: {value}', INDENT)}" for name, value in item.deliverables.items())
+    delivered = "".join(
+        f"\n{INDENT}- {block(f'{name}: {value}', INDENT)}"
+        for name, value in item.deliverables.items()
+    )
     summary = f": {block(item.summary, INDENT)}" if item.summary else ""
     return f"{item.id} ({item.state}) {line(item.title)}{summary}{delivered}"
 
@@ -121,10 +149,23 @@ def _dependency(item: Item) -> str:
 def _past(package: Package) -> Iterator[str]:
     """Return what came before: the last word of earlier attempts, and questions with their answers."""
     held = package.item.holder is not None
-    earlier = [report for report in package.history if not held or report.token < package.item.token]
-    worded = [report for report in earlier if report.kind in EARLIER and (report.text or report.kind == "expire")]
-    yield from _rows("Earlier attempt", (_told(report) for report in worded[-EARLIER_SHOWN:]))
-    yield from _rows("Blockers and answers", (_told(r) for r in package.history if r.kind in ("blocker", "answer")))
+    earlier = [
+        report
+        for report in package.history
+        if not held or report.token < package.item.token
+    ]
+    worded = [
+        report
+        for report in earlier
+        if report.kind in EARLIER and (report.text or report.kind == "expire")
+    ]
+    yield from _rows(
+        "Earlier attempt", (_told(report) for report in worded[-EARLIER_SHOWN:])
+    )
+    yield from _rows(
+        "Blockers and answers",
+        (_told(r) for r in package.history if r.kind in ("blocker", "answer")),
+    )
 
 
 def _told(report: Report) -> str:

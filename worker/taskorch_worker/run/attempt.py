@@ -72,13 +72,17 @@ class Attempt:
         """Say that nobody waits for its end any more, and return that; what it came to, where that is known already."""
         if self._came_to:
             return self._came_to
-        settled = Settled(end=End.UNSAID, state="", text="Redis is away; the lease runs out by itself")
+        settled = Settled(
+            end=End.UNSAID, state="", text="Redis is away; the lease runs out by itself"
+        )
         self._tell(settled)
         return settled
 
     def run(self) -> Settled:
         """Have the command work on the item, and return what became of it."""
-        Thread(target=self._keep, daemon=True).start()  # first, for nobody may read what is told
+        Thread(
+            target=self._keep, daemon=True
+        ).start()  # first, for nobody may read what is told
         self._means.journal.claimed(self._claim)
         try:
             end = self._worked()
@@ -95,11 +99,20 @@ class Attempt:
         """Return what the command's end means, or what became of the item without it."""
         means = self._means
         try:
-            found = job_files.prepare(self._claim, self._lease, means.settings, means.folder)
+            found = job_files.prepare(
+                self._claim, self._lease, means.settings, means.folder
+            )
             for name in found.left_away:
-                means.journal.say(f"{self._lease.item}: {name} is left away, for it is too long for a variable.")
+                means.journal.say(
+                    f"{self._lease.item}: {name} is left away, for it is too long for a variable."
+                )
             try:
-                child = Child(means.terms.command, found, means.guard, lambda: self._news.put(News.ENDED))
+                child = Child(
+                    means.terms.command,
+                    found,
+                    means.guard,
+                    lambda: self._news.put(News.ENDED),
+                )
                 return self._watched(child, found)
             finally:
                 shutil.rmtree(found.folder, ignore_errors=True)
@@ -140,7 +153,9 @@ class Attempt:
                 self._news.put(refusal)
                 return
             except errors.TaskOrchestratorError as error:
-                self._means.journal.say(f"{self._lease.item} could not be renewed: {error}")
+                self._means.journal.say(
+                    f"{self._lease.item} could not be renewed: {error}"
+                )
 
     def _tell(self, settled: Settled) -> None:
         self._means.journal.settled(self._claim, settled, monotonic() - self._began)

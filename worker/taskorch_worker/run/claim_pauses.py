@@ -44,4 +44,6 @@ class ClaimPauses:
         """Return the seconds to pause because an item failed; 0 for the first failures in a row."""
         if self._failed < FAILURES_BEFORE_PAUSE:
             return 0.0
-        return pause_s(self._failed - FAILURES_BEFORE_PAUSE, FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        return pause_s(
+            self._failed - FAILURES_BEFORE_PAUSE, FIRST_PAUSE_S, LONGEST_PAUSE_S
+        )

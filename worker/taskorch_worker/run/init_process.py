@@ -17,28 +17,41 @@ PR_SET_PDEATHSIG, PR_GET_CHILD_SUBREAPER = 1, 37
 #: How long others may take to end after the run: the guard removes the folder of the run, and dies with PID 1.
 LAST_REAPED_S = 1.0
 LOOK_AGAIN_S = 0.01
-PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+PASSED_ON = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 
 
 def split_off_init() -> None:
     """In a process that adopts orphans, fork: the child returns from this call, the parent reaps and never returns."""
     if not _adopts_orphans():
         return
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by the starter, it would take exit statuses away
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_DFL
+    )  # ignored by the starter, it would take exit statuses away
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD, *PASSED_ON))
     parent = os.getpid()
     child = os.fork()
     if child:
         os._exit(_reap_until_end_of(child))
     _end_with(parent)
-    os.setpgid(0, 0)  # Ctrl-C reaches the parent alone, which passes it on: it must not count twice
+    os.setpgid(
+        0, 0
+    )  # Ctrl-C reaches the parent alone, which passes it on: it must not count twice
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _adopts_orphans() -> bool:
     if os.getpid() == 1:
         return True
-    with suppress(OSError, AttributeError, ImportError):  # other systems have no such processes
+    with suppress(
+        OSError, AttributeError, ImportError
+    ):  # other systems have no such processes
         import ctypes
 
         adopts = ctypes.c_int(0)

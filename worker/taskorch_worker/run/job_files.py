@@ -50,11 +50,21 @@ def prepare(claim: Claim, lease: Lease, settings: Settings, within: Path) -> Pap
     fitting = {name: value for name, value in long.items() if _fits(name, value)}
     redis = _redis(settings, folder)
     named = {
-        name: os.fsencode(value) for name, value in (*_who(settings), *redis.items(), *claimed.items(), *files.items())
+        name: os.fsencode(value)
+        for name, value in (
+            *_who(settings),
+            *redis.items(),
+            *claimed.items(),
+            *files.items(),
+        )
     }
     named |= {name: value.encode() for name, value in fitting.items()}
     unwanted = {*long, *_with_password(settings)}
-    kept = {name: value for name, value in os.environb.items() if os.fsdecode(name) not in unwanted}
+    kept = {
+        name: value
+        for name, value in os.environb.items()
+        if os.fsdecode(name) not in unwanted
+    }
     return Papers(
         folder=folder,
         item=item,
@@ -91,7 +101,12 @@ def _with_password(settings: Settings) -> set[str]:
     if not settings.redis_url:
         return {password.VARIABLE}
     source = settings.sources["redis_url"]
-    return {password.VARIABLE, password.FILE_VARIABLE, "TASKORCH_RQ_URL", *([source] if source == "REDIS_URL" else [])}
+    return {
+        password.VARIABLE,
+        password.FILE_VARIABLE,
+        "TASKORCH_RQ_URL",
+        *([source] if source == "REDIS_URL" else []),
+    }
 
 
 def _fits(name: str, value: str) -> bool:

@@ -17,7 +17,10 @@ def main(item: str, *command: str) -> None:
         return
     try:
         os.dup2(os.open(item, os.O_RDONLY), 0)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and so would the command
+        for number in (
+            signal.SIGPIPE,
+            signal.SIGXFSZ,
+        ):  # Python ignores them, and so would the command
             signal.signal(number, signal.SIG_DFL)
         os.execvp(command[0], command)  # noqa: S606  that is what it is for
     except OSError as error:

@@ -30,13 +30,22 @@ class Journal:
         """Say that an item was claimed."""
         item = claim.package.item
         text = f"{item.title} (attempt {item.attempts} of {item.max_attempts})"
-        more = {"title": item.title, "token": item.token, "attempt": item.attempts, "max_attempts": item.max_attempts}
+        more = {
+            "title": item.title,
+            "token": item.token,
+            "attempt": item.attempts,
+            "max_attempts": item.max_attempts,
+        }
         self._write(item.id, "claimed", text, more)
 
     def settled(self, claim: Claim, settled: Settled, took_s: float) -> None:
         """Say how it ended, after how many seconds."""
         text = f"after {took_s:.1f} s" + (f": {settled.text}" if settled.text else "")
-        more = {"state": settled.state, "text": settled.text, "duration_s": round(took_s, 3)}
+        more = {
+            "state": settled.state,
+            "text": settled.text,
+            "duration_s": round(took_s, 3),
+        }
         self._write(claim.package.item.id, settled.end, text, more)
 
     def say(self, text: str) -> None:
@@ -51,9 +60,15 @@ class Journal:
         with self._turn:
             try:
                 click.echo(json_output.line(known) if self._as_json else words)
-            except OSError:  # nobody reads it any more, or the disk is full; the work goes on
+            except (
+                OSError
+            ):  # nobody reads it any more, or the disk is full; the work goes on
                 app.discard_output()
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= FIRST_SHOWN + LAST_SHOWN else f"{text[:FIRST_SHOWN]} … {text[-LAST_SHOWN:]}"
+    return (
+        text
+        if len(text) <= FIRST_SHOWN + LAST_SHOWN
+        else f"{text[:FIRST_SHOWN]} … {text[-LAST_SHOWN:]}"
+    )

@@ -58,7 +58,8 @@ def _in_text(value: object) -> object:
     if not isinstance(value, dict):
         return value
     return {
-        name: each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for name, each in value.items()
+        name: each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)
+        for name, each in value.items()
     }
 
 
@@ -82,7 +83,9 @@ def of_end(ended: Ended, result: Path) -> Meaning:
 
 def of_timeout(ended: Ended, timeout_ms: int) -> Meaning:
     """Return what it means that a command was stopped because it took too long."""
-    return _meaning(End.FAILED, _with(f"timed out after {timeout_ms / 1000:g} s", ended))
+    return _meaning(
+        End.FAILED, _with(f"timed out after {timeout_ms / 1000:g} s", ended)
+    )
 
 
 def of_stop() -> Meaning:
@@ -95,8 +98,16 @@ def of_no_start(error: OSError) -> Meaning:
     return _meaning(End.RELEASED, f"the command could not be started: {error}")
 
 
-def _meaning(end: End, text: str, *, deliverables: Mapping[str, str] | None = None, remark: str = "") -> Meaning:
-    return Meaning(end=end, text=_fitting(text), deliverables=deliverables or {}, remark=remark)
+def _meaning(
+    end: End,
+    text: str,
+    *,
+    deliverables: Mapping[str, str] | None = None,
+    remark: str = "",
+) -> Meaning:
+    return Meaning(
+        end=end, text=_fitting(text), deliverables=deliverables or {}, remark=remark
+    )
 
 
 def _completed(last_line: str, written: str) -> Meaning:
@@ -107,8 +118,16 @@ def _completed(last_line: str, written: str) -> Meaning:
         summary = limits.text(result.summary, "summary").strip() or last_line
         limits.pairs(result.deliverables, "deliverables")
     except (errors.Invalid, ValidationError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        return _meaning(End.COMPLETED, written.strip(), remark=f"Its result file is kept as text: {reason}")
+        reason = (
+            error.errors()[0]["msg"]
+            if isinstance(error, ValidationError)
+            else str(error)
+        )
+        return _meaning(
+            End.COMPLETED,
+            written.strip(),
+            remark=f"Its result file is kept as text: {reason}",
+        )
     return _meaning(End.COMPLETED, summary, deliverables=result.deliverables)
 
 
@@ -120,13 +139,21 @@ def _read(result: Path) -> str:
         return ""
     try:
         is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        return os.read(descriptor, RESULT_BYTES).decode(errors="replace") if is_file else ""
+        return (
+            os.read(descriptor, RESULT_BYTES).decode(errors="replace")
+            if is_file
+            else ""
+        )
     finally:
         os.close(descriptor)
 
 
 def _exit(status: int) -> str:
-    return f"exit status {status}" if status > 0 else f"killed by signal {-status} ({signal.strsignal(-status)})"
+    return (
+        f"exit status {status}"
+        if status > 0
+        else f"killed by signal {-status} ({signal.strsignal(-status)})"
+    )
 
 
 def _with(reason: str, ended: Ended) -> str:
@@ -139,7 +166,9 @@ def _said(ended: Ended) -> str:
 
 
 def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    return next(
+        (line.strip() for line in reversed(text.splitlines()) if line.strip()), ""
+    )
 
 
 def _fitting(text: str) -> str:

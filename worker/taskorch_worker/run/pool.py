@@ -69,16 +69,27 @@ class Runner:
         outage = Outage(self._journal.say)
 
         def opened(patience_s: float = inf) -> Patient:
-            return Patient(open_connection(settings, output.say, Access.USE), outage, patience_s=patience_s)
+            return Patient(
+                open_connection(settings, output.say, Access.USE),
+                outage,
+                patience_s=patience_s,
+            )
 
-        caller = Caller(agent=settings.agent, host=os.uname().nodename, pid=os.getpid(), session=settings.session)
+        caller = Caller(
+            agent=settings.agent,
+            host=os.uname().nodename,
+            pid=os.getpid(),
+            session=settings.session,
+        )
         #: Where slots look for work, and where those wait that have found none for so long.
         self._looking, self._resting = opened(terms.idle_s), opened()
         self._looks = AgentQueue(self._looking, settings.namespace, caller)
         self._rests = AgentQueue(self._resting, settings.namespace, caller)
         #: Of these connections, those that nobody may use any more.
         self._closed: Sequence[Patient] = ()
-        self._workspace = Workspace(settings.folder_path, settings.agent, settings.session)
+        self._workspace = Workspace(
+            settings.folder_path, settings.agent, settings.session
+        )
         place = temporary_folder()
         self._means = Means(
             settings=settings,
@@ -124,9 +135,14 @@ class Runner:
         os.set_blocking(tells, False)
         signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
         for number in STOPS:
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            if (
+                number != signal.SIGHUP
+                or signal.getsignal(number) is not signal.SIG_IGN
+            ):  # as nohup has it
                 signal.signal(number, lambda _number, _frame: None)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by who started us, it would take away how commands end
+        signal.signal(
+            signal.SIGCHLD, signal.SIG_DFL
+        )  # ignored by who started us, it would take away how commands end
 
         def listen() -> None:
             while number := os.read(told, 1):
@@ -145,7 +161,9 @@ class Runner:
                 case Word.STOP:
                     self._signals += 1
                     self._stop()
-                case Word.IDLE:  # a claim that is on its way may still bring work to one of them
+                case (
+                    Word.IDLE
+                ):  # a claim that is on its way may still bring work to one of them
                     self._closed = self._closed or (self._resting,)
                 case Word.DONE:
                     self._slots -= 1
@@ -174,7 +192,9 @@ class Runner:
         with self._turn:
             if self._signals > 1:
                 grace_s = self._terms.grace_s if self._running else 0.0
-                self._gives_up_at = min(self._gives_up_at, monotonic() + grace_s + GIVEN_BACK_S)
+                self._gives_up_at = min(
+                    self._gives_up_at, monotonic() + grace_s + GIVEN_BACK_S
+                )
                 for attempt in self._running:
                     attempt.stop()
 
@@ -226,9 +246,13 @@ class Runner:
             return
         failed, most = self._pauses.failed, self._terms.max_failures
         if most is not None and failed >= most:
-            raise errors.CommandFails(failures=failed, reason=limits.shortened(settled.text))
+            raise errors.CommandFails(
+                failures=failed, reason=limits.shortened(settled.text)
+            )
         if seconds := self._pauses.after_failure():
-            self._journal.say(f"{failed} items in a row have failed. Claiming pauses for {seconds:.1f} s.")
+            self._journal.say(
+                f"{failed} items in a row have failed. Claiming pauses for {seconds:.1f} s."
+            )
             self._pause(seconds)
 
     def _pause(self, seconds: float) -> None:
@@ -240,7 +264,9 @@ class Runner:
         """Claim an item. Without one for so long, or without Redis, rest: those who are at work may make some."""
         away = None
         try:
-            if (claim := self._claimed(self._looks, self._terms.idle_s)) or self._terms.once:
+            if (
+                claim := self._claimed(self._looks, self._terms.idle_s)
+            ) or self._terms.once:
                 return claim
         except errors.Unavailable as error:
             if self._terms.once:
@@ -271,7 +297,9 @@ class Runner:
                 try:
                     room.keep(claim.lease)
                 except OSError as error:
-                    self._means.queue.release(claim.lease, reason="its token could not be kept")
+                    self._means.queue.release(
+                        claim.lease, reason="its token could not be kept"
+                    )
                     raise folder.refusal(self._means.settings.root, error) from None
         return claim
 

@@ -27,16 +27,31 @@ DRAIN_S = 0.5
 class Child:
     """A process in a session of its own."""
 
-    def __init__(self, command: Sequence[str], papers: Papers, watch: Guard, ended: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        papers: Papers,
+        watch: Guard,
+        ended: Callable[[], object],
+    ) -> None:
         """Start it; `ended` is called in another thread when it has. Raises OSError when it cannot be started."""
         pipe = subprocess.PIPE
         words = [sys.executable, "-IS", launcher.__file__, str(papers.item), *command]
         self._process = subprocess.Popen(
-            words, stdin=pipe, stdout=pipe, stderr=pipe, env=papers.environment, bufsize=0, start_new_session=True
+            words,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=papers.environment,
+            bufsize=0,
+            start_new_session=True,
         )
         self._guard = watch
         self._guard.watch(self._process.pid)
-        with suppress(BrokenPipeError), cast("FileIO", self._process.stdin) as waits:  # it may have been killed
+        with (
+            suppress(BrokenPipeError),
+            cast("FileIO", self._process.stdin) as waits,
+        ):  # it may have been killed
             waits.write(b"!")
         self._output = Output(self._process)
         self._over = Event()
@@ -99,13 +114,17 @@ class Output:
 
     def texts(self) -> tuple[str, str]:
         """Return what there is of stdout, and of stderr."""
-        stdout, stderr = (self._kept[stream].decode(errors="replace") for stream in self._streams)
+        stdout, stderr = (
+            self._kept[stream].decode(errors="replace") for stream in self._streams
+        )
         return stdout, stderr
 
     def _read(self) -> None:
         with DefaultSelector() as selector:
             selector.register(self._told, EVENT_READ)
-            for stream, most_bytes in zip(self._streams, (STDOUT_BYTES, STDERR_BYTES), strict=True):
+            for stream, most_bytes in zip(
+                self._streams, (STDOUT_BYTES, STDERR_BYTES), strict=True
+            ):
                 selector.register(stream, EVENT_READ, most_bytes)
             while len(selector.get_map()) > 1:
                 for ready, _ in selector.select():

@@ -25,7 +25,13 @@ class Guard:
         words = [sys.executable, "-IS", __file__, str(folder), str(grace_s)]
         nowhere = subprocess.DEVNULL
         self._process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, cwd="/", bufsize=0, start_new_session=True
+            words,
+            stdin=subprocess.PIPE,
+            stdout=nowhere,
+            stderr=nowhere,
+            cwd="/",
+            bufsize=0,
+            start_new_session=True,
         )
 
     def watch(self, group: int) -> None:
@@ -38,7 +44,9 @@ class Guard:
 
     def _tell(self, line: str) -> None:
         if self._process.stdin:
-            with suppress(BrokenPipeError):  # somebody has killed it: then the leases run out, and no more
+            with suppress(
+                BrokenPipeError
+            ):  # somebody has killed it: then the leases run out, and no more
                 self._process.stdin.write(line.encode())
 
 

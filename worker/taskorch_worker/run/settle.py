@@ -66,7 +66,10 @@ def _settled(queue: AgentQueue, lease: Lease, meaning: Meaning) -> Settled:
         meaning = replace(meaning, end=End.RELEASED, text=question)
     try:
         return _as_it_is(meaning.end, _said(queue, lease, meaning).state, meaning.text)
-    except (errors.NotReplicated, errors.LeaseLost) as doubt:  # a call that was answered after long may have been done
+    except (
+        errors.NotReplicated,
+        errors.LeaseLost,
+    ) as doubt:  # a call that was answered after long may have been done
         done = _ended(_look(queue, lease), lease)
         if not done:
             raise
@@ -81,7 +84,9 @@ def _look(queue: AgentQueue, lease: Lease) -> Package:
 def _ended(package: Package, lease: Lease) -> Settled | None:
     """Return how its holder has ended a claim; None where it has not."""
     state, last = package.item.state, _last(package, lease, ENDS)
-    goes_on = state is State.IN_PROGRESS and package.item.token == lease.token  # a failover may give a number again
+    goes_on = (
+        state is State.IN_PROGRESS and package.item.token == lease.token
+    )  # a failover may give a number again
     if not last or goes_on:
         return None
     return _as_it_is(ENDS[last.kind], state, last.text)
@@ -89,7 +94,9 @@ def _ended(package: Package, lease: Lease) -> Settled | None:
 
 def _as_it_is(end: End, state: State, text: str) -> Settled:
     """Return how an item ended: one that was released with an open question is blocked."""
-    return Settled(end=End.BLOCKED if state is State.BLOCKED else end, state=state, text=text)
+    return Settled(
+        end=End.BLOCKED if state is State.BLOCKED else end, state=state, text=text
+    )
 
 
 def _question(package: Package, lease: Lease) -> str:
@@ -100,14 +107,18 @@ def _question(package: Package, lease: Lease) -> str:
 
 def _last(package: Package, lease: Lease, kinds: Collection[str]) -> Report | None:
     """Return the newest report of these kinds that was made under the token of a claim."""
-    made = (report for report in reversed(package.history) if report.token == lease.token)
+    made = (
+        report for report in reversed(package.history) if report.token == lease.token
+    )
     return next((report for report in made if report.kind in kinds), None)
 
 
 def _said(queue: AgentQueue, lease: Lease, meaning: Meaning) -> Receipt:
     match meaning.end:
         case End.COMPLETED:
-            return queue.complete(lease, meaning.text, deliverables=meaning.deliverables)
+            return queue.complete(
+                lease, meaning.text, deliverables=meaning.deliverables
+            )
         case End.FAILED:
             return queue.fail(lease, meaning.text)
         case _:
