@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help venv demo test test-fast chaos check format bench bench-peers sabotage lock clean
+.PHONY: help venv demo test test-fast chaos check format bench measure bench-peers sabotage lock clean
 
 help:  ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ format: .venv/dev  ## Format, and mend what the linter can
 
 bench: .venv/bench  ## Measure what docs/ states; ARGS="--json FILE --docs" keeps it
 	$(BIN)/python -m benchmarks $(ARGS)
+
+measure: .venv/dev  ## Measure how the source reads; ARGS="--list shared/taskorch/queue" names the places
+	$(BIN)/python -m benchmarks.source $(ARGS)
 
 bench-peers: .venv/bench  ## Measure other task queues beside ours; ARGS=--docs writes docs/
 	$(BIN)/python -m benchmarks.peers $(ARGS)
