@@ -7,9 +7,10 @@ from statistics import quantiles
 from time import perf_counter
 
 from taskorch.connect import connect
+from taskorch.domain.frozen import replace
 from taskorch.domain.item import Caller
 from taskorch.queue.agent_queue import AgentQueue
-from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Around, Connection, Reply, Script
 
 from benchmarks.figures import Comparison, Figure
 from benchmarks.queues import AGENT, filled, server
@@ -62,10 +63,11 @@ class Unguarded(Around):
         )
 
     def _without(self, script: Script) -> Script:
-        bare = Script(script.name)
+        text = script.text
         for line, instead in self._left_out:
-            bare.text = bare.text.replace(line, instead)
-        bare.sha = sha1(bare.text.encode(), usedforsecurity=False).hexdigest()
+            text = text.replace(line, instead)
+        sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+        bare = replace(script, text=text, sha=sha)
         self._scripts[script.name] = bare
         return bare
 

@@ -20,8 +20,8 @@ from support.waiters import Waiters, waiters_of
 from taskorch.connect import connect
 from taskorch.domain.item import Caller
 from taskorch.queue import keys
+from taskorch.queue.port import UNREADABLE, Connection
 from taskorch.queue.queue import Queue
-from taskorch.queue.scripts import UNREADABLE, Connection
 from taskorch.transport.redis_connection import RedisConnection
 
 LANES = ["fakeredis", *servers.binaries()]

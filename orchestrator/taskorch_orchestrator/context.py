@@ -10,9 +10,9 @@ from taskorch.domain import errors
 from taskorch.domain.access import Access
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Caller, Item, State
+from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
 from taskorch.queue.requests import StepConnection
-from taskorch.queue.scripts import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Collection

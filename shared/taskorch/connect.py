@@ -6,7 +6,7 @@ from time import time
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.domain.access import Access
-from taskorch.queue.scripts import WAIT_TIMEOUT_MS, Argument, Connection, Reply, Script
+from taskorch.queue.port import WAIT_TIMEOUT_MS, Argument, Connection, Reply, Script
 from taskorch.transport import server_address
 from taskorch.transport.socket import SocketConnection
 

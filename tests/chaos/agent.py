@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, Lease, Receipt
 from taskorch.queue.agent_queue import AgentQueue
-from taskorch.queue.scripts import Argument, Around, Reply, Script
+from taskorch.queue.port import Argument, Around, Reply, Script
 
 from chaos.duty import Duty, begin
 from chaos.witness import Taken

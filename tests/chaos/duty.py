@@ -10,7 +10,7 @@ from time import time
 
 from taskorch.config.settings import resolve
 from taskorch.connect import open_connection
-from taskorch.queue.scripts import Connection
+from taskorch.queue.port import Connection
 
 #: Of the items: those whose worker does not survive them.
 KILLED = 0.08

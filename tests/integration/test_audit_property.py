@@ -11,8 +11,8 @@ from support import servers
 from support.builders import Bench
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, State
+from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
-from taskorch.queue.scripts import Connection
 from taskorch_orchestrator.doctor.audit import audit
 
 Server = tuple[Connection, redis.Redis]

@@ -16,8 +16,8 @@ from support.opened import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Caller
 from taskorch.queue import scripts
+from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
-from taskorch.queue.scripts import Connection
 
 
 def queue(url: str) -> Queue:

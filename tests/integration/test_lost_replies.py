@@ -19,7 +19,7 @@ from taskorch.connect import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
 from taskorch.queue.plan import Plan
-from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Around, Connection, Reply, Script
 from taskorch_orchestrator.backup.restore import restore
 
 pytestmark = pytest.mark.parametrize("lane", servers.binaries(), indirect=True)

@@ -14,8 +14,8 @@ from support.builders import Bench
 from support.mirrors import Root, discovery, progress, rooted, update
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, Lease, NewItem
+from taskorch.queue.port import Argument, Connection, Reply, Script
 from taskorch.queue.queue import Queue
-from taskorch.queue.scripts import Argument, Connection, Reply, Script
 from taskorch.transport.socket import SocketConnection
 from taskorch_orchestrator.mirror import handoff_folder
 from taskorch_orchestrator.mirror.mirror import Mirror

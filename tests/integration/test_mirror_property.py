@@ -17,8 +17,8 @@ from support.mirrors import Root, rooted
 from taskorch.connect import connect
 from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.item import Caller, NewItem, State
+from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
-from taskorch.queue.scripts import Connection
 from taskorch_orchestrator.mirror import item_sync
 
 ITEMS, AGENTS = ("item_a", "item_b"), ("ada", "bob", "carl")

@@ -12,8 +12,8 @@ from support.topologies import Node, command
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, NewItem, State
 from taskorch.queue import scripts
+from taskorch.queue.port import REPLICATED
 from taskorch.queue.queue import Queue
-from taskorch.queue.scripts import REPLICATED
 
 MS = 200
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ import redis
 from taskorch.domain.item import Claim, Lease, NewItem, State
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
-from taskorch.queue.scripts import Connection
 
 #: The indexes that an item of a state is in; with no agent's name where the agent's own index is meant.
 HOMES: dict[State, set[str]] = {

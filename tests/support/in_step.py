@@ -27,8 +27,8 @@ from taskorch.domain.item import (
     State,
 )
 from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.port import Reply
 from taskorch.queue.queue import Queue
-from taskorch.queue.scripts import Reply
 
 AGENTS = ("ada", "bob")
 MODES = ("claim", "takeover", "peek")

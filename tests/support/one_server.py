@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import redis
-from taskorch.queue.scripts import UNREADABLE, Connection
+from taskorch.queue.port import UNREADABLE, Connection
 from taskorch.transport.redis_connection import RedisConnection
 
 

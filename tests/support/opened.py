@@ -5,7 +5,7 @@ from typing import Any
 
 from taskorch import connect as connection
 from taskorch.domain import errors
-from taskorch.queue.scripts import Connection
+from taskorch.queue.port import Connection
 
 _opened: list[Connection] = []
 

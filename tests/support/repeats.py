@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Around, Connection, Reply, Script
 
 #: How much of a reply a repeat gets again; the package or project behind it is read afresh.
 KEPT_WORDS = {"get": 3, "complete_project": 0}

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from support.builders import Bench
 from taskorch.domain import errors
-from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Around, Connection, Reply, Script
 from taskorch.queue.waits import Goal, Waited
 
 #: A waiter that is not woken sits here until its test fails; one that is woken needs seconds at most.

@@ -8,7 +8,8 @@ from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.item import Caller, Claim, Lease, Receipt, State
 from taskorch.queue.agent_queue import AgentQueue
-from taskorch.queue.scripts import Connection, Damage
+from taskorch.queue.port import Connection
+from taskorch.queue.scripts import Damage
 
 from taskorch_worker import inherited_lease
 from taskorch_worker.lease_store import Room, Workspace

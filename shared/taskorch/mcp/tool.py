@@ -14,8 +14,9 @@ from taskorch.config.settings import Settings
 from taskorch.connect import open_connection
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
+from taskorch.queue.port import Argument, Around, Connection, Reply, Script
 from taskorch.queue.requests import StepConnection
-from taskorch.queue.scripts import Argument, Around, Connection, Damage, Reply, Script
+from taskorch.queue.scripts import Damage
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from taskorch.domain import limits
 from taskorch.domain.item import Assignments, Caller, Claim, Lease, Note, Receipt
 from taskorch.domain.mirror_record import Origin
 from taskorch.queue import replies
-from taskorch.queue.scripts import Argument, Connection, Damage, Reply, Scripts
+from taskorch.queue.port import Argument, Connection, Reply
+from taskorch.queue.scripts import Damage, Scripts
 
 if TYPE_CHECKING:
     from taskorch.queue.briefing import Briefing

@@ -8,8 +8,9 @@ from typing import cast
 from taskorch.cli.json_output import moment
 from taskorch.domain import errors, limits
 from taskorch.domain.item import State
+from taskorch.queue.port import Reply
 from taskorch.queue.replies import LEFT_OUT
-from taskorch.queue.scripts import Reply, Scripts
+from taskorch.queue.scripts import Scripts
 
 #: An object that becomes a line of JSON.
 Line = dict[str, object]

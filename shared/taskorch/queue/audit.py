@@ -6,7 +6,7 @@ from typing import cast
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
 from taskorch.queue import replies
-from taskorch.queue.scripts import Reply
+from taskorch.queue.port import Reply
 
 
 class Finding(Frozen):

@@ -5,7 +5,8 @@ from typing import cast
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Caller, Claim, Item, Note
 from taskorch.queue import replies
-from taskorch.queue.scripts import Damage, Reply
+from taskorch.queue.port import Reply
+from taskorch.queue.scripts import Damage
 
 
 class Held(Frozen):

@@ -8,7 +8,8 @@ from typing import cast
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import DEFAULT_LEASE_MS, DEFAULT_MAX_ATTEMPTS, NewItem, State
-from taskorch.queue.scripts import Argument, Reply, random_digits
+from taskorch.queue.port import Argument, Reply
+from taskorch.queue.scripts import random_digits
 
 #: States in which nobody works on an item again by itself, though it was not delivered.
 DEAD = (State.FAILED, State.CANCELLED)

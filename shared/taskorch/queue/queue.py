@@ -21,14 +21,8 @@ from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.archive import Archive
 from taskorch.queue.audit import Finding, Quarantined, Slice
 from taskorch.queue.plan import Applied, Created, Plan, applied, arguments
-from taskorch.queue.scripts import (
-    Argument,
-    Connection,
-    Damage,
-    Reply,
-    Scripts,
-    random_digits,
-)
+from taskorch.queue.port import Argument, Connection, Reply
+from taskorch.queue.scripts import Damage, Scripts, random_digits
 from taskorch.queue.views import Views
 
 if TYPE_CHECKING:

@@ -32,7 +32,8 @@ from taskorch.domain.item import (
     State,
 )
 from taskorch.domain.mirror_record import Event, Events, MirrorStatus, Record
-from taskorch.queue.scripts import Damage, Reply
+from taskorch.queue.port import Reply
+from taskorch.queue.scripts import Damage
 
 Fields = dict[str, str]
 Row = TypeVar("Row")

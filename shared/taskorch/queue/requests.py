@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from taskorch.config import folder
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
-from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Around, Connection, Reply, Script
 
 if TYPE_CHECKING:
     from pathlib import Path

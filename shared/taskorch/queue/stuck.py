@@ -5,7 +5,8 @@ from typing import cast
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import HOUR_MS, MINUTE_MS, Item
 from taskorch.queue import replies
-from taskorch.queue.scripts import Damage, Reply
+from taskorch.queue.port import Reply
+from taskorch.queue.scripts import Damage
 
 UNSTARTED_MS = 30 * MINUTE_MS
 SILENT_MS = HOUR_MS

@@ -17,7 +17,8 @@ from taskorch.domain.mirror_record import FROM_THE_START, Events, MirrorStatus, 
 from taskorch.queue import agents, audit, keys, replies, stuck
 from taskorch.queue.agents import AgentStatus
 from taskorch.queue.audit import Environment
-from taskorch.queue.scripts import Reply, Scripts
+from taskorch.queue.port import Reply
+from taskorch.queue.scripts import Scripts
 from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS, Stuck
 
 Row = TypeVar("Row")

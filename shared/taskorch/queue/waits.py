@@ -16,7 +16,8 @@ from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Lease, Project, Report, State
 from taskorch.domain.mirror_record import FROM_THE_START, Event, Events
 from taskorch.queue import keys, replies
-from taskorch.queue.scripts import Reply, Scripts
+from taskorch.queue.port import Reply
+from taskorch.queue.scripts import Scripts
 
 #: A connection that died without a word is found out after this long, and the waiter looks anew.
 PERIOD_S = 60.0

@@ -15,7 +15,7 @@ from redis.retry import Retry
 
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
-from taskorch.queue.scripts import UNREADABLE
+from taskorch.queue.port import UNREADABLE
 from taskorch.transport import address, redis_errors, server_address, unix_socket
 from taskorch.transport.redis_failures import passes
 from taskorch.transport.socket import CONNECT_TIMEOUT_S

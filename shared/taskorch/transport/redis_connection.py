@@ -9,7 +9,7 @@ import redis
 from redis import exceptions
 from redis.backoff import ExponentialWithJitterBackoff
 
-from taskorch.queue.scripts import REPLICATED, WAIT_TIMEOUT_MS, Argument, Reply, Script
+from taskorch.queue.port import REPLICATED, WAIT_TIMEOUT_MS, Argument, Reply, Script
 from taskorch.transport import redis_errors
 from taskorch.transport.failover import Clients
 from taskorch.transport.redis_failures import explained, passes

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from errno import EACCES, EMFILE, ENFILE, EPERM
 
 from taskorch.domain import errors
-from taskorch.queue.scripts import ScriptError
+from taskorch.queue.port import ScriptError
 
 #: The first version that has all that the scripts use.
 OLDEST = (7, 0)

@@ -7,7 +7,7 @@ from time import monotonic
 
 from taskorch.domain import errors
 from taskorch.domain.backoff import pause_s
-from taskorch.queue.scripts import Argument, Connection, Reply, Script
+from taskorch.queue.port import Argument, Connection, Reply, Script
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import hiredis
 
 from taskorch.domain import errors
-from taskorch.queue.scripts import (
+from taskorch.queue.port import (
     REPLICATED,
     UNREADABLE,
     WAIT_TIMEOUT_MS,

@@ -13,7 +13,7 @@ from support.backups import exported, furnished, work, written
 from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import NewItem, State
-from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Around, Connection, Reply, Script
 from taskorch_orchestrator.backup import restore as restoring
 from taskorch_orchestrator.backup.restore import restore
 from taskorch_orchestrator.doctor.audit import audit

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from support.builders import Bench, held
 from taskorch.mcp.tool import Endable, TakenBack
-from taskorch.queue.scripts import Around, Connection
+from taskorch.queue.port import Around, Connection
 
 LONG_S = 30
 

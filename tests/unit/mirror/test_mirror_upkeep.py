@@ -11,7 +11,7 @@ import pytest
 from support.mirrors import Root, reported, rooted
 from taskorch.domain.item import Lease, State
 from taskorch.queue import keys
-from taskorch.queue.scripts import Argument, Connection, Reply, Script
+from taskorch.queue.port import Argument, Connection, Reply, Script
 from taskorch.transport.socket import SocketConnection
 from taskorch_orchestrator.mirror.file_models import local_time
 

@@ -80,19 +80,13 @@ LIBRARIES = {
 #: Imports that break a rule and are still to go. The test fails for one that is gone, too.
 KNOWN = frozenset(
     {
-        "taskorch.connect -> taskorch.queue.scripts",
         "taskorch.queue.archive -> taskorch.cli.json_output",
         "taskorch.queue.requests -> taskorch.config.folder",
         "taskorch.queue.requests -> taskorch.config.settings",
         "taskorch.queue.requests -> taskorch.transport.address",
-        "taskorch.transport.failover -> taskorch.queue.scripts",
         "taskorch.transport.redis_connection -> redis",
         "taskorch.transport.redis_connection -> redis.backoff",
-        "taskorch.transport.redis_connection -> taskorch.queue.scripts",
-        "taskorch.transport.redis_errors -> taskorch.queue.scripts",
         "taskorch.transport.redis_failures -> redis",
-        "taskorch.transport.retry -> taskorch.queue.scripts",
-        "taskorch.transport.socket -> taskorch.queue.scripts",
         "taskorch_orchestrator.migrate.legacy_folder -> pydantic",
         "taskorch_orchestrator.mirror.report_files -> pydantic",
         "taskorch_orchestrator.plan.plan_file -> click",

@@ -14,8 +14,8 @@ from taskorch.cli import json_output
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, Lease
 from taskorch.queue import keys
+from taskorch.queue.port import UNREADABLE
 from taskorch.queue.queue import Queue
-from taskorch.queue.scripts import UNREADABLE
 from taskorch.transport.redis_connection import RedisConnection
 from taskorch_orchestrator.briefing import briefing
 from taskorch_orchestrator.doctor.audit import audit

@@ -6,7 +6,7 @@ import pytest
 from support.builders import Bench, held
 from taskorch.domain import errors
 from taskorch.domain.item import Claim, HeldDependent, Lease, NewItem, State
-from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Around, Connection, Reply, Script
 from taskorch_orchestrator.doctor.audit import audit
 from taskorch_orchestrator.render import tables
 from taskorch_worker.render import items as worker_render

@@ -9,7 +9,7 @@ from support.builders import Bench, held
 from support.workflow import workflow
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
-from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Around, Connection, Reply, Script
 from taskorch_orchestrator.doctor.audit import audit
 
 

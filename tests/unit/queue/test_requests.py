@@ -14,8 +14,9 @@ from taskorch.domain import errors
 from taskorch.domain.item import Lease
 from taskorch.queue import requests
 from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.port import Argument, Around, Connection, Reply, Script
 from taskorch.queue.requests import StepConnection
-from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script, load
+from taskorch.queue.scripts import load
 
 
 @dataclass

@@ -7,7 +7,7 @@ from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import State
 from taskorch.queue.keys import tag
-from taskorch.queue.scripts import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Around, Connection, Reply, Script
 from taskorch_worker.run.outcome import End, Meaning
 from taskorch_worker.run.settle import renew, settle
 
