@@ -1,4 +1,4 @@
-"""Where an orchestrator's command sits: its queue, the places of the handoff packages, and where it prints."""
+"""The context of one `orchestrate` command: its settings, its queue and its output."""
 
 import os
 from typing import TYPE_CHECKING
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from taskorch_orchestrator.render.wait import Outcome
 
 
-class Office:
-    """One command of an orchestrating agent."""
+class OrchestratorContext:
+    """The settings, the queue and the output of one command."""
 
     def __init__(self, access: Access) -> None:
         """Open the queue of the running command. Raises errors.NoQueue."""

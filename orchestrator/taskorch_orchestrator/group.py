@@ -9,7 +9,7 @@ from taskorch.cli import app
 from taskorch.domain.access import Access
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.context import Office
+    from taskorch_orchestrator.context import OrchestratorContext
 
 P = ParamSpec("P")
 
@@ -72,13 +72,15 @@ def is_workers(environment: Mapping[str, str]) -> bool:
     return bool(named) and not environment.get("ORCHESTRATOR_ID")
 
 
-def at_office(function: "Callable[Concatenate[Office, P], None]") -> Callable[P, None]:
-    """Give a command the office that it works from."""
+def pass_context(
+    function: "Callable[Concatenate[OrchestratorContext, P], None]",
+) -> Callable[P, None]:
+    """Open the queue with the access of the command, and pass its context on."""
 
     @wraps(function)
-    def seated(*args: P.args, **kwargs: P.kwargs) -> None:
-        from taskorch_orchestrator.context import Office
+    def opened(*args: P.args, **kwargs: P.kwargs) -> None:
+        from taskorch_orchestrator.context import OrchestratorContext
 
-        function(Office(ACCESS[app.words()]), *args, **kwargs)
+        function(OrchestratorContext(ACCESS[app.words()]), *args, **kwargs)
 
-    return seated
+    return opened

@@ -10,7 +10,7 @@ from taskorch.mcp.tool import Call, Result, Tool, seconds
 from taskorch.queue.queue import Queue
 from taskorch.queue.waits import Goal
 
-from taskorch_orchestrator import context as office
+from taskorch_orchestrator import context as orchestrator_context
 from taskorch_orchestrator.plan import plan_file
 from taskorch_orchestrator.render import steps
 
@@ -221,7 +221,11 @@ class Wait(Tool):
         waited = queue.waiting().until(
             self.id, self.until, timeout_s=timeout_s, since=self.since
         )
-        return Result(office.outcome_of(queue, waited, self.until, timeout_s=timeout_s))
+        return Result(
+            orchestrator_context.outcome_of(
+                queue, waited, self.until, timeout_s=timeout_s
+            )
+        )
 
 
 class Complete(Tool):
@@ -252,6 +256,6 @@ def _queue(call: Call) -> Queue:
     return Queue(
         call.connection,
         call.settings.namespace,
-        office.caller_of(call.settings),
+        orchestrator_context.caller_of(call.settings),
         damage=call.damage,
     )

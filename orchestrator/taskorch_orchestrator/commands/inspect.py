@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli.arguments import DURATION
 
-from taskorch_orchestrator.group import at_office, orchestrate
+from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.context import Office
+    from taskorch_orchestrator.context import OrchestratorContext
 
 STATES = (
     "pending",
@@ -32,16 +32,16 @@ LIMIT = click.option(
 
 @orchestrate.command(epilog="Example: orchestrate progress proj_1a2b3c4d")
 @click.argument("project", metavar="PROJECT|ITEM")
-@at_office
-def progress(office: "Office", project: str) -> None:
+@pass_context
+def progress(context: "OrchestratorContext", project: str) -> None:
     """Show how far a project or an item is."""
     from taskorch_orchestrator.render import tables
 
     if project.startswith("item_"):
-        office.output.show(office.queue.views.show(project), tables.item_progress)
+        context.output.show(context.queue.views.show(project), tables.item_progress)
     else:
-        office.output.show(
-            office.queue.views.progress(project), tables.project_progress
+        context.output.show(
+            context.queue.views.progress(project), tables.project_progress
         )
 
 
@@ -62,22 +62,26 @@ def progress(office: "Office", project: str) -> None:
     is_flag=True,
     help="Go on with each as it is found, until the project is closed.",
 )
-@at_office
+@pass_context
 def discoveries(
-    office: "Office", project: str, since: str, limit: int | None, follow: bool
+    context: "OrchestratorContext",
+    project: str,
+    since: str,
+    limit: int | None,
+    follow: bool,
 ) -> None:
     """List what the agents of PROJECT found."""
     from taskorch_orchestrator.render import tables
     from taskorch_orchestrator.watch import stream
 
     if follow:
-        stream.discoveries(office, project, since, limit)
+        stream.discoveries(context, project, since, limit)
         return
-    found = office.queue.views.discoveries(project, since=since, limit=limit or 1000)
+    found = context.queue.views.discoveries(project, since=since, limit=limit or 1000)
     cursor = found[-1].cursor if found else since
-    office.output.show(found, tables.discoveries, "No discoveries.", cursor=cursor)
+    context.output.show(found, tables.discoveries, "No discoveries.", cursor=cursor)
     if found:
-        office.output.hint(f"Go on with --since {cursor}")
+        context.output.hint(f"Go on with --since {cursor}")
 
 
 @orchestrate.command(
@@ -88,9 +92,9 @@ def discoveries(
 @click.option("--agent", default="", help="Only items of this agent.")
 @click.option("--cursor", default="", help="Go on where a page ended.")
 @LIMIT
-@at_office
+@pass_context
 def list_(
-    office: "Office",
+    context: "OrchestratorContext",
     project: str,
     state: str | None,
     agent: str,
@@ -103,38 +107,38 @@ def list_(
     from taskorch_orchestrator.render import tables
 
     wanted = State(state) if state else None
-    page = office.queue.views.list(
+    page = context.queue.views.list(
         project=project, state=wanted, agent=agent, cursor=cursor, limit=limit
     )
-    office.output.show(page.items, tables.items, "No items.", cursor=page.cursor)
+    context.output.show(page.items, tables.items, "No items.", cursor=page.cursor)
     if page.cursor:
-        office.output.hint(f"There is more: --cursor {page.cursor}")
+        context.output.hint(f"There is more: --cursor {page.cursor}")
 
 
 @orchestrate.command(epilog="Example: orchestrate show item_1a2b3c4d --handoff")
 @click.argument("item")
 @click.option("--handoff", is_flag=True, help="Print the handoff package, as JSON.")
-@at_office
-def show(office: "Office", item: str, handoff: bool) -> None:
+@pass_context
+def show(context: "OrchestratorContext", item: str, handoff: bool) -> None:
     """Show all that ITEM carries, with its history."""
     from taskorch_orchestrator.render import tables
 
     if handoff:
-        office.output.show(office.handoff(item), tables.handoff)
+        context.output.show(context.handoff(item), tables.handoff)
     else:
-        office.output.show(office.queue.views.show(item), tables.package)
+        context.output.show(context.queue.views.show(item), tables.package)
 
 
 @orchestrate.command(epilog="Example: orchestrate unassigned --project proj_1a2b3c4d")
 @click.option("--project", default="", help="Only items of this project.")
 @LIMIT
-@at_office
-def unassigned(office: "Office", project: str, limit: int) -> None:
+@pass_context
+def unassigned(context: "OrchestratorContext", project: str, limit: int) -> None:
     """List the items that wait for an agent."""
     from taskorch_orchestrator.render import tables
 
-    office.output.show(
-        office.queue.views.unassigned(project=project, limit=limit),
+    context.output.show(
+        context.queue.views.unassigned(project=project, limit=limit),
         tables.items,
         "No items.",
     )
@@ -142,13 +146,13 @@ def unassigned(office: "Office", project: str, limit: int) -> None:
 
 @orchestrate.command(epilog="Example: orchestrate inbox")
 @LIMIT
-@at_office
-def inbox(office: "Office", limit: int) -> None:
+@pass_context
+def inbox(context: "OrchestratorContext", limit: int) -> None:
     """List blockers that wait for an answer. The longest wait comes first."""
     from taskorch_orchestrator.render import tables
 
-    office.output.show(
-        office.queue.views.inbox(limit=limit),
+    context.output.show(
+        context.queue.views.inbox(limit=limit),
         tables.inbox,
         "No blocker waits for an answer.",
     )
@@ -171,43 +175,47 @@ def inbox(office: "Office", limit: int) -> None:
 )
 @click.option("--project", default="", help="Only items of this project.")
 @LIMIT
-@at_office
+@pass_context
 def stuck(
-    office: "Office", unstarted_for: int, silent_for: int, project: str, limit: int
+    context: "OrchestratorContext",
+    unstarted_for: int,
+    silent_for: int,
+    project: str,
+    limit: int,
 ) -> None:
     """List items that do not go on by themselves. Says why, since when, and what helps."""
     from taskorch_orchestrator.render import tables
 
-    found = office.queue.views.stuck(
+    found = context.queue.views.stuck(
         unstarted_ms=unstarted_for, silent_ms=silent_for, project=project, limit=limit
     )
     nothing = "None of these is stuck." if found.more else "Nothing is stuck."
-    office.output.show(
+    context.output.show(
         found.items, tables.stuck, nothing, looked_at=found.looked_at, more=found.more
     )
     if found.more:
-        office.output.hint(f"There is more: {found.looked_at} items were looked at.")
+        context.output.hint(f"There is more: {found.looked_at} items were looked at.")
 
 
 @orchestrate.command(epilog="Example: orchestrate projects")
 @LIMIT
-@at_office
-def projects(office: "Office", limit: int) -> None:
+@pass_context
+def projects(context: "OrchestratorContext", limit: int) -> None:
     """List the projects, the newest first."""
     from taskorch_orchestrator.render import tables
 
-    office.output.show(
-        office.queue.views.projects(limit=limit), tables.projects, "No projects."
+    context.output.show(
+        context.queue.views.projects(limit=limit), tables.projects, "No projects."
     )
 
 
 @orchestrate.command(epilog="Example: orchestrate agents")
 @LIMIT
-@at_office
-def agents(office: "Office", limit: int) -> None:
+@pass_context
+def agents(context: "OrchestratorContext", limit: int) -> None:
     """List the agents. Shows which session holds what, from where, since when, and how long it was silent."""
     from taskorch_orchestrator.render import agents as agents_render
 
-    office.output.show(
-        office.queue.views.agents(limit=limit), agents_render.agents, "No agents."
+    context.output.show(
+        context.queue.views.agents(limit=limit), agents_render.agents, "No agents."
     )

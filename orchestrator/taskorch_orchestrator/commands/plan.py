@@ -14,10 +14,10 @@ from taskorch.cli.arguments import (
 )
 from taskorch.domain import limits
 
-from taskorch_orchestrator.group import at_office, orchestrate
+from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.context import Office
+    from taskorch_orchestrator.context import OrchestratorContext
 
 Items = tuple[str, ...]
 Pairs = tuple[tuple[str, str], ...]
@@ -30,11 +30,11 @@ Pairs = tuple[tuple[str, str], ...]
 @click.option(
     "-d", "--description", type=TEXT, default="", help="What the user wants, in full."
 )
-@at_office
-def project(office: "Office", title: str, description: str) -> None:
+@pass_context
+def project(context: "OrchestratorContext", title: str, description: str) -> None:
     """Open a project for a user's request."""
-    office.output.show_id(
-        "Project ID", office.queue.project(title, description=description)
+    context.output.show_id(
+        "Project ID", context.queue.project(title, description=description)
     )
 
 
@@ -88,6 +88,7 @@ def project(office: "Office", title: str, description: str) -> None:
 )
 @click.option(
     "--context",
+    "facts",
     cls=ManyValues,
     type=PAIR,
     help="Facts that the agent needs, NAME=VALUE …",
@@ -117,13 +118,13 @@ def project(office: "Office", title: str, description: str) -> None:
 @click.option(
     "--assign", "agent", default="", metavar="AGENT", help="Assign it at once."
 )
-@at_office
+@pass_context
 def create(
-    office: "Office",
+    context: "OrchestratorContext",
     /,
     project: str,
     not_before: When,
-    context: Pairs,
+    facts: Pairs,
     **fields: object,
 ) -> None:
     """Add a work item to PROJECT. Options with … take several values: -r A B C."""
@@ -134,18 +135,18 @@ def create(
     new = NewItem(
         delay_ms=not_before.delay_ms,
         not_before_at=not_before.at,
-        context=dict(context),
+        context=dict(facts),
         **fields,  # type: ignore[arg-type]
     )
-    (created,) = office.queue.create_many(project, [new])
+    (created,) = context.queue.create_many(project, [new])
     hints = [hint for hint in (not_before.remark, created.hint) if hint]
     meta = (
         {"dead_dependency": created.dead_dependency} if created.dead_dependency else {}
     )
     meta |= {"hint": " ".join(hints)} if hints else {}
-    office.output.show(steps.New.of(created), steps.new_item, **meta)
+    context.output.show(steps.New.of(created), steps.new_item, **meta)
     for hint in hints:
-        office.output.hint(hint)
+        context.output.hint(hint)
 
 
 @orchestrate.command(epilog="Example: orchestrate apply plan.yaml --dry-run")
@@ -159,31 +160,33 @@ def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
     """
     from taskorch.domain.access import Access
 
-    from taskorch_orchestrator.context import Office
+    from taskorch_orchestrator.context import OrchestratorContext
     from taskorch_orchestrator.plan import plan_file
     from taskorch_orchestrator.render import plan as plan_render
     from taskorch_orchestrator.render import steps
 
     read = plan_file.read(*plan)
-    office = Office(Access.READ if dry_run else Access.CREATE)
-    applied = office.queue.apply(read, dry_run=dry_run)
+    context = OrchestratorContext(Access.READ if dry_run else Access.CREATE)
+    applied = context.queue.apply(read, dry_run=dry_run)
     hints = [*steps.hints(applied, read.remarks)]
     meta = {"hints": hints} if hints else {}
-    office.output.show(applied, plan_render.applied, "It makes a new project.", **meta)
+    context.output.show(applied, plan_render.applied, "It makes a new project.", **meta)
     for hint in [*hints, *(["Nothing was written."] if dry_run else [])]:
-        office.output.hint(hint)
+        context.output.hint(hint)
 
 
 @orchestrate.command(epilog="Example: orchestrate depend item_5e6f7a8b item_1a2b3c4d")
 @click.argument("item")
 @click.argument("dependencies", nargs=-1, required=True, metavar="DEPENDENCY...")
-@at_office
-def depend(office: "Office", item: str, dependencies: tuple[str, ...]) -> None:
+@pass_context
+def depend(
+    context: "OrchestratorContext", item: str, dependencies: tuple[str, ...]
+) -> None:
     """Let ITEM wait for other items too. Nobody may have begun it."""
     from taskorch_orchestrator.render import steps
 
-    state = office.queue.depend(item, dependencies)
-    office.output.show({"id": item, "state": state}, steps.state)
+    state = context.queue.depend(item, dependencies)
+    context.output.show({"id": item, "state": state}, steps.state)
 
 
 @orchestrate.command(
@@ -193,6 +196,7 @@ def depend(office: "Office", item: str, dependencies: tuple[str, ...]) -> None:
 @click.argument("agent")
 @click.option(
     "--context",
+    "facts",
     cls=ManyValues,
     type=PAIR,
     help="More facts that the agent needs, NAME=VALUE …",
@@ -205,39 +209,39 @@ def depend(office: "Office", item: str, dependencies: tuple[str, ...]) -> None:
     is_flag=True,
     help="Take it from the agent that holds it; that agent's token dies.",
 )
-@at_office
+@pass_context
 def assign(
-    office: "Office",
+    context: "OrchestratorContext",
     items: Items,
     agent: str,
-    context: Pairs,
+    facts: Pairs,
     resources: tuple[str, ...],
     force: bool,
 ) -> None:
     """Give ITEM to AGENT; it waits while a dependency of it is open. Several are all assigned, or none is."""
     from taskorch_orchestrator.render import steps
 
-    done = office.queue.assign_many(
-        items, agent, context=dict(context), resources=resources, force=force
+    done = context.queue.assign_many(
+        items, agent, context=dict(facts), resources=resources, force=force
     )
     handoffs = [
-        steps.Handoff(assignment=each, handoff=office.handoff_file(each.id))
+        steps.Handoff(assignment=each, handoff=context.handoff_file(each.id))
         for each in done
     ]
     if len(handoffs) == 1:
-        office.output.show(handoffs[0], steps.assignment)
+        context.output.show(handoffs[0], steps.assignment)
     else:
-        office.output.show(handoffs, steps.assignments)
+        context.output.show(handoffs, steps.assignments)
 
 
 @orchestrate.command(epilog="Example: orchestrate complete proj_1a2b3c4d")
 @click.argument("project")
 @click.option("--force", is_flag=True, help="Cancel the items that are open.")
-@at_office
-def complete(office: "Office", project: str, force: bool) -> None:
+@pass_context
+def complete(context: "OrchestratorContext", project: str, force: bool) -> None:
     """Close PROJECT and print what it delivered. Refused while items are open."""
     from taskorch_orchestrator.render import tables
 
-    office.output.show(
-        office.queue.complete_project(project, force=force), tables.result
+    context.output.show(
+        context.queue.complete_project(project, force=force), tables.result
     )

@@ -32,10 +32,10 @@ def _briefing() -> "Briefing | None":
     from taskorch.domain.access import Access
 
     from taskorch_orchestrator.briefing import briefing
-    from taskorch_orchestrator.context import Office
+    from taskorch_orchestrator.context import OrchestratorContext
 
     settings = app.settings()
     if not settings.is_set_up:
         return None
-    views = Office(Access.NONE).queue_of().views
+    views = OrchestratorContext(Access.NONE).queue_of().views
     return briefing(views, settings.orchestrator, settings.namespace)

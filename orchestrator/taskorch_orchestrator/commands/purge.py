@@ -7,14 +7,14 @@ import click
 from taskorch.cli.arguments import DURATION
 from taskorch.domain import errors
 
-from taskorch_orchestrator.group import at_office, orchestrate
+from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskorch.domain.item import Project
 
-    from taskorch_orchestrator.context import Office
+    from taskorch_orchestrator.context import OrchestratorContext
 
 OLD_MS = 30 * 24 * 3_600_000
 MOST_SHOWN = 20
@@ -31,9 +31,9 @@ NOTHING = "Nothing was purged."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@at_office
+@pass_context
 def purge(
-    office: "Office",
+    context: "OrchestratorContext",
     projects: tuple[str, ...],
     age_ms: int | None,
     dry_run: bool,
@@ -47,7 +47,7 @@ def purge(
         raise click.UsageError(
             "--older-than is for all projects: it does not go with PROJECT."
         )
-    queue = office.queue_of()
+    queue = context.queue_of()
     found = (
         named(queue, projects)
         if projects
@@ -55,12 +55,12 @@ def purge(
     )
     would_go = Purged(projects=found, items=items_of(found))
     if dry_run:
-        office.output.show(would_go, lambda _: tables.projects(found), NOTHING)
+        context.output.show(would_go, lambda _: tables.projects(found), NOTHING)
         return
     purged = remove(queue, found if yes or _agreed(found, would_go.items) else ())
-    office.output.show(purged, tables.purged, NOTHING)
+    context.output.show(purged, tables.purged, NOTHING)
     for why in purged.kept.values():
-        office.output.hint(why)
+        context.output.hint(why)
     click.get_current_context().exit(errors.Invalid.exit_code if purged.kept else 0)
 
 

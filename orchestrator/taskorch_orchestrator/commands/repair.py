@@ -6,10 +6,10 @@ import click
 from taskorch.cli.arguments import TEXT
 from taskorch.cli.text import counted
 
-from taskorch_orchestrator.group import at_office, orchestrate
+from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.context import Office
+    from taskorch_orchestrator.context import OrchestratorContext
 
 
 @orchestrate.command(
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 )
 @click.argument("item")
 @click.argument("text", type=TEXT)
-@at_office
-def answer(office: "Office", item: str, text: str) -> None:
+@pass_context
+def answer(context: "OrchestratorContext", item: str, text: str) -> None:
     """Answer the blocker of ITEM. Its holder can go on."""
     from taskorch_orchestrator.render import steps
 
-    office.output.show(
-        {"id": item, "state": office.queue.answer(item, text)}, steps.state
+    context.output.show(
+        {"id": item, "state": context.queue.answer(item, text)}, steps.state
     )
 
 
@@ -32,41 +32,41 @@ def answer(office: "Office", item: str, text: str) -> None:
 )
 @click.argument("item")
 @click.option("--reason", type=TEXT, default="", help="Why.")
-@at_office
-def cancel(office: "Office", item: str, reason: str) -> None:
+@pass_context
+def cancel(context: "OrchestratorContext", item: str, reason: str) -> None:
     """Take ITEM out of work. Its holder is told at its next step."""
     from taskorch_orchestrator.render import steps
 
-    waiting = office.queue.cancel(item, reason=reason)
-    office.output.show(
+    waiting = context.queue.cancel(item, reason=reason)
+    context.output.show(
         {"id": item, "state": "cancelled", "waiting": waiting}, steps.state
     )
     if waiting:
-        office.output.hint(
+        context.output.hint(
             f"{counted(waiting, 'item waits', 'items wait')} for {item}. Requeue it, or cancel them too."
         )
 
 
 @orchestrate.command(epilog="Example: orchestrate requeue item_1a2b3c4d")
 @click.argument("item")
-@at_office
-def requeue(office: "Office", item: str) -> None:
+@pass_context
+def requeue(context: "OrchestratorContext", item: str) -> None:
     """Start ITEM afresh. It is failed, cancelled or completed.
 
     Items that depend on it wait for it again. Those that an agent holds go on, and are named.
     """
     from taskorch_orchestrator.render import steps
 
-    office.output.show(office.queue.requeue(item), steps.requeued)
+    context.output.show(context.queue.requeue(item), steps.requeued)
 
 
 @orchestrate.command(epilog="Example: orchestrate reap")
-@at_office
-def reap(office: "Office") -> None:
+@pass_context
+def reap(context: "OrchestratorContext") -> None:
     """Act on expired leases and due delays now."""
-    reaped, promoted = office.queue.reap()
+    reaped, promoted = context.queue.reap()
     counts = {"reaped": reaped, "promoted": promoted}
-    office.output.show(
+    context.output.show(
         counts,
         lambda _: f"{reaped} leases had expired, {promoted} delayed items were due.",
     )
@@ -81,19 +81,19 @@ def reap(office: "Office") -> None:
     is_flag=True,
     help="Print what --fix moved aside, with all its fields.",
 )
-@at_office
-def doctor(office: "Office", fix: bool, quarantined: bool) -> None:
+@pass_context
+def doctor(context: "OrchestratorContext", fix: bool, quarantined: bool) -> None:
     """Check Redis, the namespace and this machine. Exit 5 while there is a problem."""
     from taskorch_orchestrator.doctor.doctor import examine
     from taskorch_orchestrator.render import doctor as doctor_render
 
     if quarantined:
-        office.output.show(
-            office.queue.quarantined(),
+        context.output.show(
+            context.queue.quarantined(),
             doctor_render.quarantined,
             "Nothing was moved aside.",
         )
         return
-    found = examine(office.queue_of(), office.settings, fix=fix)
-    office.output.show(found, doctor_render.diagnosis)
+    found = examine(context.queue_of(), context.settings, fix=fix)
+    context.output.show(found, doctor_render.diagnosis)
     click.get_current_context().exit(found.exit_code)

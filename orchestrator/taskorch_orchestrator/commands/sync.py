@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli import app
 
-from taskorch_orchestrator.group import at_office, orchestrate
+from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.context import Office
+    from taskorch_orchestrator.context import OrchestratorContext
 
 
 @orchestrate.group(
@@ -26,15 +26,16 @@ if TYPE_CHECKING:
 def sync(context: click.Context, full: bool) -> None:
     """Bring the files of this root and Redis together, once, in both directions."""
     if context.invoked_subcommand is None:
-        at_office(_sync)(full=full)
+        pass_context(_sync)(full=full)
 
 
-def _sync(office: "Office", *, full: bool) -> None:
+def _sync(context: "OrchestratorContext", *, full: bool) -> None:
     from taskorch_orchestrator.mirror.mirror import Mirror
     from taskorch_orchestrator.render import sync as sync_render
 
-    office.output.show(
-        Mirror(office.queue_of(), office.settings.root).run(full=full), sync_render.done
+    context.output.show(
+        Mirror(context.queue_of(), context.settings.root).run(full=full),
+        sync_render.done,
     )
 
 
@@ -44,16 +45,16 @@ def _sync(office: "Office", *, full: bool) -> None:
     is_flag=True,
     help="Fail unless the files of this root were synced here within a minute.",
 )
-@at_office
-def status(office: "Office", *, check: bool) -> None:
+@pass_context
+def status(context: "OrchestratorContext", *, check: bool) -> None:
     """Show how the files of each root are kept. Cursor, lag, services, and files in trouble."""
     from taskorch_orchestrator.mirror import sync_health
     from taskorch_orchestrator.render import sync as sync_render
 
-    kept = office.queue.views.mirrors()
+    kept = context.queue.views.mirrors()
     if check:
-        sync_health.need_health(kept, office.settings.root_path)
-    office.output.show(
+        sync_health.need_health(kept, context.settings.root_path)
+    context.output.show(
         kept, sync_render.mirrors, "No root's files are kept: orchestrate sync"
     )
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli.arguments import TIMEOUT
 
-from taskorch_orchestrator.group import at_office, orchestrate
+from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.context import Office
+    from taskorch_orchestrator.context import OrchestratorContext
 
 GOALS = click.Choice(("completed", "blocked", "any"))
 
@@ -31,9 +31,13 @@ GOALS = click.Choice(("completed", "blocked", "any"))
     metavar="CURSOR",
     help="With --until any: what came after this counts, too.",
 )
-@at_office
+@pass_context
 def wait(
-    office: "Office", project: str, until: tuple[str, ...], timeout: float, since: str
+    context: "OrchestratorContext",
+    project: str,
+    until: tuple[str, ...],
+    timeout: float,
+    since: str,
 ) -> None:
     """Wait until a project or an item is completed, until it is blocked, or for any event of it.
 
@@ -45,10 +49,10 @@ def wait(
     from taskorch_orchestrator.render import wait as waiting_render
 
     goals = [Goal(goal) for goal in until]
-    waited = office.waiting().until(project, goals, timeout_s=timeout, since=since)
-    office.output.show(
-        outcome_of(office.queue, waited, goals, timeout_s=timeout),
+    waited = context.waiting().until(project, goals, timeout_s=timeout, since=since)
+    context.output.show(
+        outcome_of(context.queue, waited, goals, timeout_s=timeout),
         waiting_render.outcome,
     )
     if waited.events:
-        office.output.hint(f"Go on with --since {waited.cursor}")
+        context.output.hint(f"Go on with --since {waited.cursor}")

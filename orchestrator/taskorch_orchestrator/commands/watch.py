@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli.app import on_terminal
 
-from taskorch_orchestrator.group import at_office, orchestrate
+from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.context import Office
+    from taskorch_orchestrator.context import OrchestratorContext
 
 
 @orchestrate.command(epilog="Example: orchestrate watch proj_1a2b3c4d")
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     metavar="CURSOR",
     help="Begin with what came after this cursor.",
 )
-@at_office
-def watch(office: "Office", project: str, since: str) -> None:
+@pass_context
+def watch(context: "OrchestratorContext", project: str, since: str) -> None:
     """Watch what happens, in PROJECT or in all projects.
 
     A live screen on a terminal; in a pipe, or with --json, a line of JSON for each event. It ends with PROJECT, or by
@@ -31,11 +31,11 @@ def watch(office: "Office", project: str, since: str) -> None:
 
     if (
         on_terminal()
-        and not office.output.as_json
+        and not context.output.as_json
         and not console.console().is_dumb_terminal
     ):
         from taskorch_orchestrator.watch import live
 
-        live.watch(office, project, since)
+        live.watch(context, project, since)
     else:
-        stream.events(office, project, since)
+        stream.events(context, project, since)

@@ -18,7 +18,7 @@ from taskorch_orchestrator.render import console, tables
 from taskorch_orchestrator.watch.dashboard import MOST, Frame, Snapshot
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.context import Office
+    from taskorch_orchestrator.context import OrchestratorContext
 
 #: Ages are told in seconds.
 AGING_S = 1.0
@@ -31,17 +31,17 @@ TERMINATED = 143
 News = Events | Exception | str | None
 
 
-def watch(office: "Office", project: str, since: str) -> None:
+def watch(context: "OrchestratorContext", project: str, since: str) -> None:
     """Show a project, or all of them (""), until the project is closed."""
     news: SimpleQueue[News] = SimpleQueue()
-    waiting = office.queue.waiting(news.put)
+    waiting = context.queue.waiting(news.put)
     cursor = (
         waiting.standing(limits.project_id(project)).cursor
         if project
         else waiting.newest()
     )
     cursor = limits.cursor(since) if since else cursor
-    shown = _Shown(office, project, news)
+    shown = _Shown(context, project, news)
     signal.signal(signal.SIGWINCH, lambda _number, _frame: news.put("another size"))
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(TERMINATED))
     Thread(target=_follow, args=(waiting, cursor, news), daemon=True).start()
@@ -64,7 +64,7 @@ def watch(office: "Office", project: str, since: str) -> None:
                 break
             shown.take()
     if shown.snapshot and shown.snapshot.progress:
-        office.output.show(shown.snapshot.progress, tables.project_progress)
+        context.output.show(shown.snapshot.progress, tables.project_progress)
 
 
 def _follow(waiting: Waiting, cursor: str, news: "SimpleQueue[News]") -> None:
@@ -80,10 +80,10 @@ class _Shown:
     """What is on the screen."""
 
     def __init__(
-        self, office: "Office", project: str, news: "SimpleQueue[News]"
+        self, context: "OrchestratorContext", project: str, news: "SimpleQueue[News]"
     ) -> None:
         self.snapshot: Snapshot | None = None
-        self._views = office.queue.views
+        self._views = context.queue.views
         self._project = project
         self._news = news
         self._events: list[Event] = []

@@ -19,37 +19,39 @@ from taskorch.queue.waits import Waiting
 from taskorch_orchestrator.render import tables
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.context import Office
+    from taskorch_orchestrator.context import OrchestratorContext
 
 PAGE = 1000
 #: What a stream says beside the verbs: where it began, and that events before this are not known any more.
 BEGIN, GAP = "begin", "gap"
 
 
-def discoveries(office: "Office", project: str, since: str, limit: int | None) -> None:
+def discoveries(
+    context: "OrchestratorContext", project: str, since: str, limit: int | None
+) -> None:
     """Tell what is found in a project, as it is found, until the project is closed or so many were told."""
-    waiting, cursor = office.waiting(), limits.cursor(since)
+    waiting, cursor = context.waiting(), limits.cursor(since)
     _end_with_reader()
-    office.output.hint(NOTICE)
+    context.output.hint(NOTICE)
     try:
         for found in islice(
-            _discoveries(office, waiting, limits.project_id(project), cursor), limit
+            _discoveries(context, waiting, limits.project_id(project), cursor), limit
         ):
             cursor = found.cursor
-            office.output.show_next(found, tables.discovery)
+            context.output.show_next(found, tables.discovery)
     finally:
         if cursor != FROM_THE_START:
-            office.output.hint(f"Go on with --since {cursor}")
+            context.output.hint(f"Go on with --since {cursor}")
 
 
 def _discoveries(
-    office: "Office", waiting: Waiting, project: str, cursor: str
+    context: "OrchestratorContext", waiting: Waiting, project: str, cursor: str
 ) -> Iterator[Discovery]:
     standing = waiting.standing(project)
     batches = waiting.events(standing.cursor)
     while True:
         while page := waiting.lasting(
-            partial(office.queue.views.discoveries, project, since=cursor, limit=PAGE)
+            partial(context.queue.views.discoveries, project, since=cursor, limit=PAGE)
         ):
             yield from page
             cursor = page[-1].cursor
@@ -66,16 +68,16 @@ def _discoveries(
                 break
 
 
-def events(office: "Office", project: str, since: str) -> None:
+def events(context: "OrchestratorContext", project: str, since: str) -> None:
     """Tell the events of a project, or of all (""), as lines of JSON; until the project is closed."""
-    waiting = office.waiting()
+    waiting = context.waiting()
     _end_with_reader()
     standing = waiting.standing(limits.project_id(project)) if project else None
     newest = standing.cursor if standing else waiting.newest()
     cursor = limits.cursor(since) if since else newest
     if not since:
         _tell(
-            office,
+            context,
             _note(BEGIN, cursor, project, standing.project.status if standing else ""),
         )
     batches = waiting.events(cursor)
@@ -86,10 +88,10 @@ def events(office: "Office", project: str, since: str) -> None:
     ):
         batch = next(batches)
         if not batch.known:
-            _tell(office, _note(GAP, cursor, project))
+            _tell(context, _note(GAP, cursor, project))
         for event in batch.entries:
             if event.is_of(project):
-                _tell(office, event)
+                _tell(context, event)
         cursor = batch.cursor
         if standing and _is_turn(batch, project):
             standing = waiting.lasting(lambda: waiting.standing(project))
@@ -133,8 +135,8 @@ def _note(verb: str, cursor: str, project: str, state: str = "") -> Event:
     )
 
 
-def _tell(office: "Office", event: Event) -> None:
-    office.output.show_next(event, json_output.line)
+def _tell(context: "OrchestratorContext", event: Event) -> None:
+    context.output.show_next(event, json_output.line)
 
 
 def _is_turn(batch: Events, project: str) -> bool:
