@@ -417,7 +417,7 @@ SABOTAGES = (
     Sabotage(
         guard="No link that a checkout brought is cleaned up behind",
         file="shared/taskorch/queue/requests.py",
-        line="        folder.make_private(place.parent)",
+        line="        files.make_private_folder(place.parent)",
         instead="        place.parent.mkdir(exist_ok=True)",
         tests=("tests/acceptance/test_server_attacks.py",),
     ),
@@ -497,10 +497,10 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="Other users are kept out of handoffs",
-        file="shared/taskorch/config/folder.py",
-        line="    _forbid(folder, 0o077 & ~_of_group(os.fstat(folder)))\n",
+        file="shared/taskorch/config/files.py",
+        line="    remove_rights(folder, 0o077 & ~_group_rights(os.fstat(folder)))\n",
         instead="",
-        tests=("tests/unit/config/test_private_files.py",),
+        tests=("tests/unit/config/test_files.py",),
     ),
     Sabotage(
         guard="Files of a queue that is gone are moved",

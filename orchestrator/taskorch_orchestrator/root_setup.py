@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from taskorch.cli.text import line
-from taskorch.config import config_file, folder, password, root_folder
+from taskorch.config import config_file, files, password, root_folder
 from taskorch.config import trust as records
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
@@ -64,11 +64,11 @@ def init(
         root_folder.choose(environment, root)
     created = not os.path.isdir(ours)
     try:
-        folder.make(ours)
+        root_folder.create(ours)
         if content:
             _write(file, content)
     except OSError as error:
-        raise folder.refusal(root, error) from None
+        raise files.root_not_writable(root, error) from None
     if content:
         records.trust(environment, file, content)
     return Initialised(
@@ -151,7 +151,7 @@ def forgotten(result: Trust) -> str:
     return f"Not trusted: {line(result.file)}"
 
 
-def files(found: Sequence[TrustedFile]) -> str:
+def trusted_files(found: Sequence[TrustedFile]) -> str:
     """Render the files that were trusted, one a line."""
     return "\n".join(f"{each.status:8} {line(each.file)}" for each in found)
 

@@ -13,7 +13,7 @@ from itertools import islice
 from threading import get_ident
 from time import gmtime, strftime, time
 
-from taskorch.config import folder
+from taskorch.config import files, root_folder
 from taskorch.domain import limits
 from taskorch.domain.item import Lease
 
@@ -46,7 +46,7 @@ class Room:
 class Workspace:
     """The folder of one agent, as one of its sessions uses it."""
 
-    def __init__(self, home: folder.PathLike, agent: str, session: str) -> None:
+    def __init__(self, home: files.PathLike, agent: str, session: str) -> None:
         """`home` is the folder `.task-orchestrator` of the root."""
         self._home = os.fspath(home)
         self._folder = os.path.join(home, "workspace", agent)
@@ -95,23 +95,23 @@ class Workspace:
     def rooms(self, count: int) -> Iterator[list[Room]]:
         """Take space for so many tokens, all or none."""
         mine = f".{os.getpid()}.{get_ident()}"
-        files = [
+        paths = [
             os.path.join(self._folder, f"{mine}.{number}.tmp")
             for number in range(count)
         ]
         try:
-            folder.make(self._home)
-            folder.make_private(self._folder)
+            root_folder.create(self._home)
+            files.make_private_folder(self._folder)
             self._clear()
-            for file in files:
-                _fill(file)
+            for path in paths:
+                _fill(path)
         except OSError as error:
-            _remove(files)
-            raise folder.refusal(os.path.dirname(self._home), error) from None
+            _remove(paths)
+            raise files.root_not_writable(os.path.dirname(self._home), error) from None
         try:
-            yield [Room(self, file) for file in files]
+            yield [Room(self, path) for path in paths]
         finally:
-            _remove(files)
+            _remove(paths)
 
     def _clear(self) -> None:
         """Remove the rooms of those who were killed; who still needs one that is so old makes it anew."""

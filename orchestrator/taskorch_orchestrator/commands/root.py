@@ -52,7 +52,9 @@ def trust(folder: str | None, yes: bool, remove: bool, lists: bool) -> None:
     output = app.output()
     if lists:
         output.show(
-            root_setup.listed(os.environ), root_setup.files, "You trust no config file."
+            root_setup.listed(os.environ),
+            root_setup.trusted_files,
+            "You trust no config file.",
         )
         return
     file = root_setup.file_of(folder, os.environ)

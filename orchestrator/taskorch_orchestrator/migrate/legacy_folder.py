@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from taskorch.config import folder
+from taskorch.config import root_folder
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 
@@ -49,7 +49,7 @@ class Predecessor:
 
     def __init__(self, place: Path) -> None:
         """Take the folder itself, or the one that it is in. Raises errors.Usage where there is none."""
-        below = place / folder.NAME
+        below = place / root_folder.NAME
         self._home = below if below.is_dir() else place
         #: What could not be read, and why.
         self.troubles: dict[str, str] = {}

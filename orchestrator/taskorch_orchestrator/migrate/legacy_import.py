@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import ParamSpec
 
-from taskorch.config import folder
+from taskorch.config import files
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen, replace
@@ -61,7 +61,7 @@ def take_over(
         with handoff_folder.opened(settings.folder) as opened:
             brought = Takeover(queue, queue_of, old, opened, session).run()
     except OSError as error:
-        raise folder.refusal(settings.root, error) from None
+        raise files.root_not_writable(settings.root, error) from None
     return replace(brought, set_aside=set_aside)
 
 

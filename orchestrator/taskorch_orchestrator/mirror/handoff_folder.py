@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from taskorch.config import folder
+from taskorch.config import files, root_folder
 from taskorch.domain.frozen import Frozen
 
 #: A worker that has opened a file for writing is done with it by then.
@@ -41,7 +41,7 @@ class Handoffs:
 
     def __init__(self, descriptor: int, replaced: int, *, is_new: bool) -> None:
         """Use two open folders: `handoffs/`, which others may not read, and the one for what was replaced."""
-        self._mode = folder.keep_others_out(descriptor)
+        self._mode = files.keep_others_out(descriptor)
         self._folder = descriptor
         self._replaced = replaced
         #: It was not there: all that had stood in it is gone.
@@ -211,8 +211,8 @@ class Handoffs:
 @contextmanager
 def opened(home: Path) -> Iterator[Handoffs]:
     """Open `handoffs/` below `home`, the folder .task-orchestrator; it is made where it is missing."""
-    folder.make(home)
-    folder.make_private(home / "sync")
+    root_folder.create(home)
+    files.make_private_folder(home / "sync")
     is_new = _make(home / "handoffs")
     _make(home / "sync" / "replaced")
     with (

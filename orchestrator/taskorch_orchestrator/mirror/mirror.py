@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import cast
 
-from taskorch.config import folder
+from taskorch.config import files, root_folder
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 from taskorch.queue.queue import Queue
@@ -51,7 +51,7 @@ class Mirror:
         """Keep the files below `root`; `service` says how the passes are run, where a service runs them."""
         self._queue = queue
         self._root = root
-        self._home = root / folder.NAME
+        self._home = root / root_folder.NAME
         self._db = OrchestrationDb(self._home)
         self._host = os.uname().nodename
         #: When the namespace was created, and what is to be said of files of another one.
@@ -90,7 +90,7 @@ class Mirror:
                 return self._run(full=full, scan=scan, stop=stop) if mine else None
         except (NoRoom, OSError) as error:
             cause = error.__cause__ if isinstance(error, NoRoom) else error
-            refusal = folder.refusal(self._root, cast("OSError", cause))
+            refusal = files.root_not_writable(self._root, cast("OSError", cause))
         except sqlite3.DatabaseError as error:
             if again and not isinstance(
                 error, sqlite3.OperationalError
@@ -108,13 +108,13 @@ class Mirror:
         Raises errors.RootNotWritable for a root that is not there.
         """
         try:
-            folder.make(self._home)
-            folder.make_private(self._home / "sync")
+            root_folder.create(self._home)
+            files.make_private_folder(self._home / "sync")
             with suppress(sqlite3.Error), remembered(self._home) as state:
                 self._know(state)
             return self._id or self._named(str(self._home.stat().st_ino))
         except OSError as error:
-            raise folder.refusal(self._root, error) from None
+            raise files.root_not_writable(self._root, error) from None
 
     def session(self) -> str:
         """Return the session under which the file-based workers of this root hold their claims."""
@@ -195,8 +195,8 @@ class Mirror:
     @contextmanager
     def _alone(self, *, wait: bool) -> Iterator[bool]:
         """Keep other processes of this machine off the files."""
-        folder.make(self._home)
-        folder.make_private(self._home / "sync")
+        root_folder.create(self._home)
+        files.make_private_folder(self._home / "sync")
         with (self._home / "sync" / "lock").open("ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

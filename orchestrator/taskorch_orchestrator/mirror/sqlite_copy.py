@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from taskorch.config import folder
+from taskorch.config import files
 from taskorch.domain.item import Item, Project
 
 from taskorch_orchestrator.mirror.file_models import local_time
@@ -84,7 +84,7 @@ class OrchestrationDb:
 
     def _keep_others_out(self) -> None:
         """Make the file if it does not exist, and take the rights of others off it; its journal gets the same mode."""
-        mode = folder.file_mode(self._path.parent)
+        mode = files.file_mode(self._path.parent)
         descriptor = os.open(
             self._path,
             os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,

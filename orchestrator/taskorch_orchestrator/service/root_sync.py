@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
-from taskorch.config import folder
+from taskorch.config import root_folder
 from watchfiles import Change, watch
 
 from taskorch_orchestrator.mirror.mirror import Mirror
@@ -37,7 +37,7 @@ class Keeper:
 
     def __init__(self, mirror: Mirror, root: Path, bell: Bell) -> None:
         self._mirror = mirror
-        self._folder = root / folder.NAME / "handoffs"
+        self._folder = root / root_folder.NAME / "handoffs"
         self._bell = bell
         self._scan_at = 0.0
         self._troubles: dict[str, str] = {}

@@ -21,7 +21,7 @@ from taskorch.bundled import (
     service_process,
 )
 from taskorch.bundled.process_record import ProcessRecord
-from taskorch.config import folder
+from taskorch.config import files, root_folder
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.domain.access import Access
@@ -109,7 +109,7 @@ class Beside:
             with suppress(
                 OSError
             ):  # rewritten meanwhile, or the folder is gone: that is another one's matter
-                descriptor = folder.opened(file, os.O_RDONLY)
+                descriptor = files.open_private(file, os.O_RDONLY)
                 try:
                     os.fsync(descriptor)
                 finally:
@@ -283,7 +283,9 @@ class _Start:
         process_record.clear(self._lock)
         _stopped(self._data).unlink(missing_ok=True)
         self._place = server_data.working_folder(self._data, os.environ)
-        output = folder.opened(_log(self._data), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        output = files.open_private(
+            _log(self._data), os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        )
         try:
             self._log_began_at = os.fstat(output).st_size
             self._process = subprocess.Popen(
@@ -370,11 +372,11 @@ class _Lock(Frozen):
 def _read_lock(settings: Settings) -> _Lock:
     """Return whether a server holds the lock, changing nothing."""
     try:
-        descriptor = folder.opened(_lock_file(_data(settings)), os.O_RDONLY)
+        descriptor = files.open_private(_lock_file(_data(settings)), os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return _Lock(is_held=False, record=None)
     except OSError as error:
-        raise folder.refusal(settings.root, error) from None
+        raise files.root_not_writable(settings.root, error) from None
     try:
         return _Lock(
             is_held=not _is_locked(descriptor, fcntl.LOCK_SH),
@@ -398,12 +400,12 @@ def _prepared(settings: Settings) -> Iterator[int]:
     """Make the folders of the server, and yield a descriptor of its lock file."""
     data = _data(settings)
     try:
-        folder.make(settings.folder)
+        root_folder.create(settings.folder)
         with suppress(FileNotFoundError):
             unix_socket.need_own_folder(_server(settings).path)
-        folder.make_private(Path(_server(settings).path).parent)
-        folder.make_private(data)
-        lock = folder.opened(_lock_file(data), os.O_RDWR | os.O_CREAT)
+        files.make_private_folder(Path(_server(settings).path).parent)
+        files.make_private_folder(data)
+        lock = files.open_private(_lock_file(data), os.O_RDWR | os.O_CREAT)
         try:
             yield lock
         finally:
@@ -413,7 +415,7 @@ def _prepared(settings: Settings) -> Iterator[int]:
             raise errors.DiskFull(
                 reason=error.strerror or str(error), folder=str(data)
             ) from None
-        raise folder.refusal(settings.root, error) from None
+        raise files.root_not_writable(settings.root, error) from None
 
 
 def _asked(settings: Settings) -> Answer | None:
@@ -483,11 +485,13 @@ def _unreachable(
 def _note_stop(settings: Settings) -> None:
     """Let commands that wait know that a user has stopped the server."""
     try:
-        descriptor = folder.opened(_stopped(_data(settings)), os.O_WRONLY | os.O_CREAT)
+        descriptor = files.open_private(
+            _stopped(_data(settings)), os.O_WRONLY | os.O_CREAT
+        )
     except FileNotFoundError:  # its folder was deleted
         return
     except OSError as error:
-        raise folder.refusal(settings.root, error) from None
+        raise files.root_not_writable(settings.root, error) from None
     try:
         os.utime(descriptor)
     finally:

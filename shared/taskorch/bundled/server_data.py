@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from taskorch.config import folder, user_folder
+from taskorch.config import files, user_folder
 from taskorch.domain import errors
 from taskorch.transport import server_address
 
@@ -102,7 +102,7 @@ def _record(place: Path, environment: Mapping[str, str]) -> None:
     try:
         user_folder.write(environment, name, content)
     except errors.UserFolderUnusable:
-        folder.make_private(server_address.temporary_folder())
+        files.make_private_folder(server_address.temporary_folder())
         user_folder.write(_in_temporary_folder(), name, content)
 
 

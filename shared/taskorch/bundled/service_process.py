@@ -15,7 +15,7 @@ from time import monotonic, sleep
 
 from taskorch.bundled import process_record
 from taskorch.bundled.process_record import ProcessRecord
-from taskorch.config import folder
+from taskorch.config import files, root_folder
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 
@@ -33,11 +33,11 @@ def become(settings: Settings) -> int:
     Raises errors.RootNotWritable, errors.ServiceRuns where another one is.
     """
     try:
-        folder.make(settings.folder)
-        folder.make_private(settings.folder / "data")
+        root_folder.create(settings.folder)
+        files.make_private_folder(settings.folder / "data")
         lock = _left(settings) or _opened(settings)
     except OSError as error:
-        raise folder.refusal(settings.root, error) from None
+        raise files.root_not_writable(settings.root, error) from None
     if not _taken(lock, settings):
         os.close(lock)
         raise errors.ServiceRuns(root=str(settings.root), pid=pid(settings))
@@ -68,7 +68,7 @@ def record(settings: Settings) -> ProcessRecord | None:
     """Return the service of this root; None when there is none."""
     deadline, found = monotonic() + KNOWN_WITHIN_S, None
     with suppress(OSError):
-        lock = folder.opened(_lock(settings), os.O_RDONLY)
+        lock = files.open_private(_lock(settings), os.O_RDONLY)
         try:
             while (
                 not found
@@ -94,7 +94,7 @@ def start(settings: Settings) -> None:
         finally:
             os.close(lock)
     except OSError as error:
-        raise folder.refusal(settings.root, error) from None
+        raise files.root_not_writable(settings.root, error) from None
 
 
 def stop(settings: Settings) -> None:
@@ -132,7 +132,7 @@ def _launch(settings: Settings, lock: int) -> int:
         "TASKORCH_NAMESPACE": settings.namespace,
         LEFT: str(lock),
     }
-    output = folder.opened(
+    output = files.open_private(
         settings.folder / "data" / "service.log", os.O_WRONLY | os.O_TRUNC | os.O_CREAT
     )
     try:
@@ -182,7 +182,7 @@ def _left(settings: Settings) -> int:
 
 
 def _opened(settings: Settings) -> int:
-    return folder.opened(_lock(settings), os.O_RDWR | os.O_CREAT)
+    return files.open_private(_lock(settings), os.O_RDWR | os.O_CREAT)
 
 
 def _lock(settings: Settings) -> Path:

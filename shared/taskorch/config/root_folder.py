@@ -6,8 +6,9 @@ TASKORCH_ROOT, else within the git checkout, else the nearest parent that has on
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from errno import ELOOP
 
-from taskorch.config import user_folder
+from taskorch.config import files, user_folder
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 
@@ -15,6 +16,8 @@ NAME = ".task-orchestrator"
 VARIABLE = "TASKORCH_ROOT"
 #: A `.git` file is a line with a path.
 GIT_FILE_CHARACTERS = 8192
+#: Anyone may read the config file. Tokens, sockets and data stay out of the repository.
+GITIGNORE = "*\n!config.toml\n"
 
 
 class Checkout(Frozen):
@@ -71,6 +74,29 @@ def is_shared(environment: Mapping[str, str], place: str) -> bool:
     return bool(mode & stat.S_ISVTX and mode & stat.S_IWOTH) or os.path.realpath(
         place
     ) in map(_real, named)
+
+
+def create(folder: files.PathLike) -> None:
+    """Make the `.task-orchestrator` of a root unless it exists. The root must exist.
+
+    An existing folder becomes read-only for users outside its group. Raises
+    errors.SharedRoot for a root that would be shared by accident, and OSError, also if
+    the folder contains a symbolic link to a folder: a checkout may have brought it, and
+    files would be written and deleted elsewhere.
+    """
+    if os.path.isdir(folder):
+        files.remove_rights(folder, stat.S_IWOTH)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink() and entry.is_dir():
+                    raise OSError(ELOOP, "it is a symbolic link", entry.path)
+        return
+    refuse_accident(os.environ, os.path.dirname(folder))
+    files.make_folder(folder)
+    ignored = os.path.join(folder, ".gitignore")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with open(os.open(ignored, flags, 0o644), "w", encoding="utf-8") as file:
+        file.write(GITIGNORE)
 
 
 def choose(environment: Mapping[str, str], place: str) -> None:

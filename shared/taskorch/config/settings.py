@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from taskorch.config import config_file, password, root_folder
-from taskorch.config.folder import PathLike
+from taskorch.config.files import PathLike
 from taskorch.config.password import PasswordFile
 from taskorch.config.root_folder import NAME as FOLDER
 from taskorch.domain import errors, limits

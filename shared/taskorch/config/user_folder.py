@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Mapping
 
+from taskorch.config import files
 from taskorch.domain import errors
 
 NAME = "task-orchestrator"
@@ -70,26 +71,11 @@ def write(environment: Mapping[str, str], name: str, content: bytes) -> None:
     Raises errors.UserFolderUnusable.
     """
     folder = path(environment)
-    file = os.path.join(folder, name)
-    new = f"{file}.{os.getpid()}.tmp"
     try:
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         for each in _on_the_way(folder, name):
             _make(each)
-        try:
-            with open(
-                os.open(
-                    new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600
-                ),
-                "wb",
-            ) as opened:
-                opened.write(content)
-                opened.flush()
-                os.fsync(opened.fileno())
-            os.replace(new, file)
-        except OSError:
-            _remove(new)
-            raise
+        files.write_atomically(os.path.join(folder, name), content)
     except OSError as error:
         raise _unusable(error.filename or folder, error) from None
 
@@ -98,9 +84,12 @@ def remove(environment: Mapping[str, str], name: str) -> bool:
     """Remove a file of the folder; return whether it was there. Raises errors.UserFolderUnusable."""
     file = os.path.join(path(environment), name)
     try:
-        return _remove(file)
+        os.unlink(file)
+    except FileNotFoundError:
+        return False
     except OSError as error:
         raise _unusable(file, error) from None
+    return True
 
 
 def names(environment: Mapping[str, str], subfolder: str) -> tuple[str, ...]:
@@ -138,11 +127,3 @@ def _unusable(place: str, reason: str | OSError) -> errors.UserFolderUnusable:
 
 def _without_waiting(file: str, flags: int) -> int:
     return os.open(file, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-
-
-def _remove(file: str) -> bool:
-    try:
-        os.unlink(file)
-    except FileNotFoundError:
-        return False
-    return True

@@ -9,7 +9,7 @@ from contextlib import suppress
 from time import time
 from typing import TYPE_CHECKING
 
-from taskorch.config import folder
+from taskorch.config import files, root_folder
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.queue.port import Argument, Around, Connection, Reply, Script
@@ -72,11 +72,11 @@ class StepConnection(Around):
         return ""
 
     def _keep(self, words: Sequence[Argument], request: str) -> None:
-        folder.make(self._settings.folder)
-        folder.make_private(self._settings.folder / "run")
+        root_folder.create(self._settings.folder)
+        files.make_private_folder(self._settings.folder / "run")
         place = self._place(words)
         # no link that a checkout may have brought: what is old in it is deleted
-        folder.make_private(place.parent)
+        files.make_private_folder(place.parent)
         _sweep(place.parent)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         (place / request).touch(mode=0o600)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from taskorch.config import folder, root_folder
+from taskorch.config import root_folder
 from taskorch.config.settings import resolve
 from taskorch.domain import errors
 
@@ -216,11 +216,11 @@ def test_folder_of_ours_is_not_made_in_a_shared_folder(
     with pytest.raises(
         errors.SharedRoot, match=f"A queue in {home} would be"
     ) as refusal:
-        folder.make(home / OURS)
+        root_folder.create(home / OURS)
     untouched = list(home.iterdir())
     monkeypatch.setenv("TASKORCH_ROOT", str(home))
-    folder.make(home / OURS)
-    folder.make(tmp_path / OURS)
+    root_folder.create(home / OURS)
+    root_folder.create(tmp_path / OURS)
 
     assert (refusal.value.exit_code, untouched) == (5, [])
     assert "orchestrate init" in refusal.value.advice()

@@ -81,7 +81,8 @@ LIBRARIES = {
 KNOWN = frozenset(
     {
         "taskorch.queue.archive -> taskorch.cli.json_output",
-        "taskorch.queue.requests -> taskorch.config.folder",
+        "taskorch.queue.requests -> taskorch.config.files",
+        "taskorch.queue.requests -> taskorch.config.root_folder",
         "taskorch.queue.requests -> taskorch.config.settings",
         "taskorch.queue.requests -> taskorch.transport.address",
         "taskorch.transport.redis_connection -> redis",

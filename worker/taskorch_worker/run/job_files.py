@@ -7,7 +7,7 @@ from tempfile import mkdtemp
 
 from taskorch.cli import json_output
 from taskorch.config import password
-from taskorch.config.folder import make_private
+from taskorch.config.files import make_private_folder
 from taskorch.config.settings import Settings
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Claim, Lease
@@ -38,7 +38,7 @@ def prepare(claim: Claim, lease: Lease, settings: Settings, within: Path) -> Pap
 
     The folder that it is made in may be gone: some machines clean up where temporary files are.
     """
-    make_private(within)
+    make_private_folder(within)
     folder = Path(mkdtemp(prefix=f"{lease.item}.", dir=within))
     item, result = folder / "item.json", folder / "result.json"
     text = json_output.line(claim)

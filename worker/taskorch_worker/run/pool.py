@@ -19,7 +19,7 @@ from threading import Lock, Thread
 from time import monotonic
 
 from taskorch.cli import app
-from taskorch.config import folder
+from taskorch.config import files
 from taskorch.config.settings import Settings
 from taskorch.connect import open_connection
 from taskorch.domain import errors, limits
@@ -300,7 +300,9 @@ class Runner:
                     self._means.queue.release(
                         claim.lease, reason="its token could not be kept"
                     )
-                    raise folder.refusal(self._means.settings.root, error) from None
+                    raise files.root_not_writable(
+                        self._means.settings.root, error
+                    ) from None
         return claim
 
     @contextmanager
