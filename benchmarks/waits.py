@@ -15,7 +15,7 @@ from taskorch.connect import connect
 from taskorch.domain.item import Caller, Lease, NewItem
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
-from taskorch.queue.waits import Goal
+from taskorch.queue.wait_results import Goal
 
 from benchmarks.figures import Comparison, Figure, Round
 from benchmarks.queues import AGENT, server
@@ -90,7 +90,7 @@ def _crowd(url: str, item: str) -> Iterator[Sequence["subprocess.Popen[bytes]"]]
 
 def be_a_crowd(url: str, item: str) -> None:
     """Wait for an item in many threads."""
-    waiting = _queue(url).waiting()
+    waiting = _queue(url).waits()
     words = {"timeout_s": LONG_S}
     threads = [
         Thread(target=waiting.until, args=(item, [Goal.COMPLETED]), kwargs=words)
@@ -103,7 +103,7 @@ def be_a_crowd(url: str, item: str) -> None:
 
 
 def _latencies(url: str, where: str) -> Round:
-    queue, agent, waiting = _queue(url), _agent(url), _queue(url).waiting()
+    queue, agent, waiting = _queue(url), _agent(url), _queue(url).waits()
     project = queue.project("Waits")
 
     def item() -> str:
@@ -112,9 +112,9 @@ def _latencies(url: str, where: str) -> Round:
     def answer() -> tuple[Callable[[], object], Callable[[], object]]:
         lease = agent.blocker(Lease(item=item()), "Which?").lease
         asking = _agent(url)
-        return lambda: asking.wait(lease, timeout_s=LONG_S), lambda: queue.answer(
-            lease.item, "This"
-        )
+        return lambda: asking.wait_for_answer(
+            lease, timeout_s=LONG_S
+        ), lambda: queue.answer(lease.item, "This")
 
     def delivery() -> tuple[Callable[[], object], Callable[[], object]]:
         id_ = item()
@@ -125,7 +125,7 @@ def _latencies(url: str, where: str) -> Round:
 
     def event() -> tuple[Callable[[], object], Callable[[], object]]:
         lease = Lease(item=item())
-        since = waiting.newest()
+        since = waiting.newest_cursor()
         return (
             lambda: waiting.until(project, [Goal.ANY], timeout_s=LONG_S, since=since),
             lambda: agent.progress(lease, "On it"),

@@ -20,8 +20,8 @@ from support.builders import held
 from support.topologies import Sentinels
 from taskorch.connect import connect
 from taskorch.domain import errors
+from taskorch.domain.events import FROM_THE_START
 from taskorch.domain.item import Caller, Discovery, NewItem
-from taskorch.domain.mirror_record import FROM_THE_START
 from taskorch.queue.queue import Queue
 from taskorch.transport.failover import ASK_AGAIN_S
 

@@ -17,7 +17,8 @@ from taskorch.queue.requests import StepConnection
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from taskorch.queue.waits import Goal, Standing, Waited, Waiting
+    from taskorch.queue.wait_results import Goal, Standing, Waited
+    from taskorch.queue.waits import Waits
 
     from taskorch_orchestrator.render.wait import Outcome
 
@@ -43,9 +44,9 @@ class OrchestratorContext:
             replace(self._caller, agent=orchestrator or self._caller.agent),
         )
 
-    def waiting(self) -> "Waiting":
+    def waiting(self) -> "Waits":
         """Return the waits of the namespace; an outage of Redis in one is told."""
-        return self.queue.waiting(self._tell)
+        return self.queue.waits(self._tell)
 
     def _tell(self, away: errors.Unavailable | None) -> None:
         self.output.say(
@@ -83,7 +84,7 @@ def outcome_of(
     queue: Queue, waited: "Waited", goals: "Collection[Goal]", *, timeout_s: float
 ) -> "Outcome":
     """Return what a wait for goals came to, with the items that wait for an answer; errors.WaitOver when it ran out."""
-    from taskorch.queue.waits import Goal
+    from taskorch.queue.wait_results import Goal
 
     from taskorch_orchestrator.render import wait
 

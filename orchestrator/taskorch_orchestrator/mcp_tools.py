@@ -8,7 +8,7 @@ from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
 from taskorch.mcp.tool import Call, Result, Tool, seconds
 from taskorch.queue.queue import Queue
-from taskorch.queue.waits import Goal
+from taskorch.queue.wait_results import Goal
 
 from taskorch_orchestrator import context as orchestrator_context
 from taskorch_orchestrator.plan import plan_file
@@ -218,7 +218,7 @@ class Wait(Tool):
     def run(self, call: Call) -> Result:
         """Wait."""
         queue, timeout_s = _queue(call), seconds(self.timeout, "timeout")
-        waited = queue.waiting().until(
+        waited = queue.waits().until(
             self.id, self.until, timeout_s=timeout_s, since=self.since
         )
         return Result(

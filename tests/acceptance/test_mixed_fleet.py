@@ -16,7 +16,7 @@ from support.builders import Bench
 from support.commands import Shell, ended
 from support.services import handoffs, soon
 from taskorch.domain.item import State
-from taskorch.domain.mirror_record import Record
+from taskorch.domain.mirror_record import MirrorRecord
 
 ITEMS = 200
 BY_FILES, BY_REDIS = ("file-1", "file-2", "file-3"), ("redis-1", "redis-2", "redis-3")
@@ -100,7 +100,7 @@ def at_work(bench: Bench, shell: Shell) -> Iterator[Fleet]:
             worker.communicate()
 
 
-def records(bench: Bench, items: list[str]) -> dict[str, Record]:
+def records(bench: Bench, items: list[str]) -> dict[str, MirrorRecord]:
     return {
         record.item.id: record
         for n in range(0, ITEMS, 50)
@@ -108,7 +108,7 @@ def records(bench: Bench, items: list[str]) -> dict[str, Record]:
     }
 
 
-def in_redis(kept: dict[str, Record]) -> Counter[Reported]:
+def in_redis(kept: dict[str, MirrorRecord]) -> Counter[Reported]:
     """Return how often each report is in Redis, those of workers that did not hold the item among them."""
     found: Counter[Reported] = Counter()
     for item, record in kept.items():
@@ -219,7 +219,7 @@ def _await(bench: Bench, project: str, count: int) -> None:
     )
 
 
-def _deliveries(record: Record) -> list[str]:
+def _deliveries(record: MirrorRecord) -> list[str]:
     return [report.text for report in record.reports if report.kind == "complete"]
 
 

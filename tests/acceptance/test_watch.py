@@ -389,7 +389,7 @@ def test_a_watch_of_a_closed_project_ends_at_once(shell: Shell, bench: Bench) ->
 
 def test_a_cursor_whose_events_are_gone_is_told(shell: Shell, bench: Bench) -> None:
     project = bench.project()
-    begin = bench.queue.waiting().newest()
+    begin = bench.queue.waits().newest_cursor()
     bench.item(project)
     bench.queue.complete_project(project, force=True)
     cast("Any", bench.raw).xtrim(

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from taskorch.domain.mirror_record import Record
+from taskorch.domain.mirror_record import MirrorRecord
 
 from chaos.agent import REPLY_LOST
 from chaos.cli_agent import COMMAND_KILLED
@@ -121,7 +121,7 @@ def answers(calls: Iterable[Call]) -> Counter[str]:
     return found
 
 
-def states(records: Iterable[Record]) -> Counter[str]:
+def states(records: Iterable[MirrorRecord]) -> Counter[str]:
     """Return how many items are in each state."""
     return Counter(
         f"{'poison, ' if is_poison(each.item) else ''}{each.item.state}"

@@ -18,7 +18,7 @@ from support.builders import Bench
 from support.topologies import eventually
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, State
-from taskorch.domain.mirror_record import Record
+from taskorch.domain.mirror_record import MirrorRecord
 from taskorch.queue import keys
 from taskorch.queue.queue import Queue
 
@@ -132,7 +132,7 @@ class Run:
             broken=self.fleet.broken,
         )
 
-    def _records(self) -> Iterator[Record]:
+    def _records(self) -> Iterator[MirrorRecord]:
         views = self._queue.views
         ids = [item.id for item in views.list(project=self._project, limit=5000).items]
         for start in range(0, len(ids), PAGE):

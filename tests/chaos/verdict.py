@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from taskorch.domain.item import Item, Report, State
-from taskorch.domain.mirror_record import Record
+from taskorch.domain.mirror_record import MirrorRecord
 
 from chaos.ledger import Call
 from chaos.worker import POISON
@@ -25,7 +25,7 @@ class Evidence:
 
     calls: Sequence[Call]
     #: Every item that is there.
-    records: Mapping[str, Record]
+    records: Mapping[str, MirrorRecord]
     #: Items that have an entry among the leases or are held.
     held: Sequence[str] = ()
     #: What does not fit together in Redis.
@@ -319,13 +319,13 @@ CHARGES = (
 )
 
 
-def _texts(record: Record) -> set[str]:
+def _texts(record: MirrorRecord) -> set[str]:
     return {report.text for report in record.reports} | {
         found.text for found in record.discoveries
     }
 
 
-def _given_up(record: Record | None) -> set[int]:
+def _given_up(record: MirrorRecord | None) -> set[int]:
     return (
         {report.token for report in record.reports if report.kind in GIVES_UP}
         if record

@@ -151,7 +151,7 @@ def mirror_give(bench: Bench) -> Call:
 
 def audit(bench: Bench) -> Call:
     bench.lose_lease_entry(bench.claimed().item)
-    return lambda lossy: lossy.queue.audit(mend=True)
+    return lambda lossy: lossy.queue.audit(fix=True)
 
 
 def quarantine(bench: Bench) -> Call:
@@ -161,14 +161,14 @@ def quarantine(bench: Bench) -> Call:
 
 def audit_index(bench: Bench) -> Call:
     bench.leave_queue_entry(bench.claimed().item)
-    return lambda lossy: lossy.queue.audit_index("queue:ada", mend=True)
+    return lambda lossy: lossy.queue.audit_index("queue:ada", fix=True)
 
 
 def recount(bench: Bench) -> Call:
     home = f"project:{bench.project()}"
     bench.lose_count(home, State.FAILED)
     event = bench.queue.audit().event
-    return lambda lossy: lossy.queue.recount(event, {home: {}}, mend=True)
+    return lambda lossy: lossy.queue.recount(event, {home: {}}, fix=True)
 
 
 CALLS: dict[str, Callable[[Bench], Call]] = {

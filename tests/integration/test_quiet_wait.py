@@ -10,7 +10,7 @@ from support import servers
 from support.builders import Bench
 from support.commands import eventually
 from taskorch.domain.item import State
-from taskorch.queue.waits import Goal
+from taskorch.queue.wait_results import Goal
 
 pytestmark = pytest.mark.parametrize(
     "lane", list(servers.binaries()), indirect=True, scope="session"
@@ -58,10 +58,10 @@ def test_a_thousand_waiters_run_no_command_at_all_while_nothing_happens(
     project = bench.project()
     lease = bench.brought(bench.item(project), State.BLOCKED)
     waits_itself = bench.item(project, depends_on=(lease.item,))
-    newest, waiting = bench.queue.waiting().newest(), bench.queue.waiting()
+    newest, waiting = bench.queue.waits().newest_cursor(), bench.queue.waits()
     waits: list[Callable[[], object]] = [
         lambda: bench.agent("bob").claim(wait_s=60),
-        lambda: bench.agent().wait(lease, timeout_s=60),
+        lambda: bench.agent().wait_for_answer(lease, timeout_s=60),
         lambda: waiting.until(lease.item, [Goal.COMPLETED], timeout_s=60),
         lambda: waiting.until(waits_itself, [Goal.COMPLETED], timeout_s=60),
         lambda: waiting.until(project, [Goal.COMPLETED], timeout_s=60),

@@ -73,7 +73,9 @@ def test_a_user_with_the_documented_rights_can_do_everything(raw: redis.Redis) -
 
     assert len(done) > 40
     assert there.agent("eve").claim(wait_s=0.05) is None
-    assert not there.queue.views.follow(there.queue.views.events(limit=1).newest, 0.05)
+    assert not there.queue.views.wait_for_event(
+        there.queue.views.events(limit=1).newest, 0.05
+    )
 
 
 def test_without_one_of_the_rights_nothing_is_written(raw: redis.Redis) -> None:

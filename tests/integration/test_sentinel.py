@@ -16,7 +16,7 @@ from support.workflow import workflow
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, Lease, NewItem, State
 from taskorch.queue.queue import Queue
-from taskorch.queue.waits import Goal
+from taskorch.queue.wait_results import Goal
 
 #: All that a user of a sentinel needs, as docs/usage.md has it.
 RIGHT = "+sentinel|get-master-addr-by-name"
@@ -192,7 +192,7 @@ def test_a_follower_of_events_is_told_of_what_happens_after_a_failover(
 
     lasting.complete_project(lasting.project("After"))
 
-    assert lasting.views.follow(cursor, 10)
+    assert lasting.views.wait_for_event(cursor, 10)
 
 
 def test_a_wait_outlives_a_failover(deployment: Sentinels) -> None:
@@ -201,7 +201,7 @@ def test_a_wait_outlives_a_failover(deployment: Sentinels) -> None:
         lasting.project("A project"), NewItem(title="For eve", agent="eve")
     )
     _write_to_all_replicas(deployment)
-    waiting = queue(deployment).waiting()
+    waiting = queue(deployment).waits()
     waiter = threading.Thread(
         target=lambda: reached.append(
             waiting.until(item, [Goal.COMPLETED], timeout_s=60).reached

@@ -10,7 +10,7 @@ from typing import TypeVar
 from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.queue.port import Argument, Around, Connection, Reply, Script
-from taskorch.queue.waits import Goal, Waited
+from taskorch.queue.wait_results import Goal, Waited
 
 #: A waiter that is not woken sits here until its test fails; one that is woken needs seconds at most.
 LONG_S = 90
@@ -72,7 +72,7 @@ class Waiters:
     def until(self, id_: str, *goals: Goal, since: str = "") -> "Future[Waited]":
         """Begin to wait for a project or an item."""
         return self.start(
-            lambda bench: bench.queue.waiting().until(
+            lambda bench: bench.queue.waits().until(
                 id_, goals, timeout_s=LONG_S, since=since
             )
         )

@@ -186,9 +186,9 @@ def waits(bench: Bench) -> Iterator[str]:
     yield "blocker"
     queue.answer(lease.item, "Both")
     yield "answer"
-    eve.wait(lease, timeout_s=0)
+    eve.wait_for_answer(lease, timeout_s=0)
     yield "wait"
-    queue.waiting().standing(project)
+    queue.waits().standing(project)
     yield "standing"
     queue.complete_project(project, force=True)
     yield "complete_project"
@@ -245,16 +245,16 @@ def audited(bench: Bench) -> Iterator[str]:
     bench.lose_entry("queue:eve", item)
     bench.leave_entry("leases", item)
     bench.lose_count(f"project:{project}", State.FAILED)
-    part = queue.audit(mend=True)
+    part = queue.audit(fix=True)
     yield "audit"
-    queue.audit_index("leases", mend=True)
+    queue.audit_index("leases", fix=True)
     yield "audit_index"
     counts = {
         owner: {state: number}
         for owner, state, number in part.counts
         if owner == f"project:{project}" and state
     }
-    queue.recount(part.event, counts, mend=True)
+    queue.recount(part.event, counts, fix=True)
     yield "recount"
     bench.agent("odd").check()
     yield "check"

@@ -15,7 +15,7 @@ from taskorch_worker import inherited_lease
 from taskorch_worker.lease_store import Room, Workspace
 
 if TYPE_CHECKING:
-    from taskorch.queue.waits import Answered
+    from taskorch.queue.wait_results import Answered
 
 #: In these states nobody holds the item, so its token is of no more use.
 GIVEN_UP = (
@@ -108,7 +108,7 @@ class Holding:
     def wait(self, item: str, *, timeout_s: float) -> "Answered":
         """Wait for an answer; errors.WaitOver when none came. The token of an item that was cancelled is forgotten."""
         try:
-            answered = self.queue.wait(self.lease(item), timeout_s=timeout_s)
+            answered = self.queue.wait_for_answer(self.lease(item), timeout_s=timeout_s)
         except errors.Cancelled:
             self.workspace.forget(item)
             raise

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from taskorch.cli.hooks import Payload
 from taskorch.domain.access import Access
 from taskorch.domain.item import State
-from taskorch.queue.briefing import Held
+from taskorch.queue.briefing import HeldItem
 
 from taskorch_worker import inherited_lease
 from taskorch_worker.context import Desk
@@ -47,7 +47,7 @@ def before_stopping(said: Payload) -> str:
     return REASON.format(items=", ".join(ids), item=ids[0])
 
 
-def _is_open(held: Held) -> bool:
+def _is_open(held: HeldItem) -> bool:
     """Return whether this session works on the item."""
     return (
         held.claim.lease is not None
@@ -55,7 +55,7 @@ def _is_open(held: Held) -> bool:
     )
 
 
-def _is_first(desk: Desk, said: Payload, held: Sequence[Held]) -> bool:
+def _is_first(desk: Desk, said: Payload, held: Sequence[HeldItem]) -> bool:
     """Return whether nothing was said in this turn. Without a turn to go by, that is until the agent reports again."""
     if "stop_hook_active" in said or "loop_count" in said:
         return True

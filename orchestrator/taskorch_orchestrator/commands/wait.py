@@ -43,7 +43,7 @@ def wait(
 
     Exit 8 when the time runs out, 5 when it cannot come true any more by itself.
     """
-    from taskorch.queue.waits import Goal
+    from taskorch.queue.wait_results import Goal
 
     from taskorch_orchestrator.context import outcome_of
     from taskorch_orchestrator.render import wait as waiting_render

@@ -7,7 +7,7 @@ from itertools import islice
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen, replace
 from taskorch.queue import replies
-from taskorch.queue.audit import Finding, Slice, Waiting
+from taskorch.queue.audit import AuditPage, Finding, OpenDependency
 from taskorch.queue.queue import Queue
 
 #: How often the namespace is walked through at most: again after each repair, and while others change the counts.
@@ -27,7 +27,7 @@ class Audit(Frozen):
     #: What is wrong now, and what was repaired.
     left: tuple[Finding, ...] = ()
     repaired: tuple[Finding, ...] = ()
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[OpenDependency, ...] = ()
     items: int = 0
     #: False where something happened each time, so that the counts could not be compared.
     counted: bool = False
@@ -92,7 +92,7 @@ def _walk(queue: Queue, *, fix: bool) -> Audit:
         counts.setdefault(owner, Counter())[state] += number
     found = dict.fromkeys(finding for part in slices for finding in part.findings)
     for index in _indexes(counts):
-        found |= dict.fromkeys(queue.audit_index(index, mend=fix))
+        found |= dict.fromkeys(queue.audit_index(index, fix=fix))
     drifts = None if fix and found else _drifts(queue, slices[0].event, counts, fix=fix)
     return Audit(
         left=(*found, *(drifts or ())),
@@ -106,11 +106,11 @@ def _walk(queue: Queue, *, fix: bool) -> Audit:
     )
 
 
-def _slices(queue: Queue, *, fix: bool) -> Iterator[Slice]:
-    part = queue.audit(mend=fix)
+def _slices(queue: Queue, *, fix: bool) -> Iterator[AuditPage]:
+    part = queue.audit(fix=fix)
     yield part
     while part.cursor:
-        part = queue.audit(cursor=part.cursor, mend=fix)
+        part = queue.audit(cursor=part.cursor, fix=fix)
         yield part
 
 
@@ -128,7 +128,7 @@ def _drifts(
     drifts: list[Finding] = []
     owners = iter(counts.items())
     while some := dict(islice(owners, OWNERS)):
-        found = queue.recount(event, some, mend=fix)
+        found = queue.recount(event, some, fix=fix)
         if found is None:
             return None
         drifts += found

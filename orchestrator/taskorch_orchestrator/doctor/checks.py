@@ -9,7 +9,7 @@ from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
 from taskorch.domain.mirror_record import MirrorStatus
 from taskorch.queue.agents import AgentStatus
-from taskorch.queue.audit import Environment, Finding, Quarantined, Waiting
+from taskorch.queue.audit import Environment, Finding, OpenDependency, Quarantined
 from taskorch.transport.redis_errors import OLDEST
 
 from taskorch_orchestrator.doctor.audit import Audit
@@ -140,7 +140,7 @@ def of_agents(agents: Sequence[AgentStatus], now: int) -> Check:
     )
 
 
-def of_cycles(waiting: Sequence[Waiting]) -> Check:
+def of_cycles(waiting: Sequence[OpenDependency]) -> Check:
     """Check that no items wait for each other."""
     cycles = list(_cycles(waiting))
     if not cycles:
@@ -152,7 +152,7 @@ def of_cycles(waiting: Sequence[Waiting]) -> Check:
     )
 
 
-def of_dead_dependencies(waiting: Sequence[Waiting]) -> Check:
+def of_dead_dependencies(waiting: Sequence[OpenDependency]) -> Check:
     """Check that what is waited for can still be completed."""
     dead = [edge for edge in waiting if edge.state in (State.FAILED, State.CANCELLED)]
     if not dead:
@@ -344,7 +344,7 @@ def _clock(at: int, before_ms: float, after_ms: float) -> Check:
     return _note("clock", found, "timedatectl set-ntp true")
 
 
-def _cycles(waiting: Sequence[Waiting]) -> Iterator[list[str]]:
+def _cycles(waiting: Sequence[OpenDependency]) -> Iterator[list[str]]:
     graph: dict[str, set[str]] = {}
     for edge in waiting:
         graph.setdefault(edge.item, set()).add(edge.dependency)

@@ -13,7 +13,7 @@ from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import NewItem, State
-from taskorch.domain.mirror_record import Origin, Record
+from taskorch.domain.mirror_record import MirrorRecord, Origin
 from taskorch.queue.queue import Queue
 
 from taskorch_orchestrator.migrate.legacy_folder import OldNote, Predecessor
@@ -198,12 +198,12 @@ class Takeover:
             created_at=moment_of(old.created_at or ""),
         )
 
-    def _record(self, item: str) -> Record | None:
+    def _record(self, item: str) -> MirrorRecord | None:
         return next(
             iter(self._queue.views.records([item], session=self._session)), None
         )
 
-    def _reports(self, record: Record) -> None:
+    def _reports(self, record: MirrorRecord) -> None:
         """Bring an item's reports, as the sync job would."""
         with forgetful() as state:
             means = Means(

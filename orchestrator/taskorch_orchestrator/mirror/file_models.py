@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from taskorch.domain.mirror_record import Record
+from taskorch.domain.mirror_record import MirrorRecord
 
 #: The year 5138; as milliseconds, 1973.
 _MOST_SECONDS = 1e11
@@ -78,7 +78,7 @@ class HandoffPackage(_Published):
     x_sync: SyncState
 
     @classmethod
-    def of(cls, record: Record) -> "HandoffPackage":
+    def of(cls, record: MirrorRecord) -> "HandoffPackage":
         """Return the handoff package of an item; its times are those of a file."""
         item, project = record.item, record.project
         answers = [report.text for report in record.reports if report.kind == "answer"]

@@ -6,7 +6,7 @@ from time import time
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Lease, State
-from taskorch.domain.mirror_record import Record
+from taskorch.domain.mirror_record import MirrorRecord
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
 
@@ -66,7 +66,7 @@ class Replaced(Frozen):
 class ItemMirror:
     """One pass over the files of one item."""
 
-    def __init__(self, means: Means, record: Record) -> None:
+    def __init__(self, means: Means, record: MirrorRecord) -> None:
         self._means = means
         self._record = record
         self._known = report_files.from_redis(record)
@@ -79,7 +79,7 @@ class ItemMirror:
         self.written = 0
         self.imported = 0
 
-    def reconcile(self, replaced: Iterable[Replaced]) -> Record:
+    def reconcile(self, replaced: Iterable[Replaced]) -> MirrorRecord:
         """Bring reports of the files to Redis, and write the files as Redis has it; return the item as it is then.
 
         Raises Unsettled when some of it must be done again soon, and OSError for a file that cannot be read or written.

@@ -17,7 +17,7 @@ from taskorch.cli.text import counted
 from taskorch.domain import limits
 from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import Discovery, Report, State
-from taskorch.domain.mirror_record import Origin, Record
+from taskorch.domain.mirror_record import MirrorRecord, Origin
 
 from taskorch_orchestrator.mirror import torn_json
 from taskorch_orchestrator.mirror.file_models import (
@@ -172,7 +172,7 @@ def outcome(content: Content) -> str:
     return f"Only what is valid of it was taken over: {counted(taken, 'report', 'reports')}."
 
 
-def from_redis(record: Record) -> dict[str, tuple[Entry, ...]]:
+def from_redis(record: MirrorRecord) -> dict[str, tuple[Entry, ...]]:
     """Return the entries that Redis has for each of an item's files."""
     updates = [entry for report in record.reports for entry in _updates(record, report)]
     findings = [_finding(found) for found in record.discoveries]
@@ -222,7 +222,10 @@ def union(filed: Sequence[Entry], known: Sequence[Entry]) -> list[Entry]:
 
 
 def written(
-    kind: str, record: Record, header: Mapping[str, Json], entries: Sequence[Entry]
+    kind: str,
+    record: MirrorRecord,
+    header: Mapping[str, Json],
+    entries: Sequence[Entry],
 ) -> bytes:
     """Return what such a file holds."""
     listed: list[Json] = [entry.content for entry in entries]
@@ -375,7 +378,7 @@ def _reason(error: ValidationError) -> str:
     return f"its {where} is not valid: {first['msg']}"
 
 
-def _updates(record: Record, report: Report) -> Iterator[Entry]:
+def _updates(record: MirrorRecord, report: Report) -> Iterator[Entry]:
     match report.kind:
         case "progress":
             yield _written_update(record, report, report.text, report.percent)
@@ -392,7 +395,7 @@ def _updates(record: Record, report: Report) -> Iterator[Entry]:
 
 
 def _written_update(
-    record: Record, report: Report, text: str, percent: int | None = None
+    record: MirrorRecord, report: Report, text: str, percent: int | None = None
 ) -> Entry:
     """Return an update as it will be read again: some progress reports read like a blocker or a completion."""
     at = _time(report.written_at, report.at, report.id)
@@ -414,7 +417,7 @@ def _finding(found: Discovery) -> Entry:
     return replace(_discovery(found.item, content), request=found.request)
 
 
-def _blocker(record: Record, report: Report) -> Entry:
+def _blocker(record: MirrorRecord, report: Report) -> Entry:
     at = _time(report.written_at, report.at, report.id)
     content: Json = {
         "timestamp": at,
@@ -426,7 +429,7 @@ def _blocker(record: Record, report: Report) -> Entry:
     return replace(_discovery(record.item.id, content), request=report.request)
 
 
-def _completion(record: Record, delivery: Report | None) -> Entry:
+def _completion(record: MirrorRecord, delivery: Report | None) -> Entry:
     item = record.item
     written_at, request = (
         (delivery.written_at, delivery.request) if delivery else ("", "")

@@ -13,8 +13,9 @@ from time import monotonic
 
 import yaml
 from taskorch.domain import errors
+from taskorch.domain.events import FROM_THE_START, Event
 from taskorch.domain.item import Item, Project
-from taskorch.domain.mirror_record import FROM_THE_START, Event, Record
+from taskorch.domain.mirror_record import MirrorRecord
 
 from taskorch_orchestrator.mirror import report_files
 from taskorch_orchestrator.mirror.file_models import local_time
@@ -270,7 +271,7 @@ class SyncPass:
             self.written += 1
         return project
 
-    def _settled(self, id_: str, record: Record | None) -> Record | None:
+    def _settled(self, id_: str, record: MirrorRecord | None) -> MirrorRecord | None:
         """Reconcile an item; return it when its files are as they should be."""
         if record is None:
             self._state.no_troubles(id_)

@@ -5,7 +5,7 @@ from itertools import groupby
 
 from taskorch.cli.text import cell, length, moment
 from taskorch.domain.item import State
-from taskorch.queue.agents import AgentStatus, Holding
+from taskorch.queue.agents import AgentStatus, HeldItemStatus
 
 from taskorch_orchestrator.render import console
 
@@ -60,7 +60,7 @@ def _sessions(
         yield _place(newest.holder.host, pid, newest.holder.session), seen, _held(holds)
 
 
-def _session(holding: Holding) -> tuple[str, str]:
+def _session(holding: HeldItemStatus) -> tuple[str, str]:
     return holding.holder.host, holding.holder.session
 
 
@@ -68,7 +68,7 @@ def _place(host: str, pid: int, session: str) -> tuple[str, str, str]:
     return cell(host) or "-", str(pid or "-"), cell(session) or "-"
 
 
-def _held(holds: Sequence[Holding]) -> tuple[str, str]:
+def _held(holds: Sequence[HeldItemStatus]) -> tuple[str, str]:
     return " ".join(holding.item for holding in holds), moment(
         min(holding.holder.since for holding in holds)
     )

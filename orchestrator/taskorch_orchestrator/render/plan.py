@@ -3,7 +3,7 @@
 from rich.text import Text
 from taskorch.cli.app import on_terminal
 from taskorch.cli.text import cell
-from taskorch.queue.plan import Applied, Created
+from taskorch.queue.plan import AppliedPlan, CreatedItem
 
 from taskorch_orchestrator.render import console
 
@@ -11,7 +11,7 @@ from taskorch_orchestrator.render import console
 MOST_ROWS = 100
 
 
-def applied(done: Applied) -> str:
+def applied(done: AppliedPlan) -> str:
     """Return the project's id, and on a terminal what became of each item; "" for a project that is yet to be."""
     if not on_terminal():
         return done.project
@@ -34,7 +34,7 @@ def applied(done: Applied) -> str:
     return console.printed(Text(head), table, *(rest if left > 0 else []))
 
 
-def _remark(item: Created) -> str:
+def _remark(item: CreatedItem) -> str:
     if not item.created:
         return "there already"
     return "created" if item.id else "new"

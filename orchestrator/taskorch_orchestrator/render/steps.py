@@ -6,7 +6,7 @@ from taskorch.cli.app import on_terminal
 from taskorch.cli.text import counted, line
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Assignment, Requeued, State
-from taskorch.queue.plan import Applied, Created
+from taskorch.queue.plan import AppliedPlan, CreatedItem
 
 #: Held dependents that are named; --json has all.
 MOST_HELD = 10
@@ -23,7 +23,7 @@ class New(Frozen):
     not_before_at: int
 
     @classmethod
-    def of(cls, made: Created) -> "New":
+    def of(cls, made: CreatedItem) -> "New":
         """Return what `orchestrate create` prints of it."""
         return cls(
             id=made.id,
@@ -94,7 +94,7 @@ def _assigned(done: Handoff) -> str:
     return f"Assigned {told.id} to {told.agent}{moved}{where.get(told.state, '')}."
 
 
-def hints(done: Applied, remarks: Sequence[str]) -> Iterator[str]:
+def hints(done: AppliedPlan, remarks: Sequence[str]) -> Iterator[str]:
     """Return what the author of the plan should know: remarks on the file, and items that will not be worked on."""
     yield from _first([line(remark) for remark in remarks], "remarks on the plan")
     yield from _first(

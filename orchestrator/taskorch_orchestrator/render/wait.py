@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from taskorch.cli.quoting import INDENT, noted, question
 from taskorch.cli.text import block, moment
+from taskorch.domain.events import Event
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Project, State
-from taskorch.domain.mirror_record import Event
-from taskorch.queue.waits import Goal, Standing, Waited
+from taskorch.queue.wait_results import Goal, Standing, Waited
 
 
 class Outcome(Frozen):

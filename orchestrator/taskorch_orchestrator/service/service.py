@@ -131,7 +131,7 @@ class Service:
         cursor, failures, lost_at = "", 0, 0.0
         while not self._bell.stopped:
             try:
-                if not cursor or self._queue.views.follow(cursor, FOLLOW_S):
+                if not cursor or self._queue.views.wait_for_event(cursor, FOLLOW_S):
                     cursor = self._queue.views.events(limit=1).newest
                     for each in self._keepers:
                         each.wake()

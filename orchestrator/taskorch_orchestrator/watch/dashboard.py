@@ -7,9 +7,9 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 from taskorch.cli.text import cell, length, line, moment
+from taskorch.domain.events import Event
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Project, ProjectProgress, State
-from taskorch.domain.mirror_record import Event
 from taskorch.queue.agents import AgentStatus
 
 from taskorch_orchestrator.render import console as screen

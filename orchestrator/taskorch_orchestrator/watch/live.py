@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from rich.live import Live
 from taskorch.domain import errors, limits
-from taskorch.domain.mirror_record import Event, Events
-from taskorch.queue.waits import Waiting
+from taskorch.domain.events import Event, Events
+from taskorch.queue.waits import Waits
 
 from taskorch_orchestrator.render import console, tables
 from taskorch_orchestrator.watch.dashboard import MOST, Frame, Snapshot
@@ -34,11 +34,11 @@ News = Events | Exception | str | None
 def watch(context: "OrchestratorContext", project: str, since: str) -> None:
     """Show a project, or all of them (""), until the project is closed."""
     news: SimpleQueue[News] = SimpleQueue()
-    waiting = context.queue.waiting(news.put)
+    waiting = context.queue.waits(news.put)
     cursor = (
         waiting.standing(limits.project_id(project)).cursor
         if project
-        else waiting.newest()
+        else waiting.newest_cursor()
     )
     cursor = limits.cursor(since) if since else cursor
     shown = _Shown(context, project, news)
@@ -67,7 +67,7 @@ def watch(context: "OrchestratorContext", project: str, since: str) -> None:
         context.output.show(shown.snapshot.progress, tables.project_progress)
 
 
-def _follow(waiting: Waiting, cursor: str, news: "SimpleQueue[News]") -> None:
+def _follow(waiting: Waits, cursor: str, news: "SimpleQueue[News]") -> None:
     try:
         for batch in waiting.events(cursor):
             news.put(batch)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from taskorch.cli import json_output
 from taskorch.cli.quoting import NOTICE
 from taskorch.domain import limits
+from taskorch.domain.events import FROM_THE_START, Event, Events
 from taskorch.domain.item import Discovery
-from taskorch.domain.mirror_record import FROM_THE_START, Event, Events
-from taskorch.queue.waits import Waiting
+from taskorch.queue.waits import Waits
 
 from taskorch_orchestrator.render import tables
 
@@ -45,12 +45,12 @@ def discoveries(
 
 
 def _discoveries(
-    context: "OrchestratorContext", waiting: Waiting, project: str, cursor: str
+    context: "OrchestratorContext", waiting: Waits, project: str, cursor: str
 ) -> Iterator[Discovery]:
     standing = waiting.standing(project)
     batches = waiting.events(standing.cursor)
     while True:
-        while page := waiting.lasting(
+        while page := waiting.through_outages(
             partial(context.queue.views.discoveries, project, since=cursor, limit=PAGE)
         ):
             yield from page
@@ -59,7 +59,7 @@ def _discoveries(
             return
         for batch in batches:
             if _is_turn(batch, project):
-                standing = waiting.lasting(lambda: waiting.standing(project))
+                standing = waiting.through_outages(lambda: waiting.standing(project))
                 break
             if any(
                 event.verb == "discover" and event.is_of(project)
@@ -73,7 +73,7 @@ def events(context: "OrchestratorContext", project: str, since: str) -> None:
     waiting = context.waiting()
     _end_with_reader()
     standing = waiting.standing(limits.project_id(project)) if project else None
-    newest = standing.cursor if standing else waiting.newest()
+    newest = standing.cursor if standing else waiting.newest_cursor()
     cursor = limits.cursor(since) if since else newest
     if not since:
         _tell(
@@ -94,7 +94,7 @@ def events(context: "OrchestratorContext", project: str, since: str) -> None:
                 _tell(context, event)
         cursor = batch.cursor
         if standing and _is_turn(batch, project):
-            standing = waiting.lasting(lambda: waiting.standing(project))
+            standing = waiting.through_outages(lambda: waiting.standing(project))
 
 
 def _end_with_reader() -> None:

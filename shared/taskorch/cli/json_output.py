@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from time import gmtime, strftime
 
 from taskorch.cli import text
+from taskorch.domain.clock import rfc3339
 from taskorch.domain.errors import Detail, TaskOrchestratorError
 from taskorch.domain.frozen import Frozen, flat, is_hidden, members
 
@@ -65,11 +65,6 @@ def plain(value: object) -> Json:
     return str(value)
 
 
-def moment(at: int) -> str:
-    """Return a time in ms since the epoch as RFC 3339 UTC, to the millisecond."""
-    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(at // 1000)) + f".{at % 1000:03d}Z"
-
-
 def _object(value: Frozen) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for name, member in members(value):
@@ -84,14 +79,14 @@ def _object(value: Frozen) -> dict[str, Json]:
 
 def _member(name: str, value: object) -> Json:
     if isinstance(value, int) and (name in ("at", "since") or name.endswith("_at")):
-        return moment(value) if value else None
+        return rfc3339(value) if value else None
     return plain(value)
 
 
 def _detail(name: str, value: Detail) -> Json:
     """Return a detail of an error, which scripts give as text: times and numbers as anywhere else."""
     if name in ("since", "expires"):
-        return moment(int(str(value))) if value else None
+        return rfc3339(int(str(value))) if value else None
     return (
         int(str(value))
         if name in ("pid", "token", "newest", "attempts") and value

@@ -1,86 +1,50 @@
-"""What the sync job works with: where a report comes from, what happened, an item's record, how files are kept."""
+"""What the file mirror reads and writes: an item's record, the origin of a report, the status of a root."""
 
 from collections.abc import Mapping
 
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Discovery, Item, Lease, Project, Report
 
-#: Before everything in a stream.
-FROM_THE_START = "0-0"
-
 
 class Origin(Frozen):
-    """Where a report comes from that was not made by a command: an entry of a file."""
+    """The entry of a file that a report was read from."""
 
-    #: Sixteen hex digits that stand for the entry's content: a repeat is known by them.
+    #: 16 hex digits derived from the entry's content, so that a repeat is recognised.
     request: str
-    #: The time as the entry has it.
+    #: The time as the entry states it.
     written_at: str
     #: The same in ms since the epoch.
     at: int
 
 
-class Event(Frozen):
-    """One transition of an item or a project: ids and names only."""
-
-    cursor: str
-    #: When it happened, in ms since the epoch.
-    at: int
-    verb: str
-    #: "" for an event of the project.
-    item: str
-    project: str
-    agent: str
-    state: str
-
-    def is_of(self, id_: str) -> bool:
-        """Return whether it may be about an item, a project, or anything (""): an import is about everything."""
-        return id_ in ("", self.item, self.project) or self.verb == "restore"
-
-
-class Events(Frozen):
-    """What happened after a cursor."""
-
-    #: Whether the event of the cursor is still there: else some that followed it may be gone, too.
-    known: bool
-    newest: str
-    entries: tuple[Event, ...]
-    #: The cursor of the last one that was looked at, though it may be damaged, and not among the entries.
-    last: str = ""
-
-    @property
-    def cursor(self) -> str:
-        """Return the cursor to go on from."""
-        return self.last or self.newest
-
-
-class Record(Frozen):
-    """An item with all that the mirror writes of it."""
+class MirrorRecord(Frozen):
+    """An item with everything that the mirror writes about it."""
 
     item: Item
     project: Project
     reports: tuple[Report, ...]
     discoveries: tuple[Discovery, ...]
-    #: Its place in its queue: another one with each assignment.
+    #: Its place in its agent's queue; each assignment gives it a new one.
     sequence: int
-    #: The cursor of its last event.
+    #: The cursor of its newest event.
     event: str
     #: The session that claimed it last.
     session: str
-    #: That of the session that was asked for; without a token if it has none.
+    #: The lease of the session that was asked for; without a token if it has none.
     lease: Lease
 
 
 class MirrorStatus(Frozen):
-    """How a root's files are kept."""
+    """How the files of one root are kept in sync."""
 
     root: str
-    #: When the last pass ended; 0 when none did.
+    #: When the last pass ended; 0 if none did.
     at: int
-    #: What the writer said then.
+    #: What the writer reported about that pass.
     status: Mapping[str, object]
-    #: How many events it has not seen, to 1000.
+    #: Number of events that it has not seen, at most 1000.
     behind: int
-    #: The service that keeps them (host, pid, runs_on), and when it was seen; empty and 0 when there was none.
+    #: The service that syncs the files (host, pid, runs_on); empty if there was none.
     service: Mapping[str, object]
+    #: When that service was last seen; 0 if there was none.
     service_at: int

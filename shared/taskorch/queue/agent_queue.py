@@ -13,8 +13,8 @@ from taskorch.queue.port import Argument, Connection, Reply
 from taskorch.queue.scripts import Damage, Scripts
 
 if TYPE_CHECKING:
-    from taskorch.queue.briefing import Briefing
-    from taskorch.queue.waits import Answered
+    from taskorch.queue.briefing import AgentBriefing
+    from taskorch.queue.wait_results import Answered
 
 #: A wake token is lost when its taker dies before it claims, so a waiter looks again after this long.
 WAIT_PERIOD_S = 60.0
@@ -66,7 +66,7 @@ class AgentQueue:
 
     def prime(
         self, leases: Sequence[Lease] = (), *, limit: int = PRIME_LIMIT
-    ) -> "Briefing":
+    ) -> "AgentBriefing":
         """Return what the agent needs to go on: what it holds, with reports and notes, and its queue; nothing changes.
 
         `leases` are those that the caller keeps the tokens of, at most 200: the items that it may act on.
@@ -147,14 +147,14 @@ class AgentQueue:
             *self._origin,
         )
 
-    def wait(self, lease: Lease, *, timeout_s: float) -> "Answered":
+    def wait_for_answer(self, lease: Lease, *, timeout_s: float) -> "Answered":
         """Wait until the question on an item is answered; at once where none is open, or its time is over.
 
         Raises errors.Cancelled, errors.LeaseLost or errors.NotYours as soon as the item is not the caller's any more.
         """
-        from taskorch.queue.waits import Waiting
+        from taskorch.queue.waits import Waits
 
-        return Waiting(self._scripts).answer(lease, timeout_s=timeout_s)
+        return Waits(self._scripts).answer(lease, timeout_s=timeout_s)
 
     def discover(self, lease: Lease, text: str, *, impact: str = "") -> Receipt:
         """Share a finding with the project; the receipt's entry is its cursor."""

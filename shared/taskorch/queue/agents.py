@@ -9,7 +9,7 @@ from taskorch.queue import replies
 from taskorch.queue.port import Reply
 
 
-class Holding(Frozen):
+class HeldItemStatus(Frozen):
     """An item that a session of an agent holds."""
 
     item: str
@@ -37,7 +37,7 @@ class AgentStatus(Frozen):
     version: str
     counts: Mapping[State, int]
     #: Those that it has held for the longest time.
-    holds: tuple[Holding, ...]
+    holds: tuple[HeldItemStatus, ...]
     #: So many besides.
     more: int
 
@@ -67,7 +67,7 @@ def agent_status(view: Reply) -> AgentStatus:
     )
 
 
-def _holding(agent: str, row: list[str]) -> Holding:
+def _holding(agent: str, row: list[str]) -> HeldItemStatus:
     item, state, host, pid, session, since, heard, silent = row
     holder = Holder(
         agent=agent,
@@ -76,7 +76,7 @@ def _holding(agent: str, row: list[str]) -> Holding:
         session=session,
         since=int(since or 0),
     )
-    return Holding(
+    return HeldItemStatus(
         item=item,
         state=State(state),
         holder=holder,

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from taskorch.cli.json_output import moment
 from taskorch.domain import errors, limits
+from taskorch.domain.clock import rfc3339
 from taskorch.domain.item import State
 from taskorch.queue.port import Reply
 from taskorch.queue.replies import LEFT_OUT
@@ -46,7 +46,7 @@ class Archive:
             "version": VERSION,
             "schema": SCHEMA,
             "namespace": self._scripts.namespace,
-            "exported_at": moment(int(now)),
+            "exported_at": rfc3339(int(now)),
             "created_at": _number(created),
         }
         for line in self._content(projects, newest, int(now)):

@@ -19,7 +19,7 @@ class Finding(Frozen):
     detail: str
 
 
-class Waiting(Frozen):
+class OpenDependency(Frozen):
     """An open dependency of a waiting item."""
 
     item: str
@@ -27,7 +27,7 @@ class Waiting(Frozen):
     state: State
 
 
-class Slice(Frozen):
+class AuditPage(Frozen):
     """A part of an audit: some items, and what stands beside them."""
 
     #: Where the next part begins; "" at the end.
@@ -37,7 +37,7 @@ class Slice(Frozen):
     findings: tuple[Finding, ...]
     #: Owner (`project:<id>` or `agent:<name>`), state and number; a project without items has "" and 0.
     counts: tuple[tuple[str, str, int], ...]
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[OpenDependency, ...]
 
 
 class Environment(Frozen):
@@ -97,13 +97,13 @@ def drifts(view: Reply) -> tuple[Finding, ...] | None:
     )
 
 
-def audited(view: Reply) -> Slice:
+def audited(view: Reply) -> AuditPage:
     """Read the reply of `audit`."""
     cursor, event, found, numbers, waits = cast(
         "tuple[str, str, Reply, list[str], Reply]", view
     )
     words = iter(numbers)
-    return Slice(
+    return AuditPage(
         cursor=cursor,
         event=event,
         findings=findings(found),
@@ -112,7 +112,9 @@ def audited(view: Reply) -> Slice:
             for owner, state, number in zip(words, words, words, strict=True)
         ),
         waiting=tuple(
-            Waiting(item=str(item), dependency=str(dependency), state=State(str(state)))
+            OpenDependency(
+                item=str(item), dependency=str(dependency), state=State(str(state))
+            )
             for item, dependency, state in replies.rows(waits)
             if state in list(State)  # that of a damaged item is none
         ),

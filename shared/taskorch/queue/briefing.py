@@ -9,7 +9,7 @@ from taskorch.queue.port import Reply
 from taskorch.queue.scripts import Damage
 
 
-class Held(Frozen):
+class HeldItem(Frozen):
     """An item that the agent holds. Its lease is None where another session of the same name holds it."""
 
     _flat = "claim"
@@ -19,14 +19,14 @@ class Held(Frozen):
     notes: tuple[Note, ...]
 
 
-class Briefing(Frozen):
+class AgentBriefing(Frozen):
     """What an agent holds and what waits for it, the first items of each, and how many there are in all."""
 
     agent: str
     host: str
     session: str
     namespace: str
-    held: tuple[Held, ...]
+    held: tuple[HeldItem, ...]
     held_count: int
     queue: tuple[Item, ...]
     queue_count: int
@@ -34,12 +34,14 @@ class Briefing(Frozen):
     later: int
 
 
-def briefing(caller: Caller, namespace: str, view: Reply, damage: Damage) -> Briefing:
+def briefing(
+    caller: Caller, namespace: str, view: Reply, damage: Damage
+) -> AgentBriefing:
     """Read `{{{package, {note …}, token or ''} …}, held, queued, not ready, {item view …}}`."""
     briefed, held, queued, later, views = cast(
         "tuple[list[Reply], int, int, int, Reply]", view
     )
-    return Briefing(
+    return AgentBriefing(
         agent=caller.agent,
         host=caller.host,
         session=caller.session,
@@ -52,11 +54,11 @@ def briefing(caller: Caller, namespace: str, view: Reply, damage: Damage) -> Bri
     )
 
 
-def _held(view: Reply, damage: Damage) -> Held:
+def _held(view: Reply, damage: Damage) -> HeldItem:
     package, notes, token = cast("list[Reply]", view)
     id_, _, expires = cast("list[list[Reply]]", package)[0]
     newest = replies.sound(replies.note, cast("list[Reply]", notes), damage)
-    return Held(
+    return HeldItem(
         claim=replies.claim([id_, token, expires, package], damage),
         notes=tuple(reversed(newest)),
     )

@@ -29,7 +29,7 @@ class Plan(Frozen):
     remarks: tuple[str, ...] = ()
 
 
-class Created(Frozen):
+class CreatedItem(Frozen):
     """What became of a new item."""
 
     #: Its key.
@@ -58,13 +58,13 @@ class Created(Frozen):
         )
 
 
-class Applied(Frozen):
+class AppliedPlan(Frozen):
     """What became of a plan, in the order of its items."""
 
     project: str
     #: False for a project that was there already.
     created: bool
-    items: tuple[Created, ...]
+    items: tuple[CreatedItem, ...]
 
 
 def arguments(plan: Plan, *, dry_run: bool) -> list[Argument]:
@@ -80,20 +80,20 @@ def arguments(plan: Plan, *, dry_run: bool) -> list[Argument]:
     ]
 
 
-def applied(plan: Plan, view: Reply) -> Applied:
+def applied(plan: Plan, view: Reply) -> AppliedPlan:
     """Read `{project, '' or 'repeat', {{item, state, agent, '' or 'repeat', dead dependency, its state} …}}`."""
     project, remark, rows = cast("tuple[str, str, list[list[str]]]", view)
     created = zip(plan.items, rows, strict=True)
-    return Applied(
+    return AppliedPlan(
         project=project,
         created=not remark,
         items=tuple(_created(new, *row) for new, row in created),
     )
 
 
-def _created(new: NewItem, *row: str) -> Created:
+def _created(new: NewItem, *row: str) -> CreatedItem:
     id_, state, agent, remark, dead, dead_state = row
-    return Created(
+    return CreatedItem(
         name=new.key,
         id=id_,
         state=State(state) if state else None,

@@ -1,4 +1,4 @@
-"""The queue as an orchestrator sees it: create, assign, answer, mend; `views` reads, `agent` is the workers' side."""
+"""The queue as an orchestrator sees it: create, assign, answer, fix; `views` reads, `agent` is the workers' side."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -19,14 +19,14 @@ from taskorch.queue import audit as finding
 from taskorch.queue import replies
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.archive import Archive
-from taskorch.queue.audit import Finding, Quarantined, Slice
-from taskorch.queue.plan import Applied, Created, Plan, applied, arguments
+from taskorch.queue.audit import AuditPage, Finding, Quarantined
+from taskorch.queue.plan import AppliedPlan, CreatedItem, Plan, applied, arguments
 from taskorch.queue.port import Argument, Connection, Reply
 from taskorch.queue.scripts import Damage, Scripts, random_digits
 from taskorch.queue.views import Views
 
 if TYPE_CHECKING:
-    from taskorch.queue.waits import Waiting
+    from taskorch.queue.waits import Waits
 
 REAP_BATCH = 500
 #: Items that a part of an audit looks at, so that no script keeps others waiting for more than some milliseconds.
@@ -95,13 +95,13 @@ class Queue:
             self.damage,
         )
 
-    def waiting(
+    def waits(
         self, tell: Callable[[errors.Unavailable | None], object] = lambda _: None
-    ) -> "Waiting":
+    ) -> "Waits":
         """Return the waits of the namespace; `tell` is told of an outage of Redis in one, and with None of its end."""
-        from taskorch.queue.waits import Waiting
+        from taskorch.queue.waits import Waits
 
-        return Waiting(self._scripts, tell)
+        return Waits(self._scripts, tell)
 
     def project(
         self,
@@ -135,14 +135,14 @@ class Queue:
 
     def create_many(
         self, project: str, items: Sequence[NewItem]
-    ) -> tuple[Created, ...]:
+    ) -> tuple[CreatedItem, ...]:
         """Add 1 to 5,000 items to a project in one step, all or none; in the order of their dependencies on each other.
 
         Each is as by `create`, and raises the same errors.
         """
         return self.apply(Plan(project=project, items=tuple(items))).items
 
-    def apply(self, plan: Plan, *, dry_run: bool = False) -> Applied:
+    def apply(self, plan: Plan, *, dry_run: bool = False) -> AppliedPlan:
         """Create the items of a plan in one step, all or none, and its project if it is a new one.
 
         What a plan of the same key has created already, item by item, is left as it is. `dry_run` checks all of it,
@@ -267,20 +267,20 @@ class Queue:
             if max(some_reaped, some_promoted) < REAP_BATCH:
                 return reaped, promoted
 
-    def audit(self, *, cursor: str = "", mend: bool = False) -> Slice:
-        """Compare a part of the items with their indexes, dependencies and projects; `mend` repairs what is wrong.
+    def audit(self, *, cursor: str = "", fix: bool = False) -> AuditPage:
+        """Compare a part of the items with their indexes, dependencies and projects; `fix` repairs what is wrong.
 
         What was repaired is in the findings. Raises errors.NoProject when that of the cursor is gone meanwhile.
         """
-        arguments = (limits.list_cursor(cursor), AUDIT_BATCH, "1" if mend else "")
+        arguments = (limits.list_cursor(cursor), AUDIT_BATCH, "1" if fix else "")
         return finding.audited(self._scripts.run("audit", *arguments))
 
-    def audit_index(self, index: str, *, mend: bool = False) -> tuple[Finding, ...]:
-        """Return the entries of an index (`leases`, `queue:ada` …) that are wrong; `mend` drops them."""
+    def audit_index(self, index: str, *, fix: bool = False) -> tuple[Finding, ...]:
+        """Return the entries of an index (`leases`, `queue:ada` …) that are wrong; `fix` drops them."""
         found: dict[Finding, None] = {}
         cursor = "0"
         while True:
-            arguments = (index, cursor, AUDIT_BATCH, "1" if mend else "")
+            arguments = (index, cursor, AUDIT_BATCH, "1" if fix else "")
             next_cursor, some = replies.rows(
                 self._scripts.run("audit_index", *arguments)
             )
@@ -290,9 +290,9 @@ class Queue:
                 return tuple(found)
 
     def recount(
-        self, event: str, counts: Mapping[str, Mapping[str, int]], *, mend: bool = False
+        self, event: str, counts: Mapping[str, Mapping[str, int]], *, fix: bool = False
     ) -> tuple[Finding, ...] | None:
-        """Compare the counts of owners with those of an audit that began at an event; `mend` sets them right.
+        """Compare the counts of owners with those of an audit that began at an event; `fix` sets them right.
 
         None when something has happened since: then they cannot be judged.
         """
@@ -303,7 +303,7 @@ class Queue:
         ]
         return finding.drifts(
             self._scripts.run(
-                "recount", limits.cursor(event), "1" if mend else "", *words
+                "recount", limits.cursor(event), "1" if fix else "", *words
             )
         )
 

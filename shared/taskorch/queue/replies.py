@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar, cast
 
 from taskorch.domain import errors, limits
+from taskorch.domain.events import Event, Events
 from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
     DEFAULT_MAX_ATTEMPTS,
@@ -31,7 +32,7 @@ from taskorch.domain.item import (
     Requeued,
     State,
 )
-from taskorch.domain.mirror_record import Event, Events, MirrorStatus, Record
+from taskorch.domain.mirror_record import MirrorRecord, MirrorStatus
 from taskorch.queue.port import Reply
 from taskorch.queue.scripts import Damage
 
@@ -192,7 +193,7 @@ def note(entry: Reply) -> Note:
     return _checked("note", id_, lambda: _note(id_, fields))
 
 
-def record(view: Reply, damage: Damage) -> Record:
+def record(view: Reply, damage: Damage) -> MirrorRecord:
     """Read `{item view, project view, {report …}, {discovery …}, token of the session that asks or ''}`."""
     item_view, project_view, reports, discoveries, token = cast("list[Reply]", view)
     read = item(item_view)
@@ -201,7 +202,7 @@ def record(view: Reply, damage: Damage) -> Record:
     return _checked(
         "item",
         read.id,
-        lambda: Record(
+        lambda: MirrorRecord(
             item=read,
             project=_project_of(project_view, damage),
             reports=_entries(report, reports, damage),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
 from taskorch.domain import limits
+from taskorch.domain.events import FROM_THE_START, Events
 from taskorch.domain.item import (
     Discovery,
     Item,
@@ -13,7 +14,7 @@ from taskorch.domain.item import (
     ProjectProgress,
     State,
 )
-from taskorch.domain.mirror_record import FROM_THE_START, Events, MirrorStatus, Record
+from taskorch.domain.mirror_record import MirrorRecord, MirrorStatus
 from taskorch.queue import agents, audit, keys, replies, stuck
 from taskorch.queue.agents import AgentStatus
 from taskorch.queue.audit import Environment
@@ -167,7 +168,7 @@ class Views:
             self._scripts.damage,
         )
 
-    def follow(self, since: str, timeout_s: float) -> bool:
+    def wait_for_event(self, since: str, timeout_s: float) -> bool:
         """Block until something happens after the cursor `since`, or for `timeout_s` seconds; return whether it did."""
         return self._scripts.follow(
             keys.events(self._scripts.namespace), limits.cursor(since), timeout_s
@@ -175,7 +176,7 @@ class Views:
 
     def records(
         self, items: Sequence[str], *, session: str | None = None
-    ) -> tuple[Record, ...]:
+    ) -> tuple[MirrorRecord, ...]:
         """Return items with all that the mirror writes of them; those that are not there, or damaged, are left out.
 
         Each has the lease of that `session`, if the item is its own.

@@ -5,27 +5,24 @@ block ends the block at once.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from enum import StrEnum
 from math import inf
 from random import uniform
 from time import monotonic, sleep
 from typing import Generic, NamedTuple, TypeVar, cast
 
 from taskorch.domain import backoff, errors, limits
-from taskorch.domain.frozen import Frozen
-from taskorch.domain.item import Item, Lease, Project, Report, State
-from taskorch.domain.mirror_record import FROM_THE_START, Event, Events
+from taskorch.domain.events import FROM_THE_START, Events
+from taskorch.domain.item import Lease, State
 from taskorch.queue import keys, replies
 from taskorch.queue.port import Reply
 from taskorch.queue.scripts import Scripts
+from taskorch.queue.wait_results import Answered, Goal, Standing, Waited
 
 #: A connection that died without a word is found out after this long, and the waiter looks anew.
 PERIOD_S = 60.0
 #: While Redis is away the waiters come back one by one, each after a pause that grows to this.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 MOST_EVENTS = 1000
-#: Nothing leads out of these but the orchestrator.
-ENDS = (State.COMPLETED, State.FAILED, State.CANCELLED)
 #: What becomes of these depends on other items.
 MAY_WAIT = (State.PENDING, State.WAITING)
 
@@ -33,103 +30,6 @@ Seen = TypeVar("Seen")
 Done = TypeVar("Done")
 #: Is told when Redis goes away, and with None when it answers again.
 Tell = Callable[[errors.Unavailable | None], object]
-
-
-class Goal(StrEnum):
-    """What a wait for a project or an item is for."""
-
-    COMPLETED = "completed"
-    BLOCKED = "blocked"
-    ANY = "any"
-
-
-class Answered(Frozen):
-    """An item whose holder has asked, and the answer if there is one."""
-
-    _flat = "item"
-
-    item: Item
-    answer: Report | None
-
-    @property
-    def is_open(self) -> bool:
-        """Return whether the question still waits for its answer."""
-        return self.item.blocker != "" and self.item.state in (
-            State.BLOCKED,
-            State.IN_PROGRESS,
-        )
-
-
-class Standing(Frozen):
-    """How a project stands, or an item of it."""
-
-    #: Of the newest event, and of the item's newest report.
-    cursor: str
-    report: str
-    item: Item | None
-    project: Project
-    #: A failed or cancelled item that it waits for, directly or by way of others that wait; "" where none was found.
-    dead: str = ""
-    #: Whether something that it waits for goes on; of a project, where all that is left of it waits.
-    moves: bool = False
-
-    @property
-    def id(self) -> str:
-        """Return the id of what it is about."""
-        return self.item.id if self.item else self.project.id
-
-    @property
-    def is_closed(self) -> bool:
-        """Return whether the project was closed."""
-        return self.project.status == "completed"
-
-    @property
-    def is_completed(self) -> bool:
-        """Return whether it is completed; of a project, whether none of its items is open."""
-        if self.item:
-            return self.item.state is State.COMPLETED
-        return self.project.is_finished or self.is_closed
-
-    @property
-    def is_blocked(self) -> bool:
-        """Return whether it waits for an answer; of a project, whether one of its items does."""
-        return (
-            self.item.state is State.BLOCKED
-            if self.item
-            else self.project.counts[State.BLOCKED] > 0
-        )
-
-    def is_over(self, goal: Goal) -> bool:
-        """Return whether it does not reach a goal by itself: what is left of a project is dead, or waits for what is.
-
-        One dead item is enough for it not to be completed; others of its items may still ask.
-        """
-        if self.item:
-            return self.item.state in ENDS or self.dead != ""
-        moving = sum(
-            n
-            for state, n in self.project.counts.items()
-            if state not in (*ENDS, State.WAITING)
-        )
-        held_up = self.dead != "" or (
-            moving == 0 and self.project.counts[State.FAILED] > 0
-        )
-        return self.is_completed or (
-            held_up and not (goal is Goal.BLOCKED and self.moves)
-        )
-
-
-class Waited(Frozen):
-    """What a wait for a project or an item came to."""
-
-    #: None when the time ran out.
-    reached: Goal | None
-    standing: Standing
-    #: What happened to it meanwhile, and the cursor to go on from, where that was asked for.
-    events: tuple[Event, ...] = ()
-    cursor: str
-    #: Whether events after the cursor may be lost: the stream of them is capped.
-    gap: bool = False
 
 
 class _Sight(NamedTuple, Generic[Seen]):
@@ -141,7 +41,7 @@ class _Sight(NamedTuple, Generic[Seen]):
     cursor: str
 
 
-class Waiting:
+class Waits:
     """The waits of a namespace.
 
     A wait lasts through an outage of Redis that ends within its time: it comes back with its cursor. Its first look
@@ -195,11 +95,11 @@ class Waiting:
         """Return how a project or an item stands now, and the cursor to follow it from."""
         return _standing(self._scripts, id_)
 
-    def lasting(self, read: Callable[[], Done]) -> Done:
+    def through_outages(self, read: Callable[[], Done]) -> Done:
         """Return what a read brings, however long Redis is away."""
         return self._through(lambda _: read(), inf)
 
-    def newest(self) -> str:
+    def newest_cursor(self) -> str:
         """Return the cursor of the newest event."""
         return _events(self._scripts, FROM_THE_START, limit=1).newest
 
@@ -209,7 +109,9 @@ class Waiting:
         Where the events behind the cursor are gone, the first batch says that it is not `known`.
         """
         cursor = limits.cursor(since)
-        found = self.lasting(lambda: _events(self._scripts, cursor, limit=MOST_EVENTS))
+        found = self.through_outages(
+            lambda: _events(self._scripts, cursor, limit=MOST_EVENTS)
+        )
         while True:
             cursor = found.cursor
             if not found.known or found.entries:

@@ -5,7 +5,7 @@ from support.builders import Bench
 from taskorch.cli import quoting
 from taskorch.domain.item import Discovery, Lease, Note, Report
 from taskorch.queue.stuck import StuckItem
-from taskorch.queue.waits import Answered, Goal
+from taskorch.queue.wait_results import Answered, Goal
 from taskorch_orchestrator import context
 from taskorch_orchestrator.briefing import Briefing
 from taskorch_orchestrator.render import briefing as orchestrators_briefing
@@ -82,7 +82,7 @@ def test_no_text_forges_a_line_of_an_orchestrators_view(bench: Bench) -> None:
 
 
 def waited(bench: Bench, item: str) -> wait.Outcome:
-    blocked = bench.queue.waiting().until(item, [Goal.BLOCKED], timeout_s=5)
+    blocked = bench.queue.waits().until(item, [Goal.BLOCKED], timeout_s=5)
     return context.outcome_of(bench.queue, blocked, [Goal.BLOCKED], timeout_s=5)
 
 

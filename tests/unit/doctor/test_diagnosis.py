@@ -7,7 +7,7 @@ import pytest
 from support.builders import Bench
 from taskorch.config.settings import resolve
 from taskorch.domain.item import State
-from taskorch.queue.audit import Waiting
+from taskorch.queue.audit import OpenDependency
 from taskorch_orchestrator.doctor import checks
 from taskorch_orchestrator.doctor.audit import audit
 from taskorch_orchestrator.doctor.checks import Check, Status
@@ -16,9 +16,9 @@ from taskorch_orchestrator.doctor.doctor import Diagnosis, examine
 DAY_MS = 24 * 3_600_000
 
 
-def waits(*edges: tuple[str, str]) -> list[Waiting]:
+def waits(*edges: tuple[str, str]) -> list[OpenDependency]:
     return [
-        Waiting(item=item, dependency=dependency, state=State.WAITING)
+        OpenDependency(item=item, dependency=dependency, state=State.WAITING)
         for item, dependency in edges
     ]
 

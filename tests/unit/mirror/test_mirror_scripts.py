@@ -8,15 +8,10 @@ import pytest
 from support.builders import Bench
 from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain import errors
+from taskorch.domain.events import FROM_THE_START, Events
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Discovery, Lease, NewItem, Note, Report, State
-from taskorch.domain.mirror_record import (
-    FROM_THE_START,
-    Events,
-    MirrorStatus,
-    Origin,
-    Record,
-)
+from taskorch.domain.mirror_record import MirrorRecord, MirrorStatus, Origin
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.replies import LEFT_OUT
@@ -39,13 +34,13 @@ REPORTS: dict[str, Callable[[AgentQueue, Lease], object]] = {
 }
 
 
-def record(bench: Bench, item: str, *, session: str | None = None) -> Record:
+def record(bench: Bench, item: str, *, session: str | None = None) -> MirrorRecord:
     """Return all that the mirror writes of an item."""
     (found,) = bench.queue.views.records([item], session=session)
     return found
 
 
-def entries(found: Record) -> list[Report | Discovery]:
+def entries(found: MirrorRecord) -> list[Report | Discovery]:
     """Return all that was said on an item."""
     return [*found.reports, *found.discoveries]
 
@@ -138,13 +133,13 @@ def test_what_is_no_cursor_is_refused_before_redis_sees_it(
     with pytest.raises(errors.Invalid):
         bench.queue.views.events(since=cursor)
     with pytest.raises(errors.Invalid):
-        bench.queue.views.follow(cursor, LONG_S)
+        bench.queue.views.wait_for_event(cursor, LONG_S)
 
 
 def test_an_event_wakes_every_follower(bench: Bench, waiters: Waiters) -> None:
     newest = bench.queue.views.events().newest
     futures = [
-        waiters.start(lambda bench: bench.queue.views.follow(newest, LONG_S))
+        waiters.start(lambda bench: bench.queue.views.wait_for_event(newest, LONG_S))
         for _ in range(3)
     ]
 
@@ -158,7 +153,9 @@ def test_a_call_that_emits_nothing_wakes_no_follower(
 ) -> None:
     item = bench.item()
     newest = bench.queue.views.events().newest
-    follower = waiters.start(lambda bench: bench.queue.views.follow(newest, LONG_S))
+    follower = waiters.start(
+        lambda bench: bench.queue.views.wait_for_event(newest, LONG_S)
+    )
 
     bench.agent().note(item, "memo")
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
@@ -173,7 +170,7 @@ def test_a_follower_whose_cursor_is_behind_does_not_block(bench: Bench) -> None:
     bench.item()
     started = monotonic()
 
-    followed = bench.queue.views.follow(FROM_THE_START, LONG_S)
+    followed = bench.queue.views.wait_for_event(FROM_THE_START, LONG_S)
 
     assert followed
     assert monotonic() - started < SOON_S
@@ -183,7 +180,7 @@ def test_a_follower_returns_when_its_time_is_over(bench: Bench) -> None:
     bench.item()
     newest, started = bench.queue.views.events().newest, monotonic()
 
-    followed = bench.queue.views.follow(newest, 0.2)
+    followed = bench.queue.views.wait_for_event(newest, 0.2)
 
     assert not followed
     assert 0.15 <= monotonic() - started < SOON_S

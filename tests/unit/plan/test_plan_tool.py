@@ -9,7 +9,7 @@ from support.builders import Bench
 from taskorch.config.settings import Settings, resolve
 from taskorch.domain.item import State
 from taskorch.mcp.tool import Call, Result
-from taskorch.queue.plan import Applied
+from taskorch.queue.plan import AppliedPlan
 from taskorch.queue.scripts import Damage
 from taskorch_orchestrator import mcp_tools
 
@@ -46,12 +46,12 @@ def planned(call: Call) -> Result:
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
 def test_plan_tool_names_dead_items(bench: Bench, call: Call, state: State) -> None:
-    first = cast("Applied", planned(call).data)
+    first = cast("AppliedPlan", planned(call).data)
     bench.brought(first.items[0].id, state)
 
     again = planned(call)
 
-    (item,) = cast("Applied", again.data).items
+    (item,) = cast("AppliedPlan", again.data).items
     assert (item.created, item.state, item.id) == (False, state, first.items[0].id)
     (hint,) = cast("list[str]", again.meta["hints"])
     assert hint.startswith(

@@ -423,7 +423,7 @@ def test_counts_are_not_judged_when_something_happens_meanwhile(bench: Bench) ->
     part = bench.queue.audit()
     bench.item(project)
 
-    counted = bench.queue.recount(part.event, {f"project:{project}": {}}, mend=True)
+    counted = bench.queue.recount(part.event, {f"project:{project}": {}}, fix=True)
 
     assert counted is None
     assert bench.inconsistencies() == []

@@ -113,7 +113,7 @@ READS: list[Callable[[Bench, str, str], str]] = [
     ),
     lambda bench, *_: json_output.line(bench.queue.views.events()),
     lambda bench, *_: json_output.line(list(bench.queue.archive.lines())),
-    lambda bench, item, _: wait.state(bench.queue.waiting().standing(item)),
+    lambda bench, item, _: wait.state(bench.queue.waits().standing(item)),
     lambda bench, item, _: worker_render.claim(
         bench.agent().get(Lease(item=item), peek=True)
     ),

@@ -19,7 +19,7 @@ from taskorch.domain.item import (
     Report,
     State,
 )
-from taskorch.queue.briefing import Briefing, Held
+from taskorch.queue.briefing import AgentBriefing, HeldItem
 from taskorch_worker.render import briefing
 
 
@@ -170,7 +170,9 @@ TEXTS = st.text(max_size=40) | st.sampled_from(
 )
 
 
-def told_of(texts: list[str], count: int, state: State = State.IN_PROGRESS) -> Briefing:
+def told_of(
+    texts: list[str], count: int, state: State = State.IN_PROGRESS
+) -> AgentBriefing:
     """Return a briefing on `count` items that have these texts wherever somebody else can write one."""
 
     def text(number: int) -> str:
@@ -211,9 +213,9 @@ def told_of(texts: list[str], count: int, state: State = State.IN_PROGRESS) -> B
     )
     leases = [Lease(item=held.id, token=99999, claim="0" * 16), None, None]
     notes = tuple(Note(at=1, text=text(number), written_at="") for number in range(5))
-    return Briefing(
+    return AgentBriefing(
         agent="a" * 64, host="h" * 64, session="s" * 64, namespace="n" * 64,
-        held=tuple(Held(claim=Claim(package=package, lease=lease), notes=notes) for lease in leases[:count]),
+        held=tuple(HeldItem(claim=Claim(package=package, lease=lease), notes=notes) for lease in leases[:count]),
         held_count=count, queue=(held,) * 3, queue_count=9999, later=9999,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, State
 from taskorch.queue import keys
-from taskorch.queue.waits import Goal
+from taskorch.queue.wait_results import Goal
 from taskorch_orchestrator.backup.restore import restore
 
 NOW_S = 0.2
@@ -28,7 +28,9 @@ def asked(bench: Bench) -> Lease:
 
 def test_an_answer_ends_the_wait_of_the_holder(bench: Bench, waiters: Waiters) -> None:
     lease = asked(bench)
-    waiter = waiters.start(lambda bench: bench.agent().wait(lease, timeout_s=LONG_S))
+    waiter = waiters.start(
+        lambda bench: bench.agent().wait_for_answer(lease, timeout_s=LONG_S)
+    )
 
     bench.queue.answer(lease.item, "The second one")
 
@@ -47,7 +49,7 @@ def test_an_answer_between_the_look_and_the_block_is_not_missed(
     lease, started = asked(bench), monotonic()
     waiters.connection.before_block = lambda: bench.queue.answer(lease.item, "Go")
 
-    answered = waiters.bench.agent().wait(lease, timeout_s=LONG_S)
+    answered = waiters.bench.agent().wait_for_answer(lease, timeout_s=LONG_S)
 
     assert answered.answer is not None
     assert answered.answer.text == "Go"
@@ -60,7 +62,7 @@ def test_an_answer_that_was_there_already_is_returned_at_once(
     lease = asked(bench)
     bench.queue.answer(lease.item, "Go")
 
-    answered = waiters.bench.agent().wait(lease, timeout_s=LONG_S)
+    answered = waiters.bench.agent().wait_for_answer(lease, timeout_s=LONG_S)
 
     assert answered.answer is not None
     assert waiters.connection.calls == 1
@@ -71,7 +73,7 @@ def test_the_answer_to_an_earlier_question_is_none_to_the_next(bench: Bench) -> 
     bench.queue.answer(lease.item, "Go")
     bench.agent().blocker(lease, "Where to?")
 
-    answered = bench.agent().wait(lease, timeout_s=NOW_S)
+    answered = bench.agent().wait_for_answer(lease, timeout_s=NOW_S)
 
     assert (answered.answer, answered.is_open) == (None, True)
 
@@ -81,7 +83,9 @@ def test_a_holder_that_went_on_still_waits_for_its_answer(
 ) -> None:
     lease = asked(bench)
     bench.agent().progress(lease, "Doing something else meanwhile")
-    waiter = waiters.start(lambda bench: bench.agent().wait(lease, timeout_s=LONG_S))
+    waiter = waiters.start(
+        lambda bench: bench.agent().wait_for_answer(lease, timeout_s=LONG_S)
+    )
 
     bench.queue.answer(lease.item, "Go")
 
@@ -97,7 +101,7 @@ def test_an_item_without_a_question_is_returned_at_once(
 ) -> None:
     lease = bench.standing(state)
 
-    answered = waiters.bench.agent().wait(lease, timeout_s=LONG_S)
+    answered = waiters.bench.agent().wait_for_answer(lease, timeout_s=LONG_S)
 
     assert (answered.item.state, answered.answer) == (state, None)
     assert waiters.connection.calls == 1
@@ -118,7 +122,9 @@ def test_the_wait_ends_when_the_item_is_not_the_holders_any_more(
 ) -> None:
     project = bench.project()
     lease = bench.brought(bench.item(project), State.BLOCKED)
-    waiter = waiters.start(lambda bench: bench.agent().wait(lease, timeout_s=LONG_S))
+    waiter = waiters.start(
+        lambda bench: bench.agent().wait_for_answer(lease, timeout_s=LONG_S)
+    )
 
     match how:
         case "cancel":
@@ -140,11 +146,11 @@ def test_who_does_not_hold_the_item_cannot_wait_for_its_answer(bench: Bench) -> 
     lease = asked(bench)
 
     with pytest.raises(errors.Held):
-        bench.agent().wait(Lease(item=lease.item), timeout_s=LONG_S)
+        bench.agent().wait_for_answer(Lease(item=lease.item), timeout_s=LONG_S)
     with pytest.raises(errors.NotYours):
-        bench.agent("bob").wait(Lease(item=lease.item), timeout_s=LONG_S)
+        bench.agent("bob").wait_for_answer(Lease(item=lease.item), timeout_s=LONG_S)
     with pytest.raises(errors.NoItem):
-        bench.agent().wait(Lease(item="item_00000000"), timeout_s=LONG_S)
+        bench.agent().wait_for_answer(Lease(item="item_00000000"), timeout_s=LONG_S)
 
 
 def test_who_took_an_item_from_whom_is_in_its_history(bench: Bench) -> None:
@@ -246,7 +252,7 @@ def test_what_happens_between_the_look_and_the_block_is_not_missed(
         else agent.complete(lease)
     )
 
-    waited = waiters.bench.queue.waiting().until(lease.item, [goal], timeout_s=LONG_S)
+    waited = waiters.bench.queue.waits().until(lease.item, [goal], timeout_s=LONG_S)
 
     assert waited.reached is goal
     assert monotonic() - started < SOON_S
@@ -260,7 +266,7 @@ def test_a_goal_that_is_reached_already_is_one_look(
     item = bench.standing(State(goal)).item
     id_ = item if what == "item" else bench.queue.views.show(item).item.project
 
-    waited = waiters.bench.queue.waiting().until(id_, [goal], timeout_s=LONG_S)
+    waited = waiters.bench.queue.waits().until(id_, [goal], timeout_s=LONG_S)
 
     assert waited.reached is goal
     assert waiters.connection.calls == 1
@@ -271,13 +277,13 @@ def test_a_project_that_was_closed_is_completed(bench: Bench) -> None:
     bench.queue.complete_project(project)
 
     assert (
-        bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=0).reached
+        bench.queue.waits().until(project, [Goal.COMPLETED], timeout_s=0).reached
         is Goal.COMPLETED
     )
 
 
 def test_a_project_without_items_is_not_completed_yet(bench: Bench) -> None:
-    waited = bench.queue.waiting().until(bench.project(), [Goal.COMPLETED], timeout_s=0)
+    waited = bench.queue.waits().until(bench.project(), [Goal.COMPLETED], timeout_s=0)
 
     assert waited.reached is None
 
@@ -297,7 +303,7 @@ def test_a_goal_that_will_not_be_reached_is_not_waited_for(
     item = bench.standing(state).item
 
     with pytest.raises(errors.DeadEnd, match=state):
-        bench.queue.waiting().until(item, [goal], timeout_s=LONG_S)
+        bench.queue.waits().until(item, [goal], timeout_s=LONG_S)
 
 
 def test_an_item_that_fails_for_good_ends_the_wait_for_its_completion(
@@ -389,7 +395,7 @@ def test_a_project_of_which_nobody_is_assigned_to_what_waits_for_a_dead_item_is_
     bench.queue.cancel(dead)
 
     with pytest.raises(errors.DeadEnd, match=f"{project} is held up by {dead}"):
-        bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=LONG_S)
+        bench.queue.waits().until(project, [Goal.COMPLETED], timeout_s=LONG_S)
 
 
 def test_a_project_with_an_item_to_assign_is_waited_for_though_another_is_held_up(
@@ -402,7 +408,7 @@ def test_a_project_with_an_item_to_assign_is_waited_for_though_another_is_held_u
     bench.queue.cancel(dead)
 
     assert (
-        bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=0).reached
+        bench.queue.waits().until(project, [Goal.COMPLETED], timeout_s=0).reached
         is None
     )
 
@@ -431,7 +437,7 @@ def test_a_project_that_is_waited_for_to_be_blocked_is_over_with_the_last_that_w
     dead = bench.brought(bench.item(project), State.FAILED).item
     item = bench.item(project, depends_on=(alive.item, dead))
     with pytest.raises(errors.DeadEnd):
-        bench.queue.waiting().until(project, [Goal.COMPLETED], timeout_s=LONG_S)
+        bench.queue.waits().until(project, [Goal.COMPLETED], timeout_s=LONG_S)
     waiter = waiters.until(project, Goal.BLOCKED)
 
     bench.agent().complete(alive)
@@ -452,7 +458,7 @@ def test_a_dead_item_of_another_project_ends_the_wait_too(
 
     for id_ in (project, waits):
         with pytest.raises(errors.DeadEnd, match=f"{id_} is held up by {dead}"):
-            bench.queue.waiting().until(id_, [Goal.COMPLETED], timeout_s=LONG_S)
+            bench.queue.waits().until(id_, [Goal.COMPLETED], timeout_s=LONG_S)
 
 
 def test_a_project_that_waits_for_another_one_in_which_something_moves_is_waited_for(
@@ -465,7 +471,7 @@ def test_a_project_that_waits_for_another_one_in_which_something_moves_is_waited
 
     for id_ in (project, waits):
         assert (
-            bench.queue.waiting().until(id_, [Goal.COMPLETED], timeout_s=0).reached
+            bench.queue.waits().until(id_, [Goal.COMPLETED], timeout_s=0).reached
             is None
         )
 
@@ -473,7 +479,7 @@ def test_a_project_that_waits_for_another_one_in_which_something_moves_is_waited
 def test_a_wait_that_runs_out_says_how_it_stands(bench: Bench) -> None:
     lease, started = bench.claimed(), monotonic()
 
-    waited = bench.queue.waiting().until(lease.item, [Goal.COMPLETED], timeout_s=NOW_S)
+    waited = bench.queue.waits().until(lease.item, [Goal.COMPLETED], timeout_s=NOW_S)
 
     assert waited.reached is None
     assert waited.standing.item is not None
@@ -484,17 +490,17 @@ def test_a_wait_that_runs_out_says_how_it_stands(bench: Bench) -> None:
 @pytest.mark.parametrize("id_", ["item_00000000", "proj_00000000", "nonsense", ""])
 def test_what_is_not_there_is_not_waited_for(bench: Bench, id_: str) -> None:
     with pytest.raises(errors.NotFound):
-        bench.queue.waiting().until(id_, [Goal.COMPLETED], timeout_s=LONG_S)
+        bench.queue.waits().until(id_, [Goal.COMPLETED], timeout_s=LONG_S)
 
 
 def test_what_happened_since_the_last_wait_ends_the_next_at_once(
     bench: Bench, waiters: Waiters
 ) -> None:
     lease = bench.claimed()
-    cursor = bench.queue.waiting().standing(lease.item).cursor
+    cursor = bench.queue.waits().standing(lease.item).cursor
     bench.agent().renew(lease)
 
-    waited = waiters.bench.queue.waiting().until(
+    waited = waiters.bench.queue.waits().until(
         lease.item, [Goal.ANY], timeout_s=LONG_S, since=cursor
     )
 
@@ -504,13 +510,13 @@ def test_what_happened_since_the_last_wait_ends_the_next_at_once(
 
 def test_a_cursor_whose_events_are_gone_ends_the_wait_for_any(bench: Bench) -> None:
     lease = bench.claimed()
-    cursor = bench.queue.waiting().standing(lease.item).cursor
+    cursor = bench.queue.waits().standing(lease.item).cursor
     bench.item()
     cast("Any", bench.raw).xtrim(
         keys.events(bench.namespace), maxlen=1, approximate=False
     )
 
-    waited = bench.queue.waiting().until(
+    waited = bench.queue.waits().until(
         lease.item, [Goal.ANY], timeout_s=LONG_S, since=cursor
     )
 
@@ -553,7 +559,7 @@ def test_a_wait_looks_before_it_blocks_and_after_and_not_between(
 ) -> None:
     lease = asked(bench)
 
-    waiters.bench.agent().wait(lease, timeout_s=0.5)
+    waiters.bench.agent().wait_for_answer(lease, timeout_s=0.5)
 
     assert waiters.connection.calls <= 3  # a server may end a block a millisecond early
 
@@ -572,7 +578,7 @@ def test_a_wait_goes_on_after_an_outage_and_misses_nothing(
 
     waiters.connection.before_block = outage
 
-    answered = waiters.bench.agent().wait(lease, timeout_s=LONG_S)
+    answered = waiters.bench.agent().wait_for_answer(lease, timeout_s=LONG_S)
 
     assert answered.answer is not None
     assert waiters.connection.away == 0
@@ -588,7 +594,7 @@ def test_an_outage_that_outlasts_the_wait_is_told(
     )
 
     with pytest.raises(errors.Unreachable):
-        waiters.bench.agent().wait(lease, timeout_s=0.5)
+        waiters.bench.agent().wait_for_answer(lease, timeout_s=0.5)
 
 
 def test_a_redis_that_is_away_from_the_start_is_told_at_once(
@@ -598,7 +604,7 @@ def test_a_redis_that_is_away_from_the_start_is_told_at_once(
     waiters.connection.away = 1
 
     with pytest.raises(errors.Unreachable):
-        waiters.bench.queue.waiting().until(item, [Goal.COMPLETED], timeout_s=LONG_S)
+        waiters.bench.queue.waits().until(item, [Goal.COMPLETED], timeout_s=LONG_S)
     assert monotonic() - started < SOON_S
 
 
@@ -606,8 +612,8 @@ def test_a_redis_that_is_away_from_the_start_is_told_at_once(
 
 
 def test_events_come_as_they_happen_each_once(bench: Bench, waiters: Waiters) -> None:
-    newest = bench.queue.waiting().newest()
-    batches = waiters.bench.queue.waiting().events(newest)
+    newest = bench.queue.waits().newest_cursor()
+    batches = waiters.bench.queue.waits().events(newest)
     first = waiters.start(lambda _: next(batches))
 
     project = bench.project()
@@ -624,7 +630,7 @@ def test_events_go_on_after_an_outage_which_is_told(
     bench: Bench, waiters: Waiters
 ) -> None:
     told: list[object] = []
-    newest = bench.queue.waiting().newest()
+    newest = bench.queue.waits().newest_cursor()
 
     def outage() -> None:
         waiters.connection.away = 3
@@ -632,7 +638,7 @@ def test_events_go_on_after_an_outage_which_is_told(
 
     waiters.connection.before_block = outage
 
-    batch = next(waiters.bench.queue.waiting(told.append).events(newest))
+    batch = next(waiters.bench.queue.waits(told.append).events(newest))
 
     assert [event.verb for event in batch.entries] == ["project"]
     assert isinstance(told[0], errors.Unreachable)
@@ -641,22 +647,22 @@ def test_events_go_on_after_an_outage_which_is_told(
 
 def test_a_cursor_of_another_redis_begins_with_a_gap_at_once(bench: Bench) -> None:
     bench.item()
-    newest = bench.queue.waiting().newest()
+    newest = bench.queue.waits().newest_cursor()
 
-    gap = next(bench.queue.waiting().events("9999999999999-0"))
+    gap = next(bench.queue.waits().events("9999999999999-0"))
 
     assert (gap.known, gap.cursor) == (False, newest)
 
 
 def test_events_behind_a_cursor_that_is_gone_begin_with_a_gap(bench: Bench) -> None:
     bench.item()
-    cursor = bench.queue.waiting().newest()
+    cursor = bench.queue.waits().newest_cursor()
     bench.item()
     bench.item()
     cast("Any", bench.raw).xtrim(
         keys.events(bench.namespace), maxlen=1, approximate=False
     )
 
-    gap = next(islice(bench.queue.waiting().events(cursor), 1))
+    gap = next(islice(bench.queue.waits().events(cursor), 1))
 
     assert (gap.known, len(gap.entries)) == (False, 1)

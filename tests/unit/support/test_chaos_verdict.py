@@ -8,7 +8,7 @@ from chaos.ledger import DONE, Call, calls
 from chaos.verdict import Evidence, judge
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Item, Lease, Project, Report, State
-from taskorch.domain.mirror_record import Record
+from taskorch.domain.mirror_record import MirrorRecord
 
 ITEM, OTHER = "item_1", "item_2"
 AGENT, RIVAL = "agent-1", "agent-2"
@@ -46,9 +46,14 @@ def report(made_by: Call, *, token: int = 0) -> Report:
     )
 
 
-def record(state: State, *reports: Report, id: str = ITEM, **fields: Any) -> Record:  # noqa: A002
+def record(
+    state: State,
+    *reports: Report,
+    id: str = ITEM,  # noqa: A002
+    **fields: Any,
+) -> MirrorRecord:
     """Return an item as it is in the end, with its history."""
-    return Record(
+    return MirrorRecord(
         item=_item(id=id, state=state, **fields),
         project=Project(
             id="proj_1",
@@ -116,7 +121,7 @@ def _item(**fields: Any) -> Item:
     return Item(**{**empty, **known})
 
 
-def evidence(made: list[Call], *records: Record, **fields: Any) -> Evidence:
+def evidence(made: list[Call], *records: MirrorRecord, **fields: Any) -> Evidence:
     return Evidence(
         calls=made, records={each.item.id: each for each in records}, **fields
     )
@@ -127,7 +132,7 @@ def guilty_of(found: Evidence, *, failover: bool = False) -> set[str]:
     return {line.charge for line in judge(found, failover=failover) if line.guilty}
 
 
-def worked() -> tuple[list[Call], Record]:
+def worked() -> tuple[list[Call], MirrorRecord]:
     """Return what a run leaves that went well: created, claimed, lost to another, completed by that one."""
     said, done = call("progress", 1), call("complete", 2, who=RIVAL)
     made = [

@@ -7,7 +7,7 @@ import click
 from taskorch_worker.group import worker
 
 if TYPE_CHECKING:
-    from taskorch.queue.briefing import Briefing
+    from taskorch.queue.briefing import AgentBriefing
 
 
 @worker.command(epilog="Example: worker prime")
@@ -23,7 +23,7 @@ def prime(hook_json: bool) -> None:
     hooks.prime(_briefing, briefing.briefing, hook_json=hook_json)
 
 
-def _briefing() -> "Briefing | None":
+def _briefing() -> "AgentBriefing | None":
     from taskorch.cli import app
     from taskorch.domain.access import Access
 

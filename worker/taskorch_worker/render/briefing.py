@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from taskorch.cli.quoting import CUT, DATA, INDENT, cut, fenced, fitting
 from taskorch.cli.text import line, moment
 from taskorch.domain.item import Item, Report, State
-from taskorch.queue.briefing import Briefing, Held
+from taskorch.queue.briefing import AgentBriefing, HeldItem
 
 #: So many of an item's requirements, reports, questions with answers, and notes; of the items after the first, one.
 SHOWN = 3
@@ -32,12 +32,12 @@ Exit codes: 0 done; 2 usage; 3 no such item; 4 Redis is away: the same again lat
 6 the item is not yours any more: take other work; 7 assigned to another agent; 8 nothing to do now."""
 
 
-def briefing(told: Briefing) -> str:
+def briefing(told: AgentBriefing) -> str:
     """Return who the agent is, what it holds, its queue, the next step and the commands, within the bound."""
     return fitting(lambda length: "\n\n".join(_parts(told, length)))
 
 
-def _parts(told: Briefing, length: int) -> Iterator[str]:
+def _parts(told: AgentBriefing, length: int) -> Iterator[str]:
     session = f", session `{told.session}`" if told.session else ""
     yield (
         f"# You are the agent `{told.agent}` ({line(told.host)}{session}, namespace `{told.namespace}`)\n\n"
@@ -57,7 +57,7 @@ def _parts(told: Briefing, length: int) -> Iterator[str]:
     yield f"## Commands\n\n{COMMANDS}"
 
 
-def next_step(told: Briefing) -> str:
+def next_step(told: AgentBriefing) -> str:
     """Return the command to type next."""
     mine = [held.claim.package.item for held in told.held if held.claim.lease]
     working = next(
@@ -72,7 +72,7 @@ def next_step(told: Briefing) -> str:
     return f"worker wait {asking}" if asking else "worker pop --wait 300"
 
 
-def _held(held: Held, length: int, shown: int) -> str:
+def _held(held: HeldItem, length: int, shown: int) -> str:
     item, history = held.claim.package.item, held.claim.package.history
     reports = [_report(report, length) for report in history if report.kind in REPORTS]
     answers = [
@@ -106,7 +106,7 @@ def _held(held: Held, length: int, shown: int) -> str:
     return f"### {_standing(held)}\n\n{told}"
 
 
-def _standing(held: Held) -> str:
+def _standing(held: HeldItem) -> str:
     item, lease = held.claim.package.item, held.claim.lease
     head = f"`{item.id}`: {item.state}, {item.percent}%, attempt {item.attempts} of {item.max_attempts}"
     if lease is None:

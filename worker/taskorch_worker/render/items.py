@@ -18,7 +18,7 @@ from taskorch.domain.item import (
 )
 
 if TYPE_CHECKING:
-    from taskorch.queue.waits import Answered
+    from taskorch.queue.wait_results import Answered
 
 #: What is told of the claims before this one: the last words of each kind.
 EARLIER = ("progress", "fail", "release", "expire", "cancel", "complete")

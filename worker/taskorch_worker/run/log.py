@@ -10,6 +10,7 @@ from time import time
 import click
 from taskorch.cli import app, json_output
 from taskorch.cli.text import line, moment
+from taskorch.domain.clock import rfc3339
 from taskorch.domain.item import Claim
 
 from taskorch_worker.run.settle import Settled
@@ -55,7 +56,7 @@ class Journal:
 
     def _write(self, item: str, event: str, text: str, more: dict[str, object]) -> None:
         at = round(time() * 1000)
-        known = {"event": event, "at": json_output.moment(at), "item": item, **more}
+        known = {"event": event, "at": rfc3339(at), "item": item, **more}
         words = f"{moment(at)}  {item}  {event:9}  {_shortened(line(text))}"
         with self._turn:
             try:

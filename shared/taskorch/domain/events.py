@@ -1,0 +1,43 @@
+"""The events of a namespace: one per transition, in one capped stream."""
+
+from taskorch.domain.frozen import Frozen
+
+#: The cursor before the first entry of any stream.
+FROM_THE_START = "0-0"
+
+
+class Event(Frozen):
+    """One transition of an item or a project: ids and names only."""
+
+    cursor: str
+    #: Time of the transition, in ms since the epoch.
+    at: int
+    verb: str
+    #: "" for an event of the project.
+    item: str
+    project: str
+    agent: str
+    state: str
+
+    def is_of(self, id_: str) -> bool:
+        """Tell whether it concerns an item or a project; "" stands for anything.
+
+        An import concerns everything.
+        """
+        return id_ in ("", self.item, self.project) or self.verb == "restore"
+
+
+class Events(Frozen):
+    """The events after a cursor, oldest first."""
+
+    #: Whether the event at the cursor still exists. If not, later ones may be lost too.
+    known: bool
+    newest: str
+    entries: tuple[Event, ...]
+    #: The cursor of the last event read. If that event is damaged, `entries` lacks it.
+    last: str = ""
+
+    @property
+    def cursor(self) -> str:
+        """Return the cursor to continue from."""
+        return self.last or self.newest
