@@ -58,7 +58,7 @@ def _changes(url: str, folder: Path) -> dict[str, list[float]]:
                     leases[number % CHANGING], f"Report {number}", percent=number % 100
                 )
                 start = process_time()
-                mirror.run(scan=False)
+                mirror.sync(scan=False)
                 cpu[size].append((process_time() - start) * 1000)
         for size, taken in cpu.items():
             medians[size].append(median(taken))
@@ -78,7 +78,7 @@ def _mirrored(url: str, root: Path, size: int) -> tuple[Queue, Mirror, list[Leas
     for _ in range(CHANGING):
         queue.create(project, NewItem(title="Changing", agent="ada"))
     claims = [queue.agent("ada").claim() for _ in range(CHANGING)]
-    mirror.run(full=True)
+    mirror.sync(full=True)
     return queue, mirror, [claim.lease for claim in claims if claim and claim.lease]
 
 
@@ -91,7 +91,7 @@ def _first(url: str, folder: Path) -> dict[str, list[float]]:
         root.mkdir()
         before = _bare(folder / f"before-{number}", [PACKAGE_BYTES] * FIRST)
         start = perf_counter()
-        Mirror(queue, root).run(full=True)
+        Mirror(queue, root).sync(full=True)
         mirrored = perf_counter() - start
         files = [
             file.stat().st_size

@@ -147,7 +147,7 @@ def killed_pass(root: Root, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
             lambda *given, **how: real(*given, factory=fate.database(), **how),
         )
         with suppress(Killed):
-            mirror.run()
+            mirror.sync()
     return fate.came
 
 

@@ -11,7 +11,7 @@ from support.builders import Bench
 from support.file_worker import FileWorker
 from taskorch.domain.item import Lease, Report
 from taskorch_orchestrator.mirror import item_sync
-from taskorch_orchestrator.mirror.mirror import Done, Mirror
+from taskorch_orchestrator.mirror.mirror import Mirror, PassResult
 
 #: The kinds of reports that the sync job makes of entries of files, and strays.
 FILED = ("progress", "blocker", "complete", "stray")
@@ -33,9 +33,9 @@ class Root:
     def handoffs(self) -> Path:
         return self.home / "handoffs"
 
-    def sync(self, *, full: bool = False) -> Done:
+    def sync(self, *, full: bool = False) -> PassResult:
         """Do a pass."""
-        done = self.mirror.run(full=full)
+        done = self.mirror.sync(full=full)
         assert done is not None
         return done
 

@@ -50,10 +50,12 @@ def import_(context: "OrchestratorContext", place: Path) -> None:
 
 
 def _take_over(context: "OrchestratorContext", folder: Path) -> None:
-    from taskorch_orchestrator.migrate.legacy_import import take_over
+    from taskorch_orchestrator.migrate.legacy_import import import_folder
     from taskorch_orchestrator.render import sync
 
-    brought = take_over(folder, context.settings, context.queue_of(), context.queue_of)
+    brought = import_folder(
+        folder, context.settings, context.queue_of(), context.queue_of
+    )
     if brought.set_aside:
         context.output.hint(
             f"The database is kept as it was: {context.settings.folder / brought.set_aside}"

@@ -34,7 +34,7 @@ def _sync(context: "OrchestratorContext", *, full: bool) -> None:
     from taskorch_orchestrator.render import sync as sync_render
 
     context.output.show(
-        Mirror(context.queue_of(), context.settings.root).run(full=full),
+        Mirror(context.queue_of(), context.settings.root).sync(full=full),
         sync_render.done,
     )
 
@@ -53,7 +53,7 @@ def status(context: "OrchestratorContext", *, check: bool) -> None:
 
     kept = context.queue.views.mirrors()
     if check:
-        sync_health.need_health(kept, context.settings.root_path)
+        sync_health.require_recent_pass(kept, context.settings.root_path)
     context.output.show(
         kept, sync_render.mirrors, "No root's files are kept: orchestrate sync"
     )

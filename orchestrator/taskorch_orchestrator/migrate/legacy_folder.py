@@ -18,9 +18,13 @@ from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 
 from taskorch_orchestrator.mirror import report_files
-from taskorch_orchestrator.mirror.file_models import OldItem, OldPackage, OldProject
-from taskorch_orchestrator.mirror.handoff_folder import Handoffs
-from taskorch_orchestrator.mirror.report_files import KINDS, Content
+from taskorch_orchestrator.mirror.file_models import (
+    LegacyItem,
+    LegacyPackage,
+    LegacyProject,
+)
+from taskorch_orchestrator.mirror.handoff_folder import HandoffFolder
+from taskorch_orchestrator.mirror.report_files import KINDS, ReportFile
 from taskorch_orchestrator.mirror.sqlite_copy import BUSY_TIMEOUT_S
 
 #: What the database was called, the newest name first.
@@ -35,7 +39,7 @@ _NOTE = re.compile(
 Row = TypeVar("Row", bound=BaseModel)
 
 
-class OldNote(Frozen):
+class LegacyNote(Frozen):
     """An entry of an agent's notes."""
 
     agent: str
@@ -44,7 +48,7 @@ class OldNote(Frozen):
     text: str
 
 
-class Predecessor:
+class LegacyFolder:
     """An existing folder: nothing in it is changed, and no symbolic link in it is followed."""
 
     def __init__(self, place: Path) -> None:
@@ -91,37 +95,40 @@ class Predecessor:
             return ""
         return aside.name
 
-    def projects(self) -> list[OldProject]:
+    def projects(self) -> list[LegacyProject]:
         """Return the projects: those of the database, and those that only packages name."""
         found = {
             project.project_id: project
-            for project in self._rows("orchestration", "project_id", OldProject)
+            for project in self._rows("orchestration", "project_id", LegacyProject)
         }
         for package in self.packages.values():
             context = package.project_context
             found.setdefault(
                 context.project_id,
-                OldProject(project_id=context.project_id, title=context.project_title),
+                LegacyProject(
+                    project_id=context.project_id, title=context.project_title
+                ),
             )
         return list(found.values())
 
-    def items(self) -> list[OldItem]:
+    def items(self) -> list[LegacyItem]:
         """Return the items: those of the database, and those that only packages name."""
         found = {
-            item.item_id: item for item in self._rows("work_items", "item_id", OldItem)
+            item.item_id: item
+            for item in self._rows("work_items", "item_id", LegacyItem)
         }
         for package in self.packages.values():
-            found.setdefault(package.item_id, OldItem.of(package))
+            found.setdefault(package.item_id, LegacyItem.of(package))
         return list(found.values())
 
     @cached_property
-    def packages(self) -> dict[str, OldPackage]:
+    def packages(self) -> dict[str, LegacyPackage]:
         """The handoff packages, by the ids of their items."""
         found = {}
         for name in self._handoffs:
             if name.endswith("_handoff.json"):
                 try:
-                    package = OldPackage.model_validate_json(
+                    package = LegacyPackage.model_validate_json(
                         self._read(HANDOFFS, name).removeprefix(BOM_UTF8)
                     )
                 except (OSError, ValidationError) as error:
@@ -130,7 +137,7 @@ class Predecessor:
                     found[package.item_id] = package
         return found
 
-    def reports(self, item: str, agent: str) -> dict[str, Content]:
+    def reports(self, item: str, agent: str) -> dict[str, ReportFile]:
         """Return what agents reported on an item; what is torn is read as far as it goes."""
         contents = {}
         for kind in KINDS:
@@ -142,14 +149,14 @@ class Predecessor:
                     self.troubles[name] = _reason(error)
         return contents
 
-    def notes(self) -> Iterator[OldNote]:
+    def notes(self) -> Iterator[LegacyNote]:
         """Yield the notes of all agents."""
         for agent in self._names(WORKSPACE):
             for name in self._names(WORKSPACE, agent):
                 if name.endswith(NOTES):
                     yield from self._notes(agent, name)
 
-    def _notes(self, agent: str, name: str) -> Iterator[OldNote]:
+    def _notes(self, agent: str, name: str) -> Iterator[LegacyNote]:
         try:
             text = limits.normalised(
                 self._read(WORKSPACE, agent, name).decode(errors="replace")
@@ -159,14 +166,14 @@ class Predecessor:
             return
         item = name.removesuffix(NOTES)
         for entry in _NOTE.finditer(text):
-            yield OldNote(
+            yield LegacyNote(
                 agent=agent,
                 item=item,
                 written_at=entry["written_at"],
                 text=entry["text"],
             )
 
-    def _content(self, kind: str, item: str, agent: str) -> Content:
+    def _content(self, kind: str, item: str, agent: str) -> ReportFile:
         name = report_files.name(item, kind)
         data = self._read(HANDOFFS, name)
         try:
@@ -200,7 +207,7 @@ class Predecessor:
         """Return what a file holds; raises OSError for what is none, or stands behind a symbolic link."""
         *folders, name = path
         with self._folder(*folders) as descriptor:
-            file = Handoffs(descriptor, descriptor, is_new=False).read(name)
+            file = HandoffFolder(descriptor, descriptor, is_new=False).read(name)
         if file is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return file.data

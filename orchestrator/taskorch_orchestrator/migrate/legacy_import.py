@@ -16,17 +16,17 @@ from taskorch.domain.item import NewItem, State
 from taskorch.domain.mirror_record import MirrorRecord, Origin
 from taskorch.queue.queue import Queue
 
-from taskorch_orchestrator.migrate.legacy_folder import OldNote, Predecessor
+from taskorch_orchestrator.migrate.legacy_folder import LegacyFolder, LegacyNote
 from taskorch_orchestrator.mirror import handoff_folder
 from taskorch_orchestrator.mirror.file_models import (
     DEFAULT_DELIVERABLES,
-    OldItem,
-    OldPackage,
-    OldProject,
+    LegacyItem,
+    LegacyPackage,
+    LegacyProject,
     moment_of,
 )
-from taskorch_orchestrator.mirror.handoff_folder import Handoffs
-from taskorch_orchestrator.mirror.item_sync import ItemMirror, Means
+from taskorch_orchestrator.mirror.handoff_folder import HandoffFolder
+from taskorch_orchestrator.mirror.item_sync import ItemSync, PassContext
 from taskorch_orchestrator.mirror.mirror import Mirror
 from taskorch_orchestrator.mirror.sync_state import forgetful
 
@@ -34,7 +34,7 @@ P = ParamSpec("P")
 UNTITLED = "(untitled)"
 
 
-class TakenOver(Frozen):
+class ImportResult(Frozen):
     """What an import brought, and what it could not bring."""
 
     projects: int = 0
@@ -46,34 +46,34 @@ class TakenOver(Frozen):
     troubles: Mapping[str, str] = {}
 
 
-def take_over(
+def import_folder(
     place: Path, settings: Settings, queue: Queue, queue_of: Callable[[str], Queue]
-) -> TakenOver:
+) -> ImportResult:
     """Import the predecessor's folder at `place` into the root of the settings.
 
     `queue_of` gives the queue as an orchestrating agent of that name has it. Where the folder is the root's own, its
     database is set aside first. Raises errors.Usage for a folder that is none, errors.RootNotWritable.
     """
-    old = Predecessor(place)
+    old = LegacyFolder(place)
     session = Mirror(queue, settings.root).session()
     set_aside = old.set_aside() if old.is_at(settings.folder) else ""
     try:
         with handoff_folder.opened(settings.folder) as opened:
-            brought = Takeover(queue, queue_of, old, opened, session).run()
+            brought = LegacyImport(queue, queue_of, old, opened, session).run()
     except OSError as error:
         raise files.root_not_writable(settings.root, error) from None
     return replace(brought, set_aside=set_aside)
 
 
-class Takeover:
+class LegacyImport:
     """The import of one folder."""
 
     def __init__(
         self,
         queue: Queue,
         queue_of: Callable[[str], Queue],
-        old: Predecessor,
-        folder: Handoffs,
+        old: LegacyFolder,
+        folder: HandoffFolder,
         session: str,
     ) -> None:
         """`queue_of` makes the queue for another orchestrator, and raises errors.Invalid for what is no name.
@@ -88,7 +88,7 @@ class Takeover:
         self._brought = Counter[str]()
         self._troubles = old.troubles
 
-    def run(self) -> TakenOver:
+    def run(self) -> ImportResult:
         """Bring everything that Redis does not have yet."""
         packages, projects, items = (
             self._old.packages,
@@ -104,7 +104,7 @@ class Takeover:
         for project in projects:
             if project.status == "completed":
                 self._try(project.project_id, self._close, project.project_id)
-        return replace(TakenOver(troubles=self._troubles), **self._brought)
+        return replace(ImportResult(troubles=self._troubles), **self._brought)
 
     def _try(
         self, name: str, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs
@@ -120,7 +120,7 @@ class Takeover:
         ) as error:
             self._troubles[name] = str(error)
 
-    def _in_order(self, items: Sequence[OldItem]) -> list[OldItem]:
+    def _in_order(self, items: Sequence[LegacyItem]) -> list[LegacyItem]:
         """Return the items, each after those it depends on; dependencies in a circle do not count."""
         known = {item.item_id: item for item in items}
         graph = {
@@ -139,7 +139,7 @@ class Takeover:
                     graph[id_] = []
                     known[id_] = known[id_].model_copy(update={"dependencies": []})
 
-    def _project(self, old: OldProject) -> None:
+    def _project(self, old: LegacyProject) -> None:
         try:
             self._queue.views.progress(old.project_id, limit=1)
         except errors.NoProject:
@@ -158,7 +158,7 @@ class Takeover:
         except errors.Invalid:
             return self._queue
 
-    def _item(self, old: OldItem, package: OldPackage | None) -> None:
+    def _item(self, old: LegacyItem, package: LegacyPackage | None) -> None:
         record = self._record(old.item_id)
         if record is None:
             self._queue.create(old.project_id, self._new(old, package))
@@ -168,7 +168,7 @@ class Takeover:
             self._reports(record)
             self._finish(old)
 
-    def _new(self, old: OldItem, package: OldPackage | None) -> NewItem:
+    def _new(self, old: LegacyItem, package: LegacyPackage | None) -> NewItem:
         title, description = _title(old.title, old.description)
         missing = [id_ for id_ in old.dependencies or () if self._record(id_) is None]
         if missing:
@@ -206,19 +206,19 @@ class Takeover:
     def _reports(self, record: MirrorRecord) -> None:
         """Bring an item's reports, as the sync job would."""
         with forgetful() as state:
-            means = Means(
+            means = PassContext(
                 queue=self._queue,
                 folder=self._folder,
                 state=state,
                 session=self._session,
                 bells={},
             )
-            mirror = ItemMirror(means, record)
+            mirror = ItemSync(means, record)
             mirror.take_over(self._old.reports(record.item.id, record.item.agent))
             self._brought["reports"] += mirror.imported
             self._troubles |= state.troubles()
 
-    def _finish(self, old: OldItem) -> None:
+    def _finish(self, old: LegacyItem) -> None:
         """Let an item end that ended without a report of it."""
         record = self._record(old.item_id)
         written_at = old.completed_at or ""
@@ -252,7 +252,7 @@ class Takeover:
         ):
             self._queue.cancel(item.id)
 
-    def _note(self, note: OldNote) -> None:
+    def _note(self, note: LegacyNote) -> None:
         limits.name(note.agent, "an agent")
         origin = Origin(
             request=_digits("note", note.item, note.agent, note.written_at, note.text),

@@ -48,7 +48,7 @@ class Communication(_Published):
     discovery_file: str
 
 
-class SyncState(_Published):
+class ItemSnapshot(_Published):
     """What Redis knew of the item when the package was made."""
 
     state: str
@@ -75,7 +75,7 @@ class HandoffPackage(_Published):
     provided_resources: list[str]
     expected_deliverables: list[str]
     communication: Communication
-    x_sync: SyncState
+    x_sync: ItemSnapshot
 
     @classmethod
     def of(cls, record: MirrorRecord) -> "HandoffPackage":
@@ -110,7 +110,7 @@ class HandoffPackage(_Published):
                 completion_file=f"{item.id}_completion.json",
                 discovery_file=f"{item.id}_discoveries.json",
             ),
-            x_sync=SyncState(
+            x_sync=ItemSnapshot(
                 state=item.state,
                 token=item.token,
                 attempt=item.attempts,
@@ -192,7 +192,7 @@ def _from_json_or_text(value: object) -> object:
         return text
 
 
-class OldProject(_Filed):
+class LegacyProject(_Filed):
     """A row of the predecessor's table `orchestration`."""
 
     project_id: str
@@ -203,7 +203,7 @@ class OldProject(_Filed):
     status: str | None = None
 
 
-class OldTask(_Filed):
+class LegacyTask(_Filed):
     """What is to be done, in a package of the predecessor."""
 
     title: str
@@ -212,26 +212,26 @@ class OldTask(_Filed):
     dependencies: list[str] = []
 
 
-class OldContext(_Filed):
+class LegacyContext(_Filed):
     """The project, in a package of the predecessor."""
 
     project_id: str
     project_title: str
 
 
-class OldPackage(_Filed):
+class LegacyPackage(_Filed):
     """`{item}_handoff.json` of the predecessor."""
 
     item_id: str
     assigned_to: str | None = None
-    task: OldTask
-    project_context: OldContext
+    task: LegacyTask
+    project_context: LegacyContext
     provided_context: dict[str, object] | None = None
     provided_resources: list[object] | None = None
     expected_deliverables: list[object] | None = None
 
 
-class OldItem(_Filed):
+class LegacyItem(_Filed):
     """A row of the predecessor's table `work_items`."""
 
     item_id: str
@@ -248,7 +248,7 @@ class OldItem(_Filed):
     deliverables: Annotated[object, BeforeValidator(_from_json_or_text)] = None
 
     @classmethod
-    def of(cls, package: OldPackage) -> "OldItem":
+    def of(cls, package: LegacyPackage) -> "LegacyItem":
         """Return the item of a package."""
         task = package.task
         return cls(

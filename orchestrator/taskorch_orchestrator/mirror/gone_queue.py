@@ -10,16 +10,16 @@ from time import gmtime, strftime
 from taskorch.queue.queue import Queue
 
 from taskorch_orchestrator.mirror.handoff_folder import folder_opened
-from taskorch_orchestrator.mirror.item_sync import Means
+from taskorch_orchestrator.mirror.item_sync import PassContext
 from taskorch_orchestrator.mirror.sqlite_copy import NAME
-from taskorch_orchestrator.mirror.sync_pass import OURS, PROJECTS, owner
+from taskorch_orchestrator.mirror.sync_pass import MIRRORED_FILE, PROJECTS, owner
 
 BATCH = 50
 ITEM = re.compile(r"item_[0-9a-z]{1,32}")
 BELL = re.compile(r"pending_.+\.txt")
 
 
-def set_aside(means: Means, home: Path, created: str) -> str:
+def set_aside(means: PassContext, home: Path, created: str) -> str:
     """Move files of another queue out of `handoffs/`, so that no file-based agent takes work that does not exist.
 
     `created` tells the namespace from one of the same name before it; `home` is the folder .task-orchestrator. Files of
@@ -44,12 +44,16 @@ def set_aside(means: Means, home: Path, created: str) -> str:
     )
 
 
-def _move(means: Means, home: Path, folder: Path) -> int:
+def _move(means: PassContext, home: Path, folder: Path) -> int:
     names = [name for name, _ in means.folder.names()]
-    ids = {owner(name) for name in names if OURS.fullmatch(name)}
+    ids = {owner(name) for name in names if MIRRORED_FILE.fullmatch(name)}
     rung = {name: means.folder.lines(name) for name in names if BELL.fullmatch(name)}
     known = _known(means.queue, ids | {id_ for lines in rung.values() for id_ in lines})
-    gone = [name for name in names if OURS.fullmatch(name) and owner(name) not in known]
+    gone = [
+        name
+        for name in names
+        if MIRRORED_FILE.fullmatch(name) and owner(name) not in known
+    ]
     gone += [name for name, lines in rung.items() if not known.intersection(lines)]
     if not gone:
         return 0

@@ -36,7 +36,7 @@ class NoRoom(Exception):
     """No file can be written into the folder; the cause says why."""
 
 
-class Handoffs:
+class HandoffFolder:
     """The folder, opened for one pass."""
 
     def __init__(self, descriptor: int, replaced: int, *, is_new: bool) -> None:
@@ -209,7 +209,7 @@ class Handoffs:
 
 
 @contextmanager
-def opened(home: Path) -> Iterator[Handoffs]:
+def opened(home: Path) -> Iterator[HandoffFolder]:
     """Open `handoffs/` below `home`, the folder .task-orchestrator; it is made where it is missing."""
     root_folder.create(home)
     files.make_private_folder(home / "sync")
@@ -219,7 +219,7 @@ def opened(home: Path) -> Iterator[Handoffs]:
         folder_opened(home / "handoffs") as handoffs,
         folder_opened(home / "sync" / "replaced") as replaced,
     ):
-        yield Handoffs(handoffs, replaced, is_new=is_new)
+        yield HandoffFolder(handoffs, replaced, is_new=is_new)
 
 
 def _make(path: Path) -> bool:

@@ -12,13 +12,13 @@ from taskorch.queue.queue import Queue
 
 from taskorch_orchestrator.mirror import report_files
 from taskorch_orchestrator.mirror.file_models import HandoffPackage
-from taskorch_orchestrator.mirror.handoff_folder import File, Handoffs
+from taskorch_orchestrator.mirror.handoff_folder import File, HandoffFolder
 from taskorch_orchestrator.mirror.report_files import (
     BLOCKED,
     COMPLETION,
     KINDS,
-    Content,
-    Entry,
+    FileEntry,
+    ReportFile,
     TornError,
 )
 from taskorch_orchestrator.mirror.sync_state import SyncState
@@ -40,15 +40,15 @@ REPORTS_KEPT = 1000
 PUBLISHED = (State.QUEUED, State.IN_PROGRESS, State.BLOCKED)
 
 
-class Unsettled(Exception):
+class RetrySoon(Exception):
     """Come back soon: somebody is writing at this moment."""
 
 
-class Means(Frozen):
+class PassContext(Frozen):
     """What a pass works with."""
 
     queue: Queue
-    folder: Handoffs
+    folder: HandoffFolder
     state: SyncState
     #: Under which the file-based workers of this root hold their claims.
     session: str
@@ -56,17 +56,17 @@ class Means(Frozen):
     bells: dict[str, list[tuple[str, int]]]
 
 
-class Replaced(Frozen):
+class ReplacedFile(Frozen):
     """A file that was replaced while a worker wrote into it."""
 
     kept: str
     kind: str
 
 
-class ItemMirror:
+class ItemSync:
     """One pass over the files of one item."""
 
-    def __init__(self, means: Means, record: MirrorRecord) -> None:
+    def __init__(self, means: PassContext, record: MirrorRecord) -> None:
         self._means = means
         self._record = record
         self._known = report_files.from_redis(record)
@@ -79,10 +79,10 @@ class ItemMirror:
         self.written = 0
         self.imported = 0
 
-    def reconcile(self, replaced: Iterable[Replaced]) -> MirrorRecord:
+    def reconcile(self, replaced: Iterable[ReplacedFile]) -> MirrorRecord:
         """Bring reports of the files to Redis, and write the files as Redis has it; return the item as it is then.
 
-        Raises Unsettled when some of it must be done again soon, and OSError for a file that cannot be read or written.
+        Raises RetrySoon when some of it must be done again soon, and OSError for a file that cannot be read or written.
         """
         self._means.state.no_troubles(self._id)
         files = self._snapshot()
@@ -106,10 +106,10 @@ class ItemMirror:
         for each in late:
             self._means.folder.forget_replaced(each.kept)
         if torn or self._waiting:
-            raise Unsettled
+            raise RetrySoon
         return self._record
 
-    def take_over(self, contents: Mapping[str, Content]) -> None:
+    def take_over(self, contents: Mapping[str, ReportFile]) -> None:
         """Bring the reports of files that are not kept here; nothing is written."""
         self._bring(contents, (), complete=True)
 
@@ -128,28 +128,28 @@ class ItemMirror:
                 for kind, file in files.items()
             ):
                 return files
-        raise Unsettled
+        raise RetrySoon
 
     def _contents(
         self, files: Mapping[str, File | None]
-    ) -> tuple[dict[str, Content], bool]:
+    ) -> tuple[dict[str, ReportFile], bool]:
         """Return what stands in the files that are not torn, and whether one is that may be whole soon."""
         contents, torn = {}, False
         for kind, file in files.items():
             try:
-                contents[kind] = self._content(kind, file) if file else Content()
-            except Unsettled:
+                contents[kind] = self._content(kind, file) if file else ReportFile()
+            except RetrySoon:
                 torn = True
         return contents, torn
 
-    def _content(self, kind: str, file: File, known_as: str = "") -> Content:
+    def _content(self, kind: str, file: File, known_as: str = "") -> ReportFile:
         """Return what stands in a file; `known_as` says what it is called now where it was replaced."""
         name, state = self._name(kind), self._means.state
         try:
             content = report_files.read(kind, self._id, file.data)
         except TornError as error:
             if time() - state.torn_since(known_as or name, file.signature) < PATIENCE_S:
-                raise Unsettled from None
+                raise RetrySoon from None
             content = report_files.salvaged(
                 kind, self._id, self._record.item.agent, file.data, _now_ms()
             )
@@ -167,13 +167,17 @@ class ItemMirror:
         self._means.state.copied(copy, f"{why} {TO_REMOVE}")
         self._means.state.trouble(KEPT, copy, f"{why} {TO_REMOVE}")
 
-    def _late(self, replaced: Replaced) -> Iterable[Entry]:
+    def _late(self, replaced: ReplacedFile) -> Iterable[FileEntry]:
         """Return what a worker wrote into a file that had been replaced."""
         file = self._means.folder.read_replaced(replaced.kept)
         return self._content(replaced.kind, file, replaced.kept).entries if file else ()
 
     def _bring(
-        self, contents: Mapping[str, Content], late: Iterable[Entry], *, complete: bool
+        self,
+        contents: Mapping[str, ReportFile],
+        late: Iterable[FileEntry],
+        *,
+        complete: bool,
     ) -> None:
         """Report to Redis what only the files have; some of it must wait for the rest.
 
@@ -209,7 +213,9 @@ class ItemMirror:
             )[0]
             self._known = report_files.from_redis(self._record)
 
-    def _news(self, filed: Iterable[Entry], known: Iterable[Entry]) -> list[Entry]:
+    def _news(
+        self, filed: Iterable[FileEntry], known: Iterable[FileEntry]
+    ) -> list[FileEntry]:
         """Return what Redis has not been told, each once."""
         seen = {report.request for report in self._record.reports}
         seen |= {found.request for found in self._record.discoveries}
@@ -223,7 +229,7 @@ class ItemMirror:
             )
         )
 
-    def _trimmed(self, filed: Iterable[Entry]) -> set[str]:
+    def _trimmed(self, filed: Iterable[FileEntry]) -> set[str]:
         """Return the keys of entries that are older than what Redis still has of a long history."""
         if len(self._record.reports) < REPORTS_KEPT:
             return set()
@@ -233,7 +239,7 @@ class ItemMirror:
             if entry.origin.at <= self._record.reports[0].at
         }
 
-    def _is_repeated(self, echo: Entry, entries: Iterable[Entry]) -> bool:
+    def _is_repeated(self, echo: FileEntry, entries: Iterable[FileEntry]) -> bool:
         """Return whether the report that an update repeats is known, or comes with it."""
         if echo.text.startswith(BLOCKED):
             return any(
@@ -243,7 +249,7 @@ class ItemMirror:
         delivered = any(report.kind == "complete" for report in self._record.reports)
         return delivered or any(entry.verb == "complete" for entry in entries)
 
-    def _report(self, entry: Entry, lease: Lease) -> Lease:
+    def _report(self, entry: FileEntry, lease: Lease) -> Lease:
         """Make a report of a file-based worker; one that does not hold the item is only kept in the history."""
         again = entry.verb == "complete" and self._record.item.state is State.COMPLETED
         try:
@@ -260,7 +266,7 @@ class ItemMirror:
         self.imported += 1
         return lease
 
-    def _step(self, entry: Entry, lease: Lease) -> Lease:
+    def _step(self, entry: FileEntry, lease: Lease) -> Lease:
         agent, lease = (
             self._agent(entry),
             lease if lease.token else self._lease(entry.agent),
@@ -278,7 +284,7 @@ class ItemMirror:
                 ).lease
         return agent.progress(lease, entry.text, percent=entry.done).lease
 
-    def _agent(self, entry: Entry) -> AgentQueue:
+    def _agent(self, entry: FileEntry) -> AgentQueue:
         return self._means.queue.agent(
             entry.agent, session=self._means.session, origin=entry.origin
         )
@@ -288,7 +294,7 @@ class ItemMirror:
         mine = self._record.item.agent == agent
         return self._record.lease if mine else Lease(item=self._id)
 
-    def _trouble(self, entry: Entry, why: str) -> None:
+    def _trouble(self, entry: FileEntry, why: str) -> None:
         name = f"{self._id}, report {entry.key}"
         self._means.state.trouble(
             self._id, name, f"A report {_dated(entry)} was not taken over: {why}"
@@ -325,7 +331,11 @@ class ItemMirror:
             )
 
     def _write_reports(
-        self, kind: str, content: Content, late: Iterable[Entry], file: File | None
+        self,
+        kind: str,
+        content: ReportFile,
+        late: Iterable[FileEntry],
+        file: File | None,
     ) -> None:
         """Write one of the files as the union of what stands in it, what came late, and what Redis has."""
         known = self._known[kind]
@@ -344,7 +354,7 @@ class ItemMirror:
             )
 
     def _write_completion(
-        self, content: Content, known: Sequence[Entry], file: File | None
+        self, content: ReportFile, known: Sequence[FileEntry], file: File | None
     ) -> None:
         """Write the completion that Redis has, and no other: what a worker wrote instead is kept beside it."""
         name, ours = self._name(COMPLETION), [entry.match for entry in known]
@@ -361,7 +371,7 @@ class ItemMirror:
                 self._means.state.lost(name)
                 self.written += 1
                 return
-            content = Content()
+            content = ReportFile()
         entries = [*content.entries, *known][:1]
         if entries:
             self._put(
@@ -371,7 +381,7 @@ class ItemMirror:
                 file,
             )
 
-    def _keep_other(self, name: str, file: File, content: Content) -> None:
+    def _keep_other(self, name: str, file: File, content: ReportFile) -> None:
         """Keep a copy of a completion that is not the one that Redis has, where Redis does not have all of it."""
         for (
             entry
@@ -379,7 +389,7 @@ class ItemMirror:
             if not self._is_of_a_command(entry):
                 self._keep_copy(name, file, f"{name} was replaced: {self._id} {OTHER}")
 
-    def _is_of_a_command(self, completion: Entry) -> bool:
+    def _is_of_a_command(self, completion: FileEntry) -> bool:
         """Return whether a command delivered this, before the item was requeued."""
         deliveries = [
             report
@@ -391,7 +401,7 @@ class ItemMirror:
             for each in deliveries
         )
 
-    def _header(self, content: Content) -> Mapping[str, Json]:
+    def _header(self, content: ReportFile) -> Mapping[str, Json]:
         """Return the head of a progress file: it names its first writer, until the item goes to another agent."""
         former = {
             self._previous,
@@ -406,7 +416,7 @@ class ItemMirror:
         return content.header
 
     def _put(
-        self, kind: str, data: bytes, entries: Sequence[Entry], file: File | None
+        self, kind: str, data: bytes, entries: Sequence[FileEntry], file: File | None
     ) -> None:
         name = self._name(kind)
         if file and file.data == data:
@@ -415,7 +425,7 @@ class ItemMirror:
             signature = self._means.folder.replace(name, data, file)
             self.written += 1
         if signature is None:
-            raise Unsettled
+            raise RetrySoon
         self._means.state.saw(
             name,
             signature,
@@ -439,13 +449,13 @@ def _now_ms() -> int:
     return int(time() * 1000)
 
 
-def _dated(entry: Entry) -> str:
+def _dated(entry: FileEntry) -> str:
     return f"of {entry.written_at}" if entry.written_at else "without a time"
 
 
-def _is_fresh(entry: Entry) -> bool:
+def _is_fresh(entry: FileEntry) -> bool:
     return abs(_now_ms() - entry.origin.at) < PATIENCE_S * 1000
 
 
-def _made(entry: Entry, known: Iterable[Entry]) -> bool:
+def _made(entry: FileEntry, known: Iterable[FileEntry]) -> bool:
     return any(entry.key == each.request for each in known)

@@ -18,16 +18,16 @@ from taskorch.queue.queue import Queue
 
 from taskorch_orchestrator.mirror import gone_queue, handoff_folder
 from taskorch_orchestrator.mirror.handoff_folder import NoRoom
-from taskorch_orchestrator.mirror.item_sync import Means
-from taskorch_orchestrator.mirror.sqlite_copy import OrchestrationDb
-from taskorch_orchestrator.mirror.sync_pass import OURS, SyncPass, owner
+from taskorch_orchestrator.mirror.item_sync import PassContext
+from taskorch_orchestrator.mirror.sqlite_copy import SqliteCopy
+from taskorch_orchestrator.mirror.sync_pass import MIRRORED_FILE, SyncPass, owner
 from taskorch_orchestrator.mirror.sync_state import SyncState, remembered
 
 LEASE_MS = 30_000
 TROUBLES_SHOWN = 100
 
 
-class Done(Frozen):
+class PassResult(Frozen):
     """What a pass did."""
 
     written: int
@@ -52,7 +52,7 @@ class Mirror:
         self._queue = queue
         self._root = root
         self._home = root / root_folder.NAME
-        self._db = OrchestrationDb(self._home)
+        self._db = SqliteCopy(self._home)
         self._host = os.uname().nodename
         #: When the namespace was created, and what is to be said of files of another one.
         self._created = self._aside = ""
@@ -70,7 +70,7 @@ class Mirror:
             else {}
         )
 
-    def run(
+    def sync(
         self,
         *,
         full: bool = False,
@@ -78,7 +78,7 @@ class Mirror:
         wait: bool = True,
         stop: Callable[[], bool] = lambda: False,
         again: bool = True,
-    ) -> Done | None:
+    ) -> PassResult | None:
         """Do one pass; None where another process of this machine is at it, and the caller will not `wait`.
 
         `full` looks at everything; `scan` at all files, not only at those that were marked. `stop` is asked between
@@ -95,7 +95,9 @@ class Mirror:
             if again and not isinstance(
                 error, sqlite3.OperationalError
             ):  # it was damaged, and is gone
-                return self.run(full=True, scan=scan, wait=wait, stop=stop, again=False)
+                return self.sync(
+                    full=True, scan=scan, wait=wait, stop=stop, again=False
+                )
             refusal = errors.RootNotWritable(
                 root=str(self._root), reason=f"sync/state.db: {error}"
             )
@@ -120,7 +122,7 @@ class Mirror:
         """Return the session under which the file-based workers of this root hold their claims."""
         return f"files-{self.root_id()}"
 
-    def note(self, names: Iterable[str]) -> bool:
+    def mark_changed(self, names: Iterable[str]) -> bool:
         """Mark the items whose files have changed, of files with these names; return whether there are any."""
         with (
             suppress(OSError, NoRoom),
@@ -131,21 +133,22 @@ class Mirror:
             changed = [
                 name
                 for name in names
-                if OURS.fullmatch(name) and opened.signature(name) != before.get(name)
+                if MIRRORED_FILE.fullmatch(name)
+                and opened.signature(name) != before.get(name)
             ]
             with state.saved():
                 state.mark({owner(name) for name in changed})
             return bool(changed)
         return True
 
-    def _run(self, *, full: bool, scan: bool, stop: Callable[[], bool]) -> Done:
+    def _run(self, *, full: bool, scan: bool, stop: Callable[[], bool]) -> PassResult:
         with (
             handoff_folder.opened(self._home) as opened,
             remembered(self._home) as state,
         ):
             self._know(state)
             leased_at = self._lease()
-            means = Means(
+            means = PassContext(
                 queue=self._queue,
                 folder=opened,
                 state=state,
@@ -169,9 +172,9 @@ class Mirror:
                 state.count("imported", work.imported)
             return self._done(work, state)
 
-    def _done(self, work: SyncPass, state: SyncState) -> Done:
+    def _done(self, work: SyncPass, state: SyncState) -> PassResult:
         left = state.left()
-        done = Done(
+        done = PassResult(
             written=work.written,
             imported=work.imported,
             troubles=state.troubles(),

@@ -50,7 +50,7 @@ class TornError(Exception):
     """The text is not what such a file holds: a worker is writing it, died while writing, or wrote something else."""
 
 
-class Entry(Frozen):
+class FileEntry(Frozen):
     """A report as it stands in a file."""
 
     item: str
@@ -115,12 +115,12 @@ class Entry(Frozen):
         )
 
 
-class Content(Frozen):
+class ReportFile(Frozen):
     """One of the files, read."""
 
     #: All of a progress file but its updates.
     header: Mapping[str, Json] = {}
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[FileEntry, ...] = ()
 
 
 def name(item: str, kind: str) -> str:
@@ -128,7 +128,7 @@ def name(item: str, kind: str) -> str:
     return f"{item}_{kind}.json"
 
 
-def read(kind: str, item: str, data: bytes) -> Content:
+def read(kind: str, item: str, data: bytes) -> ReportFile:
     """Read one of an item's files, in a fence of Markdown or not; raises TornError for what is not such a file."""
     try:
         document: Json = json.loads(_unfenced(data.decode("utf-8-sig")))
@@ -137,7 +137,7 @@ def read(kind: str, item: str, data: bytes) -> Content:
     return _content(kind, item, document)
 
 
-def salvaged(kind: str, item: str, agent: str, data: bytes, at: int) -> Content:
+def salvaged(kind: str, item: str, agent: str, data: bytes, at: int) -> ReportFile:
     """Read what is valid of a torn file; what is missing of its head is that of an item of `agent`, at a time in ms."""
     document = torn_json.prefix(
         _unfenced(data.decode("utf-8-sig", errors="replace")), DEPTHS[kind]
@@ -161,10 +161,10 @@ def salvaged(kind: str, item: str, agent: str, data: bytes, at: int) -> Content:
     try:
         return _content(kind, item, document)
     except TornError:
-        return Content()
+        return ReportFile()
 
 
-def outcome(content: Content) -> str:
+def outcome(content: ReportFile) -> str:
     """Return, in a sentence, what was taken over of a file that is not valid."""
     taken = sum(entry.verb != "odd" for entry in content.entries)
     if not taken:
@@ -172,7 +172,7 @@ def outcome(content: Content) -> str:
     return f"Only what is valid of it was taken over: {counted(taken, 'report', 'reports')}."
 
 
-def from_redis(record: MirrorRecord) -> dict[str, tuple[Entry, ...]]:
+def from_redis(record: MirrorRecord) -> dict[str, tuple[FileEntry, ...]]:
     """Return the entries that Redis has for each of an item's files."""
     updates = [entry for report in record.reports for entry in _updates(record, report)]
     findings = [_finding(found) for found in record.discoveries]
@@ -196,8 +196,8 @@ def from_redis(record: MirrorRecord) -> dict[str, tuple[Entry, ...]]:
 
 
 def unknown(
-    filed: Iterable[Entry], known: Iterable[Entry], requests: Iterable[str]
-) -> Iterator[Entry]:
+    filed: Iterable[FileEntry], known: Iterable[FileEntry], requests: Iterable[str]
+) -> Iterator[FileEntry]:
     """Yield the entries of a file that Redis does not have: by request, or by what they say."""
     there, made = Counter(entry.match for entry in known), set(requests)
     for entry in filed:
@@ -209,7 +209,7 @@ def unknown(
             yield entry
 
 
-def union(filed: Sequence[Entry], known: Sequence[Entry]) -> list[Entry]:
+def union(filed: Sequence[FileEntry], known: Sequence[FileEntry]) -> list[FileEntry]:
     """Return the entries of a file and those that it lacks, by time; nothing that stands there is dropped."""
     here = {entry.key for entry in filed}
     missing = unknown(
@@ -225,7 +225,7 @@ def written(
     kind: str,
     record: MirrorRecord,
     header: Mapping[str, Json],
-    entries: Sequence[Entry],
+    entries: Sequence[FileEntry],
 ) -> bytes:
     """Return what such a file holds."""
     listed: list[Json] = [entry.content for entry in entries]
@@ -263,7 +263,7 @@ def _is_valid(name: str, value: Json) -> bool:
     return True
 
 
-def _content(kind: str, item: str, document: Json) -> Content:
+def _content(kind: str, item: str, document: Json) -> ReportFile:
     try:
         if kind == PROGRESS:
             progress = FiledProgress.model_validate(document)
@@ -273,7 +273,7 @@ def _content(kind: str, item: str, document: Json) -> Content:
                 if key != "updates"
             }
             updates = cast("list[Json]", progress.updates)
-            return Content(
+            return ReportFile(
                 header=header,
                 entries=tuple(
                     _update(item, progress.agent_id, each) for each in updates
@@ -285,22 +285,22 @@ def _content(kind: str, item: str, document: Json) -> Content:
                 raise TornError(
                     f"its item_id is {limits.shortened(completion.item_id)!r}"
                 )
-            return Content(entries=(_delivery(item, completion, document),))
+            return ReportFile(entries=(_delivery(item, completion, document),))
     except ValidationError as error:
         raise TornError(_reason(error)) from None
     if not isinstance(document, list):
         raise TornError("not a list of discoveries")
-    return Content(entries=tuple(_discovery(item, each) for each in document))
+    return ReportFile(entries=tuple(_discovery(item, each) for each in document))
 
 
-def _update(item: str, agent: str, content: Json) -> Entry:
+def _update(item: str, agent: str, content: Json) -> FileEntry:
     try:
         update = FiledUpdate.model_validate(content)
     except ValidationError as error:
         return _odd(item, content, _reason(error))
     message = limits.normalised(update.message)
     verb = "echo" if message.startswith(BLOCKED) or message == DONE else "progress"
-    return Entry(
+    return FileEntry(
         item=item,
         verb=verb,
         agent=agent,
@@ -311,7 +311,7 @@ def _update(item: str, agent: str, content: Json) -> Entry:
     )
 
 
-def _discovery(item: str, content: Json) -> Entry:
+def _discovery(item: str, content: Json) -> FileEntry:
     try:
         found = FiledDiscovery.model_validate(content)
     except ValidationError as error:
@@ -325,7 +325,7 @@ def _discovery(item: str, content: Json) -> Entry:
         limits.normalised(found.impact or ""),
     )
     blocks = text.startswith(BLOCKER)
-    return Entry(
+    return FileEntry(
         item=item,
         verb="blocker" if blocks else "discover",
         agent=found.agent_id,
@@ -336,14 +336,14 @@ def _discovery(item: str, content: Json) -> Entry:
     )
 
 
-def _delivery(item: str, found: FiledCompletion, content: Json) -> Entry:
+def _delivery(item: str, found: FiledCompletion, content: Json) -> FileEntry:
     deliverables = {
         str(each): value
         if isinstance(value, str)
         else json.dumps(value, ensure_ascii=False)
         for each, value in (found.deliverables or {}).items()
     }
-    return Entry(
+    return FileEntry(
         item=item,
         verb="complete",
         agent=found.agent_id,
@@ -354,9 +354,9 @@ def _delivery(item: str, found: FiledCompletion, content: Json) -> Entry:
     )
 
 
-def _odd(item: str, content: Json, reason: str) -> Entry:
+def _odd(item: str, content: Json, reason: str) -> FileEntry:
     """Return an entry that is no report; it is known by its content alone."""
-    return Entry(
+    return FileEntry(
         item=item,
         verb="odd",
         agent="",
@@ -378,7 +378,7 @@ def _reason(error: ValidationError) -> str:
     return f"its {where} is not valid: {first['msg']}"
 
 
-def _updates(record: MirrorRecord, report: Report) -> Iterator[Entry]:
+def _updates(record: MirrorRecord, report: Report) -> Iterator[FileEntry]:
     match report.kind:
         case "progress":
             yield _written_update(record, report, report.text, report.percent)
@@ -396,7 +396,7 @@ def _updates(record: MirrorRecord, report: Report) -> Iterator[Entry]:
 
 def _written_update(
     record: MirrorRecord, report: Report, text: str, percent: int | None = None
-) -> Entry:
+) -> FileEntry:
     """Return an update as it will be read again: some progress reports read like a blocker or a completion."""
     at = _time(report.written_at, report.at, report.id)
     content: Json = {"timestamp": at, "message": text, "percentage": percent}
@@ -405,7 +405,7 @@ def _written_update(
     )
 
 
-def _finding(found: Discovery) -> Entry:
+def _finding(found: Discovery) -> FileEntry:
     at = _time(found.written_at, found.at, found.cursor)
     content: Json = {
         "timestamp": at,
@@ -417,7 +417,7 @@ def _finding(found: Discovery) -> Entry:
     return replace(_discovery(found.item, content), request=found.request)
 
 
-def _blocker(record: MirrorRecord, report: Report) -> Entry:
+def _blocker(record: MirrorRecord, report: Report) -> FileEntry:
     at = _time(report.written_at, report.at, report.id)
     content: Json = {
         "timestamp": at,
@@ -429,7 +429,7 @@ def _blocker(record: MirrorRecord, report: Report) -> Entry:
     return replace(_discovery(record.item.id, content), request=report.request)
 
 
-def _completion(record: MirrorRecord, delivery: Report | None) -> Entry:
+def _completion(record: MirrorRecord, delivery: Report | None) -> FileEntry:
     item = record.item
     written_at, request = (
         (delivery.written_at, delivery.request) if delivery else ("", "")
@@ -443,7 +443,7 @@ def _completion(record: MirrorRecord, delivery: Report | None) -> Entry:
         "deliverables": dict(item.deliverables),
         "final_status": "completed",
     }
-    return Entry(
+    return FileEntry(
         item=item.id,
         verb="complete",
         agent=item.agent,

@@ -29,7 +29,7 @@ ITEMS = (
 )  # fmt: skip
 
 
-class OrchestrationDb:
+class SqliteCopy:
     """The database of a root."""
 
     def __init__(self, home: Path) -> None:

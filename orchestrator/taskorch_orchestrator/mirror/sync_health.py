@@ -11,7 +11,7 @@ from taskorch.domain.mirror_record import MirrorStatus
 LIMIT_S = 60
 
 
-def need_health(kept: Iterable[MirrorStatus], root: str) -> None:
+def require_recent_pass(kept: Iterable[MirrorStatus], root: str) -> None:
     """Refuse with errors.Unhealthy unless this machine's last pass over the files of a root went well, just now."""
     host = os.uname().nodename
     reason = _reason(

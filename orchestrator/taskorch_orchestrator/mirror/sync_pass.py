@@ -22,14 +22,14 @@ from taskorch_orchestrator.mirror.file_models import local_time
 from taskorch_orchestrator.mirror.item_sync import (
     KEPT,
     UNKNOWN_COPY,
-    ItemMirror,
-    Means,
-    Replaced,
-    Unsettled,
+    ItemSync,
+    PassContext,
+    ReplacedFile,
+    RetrySoon,
     bell,
 )
 from taskorch_orchestrator.mirror.report_files import KINDS
-from taskorch_orchestrator.mirror.sqlite_copy import NAME, OrchestrationDb
+from taskorch_orchestrator.mirror.sqlite_copy import NAME, SqliteCopy
 
 BATCH = 50
 PAGE = 1000
@@ -39,7 +39,7 @@ FOREIGN = "foreign"
 #: The fact that `orchestration.db` lacks something.
 BEHIND = "db_behind"
 OUR_ID = re.compile(r"item_[0-9a-z]{1,32}")
-OURS = re.compile(
+MIRRORED_FILE = re.compile(
     r"((?:item|proj)_[0-9a-z]{1,32})_(handoff|progress|discoveries|completion|context)\.(?:json|yaml)"
 )
 
@@ -47,11 +47,11 @@ OURS = re.compile(
 class SyncPass:
     """The work of one pass, in a folder that is this process's alone for as long as it lasts."""
 
-    def __init__(self, means: Means, db: OrchestrationDb) -> None:
+    def __init__(self, means: PassContext, db: SqliteCopy) -> None:
         self._means = means
         self._queue, self._folder, self._state = means.queue, means.folder, means.state
         self._db = db
-        self._replaced: dict[str, list[Replaced]] = defaultdict(list)
+        self._replaced: dict[str, list[ReplacedFile]] = defaultdict(list)
         #: The items that events told of, by project.
         self._seen: dict[str, set[str]] = defaultdict(set)
         self._after = ""
@@ -123,7 +123,9 @@ class SyncPass:
         """Take over what an earlier memory has left: whose bell was rung, as the packages say."""
         with self._state.saved():
             for name, _ in self._folder.names():
-                if name.endswith("_handoff.json") and (match := OURS.fullmatch(name)):
+                if name.endswith("_handoff.json") and (
+                    match := MIRRORED_FILE.fullmatch(name)
+                ):
                     with suppress(
                         OSError, ValueError, KeyError, TypeError, RecursionError
                     ):
@@ -214,7 +216,7 @@ class SyncPass:
             self._state.no_troubles(KEPT)
             for name, signature in self._folder.names():
                 there.add(name)
-                if OURS.fullmatch(name):
+                if MIRRORED_FILE.fullmatch(name):
                     if before.get(name) != signature:
                         self._state.mark([owner(name)])
                 elif name.endswith("_handoff.json"):
@@ -227,7 +229,7 @@ class SyncPass:
             self._state.mark(each for each in self._state.troubled() if _is_item(each))
             for name in [
                 *(before.keys() - there),
-                *(name for name in self._state.torn() if OURS.fullmatch(name)),
+                *(name for name in self._state.torn() if MIRRORED_FILE.fullmatch(name)),
             ]:
                 if name not in there:
                     self._state.lost(name)
@@ -245,9 +247,9 @@ class SyncPass:
     def _mark_replaced(self) -> None:
         """Mark what was written to after it had been replaced, and forget what nobody writes to any more."""
         for kept, name, changed, is_old in self._folder.replaced():
-            match = OURS.fullmatch(name)
+            match = MIRRORED_FILE.fullmatch(name)
             if changed and match:
-                self._replaced[match[1]].append(Replaced(kept=kept, kind=match[2]))
+                self._replaced[match[1]].append(ReplacedFile(kept=kept, kind=match[2]))
                 self._state.mark([match[1]])
             elif is_old:
                 self._folder.forget_replaced(kept)
@@ -286,10 +288,10 @@ class SyncPass:
             for each in self._replaced.get(id_, ()):
                 self._folder.forget_replaced(each.kept)
             return None
-        mirror = ItemMirror(self._means, record)
+        mirror = ItemSync(self._means, record)
         try:
             record = mirror.reconcile(self._replaced.get(id_, ()))
-        except Unsettled:
+        except RetrySoon:
             self.again = True
             return None
         except OSError as error:

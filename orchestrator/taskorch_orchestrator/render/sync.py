@@ -7,11 +7,11 @@ from taskorch.cli.text import line, moment
 from taskorch.domain.mirror_record import MirrorStatus
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.migrate.legacy_import import TakenOver
-    from taskorch_orchestrator.mirror.mirror import Done
+    from taskorch_orchestrator.migrate.legacy_import import ImportResult
+    from taskorch_orchestrator.mirror.mirror import PassResult
 
 
-def done(done: "Done | None") -> str:
+def done(done: "PassResult | None") -> str:
     """Return what a pass of the sync job did."""
     if done is None:
         return ""
@@ -19,7 +19,7 @@ def done(done: "Done | None") -> str:
     return "\n".join([head, *_named(done.troubles)])
 
 
-def takeover(brought: "TakenOver") -> str:
+def takeover(brought: "ImportResult") -> str:
     """Return what an import brought."""
     head = f"Projects: {brought.projects}, items: {brought.items}, reports: {brought.reports}, notes: {brought.notes}"
     return "\n".join([f"Taken over: {head}", *_named(brought.troubles)])

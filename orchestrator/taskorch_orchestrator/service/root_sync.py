@@ -12,7 +12,7 @@ from taskorch.config import root_folder
 from watchfiles import Change, watch
 
 from taskorch_orchestrator.mirror.mirror import Mirror
-from taskorch_orchestrator.mirror.sync_pass import OURS
+from taskorch_orchestrator.mirror.sync_pass import MIRRORED_FILE
 from taskorch_orchestrator.service.scheduler import Bell, Wish
 
 INTERVAL_S = 6.0
@@ -52,7 +52,7 @@ class Keeper:
     def sync(self) -> None:
         """Do a pass, and wish for the next one where something is left."""
         ends, scan = monotonic() + SLICE_S, monotonic() >= self._scan_at
-        done = self._mirror.run(
+        done = self._mirror.sync(
             scan=scan, wait=False, stop=lambda: self._bell.stopped or monotonic() > ends
         )
         if done is None:
@@ -107,7 +107,9 @@ class Keeper:
             self._failures, self._unwatched = 0, ""
             if self._bell.stopped or not os.path.samestat(watched, self._folder.stat()):
                 return
-            if changes and self._mirror.note({Path(path).name for _, path in changes}):
+            if changes and self._mirror.mark_changed(
+                {Path(path).name for _, path in changes}
+            ):
                 self.wake()
 
     def _say(self, error: Exception) -> None:
@@ -121,7 +123,10 @@ class Keeper:
         self._unwatched = str(error)
 
     def _concerns_us(self, _: Change, path: str) -> bool:
-        return path == str(self._folder) or OURS.fullmatch(Path(path).name) is not None
+        return (
+            path == str(self._folder)
+            or MIRRORED_FILE.fullmatch(Path(path).name) is not None
+        )
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from taskorch.domain import errors
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import State
 from taskorch.queue.queue import Queue
-from taskorch_orchestrator.migrate.legacy_folder import BEFORE_IMPORT, Predecessor
-from taskorch_orchestrator.migrate.legacy_import import TakenOver, Takeover
+from taskorch_orchestrator.migrate.legacy_folder import BEFORE_IMPORT, LegacyFolder
+from taskorch_orchestrator.migrate.legacy_import import ImportResult, LegacyImport
 from taskorch_orchestrator.mirror import handoff_folder
 from taskorch_orchestrator.mirror.file_models import DEFAULT_DELIVERABLES, moment_of
 
@@ -123,12 +123,12 @@ class Old:
     def worker(self, agent: str = "ada") -> FileWorker:
         return FileWorker(self.home, agent)
 
-    def taken_over(self) -> TakenOver:
+    def taken_over(self) -> ImportResult:
         with handoff_folder.opened(self.root / ".task-orchestrator") as folder:
-            return Takeover(
+            return LegacyImport(
                 self.bench.queue,
                 self.queue_of,
-                Predecessor(self.home),
+                LegacyFolder(self.home),
                 folder,
                 "files-test",
             ).run()
@@ -353,7 +353,7 @@ def test_the_folder_of_the_predecessor_stays_as_it_was(old: Old) -> None:
 
 def test_a_folder_that_is_none_of_the_predecessors_is_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.Usage, match="no folder of the predecessor"):
-        Predecessor(tmp_path)
+        LegacyFolder(tmp_path)
 
 
 def test_a_completed_item_keeps_what_it_delivered_and_when(old: Old) -> None:
@@ -547,7 +547,7 @@ def test_notes_of_a_former_agent_are_taken_over_too(old: Old) -> None:
 
 def test_a_package_is_read_once(old: Old) -> None:
     old.package(FIRST, "ada")
-    predecessor = Predecessor(old.home)
+    predecessor = LegacyFolder(old.home)
     first = predecessor.packages
     old.file(f"{FIRST}_handoff.json").unlink()
 
@@ -557,7 +557,7 @@ def test_a_package_is_read_once(old: Old) -> None:
 
 def test_an_import_in_place_sets_the_database_aside_once(old: Old) -> None:
     old.project()
-    predecessor = Predecessor(old.home)
+    predecessor = LegacyFolder(old.home)
 
     names = [predecessor.set_aside(), predecessor.set_aside()]
 
@@ -576,7 +576,7 @@ def test_a_database_that_cannot_be_set_aside_now_stops_the_import(old: Old) -> N
     old.database.execute("BEGIN EXCLUSIVE")
 
     with pytest.raises(errors.Usage, match="cannot be set aside"):
-        Predecessor(old.home).set_aside()
+        LegacyFolder(old.home).set_aside()
 
     assert not (old.home / BEFORE_IMPORT).exists()
 
@@ -584,7 +584,7 @@ def test_a_database_that_cannot_be_set_aside_now_stops_the_import(old: Old) -> N
 def test_what_is_no_database_is_not_set_aside(old: Old) -> None:
     (old.home / "orchestration.db").write_bytes(b"none" * 1000)
 
-    assert Predecessor(old.home).set_aside() == ""
+    assert LegacyFolder(old.home).set_aside() == ""
 
 
 @pytest.mark.parametrize("in_place", [True, False])

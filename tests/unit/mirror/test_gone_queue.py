@@ -6,14 +6,14 @@ import pytest
 from support.builders import Bench
 from support.mirrors import Root
 from taskorch.queue import keys
-from taskorch_orchestrator.mirror.mirror import Done, Mirror
+from taskorch_orchestrator.mirror.mirror import Mirror, PassResult
 
 pytestmark = pytest.mark.one_lane
 
 
-def served(root: Root) -> Done:
+def served(root: Root) -> PassResult:
     """Do a pass as a service does it."""
-    done = Mirror(root.bench.queue, root.path, service="RQ").run()
+    done = Mirror(root.bench.queue, root.path, service="RQ").sync()
     assert done is not None
     return done
 
@@ -92,7 +92,7 @@ def test_two_namespaces_in_one_root_leave_each_other_alone(
 ) -> None:
     item = bench.item()
     served(root)
-    Mirror(copy.queue, root.path, service="RQ").run()
+    Mirror(copy.queue, root.path, service="RQ").sync()
 
     done = served(root)
 

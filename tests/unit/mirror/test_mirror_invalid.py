@@ -15,7 +15,7 @@ from support.mirrors import (
 )
 from taskorch.domain.item import Lease, State
 from taskorch_orchestrator.mirror.file_models import moment_of
-from taskorch_orchestrator.mirror.mirror import Done
+from taskorch_orchestrator.mirror.mirror import PassResult
 
 pytestmark = pytest.mark.one_lane
 
@@ -32,7 +32,7 @@ def item(root: Root) -> str:
     return handed_over(root)
 
 
-def given_up(root: Root, monkeypatch: pytest.MonkeyPatch) -> Done:
+def given_up(root: Root, monkeypatch: pytest.MonkeyPatch) -> PassResult:
     """Do a pass that sees the files, and one that does not wait for the rest of them any more."""
     root.sync()
     let_patience_end(monkeypatch)

@@ -224,7 +224,7 @@ def test_another_process_of_this_machine_is_waited_for_or_left_alone(
 ) -> None:
     with (root.home / "sync" / "lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = root.mirror.run(wait=False)
+        done = root.mirror.sync(wait=False)
 
     assert done is None
     assert root.sync().troubles == {}

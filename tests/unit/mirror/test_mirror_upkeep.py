@@ -241,7 +241,7 @@ def test_a_cursor_that_redis_does_not_know_heals(root: Root, cursor: str) -> Non
 def test_a_pass_that_is_stopped_is_gone_on_with(root: Root) -> None:
     items = [root.bench.item() for _ in range(70)]
 
-    first = root.mirror.run(stop=lambda: True)
+    first = root.mirror.sync(stop=lambda: True)
     published = [item for item in items if root.file(item, "handoff").exists()]
     second = root.sync()
 
@@ -256,10 +256,10 @@ def test_a_file_that_was_noted_is_looked_at_without_a_scan(root: Root) -> None:
     root.sync()
     root.worker().progress(item, "begun")
 
-    unheard = root.mirror.run(scan=False)
-    changed = root.mirror.note([f"{item}_progress.json", "other.json"])
-    unchanged = root.mirror.note([f"{item}_handoff.json", "other.json"])
-    heard = root.mirror.run(scan=False)
+    unheard = root.mirror.sync(scan=False)
+    changed = root.mirror.mark_changed([f"{item}_progress.json", "other.json"])
+    unchanged = root.mirror.mark_changed([f"{item}_handoff.json", "other.json"])
+    heard = root.mirror.sync(scan=False)
 
     assert (changed, unchanged) == (True, False)
     assert [done and done.imported for done in (unheard, heard)] == [0, 1]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from taskorch.domain import errors
 from taskorch.domain.mirror_record import MirrorStatus
-from taskorch_orchestrator.mirror.sync_health import need_health
+from taskorch_orchestrator.mirror.sync_health import require_recent_pass
 
 ROOT = "/project"
 
@@ -23,7 +23,7 @@ def kept(
 
 
 def test_recent_pass_of_this_machine_is_healthy() -> None:
-    need_health(
+    require_recent_pass(
         [
             kept(root="/other", error="x"),
             kept(host="other", error="x"),
@@ -51,7 +51,7 @@ def test_anything_else_is_refused_with_its_reason(
     mirrors: list[dict[str, Any]], reason: str
 ) -> None:
     with pytest.raises(errors.Unhealthy) as refusal:
-        need_health([kept(**mirror) for mirror in mirrors], ROOT)
+        require_recent_pass([kept(**mirror) for mirror in mirrors], ROOT)
 
     assert reason in str(refusal.value)
     assert "orchestrate service" in refusal.value.advice()

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from taskorch_orchestrator.mirror.mirror import Done, Mirror
+from taskorch_orchestrator.mirror.mirror import Mirror, PassResult
 from taskorch_orchestrator.service import root_sync as keeping
 from taskorch_orchestrator.service.root_sync import AGAIN_S, UNWATCHED_S, Keeper
 from taskorch_orchestrator.service.scheduler import Bell, Wish
 
-SETTLED = Done(
+SETTLED = PassResult(
     written=0, imported=0, troubles={}, again=False, left=0, scan_s=0, set_aside=""
 )
-LEFT = Done(
+LEFT = PassResult(
     written=9, imported=0, troubles={}, again=False, left=7, scan_s=0, set_aside=""
 )
-AGAIN = Done(
+AGAIN = PassResult(
     written=0, imported=0, troubles={}, again=True, left=0, scan_s=0, set_aside=""
 )
 
@@ -27,13 +27,13 @@ AGAIN = Done(
 class FakeMirror:
     """A mirror whose passes end as the test wants."""
 
-    done: Done | None
+    done: PassResult | None
     scans: list[bool] = field(default_factory=list)
 
     def root_id(self) -> str:
         return "root"
 
-    def run(self, *, scan: bool, **_: object) -> Done | None:
+    def sync(self, *, scan: bool, **_: object) -> PassResult | None:
         self.scans.append(scan)
         return self.done
 
@@ -48,7 +48,7 @@ class NotedBell(Bell):
         self.rings.append((wish, after_s))
 
 
-def keeper(done: Done | None, bell: Bell) -> Keeper:
+def keeper(done: PassResult | None, bell: Bell) -> Keeper:
     return Keeper(cast(Mirror, FakeMirror(done)), Path("/nowhere"), bell)
 
 
@@ -62,7 +62,7 @@ def test_after_a_pass_that_settled_everything_nothing_is_wished_for() -> None:
 
 @pytest.mark.parametrize("done", [LEFT, AGAIN, None], ids=["left", "again", "busy"])
 def test_what_a_pass_has_left_is_wished_for_in_an_interval_whose_job_has_not_been_done(
-    done: Done | None,
+    done: PassResult | None,
 ) -> None:
     bell = NotedBell()
 
