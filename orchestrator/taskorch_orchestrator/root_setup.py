@@ -184,7 +184,7 @@ def _write(file: str, content: bytes) -> None:
         pass
 
 
-def _status(record: records.Record) -> str:
+def _status(record: records.TrustRecord) -> str:
     try:
         content = config_file.read(record.file)
     except errors.Usage:

@@ -16,7 +16,7 @@ from taskorch.queue.audit import Environment
 from taskorch.queue.queue import Queue
 from taskorch_orchestrator.doctor import checks
 from taskorch_orchestrator.doctor.audit import audit
-from taskorch_orchestrator.doctor.checks import Check, Status
+from taskorch_orchestrator.doctor.checks import CheckResult, CheckStatus
 
 HOUR_MS = 3_600_000
 #: Of the running server, and of its file: one that is started again without it reads an old snapshot.
@@ -46,7 +46,7 @@ def told(server: redis.Redis, **user: str) -> Environment:
     return environment
 
 
-def checked(environment: Environment, name: str) -> Check:
+def checked(environment: Environment, name: str) -> CheckResult:
     before = time() * 1000
     return next(
         check
@@ -61,8 +61,10 @@ def test_a_server_in_order_has_no_problem(server: redis.Redis) -> None:
     found = list(checks.of_environment(told(server), before, time() * 1000))
 
     assert {
-        check.name: check.status for check in found if check.status is not Status.OK
-    } == {"replicas": Status.NOTE}
+        check.name: check.status
+        for check in found
+        if check.status is not CheckStatus.OK
+    } == {"replicas": CheckStatus.NOTE}
     assert len(found) == 8
 
 
@@ -89,7 +91,7 @@ def test_an_old_version_is_a_problem(version: dict[str, str]) -> None:
 
     found = checked(environment, "version")
 
-    assert found.status is Status.PROBLEM
+    assert found.status is CheckStatus.PROBLEM
     assert "7.0" in found.mend
 
 
@@ -101,7 +103,7 @@ def test_without_an_append_only_file_it_says_what_may_be_lost(
     found = checked(told(server), "persistence")
 
     assert (found.status, found.mend) == (
-        Status.PROBLEM,
+        CheckStatus.PROBLEM,
         LASTING.format("appendonly yes"),
     )
     assert "restart" in found.found
@@ -119,7 +121,7 @@ def test_a_write_that_failed_is_a_problem(server: redis.Redis, field: str) -> No
         replace(environment, info={**environment.info, field: "err"}), "persistence"
     )
 
-    assert found.status is Status.PROBLEM
+    assert found.status is CheckStatus.PROBLEM
     assert "failed: err" in found.found
 
 
@@ -130,9 +132,9 @@ def test_eviction_is_a_problem_where_memory_is_limited(server: redis.Redis) -> N
 
     limited = checked(told(server), "eviction")
 
-    assert unlimited.status is Status.OK
+    assert unlimited.status is CheckStatus.OK
     assert (limited.status, limited.mend) == (
-        Status.PROBLEM,
+        CheckStatus.PROBLEM,
         LASTING.format("maxmemory-policy noeviction"),
     )
 
@@ -146,7 +148,7 @@ def test_memory_that_is_nearly_full_is_a_problem(server: redis.Redis) -> None:
 
     nearly_full = checked(told(server), "memory")
 
-    assert (roomy.status, nearly_full.status) == (Status.OK, Status.PROBLEM)
+    assert (roomy.status, nearly_full.status) == (CheckStatus.OK, CheckStatus.PROBLEM)
     assert nearly_full.mend.startswith("redis-cli config set maxmemory ")
 
 
@@ -173,7 +175,7 @@ def test_replicas_that_are_waited_for_and_are_not_there_are_a_problem(
         if check.name == "replicas"
     )
 
-    assert missing.status is Status.PROBLEM
+    assert missing.status is CheckStatus.PROBLEM
     assert missing.found.startswith("0 connected, and 1 are waited for")
     assert missing.mend.endswith("export TASKORCH_WAIT_REPLICAS=0")
 
@@ -191,7 +193,7 @@ def test_a_replica_is_a_problem_and_its_primary_is_named_and_its_namespace_can_b
     connection.close()
 
     assert (audited.left, audited.counted) == ((), True)
-    assert found.status is Status.PROBLEM
+    assert found.status is CheckStatus.PROBLEM
     assert "redis://127.0.0.1:" in found.mend
 
 
@@ -216,7 +218,10 @@ def test_replicas_are_counted(
 
         found = checked(told(server), "replicas")
 
-    assert (found.status, found.found) == (Status.OK, "1 connected, 1 of them in time")
+    assert (found.status, found.found) == (
+        CheckStatus.OK,
+        "1 connected, 1 of them in time",
+    )
 
 
 def test_a_user_who_may_not_ask_gets_a_note(server: redis.Redis) -> None:
@@ -228,7 +233,7 @@ def test_a_user_who_may_not_ask_gets_a_note(server: redis.Redis) -> None:
 
     found = checked(environment, "server")
     assert (found.status, found.mend) == (
-        Status.NOTE,
+        CheckStatus.NOTE,
         "redis-cli acl setuser NAME +info",
     )
     assert environment.info == {}
@@ -236,11 +241,11 @@ def test_a_user_who_may_not_ask_gets_a_note(server: redis.Redis) -> None:
 
 @pytest.mark.parametrize(
     ("ahead_ms", "round_trip_ms", "status"),
-    [(0, 10, Status.OK), (1900, 0, Status.OK), (2100, 0, Status.NOTE), (-2100, 0, Status.NOTE),
-     (4900, 6000, Status.OK), (5100, 6000, Status.NOTE)],
+    [(0, 10, CheckStatus.OK), (1900, 0, CheckStatus.OK), (2100, 0, CheckStatus.NOTE), (-2100, 0, CheckStatus.NOTE),
+     (4900, 6000, CheckStatus.OK), (5100, 6000, CheckStatus.NOTE)],
 )  # fmt: skip
 def test_clocks_that_differ_are_a_note(
-    ahead_ms: int, round_trip_ms: int, status: Status
+    ahead_ms: int, round_trip_ms: int, status: CheckStatus
 ) -> None:
     at = 1_700_000_000_000
     before = at + ahead_ms - round_trip_ms / 2
@@ -256,7 +261,7 @@ def test_clocks_that_differ_are_a_note(
     )
 
     assert found.status is status
-    assert status is Status.OK or ("ahead of" in found.found) is (ahead_ms > 0)
+    assert status is CheckStatus.OK or ("ahead of" in found.found) is (ahead_ms > 0)
 
 
 def test_the_clock_is_that_of_the_server(server: redis.Redis) -> None:

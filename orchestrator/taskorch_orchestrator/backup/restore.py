@@ -46,7 +46,7 @@ def restore(file: Path, archive: Archive) -> Mapping[str, int]:
     Raises errors.Invalid, which names the line, for what is no complete export: nothing is written then.
     """
     with _opened(file) as opened:
-        content = Content.of(opened)
+        content = ExportContent.of(opened)
         opened.seek(0)
         run = archive.begin(content.digest)
         for lines in _slices(_mended(opened, content.completed)):
@@ -87,7 +87,7 @@ def _kept(pipe: Path) -> BinaryIO:
     return kept
 
 
-class Content:
+class ExportContent:
     """What a file says, looked at line by line; ids are all that is kept of it."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class Content:
         self._entries: dict[str, tuple[int, ...]] = {}
 
     @classmethod
-    def of(cls, file: BinaryIO) -> "Content":
+    def of(cls, file: BinaryIO) -> "ExportContent":
         """Check a whole file; raises errors.Invalid with the line that is wrong."""
         content, digest, number = cls(), sha256(), 0
         for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES), b""), 1):

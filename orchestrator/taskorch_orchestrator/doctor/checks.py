@@ -41,7 +41,7 @@ AUDITED = {
 }
 
 
-class Status(StrEnum):
+class CheckStatus(StrEnum):
     """How a check went; only a problem makes the doctor's exit code 5."""
 
     OK = "ok"
@@ -49,11 +49,11 @@ class Status(StrEnum):
     PROBLEM = "problem"
 
 
-class Check(Frozen):
+class CheckResult(Frozen):
     """What one check found."""
 
     name: str
-    status: Status
+    status: CheckStatus
     found: str
     #: The command that mends it, or "".
     mend: str = ""
@@ -63,7 +63,7 @@ class Check(Frozen):
 
 def of_environment(
     told: Environment, before_ms: float, after_ms: float, *, waited_for: int = 0
-) -> Iterator[Check]:
+) -> Iterator[CheckResult]:
     """Check the server; it was asked between these two times of this machine. So many replicas are waited for."""
     yield _ok(
         "schema",
@@ -87,7 +87,7 @@ def of_environment(
     yield _replicas(info, waited_for)
 
 
-def of_audit(audited: Audit) -> Iterator[Check]:
+def of_audit(audited: Audit) -> Iterator[CheckResult]:
     """Check what the walk through the namespace has found and repaired."""
     for name, (words, fine) in AUDITED.items():
         left = [finding for finding in audited.left if finding.word in words]
@@ -95,9 +95,9 @@ def of_audit(audited: Audit) -> Iterator[Check]:
         if left:
             yield _problem(name, _listed(left), FIX, _ids(left))
         elif repaired:
-            yield Check(
+            yield CheckResult(
                 name=name,
-                status=Status.OK,
+                status=CheckStatus.OK,
                 found=f"repaired: {_listed(repaired)}",
                 items=_ids(repaired),
             )
@@ -109,7 +109,7 @@ def of_audit(audited: Audit) -> Iterator[Check]:
             )
 
 
-def of_agents(agents: Sequence[AgentStatus], now: int) -> Check:
+def of_agents(agents: Sequence[AgentStatus], now: int) -> CheckResult:
     """Check whether somebody comes for what is assigned."""
     busy = [
         agent
@@ -140,7 +140,7 @@ def of_agents(agents: Sequence[AgentStatus], now: int) -> Check:
     )
 
 
-def of_cycles(waiting: Sequence[OpenDependency]) -> Check:
+def of_cycles(waiting: Sequence[OpenDependency]) -> CheckResult:
     """Check that no items wait for each other."""
     cycles = list(_cycles(waiting))
     if not cycles:
@@ -152,7 +152,7 @@ def of_cycles(waiting: Sequence[OpenDependency]) -> Check:
     )
 
 
-def of_dead_dependencies(waiting: Sequence[OpenDependency]) -> Check:
+def of_dead_dependencies(waiting: Sequence[OpenDependency]) -> CheckResult:
     """Check that what is waited for can still be completed."""
     dead = [edge for edge in waiting if edge.state in (State.FAILED, State.CANCELLED)]
     if not dead:
@@ -171,7 +171,7 @@ def of_dead_dependencies(waiting: Sequence[OpenDependency]) -> Check:
     )
 
 
-def of_quarantine(moved: Sequence[Quarantined]) -> Check:
+def of_quarantine(moved: Sequence[Quarantined]) -> CheckResult:
     """Say what was moved aside because it was damaged."""
     if not moved:
         return _ok("quarantine", "nothing was moved aside")
@@ -185,7 +185,7 @@ def of_quarantine(moved: Sequence[Quarantined]) -> Check:
     )
 
 
-def of_mirrors(mirrors: Sequence[MirrorStatus]) -> Check:
+def of_mirrors(mirrors: Sequence[MirrorStatus]) -> CheckResult:
     """Check how the files of the roots are kept."""
     troubled = [
         str(kept.status.get("path", kept.root)) for kept in mirrors if _in_trouble(kept)
@@ -202,12 +202,12 @@ def of_mirrors(mirrors: Sequence[MirrorStatus]) -> Check:
     )
 
 
-def of_schema(reason: str, advice: str) -> Check:
+def of_schema(reason: str, advice: str) -> CheckResult:
     """Say that the namespace is of another version, which ends all other checks."""
     return _problem("schema", reason, advice)
 
 
-def of_root(root: str, *, there: bool = True, writable: bool) -> Check:
+def of_root(root: str, *, there: bool = True, writable: bool) -> CheckResult:
     """Check that commands can write below the root."""
     if writable:
         return _ok("root", f"{root} is writable")
@@ -224,7 +224,7 @@ def of_root(root: str, *, there: bool = True, writable: bool) -> Check:
     )
 
 
-def of_service(pid: int, *, wanted: bool) -> Check:
+def of_service(pid: int, *, wanted: bool) -> CheckResult:
     """Check that the service of this root runs, if one belongs there."""
     if wanted and not pid:
         return _note(
@@ -233,7 +233,7 @@ def of_service(pid: int, *, wanted: bool) -> Check:
     return _ok("service", f"runs, pid {pid}" if pid else "none is wanted here")
 
 
-def _version(info: Mapping[str, str]) -> Check:
+def _version(info: Mapping[str, str]) -> CheckResult:
     valkey = info.get("valkey_version")
     shown, oldest = (
         valkey or info.get("redis_version", "0"),
@@ -249,7 +249,7 @@ def _version(info: Mapping[str, str]) -> Check:
     return _ok("version", name)
 
 
-def _role(info: Mapping[str, str]) -> Check:
+def _role(info: Mapping[str, str]) -> CheckResult:
     if info.get("role") == "master":
         return _ok("role", "a primary")
     primary = (
@@ -262,7 +262,7 @@ def _role(info: Mapping[str, str]) -> Check:
     )
 
 
-def _persistence(info: Mapping[str, str]) -> Check:
+def _persistence(info: Mapping[str, str]) -> CheckResult:
     failing = {
         "aof_last_write_status": "append",
         "aof_last_bgrewrite_status": "rewrite of the append-only file",
@@ -283,7 +283,7 @@ def _persistence(info: Mapping[str, str]) -> Check:
     return _problem("persistence", found, SET.format("appendonly yes"))
 
 
-def _eviction(info: Mapping[str, str]) -> Check:
+def _eviction(info: Mapping[str, str]) -> CheckResult:
     policy, most = info.get("maxmemory_policy", ""), int(info.get("maxmemory", "0"))
     if most and policy != "noeviction":
         mend = SET.format("maxmemory-policy noeviction")
@@ -298,7 +298,7 @@ def _eviction(info: Mapping[str, str]) -> Check:
     )
 
 
-def _memory(info: Mapping[str, str]) -> Check:
+def _memory(info: Mapping[str, str]) -> CheckResult:
     used, most = int(info.get("used_memory", "0")), int(info.get("maxmemory", "0"))
     if not most:
         return _ok("memory", f"{_mb(used)} used, no maxmemory")
@@ -312,7 +312,7 @@ def _memory(info: Mapping[str, str]) -> Check:
     return _ok("memory", f"{_mb(used)} used of {_mb(most)}")
 
 
-def _replicas(info: Mapping[str, str], waited_for: int) -> Check:
+def _replicas(info: Mapping[str, str], waited_for: int) -> CheckResult:
     connected, good = (
         info.get("connected_slaves", "0"),
         info.get("min_slaves_good_slaves"),
@@ -334,7 +334,7 @@ def _replicas(info: Mapping[str, str], waited_for: int) -> Check:
     )
 
 
-def _clock(at: int, before_ms: float, after_ms: float) -> Check:
+def _clock(at: int, before_ms: float, after_ms: float) -> CheckResult:
     half = (after_ms - before_ms) / 2
     ahead = before_ms + half - at
     if abs(ahead) <= SKEW_MS + half:
@@ -391,13 +391,21 @@ def _mb(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _ok(name: str, found: str) -> Check:
-    return Check(name=name, status=Status.OK, found=found)
+def _ok(name: str, found: str) -> CheckResult:
+    return CheckResult(name=name, status=CheckStatus.OK, found=found)
 
 
-def _note(name: str, found: str, mend: str = "", items: tuple[str, ...] = ()) -> Check:
-    return Check(name=name, status=Status.NOTE, found=found, mend=mend, items=items)
+def _note(
+    name: str, found: str, mend: str = "", items: tuple[str, ...] = ()
+) -> CheckResult:
+    return CheckResult(
+        name=name, status=CheckStatus.NOTE, found=found, mend=mend, items=items
+    )
 
 
-def _problem(name: str, found: str, mend: str, items: tuple[str, ...] = ()) -> Check:
-    return Check(name=name, status=Status.PROBLEM, found=found, mend=mend, items=items)
+def _problem(
+    name: str, found: str, mend: str, items: tuple[str, ...] = ()
+) -> CheckResult:
+    return CheckResult(
+        name=name, status=CheckStatus.PROBLEM, found=found, mend=mend, items=items
+    )

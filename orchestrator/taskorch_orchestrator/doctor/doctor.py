@@ -12,19 +12,19 @@ from taskorch.queue.queue import Queue
 
 from taskorch_orchestrator.doctor import checks
 from taskorch_orchestrator.doctor.audit import MOST_AGENTS, audit
-from taskorch_orchestrator.doctor.checks import Check, Status
+from taskorch_orchestrator.doctor.checks import CheckResult, CheckStatus
 
 
 class Diagnosis(Frozen):
     """What the doctor found, and how many things it repaired."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[CheckResult, ...]
     fixed: int = 0
 
     @property
     def exit_code(self) -> int:
         """Return 5 while there is a problem; notes are none."""
-        problem = any(check.status is Status.PROBLEM for check in self.checks)
+        problem = any(check.status is CheckStatus.PROBLEM for check in self.checks)
         return errors.Invalid.exit_code if problem else 0
 
 
@@ -60,7 +60,7 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
     return found
 
 
-def _this_machine(settings: Settings) -> Iterator[Check]:
+def _this_machine(settings: Settings) -> Iterator[CheckResult]:
     there = settings.folder if settings.folder.exists() else settings.root
     yield checks.of_root(
         str(there), there=there.exists(), writable=os.access(there, os.W_OK | os.X_OK)

@@ -7,11 +7,15 @@ from taskorch.cli.quoting import INDENT, noted
 from taskorch.cli.text import block, line, moment
 from taskorch.queue.audit import Quarantined
 
-from taskorch_orchestrator.doctor.checks import Check, Status
+from taskorch_orchestrator.doctor.checks import CheckResult, CheckStatus
 from taskorch_orchestrator.doctor.doctor import Diagnosis
 from taskorch_orchestrator.render.console import printed
 
-STYLES = {Status.OK: "green", Status.NOTE: "yellow", Status.PROBLEM: "red"}
+STYLES = {
+    CheckStatus.OK: "green",
+    CheckStatus.NOTE: "yellow",
+    CheckStatus.PROBLEM: "red",
+}
 
 
 def diagnosis(found: Diagnosis) -> str:
@@ -32,7 +36,7 @@ def _quarantined(moved: Quarantined) -> Iterator[str]:
         yield f"  {line(name)}: {block(value, INDENT)}"
 
 
-def _check(check: Check) -> Text:
+def _check(check: CheckResult) -> Text:
     told = Text(f"{check.status:<9}", style=STYLES[check.status])
     told.append(f"{check.name}: {line(check.found)}", style="default")
     if check.mend:

@@ -11,7 +11,7 @@ from taskorch.domain.frozen import Frozen
 from taskorch_orchestrator.setup.managed_file import (
     Change,
     Part,
-    Unfit,
+    UnsupportedFile,
     read,
     replace,
     with_part,
@@ -96,7 +96,7 @@ def _changes(parts: Parts, change: Callable[[Part, str | None], str | None]) -> 
 def _fit(file: Path, change: Callable[[Text], Result], text: Text) -> Result:
     try:
         return change(text)
-    except Unfit as unfit:
+    except UnsupportedFile as unfit:
         raise errors.Invalid(
             reason=f"{file} {unfit}. It was left as it is; nothing was written."
         ) from None

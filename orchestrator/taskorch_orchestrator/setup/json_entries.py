@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from taskorch_orchestrator.setup.managed_file import (
-    Entry,
+    ConfigEntry,
     Json,
-    Unfit,
+    UnsupportedFile,
     is_blank,
     joined,
     runs,
@@ -42,7 +42,9 @@ Way = list[tuple[int, Member]]
 class JsonEntries:
     """Some entries of ours in one file."""
 
-    def __init__(self, *entries: Entry, head: dict[str, Json] | None = None) -> None:
+    def __init__(
+        self, *entries: ConfigEntry, head: dict[str, Json] | None = None
+    ) -> None:
         """`head` is what the program wants to see at the beginning of each such file."""
         self._entries = entries
         self._head = head or {}
@@ -67,7 +69,9 @@ class JsonEntries:
         for name in self._head.keys() - {
             member.name for member in _members(clear, _root(clear))
         }:
-            raise Unfit(f'has no "{name}" in it: the program would not read it')
+            raise UnsupportedFile(
+                f'has no "{name}" in it: the program would not read it'
+            )
         for entry in reversed(self._entries):
             text = _with(text, entry)
         return text
@@ -94,9 +98,9 @@ def _clear(text: str) -> str:
     try:
         document = json.loads(clear)
     except (ValueError, RecursionError) as error:
-        raise Unfit(f"is not valid JSON ({error})") from None
+        raise UnsupportedFile(f"is not valid JSON ({error})") from None
     if not isinstance(document, dict):
-        raise Unfit("is not a JSON object")
+        raise UnsupportedFile("is not a JSON object")
     return clear
 
 
@@ -129,7 +133,7 @@ def _members(clear: str, at: int) -> list[Member]:
     return members
 
 
-def _way(clear: str, entry: Entry) -> Way:
+def _way(clear: str, entry: ConfigEntry) -> Way:
     """Return the way to an entry of ours, as far as it is there."""
     at, way = _root(clear), Way()
     for label in entry.labels:
@@ -148,7 +152,7 @@ def _way(clear: str, entry: Entry) -> Way:
     return way
 
 
-def _found(clear: str, entry: Entry) -> Way:
+def _found(clear: str, entry: ConfigEntry) -> Way:
     """Return the way to an entry of ours; [] where it is not there."""
     way = _way(clear, entry)
     return (
@@ -156,13 +160,13 @@ def _found(clear: str, entry: Entry) -> Way:
     )
 
 
-def _with(text: str, entry: Entry) -> str:
+def _with(text: str, entry: ConfigEntry) -> str:
     clear = _clear(text)
     way = _way(clear, entry)
     labels, value = entry.labels[len(way) :], entry.value
     if not labels:
         if not _found(clear, entry):
-            raise Unfit(f"has another {_named(entry.labels)}")
+            raise UnsupportedFile(f"has another {_named(entry.labels)}")
         there = way[-1][1]
         whole = joined(value, there.value)
         drawn = (
@@ -174,7 +178,7 @@ def _with(text: str, entry: Entry) -> str:
     at = way[-1][1].at if way else _root(clear)
     if clear[at] != ("[" if labels[0] is None else "{"):
         kind = "a list" if labels[0] is None else "an object"
-        raise Unfit(
+        raise UnsupportedFile(
             f"has something else where {_named(entry.labels[: len(way)])} should be {kind}"
         )
     return _put(text, clear, at, labels, value)

@@ -15,12 +15,12 @@ from taskorch.domain.frozen import Frozen
 Json: TypeAlias = "str | int | bool | Sequence[Json] | dict[str, Json] | None"
 
 
-class Unfit(Exception):
+class UnsupportedFile(Exception):
     """A file that cannot take our part; the reason goes on after the file's name."""
 
 
 class Part(Protocol):
-    """Our part of a file. Each method raises Unfit for a text that it cannot read."""
+    """Our part of a file. Each method raises UnsupportedFile for a text that it cannot read."""
 
     def has(self, text: str) -> bool:
         """Return whether the part is there; what somebody has added to it is no fault."""
@@ -32,7 +32,7 @@ class Part(Protocol):
         """Return the text without the part, byte for byte as it was before; None where there was no file."""
 
 
-class Entry(Frozen):
+class ConfigEntry(Frozen):
     """An object of ours with the command that it is known by, and the names that lead to it; None for one in a list."""
 
     labels: tuple[str | None, ...]
@@ -47,14 +47,16 @@ class Change(NamedTuple):
 
 
 def with_part(part: Part, text: str | None) -> str:
-    """Return a text with the part; raises Unfit where it could not be taken out again."""
+    """Return a text with the part; raises UnsupportedFile where it could not be taken out again."""
     if text is not None and part.has(text):
         return text
     after, was_not_there = part.added(text), without_part(part, text) == text
     if not part.has(after) or (
         was_not_there and not _is_undone(part.removed(after), text)
     ):
-        raise Unfit("is of a form that the change could not be taken back from")
+        raise UnsupportedFile(
+            "is of a form that the change could not be taken back from"
+        )
     return after
 
 
@@ -86,7 +88,7 @@ def joined(ours: Json, theirs: Json) -> Json:
     return theirs
 
 
-def runs(value: object, entry: Entry) -> bool:
+def runs(value: object, entry: ConfigEntry) -> bool:
     """Return whether the command of ours is run somewhere in a value: by another path too, or with more options."""
     (ours,) = _commands(entry.value)
     return any(ours <= theirs for theirs in _commands(value))

@@ -12,7 +12,7 @@ from taskorch.config import root_folder
 from taskorch.domain import limits
 
 from taskorch_orchestrator.setup.json_entries import JsonEntries
-from taskorch_orchestrator.setup.managed_file import Entry, Json, Part
+from taskorch_orchestrator.setup.managed_file import ConfigEntry, Json, Part
 from taskorch_orchestrator.setup.text_block import MARK, STAMP, Block, WholeFile
 from taskorch_orchestrator.setup.toml_entries import TomlEntries
 
@@ -144,10 +144,10 @@ def _gemini(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
 def _cursor(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
     home = _home("cursor", root, environment, user=user)
     starts = (
-        Entry(labels=("hooks", "sessionStart", None), value={"command": command})
+        ConfigEntry(labels=("hooks", "sessionStart", None), value={"command": command})
         for command in PRIME
     )
-    stop = Entry(
+    stop = ConfigEntry(
         labels=("hooks", "stop", None), value={"command": STOP, "loop_limit": 1}
     )
     shared: dict[Path, Part] = {
@@ -183,9 +183,9 @@ def _instructions(*, user: bool) -> Block:
     return Block(USERS_INSTRUCTIONS if user else INSTRUCTIONS)
 
 
-def _hooks(start: str, stop: str, timeout: int) -> tuple[Entry, ...]:
+def _hooks(start: str, stop: str, timeout: int) -> tuple[ConfigEntry, ...]:
     return tuple(
-        Entry(
+        ConfigEntry(
             labels=("hooks", event, None, "hooks", None),
             value={"type": "command", "command": command, "timeout": timeout},
         )
@@ -193,9 +193,11 @@ def _hooks(start: str, stop: str, timeout: int) -> tuple[Entry, ...]:
     )
 
 
-def _server_entries(table: str = "mcpServers", **more: Json) -> tuple[Entry, ...]:
+def _server_entries(table: str = "mcpServers", **more: Json) -> tuple[ConfigEntry, ...]:
     return tuple(
-        Entry(labels=(table, name), value={"command": command, "args": ["mcp"], **more})
+        ConfigEntry(
+            labels=(table, name), value={"command": command, "args": ["mcp"], **more}
+        )
         for name, command in SERVERS.items()
     )
 

@@ -6,7 +6,7 @@ afterwards either. So it can be told what has to go with the block.
 
 import re
 
-from taskorch_orchestrator.setup.managed_file import Unfit
+from taskorch_orchestrator.setup.managed_file import UnsupportedFile
 
 MARK = "task-orchestrator"
 STAMP = f"<!-- {MARK} -->"
@@ -71,7 +71,7 @@ class Block:
             lines = ", ".join(
                 str(text.count("\n", 0, mark.start()) + 1) for mark in marks
             )
-            raise Unfit(
+            raise UnsupportedFile(
                 f"has {self._begin} or {self._end} in line {lines}: there must be one of each, or none"
             )
         else:
@@ -103,7 +103,7 @@ class WholeFile:
     def added(self, text: str | None) -> str:
         """Return the file; somebody else's is left alone."""
         if text is not None and STAMP not in text:
-            raise Unfit("is somebody else's")
+            raise UnsupportedFile("is somebody else's")
         return self._content
 
     def removed(self, text: str) -> str | None:

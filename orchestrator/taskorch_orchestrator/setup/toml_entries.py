@@ -12,7 +12,13 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
-from taskorch_orchestrator.setup.managed_file import Entry, Json, Unfit, joined, runs
+from taskorch_orchestrator.setup.managed_file import (
+    ConfigEntry,
+    Json,
+    UnsupportedFile,
+    joined,
+    runs,
+)
 from taskorch_orchestrator.setup.text_block import MARK, newline_of
 
 Document = dict[str, Json]
@@ -49,7 +55,7 @@ class Statement(NamedTuple):
 class TomlEntries:
     """Some tables of ours in one file."""
 
-    def __init__(self, *entries: Entry) -> None:
+    def __init__(self, *entries: ConfigEntry) -> None:
         """Each entry is a table of plain values; its labels are the name of the table."""
         self._entries = entries
 
@@ -69,7 +75,7 @@ class TomlEntries:
             if there is None or _is_whole(there, entry):
                 continue
             if not runs(there, entry):
-                raise Unfit(f"has another {_name(entry)}")
+                raise UnsupportedFile(f"has another {_name(entry)}")
             added = _completed(added, entry, there)
         added = _appended(added, [_drawn(entry) for entry in missing])
         after = _parsed(added, "has no room for our tables")
@@ -81,7 +87,7 @@ class TomlEntries:
         if not is_right or _less(after, self._entries) != _less(
             document, self._entries
         ):
-            raise Unfit("has no room for our tables")
+            raise UnsupportedFile("has no room for our tables")
         return added
 
     def removed(self, text: str) -> str | None:
@@ -95,7 +101,7 @@ class TomlEntries:
         return None if ours and not left and text.endswith("\n") else left
 
 
-def _found(document: Document, entry: Entry) -> Json:
+def _found(document: Document, entry: ConfigEntry) -> Json:
     """Return what stands under the name of an entry; None for nothing."""
     there: Json = document
     for label in entry.labels:
@@ -103,13 +109,13 @@ def _found(document: Document, entry: Entry) -> Json:
     return there
 
 
-def _is_whole(there: Json, entry: Entry) -> bool:
+def _is_whole(there: Json, entry: ConfigEntry) -> bool:
     return (
         there is not None and runs(there, entry) and joined(entry.value, there) == there
     )
 
 
-def _without(text: str, document: Document, entries: Sequence[Entry]) -> str:
+def _without(text: str, document: Document, entries: Sequence[ConfigEntry]) -> str:
     """Return the text without some entries that it has, and without the empty line before each of them."""
     mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
     statements = list(_statements(text.removeprefix(mark)))
@@ -137,7 +143,7 @@ def _without(text: str, document: Document, entries: Sequence[Entry]) -> str:
     if any(_found(after, entry) is not None for entry in entries) or _less(
         after, entries
     ) != _less(document, entries):
-        raise Unfit(
+        raise UnsupportedFile(
             f"has {' and '.join(map(_name, entries))} in a form that only you can change"
         )
     return left
@@ -185,7 +191,7 @@ def _path(document: Json) -> tuple[str, ...]:
     return (name, *_path(inner))
 
 
-def _less(document: Document, entries: Sequence[Entry]) -> Document:
+def _less(document: Document, entries: Sequence[ConfigEntry]) -> Document:
     """Return a document without some entries, and without a table that holds nothing else."""
     for entry in entries:
         document = _without_path(document, [str(label) for label in entry.labels])
@@ -206,7 +212,7 @@ def _without_path(document: Document, path: Sequence[str]) -> Document:
     return {**rest, name: less} if less else rest
 
 
-def _completed(text: str, entry: Entry, there: Json) -> str:
+def _completed(text: str, entry: ConfigEntry, there: Json) -> str:
     """Return the text with what an entry lacks; all else that somebody has made of it stays."""
     theirs, newline = cast("Document", there), newline_of(text)
     mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
@@ -247,14 +253,14 @@ def _parsed(text: str, otherwise: str = "is not valid TOML") -> Document:
     try:
         return cast("Document", tomllib.loads(text.removeprefix(_BYTE_ORDER_MARK)))
     except tomllib.TOMLDecodeError as error:
-        raise Unfit(f"{otherwise} ({error})") from None
+        raise UnsupportedFile(f"{otherwise} ({error})") from None
 
 
-def _name(entry: Entry) -> str:
+def _name(entry: ConfigEntry) -> str:
     return ".".join(_key(str(label)) for label in entry.labels)
 
 
-def _drawn(entry: Entry) -> str:
+def _drawn(entry: ConfigEntry) -> str:
     return "\n".join(
         [
             f"[{_name(entry)}]",
@@ -268,7 +274,9 @@ def _pair(name: str, value: Json) -> str:
     try:
         return f"{_key(name)} = {json.dumps(value, ensure_ascii=False)}"
     except TypeError:
-        raise Unfit(f"has a value in {name} that only you can change") from None
+        raise UnsupportedFile(
+            f"has a value in {name} that only you can change"
+        ) from None
 
 
 def _key(name: str) -> str:

@@ -14,7 +14,7 @@ from taskorch.domain.frozen import Frozen
 FOLDER = "trust"
 
 
-class Record(Frozen):
+class TrustRecord(Frozen):
     """A file that was trusted, and the hash of what it said then."""
 
     file: str
@@ -38,7 +38,7 @@ def forget(environment: Mapping[str, str], file: str) -> bool:
     return user_folder.remove(environment, _name(file))
 
 
-def records(environment: Mapping[str, str]) -> tuple[Record, ...]:
+def records(environment: Mapping[str, str]) -> tuple[TrustRecord, ...]:
     """Return all files that are trusted, sorted by path. Raises errors.UserFolderUnusable."""
     names = user_folder.names(environment, FOLDER)
     found = [
@@ -49,7 +49,7 @@ def records(environment: Mapping[str, str]) -> tuple[Record, ...]:
     return tuple(sorted(filter(None, found), key=lambda record: record.file))
 
 
-def matches(record: Record, content: bytes) -> bool:
+def matches(record: TrustRecord, content: bytes) -> bool:
     """Return whether a file still says what it said when it was trusted."""
     return record == _record(record.file, content)
 
@@ -58,16 +58,16 @@ def _name(file: str) -> str:
     return f"{FOLDER}/{sha256(os.fsencode(file)).hexdigest()[:32]}"
 
 
-def _record(file: str, content: bytes) -> Record:
-    return Record(file=file, sha256=sha256(content).hexdigest())
+def _record(file: str, content: bytes) -> TrustRecord:
+    return TrustRecord(file=file, sha256=sha256(content).hexdigest())
 
 
-def _read(environment: Mapping[str, str], name: str) -> Record | None:
+def _read(environment: Mapping[str, str], name: str) -> TrustRecord | None:
     content = user_folder.read(environment, name)
     if content is None:
         return None
     try:
         kept = json.loads(os.fsdecode(content))
-        return Record(file=str(kept["file"]), sha256=str(kept["sha256"]))
+        return TrustRecord(file=str(kept["file"]), sha256=str(kept["sha256"]))
     except (ValueError, KeyError, TypeError):  # not written by us
         return None

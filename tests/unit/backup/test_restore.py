@@ -352,7 +352,7 @@ def test_another_file_does_not_go_on_with_an_import(
 def test_a_run_that_another_has_overtaken_writes_no_more(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
-    digest = restoring.Content.of(BytesIO(file.read_bytes())).digest
+    digest = restoring.ExportContent.of(BytesIO(file.read_bytes())).digest
     slow = copy.queue.archive.begin(digest)
     quick = copy.queue.archive.begin(digest)
 

@@ -10,7 +10,7 @@ from taskorch.domain.item import State
 from taskorch.queue.audit import OpenDependency
 from taskorch_orchestrator.doctor import checks
 from taskorch_orchestrator.doctor.audit import audit
-from taskorch_orchestrator.doctor.checks import Check, Status
+from taskorch_orchestrator.doctor.checks import CheckResult, CheckStatus
 from taskorch_orchestrator.doctor.doctor import Diagnosis, examine
 
 DAY_MS = 24 * 3_600_000
@@ -30,7 +30,7 @@ def examined(
     return examine(bench.queue, resolve({}, environment, root), fix=fix)
 
 
-def check(found: Diagnosis, name: str) -> Check:
+def check(found: Diagnosis, name: str) -> CheckResult:
     return next(check for check in found.checks if check.name == name)
 
 
@@ -47,8 +47,8 @@ def test_an_agent_that_was_not_seen_for_a_day_and_has_work_is_a_problem(
         checks.of_agents(agents, now + DAY_MS + 1),
     )
 
-    assert (soon.status, soon.items) == (Status.NOTE, ("bob",))
-    assert (late.status, late.items) == (Status.PROBLEM, ("ada",))
+    assert (soon.status, soon.items) == (CheckStatus.NOTE, ("bob",))
+    assert (late.status, late.items) == (CheckStatus.PROBLEM, ("ada",))
     assert late.found.startswith(
         "not seen for a day, and have work: ada (0 queued, 1 held, seen "
     )
@@ -59,7 +59,8 @@ def test_agents_that_come_are_no_matter(bench: Bench) -> None:
     bench.standing(State.BLOCKED)
 
     assert (
-        checks.of_agents(bench.queue.views.agents(), bench.now_ms()).status is Status.OK
+        checks.of_agents(bench.queue.views.agents(), bench.now_ms()).status
+        is CheckStatus.OK
     )
     assert checks.of_agents([], 0).found == "none has work"
 
@@ -70,7 +71,7 @@ def test_items_that_wait_for_each_other_are_named(bench: Bench) -> None:
 
     found = checks.of_cycles(audit(bench.queue, fix=False).waiting)
 
-    assert (found.status, set(found.items)) == (Status.PROBLEM, set(items))
+    assert (found.status, set(found.items)) == (CheckStatus.PROBLEM, set(items))
     assert found.mend.startswith("orchestrate cancel item_")
 
 
@@ -89,7 +90,9 @@ def test_every_cycle_is_found_once(
     found = checks.of_cycles(waits(*edges))
 
     assert (
-        found.found.count(", ") + 1 == cycles if cycles else found.status is Status.OK
+        found.found.count(", ") + 1 == cycles
+        if cycles
+        else found.status is CheckStatus.OK
     )
 
 
@@ -103,7 +106,10 @@ def test_items_that_wait_for_a_dead_one_are_named(bench: Bench) -> None:
 
     found = checks.of_dead_dependencies(audit(bench.queue, fix=False).waiting)
 
-    assert (found.status, set(found.items)) == (Status.PROBLEM, {failed, cancelled})
+    assert (found.status, set(found.items)) == (
+        CheckStatus.PROBLEM,
+        {failed, cancelled},
+    )
     assert f"{first} waits for {failed} (failed)" in found.found
     assert f"{second} waits for {cancelled} (cancelled)" in found.found
     assert found.mend in {
@@ -140,9 +146,9 @@ def test_a_repair_is_told_and_what_remains_decides_the_exit_code(
         1,
         f"repaired: {lost} (in_progress, not in leases)",
     )
-    assert check(after, "indexes").status is Status.OK
+    assert check(after, "indexes").status is CheckStatus.OK
     assert [found.exit_code for found in (before, fixing, after)] == [5, 5, 5]
-    assert check(after, "dead dependencies").status is Status.PROBLEM
+    assert check(after, "dead dependencies").status is CheckStatus.PROBLEM
 
 
 def test_a_namespace_of_another_version_is_a_problem_and_no_other_check_is_made(
@@ -155,7 +161,7 @@ def test_a_namespace_of_another_version_is_a_problem_and_no_other_check_is_made(
     bench.set_schema("1")
 
     assert [one.name for one in found.checks] == ["schema", "root", "service"]
-    assert (check(found, "schema").status, found.exit_code) == (Status.PROBLEM, 5)
+    assert (check(found, "schema").status, found.exit_code) == (CheckStatus.PROBLEM, 5)
 
 
 def test_a_busy_namespace_is_a_note(
@@ -173,7 +179,7 @@ def test_a_busy_namespace_is_a_note(
     found = check(examined(bench, tmp_path, fix=True), "counts")
 
     assert (found.status, found.found) == (
-        Status.NOTE,
+        CheckStatus.NOTE,
         "could not be compared while the namespace is busy",
     )
 
@@ -187,7 +193,7 @@ def test_files_in_trouble_are_a_note(bench: Bench, tmp_path: Path) -> None:
     found = check(examined(bench, tmp_path), "files")
 
     assert (found.status, found.found, found.mend) == (
-        Status.NOTE,
+        CheckStatus.NOTE,
         "in trouble: /a/root",
         "orchestrate sync status",
     )
@@ -199,11 +205,14 @@ def test_a_service_that_does_not_run_is_a_note_where_one_is_wanted(
     wanted = check(examined(bench, tmp_path, service="on"), "service")
     not_wanted = check(examined(bench, tmp_path), "service")
 
-    assert (wanted.status, wanted.mend) == (Status.NOTE, "orchestrate server start")
-    assert not_wanted.status is Status.OK
+    assert (wanted.status, wanted.mend) == (
+        CheckStatus.NOTE,
+        "orchestrate server start",
+    )
+    assert not_wanted.status is CheckStatus.OK
 
 
 def test_a_root_that_is_not_writable_is_a_problem() -> None:
     assert checks.of_root("/a", writable=False).mend == "chmod u+w /a"
     assert checks.of_root("/a", there=False, writable=False).mend == "mkdir /a"
-    assert checks.of_root("/a", writable=True).status is Status.OK
+    assert checks.of_root("/a", writable=True).status is CheckStatus.OK

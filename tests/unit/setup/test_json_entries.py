@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from taskorch_orchestrator.setup.json_entries import JsonEntries
-from taskorch_orchestrator.setup.managed_file import Entry, Unfit, is_blank, with_part
+from taskorch_orchestrator.setup.managed_file import (
+    ConfigEntry,
+    UnsupportedFile,
+    is_blank,
+    with_part,
+)
 
 
-def hook(event: str, command: str) -> Entry:
+def hook(event: str, command: str) -> ConfigEntry:
     """Return a hook in a group of its own."""
-    return Entry(
+    return ConfigEntry(
         labels=("hooks", event, None, "hooks", None),
         value={"type": "command", "command": command},
     )
@@ -23,10 +28,12 @@ def hook(event: str, command: str) -> Entry:
 HOOKS = JsonEntries(
     hook("SessionStart", "worker prime"),
     hook("Stop", "worker hook stop"),
-    Entry(labels=("mcpServers", "ours"), value={"command": "worker", "args": ["mcp"]}),
+    ConfigEntry(
+        labels=("mcpServers", "ours"), value={"command": "worker", "args": ["mcp"]}
+    ),
 )
 HEADED = JsonEntries(
-    Entry(labels=("hooks", "stop", None), value={"command": "worker hook stop"}),
+    ConfigEntry(labels=("hooks", "stop", None), value={"command": "worker hook stop"}),
     head={"version": 1},
 )
 
@@ -92,7 +99,7 @@ def test_blank_file_is_treated_as_missing(text: str) -> None:
 )
 def test_what_is_no_json_object_is_refused(text: str) -> None:
     for act in (HOOKS.has, HOOKS.added, HOOKS.removed):
-        with pytest.raises(Unfit, match="is not"):
+        with pytest.raises(UnsupportedFile, match="is not"):
             act(text)
 
 
@@ -110,12 +117,12 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
     ],
 )
 def test_what_has_something_else_in_our_place_is_refused(text: str, why: str) -> None:
-    with pytest.raises(Unfit, match=why):
+    with pytest.raises(UnsupportedFile, match=why):
         HOOKS.added(text)
 
 
 def test_a_file_without_the_head_that_its_program_wants_is_refused() -> None:
-    with pytest.raises(Unfit, match='no "version"'):
+    with pytest.raises(UnsupportedFile, match='no "version"'):
         HEADED.added("{}")
 
 
@@ -154,7 +161,7 @@ def test_what_somebody_adds_to_an_entry_stays_with_it_and_goes_with_it(
 
 def test_what_an_entry_lacks_is_put_into_it_beside_what_somebody_added() -> None:
     newer = JsonEntries(
-        Entry(
+        ConfigEntry(
             labels=("mcpServers", "ours"),
             value={
                 "command": "worker",
@@ -213,7 +220,7 @@ def test_a_file_that_has_a_part_of_ours_in_anothers_form_gets_the_rest() -> None
     )
 
 
-SERVER = JsonEntries(Entry(labels=("s", "ours"), value={"command": "worker"}))
+SERVER = JsonEntries(ConfigEntry(labels=("s", "ours"), value={"command": "worker"}))
 OURS = '"ours": {"command": "worker"}'
 
 
@@ -336,7 +343,7 @@ def test_any_json_has_every_byte_back(text: str) -> None:
 def test_any_text_is_changed_reversibly_or_refused(text: str) -> None:
     try:
         added = with_part(HOOKS, text)
-    except Unfit:
+    except UnsupportedFile:
         return
 
     assert HOOKS.has(added)

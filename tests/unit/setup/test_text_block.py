@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from taskorch_orchestrator.setup.managed_file import Unfit, with_part
+from taskorch_orchestrator.setup.managed_file import UnsupportedFile, with_part
 from taskorch_orchestrator.setup.text_block import Block, WholeFile
 
 MARKDOWN = Block("## Ours\n\nText é🙂")
@@ -99,7 +99,7 @@ def test_a_block_that_lost_a_mark_is_refused_with_its_lines(
     text: str, lines: str
 ) -> None:
     for act in (MARKDOWN.has, MARKDOWN.added, MARKDOWN.removed):
-        with pytest.raises(Unfit, match=lines):
+        with pytest.raises(UnsupportedFile, match=lines):
             act(text)
 
 
@@ -115,5 +115,5 @@ def test_a_file_of_our_own_is_made_renewed_and_taken_away_and_anothers_is_left_a
     assert OWN.removed("<!-- task-orchestrator -->\nolder\n") is None
     assert OWN.removed("theirs") == "theirs"
     assert OWN.removed("name: task-orchestrator\n") == "name: task-orchestrator\n"
-    with pytest.raises(Unfit, match="somebody else's"):
+    with pytest.raises(UnsupportedFile, match="somebody else's"):
         with_part(OWN, "theirs")

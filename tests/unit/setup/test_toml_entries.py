@@ -5,11 +5,16 @@ import tomllib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from taskorch_orchestrator.setup.managed_file import Entry, Json, Unfit, with_part
+from taskorch_orchestrator.setup.managed_file import (
+    ConfigEntry,
+    Json,
+    UnsupportedFile,
+    with_part,
+)
 from taskorch_orchestrator.setup.toml_entries import TomlEntries
 
 
-def server(command: str, *variables: str, **more: int) -> Entry:
+def server(command: str, *variables: str, **more: int) -> ConfigEntry:
     """Return an MCP server that is named for its command."""
     value: dict[str, Json] = {
         "command": command,
@@ -17,7 +22,7 @@ def server(command: str, *variables: str, **more: int) -> Entry:
         "env_vars": list(variables),
         **more,
     }
-    return Entry(labels=("mcp_servers", f"our-{command}"), value=value)
+    return ConfigEntry(labels=("mcp_servers", f"our-{command}"), value=value)
 
 
 OURS = TomlEntries(
@@ -209,7 +214,7 @@ def test_server_without_a_table_of_its_own_is_removed(text: str, left: str) -> N
 @pytest.mark.parametrize("text", ["a = ", "a", "[a]\n[a]"])
 def test_invalid_toml_is_refused(text: str) -> None:
     for act in (OURS.has, OURS.added, OURS.removed):
-        with pytest.raises(Unfit, match="is not valid TOML"):
+        with pytest.raises(UnsupportedFile, match="is not valid TOML"):
             act(text)
 
 
@@ -228,7 +233,7 @@ def test_invalid_toml_is_refused(text: str) -> None:
     ],
 )
 def test_name_used_by_others_is_refused_and_left(text: str, reason: str) -> None:
-    with pytest.raises(Unfit, match=reason):
+    with pytest.raises(UnsupportedFile, match=reason):
         OURS.added(text)
     assert not OURS.has(text)
     assert OURS.removed(text) == text
@@ -237,5 +242,5 @@ def test_name_used_by_others_is_refused_and_left(text: str, reason: str) -> None
 def test_inline_server_beside_others_is_refused() -> None:
     text = "mcp_servers = {a = {}, our-worker = {command = 'worker', args = ['mcp']}}\n"
 
-    with pytest.raises(Unfit, match="form that only you can change"):
+    with pytest.raises(UnsupportedFile, match="form that only you can change"):
         OURS.removed(text)
