@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, WithJsonSchema
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
-from taskorch.mcp.tool import Call, Result, Tool, seconds
+from taskorch.mcp.tool import ToolArguments, ToolCall, ToolResult, seconds
 from taskorch.queue.queue import Queue
 from taskorch.queue.wait_results import Goal
 
@@ -57,12 +57,13 @@ PLANNED_ITEM: dict[str, Any] = {
 }
 
 
-class Plan(Tool):
+class PlanArguments(ToolArguments):
     """Create a project with its items, or add items to one: all or none.
 
     An item whose name is there already stays as it is.
     """
 
+    name: ClassVar[str] = "plan"
     access: ClassVar[Access] = Access.CREATE
     project: Annotated[str, Field(description="Title of a new one, or proj_…")]
     items: Annotated[
@@ -76,25 +77,26 @@ class Plan(Tool):
     ] = ""
     dry_run: bool = False
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Apply it, as a plan file is."""
         given = self.model_dump(exclude={"dry_run"}, exclude_defaults=True)
         plan = plan_file.read("This", json.dumps(given).encode())
         applied = _queue(call).apply(plan, dry_run=self.dry_run)
         hints = [*steps.hints(applied, plan.remarks)]
-        return Result(applied, **({"hints": hints} if hints else {}))
+        return ToolResult(applied, **({"hints": hints} if hints else {}))
 
 
-class Assign(Tool):
+class AssignArguments(ToolArguments):
     """Give items to an agent: all, or none. An agent is any name."""
 
+    name: ClassVar[str] = "assign"
     items: Texts
     agent: str
     context: Pairs = Field(default_factory=dict)
     resources: Texts = ()
     force: Annotated[bool, Field(description="Take them from their holder")] = False
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Assign."""
         queue = _queue(call)
         more = {
@@ -102,17 +104,18 @@ class Assign(Tool):
             "resources": self.resources,
             "force": self.force,
         }
-        return Result(queue.assign_many(self.items, self.agent, **more))  # type: ignore[arg-type]
+        return ToolResult(queue.assign_many(self.items, self.agent, **more))  # type: ignore[arg-type]
 
 
-class Status(Tool):
+class StatusArguments(ToolArguments):
     """Show a project with its items, an item with its history, or a list.
 
     inbox: blockers that wait for your answer; stuck: what does not go on by itself, and why.
     """
 
-    quotes: ClassVar[bool] = True
-    looks: ClassVar[bool] = True
+    name: ClassVar[str] = "status"
+    quotes_others: ClassVar[bool] = True
+    read_only: ClassVar[bool] = True
     access: ClassVar[Access] = Access.READ
     of: Annotated[
         str,
@@ -122,16 +125,16 @@ class Status(Tool):
     ] = "projects"
     limit: int = 50
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Look."""
         views = _queue(call).views
         if self.of.startswith("proj_"):
-            return Result(views.progress(self.of, limit=self.limit))
+            return ToolResult(views.progress(self.of, limit=self.limit))
         if self.of.startswith("item_"):
-            return Result(views.show(self.of))
+            return ToolResult(views.show(self.of))
         if self.of == "stuck":
             found = views.stuck(limit=self.limit)
-            return Result(found.items, looked_at=found.looked_at, more=found.more)
+            return ToolResult(found.items, looked_at=found.looked_at, more=found.more)
         lists = {
             "projects": views.projects,
             "agents": views.agents,
@@ -142,49 +145,52 @@ class Status(Tool):
             raise errors.Usage(
                 reason=f"of is proj_…, item_…, stuck, {' or '.join(lists)}."
             )
-        return Result(lists[self.of](limit=self.limit))
+        return ToolResult(lists[self.of](limit=self.limit))
 
 
-class Discoveries(Tool):
+class DiscoveriesArguments(ToolArguments):
     """List what the agents of a project found. meta.cursor is the next since."""
 
-    quotes: ClassVar[bool] = True
-    looks: ClassVar[bool] = True
+    name: ClassVar[str] = "discoveries"
+    quotes_others: ClassVar[bool] = True
+    read_only: ClassVar[bool] = True
     access: ClassVar[Access] = Access.READ
     project: Project
     since: str = "0-0"
     limit: int = 100
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Look."""
         found = _queue(call).views.discoveries(
             self.project, since=self.since, limit=self.limit
         )
-        return Result(found, cursor=found[-1].cursor if found else self.since)
+        return ToolResult(found, cursor=found[-1].cursor if found else self.since)
 
 
-class Answer(Tool):
+class AnswerArguments(ToolArguments):
     """Answer the blocker of an item: its holder goes on."""
 
+    name: ClassVar[str] = "answer"
     item: Item
     text: str
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Answer."""
-        return Result(
+        return ToolResult(
             {"id": self.item, "state": _queue(call).answer(self.item, self.text)}
         )
 
 
-class Mend(Tool):
+class MendArguments(ToolArguments):
     """Take an item out of work, start a failed, cancelled or completed one afresh, or let one wait for others too."""
 
+    name: ClassVar[str] = "mend"
     item: Item
     verb: Literal["cancel", "requeue", "depend"]
     reason: Annotated[str, Field(description="Of cancel")] = ""
     depends_on: Annotated[Texts, Field(description="Of depend: item_…")] = ()
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Do as the verb says."""
         if bool(self.depends_on) != (self.verb == "depend") or (
             self.reason and self.verb != "cancel"
@@ -195,18 +201,21 @@ class Mend(Tool):
         queue = _queue(call)
         if self.verb == "cancel":
             waiting = queue.cancel(self.item, reason=self.reason)
-            return Result({"id": self.item, "state": "cancelled", "waiting": waiting})
+            return ToolResult(
+                {"id": self.item, "state": "cancelled", "waiting": waiting}
+            )
         if self.verb == "requeue":
-            return Result(queue.requeue(self.item))
-        return Result(
+            return ToolResult(queue.requeue(self.item))
+        return ToolResult(
             {"id": self.item, "state": queue.depend(self.item, self.depends_on)}
         )
 
 
-class Wait(Tool):
+class WaitUntilArguments(ToolArguments):
     """Wait until a project or an item is completed, is blocked, or anything happens to it: what comes first."""
 
-    quotes: ClassVar[bool] = True
+    name: ClassVar[str] = "wait"
+    quotes_others: ClassVar[bool] = True
     access: ClassVar[Access] = Access.READ
     id: Annotated[str, Field(description="proj_… or item_…")]
     until: Goals = (Goal.COMPLETED,)
@@ -215,44 +224,45 @@ class Wait(Tool):
         float, Field(description=f"Seconds, 0 to {limits.PATIENCE_S}")
     ] = limits.PATIENCE_S
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Wait."""
         queue, timeout_s = _queue(call), seconds(self.timeout, "timeout")
         waited = queue.waits().until(
             self.id, self.until, timeout_s=timeout_s, since=self.since
         )
-        return Result(
+        return ToolResult(
             orchestrator_context.outcome_of(
                 queue, waited, self.until, timeout_s=timeout_s
             )
         )
 
 
-class Complete(Tool):
+class CompleteProjectArguments(ToolArguments):
     """Close a project, and get what it delivered. Refused while items are open."""
 
-    quotes: ClassVar[bool] = True
+    name: ClassVar[str] = "complete"
+    quotes_others: ClassVar[bool] = True
     project: Project
     force: Annotated[bool, Field(description="Cancel the open items")] = False
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Close it."""
-        return Result(_queue(call).complete_project(self.project, force=self.force))
+        return ToolResult(_queue(call).complete_project(self.project, force=self.force))
 
 
-TOOLS: tuple[type[Tool], ...] = (
-    Plan,
-    Assign,
-    Status,
-    Discoveries,
-    Answer,
-    Mend,
-    Wait,
-    Complete,
+TOOLS: tuple[type[ToolArguments], ...] = (
+    PlanArguments,
+    AssignArguments,
+    StatusArguments,
+    DiscoveriesArguments,
+    AnswerArguments,
+    MendArguments,
+    WaitUntilArguments,
+    CompleteProjectArguments,
 )
 
 
-def _queue(call: Call) -> Queue:
+def _queue(call: ToolCall) -> Queue:
     return Queue(
         call.connection,
         call.settings.namespace,

@@ -257,9 +257,7 @@ def test_a_server_has_the_few_small_tools_of_its_role(
         page = (REPOSITORY / "docs" / "usage.md").read_text()
         stated = re.search(rf"`{role} mcp` ([0-9,]+) tokens", page)
         assert stated
-        assert [tool.name for tool in listed.tools] == [
-            tool.__name__.lower() for tool in tools
-        ]
+        assert [tool.name for tool in listed.tools] == [tool.name for tool in tools]
         assert len(listed.tools) <= MOST_TOOLS
         assert tokens <= MOST_TOKENS[role]
         assert abs(int(stated[1].replace(",", "")) - tokens) < 25, f"it is {tokens} now"

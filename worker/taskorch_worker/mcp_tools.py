@@ -11,7 +11,7 @@ from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
 from taskorch.domain.item import Lease, Receipt
-from taskorch.mcp.tool import Call, Result, Tool, seconds
+from taskorch.mcp.tool import ToolArguments, ToolCall, ToolResult, seconds
 
 from taskorch_worker.session import Holding, agent_of
 
@@ -41,29 +41,31 @@ def about(settings: Settings) -> str:
     return ABOUT.format(agent=agent_of(settings)) if settings.agent else NOBODY
 
 
-class Check(Tool):
+class CheckArguments(ToolArguments):
     """List your work: what you hold first, then what is ready."""
 
-    quotes: ClassVar[bool] = True
-    looks: ClassVar[bool] = True
+    name: ClassVar[str] = "check"
+    quotes_others: ClassVar[bool] = True
+    read_only: ClassVar[bool] = True
     access: ClassVar[Access] = Access.READ
     limit: int = 20
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Look."""
-        return Result(_holding(call).queue.check(limit=self.limit))
+        return ToolResult(_holding(call).queue.check(limit=self.limit))
 
 
-class Pop(Tool):
+class PopArguments(ToolArguments):
     """Claim your next item, and get all that it carries. Error NOTHING_TO_DO if there is none in time."""
 
-    quotes: ClassVar[bool] = True
+    name: ClassVar[str] = "pop"
+    quotes_others: ClassVar[bool] = True
     wait: Annotated[
         float, Field(description=f"Seconds to wait, 0 to {limits.PATIENCE_S}")
     ] = 0
     lease: LeaseTime = ""
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Claim; what was claimed is released when the call is taken back."""
         wait_s, lease_ms = seconds(self.wait, "wait"), _lease_ms(self.lease)
         taken = _holding(call).pop(1, wait_s=wait_s, lease_ms=lease_ms)
@@ -71,13 +73,14 @@ class Pop(Tool):
             raise errors.NothingToDo
         if taken[0].lease:
             call.undo = partial(_release, call, taken[0].lease)
-        return Result(taken[0])
+        return ToolResult(taken[0])
 
 
-class Get(Tool):
+class GetArguments(ToolArguments):
     """Get all that an item carries, and your notes on it. Claims it if it is queued for you."""
 
-    quotes: ClassVar[bool] = True
+    name: ClassVar[str] = "get"
+    quotes_others: ClassVar[bool] = True
     item: Item
     peek: Annotated[bool, Field(description="Only look")] = False
     takeover: Annotated[
@@ -85,7 +88,7 @@ class Get(Tool):
     ] = False
     lease: LeaseTime = ""
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Claim or look; what was claimed is released when the call is taken back."""
         holding = _holding(call)
         before = holding.lease(self.item)
@@ -97,15 +100,16 @@ class Get(Tool):
         )
         if taken.lease and taken.lease.claim != before.claim:
             call.undo = partial(_release, call, taken.lease)
-        return Result(taken, notes=holding.queue.notes(self.item))
+        return ToolResult(taken, notes=holding.queue.notes(self.item))
 
 
-class Report(Tool):
+class ReportArguments(ToolArguments):
     """Report on an item; it stays yours.
 
     A discovery is for the whole project, a note for you alone; after a blocker, wait for the answer.
     """
 
+    name: ClassVar[str] = "report"
     item: Item
     kind: Literal["progress", "discover", "blocker", "note"]
     text: str
@@ -122,13 +126,15 @@ class Report(Tool):
         str, Field(description="Of a blocker: what would set you going")
     ] = ""
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Report, and claim an item that is still queued."""
         self._refuse_what_does_not_go_together()
         holding = _holding(call)
         if self.kind == "note":
             trouble = holding.note(self.item, self.text)
-            return Result({"id": self.item}, **({"hint": trouble} if trouble else {}))
+            return ToolResult(
+                {"id": self.item}, **({"hint": trouble} if trouble else {})
+            )
         queue = holding.queue
         verbs: dict[str, Callable[[Lease], Receipt]] = {
             "progress": lambda lease: queue.progress(
@@ -139,7 +145,7 @@ class Report(Tool):
             ),
             "blocker": lambda lease: queue.blocker(lease, self.text, needs=self.needs),
         }
-        return Result(holding.report(self.item, verbs[self.kind]))
+        return ToolResult(holding.report(self.item, verbs[self.kind]))
 
     def _refuse_what_does_not_go_together(self) -> None:
         for name, kind in GOES_WITH.items():
@@ -149,50 +155,53 @@ class Report(Tool):
                 )
 
 
-class Wait(Tool):
+class WaitArguments(ToolArguments):
     """Wait for the answer to your blocker, or for the item's cancellation."""
 
-    quotes: ClassVar[bool] = True
+    name: ClassVar[str] = "wait"
+    quotes_others: ClassVar[bool] = True
     access: ClassVar[Access] = Access.READ
     item: Item
     timeout: Annotated[
         float, Field(description=f"Seconds, 0 to {limits.PATIENCE_S}")
     ] = limits.PATIENCE_S
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Wait."""
-        return Result(
+        return ToolResult(
             _holding(call).wait(self.item, timeout_s=seconds(self.timeout, "timeout"))
         )
 
 
-class Complete(Tool):
+class CompleteArguments(ToolArguments):
     """Deliver an item."""
 
+    name: ClassVar[str] = "complete"
     item: Item
     summary: Annotated[str, Field(description="What you did")] = ""
     deliverables: Deliverables = Field(default_factory=dict)
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Deliver."""
         holding = _holding(call)
         complete = partial(
             holding.queue.complete, summary=self.summary, deliverables=self.deliverables
         )
-        return Result(holding.step(self.item, complete))
+        return ToolResult(holding.step(self.item, complete))
 
 
-class Fail(Tool):
+class FailArguments(ToolArguments):
     """Give up this attempt at an item. It is tried again later while attempts are left."""
 
+    name: ClassVar[str] = "fail"
     item: Item
     reason: str
     retry: Annotated[bool, Field(description="false if it would fail again")] = True
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Give up."""
         holding = _holding(call)
-        return Result(
+        return ToolResult(
             holding.step(
                 self.item,
                 partial(holding.queue.fail, reason=self.reason, retry=self.retry),
@@ -200,24 +209,34 @@ class Fail(Tool):
         )
 
 
-class Release(Tool):
+class ReleaseArguments(ToolArguments):
     """Give an item back to its queue; no attempt is spent."""
 
+    name: ClassVar[str] = "release"
     item: Item
     reason: str = ""
 
-    def run(self, call: Call) -> Result:
+    def perform(self, call: ToolCall) -> ToolResult:
         """Give it back."""
         holding = _holding(call)
-        return Result(
+        return ToolResult(
             holding.step(self.item, partial(holding.queue.release, reason=self.reason))
         )
 
 
-TOOLS: tuple[type[Tool], ...] = (Check, Pop, Get, Report, Wait, Complete, Fail, Release)
+TOOLS: tuple[type[ToolArguments], ...] = (
+    CheckArguments,
+    PopArguments,
+    GetArguments,
+    ReportArguments,
+    WaitArguments,
+    CompleteArguments,
+    FailArguments,
+    ReleaseArguments,
+)
 
 
-def _holding(call: Call) -> Holding:
+def _holding(call: ToolCall) -> Holding:
     return Holding(call.settings, call.connection, call.damage)
 
 
@@ -225,7 +244,7 @@ def _lease_ms(lease: str) -> int | None:
     return limits.duration_ms(lease) if lease else None
 
 
-def _release(call: Call, lease: Lease) -> None:
+def _release(call: ToolCall, lease: Lease) -> None:
     """Give back what was claimed for a call that nobody waits for any more."""
     with closing(call.again()) as again:
         holding = _holding(again)

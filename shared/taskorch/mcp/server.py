@@ -31,7 +31,13 @@ from taskorch import __version__
 from taskorch.cli import json_output
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
-from taskorch.mcp.tool import Call, TakenBack, Tool, description, schema
+from taskorch.mcp.tool import (
+    CallCancelled,
+    ToolArguments,
+    ToolCall,
+    description,
+    schema,
+)
 
 #: Nobody waits so often at once; each wait is a thread.
 MOST_CALLS = 100
@@ -53,7 +59,7 @@ Context = ServerRequestContext[Any, Any]
 
 
 def serve(
-    role: str, about: str, settings: Settings, tools: Sequence[type[Tool]]
+    role: str, about: str, settings: Settings, tools: Sequence[type[ToolArguments]]
 ) -> None:
     """Serve until standard input ends, or SIGTERM or Ctrl-C comes; calls that wait are ended then.
 
@@ -69,11 +75,15 @@ class RoleServer:
     """The server of one role."""
 
     def __init__(
-        self, role: str, about: str, settings: Settings, tools: Sequence[type[Tool]]
+        self,
+        role: str,
+        about: str,
+        settings: Settings,
+        tools: Sequence[type[ToolArguments]],
     ) -> None:
         self._role = role
         self._settings = settings
-        self._tools = {tool.__name__.lower(): tool for tool in tools}
+        self._tools = {tool.name: tool for tool in tools}
         self._threads = anyio.CapacityLimiter(MOST_CALLS)
         self._server: Server[Any] = Server(
             f"task-orchestrator-{role}",
@@ -86,8 +96,8 @@ class RoleServer:
             "notifications/cancelled", mcp.CancelledNotificationParams, self._take_back
         )
         #: Request -> what has taken something and was answered, with the time; nothing was asked for since.
-        self._undoable: dict[str, tuple[Call, float]] = {}
-        self._calls: set[Call] = set()
+        self._undoable: dict[str, tuple[ToolCall, float]] = {}
+        self._calls: set[ToolCall] = set()
         self._answers: Answers
 
     async def run(self) -> None:
@@ -163,7 +173,7 @@ class RoleServer:
                 mcp.INVALID_PARAMS, f"There is no tool {name}; there are {others}."
             )
         try:
-            call = Call(
+            call = ToolCall(
                 self._settings,
                 tool.access,
                 f"{self._role} mcp {asked.name} {json.dumps(given, sort_keys=True)}",
@@ -237,8 +247,8 @@ class Answers:
         await self.aclose()
 
 
-def _listed(name: str, tool: type[Tool]) -> mcp.Tool:
-    hints = mcp.ToolAnnotations(read_only_hint=True) if tool.looks else None
+def _listed(name: str, tool: type[ToolArguments]) -> mcp.Tool:
+    hints = mcp.ToolAnnotations(read_only_hint=True) if tool.read_only else None
     return mcp.Tool(
         name=name,
         description=description(tool),
@@ -306,13 +316,13 @@ def _unread(line: str, error: ValidationError) -> mcp.JSONRPCError:
     return mcp.JSONRPCError.model_validate(refused)
 
 
-async def _undo(call: Call) -> None:
+async def _undo(call: ToolCall) -> None:
     if call.undo:
         with anyio.CancelScope(shield=True):
             await run_sync(call.undo)
 
 
-async def _attend(context: Context, call: Call) -> None:
+async def _attend(context: Context, call: ToolCall) -> None:
     began = monotonic()
     try:
         await anyio.sleep(FIRST_PROGRESS_S)
@@ -330,15 +340,15 @@ async def _attend(context: Context, call: Call) -> None:
 
 
 def _made(
-    tool: type[Tool], given: Mapping[str, object], call: Call
+    tool: type[ToolArguments], given: Mapping[str, object], call: ToolCall
 ) -> mcp.CallToolResult:
     """Return the document of a call, be it a result or an error."""
     try:
-        result = tool.given(given).run(call)
+        result = tool.parse(given).perform(call)
     except errors.TaskOrchestratorError as error:
         return _refusal(error)
     except Exception as error:
-        if not isinstance(error, TakenBack):
+        if not isinstance(error, CallCancelled):
             traceback = bool(os.environ.get("TASKORCH_DEBUG"))
             logger.error("A tool failed: %r", error, exc_info=traceback)  # noqa: TRY400
         return _refusal(
@@ -346,7 +356,7 @@ def _made(
         )
     finally:
         call.close()
-    meta = {"text": OTHERS_TEXT, **result.meta} if tool.quotes else result.meta
+    meta = {"text": OTHERS_TEXT, **result.meta} if tool.quotes_others else result.meta
     if call.damage:
         meta = {**meta, "damaged": json_output.damage(call.damage)}
     return _written(json.loads(json_output.result(result.data, meta)))

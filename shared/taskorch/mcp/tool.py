@@ -21,7 +21,7 @@ from taskorch.queue.scripts import Damage
 logger = logging.getLogger(__name__)
 
 
-class Result:
+class ToolResult:
     """What a tool returns: the data and the meta of the document."""
 
     def __init__(self, data: object, **meta: object) -> None:
@@ -29,23 +29,23 @@ class Result:
         self.meta = meta
 
 
-class Tool(BaseModel):
-    """A tool: its name is the class's, its description the docstring, its arguments are the fields."""
+class ToolArguments(BaseModel):
+    """The arguments of a tool: its fields. The docstring of a subclass describes the tool to agents."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    #: Whether it only looks.
-    looks: ClassVar[bool] = False
+    name: ClassVar[str]
+    read_only: ClassVar[bool] = False
     #: What it may do where the bundled server does not run.
     access: ClassVar[Access] = Access.USE
-    #: Whether its result has what others wrote.
-    quotes: ClassVar[bool] = False
+    #: Whether its result contains text that other agents wrote.
+    quotes_others: ClassVar[bool] = False
 
     @abstractmethod
-    def run(self, call: "Call") -> Result:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Make the call; raises errors.TaskOrchestratorError."""
 
     @classmethod
-    def given(cls, arguments: Mapping[str, object]) -> Self:
+    def parse(cls, arguments: Mapping[str, object]) -> Self:
         """Return the tool with its arguments; errors.Usage for what they cannot be."""
         try:
             return cls.model_validate(arguments)
@@ -54,7 +54,7 @@ class Tool(BaseModel):
             raise errors.Usage(reason=" ".join(mistakes)) from None
 
 
-class Call:
+class ToolCall:
     """One call of a tool: who makes it, its connection, and what takes it back."""
 
     def __init__(self, settings: Settings, access: Access, words: str) -> None:
@@ -62,7 +62,7 @@ class Call:
         self.settings = settings
         self._opened = open_connection(settings, logger.warning, access)
         self._ended = False
-        self._endable = Endable(self._opened, self._is_ended)
+        self._endable = StoppableConnection(self._opened, self._is_ended)
         self.connection: Connection = StepConnection(self._endable, settings, words)
         #: The damaged rows that its result lacks, by kind and id: why.
         self.damage: Damage = {}
@@ -86,20 +86,20 @@ class Call:
         """Give the sockets back."""
         self._opened.close()
 
-    def again(self) -> "Call":
+    def again(self) -> "ToolCall":
         """Return another call in the same name, to give back what this one took."""
-        return Call(self.settings, Access.USE, "")
+        return ToolCall(self.settings, Access.USE, "")
 
     def _is_ended(self) -> bool:
         return self._ended
 
 
-class TakenBack(Exception):
+class CallCancelled(Exception):
     """The client has taken its call back."""
 
 
-class Endable(Around):
-    """A connection that does nothing more once its call has ended: TakenBack; or waits no more: errors.InputClosed.
+class StoppableConnection(Around):
+    """A connection that does nothing more once its call has ended: CallCancelled; or waits no more: errors.InputClosed.
 
     But who has taken a wake token looks: else another waiter would sleep on, beside an item that is ready.
     """
@@ -147,15 +147,15 @@ class Endable(Around):
 
     def _check(self) -> None:
         if self._is_ended():
-            raise TakenBack
+            raise CallCancelled
 
 
-def description(tool: type[Tool]) -> str:
+def description(tool: type[ToolArguments]) -> str:
     """Return what a tool does, in a line."""
     return " ".join((tool.__doc__ or "").split())
 
 
-def schema(tool: type[Tool]) -> dict[str, Any]:
+def schema(tool: type[ToolArguments]) -> dict[str, Any]:
     """Return the JSON schema of a tool's arguments: no word more than it takes to use it."""
     whole = tool.model_json_schema()
     fields = {name: _bare(field) for name, field in whole["properties"].items()}
@@ -176,7 +176,7 @@ def _bare(field: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _mistake(tool: type[Tool], mistake: Any) -> str:  # noqa: ANN401  pydantic's own dictionary
+def _mistake(tool: type[ToolArguments], mistake: Any) -> str:  # noqa: ANN401  pydantic's own dictionary
     name = ".".join(map(str, mistake["loc"]))
     if mistake["type"] == "missing":
         return f"The argument {name} is missing."

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from support.builders import Bench, held
-from taskorch.mcp.tool import Endable, TakenBack
+from taskorch.mcp.tool import CallCancelled, StoppableConnection
 from taskorch.queue.port import Around, Connection
 
 LONG_S = 30
@@ -32,7 +32,7 @@ def taken_back(bench: Bench, meanwhile: Callable[[], object] = lambda: None) -> 
 
     def wrap(connection: Connection) -> Connection:
         ending = Withdrawn(connection, meanwhile)
-        return Endable(ending, lambda: ending.over)
+        return StoppableConnection(ending, lambda: ending.over)
 
     return bench.over(wrap)
 
@@ -40,7 +40,7 @@ def taken_back(bench: Bench, meanwhile: Callable[[], object] = lambda: None) -> 
 def test_a_wait_that_was_taken_back_does_not_look_again(bench: Bench) -> None:
     ending = taken_back(bench)
 
-    with pytest.raises(TakenBack):
+    with pytest.raises(CallCancelled):
         ending.agent().claim(wait_s=LONG_S)
 
     item = bench.item()
@@ -55,5 +55,5 @@ def test_a_call_that_ends_with_a_wake_token_in_its_hand_claims_what_it_was_woken
     claim = ending.agent().claim(wait_s=LONG_S)
 
     assert held(claim).token == 1
-    with pytest.raises(TakenBack):
+    with pytest.raises(CallCancelled):
         ending.agent().check()

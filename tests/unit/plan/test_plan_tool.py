@@ -8,7 +8,7 @@ import pytest
 from support.builders import Bench
 from taskorch.config.settings import Settings, resolve
 from taskorch.domain.item import State
-from taskorch.mcp.tool import Call, Result
+from taskorch.mcp.tool import ToolCall, ToolResult
 from taskorch.queue.plan import AppliedPlan
 from taskorch.queue.scripts import Damage
 from taskorch_orchestrator import mcp_tools
@@ -31,21 +31,21 @@ class OnBench:
 
 
 @pytest.fixture
-def call(bench: Bench, tmp_path: Path) -> Call:
+def call(bench: Bench, tmp_path: Path) -> ToolCall:
     settings = resolve(
         {"namespace": bench.namespace}, {"TASKORCH_ROOT": str(tmp_path)}, tmp_path
     )
-    return cast("Call", OnBench(bench, settings))
+    return cast("ToolCall", OnBench(bench, settings))
 
 
-def planned(call: Call) -> Result:
-    return mcp_tools.Plan(
+def planned(call: ToolCall) -> ToolResult:
+    return mcp_tools.PlanArguments(
         project="P", key="k", items=[{"name": "a", "title": "A", "agent": "ada"}]
-    ).run(call)
+    ).perform(call)
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
-def test_plan_tool_names_dead_items(bench: Bench, call: Call, state: State) -> None:
+def test_plan_tool_names_dead_items(bench: Bench, call: ToolCall, state: State) -> None:
     first = cast("AppliedPlan", planned(call).data)
     bench.brought(first.items[0].id, state)
 
@@ -59,10 +59,10 @@ def test_plan_tool_names_dead_items(bench: Bench, call: Call, state: State) -> N
     )
 
 
-def test_plan_tool_echoes_a_time_without_a_zone(call: Call) -> None:
+def test_plan_tool_echoes_a_time_without_a_zone(call: ToolCall) -> None:
     item = {"name": "a", "title": "A", "not_before": "2027-01-01 12:00"}
 
-    result = mcp_tools.Plan(project="P", items=[item]).run(call)
+    result = mcp_tools.PlanArguments(project="P", items=[item]).perform(call)
 
     (hint,) = cast("list[str]", result.meta["hints"])
     assert "2027-01-01 12:00 names no time zone. It is 2027-01-01T" in hint
