@@ -6,18 +6,18 @@ from taskorch_worker.run.claim_pauses import (
     LONGEST_PAUSE_S,
     ClaimPauses,
 )
-from taskorch_worker.run.outcome import End
+from taskorch_worker.run.outcome import AttemptEnd
 
 
-def counted(*ends: End) -> ClaimPauses:
+def counted(*ends: AttemptEnd) -> ClaimPauses:
     pauses = ClaimPauses()
     for end in ends:
         pauses.count(end)
     return pauses
 
 
-def failures(number: int) -> list[End]:
-    return [End.FAILED] * number
+def failures(number: int) -> list[AttemptEnd]:
+    return [AttemptEnd.FAILED] * number
 
 
 def test_first_failures_in_a_row_delay_nothing() -> None:
@@ -46,18 +46,21 @@ def test_pause_has_a_limit() -> None:
     )
 
 
-@pytest.mark.parametrize("end", [End.COMPLETED, End.BLOCKED])
-def test_working_command_starts_the_count_again(end: End) -> None:
+@pytest.mark.parametrize("end", [AttemptEnd.COMPLETED, AttemptEnd.BLOCKED])
+def test_working_command_starts_the_count_again(end: AttemptEnd) -> None:
     assert counted(*failures(9), end).failed == 0
 
 
-@pytest.mark.parametrize("end", [End.RELEASED, End.LOST, End.CANCELLED, End.UNSAID])
-def test_item_without_a_verdict_leaves_the_count(end: End) -> None:
-    assert counted(*failures(2), end, End.FAILED).failed == 3
+@pytest.mark.parametrize(
+    "end",
+    [AttemptEnd.RELEASED, AttemptEnd.LOST, AttemptEnd.CANCELLED, AttemptEnd.UNSAID],
+)
+def test_item_without_a_verdict_leaves_the_count(end: AttemptEnd) -> None:
+    assert counted(*failures(2), end, AttemptEnd.FAILED).failed == 3
 
 
 def test_failure_starts_the_pauses_of_releases_again() -> None:
-    released = [End.RELEASED] * 6
+    released = [AttemptEnd.RELEASED] * 6
 
     assert counted(*released).after_release() > 30
-    assert counted(*released, End.FAILED).after_release() <= 1
+    assert counted(*released, AttemptEnd.FAILED).after_release() <= 1

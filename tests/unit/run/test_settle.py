@@ -8,15 +8,15 @@ from taskorch.domain import errors
 from taskorch.domain.item import State
 from taskorch.queue.keys import tag
 from taskorch.queue.port import Argument, Around, Connection, Reply, Script
-from taskorch_worker.run.outcome import End, Meaning
+from taskorch_worker.run.outcome import AttemptEnd, Outcome
 from taskorch_worker.run.settle import renew, settle
 
-MEANINGS = {
-    verb: Meaning(end=end, text="mine", deliverables={}, remark="")
+OUTCOMES = {
+    verb: Outcome(end=end, text="mine", deliverables={}, remark="")
     for verb, end in {
-        "complete": End.COMPLETED,
-        "fail": End.FAILED,
-        "release": End.RELEASED,
+        "complete": AttemptEnd.COMPLETED,
+        "fail": AttemptEnd.FAILED,
+        "release": AttemptEnd.RELEASED,
     }.items()
 }
 
@@ -51,32 +51,32 @@ class Lonely(Around):
         return reply
 
 
-@pytest.mark.parametrize("verb", MEANINGS)
+@pytest.mark.parametrize("verb", OUTCOMES)
 def test_what_was_said_long_before_it_was_acknowledged_is_told_as_it_is(
     bench: Bench, verb: str
 ) -> None:
     lease = bench.claimed()
     doubtful = bench.over(lambda connection: Late(connection, bench, verb))
 
-    settled = settle(doubtful.agent(), lease, MEANINGS[verb])
+    settled = settle(doubtful.agent(), lease, OUTCOMES[verb])
 
     assert (settled.end, settled.state, settled.text) == (
-        MEANINGS[verb].end,
+        OUTCOMES[verb].end,
         bench.state(lease.item),
         "mine",
     )
 
 
-@pytest.mark.parametrize("verb", MEANINGS)
+@pytest.mark.parametrize("verb", OUTCOMES)
 def test_what_is_not_on_enough_replicas_is_done_and_that_is_told(
     bench: Bench, verb: str
 ) -> None:
     lease = bench.claimed()
     lonely = bench.over(lambda connection: Lonely(connection, verb))
 
-    settled = settle(lonely.agent(), lease, MEANINGS[verb])
+    settled = settle(lonely.agent(), lease, OUTCOMES[verb])
 
-    assert (settled.end, settled.state) == (MEANINGS[verb].end, bench.state(lease.item))
+    assert (settled.end, settled.state) == (OUTCOMES[verb].end, bench.state(lease.item))
     assert settled.text.startswith("mine (It is done, but only 0 of 1 replicas have it")
 
 
@@ -86,9 +86,9 @@ def test_a_question_that_is_not_on_enough_replicas_is_left_all_the_same(
     lease = bench.standing(State.BLOCKED)
     lonely = bench.over(lambda connection: Lonely(connection, "release"))
 
-    settled = settle(lonely.agent(), lease, MEANINGS["complete"])
+    settled = settle(lonely.agent(), lease, OUTCOMES["complete"])
 
-    assert (settled.end, bench.state(lease.item)) == (End.BLOCKED, State.BLOCKED)
+    assert (settled.end, bench.state(lease.item)) == (AttemptEnd.BLOCKED, State.BLOCKED)
 
 
 def test_a_number_that_a_failover_gave_out_twice_is_no_sign_that_the_command_has_ended_its_claim(
@@ -108,4 +108,4 @@ def test_a_lease_that_the_command_gave_up_itself_is_not_lost(bench: Bench) -> No
 
     renew(bench.agent(), lease)
 
-    assert settle(bench.agent(), lease, MEANINGS["complete"]).end is End.RELEASED
+    assert settle(bench.agent(), lease, OUTCOMES["complete"]).end is AttemptEnd.RELEASED

@@ -64,13 +64,13 @@ ITS_OWN = {"allow_interspersed_args": False}
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @at_desk
-def run(desk: "Desk", /, **terms: Any) -> None:  # noqa: ANN401  each is a field of Terms
+def run(desk: "Desk", /, **terms: Any) -> None:  # noqa: ANN401  each is a field of RunOptions
     """Run COMMAND for each item in your queue. Its exit code decides what becomes of the item."""
     from taskorch_worker.run.init_process import split_off_init
-    from taskorch_worker.run.options import Terms
-    from taskorch_worker.run.pool import Runner
+    from taskorch_worker.run.options import RunOptions
+    from taskorch_worker.run.pool import WorkerPool
 
     split_off_init()
     click.get_current_context().exit(
-        Runner(desk.settings, desk.output, Terms(**terms)).run()
+        WorkerPool(desk.settings, desk.output, RunOptions(**terms)).run()
     )

@@ -20,31 +20,31 @@ from taskorch.queue.agent_queue import AgentQueue
 
 from taskorch_worker.lease_store import Workspace
 from taskorch_worker.run import job_files, outcome
-from taskorch_worker.run.job_files import Papers
-from taskorch_worker.run.log import Journal
-from taskorch_worker.run.options import Terms
-from taskorch_worker.run.outcome import End, Meaning
-from taskorch_worker.run.process import Child
-from taskorch_worker.run.reaper import Guard
+from taskorch_worker.run.job_files import JobFiles
+from taskorch_worker.run.log import RunLog
+from taskorch_worker.run.options import RunOptions
+from taskorch_worker.run.outcome import AttemptEnd, Outcome
+from taskorch_worker.run.process import CommandProcess
+from taskorch_worker.run.reaper import Reaper
 from taskorch_worker.run.settle import REFUSALS, Settled, of_refusal, renew, settle
 
 
-class Means(Frozen):
+class PoolContext(Frozen):
     """What the attempts of a run share."""
 
     settings: Settings
-    terms: Terms
+    terms: RunOptions
     queue: AgentQueue
     workspace: Workspace
-    guard: Guard
-    journal: Journal
+    guard: Reaper
+    journal: RunLog
     #: Where the files of the items are.
     folder: Path
     #: Holds back what the run claims next: an item is about to be given back.
     pause: Callable[[], object]
 
 
-class News(Enum):
+class AttemptEvent(Enum):
     """Why a command need not be waited for any longer; the refusal of a renewal is another reason."""
 
     ENDED = "it has ended"
@@ -55,25 +55,29 @@ class News(Enum):
 class Attempt:
     """An item that was claimed."""
 
-    def __init__(self, means: Means, claim: Claim, lease: Lease) -> None:
+    def __init__(self, means: PoolContext, claim: Claim, lease: Lease) -> None:
         self._means = means
         self._claim = claim
         self._lease = lease
-        self._news: SimpleQueue[News | errors.TaskOrchestratorError] = SimpleQueue()
+        self._news: SimpleQueue[AttemptEvent | errors.TaskOrchestratorError] = (
+            SimpleQueue()
+        )
         self._over = Event()
         self._began = monotonic()
         self._came_to: Settled | None = None
 
     def stop(self) -> None:
         """End the command, and give the item back."""
-        self._news.put(News.STOPPED)
+        self._news.put(AttemptEvent.STOPPED)
 
     def leave(self) -> Settled:
         """Say that nobody waits for its end any more, and return that; what it came to, where that is known already."""
         if self._came_to:
             return self._came_to
         settled = Settled(
-            end=End.UNSAID, state="", text="Redis is away; the lease runs out by itself"
+            end=AttemptEnd.UNSAID,
+            state="",
+            text="Redis is away; the lease runs out by itself",
         )
         self._tell(settled)
         return settled
@@ -89,13 +93,13 @@ class Attempt:
         finally:
             self._over.set()
         settled = end if isinstance(end, Settled) else self._settled(end)
-        if settled.end is not End.UNSAID:
+        if settled.end is not AttemptEnd.UNSAID:
             self._forget()
         self._came_to = settled
         self._tell(settled)
         return settled
 
-    def _worked(self) -> Meaning | Settled:
+    def _worked(self) -> Outcome | Settled:
         """Return what the command's end means, or what became of the item without it."""
         means = self._means
         try:
@@ -107,11 +111,11 @@ class Attempt:
                     f"{self._lease.item}: {name} is left away, for it is too long for a variable."
                 )
             try:
-                child = Child(
+                child = CommandProcess(
                     means.terms.command,
                     found,
                     means.guard,
-                    lambda: self._news.put(News.ENDED),
+                    lambda: self._news.put(AttemptEvent.ENDED),
                 )
                 return self._watched(child, found)
             finally:
@@ -119,28 +123,28 @@ class Attempt:
         except OSError as error:
             return outcome.of_no_start(error)
 
-    def _watched(self, child: Child, found: Papers) -> Meaning | Settled:
+    def _watched(self, child: CommandProcess, found: JobFiles) -> Outcome | Settled:
         terms = self._means.terms
         try:
             news = self._news.get(timeout=terms.timeout_s)
         except Empty:
-            news = News.TIMED_OUT
-        if news is not News.ENDED:
+            news = AttemptEvent.TIMED_OUT
+        if news is not AttemptEvent.ENDED:
             child.stop(terms.grace_s)
         ended = child.ended()
         match news:
-            case News.ENDED:
+            case AttemptEvent.ENDED:
                 return outcome.of_end(ended, found.result)
-            case News.TIMED_OUT:
+            case AttemptEvent.TIMED_OUT:
                 return outcome.of_timeout(ended, terms.timeout_ms or 0)
-            case News.STOPPED:
+            case AttemptEvent.STOPPED:
                 return outcome.of_stop()
         return of_refusal(news)
 
-    def _settled(self, end: Meaning) -> Settled:
+    def _settled(self, end: Outcome) -> Settled:
         if end.remark:
             self._means.journal.say(f"{self._lease.item}: {end.remark}")
-        if end.end is End.RELEASED:
+        if end.end is AttemptEnd.RELEASED:
             self._means.pause()
         return settle(self._means.queue, self._lease, end)
 

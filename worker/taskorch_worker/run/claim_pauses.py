@@ -4,7 +4,7 @@ from threading import Lock
 
 from taskorch.domain.backoff import pause_s
 
-from taskorch_worker.run.outcome import End
+from taskorch_worker.run.outcome import AttemptEnd
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 #: A command that fails this many items in a row is probably broken; fewer failures delay nothing.
@@ -27,13 +27,13 @@ class ClaimPauses:
         """Return how many items in a row have failed."""
         return self._failed
 
-    def count(self, end: End) -> None:
+    def count(self, end: AttemptEnd) -> None:
         """Count an item by what became of it."""
         with self._turn:
-            self._released = self._released + 1 if end is End.RELEASED else 0
-            if end is End.FAILED:
+            self._released = self._released + 1 if end is AttemptEnd.RELEASED else 0
+            if end is AttemptEnd.FAILED:
                 self._failed += 1
-            elif end in (End.COMPLETED, End.BLOCKED):
+            elif end in (AttemptEnd.COMPLETED, AttemptEnd.BLOCKED):
                 self._failed = 0
 
     def after_release(self) -> float:

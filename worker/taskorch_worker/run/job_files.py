@@ -20,7 +20,7 @@ from taskorch_worker.render import items
 VARIABLE_BYTES = 128 * 1024 - 1
 
 
-class Papers(Frozen):
+class JobFiles(Frozen):
     """The folder, files and variables of one item."""
 
     folder: Path
@@ -33,7 +33,7 @@ class Papers(Frozen):
     left_away: tuple[str, ...]
 
 
-def prepare(claim: Claim, lease: Lease, settings: Settings, within: Path) -> Papers:
+def prepare(claim: Claim, lease: Lease, settings: Settings, within: Path) -> JobFiles:
     """Write the files of an item into a new folder, and return its papers. Raises OSError.
 
     The folder that it is made in may be gone: some machines clean up where temporary files are.
@@ -65,7 +65,7 @@ def prepare(claim: Claim, lease: Lease, settings: Settings, within: Path) -> Pap
         for name, value in os.environb.items()
         if os.fsdecode(name) not in unwanted
     }
-    return Papers(
+    return JobFiles(
         folder=folder,
         item=item,
         result=result,

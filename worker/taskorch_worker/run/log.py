@@ -19,7 +19,7 @@ from taskorch_worker.run.settle import Settled
 FIRST_SHOWN, LAST_SHOWN = 100, 200
 
 
-class Journal:
+class RunLog:
     """The lines of a run; its threads take turns."""
 
     def __init__(self, *, as_json: bool) -> None:

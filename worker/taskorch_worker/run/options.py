@@ -12,7 +12,7 @@ LEAST_LEASE_MS = 1000
 RUN_FILES, SLOT_FILES = 40, 6
 
 
-class Terms(Frozen):
+class RunOptions(Frozen):
     """What the options of `worker run` say."""
 
     command: tuple[str, ...]

@@ -19,7 +19,7 @@ from taskorch_worker.run.launcher import RELEASES
 RESULT_BYTES = 6 * (limits.DELIVERABLES_BYTES + limits.TEXT_BYTES)
 
 
-class Ended(Frozen):
+class CommandExit(Frozen):
     """How a process ended: its exit status, or minus the signal that killed it, and what it said last."""
 
     status: int
@@ -27,7 +27,7 @@ class Ended(Frozen):
     stderr: str
 
 
-class End(StrEnum):
+class AttemptEnd(StrEnum):
     """What becomes of an item, as far as a run is concerned; the first three by what is said of it."""
 
     COMPLETED = "completed"
@@ -42,10 +42,10 @@ class End(StrEnum):
     UNSAID = "unsaid"
 
 
-class Meaning(Frozen):
+class Outcome(Frozen):
     """What is said of an item when its command has ended."""
 
-    end: End
+    end: AttemptEnd
     #: The summary, or the reason.
     text: str
     deliverables: Mapping[str, str]
@@ -63,7 +63,7 @@ def _in_text(value: object) -> object:
     }
 
 
-class Result(BaseModel):
+class ResultFile(BaseModel):
     """What a command may write into its result file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,49 +72,49 @@ class Result(BaseModel):
     deliverables: Annotated[dict[str, str], BeforeValidator(_in_text)] = {}
 
 
-def of_end(ended: Ended, result: Path) -> Meaning:
+def of_end(ended: CommandExit, result: Path) -> Outcome:
     """Return what the end of a command means, by its exit status; `result` is a file that it may have written."""
     if ended.status == 0:
         return _completed(_last_line(ended.stdout), _read(result))
     if ended.status == RELEASES:
-        return _meaning(End.RELEASED, _said(ended))
-    return _meaning(End.FAILED, _with(_exit(ended.status), ended))
+        return _meaning(AttemptEnd.RELEASED, _said(ended))
+    return _meaning(AttemptEnd.FAILED, _with(_exit(ended.status), ended))
 
 
-def of_timeout(ended: Ended, timeout_ms: int) -> Meaning:
+def of_timeout(ended: CommandExit, timeout_ms: int) -> Outcome:
     """Return what it means that a command was stopped because it took too long."""
     return _meaning(
-        End.FAILED, _with(f"timed out after {timeout_ms / 1000:g} s", ended)
+        AttemptEnd.FAILED, _with(f"timed out after {timeout_ms / 1000:g} s", ended)
     )
 
 
-def of_stop() -> Meaning:
+def of_stop() -> Outcome:
     """Return what it means that a command was stopped because its worker was."""
-    return _meaning(End.RELEASED, "the worker was stopped")
+    return _meaning(AttemptEnd.RELEASED, "the worker was stopped")
 
 
-def of_no_start(error: OSError) -> Meaning:
+def of_no_start(error: OSError) -> Outcome:
     """Return what it means that a command could not be started."""
-    return _meaning(End.RELEASED, f"the command could not be started: {error}")
+    return _meaning(AttemptEnd.RELEASED, f"the command could not be started: {error}")
 
 
 def _meaning(
-    end: End,
+    end: AttemptEnd,
     text: str,
     *,
     deliverables: Mapping[str, str] | None = None,
     remark: str = "",
-) -> Meaning:
-    return Meaning(
+) -> Outcome:
+    return Outcome(
         end=end, text=_fitting(text), deliverables=deliverables or {}, remark=remark
     )
 
 
-def _completed(last_line: str, written: str) -> Meaning:
+def _completed(last_line: str, written: str) -> Outcome:
     if not written.strip():
-        return _meaning(End.COMPLETED, last_line)
+        return _meaning(AttemptEnd.COMPLETED, last_line)
     try:
-        result = Result.model_validate_json(written)
+        result = ResultFile.model_validate_json(written)
         summary = limits.text(result.summary, "summary").strip() or last_line
         limits.pairs(result.deliverables, "deliverables")
     except (errors.Invalid, ValidationError) as error:
@@ -124,11 +124,11 @@ def _completed(last_line: str, written: str) -> Meaning:
             else str(error)
         )
         return _meaning(
-            End.COMPLETED,
+            AttemptEnd.COMPLETED,
             written.strip(),
             remark=f"Its result file is kept as text: {reason}",
         )
-    return _meaning(End.COMPLETED, summary, deliverables=result.deliverables)
+    return _meaning(AttemptEnd.COMPLETED, summary, deliverables=result.deliverables)
 
 
 def _read(result: Path) -> str:
@@ -156,11 +156,11 @@ def _exit(status: int) -> str:
     )
 
 
-def _with(reason: str, ended: Ended) -> str:
+def _with(reason: str, ended: CommandExit) -> str:
     return f"{reason}\n{_said(ended)}".strip()
 
 
-def _said(ended: Ended) -> str:
+def _said(ended: CommandExit) -> str:
     """Return what it said last: on stderr, else on stdout."""
     return ended.stderr.strip() or _last_line(ended.stdout)
 

@@ -29,12 +29,12 @@ from taskorch.queue.agent_queue import AgentQueue
 from taskorch.transport.retry import Closed, Outage, Patient
 
 from taskorch_worker.lease_store import Workspace
-from taskorch_worker.run.attempt import Attempt, Means
+from taskorch_worker.run.attempt import Attempt, PoolContext
 from taskorch_worker.run.claim_pauses import ClaimPauses
-from taskorch_worker.run.log import Journal
-from taskorch_worker.run.options import Terms
-from taskorch_worker.run.outcome import End
-from taskorch_worker.run.reaper import Guard
+from taskorch_worker.run.log import RunLog
+from taskorch_worker.run.options import RunOptions
+from taskorch_worker.run.outcome import AttemptEnd
+from taskorch_worker.run.reaper import Reaper
 from taskorch_worker.run.settle import Settled
 
 STOPPING = "Stopping: nothing more is claimed, what runs is finished. A second signal stops it and gives it back."
@@ -50,7 +50,7 @@ GIVEN_BACK_S = 2.0
 LAST_WORDS_S = 1.0
 
 
-class Word(Enum):
+class PoolEvent(Enum):
     """What the loop is told; a slot that fails tells its error."""
 
     STOP = "a signal"
@@ -58,14 +58,16 @@ class Word(Enum):
     DONE = "a slot has ended"
 
 
-class Runner:
+class WorkerPool:
     """A run of a command over the items of an agent's queue."""
 
-    def __init__(self, settings: Settings, output: app.Output, terms: Terms) -> None:
+    def __init__(
+        self, settings: Settings, output: app.Output, terms: RunOptions
+    ) -> None:
         """Raise errors.Usage for a command that cannot be run."""
         terms.check()
         self._terms = terms
-        self._journal = Journal(as_json=output.as_json)
+        self._journal = RunLog(as_json=output.as_json)
         outage = Outage(self._journal.say)
 
         def opened(patience_s: float = inf) -> Patient:
@@ -91,17 +93,17 @@ class Runner:
             settings.folder_path, settings.agent, settings.session
         )
         place = temporary_folder()
-        self._means = Means(
+        self._means = PoolContext(
             settings=settings,
             terms=terms,
             queue=AgentQueue(opened(), settings.namespace, caller),
             workspace=self._workspace,
-            guard=Guard(place, terms.grace_s),
+            guard=Reaper(place, terms.grace_s),
             journal=self._journal,
             folder=place,
             pause=lambda: self._pause(self._pauses.after_release()),
         )
-        self._inbox: SimpleQueue[Word | Exception] = SimpleQueue()
+        self._inbox: SimpleQueue[PoolEvent | Exception] = SimpleQueue()
         self._signals = 0
         self._turn = Lock()
         self._running: set[Attempt] = set()
@@ -110,7 +112,7 @@ class Runner:
         self._slots = terms.pool
         self._pauses = ClaimPauses()
         self._gives_up_at = inf
-        self._ends: set[End] = set()
+        self._ends: set[AttemptEnd] = set()
 
     def run(self) -> int:
         """Work until a signal says stop, or nothing is left to wait for; return the exit code.
@@ -147,7 +149,7 @@ class Runner:
         def listen() -> None:
             while number := os.read(told, 1):
                 for _ in range(STOPS.get(number[0], 0)):
-                    self._inbox.put(Word.STOP)
+                    self._inbox.put(PoolEvent.STOP)
 
         Thread(target=listen, daemon=True).start()
 
@@ -158,14 +160,14 @@ class Runner:
             match word := self._heard():
                 case None:
                     pass
-                case Word.STOP:
+                case PoolEvent.STOP:
                     self._signals += 1
                     self._stop()
                 case (
-                    Word.IDLE
+                    PoolEvent.IDLE
                 ):  # a claim that is on its way may still bring work to one of them
                     self._closed = self._closed or (self._resting,)
-                case Word.DONE:
+                case PoolEvent.DONE:
                     self._slots -= 1
                 case _:
                     self._slots -= 1
@@ -175,7 +177,7 @@ class Runner:
                     self._stop()
         return failure
 
-    def _heard(self) -> Word | Exception | None:
+    def _heard(self) -> PoolEvent | Exception | None:
         """Wait for the next word; for a moment only where somebody may still wait for work who should not."""
         for connection in self._closed:
             connection.close()
@@ -204,7 +206,7 @@ class Runner:
         def tell() -> None:
             with self._turn:
                 if self._slots > len(self._running):
-                    self._ends.add(End.UNSAID)
+                    self._ends.add(AttemptEnd.UNSAID)
                     self._journal.say(ON_ITS_WAY)
                 self._ends |= {attempt.leave().end for attempt in self._running}
 
@@ -215,7 +217,7 @@ class Runner:
             os._exit(errors.Unavailable.exit_code)
 
     def _slot(self) -> None:
-        word: Word | Exception = Word.DONE
+        word: PoolEvent | Exception = PoolEvent.DONE
         try:
             self._work()
         except Closed:
@@ -239,10 +241,10 @@ class Runner:
 
         The items themselves are not touched: their attempts and the delays of their retries are as always.
         """
-        if settled.end is End.RELEASED:  # perhaps by the command itself
+        if settled.end is AttemptEnd.RELEASED:  # perhaps by the command itself
             self._pause(self._pauses.after_release())
         self._pauses.count(settled.end)
-        if settled.end is not End.FAILED:
+        if settled.end is not AttemptEnd.FAILED:
             return
         failed, most = self._pauses.failed, self._terms.max_failures
         if most is not None and failed >= most:
@@ -283,7 +285,7 @@ class Runner:
                 raise away
             self._idle += 1
             if self._idle == self._terms.pool:
-                self._inbox.put(Word.IDLE)
+                self._inbox.put(PoolEvent.IDLE)
         try:
             yield
         finally:
@@ -322,18 +324,18 @@ class Runner:
 
     def _exit_code(self) -> int:
         """Return 0 after a run that was stopped or did its work; with `once` the worst that became of an item."""
-        if End.UNSAID in self._ends:
+        if AttemptEnd.UNSAID in self._ends:
             return errors.Unavailable.exit_code
         if not self._ends and not self._signals:
             raise errors.NothingToDo
         if not self._terms.once:
             return 0
         codes = {
-            End.FAILED: errors.Invalid.exit_code,
-            End.LOST: errors.Conflict.exit_code,
-            End.CANCELLED: errors.Conflict.exit_code,
-            End.RELEASED: errors.NothingToDo.exit_code,
-            End.BLOCKED: errors.NothingToDo.exit_code,
+            AttemptEnd.FAILED: errors.Invalid.exit_code,
+            AttemptEnd.LOST: errors.Conflict.exit_code,
+            AttemptEnd.CANCELLED: errors.Conflict.exit_code,
+            AttemptEnd.RELEASED: errors.NothingToDo.exit_code,
+            AttemptEnd.BLOCKED: errors.NothingToDo.exit_code,
         }
         return next((code for end, code in codes.items() if end in self._ends), 0)
 

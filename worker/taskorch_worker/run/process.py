@@ -13,9 +13,9 @@ from time import monotonic
 from typing import cast
 
 from taskorch_worker.run import launcher, reaper
-from taskorch_worker.run.job_files import Papers
-from taskorch_worker.run.outcome import Ended
-from taskorch_worker.run.reaper import Guard
+from taskorch_worker.run.job_files import JobFiles
+from taskorch_worker.run.outcome import CommandExit
+from taskorch_worker.run.reaper import Reaper
 
 PIECE_BYTES = 65536
 #: What is kept of its output.
@@ -24,14 +24,14 @@ STDOUT_BYTES, STDERR_BYTES = 65536, 8192
 DRAIN_S = 0.5
 
 
-class Child:
+class CommandProcess:
     """A process in a session of its own."""
 
     def __init__(
         self,
         command: Sequence[str],
-        papers: Papers,
-        watch: Guard,
+        papers: JobFiles,
+        watch: Reaper,
         ended: Callable[[], object],
     ) -> None:
         """Start it; `ended` is called in another thread when it has. Raises OSError when it cannot be started."""
@@ -53,7 +53,7 @@ class Child:
             cast("FileIO", self._process.stdin) as waits,
         ):  # it may have been killed
             waits.write(b"!")
-        self._output = Output(self._process)
+        self._output = OutputTail(self._process)
         self._over = Event()
         #: What the command has started may clean up as long as it may itself.
         self._graced_until = 0.0
@@ -67,7 +67,7 @@ class Child:
             reaper.send(self._process.pid, signal.SIGKILL)
             self._over.wait()
 
-    def ended(self) -> Ended:
+    def ended(self) -> CommandExit:
         """Return how it has ended. What it left in the background may write for a moment, and is killed then.
 
         What is not of its process group goes on, and finds that nobody reads any more.
@@ -78,7 +78,7 @@ class Child:
         self._output.close()
         self._guard.forget(self._process.pid)
         stdout, stderr = self._output.texts()
-        return Ended(status=self._process.wait(), stdout=stdout, stderr=stderr)
+        return CommandExit(status=self._process.wait(), stdout=stdout, stderr=stderr)
 
     def _await(self, ended: Callable[[], object]) -> None:
         """Wait for its end, and leave it a zombie where that can be done: nobody else gets its number so."""
@@ -90,7 +90,7 @@ class Child:
         ended()
 
 
-class Output:
+class OutputTail:
     """The last bytes that a process writes, to stdout and to stderr: until nobody can, or is heard any more."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:

@@ -17,7 +17,7 @@ from time import monotonic, sleep
 LOOK_AGAIN_S = 0.05
 
 
-class Guard:
+class Reaper:
     """The guard of this process, and what it has to end."""
 
     def __init__(self, folder: Path, grace_s: float) -> None:

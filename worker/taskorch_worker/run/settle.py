@@ -7,30 +7,34 @@ from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import Lease, Package, Receipt, Report, State
 from taskorch.queue.agent_queue import AgentQueue
 
-from taskorch_worker.run.outcome import End, Meaning
+from taskorch_worker.run.outcome import AttemptEnd, Outcome
 
 #: What says that the item is not this holder's any more, or that nothing more can be done with it.
 REFUSALS = (errors.Conflict, errors.NotYours, errors.NotFound, errors.WrongState)
 #: The reports by which a holder ends its claim.
-ENDS = {"complete": End.COMPLETED, "fail": End.FAILED, "release": End.RELEASED}
+ENDS = {
+    "complete": AttemptEnd.COMPLETED,
+    "fail": AttemptEnd.FAILED,
+    "release": AttemptEnd.RELEASED,
+}
 
 
 class Settled(Frozen):
     """How an item ended: its state is "" where it is not known."""
 
-    end: End
+    end: AttemptEnd
     state: str
     text: str
 
 
-def settle(queue: AgentQueue, lease: Lease, meaning: Meaning) -> Settled:
+def settle(queue: AgentQueue, lease: Lease, meaning: Outcome) -> Settled:
     """End a claim, unless the command has ended it; leave the item of one that has asked something to the answer."""
     try:
         return _settled(queue, lease, meaning)
     except REFUSALS as refusal:
         return of_refusal(refusal)
     except errors.Unavailable as away:
-        return Settled(end=End.UNSAID, state="", text=str(away))
+        return Settled(end=AttemptEnd.UNSAID, state="", text=str(away))
 
 
 def renew(queue: AgentQueue, lease: Lease) -> None:
@@ -52,18 +56,22 @@ def of_refusal(refusal: errors.TaskOrchestratorError) -> Settled:
     """Return what it means that a step was refused to the holder."""
     state = str(refusal.details.get("state", ""))
     if isinstance(refusal, errors.Cancelled):
-        return Settled(end=End.CANCELLED, state=State.CANCELLED, text=str(refusal))
+        return Settled(
+            end=AttemptEnd.CANCELLED, state=State.CANCELLED, text=str(refusal)
+        )
     if isinstance(refusal, errors.WrongState):
-        return Settled(end=End.FAILED, state=state, text=f"it is {state} already")
-    return Settled(end=End.LOST, state=state, text=str(refusal))
+        return Settled(
+            end=AttemptEnd.FAILED, state=state, text=f"it is {state} already"
+        )
+    return Settled(end=AttemptEnd.LOST, state=state, text=str(refusal))
 
 
-def _settled(queue: AgentQueue, lease: Lease, meaning: Meaning) -> Settled:
+def _settled(queue: AgentQueue, lease: Lease, meaning: Outcome) -> Settled:
     package = _look(queue, lease)
     if ended := _ended(package, lease):
         return ended
     if question := _question(package, lease):
-        meaning = replace(meaning, end=End.RELEASED, text=question)
+        meaning = replace(meaning, end=AttemptEnd.RELEASED, text=question)
     try:
         return _as_it_is(meaning.end, _said(queue, lease, meaning).state, meaning.text)
     except (
@@ -92,10 +100,12 @@ def _ended(package: Package, lease: Lease) -> Settled | None:
     return _as_it_is(ENDS[last.kind], state, last.text)
 
 
-def _as_it_is(end: End, state: State, text: str) -> Settled:
+def _as_it_is(end: AttemptEnd, state: State, text: str) -> Settled:
     """Return how an item ended: one that was released with an open question is blocked."""
     return Settled(
-        end=End.BLOCKED if state is State.BLOCKED else end, state=state, text=text
+        end=AttemptEnd.BLOCKED if state is State.BLOCKED else end,
+        state=state,
+        text=text,
     )
 
 
@@ -113,13 +123,13 @@ def _last(package: Package, lease: Lease, kinds: Collection[str]) -> Report | No
     return next((report for report in made if report.kind in kinds), None)
 
 
-def _said(queue: AgentQueue, lease: Lease, meaning: Meaning) -> Receipt:
+def _said(queue: AgentQueue, lease: Lease, meaning: Outcome) -> Receipt:
     match meaning.end:
-        case End.COMPLETED:
+        case AttemptEnd.COMPLETED:
             return queue.complete(
                 lease, meaning.text, deliverables=meaning.deliverables
             )
-        case End.FAILED:
+        case AttemptEnd.FAILED:
             return queue.fail(lease, meaning.text)
         case _:
             return queue.release(lease, reason=meaning.text, asks=True)
