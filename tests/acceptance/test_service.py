@@ -234,7 +234,8 @@ def test_a_root_of_another_queue_is_refused(shell: Shell, tmp_path: Path) -> Non
 
     assert ran.code == 2
     assert (
-        f"{tmp_path / 'other'} has another redis_url in its config.toml" in ran.stderr
+        f"The config.toml of {tmp_path / 'other'} has a different redis_url"
+        in ran.stderr
     )
 
 
@@ -341,7 +342,7 @@ def test_a_root_that_is_not_there_is_refused_and_not_made(
     ran = shell.orchestrate("service", "--root", str(tmp_path / "nowhere"))
 
     assert ran.code == 2
-    assert f"There is no folder {tmp_path / 'nowhere'} to be a root." in ran.stderr
+    assert f"The root {tmp_path / 'nowhere'} is not a folder." in ran.stderr
     assert not (tmp_path / "nowhere").exists()
 
 

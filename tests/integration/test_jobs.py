@@ -1,4 +1,4 @@
-"""The duties of services as RQ jobs on a real server: once per interval, as JSON, and nothing else that Redis names."""
+"""The duties of the service as RQ jobs on a real server."""
 
 import json
 import logging
@@ -15,11 +15,10 @@ import pytest
 import redis
 from support import servers
 from taskorch.queue import keys
-from taskorch.transport.failover import raw_client
-from taskorch_orchestrator.service.scheduler import Bell
+from taskorch_orchestrator.service.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.service.rq_jobs import Jobs
+    from taskorch_orchestrator.service.rq_jobs import JobQueue
 
 LONG_S = 3600.0
 LAST = "last"
@@ -33,7 +32,7 @@ OURS: list[object] = ["taskorch_orchestrator.service.rq_jobs.do", None, ["sync"]
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server for RQ alone, whose keys have a prefix that is told before it is imported."""
+    """A server for RQ alone, with the key prefix set before RQ is imported."""
     os.environ["RQ_KEY_PREFIX"] = keys.of_rq("jobs")
     with servers.running(
         servers.binaries()["valkey"],
@@ -46,37 +45,40 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @dataclass
 class Service:
-    """What a service does with its jobs: it notes each duty, and stops at the last."""
+    """A service that records each duty, and stops at the last one."""
 
-    jobs: "Jobs"
-    bell: Bell = field(default_factory=Bell)
+    jobs: "JobQueue"
+    scheduler: Scheduler = field(default_factory=Scheduler)
     done: list[str] = field(default_factory=list)
     acts: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def work(self) -> list[str]:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: self.bell.stop())
-        self.jobs.work(self._do, self.bell)
+            signal.signal(number, lambda _number, _frame: self.scheduler.stop())
+        self.jobs.work(self._do, self.scheduler)
         return self.done
 
     def _do(self, duty: str) -> None:
         if duty == LAST:
-            self.bell.stop()
+            self.scheduler.stop()
         self.acts.get(duty, lambda: None)()
         self.done.append(duty)
 
 
 @pytest.fixture
 def start(url: str) -> Iterator[Callable[..., Service]]:
-    """Open the jobs of a service; they start from an empty server, and the signals are pytest's again at the end."""
-    from taskorch_orchestrator.service.rq_jobs import Jobs
+    """Return a function that opens a service's job queue, on an empty server.
+
+    It restores the signal handlers.
+    """
+    from taskorch_orchestrator.service.rq_jobs import JobQueue
 
     handlers = {
         number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)
     }
     with redis.Redis.from_url(url) as raw:
         raw.flushall()
-    yield lambda queue="roots": Service(Jobs(queue, lambda: raw_client(url), DUTIES))
+    yield lambda queue="roots": Service(JobQueue(queue, DUTIES, url=url))
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
@@ -84,7 +86,7 @@ def start(url: str) -> Iterator[Callable[..., Service]]:
 Start = Callable[..., Service]
 
 
-def test_a_duty_is_done_once_per_interval_however_many_services_want_it(
+def test_duty_is_done_once_for_many_services(
     start: Start,
 ) -> None:
     services = [start() for _ in range(8)]
@@ -97,19 +99,19 @@ def test_a_duty_is_done_once_per_interval_however_many_services_want_it(
     assert done == ["sync", LAST]
 
 
-def test_a_duty_that_was_done_is_not_done_again_in_its_interval(start: Start) -> None:
+def test_duty_is_done_once_per_interval(start: Start) -> None:
     first, second = start(), start()
     first.jobs.enqueue(LAST, LONG_S)
     first.work()
 
     second.jobs.enqueue(LAST, LONG_S)
     second.jobs.enqueue("sync", LONG_S)
-    second.acts["sync"] = second.bell.stop
+    second.acts["sync"] = second.scheduler.stop
 
     assert second.work() == ["sync"]
 
 
-def test_the_next_interval_is_another_job(start: Start, url: str) -> None:
+def test_next_interval_is_another_job(start: Start, url: str) -> None:
     service = start()
     service.jobs.enqueue("sync", 0.001)
     _let_the_clock_of_redis_tick(url)
@@ -119,7 +121,7 @@ def test_the_next_interval_is_another_job(start: Start, url: str) -> None:
     assert service.work() == ["sync", "sync", LAST]
 
 
-def test_services_of_other_roots_share_the_duties_of_the_namespace(
+def test_services_of_other_roots_share_duties(
     start: Start,
 ) -> None:
     one, other = start("one"), start("other")
@@ -127,12 +129,12 @@ def test_services_of_other_roots_share_the_duties_of_the_namespace(
     other.jobs.enqueue("maintain", LONG_S)
     one.jobs.enqueue(LAST, LONG_S)
     other.jobs.enqueue("last-of-other", LONG_S)
-    other.acts["last-of-other"] = other.bell.stop
+    other.acts["last-of-other"] = other.scheduler.stop
 
     assert [one.work(), other.work()] == [["maintain", LAST], ["last-of-other"]]
 
 
-def test_a_job_is_json_and_not_a_pickle(start: Start, url: str) -> None:
+def test_job_is_json_and_not_a_pickle(start: Start, url: str) -> None:
     service = start()
 
     service.jobs.enqueue("sync", LONG_S)
@@ -147,7 +149,7 @@ def test_a_job_is_json_and_not_a_pickle(start: Start, url: str) -> None:
     ]
 
 
-def test_all_keys_have_the_prefix_of_the_namespace(start: Start, url: str) -> None:
+def test_all_keys_have_the_namespace_prefix(start: Start, url: str) -> None:
     service = start()
     service.jobs.enqueue(LAST, LONG_S)
     service.work()
@@ -159,9 +161,7 @@ def test_all_keys_have_the_prefix_of_the_namespace(start: Start, url: str) -> No
     assert [key for key in left if not key.startswith("taskorch-rq:{jobs}:")] == []
 
 
-def test_jobs_expire_and_so_does_what_is_known_of_a_worker(
-    start: Start, url: str
-) -> None:
+def test_keys_of_jobs_and_workers_expire(start: Start, url: str) -> None:
     service = start()
     service.jobs.enqueue("sync", LONG_S)
     service.jobs.enqueue(LAST, LONG_S)
@@ -182,7 +182,7 @@ def test_jobs_expire_and_so_does_what_is_known_of_a_worker(
 
 def test_idle_job_appends_little_to_the_file(start: Start, url: str) -> None:
     service, names = start(), [f"duty-{number}" for number in range(20)]
-    service.jobs = type(service.jobs)("roots", lambda: raw_client(url), {*names, LAST})
+    service.jobs = type(service.jobs)("roots", {*names, LAST}, url=url)
     before = _appended(url)
     for duty in [*names, LAST]:
         service.jobs.enqueue(duty, LONG_S)
@@ -193,7 +193,7 @@ def test_idle_job_appends_little_to_the_file(start: Start, url: str) -> None:
     assert (_appended(url) - before) / len(done) < MOST_BYTES_A_JOB
 
 
-def test_a_duty_that_fails_ends_no_worker(start: Start) -> None:
+def test_failing_duty_does_not_end_the_worker(start: Start) -> None:
     service = start()
     service.acts["sync"] = lambda: 1 / 0
     service.jobs.enqueue("sync", LONG_S)
@@ -202,23 +202,22 @@ def test_a_duty_that_fails_ends_no_worker(start: Start) -> None:
     assert service.work() == [LAST]
 
 
-def test_a_bell_that_was_stopped_before_lets_no_worker_wait(start: Start) -> None:
+def test_stopped_scheduler_ends_the_worker_immediately(start: Start) -> None:
     service = start()
-    service.bell.stop()
+    service.scheduler.stop()
     service.jobs.enqueue("sync", LONG_S)
 
     assert service.work() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_wait_for_a_job(start: Start, number: signal.Signals) -> None:
+def test_signal_ends_the_wait_for_a_job(start: Start, number: signal.Signals) -> None:
     service = start()
     before = signal.signal(
         signal.SIGALRM, lambda _number, _frame: os.kill(os.getpid(), number)
     )
-    signal.setitimer(
-        signal.ITIMER_REAL, 0.3, 0.3
-    )  # again where it came before the wait: that must end all the same
+    # Repeated in case the first signal arrives before the wait begins.
+    signal.setitimer(signal.ITIMER_REAL, 0.3, 0.3)
     try:
         done = service.work()
     finally:
@@ -226,10 +225,10 @@ def test_a_signal_ends_the_wait_for_a_job(start: Start, number: signal.Signals) 
         signal.signal(signal.SIGALRM, before)
 
     assert done == []
-    assert service.bell.stopped
+    assert service.scheduler.stopped
 
 
-def test_a_signal_during_a_job_lets_it_come_to_its_end_and_no_other_begin(
+def test_signal_lets_only_the_running_job_finish(
     start: Start,
 ) -> None:
     service = start()
@@ -238,12 +237,12 @@ def test_a_signal_during_a_job_lets_it_come_to_its_end_and_no_other_begin(
     service.jobs.enqueue("other", LONG_S)
 
     assert service.work() == ["sync"]
-    assert service.bell.stopped
+    assert service.scheduler.stopped
 
 
 @pytest.fixture
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A module that leaves a mark when it is imported, and another when one of its functions is called."""
+    """A module that writes to a file when it is imported, and when it is called."""
     mark = tmp_path / "mark"
     lines = [
         f"MARK = {str(mark)!r}",
@@ -260,13 +259,13 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def raw(url: str) -> Iterator[Any]:
-    """Redis as whoever can write RQ's keys sees it."""
+    """A client that can write RQ's keys."""
     with redis.Redis.from_url(url) as raw:
         yield cast(Any, raw)
 
 
 def planted(raw: Any, call: object = OURS, name: str = "foreign", **fields: str) -> str:
-    """Write a job as RQ itself would, at the front of the queue; return its key."""
+    """Write a job as RQ would, at the front of the queue, and return its key."""
     key = f"taskorch-rq:{{jobs}}:job:{name}"
     job = {
         "created_at": "2026-11-30T00:00:00.000000Z",
@@ -359,7 +358,7 @@ def test_abandoned_job_has_no_callback_called(
     assert not mark.exists()
 
 
-def test_damaged_jobs_end_no_worker(start: Start, raw: Any) -> None:
+def test_damaged_jobs_do_not_end_the_worker(start: Start, raw: Any) -> None:
     service = start()
     planted(raw, name="bomb", data=cast(str, zlib.compress(b"[" * 50_000_000)))
     planted(raw, name="no-zlib", data="[1]")
@@ -377,7 +376,7 @@ def test_damaged_jobs_end_no_worker(start: Start, raw: Any) -> None:
     assert {key.rpartition(":")[2].partition("-")[0] for key in left} == {LAST}
 
 
-def test_suspension_in_redis_stops_no_worker(start: Start, raw: Any) -> None:
+def test_suspension_in_redis_does_not_stop_the_worker(start: Start, raw: Any) -> None:
     service = start()
     raw.set("taskorch-rq:{jobs}:suspended", 1)
     service.jobs.enqueue(LAST, LONG_S)

@@ -1,24 +1,26 @@
-"""The service's duties as RQ jobs: each is enqueued once per interval, regardless of the number of services.
+"""The duties of the service as RQ jobs: one job per interval for any number of services.
 
-RQ imports and calls any function, callback or webhook that a job in Redis names, so that whoever can write RQ's keys
-can run code in its worker. The worker of this module runs one function, with the name of a duty as its only argument.
-It compares each job with the jobs that `enqueue` makes, and deletes every other job before RQ reads it.
+RQ imports and calls any function, callback or webhook that a job in Redis names. Any
+client that can write RQ's keys can therefore run code in an ordinary RQ worker. The
+worker of this module runs one function, with the name of a duty as its only argument.
+It compares each job with the jobs that `JobQueue.enqueue` creates, and deletes every
+other job before RQ reads it.
 
-RQ reads `RQ_KEY_PREFIX` when it is imported: set it (to `keys.of_rq`) before importing this module.
+RQ reads `RQ_KEY_PREFIX` when it is imported: set it (to `keys.of_rq`) before importing
+this module.
 """
 
 import json
 import logging
 import zlib
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import timedelta
 from time import sleep
 from types import FrameType
 from typing import Any, cast
 
-import redis
 from redis import exceptions
 from redis.client import Pipeline
 from rq import Queue, SimpleWorker
@@ -27,20 +29,23 @@ from rq.job import Job
 from rq.timeouts import JobTimeoutException
 from rq.utils import now
 from taskorch.cli.text import line
+from taskorch.transport import address, redis_failures
+from taskorch.transport.failover import raw_client
 
-from taskorch_orchestrator.service.scheduler import Bell
+from taskorch_orchestrator.service.scheduler import Scheduler
 
-#: A job must outlive its interval, because it is what keeps the duty from being enqueued again in it.
+#: A job must outlive its interval: while its key exists, the duty is not enqueued again.
 KEPT_S = 60
 TIMEOUT_S = 60
-#: RQ derives two timeouts from it: 15 s less for the wait for a job, 5 s less to notice a dead connection.
+#: RQ waits 15 s less than this for a job, and for a reply from Redis 5 s less.
 WORKER_TTL_S = 40
-#: Each heartbeat of a worker is two writes to Redis, and the worker's key lives for 100 s.
+#: A heartbeat is two writes to Redis. The worker's key expires after 100 s.
 HEARTBEAT_S = 30
 RECONNECT_S = 1.0
 
 FUNCTION = f"{__name__}.do"
-#: The fields of a job that `enqueue` makes. Any other field (a callback, a webhook, a dependency …) must be empty.
+#: The fields of a job from `enqueue`. Any other field (a callback, a webhook, a
+#: dependency) must be empty.
 FIELDS = frozenset(
     (
         b"created_at",
@@ -53,9 +58,9 @@ FIELDS = frozenset(
         b"ttl",
     )
 )
-#: The limit for the serialized call of a job, in bytes; a compressed one may expand to gigabytes.
+#: The maximum size of a job's serialized call in bytes: it may expand to gigabytes.
 LARGEST_CALL = 4096
-#: The limit for a deleted job's id in the log.
+#: The maximum length of a deleted job's id in the log.
 SHOWN_CHARACTERS = 80
 
 log = logging.getLogger(__name__)
@@ -65,65 +70,89 @@ _do: ContextVar[Callable[[str], None]] = ContextVar("do")
 
 
 def do(duty: str) -> None:
-    """Run a duty: the one function that jobs may name."""
+    """Run a duty. Jobs may name this function and no other."""
     _do.get()(duty)
 
 
-class Jobs:
+class JobQueue:
     """The RQ queue that all services of the same roots share."""
 
     def __init__(
-        self, queue: str, client: Callable[[], redis.Redis], duties: Collection[str]
+        self, name: str, duties: Collection[str], *, url: str, password: str = ""
     ) -> None:
-        """`client` opens a connection, because RQ needs one of its own; `duties` are the jobs that may run."""
-        self._name = queue
-        self._client = client
+        """Open the queue `name` in the Redis at `url`.
+
+        `duties` are the only ones that its jobs may run. Raises errors.Usage for a
+        malformed address, or that of a cluster.
+        """
+        self._name = name
         self._duties = frozenset(duties)
-        self._queue = Queue(queue, connection=client(), serializer="json")
+        self._url = url
+        self._password = password
+        client = raw_client(url, password)
+        self._queue = Queue(name, connection=client, serializer="json")
 
     def enqueue(self, duty: str, interval_s: float) -> None:
-        """Enqueue a duty, unless a service did so in this interval by the clock of Redis."""
-        seconds, microseconds = self._queue.connection.time()
-        bucket = int((seconds + microseconds / 1e6) / interval_s)
-        with suppress(DuplicateJobError):
-            self._queue.enqueue(
-                FUNCTION,
-                duty,
-                job_id=f"{duty}-{interval_s:g}-{bucket}".replace(".", "_"),
-                unique=True,
-                job_timeout=TIMEOUT_S,
-                ttl=KEPT_S,
-            )
+        """Enqueue a duty, unless a service has done so in this interval of Redis's clock.
 
-    def work(self, do_duty: Callable[[str], None], bell: Bell) -> None:
-        """Run jobs until a signal stops the bell; return early if Redis becomes unreachable."""
+        Raises errors.TaskOrchestratorError if Redis fails.
+        """
+        with self._own_errors():
+            seconds, microseconds = self._queue.connection.time()
+            interval = int((seconds + microseconds / 1e6) / interval_s)
+            with suppress(DuplicateJobError):
+                self._queue.enqueue(
+                    FUNCTION,
+                    duty,
+                    job_id=f"{duty}-{interval_s:g}-{interval}".replace(".", "_"),
+                    unique=True,
+                    job_timeout=TIMEOUT_S,
+                    ttl=KEPT_S,
+                )
+
+    def work(self, do_duty: Callable[[str], None], scheduler: Scheduler) -> None:
+        """Run jobs until a signal stops the service, or Redis becomes unreachable.
+
+        A signal stops `scheduler`. Raises errors.TaskOrchestratorError if Redis fails.
+        """
         _do.set(do_duty)
-        worker = _Worker(
-            [self._name],
-            connection=self._client(),
-            serializer="json",
-            worker_ttl=WORKER_TTL_S,
-        )
-        worker.bell = bell
-        worker.duties = self._duties
-        worker.work(
-            logging_level="CRITICAL"
-        )  # the service itself logs each failure, once
+        with self._own_errors():
+            worker = _Worker(
+                [self._name],
+                # RQ needs a connection of its own to wait for jobs.
+                connection=raw_client(self._url, self._password),
+                serializer="json",
+                worker_ttl=WORKER_TTL_S,
+            )
+            worker.service_scheduler = scheduler
+            worker.duties = self._duties
+            # The service logs each failure itself, once.
+            worker.work(logging_level="CRITICAL")
+
+    @contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        """Raise our errors for those of redis-py."""
+        try:
+            yield
+        except exceptions.RedisError as error:
+            url = address.shown(self._url)
+            raise redis_failures.explained(error, url) from None
 
 
 class _Worker(SimpleWorker):
-    """A worker inside this process: a signal ends its wait for a job, but does not interrupt a running one.
+    """A worker in this process. A signal ends its wait for a job, but not a running job.
 
-    It replaces every part of RQ's worker that acts on what Redis says: fetching and running a job, cleaning up jobs
-    that were abandoned (RQ calls their failure callbacks), remote commands, and suspension.
+    It replaces every part of RQ's worker that acts on data from Redis: fetching and
+    running jobs, the cleanup of abandoned jobs (RQ calls their failure callbacks),
+    remote commands, and suspension.
     """
 
-    bell: Bell
+    service_scheduler: Scheduler
     duties: Collection[str]
     _waits = False
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        self.bell.stop()
+        self.service_scheduler.stop()
         self._stop_requested = True
         if self._waits:
             raise StopRequested
@@ -136,9 +165,8 @@ class _Worker(SimpleWorker):
         """Wait for a job that names one of our duties."""
         self._waits = True
         try:
-            while (
-                not self.bell.stopped
-            ):  # a signal may have arrived before the wait began
+            # A signal may have stopped the scheduler before the wait began.
+            while not self.service_scheduler.stopped:
                 try:
                     self.heartbeat()
                     if job := self._next(timeout):
@@ -152,7 +180,7 @@ class _Worker(SimpleWorker):
             self._waits = False
 
     def execute_job(self, job: Job, queue: Queue) -> None:  # noqa: ARG002
-        """Run the duty of a job. The job itself stays until it expires: it stands for its interval."""
+        """Run the duty of a job. The job's key stays until it expires."""
         try:
             with self.death_penalty_class(TIMEOUT_S, JobTimeoutException):
                 do(*job.args)
@@ -164,29 +192,30 @@ class _Worker(SimpleWorker):
     def heartbeat(
         self, timeout: int | None = None, pipeline: Pipeline | None = None
     ) -> None:
-        if self.last_heartbeat is None or now() - self.last_heartbeat > timedelta(
-            seconds=HEARTBEAT_S
-        ):
+        last, interval = self.last_heartbeat, timedelta(seconds=HEARTBEAT_S)
+        if last is None or now() - last > interval:
             super().heartbeat(timeout, pipeline)
 
     def run_maintenance_tasks(self) -> None:
-        """Clean up nothing: our jobs expire by themselves, and RQ calls the callbacks of those that it cleans up."""
+        """Clean up nothing: RQ would call the callbacks of jobs that it cleans up.
+
+        Our jobs expire by themselves.
+        """
 
     def check_for_suspension(self, burst: bool) -> None:  # noqa: FBT001
         """Ignore the key that suspends all workers."""
 
     def subscribe(self) -> None:
-        """Accept no remote commands: they need a thread, which outlives a lost connection."""
+        """Accept no remote commands: their thread would outlive a lost connection."""
 
     def _next(self, timeout: int | None) -> Job | None:
-        """Take the next job from the queue; None if it had to be deleted, or has expired."""
-        popped = self.queue_class.lpop(
-            self.queue_keys(), timeout, connection=self.connection
-        )
+        """Take the next job, or None if it was deleted here or has expired."""
+        keys = self.queue_keys()
+        popped = self.queue_class.lpop(keys, timeout, connection=self.connection)
         if popped is None:
             return None
-        name = cast(bytes, popped[1])
-        key = self.job_class.redis_job_namespace_prefix.encode() + name
+        job_id = cast(bytes, popped[1])
+        key = self.job_class.redis_job_namespace_prefix.encode() + job_id
         try:
             fields = cast("Mapping[bytes, bytes]", self.connection.hgetall(key))
         except exceptions.ResponseError:  # not a hash
@@ -196,10 +225,8 @@ class _Worker(SimpleWorker):
         duty = _duty(fields)
         if duty not in self.duties:
             self.connection.delete(key)
-            shown = line(name[:SHOWN_CHARACTERS].decode(errors="replace"))
-            log.warning(
-                "Deleted a job of RQ that this service did not create: %s", shown
-            )
+            shown = line(job_id[:SHOWN_CHARACTERS].decode(errors="replace"))
+            log.warning("Deleted an RQ job that this service did not create: %s", shown)
             return None
         return self.job_class.create(
             FUNCTION, [duty], connection=self.connection, serializer="json"
@@ -207,17 +234,13 @@ class _Worker(SimpleWorker):
 
 
 def _duty(fields: Mapping[bytes, bytes]) -> str:
-    """Return the duty that a job names; "" for a job that is not exactly as `Jobs.enqueue` makes it."""
+    """Return the duty of a job, or "" if `JobQueue.enqueue` did not create the job."""
     if any(value for name, value in fields.items() if name not in FIELDS):
         return ""
     try:
-        call: Any = json.loads(
-            zlib.decompressobj().decompress(fields.get(b"data", b""), LARGEST_CALL)
-        )
-        function, instance, [duty], options = call
+        data = zlib.decompressobj().decompress(fields.get(b"data", b""), LARGEST_CALL)
+        function, instance, [duty], options = cast("Any", json.loads(data))
     except (zlib.error, ValueError, TypeError, RecursionError):
         return ""
-    is_ours = (function, instance, options) == (FUNCTION, None, {}) and isinstance(
-        duty, str
-    )
-    return duty if is_ours else ""
+    is_ours = (function, instance, options) == (FUNCTION, None, {})
+    return duty if is_ours and isinstance(duty, str) else ""

@@ -1,30 +1,35 @@
-"""The bell of the service: whoever wants a duty done rings for it, now or later; the service's loop waits for it."""
+"""The due times of the service's jobs.
+
+Threads schedule jobs, now or for later. The loop of the service waits for the due ones.
+"""
 
 from threading import Condition
 from time import monotonic
 from typing import NamedTuple
 
-from redis.backoff import EqualJitterBackoff
+from taskorch.domain.backoff import pause_s
 
-#: The first pause after a failure.
-SHORTEST_S = 0.1
-#: More failures in a row make no pause longer.
-MOST_FAILURES = 16
+#: The base of the pauses after failures.
+FIRST_PAUSE_S = 0.1
 
 
-class Wish(NamedTuple):
-    """A duty that is wanted once per interval."""
+class DueJob(NamedTuple):
+    """A duty of the service, which is done at most once per interval."""
 
     duty: str
     interval_s: float
 
 
-class Bell:
-    """Wishes, and when each is due. Threads may share it; a signal handler may ring it."""
+class Scheduler:
+    """The scheduled jobs, and the flag that stops the service.
+
+    Any thread may call it, and so may a signal handler.
+    """
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._due: dict[Wish, float] = {}
+        #: Each job with its due time on the monotonic clock.
+        self._due_at: dict[DueJob, float] = {}
         self._stopped = False
 
     @property
@@ -32,37 +37,46 @@ class Bell:
         """Return whether the service is to end."""
         return self._stopped
 
-    def ring(self, wish: Wish, after_s: float = 0) -> None:
-        """Wish for something in so many seconds; the sooner of two equal wishes counts."""
+    def schedule(self, job: DueJob, after_s: float = 0) -> None:
+        """Make a job due in `after_s` seconds, or earlier if it is already scheduled."""
+        due_at = monotonic() + after_s
         with self._changed:
-            due = monotonic() + after_s
-            self._due[wish] = min(due, self._due.get(wish, due))
+            self._due_at[job] = min(due_at, self._due_at.get(job, due_at))
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """End every wait, now and from now on."""
+        """End all current and later calls that block."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
-    def wait(self) -> list[Wish]:
-        """Block until wishes are due, and return them; none once it is stopped."""
+    def next_due(self) -> list[DueJob]:
+        """Block until jobs are due and return them, or [] once stopped."""
         with self._changed:
             while not self._stopped:
-                now = monotonic()
-                due = [wish for wish, at in self._due.items() if at <= now]
-                if due:
-                    self._due = {wish: at for wish, at in self._due.items() if at > now}
+                if due := self._take_due():
                     return due
-                self._changed.wait(min(self._due.values()) - now if self._due else None)
+                self._changed.wait(self._until_next_s())
             return []
 
     def pause(self, seconds: float) -> None:
-        """Block for so many seconds, or until it is stopped."""
+        """Block for a number of seconds, or until stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped, seconds)
 
     def back_off(self, failures: int, longest_s: float) -> None:
-        """Block in the same way, for longer after each failure in a row, up to so many seconds."""
-        backoff = EqualJitterBackoff(base=SHORTEST_S, cap=longest_s)
-        self.pause(backoff.compute(min(failures, MOST_FAILURES)))
+        """Pause after `failures` failures in a row, for at most `longest_s` seconds."""
+        self.pause(pause_s(failures, FIRST_PAUSE_S, longest_s))
+
+    def _take_due(self) -> list[DueJob]:
+        now = monotonic()
+        due = [job for job, due_at in self._due_at.items() if due_at <= now]
+        for job in due:
+            del self._due_at[job]
+        return due
+
+    def _until_next_s(self) -> float | None:
+        """Return the seconds until the next job is due, or None without a job."""
+        if not self._due_at:
+            return None
+        return max(0.0, min(self._due_at.values()) - monotonic())

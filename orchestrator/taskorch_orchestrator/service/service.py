@@ -1,42 +1,44 @@
-"""`orchestrate service`: keeps the files of its roots, and the queue in order, until it is told to stop.
+"""`orchestrate service`: keeps the files of its roots in sync, and the queue in order.
 
-events in Redis --.                  .--> a job of RQ, once per interval --.
-changed files ----+--> bell --> loop +                                     +--> sync a root, maintain the queue
-intervals --------'                  '--> without RQ: at once -------------'
+events in Redis --.
+changed files ----+--> scheduler --> loop --> an RQ job, once per interval --.
+intervals --------'                    '----> without RQ -------------------+--> duty
+
+The duties are the sync of each root, and the maintenance of the queue.
 """
 
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
 from taskorch.bundled.server import Beside
 from taskorch.domain import errors
 from taskorch.queue.queue import Queue
 
 from taskorch_orchestrator.mirror.mirror import Mirror
 from taskorch_orchestrator.service import root_sync
-from taskorch_orchestrator.service.root_sync import Keeper
-from taskorch_orchestrator.service.scheduler import Bell, Wish
+from taskorch_orchestrator.service.root_sync import RootSync
+from taskorch_orchestrator.service.scheduler import DueJob, Scheduler
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.service.rq_jobs import Jobs
+    from taskorch_orchestrator.service.rq_jobs import JobQueue
 
 MAINTAIN = "maintain"
 MAINTAIN_INTERVAL_S = 10.0
 FOLLOW_S = 60.0
-#: A Redis that does not answer is asked again after no more than this.
-AWAY_S = 2.0
-#: The service beside the bundled server ends when that was stopped, or has been gone for this long.
+#: The longest pause before another call to an unreachable Redis.
+LONGEST_PAUSE_S = 2.0
+#: The service ends when the bundled server has been unreachable for this long.
 ALONE_S = 10.0
-#: What that server has appended is on the disk after so long.
-SYNC_S = 1.0
+#: The interval at which the appended data of the bundled server is synced to the disk.
+DISK_SYNC_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -52,133 +54,160 @@ class Service:
         runs_on: str,
         server: Beside | None,
     ) -> None:
-        """`runs_on` is how its duties are run, for those who look; it ends with the bundled `server` beside it."""
+        """Serve `roots`.
+
+        `runs_on` says how the duties are run, for `orchestrate sync status`. `server`
+        is the bundled server that the service ends with, if it belongs to one.
+        """
         self._queue = queue
-        self._bell = Bell()
+        self._scheduler = Scheduler()
         self._server = server
-        mirrors = [Mirror(queue, root, service=runs_on) for root in roots]
-        self._keepers = [
-            Keeper(mirror, root, self._bell)
-            for mirror, root in zip(mirrors, roots, strict=True)
+        self._root_syncs = [
+            RootSync(Mirror(queue, root, service=runs_on), root, self._scheduler)
+            for root in roots
         ]
-        self._intervals = {
-            each.duty: root_sync.INTERVAL_S for each in self._keepers
-        } | {MAINTAIN: MAINTAIN_INTERVAL_S}
-        self._duties: Mapping[str, Callable[[], None]] = {
-            **{each.duty: each.sync for each in self._keepers},
-            MAINTAIN: self._maintain,
-        }
+        self._duties: dict[str, Callable[[], object]] = {MAINTAIN: queue.reap}
+        self._intervals_s = {MAINTAIN: MAINTAIN_INTERVAL_S}
+        for each in self._root_syncs:
+            self._duties[each.duty] = each.sync
+            self._intervals_s[each.duty] = root_sync.INTERVAL_S
+        #: What failed last, with the reason.
         self._failures: dict[str, str] = {}
 
     @property
     def name(self) -> str:
-        """Return a name that services of the same roots share."""
-        return sha256(
-            " ".join(sorted(self._duties)).encode(), usedforsecurity=False
-        ).hexdigest()[:8]
+        """Return the name that services of the same roots share."""
+        duties = " ".join(sorted(self._duties)).encode()
+        return sha256(duties, usedforsecurity=False).hexdigest()[:8]
 
     @property
     def duties(self) -> frozenset[str]:
-        """Return the names of its duties."""
+        """Return the names of the duties."""
         return frozenset(self._duties)
 
-    def run(self, jobs: "Jobs | None") -> None:
-        """Do the duties until a signal says stop: as jobs, or without RQ in a loop of its own."""
-        self._obey_signals()
-        log.info("started, pid %d", os.getpid())
-        for duty, interval_s in self._intervals.items():
-            self._bell.ring(Wish(duty, interval_s))
-        for watcher in [
-            self._follow,
-            self._sync_disk,
-            *(each.watch for each in self._keepers),
-        ]:
-            Thread(target=watcher, daemon=True).start()
-        if jobs is None:
-            self._loop(lambda wish: self._do(wish.duty))
+    def serve(self, job_queue: "JobQueue | None") -> None:
+        """Do the duties until a signal stops the service.
+
+        They run as jobs of `job_queue`, or without one in a loop of this process.
+        """
+        self._stop_on_signals()
+        log.info("Service started, pid %d", os.getpid())
+        for duty, interval_s in self._intervals_s.items():
+            self._scheduler.schedule(DueJob(duty, interval_s))
+        self._start(self._follow_events)
+        for each in self._root_syncs:
+            self._start(each.watch)
+        if self._server:
+            self._start(partial(self._sync_disk, self._server))
+        if job_queue is None:
+            self._handle_due_jobs(lambda job: self._do(job.duty))
         else:
-            Thread(target=self._loop, args=[self._enqueuing(jobs)], daemon=True).start()
-            self._work(jobs)
-        log.info("stopped")
+            self._start(
+                partial(self._handle_due_jobs, partial(self._enqueue, job_queue))
+            )
+            self._work(job_queue)
+        log.info("Service stopped")
 
-    def _enqueuing(self, jobs: "Jobs") -> Callable[[Wish], None]:
-        return lambda wish: self._try("RQ", lambda: jobs.enqueue(*wish))
+    def _stop_on_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _signal, _frame: self._scheduler.stop())
 
-    def _loop(self, act: Callable[[Wish], None]) -> None:
-        """Act on each wish, and wish for each duty again after its interval; all ends where the server is lost."""
-        while wishes := self._bell.wait():
+    def _start(self, loop: Callable[[], object]) -> None:
+        Thread(target=loop, daemon=True).start()
+
+    def _handle_due_jobs(self, handle: Callable[[DueJob], None]) -> None:
+        """Handle each due job, and schedule its duty again after the interval."""
+        while jobs := self._scheduler.next_due():
             if self._server and self._server.is_lost():
-                log.warning("The folder of the server is gone, or another one.")
-                os.kill(os.getpid(), signal.SIGTERM)
+                log.warning("The folder of the bundled server was deleted or replaced.")
+                self._end()
                 return
-            for wish in wishes:
-                if wish.interval_s == self._intervals[wish.duty]:
-                    self._bell.ring(wish, wish.interval_s)
-                act(wish)
+            for job in jobs:
+                if job.interval_s == self._intervals_s[job.duty]:
+                    self._scheduler.schedule(job, job.interval_s)
+                handle(job)
 
-    def _work(self, jobs: "Jobs") -> None:
-        """Do jobs; RQ's worker gives up when Redis goes away, and another takes its place."""
+    def _enqueue(self, job_queue: "JobQueue", job: DueJob) -> None:
+        self._try("RQ", partial(job_queue.enqueue, job.duty, job.interval_s))
+
+    def _work(self, job_queue: "JobQueue") -> None:
+        """Work on RQ jobs. RQ's worker ends if Redis is unreachable; start another."""
         failures = 0
-        while not self._bell.stopped:
-            began = monotonic()
-            self._try("RQ's worker", lambda: jobs.work(self._do, self._bell))
-            self._obey_signals()
-            failures = failures + 1 if monotonic() - began < ALONE_S else 1
-            self._bell.back_off(failures, AWAY_S)
+        while not self._scheduler.stopped:
+            started_at = monotonic()
+            self._try("RQ worker", partial(job_queue.work, self._do, self._scheduler))
+            self._stop_on_signals()
+            failures = failures + 1 if monotonic() - started_at < ALONE_S else 1
+            self._scheduler.back_off(failures, LONGEST_PAUSE_S)
 
-    def _follow(self) -> None:
-        """Wake the keepers whenever something happens in the namespace."""
-        cursor, failures, lost_at = "", 0, 0.0
-        while not self._bell.stopped:
+    def _follow_events(self) -> None:
+        """Request a pass for each root when the namespace has new events."""
+        cursor, failures, failed_at = "", 0, 0.0
+        while not self._scheduler.stopped:
             try:
-                if not cursor or self._queue.views.wait_for_event(cursor, FOLLOW_S):
-                    cursor = self._queue.views.events(limit=1).newest
-                    for each in self._keepers:
-                        each.wake()
-                    self._bell.pause(root_sync.GATHER_S)
+                cursor = self._handle_new_events(cursor)
+            except errors.TaskOrchestratorError as error:
+                failures += 1
+                if failures == 1:
+                    failed_at = monotonic()
+                    log.warning("%s", error)
+                if self._is_alone(since=failed_at):
+                    self._end()
+                self._scheduler.back_off(failures, LONGEST_PAUSE_S)
+            else:
                 if failures:
                     log.info("Redis answers again.")
                 failures = 0
-            except errors.TaskOrchestratorError as error:
-                failures, lost_at = failures + 1, lost_at if failures else monotonic()
-                if failures == 1:
-                    log.warning("%s", error)
-                if self._server and (
-                    self._server.was_stopped() or monotonic() - lost_at > ALONE_S
-                ):
-                    os.kill(os.getpid(), signal.SIGTERM)
-                self._bell.back_off(failures, AWAY_S)
 
-    def _sync_disk(self) -> None:
-        """Have the disk keep what the bundled server appends, once a second."""
-        while self._server and not self._bell.stopped:
-            self._server.sync()
-            self._bell.pause(SYNC_S)
+    def _handle_new_events(self, cursor: str) -> str:
+        """Block until there are events after `cursor`, and return the newest one."""
+        if cursor and not self._queue.views.wait_for_event(cursor, FOLLOW_S):
+            return cursor
+        newest = self._queue.views.events(limit=1).newest
+        for each in self._root_syncs:
+            each.request()
+        self._scheduler.pause(root_sync.GATHER_S)
+        return newest
 
-    def _maintain(self) -> None:
-        """Reap and promote, as claims do in passing."""
-        self._queue.reap()
+    def _is_alone(self, *, since: float) -> bool:
+        """Return whether the bundled server was stopped, or unreachable for too long.
+
+        `since` is when it became unreachable, on the monotonic clock.
+        """
+        if not self._server:
+            return False
+        return self._server.was_stopped() or monotonic() - since > ALONE_S
+
+    def _sync_disk(self, server: Beside) -> None:
+        """Sync the appended data of the bundled server to the disk, every second."""
+        while not self._scheduler.stopped:
+            server.sync()
+            self._scheduler.pause(DISK_SYNC_S)
+
+    def _end(self) -> None:
+        """End the service. Only a signal interrupts RQ's wait for a job."""
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _do(self, duty: str) -> None:
         self._try(duty, self._duties[duty])
 
-    def _try(self, what: str, action: Callable[[], None]) -> None:
-        """Do what may fail, for the service goes on; a failure is logged once, until another comes or it has worked."""
+    def _try(self, name: str, action: Callable[[], object]) -> None:
+        """Call an action that may fail, and keep the service running if it does.
+
+        A failure is logged once, until the action succeeds or fails differently.
+        """
         try:
             action()
-        except (errors.TaskOrchestratorError, RedisError) as error:
-            if self._is_news(what, error):
-                log.warning("%s: %s", what, error)
+        except errors.TaskOrchestratorError as error:
+            if self._is_new_failure(name, error):
+                log.warning("%s: %s", name, error)
         except Exception as error:
-            if self._is_news(what, error):
-                log.exception("%s", what)
+            if self._is_new_failure(name, error):
+                log.exception("%s", name)
         else:
-            self._failures.pop(what, None)
+            self._failures.pop(name, None)
 
-    def _is_news(self, what: str, error: Exception) -> bool:
-        before, self._failures[what] = self._failures.get(what), str(error)
+    def _is_new_failure(self, name: str, error: Exception) -> bool:
+        before = self._failures.get(name)
+        self._failures[name] = str(error)
         return before != str(error)
-
-    def _obey_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _signal, _frame: self._bell.stop())

@@ -1,4 +1,4 @@
-"""Settings -> a running service: its connection, its roots, its log, and RQ or not."""
+"""The start of the service: settings -> connection, roots, log, and RQ or not."""
 
 import logging
 import os
@@ -15,74 +15,72 @@ from taskorch.domain.item import Caller
 from taskorch.queue import keys
 from taskorch.queue.queue import Queue
 from taskorch.transport import address
-from taskorch.transport.failover import raw_client
 
 from taskorch_orchestrator.service.service import Service
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.service.rq_jobs import Jobs
+    from taskorch_orchestrator.service.rq_jobs import JobQueue
 
-
+#: The variable with the address of another Redis for RQ.
 RQ_URL = "TASKORCH_RQ_URL"
 
 
 def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
-    """Run the service until a signal ends it; its log goes to stderr.
+    """Run the service of `roots`, or of the current root, until a signal ends it.
 
-    With the bundled server, it is the one service of that root, and ends the server too where their folder is lost.
-    A Redis Cluster has no room for RQ: there the service's own loop does the work, unless TASKORCH_RQ_URL names another
-    Redis. Raises errors.Usage for roots that are not there or do not share a namespace, errors.ServiceRuns.
+    It logs to stderr. With the bundled server it is the only service of the root, and
+    it kills the server if their folder is deleted or replaced.
+    RQ does not run on a Redis Cluster. There the duties run in the service's own loop,
+    unless TASKORCH_RQ_URL names another Redis.
+    Raises errors.Usage for missing roots and roots of different namespaces, and
+    errors.ServiceRuns.
     """
-    _check(settings, roots)
+    _check_roots(settings, roots)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     server = None
     if not settings.redis_url:
         server = embedded.Beside(settings, service_process.become(settings))
         embedded.start(settings, logging.getLogger(__name__).info)
-    caller = Caller(
-        agent=settings.orchestrator, host=os.uname().nodename, pid=os.getpid()
-    )
+    host, pid = os.uname().nodename, os.getpid()
+    caller = Caller(agent=settings.orchestrator, host=host, pid=pid)
     queue = Queue(connect_to(settings), settings.namespace, caller)
-    with_rq = with_rq and (
-        bool(os.environ.get(RQ_URL)) or not address.is_cluster(settings.redis_url)
-    )
-    runs_on = "RQ" if with_rq else "its own loop"
+    if address.is_cluster(settings.redis_url) and not os.environ.get(RQ_URL):
+        with_rq = False
     service = Service(
-        queue, list(roots) or [settings.root], runs_on=runs_on, server=server
+        queue,
+        list(roots) or [settings.root],
+        runs_on="RQ" if with_rq else "its own loop",
+        server=server,
     )
-    service.run(_jobs(service, settings) if with_rq else None)
+    service.serve(_job_queue(service, settings) if with_rq else None)
     if server and server.is_lost():
         server.kill()
 
 
-def _jobs(service: Service, settings: Settings) -> "Jobs":
-    os.environ["RQ_KEY_PREFIX"] = keys.of_rq(
-        settings.namespace
-    )  # RQ reads it when it is imported
-    from taskorch_orchestrator.service.rq_jobs import Jobs
-
-    elsewhere = os.environ.get(
-        RQ_URL, ""
-    )  # with a password of its own: ours is not for strangers
-    url, password = (
-        (elsewhere, "")
-        if elsewhere
-        else (address.of(settings), settings.redis_password)
-    )
-    return Jobs(service.name, lambda: raw_client(url, password), service.duties)
-
-
-def _check(settings: Settings, roots: Sequence[Path]) -> None:
-    """Refuse roots that are not there, or whose config files name another queue than the one that is to be served."""
+def _check_roots(settings: Settings, roots: Sequence[Path]) -> None:
+    """Raise errors.Usage for a missing root, and for one with another queue."""
     for root in roots:
         if not root.is_dir():
-            raise errors.Usage(reason=f"There is no folder {root} to be a root.")
+            reason = f"The root {root} is not a folder. Create it, or name another one."
+            raise errors.Usage(reason=reason)
         own = resolve({}, {**os.environ, "TASKORCH_ROOT": str(root)}, root)
         for name in ("redis_url", "namespace"):
-            if own.sources[name] == "config.toml" and getattr(own, name) != getattr(
-                settings, name
-            ):
+            is_configured = own.sources[name] == "config.toml"
+            if is_configured and getattr(own, name) != getattr(settings, name):
                 raise errors.Usage(
-                    reason=f"{root} has another {name} in its config.toml: run a service of its own."
+                    reason=f"The config.toml of {root} has a different {name}. "
+                    "Start a separate service for it."
                 )
+
+
+def _job_queue(service: Service, settings: Settings) -> "JobQueue":
+    # RQ reads this variable when it is imported.
+    os.environ["RQ_KEY_PREFIX"] = keys.of_rq(settings.namespace)
+    from taskorch_orchestrator.service.rq_jobs import JobQueue
+
+    # The password of our Redis must not be sent to another one.
+    url, password = os.environ.get(RQ_URL, ""), ""
+    if not url:
+        url, password = address.of(settings), settings.redis_password
+    return JobQueue(service.name, service.duties, url=url, password=password)

@@ -92,8 +92,6 @@ KNOWN = frozenset(
         "taskorch_orchestrator.plan.plan_file -> click",
         "taskorch_orchestrator.render.setup -> taskorch.mcp.extras",
         "taskorch_orchestrator.render.tables -> taskorch.bundled.server",
-        "taskorch_orchestrator.service.scheduler -> redis.backoff",
-        "taskorch_orchestrator.service.service -> redis.exceptions",
         "taskorch_worker.run.log -> click",
     }
 )

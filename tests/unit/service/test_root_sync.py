@@ -1,4 +1,4 @@
-"""Who keeps a root's files in the service: what it wishes for after a pass."""
+"""The sync of one root in the service: when it scans, and when it schedules a pass."""
 
 import logging
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 from taskorch_orchestrator.mirror.mirror import Mirror, PassResult
-from taskorch_orchestrator.service import root_sync as keeping
-from taskorch_orchestrator.service.root_sync import AGAIN_S, UNWATCHED_S, Keeper
-from taskorch_orchestrator.service.scheduler import Bell, Wish
+from taskorch_orchestrator.service import root_sync
+from taskorch_orchestrator.service.root_sync import RETRY_S, UNWATCHED_S, RootSync
+from taskorch_orchestrator.service.scheduler import DueJob, Scheduler
 
 SETTLED = PassResult(
     written=0, imported=0, troubles={}, again=False, left=0, scan_s=0, set_aside=""
@@ -25,7 +25,7 @@ AGAIN = PassResult(
 
 @dataclass
 class FakeMirror:
-    """A mirror whose passes end as the test wants."""
+    """A mirror whose passes all return the same."""
 
     done: PassResult | None
     scans: list[bool] = field(default_factory=list)
@@ -39,82 +39,80 @@ class FakeMirror:
 
 
 @dataclass
-class NotedBell(Bell):
-    """A bell that only notes who rings, and how long before it is due."""
+class RecordingScheduler(Scheduler):
+    """A scheduler that only records the jobs and their delays."""
 
-    rings: list[tuple[Wish, float]] = field(default_factory=list)
+    scheduled: list[tuple[DueJob, float]] = field(default_factory=list)
 
-    def ring(self, wish: Wish, after_s: float = 0) -> None:
-        self.rings.append((wish, after_s))
-
-
-def keeper(done: PassResult | None, bell: Bell) -> Keeper:
-    return Keeper(cast(Mirror, FakeMirror(done)), Path("/nowhere"), bell)
+    def schedule(self, job: DueJob, after_s: float = 0) -> None:
+        self.scheduled.append((job, after_s))
 
 
-def test_after_a_pass_that_settled_everything_nothing_is_wished_for() -> None:
-    bell = NotedBell()
+def sync_returning(done: PassResult | None, scheduler: Scheduler) -> RootSync:
+    return RootSync(cast(Mirror, FakeMirror(done)), Path("/nowhere"), scheduler)
 
-    keeper(SETTLED, bell).sync()
 
-    assert bell.rings == []
+def test_complete_pass_schedules_no_other() -> None:
+    scheduler = RecordingScheduler()
+
+    sync_returning(SETTLED, scheduler).sync()
+
+    assert scheduler.scheduled == []
 
 
 @pytest.mark.parametrize("done", [LEFT, AGAIN, None], ids=["left", "again", "busy"])
-def test_what_a_pass_has_left_is_wished_for_in_an_interval_whose_job_has_not_been_done(
-    done: PassResult | None,
-) -> None:
-    bell = NotedBell()
+def test_incomplete_pass_schedules_a_later_interval(done: PassResult | None) -> None:
+    scheduler = RecordingScheduler()
 
-    keeper(done, bell).sync()
+    sync_returning(done, scheduler).sync()
 
-    [(wish, after_s)] = bell.rings
-    assert wish.duty == "sync-root"
-    assert after_s >= wish.interval_s
+    [(job, after_s)] = scheduler.scheduled
+    assert job.duty == "sync-root"
+    assert after_s >= job.interval_s
 
 
-def test_what_somebody_was_writing_is_looked_at_a_moment_later() -> None:
-    bell = NotedBell()
+def test_file_being_written_is_retried_soon() -> None:
+    scheduler = RecordingScheduler()
 
-    keeper(AGAIN, bell).sync()
+    sync_returning(AGAIN, scheduler).sync()
 
-    assert [after_s for _, after_s in bell.rings] == [AGAIN_S]
-
-
-def test_a_wish_is_for_the_next_interval() -> None:
-    bell = NotedBell()
-
-    keeper(SETTLED, bell).wake()
-
-    assert [after_s >= wish.interval_s for wish, after_s in bell.rings] == [True]
+    assert [after_s for _, after_s in scheduler.scheduled] == [RETRY_S]
 
 
-class PassingBell(Bell):
-    """A bell whose pauses take no time: each is noted, and a pass is done in it; the service goes on for so many."""
+def test_requested_pass_is_in_the_next_interval() -> None:
+    scheduler = RecordingScheduler()
 
-    def __init__(self, number: int) -> None:
+    sync_returning(SETTLED, scheduler).request()
+
+    assert [after_s >= job.interval_s for job, after_s in scheduler.scheduled] == [True]
+
+
+class PassingScheduler(Scheduler):
+    """A scheduler that does a pass instead of each pause, and stops after some."""
+
+    def __init__(self, pauses_until_stop: int) -> None:
         super().__init__()
-        self.number = number
+        self.pauses_until_stop = pauses_until_stop
         self.pauses: list[float] = []
-        self.keepers: list[Keeper] = []
+        self.root_syncs: list[RootSync] = []
 
     def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
-        for each in self.keepers:
+        for each in self.root_syncs:
             each.sync()
-        if len(self.pauses) == self.number:
+        if len(self.pauses) == self.pauses_until_stop:
             self.stop()
 
 
-def fails(*_: object, **__: object) -> Iterator[set[object]]:
+def fail(*_: object, **__: object) -> Iterator[set[object]]:
     raise RuntimeError("no inotify instances left")
 
 
-def watching(bell: PassingBell, root: Path) -> FakeMirror:
-    """Watch a root until the bell stops, with a pass in each pause; return the mirror that made them."""
+def watched(scheduler: PassingScheduler, root: Path) -> FakeMirror:
+    """Watch a root until the scheduler stops, and return the mirror with its passes."""
     mirror = FakeMirror(SETTLED)
-    bell.keepers.append(Keeper(cast(Mirror, mirror), root, bell))
-    bell.keepers[0].watch()
+    scheduler.root_syncs.append(RootSync(cast(Mirror, mirror), root, scheduler))
+    scheduler.root_syncs[0].watch()
     return mirror
 
 
@@ -124,65 +122,65 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_that_cannot_be_watched_is_not_looked_through_more_often(
+def test_failing_watch_causes_no_extra_scan(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "watch", fails)
+    monkeypatch.setattr(root_sync, "watch", fail)
 
-    mirror = watching(PassingBell(20), root)
+    mirror = watched(PassingScheduler(20), root)
 
     assert mirror.scans == [True] + [False] * 19
 
 
-def test_a_folder_that_cannot_be_watched_is_tried_again_with_pauses_that_grow(
+def test_failing_watch_is_retried_with_longer_pauses(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "watch", fails)
-    bell = PassingBell(20)
+    monkeypatch.setattr(root_sync, "watch", fail)
+    scheduler = PassingScheduler(20)
 
-    watching(bell, root)
+    watched(scheduler, root)
 
-    assert bell.pauses[0] < 1
-    assert bell.pauses[:9:2] == sorted(bell.pauses[:9:2])
+    assert scheduler.pauses[0] < 1
+    assert scheduler.pauses[:9:2] == sorted(scheduler.pauses[:9:2])
     assert all(
-        UNWATCHED_S / 2 <= seconds <= UNWATCHED_S for seconds in bell.pauses[12:]
+        UNWATCHED_S / 2 <= seconds <= UNWATCHED_S for seconds in scheduler.pauses[12:]
     )
 
 
-def test_that_a_folder_cannot_be_watched_is_said_once(
+def test_failing_watch_is_logged_once(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(keeping, "watch", fails)
+    monkeypatch.setattr(root_sync, "watch", fail)
 
-    watching(PassingBell(20), root)
+    watched(PassingScheduler(20), root)
 
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert f"{root}/.task-orchestrator/handoffs cannot be watched" in record.message
+    assert f"Cannot watch {root}/.task-orchestrator/handoffs" in record.message
     assert "no inotify instances left" in record.message
 
 
-def test_a_folder_that_is_not_there_yet_is_no_news(
+def test_missing_folder_is_not_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watching(PassingBell(3), tmp_path)
+    watched(PassingScheduler(3), tmp_path)
 
     assert caplog.records == []
 
 
-def test_when_a_folder_is_watched_at_last_it_is_looked_through(
+def test_successful_watch_starts_with_a_scan(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bell = PassingBell(9)
+    scheduler = PassingScheduler(9)
 
-    def works(*_: object, **__: object) -> Iterator[set[object]]:
-        bell.keepers[0].sync()
-        bell.stop()
+    def succeed(*_: object, **__: object) -> Iterator[set[object]]:
+        scheduler.root_syncs[0].sync()
+        scheduler.stop()
         yield set()
 
-    watches = iter([fails, fails, works])
-    monkeypatch.setattr(keeping, "watch", lambda *_, **__: next(watches)())
+    watches = iter([fail, fail, succeed])
+    monkeypatch.setattr(root_sync, "watch", lambda *_, **__: next(watches)())
 
-    mirror = watching(bell, root)
+    mirror = watched(scheduler, root)
 
     assert mirror.scans == [True, False, True, False]

@@ -1,4 +1,4 @@
-"""The bell of the service: what is wished for comes when it is due, once, and a stop ends every wait."""
+"""The scheduler of the service."""
 
 import signal
 from collections.abc import Iterator
@@ -6,107 +6,107 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 import pytest
-from taskorch_orchestrator.service.scheduler import Bell, Wish
+from taskorch_orchestrator.service.scheduler import DueJob, Scheduler
 
-SYNC, MAINTAIN = Wish("sync", 5), Wish("maintain", 10)
+SYNC, MAINTAIN = DueJob("sync", 5), DueJob("maintain", 10)
 LONG_S = 600
 
 
 @pytest.fixture
-def bell() -> Bell:
-    return Bell()
+def scheduler() -> Scheduler:
+    return Scheduler()
 
 
 @pytest.fixture
-def aside() -> Iterator[ThreadPoolExecutor]:
-    """Threads that do something while the test waits."""
+def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor() as pool:
         yield pool
 
 
-def test_what_is_due_comes_at_once(bell: Bell) -> None:
-    bell.ring(SYNC)
-    bell.ring(MAINTAIN)
+def test_due_jobs_are_returned_immediately(scheduler: Scheduler) -> None:
+    scheduler.schedule(SYNC)
+    scheduler.schedule(MAINTAIN)
 
-    assert sorted(bell.wait()) == [MAINTAIN, SYNC]
-
-
-def test_what_was_wished_for_twice_comes_once(bell: Bell) -> None:
-    bell.ring(SYNC)
-    bell.ring(SYNC)
-    bell.ring(MAINTAIN, 0.01)
-
-    assert [bell.wait(), bell.wait()] == [[SYNC], [MAINTAIN]]
+    assert sorted(scheduler.next_due()) == [MAINTAIN, SYNC]
 
 
-def test_the_sooner_of_two_wishes_counts(bell: Bell) -> None:
-    bell.ring(SYNC, LONG_S)
-    bell.ring(SYNC)
-    bell.ring(MAINTAIN)
-    bell.ring(MAINTAIN, LONG_S)
+def test_job_scheduled_twice_is_returned_once(scheduler: Scheduler) -> None:
+    scheduler.schedule(SYNC)
+    scheduler.schedule(SYNC)
+    scheduler.schedule(MAINTAIN, 0.01)
 
-    assert sorted(bell.wait()) == [MAINTAIN, SYNC]
-
-
-def test_the_same_duty_in_two_intervals_is_two_wishes(bell: Bell) -> None:
-    at_once = Wish("sync", 0.1)
-    bell.ring(SYNC)
-    bell.ring(at_once)
-
-    assert sorted(bell.wait()) == [at_once, SYNC]
+    assert [scheduler.next_due(), scheduler.next_due()] == [[SYNC], [MAINTAIN]]
 
 
-def test_nothing_comes_before_it_is_due(bell: Bell) -> None:
+def test_earlier_due_time_of_a_job_counts(scheduler: Scheduler) -> None:
+    scheduler.schedule(SYNC, LONG_S)
+    scheduler.schedule(SYNC)
+    scheduler.schedule(MAINTAIN)
+    scheduler.schedule(MAINTAIN, LONG_S)
+
+    assert sorted(scheduler.next_due()) == [MAINTAIN, SYNC]
+
+
+def test_duty_with_two_intervals_is_two_jobs(scheduler: Scheduler) -> None:
+    more_often = DueJob("sync", 0.1)
+    scheduler.schedule(SYNC)
+    scheduler.schedule(more_often)
+
+    assert sorted(scheduler.next_due()) == [more_often, SYNC]
+
+
+def test_job_is_not_returned_before_due(scheduler: Scheduler) -> None:
     began = monotonic()
-    bell.ring(SYNC, 0.05)
+    scheduler.schedule(SYNC, 0.05)
 
-    wishes = bell.wait()
+    jobs = scheduler.next_due()
 
-    assert wishes == [SYNC]
+    assert jobs == [SYNC]
     assert monotonic() - began >= 0.05
 
 
-def test_a_wait_for_later_ends_when_something_is_wished_for_sooner(
-    bell: Bell, aside: ThreadPoolExecutor
+def test_earlier_job_ends_a_longer_wait(
+    scheduler: Scheduler, threads: ThreadPoolExecutor
 ) -> None:
-    bell.ring(SYNC, LONG_S)
-    waiting = aside.submit(bell.wait)
+    scheduler.schedule(SYNC, LONG_S)
+    waiting = threads.submit(scheduler.next_due)
 
-    bell.ring(MAINTAIN)
+    scheduler.schedule(MAINTAIN)
 
     assert waiting.result(timeout=60) == [MAINTAIN]
 
 
-def test_many_threads_ring_and_nothing_is_lost(
-    bell: Bell, aside: ThreadPoolExecutor
+def test_no_job_of_many_threads_is_lost(
+    scheduler: Scheduler, threads: ThreadPoolExecutor
 ) -> None:
-    wishes = {Wish(f"duty-{n}", 1) for n in range(200)}
-    came: set[Wish] = set()
-    ringing = [aside.submit(bell.ring, wish) for wish in wishes]
+    jobs = {DueJob(f"duty-{n}", 1) for n in range(200)}
+    returned: set[DueJob] = set()
+    scheduling = [threads.submit(scheduler.schedule, job) for job in jobs]
 
-    while came != wishes:
-        came.update(bell.wait())
+    while returned != jobs:
+        returned.update(scheduler.next_due())
 
-    assert [each.result() for each in ringing] == [None] * len(wishes)
+    assert [each.result() for each in scheduling] == [None] * len(jobs)
 
 
-def test_a_stop_ends_waits_and_pauses_now_and_from_now_on(
-    bell: Bell, aside: ThreadPoolExecutor
+def test_stop_ends_current_and_later_waits(
+    scheduler: Scheduler, threads: ThreadPoolExecutor
 ) -> None:
-    waiting, pausing = aside.submit(bell.wait), aside.submit(bell.pause, LONG_S)
+    waiting = threads.submit(scheduler.next_due)
+    pausing = threads.submit(scheduler.pause, LONG_S)
 
-    bell.stop()
+    scheduler.stop()
 
     assert waiting.result(timeout=60) == []
     assert pausing.result(timeout=60) is None
-    bell.ring(SYNC)
-    assert bell.wait() == []
-    bell.pause(LONG_S)
-    assert bell.stopped
+    scheduler.schedule(SYNC)
+    assert scheduler.next_due() == []
+    scheduler.pause(LONG_S)
+    assert scheduler.stopped
 
 
-class Paused(Bell):
-    """A bell that notes pauses instead of making them."""
+class PauseRecorder(Scheduler):
+    """A scheduler that records pauses instead of blocking."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,36 +116,34 @@ class Paused(Bell):
         self.seconds.append(seconds)
 
 
-def test_the_pause_grows_with_each_failure_up_to_a_limit_however_many_there_are() -> (
-    None
-):
-    bell = Paused()
+def test_back_off_grows_up_to_its_limit() -> None:
+    scheduler = PauseRecorder()
 
     for failures in (1, 3, 5, 7, 100, 10_000):
-        bell.back_off(failures, 10)
+        scheduler.back_off(failures, 10)
 
-    assert bell.seconds[:4] == sorted(bell.seconds[:4])
-    assert 0 < bell.seconds[0] < 0.5
-    assert all(5 <= seconds <= 10 for seconds in bell.seconds[-2:])
+    assert scheduler.seconds[:4] == sorted(scheduler.seconds[:4])
+    assert 0 < scheduler.seconds[0] < 0.5
+    assert all(5 <= seconds <= 10 for seconds in scheduler.seconds[-2:])
 
 
-def test_a_ring_does_not_end_a_pause(bell: Bell) -> None:
-    bell.ring(SYNC)
+def test_due_job_does_not_end_a_pause(scheduler: Scheduler) -> None:
+    scheduler.schedule(SYNC)
     began = monotonic()
 
-    bell.pause(0.05)
+    scheduler.pause(0.05)
 
     assert monotonic() - began >= 0.05
 
 
-def test_a_signal_handler_may_ring_and_stop_while_its_thread_waits(bell: Bell) -> None:
-    rings = iter([lambda: bell.ring(SYNC), bell.stop])
-    before = signal.signal(signal.SIGALRM, lambda _number, _frame: next(rings)())
+def test_signal_handler_may_schedule_and_stop(scheduler: Scheduler) -> None:
+    actions = iter([lambda: scheduler.schedule(SYNC), scheduler.stop])
+    before = signal.signal(signal.SIGALRM, lambda _number, _frame: next(actions)())
     signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
     try:
-        waits = [bell.wait(), bell.wait()]
+        returned = [scheduler.next_due(), scheduler.next_due()]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
-    assert waits == [[SYNC], []]
+    assert returned == [[SYNC], []]
