@@ -8,9 +8,9 @@ import anyio
 import pytest
 import redis
 from support import runs, servers, services, tool_client, topologies
-from support.commands import BIN, Shell
+from support.commands import BIN, Shell, eventually
 from support.runs import HELD, sh
-from support.services import filed, published, soon, status
+from support.services import handoff_items, progress_messages, sync_status
 from support.tool_client import until
 from support.topologies import Cluster, Node, Sentinels, command
 from taskorch.bundled import server as embedded
@@ -160,12 +160,12 @@ def test_the_service_keeps_files_on_a_cluster_in_its_own_loop(
         item = there.orchestrate(
             "create", project, "An item", "--assign", "ada"
         ).stdout.strip()
-        soon(lambda: published(shell.folder) == {item})
+        eventually(lambda: handoff_items(shell.folder) == {item})
         cluster.move_at_once(shell.variables["TASKORCH_NAMESPACE"])
         there.worker("progress", item, "after the move")
-        soon(lambda: filed(shell.folder, item) == ["after the move"])
+        eventually(lambda: progress_messages(shell.folder, item) == ["after the move"])
 
-        assert [mirror["service"]["runs_on"] for mirror in status(there)] == [
+        assert [mirror["service"]["runs_on"] for mirror in sync_status(there)] == [
             "its own loop"
         ]
 
@@ -180,9 +180,9 @@ def test_the_service_on_a_cluster_may_have_its_jobs_in_another_redis(
         item = there.orchestrate(
             "create", project, "An item", "--assign", "ada"
         ).stdout.strip()
-        soon(lambda: published(shell.folder) == {item})
+        eventually(lambda: handoff_items(shell.folder) == {item})
 
-        assert [mirror["service"]["runs_on"] for mirror in status(there)] == ["RQ"]
+        assert [mirror["service"]["runs_on"] for mirror in sync_status(there)] == ["RQ"]
         assert list(
             raw.scan_iter(f"taskorch-rq:{{{shell.variables['TASKORCH_NAMESPACE']}}}:*")
         )
@@ -198,31 +198,33 @@ def test_the_service_behind_sentinels_works_with_rq_and_follows_a_failover(
         item = there.orchestrate(
             "create", project, "An item", "--assign", "ada"
         ).stdout.strip()
-        soon(lambda: published(shell.folder) == {item})
+        eventually(lambda: handoff_items(shell.folder) == {item})
         sentinels.await_replicas(2)
         killed = sentinels.kill_primary()
         reported = there.worker("progress", item, "after the failover")
-        soon(lambda: "after the failover" in filed(shell.folder, item))
+        eventually(
+            lambda: "after the failover" in progress_messages(shell.folder, item)
+        )
 
         assert reported.code == 0, reported.stderr
-        assert [mirror["service"]["runs_on"] for mirror in status(there)] == ["RQ"]
+        assert [mirror["service"]["runs_on"] for mirror in sync_status(there)] == ["RQ"]
         primary = sentinels.primary
         namespace = shell.variables["TASKORCH_NAMESPACE"]
-        soon(
+        eventually(
             lambda: list(primary.raw.scan_iter(f"taskorch-rq:{{{namespace}}}:worker:*"))
         )
-        assert service.told() == 0
+        assert service.stop() == 0
     killed.start()
 
 
 def goes_on(there: Shell, project: str, run: runs.Run) -> None:
     """Let the command that is held end, give the run another item, and see all of it end well."""
     (there.folder / "go").touch()
-    run.awaits("completed")
+    run.wait_for("completed")
     there.orchestrate("create", project, "Another", "--assign", "ada")
-    run.awaits("completed", times=2)
-    run.tell(signal.SIGTERM)
-    assert run.ended() == 0
+    run.wait_for("completed", times=2)
+    run.send(signal.SIGTERM)
+    assert run.exit_code() == 0
 
 
 def test_a_run_behind_sentinels_delivers_and_claims_after_a_failover(
@@ -255,7 +257,7 @@ def test_a_run_on_a_cluster_goes_on_when_its_slot_moves(
     there.orchestrate("create", project, "An item", "--assign", "ada")
 
     with runs.running(there, "--pool", "2", "--lease", "2s", *sh(HELD)) as run:
-        run.awaits("claimed")
+        run.wait_for("claimed")
         cluster.move_at_once(shell.variables["TASKORCH_NAMESPACE"])
         goes_on(there, project, run)
     assert there.orchestrate("complete", project).code == 0
@@ -269,7 +271,7 @@ def test_run_on_cluster_survives_a_planned_failover(
     there.orchestrate("create", project, "An item", "--assign", "ada")
 
     with runs.running(there, "--lease", "2s", *sh(HELD)) as run:
-        run.awaits("claimed")
+        run.wait_for("claimed")
         cluster.fail_over(namespace)
         cluster.cut_connections()
         goes_on(there, project, run)
@@ -300,7 +302,7 @@ def test_a_password_is_used_and_seen_nowhere(
         seen = []
         with services.running(there) as (service,):
             assert there.orchestrate("project", "x").code == 0
-            soon(lambda: status(there))
+            eventually(lambda: sync_status(there))
             seen.append(
                 Path(f"/proc/{service.pid}/cmdline").read_text(encoding="utf-8")
             )
@@ -317,7 +319,7 @@ def test_a_password_is_used_and_seen_nowhere(
                 there.orchestrate("server", "status").stdout,
             ]
             seen.append(on(there, url + "?db=99").orchestrate("projects").stderr)
-            service.told()
+            service.stop()
             seen.append(service.log())
 
     gone = there.orchestrate("projects")

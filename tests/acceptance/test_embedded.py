@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import redis
 from support.commands import BIN, Shell, alive, ended, eventually
-from support.runs import SOON_S, running, sh
+from support.runs import running, sh
 
 STARTED = "Started the bundled server for {} (orchestrate server stop ends it).\n"
 
@@ -141,17 +141,17 @@ def test_who_waits_does_not_start_a_server_that_somebody_has_stopped(
     local.orchestrate("project", "x")
     popping = local.start(BIN / "worker", "pop", "--wait", "60")
     with running(local, *sh("echo done")) as run:
-        eventually(lambda: blocked(local) == 2, within_s=SOON_S)
+        eventually(lambda: blocked(local) == 2)
         local.orchestrate("server", "stop")
         popped = ended(popping)
-        eventually(lambda: "Redis does not answer" in run.talk(), within_s=SOON_S)
+        eventually(lambda: "Redis does not answer" in run.stderr())
         stopped = status(local)
 
         project = local.orchestrate("project", "y").stdout.strip()
         local.orchestrate("create", project, "z", "--assign", "ada")
-        run.awaits("completed")
+        run.wait_for("completed")
 
-        assert "Started" not in run.talk()
+        assert "Started" not in run.stderr()
     assert popped.code == 4
     assert "Redis does not answer" in popped.stderr
     assert not stopped["running"]
@@ -162,14 +162,14 @@ def test_who_waits_brings_a_killed_server_back_also_when_it_was_stopped_once(
 ) -> None:
     local.orchestrate("project", "x")
     with running(local, *sh("echo done")) as run:
-        eventually(lambda: blocked(local) == 1, within_s=SOON_S)
+        eventually(lambda: blocked(local) == 1)
         local.orchestrate("server", "stop")
-        eventually(lambda: "Redis does not answer" in run.talk(), within_s=SOON_S)
+        eventually(lambda: "Redis does not answer" in run.stderr())
         pid = local.orchestrate("server", "start", "--json").data()["pid"]
-        eventually(lambda: blocked(local) == 1, within_s=SOON_S)
+        eventually(lambda: blocked(local) == 1)
         os.kill(pid, signal.SIGKILL)
 
-        eventually(lambda: status(local)["pid"] not in (0, pid), within_s=SOON_S)
+        eventually(lambda: status(local)["pid"] not in (0, pid))
 
 
 def test_looking_at_the_server_does_not_start_it(local: Shell) -> None:

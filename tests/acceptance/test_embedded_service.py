@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from support import services
-from support.commands import BIN, Shell, alive, discard, ended
-from support.services import filed, published, soon
+from support.commands import BIN, SOON_S, Shell, alive, discard, ended, eventually
+from support.services import handoff_items, progress_messages
 from taskorch_orchestrator.service.service import ALONE_S
 
 
@@ -26,7 +26,7 @@ def status(shell: Shell) -> dict[str, Any]:
 def kill(pid: int) -> None:
     """Kill a process that a command has started for this test, and wait until it is gone."""
     os.kill(pid, signal.SIGKILL)
-    soon(lambda: not alive(pid))
+    eventually(lambda: not alive(pid))
 
 
 def item(shell: Shell) -> str:
@@ -42,9 +42,9 @@ def test_the_first_command_starts_the_server_and_its_service(served: Shell) -> N
     assert alive(told["pid"])
     assert alive(told["service_pid"])
     assert f"service pid {told['service_pid']}" in shown
-    soon(lambda: published(served.folder) == {first})
+    eventually(lambda: handoff_items(served.folder) == {first})
     served.worker("progress", first, "half of it")
-    soon(lambda: filed(served.folder, first) == ["half of it"])
+    eventually(lambda: progress_messages(served.folder, first) == ["half of it"])
 
 
 def test_the_end_of_the_server_is_the_end_of_its_service(served: Shell) -> None:
@@ -58,7 +58,7 @@ def test_the_end_of_the_server_is_the_end_of_its_service(served: Shell) -> None:
     assert not alive(before["service_pid"])
     assert status(served) == stopped
     served.orchestrate("server", "start")
-    soon(lambda: published(served.folder) == {first})
+    eventually(lambda: handoff_items(served.folder) == {first})
     assert status(served)["service_pid"] != before["service_pid"]
 
 
@@ -135,12 +135,12 @@ def test_after_a_killed_server_came_back_the_same_service_goes_on(
 ) -> None:
     first = item(served)
     before = status(served)
-    soon(lambda: published(served.folder) == {first})
+    eventually(lambda: handoff_items(served.folder) == {first})
 
     kill(before["pid"])
     second = item(served)
 
-    soon(lambda: published(served.folder) == {first, second})
+    eventually(lambda: handoff_items(served.folder) == {first, second})
     after = status(served)
     assert after["pid"] != before["pid"]
     assert after["service_pid"] == before["service_pid"]
@@ -150,15 +150,17 @@ def test_a_service_whose_server_stays_away_ends_by_itself(served: Shell) -> None
     served.orchestrate("server", "start")
     before = status(served)
     file = served.folder / ".task-orchestrator" / "data" / "service.log"
-    soon(
+    eventually(
         lambda: "started" in file.read_text()
     )  # until then it starts a server that it misses
 
     kill(before["pid"])
-    soon(lambda: not alive(before["service_pid"]))  # after so many seconds: ALONE_S
+    eventually(
+        lambda: not alive(before["service_pid"])
+    )  # after so many seconds: ALONE_S
 
     log = file.read_text()
-    assert ALONE_S < services.SOON_S
+    assert ALONE_S < SOON_S
     assert status(served) == {**before, "running": False, "pid": 0, "service_pid": 0}
     assert "stopped" in log
     assert "Traceback" not in log
@@ -178,7 +180,7 @@ def test_a_killed_service_is_started_again_by_a_start_of_the_server(
     assert started["pid"] == before["pid"]
     assert alive(started["service_pid"])
     assert started["service_pid"] != before["service_pid"]
-    soon(lambda: published(served.folder) == {first})
+    eventually(lambda: handoff_items(served.folder) == {first})
 
 
 def test_that_the_service_is_missing_is_said_until_it_is_back(served: Shell) -> None:
@@ -214,11 +216,11 @@ def test_a_root_that_is_deleted_takes_its_server_and_service_with_it_and_stays_d
 ) -> None:
     first = item(served)
     before = status(served)
-    soon(lambda: published(served.folder) == {first})
+    eventually(lambda: handoff_items(served.folder) == {first})
 
     delete(served)
 
-    soon(lambda: gone(before))
+    eventually(lambda: gone(before))
     assert not served.folder.exists()
     served.folder.mkdir()
     assert served.orchestrate("projects", "--json").error()["code"] == "NO_QUEUE"
@@ -230,11 +232,11 @@ def test_server_and_service_end_when_their_folder_is_deleted(
 ) -> None:
     first = item(served)
     before = status(served)
-    soon(lambda: published(served.folder) == {first})
+    eventually(lambda: handoff_items(served.folder) == {first})
 
     delete(served, name)
 
-    soon(lambda: gone(before))
+    eventually(lambda: gone(before))
 
 
 def test_who_comes_into_the_same_path_at_once_has_a_server_and_a_service_that_stay(
@@ -242,18 +244,18 @@ def test_who_comes_into_the_same_path_at_once_has_a_server_and_a_service_that_st
 ) -> None:
     first = item(served)
     before = status(served)
-    soon(lambda: published(served.folder) == {first})
+    eventually(lambda: handoff_items(served.folder) == {first})
 
     delete(served)
     served.folder.mkdir()
     second = item(served)
     after = status(served)
 
-    soon(lambda: gone(before))
+    eventually(lambda: gone(before))
     assert status(served) == after
     assert after["service_pid"] != before["service_pid"]
     assert _services_of(served) == [after["service_pid"]]
-    soon(lambda: published(served.folder) == {second})
+    eventually(lambda: handoff_items(served.folder) == {second})
 
 
 def test_a_service_by_hand_ends_with_its_folder_too(local: Shell) -> None:
@@ -262,9 +264,9 @@ def test_a_service_by_hand_ends_with_its_folder_too(local: Shell) -> None:
         before = status(local)
 
         delete(local)
-        code = service.ended()
+        code = service.exit_code()
 
-        soon(lambda: gone(before))
+        eventually(lambda: gone(before))
         local.folder.mkdir()
         assert code == 0
         assert "The folder of the server is gone" in service.log()
@@ -288,12 +290,12 @@ def test_a_second_service_by_hand_is_refused(served: Shell) -> None:
 def test_a_service_by_hand_is_the_one_beside_the_server(local: Shell) -> None:
     with services.running(local) as [service]:
         first = item(local)
-        soon(lambda: published(local.folder) == {first})
+        eventually(lambda: handoff_items(local.folder) == {first})
         told = status(local)
         refused = local.orchestrate("service")
 
         local.orchestrate("server", "stop")
-        code = service.ended()
+        code = service.exit_code()
 
     assert told["service_pid"] == service.pid
     assert (refused.code, code) == (6, 0)

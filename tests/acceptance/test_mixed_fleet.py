@@ -13,8 +13,8 @@ from typing import Any
 
 from support import file_worker, redis_worker, services
 from support.builders import Bench
-from support.commands import Shell, ended
-from support.services import handoffs, soon
+from support.commands import Shell, ended, eventually
+from support.services import handoffs
 from taskorch.domain.item import State
 from taskorch.domain.mirror_record import MirrorRecord
 
@@ -167,7 +167,7 @@ def test_every_report_of_either_kind_is_in_redis_and_in_the_files_once(
         with services.running(shell):
             wanted = fleet.reported("progress") | fleet.reported("discovery")
             with suppress(AssertionError):  # what is missing is told below
-                soon(
+                eventually(
                     lambda: (
                         wanted
                         <= set(in_redis(records(bench, items)))
@@ -201,7 +201,7 @@ def test_every_report_of_either_kind_is_in_redis_and_in_the_files_once(
     assert {item for item in items if not summaries[item]} <= torn
     assert {item: _filed_summary(shell.folder, item) for item in items} == summaries
     assert bench.inconsistencies() == []
-    assert services.temporaries(shell.folder) == []
+    assert services.temporary_files(shell.folder) == []
 
 
 def _keep_killing_the_service_until_all_is_done(fleet: Fleet, project: str) -> None:
@@ -210,11 +210,11 @@ def _keep_killing_the_service_until_all_is_done(fleet: Fleet, project: str) -> N
         for count in [*sorted(fate.sample(range(10, ITEMS - 10), KILLS)), ITEMS]:
             [service] = stack.enter_context(services.running(fleet.shell))
             _await(fleet.bench, project, count)
-            service.killed()
+            service.kill()
 
 
 def _await(bench: Bench, project: str, count: int) -> None:
-    soon(
+    eventually(
         lambda: bench.queue.views.progress(project, limit=1).project.completed >= count
     )
 

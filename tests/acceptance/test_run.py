@@ -144,12 +144,12 @@ def test_as_many_as_the_pool_are_at_work_at_a_time(shell: Shell, bench: Bench) -
     script = "touch $TASKORCH_ROOT/at-$$; until test -e $TASKORCH_ROOT/go; do sleep 0.01; done"
 
     with running(shell, "--pool", "3", "--wait", "0", *sh(script)) as run:
-        run.awaits("claimed", times=3)
+        run.wait_for("claimed", times=3)
         eventually(lambda: len(list(shell.folder.glob("at-*"))) == 3)
         at_a_time = run.events()
         (shell.folder / "go").touch()
 
-        assert run.ended() == 0
+        assert run.exit_code() == 0
         assert at_a_time == ["claimed"] * 3
         assert run.events().count("completed") == 5
 
@@ -222,11 +222,11 @@ def test_an_item_that_one_of_the_pool_gives_back_is_not_taken_again_at_once_by_a
     )
 
     with running(shell, "--pool", "3", *sh(script)) as run:
-        run.awaits("claimed")
+        run.wait_for("claimed")
         eventually(lambda: bench.blocked_clients() == 2)
         (shell.folder / "go").touch()
-        run.awaits("completed")
-        said = run.said()
+        run.wait_for("completed")
+        said = run.entries()
 
     _, released, again, _ = (datetime.fromisoformat(each["at"]) for each in said)
     assert [each["event"] for each in said] == [
@@ -242,8 +242,8 @@ def test_failing_command_makes_the_run_pause(shell: Shell, bench: Bench) -> None
     items = [bench.item() for _ in range(5)]
 
     with running(shell, *sh("exit 127")) as run:
-        run.awaits("claimed", times=4)
-        said, talk = run.said(), run.talk()
+        run.wait_for("claimed", times=4)
+        said, talk = run.entries(), run.stderr()
 
     ends = [each for each in said if each["event"] == "failed"]
     fourth = [each for each in said if each["event"] == "claimed"][3]
@@ -352,11 +352,11 @@ def test_an_idle_slot_waits_for_what_those_at_work_may_make(
         eventually(lambda: bench.blocked_clients() == 2)
         before = scripts_run(bench)
         bench.item()
-        run.awaits("claimed", times=2)
+        run.wait_for("claimed", times=2)
         asked = scripts_run(bench) - before
         (shell.folder / "go").touch()
 
-        assert run.ended() == 0
+        assert run.exit_code() == 0
         assert asked < 10
         assert run.events().count("completed") == 2
 
@@ -365,7 +365,7 @@ def test_work_that_comes_is_taken_at_once(shell: Shell, bench: Bench) -> None:
     with running(shell, "--pool", "2", *sh("echo done")) as run:
         eventually(lambda: bench.blocked_clients() == 2)
         items = [bench.item() for _ in range(4)]
-        run.awaits("completed", times=4)
+        run.wait_for("completed", times=4)
 
     assert {bench.state(item) for item in items} == {State.COMPLETED}
 

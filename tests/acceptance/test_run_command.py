@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.builders import Bench
 from support.commands import BIN, Shell, eventually
-from support.runs import ONCE, SOON_S, running, sh
+from support.runs import ONCE, running, sh
 from taskorch.domain.item import State
 
 
@@ -67,7 +67,7 @@ def test_a_command_that_lost_its_item_cannot_use_the_token_of_who_has_it_now(
     with running(
         shell.having(PATH=f"{BIN}:/usr/bin:/bin"), *sh(f"touch works; {late}")
     ) as run:
-        eventually((shell.folder / "works").exists, within_s=SOON_S)
+        eventually((shell.folder / "works").exists)
         bench.queue.assign(item, "ada", force=True)
         shell.worker("get", item)
         (shell.folder / "go").touch()
@@ -75,10 +75,9 @@ def test_a_command_that_lost_its_item_cannot_use_the_token_of_who_has_it_now(
             lambda: (
                 (shell.folder / "code").exists() and (shell.folder / "code").read_text()
             ),
-            within_s=SOON_S,
         )
-        run.tell(signal.SIGTERM)
-        run.ended()
+        run.send(signal.SIGTERM)
+        run.exit_code()
 
     view = bench.queue.views.show(item)
     assert (shell.folder / "code").read_text() == "6\n"
@@ -255,9 +254,9 @@ def test_a_command_that_asked_something_gets_the_item_again_with_the_answer(
     script = f'case "$TASKORCH_PROMPT" in *Oak*) echo done;; *) {BIN}/worker blocker {item} "Which wood?";; esac'
 
     with running(shell, *sh(script)) as run:
-        run.awaits("blocked")
+        run.wait_for("blocked")
         bench.queue.answer(item, "Oak.")
-        run.awaits("completed")
+        run.wait_for("completed")
 
         assert run.events() == ["claimed", "blocked", "claimed", "completed"]
     view = bench.queue.views.show(item).item
@@ -315,10 +314,10 @@ def test_who_asks_and_does_not_go_on_gets_the_item_again_also_where_the_answer_w
     )
 
     with running(shell, "--once", *sh(f"{asks}; {script}")) as run:
-        eventually((shell.folder / "asked").exists, within_s=SOON_S)
+        eventually((shell.folder / "asked").exists)
         bench.queue.answer(item, "Oak.")
         (shell.folder / "answered").touch()
-        run.ended()
+        run.exit_code()
 
         assert run.events() == events
     assert bench.state(item) is state

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.builders import Bench
 from support.commands import Shell, alive, eventually
-from support.runs import HELD, SOON_S, Run, running, sh
+from support.runs import HELD, Run, running, sh
 from taskorch.domain.item import State
 
 pytestmark = pytest.mark.skipif(
@@ -46,15 +46,13 @@ def test_adopted_orphans_are_reaped(shell: Shell, bench: Bench) -> None:
     items.append(bench.item(title="last"))
 
     with running(shell, "--pool", "2", *sh(script), below=ADOPTING) as run:
-        run.awaits("completed", times=4)
-        run.awaits("failed")
-        eventually((shell.folder / "gone").exists, within_s=SOON_S)
-        eventually(
-            lambda: [state for _, state in children(run)] == ["S"], within_s=SOON_S
-        )
+        run.wait_for("completed", times=4)
+        run.wait_for("failed")
+        eventually((shell.folder / "gone").exists)
+        eventually(lambda: [state for _, state in children(run)] == ["S"])
 
-        run.tell(signal.SIGTERM)
-        assert run.ended() == 0
+        run.send(signal.SIGTERM)
+        assert run.exit_code() == 0
     assert [bench.state(item) for item in items] == [State.COMPLETED] * 4 + [
         State.DELAYED
     ]
@@ -65,12 +63,12 @@ def test_signals_reach_a_run_that_adopts_orphans(shell: Shell, bench: Bench) -> 
     item = bench.item()
 
     with running(shell, *sh(HELD), below=ADOPTING) as run:
-        eventually((shell.folder / "begun").exists, within_s=SOON_S)
-        run.tell(signal.SIGINT)
-        eventually(lambda: "Stopping" in run.talk(), within_s=SOON_S)
-        run.tell(signal.SIGINT)
+        eventually((shell.folder / "begun").exists)
+        run.send(signal.SIGINT)
+        eventually(lambda: "Stopping" in run.stderr())
+        run.send(signal.SIGINT)
 
-        assert run.ended() == 0
+        assert run.exit_code() == 0
     assert bench.state(item) is State.QUEUED
 
 
@@ -78,18 +76,18 @@ def test_exit_code_of_a_run_that_adopts_orphans(shell: Shell, bench: Bench) -> N
     bench.item()
 
     with running(shell, "--once", *sh("exit 3"), below=ADOPTING) as run:
-        assert run.ended() == 5
+        assert run.exit_code() == 5
 
 
 def test_killed_run_ends_the_process_that_adopts(shell: Shell, bench: Bench) -> None:
     bench.item()
 
     with running(shell, *sh(HELD), below=ADOPTING) as run:
-        eventually((shell.folder / "begun").exists, within_s=SOON_S)
+        eventually((shell.folder / "begun").exists)
         (worker,) = (pid for pid, _ in children(run))
         os.kill(worker, signal.SIGKILL)
 
-        assert run.ended() == 128 + signal.SIGKILL
+        assert run.exit_code() == 128 + signal.SIGKILL
 
 
 def test_kill_of_the_process_that_adopts_ends_the_run(
@@ -98,8 +96,8 @@ def test_kill_of_the_process_that_adopts_ends_the_run(
     bench.item()
 
     with running(shell, *sh(HELD), below=ADOPTING) as run:
-        eventually((shell.folder / "begun").exists, within_s=SOON_S)
+        eventually((shell.folder / "begun").exists)
         (worker,) = (pid for pid, _ in children(run))
-        run.tell(signal.SIGKILL)
+        run.send(signal.SIGKILL)
 
-        eventually(lambda: not alive(worker), within_s=SOON_S)
+        eventually(lambda: not alive(worker))

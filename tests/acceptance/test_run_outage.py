@@ -13,9 +13,9 @@ from time import monotonic
 import pytest
 import redis
 from support.builders import Bench
-from support.commands import Shell, eventually
+from support.commands import SOON_S, Shell, eventually
 from support.proxy import proxied
-from support.runs import HELD, SOON_S, running, sh
+from support.runs import HELD, running, sh
 from support.topologies import Node, command, free_ports
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, State
@@ -75,20 +75,20 @@ def test_an_outage_is_told_once_and_what_ended_meanwhile_is_delivered(
     items = [work.item() for _ in range(2)]
 
     with running(there, "--pool", "3", "--lease", "1s", *sh(HELD)) as run:
-        run.awaits("claimed", times=2)
+        run.wait_for("claimed", times=2)
         node.kill()
-        eventually(lambda: "Redis does not answer" in run.talk(), within_s=SOON_S)
+        eventually(lambda: "Redis does not answer" in run.stderr())
         away_until = monotonic() + 0.7
         eventually(lambda: monotonic() > away_until)
         (there.folder / "go").touch()
         node.start()
-        run.awaits("completed", times=2)
-        eventually(lambda: "Redis answers again." in run.talk(), within_s=SOON_S)
+        run.wait_for("completed", times=2)
+        eventually(lambda: "Redis answers again." in run.stderr())
         later = work.item()
-        run.awaits("completed", times=3)
+        run.wait_for("completed", times=3)
 
-        assert run.talk().count("Redis does not answer") == 1
-        assert run.talk().count("Redis answers again.") == 1
+        assert run.stderr().count("Redis does not answer") == 1
+        assert run.stderr().count("Redis answers again.") == 1
     assert {work.queue.views.show(item).item.summary for item in (*items, later)} == {
         "done"
     }
@@ -101,9 +101,9 @@ def test_a_run_that_begins_while_redis_is_away_waits_for_it(
     node.kill()
 
     with running(there, *sh("echo done")) as run:
-        eventually(lambda: "Redis does not answer" in run.talk(), within_s=SOON_S)
+        eventually(lambda: "Redis does not answer" in run.stderr())
         node.start()
-        run.awaits("completed")
+        run.wait_for("completed")
 
     assert work.state(item) is State.COMPLETED
 
@@ -126,18 +126,18 @@ def test_an_outage_ends_no_slot_that_is_idle_while_another_one_is_at_work(
     items = [work.item()]
 
     with running(there, "--pool", "2", "--wait", "0.1", *sh(HELD)) as run:
-        run.awaits("claimed")
-        eventually(lambda: work.blocked_clients() == 1, within_s=SOON_S)
+        run.wait_for("claimed")
+        eventually(lambda: work.blocked_clients() == 1)
         node.kill()
-        eventually(lambda: "Redis does not answer" in run.talk(), within_s=SOON_S)
+        eventually(lambda: "Redis does not answer" in run.stderr())
         away_until = monotonic() + 0.5
         eventually(lambda: monotonic() > away_until)
         node.start()
         items.append(work.item())
-        run.awaits("claimed", times=2)
+        run.wait_for("claimed", times=2)
         (there.folder / "go").touch()
 
-        assert run.ended() == 0
+        assert run.exit_code() == 0
     assert {work.state(item) for item in items} == {State.COMPLETED}
 
 
@@ -148,12 +148,12 @@ def test_a_slot_that_fails_is_told_while_the_others_are_at_work(
     command(node, "ACL", "SETUSER", "default", "-blpop")
 
     with running(there, "--pool", "2", *sh(HELD)) as run:
-        run.awaits("claimed")
-        eventually(lambda: "refuses this client" in run.talk(), within_s=SOON_S)
-        told = run.talk()
+        run.wait_for("claimed")
+        eventually(lambda: "refuses this client" in run.stderr())
+        told = run.stderr()
         (there.folder / "go").touch()
 
-        assert run.ended() == 4
+        assert run.exit_code() == 4
     assert "Nothing more is claimed, what runs is finished." in told
     assert work.state(item) is State.COMPLETED
 
@@ -168,14 +168,14 @@ def test_a_run_whose_redis_hangs_is_gone_soon_after_a_second_signal(
     with running(
         there, "--pool", "4", "--lease", "1s", "--grace", "200ms", *sh(HELD)
     ) as run:
-        eventually(lambda: work.blocked_clients() == 4 - items, within_s=SOON_S)
-        run.awaits("claimed", times=items)
+        eventually(lambda: work.blocked_clients() == 4 - items)
+        run.wait_for("claimed", times=items)
         os.kill(node.pid, signal.SIGSTOP)
-        run.tell(signal.SIGTERM)
-        eventually(lambda: "Stopping" in run.talk(), within_s=SOON_S)
-        run.tell(signal.SIGTERM)
+        run.send(signal.SIGTERM)
+        eventually(lambda: "Stopping" in run.stderr())
+        run.send(signal.SIGTERM)
 
-        assert run.ended(within_s=HUNG_S) == (4 if items else 0)
+        assert run.exit_code(within_s=HUNG_S) == (4 if items else 0)
         assert run.events() == ["claimed", "unsaid"] * items
 
 
@@ -188,12 +188,12 @@ def test_a_run_that_was_never_answered_is_gone_soon_after_a_second_signal(
             TASKORCH_REDIS_URL="redis://{}:{}".format(*hole.getsockname())
         )
         with running(there, "--pool", "4", *sh("echo done")) as run, hole.accept()[0]:
-            run.tell(signal.SIGTERM)
-            eventually(lambda: "Stopping" in run.talk(), within_s=SOON_S)
-            run.tell(signal.SIGTERM)
+            run.send(signal.SIGTERM)
+            eventually(lambda: "Stopping" in run.stderr())
+            run.send(signal.SIGTERM)
 
-            assert run.ended(within_s=HUNG_S) == 4
-            assert "Redis has not answered all claims" in run.talk()
+            assert run.exit_code(within_s=HUNG_S) == 4
+            assert "Redis has not answered all claims" in run.stderr()
 
 
 def test_signals_that_go_on_coming_do_not_put_the_end_off(
@@ -202,15 +202,15 @@ def test_signals_that_go_on_coming_do_not_put_the_end_off(
     work.item()
 
     with running(there, "--grace", "1s", *sh(HELD)) as run:
-        eventually((there.folder / "begun").exists, within_s=SOON_S)
+        eventually((there.folder / "begun").exists)
         node.kill()
 
         def over() -> bool:
-            run.tell(signal.SIGTERM)
-            return run.is_over()
+            run.send(signal.SIGTERM)
+            return run.has_ended()
 
         eventually(over, within_s=HUNG_S)
-        assert run.ended() == 4
+        assert run.exit_code() == 4
 
 
 def test_what_is_done_and_not_on_enough_replicas_is_told_as_done(
@@ -236,14 +236,14 @@ def test_what_cannot_be_given_back_is_left_to_its_lease(
     work.item()
 
     with running(there, "--grace", "200ms", *sh(HELD)) as run:
-        eventually((there.folder / "begun").exists, within_s=SOON_S)
+        eventually((there.folder / "begun").exists)
         node.kill()
-        run.tell(signal.SIGTERM)
-        eventually(lambda: "Stopping" in run.talk(), within_s=SOON_S)
-        run.tell(signal.SIGTERM)
+        run.send(signal.SIGTERM)
+        eventually(lambda: "Stopping" in run.stderr())
+        run.send(signal.SIGTERM)
 
-        assert run.ended() == 4
-        assert run.last()["event"] == "unsaid"
+        assert run.exit_code() == 4
+        assert run.last_entry()["event"] == "unsaid"
 
 
 def test_replies_that_are_lost_again_and_again_make_nothing_happen_twice(
@@ -257,7 +257,7 @@ def test_replies_that_are_lost_again_and_again_make_nothing_happen_twice(
         with running(
             behind, "--once", "--pool", "2", "--wait", "60", *sh("echo done")
         ) as run:
-            assert run.ended() == 0
+            assert run.exit_code() == 0
 
     views = [bench.queue.views.show(item) for item in items]
     assert [
@@ -287,10 +287,10 @@ def test_three_pools_on_two_queues_complete_each_item_once_while_redis_restarts(
                 running(where, "--pool", "2", "--lease", "2s", *sh(script))
             )
         for done in (5, 20):
-            eventually(lambda done=done: finished(work) >= done, within_s=SOON_S)  # type: ignore[misc]
+            eventually(lambda done=done: finished(work) >= done)  # type: ignore[misc]
             node.kill()
             node.start()
-        eventually(lambda: finished(work) == 50, within_s=SOON_S)
+        eventually(lambda: finished(work) == 50)
 
     completed = [
         event["item"] for event in work.events() if event["verb"] == "complete"

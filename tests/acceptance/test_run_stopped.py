@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from support.builders import Bench, held
-from support.commands import BIN, Shell, alive, eventually
-from support.runs import SOON_S, Run, running, sh
+from support.commands import BIN, SOON_S, Shell, alive, eventually
+from support.runs import Run, running, sh
 from taskorch.domain.item import State
 
 #: A command that ends by being stopped, and one that does not end even so; both say who they are, and have a child.
@@ -43,9 +43,9 @@ def at_work(shell: Shell, *options: str, script: str = ENDLESS) -> Iterator[Run]
     """Run an endless command, and wait until it works; nothing of it may be left at the end."""
     (shell.folder / "pids").unlink(missing_ok=True)
     with running(shell, *options, *sh(script)) as run:
-        eventually(lambda: len(pids(shell)) == 2, within_s=SOON_S)
+        eventually(lambda: len(pids(shell)) == 2)
         yield run
-    eventually(lambda: ended(shell), within_s=SOON_S)
+    eventually(lambda: ended(shell))
 
 
 @pytest.mark.parametrize("script", [ENDLESS, DEAF], ids=["obeys", "ignores TERM"])
@@ -103,10 +103,10 @@ def test_what_a_wrapper_has_started_has_the_whole_grace_to_clean_up(
         "20s",
         *sh(f"{sys.executable} tidy.py; true"),
     ) as run:
-        eventually(works.exists, within_s=SOON_S)
-        run.tell(signal.SIGTERM)
-        run.tell(signal.SIGINT)
-        assert run.ended() == 0
+        eventually(works.exists)
+        run.send(signal.SIGTERM)
+        run.send(signal.SIGINT)
+        assert run.exit_code() == 0
 
     assert (shell.folder / "tidy").exists()
 
@@ -146,10 +146,10 @@ def test_a_command_whose_item_is_given_to_another_is_stopped(
 
     with at_work(shell, *SHORT_LEASE) as run:
         bench.queue.assign(item, "bob", force=True)
-        run.awaits("lost")
+        run.wait_for("lost")
 
         assert ended(shell)
-        assert f"{item} is assigned to bob" in run.last()["text"]
+        assert f"{item} is assigned to bob" in run.last_entry()["text"]
         assert bench.state(item) is State.QUEUED
         assert list(shell.folder.rglob("*.lease")) == []
 
@@ -169,8 +169,11 @@ def test_a_command_whose_item_is_queued_again_by_another_is_stopped(
             bench.queue.cancel(item)
             bench.queue.requeue(item)
 
-        assert run.ended() == 6
-        assert (run.last()["event"], run.last()["state"]) == ("lost", State.QUEUED)
+        assert run.exit_code() == 6
+        assert (run.last_entry()["event"], run.last_entry()["state"]) == (
+            "lost",
+            State.QUEUED,
+        )
         assert ended(shell)
 
 
@@ -181,7 +184,7 @@ def test_a_command_whose_lease_was_taken_over_is_stopped_and_the_new_token_stays
 
     with at_work(shell, *SHORT_LEASE) as run:
         assert second.worker("get", item, "--takeover").code == 0
-        run.awaits("lost")
+        run.wait_for("lost")
 
         assert ended(shell)
         assert second.worker("complete", item, "theirs").code == 0
@@ -196,8 +199,8 @@ def test_a_command_whose_item_is_cancelled_is_stopped(
     with at_work(shell, *SHORT_LEASE, "--once") as run:
         bench.queue.cancel(item, reason="not wanted")
 
-        assert run.ended() == 6
-        assert (run.last()["event"], run.last()["text"]) == (
+        assert run.exit_code() == 6
+        assert (run.last_entry()["event"], run.last_entry()["text"]) == (
             "cancelled",
             f"{item} was cancelled: not wanted.",
         )
@@ -215,15 +218,15 @@ def test_a_command_that_has_completed_its_item_may_go_on_for_longer_than_a_lease
     )
 
     with running(shell, *SHORT_LEASE, "--once", *sh(script)) as run:
-        eventually((shell.folder / "told").exists, within_s=SOON_S)
+        eventually((shell.folder / "told").exists)
         told = bench.now_ms()
         eventually(lambda: bench.now_ms() > told + 1100)
         before = run.events()
         (shell.folder / "go").touch()
 
-        assert run.ended() == 0
+        assert run.exit_code() == 0
         assert before == ["claimed"]
-        assert run.last()["event"] == "completed"
+        assert run.last_entry()["event"] == "completed"
 
 
 def test_a_killed_run_leaves_no_process_and_no_folder_and_its_item_comes_back(
@@ -238,13 +241,12 @@ def test_a_killed_run_leaves_no_process_and_no_folder_and_its_item_comes_back(
     ) as run:
         file = Path((shell.folder / "file").read_text(encoding="utf-8").strip())
         assert file.exists()
-        run.tell(signal.SIGKILL)
+        run.send(signal.SIGKILL)
 
-        eventually(lambda: ended(shell), within_s=SOON_S)
-        eventually(lambda: not file.parents[1].exists(), within_s=SOON_S)
+        eventually(lambda: ended(shell))
+        eventually(lambda: not file.parents[1].exists())
     eventually(
         lambda: bench.queue.reap() and bench.state(item) is State.DELAYED,
-        within_s=SOON_S,
     )
     bench.let_delay_pass(item)
     assert bench.claimed_next() == item
@@ -256,9 +258,9 @@ def test_a_killed_run_stops_a_command_that_ignores_it(
     bench.item()
 
     with at_work(shell, "--grace", "200ms", script=DEAF) as run:
-        run.tell(signal.SIGKILL)
+        run.send(signal.SIGKILL)
 
-        eventually(lambda: ended(shell), within_s=SOON_S)
+        eventually(lambda: ended(shell))
 
 
 def test_a_run_that_was_frozen_beyond_its_lease_learns_that_it_is_lost(
@@ -267,13 +269,13 @@ def test_a_run_that_was_frozen_beyond_its_lease_learns_that_it_is_lost(
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE) as run:
-        run.tell(signal.SIGSTOP)
+        run.send(signal.SIGSTOP)
         bench.let_lease_run_out(item)
         bench.queue.reap()
         bench.let_delay_pass(item)
         second = held(bench.agent(session="second").claim())
-        run.tell(signal.SIGCONT)
-        run.awaits("lost")
+        run.send(signal.SIGCONT)
+        run.wait_for("lost")
 
         assert ended(shell)
         assert second.token == 2
@@ -288,17 +290,17 @@ def test_what_was_finished_while_the_run_was_frozen_is_delivered_if_nobody_else_
     item = bench.item(max_attempts=1)
     script = "touch $TASKORCH_ROOT/begun; until test -e $TASKORCH_ROOT/go; do sleep 0.01; done; echo done"
     with running(shell, *SHORT_LEASE, "--once", *sh(script)) as run:
-        eventually((shell.folder / "begun").exists, within_s=SOON_S)
-        run.tell(signal.SIGSTOP)
+        eventually((shell.folder / "begun").exists)
+        run.send(signal.SIGSTOP)
         bench.let_lease_run_out(item)
         bench.queue.reap()
         assert bench.state(item) is State.FAILED
-        run.tell(signal.SIGCONT)
+        run.send(signal.SIGCONT)
         went_on = bench.now_ms()
         eventually(lambda: bench.now_ms() > went_on + 700)
         (shell.folder / "go").touch()
 
-        assert run.ended() == 0
+        assert run.exit_code() == 0
     assert bench.queue.views.show(item).item.summary == "done"
 
 
@@ -310,12 +312,12 @@ def test_after_a_signal_what_runs_is_finished_and_nothing_more_is_claimed(
     script = "until test -e $TASKORCH_ROOT/go; do sleep 0.01; done; echo done"
 
     with running(shell, *sh(script)) as run:
-        run.awaits("claimed")
-        run.tell(number)
-        eventually(lambda: STOPPING in run.talk(), within_s=SOON_S)
+        run.wait_for("claimed")
+        run.send(number)
+        eventually(lambda: STOPPING in run.stderr())
         (shell.folder / "go").touch()
 
-        assert run.ended() == 0
+        assert run.exit_code() == 0
     assert (bench.state(first), bench.state(second)) == (State.COMPLETED, State.QUEUED)
 
 
@@ -326,11 +328,11 @@ def test_after_a_second_signal_what_runs_is_stopped_and_given_back(
     item = bench.item()
 
     with at_work(shell, "--grace", "200ms", script=script) as run:
-        run.tell(signal.SIGTERM)
-        eventually(lambda: STOPPING in run.talk(), within_s=SOON_S)
-        run.tell(signal.SIGTERM)
+        run.send(signal.SIGTERM)
+        eventually(lambda: STOPPING in run.stderr())
+        run.send(signal.SIGTERM)
 
-        assert run.ended() == 0
+        assert run.exit_code() == 0
         assert run.events() == ["claimed", "released"]
         assert ended(shell)
     view = bench.queue.views.show(item).item
@@ -343,9 +345,9 @@ def test_when_the_terminal_is_closed_what_runs_is_given_back(
     item = bench.item()
 
     with at_work(shell) as run:
-        run.tell(signal.SIGHUP)
+        run.send(signal.SIGHUP)
 
-        assert run.ended() == 0
+        assert run.exit_code() == 0
     view = bench.queue.views.show(item).item
     assert (view.state, view.attempts) == (State.QUEUED, 0)
 
@@ -376,13 +378,11 @@ def test_a_run_whose_lines_nobody_reads_keeps_its_lease_and_can_be_ended(
             stdout=stdout,
             stderr=stderr,
         )
-        eventually(expires, within_s=SOON_S)
+        eventually(expires)
         claimed = expires()
-        eventually(lambda: expires() > claimed, within_s=SOON_S)
+        eventually(lambda: expires() > claimed)
         run.send_signal(signal.SIGTERM)
-        eventually(
-            lambda: STOPPING in talk.read_text(encoding="utf-8"), within_s=SOON_S
-        )
+        eventually(lambda: STOPPING in talk.read_text(encoding="utf-8"))
         run.send_signal(signal.SIGTERM)
 
         assert run.wait(SOON_S) == 4
@@ -410,9 +410,9 @@ def test_an_idle_run_that_is_told_to_stop_ends_and_takes_no_wake_token_with_it(
     bench.item()
 
     with at_work(shell, "--pool", "3") as run:
-        eventually(lambda: bench.blocked_clients() == 2, within_s=SOON_S)
-        run.tell(signal.SIGTERM)
-        eventually(lambda: bench.blocked_clients() == 0, within_s=SOON_S)
+        eventually(lambda: bench.blocked_clients() == 2)
+        run.send(signal.SIGTERM)
+        eventually(lambda: bench.blocked_clients() == 0)
         item = bench.item()
 
         assert held(bench.agent(session="other").claim(wait_s=5)).item == item
@@ -488,14 +488,14 @@ def test_what_goes_on_writing_costs_the_run_nothing(shell: Shell, bench: Bench) 
     with running(
         shell, *sh("setsid sleep 600 & echo $! >> $TASKORCH_ROOT/pids; echo done")
     ) as run:
-        run.awaits("completed")
-        eventually(lambda: bench.blocked_clients() == 1, within_s=SOON_S)
+        run.wait_for("completed")
+        eventually(lambda: bench.blocked_clients() == 1)
         before = costs(run.pid)
         for _ in range(3):
             bench.item()
-        run.awaits("completed", times=4)
+        run.wait_for("completed", times=4)
 
-        eventually(lambda: costs(run.pid) == before, within_s=SOON_S)
+        eventually(lambda: costs(run.pid) == before)
     for left in place.read_text(encoding="utf-8").split():
         os.kill(int(left), signal.SIGKILL)
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from support.commands import BIN, Shell, alive, ended, eventually
-from support.services import soon
 from taskorch.bundled import process_record
 from taskorch.bundled import server as embedded
 from taskorch.config.settings import resolve
@@ -174,7 +173,7 @@ def test_server_is_stopped_from_another_pid_namespace(local: Shell) -> None:
     served = local.lacking("TASKORCH_SERVICE")
     before = served.orchestrate("server", "start", "--json").data()
     log = data(local) / "service.log"
-    soon(lambda: "started" in log.read_text())
+    eventually(lambda: "started" in log.read_text())
 
     shown = served.run("unshare", *words, BIN / "orchestrate", "server", "status")
     stopped = served.run("unshare", *words, BIN / "orchestrate", "server", "stop")

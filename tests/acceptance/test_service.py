@@ -11,9 +11,15 @@ import pytest
 import redis
 from support import servers, services
 from support.builders import Bench
-from support.commands import BIN, Shell, discard
+from support.commands import BIN, Shell, discard, eventually
 from support.file_worker import FileWorker
-from support.services import OwnRedis, filed, handoffs, published, soon, status
+from support.services import (
+    OwnRedis,
+    handoff_items,
+    handoffs,
+    progress_messages,
+    sync_status,
+)
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, Lease, State
 from taskorch.queue.queue import Queue
@@ -44,14 +50,14 @@ def test_what_happens_in_redis_is_in_the_files_soon(
 ) -> None:
     with services.running(shell, *way):
         item = bench.item()
-        soon(lambda: published(shell.folder) == {item})
+        eventually(lambda: handoff_items(shell.folder) == {item})
 
         lease = bench.agent().progress(Lease(item=item), "half of it").lease
-        soon(lambda: filed(shell.folder, item) == ["half of it"])
+        eventually(lambda: progress_messages(shell.folder, item) == ["half of it"])
         bench.agent().complete(lease, "all of it")
 
         completion = handoffs(shell.folder) / f"{item}_completion.json"
-        soon(lambda: published(shell.folder) == set() and completion.exists())
+        eventually(lambda: handoff_items(shell.folder) == set() and completion.exists())
         assert json.loads(completion.read_text())["summary"] == "all of it"
 
 
@@ -61,13 +67,13 @@ def test_what_a_file_worker_writes_is_in_redis_soon(
 ) -> None:
     with services.running(shell, *way):
         item = bench.item()
-        soon(lambda: published(shell.folder) == {item})
+        eventually(lambda: handoff_items(shell.folder) == {item})
 
         worker.progress(item, "half of it", 50)
-        soon(lambda: reports(bench, item) == ["half of it"])
+        eventually(lambda: reports(bench, item) == ["half of it"])
         worker.complete(item, "all of it")
 
-        soon(lambda: bench.state(item) is State.COMPLETED)
+        eventually(lambda: bench.state(item) is State.COMPLETED)
         assert reports(bench, item) == ["half of it", "all of it"]
 
 
@@ -77,17 +83,17 @@ def test_what_changed_while_no_service_ran_is_made_good_by_the_next_one(
 ) -> None:
     item = bench.item()
     with services.running(shell, *way) as [service]:
-        soon(lambda: published(shell.folder) == {item})
-        service.told()
+        eventually(lambda: handoff_items(shell.folder) == {item})
+        service.stop()
 
     worker.progress(item, "by files")
     bench.agent().note(item, "unseen")
     other = bench.item()
     with services.running(shell, *way):
-        soon(
+        eventually(
             lambda: (
                 reports(bench, item) == ["by files"]
-                and published(shell.folder) == {item, other}
+                and handoff_items(shell.folder) == {item, other}
             )
         )
 
@@ -115,17 +121,17 @@ def test_it_goes_on_in_both_directions_after_redis_was_killed_and_came_back(
         running = stack.enter_context(
             services.running(shell.having(TASKORCH_REDIS_URL=url), *way)
         )
-        soon(lambda: published(root) == {item})
+        eventually(lambda: handoff_items(root) == {item})
 
     worker.progress(item, "meanwhile")
-    soon(lambda: running[0].said("Redis does not answer"))
+    eventually(lambda: running[0].has_logged("Redis does not answer"))
     with servers.running(binary, folder, "--appendonly", "yes"):
-        soon(lambda: reports(bench, item) == ["meanwhile"])
+        eventually(lambda: reports(bench, item) == ["meanwhile"])
         worker.progress(item, "by files")
-        soon(lambda: reports(bench, item) == ["meanwhile", "by files"])
+        eventually(lambda: reports(bench, item) == ["meanwhile", "by files"])
         other = bench.item()
-        soon(lambda: published(root) == {item, other})
-        code = running[0].told()
+        eventually(lambda: handoff_items(root) == {item, other})
+        code = running[0].stop()
 
     assert code == 0
     assert "Redis answers again" in running[0].log()
@@ -140,26 +146,26 @@ def test_a_signal_ends_it_with_its_pass_at_an_end(
     project = bench.project()
     items = {bench.item(project) for _ in range(300)}
     with services.running(shell, *way) as [service]:
-        soon(lambda: published(shell.folder))
+        eventually(lambda: handoff_items(shell.folder))
 
-        code, log = service.told(number), service.log()
+        code, log = service.stop(number), service.log()
 
     assert code == 0
     assert len(log.splitlines()) == 2
     assert log.endswith("stopped\n")
-    assert services.temporaries(shell.folder) == []
+    assert services.temporary_files(shell.folder) == []
     assert all(
         json.loads(path.read_text()) for path in handoffs(shell.folder).glob("*.json")
     )
     shell.orchestrate("sync")
-    assert published(shell.folder) == items
+    assert handoff_items(shell.folder) == items
 
 
 def test_health_check_says_what_is_wrong(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     before = shell.orchestrate("sync", "status", "--check")
     with services.running(shell, "--no-rq"):
-        soon(lambda: published(shell.folder) == {item})
+        eventually(lambda: handoff_items(shell.folder) == {item})
         during = shell.orchestrate("sync", "status", "--check")
     away = shell.having(TASKORCH_REDIS_URL="redis://127.0.0.1:1").orchestrate(
         "sync", "status", "--check"
@@ -194,7 +200,7 @@ def test_a_signal_at_its_very_start_ends_it_too(
 ) -> None:
     for _ in range(4):
         with services.running(shell, *way) as [service]:
-            assert service.told() == 0
+            assert service.stop() == 0
 
 
 @WAYS
@@ -208,13 +214,15 @@ def test_it_keeps_several_roots(
         shell, *way, *(word for root in roots for word in ("--root", str(root)))
     ):
         item = bench.item()
-        soon(lambda: all(published(root) == {item} for root in roots))
+        eventually(lambda: all(handoff_items(root) == {item} for root in roots))
 
         FileWorker(roots[1] / ".task-orchestrator", "ada").progress(item, "from two")
 
-        soon(lambda: all(filed(root, item) == ["from two"] for root in roots))
+        eventually(
+            lambda: all(progress_messages(root, item) == ["from two"] for root in roots)
+        )
         assert reports(bench, item) == ["from two"]
-        assert published(shell.folder) == set()
+        assert handoff_items(shell.folder) == set()
 
 
 def test_a_root_of_another_queue_is_refused(shell: Shell, tmp_path: Path) -> None:
@@ -247,13 +255,13 @@ def test_sync_status_shows_who_keeps_the_files_and_how_it_goes(
 ) -> None:
     with services.running(shell, *way) as [service]:
         item = bench.item()
-        soon(lambda: published(shell.folder) == {item})
+        eventually(lambda: handoff_items(shell.folder) == {item})
         worker.progress(item, "half of it")
         worker.handoffs.joinpath("item_odd_name_handoff.json").write_text("{}")
-        soon(lambda: status(shell)[0]["status"]["troubles"])
-        soon(lambda: status(shell)[0]["status"]["imported"] == 1)
+        eventually(lambda: sync_status(shell)[0]["status"]["troubles"])
+        eventually(lambda: sync_status(shell)[0]["status"]["imported"] == 1)
 
-        [mirror], text = status(shell), shell.orchestrate("sync", "status").stdout
+        [mirror], text = sync_status(shell), shell.orchestrate("sync", "status").stdout
 
     assert mirror["service"]["pid"] == service.pid
     assert mirror["service"]["runs_on"] == runs_on
@@ -276,17 +284,17 @@ def test_a_folder_in_trouble_is_shown_and_ends_no_service(
 ) -> None:
     item = bench.item()
     with services.running(shell, *way) as [service]:
-        soon(lambda: published(shell.folder) == {item})
+        eventually(lambda: handoff_items(shell.folder) == {item})
         discard(handoffs(shell.folder), shell.folder)
         handoffs(shell.folder).write_text("in the way")
-        soon(lambda: status(shell)[0]["status"]["error"])
+        eventually(lambda: sync_status(shell)[0]["status"]["error"])
 
         text = shell.orchestrate("sync", "status").stdout
         handoffs(shell.folder).unlink()
 
-        soon(lambda: published(shell.folder) == {item})
-        soon(lambda: not status(shell)[0]["status"]["error"])
-        code, log = service.told(), service.log()
+        eventually(lambda: handoff_items(shell.folder) == {item})
+        eventually(lambda: not sync_status(shell)[0]["status"]["error"])
+        code, log = service.stop(), service.log()
     assert (
         f"Cannot write below {shell.folder}: {handoffs(shell.folder)} is not a folder"
         in text
@@ -302,16 +310,16 @@ def test_a_folder_that_is_deleted_is_made_again_and_kept_again(
 ) -> None:
     item = bench.item()
     with services.running(shell, *way) as [service]:
-        soon(lambda: published(shell.folder) == {item})
+        eventually(lambda: handoff_items(shell.folder) == {item})
 
         discard(shell.folder / name, shell.folder)
-        soon(lambda: published(shell.folder) == {item})
+        eventually(lambda: handoff_items(shell.folder) == {item})
         FileWorker(shell.folder / ".task-orchestrator", "ada").progress(
             item, "half of it"
         )
 
-        soon(lambda: reports(bench, item) == ["half of it"])
-        assert service.told() == 0
+        eventually(lambda: reports(bench, item) == ["half of it"])
+        assert service.stop() == 0
 
 
 @WAYS
@@ -320,20 +328,20 @@ def test_a_root_that_is_deleted_is_not_made_again_but_kept_again_when_it_is_back
 ) -> None:
     item = bench.item()
     with services.running(shell, *way) as [service]:
-        soon(lambda: published(shell.folder) == {item})
+        eventually(lambda: handoff_items(shell.folder) == {item})
 
         shell.folder.rename(tmp_path / "gone")
-        soon(
-            lambda: service.said(
+        eventually(
+            lambda: service.has_logged(
                 f"Cannot write below {shell.folder}: No such file or directory"
             )
         )
         made = shell.folder.exists()
         shell.folder.mkdir()
 
-        soon(lambda: published(shell.folder) == {item})
+        eventually(lambda: handoff_items(shell.folder) == {item})
         assert not made
-        assert service.told() == 0
+        assert service.stop() == 0
 
 
 def test_a_root_that_is_not_there_is_refused_and_not_made(
@@ -359,7 +367,7 @@ def test_the_keys_of_rq_are_the_namespaces_own_and_its_jobs_no_pickles(
 ) -> None:
     with services.running(own.shell):
         item = own.bench.item()
-        soon(lambda: published(own.shell.folder) == {item})
+        eventually(lambda: handoff_items(own.shell.folder) == {item})
         keys = own.keys()
         jobs = [
             cast(Any, own.raw).hgetall(key) for key in own.keys("taskorch-rq:*:job:*")
@@ -382,12 +390,12 @@ def test_the_keys_of_rq_are_the_namespaces_own_and_its_jobs_no_pickles(
 def test_environment_variable_turns_rq_off(own: OwnRedis) -> None:
     with services.running(own.shell.having(TASKORCH_NO_RQ="1")):
         item = own.bench.item()
-        soon(lambda: published(own.shell.folder) == {item})
+        eventually(lambda: handoff_items(own.shell.folder) == {item})
 
-        assert [mirror["service"]["runs_on"] for mirror in status(own.shell)] == [
+        assert [mirror["service"]["runs_on"] for mirror in sync_status(own.shell)] == [
             "its own loop"
         ]
-    assert own.rq("worker") == set()
+    assert own.rq_names("worker") == set()
 
 
 def test_of_eight_services_one_writes_and_each_job_is_done_once(
@@ -402,27 +410,27 @@ def test_of_eight_services_one_writes_and_each_job_is_done_once(
     ):
         project = own.bench.project()
         items = {own.bench.item(project) for _ in range(20)}
-        soon(lambda: all(published(root) == items for root in roots))
-        soon(
+        eventually(lambda: all(handoff_items(root) == items for root in roots))
+        eventually(
             lambda: all(
                 mirror["behind"] == 0 == mirror["status"]["changed"]
-                for mirror in status(own.shell)
+                for mirror in sync_status(own.shell)
             )
         )
         written = {
             mirror["status"]["path"]: mirror["status"]["written"]
-            for mirror in status(own.shell)
+            for mirror in sync_status(own.shell)
         }
-        soon(lambda: own.jobs_done() == len(own.rq("job")))
+        eventually(lambda: own.jobs_done() == len(own.rq_names("job")))
         intervals = {
-            job.rpartition("-")[0].rpartition("-")[::2] for job in own.rq("job")
+            job.rpartition("-")[0].rpartition("-")[::2] for job in own.rq_names("job")
         }
 
         for service in [*four[1:], *others[1:]]:
-            service.killed()
+            service.kill()
         more = own.bench.item(project)
-        soon(lambda: all(published(root) == {*items, more} for root in roots))
-        codes = [four[0].told(), others[0].told()]
+        eventually(lambda: all(handoff_items(root) == {*items, more} for root in roots))
+        codes = [four[0].stop(), others[0].stop()]
 
     assert written == {str(root): len(items) + 1 for root in roots}
     assert {
@@ -444,7 +452,7 @@ def test_a_redis_that_nobody_has_started_is_waited_for(
     folder.mkdir()
     late = shell.having(TASKORCH_REDIS_URL=f"unix://{folder}/s.sock")
     with services.running(late, *way) as [service]:
-        soon(lambda: service.said("Redis does not answer"))
+        eventually(lambda: service.has_logged("Redis does not answer"))
 
         with servers.running(servers.binaries()["valkey"], folder):
             project = late.orchestrate("project", "One").stdout.strip()
@@ -452,5 +460,5 @@ def test_a_redis_that_nobody_has_started_is_waited_for(
                 "create", project, "Two", "--assign", "ada"
             ).stdout.strip()
 
-            soon(lambda: published(shell.folder) == {item})
-            assert service.told() == 0
+            eventually(lambda: handoff_items(shell.folder) == {item})
+            assert service.stop() == 0

@@ -14,8 +14,7 @@ from typing import Any, cast
 import pytest
 import redis
 from support.builders import Bench, followers
-from support.commands import BIN, Shell, ended, eventually
-from support.runs import SOON_S
+from support.commands import BIN, SOON_S, Shell, ended, eventually
 from support.screens import CTRL_C, Screen
 from support.topologies import Node
 from taskorch.cli.quoting import NOTICE

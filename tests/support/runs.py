@@ -1,4 +1,4 @@
-"""`worker run` as a real process, and what it says while it runs."""
+"""`worker run` as a real process, and what it prints while it runs."""
 
 import json
 import signal
@@ -11,66 +11,61 @@ from typing import Any
 
 from support.commands import BIN, TIME_LIMIT_S, Shell, eventually
 
-#: For machines that do much else besides.
-SOON_S = 60
-#: One item, told in JSON.
+#: One item, with the log as JSON.
 ONCE = ("run", "--once", "--json")
-#: Runs until the test lets it go.
+#: A command that runs until the test creates the file `go`.
 HELD = "echo >> $TASKORCH_ROOT/begun; until test -e $TASKORCH_ROOT/go; do sleep 0.01; done; echo done"
 
 
 class Run:
-    """A run that was started with --json."""
+    """A `worker run` that was started with --json."""
 
     def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
         self._process = process
         self._folder = folder
         self.pid = process.pid
 
-    def said(self) -> list[dict[str, Any]]:
-        """Return what it has said of items so far."""
-        lines = (
-            (self._folder / "stdout")
-            .read_text(encoding="utf-8")
-            .splitlines(keepends=True)
-        )
+    def entries(self) -> list[dict[str, Any]]:
+        """Return the complete lines of its log so far."""
+        text = (self._folder / "stdout").read_text(encoding="utf-8")
+        lines = text.splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def events(self) -> list[str]:
-        """Return the same, by its names."""
-        return [each["event"] for each in self.said()]
+        """Return the `event` of each entry."""
+        return [entry["event"] for entry in self.entries()]
 
-    def last(self) -> dict[str, Any]:
-        """Return what it has said last."""
-        return self.said()[-1]
+    def last_entry(self) -> dict[str, Any]:
+        """Return the newest entry."""
+        return self.entries()[-1]
 
-    def talk(self) -> str:
-        """Return what stands on stderr; a traceback is never right."""
-        talk = (self._folder / "stderr").read_text(encoding="utf-8")
-        assert "Traceback" not in talk, talk
-        return talk
+    def stderr(self) -> str:
+        """Return its stderr so far, and fail if there is a traceback."""
+        text = (self._folder / "stderr").read_text(encoding="utf-8")
+        assert "Traceback" not in text, text
+        return text
 
-    def tell(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self._process.send_signal(number)
 
-    def is_over(self) -> bool:
-        """Return whether it has ended."""
+    def has_ended(self) -> bool:
+        """Return whether the process has ended."""
         return self._process.poll() is not None
 
-    def ended(self, *, within_s: float = TIME_LIMIT_S) -> int:
-        """Return its exit code."""
+    def exit_code(self, *, within_s: float = TIME_LIMIT_S) -> int:
+        """Wait for its end, and return the exit code."""
         code = self._process.wait(within_s)
-        self.talk()
+        self.stderr()
         return code
 
-    def awaits(self, event: str, *, times: int = 1) -> None:
-        """Wait until it has said that."""
-        eventually(lambda: self.events().count(event) >= times, within_s=SOON_S)
+    def wait_for(self, event: str, *, times: int = 1) -> None:
+        """Wait until it has logged an event."""
+        eventually(lambda: self.events().count(event) >= times)
 
 
 def sh(script: str) -> tuple[str, str, str, str]:
-    """Return the words of a command that a shell runs."""
+    """Return the arguments that make a shell script the command."""
     return ("--", "sh", "-c", script)
 
 
@@ -78,9 +73,9 @@ def sh(script: str) -> tuple[str, str, str, str]:
 def running(
     shell: Shell, *words: str | Path, below: Sequence[str | Path] = ()
 ) -> Iterator[Run]:
-    """Run `worker run` with these words; what the test has not ended is killed, and its guard ends the rest.
+    """Start `worker run` with these arguments, and kill it at the end of the block.
 
-    `below` is a command that becomes `worker run` and takes it as its arguments.
+    `below` is a command that takes `worker run` as its arguments and becomes it.
     """
     with TemporaryDirectory() as place:
         folder = Path(place)

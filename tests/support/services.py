@@ -1,9 +1,9 @@
-"""The service as real processes, and the files that it keeps."""
+"""The service as real processes, and the files that it writes."""
 
 import json
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,6 @@ from taskorch.connect import connect
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
 
-#: For machines that do much else besides: what the service does within a second as a rule.
-SOON_S = 60
-
 
 class Service:
     """A service that was started."""
@@ -30,45 +27,45 @@ class Service:
         self.pid = process.pid
 
     def log(self) -> str:
-        """Return what it has said so far."""
+        """Return its log so far."""
         return self._log.read_text(encoding="utf-8")
 
-    def said(self, words: str) -> bool:
-        """Return whether it has said that; one that has ended without is a failure."""
+    def has_logged(self, words: str) -> bool:
+        """Return whether the log has these words, and fail if the service has ended."""
         assert words in self.log() or self._process.poll() is None, self.log()
         return words in self.log()
 
-    def told(self, number: signal.Signals = signal.SIGTERM) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal, and return its exit code."""
         self._process.send_signal(number)
-        return self.ended()
+        return self.exit_code()
 
-    def ended(self) -> int:
-        """Return its exit code; a traceback in its log is never right."""
+    def exit_code(self) -> int:
+        """Wait for its end, and return the exit code; fail if it logged a traceback."""
         code = self._process.wait(TIME_LIMIT_S)
         assert "Traceback" not in self.log(), self.log()
         return code
 
-    def killed(self) -> None:
-        """Kill it, if it lives."""
+    def kill(self) -> None:
+        """Kill it if it is running."""
         self._process.kill()
         self._process.wait(TIME_LIMIT_S)
 
 
 @contextmanager
 def running(shell: Shell, *arguments: str, number: int = 1) -> Iterator[list[Service]]:
-    """Run services; those that the test has not ended are killed."""
+    """Start services, and kill them at the end of the block."""
     with TemporaryDirectory() as logs:
         services = [
             _started(shell, arguments, Path(logs, str(n))) for n in range(number)
         ]
         try:
             for service in services:
-                soon(partial(service.said, "started"))
+                eventually(partial(service.has_logged, "started"))
             yield services
         finally:
             for service in services:
-                service.killed()
+                service.kill()
 
 
 def _started(shell: Shell, arguments: Sequence[str], log: Path) -> Service:
@@ -85,26 +82,21 @@ def _started(shell: Shell, arguments: Sequence[str], log: Path) -> Service:
     return Service(process, log)
 
 
-def soon(true: Callable[[], object]) -> None:
-    """Look again until something is true."""
-    eventually(true, within_s=SOON_S)
-
-
 def handoffs(root: Path) -> Path:
-    """Return the folder that file-based workers see."""
+    """Return the folder of file-based workers."""
     return root / ".task-orchestrator" / "handoffs"
 
 
-def published(root: Path) -> set[str]:
-    """Return the items that have a handoff."""
+def handoff_items(root: Path) -> set[str]:
+    """Return the items that have a handoff file."""
     return {
         path.name.removesuffix("_handoff.json")
         for path in handoffs(root).glob("item_*_handoff.json")
     }
 
 
-def filed(root: Path, item: str) -> list[str]:
-    """Return the updates that an item's progress file has; none while there is no such file, or half of one."""
+def progress_messages(root: Path, item: str) -> list[str]:
+    """Return the messages in an item's progress file, or [] if it is not there yet."""
     try:
         document = json.loads((handoffs(root) / f"{item}_progress.json").read_bytes())
     except (OSError, ValueError):
@@ -112,21 +104,21 @@ def filed(root: Path, item: str) -> list[str]:
     return [update["message"] for update in document["updates"]]
 
 
-def temporaries(root: Path) -> list[str]:
-    """Return what a pass that was cut off would leave behind."""
+def temporary_files(root: Path) -> list[str]:
+    """Return the files that an interrupted pass would leave behind."""
     return [
         path.name for path in handoffs(root).iterdir() if path.name.endswith(".tmp")
     ]
 
 
-def status(shell: Shell) -> list[dict[str, Any]]:
-    """Return what `orchestrate sync status` says of each root."""
+def sync_status(shell: Shell) -> list[dict[str, Any]]:
+    """Return the result of `orchestrate sync status` for each root."""
     mirrors: list[dict[str, Any]] = shell.orchestrate("sync", "status", "--json").data()
     return mirrors
 
 
 class OwnRedis:
-    """A server that nobody else uses: whatever is in it, the test and its services have put there."""
+    """A server that only the test and its services use."""
 
     def __init__(self, url: str, shell: Shell) -> None:
         self.namespace = shell.variables["TASKORCH_NAMESPACE"]
@@ -144,16 +136,16 @@ class OwnRedis:
             key.decode() for key in cast(Any, self.raw).scan_iter(pattern, count=1000)
         }
 
-    def rq(self, kind: str) -> set[str]:
-        """Return RQ's keys of a kind."""
+    def rq_names(self, kind: str) -> set[str]:
+        """Return the names of RQ's keys of a kind, such as "job" or "worker"."""
         start = f"taskorch-rq:{{{self.namespace}}}:{kind}:"
         return {key.removeprefix(start) for key in self.keys(f"taskorch-rq:*:{kind}:*")}
 
     def jobs_done(self) -> int:
-        """Return how many jobs all workers together have done."""
+        """Return the number of jobs that all workers together have done."""
         workers = [
             f"taskorch-rq:{{{self.namespace}}}:worker:{name}"
-            for name in self.rq("worker")
+            for name in self.rq_names("worker")
         ]
         return sum(
             int(cast(Any, self.raw).hget(worker, "successful_job_count") or 0)
