@@ -18,13 +18,12 @@ from taskorch.domain.item import (
     ProjectProgress,
     Report,
 )
+from taskorch.domain.server_status import ServerStatus
 from taskorch.queue.stuck import StuckItem
 
 from taskorch_orchestrator.render import console as screen
 
 if TYPE_CHECKING:
-    from taskorch.bundled.server import ServerStatus
-
     from taskorch_orchestrator.purge import Purged
 
 BAR_WIDTH = 20
@@ -226,7 +225,7 @@ def projects(listed: Iterable[Project]) -> str:
     return screen.printed(table)
 
 
-def server(shown: "ServerStatus") -> str:
+def server(shown: ServerStatus) -> str:
     """Return whether the bundled server runs, and where."""
     if not shown.running:
         return f"not running ({shown.url})"

@@ -26,6 +26,7 @@ from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.domain.access import Access
 from taskorch.domain.frozen import Frozen
+from taskorch.domain.server_status import ServerStatus
 from taskorch.transport import address, redis_errors, server_address, unix_socket
 from taskorch.transport.socket import Socket
 
@@ -49,23 +50,6 @@ _UNREADABLE = "reading the append only file"
 _WARNING = re.compile(r"^\d+:\w .*? # (.+)$", re.MULTILINE)
 
 Say = Callable[[str], object]
-
-
-class ServerStatus(Frozen):
-    """What `orchestrate server status` says."""
-
-    running: bool
-    #: 0 when it is not running.
-    pid: int
-    url: str
-    #: Whether commands can reach it: its socket may have been deleted.
-    reachable: bool = True
-    #: Whether the pid means nothing here: it runs in another container, or on another machine.
-    elsewhere: bool = False
-    #: The background service that runs beside the server; 0 when there is none.
-    service_pid: int = 0
-    #: Whether the settings want a service there.
-    service_wanted: bool = True
 
 
 class Answer(Frozen):

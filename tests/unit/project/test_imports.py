@@ -91,7 +91,6 @@ KNOWN = frozenset(
         "taskorch_orchestrator.mirror.report_files -> pydantic",
         "taskorch_orchestrator.plan.plan_file -> click",
         "taskorch_orchestrator.render.setup -> taskorch.mcp.extras",
-        "taskorch_orchestrator.render.tables -> taskorch.bundled.server",
         "taskorch_worker.run.log -> click",
     }
 )
