@@ -10,7 +10,7 @@ from taskorch.connect import connect
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Caller
 from taskorch.queue.agent_queue import AgentQueue
-from taskorch.queue.port import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 
 from benchmarks.figures import Comparison, Figure
 from benchmarks.queues import AGENT, filled, server
@@ -46,7 +46,7 @@ WITHOUT: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 
 
-class Unguarded(Around):
+class Unguarded(ConnectionWrapper):
     """A connection whose scripts lack the lines of a guard."""
 
     def __init__(
@@ -56,9 +56,11 @@ class Unguarded(Around):
         self._left_out = left_out
         self._scripts: dict[str, Script] = {}
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         """Run the script without the guard."""
-        return super().call(
+        return super().run_script(
             self._scripts.get(script.name) or self._without(script), key, arguments
         )
 

@@ -13,7 +13,7 @@ from time import monotonic
 
 import click
 from rich.console import Console
-from taskorch.bundled import server as embedded
+from taskorch.bundled import server as bundled_server
 
 from benchmarks import page
 from benchmarks.figures import Comparison, document, markdown, table
@@ -70,7 +70,10 @@ def publish(comparison: Comparison) -> None:
 def machine() -> str:
     """Return on what it was measured."""
     asked = subprocess.run(
-        [embedded.binary(), "--version"], capture_output=True, text=True, check=True
+        [bundled_server.binary(), "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     server = next((word for word in asked.split() if word.startswith("v=")), "v=?")
     return f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, Valkey {server[2:]}"

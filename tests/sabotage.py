@@ -306,8 +306,8 @@ SABOTAGES = (
     Sabotage(
         guard="A run that makes a call again makes the same request",
         file="shared/taskorch/transport/retry.py",
-        line="reply = self._connection.call(script, key, arguments)",
-        instead="reply = self._connection.call(script, key, (hex(hash((arguments, failures))), *arguments[1:]))",
+        line="reply = self._connection.run_script(script, key, arguments)",
+        instead="reply = self._connection.run_script(script, key, (hex(hash((arguments, failures))), *arguments[1:]))",
         tests=("tests/acceptance/test_run_outage.py",),
     ),
     Sabotage(
@@ -327,7 +327,7 @@ SABOTAGES = (
     Sabotage(
         guard="Who waits does not start a server that was stopped",
         file="shared/taskorch/connect.py",
-        line=" or embedded.was_stopped(self._settings, self._opened_at)",
+        line=" or bundled_server.was_stopped(self._settings, self._opened_at)",
         instead="",
         tests=("tests/acceptance/test_embedded.py",),
     ),

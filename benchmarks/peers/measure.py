@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import redis
-from taskorch.bundled import server as embedded
+from taskorch.bundled import server as bundled_server
 
 from benchmarks.page import REPOSITORY
 from benchmarks.peers.install import program, python
@@ -64,10 +64,10 @@ def server() -> Iterator[str]:
         ]
         with (Path(folder) / "server.log").open("wb") as log:
             process = subprocess.Popen(
-                [embedded.binary(), *words],
+                [bundled_server.binary(), *words],
                 stdout=log,
                 stderr=log,
-                env=embedded.ENVIRONMENT | os.environ,
+                env=bundled_server.ENVIRONMENT | os.environ,
             )
         try:
             url = f"redis://127.0.0.1:{port}/0"

@@ -33,21 +33,25 @@ class OnDemandConnection:
             server_address.bundled(settings.folder_path), retries=0
         )
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         """Run a script, on a server that is started if need be."""
         try:
-            return self._connection.call(script, key, arguments)
+            return self._connection.run_script(script, key, arguments)
         except (errors.Unreachable, errors.Stalled) as away:
             self._start(away)
-            return self._connection.call(script, key, arguments)
+            return self._connection.run_script(script, key, arguments)
 
-    def wait(self, key: str, timeout_s: float) -> bool:
+    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Take a wake token; False too when the server had to be started, so that the caller looks again."""
-        return self._blocking(lambda: self._connection.wait(key, timeout_s))
+        return self._blocking(lambda: self._connection.wait_for_wake(key, timeout_s))
 
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+    def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block for an entry of a stream, in the same way."""
-        return self._blocking(lambda: self._connection.follow(key, cursor, timeout_s))
+        return self._blocking(
+            lambda: self._connection.wait_for_entry(key, cursor, timeout_s)
+        )
 
     def _blocking(self, ask: Callable[[], bool]) -> bool:
         try:
@@ -62,7 +66,7 @@ class OnDemandConnection:
         self._connection.close()
 
     def _start(self, away: errors.Unavailable) -> None:
-        from taskorch.bundled import server as embedded
+        from taskorch.bundled import server as bundled_server
 
         is_running = (
             isinstance(away, errors.Stalled) and away.details["why"] != "LOADING"
@@ -70,11 +74,11 @@ class OnDemandConnection:
         if (
             is_running
             or self._is_closed
-            or embedded.was_stopped(self._settings, self._opened_at)
+            or bundled_server.was_stopped(self._settings, self._opened_at)
         ):
             raise away
-        embedded.refuse_start(self._settings, self._access)
-        if embedded.start(self._settings, self._announce):
+        bundled_server.refuse_start(self._settings, self._access)
+        if bundled_server.start(self._settings, self._announce):
             self._announce(
                 f"Started the bundled server for {self._settings.root} (orchestrate server stop ends it)."
             )

@@ -23,7 +23,7 @@ from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
 from taskorch_orchestrator import restore
 
-call, left = SocketConnection.call, int(sys.argv[4])
+call, left = SocketConnection.run_script, int(sys.argv[4])
 
 def counted(self, *arguments):
     global left
@@ -33,7 +33,7 @@ def counted(self, *arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return reply
 
-SocketConnection.call = counted
+SocketConnection.run_script = counted
 restore.SLICE_LINES = 5
 restore.restore(Path(sys.argv[3]), Queue(connect(sys.argv[1]), sys.argv[2], Caller(agent="planner")).archive)
 """

@@ -13,7 +13,7 @@ from support.runs import HELD, sh
 from support.services import handoff_items, progress_messages, sync_status
 from support.tool_client import until
 from support.topologies import Cluster, Node, Sentinels, command
-from taskorch.bundled import server as embedded
+from taskorch.bundled import server as bundled_server
 from taskorch.queue import keys
 
 PASSWORD = "open-sesame"
@@ -297,7 +297,9 @@ def test_a_password_is_used_and_seen_nowhere(
         "file": {"TASKORCH_REDIS_PASSWORD_FILE": str(file)},
         "config": {},
     }
-    with servers.running(embedded.binary(), tmp_path, "--requirepass", PASSWORD) as url:
+    with servers.running(
+        bundled_server.binary(), tmp_path, "--requirepass", PASSWORD
+    ) as url:
         there = on(shell, url, **variables[place])
         seen = []
         with services.running(there) as (service,):
@@ -341,7 +343,7 @@ def test_a_user_in_the_address_has_the_password_of_the_file(
     file.chmod(0o600)
 
     with (
-        servers.running(embedded.binary(), tmp_path) as url,
+        servers.running(bundled_server.binary(), tmp_path) as url,
         redis.Redis.from_url(url) as raw,
     ):
         raw.execute_command(
@@ -369,7 +371,9 @@ def test_command_of_a_run_has_the_password_in_a_file(
 ) -> None:
     report = 'worker progress "$TASKORCH_ITEM_ID" "by the command" >/dev/null'
     script = f'{report} && env && echo "$TASKORCH_REDIS_PASSWORD_FILE"'
-    with servers.running(embedded.binary(), tmp_path, "--requirepass", PASSWORD) as url:
+    with servers.running(
+        bundled_server.binary(), tmp_path, "--requirepass", PASSWORD
+    ) as url:
         if place == "address":
             there = on(
                 shell,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support.commands import BIN, Shell, alive, ended, eventually
 from taskorch.bundled import process_record
-from taskorch.bundled import server as embedded
+from taskorch.bundled import server as bundled_server
 from taskorch.config.settings import resolve
 from taskorch.domain import errors
 
@@ -208,11 +208,11 @@ def test_server_that_hangs_is_named_soon(
 ) -> None:
     pid = local.orchestrate("server", "start", "--json").data()["pid"]
     age(local)
-    monkeypatch.setattr(embedded, "ANSWERS_WITHIN_S", 0.2)
+    monkeypatch.setattr(bundled_server, "ANSWERS_WITHIN_S", 0.2)
     os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(errors.ServerFailed, match=f"pid {pid} does not answer"):
-            embedded.start(
+            bundled_server.start(
                 resolve({}, {"TASKORCH_ROOT": str(local.folder)}, local.folder)
             )
     finally:

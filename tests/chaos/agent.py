@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, Lease, Receipt
 from taskorch.queue.agent_queue import AgentQueue
-from taskorch.queue.port import Argument, Around, Reply, Script
+from taskorch.queue.port import Argument, ConnectionWrapper, Reply, Script
 
 from chaos.duty import Duty, begin
 from chaos.witness import Taken
@@ -26,7 +26,7 @@ STEPS: dict[str, Callable[[AgentQueue, Lease, str], Receipt]] = {
 }
 
 
-class LossyConnection(Around):
+class LossyConnection(ConnectionWrapper):
     """A connection that loses some replies, as a network does: the call was made, the caller cannot know.
 
     The caller says under which request id its next step goes; what it calls again under that id acts no second time.
@@ -39,9 +39,11 @@ class LossyConnection(Around):
         #: "" when the step has its reply: the next call brings its own.
         self.request = ""
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         """Run a script."""
-        reply = super().call(
+        reply = super().run_script(
             script, key, (self.request or arguments[0], *arguments[1:])
         )
         if self._fate.random() < LOST and not self._duty.is_calm():

@@ -154,7 +154,7 @@ def test_a_wait_breaks_off_when_its_connection_is_closed(
 ) -> None:
     connection = connected(valkey_url)
     with redis.Redis.from_url(valkey_url) as raw, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(connection.wait, "connections:nothing", 60)
+        waiting = pool.submit(connection.wait_for_wake, "connections:nothing", 60)
         eventually(lambda: cast("Any", raw).info("clients")["blocked_clients"])
 
         connection.close()

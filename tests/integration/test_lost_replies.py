@@ -19,7 +19,7 @@ from taskorch.connect import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
 from taskorch.queue.plan import Plan
-from taskorch.queue.port import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 from taskorch_orchestrator.backup.restore import restore
 
 pytestmark = pytest.mark.parametrize("lane", servers.binaries(), indirect=True)
@@ -207,16 +207,18 @@ ANSWERED_AFRESH = ("pop of nothing",)
 
 
 @dataclass
-class OneRequest(Around):
+class OneRequest(ConnectionWrapper):
     """A connection whose every call is the same request; it notes the names of the scripts."""
 
     connection: Connection
     request: str
     names: list[str]
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         self.names.append(script.name)
-        return self.connection.call(script, key, (self.request, *arguments[1:]))
+        return self.connection.run_script(script, key, (self.request, *arguments[1:]))
 
 
 @dataclass(frozen=True)

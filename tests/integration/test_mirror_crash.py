@@ -78,9 +78,11 @@ class MortalConnection(SocketConnection):
     def __init__(self, inner: Connection, fate: Fate) -> None:
         self.inner, self.fate = inner, fate
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         self.fate.step()
-        reply = self.inner.call(script, key, arguments)
+        reply = self.inner.run_script(script, key, arguments)
         self.fate.step()
         return reply
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from taskorch.queue.port import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 
 #: How much of a reply a repeat gets again; the package or project behind it is read afresh.
 KEPT_WORDS = {"get": 3, "complete_project": 0}
@@ -39,7 +39,7 @@ class Call:
 
 
 @dataclass
-class Remembering(Around):
+class Remembering(ConnectionWrapper):
     """A connection that numbers its requests, and remembers those whose replies Redis keeps.
 
     A request without such a reply leaves nothing behind, and the next one has the same number.
@@ -48,9 +48,11 @@ class Remembering(Around):
     connection: Connection
     calls: list[Call] = field(default_factory=list)
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         words = (f"{len(self.calls):016x}", *arguments[1:])
-        call = Call(script, key, words, self.connection.call(script, key, words))
+        call = Call(script, key, words, self.connection.run_script(script, key, words))
         if not call.changed_nothing():
             self.calls.append(call)
         return call.reply
@@ -59,5 +61,6 @@ class Remembering(Around):
         """Send an old request again; return the call as it was, and as it is now."""
         first = self.calls[number]
         return first, replace(
-            first, reply=self.connection.call(first.script, first.key, first.words)
+            first,
+            reply=self.connection.run_script(first.script, first.key, first.words),
         )

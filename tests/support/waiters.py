@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from support.builders import Bench
 from taskorch.domain import errors
-from taskorch.queue.port import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 from taskorch.queue.wait_results import Goal, Waited
 
 #: A waiter that is not woken sits here until its test fails; one that is woken needs seconds at most.
@@ -18,7 +18,7 @@ SOON_S = 30
 Result = TypeVar("Result")
 
 
-class Announcing(Around):
+class Announcing(ConnectionWrapper):
     """A connection that tells when a waiter is about to block, and counts scripts; outages can be ordered."""
 
     def __init__(self, connection: Connection) -> None:
@@ -30,18 +30,20 @@ class Announcing(Around):
         #: Is done once, between the look and the block.
         self.before_block: Callable[[], object] = lambda: None
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         self.calls += 1
         self._need_server()
-        return super().call(script, key, arguments)
+        return super().run_script(script, key, arguments)
 
-    def wait(self, key: str, timeout_s: float) -> bool:
+    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         self._announce()
-        return super().wait(key, timeout_s)
+        return super().wait_for_wake(key, timeout_s)
 
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+    def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         self._announce()
-        return super().follow(key, cursor, timeout_s)
+        return super().wait_for_entry(key, cursor, timeout_s)
 
     def _announce(self) -> None:
         act, self.before_block = self.before_block, lambda: None

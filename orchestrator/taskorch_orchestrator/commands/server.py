@@ -14,11 +14,11 @@ def server() -> None:
 @server.command(epilog="Example: orchestrate server status")
 def status() -> None:
     """Say whether the server runs, and where."""
-    from taskorch.bundled import server as embedded
+    from taskorch.bundled import server as bundled_server
 
     from taskorch_orchestrator.render import tables
 
-    app.output().show(embedded.status(app.settings()), tables.server)
+    app.output().show(bundled_server.status(app.settings()), tables.server)
 
 
 @server.command(epilog="Example: orchestrate server start")
@@ -34,24 +34,24 @@ def status() -> None:
 )
 def start(*, repair: bool, accept_data: bool) -> None:
     """Start the server, unless it runs."""
-    from taskorch.bundled import server as embedded
+    from taskorch.bundled import server as bundled_server
 
     from taskorch_orchestrator.render import tables
 
     settings, output = app.settings(), app.output()
     if accept_data:
-        embedded.accept_data(settings)
-    embedded.start(settings, output.say, repair=repair)
-    output.show(embedded.status(settings), tables.server)
+        bundled_server.accept_data(settings)
+    bundled_server.start(settings, output.say, repair=repair)
+    output.show(bundled_server.status(settings), tables.server)
 
 
 @server.command(epilog="Example: orchestrate server stop")
 def stop() -> None:
     """Stop the server; what it acknowledged is on the disk."""
-    from taskorch.bundled import server as embedded
+    from taskorch.bundled import server as bundled_server
 
     from taskorch_orchestrator.render import tables
 
     settings = app.settings()
-    embedded.stop(settings)
-    app.output().show(embedded.status(settings), tables.server)
+    bundled_server.stop(settings)
+    app.output().show(bundled_server.status(settings), tables.server)

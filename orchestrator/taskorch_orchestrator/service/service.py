@@ -18,7 +18,7 @@ from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from taskorch.bundled.server import Beside
+from taskorch.bundled.server import ServerHandle
 from taskorch.domain import errors
 from taskorch.queue.queue import Queue
 
@@ -52,7 +52,7 @@ class Service:
         roots: Sequence[Path],
         *,
         runs_on: str,
-        server: Beside | None,
+        server: ServerHandle | None,
     ) -> None:
         """Serve `roots`.
 
@@ -178,7 +178,7 @@ class Service:
             return False
         return self._server.was_stopped() or monotonic() - since > ALONE_S
 
-    def _sync_disk(self, server: Beside) -> None:
+    def _sync_disk(self, server: ServerHandle) -> None:
         """Sync the appended data of the bundled server to the disk, every second."""
         while not self._scheduler.stopped:
             server.sync()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskorch.bundled import server as embedded
+from taskorch.bundled import server as bundled_server
 from taskorch.bundled import service_process
 from taskorch.config.settings import Settings, resolve
 from taskorch.connect import connect_to
@@ -40,8 +40,8 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     server = None
     if not settings.redis_url:
-        server = embedded.Beside(settings, service_process.become(settings))
-        embedded.start(settings, logging.getLogger(__name__).info)
+        server = bundled_server.ServerHandle(settings, service_process.become(settings))
+        bundled_server.start(settings, logging.getLogger(__name__).info)
     host, pid = os.uname().nodename, os.getpid()
     caller = Caller(agent=settings.orchestrator, host=host, pid=pid)
     queue = Queue(connect_to(settings), settings.namespace, caller)

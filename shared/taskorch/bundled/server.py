@@ -61,7 +61,7 @@ class Answer(Frozen):
     is_loading: bool
 
 
-class Beside:
+class ServerHandle:
     """The server as its service has it: by a connection that outlives the folder with its socket and its data."""
 
     def __init__(self, settings: Settings, lock: int) -> None:

@@ -14,7 +14,7 @@ from taskorch.config.settings import Settings
 from taskorch.connect import open_connection
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
-from taskorch.queue.port import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 from taskorch.queue.requests import StepConnection
 from taskorch.queue.scripts import Damage
 
@@ -98,7 +98,7 @@ class CallCancelled(Exception):
     """The client has taken its call back."""
 
 
-class StoppableConnection(Around):
+class StoppableConnection(ConnectionWrapper):
     """A connection that does nothing more once its call has ended: CallCancelled; or waits no more: errors.InputClosed.
 
     But who has taken a wake token looks: else another waiter would sleep on, beside an item that is ready.
@@ -110,21 +110,27 @@ class StoppableConnection(Around):
         self._has_token = False
         self.is_waiting = self.waits_no_more = False
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         """Run a script."""
         if not self._has_token:
             self._check()
         self._has_token = False
-        return super().call(script, key, arguments)
+        return super().run_script(script, key, arguments)
 
-    def wait(self, key: str, timeout_s: float) -> bool:
+    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Take a wake token."""
-        self._has_token = self._waiting(lambda: self.connection.wait(key, timeout_s))
+        self._has_token = self._waiting(
+            lambda: self.connection.wait_for_wake(key, timeout_s)
+        )
         return self._has_token
 
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+    def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block for an entry of a stream."""
-        return self._waiting(lambda: self.connection.follow(key, cursor, timeout_s))
+        return self._waiting(
+            lambda: self.connection.wait_for_entry(key, cursor, timeout_s)
+        )
 
     def _waiting(self, wait: Callable[[], bool]) -> bool:
         self.is_waiting = True

@@ -38,46 +38,58 @@ class Script(Frozen):
 
 
 class Connection(Protocol):
-    """All that the queue knows of Redis."""
+    """What the queue needs of Redis."""
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         """Run a script with one key.
 
-        Raises ScriptError for what the script itself refuses, and errors.Unavailable or errors.Invalid for a Redis
-        that cannot run it. A repeat after a lost reply is safe: each mutating script answers it from its request id.
+        Raises ScriptError when the script itself refuses the call, and
+        errors.Unavailable or errors.Invalid when Redis cannot run it. Repeating a call
+        whose reply was lost is safe: a mutating script recognizes its request id.
         """
 
-    def wait(self, key: str, timeout_s: float) -> bool:
-        """Take a wake token from the list `key`, blocking until there is one; False after `timeout_s` seconds."""
+    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
+        """Block until the list `key` has a wake token, and take it.
 
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        """Block until the stream `key` has an entry after `cursor`; False after `timeout_s` seconds."""
+        Return False after `timeout_s` seconds, or earlier when the connection breaks.
+        """
+
+    def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
+        """Block until the stream `key` has an entry after `cursor`.
+
+        Return False after `timeout_s` seconds, or earlier when the connection breaks.
+        """
 
     def close(self) -> None:
-        """Give the sockets back; a wait of another thread breaks off, as in an outage.
+        """Close the sockets, without waiting for other threads.
 
-        It waits for nobody: a call of another thread goes on until it has its reply.
+        A script that is under way still gets its reply. A wait breaks off, as in an
+        outage. The next call opens a socket again.
         """
 
 
-class Around:
-    """A connection around another one: what a kind of it does not change goes through as it is."""
+class ConnectionWrapper:
+    """A connection that passes everything on to another one; subclasses change a part."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        """Run a script."""
-        return self.connection.call(script, key, arguments)
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        """Run a script with one key."""
+        return self.connection.run_script(script, key, arguments)
 
-    def wait(self, key: str, timeout_s: float) -> bool:
-        """Take a wake token."""
-        return self.connection.wait(key, timeout_s)
+    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
+        """Block until the list `key` has a wake token, and take it."""
+        return self.connection.wait_for_wake(key, timeout_s)
 
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
-        """Block for an entry of a stream."""
-        return self.connection.follow(key, cursor, timeout_s)
+    def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
+        """Block until the stream `key` has an entry after `cursor`."""
+        return self.connection.wait_for_entry(key, cursor, timeout_s)
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         self.connection.close()

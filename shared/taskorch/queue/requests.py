@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from taskorch.config import files, root_folder
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
-from taskorch.queue.port import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 KEPT_S = 540
 
 
-class StepConnection(Around):
+class StepConnection(ConnectionWrapper):
     """The connection of a command that makes one step, which it may repeat until it succeeds, as `pop --wait` does.
 
     When Redis does not answer, or the wait for it is interrupted, the id of the request is kept. The command's next run
@@ -36,17 +36,19 @@ class StepConnection(Around):
         #: The name of the script that makes the step, once it is called.
         self._step = ""
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         """Run a script; the step's first call has the request that was left unanswered, where there is one."""
         if not self._typed or not script.acts or self._step not in ("", script.name):
-            return super().call(script, key, arguments)
+            return super().run_script(script, key, arguments)
         request, agent, _, _, session, *_ = arguments
         words = (script.name, key, agent, session)
         if not self._step:
             request = self._taken(words) or request
         self._step = script.name
         try:
-            return super().call(script, key, (request, *arguments[1:]))
+            return super().run_script(script, key, (request, *arguments[1:]))
         except (errors.Unavailable, KeyboardInterrupt):
             with suppress(
                 OSError, errors.RootNotWritable

@@ -51,7 +51,7 @@ class Scripts:
         """Run `scripts/<name>.lua` and return its reply; its errors come as the classes of `errors`."""
         request = self._request or os.urandom(8).hex()
         try:
-            return self.connection.call(
+            return self.connection.run_script(
                 load(name), keys.meta(self.namespace), (request, *self._who, *arguments)
             )
         except ScriptError as refusal:
@@ -62,13 +62,13 @@ class Scripts:
 
     def wait(self, timeout_s: float) -> bool:
         """Block until something is put onto the caller's queue, or for `timeout_s` seconds."""
-        return self.connection.wait(
+        return self.connection.wait_for_wake(
             keys.wake(self.namespace, self.caller.agent), timeout_s
         )
 
     def follow(self, stream: str, cursor: str, timeout_s: float) -> bool:
         """Block until a stream, a key of the namespace, has an entry after the cursor, or for `timeout_s` seconds."""
-        return self.connection.follow(stream, cursor, timeout_s)
+        return self.connection.wait_for_entry(stream, cursor, timeout_s)
 
 
 @cache

@@ -39,7 +39,9 @@ class RedisConnection:
         #: The clients that threads wait on.
         self._waiting: set[redis.Redis] = set()
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         """Run a script by its SHA1, or by its text where Redis does not know it yet.
 
         Raises errors.NotReplicated, too, when it is done and replicas lack it.
@@ -85,7 +87,7 @@ class RedisConnection:
         )
         return reply
 
-    def wait(self, key: str, timeout_s: float) -> bool:
+    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Take a wake token, blocking for it on a client of its own: no retries, a time limit above the wait."""
         return self._blocking(
             key,
@@ -93,7 +95,7 @@ class RedisConnection:
             lambda client: client.blpop([key], timeout=max(timeout_s, 0.001)),
         )
 
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+    def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block for an entry of a stream after a cursor, in the same way."""
         block_ms = max(round(timeout_s * 1000), 1)
         return self._blocking(

@@ -55,7 +55,9 @@ class Patient:
         self._patience_s = patience_s
         self._closed = Event()
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         """Run a script. Raises Closed once the connection is closed, errors.Unavailable if waiting does not help."""
         while (early_s := self.not_before - monotonic()) > 0:
             self._closed.wait(early_s)
@@ -64,7 +66,7 @@ class Patient:
         while True:
             self._check()
             try:
-                reply = self._connection.call(script, key, arguments)
+                reply = self._connection.run_script(script, key, arguments)
             except errors.Unavailable as away:
                 if not _may_pass(away) or monotonic() >= ends:
                     raise
@@ -74,13 +76,15 @@ class Patient:
                 self._outage.over()
                 return reply
 
-    def wait(self, key: str, timeout_s: float) -> bool:
+    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Take a wake token; False, too, when Redis went away meanwhile: the caller looks again."""
-        return self._blocking(lambda: self._connection.wait(key, timeout_s))
+        return self._blocking(lambda: self._connection.wait_for_wake(key, timeout_s))
 
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+    def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block for an entry of a stream, in the same way."""
-        return self._blocking(lambda: self._connection.follow(key, cursor, timeout_s))
+        return self._blocking(
+            lambda: self._connection.wait_for_entry(key, cursor, timeout_s)
+        )
 
     def close(self) -> None:
         """Let who waits here, or calls again, get Closed. A wait that has just begun needs a second time."""

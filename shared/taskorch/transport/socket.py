@@ -62,7 +62,9 @@ class SocketConnection:
         #: The sockets that threads wait on.
         self._waiting: set[Socket] = set()
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         """Run a script by its SHA1, or by its text where Redis does not know it yet."""
         with self._turn:
             for failed in range(self._retries + 1):
@@ -118,11 +120,11 @@ class SocketConnection:
             self._drop()
             raise
 
-    def wait(self, key: str, timeout_s: float) -> bool:
+    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Take a wake token, blocking for it on a socket of its own: no retries, a time limit above the wait."""
         return self._blocked(timeout_s, ("BLPOP", key, str(max(timeout_s, 0.001))))
 
-    def follow(self, key: str, cursor: str, timeout_s: float) -> bool:
+    def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block for an entry of a stream after a cursor, in the same way."""
         block_ms = max(round(timeout_s * 1000), 1)
         return self._blocked(

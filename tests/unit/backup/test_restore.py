@@ -13,7 +13,7 @@ from support.backups import exported, furnished, work, written
 from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import NewItem, State
-from taskorch.queue.port import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 from taskorch_orchestrator.backup import restore as restoring
 from taskorch_orchestrator.backup.restore import restore
 from taskorch_orchestrator.doctor.audit import audit
@@ -265,18 +265,20 @@ def test_a_namespace_with_a_project_takes_no_import(copy: Bench, file: Path) -> 
 
 
 @dataclass
-class CutOff(Around):
+class CutOff(ConnectionWrapper):
     """A connection that is cut off after some calls of `restore`: before it is made, or before its reply comes."""
 
     connection: Connection
     calls: int
     reply_is_lost: bool
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         self.calls -= 1
         if self.calls < 0 and not self.reply_is_lost:
             raise errors.Unreachable(url="", reason="cut off")
-        reply = self.connection.call(script, key, arguments)
+        reply = self.connection.run_script(script, key, arguments)
         if self.calls < 0:
             raise errors.Unreachable(url="", reason="cut off")
         return reply

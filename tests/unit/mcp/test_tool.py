@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 from support.builders import Bench, held
 from taskorch.mcp.tool import CallCancelled, StoppableConnection
-from taskorch.queue.port import Around, Connection
+from taskorch.queue.port import Connection, ConnectionWrapper
 
 LONG_S = 30
 
 
-class Withdrawn(Around):
+class Withdrawn(ConnectionWrapper):
     """A connection whose call is taken back at the end of its first wait; something may happen meanwhile."""
 
     def __init__(
@@ -20,9 +20,9 @@ class Withdrawn(Around):
         self._meanwhile = meanwhile
         self.over = False
 
-    def wait(self, key: str, timeout_s: float) -> bool:
+    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         self._meanwhile()
-        came = super().wait(key, min(timeout_s, 0.1))
+        came = super().wait_for_wake(key, min(timeout_s, 0.1))
         self.over = True
         return came
 

@@ -25,9 +25,11 @@ class Counting(SocketConnection):
         self.inner = inner
         self.calls: Counter[str] = Counter()
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         self.calls[script.name] += 1
-        return self.inner.call(script, key, arguments)
+        return self.inner.run_script(script, key, arguments)
 
 
 def rows(path: Path, table: str) -> list[dict[str, Any]]:

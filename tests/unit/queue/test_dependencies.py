@@ -6,45 +6,51 @@ import pytest
 from support.builders import Bench, held
 from taskorch.domain import errors
 from taskorch.domain.item import Claim, HeldDependent, Lease, NewItem, State
-from taskorch.queue.port import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 from taskorch_orchestrator.doctor.audit import audit
 from taskorch_orchestrator.render import tables
 from taskorch_worker.render import items as worker_render
 
 
-class Noted(Around):
+class Noted(ConnectionWrapper):
     """A connection that notes the names of the scripts."""
 
     def __init__(self, connection: Connection, seen: list[str]) -> None:
         super().__init__(connection)
         self._seen = seen
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         self._seen.append(script.name)
-        return super().call(script, key, arguments)
+        return super().run_script(script, key, arguments)
 
 
-class CutOff(Around):
+class CutOff(ConnectionWrapper):
     """A connection that breaks after its first call."""
 
     calls = 0
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
         self.calls += 1
         if self.calls > 1:
             raise errors.Unreachable(url="redis://x", reason="cut off")
-        return super().call(script, key, arguments)
+        return super().run_script(script, key, arguments)
 
 
-class CompletedMeanwhile(Around):
+class CompletedMeanwhile(ConnectionWrapper):
     """A connection after whose first call the item is completed by its agent."""
 
     def __init__(self, connection: Connection, bench: Bench, item: str) -> None:
         super().__init__(connection)
         self._bench, self._item = bench, item
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        reply = super().call(script, key, arguments)
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        reply = super().run_script(script, key, arguments)
         if self._bench.state(self._item) is State.QUEUED:
             finish(self._bench, self._item)
         return reply

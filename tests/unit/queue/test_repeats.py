@@ -9,20 +9,22 @@ from support.builders import Bench, held
 from support.workflow import workflow
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
-from taskorch.queue.port import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 from taskorch_orchestrator.doctor.audit import audit
 
 
 @dataclass
-class Twice(Around):
+class Twice(ConnectionWrapper):
     """A connection that loses every first reply: it sends each call again and returns the second reply."""
 
     connection: Connection
     replies: list[tuple[str, Reply, Reply]] = field(default_factory=list)
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        first = self.connection.call(script, key, arguments)
-        second = self.connection.call(script, key, arguments)
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        first = self.connection.run_script(script, key, arguments)
+        second = self.connection.run_script(script, key, arguments)
         self.replies.append((script.name, first, second))
         return second
 

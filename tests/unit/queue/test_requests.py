@@ -14,21 +14,23 @@ from taskorch.domain import errors
 from taskorch.domain.item import Lease
 from taskorch.queue import requests
 from taskorch.queue.agent_queue import AgentQueue
-from taskorch.queue.port import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 from taskorch.queue.requests import StepConnection
 from taskorch.queue.scripts import load
 
 
 @dataclass
-class Silent(Around):
+class Silent(ConnectionWrapper):
     """A connection that loses every reply, or those of one script; something else happens before that is noticed."""
 
     connection: Connection
     meanwhile: Callable[[], object] = lambda: None
     only: str = ""
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        reply = self.connection.call(script, key, arguments)
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        reply = self.connection.run_script(script, key, arguments)
         if self.only not in ("", script.name):
             return reply
         self.meanwhile()

@@ -7,7 +7,7 @@ from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import State
 from taskorch.queue.keys import tag
-from taskorch.queue.port import Argument, Around, Connection, Reply, Script
+from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 from taskorch_worker.run.outcome import AttemptEnd, Outcome
 from taskorch_worker.run.settle import renew, settle
 
@@ -21,7 +21,7 @@ OUTCOMES = {
 }
 
 
-class Late(Around):
+class Late(ConnectionWrapper):
     """A connection whose reply to a verb is lost for longer than Redis keeps it, and which makes the call again."""
 
     def __init__(self, connection: Connection, bench: Bench, verb: str) -> None:
@@ -29,23 +29,27 @@ class Late(Around):
         self._bench = bench
         self._verb = verb
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        reply = self.connection.call(script, key, arguments)
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        reply = self.connection.run_script(script, key, arguments)
         if script.name != self._verb:
             return reply
         self._bench.raw.delete(f"{tag(self._bench.namespace)}req:{arguments[0]}")
-        return self.connection.call(script, key, arguments)
+        return self.connection.run_script(script, key, arguments)
 
 
-class Lonely(Around):
+class Lonely(ConnectionWrapper):
     """A connection to a server whose replicas do not have what a verb did."""
 
     def __init__(self, connection: Connection, verb: str) -> None:
         super().__init__(connection)
         self._verb = verb
 
-    def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        reply = self.connection.call(script, key, arguments)
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        reply = self.connection.run_script(script, key, arguments)
         if script.name == self._verb:
             raise errors.NotReplicated(reached=0, wanted=1, reason="there is none")
         return reply

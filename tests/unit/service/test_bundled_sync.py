@@ -24,12 +24,12 @@ def test_the_files_that_the_server_appends_to_are_synced(
         os, "fsync", lambda descriptor: synced.add(os.fstat(descriptor).st_ino)
     )
 
-    server.Beside(resolve({}, {}, folder), lock=0).sync()
+    server.ServerHandle(resolve({}, {}, folder), lock=0).sync()
 
     assert synced == {file.stat().st_ino for file in files}
 
 
 def test_a_folder_that_is_gone_is_nothing_to_sync(folder: Path) -> None:
-    server.Beside(resolve({}, {}, folder), lock=0).sync()
+    server.ServerHandle(resolve({}, {}, folder), lock=0).sync()
 
     assert list(folder.iterdir()) == []
