@@ -334,15 +334,15 @@ def test_create_echoes_a_time_without_a_zone_in_full(
     )
 
     assert ran.stderr == (
-        "2027-03-28 02:30 names no time zone. It is 2027-03-28T01:30:00Z, "
-        "by the zone of this machine (CEST, UTC+02:00).\n"
+        "2027-03-28 02:30 has no time zone. It is read as 2027-03-28T01:30:00Z, "
+        "in the local time zone (CEST, UTC+02:00).\n"
     )
     assert (
         document.data()["not_before_at"]
         == zoned.data()["not_before_at"]
         == "2027-07-01T10:00:00.000Z"
     )
-    assert "It is 2027-07-01T10:00:00Z" in document.json()["meta"]["hint"]
+    assert "It is read as 2027-07-01T10:00:00Z" in document.json()["meta"]["hint"]
     assert zoned.json()["meta"] == {}
 
 
@@ -362,8 +362,8 @@ def test_apply_remarks_on_times_and_comments(
         "line 4: items[0].title: YAML takes '#123' for a comment, and the text is 'fix'. Put all of it between quotes."
     )
     assert time == (
-        "line 5: items[0].not_before: 2027-12-01 12:00 names no time zone. It is 2027-12-01T11:00:00Z, "
-        "by the zone of this machine (CET, UTC+01:00)."
+        "line 5: items[0].not_before: 2027-12-01 12:00 has no time zone. It is read as 2027-12-01T11:00:00Z, "
+        "in the local time zone (CET, UTC+01:00)."
     )
     assert data.json()["meta"]["hints"] == [comment, time]
     assert data.data()["items"][0]["not_before_at"] == "2027-12-01T11:00:00.000Z"

@@ -99,7 +99,7 @@ REFUSED = [
     (
         "orchestrate create {project} x --not-before 1960-01-01",
         2,
-        "no time from now on",
+        "is not a time",
     ),
     ("worker progress {item} x --percent 150", 2, "150 is not in the range 0<=x<=100"),
     ("worker complete {item}", 2, "Missing argument 'SUMMARY'"),
@@ -132,7 +132,7 @@ REFUSED = [
     (
         "orchestrate create {project} x --not-before tomorrow",
         2,
-        "'tomorrow' is no time",
+        "'tomorrow' is not a time",
     ),
     ("orchestrate create {project} x --priority 5", 2, "5 is not in the range 0<=x<=4"),
     ("orchestrate list --state done", 2, "'done' is not one of"),

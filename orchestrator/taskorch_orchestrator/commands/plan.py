@@ -10,9 +10,9 @@ from taskorch.cli.arguments import (
     TEXT,
     Contents,
     ManyValues,
-    When,
 )
 from taskorch.domain import limits
+from taskorch.domain.start_time import StartTime
 
 from taskorch_orchestrator.group import orchestrate, pass_context
 
@@ -83,7 +83,7 @@ def project(context: "OrchestratorContext", title: str, description: str) -> Non
 @click.option(
     "--not-before",
     type=MOMENT,
-    default=When(),
+    default=StartTime(),
     help="From now (30m) or a time (RFC 3339).",
 )
 @click.option(
@@ -123,7 +123,7 @@ def create(
     context: "OrchestratorContext",
     /,
     project: str,
-    not_before: When,
+    not_before: StartTime,
     facts: Pairs,
     **fields: object,
 ) -> None:

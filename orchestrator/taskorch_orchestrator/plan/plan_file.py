@@ -6,7 +6,6 @@ from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
 from typing import Annotated, Any, TypeVar
 
-import click
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -15,8 +14,7 @@ from pydantic import (
     ValidationError,
 )
 from pydantic_core import ErrorDetails
-from taskorch.cli.arguments import DURATION, MOMENT, When
-from taskorch.domain import errors, limits
+from taskorch.domain import errors, limits, start_time
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
@@ -24,6 +22,7 @@ from taskorch.domain.item import (
     DEFAULT_PRIORITY,
     NewItem,
 )
+from taskorch.domain.start_time import StartTime
 from taskorch.queue.plan import Plan
 
 from taskorch_orchestrator.plan import yaml_reader
@@ -58,12 +57,8 @@ def _read_by(read: Callable[[str], T]) -> BeforeValidator:
             raise ValueError("It is to be a text.")  # noqa: TRY004  pydantic collects the one, not the other
         try:
             return read(value)
-        except (errors.Invalid, click.BadParameter) as refusal:
-            raise ValueError(
-                refusal.message
-                if isinstance(refusal, click.BadParameter)
-                else str(refusal)
-            ) from None
+        except errors.Invalid as refusal:
+            raise ValueError(str(refusal)) from None
 
     return BeforeValidator(run)
 
@@ -116,15 +111,11 @@ class PlannedItem(BaseModel):
     requirements: Texts = ()
     depends_on: Dependencies = ()
     priority: Annotated[int, _number("priority", 0, 4)] = DEFAULT_PRIORITY
-    lease: Annotated[
-        int, _read_by(lambda value: DURATION.convert(value, None, None))
-    ] = DEFAULT_LEASE_MS
+    lease: Annotated[int, _read_by(limits.duration_ms)] = DEFAULT_LEASE_MS
     max_attempts: Annotated[int, _number("number of attempts", 1, 1000)] = (
         DEFAULT_MAX_ATTEMPTS
     )
-    not_before: Annotated[
-        When, _read_by(lambda value: MOMENT.convert(value, None, None))
-    ] = When()
+    not_before: Annotated[StartTime, _read_by(start_time.parse)] = StartTime()
     context: Annotated[
         dict[str, str], _within(lambda mapped: limits.pairs(mapped, "context values"))
     ] = {}

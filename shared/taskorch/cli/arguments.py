@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from math import isnan
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
-from taskorch.domain import errors, limits
+from taskorch.domain import errors, limits, start_time
+from taskorch.domain.start_time import StartTime
 
 #: Bytes of standard input: where each character is a line break, it is written with two; then a last one, and a BOM.
 MOST_READ = 2 * limits.TEXT_BYTES + 5
@@ -63,43 +64,24 @@ class Seconds(click.FloatRange):
         return seconds
 
 
-class When(NamedTuple):
-    """A time: a number of ms from now, or of ms since the epoch; the other is 0."""
-
-    delay_ms: int = 0
-    at: int = 0
-    #: The time in full and the zone that was used, where the text names no zone; else "".
-    remark: str = ""
-
-
-class Moment(click.ParamType[When]):
-    """A time: from now on (30m), or on the clock (2030-01-31T08:00:00Z)."""
+class Moment(click.ParamType[StartTime]):
+    """A start time: a duration from now (30m), or a time (2030-01-31T08:00:00Z)."""
 
     name = "time"
 
     def convert(
         self,
-        value: str | When,
+        value: str | StartTime,
         param: click.Parameter | None,
         ctx: click.Context | None,
-    ) -> When:
-        """Return the time; one without a zone is in the zone of this machine."""
+    ) -> StartTime:
+        """Return the start time; one without a zone is in the local zone."""
         if not isinstance(value, str):
             return value
-        if limits.is_duration(value):
-            return When(delay_ms=Duration().convert(value, param, ctx))
-        from datetime import datetime
-
         try:
-            read = datetime.fromisoformat(value)
-            at = limits.number(int(read.timestamp() * 1000), "time", 1, 2**53)
-            return When(at=at, remark="" if read.tzinfo else _in_full(value, at))
-        except (ValueError, OverflowError, errors.Invalid):
-            self.fail(
-                f"{value!r} is no time from now on; write 30m, or 2030-01-31T08:00:00Z",
-                param,
-                ctx,
-            )
+            return start_time.parse(value)
+        except errors.Invalid as error:
+            self.fail(str(error), param, ctx)
 
 
 class Pair(click.ParamType[tuple[str, str]]):
@@ -223,16 +205,6 @@ def _repeated(
             yield from (flag, word)
         else:
             yield word
-
-
-def _in_full(value: str, at: int) -> str:
-    """Return what a time without a zone stands for here; `at` is that in ms since the epoch."""
-    from datetime import UTC, datetime
-
-    utc = datetime.fromtimestamp(at / 1000, UTC)
-    local = utc.astimezone()
-    zone = f"{local:%Z}, UTC{local.isoformat()[-6:]}"
-    return f"{value} names no time zone. It is {utc:%Y-%m-%dT%H:%M:%SZ}, by the zone of this machine ({zone})."
 
 
 def _standard_input(what: str) -> str:

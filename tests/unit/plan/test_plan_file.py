@@ -343,7 +343,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     ),
     "not_before": (
         with_item("title: x", "not_before: 1:30"),
-        "line 7: items[1].not_before: '1:30' is no time",
+        "line 7: items[1].not_before: '1:30' is not a time",
     ),
     "requirements are a text": (
         with_item("title: x", "requirements: a"),

@@ -65,4 +65,4 @@ def test_plan_tool_echoes_a_time_without_a_zone(call: ToolCall) -> None:
     result = mcp_tools.PlanArguments(project="P", items=[item]).perform(call)
 
     (hint,) = cast("list[str]", result.meta["hints"])
-    assert "2027-01-01 12:00 names no time zone. It is 2027-01-01T" in hint
+    assert "2027-01-01 12:00 has no time zone. It is read as 2027-01-01T" in hint

@@ -89,7 +89,6 @@ KNOWN = frozenset(
         "taskorch.transport.redis_failures -> redis",
         "taskorch_orchestrator.migrate.legacy_folder -> pydantic",
         "taskorch_orchestrator.mirror.report_files -> pydantic",
-        "taskorch_orchestrator.plan.plan_file -> click",
         "taskorch_orchestrator.render.setup -> taskorch.mcp.extras",
         "taskorch_worker.run.log -> click",
     }
