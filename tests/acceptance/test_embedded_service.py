@@ -269,7 +269,7 @@ def test_a_service_by_hand_ends_with_its_folder_too(local: Shell) -> None:
         eventually(lambda: gone(before))
         local.folder.mkdir()
         assert code == 0
-        assert "The folder of the server is gone" in service.log()
+        assert "The folder of the bundled server was deleted" in service.log()
 
 
 def test_a_second_service_by_hand_is_refused(served: Shell) -> None:
