@@ -104,7 +104,7 @@ def test_the_page_keeps_all_that_is_not_between_the_marks(tmp_path: Path) -> Non
 
 def test_every_command_that_the_roles_are_told_to_type_is_timed() -> None:
     chapters = USAGE.partition("\n## The orchestrating agent\n")[2].partition(
-        "\n## What does not go on by itself"
+        "\n## Stalled items"
     )[0]
     told = set(
         re.findall(r"^\$ ((?:orchestrate|worker) [a-z]+)", chapters, re.MULTILINE)

@@ -51,7 +51,7 @@ def test_the_summary_of_a_command_that_is_not_loaded_is_its_own(
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:
-    table = README.partition("| exit | means | again? |")[2].partition("\n\n")[0]
+    table = README.partition("| exit | means | retry? |")[2].partition("\n\n")[0]
     written = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
 
     codes = {error.exit_code for error in _descendants(errors.TaskOrchestratorError)}
@@ -73,10 +73,12 @@ def _descendants(
         "README.md",
         "docs/usage.md",
         "docs/protocol.md",
+        "docs/architecture.md",
         "docs/decisions.md",
         "docs/reliability.md",
         "docs/security.md",
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
     ],
 )
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
