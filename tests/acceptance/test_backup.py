@@ -21,7 +21,7 @@ from taskorch.connect import connect
 from taskorch.transport.socket import SocketConnection
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
-from taskorch_orchestrator import restore
+from taskorch_orchestrator.backup import restore
 
 call, left = SocketConnection.run_script, int(sys.argv[4])
 

@@ -304,7 +304,7 @@ def test_a_hook_that_hangs_ends_well_within_the_time_that_programs_give_it() -> 
 
 
 def test_what_a_program_says_is_read_within_that_time(shell: Shell) -> None:
-    code = "from taskorch import hooked; hooked.STDIN_LIMIT_S = 3600; hooked.stop(lambda said: 'never')"
+    code = "from taskorch.cli import hooks; hooks.STDIN_LIMIT_S = 3600; hooks.stop(lambda said: 'never')"
     ours, theirs = os.pipe()
 
     with closing(os.fdopen(theirs, "wb")):

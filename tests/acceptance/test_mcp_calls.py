@@ -35,9 +35,9 @@ from taskorch.domain.item import State
 HANGING_S = 30
 #: A worker to whom every cancellation comes late.
 MOMENTS_LATER = """
-from taskorch import tool_server
+from taskorch.mcp import server
 from taskorch_worker import cli
-tool_server.CROSSED_S = 0
+server.CROSSED_S = 0
 cli.main()
 """
 

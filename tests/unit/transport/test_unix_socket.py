@@ -39,7 +39,8 @@ print(client.recv(1000), flush=True)
 #: Asks as a user whether the folder of a socket may be used, and prints the refusal.
 ASKER = """
 import os, sys
-from taskorch import errors, unix_socket
+from taskorch.domain import errors
+from taskorch.transport import unix_socket
 os.setuid(int(sys.argv[2]))
 try:
     unix_socket.need_own_folder(sys.argv[1])
