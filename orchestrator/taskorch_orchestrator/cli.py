@@ -12,7 +12,7 @@ from taskorch_orchestrator.group import orchestrate  # noqa: E402
 
 __all__ = ["main", "orchestrate"]
 
-orchestrate.expect(
+orchestrate.declare(
     {
         "taskorch_orchestrator.commands.plan": {
             "project": "Open a project for a user's request.",
@@ -82,7 +82,7 @@ orchestrate.expect(
 
 def main() -> None:
     """Run the `orchestrate` command."""
-    app.run(orchestrate, "orchestrate")
+    app.main(orchestrate, "orchestrate")
 
 
 if __name__ == "__main__":

@@ -30,11 +30,12 @@ class OrchestratorContext:
         """Open the queue of the running command. Raises errors.NoQueue."""
         self.settings = app.settings()
         self.output = app.output()
-        self._connection = open_connection(self.settings, self.output.say, access)
+        self._connection = open_connection(self.settings, self.output.notify, access)
         self._caller = caller_of(self.settings)
         #: For a command of one step: where Redis does not answer it, the same command makes the same request again.
         self.queue = self._queue(
-            StepConnection(self._connection, self.settings, app.typed()), self._caller
+            StepConnection(self._connection, self.settings, app.command_line()),
+            self._caller,
         )
 
     def queue_of(self, orchestrator: str = "") -> Queue:
@@ -49,7 +50,7 @@ class OrchestratorContext:
         return self.queue.waits(self._tell)
 
     def _tell(self, away: errors.Unavailable | None) -> None:
-        self.output.say(
+        self.output.notify(
             f"{away} It is tried again." if away else "Redis answers again."
         )
 

@@ -81,6 +81,6 @@ def pass_context(
     def opened(*args: P.args, **kwargs: P.kwargs) -> None:
         from taskorch_orchestrator.context import OrchestratorContext
 
-        function(OrchestratorContext(ACCESS[app.words()]), *args, **kwargs)
+        function(OrchestratorContext(ACCESS[app.command_name()]), *args, **kwargs)
 
     return opened

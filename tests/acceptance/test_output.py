@@ -329,7 +329,7 @@ def test_arguments_behind_an_option_of_many_values_are_missed_with_a_hint(
 
     assert ran.code == 2
     assert "Missing argument 'PROJECT'" in ran.stderr
-    assert "put the arguments before it" in ran.stderr
+    assert "Put PROJECT and TITLE before -r" in ran.stderr
 
 
 @pytest.mark.parametrize(

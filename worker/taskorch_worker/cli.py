@@ -12,7 +12,7 @@ from taskorch_worker.group import worker  # noqa: E402
 
 __all__ = ["main", "worker"]
 
-worker.expect(
+worker.declare(
     {
         "taskorch_worker.commands.claim": {
             "check": "List the items that are assigned to you and ready.",
@@ -57,4 +57,4 @@ worker.expect(
 
 def main() -> None:
     """Run the `worker` command."""
-    app.run(worker, "worker")
+    app.main(worker, "worker")

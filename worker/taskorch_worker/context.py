@@ -9,28 +9,28 @@ from taskorch.domain.item import Lease, Receipt
 from taskorch.queue.requests import StepConnection
 
 from taskorch_worker.render import items
-from taskorch_worker.session import Holding
+from taskorch_worker.session import AgentSession
 
 
-class Desk:
+class WorkerContext:
     """One command of one agent."""
 
     def __init__(self, access: Access) -> None:
         """Open the queue as the configured agent; errors.Usage without one, errors.NoQueue."""
         self.settings = app.settings()
         self.output = app.output()
-        opened = open_connection(self.settings, self.output.say, access)
-        connection = StepConnection(opened, self.settings, app.typed())
-        self.holding = Holding(self.settings, connection, self.output.damage)
-        self.agent, self.queue = self.holding.agent, self.holding.queue
+        opened = open_connection(self.settings, self.output.notify, access)
+        connection = StepConnection(opened, self.settings, app.command_line())
+        self.session = AgentSession(self.settings, connection, self.output.damage)
+        self.agent, self.queue = self.session.agent, self.session.queue
 
     def report(self, item: str, verb: Callable[[Lease], Receipt]) -> None:
         """Make a step that claims the item if it is still queued, and print what it did."""
-        self.output.show(self.holding.report(item, verb), items.receipt)
+        self.output.show(self.session.report(item, verb), items.receipt)
 
     def step(self, item: str, verb: Callable[[Lease], Receipt]) -> None:
         """Make a step of the item's holder, and print what it did."""
-        self.output.show(self.holding.step(item, verb), items.receipt)
+        self.output.show(self.session.step(item, verb), items.receipt)
 
     def check(self, *, limit: int) -> None:
         """Print what is assigned to this agent, and which of it another session of the name holds."""
@@ -38,7 +38,7 @@ class Desk:
         theirs = {
             i.id
             for i in assigned.items
-            if i.holder and self.holding.lease(i.id).token != i.token
+            if i.holder and self.session.lease(i.id).token != i.token
         }
         self.output.show(assigned, lambda _: items.assignments(assigned, theirs))
 
@@ -47,7 +47,7 @@ class Desk:
 
         With a `count` they are a list, also where there is one.
         """
-        taken = self.holding.pop(count or 1, wait_s=wait_s, lease_ms=lease_ms)
+        taken = self.session.pop(count or 1, wait_s=wait_s, lease_ms=lease_ms)
         if taken and count:
             self.output.show(taken, items.claims)
         elif taken:
@@ -59,14 +59,14 @@ class Desk:
     ) -> None:
         """Show an item, and claim it if it is queued for this agent."""
         self.output.show(
-            self.holding.get(item, peek=peek, takeover=takeover, lease_ms=lease_ms),
+            self.session.get(item, peek=peek, takeover=takeover, lease_ms=lease_ms),
             items.claim,
         )
 
     def note(self, item: str, text: str) -> None:
         """Keep a note, in the queue and in the workspace."""
-        if trouble := self.holding.note(item, text):
-            self.output.say(trouble)
+        if trouble := self.session.note(item, text):
+            self.output.notify(trouble)
         self.output.show({"id": item}, lambda _: f"Noted on {item}.")
 
     def whoami(self) -> dict[str, object]:
@@ -77,8 +77,8 @@ class Desk:
         return {
             "agent": self.agent,
             "session": settings.session,
-            "host": self.holding.caller.host,
-            "pid": self.holding.caller.pid,
+            "host": self.session.caller.host,
+            "pid": self.session.caller.pid,
             "redis_url": address.shown(address.of(settings)),
             "redis_password": "***" if settings.redis_password else "",
             "wait_replicas": settings.wait_replicas,

@@ -9,7 +9,7 @@ from taskorch.cli import app
 from taskorch.domain.access import Access
 
 if TYPE_CHECKING:
-    from taskorch_worker.context import Desk
+    from taskorch_worker.context import WorkerContext
 
 P = ParamSpec("P")
 
@@ -40,12 +40,12 @@ ACCESS: Mapping[str, Access] = {
 class WorkerGroup(app.RoleGroup):
     """The worker's group: its subcommands take --agent-id as well."""
 
-    common: ClassVar = {
+    common_options: ClassVar = {
         "--agent-id": {
             "metavar": "NAME",
             "help": "Which agent you are. Also: AGENT_ID",
         },
-        **app.RoleGroup.common,
+        **app.RoleGroup.common_options,
     }
 
 
@@ -58,13 +58,15 @@ def worker() -> None:
     """Take the work items that are assigned to you, report, and deliver."""
 
 
-def at_desk(function: "Callable[Concatenate[Desk, P], None]") -> Callable[P, None]:
-    """Give a command the desk of the agent that it runs for."""
+def pass_context(
+    function: "Callable[Concatenate[WorkerContext, P], None]",
+) -> Callable[P, None]:
+    """Give a command the context of the agent that it runs for."""
 
     @wraps(function)
-    def seated(*args: P.args, **kwargs: P.kwargs) -> None:
-        from taskorch_worker.context import Desk
+    def with_context(*args: P.args, **kwargs: P.kwargs) -> None:
+        from taskorch_worker.context import WorkerContext
 
-        function(Desk(ACCESS[app.words()]), *args, **kwargs)
+        function(WorkerContext(ACCESS[app.command_name()]), *args, **kwargs)
 
-    return seated
+    return with_context

@@ -18,14 +18,14 @@ from taskorch.domain import limits
 from taskorch.domain.item import Lease
 
 #: Taken on the disk before a claim, so that a full disk is noticed while nothing has changed.
-ROOM_BYTES = 512
+SLOT_BYTES = 512
 #: So many files have the last turns of all sessions, dead ones too; who shares one may be told twice in a turn.
 TURN_FILES = 256
 #: Who waits for work has room for longer than most; nobody knows of a killed one when it was, or where.
-ROOM_KEPT_S = 86_400
+SLOT_KEPT_S = 86_400
 
 
-class Room:
+class LeaseSlot:
     """Space on the disk for one token, taken before the claim that brings it."""
 
     def __init__(self, workspace: "Workspace", file: str) -> None:
@@ -86,14 +86,11 @@ class Workspace:
         )
 
     @contextmanager
-    def room(self) -> Iterator[Room]:
-        """Take space for a token; raises errors.RootNotWritable before anything is claimed."""
-        with self.rooms(1) as (room,):
-            yield room
+    def reserve(self, count: int = 1) -> Iterator[Sequence[LeaseSlot]]:
+        """Reserve disk space for `count` leases, all or none, before they are claimed.
 
-    @contextmanager
-    def rooms(self, count: int) -> Iterator[list[Room]]:
-        """Take space for so many tokens, all or none."""
+        Raises errors.RootNotWritable if the disk is full or the folder is read-only.
+        """
         mine = f".{os.getpid()}.{get_ident()}"
         paths = [
             os.path.join(self._folder, f"{mine}.{number}.tmp")
@@ -109,7 +106,7 @@ class Workspace:
             _remove(paths)
             raise files.root_not_writable(os.path.dirname(self._home), error) from None
         try:
-            yield [Room(self, path) for path in paths]
+            yield [LeaseSlot(self, path) for path in paths]
         finally:
             _remove(paths)
 
@@ -120,7 +117,7 @@ class Workspace:
                 with suppress(FileNotFoundError):
                     if (
                         room.name.endswith(".tmp")
-                        and time() - room.stat().st_mtime > ROOM_KEPT_S
+                        and time() - room.stat().st_mtime > SLOT_KEPT_S
                     ):
                         os.unlink(room.path)
 
@@ -176,7 +173,7 @@ class Workspace:
 def _fill(file: str) -> None:
     descriptor = os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as opened:
-        opened.write(b" " * ROOM_BYTES)
+        opened.write(b" " * SLOT_BYTES)
 
 
 def _remove(files: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from taskorch.domain.access import Access
 from taskorch.domain.item import Lease, Receipt
 from taskorch.mcp.tool import ToolArguments, ToolCall, ToolResult, seconds
 
-from taskorch_worker.session import Holding, agent_of
+from taskorch_worker.session import AgentSession, agent_of
 
 ABOUT = "You are the agent {agent}: take the work items that are assigned to you, report, and deliver."
 #: A program starts the servers of both roles, whatever the agent in it is.
@@ -52,7 +52,7 @@ class CheckArguments(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Look."""
-        return ToolResult(_holding(call).queue.check(limit=self.limit))
+        return ToolResult(_session(call).queue.check(limit=self.limit))
 
 
 class PopArguments(ToolArguments):
@@ -68,7 +68,7 @@ class PopArguments(ToolArguments):
     def perform(self, call: ToolCall) -> ToolResult:
         """Claim; what was claimed is released when the call is taken back."""
         wait_s, lease_ms = seconds(self.wait, "wait"), _lease_ms(self.lease)
-        taken = _holding(call).pop(1, wait_s=wait_s, lease_ms=lease_ms)
+        taken = _session(call).pop(1, wait_s=wait_s, lease_ms=lease_ms)
         if not taken:
             raise errors.NothingToDo
         if taken[0].lease:
@@ -90,9 +90,9 @@ class GetArguments(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Claim or look; what was claimed is released when the call is taken back."""
-        holding = _holding(call)
-        before = holding.lease(self.item)
-        taken = holding.get(
+        session = _session(call)
+        before = session.lease(self.item)
+        taken = session.get(
             self.item,
             peek=self.peek,
             takeover=self.takeover,
@@ -100,7 +100,7 @@ class GetArguments(ToolArguments):
         )
         if taken.lease and taken.lease.claim != before.claim:
             call.undo = partial(_release, call, taken.lease)
-        return ToolResult(taken, notes=holding.queue.notes(self.item))
+        return ToolResult(taken, notes=session.queue.notes(self.item))
 
 
 class ReportArguments(ToolArguments):
@@ -129,13 +129,13 @@ class ReportArguments(ToolArguments):
     def perform(self, call: ToolCall) -> ToolResult:
         """Report, and claim an item that is still queued."""
         self._refuse_what_does_not_go_together()
-        holding = _holding(call)
+        session = _session(call)
         if self.kind == "note":
-            trouble = holding.note(self.item, self.text)
+            trouble = session.note(self.item, self.text)
             return ToolResult(
                 {"id": self.item}, **({"hint": trouble} if trouble else {})
             )
-        queue = holding.queue
+        queue = session.queue
         verbs: dict[str, Callable[[Lease], Receipt]] = {
             "progress": lambda lease: queue.progress(
                 lease, self.text, percent=self.percent
@@ -145,7 +145,7 @@ class ReportArguments(ToolArguments):
             ),
             "blocker": lambda lease: queue.blocker(lease, self.text, needs=self.needs),
         }
-        return ToolResult(holding.report(self.item, verbs[self.kind]))
+        return ToolResult(session.report(self.item, verbs[self.kind]))
 
     def _refuse_what_does_not_go_together(self) -> None:
         for name, kind in GOES_WITH.items():
@@ -169,7 +169,7 @@ class WaitArguments(ToolArguments):
     def perform(self, call: ToolCall) -> ToolResult:
         """Wait."""
         return ToolResult(
-            _holding(call).wait(self.item, timeout_s=seconds(self.timeout, "timeout"))
+            _session(call).wait(self.item, timeout_s=seconds(self.timeout, "timeout"))
         )
 
 
@@ -183,11 +183,11 @@ class CompleteArguments(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Deliver."""
-        holding = _holding(call)
+        session = _session(call)
         complete = partial(
-            holding.queue.complete, summary=self.summary, deliverables=self.deliverables
+            session.queue.complete, summary=self.summary, deliverables=self.deliverables
         )
-        return ToolResult(holding.step(self.item, complete))
+        return ToolResult(session.step(self.item, complete))
 
 
 class FailArguments(ToolArguments):
@@ -200,11 +200,11 @@ class FailArguments(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Give up."""
-        holding = _holding(call)
+        session = _session(call)
         return ToolResult(
-            holding.step(
+            session.step(
                 self.item,
-                partial(holding.queue.fail, reason=self.reason, retry=self.retry),
+                partial(session.queue.fail, reason=self.reason, retry=self.retry),
             )
         )
 
@@ -218,9 +218,9 @@ class ReleaseArguments(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Give it back."""
-        holding = _holding(call)
+        session = _session(call)
         return ToolResult(
-            holding.step(self.item, partial(holding.queue.release, reason=self.reason))
+            session.step(self.item, partial(session.queue.release, reason=self.reason))
         )
 
 
@@ -236,8 +236,8 @@ TOOLS: tuple[type[ToolArguments], ...] = (
 )
 
 
-def _holding(call: ToolCall) -> Holding:
-    return Holding(call.settings, call.connection, call.damage)
+def _session(call: ToolCall) -> AgentSession:
+    return AgentSession(call.settings, call.connection, call.damage)
 
 
 def _lease_ms(lease: str) -> int | None:
@@ -247,10 +247,10 @@ def _lease_ms(lease: str) -> int | None:
 def _release(call: ToolCall, lease: Lease) -> None:
     """Give back what was claimed for a call that nobody waits for any more."""
     with closing(call.again()) as again:
-        holding = _holding(again)
+        session = _session(again)
         try:
-            holding.step(
-                lease.item, lambda _: holding.queue.release(lease, reason=TAKEN_BACK)
+            session.step(
+                lease.item, lambda _: session.queue.release(lease, reason=TAKEN_BACK)
             )
         except errors.TaskOrchestratorError as error:
             logger.warning(

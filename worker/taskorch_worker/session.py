@@ -12,7 +12,7 @@ from taskorch.queue.port import Connection
 from taskorch.queue.scripts import Damage
 
 from taskorch_worker import inherited_lease
-from taskorch_worker.lease_store import Room, Workspace
+from taskorch_worker.lease_store import LeaseSlot, Workspace
 
 if TYPE_CHECKING:
     from taskorch.queue.wait_results import Answered
@@ -28,7 +28,7 @@ GIVEN_UP = (
 )
 
 
-class Holding:
+class AgentSession:
     """The queue and the workspace of one session of an agent."""
 
     def __init__(
@@ -55,9 +55,9 @@ class Holding:
         """Make a step that claims the item if it is still queued, and keep the token that comes with it."""
         if self.lease(item).token:
             return self.step(item, verb)
-        with self.workspace.room() as room:
+        with self.workspace.reserve() as (slot,):
             receipt = verb(Lease(item=item))
-            room.keep(receipt.lease)
+            slot.keep(receipt.lease)
         return receipt
 
     def step(self, item: str, verb: Callable[[Lease], Receipt]) -> Receipt:
@@ -78,10 +78,10 @@ class Holding:
         self, count: int, *, wait_s: float, lease_ms: int | None
     ) -> tuple[Claim, ...]:
         """Claim the next items, and keep their tokens; none when there was nothing to claim."""
-        with self.workspace.rooms(count) as rooms:
+        with self.workspace.reserve(count) as slots:
             taken = self.queue.claim_many(count, wait_s=wait_s, lease_ms=lease_ms)
-            for room, claim in zip(rooms, taken, strict=False):
-                _keep(room, claim)
+            for slot, claim in zip(slots, taken, strict=False):
+                _keep(slot, claim)
         return taken
 
     def get(
@@ -93,9 +93,9 @@ class Holding:
         lease = self.lease(item)
         if peek:
             return self.queue.get(lease, peek=True)
-        with self.workspace.room() as room:
+        with self.workspace.reserve() as (slot,):
             taken = self.queue.get(lease, takeover=takeover, lease_ms=lease_ms)
-            _keep(room, taken)
+            _keep(slot, taken)
         said = [
             report.kind
             for report in taken.package.history
@@ -128,7 +128,7 @@ class Holding:
         """Keep a note, in the queue and in the workspace; return what kept it out of the workspace, or ""."""
         self.queue.note(item, text)
         try:
-            with self.workspace.room():
+            with self.workspace.reserve():
                 self.workspace.add_note(item, text)
         except (OSError, errors.RootNotWritable) as error:
             return f"The note is kept, but not in {item}_notes.md: {error}"
@@ -158,6 +158,6 @@ def agent_of(settings: Settings) -> str:
     return limits.name(settings.agent, "an agent")
 
 
-def _keep(room: Room, claim: Claim) -> None:
+def _keep(slot: LeaseSlot, claim: Claim) -> None:
     if claim.lease:
-        room.keep(claim.lease)
+        slot.keep(claim.lease)

@@ -8,7 +8,7 @@ from taskorch.domain.item import State
 from taskorch.queue.briefing import HeldItem
 
 from taskorch_worker import inherited_lease
-from taskorch_worker.context import Desk
+from taskorch_worker.context import WorkerContext
 
 #: What programs call the id of a turn.
 TURNS = ("turn_id", "prompt_id", "generation_id")
@@ -28,20 +28,20 @@ def before_stopping(said: Payload) -> str:
         or said.get("status") in ("aborted", "error")
     ):
         return ""
-    desk = Desk(Access.NONE)
+    context = WorkerContext(Access.NONE)
     leases = (
-        () if inherited_lease.lease() else desk.holding.leases()
+        () if inherited_lease.lease() else context.session.leases()
     )  # run sees to the end of its own
     open_ = (
         [
             held
-            for held in desk.queue.prime(leases, limit=len(leases)).held
+            for held in context.queue.prime(leases, limit=len(leases)).held
             if _is_open(held)
         ]
         if leases
         else []
     )
-    if not open_ or not _is_first(desk, said, open_):
+    if not open_ or not _is_first(context, said, open_):
         return ""
     ids = [held.claim.package.item.id for held in open_]
     return REASON.format(items=", ".join(ids), item=ids[0])
@@ -55,7 +55,7 @@ def _is_open(held: HeldItem) -> bool:
     )
 
 
-def _is_first(desk: Desk, said: Payload, held: Sequence[HeldItem]) -> bool:
+def _is_first(context: WorkerContext, said: Payload, held: Sequence[HeldItem]) -> bool:
     """Return whether nothing was said in this turn. Without a turn to go by, that is until the agent reports again."""
     if "stop_hook_active" in said or "loop_count" in said:
         return True
@@ -63,4 +63,4 @@ def _is_first(desk: Desk, said: Payload, held: Sequence[HeldItem]) -> bool:
         each.claim.package.history[-1].id for each in held if each.claim.package.history
     ]
     turn = next((str(said[name]) for name in TURNS if said.get(name)), " ".join(newest))
-    return desk.holding.workspace.begins(str(said.get("session_id", "")), turn)
+    return context.session.workspace.begins(str(said.get("session_id", "")), turn)

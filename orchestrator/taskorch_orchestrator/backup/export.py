@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 from pydantic import ValidationError
 from taskorch.cli import json_output
-from taskorch.cli.app import discard_output, on_terminal
+from taskorch.cli.output import discard_stdout, on_terminal
 from taskorch.domain import errors
 from taskorch.queue.archive import Line
 from taskorch.queue.scripts import Damage
@@ -43,7 +43,7 @@ def to_stdout(lines: Iterable[Line], *, to_terminal: bool) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        discard_output()
+        discard_stdout()
         raise errors.Invalid(
             reason=f"The export cannot be written: {error.strerror or error}"
         ) from None

@@ -31,7 +31,7 @@ def export(context: "OrchestratorContext", file: Path | None) -> None:
         context.output.show(exporting.to_file(lines, file), sync.exported)
     else:
         exporting.to_stdout(lines, to_terminal=bool(file))
-        context.output.tell_damage()
+        context.output.report_damage()
 
 
 @orchestrate.command("import", epilog="Example: orchestrate import backup.jsonl")

@@ -62,9 +62,9 @@ def trust(folder: str | None, yes: bool, remove: bool, lists: bool) -> None:
         output.show(root_setup.forget(file, os.environ), root_setup.forgotten)
         return
     text = root_setup.shown(file)
-    output.say(root_setup.settings(text))
+    output.notify(root_setup.settings(text))
     if not yes and not _confirmed():
-        output.say("Nothing was trusted.")
+        output.notify("Nothing was trusted.")
         click.get_current_context().exit(errors.Invalid.exit_code)
     output.show(root_setup.trust(text, os.environ), root_setup.trusted)
 

@@ -41,7 +41,7 @@ def start(*, repair: bool, accept_data: bool) -> None:
     settings, output = app.settings(), app.output()
     if accept_data:
         bundled_server.accept_data(settings)
-    bundled_server.start(settings, output.say, repair=repair)
+    bundled_server.start(settings, output.notify, repair=repair)
     output.show(bundled_server.status(settings), tables.server)
 
 

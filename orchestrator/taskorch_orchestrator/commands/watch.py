@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.app import on_terminal
+from taskorch.cli.output import on_terminal
 
 from taskorch_orchestrator.group import orchestrate, pass_context
 

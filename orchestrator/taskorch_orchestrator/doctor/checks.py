@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
-from taskorch.cli.text import moment
+from taskorch.cli.text import timestamp
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
 from taskorch.domain.mirror_record import MirrorStatus
@@ -365,7 +365,7 @@ def _in_trouble(kept: MirrorStatus) -> bool:
 
 
 def _agent(agent: AgentStatus) -> str:
-    seen = f", seen {moment(agent.last_seen_at)}" if agent.last_seen_at else ""
+    seen = f", seen {timestamp(agent.last_seen_at)}" if agent.last_seen_at else ""
     held = agent.counts[State.IN_PROGRESS] + agent.counts[State.BLOCKED]
     return f"{agent.name} ({agent.counts[State.QUEUED]} queued, {held} held{seen})"
 

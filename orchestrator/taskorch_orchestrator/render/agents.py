@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from taskorch.cli.text import cell, length, moment
+from taskorch.cli.text import cell, duration, timestamp
 from taskorch.domain.item import State
 from taskorch.queue.agents import AgentStatus, HeldItemStatus
 
@@ -48,7 +48,7 @@ def _sessions(
     }
     if caller not in held:
         seen = (
-            (moment(agent.last_seen_at), length(agent.silent_ms))
+            (timestamp(agent.last_seen_at), duration(agent.silent_ms))
             if agent.last_seen_at
             else ("never", "-")
         )
@@ -56,7 +56,7 @@ def _sessions(
     for session, holds in sorted(held.items(), key=lambda each: each[0] != caller):
         newest = max(holds, key=lambda holding: holding.heard_at)
         pid = agent.pid if session == caller else newest.holder.pid
-        seen = (moment(newest.heard_at), length(newest.silent_ms))
+        seen = (timestamp(newest.heard_at), duration(newest.silent_ms))
         yield _place(newest.holder.host, pid, newest.holder.session), seen, _held(holds)
 
 
@@ -69,6 +69,6 @@ def _place(host: str, pid: int, session: str) -> tuple[str, str, str]:
 
 
 def _held(holds: Sequence[HeldItemStatus]) -> tuple[str, str]:
-    return " ".join(holding.item for holding in holds), moment(
+    return " ".join(holding.item for holding in holds), timestamp(
         min(holding.holder.since for holding in holds)
     )

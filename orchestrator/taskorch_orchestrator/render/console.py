@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
-from taskorch.cli.app import on_terminal
+from taskorch.cli.output import on_terminal
 from taskorch.domain.item import State
 
 #: A pipe has no width: nothing is cut or folded there.

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 from taskorch.cli.quoting import INDENT, noted
-from taskorch.cli.text import block, line, moment
+from taskorch.cli.text import block, line, timestamp
 from taskorch.queue.audit import Quarantined
 
 from taskorch_orchestrator.doctor.checks import CheckResult, CheckStatus
@@ -31,7 +31,7 @@ def quarantined(moved: Sequence[Quarantined]) -> str:
 
 
 def _quarantined(moved: Quarantined) -> Iterator[str]:
-    yield f"{moved.kind} {line(moved.id)}: {line(moved.why)}, moved aside at {moment(moved.at)}"
+    yield f"{moved.kind} {line(moved.id)}: {line(moved.why)}, moved aside at {timestamp(moved.at)}"
     for name, value in sorted(moved.fields.items()):
         yield f"  {line(name)}: {block(value, INDENT)}"
 

@@ -1,7 +1,7 @@
 """What `orchestrate apply` prints for people."""
 
 from rich.text import Text
-from taskorch.cli.app import on_terminal
+from taskorch.cli.output import on_terminal
 from taskorch.cli.text import cell
 from taskorch.queue.plan import AppliedPlan, CreatedItem
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from taskorch.cli.app import on_terminal
+from taskorch.cli.output import on_terminal
 from taskorch.cli.text import counted, line
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Assignment, Requeued, State

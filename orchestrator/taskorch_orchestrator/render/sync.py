@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
-from taskorch.cli.text import line, moment
+from taskorch.cli.text import line, timestamp
 from taskorch.domain.mirror_record import MirrorStatus
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def mirrors(kept: Iterable[MirrorStatus]) -> str:
 def _mirror(mirror: MirrorStatus) -> Iterator[str]:
     told = mirror.status
     troubles = cast("Mapping[str, str]", told.get("troubles", {}))
-    yield f"{line(str(told.get('path', mirror.root)))} on {told.get('host', '?')}, last pass {moment(mirror.at)}"
+    yield f"{line(str(told.get('path', mirror.root)))} on {told.get('host', '?')}, last pass {timestamp(mirror.at)}"
     yield f"  Service: {_service(mirror)}"
     yield f"  Cursor: {told.get('cursor') or 'none'}, events behind: {mirror.behind}, left: {told.get('changed', 0)}"
     yield f"  Files written: {told.get('written', 0)}, reports imported: {told.get('imported', 0)}"
@@ -58,7 +58,7 @@ def _service(mirror: MirrorStatus) -> str:
     known = mirror.service
     if not known:
         return "none has been seen"
-    return f"pid {known['pid']} on {known['host']}, by {known['runs_on']}, last seen {moment(mirror.service_at)}"
+    return f"pid {known['pid']} on {known['host']}, by {known['runs_on']}, last seen {timestamp(mirror.service_at)}"
 
 
 def _counted(counts: Mapping[str, int]) -> str:

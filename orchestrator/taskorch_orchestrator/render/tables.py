@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 from taskorch.cli.quoting import INDENT, NOTICE, cut, question
-from taskorch.cli.text import block, cell, line, moment
+from taskorch.cli.text import block, cell, line, timestamp
 from taskorch.domain import limits
 from taskorch.domain.item import (
     Discovery,
@@ -80,10 +80,10 @@ def package(shown: Package) -> str:
         "Holder": _holder(item),
         "Attempts": f"{item.attempts} of {item.max_attempts}",
         "Priority": str(item.priority),
-        "Not before": moment(item.not_before_at) if item.not_before_at else "",
-        "Created": moment(item.created_at),
-        "Started": moment(item.started_at) if item.started_at else "",
-        "Completed": moment(item.completed_at) if item.completed_at else "",
+        "Not before": timestamp(item.not_before_at) if item.not_before_at else "",
+        "Created": timestamp(item.created_at),
+        "Started": timestamp(item.started_at) if item.started_at else "",
+        "Completed": timestamp(item.completed_at) if item.completed_at else "",
         "Description": block(item.description, INDENT),
         "Blocker": question(item.blocker, item.needs, INDENT),
         "Summary": block(item.summary, INDENT),
@@ -193,7 +193,7 @@ def stuck(found: Sequence[StuckItem]) -> str:
         "ITEM", "WHY", "SINCE", "AGENT", "LAST SEEN", "TITLE", "WHAT HELPS"
     )
     for each in found:
-        since, seen = moment(each.since), moment(each.agent_seen_at)
+        since, seen = timestamp(each.since), timestamp(each.agent_seen_at)
         why = (
             f"{each.why}: {cut(cell(each.reason), REASON)}" if each.reason else each.why
         )
@@ -219,7 +219,7 @@ def projects(listed: Iterable[Project]) -> str:
             project.id,
             project.status,
             done,
-            moment(project.created_at),
+            timestamp(project.created_at),
             cell(project.title),
         )
     return screen.printed(table)
@@ -271,7 +271,7 @@ def _last(report: Report | None) -> str:
 
 def _agent(item: Item) -> str:
     return (
-        f"{item.agent}, assigned by {item.assigned_by} at {moment(item.assigned_at)}"
+        f"{item.agent}, assigned by {item.assigned_by} at {timestamp(item.assigned_at)}"
         if item.agent
         else "nobody yet"
     )
@@ -281,8 +281,10 @@ def _holder(item: Item) -> str:
     if item.holder is None:
         return ""
     session = f" session {line(item.holder.session)}" if item.holder.session else ""
-    until = f", until {moment(item.lease_expires_at)}" if item.lease_expires_at else ""
-    return f"{line(item.holder.host)} pid {item.holder.pid}{session} since {moment(item.holder.since)}{until}"
+    until = (
+        f", until {timestamp(item.lease_expires_at)}" if item.lease_expires_at else ""
+    )
+    return f"{line(item.holder.host)} pid {item.holder.pid}{session} since {timestamp(item.holder.since)}{until}"
 
 
 def _pairs(mapped: Mapping[str, str]) -> list[str]:
@@ -296,7 +298,7 @@ def _lists(lists: Mapping[str, Iterable[str]]) -> Iterable[Text]:
 
 
 def _history(reports: Iterable[Report]) -> Iterable[Text]:
-    rows = [Text(f"  {moment(r.at)}  {_event(r)}") for r in reports]
+    rows = [Text(f"  {timestamp(r.at)}  {_event(r)}") for r in reports]
     return [Text("History:"), *rows] if rows else []
 
 

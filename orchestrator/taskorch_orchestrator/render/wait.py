@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from taskorch.cli.quoting import INDENT, noted, question
-from taskorch.cli.text import block, moment
+from taskorch.cli.text import block, timestamp
 from taskorch.domain.events import Event
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Project, State
@@ -84,4 +84,4 @@ def _asked(item: Item) -> str:
 
 
 def _line(event: Event) -> str:
-    return f"{moment(event.at)}  {event.verb} {event.item or event.project} {event.state} {event.agent}".rstrip()
+    return f"{timestamp(event.at)}  {event.verb} {event.item or event.project} {event.state} {event.agent}".rstrip()

@@ -6,7 +6,7 @@ from typing import TypeVar
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
-from taskorch.cli.text import cell, length, line, moment
+from taskorch.cli.text import cell, duration, line, timestamp
 from taskorch.domain.events import Event
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Project, ProjectProgress, State
@@ -158,7 +158,7 @@ class Frame:
             )[: len(listed)]
         for item in listed:
             last = progress.last_reports.get(item.id)
-            age = length(self._now_ms - item.holder.since) if item.holder else ""
+            age = duration(self._now_ms - item.holder.since) if item.holder else ""
             some = [age, item.agent or "-"] if agents else []
             said = [cell(last.text or last.kind) if last else "-"] if reports else []
             table.add_row(
@@ -231,8 +231,10 @@ class Frame:
 
     def _moment(self, at_ms: int) -> str:
         """Return the time of a day, UTC; or the day, if it is another one."""
-        day, _, time = moment(at_ms).partition(" ")
-        return time if time and day == moment(self._now_ms).partition(" ")[0] else day
+        day, _, time = timestamp(at_ms).partition(" ")
+        return (
+            time if time and day == timestamp(self._now_ms).partition(" ")[0] else day
+        )
 
 
 def _shares(height: int, wants: Sequence[int]) -> list[int]:

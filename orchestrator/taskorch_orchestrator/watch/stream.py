@@ -38,7 +38,7 @@ def discoveries(
             _discoveries(context, waiting, limits.project_id(project), cursor), limit
         ):
             cursor = found.cursor
-            context.output.show_next(found, tables.discovery)
+            context.output.show_entry(found, tables.discovery)
     finally:
         if cursor != FROM_THE_START:
             context.output.hint(f"Go on with --since {cursor}")
@@ -136,7 +136,7 @@ def _note(verb: str, cursor: str, project: str, state: str = "") -> Event:
 
 
 def _tell(context: "OrchestratorContext", event: Event) -> None:
-    context.output.show_next(event, json_output.line)
+    context.output.show_entry(event, json_output.line)
 
 
 def _is_turn(batch: Events, project: str) -> bool:

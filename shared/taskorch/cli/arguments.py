@@ -14,7 +14,7 @@ from taskorch.domain.start_time import StartTime
 MOST_READ = 2 * limits.TEXT_BYTES + 5
 
 
-class Text(click.ParamType[str]):
+class TextArgument(click.ParamType[str]):
     """Any text; `-` stands for standard input, which one argument of a command can read."""
 
     name = "text"
@@ -133,7 +133,7 @@ class Contents(click.ParamType[tuple[str, bytes]]):
             self.fail(f"{value!r}: {error.strerror}", param, ctx)
 
 
-TEXT = Text()
+TEXT = TextArgument()
 DURATION = Duration()
 MOMENT = Moment()
 PAIR = Pair()

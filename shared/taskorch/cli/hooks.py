@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TypeVar, cast
 
 from taskorch.cli import app
+from taskorch.cli.output import CommandOutput
 from taskorch.domain import errors
 
 #: The programs wait for their hooks, and people for the programs.
@@ -66,7 +67,7 @@ def payload() -> Payload:
 def answer(text: str) -> None:
     """Print the output of a hook; a program that does not read it any more is no error."""
     with suppress(errors.Unprintable, OSError):
-        app.Output(as_json=False).show(text, str)
+        CommandOutput(as_json=False).show(text, str)
 
 
 def stop(tell: Callable[[Payload], str]) -> None:

@@ -13,11 +13,9 @@ SCHEMA_VERSION = 1
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 
-def result(data: object, meta: Mapping[str, object]) -> str:
+def document(data: object, meta: Mapping[str, object]) -> dict[str, Json]:
     """Return the document of a result."""
-    return dump(
-        {"schema_version": SCHEMA_VERSION, "data": plain(data), "meta": plain(meta)}
-    )
+    return {"schema_version": SCHEMA_VERSION, "data": plain(data), "meta": plain(meta)}
 
 
 def line(data: object) -> str:
@@ -33,18 +31,18 @@ def damage(rows: Mapping[tuple[str, str], str]) -> list[dict[str, str]]:
     ]
 
 
-def refusal(error: TaskOrchestratorError) -> str:
-    """Return the document of an error."""
-    content = {
+def error_document(error: TaskOrchestratorError, **more: Json) -> dict[str, Json]:
+    """Return the document of an error, with `more` fields of it."""
+    details = {name: _detail(name, value) for name, value in error.details.items()}
+    content: dict[str, Json] = {
         "code": error.word,
         "message": str(error),
         "hint": error.advice(),
         "retryable": error.retryable,
-        "details": {
-            name: _detail(name, value) for name, value in error.details.items()
-        },
+        "details": details,
+        **more,
     }
-    return dump({"schema_version": SCHEMA_VERSION, "error": content})
+    return {"schema_version": SCHEMA_VERSION, "error": content}
 
 
 def dump(document: object) -> str:

@@ -72,12 +72,12 @@ def counted(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def moment(at: int) -> str:
+def timestamp(at: int) -> str:
     """Return a time in ms since the epoch for people: UTC, to the second."""
     return strftime("%Y-%m-%d %H:%M:%SZ", gmtime(at / 1000)) if at else "never"
 
 
-def length(ms: int) -> str:
+def duration(ms: int) -> str:
     """Return a length of time for people: in its two largest units, to the second."""
     seconds = max(0, ms) // 1000
     units = {

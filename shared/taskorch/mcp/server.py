@@ -359,17 +359,16 @@ def _made(
     meta = {"text": OTHERS_TEXT, **result.meta} if tool.quotes_others else result.meta
     if call.damage:
         meta = {**meta, "damaged": json_output.damage(call.damage)}
-    return _written(json.loads(json_output.result(result.data, meta)))
+    return _written(json_output.document(result.data, meta))
 
 
 def _refusal(error: errors.TaskOrchestratorError) -> mcp.CallToolResult:
-    refused = json.loads(json_output.refusal(error))
-    refused["error"]["exit_code"] = error.exit_code
+    refused = json_output.error_document(error, exit_code=error.exit_code)
     return _written(refused, is_error=True)
 
 
 def _written(
-    content: dict[str, object], *, is_error: bool = False
+    content: dict[str, json_output.Json], *, is_error: bool = False
 ) -> mcp.CallToolResult:
     text = json_output.dump(content)
     return mcp.CallToolResult(

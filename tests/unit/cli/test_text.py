@@ -111,7 +111,7 @@ def test_a_document_holds_text_unchanged_and_times_in_rfc_3339() -> None:
         impact="",
     )
 
-    written = json_output.result([found], {"cursor": "1-0"})
+    written = json_output.dump(json_output.document([found], {"cursor": "1-0"}))
     read = json.loads(written)
 
     assert read["schema_version"] == 1
@@ -126,15 +126,15 @@ def test_a_time_that_has_not_come_is_null() -> None:
         id="item_1", state=State.BLOCKED, token=1, claim="", lease_expires_at=0
     )
 
-    assert (
-        json.loads(json_output.result(receipt, {}))["data"]["lease_expires_at"] is None
-    )
+    text = json_output.dump(json_output.document(receipt, {}))
+
+    assert json.loads(text)["data"]["lease_expires_at"] is None
 
 
 def test_an_error_says_whether_to_try_again_and_what_to_do() -> None:
     error = errors.LeaseLost(item="item_1", token="1", newest="2", state="in_progress")
 
-    read = json.loads(json_output.refusal(error))["error"]
+    read = json.loads(json_output.dump(json_output.error_document(error)))["error"]
 
     assert set(read) == {"code", "message", "hint", "retryable", "details"}
     assert (read["code"], read["retryable"]) == ("LEASE_LOST", False)

@@ -43,7 +43,7 @@ def test_other_users_cannot_read_secrets(bench: Bench, root: Root) -> None:
     bench.agent().progress(bench.claimed(item), "half of it")
 
     root.sync()
-    with Workspace(root.home, "ada", "").room():
+    with Workspace(root.home, "ada", "").reserve():
         pass
 
     assert open_to_others(root.home) == []

@@ -377,7 +377,8 @@ def test_no_view_hands_out_the_claim_of_another_holder(
     assert len(claim) == 16
     assert claim not in repr(replies)
     assert claim not in "".join(json_output.line(each) for each in shown)
-    assert claim not in json_output.refusal(refusal.value)
+    document = json_output.error_document(refusal.value)
+    assert claim not in json_output.dump(document)
 
 
 def test_no_handoff_file_has_the_claim_of_a_holder(root: Root) -> None:

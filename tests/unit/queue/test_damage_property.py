@@ -198,6 +198,6 @@ def test_arbitrary_bytes_crash_no_reading_verb(
         try:
             shown = read(bench, item, project)
         except errors.TaskOrchestratorError as error:
-            shown = json_output.refusal(error)
+            shown = json_output.dump(json_output.error_document(error))
         assert "UNEXPECTED" not in shown
         assert not RAW.search(shown.replace("\t", "")), shown

@@ -138,7 +138,9 @@ def test_a_command_with_a_file_that_is_still_to_be_read_keeps_nothing(
     )
 
     plan = click.Argument(["plan"], type=click.File())
-    apply = click.Command("apply", params=[plan], callback=lambda **_: app.typed())
+    apply = click.Command(
+        "apply", params=[plan], callback=lambda **_: app.command_line()
+    )
 
     said = apply.main(["plan"], standalone_mode=False)
 

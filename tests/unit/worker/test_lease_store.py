@@ -6,7 +6,7 @@ from time import time
 
 from taskorch.domain import limits
 from taskorch.domain.item import Lease
-from taskorch_worker.lease_store import ROOM_KEPT_S, Workspace
+from taskorch_worker.lease_store import SLOT_KEPT_S, Workspace
 
 
 def lease(number: int) -> Lease:
@@ -16,8 +16,8 @@ def lease(number: int) -> Lease:
 def test_of_many_tokens_the_newest_are_the_ones_that_are_told(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / ".task-orchestrator", "ada", "")
     for number in range(limits.LIST_VALUES + 20):
-        with workspace.room() as room:
-            room.keep(lease(number))
+        with workspace.reserve() as (slot,):
+            slot.keep(lease(number))
         os.utime(workspace.lease_file(lease(number).item), (number, number))
 
     told = workspace.leases()
@@ -32,15 +32,15 @@ def test_room_that_a_killed_process_has_left_is_cleared_and_that_of_others_stays
 ) -> None:
     workspace = Workspace(tmp_path / ".task-orchestrator", "ada", "")
     folder = tmp_path / ".task-orchestrator" / "workspace" / "ada"
-    with workspace.room():
+    with workspace.reserve():
         (folder / ".1.1.0.tmp").touch()
         (folder / ".2.2.0.tmp").touch()
         (folder / "item_1_notes.md").touch()
-    old = time() - ROOM_KEPT_S - 60
+    old = time() - SLOT_KEPT_S - 60
     for name in (".1.1.0.tmp", "item_1_notes.md"):
         os.utime(folder / name, (old, old))
 
-    with workspace.room():
+    with workspace.reserve():
         pass
 
     assert sorted(file.name for file in folder.iterdir()) == [
@@ -52,10 +52,10 @@ def test_room_that_a_killed_process_has_left_is_cleared_and_that_of_others_stays
 def test_a_token_is_kept_although_its_room_was_cleared(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / ".task-orchestrator", "ada", "")
 
-    with workspace.room() as room:
+    with workspace.reserve() as (slot,):
         for file in tmp_path.rglob("*.tmp"):
             file.unlink()
-        room.keep(lease(1))
+        slot.keep(lease(1))
 
     assert workspace.lease(lease(1).item) == lease(1)
     assert Path(workspace.lease_file(lease(1).item)).stat().st_mode & 0o777 == 0o600

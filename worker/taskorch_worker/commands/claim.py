@@ -6,10 +6,10 @@ import click
 from taskorch.cli.arguments import DURATION, Seconds
 from taskorch.domain import errors, limits
 
-from taskorch_worker.group import at_desk, worker
+from taskorch_worker.group import pass_context, worker
 
 if TYPE_CHECKING:
-    from taskorch_worker.context import Desk
+    from taskorch_worker.context import WorkerContext
 
 MOST_AT_ONCE = 100
 
@@ -22,10 +22,10 @@ MOST_AT_ONCE = 100
     show_default=True,
     help="Show at most so many.",
 )
-@at_desk
-def check(desk: "Desk", limit: int) -> None:
+@pass_context
+def check(context: "WorkerContext", limit: int) -> None:
     """List the items that are assigned to you and ready."""
-    desk.check(limit=limit)
+    context.check(limit=limit)
 
 
 @worker.command(epilog="Example: worker pop --wait 300")
@@ -43,10 +43,12 @@ def check(desk: "Desk", limit: int) -> None:
     type=click.IntRange(1, MOST_AT_ONCE),
     help="Claim so many at once, or what there is of them.",
 )
-@at_desk
-def pop(desk: "Desk", wait: float, lease: int | None, count: int | None) -> None:
+@pass_context
+def pop(
+    context: "WorkerContext", wait: float, lease: int | None, count: int | None
+) -> None:
     """Claim the next item of your queue, or the next ones. Exit 8 when there is none."""
-    if not desk.pop(count, wait_s=wait, lease_ms=lease):
+    if not context.pop(count, wait_s=wait, lease_ms=lease):
         raise errors.NothingToDo
 
 
@@ -61,7 +63,9 @@ def pop(desk: "Desk", wait: float, lease: int | None, count: int | None) -> None
 @click.option(
     "--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h."
 )
-@at_desk
-def get(desk: "Desk", item: str, peek: bool, takeover: bool, lease: int | None) -> None:
+@pass_context
+def get(
+    context: "WorkerContext", item: str, peek: bool, takeover: bool, lease: int | None
+) -> None:
     """Show all that ITEM carries. It is claimed if it is queued for you."""
-    desk.get(item, peek=peek, takeover=takeover, lease_ms=lease)
+    context.get(item, peek=peek, takeover=takeover, lease_ms=lease)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli.arguments import PAIR, TEXT, ManyValues
 
-from taskorch_worker.group import at_desk, worker
+from taskorch_worker.group import pass_context, worker
 
 if TYPE_CHECKING:
-    from taskorch_worker.context import Desk
+    from taskorch_worker.context import WorkerContext
 
 
 @worker.command(
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 @click.option(
     "--deliverable", cls=ManyValues, type=PAIR, help="What you deliver, NAME=VALUE …"
 )
-@at_desk
+@pass_context
 def complete(
-    desk: "Desk", item: str, summary: str, deliverable: tuple[tuple[str, str], ...]
+    context: "WorkerContext",
+    item: str,
+    summary: str,
+    deliverable: tuple[tuple[str, str], ...],
 ) -> None:
     """Deliver ITEM."""
-    desk.step(
+    context.step(
         item,
-        lambda lease: desk.queue.complete(
+        lambda lease: context.queue.complete(
             lease, summary, deliverables=dict(deliverable)
         ),
     )
@@ -38,14 +41,17 @@ def complete(
 @click.option(
     "--deliverable", cls=ManyValues, type=PAIR, help="What you deliver, NAME=VALUE …"
 )
-@at_desk
+@pass_context
 def ack(
-    desk: "Desk", item: str, summary: str, deliverable: tuple[tuple[str, str], ...]
+    context: "WorkerContext",
+    item: str,
+    summary: str,
+    deliverable: tuple[tuple[str, str], ...],
 ) -> None:
     """Deliver ITEM, with or without a summary."""
-    desk.step(
+    context.step(
         item,
-        lambda lease: desk.queue.complete(
+        lambda lease: context.queue.complete(
             lease, summary, deliverables=dict(deliverable)
         ),
     )
@@ -59,16 +65,18 @@ def ack(
     is_flag=True,
     help="It would fail again: make it a dead letter at once.",
 )
-@at_desk
-def fail(desk: "Desk", item: str, reason: str, no_retry: bool) -> None:
+@pass_context
+def fail(context: "WorkerContext", item: str, reason: str, no_retry: bool) -> None:
     """Give up this attempt at ITEM. It is tried again later while attempts are left."""
-    desk.step(item, lambda lease: desk.queue.fail(lease, reason, retry=not no_retry))
+    context.step(
+        item, lambda lease: context.queue.fail(lease, reason, retry=not no_retry)
+    )
 
 
 @worker.command(epilog='Example: worker release item_1a2b3c4d --reason "Not my field"')
 @click.argument("item")
 @click.option("--reason", type=TEXT, default="", help="Why.")
-@at_desk
-def release(desk: "Desk", item: str, reason: str) -> None:
+@pass_context
+def release(context: "WorkerContext", item: str, reason: str) -> None:
     """Give ITEM back to its queue; no attempt is spent."""
-    desk.step(item, lambda lease: desk.queue.release(lease, reason=reason))
+    context.step(item, lambda lease: context.queue.release(lease, reason=reason))

@@ -27,10 +27,10 @@ def _briefing() -> "AgentBriefing | None":
     from taskorch.cli import app
     from taskorch.domain.access import Access
 
-    from taskorch_worker.context import Desk
+    from taskorch_worker.context import WorkerContext
 
     settings = app.settings()
     if not settings.agent or not settings.is_set_up:
         return None
-    desk = Desk(Access.NONE)
-    return desk.queue.prime(desk.holding.leases())
+    context = WorkerContext(Access.NONE)
+    return context.queue.prime(context.session.leases())

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli.arguments import TEXT
 
-from taskorch_worker.group import at_desk, worker
+from taskorch_worker.group import pass_context, worker
 
 if TYPE_CHECKING:
-    from taskorch_worker.context import Desk
+    from taskorch_worker.context import WorkerContext
 
 
 @worker.command(
@@ -17,34 +17,38 @@ if TYPE_CHECKING:
 @click.argument("item")
 @click.argument("text", type=TEXT)
 @click.option("--percent", type=click.IntRange(0, 100), help="How much of it is done.")
-@at_desk
-def progress(desk: "Desk", item: str, text: str, percent: int | None) -> None:
+@pass_context
+def progress(
+    context: "WorkerContext", item: str, text: str, percent: int | None
+) -> None:
     """Report on ITEM; keeps it yours."""
-    desk.report(item, lambda lease: desk.queue.progress(lease, text, percent=percent))
+    context.report(
+        item, lambda lease: context.queue.progress(lease, text, percent=percent)
+    )
 
 
 @worker.command(epilog='Example: worker notes item_1a2b3c4d "UUID or auto-increment?"')
 @click.argument("item")
 @click.argument("text", type=TEXT, required=False)
-@at_desk
-def notes(desk: "Desk", item: str, text: str | None) -> None:
+@pass_context
+def notes(context: "WorkerContext", item: str, text: str | None) -> None:
     """Keep a private note on ITEM. Without TEXT, read your notes."""
     from taskorch_worker.render import items
 
     if text is None:
-        desk.output.show(desk.queue.notes(item), items.notes, "No notes.")
+        context.output.show(context.queue.notes(item), items.notes, "No notes.")
     else:
-        desk.note(item, text)
+        context.note(item, text)
 
 
 @worker.command("get-notes", epilog="Example: worker get-notes item_1a2b3c4d")
 @click.argument("item")
-@at_desk
-def get_notes(desk: "Desk", item: str) -> None:
+@pass_context
+def get_notes(context: "WorkerContext", item: str) -> None:
     """Read your private notes on ITEM."""
     from taskorch_worker.render import items
 
-    desk.output.show(desk.queue.notes(item), items.notes, "No notes.")
+    context.output.show(context.queue.notes(item), items.notes, "No notes.")
 
 
 @worker.command(
@@ -53,10 +57,12 @@ def get_notes(desk: "Desk", item: str) -> None:
 @click.argument("item")
 @click.argument("text", type=TEXT)
 @click.option("--impact", type=TEXT, default="", help="What it means for the project.")
-@at_desk
-def discover(desk: "Desk", item: str, text: str, impact: str) -> None:
+@pass_context
+def discover(context: "WorkerContext", item: str, text: str, impact: str) -> None:
     """Share a finding with the whole project."""
-    desk.report(item, lambda lease: desk.queue.discover(lease, text, impact=impact))
+    context.report(
+        item, lambda lease: context.queue.discover(lease, text, impact=impact)
+    )
 
 
 @worker.command(
@@ -65,15 +71,15 @@ def discover(desk: "Desk", item: str, text: str, impact: str) -> None:
 @click.argument("item")
 @click.argument("text", type=TEXT)
 @click.option("--needs", type=TEXT, default="", help="What would set you going again.")
-@at_desk
-def blocker(desk: "Desk", item: str, text: str, needs: str) -> None:
+@pass_context
+def blocker(context: "WorkerContext", item: str, text: str, needs: str) -> None:
     """Say what stops you. ITEM stays yours until the orchestrator answers."""
-    desk.report(item, lambda lease: desk.queue.blocker(lease, text, needs=needs))
+    context.report(item, lambda lease: context.queue.blocker(lease, text, needs=needs))
 
 
 @worker.command(epilog="Example: worker renew item_1a2b3c4d")
 @click.argument("item")
-@at_desk
-def renew(desk: "Desk", item: str) -> None:
+@pass_context
+def renew(context: "WorkerContext", item: str) -> None:
     """Keep ITEM yours for another full lease."""
-    desk.step(item, desk.queue.renew)
+    context.step(item, context.queue.renew)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from taskorch.cli.arguments import DURATION, Seconds
 
-from taskorch_worker.group import at_desk, worker
+from taskorch_worker.group import pass_context, worker
 
 if TYPE_CHECKING:
-    from taskorch_worker.context import Desk
+    from taskorch_worker.context import WorkerContext
 
 MOST_SLOTS = 100
 LONGEST_IDLE_S = 366 * 86_400
@@ -63,8 +63,8 @@ ITS_OWN = {"allow_interspersed_args": False}
     help="Failed items in a row before the run ends with exit code 5.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-@at_desk
-def run(desk: "Desk", /, **terms: Any) -> None:  # noqa: ANN401  each is a field of RunOptions
+@pass_context
+def run(context: "WorkerContext", /, **terms: Any) -> None:  # noqa: ANN401  each is a field of RunOptions
     """Run COMMAND for each item in your queue. Its exit code decides what becomes of the item."""
     from taskorch_worker.run.init_process import split_off_init
     from taskorch_worker.run.options import RunOptions
@@ -72,5 +72,5 @@ def run(desk: "Desk", /, **terms: Any) -> None:  # noqa: ANN401  each is a field
 
     split_off_init()
     click.get_current_context().exit(
-        WorkerPool(desk.settings, desk.output, RunOptions(**terms)).run()
+        WorkerPool(context.settings, context.output, RunOptions(**terms)).run()
     )

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli.arguments import TIMEOUT
 
-from taskorch_worker.group import at_desk, worker
+from taskorch_worker.group import pass_context, worker
 
 if TYPE_CHECKING:
-    from taskorch_worker.context import Desk
+    from taskorch_worker.context import WorkerContext
 
 
 @worker.command(epilog="Example: worker wait item_1a2b3c4d --timeout 300")
 @click.argument("item")
 @TIMEOUT
-@at_desk
-def wait(desk: "Desk", item: str, timeout: float) -> None:
+@pass_context
+def wait(context: "WorkerContext", item: str, timeout: float) -> None:
     """Wait for the answer to your blocker on ITEM. Exit 8 when none comes; it returns at once where you ask nothing."""
     from taskorch_worker.render import items
 
-    desk.output.show(desk.holding.wait(item, timeout_s=timeout), items.answered)
+    context.output.show(context.session.wait(item, timeout_s=timeout), items.answered)

@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from taskorch_worker.group import at_desk, worker
+from taskorch_worker.group import pass_context, worker
 
 if TYPE_CHECKING:
-    from taskorch_worker.context import Desk
+    from taskorch_worker.context import WorkerContext
 
 
 @worker.command(epilog="Example: worker whoami")
-@at_desk
-def whoami(desk: "Desk") -> None:
+@pass_context
+def whoami(context: "WorkerContext") -> None:
     """Show who you are. Each setting says where it comes from."""
     from taskorch_worker.render import items
 
-    desk.output.show(desk.whoami(), items.identity)
+    context.output.show(context.whoami(), items.identity)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from taskorch.cli.quoting import CUT, DATA, INDENT, cut, fenced, fitting
-from taskorch.cli.text import line, moment
+from taskorch.cli.text import line, timestamp
 from taskorch.domain.item import Item, Report, State
 from taskorch.queue.briefing import AgentBriefing, HeldItem
 
@@ -112,7 +112,7 @@ def _standing(held: HeldItem) -> str:
     if lease is None:
         return f"{head}, held by another session of yours; if it is dead: worker get {item.id} --takeover"
     until = (
-        f", yours until {moment(item.lease_expires_at)}"
+        f", yours until {timestamp(item.lease_expires_at)}"
         if item.lease_expires_at
         else ""
     )
@@ -134,7 +134,7 @@ def _holder(item: Item) -> list[str]:
     )
     host = cut(holder.host, NAMES_BYTES, line)
     return [
-        f"Holder: host {host}, pid {holder.pid}{session}, since {moment(holder.since)}"
+        f"Holder: host {host}, pid {holder.pid}{session}, since {timestamp(holder.since)}"
     ]
 
 

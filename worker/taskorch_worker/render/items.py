@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from taskorch.cli.quoting import INDENT, noted, question
-from taskorch.cli.text import block, line, moment
+from taskorch.cli.text import block, line, timestamp
 from taskorch.domain import limits
 from taskorch.domain.item import (
     Assignments,
@@ -59,7 +59,7 @@ def receipt(done: Receipt) -> str:
     if done.remark == "repeat":
         return f"{item} was {state} already; nothing changed."
     words = {
-        State.IN_PROGRESS: f"in progress, yours until {moment(done.lease_expires_at)}",
+        State.IN_PROGRESS: f"in progress, yours until {timestamp(done.lease_expires_at)}",
         State.BLOCKED: "blocked; it stays yours until an answer comes",
         State.DELAYED: "delayed; it will be tried again",
         State.FAILED: "failed; it stays a dead letter until the orchestrator requeues it",
@@ -76,7 +76,7 @@ def receipt(done: Receipt) -> str:
 def answered(done: "Answered") -> str:
     """Return how an item stands whose question is not open any more, and the answer."""
     item, answer = done.item, done.answer
-    yours = f"in progress, yours until {moment(item.lease_expires_at)}"
+    yours = f"in progress, yours until {timestamp(item.lease_expires_at)}"
     words = f"{item.id} is {yours if item.state is State.IN_PROGRESS else item.state}."
     if answer is None:
         return f"{words} No question of yours is open."
@@ -85,7 +85,7 @@ def answered(done: "Answered") -> str:
 
 def notes(kept: tuple[Note, ...]) -> str:
     """Return private notes, oldest first."""
-    return noted(f"{moment(note.at)}  {block(note.text, INDENT)}" for note in kept)
+    return noted(f"{timestamp(note.at)}  {block(note.text, INDENT)}" for note in kept)
 
 
 def identity(facts: Mapping[str, object]) -> str:
@@ -178,9 +178,9 @@ def _standing(taken: Claim) -> str:
     item = taken.package.item
     if taken.lease and item.state is State.IN_PROGRESS:
         attempt = f"attempt {item.attempts} of {item.max_attempts}"
-        return f"Status: in_progress, {item.percent}%, yours until {moment(taken.lease.expires_at)} ({attempt})"
+        return f"Status: in_progress, {item.percent}%, yours until {timestamp(taken.lease.expires_at)} ({attempt})"
     if item.state is State.DELAYED:
-        return f"Status: delayed until {moment(item.not_before_at)}"
+        return f"Status: delayed until {timestamp(item.not_before_at)}"
     return f"Status: {item.state}, {item.percent}%"
 
 

@@ -8,8 +8,9 @@ from threading import Lock
 from time import time
 
 import click
-from taskorch.cli import app, json_output
-from taskorch.cli.text import line, moment
+from taskorch.cli import json_output
+from taskorch.cli.output import discard_stdout
+from taskorch.cli.text import line, timestamp
 from taskorch.domain.clock import rfc3339
 from taskorch.domain.item import Claim
 
@@ -57,14 +58,14 @@ class RunLog:
     def _write(self, item: str, event: str, text: str, more: dict[str, object]) -> None:
         at = round(time() * 1000)
         known = {"event": event, "at": rfc3339(at), "item": item, **more}
-        words = f"{moment(at)}  {item}  {event:9}  {_shortened(line(text))}"
+        words = f"{timestamp(at)}  {item}  {event:9}  {_shortened(line(text))}"
         with self._turn:
             try:
                 click.echo(json_output.line(known) if self._as_json else words)
             except (
                 OSError
             ):  # nobody reads it any more, or the disk is full; the work goes on
-                app.discard_output()
+                discard_stdout()
 
 
 def _shortened(text: str) -> str:

@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 from threading import Lock, Thread
 from time import monotonic
 
-from taskorch.cli import app
+from taskorch.cli.output import CommandOutput
 from taskorch.config import files
 from taskorch.config.settings import Settings
 from taskorch.connect import open_connection
@@ -62,7 +62,7 @@ class WorkerPool:
     """A run of a command over the items of an agent's queue."""
 
     def __init__(
-        self, settings: Settings, output: app.Output, terms: RunOptions
+        self, settings: Settings, output: CommandOutput, terms: RunOptions
     ) -> None:
         """Raise errors.Usage for a command that cannot be run."""
         terms.check()
@@ -72,7 +72,7 @@ class WorkerPool:
 
         def opened(patience_s: float = inf) -> Patient:
             return Patient(
-                open_connection(settings, output.say, Access.USE),
+                open_connection(settings, output.notify, Access.USE),
                 outage,
                 patience_s=patience_s,
             )
@@ -293,11 +293,11 @@ class WorkerPool:
                 self._idle -= 1
 
     def _claimed(self, queue: AgentQueue, wait_s: float) -> Claim | None:
-        with self._workspace.room() as room:
+        with self._workspace.reserve() as (slot,):
             claim = queue.claim(wait_s=wait_s, lease_ms=self._terms.lease_ms)
             if claim and claim.lease:
                 try:
-                    room.keep(claim.lease)
+                    slot.keep(claim.lease)
                 except OSError as error:
                     self._means.queue.release(
                         claim.lease, reason="its token could not be kept"

@@ -1,0 +1,102 @@
+"""What a command prints: results on stdout, messages on stderr."""
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import click
+
+from taskorch.cli import json_output
+from taskorch.cli import text as plain_text
+from taskorch.domain import errors
+
+#: Number of damaged rows that a message names.
+DAMAGE_SHOWN = 5
+Result = TypeVar("Result")
+
+
+class CommandOutput:
+    """The output of one command: text for people, or JSON documents with `--json`."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        #: (kind, id) of each damaged row that the result lacks -> the reason.
+        self.damage: dict[tuple[str, str], str] = {}
+
+    def show(
+        self,
+        result: Result,
+        render: Callable[[Result], str],
+        empty: str = "",
+        **meta: object,
+    ) -> None:
+        """Print a result: as a document with `meta` for `--json`, else as `render` returns it.
+
+        `empty` is the message for a result that `render` turns into "".
+        """
+        if self.as_json:
+            if self.damage:
+                meta["damaged"] = json_output.damage(self.damage)
+            text = json_output.dump(json_output.document(result, meta))
+        else:
+            text = render(result)
+        if text:
+            self._print(text)
+        else:
+            self.notify(empty)
+        self.report_damage()
+
+    def report_damage(self) -> None:
+        """Name the damaged rows that the result lacks; with `--json` its meta names them."""
+        if self.damage and not self.as_json:
+            named = list(self.damage.items())[:DAMAGE_SHOWN]
+            rows = ", ".join(
+                f"{kind} {id_} ({reason})" for (kind, id_), reason in named
+            )
+            left = len(self.damage) - len(named)
+            more = f" and {left} more" if left else ""
+            self.notify(
+                f"Damaged, and left out: {plain_text.line(rows)}{more}. See orchestrate doctor."
+            )
+        self.damage.clear()
+
+    def show_entry(self, entry: Result, render: Callable[[Result], str]) -> None:
+        """Print one entry of a stream: as an object on a line for `--json`, else as `render` returns it."""
+        self._print(json_output.line(entry) if self.as_json else render(entry))
+
+    def show_id(self, label: str, id_: str, **meta: object) -> None:
+        """Print the id of a new object: with its label on a terminal, bare in a pipe."""
+        text = f"{label}: {id_}" if on_terminal() else id_
+        self.show({"id": id_}, lambda _: text, "", **meta)
+
+    def notify(self, text: str) -> None:
+        """Print a message to stderr. A closed stderr is not an error."""
+        with suppress(OSError):
+            click.echo(text, err=True)
+
+    def hint(self, text: str) -> None:
+        """Print how to go on, for people; with `--json` the meta holds the same."""
+        if not self.as_json:
+            self.notify(text)
+
+    def _print(self, text: str) -> None:
+        try:
+            click.echo(text)
+        except BrokenPipeError:  # the reader has ended, as `head` does: not an error
+            discard_stdout()
+            raise SystemExit(0) from None
+        except OSError as error:
+            discard_stdout()
+            raise errors.Unprintable(reason=error.strerror or str(error)) from None
+
+
+def on_terminal() -> bool:
+    """Return whether stdout is a terminal; a process may have no stdout."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def discard_stdout() -> None:
+    """Send stdout to /dev/null, so that Python does not fail to flush it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
