@@ -243,8 +243,8 @@ SABOTAGES = (
     Sabotage(
         guard="A command that was not answered makes the same request again",
         file="shared/taskorch/queue/requests.py",
-        line="request = self._taken(words) or request",
-        instead="self._taken(words)",
+        line="return unanswered or os.urandom(8).hex()",
+        instead="return os.urandom(8).hex()",
         tests=("tests/unit/queue/test_requests.py",),
     ),
     Sabotage(
@@ -416,7 +416,7 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="No link that a checkout brought is cleaned up behind",
-        file="shared/taskorch/queue/requests.py",
+        file="shared/taskorch/config/unanswered.py",
         line="        files.make_private_folder(place.parent)",
         instead="        place.parent.mkdir(exist_ok=True)",
         tests=("tests/acceptance/test_server_attacks.py",),

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING
 
 from taskorch.cli import app
 from taskorch.config.settings import Settings
-from taskorch.connect import open_connection
+from taskorch.connect import open_connection, unanswered_requests
 from taskorch.domain import errors
 from taskorch.domain.access import Access
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Caller, Item, State
-from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
-from taskorch.queue.requests import StepConnection
+from taskorch.queue.requests import Requests
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,17 +31,16 @@ class OrchestratorContext:
         self.output = app.output()
         self._connection = open_connection(self.settings, self.output.notify, access)
         self._caller = caller_of(self.settings)
-        #: For a command of one step: where Redis does not answer it, the same command makes the same request again.
+        #: For a command of one step: if Redis does not answer, rerunning it acts once.
         self.queue = self._queue(
-            StepConnection(self._connection, self.settings, app.command_line()),
             self._caller,
+            Requests(store=unanswered_requests(self.settings, app.command_line())),
         )
 
     def queue_of(self, orchestrator: str = "") -> Queue:
         """Return the queue for a command of many steps, as this or another orchestrating agent has it."""
         return self._queue(
-            self._connection,
-            replace(self._caller, agent=orchestrator or self._caller.agent),
+            replace(self._caller, agent=orchestrator or self._caller.agent)
         )
 
     def waiting(self) -> "Waits":
@@ -54,9 +52,13 @@ class OrchestratorContext:
             f"{away} It is tried again." if away else "Redis answers again."
         )
 
-    def _queue(self, connection: Connection, caller: Caller) -> Queue:
+    def _queue(self, caller: Caller, requests: Requests | None = None) -> Queue:
         return Queue(
-            connection, self.settings.namespace, caller, damage=self.output.damage
+            self._connection,
+            self.settings.namespace,
+            caller,
+            requests=requests,
+            damage=self.output.damage,
         )
 
     def handoff(self, item: str) -> dict[str, object]:

@@ -267,5 +267,6 @@ def _queue(call: ToolCall) -> Queue:
         call.connection,
         call.settings.namespace,
         orchestrator_context.caller_of(call.settings),
+        requests=call.requests,
         damage=call.damage,
     )

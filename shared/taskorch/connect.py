@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from time import time
 
 from taskorch.config.settings import Settings
+from taskorch.config.unanswered import UnansweredRequests
 from taskorch.domain import errors
 from taskorch.domain.access import Access
 from taskorch.queue.port import WAIT_TIMEOUT_MS, Argument, Connection, Reply, Script
@@ -101,6 +102,17 @@ def open_connection(
     if access is not Access.CREATE and not settings.has_folder:
         raise errors.NoQueue(root=settings.root_path)
     return OnDemandConnection(settings, announce, access)
+
+
+def unanswered_requests(settings: Settings, command: str) -> UnansweredRequests:
+    """Return the requests of a command line that Redis did not answer."""
+
+    def address_of_redis(settings: Settings) -> str:
+        from taskorch.transport import address
+
+        return address.shown(address.of(settings))
+
+    return UnansweredRequests(settings, command, address_of_redis)
 
 
 def connect_to(settings: Settings) -> Connection:

@@ -14,6 +14,7 @@ from taskorch.domain.item import Caller, NewItem, State
 from taskorch.queue import scripts
 from taskorch.queue.port import REPLICATED
 from taskorch.queue.queue import Queue
+from taskorch.queue.requests import Requests
 
 MS = 200
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,9 @@ def queue(primary: Node, wanted: int, request: str = "") -> Queue:
     connection = connect(
         f"redis://{primary.address}", wait_replicas=wanted, wait_timeout_ms=MS
     )
-    return Queue(connection, "team", Caller(agent="planner"), request=request)
+    return Queue(
+        connection, "team", Caller(agent="planner"), requests=Requests(same=request)
+    )
 
 
 def lagging(replica: Node) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from taskorch.cli import app
-from taskorch.connect import open_connection
+from taskorch.connect import open_connection, unanswered_requests
 from taskorch.domain.access import Access
 from taskorch.domain.item import Lease, Receipt
-from taskorch.queue.requests import StepConnection
+from taskorch.queue.requests import Requests
 
 from taskorch_worker.render import items
 from taskorch_worker.session import AgentSession
@@ -19,9 +19,12 @@ class WorkerContext:
         """Open the queue as the configured agent; errors.Usage without one, errors.NoQueue."""
         self.settings = app.settings()
         self.output = app.output()
-        opened = open_connection(self.settings, self.output.notify, access)
-        connection = StepConnection(opened, self.settings, app.command_line())
-        self.session = AgentSession(self.settings, connection, self.output.damage)
+        self.session = AgentSession(
+            self.settings,
+            open_connection(self.settings, self.output.notify, access),
+            Requests(store=unanswered_requests(self.settings, app.command_line())),
+            self.output.damage,
+        )
         self.agent, self.queue = self.session.agent, self.session.queue
 
     def report(self, item: str, verb: Callable[[Lease], Receipt]) -> None:

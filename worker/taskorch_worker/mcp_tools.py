@@ -237,7 +237,7 @@ TOOLS: tuple[type[ToolArguments], ...] = (
 
 
 def _session(call: ToolCall) -> AgentSession:
-    return AgentSession(call.settings, call.connection, call.damage)
+    return AgentSession(call.settings, call.connection, call.requests, call.damage)
 
 
 def _lease_ms(lease: str) -> int | None:

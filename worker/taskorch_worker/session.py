@@ -9,6 +9,7 @@ from taskorch.domain import errors, limits
 from taskorch.domain.item import Caller, Claim, Lease, Receipt, State
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.port import Connection
+from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import Damage
 
 from taskorch_worker import inherited_lease
@@ -32,7 +33,11 @@ class AgentSession:
     """The queue and the workspace of one session of an agent."""
 
     def __init__(
-        self, settings: Settings, connection: Connection, damage: Damage | None = None
+        self,
+        settings: Settings,
+        connection: Connection,
+        requests: Requests,
+        damage: Damage,
     ) -> None:
         """Act as the agent that the settings name; errors.Usage when they name none.
 
@@ -47,7 +52,11 @@ class AgentSession:
             session=session,
         )
         self.queue = AgentQueue(
-            connection, settings.namespace, self.caller, damage=damage
+            connection,
+            settings.namespace,
+            self.caller,
+            requests=requests,
+            damage=damage,
         )
         self.workspace = Workspace(settings.folder_path, self.agent, session)
 

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from taskorch.config.settings import Settings
-from taskorch.connect import open_connection
+from taskorch.connect import open_connection, unanswered_requests
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
 from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
-from taskorch.queue.requests import StepConnection
+from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import Damage
 
 logger = logging.getLogger(__name__)
@@ -62,8 +62,8 @@ class ToolCall:
         self.settings = settings
         self._opened = open_connection(settings, logger.warning, access)
         self._ended = False
-        self._endable = StoppableConnection(self._opened, self._is_ended)
-        self.connection: Connection = StepConnection(self._endable, settings, words)
+        self.connection = StoppableConnection(self._opened, self._is_ended)
+        self.requests = Requests(store=unanswered_requests(settings, words))
         #: The damaged rows that its result lacks, by kind and id: why.
         self.damage: Damage = {}
         #: Whether its thread has ended.
@@ -78,8 +78,8 @@ class ToolCall:
 
     def end_waits(self) -> None:
         """Break off a wait with errors.InputClosed; other steps go on. A wait that is just beginning needs a repeat."""
-        self._endable.waits_no_more = True
-        if self._endable.is_waiting:
+        self.connection.waits_no_more = True
+        if self.connection.is_waiting:
             self.close()
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from taskorch.domain.item import Assignments, Caller, Claim, Lease, Note, Receip
 from taskorch.domain.mirror_record import Origin
 from taskorch.queue import replies
 from taskorch.queue.port import Argument, Connection, Reply
+from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import Damage, Scripts
 
 if TYPE_CHECKING:
@@ -32,24 +33,28 @@ class AgentQueue:
     ran out still serves its holder as long as nobody else has claimed the item since.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  six, which the house style allows
         self,
         connection: Connection,
         namespace: str,
         caller: Caller,
+        *,
+        requests: Requests | None = None,
         origin: Origin | None = None,
         damage: Damage | None = None,
     ) -> None:
         """Speak for `caller`, whose agent must be a valid name (errors.Invalid).
 
-        With an `origin`, a report or note is marked as the one of that entry of a file, and made once. Damaged rows of
-        lists are left out, and put into `damage`.
+        `requests` gives each call its id. With an `origin`, a report or note is marked
+        as the one of that entry of a file, and made once. Damaged rows of lists are
+        left out and added to `damage`.
         """
         limits.name(namespace, "a namespace")
         limits.name(caller.agent, "an agent")
-        request = origin.request if origin else ""
+        if origin:
+            requests = Requests(same=origin.request)
         self._scripts = Scripts(
-            connection, namespace, caller, request=request, damage=damage
+            connection, namespace, caller, requests=requests, damage=damage
         )
         self._origin = (
             ("written_at", origin.written_at, "made_at", origin.at or "")

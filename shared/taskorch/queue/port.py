@@ -70,6 +70,19 @@ class Connection(Protocol):
         """
 
 
+class RequestStore(Protocol):
+    """Keeps the ids of requests that Redis did not answer, for the next run of a command.
+
+    A step is the script's name, its key, the agent and the session.
+    """
+
+    def take(self, step: tuple[str, ...]) -> str:
+        """Remove and return the id of an unanswered request of the step, or ""."""
+
+    def keep(self, step: tuple[str, ...], request: str) -> None:
+        """Keep the id of an unanswered request. Raises OSError or errors.RootNotWritable."""
+
+
 class ConnectionWrapper:
     """A connection that passes everything on to another one; subclasses change a part."""
 

@@ -22,6 +22,7 @@ from taskorch.queue.archive import Archive
 from taskorch.queue.audit import AuditPage, Finding, Quarantined
 from taskorch.queue.plan import AppliedPlan, CreatedItem, Plan, applied, arguments
 from taskorch.queue.port import Argument, Connection, Reply
+from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import Damage, Scripts, random_digits
 from taskorch.queue.views import Views
 
@@ -56,18 +57,19 @@ class Queue:
         namespace: str,
         caller: Caller,
         *,
-        request: str = "",
+        requests: Requests | None = None,
         damage: Damage | None = None,
     ) -> None:
         """Speak for `caller`, the orchestrating agent.
 
-        With the `request` of an errors.Unavailable, the one call that raised it is repeated, and acts once.
-        Damaged rows of lists are left out, and put into `damage`.
+        `requests` gives each call its id; `Requests(same=error.request)` repeats the call
+        that raised an errors.Unavailable, which then acts once. Damaged rows of lists
+        are left out and added to `damage`.
         """
         limits.name(namespace, "a namespace")
         limits.name(caller.agent, "an agent")
         self._scripts = Scripts(
-            connection, namespace, caller, request=request, damage=damage
+            connection, namespace, caller, requests=requests, damage=damage
         )
         #: What was damaged among the rows that were read: kind and id of each, and why.
         self.damage = self._scripts.damage
@@ -91,8 +93,8 @@ class Queue:
             self._scripts.connection,
             self._scripts.namespace,
             caller,
-            origin,
-            self.damage,
+            origin=origin,
+            damage=self.damage,
         )
 
     def waits(

@@ -14,12 +14,19 @@ from taskorch.domain import errors
 from taskorch.domain.item import Caller
 from taskorch.queue import keys
 from taskorch.queue.port import Argument, Connection, Reply, Script, ScriptError
+from taskorch.queue.requests import Requests
 
 #: Rows of replies that were skipped, by their kind and id: why.
 Damage = dict[tuple[str, str], str]
 
 #: What is in front of every script: each part uses those before it.
 PRELUDE = ("call", "items", "leases", "views")
+
+#: The scripts that change nothing. Any other answers a repeat from its request id.
+READS = frozenset((
+    "agents", "damaged", "discoveries", "environment", "events", "export", "finished", "indexed", "list", "mirrors",
+    "notes", "prime", "progress_of_project", "projects", "records", "show", "standing", "stuck", "wait",
+))  # fmt: skip
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "scripts")
 
@@ -33,31 +40,36 @@ class Scripts:
         namespace: str,
         caller: Caller,
         *,
-        request: str = "",
+        requests: Requests | None = None,
         damage: Damage | None = None,
     ) -> None:
-        """With a `request`, a mutating script acts only at the first call of that id.
+        """Speak for a caller.
 
-        What is damaged among the rows of replies is skipped, and put into `damage`.
+        `requests` gives each call its id: a script acts once for each. Damaged rows of
+        replies are skipped and added to `damage`.
         """
         self.damage: Damage = {} if damage is None else damage
         self.connection = connection
-        self._request = request
+        self._requests = requests or Requests()
         self.namespace = namespace
         self.caller = caller
         self._who = (caller.agent, caller.host, caller.pid, caller.session, __version__)
 
     def run(self, name: str, *arguments: Argument) -> Reply:
         """Run `scripts/<name>.lua` and return its reply; its errors come as the classes of `errors`."""
-        request = self._request or os.urandom(8).hex()
+        script, key = load(name), keys.meta(self.namespace)
+        caller = (key, self.caller.agent, self.caller.session)
+        request = self._requests.next(script, caller)
         try:
             return self.connection.run_script(
-                load(name), keys.meta(self.namespace), (request, *self._who, *arguments)
+                script, key, (request, *self._who, *arguments)
             )
         except ScriptError as refusal:
             raise _error(str(refusal)) from None
-        except errors.Unavailable as away:
-            away.request = request
+        except (errors.Unavailable, KeyboardInterrupt) as interruption:
+            self._requests.keep(script, caller, request)
+            if isinstance(interruption, errors.Unavailable):
+                interruption.request = request
             raise
 
     def wait(self, timeout_s: float) -> bool:
@@ -82,7 +94,7 @@ def load(name: str) -> Script:
     verb = _read(name)
     text = _prelude() + verb
     sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
-    return Script(name=name, text=text, sha=sha, acts="return once(" in verb)
+    return Script(name=name, text=text, sha=sha, acts=name not in READS)
 
 
 def random_digits() -> str:

@@ -12,6 +12,7 @@ from taskorch.domain.frozen import replace
 from taskorch.domain.item import NewItem, State
 from taskorch.queue import queue
 from taskorch.queue.plan import Plan
+from taskorch.queue.requests import Requests
 from taskorch_orchestrator.backup import export
 from taskorch_orchestrator.backup.restore import restore
 from taskorch_orchestrator.doctor.audit import audit
@@ -321,7 +322,10 @@ def test_a_completion_that_is_asked_for_again_after_the_purge_finds_no_project(
     request = "00112233445566aa"
     scripts = bench.queue._scripts
     closing = type(bench.queue)(
-        scripts.connection, bench.namespace, scripts.caller, request=request
+        scripts.connection,
+        bench.namespace,
+        scripts.caller,
+        requests=Requests(same=request),
     )
     closing.complete_project(project)
     purged(bench, project)

@@ -9,14 +9,18 @@ import click
 import pytest
 from support.builders import Bench, held
 from taskorch.cli import app
+from taskorch.config import unanswered
 from taskorch.config.settings import Settings, resolve
+from taskorch.connect import unanswered_requests
 from taskorch.domain import errors
 from taskorch.domain.item import Lease
-from taskorch.queue import requests
+from taskorch.queue import scripts
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
-from taskorch.queue.requests import StepConnection
+from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import load
+
+SCRIPTS = Path(scripts.__file__).with_name("scripts")
 
 
 @dataclass
@@ -49,9 +53,13 @@ def pop(
     typed: str = "worker pop []",
 ) -> AgentQueue:
     """Return the queue as one run of `worker pop` has it."""
-    scripts = bench.agent()._scripts
-    connection = StepConnection(wrap(scripts.connection), settings, typed)
-    return AgentQueue(connection, bench.namespace, scripts.caller)
+    plain = bench.agent()._scripts
+    return AgentQueue(
+        wrap(plain.connection),
+        bench.namespace,
+        plain.caller,
+        requests=Requests(store=unanswered_requests(settings, typed)),
+    )
 
 
 def lose(run: AgentQueue) -> None:
@@ -152,4 +160,11 @@ def test_a_request_is_forgotten_here_before_redis_forgets_its_reply() -> None:
     kept_ms = re.search(r"REPLY_KEPT_MS = ([0-9]+)", load("claim").text)
 
     assert kept_ms is not None
-    assert int(kept_ms[1]) - requests.KEPT_S * 1000 >= 60_000
+    assert int(kept_ms[1]) - unanswered.KEPT_S * 1000 >= 60_000
+
+
+@pytest.mark.parametrize("file", sorted(SCRIPTS.glob("*.lua")), ids=lambda f: f.stem)
+def test_each_script_answers_repeats_or_is_read(file: Path) -> None:
+    answers_repeats = "return once(" in file.read_text(encoding="utf-8")
+
+    assert load(file.stem).acts == answers_repeats
