@@ -129,7 +129,7 @@ def test_a_dry_run_says_that_nothing_was_written_and_writes_nothing(
     assert bench.everything() == {}
 
 
-def test_the_id_of_a_project_adds_to_it(shell: Shell, bench: Bench) -> None:
+def test_project_id_adds_to_that_project(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     document = f"project: {project}\nitems: [{{name: a, title: A}}]"
 
@@ -359,7 +359,7 @@ def test_apply_remarks_on_times_and_comments(
 
     comment, time = ran.stderr.splitlines()[-3 if more else 0 :][:2]
     assert comment == (
-        "line 4: items[0].title: YAML takes '#123' for a comment, and the text is 'fix'. Put all of it between quotes."
+        "line 4: items[0].title: YAML reads '#123' as a comment, so the text is 'fix'. Put the whole text in quotes."
     )
     assert time == (
         "line 5: items[0].not_before: 2027-12-01 12:00 has no time zone. It is read as 2027-12-01T11:00:00Z, "

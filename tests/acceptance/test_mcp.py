@@ -332,7 +332,7 @@ def test_a_mistake_in_a_plan_is_told_with_its_place(shell: Shell) -> None:
             for mistake in error["details"]["mistakes"]
         }
         assert told["items[0].priority"] == "The priority is 9; it may be 0 to 4."
-        assert told["items[1].title"] == "It is missing."
+        assert told["items[1].title"] == "This field is missing."
 
     running(test)
 

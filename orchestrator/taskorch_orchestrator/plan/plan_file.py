@@ -1,4 +1,4 @@
-"""The plan file of `orchestrate apply`: its fields, what is wrong in which line, and the plan that it becomes."""
+"""Plan files of `orchestrate apply`: their fields, and mistakes with line numbers."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -29,102 +29,112 @@ from taskorch_orchestrator.plan import yaml_reader
 from taskorch_orchestrator.plan.yaml_reader import Mistake, Node, Step
 
 MOST_SHOWN = 20
-#: A message may quote what it refuses.
+#: A message may quote the value that it refuses.
 MESSAGE_CHARACTERS = 400
-CIRCLE_SHOWN = 6
+#: Names of a circular dependency in its message.
+CYCLE_SHOWN = 6
 
 T = TypeVar("T")
 
 
-def _within(check: Callable[[Any], object]) -> AfterValidator:
-    """Return a bound as a validator."""
+def _checked_by(check: Callable[[Any], object]) -> AfterValidator:
+    """Return a check of `limits` as a validator."""
 
-    def run(value: T) -> T:
+    def validate(value: T) -> T:
         try:
             check(value)
-        except errors.Invalid as refusal:
-            raise ValueError(str(refusal)) from None
+        except errors.Invalid as error:
+            raise ValueError(str(error)) from None
         return value
 
-    return AfterValidator(run)
+    return AfterValidator(validate)
 
 
-def _read_by(read: Callable[[str], T]) -> BeforeValidator:
-    """Return a reader of text as a validator."""
+def _parsed_by(parse: Callable[[str], T]) -> BeforeValidator:
+    """Return a function that parses text as a validator."""
 
-    def run(value: object) -> T:
+    def validate(value: object) -> T:
         if not isinstance(value, str):
-            raise ValueError("It is to be a text.")  # noqa: TRY004  pydantic collects the one, not the other
+            raise ValueError("Expected text.")  # noqa: TRY004  pydantic collects only ValueErrors
         try:
-            return read(value)
-        except errors.Invalid as refusal:
-            raise ValueError(str(refusal)) from None
+            return parse(value)
+        except errors.Invalid as error:
+            raise ValueError(str(error)) from None
 
-    return BeforeValidator(run)
+    return BeforeValidator(validate)
 
 
 def _number(what: str, least: int, most: int) -> BeforeValidator:
-    def read(value: str) -> int:
+    def parse(value: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", value):
+            shown = limits.shortened(value)
             raise errors.Invalid(
-                reason=f"{limits.shortened(value)!r} is not a whole number from {least} to {most}."
+                reason=f"{shown!r} is not a whole number from {least} to {most}."
             )
         return limits.number(int(value), what, least, most)
 
-    return _read_by(read)
+    return _parsed_by(parse)
 
 
 def _text(what: str) -> AfterValidator:
-    return _within(lambda value: limits.text(value, what, required=True))
+    return _checked_by(lambda value: limits.text(value, what, required=True))
 
 
-def _counting(least: int, most: int) -> BeforeValidator:
-    """Return a bound of a list as a validator that runs before its values are looked at."""
+def _sized(least: int, most: int) -> BeforeValidator:
+    """Return a validator of a list's length that runs before its values are checked."""
 
-    def run(value: object) -> object:
+    def validate(value: object) -> object:
         if isinstance(value, list) and len(value) < least:
-            raise ValueError("It is empty.")
+            raise ValueError("The list is empty.")
         if isinstance(value, list) and len(value) > most:
-            raise ValueError(f"There are {len(value)}; {most} are allowed.")
+            raise ValueError(
+                f"The list has {len(value)} values; at most {most} are allowed."
+            )
         return value
 
-    return BeforeValidator(run)
+    return BeforeValidator(validate)
 
 
 Texts = Annotated[
-    tuple[Annotated[str, _text("value")], ...], _counting(0, limits.LIST_VALUES)
+    tuple[Annotated[str, _text("value")], ...], _sized(0, limits.LIST_VALUES)
 ]
 Dependencies = Annotated[
-    tuple[Annotated[str, _text("value")], ...], _counting(0, limits.DEPENDENCIES)
+    tuple[Annotated[str, _text("value")], ...], _sized(0, limits.DEPENDENCIES)
 ]
 
 
 class PlannedItem(BaseModel):
-    """An item of a plan file; each field is an option of `orchestrate create`, or its argument."""
+    """An item of a plan file: the options and arguments of `orchestrate create`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, _within(lambda value: limits.title(value, "name"))]
-    title: Annotated[str, _within(limits.title)]
+    name: Annotated[str, _checked_by(lambda value: limits.title(value, "name"))]
+    title: Annotated[str, _checked_by(limits.title)]
     description: Annotated[str, _text("description")] = ""
-    agent: Annotated[str, _within(lambda value: limits.name(value, "an agent"))] = ""
+    agent: Annotated[str, _checked_by(lambda value: limits.name(value, "an agent"))] = (
+        ""
+    )
     requirements: Texts = ()
     depends_on: Dependencies = ()
     priority: Annotated[int, _number("priority", 0, 4)] = DEFAULT_PRIORITY
-    lease: Annotated[int, _read_by(limits.duration_ms)] = DEFAULT_LEASE_MS
+    lease: Annotated[int, _parsed_by(limits.duration_ms)] = DEFAULT_LEASE_MS
     max_attempts: Annotated[int, _number("number of attempts", 1, 1000)] = (
         DEFAULT_MAX_ATTEMPTS
     )
-    not_before: Annotated[StartTime, _read_by(start_time.parse)] = StartTime()
+    not_before: Annotated[StartTime, _parsed_by(start_time.parse)] = StartTime()
     context: Annotated[
-        dict[str, str], _within(lambda mapped: limits.pairs(mapped, "context values"))
+        dict[str, str],
+        _checked_by(lambda mapped: limits.pairs(mapped, "context values")),
     ] = {}
     resources: Texts = ()
     deliverables: Texts = ()
     accept: Texts = ()
 
     def new(self, depends_on: Sequence[str | int]) -> NewItem:
-        """Return the item; its name is its key."""
+        """Return the item to create; its name becomes its key.
+
+        `depends_on` holds item ids and places of earlier items in the plan.
+        """
         return NewItem(
             key=self.name,
             title=self.title,
@@ -149,70 +159,69 @@ class PlanFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: A title, or the id of a project that is there.
-    project: Annotated[str, _within(limits.title)]
+    #: A title, or the id of an existing project.
+    project: Annotated[str, _checked_by(limits.title)]
     description: Annotated[str, _text("description")] = ""
     key: Annotated[str, _text("key")] = ""
-    items: Annotated[tuple[PlannedItem, ...], _counting(1, limits.BATCH_ITEMS)]
+    items: Annotated[tuple[PlannedItem, ...], _sized(1, limits.BATCH_ITEMS)]
 
-    def adds(self) -> bool:
-        """Return whether it adds to a project that is there."""
+    def is_addition(self) -> bool:
+        """Return whether the plan adds items to an existing project."""
         return limits.is_project_id(self.project)
 
 
 def read(name: str, data: bytes) -> Plan:
-    """Return the plan that a file of that name holds; raises errors.BadPlan with all that is wrong with it."""
-    root, mistakes, eaten = yaml_reader.read(data)
-    if root is None or mistakes:
-        raise _refusal(name, mistakes)
+    """Return the plan in a file. `name` is used in messages.
+
+    Raises errors.BadPlan with all mistakes in the file.
+    """
+    document = yaml_reader.read(data)
+    root = document.root
+    if root is None or document.mistakes:
+        raise _bad_plan(name, document.mistakes)
     try:
-        found = PlanFile.model_validate(root.plain())
+        plan_file = PlanFile.model_validate(root.plain())
     except ValidationError as error:
-        raise _refusal(
-            name, [_mistake(root, each) for each in error.errors(include_url=False)]
-        ) from None
-    mistakes = list(_mistaken_names(root, found))
+        mistakes = [_mistake(root, each) for each in error.errors(include_url=False)]
+        raise _bad_plan(name, mistakes) from None
+    mistakes = list(_mistakes_between_fields(root, plan_file))
     if mistakes:
-        raise _refusal(name, mistakes)
-    remarks = sorted(
-        [*eaten, *_times_without_zone(root, found)], key=lambda remark: remark.line
-    )
-    return replace(_plan(found), remarks=tuple(remark.told() for remark in remarks))
-
-
-def _times_without_zone(root: Node, found: PlanFile) -> Iterator[Mistake]:
-    for place, item in enumerate(found.items):
+        raise _bad_plan(name, mistakes)
+    remarks = document.remarks
+    for place, item in enumerate(plan_file.items):
         if item.not_before.remark:
-            yield _at(root, ["items", place, "not_before"], item.not_before.remark)
+            steps: list[Step] = ["items", place, "not_before"]
+            remarks.append(_mistake_at(root, steps, item.not_before.remark))
+    remarks.sort(key=lambda remark: remark.line)
+    return replace(_plan(plan_file), remarks=tuple(map(str, remarks)))
 
 
-def _plan(found: PlanFile) -> Plan:
-    places = {
-        found.items[at].name: place for place, at in enumerate(_in_order(found.items))
-    }
-    items = {item.name: item for item in found.items}
-    news = tuple(
-        items[name].new(
-            [places.get(needed, needed) for needed in items[name].depends_on]
-        )
-        for name in places
+def _plan(plan_file: PlanFile) -> Plan:
+    ordered = [plan_file.items[place] for place in _in_order(plan_file.items)]
+    places = {item.name: place for place, item in enumerate(ordered)}
+    items = tuple(
+        item.new([places.get(name, name) for name in item.depends_on])
+        for item in ordered
     )
-    if found.adds():
-        return Plan(items=news, project=found.project)
+    if plan_file.is_addition():
+        return Plan(items=items, project=plan_file.project)
     return Plan(
-        items=news, title=found.project, description=found.description, key=found.key
+        items=items,
+        title=plan_file.project,
+        description=plan_file.description,
+        key=plan_file.key,
     )
 
 
 def _in_order(items: Sequence[PlannedItem]) -> Iterator[int]:
-    """Return the places of the items in the file: each after those it depends on, and else in the file's order.
+    """Yield the places of the items: dependencies first, else in the file's order.
 
     Raises CycleError.
     """
     places = {item.name: place for place, item in enumerate(items)}
     graph = {
-        at: [places[name] for name in item.depends_on if name in places]
-        for at, item in enumerate(items)
+        place: [places[name] for name in item.depends_on if name in places]
+        for place, item in enumerate(items)
     }
     sorter = TopologicalSorter(graph)
     sorter.prepare()
@@ -225,94 +234,79 @@ def _in_order(items: Sequence[PlannedItem]) -> Iterator[int]:
         yield first
 
 
-def _mistaken_names(root: Node, found: PlanFile) -> Iterator[Mistake]:
-    """Find what each field by itself does not show."""
+def _mistakes_between_fields(root: Node, plan_file: PlanFile) -> Iterator[Mistake]:
+    """Find the mistakes that no field shows by itself."""
     for field in ("key", "description"):
-        if found.adds() and getattr(found, field):
-            yield _at(
-                root,
-                [field],
-                f"It does not go with the id of a project; {found.project} is there already.",
-            )
+        if plan_file.is_addition() and getattr(plan_file, field):
+            message = f"Remove this field: {plan_file.project} exists already."
+            yield _mistake_at(root, [field], message)
+    items = plan_file.items
     first: dict[str, int] = {}
-    for place, item in enumerate(found.items):
+    for place, item in enumerate(items):
         if item.name in first:
             line = root.line_of(["items", first[item.name], "name"])
-            yield _at(
-                root,
-                ["items", place, "name"],
-                f"{_named(item.name)} is there twice, first in line {line}.",
-            )
+            message = f"{_quoted(item.name)} is used twice, first in line {line}."
+            yield _mistake_at(root, ["items", place, "name"], message)
         first.setdefault(item.name, place)
-    for place, item in enumerate(found.items):
-        for at, name in enumerate(item.depends_on):
-            if name not in first and not limits.is_item_id(name):
-                message = (
-                    f"{_named(name)} is no name of this plan, and no id of an item."
-                )
-                yield _at(root, ["items", place, "depends_on", at], message)
-    if len(first) == len(found.items):
-        yield from _circle(root, found.items)
+    yield from _unknown_dependencies(root, items)
+    if len(first) == len(items):
+        yield from _cycle(root, items)
 
 
-def _circle(root: Node, items: Sequence[PlannedItem]) -> Iterator[Mistake]:
+def _unknown_dependencies(
+    root: Node, items: Sequence[PlannedItem]
+) -> Iterator[Mistake]:
+    names = {item.name for item in items}
+    for place, item in enumerate(items):
+        for index, name in enumerate(item.depends_on):
+            if name not in names and not limits.is_item_id(name):
+                steps: list[Step] = ["items", place, "depends_on", index]
+                message = f"{_quoted(name)} is neither a name in this plan nor an id."
+                yield _mistake_at(root, steps, message)
+
+
+def _cycle(root: Node, items: Sequence[PlannedItem]) -> Iterator[Mistake]:
     try:
         list(_in_order(items))
     except CycleError as error:
-        circle: list[int] = error.args[1][::-1]
-        shown = [_named(items[place].name) for place in circle]
-        cut = (
-            [*shown[: CIRCLE_SHOWN - 1], "…", shown[-1]]
-            if len(shown) > CIRCLE_SHOWN
-            else shown
-        )
-        yield _at(
-            root,
-            ["items", circle[0], "depends_on"],
-            f"A circle: {' needs '.join(cut)}.",
-        )
+        cycle: list[int] = error.args[1][::-1]
+        names = [_quoted(items[place].name) for place in cycle]
+        if len(names) > CYCLE_SHOWN:
+            names = [*names[: CYCLE_SHOWN - 1], "…", names[-1]]
+        message = f"Circular dependency: {' needs '.join(names)}."
+        yield _mistake_at(root, ["items", cycle[0], "depends_on"], message)
 
 
 def _mistake(root: Node, error: ErrorDetails) -> Mistake:
-    steps = [step for step in error["loc"] if step != "[key]"]
-    return _at(root, steps, _in_words(error))
-
-
-def _in_words(error: ErrorDetails) -> str:
-    """Return what pydantic says in the words of a plan."""
-    fields = (
-        PlannedItem.model_fields if "items" in error["loc"] else PlanFile.model_fields
-    )
-    words = {
-        "missing": "It is missing.",
-        "extra_forbidden": f"There is no such field; there are {', '.join(fields)}.",
-        "string_type": "It is to be a text.",
-        "tuple_type": "It is to be a list.",
-        "dict_type": "It is to be a mapping, name: value.",
-        "model_type": "It is to be a mapping, field: value.",
+    """Return an error of pydantic as a mistake in the words of a plan."""
+    model = PlannedItem if "items" in error["loc"] else PlanFile
+    messages = {
+        "missing": "This field is missing.",
+        "extra_forbidden": f"Unknown field. Fields are {', '.join(model.model_fields)}.",
+        "string_type": "Expected text.",
+        "tuple_type": "Expected a list.",
+        "dict_type": "Expected a mapping of names to text.",
+        "model_type": "Expected a mapping of fields to values.",
         "value_error": "{error}",
     }
-    return words.get(error["type"], error["msg"]).format_map(error.get("ctx", {}))
+    message = messages.get(error["type"], error["msg"])
+    steps = [step for step in error["loc"] if step != "[key]"]
+    return _mistake_at(root, steps, message.format_map(error.get("ctx", {})))
 
 
-def _at(root: Node, steps: Sequence[Step], message: str) -> Mistake:
-    return Mistake(
-        line=root.line_of(steps), path=yaml_reader.path(steps), message=message
-    )
+def _mistake_at(root: Node, steps: Sequence[Step], message: str) -> Mistake:
+    line, path = root.line_of(steps), yaml_reader.path(steps)
+    return Mistake(line=line, path=path, message=message)
 
 
-def _named(name: str) -> str:
+def _quoted(name: str) -> str:
     return repr(limits.shortened(name))
 
 
-def _refusal(name: str, mistakes: Sequence[Mistake]) -> errors.BadPlan:
+def _bad_plan(name: str, mistakes: Sequence[Mistake]) -> errors.BadPlan:
     ordered = sorted(mistakes, key=lambda mistake: mistake.line)
-    shown: list[dict[str, str | int]] = [
-        {
-            "line": m.line,
-            "path": m.path,
-            "message": limits.shortened(m.message, MESSAGE_CHARACTERS),
-        }
-        for m in ordered[:MOST_SHOWN]
-    ]
+    shown: list[dict[str, str | int]] = []
+    for mistake in ordered[:MOST_SHOWN]:
+        message = limits.shortened(mistake.message, MESSAGE_CHARACTERS)
+        shown.append({"line": mistake.line, "path": mistake.path, "message": message})
     return errors.BadPlan(file=name, mistakes=shown, left_out=len(ordered) - len(shown))

@@ -1,4 +1,4 @@
-"""What a plan file says becomes a plan; what is wrong with it is told with its line, and nothing of it is built."""
+"""Plan files become plans; mistakes are reported with their line."""
 
 import json
 import tracemalloc
@@ -12,7 +12,7 @@ from taskorch_orchestrator.plan import plan_file, yaml_reader
 from taskorch_orchestrator.plan.plan_file import PlanFile, PlannedItem
 
 USAGE = Path(__file__).parents[3] / "docs" / "usage.md"
-#: For machines that do much else besides.
+#: A plan of one item.
 ONE = "project: P\nitems:\n  - name: a\n    title: A\n"
 
 
@@ -21,7 +21,7 @@ def read(text: str | bytes) -> Plan:
 
 
 def refused(text: str | bytes) -> list[str]:
-    """Return what is told of a file that is refused."""
+    """Return the mistakes reported for a file that is refused."""
     with pytest.raises(errors.BadPlan) as refusal:
         read(text)
     assert (
@@ -32,11 +32,11 @@ def refused(text: str | bytes) -> list[str]:
 
 
 def with_item(*lines: str) -> str:
-    """Return a plan whose second item has these lines; the first of them is line 6."""
+    """Return a plan whose second item has these lines, starting with line 6."""
     return ONE + "  - name: b\n" + "".join(f"    {line}\n" for line in lines)
 
 
-def test_every_field_of_a_plan_becomes_one_of_an_item() -> None:
+def test_plan_fields_become_item_fields() -> None:
     plan = read("""
 project: Build it
 description: All of it
@@ -89,7 +89,7 @@ items:
     )
 
 
-def test_the_guide_shows_every_field() -> None:
+def test_guide_shows_every_field() -> None:
     example = (
         USAGE.read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
     )
@@ -104,7 +104,7 @@ def test_the_guide_shows_every_field() -> None:
     ] == []
 
 
-def test_the_id_of_a_project_adds_to_it() -> None:
+def test_project_id_adds_to_that_project() -> None:
     plan = read(ONE.replace("P", "proj_1a2b3c4d"))
 
     assert (plan.project, plan.title) == ("proj_1a2b3c4d", "")
@@ -138,7 +138,7 @@ def test_every_value_is_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["~", "null", "Null", ""])
-def test_what_has_quotes_is_text_even_where_it_looks_like_nothing(text: str) -> None:
+def test_quoted_null_is_text(text: str) -> None:
     assert read(with_item("title: x", f"context: {{a: '{text}'}}")).items[
         1
     ].context == {"a": text}
@@ -160,11 +160,11 @@ def test_what_has_quotes_is_text_even_where_it_looks_like_nothing(text: str) -> 
         ONE.removesuffix("\n").encode(),
     ],
 )
-def test_what_surrounds_a_plan_does_not_matter(data: bytes) -> None:
+def test_encoding_and_comments_do_not_change_plan(data: bytes) -> None:
     assert read(data) == Plan(title="P", items=(NewItem(key="a", title="A"),))
 
 
-def test_a_plan_of_json_has_any_character() -> None:
+def test_json_plan_holds_any_character() -> None:
     text = '😀 ü \1 \\ud83d\\ude00 " / \u2028'
 
     plan = read(
@@ -179,7 +179,7 @@ def test_a_plan_of_json_has_any_character() -> None:
     assert plan.items[0].description == text
 
 
-def test_items_come_after_those_they_depend_on_and_else_as_in_the_file() -> None:
+def test_items_follow_dependencies_then_file_order() -> None:
     needs = {"a": "[e]", "b": "[]", "c": "[b]", "d": "[]", "e": "[d]", "f": "[]"}
     rows = "".join(
         f" - {{name: {name}, title: x, depends_on: {names}}}\n"
@@ -192,7 +192,7 @@ def test_items_come_after_those_they_depend_on_and_else_as_in_the_file() -> None
     assert [item.depends_on for item in plan.items] == [(), (0,), (), (2,), (3,), ()]
 
 
-def test_a_name_of_the_plan_goes_before_an_id() -> None:
+def test_name_in_plan_takes_precedence_over_id() -> None:
     plan = read(
         "project: P\nitems:\n - {name: item_1, title: x}\n - {name: b, title: x, depends_on: [item_1, item_2]}"
     )
@@ -203,80 +203,89 @@ def test_a_name_of_the_plan_goes_before_an_id() -> None:
 WRONG: dict[str, tuple[str | bytes, str]] = {
     "tag": (
         with_item("title: !!str x"),
-        "line 6: items[1].title: tag:yaml.org,2002:str: a plan has no tags",
+        "line 6: items[1].title: tag:yaml.org,2002:str: tags are not supported",
     ),
     "tag of python": (
         with_item("title: !!python/object/apply:os.system ['x']"),
-        "line 6: items[1].title: tag:yaml.org,2002:python/object/apply:os.system: a plan has no tags",
+        "line 6: items[1].title: tag:yaml.org,2002:python/object/apply:os.system: tags are not supported",
     ),
     "local tag": (
         with_item("title: !secret x"),
-        "line 6: items[1].title: !secret: a plan has no tags",
+        "line 6: items[1].title: !secret: tags are not supported",
     ),
     "anchor": (
         with_item("title: &x y"),
-        "line 6: items[1].title: &x: a plan has no anchors",
+        "line 6: items[1].title: &x: anchors are not supported",
     ),
     "alias": (
         with_item("title: *x"),
-        "line 6: items[1].title: *x: a plan has no aliases",
+        "line 6: items[1].title: *x: aliases are not supported",
     ),
     "merge key": (
         with_item("<<: {title: x}"),
-        "line 6: items[1].<<: There is no such field",
+        "line 6: items[1].<<: Unknown field",
     ),
-    "second document": (ONE + "---\n" + ONE, "line 5: A second document begins here"),
+    "second document": (ONE + "---\n" + ONE, "line 5: A second document starts here"),
     "key twice": (
         with_item("title: x", "title: y"),
-        "line 7: items[1].title: It is there twice, first in line 6",
+        "line 7: items[1].title: This key is used twice, first in line 6",
     ),
-    "no value": (with_item("title:"), "line 6: items[1].title: There is no value here"),
+    "no value": (with_item("title:"), "line 6: items[1].title: This value is missing"),
     "null": (
         with_item("title: x", "agent: null"),
-        "line 7: items[1].agent: There is no value here",
+        "line 7: items[1].agent: This value is missing",
     ),
     "tilde": (
         with_item("title: x", "resources: [a, ~]"),
-        "line 7: items[1].resources[1]: There is no value here",
+        "line 7: items[1].resources[1]: This value is missing",
     ),
     "key that is a list": (
         with_item("? [a]", ": x"),
-        "line 6: items[1]: A key is to be a text",
+        "line 6: items[1]: A key must be text",
     ),
-    "tab": (with_item("title: x", "\tagent: ada"), "line 7: Not YAML"),
-    "open quote": (with_item('title: "x'), "Not YAML"),
+    "tab": (with_item("title: x", "\tagent: ada"), "line 7: This is not YAML"),
+    "open quote": (with_item('title: "x'), "This is not YAML"),
     "NUL as an escape": (
         with_item('title: "a\\0b"'),
         "line 6: items[1].title: There is a NUL character in the title",
     ),
     "control character": (
         with_item("title: a\0b"),
-        "line 6: The character '\\x00' cannot stand in YAML",
+        "line 6: YAML does not allow the character '\\x00'",
     ),
     "escape": (
         with_item("title: \x1b[2J"),
-        "line 6: The character '\\x1b' cannot stand in YAML",
+        "line 6: YAML does not allow the character '\\x1b'",
     ),
     "unknown field": (
         with_item("titel: x", "title: x"),
-        "line 6: items[1].titel: There is no such field; there are name",
+        "line 6: items[1].titel: Unknown field. Fields are name",
     ),
     "unknown field of the plan": (
         ONE + "agents: x\n",
-        "line 5: agents: There is no such field; there are project, description, key, items.",
+        "line 5: agents: Unknown field. Fields are project, description, key, items.",
     ),
-    "no title": (with_item("agent: ada"), "line 5: items[1].title: It is missing."),
-    "no name": (ONE + "  - title: x\n", "line 5: items[1].name: It is missing."),
-    "no project": ("items: [{name: a, title: A}]", "line 1: project: It is missing."),
-    "no items": ("project: x", "line 1: items: It is missing."),
-    "empty items": ("project: x\nitems: []", "line 2: items: It is empty."),
+    "no title": (
+        with_item("agent: ada"),
+        "line 5: items[1].title: This field is missing.",
+    ),
+    "no name": (
+        ONE + "  - title: x\n",
+        "line 5: items[1].name: This field is missing.",
+    ),
+    "no project": (
+        "items: [{name: a, title: A}]",
+        "line 1: project: This field is missing.",
+    ),
+    "no items": ("project: x", "line 1: items: This field is missing."),
+    "empty items": ("project: x\nitems: []", "line 2: items: The list is empty."),
     "items no list": (
         "project: x\nitems: {a: b}",
-        "line 2: items: It is to be a list.",
+        "line 2: items: Expected a list.",
     ),
-    "item no mapping": (ONE + "  - b\n", "line 5: items[1]: It is to be a mapping"),
-    "plan no mapping": ("- a\n- b\n", "line 1: It is to be a mapping"),
-    "plan is a text": ("hello", "line 1: It is to be a mapping"),
+    "item no mapping": (ONE + "  - b\n", "line 5: items[1]: Expected a mapping"),
+    "plan no mapping": ("- a\n- b\n", "line 1: Expected a mapping"),
+    "plan is a text": ("hello", "line 1: Expected a mapping"),
     "blank title": (
         with_item("title: ' '"),
         "line 6: items[1].title: The title is empty.",
@@ -299,7 +308,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     ),
     "title is a list": (
         with_item("title: [x]"),
-        "line 6: items[1].title: It is to be a text.",
+        "line 6: items[1].title: Expected text.",
     ),
     "agent": (
         with_item("title: x", "agent: ../x"),
@@ -327,7 +336,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     ),
     "priority is a list": (
         with_item("title: x", "priority: [1]"),
-        "line 7: items[1].priority: It is to be a text.",
+        "line 7: items[1].priority: Expected text.",
     ),
     "attempts": (
         with_item("title: x", "max_attempts: 0"),
@@ -347,11 +356,11 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     ),
     "requirements are a text": (
         with_item("title: x", "requirements: a"),
-        "line 7: items[1].requirements: It is to be a list.",
+        "line 7: items[1].requirements: Expected a list.",
     ),
     "requirement in the list": (
         with_item("title: x", "requirements:", "  - a", "  - b: c"),
-        "line 9: items[1].requirements[1]: It is to be a text.",
+        "line 9: items[1].requirements[1]: Expected text.",
     ),
     "blank requirement": (
         with_item("title: x", "requirements: [a, ' ']"),
@@ -359,39 +368,39 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     ),
     "too many requirements": (
         with_item("title: x", f"requirements: [{'a, ' * 201}]"),
-        "line 7: items[1].requirements: There are 201; 200 are allowed.",
+        "line 7: items[1].requirements: The list has 201 values; at most 200 are allowed.",
     ),
     "context is a list": (
         with_item("title: x", "context: [a]"),
-        "line 7: items[1].context: It is to be a mapping",
+        "line 7: items[1].context: Expected a mapping",
     ),
     "context in context": (
         with_item("title: x", "context:", "  a:", "    b: c"),
-        "line 8: items[1].context.a: It is to be a text.",
+        "line 8: items[1].context.a: Expected text.",
     ),
     "key and id": (
         ONE.replace("P", "proj_1a2b3c4d\nkey: x"),
-        "line 2: key: It does not go with the id of a project; proj_1a2b3c4d is there already.",
+        "line 2: key: Remove this field: proj_1a2b3c4d exists already.",
     ),
     "name twice": (
         ONE + "  - {name: a, title: x}\n",
-        "line 5: items[1].name: 'a' is there twice, first in line 3.",
+        "line 5: items[1].name: 'a' is used twice, first in line 3.",
     ),
     "unknown name": (
         with_item("title: x", "depends_on:", "  - a", "  - c"),
-        "line 9: items[1].depends_on[1]: 'c' is no name of this plan, and no id of an item.",
+        "line 9: items[1].depends_on[1]: 'c' is neither a name in this plan nor an id.",
     ),
     "id of a project": (
         with_item("title: x", "depends_on: [proj_1a2b3c4d]"),
-        "line 7: items[1].depends_on[0]: 'proj_1a2b3c4d' is no name of this plan",
+        "line 7: items[1].depends_on[0]: 'proj_1a2b3c4d' is neither a name in this plan nor an id",
     ),
     "itself": (
         with_item("title: x", "depends_on: [b]"),
-        "line 7: items[1].depends_on: A circle: 'b' needs 'b'.",
+        "line 7: items[1].depends_on: Circular dependency: 'b' needs 'b'.",
     ),
     "empty": ("", "line 1: The file is empty."),
     "only a comment": ("# nothing\n", "line 1: The file is empty."),
-    "empty document": ("---\n", "There is no value here"),
+    "empty document": ("---\n", "This value is missing"),
     "not UTF-8": (
         b"project: P\nitems:\n  - \xff\xfe",
         "line 3: This is not UTF-8 text.",
@@ -399,50 +408,50 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "UTF-16": (ONE.encode("utf-16"), "line 1: This is not UTF-8 text."),
     "binary": (
         bytes(range(128)) * 10,
-        "line 1: The character '\\x00' cannot stand in YAML",
+        "line 1: YAML does not allow the character '\\x00'",
     ),
     "surrogate": ('{"project": "\\ud83d"}', "line 1: "),
 }
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_is_wrong_is_told_with_its_line(what: str) -> None:
+def test_mistake_is_reported_with_its_line(what: str) -> None:
     text, message = WRONG[what]
 
-    told = refused(text)
+    mistakes = refused(text)
 
-    assert any(message in line for line in told), told
+    assert any(message in line for line in mistakes), mistakes
 
 
-def test_a_circle_is_told_with_its_names() -> None:
+def test_circular_dependency_is_reported_with_names() -> None:
     rows = [
         f" - {{name: n{n}, title: x, depends_on: [n{(n + 1) % 3}]}}\n" for n in range(3)
     ]
 
-    (told,) = refused("project: P\nitems:\n" + "".join(rows))
+    (mistakes,) = refused("project: P\nitems:\n" + "".join(rows))
 
     assert (
-        told
-        == "line 3: items[0].depends_on: A circle: 'n0' needs 'n1' needs 'n2' needs 'n0'."
+        mistakes
+        == "line 3: items[0].depends_on: Circular dependency: 'n0' needs 'n1' needs 'n2' needs 'n0'."
     )
 
 
-def test_a_long_circle_is_told_in_short() -> None:
+def test_long_circular_dependency_is_shortened() -> None:
     rows = [
         f" - {{name: n{n}, title: x, depends_on: [n{(n + 1) % 5000}]}}\n"
         for n in range(5000)
     ]
 
-    (told,) = refused("project: P\nitems:\n" + "".join(rows))
+    (mistakes,) = refused("project: P\nitems:\n" + "".join(rows))
 
-    assert "needs '" in told
-    assert len(told) < 200
+    assert "needs '" in mistakes
+    assert len(mistakes) < 200
 
 
-def test_all_mistakes_are_told_in_the_order_of_their_lines() -> None:
-    told = refused("nmae: x\nitems:\n  - {name: a}\n  - {title: b, priority: 7}\n")
+def test_mistakes_are_sorted_by_line() -> None:
+    mistakes = refused("nmae: x\nitems:\n  - {name: a}\n  - {title: b, priority: 7}\n")
 
-    assert [line.partition(":")[0] for line in told] == [
+    assert [line.partition(":")[0] for line in mistakes] == [
         "line 1",
         "line 1",
         "line 3",
@@ -451,25 +460,25 @@ def test_all_mistakes_are_told_in_the_order_of_their_lines() -> None:
     ]
 
 
-def test_of_very_many_mistakes_the_first_twenty_are_told() -> None:
-    told = refused("project: P\nitems:\n" + "  - {name: a, priority: 9}\n" * 40)
+def test_first_twenty_mistakes_are_reported() -> None:
+    mistakes = refused("project: P\nitems:\n" + "  - {name: a, priority: 9}\n" * 40)
 
-    assert len(told) == 21
-    assert told[0].startswith("line 3: ")
-    assert told[-1] == "… and 60 more"
+    assert len(mistakes) == 21
+    assert mistakes[0].startswith("line 3: ")
+    assert mistakes[-1] == "… and 60 more"
 
 
-def test_a_mistake_is_told_in_short_even_where_a_text_is_long() -> None:
-    told = refused(
+def test_long_text_is_shortened_in_mistake() -> None:
+    mistakes = refused(
         with_item("title: x", f"lease: {'9' * 60000}", f"{'k' * 60000}: x")
         + "x: "
         + "*y" * 1000
     )
 
-    assert max(len(line) for line in told) < 1000
+    assert max(len(line) for line in mistakes) < 1000
 
 
-def test_the_mistakes_are_in_the_details_of_the_error() -> None:
+def test_error_details_list_mistakes() -> None:
     with pytest.raises(errors.BadPlan) as refusal:
         read("project: P\nitems:\n  - {name: a, title: x, priority: 9}\n")
 
@@ -488,7 +497,7 @@ def test_the_mistakes_are_in_the_details_of_the_error() -> None:
 
 
 def laughs() -> str:
-    """Return a few lines that stand for ten billion texts."""
+    """Return nested aliases that expand to ten billion values."""
     rows = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     return "\n".join(rows)
@@ -517,30 +526,32 @@ BOMBS = {
 def test_bomb_is_refused_and_takes_little_memory(bomb: str) -> None:
     tracemalloc.start(1)
 
-    told = refused(BOMBS[bomb])
+    mistakes = refused(BOMBS[bomb])
 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert told
+    assert mistakes
     assert peak < 400 * 1024 * 1024
-    assert sum(len(line) for line in told) < 10_000
+    assert sum(len(line) for line in mistakes) < 10_000
 
 
-def test_a_plan_of_5000_items_is_read_and_one_more_is_refused() -> None:
+def test_plan_of_5001_items_is_refused() -> None:
     rows = [
         f"  - {{name: n{n}, title: Item {n}, depends_on: [{f'n{n - 1}' if n else ''}]}}\n"
         for n in range(5001)
     ]
 
     plan = read("project: P\nitems:\n" + "".join(rows[:5000]))
-    told = refused("project: P\nitems:\n" + "".join(rows))
+    mistakes = refused("project: P\nitems:\n" + "".join(rows))
 
     assert len(plan.items) == limits.BATCH_ITEMS
-    assert told == ["line 2: items: There are 5001; 5000 are allowed."]
+    assert mistakes == [
+        "line 2: items: The list has 5001 values; at most 5000 are allowed."
+    ]
 
 
 @pytest.mark.parametrize(
-    ("line", "cut", "kept"),
+    ("line", "lost", "kept"),
     [
         ("title: fix #123", "#123", "fix"),
         ("title: two\n      lines #1 of it", "#1 of it", "two lines"),
@@ -549,10 +560,10 @@ def test_a_plan_of_5000_items_is_read_and_one_more_is_refused() -> None:
         ("title: x #y\r", "#y", "x"),
     ],
 )
-def test_comment_that_cuts_off_a_text_is_named(line: str, cut: str, kept: str) -> None:
+def test_suspicious_comment_is_reported(line: str, lost: str, kept: str) -> None:
     (remark,) = read(with_item(line)).remarks
 
-    assert f": YAML takes {cut!r} for a comment, and the text is {kept!r}." in remark
+    assert f": YAML reads {lost!r} as a comment, so the text is {kept!r}." in remark
 
 
 @pytest.mark.parametrize(
@@ -568,7 +579,7 @@ def test_comment_that_cuts_off_a_text_is_named(line: str, cut: str, kept: str) -
         "title: x\n    #123",
     ],
 )
-def test_usual_comment_and_quoted_text_are_not_named(line: str) -> None:
+def test_usual_comment_is_not_reported(line: str) -> None:
     assert read(with_item(line)).remarks == ()
 
 
@@ -582,7 +593,7 @@ def test_json_plan_has_no_comments() -> None:
     assert (plan.items[0].title, plan.remarks) == ("fix #123", ())
 
 
-def test_remarks_stand_in_the_order_of_their_lines() -> None:
+def test_remarks_are_sorted_by_line() -> None:
     text = with_item(
         "title: fix #1", "not_before: 2027-01-01 12:00", "resources: [a #2", "  ]"
     )

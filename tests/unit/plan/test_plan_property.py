@@ -1,4 +1,4 @@
-"""Any plan without a circle, written as YAML in any order, becomes items whose dependencies and states are its own."""
+"""Random plans without circular dependencies, written as YAML and applied."""
 
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,7 @@ from taskorch_orchestrator.plan import plan_file
 
 pytestmark = pytest.mark.one_lane
 
-#: What YAML carries, and what is not blank.
+#: Text that is not blank and that YAML can hold.
 TEXT = st.text(
     st.characters(codec="utf-8", exclude_characters="\0\r\x85\ufeff"),
     min_size=1,
@@ -23,7 +23,7 @@ TEXT = st.text(
 
 @st.composite
 def plans(draw: st.DrawFn) -> dict[str, Any]:
-    """Return a plan as plain values: each item may need any of those that were drawn before it; then they are mixed."""
+    """Return a plan in random order; an item may need those that were drawn before it."""
     names = draw(st.lists(TEXT, min_size=1, max_size=8, unique=True))
     items = []
     for place, name in enumerate(names):
@@ -54,7 +54,7 @@ def expected(item: dict[str, Any]) -> State:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(plan=plans(), style=st.sampled_from([None, True, False]))
-def test_a_plan_becomes_what_it_says(
+def test_applied_plan_matches_its_file(
     bench: Bench,
     plan: dict[str, Any],
     style: bool | None,  # noqa: FBT001
@@ -97,7 +97,7 @@ def test_a_plan_becomes_what_it_says(
 
 @settings(max_examples=60, deadline=None)
 @given(plan=plans())
-def test_items_that_need_nothing_keep_the_order_of_the_file(
+def test_independent_items_keep_file_order(
     plan: dict[str, Any],
 ) -> None:
     read = plan_file.read("plan.yaml", yaml.safe_dump(plan, default_style='"').encode())

@@ -1,4 +1,4 @@
-"""The tool `plan` of an orchestrating agent says what became of each item, and what its caller should know."""
+"""The MCP tool `plan` returns the created items and hints."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from taskorch_orchestrator import mcp_tools
 
 @dataclass(frozen=True)
 class OnBench:
-    """A call that goes to a bench."""
+    """A tool call on a bench."""
 
     bench: Bench
     settings: Settings
@@ -59,7 +59,7 @@ def test_plan_tool_names_dead_items(bench: Bench, call: ToolCall, state: State) 
     )
 
 
-def test_plan_tool_echoes_a_time_without_a_zone(call: ToolCall) -> None:
+def test_plan_tool_reports_time_without_zone(call: ToolCall) -> None:
     item = {"name": "a", "title": "A", "not_before": "2027-01-01 12:00"}
 
     result = mcp_tools.PlanArguments(project="P", items=[item]).perform(call)
