@@ -47,7 +47,7 @@ SABOTAGES = (
     Sabotage(
         guard="The token is checked",
         file=LEASES,
-        line="item.live_token ~= '' and token == shown(item)",
+        line="item.live_token ~= '' and token == shown_token(item)",
         instead="item.live_token ~= '' and token ~= ''",
         tests=("tests/unit/queue/test_holders.py",),
     ),
@@ -61,8 +61,8 @@ SABOTAGES = (
     Sabotage(
         guard="A token dies when the claim is given up",
         file=ITEMS,
-        line="'live_token', 'blocker', 'needs') end",
-        instead="'blocker', 'needs') end",
+        line="'live_token', 'blocker', 'needs')\n  end",
+        instead="'blocker', 'needs')\n  end",
         tests=("tests/unit/queue/test_holders.py",),
     ),
     Sabotage(
@@ -82,7 +82,7 @@ SABOTAGES = (
     Sabotage(
         guard="A user's rights are asked for first",
         file=CALL,
-        line="      need_rights()\n",
+        line="      check_rights()\n",
         instead="",
         tests=("tests/integration/test_rights.py",),
     ),
@@ -96,15 +96,15 @@ SABOTAGES = (
     Sabotage(
         guard="An expired lease is reaped",
         file=LEASES,
-        line="return act_on_due('leases', 'in_progress', expire, limit), act_on_due",
-        instead="return 0, act_on_due",
+        line="local reaped = act_on_due('leases', 'in_progress', expire, limit)",
+        instead="local reaped = 0",
         tests=("tests/unit/queue/test_leases.py",),
     ),
     Sabotage(
         guard="A delayed item is promoted",
         file=LEASES,
-        line=", act_on_due('delayed', 'delayed', promote, limit)",
-        instead=", 0",
+        line="local promoted = act_on_due('delayed', 'delayed', promote, limit)",
+        instead="local promoted = 0",
         tests=("tests/unit/queue/test_attempts.py",),
     ),
     Sabotage(
@@ -117,8 +117,8 @@ SABOTAGES = (
     Sabotage(
         guard="A claim counts the attempt",
         file=LEASES,
-        line="  item.claim, item.live_token = ARGV[1], item.token\n  item.attempts = item.attempts + 1\n",
-        instead="  item.claim, item.live_token = ARGV[1], item.token\n",
+        line="  item.live_token = item.token\n  item.attempts = item.attempts + 1\n",
+        instead="  item.live_token = item.token\n",
         tests=("tests/unit/queue/test_attempts.py",),
     ),
     Sabotage(
@@ -131,8 +131,8 @@ SABOTAGES = (
     Sabotage(
         guard="Every check comes before the first write",
         file=f"{SCRIPTS}/complete.lua",
-        line="  if not item.delivered then hold(item, token, 'complete', true) end\n",
-        instead="  touch()\n  if not item.delivered then hold(item, token, 'complete', true) end\n",
+        line="  if not item.is_delivered then check_holder(item, token, 'complete', true) end\n",
+        instead="  seen()\n  if not item.is_delivered then check_holder(item, token, 'complete', true) end\n",
         tests=("tests/unit/queue/test_holders.py",),
     ),
     Sabotage(
@@ -145,7 +145,7 @@ SABOTAGES = (
     Sabotage(
         guard="Counts equal the items",
         file=ITEMS,
-        line="  count(item, -1)\n",
+        line="  count_item(item, -1)\n",
         instead="",
         tests=("tests/unit/queue/test_transitions.py",),
     ),
@@ -166,14 +166,14 @@ SABOTAGES = (
     Sabotage(
         guard="A new item waits only for items that are there",
         file=f"{SCRIPTS}/create.lua",
-        line="local state = id ~= '' and known_state(id)",
+        line="local state = id ~= '' and need_state(id)",
         instead="local state = nil",
         tests=("tests/unit/queue/test_create.py",),
     ),
     Sabotage(
         guard="A key creates one item",
         file=f"{SCRIPTS}/create.lua",
-        line="  if id then return load(id) end\n",
+        line="  if id then return need_item(id) end\n",
         instead="",
         tests=("tests/unit/queue/test_create.py",),
     ),
@@ -250,7 +250,7 @@ SABOTAGES = (
     Sabotage(
         guard="A claim that is another's by now is no claim",
         file=f"{SCRIPTS}/prelude/leases.lua",
-        line="return item and is_holders(item, token) and token or ''",
+        line="return item and is_live(item, token) and token or ''",
         instead="return token",
         tests=("tests/unit/queue/test_requests.py",),
     ),
@@ -264,7 +264,7 @@ SABOTAGES = (
     Sabotage(
         guard="Who loses an item by force hears of it",
         file=f"{SCRIPTS}/assign.lua",
-        line="      report_of(previous, item, 'lost', 'text', 'taken away by ' .. me.agent)\n",
+        line="    report_of(previous, item, 'lost', 'text', 'taken away by ' .. caller.agent)\n",
         instead="",
         tests=("tests/unit/queue/test_waits.py",),
     ),

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,7 @@ def reachable(name: str) -> str:
 
 
 def raised(name: str) -> set[str]:
-    return set(re.findall(r"\bfail\('([A-Z_]+)'", reachable(name)))
+    return set(re.findall(r"\brefuse\('([A-Z_]+)'", reachable(name)))
 
 
 def emitted(name: str) -> set[str]:
@@ -103,9 +104,9 @@ def emitted(name: str) -> set[str]:
 
 
 def header(lua: str) -> dict[str, str]:
-    """Return the lines of a script's header by label; a line may go on under its text."""
-    comments = [line for line in lua.splitlines()[:8] if line.startswith("-- ")]
-    joined = re.sub(r"\n-- {10,}", " ", "\n".join(comments))
+    """Return the lines of a script's header by label; a line may continue, indented."""
+    comments = takewhile(lambda line: line.startswith("-- "), lua.splitlines())
+    joined = re.sub(r"\n-- {2,}", " ", "\n".join(comments))
     first, *rest = joined.splitlines()
     fields = {
         label: text
@@ -171,9 +172,9 @@ def test_what_the_scripts_take_a_missing_field_for_is_what_the_client_does() -> 
 
 
 def test_the_field_table_has_every_field_of_an_item() -> None:
-    reads = between(FUNCTIONS["find"], "hash('item', id, 'HMGET', ", ")") + between(
-        FUNCTIONS["held_by_another"], "item.id), ", ")"
-    )
+    reads = between(
+        FUNCTIONS["find_item"], "read_hash('item', id, 'HMGET', ", ")"
+    ) + between(FUNCTIONS["refuse_held"], "item.id), ", ")")
     stored = set(re.findall(r"'(\w+)'", reads))
     shown = read_by(replies._item) | read_by(replies.record) | read_by(replies._holder)
 
@@ -397,7 +398,7 @@ def test_the_error_table_is_the_tree_of_errors() -> None:
 
 def test_the_details_of_an_error_are_the_ones_that_scripts_give() -> None:
     given = re.findall(
-        r"\bfail\('([A-Z_]+)', \{(.*?)\}\)", code(EVERYTHING), flags=re.DOTALL
+        r"\brefuse\('([A-Z_]+)', \{(.*?)\}\)", code(EVERYTHING), flags=re.DOTALL
     )
 
     documented = {row[0]: row[5] for row in table(chapter(9)) if row[4] == "script"}
@@ -425,7 +426,7 @@ def test_the_numbers_are_those_of_the_source() -> None:
         "longest retry delay": number("RETRY_CAP_MS", PRELUDE),
         "a first reply is kept for": number("REPLY_KEPT_MS", PRELUDE),
         "leases reaped, and items promoted, by a claim, check or get": number(
-            "BATCH", PRELUDE
+            "MAX_DUE", PRELUDE
         ),
         "the same by a call of reap, as the command makes it": queue.REAP_BATCH,
         "wake tokens in a list": int(
@@ -442,30 +443,32 @@ def test_the_numbers_are_those_of_the_source() -> None:
         ),
         "notes kept of an agent on an item": number("NOTES_KEPT", SCRIPTS["note"]),
         "events kept": number("EVENTS_KEPT", PRELUDE),
-        "reports in a package": int(between(FUNCTIONS["package"], "'COUNT', ", ")")),
-        "items that list visits in a call": number("MOST_VISITED", SCRIPTS["list"]),
-        "items that stuck looks at in a call": number("MOST_VISITED", SCRIPTS["stuck"]),
+        "reports in a package": int(
+            between(FUNCTIONS["package_view"], "'COUNT', ", ")")
+        ),
+        "items that list visits in a call": number("MAX_VISITED", SCRIPTS["list"]),
+        "items that stuck looks at in a call": number("MAX_VISITED", SCRIPTS["stuck"]),
         "items that standing looks at for a dead one": number(
-            "MOST_VISITED", SCRIPTS["standing"]
+            "MAX_VISITED", SCRIPTS["standing"]
         ),
-        "items that agents lists of each": number("HOLDINGS", SCRIPTS["agents"]),
+        "items that agents lists of each": number("MAX_HELD_SHOWN", SCRIPTS["agents"]),
         "projects that projects looks at for a status": number(
-            "MOST_VISITED", SCRIPTS["projects"]
+            "MAX_VISITED", SCRIPTS["projects"]
         ),
-        "items in a slice of export": number("MOST_ITEMS", SCRIPTS["export"]),
+        "items in a slice of export": number("MAX_ITEMS", SCRIPTS["export"]),
         "items and dependencies, or entries, that an audit looks at in a call": queue.AUDIT_BATCH,
         "items that purge removes in a call": queue.PURGE_BATCH,
         "events that mirrors counts for a root": number(
-            "MOST_COUNTED", SCRIPTS["mirrors"]
+            "MAX_COUNTED", SCRIPTS["mirrors"]
         ),
-        "dependencies that depend follows": number("MOST_FOLLOWED", SCRIPTS["depend"]),
-        "dependencies of an item": number("MOST_DEPENDENCIES", PRELUDE),
-        "dependencies in a package": number("MOST_SHOWN", PRELUDE),
+        "dependencies that depend follows": number("MAX_FOLLOWED", SCRIPTS["depend"]),
+        "dependencies of an item": number("MAX_DEPENDENCIES", PRELUDE),
+        "dependencies in a package": number("MAX_DEPENDENCIES_SHOWN", PRELUDE),
         "dependents that requeue takes in a call": number(
-            "MOST_DEPENDENTS", SCRIPTS["requeue"]
+            "MAX_DEPENDENTS", SCRIPTS["requeue"]
         ),
         "dependencies and dependents that purge visits in a call, about": number(
-            "MOST_LINKS", SCRIPTS["purge"]
+            "MAX_LINKS", SCRIPTS["purge"]
         ),
         "the right to write a root's files, as the commands take it": mirror.LEASE_MS,
     }
@@ -477,8 +480,8 @@ def test_the_numbers_are_those_of_the_source() -> None:
 
 
 def test_numbers_of_dependencies_agree_in_python_and_lua() -> None:
-    assert number("MOST_DEPENDENCIES", PRELUDE) == limits.DEPENDENCIES
-    assert number("MOST_SHOWN", PRELUDE) == limits.DEPENDENCIES_SHOWN
+    assert number("MAX_DEPENDENCIES", PRELUDE) == limits.DEPENDENCIES
+    assert number("MAX_DEPENDENCIES_SHOWN", PRELUDE) == limits.DEPENDENCIES_SHOWN
 
 
 def test_the_numbers_in_the_text_are_those_of_the_source() -> None:

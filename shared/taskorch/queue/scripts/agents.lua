@@ -1,37 +1,48 @@
--- agents: the agents that called last, those never seen at the end, and what each session of them holds.
+-- agents: the agents that called last, those never seen at the end, and what each session holds.
 -- KEYS     meta
--- ARGV     7 how many at most
--- RETURNS  {{name, last seen ms, silent ms, fields, {{item id, state, host, pid, session, since, heard ms, silent ms} …},
---          how many it holds} …}
+-- ARGV     7 maximum number of agents
+-- RETURNS  {{name, last seen ms, silent ms, fields, {{item id, state, host, pid, session,
+--          since, last step ms, silent ms} …}, number of items it holds} …}
 -- ERRORS   none of its own
-local HOLDINGS = 20
+local MAX_HELD_SHOWN = 20
 
-local function holding(item)
-  local holder = call('HMGET', key('item', item.id), 'holder_host', 'holder_pid', 'holder_session', 'holder_since')
-  local heard = call('ZSCORE', index(item), item.id) -- when it was blocked, or when its lease ends
-  if heard and item.state == 'in_progress' then heard = heard_of(item, heard) end
-  heard = heard or (is_number(holder[4] or '') and holder[4]) or now
-  return {item.id, item.state, holder[1] or '', holder[2] or '', holder[3] or '', holder[4] or '',
-    string.format('%d', heard), string.format('%d', math.max(0, now - heard))}
+local function ms(number) return string.format('%d', number) end
+
+-- When the holder made its last step: when it was blocked, or when it renewed its lease.
+local function last_step(item, since)
+  local score = call('ZSCORE', index_of(item), item.id)
+  if score and item.state == 'in_progress' then return last_step_at(item, score) end
+  if score then return score end
+  return is_number(since) and since or now
 end
 
-local function holdings(agent)
+local function held_item(item)
+  local holder = call('HMGET', key('item', item.id), 'holder_host', 'holder_pid',
+    'holder_session', 'holder_since')
+  local host, pid, session, since = holder[1] or '', holder[2] or '', holder[3] or '', holder[4] or ''
+  local at = last_step(item, since)
+  return {item.id, item.state, host, pid, session, since, ms(at), ms(math.max(0, now - at))}
+end
+
+local function held_items(agent)
   local held = {}
-  for _, id in ipairs(call('ZRANGE', key('held', agent), 0, HOLDINGS - 1)) do
-    local item = find(id)
-    if item and is_held(item) then table.insert(held, holding(item)) end
+  for _, id in ipairs(call('ZRANGE', key('held', agent), 0, MAX_HELD_SHOWN - 1)) do
+    local item = find_item(id)
+    if item and is_held(item) then table.insert(held, held_item(item)) end
   end
   return held
 end
 
 return guarded(function()
+  local limit = tonumber(ARGV[7])
   local agents = {}
-  local names = call('ZREVRANGE', prefix .. 'agents', 0, ARGV[7] - 1, 'WITHSCORES')
+  local names = call('ZREVRANGE', prefix .. 'agents', 0, limit - 1, 'WITHSCORES')
   for i = 1, #names, 2 do
-    local name, seen = names[i], names[i + 1]
-    local silent = tonumber(seen) > 0 and math.max(0, now - seen) or 0
-    table.insert(agents, {name, seen, string.format('%d', silent), call('HGETALL', key('agent', name)), holdings(name),
-      call('ZCARD', key('held', name))})
+    local name, last_seen = names[i], names[i + 1]
+    local was_seen = tonumber(last_seen) > 0
+    local silent = was_seen and math.max(0, now - last_seen) or 0
+    table.insert(agents, {name, last_seen, ms(silent), call('HGETALL', key('agent', name)),
+      held_items(name), call('ZCARD', key('held', name))})
   end
   return agents
 end)

@@ -1,66 +1,86 @@
--- assign: give items to an agent, all or none: onto its queue, or waiting while a dependency is open.
+-- assign: gives items to an agent, all or none: each is queued, or waits for a dependency.
 -- KEYS     meta
--- ARGV     7 agent, 8 context as JSON or '', 9 resources as JSON or '', 10 '1' to take them from their holders, then items
+-- ARGV     7 agent, 8 context as JSON or '', 9 resources as JSON or '', 10 '1' to take them
+--          from their holders, then items
 -- RETURNS  {{item id, project, agent, state, previous agent or ''} …}
 -- ERRORS   NO_ITEM WRONG_STATE HELD TOO_MANY
 local FIRST = 11
 local agent, context, resources, force = ARGV[7], ARGV[8], ARGV[9], ARGV[10] ~= ''
-local MOST, MOST_BYTES = 200, 262144
+local MAX_VALUES, MAX_BYTES = 200, 262144
 
-local function with_context(id, added)
-  local all, n, bytes = cjson.decode(call('HGET', key('item', id), 'context') or '{}'), 0, 0
-  for name, value in pairs(cjson.decode(added)) do all[name] = value end
-  for name, value in pairs(all) do n, bytes = n + 1, bytes + #name + #value end
-  if n > MOST then fail('TOO_MANY', {item = id, what = 'context values', most = MOST}) end
-  if bytes > MOST_BYTES then fail('TOO_MANY', {item = id, what = 'bytes of context', most = MOST_BYTES}) end
+local function merged_context(id)
+  local all = cjson.decode(call('HGET', key('item', id), 'context') or '{}')
+  for name, value in pairs(cjson.decode(context)) do all[name] = value end
+  local values, bytes = 0, 0
+  for name, value in pairs(all) do
+    values = values + 1
+    bytes = bytes + #name + #value
+  end
+  if values > MAX_VALUES then
+    refuse('TOO_MANY', {item = id, what = 'context values', most = MAX_VALUES})
+  end
+  if bytes > MAX_BYTES then
+    refuse('TOO_MANY', {item = id, what = 'bytes of context', most = MAX_BYTES})
+  end
   return cjson.encode(all)
 end
 
-local function with_resources(id, added)
+local function merged_resources(id)
   local all, known = cjson.decode(call('HGET', key('item', id), 'resources') or '[]'), {}
   for _, resource in ipairs(all) do known[resource] = true end
-  for _, resource in ipairs(cjson.decode(added)) do
+  for _, resource in ipairs(cjson.decode(resources)) do
     if not known[resource] then table.insert(all, resource) end
     known[resource] = true
   end
-  if #all > MOST then fail('TOO_MANY', {item = id, what = 'resources', most = MOST}) end
+  if #all > MAX_VALUES then
+    refuse('TOO_MANY', {item = id, what = 'resources', most = MAX_VALUES})
+  end
   return cjson.encode(all)
 end
 
 local function check(item)
-  if item.state == 'completed' or item.state == 'failed' or item.state == 'cancelled' then wrong_state(item, 'assign') end
-  item.stays = item.agent == agent and not force
-  if is_held(item) and not item.stays and not force then held_by_another(item) end
-  item.given_up = not item.stays and (item.state == 'in_progress' or item.state == 'blocked')
+  local is_over = item.state == 'completed' or item.state == 'failed' or item.state == 'cancelled'
+  if is_over then refuse_state(item, 'assign') end
+  item.keeps_agent = item.agent == agent and not force
+  if is_held(item) and not item.keeps_agent and not force then refuse_held(item) end
+  local is_taken = item.state == 'in_progress' or item.state == 'blocked'
+  item.loses_holder = is_taken and not item.keeps_agent
   item.changes = {}
-  if context ~= '' then item.changes = {'context', with_context(item.id, context)} end
-  if resources ~= '' then item.changes = {'resources', with_resources(item.id, resources), unpack(item.changes)} end
+  if context ~= '' then
+    item.changes = {'context', merged_context(item.id)}
+  end
+  if resources ~= '' then
+    item.changes = {'resources', merged_resources(item.id), unpack(item.changes)}
+  end
 end
 
-local function assign(item)
+local function reassign(item)
   local previous = item.agent
-  if not item.stays then
-    leave(item)
-    if item.given_up then
-      report_of(previous, item, 'lost', 'text', 'taken away by ' .. me.agent)
-      refund(item)
-    end
-    settle(item)
-    item.agent, item.seq = agent, next_sequence()
-    item.changes = {'agent', agent, 'seq', item.seq, 'assigned_at', now, 'assigned_by', me.agent, unpack(item.changes)}
-    place(item)
+  remove_from_index(item)
+  if item.loses_holder then
+    report_of(previous, item, 'lost', 'text', 'taken away by ' .. caller.agent)
+    undo_attempt(item)
   end
-  emit('assign', item, unpack(item.changes))
-  return {item.id, item.project, agent, item.state, previous}
+  revoke_token(item)
+  item.agent = agent
+  item.seq = next_sequence()
+  item.changes = {'agent', agent, 'seq', item.seq, 'assigned_at', now,
+    'assigned_by', caller.agent, unpack(item.changes)}
+  enqueue_or_wait(item)
 end
 
 return once(function()
-  local items = load_each(FIRST, 1, #ARGV)
+  local items = need_items(FIRST, 1, #ARGV)
   for _, item in ipairs(items) do check(item) end
 
-  gather(items)
+  begin_batch(items)
   call('ZADD', prefix .. 'agents', 'NX', 0, agent)
   local rows = {}
-  for i, item in ipairs(items) do rows[i] = assign(item) end
+  for i, item in ipairs(items) do
+    local previous = item.agent
+    if not item.keeps_agent then reassign(item) end
+    emit('assign', item, unpack(item.changes))
+    rows[i] = {item.id, item.project, agent, item.state, previous}
+  end
   return rows
 end)

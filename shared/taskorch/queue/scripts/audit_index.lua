@@ -1,9 +1,10 @@
--- audit_index: looks for entries of an index that their items do not confirm, and drops them if told to.
+-- audit_index: finds entries of an index that belong elsewhere, and items that their project
+--              does not list. Repairs both if it is asked to.
 -- KEYS     meta
--- ARGV     7 index: 'leases', 'queue:ada' …, 8 cursor of ZSCAN, 9 how many entries, 10 '1' to mend what is wrong
+-- ARGV     7 index: 'leases', 'queue:ada' …, 8 cursor of ZSCAN, 9 number of entries, 10 '1' to repair
 -- RETURNS  {next cursor or '0', {finding …}}
 -- ERRORS   none of its own
-local name, mend = ARGV[7], ARGV[10] == '1'
+local name, repair = ARGV[7], ARGV[10] == '1'
 local kind, agent = string.match(name, '^(%l+):?(.*)$')
 
 local function belongs(item)
@@ -12,42 +13,49 @@ local function belongs(item)
   return INDEX[item.state] == kind
 end
 
--- An item that only an index knows of goes back to the items of its project.
-local function listed(item)
+-- Returns whether the project lists the item. A repair adds one that only an index names.
+local function is_listed(item)
   local items = key('project', item.project) .. ':items'
-  if call('ZSCORE', items, item.id) and call('ZSCORE', prefix .. 'projects', item.project) then return true end
-  if mend then
-    local created = call('HGET', key('project', item.project), 'created_at')
+  local in_project = call('ZSCORE', items, item.id)
+  if in_project and call('ZSCORE', prefix .. 'projects', item.project) then return true end
+  if repair then
+    local created_at = call('HGET', key('project', item.project), 'created_at')
     call('ZADD', items, 'NX', item.seq, item.id)
-    call('ZADD', prefix .. 'projects', 'NX', created or now, item.project)
+    call('ZADD', prefix .. 'projects', 'NX', created_at or now, item.project)
   end
   return false
+end
+
+local function check(id, findings)
+  local item, damaged = find_item(id)
+  local is_right = item and belongs(item)
+  if damaged then
+    table.insert(findings, {id, 'damaged', damaged})
+    if repair then quarantine('item', id, damaged) end
+  elseif not is_right then
+    local state = item and item.state or 'missing'
+    table.insert(findings, {id, 'index', state .. ', but still in ' .. name})
+  end
+  if repair and not is_right then call('ZREM', prefix .. name, id) end
+  if item and not is_listed(item) then
+    table.insert(findings, {id, 'listed', 'not listed in ' .. item.project})
+  end
 end
 
 local function audited()
   local findings = {}
   local cursor, entries = unpack(call('ZSCAN', prefix .. name, ARGV[8], 'COUNT', ARGV[9]))
-  for i = 1, #entries, 2 do
-    local id = entries[i]
-    local item, wrong = find(id)
-    if wrong then
-      table.insert(findings, {id, 'damaged', wrong})
-      if mend then set_aside('item', id, wrong) end
-    elseif not item or not belongs(item) then
-      table.insert(findings, {id, 'index', (item and item.state or 'gone') .. ', and still in ' .. name})
-    end
-    if mend and (not item or not belongs(item)) then call('ZREM', prefix .. name, id) end
-    if item and not listed(item) then table.insert(findings, {id, 'listed', 'not listed in ' .. item.project}) end
-  end
+  for i = 1, #entries, 2 do check(entries[i], findings) end
   return {cursor, findings}
 end
 
-if not mend then return guarded(audited) end
+if not repair then return guarded(audited) end
 local reply
+-- Only what was repaired is kept for a repeat.
 return once(function()
   reply = audited()
   return #reply[2] > 0 and reply[2]
-end, function(mended)
+end, function(repaired)
   reply = reply or audited()
-  return {reply[1], mended or {}}
+  return {reply[1], repaired or {}}
 end)

@@ -1,18 +1,20 @@
--- check: what is assigned to the caller and ready: what it holds, then the first of its queue. Reaps and promotes too.
+-- check: the caller's ready items: what it holds, then the first of its queue. Reaps leases
+--        and promotes items too.
 -- KEYS     meta
--- ARGV     7 how many items at most
+-- ARGV     7 maximum number of items
 -- RETURNS  {count, assigned but not ready, {item view …}}
 -- ERRORS   none of its own
 return once(function()
-  touch()
-  maintain(BATCH)
+  seen()
+  maintain(MAX_DUE)
   return nil
 end, function()
   local limit = tonumber(ARGV[7])
-  local held, queue = key('held', me.agent), key('queue', me.agent)
+  local held, queue = key('held', caller.agent), key('queue', caller.agent)
   local ids = call('ZRANGE', held, 0, limit - 1)
   if #ids < limit then
     for _, id in ipairs(call('ZRANGE', queue, 0, limit - #ids - 1)) do table.insert(ids, id) end
   end
-  return {call('ZCARD', held) + call('ZCARD', queue), not_ready(me.agent), item_views(ids)}
+  local count = call('ZCARD', held) + call('ZCARD', queue)
+  return {count, count_not_ready(caller.agent), item_views(ids)}
 end)

@@ -1,10 +1,11 @@
--- environment: what the server says of itself, and its clock.
+-- environment: what the server says about itself, and its clock.
 -- KEYS     meta
 -- ARGV     7 section of INFO, and more of them
--- RETURNS  {ms, the namespace's schema version or '', INFO or '', '' or why it says nothing}
+-- RETURNS  {ms, the namespace's schema version or '', INFO or '', '' or why INFO was refused}
 -- ERRORS   none of its own
 return guarded(function(schema)
   local info = redis.pcall('INFO', unpack(ARGV, 7))
-  local refused = type(info) == 'table' and (info.err or '?')
-  return {now, schema or '', refused and '' or info, refused or ''}
+  local is_refused = type(info) == 'table'
+  if is_refused then return {now, schema or '', '', info.err or '?'} end
+  return {now, schema or '', info, ''}
 end)

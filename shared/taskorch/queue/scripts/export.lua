@@ -1,32 +1,34 @@
--- export: a part of all that the namespace holds. An item is read whole; what is newer than the export is left out.
+-- export: one part of everything that the namespace holds. An item is read whole; what is newer
+--         than the export is left out.
 -- KEYS     meta
--- ARGV     7 part, then its arguments: of 'project' its id, cursor, newest sequence; of 'items' their project, sequence
---          to go on after, newest sequence; of 'discoveries' their project, cursor, how many at most; of 'agents' their
---          names; of 'all' none
--- RETURNS  all: {sequence, now, created, purges, {project …}, {agent …}, {plan key, project …}}; the others: as they are
---          built below
+-- ARGV     7 part, then its arguments: of 'project' its id, cursor, newest sequence; of 'items'
+--          their project, sequence to continue after, newest sequence; of 'discoveries' their
+--          project, cursor, maximum number; of 'agents' their names; of 'all' none
+-- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
-local MOST_ITEMS, MOST_BYTES, MOST_KEYS = 50, 131072, 100
+local MAX_ITEMS, MAX_BYTES, KEYS_SCANNED = 50, 131072, 100
 
-local function weight(value)
+local function size(value)
   if type(value) ~= 'table' then return #tostring(value) end
   local bytes = 0
-  for _, member in ipairs(value) do bytes = bytes + weight(member) end
+  for _, member in ipairs(value) do bytes = bytes + size(member) end
   return bytes
 end
 
-local function is_in(id, project, newest)
+local function is_in_export(id, project, newest)
   local sequence = call('ZSCORE', key('project', project) .. ':items', id)
-  local item = sequence and tonumber(sequence) <= newest and find(id)
+  local item = sequence and tonumber(sequence) <= newest and find_item(id)
   return item and item.project == project
 end
 
--- The dependencies that are newer than the export, or have vanished.
+-- Returns the dependencies that are newer than the export, or do not exist.
 local function left_out(id, newest)
   local missing = {}
-  for _, dependency in ipairs(ids_of(call('HGET', key('item', id), 'depends_on'))) do
-    local item = find(dependency)
-    if not item or not is_in(dependency, item.project, newest) then table.insert(missing, dependency) end
+  for _, dependency in ipairs(parse_ids(call('HGET', key('item', id), 'depends_on'))) do
+    local item = find_item(dependency)
+    if not item or not is_in_export(dependency, item.project, newest) then
+      table.insert(missing, dependency)
+    end
   end
   return missing
 end
@@ -40,64 +42,77 @@ local function notes(id)
   return found
 end
 
--- {item, sequence, score, held since, {field, value …}, {open dependency …}, {left out …}, {report …}, {agent, {note …} …}}
-local function whole(item, sequence, newest)
-  local from = index(item)
-  return {item.id, sequence, from and call('ZSCORE', from, item.id) or '', call('ZSCORE', key('held', item.agent), item.id) or '',
-    call('HGETALL', key('item', item.id)), call('SMEMBERS', key('deps', item.id)), left_out(item.id, newest),
+-- {item, sequence, score, held since, {field, value …}, {open dependency …}, {left out …},
+-- {report …}, {agent, {note …} …}}
+local function whole_item(item, sequence, newest)
+  local index = index_of(item)
+  local score = index and call('ZSCORE', index, item.id) or ''
+  local held = call('ZSCORE', key('held', item.agent), item.id) or ''
+  return {item.id, sequence, score, held, call('HGETALL', key('item', item.id)),
+    call('SMEMBERS', key('deps', item.id)), left_out(item.id, newest),
     call('XRANGE', key('progress', item.id), '-', '+'), notes(item.id)}
 end
 
 local parts = {}
 
+-- {sequence, now, created, purges, {project …}, {agent …}, {plan key, project …}}
 function parts.all()
-  local sequence, created, purges = unpack(call('HMGET', KEYS[1], 'sequence', 'created_at', 'purges'))
-  return {sequence or '0', now, created or '0', purges or '0', call('ZRANGE', prefix .. 'projects', 0, -1),
-    call('ZRANGE', prefix .. 'agents', 0, -1), call('HGETALL', prefix .. 'plans')}
+  local values = call('HMGET', KEYS[1], 'sequence', 'created_at', 'purges')
+  local sequence, created_at, purges = unpack(values)
+  return {sequence or '0', now, created_at or '0', purges or '0',
+    call('ZRANGE', prefix .. 'projects', 0, -1), call('ZRANGE', prefix .. 'agents', 0, -1),
+    call('HGETALL', prefix .. 'plans')}
 end
 
 -- {next cursor, {field, value …}, {key, item …}}
 function parts.project(id, cursor, newest)
+  local keys = key('project', id) .. ':keys'
+  local next_cursor, entries = unpack(call('HSCAN', keys, cursor, 'COUNT', KEYS_SCANNED))
   local kept = {}
-  local page = call('HSCAN', key('project', id) .. ':keys', cursor, 'COUNT', MOST_KEYS)
-  for i = 1, #page[2], 2 do
-    if is_in(page[2][i + 1], id, tonumber(newest)) then
-      table.insert(kept, page[2][i])
-      table.insert(kept, page[2][i + 1])
+  for i = 1, #entries, 2 do
+    local name, item = entries[i], entries[i + 1]
+    if is_in_export(item, id, tonumber(newest)) then
+      table.insert(kept, name)
+      table.insert(kept, item)
     end
   end
-  return {page[1], call('HGETALL', key('project', id)), kept}
+  return {next_cursor, call('HGETALL', key('project', id)), kept}
 end
 
--- {sequence to go on after or '', {item …}, {damaged item, its field …}}
+-- {sequence to continue after or '', {item …}, {damaged item, its field …}}
 function parts.items(project, after, newest)
-  local found, damaged, bytes = {}, {}, 0
+  local found, damaged_items, bytes = {}, {}, 0
   local page = call('ZRANGE', key('project', project) .. ':items', '(' .. after, newest, 'BYSCORE',
-    'LIMIT', 0, MOST_ITEMS, 'WITHSCORES')
+    'LIMIT', 0, MAX_ITEMS, 'WITHSCORES')
   for i = 1, #page, 2 do
-    local item, wrong = find(page[i])
-    if wrong then
-      table.insert(damaged, page[i])
-      table.insert(damaged, wrong)
+    local id, sequence = page[i], page[i + 1]
+    local item, damaged = find_item(id)
+    if damaged then
+      table.insert(damaged_items, id)
+      table.insert(damaged_items, damaged)
     elseif item and item.project == project then
-      table.insert(found, whole(item, page[i + 1], tonumber(newest)))
-      bytes = bytes + weight(found[#found])
+      local row = whole_item(item, sequence, tonumber(newest))
+      table.insert(found, row)
+      bytes = bytes + size(row)
     end
-    if bytes > MOST_BYTES then return {page[i + 1], found, damaged} end
+    if bytes > MAX_BYTES then return {sequence, found, damaged_items} end
   end
-  return {#page == 2 * MOST_ITEMS and page[#page] or '', found, damaged}
+  local is_full_page = #page == 2 * MAX_ITEMS
+  return {is_full_page and page[#page] or '', found, damaged_items}
 end
 
--- {stream entry …}: with the requests that wrote them, by which a repeat is known after the import, too
-function parts.discoveries(project, cursor, count)
-  return call('XRANGE', key('discoveries', project), '(' .. cursor, '+', 'COUNT', count)
+-- {stream entry …}, with the ids of the requests that wrote them: after an import, a repeat of
+-- such a request is known by its id.
+function parts.discoveries(project, cursor, limit)
+  return call('XRANGE', key('discoveries', project), '(' .. cursor, '+', 'COUNT', limit)
 end
 
 -- {{name, last seen ms, {field, value …}} …}
 function parts.agents(...)
   local found = {}
   for _, name in ipairs({...}) do
-    table.insert(found, {name, call('ZSCORE', prefix .. 'agents', name) or '0', call('HGETALL', key('agent', name))})
+    local last_seen = call('ZSCORE', prefix .. 'agents', name) or '0'
+    table.insert(found, {name, last_seen, call('HGETALL', key('agent', name))})
   end
   return found
 end

@@ -1,48 +1,60 @@
--- get: an item of the caller with all that it carries; claimed first if it is queued, or if the caller takes it over.
+-- get: an item of the caller with all its details. It is claimed first if it is queued, or if
+--      the caller takes it over.
 -- KEYS     meta
 -- ARGV     7 item, 8 token or '', 9 'claim', 'peek' or 'takeover', 10 lease ms or ''
--- RETURNS  {item id, token or '', expires or '', package}: no token when the caller does not hold it
+-- RETURNS  {item id, token or '', expires or '', package}: no token if the caller does not hold it
 -- ERRORS   NO_ITEM NOT_YOURS HELD NO_ATTEMPTS
 local id, token, mode, lease = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 
-local function is_mine(item) return is_holders(item, token) end
-
--- The holder goes on, also after its lease ran out.
-local function keep(item)
-  local lapsed = item.state ~= 'in_progress' and item.state ~= 'blocked'
-  if item.state ~= 'blocked' then run(item) end
-  if lapsed then emit('renew', item) end
+-- The holder continues, even if its lease has expired.
+local function continue_claim(item)
+  local has_expired = item.state ~= 'in_progress' and item.state ~= 'blocked'
+  if item.state ~= 'blocked' then set_in_progress(item) end
+  if has_expired then emit('renew', item) end
 end
 
--- A blocked item stays blocked in other hands.
-local function take(item)
-  if item.state ~= 'queued' then report(item, 'lost', 'text', 'taken over by another session') end
-  start(item, lease)
-  if item.state == 'blocked' then call('ZADD', key('held', me.agent), now, id) else run(item) end
+-- A blocked item stays blocked under its new holder.
+local function claim(item)
+  if item.state ~= 'queued' then
+    report(item, 'lost', 'text', 'taken over by another session')
+  end
+  new_claim(item, lease)
+  if item.state == 'blocked' then
+    call('ZADD', key('held', caller.agent), now, id)
+  else
+    set_in_progress(item)
+  end
   emit('claim', item)
 end
 
+-- Returns the receipt of the claim, or nil if the caller only sees the item.
 local function get()
-  local item = load(id)
-  current(item, mode ~= 'claim' or is_mine(item))
-  if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
+  local item = need_item(id)
+  act_if_due(item, mode ~= 'claim' or is_live(item, token))
+  if item.agent ~= caller.agent then refuse_not_yours(item) end
+  local is_mine = is_live(item, token)
   local held = is_held(item)
-  local takable = held or item.state == 'queued' or (is_mine(item) and item.state ~= 'failed')
-  if mode == 'peek' or not takable then return nil end
-  if held and not is_mine(item) then
-    if mode ~= 'takeover' then held_by_another(item) end
-    if item.attempts >= item.max_attempts then fail('NO_ATTEMPTS', {item = id, attempts = item.attempts}) end
+  local may_continue = is_mine and item.state ~= 'failed'
+  local may_claim = held or item.state == 'queued'
+  if mode == 'peek' or not (may_continue or may_claim) then return nil end
+  if held and not is_mine then
+    if mode ~= 'takeover' then refuse_held(item) end
+    if item.attempts >= item.max_attempts then
+      refuse('NO_ATTEMPTS', {item = id, attempts = item.attempts})
+    end
   end
 
-  if is_mine(item) then keep(item) else take(item) end
+  if is_mine then continue_claim(item) else claim(item) end
   return receipt(item)
 end
 
 return once(function()
-  local reply = get() -- before the reaper can take the lease of the holder who asks
-  touch()
-  maintain(BATCH)
+  -- First, so that maintain cannot reap the lease of the holder that asks.
+  local reply = get()
+  seen()
+  maintain(MAX_DUE)
   return reply
 end, function(reply)
-  return {id, reply and alive(id, reply[2]) or '', reply and reply[3] or '', package(id)}
+  if not reply then return {id, '', '', package_view(id)} end
+  return {id, token_if_live(id, reply[2]), reply[3], package_view(id)}
 end)

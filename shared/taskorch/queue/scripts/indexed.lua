@@ -1,8 +1,9 @@
--- indexed: the items of one index, the oldest first: 'unassigned', 'leases', 'blocked', 'delayed' or 'dead'.
+-- indexed: the items of one index, the oldest first.
 -- KEYS     meta
--- ARGV     7 index, 8 how many at most
+-- ARGV     7 index: 'unassigned', 'leases', 'blocked', 'delayed' or 'dead', 8 maximum number
 -- RETURNS  {item view …}
 -- ERRORS   none of its own
 return guarded(function()
-  return item_views(call('ZRANGE', prefix .. ARGV[7], 0, ARGV[8] - 1))
+  local index, limit = ARGV[7], tonumber(ARGV[8])
+  return item_views(call('ZRANGE', prefix .. index, 0, limit - 1))
 end)

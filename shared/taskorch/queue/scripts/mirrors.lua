@@ -1,24 +1,28 @@
--- mirrors: the roots whose files are kept, those that were written last first, and how it went.
+-- mirrors: the roots that have a file mirror, the one written last first, and their status.
 -- KEYS     meta
--- ARGV     7 how many at most
--- RETURNS  {{root, ms of its last pass, status as JSON or '', events behind (to 1000), service as JSON or '',
---          ms when that was seen or ''} …}
+-- ARGV     7 maximum number
+-- RETURNS  {{root, ms of its last pass, status as JSON or '', events behind (up to 1000), service
+--          as JSON or '', ms when the service reported or ''} …}
 -- ERRORS   none of its own
-local MOST_COUNTED = 1000
+local MAX_COUNTED = 1000
 
-local function behind(cursor)
+-- Returns the number of events after the cursor of a status.
+local function events_behind(status)
+  local ok, fields = pcall(cjson.decode, status)
+  local cursor = ok and type(fields) == 'table' and fields.cursor
   if not string.match(tostring(cursor), '^%d+-%d+$') then return 0 end
-  return #call('XRANGE', prefix .. 'events', '(' .. cursor, '+', 'COUNT', MOST_COUNTED)
+  return #call('XRANGE', prefix .. 'events', '(' .. cursor, '+', 'COUNT', MAX_COUNTED)
 end
 
 return guarded(function()
-  local mirrors = {}
-  local roots = call('ZREVRANGE', prefix .. 'mirrors', 0, ARGV[7] - 1, 'WITHSCORES')
+  local mirrors, limit = {}, tonumber(ARGV[7])
+  local roots = call('ZREVRANGE', prefix .. 'mirrors', 0, limit - 1, 'WITHSCORES')
   for i = 1, #roots, 2 do
-    local status, service, seen = unpack(call('HMGET', key('mirror', roots[i]), 'status', 'service', 'service_at'))
-    local ok, said = pcall(cjson.decode, status or '{}')
-    local cursor = ok and type(said) == 'table' and said.cursor
-    table.insert(mirrors, {roots[i], roots[i + 1], status or '', behind(cursor), service or '', seen or ''})
+    local root, last_pass = roots[i], roots[i + 1]
+    local values = call('HMGET', key('mirror', root), 'status', 'service', 'service_at')
+    local status, service, service_at = unpack(values)
+    table.insert(mirrors, {root, last_pass, status or '', events_behind(status or '{}'),
+      service or '', service_at or ''})
   end
   return mirrors
 end)

@@ -1,4 +1,5 @@
--- note: a private memo of the caller on an item assigned to it; one with an origin may be of a former agent.
+-- note: a private memo of the caller on an item assigned to it. A memo with an origin may be of
+--       a former agent.
 -- KEYS     meta
 -- ARGV     7 item, 8 text, then field, value … of its origin
 -- RETURNS  {entry id}
@@ -7,14 +8,12 @@ local NOTES_KEPT = 1000
 
 return once(function()
   local id, text = ARGV[7], ARGV[8]
-  local item = load(id)
+  local item = need_item(id)
   local has_origin = #ARGV > 8
-  if item.agent ~= me.agent and not has_origin then
-    fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent})
-  end
+  if item.agent ~= caller.agent and not has_origin then refuse_not_yours(item) end
 
-  touch()
-  call('SADD', key('noted', id), me.agent)
-  return {call('XADD', key('notes', me.agent .. ':' .. id), 'MAXLEN', '~', NOTES_KEPT, '*', 'text', text,
-    unpack(ARGV, 9))}
+  seen()
+  call('SADD', key('noted', id), caller.agent)
+  return {call('XADD', key('notes', caller.agent .. ':' .. id), 'MAXLEN', '~', NOTES_KEPT, '*',
+    'text', text, unpack(ARGV, 9))}
 end)

@@ -1,40 +1,48 @@
--- prime: what the caller needs to go on after a fresh start: what it holds, with its newest notes, and its queue.
+-- prime: what an agent needs after a fresh start: the items it holds, with their newest notes,
+--        and its queue.
 -- KEYS     meta
--- ARGV     7 how many of each at most, 8 JSON list of the caller's leases: {item, token}
--- RETURNS  {{{package, {newest note …}, token or ''} …}, how many it holds, in its queue, assigned but not ready, {queued item view …}}
--- ERRORS   NO_ITEM (of the package; items that vanished are passed over)
-local NOTES = 5
-local most, kept, tokens = tonumber(ARGV[7]), cjson.decode(ARGV[8]), {}
+-- ARGV     7 maximum number of items of each, 8 JSON list of the caller's leases: {item, token}
+-- RETURNS  {{{package, {newest note …}, token or ''} …}, number of items it holds, number in its
+--          queue, assigned but not ready, {queued item view …}}
+-- ERRORS   NO_ITEM (of the package; items that vanished are skipped)
+local NOTES, MAX_HELD = 5, 1000
+local limit, leases = tonumber(ARGV[7]), cjson.decode(ARGV[8])
+local tokens = {}
 
--- First what the caller has a token of that may still act, also after its lease ran out, and of that what goes on by
--- itself; then what its agent holds.
-local function held()
-  local ids, seen, blocked = {}, {}, {}
+-- Returns the ids of the items: first those whose lease the caller keeps and whose token may
+-- still act, even if the lease has expired, the blocked ones last; then what its agent holds.
+local function held_ids()
+  local ids, is_listed, blocked = {}, {}, {}
   local function add(id)
-    if not seen[id] then table.insert(ids, id) end
-    seen[id] = true
+    if not is_listed[id] then table.insert(ids, id) end
+    is_listed[id] = true
   end
-  for _, lease in ipairs(kept) do
-    local id = lease[1]
-    local item = find(id)
-    tokens[id] = lease[2]
-    local acts = item and item.agent == me.agent and item.live_token ~= ''
-    if acts and item.state == 'blocked' then table.insert(blocked, id) elseif acts then add(id) end
+  for _, lease in ipairs(leases) do
+    local id, token = lease[1], lease[2]
+    local item = find_item(id)
+    tokens[id] = token
+    local may_act = item and item.agent == caller.agent and item.live_token ~= ''
+    if may_act and item.state == 'blocked' then
+      table.insert(blocked, id)
+    elseif may_act then
+      add(id)
+    end
   end
   for _, id in ipairs(blocked) do add(id) end
-  for _, id in ipairs(call('ZRANGE', key('held', me.agent), 0, 999)) do
-    if find(id) then add(id) end
+  for _, id in ipairs(call('ZRANGE', key('held', caller.agent), 0, MAX_HELD - 1)) do
+    if find_item(id) then add(id) end
   end
   return ids
 end
 
 return guarded(function()
-  local ids, briefed = held(), {}
-  for i = 1, math.min(most, #ids) do
-    local notes = call('XREVRANGE', key('notes', me.agent .. ':' .. ids[i]), '+', '-', 'COUNT', NOTES)
-    table.insert(briefed, {package(ids[i]), notes, alive(ids[i], tokens[ids[i]] or '')})
+  local ids, held = held_ids(), {}
+  for i = 1, math.min(limit, #ids) do
+    local id = ids[i]
+    local notes = call('XREVRANGE', key('notes', caller.agent .. ':' .. id), '+', '-', 'COUNT', NOTES)
+    table.insert(held, {package_view(id), notes, token_if_live(id, tokens[id] or '')})
   end
-  local queue = key('queue', me.agent)
-  return {briefed, #ids, call('ZCARD', queue), not_ready(me.agent),
-    item_views(call('ZRANGE', queue, 0, most - 1))}
+  local queue = key('queue', caller.agent)
+  return {held, #ids, call('ZCARD', queue), count_not_ready(caller.agent),
+    item_views(call('ZRANGE', queue, 0, limit - 1))}
 end)

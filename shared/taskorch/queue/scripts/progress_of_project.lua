@@ -1,6 +1,7 @@
--- progress_of_project: a project, its items in the order of their creation, and the last report of each.
+-- progress_of_project: a project, its items in the order of their creation, and the newest report
+--                      of each.
 -- KEYS     meta
--- ARGV     7 project, 8 how many items at most
+-- ARGV     7 project, 8 maximum number of items
 -- RETURNS  {project view, {{item view, stream entries (at most one)} …}}
 -- ERRORS   NO_PROJECT
 return guarded(function()
@@ -10,7 +11,8 @@ return guarded(function()
   for _, item in ipairs(call('ZRANGE', key('project', id) .. ':items', 0, limit - 1)) do
     local view = item_views({item})[1]
     if view then
-      table.insert(rows, {view, without_request(call('XREVRANGE', key('progress', item), '+', '-', 'COUNT', 1))})
+      local newest = call('XREVRANGE', key('progress', item), '+', '-', 'COUNT', 1)
+      table.insert(rows, {view, without_request(newest)})
     end
   end
   return {project_view(id), rows}

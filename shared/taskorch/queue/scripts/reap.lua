@@ -1,6 +1,7 @@
--- reap: act on expired leases and on delayed items that are due, as `claim` does, but more of them and for all agents.
+-- reap: reaps expired leases and promotes items that are due, as `claim` does, but more of them
+--       and for all agents.
 -- KEYS     meta
--- ARGV     7 how many of each at most
+-- ARGV     7 maximum number of each
 -- RETURNS  {leases reaped, items promoted}
 -- ERRORS   none of its own
 return once(function()

@@ -1,6 +1,6 @@
--- show: an item with all that it carries, for an orchestrator.
+-- show: an item with all its details, for an orchestrator.
 -- KEYS     meta
 -- ARGV     7 item
 -- RETURNS  package
 -- ERRORS   NO_ITEM
-return guarded(function() return package(ARGV[7]) end)
+return guarded(function() return package_view(ARGV[7]) end)

@@ -1,64 +1,70 @@
--- standing: how an item or a project stands, and the cursors to wait from.
+-- standing: the state of an item or a project, and the cursors to wait from.
 -- KEYS     meta
 -- ARGV     7 item or project
--- RETURNS  {newest event's id or '0-0', newest report's id or '0-0', {item view, if it is one}, project view,
---          the dead item that holds it up, or '', '1' if something that it waits for goes on, else ''}
+-- RETURNS  {newest event's id or '0-0', newest report's id or '0-0', {item view, if it is an item},
+--          project view, the dead item that holds it up or '', '1' if something that it waits for
+--          is still worked on, else ''}
 -- ERRORS   NO_ITEM NO_PROJECT
-local MOST_VISITED = 1000
+local MAX_VISITED = 1000
 local id = ARGV[7]
-
 local ENDED = {completed = true, failed = true, cancelled = true}
 
--- A failed or cancelled item that one of these waits for, or another that it waits for, '' where none is found; and '1'
--- if something goes on there, or there was more to look at. Where one of these goes on itself, nothing holds them up.
+-- Returns a failed or cancelled item that one of these waits for, directly or through other
+-- waiting items, or ''; and '1' if something that they wait for is still worked on, or not all
+-- was looked at. If one of the items itself is worked on, nothing holds them up.
 local function dead_end(ids)
   local waiting, states, dead, moves = {}, {}, '', ''
-  local function state_of(item)
-    if states[item] == nil then
-      local state = call('HGET', key('item', item), 'state')
-      states[item] = state
-      if state == 'waiting' or (state == 'pending' and call('EXISTS', key('deps', item)) == 1) then
-        table.insert(waiting, item)
-      elseif state and not ENDED[state] then
-        moves = '1'
-      end
+  local function visit(item)
+    if states[item] ~= nil then return states[item] end
+    local state = call('HGET', key('item', item), 'state')
+    states[item] = state
+    local is_pending = state == 'pending' and call('EXISTS', key('deps', item)) == 1
+    if state == 'waiting' or is_pending then
+      table.insert(waiting, item)
+    elseif state and not ENDED[state] then
+      moves = '1'
     end
-    return states[item]
+    return state
   end
-  for _, item in ipairs(ids) do state_of(item) end
+  for _, item in ipairs(ids) do visit(item) end
   if moves == '1' then return dead, moves end
+  -- `visit` adds to the list while this loop goes through it.
   for at, item in ipairs(waiting) do
-    if at > MOST_VISITED then return dead, '1' end
+    if at > MAX_VISITED then return dead, '1' end
     for _, dependency in ipairs(call('SMEMBERS', key('deps', item))) do
-      local state = state_of(dependency)
-      if dead == '' and (state == 'failed' or state == 'cancelled') then dead = dependency end
+      local state = visit(dependency)
+      local is_dead = state == 'failed' or state == 'cancelled'
+      if is_dead and dead == '' then dead = dependency end
     end
     if dead ~= '' and moves == '1' then break end
   end
-  return dead, #ids < MOST_VISITED and moves or '1'
+  return dead, #ids < MAX_VISITED and moves or '1'
 end
 
--- The items of a project where what is left of it waits, though maybe for items of another one. An item that nobody is
--- assigned to may wait or not: so all have to be looked at where there is one.
-local function all_that_waits(project)
-  local counts = call('HMGET', key('project', project), 'n_waiting', 'n_pending', 'n_queued', 'n_in_progress', 'n_blocked',
-    'n_delayed')
+-- Returns the items of a project if all that is left of it waits, maybe for items of another
+-- project. A pending item may wait or not, so all items have to be looked at if there is one.
+local function items_that_wait(project)
+  local counts = call('HMGET', key('project', project), 'n_waiting', 'n_pending', 'n_queued',
+    'n_in_progress', 'n_blocked', 'n_delayed')
   for i, count in ipairs(counts) do counts[i] = tonumber(count or 0) or 0 end
+  local waiting, pending = counts[1], counts[2]
+  local moving = counts[3] + counts[4] + counts[5] + counts[6]
   local items = key('project', project) .. ':items'
-  if counts[1] + counts[2] == 0 or counts[3] + counts[4] + counts[5] + counts[6] > 0 then return {} end
-  if counts[2] > 0 and call('ZCARD', items) > MOST_VISITED then return {} end
-  return call('ZRANGE', items, 0, MOST_VISITED - 1)
+  if waiting + pending == 0 or moving > 0 then return {} end
+  if pending > 0 and call('ZCARD', items) > MAX_VISITED then return {} end
+  return call('ZRANGE', items, 0, MAX_VISITED - 1)
 end
 
 return guarded(function()
-  local project, views, report, ids = id, {}, nil, {id}
+  local project, views, newest_report, ids
   if string.sub(id, 1, 5) == 'item_' then
-    project, views = load(id).project, {item_view(id)}
-    report = call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 1)[1]
+    project, views, ids = need_item(id).project, {item_view(id)}, {id}
+    newest_report = call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 1)[1]
   else
     need_project(id)
-    ids = all_that_waits(id)
+    project, views, ids = id, {}, items_that_wait(id)
   end
   local dead, moves = dead_end(ids)
-  return {newest_event(), report and report[1] or '0-0', views, project_view(project), dead, moves}
+  local report_id = newest_report and newest_report[1] or '0-0'
+  return {newest_event(), report_id, views, project_view(project), dead, moves}
 end)

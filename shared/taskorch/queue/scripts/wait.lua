@@ -1,11 +1,11 @@
--- wait: how the question of the holder stands: what it looks at before it blocks, and with which cursor it does.
+-- wait: the state of the holder's question, and the cursor from which it blocks.
 -- KEYS     meta
 -- ARGV     7 item, 8 token or ''
 -- RETURNS  {newest report's id or '0-0', item view, {stream entry of the answer, if there is one}}
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD
 local id, token = ARGV[7], ARGV[8]
 
--- What was answered since the last question.
+-- Returns the answer that came after the newest question.
 local function answer(reports)
   for _, entry in ipairs(reports) do
     local kind = value_of(entry[2], 'kind')
@@ -16,14 +16,15 @@ local function answer(reports)
 end
 
 return guarded(function()
-  local item = load(id)
-  if item.agent ~= me.agent then fail('NOT_YOURS', {item = id, agent = item.agent, caller = me.agent}) end
-  if item.state == 'cancelled' then fail('CANCELLED', {item = id, reason = reason_of_cancel(id)}) end
-  if token == '' and is_held(item) then held_by_another(item) end
-  if token ~= '' and item.state ~= 'completed' and not is_holders(item, token) then
-    fail('LEASE_LOST', {item = id, token = string.match(token, '^[^:]*'), newest = item.token, state = item.state})
+  local item = need_item(id)
+  if item.agent ~= caller.agent then refuse_not_yours(item) end
+  if item.state == 'cancelled' then refuse_cancelled(item) end
+  if token == '' and is_held(item) then refuse_held(item) end
+  if token ~= '' and item.state ~= 'completed' and not is_live(item, token) then
+    refuse_lease_lost(item, token)
   end
 
   local reports = call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200)
-  return {reports[1] and reports[1][1] or '0-0', item_view(id), without_request(answer(reports))}
+  local newest = reports[1]
+  return {newest and newest[1] or '0-0', item_view(id), without_request(answer(reports))}
 end)

@@ -1,100 +1,151 @@
--- Items: found, counted, moved between the indexes of their states, written together with their event.
+-- Items: how they are found, counted, moved between the indexes of their states, and written
+-- together with their event.
+--
+-- Fields that verbs add to an item while they run, beside those read from its hash:
+--   is_new            create: it is not in Redis yet; a token or attempts of 0 are left out
+--   claimed_by_report check_holder: a report found it queued for the caller, and
+--                     claim_if_queued is to claim it; the receipt says so
+--   is_new_claim      new_claim: emit also writes the holder, the token and its lease
+--   expires           set_in_progress: ms when the lease ends, for the receipt
+--   token_revoked     revoke_token: emit also removes the token and the open question
+--   keeps_agent, loses_holder, changes   assign
+--   is_delivered      complete: it was completed before, so this call changes nothing
 
-local STATES = {pending = true, waiting = true, queued = true, in_progress = true, blocked = true, delayed = true,
-  completed = true, failed = true, cancelled = true}
-local UNASSIGNED = {pending = true, completed = true, failed = true, cancelled = true}
--- The numbers among the fields that `find` reads, by their places; those of NONE may be empty.
-local NUMBERS = {[4] = 'token', [6] = 'live_token', [7] = 'attempts', [8] = 'max_attempts', [9] = 'lease_ms',
-  [10] = 'claim_lease_ms', [11] = 'priority', [12] = 'seq', [13] = 'not_before', [15] = 'started_at'}
-local NONE = {live_token = true, claim_lease_ms = true, started_at = true}
+local STATES = {
+  pending = true, waiting = true, queued = true, in_progress = true, blocked = true,
+  delayed = true, completed = true, failed = true, cancelled = true,
+}
+local MAY_HAVE_NO_AGENT = {pending = true, completed = true, failed = true, cancelled = true}
+-- The numbers among the fields that `find_item` reads, by their place in its HMGET.
+local NUMBERS = {
+  [4] = 'token', [6] = 'live_token', [7] = 'attempts', [8] = 'max_attempts', [9] = 'lease_ms',
+  [10] = 'claim_lease_ms', [11] = 'priority', [12] = 'seq', [13] = 'not_before',
+  [15] = 'started_at',
+}
+local MAY_BE_EMPTY = {live_token = true, claim_lease_ms = true, started_at = true}
 
-local function is_id(kind, id) return #id <= 37 and string.find(id, '^' .. kind .. '_[0-9a-z]+$') ~= nil end
+local function is_id(kind, id)
+  return #id <= 37 and string.find(id, '^' .. kind .. '_[0-9a-z]+$') ~= nil
+end
 
 local function is_name(name)
-  return #name <= 64 and string.find(name, '^[A-Za-z0-9][A-Za-z0-9_.-]*$') ~= nil and not string.find(name, '..', 1, true)
+  local has_two_dots = string.find(name, '..', 1, true)
+  return #name <= 64 and not has_two_dots
+    and string.find(name, '^[A-Za-z0-9][A-Za-z0-9_.-]*$') ~= nil
 end
 
 local function is_number(text) return #text <= 16 and string.find(text, '^%d+$') ~= nil end
 
--- What a command reads of the hash of an item or a project; nil where the key holds something else than a hash.
-local function hash(kind, id, command, ...)
+-- Returns what a command reads from the hash of an item or a project, or nil if the key
+-- holds another type.
+local function read_hash(kind, id, command, ...)
   local found = redis.pcall(command, key(kind, id), ...)
   if type(found) ~= 'table' or not found.err then return found end
   if string.find(found.err, 'WRONGTYPE', 1, true) then return nil end
   error({err = found.err}, 0)
 end
 
--- The same of an item that is in progress or blocked; a question may be left by its holder.
-local function damage_of_claim(state, token, live_token, lease_ms)
+-- Returns the damaged field of a claim, or nil. A blocked item may have no live token: its
+-- holder has left the question.
+local function damaged_claim_field(state, token, live_token, lease_ms)
   if lease_ms == '' then return 'claim_lease_ms' end
-  if live_token ~= token and not (state == 'blocked' and live_token == '') then return 'live_token' end
+  local has_no_holder = state == 'blocked' and live_token == ''
+  if live_token ~= token and not has_no_holder then return 'live_token' end
 end
 
--- The first field of an item that a script cannot work with, or nil.
-local function damage(v)
-  if not v[1] or not is_id('proj', v[1]) then return 'project' end
-  if not STATES[v[2]] then return 'state' end
-  if v[3] and v[3] ~= '' and not is_name(v[3]) then return 'agent' end
-  if not v[12] then return 'seq' end
+-- Returns the first field of an item that no script can work with, or nil. `v` has the
+-- values in the order of `find_item`.
+local function damaged_field(v)
+  local project, state, agent, sequence = v[1], v[2], v[3] or '', v[12]
+  if not project or not is_id('proj', project) then return 'project' end
+  if not STATES[state] then return 'state' end
+  if agent ~= '' and not is_name(agent) then return 'agent' end
+  if not sequence then return 'seq' end
   for place, name in pairs(NUMBERS) do
-    if v[place] and not is_number(v[place]) and not (v[place] == '' and NONE[name]) then return name end
+    local value = v[place]
+    local is_empty = value == '' and MAY_BE_EMPTY[name]
+    if value and not is_empty and not is_number(value) then return name end
   end
-  if (v[3] or '') == '' then return not UNASSIGNED[v[2]] and 'agent' or nil end
-  if v[2] == 'pending' then return 'agent' end
-  if v[2] == 'in_progress' or v[2] == 'blocked' then return damage_of_claim(v[2], v[4] or '0', v[6] or '', v[10] or '') end
+  if agent == '' then
+    if not MAY_HAVE_NO_AGENT[state] then return 'agent' end
+    return nil
+  end
+  if state == 'pending' then return 'agent' end
+  if state == 'in_progress' or state == 'blocked' then
+    return damaged_claim_field(state, v[4] or '0', v[6] or '', v[10] or '')
+  end
 end
 
--- An item; nil where it is not there, or damaged: then the second value says which field is wrong.
-local function find(id)
+-- Returns an item; nil if it does not exist; nil and the name of a field if it is damaged.
+local function find_item(id)
   if not is_id('item', id) then return nil, 'id' end
-  local v = hash('item', id, 'HMGET', 'project', 'state', 'agent', 'token', 'claim', 'live_token', 'attempts',
-    'max_attempts', 'lease_ms', 'claim_lease_ms', 'priority', 'seq', 'not_before', 'blocker', 'started_at')
+  local v = read_hash('item', id, 'HMGET', 'project', 'state', 'agent', 'token', 'claim',
+    'live_token', 'attempts', 'max_attempts', 'lease_ms', 'claim_lease_ms', 'priority', 'seq',
+    'not_before', 'blocker', 'started_at')
   if not v then return nil, 'key' end
-  if not v[1] and not v[2] and not v[12] then return nil end
-  local wrong = damage(v)
-  if wrong then return nil, wrong end
-  return {id = id, project = v[1], state = v[2], agent = v[3] or '', token = v[4] or '0', claim = v[5] or '',
-    live_token = v[6] or '', attempts = tonumber(v[7] or 0), max_attempts = tonumber(v[8] or MAX_ATTEMPTS), lease_ms = v[9] or LEASE_MS,
-    claim_lease_ms = v[10] or '', priority = v[11] or PRIORITY, seq = v[12], not_before = v[13] or '0', blocker = v[14] or '',
-    started_at = v[15] or now}
+  local exists = v[1] or v[2] or v[12]
+  if not exists then return nil end
+  local damaged = damaged_field(v)
+  if damaged then return nil, damaged end
+  return {
+    id = id, project = v[1], state = v[2], agent = v[3] or '',
+    token = v[4] or '0', claim = v[5] or '', live_token = v[6] or '',
+    attempts = tonumber(v[7] or 0), max_attempts = tonumber(v[8] or MAX_ATTEMPTS),
+    lease_ms = v[9] or LEASE_MS, claim_lease_ms = v[10] or '',
+    priority = v[11] or PRIORITY, seq = v[12], not_before = v[13] or '0',
+    blocker = v[14] or '', started_at = v[15] or now,
+  }
 end
 
--- The state of an item; nil where it is not there.
+-- Returns the state of an item, 'damaged' if it is not one, or nil if there is no item.
 local function state_of(id)
-  local state = is_id('item', id) and hash('item', id, 'HGET', 'state')
-  return state and (STATES[state] and state or 'damaged')
+  local state = is_id('item', id) and read_hash('item', id, 'HGET', 'state')
+  if not state then return state end
+  return STATES[state] and state or 'damaged'
 end
 
-local function no_item(id, wrong) fail('NO_ITEM', {item = id, damaged = wrong or ''}) end
-
-local function load(id)
-  local item, wrong = find(id)
-  return item or no_item(id, wrong)
+local function refuse_no_item(id, damaged)
+  refuse('NO_ITEM', {item = id, damaged = damaged or ''})
 end
 
--- The items that stand among the arguments, each once: a second mention would be checked as if it were the first.
-local function load_each(first, step, last)
-  local items, seen = {}, {}
+local function need_item(id)
+  local item, damaged = find_item(id)
+  return item or refuse_no_item(id, damaged)
+end
+
+-- Returns the items whose ids are every `step`-th argument. An id may come only once: its
+-- second mention would be checked against the state before the first.
+local function need_items(first, step, last)
+  local items, mentioned = {}, {}
   for at = first, last, step do
     local id = ARGV[at]
-    if seen[id] then fail('TOO_MANY', {item = id, what = 'mentions in a call', most = 1}) end
-    seen[id] = true
-    table.insert(items, load(id))
+    if mentioned[id] then
+      refuse('TOO_MANY', {item = id, what = 'mentions in a call', most = 1})
+    end
+    mentioned[id] = true
+    table.insert(items, need_item(id))
   end
   return items
 end
 
 local function need_project(id)
   local status = call('HGET', key('project', id), 'status')
-  if not status then fail('NO_PROJECT', {project = id}) end
+  if not status then refuse('NO_PROJECT', {project = id}) end
   return status
 end
 
-local function wrong_state(item, verb) fail('WRONG_STATE', {item = item.id, state = item.state, verb = verb}) end
+local function refuse_state(item, verb)
+  refuse('WRONG_STATE', {item = item.id, state = item.state, verb = verb})
+end
+
+local function refuse_not_yours(item)
+  refuse('NOT_YOURS', {item = item.id, agent = item.agent, caller = caller.agent})
+end
 
 local function next_sequence(n) return call('HINCRBY', KEYS[1], 'sequence', n or 1) end
 
--- An id nobody has: from the caller's random digits on, the first that is free. An id from elsewhere is kept.
+-- Returns the first free id from the caller's random digits on. A whole id, given by another
+-- system, is kept.
 local function new_id(kind, digits)
   if string.find(digits, '_', 1, true) then return digits end
   local number = tonumber(digits, 16)
@@ -105,91 +156,101 @@ local function new_id(kind, digits)
   end
 end
 
-local function count(item, by)
-  tally(key('project', item.project), item.state, by)
-  if item.agent ~= '' then tally(key('agent', item.agent), item.state, by) end
+local function count_item(item, by)
+  add_to_count(key('project', item.project), item.state, by)
+  if item.agent ~= '' then add_to_count(key('agent', item.agent), item.state, by) end
 end
 
-local function index(item)
+local function index_of(item)
   if item.state == 'queued' then return key('queue', item.agent) end
   return INDEX[item.state] and prefix .. INDEX[item.state]
 end
 
--- A question that its holder has left to the answer is nobody's.
+-- A blocked item whose holder has left the question has no holder.
 local function is_held(item)
   return item.state == 'in_progress' or (item.state == 'blocked' and item.live_token ~= '')
 end
 
-local function leave(item)
-  local from = index(item)
+local function remove_from_index(item)
+  local from = index_of(item)
   if from then drop(from, item.id) end
-  if item.state == 'in_progress' or item.state == 'blocked' then drop(key('held', item.agent), item.id) end
-  count(item, -1)
+  if item.state == 'in_progress' or item.state == 'blocked' then
+    drop(key('held', item.agent), item.id)
+  end
+  count_item(item, -1)
 end
 
-local function enter(item, state, score)
+local function add_to_index(item, state, score)
   item.state = state
-  local to = index(item)
+  local to = index_of(item)
   if to then put(to, item.id, score) end
   if is_held(item) then put(key('held', item.agent), item.id, now) end
-  count(item, 1)
+  count_item(item, 1)
 end
 
 local function move(item, state, score)
-  leave(item)
-  enter(item, state, score)
+  remove_from_index(item)
+  add_to_index(item, state, score)
 end
 
 local function rank(item) return item.priority * 1e13 + item.seq end
 
--- Where an item belongs that nobody holds, and its score there: with no agent, with open dependencies, before its time,
--- or in the queue.
-local function placed(item, open)
+-- Returns the state of an item without a holder, and its score in the index of that state.
+local function state_without_holder(item, open)
   if item.agent == '' then return 'pending', item.seq end
   if open > 0 then return 'waiting', now end
   if tonumber(item.not_before) > now then return 'delayed', item.not_before end
   return 'queued', rank(item)
 end
 
--- A waiter takes an item that is queued, and learns when to look again where it is delayed.
-local function is_awaited(state) return state == 'queued' or state == 'delayed' end
+-- A waiting agent takes a queued item, and of a delayed one learns when to look again.
+local function wakes_agent(state) return state == 'queued' or state == 'delayed' end
 
-local function place(item)
-  enter(item, placed(item, call('SCARD', key('deps', item.id))))
-  if is_awaited(item.state) then wake(item.agent) end
+local function enqueue_or_wait(item)
+  local open = call('SCARD', key('deps', item.id))
+  add_to_index(item, state_without_holder(item, open))
+  if wakes_agent(item.state) then wake(item.agent) end
 end
 
 local function report_of(agent, item, kind, ...)
   call('XADD', key('progress', item.id), 'MAXLEN', '~', REPORTS_KEPT, '*',
-    'kind', kind, 'agent', agent, 'attempt', item.attempts, 'token', item.token, 'request', ARGV[1], ...)
+    'kind', kind, 'agent', agent, 'attempt', item.attempts, 'token', item.token,
+    'request', ARGV[1], ...)
 end
 
-local function report(item, kind, ...) report_of(me.agent, item, kind, ...) end
+local function report(item, kind, ...) report_of(caller.agent, item, kind, ...) end
 
-local function write(item, ...)
-  call('HSET', key('item', item.id), 'state', item.state, 'attempts', item.attempts, 'not_before', item.not_before, ...)
+local function write_item(item, ...)
+  call('HSET', key('item', item.id), 'state', item.state, 'attempts', item.attempts,
+    'not_before', item.not_before, ...)
 end
 
--- The end of each transition: its event, and in one go what it changed of the item; `...` are fields of the verb's own.
+-- Ends a transition: writes its event, and with one command what changed of the item. `...`
+-- are the verb's own fields. A project's event has no item.
 local function emit(verb, item, ...)
   local event = call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
-    'verb', verb, 'item', item.id or '', 'project', item.project, 'agent', item.agent or '', 'state', item.state)
+    'verb', verb, 'item', item.id or '', 'project', item.project,
+    'agent', item.agent or '', 'state', item.state)
   if not item.id then return end
-  if item.started then
-    write(item, 'event', event, 'token', item.token, 'claim', item.claim, 'live_token', item.token,
-      'claim_lease_ms', item.claim_lease_ms, 'holder_host', me.host, 'holder_pid', me.pid, 'holder_session', me.session,
+  if item.is_new_claim then
+    write_item(item, 'event', event, 'token', item.token, 'claim', item.claim,
+      'live_token', item.token, 'claim_lease_ms', item.claim_lease_ms,
+      'holder_host', caller.host, 'holder_pid', caller.pid, 'holder_session', caller.session,
       'holder_since', now, 'started_at', item.started_at, ...)
-  elseif item.new then -- its token and its attempts are 0, and left out
+  elseif item.is_new then
     call('HSET', key('item', item.id), 'state', item.state, 'event', event, ...)
   else
-    write(item, 'event', event, ...)
+    write_item(item, 'event', event, ...)
   end
-  if item.settled then call('HDEL', key('item', item.id), 'live_token', 'blocker', 'needs') end
+  if item.token_revoked then
+    call('HDEL', key('item', item.id), 'live_token', 'blocker', 'needs')
+  end
 end
 
--- Moves the hash of what is damaged to where nothing works with it, and people can look at it.
-local function set_aside(kind, id, why)
-  local fields = hash(kind, id, 'HGETALL') or {}
+-- Moves a damaged hash to `damaged:<number>`: no script works with it there, and people can
+-- look at it.
+local function quarantine(kind, id, why)
+  local fields = read_hash(kind, id, 'HGETALL') or {}
   if #fields == 0 then return end
   local moved = key('damaged', call('HINCRBY', KEYS[1], 'damaged', 1))
   for i = 1, #fields, 2 do call('HSET', moved, fields[i], fields[i + 1]) end
@@ -197,20 +258,21 @@ local function set_aside(kind, id, why)
   call('DEL', key(kind, id))
 end
 
-local function open_project(id, title, description, created)
-  call('HSET', key('project', id), 'title', title, 'description', description, 'status', 'active',
-    'orchestrator', me.agent, 'created_at', created)
-  call('ZADD', prefix .. 'projects', created, id)
+local function create_project(id, title, description, created_at)
+  call('HSET', key('project', id), 'title', title, 'description', description,
+    'status', 'active', 'orchestrator', caller.agent, 'created_at', created_at)
+  call('ZADD', prefix .. 'projects', created_at, id)
   emit('project', {project = id, state = 'active'})
   return id
 end
 
-local touched = false
+local caller_was_seen = false
 
-local function touch()
-  if touched then return end
-  touched = true
-  call('ZADD', prefix .. 'agents', now, me.agent)
-  call('HSET', key('agent', me.agent), 'host', me.host, 'pid', me.pid, 'session', me.session,
-    'version', me.version)
+-- Records that the caller was seen now, once per call.
+local function seen()
+  if caller_was_seen then return end
+  caller_was_seen = true
+  call('ZADD', prefix .. 'agents', now, caller.agent)
+  call('HSET', key('agent', caller.agent), 'host', caller.host, 'pid', caller.pid,
+    'session', caller.session, 'version', caller.version)
 end

@@ -1,22 +1,25 @@
--- Views: what several verbs return.
+-- Views: what several scripts return.
+
+local MAX_DEPENDENCIES_SHOWN = 200
 
 local function newest_event()
   local newest = call('XREVRANGE', prefix .. 'events', '+', '-', 'COUNT', 1)[1]
   return newest and newest[1] or '0-0'
 end
 
--- Nobody but its holder may see the claim of a live token: a view only tells whether there is one.
+-- Hides the claim of a live token, which only its holder may see; `live_token` is 1 if there
+-- is one.
 local function item_view(id)
-  local fields = hash('item', id, 'HGETALL') or {}
+  local fields = read_hash('item', id, 'HGETALL') or {}
   for i = 1, #fields, 2 do
     if fields[i] == 'claim' then fields[i + 1] = '' end
     if fields[i] == 'live_token' then fields[i + 1] = '1' end
   end
-  local runs = value_of(fields, 'state') == 'in_progress'
-  return {id, fields, runs and call('ZSCORE', prefix .. 'leases', id) or ''}
+  local has_lease = value_of(fields, 'state') == 'in_progress'
+  return {id, fields, has_lease and call('ZSCORE', prefix .. 'leases', id) or ''}
 end
 
--- Views of the items that are there; an id whose item has vanished is passed over.
+-- Returns the views of the items that exist.
 local function item_views(ids)
   local views = {}
   for _, id in ipairs(ids) do
@@ -26,47 +29,54 @@ local function item_views(ids)
   return views
 end
 
--- How many items are an agent's, and neither held nor ready: waiting, delayed, or left to the answer to a question.
-local function not_ready(agent)
-  local counts, all = call('HMGET', key('agent', agent), 'n_waiting', 'n_delayed', 'n_in_progress', 'n_blocked'), 0
+-- Returns the number of an agent's items that are neither held nor ready: waiting, delayed,
+-- or blocked and left until the answer.
+local function count_not_ready(agent)
+  local counts = call('HMGET', key('agent', agent), 'n_waiting', 'n_delayed', 'n_in_progress',
+    'n_blocked')
+  local all = 0
   for i = 1, 4 do all = all + (tonumber(counts[i] or 0) or 0) end
   return all - call('ZCARD', key('held', agent))
 end
 
--- Entries of a stream without the requests that wrote them, or without one of these: it may be the claim of a live token.
+-- Blanks the `request` of stream entries, all of them or only one id: it may be the claim of a
+-- live token.
 local function without_request(entries, request)
   for _, entry in ipairs(entries) do
-    for i = 1, #entry[2], 2 do
-      if entry[2][i] == 'request' and (not request or entry[2][i + 1] == request) then entry[2][i + 1] = '' end
+    local fields = entry[2]
+    for i = 1, #fields, 2 do
+      if fields[i] == 'request' and (not request or fields[i + 1] == request) then
+        fields[i + 1] = ''
+      end
     end
   end
   return entries
 end
 
--- The ids in a JSON list of them; none where it is damaged.
-local function ids_of(list)
-  local ok, ids = pcall(cjson.decode, list or '[]')
-  local found = {}
-  for _, id in ipairs(ok and type(ids) == 'table' and ids or {}) do
-    if type(id) == 'string' and is_id('item', id) then table.insert(found, id) end
+-- Returns the ids in a JSON list; none if it is damaged.
+local function parse_ids(list)
+  local ok, values = pcall(cjson.decode, list or '[]')
+  local ids = {}
+  if not ok or type(values) ~= 'table' then return ids end
+  for _, id in ipairs(values) do
+    if type(id) == 'string' and is_id('item', id) then table.insert(ids, id) end
   end
-  return found
+  return ids
 end
 
--- Of the dependencies in a package.
-local MOST_SHOWN = 200
-
-local projects_read = {}
+local project_views = {}
 
 local function project_view(id)
-  projects_read[id] = projects_read[id] or {id, hash('project', id, 'HGETALL') or {}}
-  return projects_read[id]
+  project_views[id] = project_views[id] or {id, read_hash('project', id, 'HGETALL') or {}}
+  return project_views[id]
 end
 
-local function package(id)
+local function package_view(id)
   local view = item_view(id)
-  local project, depends_on = value_of(view[2], 'project'), value_of(view[2], 'depends_on')
-  if not project then no_item(id) end
-  return {view, project_view(project), item_views({unpack(ids_of(depends_on), 1, MOST_SHOWN)}),
-    without_request(call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200))}
+  local project = value_of(view[2], 'project')
+  if not project then refuse_no_item(id) end
+  local depends_on = parse_ids(value_of(view[2], 'depends_on'))
+  local reports = call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200)
+  return {view, project_view(project), item_views({unpack(depends_on, 1, MAX_DEPENDENCIES_SHOWN)}),
+    without_request(reports)}
 end
