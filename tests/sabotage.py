@@ -313,15 +313,15 @@ SABOTAGES = (
     Sabotage(
         guard="A run that must end does not wait for a Redis that hangs",
         file="worker/taskorch_worker/run/pool.py",
-        line="while self._slots and monotonic() < self._gives_up_at:",
+        line="while self._slots and monotonic() < self._give_up_at:",
         instead="while self._slots:",
         tests=("tests/acceptance/test_run_outage.py",),
     ),
     Sabotage(
         guard="All slots of a run pause when an item is given back",
-        file="worker/taskorch_worker/run/pool.py",
-        line="        self._looking.not_before = self._resting.not_before = until\n",
-        instead="        pass\n",
+        file="worker/taskorch_worker/run/claim_pauses.py",
+        line="        while (left_s := self._pauses.left_s) > 0:\n",
+        instead="        while (left_s := 0) > 0:\n",
         tests=("tests/acceptance/test_run.py",),
     ),
     Sabotage(
@@ -334,7 +334,7 @@ SABOTAGES = (
     Sabotage(
         guard="What a killed run leaves behind is ended",
         file="worker/taskorch_worker/run/reaper.py",
-        line="    _end(groups, float(grace_s))\n",
+        line="    _terminate(groups, float(grace_s))\n",
         instead="",
         tests=("tests/acceptance/test_run_stopped.py",),
     ),
@@ -373,8 +373,8 @@ SABOTAGES = (
     Sabotage(
         guard="A run pauses when its command keeps failing",
         file="worker/taskorch_worker/run/pool.py",
-        line="            self._pause(seconds)\n",
-        instead="            pass\n",
+        line="        seconds = self._pauses.pause_after_failure()\n",
+        instead="        seconds = 1.0\n",
         tests=(
             "tests/acceptance/test_run.py::test_failing_command_makes_the_run_pause",
         ),

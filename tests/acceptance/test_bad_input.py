@@ -113,12 +113,12 @@ REFUSED = [
     (
         "worker run -- no-such-command",
         2,
-        "'no-such-command' is no command that can be run: not found",
+        "Cannot run 'no-such-command': not found",
     ),
     (
         "worker run -- /etc/passwd",
         2,
-        "'/etc/passwd' is no command that can be run: not found, or not executable",
+        "Cannot run '/etc/passwd': not found, or not executable",
     ),
     ("worker run --pool 0 -- true", 2, "0 is not in the range"),
     ("worker run --wait nan -- true", 2, "nan"),

@@ -117,8 +117,8 @@ def test_what_is_too_long_for_a_variable_is_left_away_and_the_file_has_it(
 
     assert ran.code == 0, ran.stdout
     assert int(json.loads(ran.stdout.splitlines()[-1])["text"]) > 180_000
-    assert "TASKORCH_ITEM is left away" in ran.stderr
-    assert "TASKORCH_PROMPT is left away" in ran.stderr
+    assert "TASKORCH_ITEM is not set" in ran.stderr
+    assert "TASKORCH_PROMPT is not set" in ran.stderr
 
 
 @pytest.mark.parametrize(

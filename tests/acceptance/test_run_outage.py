@@ -154,7 +154,7 @@ def test_a_slot_that_fails_is_told_while_the_others_are_at_work(
         (there.folder / "go").touch()
 
         assert run.exit_code() == 4
-    assert "Nothing more is claimed, what runs is finished." in told
+    assert "No more items are claimed, and running commands finish." in told
     assert work.state(item) is State.COMPLETED
 
 

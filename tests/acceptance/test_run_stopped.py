@@ -19,7 +19,7 @@ from taskorch.domain.item import State
 ENDLESS = "sleep 600 & echo $$ $! > $TASKORCH_ROOT/pids.tmp; mv $TASKORCH_ROOT/pids.tmp $TASKORCH_ROOT/pids; wait"
 DEAF = f"trap '' TERM; {ENDLESS}; wait; wait"
 SHORT_LEASE = ("--lease", "1s")
-STOPPING = "Stopping: nothing more is claimed"
+STOPPING = "Stopping: no more items are claimed"
 
 
 def pids(shell: Shell) -> list[int]:

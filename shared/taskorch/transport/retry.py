@@ -43,9 +43,6 @@ class Outage:
 class Patient:
     """Makes each call again until Redis answers it: with the same request, which acts once."""
 
-    #: No call is made before this time of the monotonic clock.
-    not_before = 0.0
-
     def __init__(
         self, connection: Connection, outage: Outage, *, patience_s: float = inf
     ) -> None:
@@ -59,9 +56,6 @@ class Patient:
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
         """Run a script. Raises Closed once the connection is closed, errors.Unavailable if waiting does not help."""
-        while (early_s := self.not_before - monotonic()) > 0:
-            self._closed.wait(early_s)
-            self._check()
         ends, failures = monotonic() + self._patience_s, 0
         while True:
             self._check()

@@ -86,7 +86,6 @@ KNOWN = frozenset(
         "taskorch_orchestrator.migrate.legacy_folder -> pydantic",
         "taskorch_orchestrator.mirror.report_files -> pydantic",
         "taskorch_orchestrator.render.setup -> taskorch.mcp.extras",
-        "taskorch_worker.run.log -> click",
     }
 )
 KNOWN_CIRCLE = frozenset(

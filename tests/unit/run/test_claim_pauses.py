@@ -22,7 +22,7 @@ def failures(number: int) -> list[AttemptEnd]:
 
 def test_first_failures_in_a_row_delay_nothing() -> None:
     pauses = [
-        counted(*failures(number)).after_failure()
+        counted(*failures(number)).pause_after_failure()
         for number in range(FAILURES_BEFORE_PAUSE)
     ]
 
@@ -31,7 +31,7 @@ def test_first_failures_in_a_row_delay_nothing() -> None:
 
 def test_pause_doubles_with_each_further_failure() -> None:
     pauses = [
-        counted(*failures(FAILURES_BEFORE_PAUSE + more)).after_failure()
+        counted(*failures(FAILURES_BEFORE_PAUSE + more)).pause_after_failure()
         for more in range(4)
     ]
 
@@ -41,7 +41,7 @@ def test_pause_doubles_with_each_further_failure() -> None:
 def test_pause_has_a_limit() -> None:
     assert (
         LONGEST_PAUSE_S / 2
-        <= counted(*failures(5000)).after_failure()
+        <= counted(*failures(5000)).pause_after_failure()
         <= LONGEST_PAUSE_S
     )
 
@@ -62,5 +62,5 @@ def test_item_without_a_verdict_leaves_the_count(end: AttemptEnd) -> None:
 def test_failure_starts_the_pauses_of_releases_again() -> None:
     released = [AttemptEnd.RELEASED] * 6
 
-    assert counted(*released).after_release() > 30
-    assert counted(*released, AttemptEnd.FAILED).after_release() <= 1
+    assert counted(*released).pause_after_release() > 30
+    assert counted(*released, AttemptEnd.FAILED).pause_after_release() <= 1

@@ -9,7 +9,7 @@ from taskorch.domain.item import State
 from taskorch.queue.keys import tag
 from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 from taskorch_worker.run.outcome import AttemptEnd, Outcome
-from taskorch_worker.run.settle import renew, settle
+from taskorch_worker.run.settle import renew_lease, settle
 
 OUTCOMES = {
     verb: Outcome(end=end, text="mine", deliverables={}, remark="")
@@ -103,13 +103,13 @@ def test_a_number_that_a_failover_gave_out_twice_is_no_sign_that_the_command_has
     bench.claimed(lost.item)
 
     with pytest.raises(errors.LeaseLost):
-        renew(bench.agent(), lost)
+        renew_lease(bench.agent(), lost)
 
 
 def test_a_lease_that_the_command_gave_up_itself_is_not_lost(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().release(lease, reason="mine")
 
-    renew(bench.agent(), lease)
+    renew_lease(bench.agent(), lease)
 
     assert settle(bench.agent(), lease, OUTCOMES["complete"]).end is AttemptEnd.RELEASED

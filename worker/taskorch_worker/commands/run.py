@@ -64,7 +64,7 @@ ITS_OWN = {"allow_interspersed_args": False}
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @pass_context
-def run(context: "WorkerContext", /, **terms: Any) -> None:  # noqa: ANN401  each is a field of RunOptions
+def run(context: "WorkerContext", /, **options: Any) -> None:  # noqa: ANN401  as in RunOptions
     """Run COMMAND for each item in your queue. Its exit code decides what becomes of the item."""
     from taskorch_worker.run.init_process import split_off_init
     from taskorch_worker.run.options import RunOptions
@@ -72,5 +72,5 @@ def run(context: "WorkerContext", /, **terms: Any) -> None:  # noqa: ANN401  eac
 
     split_off_init()
     click.get_current_context().exit(
-        WorkerPool(context.settings, context.output, RunOptions(**terms)).run()
+        WorkerPool(context.settings, context.output, RunOptions(**options)).work()
     )

@@ -1,171 +1,160 @@
-"""One item in the hands of a command: from the claim to what becomes of it.
+"""One attempt at an item: from the claim until the item is settled.
 
-the thread of a slot    start the command --> wait for news --> stop it, if it has not ended --> settle the item
-another thread          renew the lease, and tell when it is lost
+thread of the slot   start the command -> wait for an event -> terminate -> settle
+renewal thread       renew the lease; a lost lease is an event
 """
 
 import shutil
-from collections.abc import Callable
 from enum import Enum
-from pathlib import Path
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import monotonic
 
-from taskorch.config.settings import Settings
 from taskorch.domain import errors
-from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Claim, Lease
-from taskorch.queue.agent_queue import AgentQueue
 
-from taskorch_worker.lease_store import Workspace
 from taskorch_worker.run import job_files, outcome
+from taskorch_worker.run.context import PoolContext
 from taskorch_worker.run.job_files import JobFiles
-from taskorch_worker.run.log import RunLog
-from taskorch_worker.run.options import RunOptions
 from taskorch_worker.run.outcome import AttemptEnd, Outcome
 from taskorch_worker.run.process import CommandProcess
-from taskorch_worker.run.reaper import Reaper
-from taskorch_worker.run.settle import REFUSALS, Settled, of_refusal, renew, settle
-
-
-class PoolContext(Frozen):
-    """What the attempts of a run share."""
-
-    settings: Settings
-    terms: RunOptions
-    queue: AgentQueue
-    workspace: Workspace
-    guard: Reaper
-    journal: RunLog
-    #: Where the files of the items are.
-    folder: Path
-    #: Holds back what the run claims next: an item is about to be given back.
-    pause: Callable[[], object]
+from taskorch_worker.run.settle import (
+    REFUSALS,
+    Settled,
+    renew_lease,
+    settle,
+    settled_by_refusal,
+)
 
 
 class AttemptEvent(Enum):
-    """Why a command need not be waited for any longer; the refusal of a renewal is another reason."""
+    """What ends the wait for a command, besides the refusal of a renewal."""
 
-    ENDED = "it has ended"
-    TIMED_OUT = "it takes too long"
-    STOPPED = "the run is to end at once"
+    EXITED = "the command has ended"
+    TIMED_OUT = "the command has reached its time limit"
+    STOPPED = "the worker must end now"
 
 
 class Attempt:
-    """An item that was claimed."""
+    """One attempt at a claimed item."""
 
-    def __init__(self, means: PoolContext, claim: Claim, lease: Lease) -> None:
-        self._means = means
+    def __init__(self, context: PoolContext, claim: Claim, lease: Lease) -> None:
+        self._context = context
         self._claim = claim
         self._lease = lease
-        self._news: SimpleQueue[AttemptEvent | errors.TaskOrchestratorError] = (
+        self._events: SimpleQueue[AttemptEvent | errors.TaskOrchestratorError] = (
             SimpleQueue()
         )
-        self._over = Event()
-        self._began = monotonic()
-        self._came_to: Settled | None = None
+        self._command_ended = Event()
+        self._began_at = monotonic()
+        self._settled: Settled | None = None
+
+    def execute(self) -> Settled:
+        """Run the command, settle the item, and return how."""
+        # The log may block, if its reader does: the lease must be renewed even then.
+        Thread(target=self._renew_until_command_ends, daemon=True).start()
+        self._context.log.claimed(self._claim)
+        try:
+            result = self._run_command()
+        except REFUSALS as refusal:
+            settled = settled_by_refusal(refusal)
+        else:
+            settled = self._settle(result)
+        if settled.end is not AttemptEnd.UNSAID:
+            self._forget_lease()
+        self._settled = settled
+        self._log(settled)
+        return settled
 
     def stop(self) -> None:
-        """End the command, and give the item back."""
-        self._news.put(AttemptEvent.STOPPED)
+        """Terminate the command, and release the item."""
+        self._events.put(AttemptEvent.STOPPED)
 
-    def leave(self) -> Settled:
-        """Say that nobody waits for its end any more, and return that; what it came to, where that is known already."""
-        if self._came_to:
-            return self._came_to
+    def abandon(self) -> Settled:
+        """Give up waiting for the attempt, and return how its item was settled."""
+        if self._settled:
+            return self._settled
         settled = Settled(
             end=AttemptEnd.UNSAID,
             state="",
-            text="Redis is away; the lease runs out by itself",
+            text="Redis is unreachable; the item is left until its lease expires",
         )
-        self._tell(settled)
+        self._log(settled)
         return settled
 
-    def run(self) -> Settled:
-        """Have the command work on the item, and return what became of it."""
-        Thread(
-            target=self._keep, daemon=True
-        ).start()  # first, for nobody may read what is told
-        self._means.journal.claimed(self._claim)
-        try:
-            end = self._worked()
-        finally:
-            self._over.set()
-        settled = end if isinstance(end, Settled) else self._settled(end)
-        if settled.end is not AttemptEnd.UNSAID:
-            self._forget()
-        self._came_to = settled
-        self._tell(settled)
-        return settled
+    def _run_command(self) -> Outcome:
+        """Run the command to its end, and return the outcome for the item.
 
-    def _worked(self) -> Outcome | Settled:
-        """Return what the command's end means, or what became of the item without it."""
-        means = self._means
+        Raises one of REFUSALS if the lease is lost meanwhile.
+        """
+        context = self._context
         try:
-            found = job_files.prepare(
-                self._claim, self._lease, means.settings, means.folder
+            files = job_files.prepare(
+                self._claim, self._lease, context.settings, context.folder
             )
-            for name in found.left_away:
-                means.journal.say(
-                    f"{self._lease.item}: {name} is left away, for it is too long for a variable."
+            for name in files.left_out:
+                context.log.notify(
+                    f"{self._lease.item}: {name} is not set: the item is too long for a"
+                    " variable. Standard input and TASKORCH_ITEM_FILE have all of it."
                 )
             try:
-                child = CommandProcess(
-                    means.terms.command,
-                    found,
-                    means.guard,
-                    lambda: self._news.put(AttemptEvent.ENDED),
-                )
-                return self._watched(child, found)
+                return self._run_process(files)
             finally:
-                shutil.rmtree(found.folder, ignore_errors=True)
+                shutil.rmtree(files.folder, ignore_errors=True)
         except OSError as error:
-            return outcome.of_no_start(error)
+            return outcome.of_start_failure(error)
+        finally:
+            self._command_ended.set()
 
-    def _watched(self, child: CommandProcess, found: JobFiles) -> Outcome | Settled:
-        terms = self._means.terms
+    def _run_process(self, files: JobFiles) -> Outcome:
+        options = self._context.options
+        on_exit = partial(self._events.put, AttemptEvent.EXITED)
+        process = CommandProcess(
+            options.command, files, self._context.reaper, on_exit=on_exit
+        )
         try:
-            news = self._news.get(timeout=terms.timeout_s)
+            event = self._events.get(timeout=options.timeout_s)
         except Empty:
-            news = AttemptEvent.TIMED_OUT
-        if news is not AttemptEvent.ENDED:
-            child.stop(terms.grace_s)
-        ended = child.ended()
-        match news:
-            case AttemptEvent.ENDED:
-                return outcome.of_end(ended, found.result)
+            event = AttemptEvent.TIMED_OUT
+        if event is not AttemptEvent.EXITED:
+            process.terminate(options.grace_s)
+        command_exit = process.collect()
+        match event:
+            case AttemptEvent.EXITED:
+                return outcome.of_exit(command_exit, files.result)
             case AttemptEvent.TIMED_OUT:
-                return outcome.of_timeout(ended, terms.timeout_ms or 0)
+                return outcome.of_timeout(command_exit, options.timeout_ms or 0)
             case AttemptEvent.STOPPED:
                 return outcome.of_stop()
-        return of_refusal(news)
+        raise event
 
-    def _settled(self, end: Outcome) -> Settled:
-        if end.remark:
-            self._means.journal.say(f"{self._lease.item}: {end.remark}")
-        if end.end is AttemptEnd.RELEASED:
-            self._means.pause()
-        return settle(self._means.queue, self._lease, end)
+    def _settle(self, result: Outcome) -> Settled:
+        if result.remark:
+            self._context.log.notify(f"{self._lease.item}: {result.remark}")
+        if result.end is AttemptEnd.RELEASED:
+            # Before the release: it wakes an idle slot before its own reply arrives.
+            self._context.pauses.pause_after_release()
+        return settle(self._context.queue, self._lease, result)
 
-    def _keep(self) -> None:
-        """Renew the lease until the attempt is over; a refusal is news."""
-        while not self._over.wait(self._means.terms.renewal_s):
+    def _renew_until_command_ends(self) -> None:
+        while not self._command_ended.wait(self._context.options.renewal_s):
             try:
-                renew(self._means.queue, self._lease)
+                renew_lease(self._context.queue, self._lease)
             except REFUSALS as refusal:
-                self._news.put(refusal)
+                self._events.put(refusal)
                 return
             except errors.TaskOrchestratorError as error:
-                self._means.journal.say(
-                    f"{self._lease.item} could not be renewed: {error}"
+                self._context.log.notify(
+                    f"{self._lease.item}: the lease could not be renewed: {error}"
                 )
 
-    def _tell(self, settled: Settled) -> None:
-        self._means.journal.settled(self._claim, settled, monotonic() - self._began)
-
-    def _forget(self) -> None:
-        """Remove the token, unless another session of this root has claimed the item since."""
-        workspace, item = self._means.workspace, self._lease.item
+    def _forget_lease(self) -> None:
+        """Remove the token, unless another session of this root has a newer one."""
+        workspace, item = self._context.workspace, self._lease.item
         if workspace.lease(item).shown() == self._lease.shown():
             workspace.forget(item)
+
+    def _log(self, settled: Settled) -> None:
+        took_s = monotonic() - self._began_at
+        self._context.log.settled(self._claim, settled, took_s)

@@ -1,49 +1,99 @@
-"""How long a run claims nothing, after items in a row that its command failed or gave back."""
+"""Pauses of a worker pool's claims, after items that failed or were released."""
 
-from threading import Lock
+from collections.abc import Sequence
+from threading import Event, Lock
+from time import monotonic
 
 from taskorch.domain.backoff import pause_s
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
+from taskorch.transport.retry import Closed
 
 from taskorch_worker.run.outcome import AttemptEnd
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
-#: A command that fails this many items in a row is probably broken; fewer failures delay nothing.
+#: A command that fails this many items in a row is probably broken.
 FAILURES_BEFORE_PAUSE = 3
 
 
 class ClaimPauses:
-    """The items in a row that failed, and that were given back, over all slots of a run.
+    """Counts the items that failed or were released in a row, over all slots.
 
-    A completed item, or one that waits for an answer, starts the count of failures again. Items that were given back,
-    lost or cancelled say nothing about the command and leave it as it is.
+    A completed or blocked item resets the count of failures. Released, lost and
+    cancelled items leave it as it is: they say nothing about the command.
     """
 
     def __init__(self) -> None:
-        self._turn = Lock()
+        self._lock = Lock()
         self._failed = self._released = 0
+        #: The end of the pause, on the monotonic clock.
+        self._ends_at = 0.0
 
     @property
     def failed(self) -> int:
-        """Return how many items in a row have failed."""
+        """Return the number of items that failed in a row."""
         return self._failed
 
+    @property
+    def left_s(self) -> float:
+        """Return the rest of the pause in seconds; 0 or less if claiming may go on."""
+        return self._ends_at - monotonic()
+
     def count(self, end: AttemptEnd) -> None:
-        """Count an item by what became of it."""
-        with self._turn:
+        """Count an item."""
+        with self._lock:
             self._released = self._released + 1 if end is AttemptEnd.RELEASED else 0
             if end is AttemptEnd.FAILED:
                 self._failed += 1
             elif end in (AttemptEnd.COMPLETED, AttemptEnd.BLOCKED):
                 self._failed = 0
 
-    def after_release(self) -> float:
-        """Return the seconds to pause because an item is given back: it may be the next one again."""
-        return pause_s(self._released, FIRST_PAUSE_S, LONGEST_PAUSE_S)
+    def pause_after_release(self) -> float:
+        """Pause because an item is released: the next claim may return it again.
 
-    def after_failure(self) -> float:
-        """Return the seconds to pause because an item failed; 0 for the first failures in a row."""
-        if self._failed < FAILURES_BEFORE_PAUSE:
+        Return the length in seconds.
+        """
+        return self._pause(pause_s(self._released, FIRST_PAUSE_S, LONGEST_PAUSE_S))
+
+    def pause_after_failure(self) -> float:
+        """Pause because an item failed, and return the length in seconds.
+
+        It is 0 for the first failures in a row.
+        """
+        extra_failures = self._failed - FAILURES_BEFORE_PAUSE
+        if extra_failures < 0:
             return 0.0
-        return pause_s(
-            self._failed - FAILURES_BEFORE_PAUSE, FIRST_PAUSE_S, LONGEST_PAUSE_S
-        )
+        return self._pause(pause_s(extra_failures, FIRST_PAUSE_S, LONGEST_PAUSE_S))
+
+    def _pause(self, seconds: float) -> float:
+        with self._lock:
+            self._ends_at = max(self._ends_at, monotonic() + seconds)
+        return seconds
+
+
+class PausedConnection(ConnectionWrapper):
+    """A connection for claims: it runs a script only after the pause."""
+
+    def __init__(self, connection: Connection, pauses: ClaimPauses) -> None:
+        super().__init__(connection)
+        self._pauses = pauses
+        self._closed = Event()
+
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        """Run a script after the pause. Raises Closed if the connection is closed."""
+        while (left_s := self._pauses.left_s) > 0:
+            if self._closed.wait(left_s):
+                raise Closed
+        return super().run_script(script, key, arguments)
+
+    def close(self) -> None:
+        """End the current and all later calls with Closed."""
+        self._closed.set()
+        super().close()

@@ -1,10 +1,10 @@
-"""What a process has to do that adopts orphans, as PID 1 of a container does: reap them when they end.
+"""`worker run` as a process that adopts orphans, such as PID 1 of a container.
 
 PID 1: worker run ----forks----> worker run, which works on the items
-         |  reaps every child that ends, passes signals on
-         '-- ends as the other one does
+         |  reaps every child that ends, and passes signals on
+         '-- ends when the other one does
 
-The process that works does not adopt anything, so nothing takes the exit status of a command away from it.
+The process that works adopts no orphans, so nothing else reaps its commands.
 """
 
 import os
@@ -12,11 +12,13 @@ import signal
 from contextlib import suppress
 from time import monotonic, sleep
 
-#: Of Linux: the signal that a process gets when its parent ends; whether it adopts the orphans among its descendants.
+#: Numbers of Linux's prctl: the signal that a process gets when its parent ends, and
+#: whether a process adopts the orphans among its descendants.
 PR_SET_PDEATHSIG, PR_GET_CHILD_SUBREAPER = 1, 37
-#: How long others may take to end after the run: the guard removes the folder of the run, and dies with PID 1.
+#: Time for the other children to end after the run: the reaper still has to clean up,
+#: and the kernel kills it when PID 1 ends.
 LAST_REAPED_S = 1.0
-LOOK_AGAIN_S = 0.01
+POLL_S = 0.01
 PASSED_ON = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -28,30 +30,27 @@ PASSED_ON = (
 
 
 def split_off_init() -> None:
-    """In a process that adopts orphans, fork: the child returns from this call, the parent reaps and never returns."""
+    """Fork if this process adopts orphans: the child returns, the parent never does."""
     if not _adopts_orphans():
         return
-    signal.signal(
-        signal.SIGCHLD, signal.SIG_DFL
-    )  # ignored by the starter, it would take exit statuses away
+    # If our starter ignores SIGCHLD, the exit status of the child would be lost.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD, *PASSED_ON))
     parent = os.getpid()
     child = os.fork()
     if child:
         os._exit(_reap_until_end_of(child))
-    _end_with(parent)
-    os.setpgid(
-        0, 0
-    )  # Ctrl-C reaches the parent alone, which passes it on: it must not count twice
+    _die_with(parent)
+    # Ctrl-C must reach the parent alone, which passes it on: it would count twice.
+    os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _adopts_orphans() -> bool:
     if os.getpid() == 1:
         return True
-    with suppress(
-        OSError, AttributeError, ImportError
-    ):  # other systems have no such processes
+    # Other systems than Linux have no such processes.
+    with suppress(OSError, AttributeError, ImportError):
         import ctypes
 
         adopts = ctypes.c_int(0)
@@ -60,18 +59,18 @@ def _adopts_orphans() -> bool:
     return False
 
 
-def _end_with(parent: int) -> None:
-    """Have this process killed when its parent is, as the kernel does with every process below PID 1."""
+def _die_with(parent: int) -> None:
+    """Have this process killed when its parent ends, as after the end of PID 1."""
     with suppress(OSError, AttributeError, ImportError):
         import ctypes
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:  # it ended before that
+    if os.getppid() != parent:  # the parent had already ended
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _reap_until_end_of(child: int) -> int:
-    """Reap every child that ends, and pass signals on to `child`; return its exit code when it has ended."""
+    """Reap children and pass signals on to `child` until it ends; return its code."""
     while True:
         number = signal.sigwait((signal.SIGCHLD, *PASSED_ON))
         if number != signal.SIGCHLD:
@@ -87,14 +86,14 @@ def _reap_until_end_of(child: int) -> int:
 
 def _reap_the_others() -> None:
     deadline = monotonic() + LAST_REAPED_S
-    with suppress(ChildProcessError):  # none is left
+    with suppress(ChildProcessError):  # no child is left
         while monotonic() < deadline:
             if os.waitpid(-1, os.WNOHANG) == (0, 0):
-                sleep(LOOK_AGAIN_S)
+                sleep(POLL_S)
 
 
 def _reaped() -> tuple[int, int] | None:
-    """Return a child that has ended, with its wait status; None where none has."""
+    """Reap a child that has ended, and return its pid and status; None without one."""
     try:
         pid, status = os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:

@@ -1,7 +1,7 @@
-"""What a command finds when it is started for an item: files in a private folder, and variables."""
+"""The files and environment variables that a command gets for its item."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -16,97 +16,93 @@ from taskorch.transport import address
 from taskorch_worker import inherited_lease
 from taskorch_worker.render import items
 
-#: Linux takes no longer string, with its name, as a variable.
+#: The longest variable on Linux, with its name.
 VARIABLE_BYTES = 128 * 1024 - 1
 
 
 class JobFiles(Frozen):
-    """The folder, files and variables of one item."""
+    """The private folder, files and environment of one attempt."""
 
     folder: Path
-    #: The item as JSON: what the command has as standard input.
+    #: The item as JSON, which is also the command's standard input.
     item: Path
-    #: Where it may write what it delivers.
+    #: The path where the command may write a result.
     result: Path
     environment: Mapping[bytes, bytes]
-    #: The variables that were too long.
-    left_away: tuple[str, ...]
+    #: The names of the variables that were too long.
+    left_out: tuple[str, ...]
 
 
-def prepare(claim: Claim, lease: Lease, settings: Settings, within: Path) -> JobFiles:
-    """Write the files of an item into a new folder, and return its papers. Raises OSError.
+def prepare(claim: Claim, lease: Lease, settings: Settings, parent: Path) -> JobFiles:
+    """Write the files for an item into a new folder in `parent`. Raises OSError.
 
-    The folder that it is made in may be gone: some machines clean up where temporary files are.
+    `parent` is created if it is missing: some machines delete old temporary files.
     """
-    make_private_folder(within)
-    folder = Path(mkdtemp(prefix=f"{lease.item}.", dir=within))
+    make_private_folder(parent)
+    folder = Path(mkdtemp(prefix=f"{lease.item}.", dir=parent))
     item, result = folder / "item.json", folder / "result.json"
-    text = json_output.line(claim)
-    item.touch(mode=0o600)
-    item.write_text(f"{text}\n", encoding="utf-8")
-    files = {"TASKORCH_ITEM_FILE": str(item), "TASKORCH_RESULT_FILE": str(result)}
-    claimed = {inherited_lease.ITEM: lease.item, inherited_lease.TOKEN: lease.shown()}
-    long = {"TASKORCH_ITEM": text, "TASKORCH_PROMPT": items.claim(claim)}
-    fitting = {name: value for name, value in long.items() if _fits(name, value)}
-    redis = _redis(settings, folder)
-    named = {
-        name: os.fsencode(value)
-        for name, value in (
-            *_who(settings),
-            *redis.items(),
-            *claimed.items(),
-            *files.items(),
-        )
+    json = json_output.line(claim)
+    _write_private(item, f"{json}\n")
+    texts = {"TASKORCH_ITEM": json, "TASKORCH_PROMPT": items.claim(claim)}
+    fitting = {name: text for name, text in texts.items() if _fits(name, text)}
+    variables = {
+        # These make `worker` act as the same holder, in any folder.
+        "AGENT_ID": settings.agent,
+        "AGENT_SESSION": settings.session,
+        "TASKORCH_NAMESPACE": settings.namespace,
+        "TASKORCH_ROOT": settings.root_path,
+        **_redis_variables(settings, folder),
+        inherited_lease.ITEM: lease.item,
+        inherited_lease.TOKEN: lease.shown(),
+        "TASKORCH_ITEM_FILE": str(item),
+        "TASKORCH_RESULT_FILE": str(result),
     }
-    named |= {name: value.encode() for name, value in fitting.items()}
-    unwanted = {*long, *_with_password(settings)}
-    kept = {
+    not_inherited = {*texts, *_password_variables(settings)}
+    environment = {
         name: value
         for name, value in os.environb.items()
-        if os.fsdecode(name) not in unwanted
+        if os.fsdecode(name) not in not_inherited
     }
+    for name, value in variables.items():
+        environment[name.encode()] = os.fsencode(value)
+    for name, text in fitting.items():
+        environment[name.encode()] = text.encode()
     return JobFiles(
         folder=folder,
         item=item,
         result=result,
-        environment={**kept, **{name.encode(): value for name, value in named.items()}},
-        left_away=tuple(name for name in long if name not in fitting),
+        environment=environment,
+        left_out=tuple(name for name in texts if name not in fitting),
     )
 
 
-def _who(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Return what makes a `worker` that the command calls the same holder, wherever it is called."""
-    yield "AGENT_ID", settings.agent
-    yield "AGENT_SESSION", settings.session
-    yield "TASKORCH_NAMESPACE", settings.namespace
-    yield "TASKORCH_ROOT", settings.root_path
-
-
-def _redis(settings: Settings, folder: Path) -> dict[str, str]:
-    """Return the variables that lead the command to the same Redis, with the password in a file in `folder`."""
+def _redis_variables(settings: Settings, folder: Path) -> dict[str, str]:
+    """Return the variables for the same Redis, with the password in a private file."""
     if not settings.redis_url:
         return {}
-    url, own = address.without_password(settings.redis_url)
+    url, own_password = address.without_password(settings.redis_url)
     variables = {"TASKORCH_REDIS_URL": url}
-    if secret := own or settings.redis_password:
+    secret = own_password or settings.redis_password
+    if secret:
         file = folder / "redis-password"
-        file.touch(mode=0o600)
-        file.write_text(secret, encoding="utf-8")
+        _write_private(file, secret)
         variables[password.FILE_VARIABLE] = str(file)
     return variables
 
 
-def _with_password(settings: Settings) -> set[str]:
-    """Return the variables of this process that may hold a password of Redis which a command needs no more."""
+def _password_variables(settings: Settings) -> set[str]:
+    """Return the variables with a Redis password, which the command does not inherit."""
     if not settings.redis_url:
         return {password.VARIABLE}
-    source = settings.sources["redis_url"]
-    return {
-        password.VARIABLE,
-        password.FILE_VARIABLE,
-        "TASKORCH_RQ_URL",
-        *([source] if source == "REDIS_URL" else []),
-    }
+    names = {password.VARIABLE, password.FILE_VARIABLE, "TASKORCH_RQ_URL"}
+    if settings.sources["redis_url"] == "REDIS_URL":
+        names.add("REDIS_URL")
+    return names
+
+
+def _write_private(file: Path, text: str) -> None:
+    file.touch(mode=0o600)
+    file.write_text(text, encoding="utf-8")
 
 
 def _fits(name: str, value: str) -> bool:

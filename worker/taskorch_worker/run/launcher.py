@@ -1,28 +1,27 @@
-"""Becomes a command as soon as it is told to, so that whoever starts it can make its group known to the guard before.
+"""Becomes a command when its starter is ready.
 
-It runs as a script. Where its starter ends without a word, so does this.
+It runs as a script. Its starter first registers the process group with the reaper, and
+then writes a byte. If the starter ends before that, so does this process.
 """
 
 import os
 import signal
 import sys
 
-#: EX_TEMPFAIL of sysexits.h, not now: the item is released.
+#: The exit status that releases the item: EX_TEMPFAIL of sysexits.h.
 RELEASES = 75
 
 
 def main(item: str, *command: str) -> None:
-    """Wait for a byte on standard input; be the command then, with the file `item` as standard input."""
+    """Wait for a byte on stdin, then become the command, with the file `item` as stdin."""
     if not os.read(0, 1):
         return
     try:
         os.dup2(os.open(item, os.O_RDONLY), 0)
-        for number in (
-            signal.SIGPIPE,
-            signal.SIGXFSZ,
-        ):  # Python ignores them, and so would the command
+        # Python ignores these signals, and the command would inherit that.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        os.execvp(command[0], command)  # noqa: S606  that is what it is for
+        os.execvp(command[0], command)  # noqa: S606  the user asked for this command
     except OSError as error:
         os.write(2, f"the command could not be started: {error}\n".encode())
         os._exit(RELEASES)

@@ -1,76 +1,79 @@
-"""The render of `worker run`, line by line: for people or as objects of JSON, and what goes wrong on stderr.
+"""The log of `worker run`: one line per event on stdout, messages on stderr.
 
-Its times are those of this machine: when it said something, which Redis need not know.
+The lines are text, or JSON objects with `--json`. Their times are those of this
+machine's clock.
 """
 
-from contextlib import suppress
 from threading import Lock
 from time import time
 
-import click
 from taskorch.cli import json_output
-from taskorch.cli.output import discard_stdout
+from taskorch.cli.output import CommandOutput, discard_stdout
 from taskorch.cli.text import line, timestamp
 from taskorch.domain.clock import rfc3339
 from taskorch.domain.item import Claim
 
 from taskorch_worker.run.settle import Settled
 
-#: Of a text that is longer, its beginning and its end.
+#: The number of characters shown of a long text's beginning and end.
 FIRST_SHOWN, LAST_SHOWN = 100, 200
 
 
 class RunLog:
-    """The lines of a run; its threads take turns."""
+    """The log of one run. Any thread may write to it."""
 
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-        #: Two, for a reader of the one who does not read must not keep the other waiting.
-        self._turn, self._turn_to_say = Lock(), Lock()
+    def __init__(self, output: CommandOutput) -> None:
+        self._output = output
+        #: Two locks: a blocked reader of one stream must not block the other one.
+        self._stdout_lock, self._stderr_lock = Lock(), Lock()
 
     def claimed(self, claim: Claim) -> None:
-        """Say that an item was claimed."""
+        """Log that an item was claimed."""
         item = claim.package.item
         text = f"{item.title} (attempt {item.attempts} of {item.max_attempts})"
-        more = {
+        details = {
             "title": item.title,
             "token": item.token,
             "attempt": item.attempts,
             "max_attempts": item.max_attempts,
         }
-        self._write(item.id, "claimed", text, more)
+        self._write(item.id, "claimed", text, details)
 
     def settled(self, claim: Claim, settled: Settled, took_s: float) -> None:
-        """Say how it ended, after how many seconds."""
-        text = f"after {took_s:.1f} s" + (f": {settled.text}" if settled.text else "")
-        more = {
+        """Log how an attempt ended, and its duration in seconds."""
+        text = f"after {took_s:.1f} s"
+        if settled.text:
+            text = f"{text}: {settled.text}"
+        details = {
             "state": settled.state,
             "text": settled.text,
             "duration_s": round(took_s, 3),
         }
-        self._write(claim.package.item.id, settled.end, text, more)
+        self._write(claim.package.item.id, settled.end, text, details)
 
-    def say(self, text: str) -> None:
-        """Say what people should know."""
-        with self._turn_to_say, suppress(OSError):
-            click.echo(line(text), err=True)
+    def notify(self, text: str) -> None:
+        """Print a message for the user to stderr."""
+        with self._stderr_lock:
+            self._output.notify(line(text))
 
-    def _write(self, item: str, event: str, text: str, more: dict[str, object]) -> None:
+    def _write(
+        self, item: str, event: str, text: str, details: dict[str, object]
+    ) -> None:
         at = round(time() * 1000)
-        known = {"event": event, "at": rfc3339(at), "item": item, **more}
-        words = f"{timestamp(at)}  {item}  {event:9}  {_shortened(line(text))}"
-        with self._turn:
+        if self._output.as_json:
+            entry = {"event": event, "at": rfc3339(at), "item": item, **details}
+            printed = json_output.line(entry)
+        else:
+            printed = f"{timestamp(at)}  {item}  {event:9}  {_shortened(line(text))}"
+        with self._stdout_lock:
             try:
-                click.echo(json_output.line(known) if self._as_json else words)
-            except (
-                OSError
-            ):  # nobody reads it any more, or the disk is full; the work goes on
+                print(printed, flush=True)  # noqa: T201  stdout may not even exist
+            except OSError:
+                # The reader has gone, or the disk is full. The work goes on.
                 discard_stdout()
 
 
 def _shortened(text: str) -> str:
-    return (
-        text
-        if len(text) <= FIRST_SHOWN + LAST_SHOWN
-        else f"{text[:FIRST_SHOWN]} … {text[-LAST_SHOWN:]}"
-    )
+    if len(text) <= FIRST_SHOWN + LAST_SHOWN:
+        return text
+    return f"{text[:FIRST_SHOWN]} … {text[-LAST_SHOWN:]}"

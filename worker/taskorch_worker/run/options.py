@@ -1,4 +1,4 @@
-"""On which terms `worker run` has a command work on items."""
+"""The options of `worker run`."""
 
 import resource
 from math import inf
@@ -7,59 +7,64 @@ from shutil import which
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 
-LEAST_LEASE_MS = 1000
-#: Files that a run has open besides those of its slots, and those of a slot with a command: pipes, sockets, selectors.
+SHORTEST_LEASE_MS = 1000
+#: Open files of the run itself, and of each slot with a command (pipes and sockets).
 RUN_FILES, SLOT_FILES = 40, 6
 
 
 class RunOptions(Frozen):
-    """What the options of `worker run` say."""
+    """The options of one `worker run`, and its command."""
 
     command: tuple[str, ...]
-    #: How many items at a time.
+    #: Number of slots; each slot works on one item at a time.
     pool: int
-    #: Whether each of them takes one item at most.
+    #: Whether each slot takes at most one item.
     once: bool
-    #: How long to be idle before the end, where it was said.
+    #: Idle time before the run ends, or None if the option is not given.
     wait_s: float | None
+    #: Time limit of a command, or None for no limit.
     timeout_ms: int | None
     lease_ms: int
-    #: From SIGTERM to SIGKILL.
+    #: Time from SIGTERM to SIGKILL.
     grace_ms: int
-    #: How many items in a row may fail before the run ends; None for any number.
+    #: Failed items in a row before the run ends, or None for no limit.
     max_failures: int | None = None
 
     @property
     def idle_s(self) -> float:
-        """Return how long to be idle before the end."""
-        unsaid = 0.0 if self.once else inf
-        return unsaid if self.wait_s is None else self.wait_s
+        """Return the idle time before the run ends: 0 with `once`, else no limit."""
+        if self.wait_s is not None:
+            return self.wait_s
+        return 0.0 if self.once else inf
 
     @property
     def timeout_s(self) -> float | None:
-        """Return how long a command may take; None for ever."""
+        """Return the time limit of a command in seconds, or None for no limit."""
         return None if self.timeout_ms is None else self.timeout_ms / 1000
 
     @property
     def grace_s(self) -> float:
-        """Return how long a command may take to end when it is told to."""
+        """Return the time from SIGTERM to SIGKILL in seconds."""
         return self.grace_ms / 1000
 
     @property
     def renewal_s(self) -> float:
-        """Return how long to wait from one renewal of a lease to the next."""
+        """Return the interval of the renewals in seconds: a third of the lease."""
         return self.lease_ms / 3000
 
     def check(self) -> None:
-        """Raise errors.Usage for a command that cannot be run, errors.Invalid for a lease that cannot be renewed.
+        """Raise an error if the run cannot work with these options.
 
-        Raises errors.TooFewFiles for a pool that would run out of file descriptors.
+        It is errors.Usage for a missing command, errors.Invalid for a lease that is too
+        short or too long, and errors.TooFewFiles for a pool that would exceed the limit
+        of open files.
         """
         if not which(self.command[0]):
-            raise errors.Usage(
-                reason=f"{self.command[0]!r} is no command that can be run: not found, or not executable."
-            )
-        limits.number(self.lease_ms, "lease in ms", LEAST_LEASE_MS, limits.LONGEST_MS)
+            reason = f"Cannot run {self.command[0]!r}: not found, or not executable."
+            raise errors.Usage(reason=reason)
+        limits.number(
+            self.lease_ms, "lease in ms", SHORTEST_LEASE_MS, limits.LONGEST_MS
+        )
         needed = RUN_FILES + SLOT_FILES * self.pool
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if limit != resource.RLIM_INFINITY and limit < needed:

@@ -1,4 +1,4 @@
-"""What the end of a command means for its item: it is completed, failed or released, and with which words."""
+"""What the exit of a command means for its item: completed, failed or released."""
 
 import json
 import os
@@ -15,46 +15,49 @@ from taskorch.domain.frozen import Frozen
 
 from taskorch_worker.run.launcher import RELEASES
 
-#: Room for deliverables and a summary, each byte of them escaped.
+#: Room for the largest deliverables and summary, with each byte escaped.
 RESULT_BYTES = 6 * (limits.DELIVERABLES_BYTES + limits.TEXT_BYTES)
 
 
 class CommandExit(Frozen):
-    """How a process ended: its exit status, or minus the signal that killed it, and what it said last."""
+    """How a command's process ended."""
 
+    #: The exit status, or minus the number of the signal that killed it.
     status: int
+    #: The end of its output.
     stdout: str
     stderr: str
 
 
 class AttemptEnd(StrEnum):
-    """What becomes of an item, as far as a run is concerned; the first three by what is said of it."""
+    """How an attempt ended for its item; the value is the `event` in the log."""
 
     COMPLETED = "completed"
     FAILED = "failed"
     RELEASED = "released"
-    #: The command has asked something; the item waits for the answer.
+    #: The command has asked a question, and the item waits for the answer.
     BLOCKED = "blocked"
-    #: It is another's now, or nobody's.
+    #: The lease is lost: another agent may hold the item.
     LOST = "lost"
     CANCELLED = "cancelled"
-    #: The run was ended while Redis was away; the lease runs out.
+    #: Redis was unreachable at the end of the run; the lease expires by itself.
     UNSAID = "unsaid"
 
 
 class Outcome(Frozen):
-    """What is said of an item when its command has ended."""
+    """What is to be reported for an item."""
 
+    #: COMPLETED, FAILED or RELEASED.
     end: AttemptEnd
-    #: The summary, or the reason.
+    #: The summary or the reason.
     text: str
     deliverables: Mapping[str, str]
-    #: What is wrong with the result file, or "".
+    #: The reason why the result file is not valid, or "".
     remark: str
 
 
-def _in_text(value: object) -> object:
-    """Return deliverables with what is no text as JSON."""
+def _with_text_values(value: object) -> object:
+    """Return deliverables with every value that is not text as JSON."""
     if not isinstance(value, dict):
         return value
     return {
@@ -64,113 +67,115 @@ def _in_text(value: object) -> object:
 
 
 class ResultFile(BaseModel):
-    """What a command may write into its result file."""
+    """The content of a result file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     summary: str = ""
-    deliverables: Annotated[dict[str, str], BeforeValidator(_in_text)] = {}
+    deliverables: Annotated[dict[str, str], BeforeValidator(_with_text_values)] = {}
 
 
-def of_end(ended: CommandExit, result: Path) -> Outcome:
-    """Return what the end of a command means, by its exit status; `result` is a file that it may have written."""
-    if ended.status == 0:
-        return _completed(_last_line(ended.stdout), _read(result))
-    if ended.status == RELEASES:
-        return _meaning(AttemptEnd.RELEASED, _said(ended))
-    return _meaning(AttemptEnd.FAILED, _with(_exit(ended.status), ended))
+def of_exit(command_exit: CommandExit, result: Path) -> Outcome:
+    """Return the outcome of a command that ended by itself.
+
+    `result` is the path of the result file, which may not exist.
+    """
+    status = command_exit.status
+    if status == 0:
+        return _completed(_last_line(command_exit.stdout), _read(result))
+    if status == RELEASES:
+        return _outcome(AttemptEnd.RELEASED, _last_words(command_exit))
+    if status < 0:
+        name = signal.strsignal(-status)
+        return _failed(f"killed by signal {-status} ({name})", command_exit)
+    return _failed(f"exit status {status}", command_exit)
 
 
-def of_timeout(ended: CommandExit, timeout_ms: int) -> Outcome:
-    """Return what it means that a command was stopped because it took too long."""
-    return _meaning(
-        AttemptEnd.FAILED, _with(f"timed out after {timeout_ms / 1000:g} s", ended)
-    )
+def of_timeout(command_exit: CommandExit, timeout_ms: int) -> Outcome:
+    """Return the outcome of a command that was terminated at its time limit."""
+    return _failed(f"timed out after {timeout_ms / 1000:g} s", command_exit)
 
 
 def of_stop() -> Outcome:
-    """Return what it means that a command was stopped because its worker was."""
-    return _meaning(AttemptEnd.RELEASED, "the worker was stopped")
+    """Return the outcome of a command that was terminated with its worker."""
+    return _outcome(AttemptEnd.RELEASED, "the worker was stopped")
 
 
-def of_no_start(error: OSError) -> Outcome:
-    """Return what it means that a command could not be started."""
-    return _meaning(AttemptEnd.RELEASED, f"the command could not be started: {error}")
+def of_start_failure(error: OSError) -> Outcome:
+    """Return the outcome of a command that could not be started."""
+    reason = f"the command could not be started: {error}"
+    return _outcome(AttemptEnd.RELEASED, reason)
 
 
-def _meaning(
+def _completed(last_line: str, written: str) -> Outcome:
+    """Return the outcome of a command that succeeded.
+
+    `written` is the content of its result file. If that is not valid, it becomes the
+    summary as it is.
+    """
+    if not written.strip():
+        return _outcome(AttemptEnd.COMPLETED, last_line)
+    try:
+        result = ResultFile.model_validate_json(written)
+        summary = limits.text(result.summary, "summary").strip()
+        limits.pairs(result.deliverables, "deliverables")
+    except ValidationError as error:
+        return _kept_as_text(written, error.errors()[0]["msg"])
+    except errors.Invalid as error:
+        return _kept_as_text(written, str(error))
+    return _outcome(
+        AttemptEnd.COMPLETED, summary or last_line, deliverables=result.deliverables
+    )
+
+
+def _kept_as_text(written: str, reason: str) -> Outcome:
+    remark = f"The result file is not valid and is kept as text: {reason}"
+    return _outcome(AttemptEnd.COMPLETED, written.strip(), remark=remark)
+
+
+def _failed(reason: str, command_exit: CommandExit) -> Outcome:
+    text = f"{reason}\n{_last_words(command_exit)}".strip()
+    return _outcome(AttemptEnd.FAILED, text)
+
+
+def _outcome(
     end: AttemptEnd,
     text: str,
     *,
     deliverables: Mapping[str, str] | None = None,
     remark: str = "",
 ) -> Outcome:
+    """Return an outcome with as much of the end of the text as an item may have."""
+    encoded = text.encode(errors="replace")[-limits.TEXT_BYTES :]
     return Outcome(
-        end=end, text=_fitting(text), deliverables=deliverables or {}, remark=remark
+        end=end,
+        text=encoded.decode(errors="ignore"),
+        deliverables=deliverables or {},
+        remark=remark,
     )
 
 
-def _completed(last_line: str, written: str) -> Outcome:
-    if not written.strip():
-        return _meaning(AttemptEnd.COMPLETED, last_line)
-    try:
-        result = ResultFile.model_validate_json(written)
-        summary = limits.text(result.summary, "summary").strip() or last_line
-        limits.pairs(result.deliverables, "deliverables")
-    except (errors.Invalid, ValidationError) as error:
-        reason = (
-            error.errors()[0]["msg"]
-            if isinstance(error, ValidationError)
-            else str(error)
-        )
-        return _meaning(
-            AttemptEnd.COMPLETED,
-            written.strip(),
-            remark=f"Its result file is kept as text: {reason}",
-        )
-    return _meaning(AttemptEnd.COMPLETED, summary, deliverables=result.deliverables)
-
-
 def _read(result: Path) -> str:
-    """Return what stands in the result file; "" where there is none, or something else than a file."""
+    """Return the content of the result file, or "" if there is no regular file."""
     try:
         descriptor = os.open(result, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return ""
     try:
-        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        return (
-            os.read(descriptor, RESULT_BYTES).decode(errors="replace")
-            if is_file
-            else ""
-        )
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return ""
+        return os.read(descriptor, RESULT_BYTES).decode(errors="replace")
     finally:
         os.close(descriptor)
 
 
-def _exit(status: int) -> str:
-    return (
-        f"exit status {status}"
-        if status > 0
-        else f"killed by signal {-status} ({signal.strsignal(-status)})"
-    )
-
-
-def _with(reason: str, ended: CommandExit) -> str:
-    return f"{reason}\n{_said(ended)}".strip()
-
-
-def _said(ended: CommandExit) -> str:
-    """Return what it said last: on stderr, else on stdout."""
-    return ended.stderr.strip() or _last_line(ended.stdout)
+def _last_words(command_exit: CommandExit) -> str:
+    """Return the end of stderr, or the last line of stdout if stderr is empty."""
+    return command_exit.stderr.strip() or _last_line(command_exit.stdout)
 
 
 def _last_line(text: str) -> str:
-    return next(
-        (line.strip() for line in reversed(text.splitlines()) if line.strip()), ""
-    )
-
-
-def _fitting(text: str) -> str:
-    """Return as much of the end of a text as an item takes."""
-    return text.encode(errors="replace")[-limits.TEXT_BYTES :].decode(errors="ignore")
+    for line in reversed(text.splitlines()):
+        if line.strip():
+            return line.strip()
+    return ""

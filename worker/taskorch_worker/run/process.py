@@ -1,4 +1,4 @@
-"""The process that works on an item: started, read to its end, and stopped with everything that it has started."""
+"""The process of a command: its start, its output and its end."""
 
 import os
 import signal
@@ -12,126 +12,130 @@ from threading import Event, Thread
 from time import monotonic
 from typing import cast
 
-from taskorch_worker.run import launcher, reaper
+from taskorch_worker.run import launcher
 from taskorch_worker.run.job_files import JobFiles
 from taskorch_worker.run.outcome import CommandExit
-from taskorch_worker.run.reaper import Reaper
+from taskorch_worker.run.reaper import Reaper, signal_group
 
-PIECE_BYTES = 65536
-#: What is kept of its output.
+READ_BYTES = 65536
+#: The amount of output that is kept: its end.
 STDOUT_BYTES, STDERR_BYTES = 65536, 8192
-#: How long output may still come when the process has ended, of what it left in the background.
+#: Time for background processes to write output after the command has ended.
 DRAIN_S = 0.5
 
 
 class CommandProcess:
-    """A process in a session of its own."""
+    """The process of a command, in a session and process group of its own."""
 
     def __init__(
         self,
         command: Sequence[str],
-        papers: JobFiles,
-        watch: Reaper,
-        ended: Callable[[], object],
+        files: JobFiles,
+        reaper: Reaper,
+        on_exit: Callable[[], object],
     ) -> None:
-        """Start it; `ended` is called in another thread when it has. Raises OSError when it cannot be started."""
-        pipe = subprocess.PIPE
-        words = [sys.executable, "-IS", launcher.__file__, str(papers.item), *command]
+        """Start it. Raises OSError if it cannot be started.
+
+        `on_exit` is called in another thread when it has ended.
+        """
+        launched = [sys.executable, "-IS", launcher.__file__, str(files.item), *command]
         self._process = subprocess.Popen(
-            words,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            env=papers.environment,
+            launched,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=files.environment,
             bufsize=0,
             start_new_session=True,
         )
-        self._guard = watch
-        self._guard.watch(self._process.pid)
-        with (
-            suppress(BrokenPipeError),
-            cast("FileIO", self._process.stdin) as waits,
-        ):  # it may have been killed
-            waits.write(b"!")
+        self._group = self._process.pid
+        self._reaper = reaper
+        self._reaper.watch(self._group)
+        # The launcher may have been killed.
+        with suppress(BrokenPipeError):
+            stdin = cast("FileIO", self._process.stdin)
+            with stdin:
+                stdin.write(b"!")
         self._output = OutputTail(self._process)
-        self._over = Event()
-        #: What the command has started may clean up as long as it may itself.
-        self._graced_until = 0.0
-        Thread(target=self._await, args=[ended], daemon=True).start()
+        self._exited = Event()
+        #: The end of the grace period, which the other processes of the group have, too.
+        self._grace_ends_at = 0.0
+        Thread(target=self._wait_for_exit, args=[on_exit], daemon=True).start()
 
-    def stop(self, grace_s: float) -> None:
-        """Send SIGTERM to it and all that it started, and SIGKILL when it has not ended after so long."""
-        self._graced_until = monotonic() + grace_s
-        reaper.send(self._process.pid, signal.SIGTERM)
-        if not self._over.wait(grace_s):
-            reaper.send(self._process.pid, signal.SIGKILL)
-            self._over.wait()
+    def terminate(self, grace_s: float) -> None:
+        """Send SIGTERM to the process group, and SIGKILL after `grace_s` seconds."""
+        self._grace_ends_at = monotonic() + grace_s
+        signal_group(self._group, signal.SIGTERM)
+        if not self._exited.wait(grace_s):
+            signal_group(self._group, signal.SIGKILL)
+            self._exited.wait()
 
-    def ended(self) -> CommandExit:
-        """Return how it has ended. What it left in the background may write for a moment, and is killed then.
+    def collect(self) -> CommandExit:
+        """Kill the rest of the process group, and return how the command ended.
 
-        What is not of its process group goes on, and finds that nobody reads any more.
+        Background processes in the group first get a moment to write their output.
+        Processes that have left the group keep running, but their output is not read.
         """
-        self._output.drain(max(DRAIN_S, self._graced_until - monotonic()))
-        reaper.send(self._process.pid, signal.SIGKILL)
-        self._output.drain(DRAIN_S)
-        self._output.close()
-        self._guard.forget(self._process.pid)
+        self._output.wait_for_end(max(DRAIN_S, self._grace_ends_at - monotonic()))
+        signal_group(self._group, signal.SIGKILL)
+        self._output.wait_for_end(DRAIN_S)
+        self._output.stop_reading()
+        self._reaper.forget(self._group)
         stdout, stderr = self._output.texts()
         return CommandExit(status=self._process.wait(), stdout=stdout, stderr=stderr)
 
-    def _await(self, ended: Callable[[], object]) -> None:
-        """Wait for its end, and leave it a zombie where that can be done: nobody else gets its number so."""
+    def _wait_for_exit(self, on_exit: Callable[[], object]) -> None:
+        # As a zombie, the process keeps its number, which signals need.
         if hasattr(os, "waitid"):
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         else:
             self._process.wait()
-        self._over.set()
-        ended()
+        self._exited.set()
+        on_exit()
 
 
 class OutputTail:
-    """The last bytes that a process writes, to stdout and to stderr: until nobody can, or is heard any more."""
+    """The last bytes that a process writes to stdout and to stderr.
+
+    A thread reads them until no process can write any more, or until it is stopped.
+    """
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._streams = cast("FileIO", process.stdout), cast("FileIO", process.stderr)
-        self._kept = dict.fromkeys(self._streams, b"")
-        self._told, self._tells = os.pipe()
+        self._tails = dict.fromkeys(self._streams, b"")
+        self._stop_reader, self._stop_writer = os.pipe()
         self._thread = Thread(target=self._read, daemon=True)
         self._thread.start()
 
-    def drain(self, within_s: float) -> None:
-        """Wait until nobody can write any more."""
-        self._thread.join(within_s)
+    def wait_for_end(self, timeout_s: float) -> None:
+        """Wait until no process can write any more."""
+        self._thread.join(timeout_s)
 
-    def close(self) -> None:
-        """Read no more, whoever may write."""
-        os.close(self._tells)
+    def stop_reading(self) -> None:
+        """Stop the thread, even if a process can still write, and close the pipes."""
+        os.close(self._stop_writer)
         self._thread.join()
         for stream in self._streams:
             stream.close()
-        os.close(self._told)
+        os.close(self._stop_reader)
 
     def texts(self) -> tuple[str, str]:
-        """Return what there is of stdout, and of stderr."""
-        stdout, stderr = (
-            self._kept[stream].decode(errors="replace") for stream in self._streams
-        )
-        return stdout, stderr
+        """Return the ends of stdout and of stderr."""
+        stdout, stderr = (self._tails[stream] for stream in self._streams)
+        return stdout.decode(errors="replace"), stderr.decode(errors="replace")
 
     def _read(self) -> None:
+        stdout, stderr = self._streams
         with DefaultSelector() as selector:
-            selector.register(self._told, EVENT_READ)
-            for stream, most_bytes in zip(
-                self._streams, (STDOUT_BYTES, STDERR_BYTES), strict=True
-            ):
-                selector.register(stream, EVENT_READ, most_bytes)
+            selector.register(self._stop_reader, EVENT_READ)
+            selector.register(stdout, EVENT_READ, STDOUT_BYTES)
+            selector.register(stderr, EVENT_READ, STDERR_BYTES)
             while len(selector.get_map()) > 1:
                 for ready, _ in selector.select():
-                    if ready.fileobj == self._told:
+                    if ready.fileobj == self._stop_reader:
                         return
                     stream = cast("FileIO", ready.fileobj)
-                    piece = stream.read(PIECE_BYTES)
-                    self._kept[stream] = (self._kept[stream] + piece)[-ready.data :]
+                    piece = stream.read(READ_BYTES)
+                    self._tails[stream] = (self._tails[stream] + piece)[-ready.data :]
                     if not piece:
                         selector.unregister(stream)

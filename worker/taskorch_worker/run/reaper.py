@@ -1,7 +1,8 @@
-"""Ends what a killed `worker run` leaves behind: a process of its own, which notices the end of its starter.
+"""Ends what a killed `worker run` leaves behind, in a process of its own.
 
-It reads `+GROUP` and `-GROUP` from a pipe, whose other end only its starter has. However that ends, the pipe does; the
-groups of processes that are left then are stopped, and the folder of the run is removed. It runs as a script.
+The run writes `+GROUP` and `-GROUP` to a pipe whose other end only the reaper has. When
+the run ends, in any way, the pipe does. The reaper then terminates the process groups
+that are left, and removes the temporary folder. It runs as a script.
 """
 
 import os
@@ -14,44 +15,41 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
-LOOK_AGAIN_S = 0.05
+POLL_S = 0.05
 
 
 class Reaper:
-    """The guard of this process, and what it has to end."""
+    """The reaper's process, as the run sees it."""
 
     def __init__(self, folder: Path, grace_s: float) -> None:
-        """Remove `folder` at the end; a group has `grace_s` seconds from SIGTERM to SIGKILL."""
-        words = [sys.executable, "-IS", __file__, str(folder), str(grace_s)]
-        nowhere = subprocess.DEVNULL
+        """Start it. It removes `folder`, and allows `grace_s` from SIGTERM to SIGKILL."""
         self._process = subprocess.Popen(
-            words,
+            [sys.executable, "-IS", __file__, str(folder), str(grace_s)],
             stdin=subprocess.PIPE,
-            stdout=nowhere,
-            stderr=nowhere,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             cwd="/",
             bufsize=0,
             start_new_session=True,
         )
 
     def watch(self, group: int) -> None:
-        """Let a group of processes end with this process."""
-        self._tell(f"+{group}\n")
+        """Register a process group, to be terminated if this process is killed."""
+        self._write(f"+{group}\n")
 
     def forget(self, group: int) -> None:
-        """Leave a group alone from now on: it has ended."""
-        self._tell(f"-{group}\n")
+        """Unregister a process group that has ended."""
+        self._write(f"-{group}\n")
 
-    def _tell(self, line: str) -> None:
-        if self._process.stdin:
-            with suppress(
-                BrokenPipeError
-            ):  # somebody has killed it: then the leases run out, and no more
+    def _write(self, line: str) -> None:
+        # A reaper that was killed is not replaced: the leases still expire.
+        with suppress(BrokenPipeError):
+            if self._process.stdin:
                 self._process.stdin.write(line.encode())
 
 
-def send(group: int, number: int) -> bool:
-    """Send a signal to a group of processes; False when none of it is left that can be told."""
+def signal_group(group: int, number: int) -> bool:
+    """Send a signal to a process group; return False if there is no such group."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
@@ -60,24 +58,28 @@ def send(group: int, number: int) -> bool:
 
 
 def main(folder: str, grace_s: str) -> None:
-    """Guard until standard input ends, and clean up."""
+    """Read process groups until stdin ends, then terminate them and clean up."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     groups: set[int] = set()
     for line in sys.stdin:
-        (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
-    _end(groups, float(grace_s))
+        group = int(line[1:])
+        if line[0] == "+":
+            groups.add(group)
+        else:
+            groups.discard(group)
+    _terminate(groups, float(grace_s))
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _end(groups: Collection[int], grace_s: float) -> None:
+def _terminate(groups: Collection[int], grace_s: float) -> None:
     deadline = monotonic() + grace_s
-    left = [group for group in groups if send(group, signal.SIGTERM)]
+    left = [group for group in groups if signal_group(group, signal.SIGTERM)]
     while left and monotonic() < deadline:
-        sleep(LOOK_AGAIN_S)
-        left = [group for group in left if send(group, 0)]
+        sleep(POLL_S)
+        left = [group for group in left if signal_group(group, 0)]
     for group in left:
-        send(group, signal.SIGKILL)
+        signal_group(group, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Says to the queue what became of an item, unless the command has said it already."""
+"""Settles an item: reports an outcome to the queue, unless the command has done it."""
 
 from collections.abc import Collection
 
@@ -9,9 +9,9 @@ from taskorch.queue.agent_queue import AgentQueue
 
 from taskorch_worker.run.outcome import AttemptEnd, Outcome
 
-#: What says that the item is not this holder's any more, or that nothing more can be done with it.
+#: The errors that mean that the holder has lost the item, or cannot change it any more.
 REFUSALS = (errors.Conflict, errors.NotYours, errors.NotFound, errors.WrongState)
-#: The reports by which a holder ends its claim.
+#: The kinds of reports that end a claim.
 ENDS = {
     "complete": AttemptEnd.COMPLETED,
     "fail": AttemptEnd.FAILED,
@@ -20,116 +20,122 @@ ENDS = {
 
 
 class Settled(Frozen):
-    """How an item ended: its state is "" where it is not known."""
+    """How an item was settled."""
 
     end: AttemptEnd
+    #: The item's state, or "" if it is not known.
     state: str
     text: str
 
 
-def settle(queue: AgentQueue, lease: Lease, meaning: Outcome) -> Settled:
-    """End a claim, unless the command has ended it; leave the item of one that has asked something to the answer."""
+def settle(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Settled:
+    """Report an outcome, unless the command has ended its claim itself.
+
+    If the command's last report is a question, the item is left to the answer instead.
+    """
     try:
-        return _settled(queue, lease, meaning)
+        return _settle(queue, lease, outcome)
     except REFUSALS as refusal:
-        return of_refusal(refusal)
-    except errors.Unavailable as away:
-        return Settled(end=AttemptEnd.UNSAID, state="", text=str(away))
+        return settled_by_refusal(refusal)
+    except errors.Unavailable as error:
+        return Settled(end=AttemptEnd.UNSAID, state="", text=str(error))
 
 
-def renew(queue: AgentQueue, lease: Lease) -> None:
-    """Keep the lease of a command that may still deliver. Raises one of REFUSALS where it may not.
+def renew_lease(queue: AgentQueue, lease: Lease) -> None:
+    """Renew the lease of a running command.
 
-    There is no lease to keep where the command has ended its claim itself, and where its last attempt has run out of
-    time: a dead letter is delivered all the same.
+    Raises one of REFUSALS if the command must be terminated. It may go on without a
+    lease if it has ended its claim itself, or if its last attempt has expired: a dead
+    letter can still be completed.
     """
     try:
         queue.renew(lease)
     except (errors.WrongState, errors.NotReplicated):
         pass
     except errors.LeaseLost:
-        if not _ended(_look(queue, lease), lease):
+        if not _settled_by_command(_look(queue, lease), lease):
             raise
 
 
-def of_refusal(refusal: errors.TaskOrchestratorError) -> Settled:
-    """Return what it means that a step was refused to the holder."""
+def settled_by_refusal(refusal: errors.TaskOrchestratorError) -> Settled:
+    """Return what became of an item whose holder was refused by one of REFUSALS."""
     state = str(refusal.details.get("state", ""))
     if isinstance(refusal, errors.Cancelled):
         return Settled(
             end=AttemptEnd.CANCELLED, state=State.CANCELLED, text=str(refusal)
         )
     if isinstance(refusal, errors.WrongState):
-        return Settled(
-            end=AttemptEnd.FAILED, state=state, text=f"it is {state} already"
-        )
+        text = f"the item is already {state}"
+        return Settled(end=AttemptEnd.FAILED, state=state, text=text)
     return Settled(end=AttemptEnd.LOST, state=state, text=str(refusal))
 
 
-def _settled(queue: AgentQueue, lease: Lease, meaning: Outcome) -> Settled:
+def _settle(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Settled:
     package = _look(queue, lease)
-    if ended := _ended(package, lease):
-        return ended
-    if question := _question(package, lease):
-        meaning = replace(meaning, end=AttemptEnd.RELEASED, text=question)
+    settled = _settled_by_command(package, lease)
+    if settled:
+        return settled
+    question = _last_question(package, lease)
+    if question:
+        outcome = replace(outcome, end=AttemptEnd.RELEASED, text=question)
     try:
-        return _as_it_is(meaning.end, _said(queue, lease, meaning).state, meaning.text)
-    except (
-        errors.NotReplicated,
-        errors.LeaseLost,
-    ) as doubt:  # a call that was answered after long may have been done
-        done = _ended(_look(queue, lease), lease)
-        if not done:
+        receipt = _report(queue, lease, outcome)
+    except (errors.NotReplicated, errors.LeaseLost) as error:
+        # The report may have been accepted: by too few replicas, or by an earlier call
+        # whose reply was lost for longer than Redis remembers the request.
+        settled = _settled_by_command(_look(queue, lease), lease)
+        if not settled:
             raise
-        too_few = isinstance(doubt, errors.NotReplicated)
-        return replace(done, text=f"{done.text} ({doubt})") if too_few else done
+        if isinstance(error, errors.NotReplicated):
+            return replace(settled, text=f"{settled.text} ({error})")
+        return settled
+    return _settled(outcome.end, receipt.state, outcome.text)
 
 
 def _look(queue: AgentQueue, lease: Lease) -> Package:
     return queue.get(lease, peek=True).package
 
 
-def _ended(package: Package, lease: Lease) -> Settled | None:
-    """Return how its holder has ended a claim; None where it has not."""
-    state, last = package.item.state, _last(package, lease, ENDS)
-    goes_on = (
-        state is State.IN_PROGRESS and package.item.token == lease.token
-    )  # a failover may give a number again
-    if not last or goes_on:
+def _report(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Receipt:
+    text = outcome.text
+    match outcome.end:
+        case AttemptEnd.COMPLETED:
+            return queue.complete(lease, text, deliverables=outcome.deliverables)
+        case AttemptEnd.FAILED:
+            return queue.fail(lease, text)
+        case _:
+            return queue.release(lease, reason=text, asks=True)
+
+
+def _settled_by_command(package: Package, lease: Lease) -> Settled | None:
+    """Return how the claim was ended by a report, or None if there is no such report."""
+    item = package.item
+    last = _last_report(package, lease, ENDS)
+    # After a failover, another claim may get the same token number.
+    is_held = item.state is State.IN_PROGRESS and item.token == lease.token
+    if not last or is_held:
         return None
-    return _as_it_is(ENDS[last.kind], state, last.text)
+    return _settled(ENDS[last.kind], item.state, last.text)
 
 
-def _as_it_is(end: AttemptEnd, state: State, text: str) -> Settled:
-    """Return how an item ended: one that was released with an open question is blocked."""
-    return Settled(
-        end=AttemptEnd.BLOCKED if state is State.BLOCKED else end,
-        state=state,
-        text=text,
-    )
+def _settled(end: AttemptEnd, state: State, text: str) -> Settled:
+    """Return how an item was settled: a released one with a question is blocked."""
+    if state is State.BLOCKED:
+        end = AttemptEnd.BLOCKED
+    return Settled(end=end, state=state, text=text)
 
 
-def _question(package: Package, lease: Lease) -> str:
-    """Return the question that is a command's last word, or "": one that goes on with the answer says so."""
-    last = _last(package, lease, ("progress", "blocker"))
+def _last_question(package: Package, lease: Lease) -> str:
+    """Return the command's question, or "" if it has reported progress since."""
+    last = _last_report(package, lease, ("progress", "blocker"))
     return last.text if last and last.kind == "blocker" else ""
 
 
-def _last(package: Package, lease: Lease, kinds: Collection[str]) -> Report | None:
-    """Return the newest report of these kinds that was made under the token of a claim."""
-    made = (
-        report for report in reversed(package.history) if report.token == lease.token
-    )
-    return next((report for report in made if report.kind in kinds), None)
-
-
-def _said(queue: AgentQueue, lease: Lease, meaning: Outcome) -> Receipt:
-    match meaning.end:
-        case AttemptEnd.COMPLETED:
-            return queue.complete(
-                lease, meaning.text, deliverables=meaning.deliverables
-            )
-        case AttemptEnd.FAILED:
-            return queue.fail(lease, meaning.text)
-        case _:
-            return queue.release(lease, reason=meaning.text, asks=True)
+def _last_report(
+    package: Package, lease: Lease, kinds: Collection[str]
+) -> Report | None:
+    """Return the newest report of these kinds under the token of a lease."""
+    for report in reversed(package.history):
+        if report.token == lease.token and report.kind in kinds:
+            return report
+    return None

@@ -1,0 +1,127 @@
+"""The claims of a worker pool: each slot asks for its next item here.
+
+A slot first looks for an item, for the idle time of the run at most. Without one it
+rests: it waits without a limit, because the commands of other slots may create items.
+When all slots rest, the run is over.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from math import inf
+from threading import Lock
+
+from taskorch.config import files
+from taskorch.domain import errors
+from taskorch.domain.item import Claim
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.port import Connection
+
+from taskorch_worker.run.context import PoolContext
+
+
+class Claims:
+    """The source of items for the slots of a pool."""
+
+    def __init__(
+        self,
+        context: PoolContext,
+        *,
+        looking: Connection,
+        resting: Connection,
+        on_idle: Callable[[], object],
+    ) -> None:
+        """Claim on two connections: of slots that look for an item, and that rest.
+
+        `on_idle` is called when all slots rest.
+        """
+        self._context = context
+        self._options = context.options
+        self._looking = looking
+        self._resting = resting
+        self._on_idle = on_idle
+        namespace, caller = context.settings.namespace, context.caller
+        self._looking_queue = AgentQueue(looking, namespace, caller)
+        self._resting_queue = AgentQueue(resting, namespace, caller)
+        self._lock = Lock()
+        #: The number of resting slots.
+        self._idle = 0
+        self._closed: Sequence[Connection] = ()
+
+    def next(self) -> Claim | None:
+        """Claim the next item of a slot, and keep its token in the workspace.
+
+        Return None when a slot that takes one item at most finds none. Raises Closed
+        when the slot must end, errors.RootNotWritable for a token that cannot be kept,
+        and errors.Unavailable when Redis stays unreachable for the idle time.
+        """
+        outage = None
+        try:
+            claim = self._claim(self._looking_queue, self._options.idle_s)
+            if claim or self._options.once:
+                return claim
+        except errors.Unavailable as error:
+            if self._options.once:
+                raise
+            outage = error
+        with self._rest(outage):
+            return self._claim(self._resting_queue, inf)
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether nothing more is claimed."""
+        return self._looking in self._closed
+
+    @property
+    def closing(self) -> bool:
+        """Return whether `close` must be called again."""
+        return bool(self._closed)
+
+    def stop(self) -> None:
+        """Claim nothing more, in any slot."""
+        self._closed = (self._looking, self._resting)
+
+    def stop_resting(self) -> None:
+        """End the resting slots.
+
+        A claim that is under way may still bring an item to one of them, and that slot
+        looks for others afterwards.
+        """
+        if not self._closed:
+            self._closed = (self._resting,)
+
+    def close(self) -> None:
+        """Close the connections that are no longer used.
+
+        A slot that had just begun to wait does not notice: call this repeatedly.
+        """
+        for connection in self._closed:
+            connection.close()
+
+    @contextmanager
+    def _rest(self, outage: errors.Unavailable | None) -> Iterator[None]:
+        """Count a slot as idle. The last one raises the outage that made it idle."""
+        with self._lock:
+            if outage and self._idle + 1 == self._options.pool:
+                raise outage
+            self._idle += 1
+            if self._idle == self._options.pool:
+                self._on_idle()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._idle -= 1
+
+    def _claim(self, queue: AgentQueue, wait_s: float) -> Claim | None:
+        context = self._context
+        with context.workspace.reserve() as (slot,):
+            claim = queue.claim(wait_s=wait_s, lease_ms=self._options.lease_ms)
+            if claim and claim.lease:
+                try:
+                    slot.keep(claim.lease)
+                except OSError as error:
+                    reason = "the lease file could not be written"
+                    context.queue.release(claim.lease, reason=reason)
+                    root = context.settings.root
+                    raise files.root_not_writable(root, error) from None
+        return claim

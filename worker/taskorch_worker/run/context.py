@@ -1,0 +1,30 @@
+"""What the slots of a worker pool share."""
+
+from pathlib import Path
+
+from taskorch.config.settings import Settings
+from taskorch.domain.frozen import Frozen
+from taskorch.domain.item import Caller
+from taskorch.queue.agent_queue import AgentQueue
+
+from taskorch_worker.lease_store import Workspace
+from taskorch_worker.run.claim_pauses import ClaimPauses
+from taskorch_worker.run.log import RunLog
+from taskorch_worker.run.options import RunOptions
+from taskorch_worker.run.reaper import Reaper
+
+
+class PoolContext(Frozen):
+    """The settings, connections and helpers of one worker pool."""
+
+    settings: Settings
+    options: RunOptions
+    caller: Caller
+    #: For every verb but the claims, which may have to be broken off.
+    queue: AgentQueue
+    workspace: Workspace
+    pauses: ClaimPauses
+    reaper: Reaper
+    log: RunLog
+    #: The temporary folder for the files of the commands.
+    folder: Path

@@ -1,0 +1,33 @@
+"""The signals that stop `worker run`."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from threading import Thread
+
+#: Signal -> the number of signals that it counts for. After a closed terminal (SIGHUP),
+#: no second signal will follow.
+COUNTS: Mapping[int, int] = {signal.SIGTERM: 1, signal.SIGINT: 1, signal.SIGHUP: 2}
+
+
+def listen(on_signal: Callable[[], object]) -> None:
+    """Call `on_signal` in a thread of its own for each signal that stops the run.
+
+    Python runs signal handlers in the main thread, and a signal that arrives just
+    before that thread blocks does not wake it. So the numbers are read from a pipe.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in COUNTS:
+        # nohup ignores SIGHUP, and so do we then.
+        is_nohup = signal.getsignal(number) is signal.SIG_IGN
+        if number != signal.SIGHUP or not is_nohup:
+            signal.signal(number, lambda _number, _frame: None)
+    Thread(target=_read, args=[reader, on_signal], daemon=True).start()
+
+
+def _read(reader: int, on_signal: Callable[[], object]) -> None:
+    while number := os.read(reader, 1):
+        for _ in range(COUNTS.get(number[0], 0)):
+            on_signal()
