@@ -132,7 +132,7 @@ def _predecessor() -> str:
     return (
         f"The predecessor is {Path(PREDECESSOR).name}."
         if PREDECESSOR
-        else "The predecessor was not there."
+        else "The predecessor was not measured."
     )
 
 
