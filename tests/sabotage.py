@@ -447,22 +447,22 @@ SABOTAGES = (
     Sabotage(
         guard="A password file of a root stays inside it",
         file="shared/taskorch/config/password.py",
-        line="_opened_inside(named) if named.stays_inside else os.open(file, FLAGS)",
-        instead="os.open(file, FLAGS)",
+        line="    if not password_file.stays_inside:\n",
+        instead="    if True:\n",
         tests=("tests/unit/config/test_password.py",),
     ),
     Sabotage(
         guard="A worktree is listed by its main checkout",
         file="shared/taskorch/config/root_folder.py",
-        line='not os.path.samefile(listed, os.path.join(top, ".git")) or ',
-        instead="",
+        line='if not os.path.samefile(listed, os.path.join(top, ".git")):',
+        instead="if False:",
         tests=("tests/unit/config/test_root_folder.py",),
     ),
     Sabotage(
         guard="A folder of another user is not used",
         file="shared/taskorch/config/root_folder.py",
-        line="    if status.st_uid not in (os.getuid(), 0):\n        raise errors.ForeignFolder",
-        instead="    if False:\n        raise errors.ForeignFolder",
+        line="    if status.st_uid not in (os.getuid(), 0):\n        reason =",
+        instead="    if False:\n        reason =",
         tests=("tests/unit/config/test_root_folder.py",),
     ),
     Sabotage(

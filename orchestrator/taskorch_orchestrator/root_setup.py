@@ -61,7 +61,7 @@ def init(
             reason=f"{file} exists and says something else. Edit it, then: orchestrate trust"
         )
     if root_folder.is_shared(environment, root):
-        root_folder.choose(environment, root)
+        root_folder.allow_shared(environment, root)
     created = not os.path.isdir(ours)
     try:
         root_folder.create(ours)
@@ -93,7 +93,7 @@ def shown(file: str) -> ConfigText:
     content = config_file.read(file)
     if content is None:
         raise errors.Invalid(reason=f"There is no {file}: nothing has to be trusted.")
-    values = config_file.parsed(content, file)
+    values = config_file.parse(content, file)
     settings = {
         key: address.shown(value) if key == "redis_url" else value
         for key, value in values.items()
@@ -162,7 +162,7 @@ def _content(chosen: Mapping[str, str]) -> bytes:
         address.parsed(url)
         if not url.isprintable():
             raise address.wrong(url)
-        if password.is_in(url):
+        if password.has_password(url):
             raise errors.Usage(
                 reason="config.toml is for everybody who has the folder: leave the password out of the address, and "
                 f"put it into {password.VARIABLE}, or into a file that {password.FILE_VARIABLE} names."

@@ -1,1 +1,1 @@
-"""The settings of one command, and the files and folders that they come from."""
+"""Settings of a command, and the files and folders behind them."""

@@ -1,4 +1,4 @@
-"""config.toml, that of a root and that of the user -> settings; the one of a root is obeyed as far as it is trusted."""
+"""config.toml of a root and of the user; that of a root only as far as it is trusted."""
 
 import os
 from collections.abc import Mapping
@@ -16,38 +16,43 @@ KEYS = (
     "wait_replicas",
     "wait_timeout",
 )
-#: About our own process beside the bundled server of the root: nothing outside of the folder is reached by it.
+#: Only concerns our own service beside the bundled server, so it affects no other data.
 ALWAYS_SAFE = ("service",)
-#: With the bundled server these concern the root's own data. With a Redis that the user named, they would lead the
-#: user's commands into another team's keys, or take back the durability that the user asked for.
+#: With the bundled server, these concern only the data of the root. With a Redis that
+#: the user named, they could lead commands to the keys of another team, or remove the
+#: durability that the user asked for.
 SAFE_FOR_BUNDLED = ("namespace", "wait_replicas", "wait_timeout")
 
 
 class ConfigFile:
-    """A file with settings: key -> text."""
+    """The settings in a file."""
 
     def __init__(self, file: str, values: Mapping[str, str]) -> None:
-        """Hold what a `file` says; `values` are empty where there is none."""
+        """Hold the `values` of `file`, by key; none if the file is missing."""
         self.file = file
         self.values = values
 
-    def value(self, key: str, *, redis_is_named: bool) -> str:  # noqa: ARG002  a root's file looks at it
-        """Return the text of a setting that takes effect now; "" without one."""
+    def value(self, key: str, *, redis_is_named: bool) -> str:  # noqa: ARG002  for RootConfigFile
+        """Return the value of a setting that is about to take effect, or ""."""
         return self.values.get(key, "")
 
 
 class RootConfigFile(ConfigFile):
-    """The config file of a root, which may have come with a checkout."""
+    """The config file of a root, which a checkout may have brought."""
 
     def __init__(
         self, file: str, content: bytes, environment: Mapping[str, str]
     ) -> None:
-        super().__init__(file, parsed(content, file))
+        super().__init__(file, parse(content, file))
         self._content = content
         self._environment = environment
 
     def value(self, key: str, *, redis_is_named: bool) -> str:
-        """Return the text of a setting; raises errors.UntrustedConfig for one that an untrusted file may not set."""
+        """Return the value of a setting that is about to take effect, or "".
+
+        `redis_is_named` tells whether a Redis is configured instead of the bundled
+        server. Raises errors.UntrustedConfig for a setting that needs trust.
+        """
         value = super().value(key, redis_is_named=redis_is_named)
         is_safe = key in ALWAYS_SAFE or (key in SAFE_FOR_BUNDLED and not redis_is_named)
         if value and not is_safe and not self._is_trusted():
@@ -55,40 +60,44 @@ class RootConfigFile(ConfigFile):
         return value
 
     def _is_trusted(self) -> bool:
-        from taskorch.config import trust  # only for a file that needs it: it hashes
+        from taskorch.config import trust  # imports hashlib, which is slow
 
         return trust.is_trusted(self._environment, self.file, self._content)
 
 
 def path(root: str) -> str:
-    """Return where the config file of a root is."""
+    """Return the path of a root's config file."""
     return os.path.join(root, root_folder.NAME, NAME)
 
 
 def of_root(root: str, environment: Mapping[str, str]) -> ConfigFile:
-    """Return the config file of a root. Raises errors.Usage for one that cannot be read, or has unknown keys."""
-    content = read(path(root))
-    return (
-        ConfigFile(path(root), {})
-        if content is None
-        else RootConfigFile(path(root), content, environment)
-    )
+    """Return the config file of a root.
+
+    Raises errors.Usage for a file that is unreadable or has unknown keys.
+    """
+    file = path(root)
+    content = read(file)
+    if content is None:
+        return ConfigFile(file, {})
+    return RootConfigFile(file, content, environment)
 
 
 def of_user(environment: Mapping[str, str]) -> ConfigFile:
-    """Return the user's own config file. Raises errors.Usage, errors.UserFolderUnusable."""
+    """Return the user's own config file. Raises errors.Usage and UserFolderUnusable."""
     file = os.path.join(user_folder.path(environment), NAME)
     content = user_folder.read(environment, NAME)
-    return ConfigFile(file, {} if content is None else parsed(content, file))
+    return ConfigFile(file, {} if content is None else parse(content, file))
 
 
 def read(file: str) -> bytes | None:
-    """Return the content of a config file; None if it is missing. Raises errors.Usage for what cannot be read."""
+    """Return the content of a config file, None if it is missing.
+
+    Raises errors.Usage for a file that is unreadable or too long.
+    """
+    # O_NONBLOCK: do not wait for a pipe.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(
-            file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-        )  # not to wait for a pipe
-        with open(descriptor, "rb") as opened:
+        with open(os.open(file, flags), "rb") as opened:
             content = opened.read(LONGEST_BYTES + 1)
     except FileNotFoundError:
         return None
@@ -99,9 +108,9 @@ def read(file: str) -> bytes | None:
     return content
 
 
-def parsed(content: bytes, file: str) -> Mapping[str, str]:
-    """Return the settings that a config file has. Raises errors.Usage."""
-    import tomllib  # only where there is a config file: it is slow to import
+def parse(content: bytes, file: str) -> Mapping[str, str]:
+    """Return the settings in a config file, by key. Raises errors.Usage."""
+    import tomllib  # slow to import, and most roots have no config file
 
     try:
         config = tomllib.loads(content.decode())
@@ -113,10 +122,10 @@ def parsed(content: bytes, file: str) -> Mapping[str, str]:
 
 
 def _text(key: str, value: object, file: str) -> str:
+    """Return the value of a key as an environment variable would hold it."""
     if key not in KEYS:
-        raise errors.Usage(
-            reason=f"{file} has an unknown key {key!r}; it knows {', '.join(KEYS)}."
-        )
+        known = ", ".join(KEYS)
+        raise errors.Usage(reason=f"{file} has an unknown key {key!r}. Use: {known}.")
     if key == "service" and isinstance(value, bool):
         return "on" if value else "off"
     if key == "wait_replicas" and type(value) is int:

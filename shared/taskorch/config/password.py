@@ -1,4 +1,4 @@
-"""Where the password of Redis comes from: its address, a variable, or a file that nobody else can read."""
+"""The password of Redis: in its address, in a variable, or in a private file."""
 
 import os
 import stat
@@ -11,123 +11,131 @@ from taskorch.domain.frozen import Frozen
 VARIABLE = "TASKORCH_REDIS_PASSWORD"
 FILE_VARIABLE = "TASKORCH_REDIS_PASSWORD_FILE"
 LONGEST_BYTES = 4096
-#: Not to wait, even for a pipe that no process writes to.
+#: O_NONBLOCK: do not wait for a pipe.
 FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class PasswordFile(Frozen):
-    """A file that a setting names."""
+    """A password file that a setting names."""
 
     name: str
     #: Where a relative name starts.
     folder: str
     setting: str
-    #: Whether it must lie below the folder, reached through no symbolic link: who names it may be a stranger.
+    #: The name comes with a checkout, so it must be a path below the folder without
+    #: symbolic links.
     stays_inside: bool = False
 
 
 def find(
     url: str, environment: Mapping[str, str], files: Iterable[PasswordFile]
 ) -> tuple[str, str]:
-    """Return the password for an address that has none of its own, "" without one, and where it came from.
+    """Return the password of an address, "" if it has its own or needs none; its source.
 
-    The variable wins over the files, the first file over the others, of which nothing is asked then. Raises
-    errors.Usage for a file that cannot be read, that others can read, or that lies outside of where it must be.
+    The variable takes precedence over the files. Only the first file is read. Raises
+    errors.Usage for a file that is unreadable, readable by others, or outside of the
+    folder that it must be in.
     """
     if not url:
         return "", "default"
-    if is_in(url):
+    if has_password(url):
         return "", "the address"
-    if said := said_in(environment, VARIABLE):
-        return said, VARIABLE
+    password = variable(environment, VARIABLE)
+    if password:
+        return password, VARIABLE
     for file in files:
         return _read(file), file.setting
     return "", "default"
 
 
-def said_in(environment: Mapping[str, str], variable: str) -> str:
-    """Return what a variable says, or "": a program that hands it on without a value may say its name, "$NAME"."""
-    value = environment.get(variable, "")
-    return "" if value == f"${variable}" else value
+def variable(environment: Mapping[str, str], name: str) -> str:
+    """Return a variable, "" if it is unset or holds its own name, "$NAME".
+
+    Some programs pass on a literal "$NAME" for a variable that is unset.
+    """
+    value = environment.get(name, "")
+    return "" if value == f"${name}" else value
 
 
-def is_in(url: str) -> bool:
-    """Return whether an address has a password of its own."""
+def has_password(url: str) -> bool:
+    """Return whether an address contains a password."""
     from urllib.parse import parse_qs, urlsplit
 
     try:
         parts = urlsplit(url)
-    except ValueError:  # it is no address, and will be refused as such
+    except ValueError:  # an invalid address, which is refused later
         return False
     user, _, _ = parts.netloc.rpartition("@")
     return bool(user.partition(":")[2]) or bool(parse_qs(parts.query).get("password"))
 
 
-def _read(named: PasswordFile) -> str:
-    """Return what a file holds, without the line break at its end; its owner alone may be able to read it."""
-    file = os.path.join(named.folder, os.path.expanduser(named.name))
+def _read(password_file: PasswordFile) -> str:
+    """Return the content of a private file, without one line break at its end."""
+    file = os.path.join(password_file.folder, os.path.expanduser(password_file.name))
     try:
-        descriptor = (
-            _opened_inside(named) if named.stays_inside else os.open(file, FLAGS)
-        )
-        with os.fdopen(descriptor, "rb") as opened:
-            status = os.fstat(opened.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise errors.Usage(reason=f"The password file {file} is not a file.")
-            if status.st_uid not in (os.getuid(), 0) or status.st_mode & 0o077:
-                raise errors.Usage(
-                    reason=f"The password file {file} is not yours alone. Make it so: chmod 600 {file} (and chown)"
-                )
+        with os.fdopen(_open(file, password_file), "rb") as opened:
+            _require_private(file, os.fstat(opened.fileno()))
             content = opened.read(LONGEST_BYTES + 1)
     except OSError as error:
-        raise errors.Usage(
-            reason=f"Cannot read the password file {file}: {error.strerror}"
-        ) from None
+        reason = f"Cannot read the password file {file}: {error.strerror}"
+        raise errors.Usage(reason=reason) from None
     try:
         password = content.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        raise errors.Usage(
-            reason=f"The password file {file} does not hold UTF-8 text."
-        ) from None
+        reason = f"The password file {file} is not UTF-8 text."
+        raise errors.Usage(reason=reason) from None
     if not password or len(content) > LONGEST_BYTES:
-        raise errors.Usage(
-            reason=f"The password file {file} is empty, or longer than {LONGEST_BYTES} bytes."
-        )
+        limit = f"longer than {LONGEST_BYTES} bytes"
+        raise errors.Usage(reason=f"The password file {file} is empty or {limit}.")
     return password
 
 
-def _opened_inside(named: PasswordFile) -> int:
-    """Open a file step by step from its folder, and follow no symbolic link on the way."""
-    *folders, name = named.name.split("/")
-    if named.name.startswith("~") or not {"", ".", ".."}.isdisjoint((*folders, name)):
-        raise _outside(named)
-    place = os.open(named.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _require_private(file: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise errors.Usage(reason=f"The password file {file} is not a file.")
+    if status.st_uid not in (os.getuid(), 0) or status.st_mode & 0o077:
+        raise errors.Usage(
+            reason=f"Only you may own and read the password file {file}. "
+            f"Run: chmod 600 {file} (and chown, if needed)"
+        )
+
+
+def _open(file: str, password_file: PasswordFile) -> int:
+    """Open a file; if it must stay inside, refuse symbolic links and paths to outside."""
+    if not password_file.stays_inside:
+        return os.open(file, FLAGS)
+    name = password_file.name
+    *folders, basename = name.split("/")
+    odd_names = {"", ".", ".."}
+    if name.startswith("~") or not odd_names.isdisjoint((*folders, basename)):
+        raise _outside(password_file)
+    parent = os.open(password_file.folder, FOLDER_FLAGS)
     try:
         for folder in folders:
-            deeper = os.open(
-                folder,
-                os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
-                dir_fd=place,
-            )
-            os.close(place)
-            place = deeper
-        return os.open(name, FLAGS | os.O_NOFOLLOW, dir_fd=place)
+            child = os.open(folder, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
+            os.close(parent)
+            parent = child
+        return os.open(basename, FLAGS | os.O_NOFOLLOW, dir_fd=parent)
     except OSError as error:
-        if _is_link(error.filename, place):
-            raise _outside(named) from None
+        if _is_link(error.filename, parent):
+            raise _outside(password_file) from None
         raise
     finally:
-        os.close(place)
+        os.close(parent)
 
 
-def _is_link(name: str, place: int) -> bool:
+def _is_link(name: str, folder: int) -> bool:
     with suppress(OSError):
-        return stat.S_ISLNK(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode)
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return stat.S_ISLNK(status.st_mode)
     return False
 
 
-def _outside(named: PasswordFile) -> errors.Usage:
+def _outside(password_file: PasswordFile) -> errors.Usage:
     return errors.Usage(
-        reason=f"{named.setting} names the password file {named.name!r}: there, it must be a relative path inside "
-        f"{named.folder}, without symbolic links. {FILE_VARIABLE} and your own config.toml may name any file."
+        reason=f"{password_file.setting} names the password file "
+        f"{password_file.name!r}. It must be a relative path inside "
+        f"{password_file.folder}, without symbolic links. {FILE_VARIABLE} and your own "
+        "config.toml may name any file."
     )

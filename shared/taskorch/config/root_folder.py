@@ -1,6 +1,7 @@
-"""Where the root is: the folder whose `.task-orchestrator` holds a queue's files.
+"""The root of a queue: the folder whose `.task-orchestrator` holds the queue's files.
 
-TASKORCH_ROOT, else within the git checkout, else the nearest parent that has one, else the current folder.
+It is TASKORCH_ROOT, else the nearest parent inside the git checkout that has the folder,
+else the top of the git checkout, else the current folder.
 """
 
 import os
@@ -14,7 +15,7 @@ from taskorch.domain.frozen import Frozen
 
 NAME = ".task-orchestrator"
 VARIABLE = "TASKORCH_ROOT"
-#: A `.git` file is a line with a path.
+#: A `.git` file is one line with a path.
 GIT_FILE_CHARACTERS = 8192
 #: Anyone may read the config file. Tokens, sockets and data stay out of the repository.
 GITIGNORE = "*\n!config.toml\n"
@@ -24,56 +25,47 @@ class Checkout(Frozen):
     """A git checkout: the main one of a repository, or a linked worktree."""
 
     top: str
-    #: The top level of the main checkout; `top` itself unless this is a linked worktree.
+    #: The top of the main checkout; of a main checkout, `top` itself.
     main: str
-    #: The folder that git keeps for a linked worktree; "" for any other checkout.
+    #: The folder in which git keeps a linked worktree; "" for a main checkout.
     git: str = ""
 
 
 def find(environment: Mapping[str, str], folder: str) -> tuple[str, str]:
-    """Return the root for a folder, and where it comes from. No process is started; nothing is created."""
+    """Return the root for a folder, and how it was found.
+
+    Creates nothing and starts no process.
+    """
     named = environment.get(VARIABLE)
     if named:
-        return os.path.realpath(
-            os.path.join(folder, named)
-        ), VARIABLE  # one server, however it is spelt
-    here = checkout(environment, folder)
-    for place in upwards(folder):
-        if os.path.isdir(os.path.join(place, NAME)) and _may_be_root(
-            environment, place
-        ):
+        # One root has one path, and so one server.
+        return os.path.realpath(os.path.join(folder, named)), VARIABLE
+    current = checkout(environment, folder)
+    for place in _with_parents(folder):
+        has_folder = os.path.isdir(os.path.join(place, NAME))
+        if has_folder and _may_be_root(environment, place):
             return place, f"the nearest {NAME}/"
-        if here and place == here.top:
-            return here.main, "the git checkout"
+        if current and place == current.top:
+            return current.main, "the git checkout"
     return folder, "the current folder"
 
 
 def checkout(environment: Mapping[str, str], folder: str) -> Checkout | None:
-    """Return the git checkout that a folder is in. A `.git` without a HEAD is not one; a shared folder is not one."""
-    for top in upwards(folder):
+    """Return the git checkout that contains a folder, or None.
+
+    Ignores a `.git` without HEAD, and a checkout at a shared folder such as the home.
+    """
+    for top in _with_parents(folder):
         git = _git_folder(top)
-        if (
-            git
-            and os.path.lexists(os.path.join(git, "HEAD"))
-            and _may_be_root(environment, top)
-        ):
-            is_folder = git == os.path.join(top, ".git")
-            return (None if is_folder else _linked(environment, top, git)) or Checkout(
-                top=top, main=top
-            )
+        if not git or not os.path.lexists(os.path.join(git, "HEAD")):
+            continue
+        if not _may_be_root(environment, top):
+            continue
+        worktree = None
+        if git != os.path.join(top, ".git"):
+            worktree = _linked_worktree(environment, top, git)
+        return worktree or Checkout(top=top, main=top)
     return None
-
-
-def is_shared(environment: Mapping[str, str], place: str) -> bool:
-    """Return whether a folder is above unrelated work: the home, /, the temporary folder, any that all users share."""
-    named = ("/", user_folder.home(environment), environment.get("TMPDIR", ""))
-    try:
-        mode = os.stat(place).st_mode
-    except OSError:
-        return False
-    return bool(mode & stat.S_ISVTX and mode & stat.S_IWOTH) or os.path.realpath(
-        place
-    ) in map(_real, named)
 
 
 def create(folder: files.PathLike) -> None:
@@ -91,59 +83,79 @@ def create(folder: files.PathLike) -> None:
                 if entry.is_symlink() and entry.is_dir():
                     raise OSError(ELOOP, "it is a symbolic link", entry.path)
         return
-    refuse_accident(os.environ, os.path.dirname(folder))
+    refuse_shared(os.environ, os.path.dirname(folder))
     files.make_folder(folder)
-    ignored = os.path.join(folder, ".gitignore")
+    gitignore = os.path.join(folder, ".gitignore")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    with open(os.open(ignored, flags, 0o644), "w", encoding="utf-8") as file:
+    with open(os.open(gitignore, flags, 0o644), "w", encoding="utf-8") as file:
         file.write(GITIGNORE)
 
 
-def choose(environment: Mapping[str, str], place: str) -> None:
-    """Record that a shared folder is a root on purpose. Raises errors.UserFolderUnusable."""
-    user_folder.write(environment, _record(place), os.fsencode(_real(place)))
+def is_shared(environment: Mapping[str, str], place: str) -> bool:
+    """Return whether a folder usually contains unrelated work.
+
+    These are the home, /, the temporary folder, and folders that all users can write to.
+    """
+    try:
+        mode = os.stat(place).st_mode
+    except OSError:
+        return False
+    if mode & stat.S_ISVTX and mode & stat.S_IWOTH:
+        return True
+    shared = ("/", user_folder.home(environment), environment.get("TMPDIR", ""))
+    return _real(place) in [_real(each) for each in shared]
 
 
-def refuse_accident(environment: Mapping[str, str], place: str) -> None:
-    """Refuse to make a shared folder a root (errors.SharedRoot), unless it was chosen or TASKORCH_ROOT names it."""
+def allow_shared(environment: Mapping[str, str], place: str) -> None:
+    """Record that a shared folder may be a root. Raises errors.UserFolderUnusable."""
+    user_folder.write(environment, _record_name(place), os.fsencode(_real(place)))
+
+
+def refuse_shared(environment: Mapping[str, str], place: str) -> None:
+    """Raise errors.SharedRoot for a shared folder that would be a root by accident.
+
+    The user allows it by TASKORCH_ROOT or by `allow_shared`.
+    """
     named = environment.get(VARIABLE)
-    if not (named and _real(named) == _real(place)) and not _may_be_root(
-        environment, place
-    ):
+    if named and _real(named) == _real(place):
+        return
+    if not _may_be_root(environment, place):
         raise errors.SharedRoot(root=place)
 
 
 def refuse_foreign(folder: str) -> None:
-    """Refuse a `.task-orchestrator` that another user may have filled, or a link to one (errors.ForeignFolder)."""
+    """Raise errors.ForeignFolder for a folder of another user and a symbolic link."""
     try:
         status = os.lstat(folder)
-    except OSError:  # it is missing, or the next step says what is wrong
+    except OSError:  # it is missing, or the next step reports the error
         return
     if stat.S_ISLNK(status.st_mode):
         raise errors.ForeignFolder(folder=folder, reason="is a symbolic link")
     if status.st_uid not in (os.getuid(), 0):
-        raise errors.ForeignFolder(
-            folder=folder, reason=f"belongs to another user (uid {status.st_uid})"
-        )
+        reason = f"belongs to another user (uid {status.st_uid})"
+        raise errors.ForeignFolder(folder=folder, reason=reason)
 
 
-def upwards(folder: str) -> Iterator[str]:
-    """Return a folder and all that it is in, the nearest first."""
+def _with_parents(folder: str) -> Iterator[str]:
+    """Yield a folder and its parents, up to /."""
     yield folder
-    if folder != os.path.dirname(folder):
-        yield from upwards(os.path.dirname(folder))
+    while folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+        yield folder
 
 
 def _may_be_root(environment: Mapping[str, str], place: str) -> bool:
     if not is_shared(environment, place):
         return True
-    return user_folder.read(environment, _record(place)) == os.fsencode(_real(place))
+    record = user_folder.read(environment, _record_name(place))
+    return record == os.fsencode(_real(place))
 
 
-def _record(place: str) -> str:
-    from hashlib import sha256  # only for a shared folder
+def _record_name(place: str) -> str:
+    from hashlib import sha256  # slow to import, and only shared folders need it
 
-    return f"roots/{sha256(os.fsencode(_real(place))).hexdigest()[:32]}"
+    digest = sha256(os.fsencode(_real(place))).hexdigest()
+    return f"roots/{digest[:32]}"
 
 
 def _real(place: str) -> str:
@@ -151,67 +163,64 @@ def _real(place: str) -> str:
 
 
 def _git_folder(top: str) -> str:
-    """Return the folder that the `.git` of a checkout is, or names; "" without one."""
+    """Return the folder that `.git` is, or that a `.git` file names; else ""."""
     git = os.path.join(top, ".git")
     if os.path.isdir(git):
         return git
-    named = _content(git)
-    return (
-        _joined(top, named.removeprefix("gitdir:").strip())
-        if named.startswith("gitdir:")
-        else ""
-    )
+    content = _read(git)
+    if not content.startswith("gitdir:"):
+        return ""
+    return _join(top, content.removeprefix("gitdir:").strip())
 
 
-def _linked(environment: Mapping[str, str], top: str, git: str) -> Checkout | None:
-    """Return a linked worktree, if its main checkout lists it and belongs to the same user.
+def _linked_worktree(
+    environment: Mapping[str, str], top: str, git: str
+) -> Checkout | None:
+    """Return a worktree that its main checkout lists and that has the same owner.
 
-    A `.git` file may have come in an archive: what it names is believed only when it is named in return.
+    An archive may contain any `.git` file, so both sides must name each other.
     """
-    shared = _joined(git, _content(os.path.join(git, "commondir")).strip())
-    listed = _joined(git, _content(os.path.join(git, "gitdir")).strip())
-    if (
-        not shared
-        or not listed
-        or os.path.dirname(git) != os.path.join(shared, "worktrees")
-    ):
+    shared = _join(git, _read(os.path.join(git, "commondir")).strip())
+    listed = _join(git, _read(os.path.join(git, "gitdir")).strip())
+    if not shared or not listed:
+        return None
+    if os.path.dirname(git) != os.path.join(shared, "worktrees"):
         return None
     try:
-        if not os.path.samefile(listed, os.path.join(top, ".git")) or not _same_owner(
-            top, shared
-        ):
+        if not os.path.samefile(listed, os.path.join(top, ".git")):
+            return None
+        if not _has_trusted_owner(top, shared):
             return None
     except OSError:
         return None
     main = os.path.dirname(shared)
-    if (
-        os.path.basename(shared) != ".git"
-    ):  # a bare repository: beside it, if there is a queue
-        main = main if os.path.isdir(os.path.join(main, NAME)) else top
-    return Checkout(
-        top=top, main=main if _may_be_root(environment, main) else top, git=git
-    )
+    is_bare = os.path.basename(shared) != ".git"
+    # The worktrees of a bare repository may have their queue beside it.
+    if is_bare and not os.path.isdir(os.path.join(main, NAME)):
+        main = top
+    if not _may_be_root(environment, main):
+        main = top
+    return Checkout(top=top, main=main, git=git)
 
 
-def _same_owner(top: str, shared: str) -> bool:
-    """Return whether the main checkout is the user's, root's, or that of the owner of the worktree."""
+def _has_trusted_owner(top: str, shared: str) -> bool:
+    """Return whether the main checkout belongs to this user, root, or `top`'s owner."""
     owners = (os.getuid(), 0, os.stat(top).st_uid)
-    return all(
-        os.stat(place).st_uid in owners for place in (shared, os.path.dirname(shared))
-    )
+    main_owners = (os.stat(shared).st_uid, os.stat(os.path.dirname(shared)).st_uid)
+    return all(owner in owners for owner in main_owners)
 
 
-def _joined(folder: str, path: str) -> str:
+def _join(folder: str, path: str) -> str:
     try:
         return os.path.realpath(os.path.join(folder, path)) if path else ""
-    except ValueError:  # it has a NUL
+    except ValueError:  # it contains NUL
         return ""
 
 
-def _content(file: str) -> str:
-    """Return the beginning of a small text file; "" if it cannot be read."""
+def _read(file: str) -> str:
+    """Return the start of a small text file, "" if it cannot be read."""
     try:
-        if not os.path.isfile(file):  # not to wait for a pipe
+        if not os.path.isfile(file):  # do not wait for a pipe
             return ""
         with open(file, encoding="utf-8") as opened:
             return opened.read(GIT_FILE_CHARACTERS)

@@ -1,4 +1,4 @@
-"""Flags, environment and config files -> Settings: each value, and where it comes from."""
+"""The settings of a command, from flags, environment variables and config files."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,186 +15,208 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_REPLICAS = 100
-#: Of a worktree's name in that of its session.
+#: Characters of a worktree's name in the name of its session.
 NAME_CHARACTERS = 40
-#: Where a setting came from.
-ROOTS_FILE, USERS_FILE = "config.toml", "your config.toml"
+#: Sources of a setting.
+ROOT_CONFIG, USER_CONFIG = "config.toml", "your config.toml"
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
 
 
 class Settings(Frozen):
-    """How this process reaches the queue, and who it is."""
+    """The settings of this process."""
 
-    _secret = ("redis_url", "redis_password")  # an address may have a password in it
+    _secret = ("redis_url", "redis_password")  # an address may contain a password
 
-    #: "" for the bundled server of this root.
+    #: The address of Redis; "" for the bundled server of the root.
     redis_url: str
-    #: For an address that has none of its own; "" where there is none, and for the bundled server.
+    #: The password, if the address has none; "" for none.
     redis_password: str = ""
-    #: How many replicas must have what must not be lost, and how long it may take them.
+    #: The number of replicas that must confirm a change that may not be lost.
     wait_replicas: int = 0
+    #: How long to wait for those replicas.
     wait_timeout_ms: int = 2000
+    #: The prefix of a team's keys in a shared Redis.
     namespace: str
+    #: The folder that a queue belongs to; its `.task-orchestrator` holds our files.
     root_path: str
-    #: "" when nobody said it.
+    #: The agent that `worker` acts as; "" if none is configured.
     agent: str
+    #: Distinguishes two sessions of one agent name in one root.
     session: str
-    #: Whether the bundled server has the service beside it.
+    #: Whether the bundled server starts the service beside it.
     service: bool
-    #: In whose name `orchestrate` acts.
+    #: The name that `orchestrate` acts under.
     orchestrator: str
-    #: Setting -> where its value came from: a flag, a variable, a config file, or "default".
+    #: The source of each setting: a flag, a variable, a config file, or "default".
     sources: Mapping[str, str]
 
     @property
     def folder_path(self) -> str:
-        """Return the folder that holds everything of ours below the root."""
+        """The `.task-orchestrator` of the root."""
         return os.path.join(self.root_path, FOLDER)
 
     @property
     def root(self) -> "Path":
-        """Return the root for those who have the time to import pathlib."""
+        """The root as a Path, for commands that import pathlib anyway."""
         from pathlib import Path
 
         return Path(self.root_path)
 
     @property
     def folder(self) -> "Path":
-        """Return the folder for those who have the time."""
+        """The `.task-orchestrator` of the root as a Path."""
         return self.root / FOLDER
 
     @property
     def has_folder(self) -> bool:
-        """Return whether the root has its folder."""
+        """Whether the root has a `.task-orchestrator`."""
         return os.path.isdir(self.folder_path)
 
     @property
     def is_set_up(self) -> bool:
-        """Return whether the root has its folder, or a Redis is named."""
+        """Whether a Redis is configured or the root has a `.task-orchestrator`."""
         return bool(self.redis_url) or self.has_folder
 
 
 def resolve(
     flags: Mapping[str, str | None], environment: Mapping[str, str], folder: PathLike
 ) -> Settings:
-    """Return the settings for `folder`: flags, then the environment, the root's config file, the user's config file.
+    """Return the settings for the current `folder`.
 
-    `flags` may hold `redis_url`, `namespace` and `agent_id`. Raises errors.Usage for a config file that cannot be
-    read or has unknown keys, for a switch that is neither on nor off, for a number or a duration that is not one, and
-    for a password file that others can read; errors.Invalid for a bad name; errors.UntrustedConfig for a config file
-    of the root that would take effect and is not trusted; errors.ForeignFolder, errors.UserFolderUnusable.
+    Flags take precedence over the environment, the root's config file, and the user's
+    config file. `flags` may hold `redis_url`, `namespace` and `agent_id`.
+
+    Raises errors.Usage for a config file that is unreadable or has unknown keys, an
+    invalid value, or a password file that others can read; errors.Invalid for a bad
+    name; errors.UntrustedConfig if a setting of the root's config file would take
+    effect and is not trusted; errors.ForeignFolder; errors.UserFolderUnusable.
     """
-    root, root_source = root_folder.find(environment, os.fspath(folder))
+    current = os.fspath(folder)
+    root, root_source = root_folder.find(environment, current)
     root_folder.refuse_foreign(os.path.join(root, FOLDER))
-    said = _Said(flags, environment, root)
-    redis_url = said.redis_url()
+    values = _Values(flags, environment, root)
+    redis_url = values.redis_url()
     redis_password, password_source = password.find(
-        redis_url, environment, said.password_files(os.fspath(folder))
+        redis_url, environment, values.password_files(current)
+    )
+    replicas = values.number("wait_replicas", "TASKORCH_WAIT_REPLICAS", "0", _replicas)
+    timeout_ms = values.number(
+        "wait_timeout", "TASKORCH_WAIT_TIMEOUT", "2s", limits.duration_ms
+    )
+    namespace = values.text("namespace", "TASKORCH_NAMESPACE", default="default")
+    agent = values.text("agent", "AGENT_ID", "TM_AGENT_ID", flag="agent_id")
+    session = _session(values, environment, current, root)
+    service = values.switch("service", "TASKORCH_SERVICE", "on")
+    orchestrator = values.text(
+        "orchestrator", "ORCHESTRATOR_ID", default="orchestrator"
     )
     return Settings(
         redis_url=redis_url,
         redis_password=redis_password,
-        wait_replicas=said.number(
-            "wait_replicas", "TASKORCH_WAIT_REPLICAS", "0", _replicas
-        ),
-        wait_timeout_ms=said.number(
-            "wait_timeout", "TASKORCH_WAIT_TIMEOUT", "2s", limits.duration_ms
-        ),
-        namespace=limits.name(
-            said.text("namespace", "TASKORCH_NAMESPACE", default="default"),
-            "a namespace",
-        ),
+        wait_replicas=replicas,
+        wait_timeout_ms=timeout_ms,
+        namespace=limits.name(namespace, "a namespace"),
         root_path=root,
-        agent=said.text("agent", "AGENT_ID", "TM_AGENT_ID", flag="agent_id"),
-        session=_session(said, environment, os.fspath(folder), root),
-        service=said.switch("service", "TASKORCH_SERVICE", "on"),
-        orchestrator=said.text(
-            "orchestrator", "ORCHESTRATOR_ID", default="orchestrator"
-        ),
+        agent=agent,
+        session=session,
+        service=service,
+        orchestrator=orchestrator,
         sources={
-            **said.sources,
+            **values.sources,
             "root": root_source,
             "redis_password": password_source,
         },
     )
 
 
-class _Said:
-    """The value of each setting, and where it comes from: the first place that has one wins.
+class _Values:
+    """The value and source of each setting; the first source with a value wins.
 
-    A value of the root's config file is asked for only when it would take effect: that is when it must be trusted.
+    A value of the root's config file is read only if it would take effect, because it
+    must be trusted then.
     """
 
     def __init__(
         self, flags: Mapping[str, str | None], environment: Mapping[str, str], root: str
     ) -> None:
         self._flags, self._environment, self._root = flags, environment, root
-        self._config = config_file.of_root(root, environment)
-        self._users_config = config_file.of_user(environment)
+        self._root_config = config_file.of_root(root, environment)
+        self._user_config = config_file.of_user(environment)
         self._redis_is_named = True
         self.sources: dict[str, str] = {}
 
     def redis_url(self) -> str:
-        """Return the address of Redis, "" for the bundled server: what else may be set depends on it."""
+        """Return the address of Redis, "" for the bundled server.
+
+        Must be called first: trust in the other settings depends on it.
+        """
         url = self.text("redis_url", "TASKORCH_REDIS_URL", "REDIS_URL")
         self._redis_is_named = bool(url)
         return url
 
     def password_files(self, folder: str) -> Iterator[PasswordFile]:
-        """Return the password files that are named; a later one is asked for only if no earlier one is."""
-        if name := password.said_in(self._environment, password.FILE_VARIABLE):
+        """Yield the configured password files; a later one only if it is needed."""
+        name = password.variable(self._environment, password.FILE_VARIABLE)
+        if name:
             yield PasswordFile(name=name, folder=folder, setting=password.FILE_VARIABLE)
-        if name := self._config.value("redis_password_file", redis_is_named=True):
+        key = "redis_password_file"
+        name = self._root_config.value(key, redis_is_named=True)
+        if name:
             yield PasswordFile(
-                name=name, folder=self._root, setting=ROOTS_FILE, stays_inside=True
+                name=name, folder=self._root, setting=ROOT_CONFIG, stays_inside=True
             )
-        if name := self._users_config.value("redis_password_file", redis_is_named=True):
-            yield PasswordFile(
-                name=name,
-                folder=os.path.dirname(self._users_config.file),
-                setting=USERS_FILE,
-            )
+        name = self._user_config.value(key, redis_is_named=True)
+        if name:
+            user_folder = os.path.dirname(self._user_config.file)
+            yield PasswordFile(name=name, folder=user_folder, setting=USER_CONFIG)
 
     def text(
         self, name: str, *variables: str, default: str = "", flag: str = ""
     ) -> str:
-        value, self.sources[name] = next(
-            self._places(name, variables, flag or name), (default, "default")
-        )
+        candidates = self._candidates(name, variables, flag or name)
+        value, self.sources[name] = next(candidates, (default, "default"))
         return value
 
-    def _places(
+    def _candidates(
         self, name: str, variables: Sequence[str], flag: str
     ) -> Iterator[tuple[str, str]]:
-        if value := self._flags.get(flag):
+        """Yield each value of a setting and its source, in order of precedence."""
+        value = self._flags.get(flag)
+        if value:
             yield value, f"--{flag.replace('_', '-')}"
         for variable in variables:
-            if value := self._environment.get(variable):
+            value = self._environment.get(variable)
+            if value:
                 yield value, variable
-        if value := self._config.value(name, redis_is_named=self._redis_is_named):
-            yield value, ROOTS_FILE
-        if value := self._users_config.value(name, redis_is_named=self._redis_is_named):
-            yield value, USERS_FILE
+        for config, source in (
+            (self._root_config, ROOT_CONFIG),
+            (self._user_config, USER_CONFIG),
+        ):
+            value = config.value(name, redis_is_named=self._redis_is_named)
+            if value:
+                yield value, source
 
     def switch(self, name: str, variable: str, default: str) -> bool:
         value = self.text(name, variable, default=default)
-        if value.lower() not in (*TRUE, *FALSE):
-            raise errors.Usage(
-                reason=f"{name} ({self.sources[name]}) must be on or off, not {value!r}."
-            )
-        return value.lower() in TRUE
+        if value.lower() in TRUE:
+            return True
+        if value.lower() in FALSE:
+            return False
+        source = self.sources[name]
+        raise errors.Usage(
+            reason=f"{name} ({source}) must be on or off, not {value!r}."
+        )
 
     def number(
-        self, name: str, variable: str, default: str, read: Callable[[str], int]
+        self, name: str, variable: str, default: str, parse: Callable[[str], int]
     ) -> int:
         value = self.text(name, variable, default=default)
         try:
-            return read(value)
-        except (ValueError, errors.Invalid) as error:
-            raise errors.Usage(
-                reason=f"{name} ({self.sources[name]}): {error}"
-            ) from None
+            return parse(value)
+        except errors.Invalid as error:
+            source = self.sources[name]
+            raise errors.Usage(reason=f"{name} ({source}): {error}") from None
 
 
 def wants_json(environment: Mapping[str, str]) -> bool:
@@ -209,29 +231,33 @@ def _replicas(value: str) -> int:
 
 
 def _session(
-    said: _Said, environment: Mapping[str, str], folder: str, root: str
+    values: _Values, environment: Mapping[str, str], folder: str, root: str
 ) -> str:
-    """Return the session name: AGENT_SESSION if set (even if empty), else the git worktree."""
-    session = said.text("session", "AGENT_SESSION")
+    """Return the session name: AGENT_SESSION if set (even if empty), else the worktree."""
+    session = values.text("session", "AGENT_SESSION")
+    if session:
+        return limits.name(session, "a session (AGENT_SESSION)")
     if "AGENT_SESSION" in environment:
-        return session and limits.name(session, "a session (AGENT_SESSION)")
-    if session := _worktree(environment, folder, root):
-        said.sources["session"] = "the git worktree"
+        return ""
+    session = _worktree_session(environment, folder, root)
+    if session:
+        values.sources["session"] = "the git worktree"
     return session
 
 
-def _worktree(environment: Mapping[str, str], folder: str, root: str) -> str:
-    """Return a name for the linked worktree that a folder is in; "" in no such one, or in one that has the root."""
-    here = root_folder.checkout(environment, folder)
-    if not here or not here.git:
+def _worktree_session(environment: Mapping[str, str], folder: str, root: str) -> str:
+    """Return the session name of a linked worktree; "" elsewhere and inside its root."""
+    checkout = root_folder.checkout(environment, folder)
+    if not checkout or not checkout.git:
         return ""
-    top = os.path.realpath(here.top)
+    top = os.path.realpath(checkout.top)
     if os.path.commonpath([top, os.path.realpath(root)]) == top:
         return ""
-    from binascii import crc32  # only in a worktree
+    from binascii import crc32  # only worktrees need it
 
-    name = "".join(
-        sign if sign.isascii() and sign.isalnum() else "-"
-        for sign in os.path.basename(here.git)
-    )
-    return f"{name.strip('-')[:NAME_CHARACTERS] or 'worktree'}-{crc32(os.fsencode(here.git)):08x}"
+    characters = [
+        character if character.isascii() and character.isalnum() else "-"
+        for character in os.path.basename(checkout.git)
+    ]
+    name = "".join(characters).strip("-")[:NAME_CHARACTERS] or "worktree"
+    return f"{name}-{crc32(os.fsencode(checkout.git)):08x}"

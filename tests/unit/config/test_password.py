@@ -1,4 +1,4 @@
-"""Where the password of Redis comes from, which files are refused, and that the settings do not show it."""
+"""Sources of the Redis password, and password files that are refused."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ def written(
     return file
 
 
-def test_a_variable_has_the_password_of_an_address_that_has_none(
+def test_variable_supplies_missing_password(
     tmp_path: Path,
 ) -> None:
     settings = resolved(tmp_path, TASKORCH_REDIS_PASSWORD="sesame")
@@ -44,13 +44,13 @@ def test_a_variable_has_the_password_of_an_address_that_has_none(
 @pytest.mark.parametrize(
     "variable", ["TASKORCH_REDIS_PASSWORD", "TASKORCH_REDIS_PASSWORD_FILE"]
 )
-def test_a_variable_that_says_its_own_name_says_nothing(
+def test_variable_holding_its_own_name_is_ignored(
     tmp_path: Path, variable: str
 ) -> None:
     assert resolved(tmp_path, **{variable: f"${variable}"}).redis_password == ""
 
 
-def test_the_address_wins_over_the_variable_and_that_over_the_file(
+def test_password_precedence_is_address_variable_file(
     tmp_path: Path,
 ) -> None:
     both = {
@@ -86,7 +86,7 @@ def test_the_address_wins_over_the_variable_and_that_over_the_file(
 
 
 def config(root: Path, text: str, *, trusted: bool = True) -> None:
-    """Write the config file of a root, trusted by the user whose home is `home` in it."""
+    """Write the config file of a root, trusted by the user with the home `home`."""
     file = root / ".task-orchestrator" / "config.toml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(text)
@@ -94,7 +94,7 @@ def config(root: Path, text: str, *, trusted: bool = True) -> None:
         trust.trust({"HOME": f"{root}/home"}, str(file), text.encode())
 
 
-def test_a_config_file_may_name_a_file_of_the_root(tmp_path: Path) -> None:
+def test_config_file_names_password_file_in_root(tmp_path: Path) -> None:
     config(tmp_path, 'redis_password_file = "keys/redis"')
     (tmp_path / "deep").mkdir()
     (tmp_path / "keys").mkdir()
@@ -108,7 +108,7 @@ def test_a_config_file_may_name_a_file_of_the_root(tmp_path: Path) -> None:
     )
 
 
-def test_own_config_file_may_name_any_file(
+def test_user_config_may_name_any_password_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", f"{tmp_path}/home")
@@ -147,7 +147,7 @@ def test_own_config_file_may_name_any_file(
         "secret/",
     ],
 )
-def test_password_file_of_a_root_stays_inside_it(tmp_path: Path, name: str) -> None:
+def test_password_file_of_root_stays_inside(tmp_path: Path, name: str) -> None:
     root = tmp_path / "root"
     root.mkdir()
     outside = written(tmp_path, b"PRIVATE KEY", name="key")
@@ -167,19 +167,19 @@ def test_password_file_of_a_root_stays_inside_it(tmp_path: Path, name: str) -> N
     assert "PRIVATE KEY" not in str(refusal.value)
 
 
-def test_untrusted_file_names_no_password_file(tmp_path: Path) -> None:
+def test_untrusted_config_names_no_password_file(tmp_path: Path) -> None:
     written(tmp_path)
     config(tmp_path, 'redis_password_file = "secret"', trusted=False)
 
     with pytest.raises(errors.UntrustedConfig, match="sets redis_password_file"):
         resolved(tmp_path)
-    with_their_own = [
+    with_own_password = [
         resolved(tmp_path, TASKORCH_REDIS_PASSWORD="sesame"),
         resolved(tmp_path, "redis://:own@host"),
         resolved(tmp_path, ""),
     ]
 
-    assert [each.redis_password for each in with_their_own] == ["sesame", "", ""]
+    assert [each.redis_password for each in with_own_password] == ["sesame", "", ""]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_untrusted_file_names_no_password_file(tmp_path: Path) -> None:
         ("ä".encode(), "ä"),
     ],
 )
-def test_one_line_break_at_the_end_of_a_file_is_dropped(
+def test_one_trailing_line_break_is_dropped(
     tmp_path: Path, content: bytes, password: str
 ) -> None:
     file = written(tmp_path, content)
@@ -204,7 +204,7 @@ def test_one_line_break_at_the_end_of_a_file_is_dropped(
     )
 
 
-def test_a_file_that_only_its_owner_can_read_is_taken(tmp_path: Path) -> None:
+def test_private_password_file_is_used(tmp_path: Path) -> None:
     file = written(tmp_path, mode=0o400)
 
     assert (
@@ -215,9 +215,7 @@ def test_a_file_that_only_its_owner_can_read_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o620, 0o611])
-def test_a_file_that_others_can_get_at_is_refused_with_the_way_out(
-    tmp_path: Path, mode: int
-) -> None:
+def test_password_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
     file = written(tmp_path, mode=mode)
 
     with pytest.raises(errors.Usage, match=f"chmod 600 {file}"):
@@ -225,18 +223,18 @@ def test_a_file_that_others_can_get_at_is_refused_with_the_way_out(
 
 
 @pytest.mark.skipif(
-    os.getuid() != 0, reason="only root can give a file to somebody else"
+    os.getuid() != 0, reason="only root can give a file to another user"
 )
-def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+def test_password_file_of_another_user_is_refused(tmp_path: Path) -> None:
     file = written(tmp_path)
     os.chown(file, 12345, 12345)
 
-    with pytest.raises(errors.Usage, match="not yours alone"):
+    with pytest.raises(errors.Usage, match="Only you may own and read"):
         resolved(tmp_path, TASKORCH_REDIS_PASSWORD_FILE=str(file))
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"\n", "is empty"),
@@ -244,28 +242,28 @@ def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
         (b"x" * 5000, "longer than 4096"),
     ],
 )
-def test_a_file_that_holds_no_password_is_refused(
-    tmp_path: Path, content: bytes, complaint: str
+def test_invalid_password_file_is_refused(
+    tmp_path: Path, content: bytes, message: str
 ) -> None:
     file = written(tmp_path, content)
 
-    with pytest.raises(errors.Usage, match=complaint):
+    with pytest.raises(errors.Usage, match=message):
         resolved(tmp_path, TASKORCH_REDIS_PASSWORD_FILE=str(file))
 
 
-def test_what_is_no_file_is_refused_and_nobody_waits_for_it(tmp_path: Path) -> None:
+def test_password_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
 
-    for name, complaint in {
+    for name, message in {
         "pipe": "is not a file",
         "none": "No such file",
         ".": "directory",
     }.items():
-        with pytest.raises(errors.Usage, match=complaint):
+        with pytest.raises(errors.Usage, match=message):
             resolved(tmp_path, TASKORCH_REDIS_PASSWORD_FILE=name)
 
 
-def test_the_bundled_server_needs_no_password_and_no_file(tmp_path: Path) -> None:
+def test_bundled_server_needs_no_password(tmp_path: Path) -> None:
     settings = resolved(
         tmp_path,
         "",
@@ -279,7 +277,7 @@ def test_the_bundled_server_needs_no_password_and_no_file(tmp_path: Path) -> Non
     )
 
 
-def test_replicas_to_wait_for_are_a_number_and_a_time(tmp_path: Path) -> None:
+def test_replica_settings_come_from_config_and_environment(tmp_path: Path) -> None:
     config(tmp_path, 'wait_replicas = 2\nwait_timeout = "500ms"')
 
     filed, default = resolved(tmp_path), resolved(tmp_path.parent)
@@ -302,7 +300,7 @@ def test_replicas_to_wait_for_are_a_number_and_a_time(tmp_path: Path) -> None:
         ("WAIT_TIMEOUT", "soon"),
     ],
 )
-def test_a_number_or_a_time_that_is_none_is_refused_by_its_name(
+def test_invalid_number_is_refused_with_its_setting(
     tmp_path: Path, name: str, value: str
 ) -> None:
     with pytest.raises(

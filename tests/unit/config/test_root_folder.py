@@ -1,4 +1,4 @@
-"""Where the root is, and which folders are never one by accident."""
+"""How the root is found, and which folders are no root by accident."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def environment(home: Path) -> Mapping[str, str]:
 
 
 def made(folder: Path) -> Path:
-    """Make a folder and those above it."""
+    """Make a folder and its parents."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -82,7 +82,7 @@ def test_git_folder_without_head_is_no_checkout(
 
 
 @pytest.mark.parametrize("relative", ["--relative-paths", "--no-relative-paths"])
-def test_linked_worktree_of_git_has_the_root_of_its_main(
+def test_linked_worktree_uses_root_of_main_checkout(
     environment: Mapping[str, str], tmp_path: Path, relative: str
 ) -> None:
     main = repository(tmp_path / "main")
@@ -96,7 +96,7 @@ def test_linked_worktree_of_git_has_the_root_of_its_main(
     assert root_of(environment, made(tmp_path / "tree" / "deep")) == main
 
 
-def test_worktree_of_a_bare_repository_uses_the_queue_beside_it(
+def test_worktree_of_bare_repository_uses_queue_beside_it(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     place, origin = made(tmp_path / "place"), repository(tmp_path / "origin")
@@ -110,7 +110,7 @@ def test_worktree_of_a_bare_repository_uses_the_queue_beside_it(
     assert root_of(environment, place / "tree") == place
 
 
-def test_moved_worktree_is_a_checkout_of_its_own(
+def test_moved_worktree_is_its_own_checkout(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     main = repository(tmp_path / "main")
@@ -121,7 +121,7 @@ def test_moved_worktree_is_a_checkout_of_its_own(
 
 
 def forged(place: Path, victim: Path, *, listed: str = "") -> Path:
-    """Make a folder whose `.git` file claims to be a worktree of a victim's checkout, as an archive may hold one."""
+    """Make a folder whose `.git` file claims to be a worktree of a victim's checkout."""
     made(place)
     own = victim / ".git" / "worktrees" / "tree"
     (place / ".git").write_text(f"gitdir: {own}\n")
@@ -133,7 +133,7 @@ def forged(place: Path, victim: Path, *, listed: str = "") -> Path:
     return place
 
 
-def test_forged_worktree_does_not_lead_into_another_checkout(
+def test_forged_worktree_leads_to_no_other_checkout(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     victim = repository(tmp_path / "victim")
@@ -145,7 +145,7 @@ def test_forged_worktree_does_not_lead_into_another_checkout(
     assert root_of(environment, place) == place
 
 
-def test_git_file_does_not_make_any_folder_the_root(
+def test_forged_git_file_names_no_root(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     place, target = made(tmp_path / "archive"), made(tmp_path / "target")
@@ -160,7 +160,7 @@ def test_git_file_does_not_make_any_folder_the_root(
 
 
 @needs_root
-def test_worktree_leads_to_no_checkout_of_another_user(
+def test_worktree_ignores_checkout_of_another_user(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     attacker = repository(tmp_path / "attacker")
@@ -176,7 +176,7 @@ def test_worktree_leads_to_no_checkout_of_another_user(
 
 @pytest.mark.parametrize("kind", [OURS, ".git"])
 @pytest.mark.parametrize("shared", ["home", "TMPDIR", "sticky"])
-def test_shared_folder_is_no_root_by_accident(
+def test_shared_folder_is_not_a_root(
     environment: Mapping[str, str], home: Path, tmp_path: Path, shared: str, kind: str
 ) -> None:
     place = home if shared == "home" else made(tmp_path / shared)
@@ -190,19 +190,19 @@ def test_shared_folder_is_no_root_by_accident(
     assert root_of(variables, project) == project
 
 
-def test_slash_is_no_root_by_accident(environment: Mapping[str, str]) -> None:
+def test_slash_and_tmp_are_shared_folders(environment: Mapping[str, str]) -> None:
     assert root_folder.is_shared(environment, "/")
     assert root_folder.is_shared(environment, "/tmp")
     assert not root_folder.is_shared(environment, "/usr")
 
 
-def test_shared_folder_that_was_chosen_is_a_root(
+def test_allowed_shared_folder_is_a_root(
     environment: Mapping[str, str], home: Path
 ) -> None:
     made(home / OURS)
     project = made(home / "project")
 
-    root_folder.choose(environment, str(home))
+    root_folder.allow_shared(environment, str(home))
 
     assert root_of(environment, project) == home
     assert (
@@ -210,7 +210,7 @@ def test_shared_folder_that_was_chosen_is_a_root(
     )
 
 
-def test_folder_of_ours_is_not_made_in_a_shared_folder(
+def test_root_is_not_created_in_shared_folder(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(
@@ -248,7 +248,7 @@ def test_folder_of_another_user_is_refused(
     assert "TASKORCH_ROOT" in refusal.value.advice()
 
 
-def test_folder_that_is_a_symbolic_link_is_refused(
+def test_symbolic_link_to_root_folder_is_refused(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     made(tmp_path / "neighbour" / OURS)

@@ -1,4 +1,4 @@
-"""Which setting wins, where the root is, and what a config file may say."""
+"""Precedence of settings, the root, and the content of config files."""
 
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def test_first_place_that_sets_a_value_wins(tmp_path: Path) -> None:
     ]
 
 
-def test_with_no_address_it_is_the_bundled_server_of_the_root(tmp_path: Path) -> None:
+def test_default_address_is_the_bundled_server(tmp_path: Path) -> None:
     settings = resolved(tmp_path)
 
     assert settings.redis_url == ""
@@ -73,14 +73,14 @@ def test_with_no_address_it_is_the_bundled_server_of_the_root(tmp_path: Path) ->
     )
 
 
-def test_the_agent_is_never_guessed(tmp_path: Path) -> None:
+def test_agent_is_never_guessed(tmp_path: Path) -> None:
     assert resolved(tmp_path).agent == ""
     assert resolved(tmp_path, TM_AGENT_ID="old").agent == "old"
     assert resolved(tmp_path, TM_AGENT_ID="old", AGENT_ID="new").agent == "new"
     assert resolved(tmp_path, agent_flag="flag", AGENT_ID="new").agent == "flag"
 
 
-def test_the_root_is_the_nearest_parent_that_has_our_folder(tmp_path: Path) -> None:
+def test_root_is_nearest_parent_with_our_folder(tmp_path: Path) -> None:
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
     (tmp_path / ".task-orchestrator").mkdir()
@@ -89,7 +89,7 @@ def test_the_root_is_the_nearest_parent_that_has_our_folder(tmp_path: Path) -> N
     assert resolved(deep).root == tmp_path
 
 
-def test_the_root_is_the_git_checkout_where_nobody_has_our_folder(
+def test_root_without_our_folder_is_git_checkout(
     tmp_path: Path,
 ) -> None:
     deep = tmp_path / "a" / "b"
@@ -100,7 +100,7 @@ def test_the_root_is_the_git_checkout_where_nobody_has_our_folder(
 
 
 def worktree(folder: Path, git: Path, name: str = "w") -> Path:
-    """Make a worktree as git does, of the repository in a folder."""
+    """Make a linked worktree, as git does, of the repository whose `.git` is given."""
     own = git / "worktrees" / name
     own.mkdir(parents=True)
     (git / "HEAD").write_text("ref: refs/heads/main\n")
@@ -119,7 +119,7 @@ def repository(folder: Path) -> Path:
     return folder
 
 
-def test_a_worktree_belongs_to_its_main_checkout(tmp_path: Path) -> None:
+def test_worktree_belongs_to_its_main_checkout(tmp_path: Path) -> None:
     main = tmp_path / "main"
 
     assert resolved(worktree(tmp_path / "worktree", main / ".git")).root == main
@@ -127,7 +127,7 @@ def test_a_worktree_belongs_to_its_main_checkout(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["beside", "main/.trees/one"])
 @pytest.mark.parametrize("is_set_up", [True, False])
-def test_a_worktree_is_a_session_of_its_own_wherever_it_is(
+def test_each_worktree_is_its_own_session(
     tmp_path: Path, place: str, *, is_set_up: bool
 ) -> None:
     main = tmp_path / "main"
@@ -138,30 +138,30 @@ def test_a_worktree_is_a_session_of_its_own_wherever_it_is(
     if is_set_up:
         (main / ".task-orchestrator").mkdir()
 
-    told = [resolved(folder) for folder in (one, one / "deep", two, main)]
+    found = [resolved(folder) for folder in (one, one / "deep", two, main)]
 
-    assert {settings.root for settings in told} == {main}
-    assert told[0].session == told[1].session
-    assert [settings.session[:4] for settings in told] == ["one-", "one-", "two-", ""]
-    assert [settings.sources["session"] for settings in told] == [
+    assert {settings.root for settings in found} == {main}
+    assert found[0].session == found[1].session
+    assert [settings.session[:4] for settings in found] == ["one-", "one-", "two-", ""]
+    assert [settings.sources["session"] for settings in found] == [
         "the git worktree"
     ] * 3 + ["default"]
 
 
 @pytest.mark.parametrize(
-    ("said", "source"), [("monday", "AGENT_SESSION"), ("", "default")]
+    ("value", "source"), [("monday", "AGENT_SESSION"), ("", "default")]
 )
-def test_what_was_said_of_the_session_holds_in_a_worktree_too(
-    tmp_path: Path, said: str, source: str
+def test_agent_session_overrides_worktree(
+    tmp_path: Path, value: str, source: str
 ) -> None:
     settings = resolved(
-        worktree(tmp_path / "tree", tmp_path / "main" / ".git"), AGENT_SESSION=said
+        worktree(tmp_path / "tree", tmp_path / "main" / ".git"), AGENT_SESSION=value
     )
 
-    assert (settings.session, settings.sources["session"]) == (said, source)
+    assert (settings.session, settings.sources["session"]) == (value, source)
 
 
-def test_worktrees_of_a_bare_repository_that_share_a_root_are_sessions(
+def test_worktrees_of_bare_repository_are_sessions(
     tmp_path: Path,
 ) -> None:
     (tmp_path / ".task-orchestrator").mkdir()
@@ -172,7 +172,7 @@ def test_worktrees_of_a_bare_repository_that_share_a_root_are_sessions(
     assert resolved(one).session != resolved(two).session != ""
 
 
-def test_worktrees_of_two_repositories_that_have_one_name_and_one_root_are_two_sessions(
+def test_worktrees_with_same_name_are_two_sessions(
     tmp_path: Path,
 ) -> None:
     one, two = (
@@ -187,9 +187,7 @@ def test_worktrees_of_two_repositories_that_have_one_name_and_one_root_are_two_s
 
 
 @pytest.mark.parametrize("root", [".", "deep"])
-def test_a_worktree_with_a_root_of_its_own_is_no_session(
-    tmp_path: Path, root: str
-) -> None:
+def test_worktree_with_its_own_root_is_no_session(tmp_path: Path, root: str) -> None:
     tree = worktree(tmp_path / "tree", tmp_path / "main" / ".git")
     (tree / root / ".task-orchestrator").mkdir()
 
@@ -197,9 +195,7 @@ def test_a_worktree_with_a_root_of_its_own_is_no_session(
 
 
 @pytest.mark.parametrize("name", ["größe 設計", "設計", "..", "-x", "x" * 200, "a..b"])
-def test_a_worktree_of_any_name_has_a_name_for_its_session(
-    tmp_path: Path, name: str
-) -> None:
+def test_any_worktree_name_makes_a_session_name(tmp_path: Path, name: str) -> None:
     git = tmp_path / "main" / ".git"
     tree = worktree(tmp_path / "tree", git, f"{name} of mine")
 
@@ -209,34 +205,32 @@ def test_a_worktree_of_any_name_has_a_name_for_its_session(
 
 
 @pytest.mark.parametrize("text", ["", "gitdir: /nowhere\n", "\0"])
-def test_a_git_file_that_leads_nowhere_leaves_its_folder_the_root(
-    tmp_path: Path, text: str
-) -> None:
+def test_broken_git_file_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / ".git").write_text(text)
 
     assert resolved(tmp_path).root == tmp_path
 
 
-def test_the_environment_names_the_root_before_all(tmp_path: Path) -> None:
+def test_taskorch_root_takes_precedence(tmp_path: Path) -> None:
     (tmp_path / ".task-orchestrator").mkdir()
 
     assert resolved(tmp_path, TASKORCH_ROOT="/elsewhere").root == Path("/elsewhere")
 
 
 @pytest.mark.parametrize(
-    "spelt", ["link", "place/../place", "./place//", "link/../place"]
+    "spelling", ["link", "place/../place", "./place//", "link/../place"]
 )
-def test_a_root_is_one_however_it_is_spelt(tmp_path: Path, spelt: str) -> None:
+def test_root_path_is_normalized(tmp_path: Path, spelling: str) -> None:
     root = tmp_path / "place"
     root.mkdir()
     (tmp_path / "link").symlink_to(root)
 
-    assert resolved(tmp_path, TASKORCH_ROOT=spelt).root_path == str(root)
-    assert resolved(root, TASKORCH_ROOT=f"{tmp_path}/{spelt}").root_path == str(root)
+    assert resolved(tmp_path, TASKORCH_ROOT=spelling).root_path == str(root)
+    assert resolved(root, TASKORCH_ROOT=f"{tmp_path}/{spelling}").root_path == str(root)
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ('redis_ulr = "redis://x"', "unknown key 'redis_ulr'"),
         ("namespace = 3", "namespace must be text"),
@@ -245,12 +239,12 @@ def test_a_root_is_one_however_it_is_spelt(tmp_path: Path, spelt: str) -> None:
         ("namespace =", "not TOML"),
     ],
 )
-def test_a_config_file_with_a_mistake_is_refused(
-    tmp_path: Path, text: str, complaint: str
+def test_invalid_config_file_is_refused(
+    tmp_path: Path, text: str, message: str
 ) -> None:
     config(tmp_path, text)
 
-    with pytest.raises(errors.Usage, match=complaint):
+    with pytest.raises(errors.Usage, match=message):
         resolved(tmp_path)
 
 
@@ -266,7 +260,7 @@ def test_a_config_file_with_a_mistake_is_refused(
         ('"0"', False),
     ],
 )
-def test_a_config_file_says_with_a_word_or_a_boolean_whether_a_service_is_wanted(
+def test_service_is_a_word_or_a_boolean(
     tmp_path: Path, value: str, *, wanted: bool
 ) -> None:
     config(tmp_path, f"service = {value}")
@@ -278,12 +272,12 @@ def test_a_config_file_says_with_a_word_or_a_boolean_whether_a_service_is_wanted
     assert not resolved(tmp_path, TASKORCH_SERVICE="Off").service
 
 
-def test_a_service_is_wanted_where_nobody_says_anything(tmp_path: Path) -> None:
+def test_service_is_on_by_default(tmp_path: Path) -> None:
     assert resolved(tmp_path).service
     assert resolved(tmp_path, TASKORCH_SERVICE="").service
 
 
-def test_a_word_that_is_neither_on_nor_off_is_refused_and_its_setting_named(
+def test_invalid_switch_is_refused_with_its_source(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(
@@ -302,7 +296,7 @@ def test_a_word_that_is_neither_on_nor_off_is_refused_and_its_setting_named(
 @pytest.mark.parametrize(
     "name", ["../evil", "a..b", "", " ", "x" * 65, "a/b", "{a}", "-a"]
 )
-def test_a_namespace_that_is_no_name_is_refused(tmp_path: Path, name: str) -> None:
+def test_invalid_namespace_is_refused(tmp_path: Path, name: str) -> None:
     if not name:
         assert resolved(tmp_path, TASKORCH_NAMESPACE=name).namespace == "default"
         return
@@ -323,5 +317,5 @@ def test_a_namespace_that_is_no_name_is_refused(tmp_path: Path, name: str) -> No
         ("unix:///run/redis.sock", "unix:///run/redis.sock"),
     ],
 )
-def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+def test_address_is_shown_without_its_password(url: str, shown: str) -> None:
     assert address.shown(url) == shown

@@ -1,4 +1,4 @@
-"""Which config file of a root is obeyed: one that the user has trusted, or one that stays in its own folder."""
+"""A root's config file takes effect if it is trusted or concerns only its own folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path / "checkout"
 
 
-def says(root: Path, text: str) -> str:
+def write_config(root: Path, text: str) -> str:
     file = config_file.path(str(root))
     Path(file).write_text(text)
     return file
@@ -40,10 +40,10 @@ def resolved(folder: Path, environment: Mapping[str, str], **more: str) -> Setti
         (f'namespace = "x"\n{ADDRESS}', "redis_url"),
     ],
 )
-def test_untrusted_file_names_no_address(
+def test_untrusted_config_names_no_address(
     checkout: Path, environment: Mapping[str, str], text: str, key: str
 ) -> None:
-    file = says(checkout, text)
+    file = write_config(checkout, text)
 
     with pytest.raises(errors.UntrustedConfig) as refusal:
         resolved(checkout, environment, TASKORCH_REDIS_PASSWORD="sesame")
@@ -56,11 +56,11 @@ def test_untrusted_file_names_no_address(
 def test_trusted_file_is_obeyed_until_it_changes(
     checkout: Path, environment: Mapping[str, str]
 ) -> None:
-    file = says(checkout, ADDRESS)
+    file = write_config(checkout, ADDRESS)
     trust.trust(environment, file, ADDRESS.encode())
     trusted = resolved(checkout, environment, TASKORCH_REDIS_PASSWORD="sesame")
 
-    says(checkout, ADDRESS.replace("attacker", "another"))
+    write_config(checkout, ADDRESS.replace("attacker", "another"))
 
     assert (trusted.redis_url, trusted.redis_password) == (
         "redis://attacker.example",
@@ -74,8 +74,8 @@ def test_trust_is_for_one_path(
     checkout: Path, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "copy" / ".task-orchestrator").mkdir(parents=True)
-    trust.trust(environment, says(checkout, ADDRESS), ADDRESS.encode())
-    says(tmp_path / "copy", ADDRESS)
+    trust.trust(environment, write_config(checkout, ADDRESS), ADDRESS.encode())
+    write_config(tmp_path / "copy", ADDRESS)
 
     with pytest.raises(errors.UntrustedConfig):
         resolved(tmp_path / "copy", environment)
@@ -84,16 +84,16 @@ def test_trust_is_for_one_path(
 def test_trust_is_for_one_user(
     checkout: Path, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
-    trust.trust(environment, says(checkout, ADDRESS), ADDRESS.encode())
+    trust.trust(environment, write_config(checkout, ADDRESS), ADDRESS.encode())
 
     with pytest.raises(errors.UntrustedConfig):
         resolved(checkout, {"HOME": str(tmp_path / "another")})
 
 
-def test_trust_that_is_taken_back_ends(
+def test_removed_trust_no_longer_applies(
     checkout: Path, environment: Mapping[str, str]
 ) -> None:
-    file = says(checkout, ADDRESS)
+    file = write_config(checkout, ADDRESS)
     trust.trust(environment, file, ADDRESS.encode())
 
     first, second = trust.forget(environment, file), trust.forget(environment, file)
@@ -104,10 +104,10 @@ def test_trust_that_is_taken_back_ends(
         resolved(checkout, environment)
 
 
-def test_records_are_listed_and_damaged_ones_are_not(
+def test_damaged_trust_record_is_not_listed(
     checkout: Path, environment: Mapping[str, str]
 ) -> None:
-    file = says(checkout, ADDRESS)
+    file = write_config(checkout, ADDRESS)
     trust.trust(environment, "/z/config.toml", b"")
     trust.trust(environment, file, ADDRESS.encode())
     user_folder.write(environment, "trust/damaged", b"\xff[")
@@ -120,10 +120,10 @@ def test_records_are_listed_and_damaged_ones_are_not(
 @pytest.mark.parametrize(
     "text", ['namespace = "theirs"', "wait_replicas = 0", 'wait_timeout = "1h"']
 )
-def test_untrusted_file_sets_nothing_for_a_named_redis(
+def test_untrusted_config_sets_nothing_for_named_redis(
     checkout: Path, environment: Mapping[str, str], text: str
 ) -> None:
-    says(checkout, text)
+    write_config(checkout, text)
 
     with pytest.raises(errors.UntrustedConfig):
         resolved(checkout, environment, TASKORCH_REDIS_URL=URL)
@@ -132,10 +132,10 @@ def test_untrusted_file_sets_nothing_for_a_named_redis(
         resolved(checkout, environment)
 
 
-def test_untrusted_file_may_configure_its_own_bundled_server(
+def test_untrusted_config_may_configure_bundled_server(
     checkout: Path, environment: Mapping[str, str]
 ) -> None:
-    says(checkout, 'namespace = "theirs"\nservice = false\nwait_timeout = "3s"')
+    write_config(checkout, 'namespace = "theirs"\nservice = false\nwait_timeout = "3s"')
 
     settings = resolved(checkout, environment)
 
@@ -147,10 +147,10 @@ def test_untrusted_file_may_configure_its_own_bundled_server(
     assert settings.wait_timeout_ms == 3000
 
 
-def test_untrusted_value_that_has_no_effect_is_no_refusal(
+def test_untrusted_value_without_effect_is_accepted(
     checkout: Path, environment: Mapping[str, str]
 ) -> None:
-    says(
+    write_config(
         checkout,
         f'{ADDRESS}\nnamespace = "theirs"\nredis_password_file = "key"\nservice = "off"',
     )
@@ -170,7 +170,7 @@ def test_untrusted_value_that_has_no_effect_is_no_refusal(
     )
 
 
-def test_file_of_the_user_is_obeyed_without_a_record(
+def test_user_config_needs_no_trust(
     checkout: Path, environment: Mapping[str, str]
 ) -> None:
     user_folder.write(
@@ -183,7 +183,7 @@ def test_file_of_the_user_is_obeyed_without_a_record(
     assert settings.sources["namespace"] == "your config.toml"
 
 
-def test_mistake_in_the_file_of_the_user_names_it(
+def test_mistake_in_user_config_names_the_file(
     checkout: Path, environment: Mapping[str, str], home: Path
 ) -> None:
     user_folder.write(environment, "config.toml", b"redis = 1")
@@ -195,10 +195,10 @@ def test_mistake_in_the_file_of_the_user_names_it(
         resolved(checkout, environment)
 
 
-def test_config_file_that_is_too_long_is_refused(
+def test_long_config_file_is_refused(
     checkout: Path, environment: Mapping[str, str]
 ) -> None:
-    says(checkout, "#" * (config_file.LONGEST_BYTES + 1))
+    write_config(checkout, "#" * (config_file.LONGEST_BYTES + 1))
 
     with pytest.raises(errors.Usage, match="longer than 65536 bytes"):
         resolved(checkout, environment)

@@ -1,4 +1,4 @@
-"""The user's own configuration folder: where it is, who may write to it, and what is refused."""
+"""The path of the user's own folder, and files in it that are refused."""
 
 import os
 import stat
@@ -23,7 +23,7 @@ def environment(tmp_path: Path) -> Mapping[str, str]:
 
 @pytest.fixture
 def stored(environment: Mapping[str, str], tmp_path: Path) -> Path:
-    """A file of the folder, in a subfolder."""
+    """A file in a subfolder of the user folder."""
     user_folder.write(environment, "trust/one", b"content")
     return tmp_path / "home" / ".config" / "task-orchestrator" / "trust" / "one"
 
@@ -46,7 +46,7 @@ def test_folder_follows_xdg_then_home_then_passwd() -> None:
     ]
 
 
-def test_written_file_is_private_whatever_the_umask(
+def test_written_file_is_private_under_any_umask(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     before = os.umask(0)
@@ -87,7 +87,7 @@ def test_missing_file_reads_as_none(
     assert user_folder.names(environment, "trust") == ()
 
 
-def test_symbolic_link_of_a_dotfile_manager_is_followed(
+def test_link_of_dotfile_manager_is_followed(
     environment: Mapping[str, str], stored: Path, tmp_path: Path
 ) -> None:
     kept = tmp_path / "dotfiles.toml"
@@ -100,7 +100,7 @@ def test_symbolic_link_of_a_dotfile_manager_is_followed(
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
 @pytest.mark.parametrize("mode", [0o020, 0o002])
-def test_place_that_others_can_write_is_refused(
+def test_place_writable_by_others_is_refused(
     environment: Mapping[str, str], stored: Path, depth: int, mode: int
 ) -> None:
     place = (stored, *stored.parents)[depth]
@@ -137,14 +137,14 @@ def test_pipe_is_refused_without_waiting(
         user_folder.read(environment, "trust/pipe")
 
 
-def test_file_that_is_too_long_is_refused(environment: Mapping[str, str]) -> None:
+def test_long_file_is_refused(environment: Mapping[str, str]) -> None:
     user_folder.write(environment, "trust/long", b"x" * (user_folder.LONGEST_BYTES + 1))
 
     with pytest.raises(errors.UserFolderUnusable, match="longer than 65536 bytes"):
         user_folder.read(environment, "trust/long")
 
 
-def test_home_that_takes_no_folder_is_refused_on_write(
+def test_write_below_unusable_home_is_refused(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "home").write_text("not a folder")
