@@ -505,7 +505,7 @@ SABOTAGES = (
     Sabotage(
         guard="Files of a queue that is gone are moved",
         file="orchestrator/taskorch_orchestrator/mirror/gone_queue.py",
-        line="        moved = _move(means, home, folder)\n",
+        line="        moved = _move(context, home, folder)\n",
         instead="        moved = 0\n",
         tests=("tests/unit/mirror/test_gone_queue.py",),
     ),

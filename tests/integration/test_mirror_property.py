@@ -19,7 +19,7 @@ from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.item import Caller, NewItem, State
 from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
-from taskorch_orchestrator.mirror import item_sync
+from taskorch_orchestrator.mirror import item_sync, report_import
 
 ITEMS, AGENTS = ("item_a", "item_b"), ("ada", "bob", "carl")
 BY_FILES = ("progress", "discover", "blocker", "complete")
@@ -177,7 +177,8 @@ def world(connection: Connection, url: str, path: Path) -> World:
 def test_whatever_happens_between_passes_everything_is_there_once(
     connection: Connection, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(item_sync, "PATIENCE_S", 0.0)
+    for module in (item_sync, report_import):
+        monkeypatch.setattr(module, "WAIT_S", 0.0)
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
     @CAREFUL

@@ -10,7 +10,7 @@ import pytest
 from support.builders import Bench
 from support.file_worker import FileWorker
 from taskorch.domain.item import Lease, Report
-from taskorch_orchestrator.mirror import item_sync
+from taskorch_orchestrator.mirror import item_sync, report_import
 from taskorch_orchestrator.mirror.mirror import Mirror, PassResult
 
 #: The kinds of reports that the sync job makes of entries of files, and strays.
@@ -113,14 +113,15 @@ def rooted(bench: Bench, path: Path) -> Root:
     return Root(bench, path, Mirror(bench.queue, path))
 
 
-def let_patience_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def let_wait_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Move the clock by which the sync job waits for the rest of a file."""
-    monkeypatch.setattr("taskorch_orchestrator.mirror.item_sync.time", after_patience)
+    for module in (item_sync, report_import):
+        monkeypatch.setattr(module, "time", after_wait)
 
 
-def after_patience() -> float:
+def after_wait() -> float:
     """Return the time at which nobody waits any more."""
-    return time() + item_sync.PATIENCE_S + 1
+    return time() + report_import.WAIT_S + 1
 
 
 def update(

@@ -1,42 +1,42 @@
-"""What stands in the folder of the file-based predecessor: projects, items, packages, reports and notes."""
+"""The folder of the file-based predecessor: its projects, items, handoffs, reports and notes."""
 
 import errno
 import os
 import re
 import sqlite3
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
 from taskorch.config import root_folder
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 
-from taskorch_orchestrator.mirror import report_files
+from taskorch_orchestrator.mirror import file_names, report_files
 from taskorch_orchestrator.mirror.file_models import (
     LegacyItem,
     LegacyPackage,
     LegacyProject,
+    NotValid,
 )
 from taskorch_orchestrator.mirror.handoff_folder import HandoffFolder
-from taskorch_orchestrator.mirror.report_files import KINDS, ReportFile
+from taskorch_orchestrator.mirror.report_files import ReportFile
 from taskorch_orchestrator.mirror.sqlite_copy import BUSY_TIMEOUT_S
 
-#: What the database was called, the newest name first.
+#: The names of the database, the newest first.
 DATABASES = ("orchestration.db", "tasks.db")
-#: What the sync job is going to write to is kept as it was.
+#: The sync job writes to the database, so the import keeps a copy of it.
 BEFORE_IMPORT = f"{DATABASES[0]}.before-import"
 HANDOFFS, WORKSPACE, NOTES = "handoffs", "workspace", "_notes.md"
 _NOTE = re.compile(
     r"\n\n---\n(?P<written_at>[^\n]*)\n---\n(?P<text>.*?)(?=\n\n---\n[^\n]*\n---\n|\Z)",
     re.DOTALL,
 )
-Row = TypeVar("Row", bound=BaseModel)
+Row = TypeVar("Row")
 
 
 class LegacyNote(Frozen):
@@ -49,102 +49,94 @@ class LegacyNote(Frozen):
 
 
 class LegacyFolder:
-    """An existing folder: nothing in it is changed, and no symbolic link in it is followed."""
+    """An existing folder. Nothing in it is changed, and no symbolic link is followed."""
 
     def __init__(self, place: Path) -> None:
-        """Take the folder itself, or the one that it is in. Raises errors.Usage where there is none."""
+        """Use the folder `place`, or the .task-orchestrator in it. Raises errors.Usage if there is none."""
         below = place / root_folder.NAME
         self._home = below if below.is_dir() else place
-        #: What could not be read, and why.
+        #: Name of a file or a row -> why it could not be read.
         self.troubles: dict[str, str] = {}
         if not any((self._home / name).exists() for name in (*DATABASES, HANDOFFS)):
             raise errors.Usage(
-                reason=f"{place} is no folder of the predecessor: it has no database and no handoffs/."
+                reason=f"{place} has neither a database nor a folder handoffs/. "
+                "Name the .task-orchestrator folder of the file-based system."
             )
 
     def is_at(self, home: Path) -> bool:
         """Return whether this is the folder `home` itself."""
         return home.exists() and self._home.samefile(home)
 
-    def set_aside(self) -> str:
-        """Keep a copy of the database that the sync job is going to write to; return its name.
+    def keep_database(self) -> str:
+        """Copy the database that the sync job is going to write to; return the name of the copy.
 
-        It is made once: "" where it is there already, or there is no such database. Raises errors.Usage where it cannot
-        be made.
+        Return "" if there is a copy already, or no such database. Raises errors.Usage
+        if the copy cannot be made.
         """
-        path, aside = self._home / DATABASES[0], self._home / BEFORE_IMPORT
-        if path.is_symlink() or not path.is_file() or os.path.lexists(aside):
+        path, copy = self._home / DATABASES[0], self._home / BEFORE_IMPORT
+        if path.is_symlink() or not path.is_file() or os.path.lexists(copy):
             return ""
         try:
             with TemporaryDirectory(dir=self._home, prefix=".import-") as folder:
-                copy = Path(folder, aside.name)
-                with (
-                    closing(_opened(path)) as database,
-                    closing(sqlite3.connect(copy)) as target,
-                ):
-                    # Unlike a backup, a read does not wait for ever for who writes.
-                    database.execute("BEGIN")
-                    database.execute("SELECT * FROM sqlite_master").fetchall()
-                    database.backup(target)
-                copy.rename(aside)
+                temporary = Path(folder, copy.name)
+                _copy_database(path, temporary)
+                temporary.rename(copy)
         except (OSError, sqlite3.OperationalError) as error:
-            raise errors.Usage(
-                reason=f"{path} cannot be set aside as {aside.name}: {error}"
-            ) from None
-        except sqlite3.DatabaseError:  # it is none: that is told when its rows are read
+            reason = f"{path} cannot be copied to {copy.name}: {error}"
+            raise errors.Usage(reason=reason) from None
+        except sqlite3.DatabaseError:
+            # It is not a database. That is reported when its rows are read.
             return ""
-        return aside.name
+        return copy.name
 
     def projects(self) -> list[LegacyProject]:
-        """Return the projects: those of the database, and those that only packages name."""
+        """Return the projects of the database, and those that only handoffs name."""
         found = {
             project.project_id: project
-            for project in self._rows("orchestration", "project_id", LegacyProject)
+            for project in self._rows("orchestration", "project_id", LegacyProject.read)
         }
         for package in self.packages.values():
-            context = package.project_context
-            found.setdefault(
-                context.project_id,
-                LegacyProject(
-                    project_id=context.project_id, title=context.project_title
-                ),
-            )
+            id_ = package.project_context.project_id
+            title = package.project_context.project_title
+            found.setdefault(id_, LegacyProject(project_id=id_, title=title))
         return list(found.values())
 
     def items(self) -> list[LegacyItem]:
-        """Return the items: those of the database, and those that only packages name."""
+        """Return the items of the database, and those that only have a handoff."""
         found = {
             item.item_id: item
-            for item in self._rows("work_items", "item_id", LegacyItem)
+            for item in self._rows("work_items", "item_id", LegacyItem.read)
         }
         for package in self.packages.values():
             found.setdefault(package.item_id, LegacyItem.of(package))
         return list(found.values())
 
     @cached_property
-    def packages(self) -> dict[str, LegacyPackage]:
-        """The handoff packages, by the ids of their items."""
+    def packages(self) -> Mapping[str, LegacyPackage]:
+        """The handoffs by the ids of their items."""
         found = {}
         for name in self._handoffs:
             if name.endswith("_handoff.json"):
                 try:
-                    package = LegacyPackage.model_validate_json(
-                        self._read(HANDOFFS, name).removeprefix(BOM_UTF8)
-                    )
-                except (OSError, ValidationError) as error:
+                    data = self._read(HANDOFFS, name).removeprefix(BOM_UTF8)
+                    package = LegacyPackage.read_json(data)
+                except (OSError, NotValid) as error:
                     self.troubles[name] = _reason(error)
                 else:
                     found[package.item_id] = package
         return found
 
     def reports(self, item: str, agent: str) -> dict[str, ReportFile]:
-        """Return what agents reported on an item; what is torn is read as far as it goes."""
+        """Return the report files of an item; of a torn file, the valid part.
+
+        `agent` is the agent of the item.
+        """
         contents = {}
-        for kind in KINDS:
-            name = report_files.name(item, kind)
+        for kind in file_names.KINDS:
+            name = file_names.report(item, kind)
             if name in self._handoffs:
                 try:
-                    contents[kind] = self._content(kind, item, agent)
+                    contents[kind] = self._report_file(kind, item, agent)
                 except OSError as error:
                     self.troubles[name] = _reason(error)
         return contents
@@ -153,47 +145,41 @@ class LegacyFolder:
         """Yield the notes of all agents."""
         for agent in self._names(WORKSPACE):
             for name in self._names(WORKSPACE, agent):
-                if name.endswith(NOTES):
-                    yield from self._notes(agent, name)
+                if not name.endswith(NOTES):
+                    continue
+                try:
+                    data = self._read(WORKSPACE, agent, name)
+                except OSError as error:
+                    self.troubles[f"{WORKSPACE}/{agent}/{name}"] = _reason(error)
+                    continue
+                text = limits.normalised(data.decode(errors="replace"))
+                for entry in _NOTE.finditer(text):
+                    yield LegacyNote(
+                        agent=agent,
+                        item=name.removesuffix(NOTES),
+                        written_at=entry["written_at"],
+                        text=entry["text"],
+                    )
 
-    def _notes(self, agent: str, name: str) -> Iterator[LegacyNote]:
-        try:
-            text = limits.normalised(
-                self._read(WORKSPACE, agent, name).decode(errors="replace")
-            )
-        except OSError as error:
-            self.troubles[f"{WORKSPACE}/{agent}/{name}"] = _reason(error)
-            return
-        item = name.removesuffix(NOTES)
-        for entry in _NOTE.finditer(text):
-            yield LegacyNote(
-                agent=agent,
-                item=item,
-                written_at=entry["written_at"],
-                text=entry["text"],
-            )
-
-    def _content(self, kind: str, item: str, agent: str) -> ReportFile:
-        name = report_files.name(item, kind)
+    def _report_file(self, kind: str, item: str, agent: str) -> ReportFile:
+        name = file_names.report(item, kind)
         data = self._read(HANDOFFS, name)
         try:
             return report_files.read(kind, item, data)
         except report_files.TornError as error:
-            at = (
-                self._home / HANDOFFS / name
-            ).lstat().st_mtime_ns // 1_000_000  # the same at the next import
-            content = report_files.salvaged(kind, item, agent, data, at)
-            self.troubles[name] = (
-                f"it is not valid ({error}). {report_files.outcome(content)}"
-            )
-            return content
+            # The time of the file is the same when it is imported again.
+            changed_at = (self._home / HANDOFFS / name).lstat().st_mtime_ns // 1_000_000
+            part = report_files.read_valid_part(kind, item, agent, data, changed_at)
+            imported = report_files.describe_import(part)
+            self.troubles[name] = f"The file is not valid ({error}). {imported}"
+            return part
 
     @cached_property
     def _handoffs(self) -> list[str]:
         return self._names(HANDOFFS)
 
     def _names(self, *folders: str) -> list[str]:
-        """Return what stands in a folder; nothing for what is no folder."""
+        """Return the sorted names of the files in a folder; an empty list if it is not a folder."""
         try:
             with self._folder(*folders) as descriptor:
                 return sorted(os.listdir(descriptor))  # noqa: PTH208  a descriptor has no iterdir
@@ -204,7 +190,7 @@ class LegacyFolder:
             return []
 
     def _read(self, *path: str) -> bytes:
-        """Return what a file holds; raises OSError for what is none, or stands behind a symbolic link."""
+        """Return the content of a file. Raises OSError if there is none, or for a symbolic link."""
         *folders, name = path
         with self._folder(*folders) as descriptor:
             file = HandoffFolder(descriptor, descriptor, is_new=False).read(name)
@@ -214,7 +200,7 @@ class LegacyFolder:
 
     @contextmanager
     def _folder(self, *folders: str) -> Iterator[int]:
-        """Open a folder below, each from the one that it is in, so that none of them is a symbolic link."""
+        """Open a folder below, step by step, so that no symbolic link is followed."""
         descriptor = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name in folders:
@@ -226,31 +212,32 @@ class LegacyFolder:
         finally:
             os.close(descriptor)
 
-    def _rows(self, table: str, key: str, kind: type[Row]) -> Iterator[Row]:
-        path = next(
-            (self._home / name for name in DATABASES if (self._home / name).exists()),
-            None,
-        )
+    def _rows(
+        self, table: str, key: str, read: Callable[[object], Row]
+    ) -> Iterator[Row]:
+        """Yield the valid rows of a table of the newest database."""
+        paths = [self._home / name for name in DATABASES]
+        path = next((path for path in paths if path.exists()), None)
         if path is None:
             return
         try:
-            with closing(_opened(path)) as database:
+            with closing(_open(path)) as database:
                 database.row_factory = sqlite3.Row
-                rows = [dict(row) for row in database.execute(f"SELECT * FROM {table}")]  # noqa: S608  our own names
+                cursor = database.execute(f"SELECT * FROM {table}")  # noqa: S608  our own names
+                rows = [dict(row) for row in cursor]
         except (OSError, sqlite3.Error) as error:
             self.troubles[path.name] = _reason(error)
             return
         for number, row in enumerate(rows, 1):
             try:
-                yield kind.model_validate(row)
-            except ValidationError as error:
-                self.troubles[
-                    f"{path.name}, {table}, {row.get(key) or f'row {number}'}"
-                ] = _reason(error)
+                yield read(row)
+            except NotValid as error:
+                name = row.get(key) or f"row {number}"
+                self.troubles[f"{path.name}, {table}, {name}"] = _reason(error)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """Open a database to read it; raises OSError for a symbolic link."""
+def _open(path: Path) -> sqlite3.Connection:
+    """Open a database for reading. Raises OSError for a symbolic link."""
     if path.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path.name)
     return sqlite3.connect(
@@ -258,15 +245,17 @@ def _opened(path: Path) -> sqlite3.Connection:
     )
 
 
-def _reason(error: OSError | sqlite3.Error | ValidationError) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+def _copy_database(path: Path, copy: Path) -> None:
+    with closing(_open(path)) as source, closing(sqlite3.connect(copy)) as target:
+        # Unlike a backup, a read does not wait for a writer without a limit.
+        source.execute("BEGIN")
+        source.execute("SELECT * FROM sqlite_master").fetchall()
+        source.backup(target)
+
+
+def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
-        is_link = error.errno == errno.ELOOP
-        return (
-            "it is a symbolic link, which is not followed"
-            if is_link
-            else error.strerror or str(error)
-        )
+        if error.errno == errno.ELOOP:
+            return "it is a symbolic link, which is not followed"
+        return error.strerror or str(error)
     return str(error)

@@ -1,4 +1,7 @@
-"""`orchestrate import`: takes over a folder of the predecessor, ids kept. A second time it changes nothing."""
+"""The import of a folder of the file-based predecessor: `orchestrate import`.
+
+All ids are kept, and a second import changes nothing.
+"""
 
 import json
 from collections import Counter
@@ -17,32 +20,32 @@ from taskorch.domain.mirror_record import MirrorRecord, Origin
 from taskorch.queue.queue import Queue
 
 from taskorch_orchestrator.migrate.legacy_folder import LegacyFolder, LegacyNote
-from taskorch_orchestrator.mirror import handoff_folder
+from taskorch_orchestrator.mirror.file_entry import FileEntry
 from taskorch_orchestrator.mirror.file_models import (
     DEFAULT_DELIVERABLES,
     LegacyItem,
     LegacyPackage,
     LegacyProject,
-    moment_of,
 )
-from taskorch_orchestrator.mirror.handoff_folder import HandoffFolder
-from taskorch_orchestrator.mirror.item_sync import ItemSync, PassContext
+from taskorch_orchestrator.mirror.file_times import moment_of
 from taskorch_orchestrator.mirror.mirror import Mirror
-from taskorch_orchestrator.mirror.sync_state import forgetful
+from taskorch_orchestrator.mirror.report_import import ReportImport
 
 P = ParamSpec("P")
 UNTITLED = "(untitled)"
+ENDED = (State.COMPLETED, State.CANCELLED, State.FAILED)
 
 
 class ImportResult(Frozen):
-    """What an import brought, and what it could not bring."""
+    """The number of things that were imported, and what could not be."""
 
     projects: int = 0
     items: int = 0
     reports: int = 0
     notes: int = 0
-    #: What the old database was kept as, where the sync job is going to write to it.
+    #: The name of the copy of the old database; "" if none was made.
     set_aside: str = ""
+    #: Name of a file, a row or an item -> why it could not be imported.
     troubles: Mapping[str, str] = {}
 
 
@@ -51,18 +54,19 @@ def import_folder(
 ) -> ImportResult:
     """Import the predecessor's folder at `place` into the root of the settings.
 
-    `queue_of` gives the queue as an orchestrating agent of that name has it. Where the folder is the root's own, its
-    database is set aside first. Raises errors.Usage for a folder that is none, errors.RootNotWritable.
+    `queue_of` returns the queue of another orchestrator. The database is copied first
+    if the folder is the root's own. Raises errors.Usage if there is no such folder, and
+    errors.RootNotWritable.
     """
-    old = LegacyFolder(place)
+    folder = LegacyFolder(place)
     session = Mirror(queue, settings.root).session()
-    set_aside = old.set_aside() if old.is_at(settings.folder) else ""
     try:
-        with handoff_folder.opened(settings.folder) as opened:
-            brought = LegacyImport(queue, queue_of, old, opened, session).run()
+        is_own = folder.is_at(settings.folder)
+        set_aside = folder.keep_database() if is_own else ""
+        result = LegacyImport(queue, queue_of, folder, session).add_all()
     except OSError as error:
         raise files.root_not_writable(settings.root, error) from None
-    return replace(brought, set_aside=set_aside)
+    return replace(result, set_aside=set_aside)
 
 
 class LegacyImport:
@@ -72,44 +76,43 @@ class LegacyImport:
         self,
         queue: Queue,
         queue_of: Callable[[str], Queue],
-        old: LegacyFolder,
-        folder: HandoffFolder,
+        folder: LegacyFolder,
         session: str,
     ) -> None:
-        """`queue_of` makes the queue for another orchestrator, and raises errors.Invalid for what is no name.
+        """Import `folder` into `queue`.
 
-        `folder` is this root's own, `session` the one under which its file-based workers hold their claims.
+        `queue_of` returns the queue of another orchestrator, and raises errors.Invalid
+        for a name that is not valid. `session` is the one under which the file-based
+        workers of this root hold their leases.
         """
         self._queue = queue
         self._queue_of = queue_of
         self._folder = folder
-        self._old = old
         self._session = session
-        self._brought = Counter[str]()
-        self._troubles = old.troubles
+        self._counts = Counter[str]()
+        self._troubles = folder.troubles
 
-    def run(self) -> ImportResult:
-        """Bring everything that Redis does not have yet."""
-        packages, projects, items = (
-            self._old.packages,
-            self._old.projects(),
-            self._old.items(),
-        )
+    def add_all(self) -> ImportResult:
+        """Import everything that Redis does not have yet."""
+        projects, items = self._folder.projects(), self._folder.items()
+        packages = self._folder.packages
         for project in projects:
-            self._try(project.project_id, self._project, project)
+            self._try(project.project_id, self._add_project, project)
         for item in self._in_order(items):
-            self._try(item.item_id, self._item, item, packages.get(item.item_id))
-        for note in self._old.notes():
-            self._try(f"{note.item}, a note of {note.agent}", self._note, note)
+            package = packages.get(item.item_id)
+            self._try(item.item_id, self._add_item, item, package)
+        for note in self._folder.notes():
+            self._try(f"{note.item}, a note of {note.agent}", self._add_note, note)
         for project in projects:
             if project.status == "completed":
-                self._try(project.project_id, self._close, project.project_id)
-        return replace(ImportResult(troubles=self._troubles), **self._brought)
+                id_ = project.project_id
+                self._try(id_, self._complete_project, id_)
+        return replace(ImportResult(troubles=self._troubles), **self._counts)
 
     def _try(
         self, name: str, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """Do one thing; what Redis does not take is told at the end, and the rest goes on."""
+        """Import one thing; if Redis refuses it, report that at the end and continue."""
         try:
             act(*args, **kwargs)
         except (
@@ -121,182 +124,168 @@ class LegacyImport:
             self._troubles[name] = str(error)
 
     def _in_order(self, items: Sequence[LegacyItem]) -> list[LegacyItem]:
-        """Return the items, each after those it depends on; dependencies in a circle do not count."""
-        known = {item.item_id: item for item in items}
+        """Return the items, each after its dependencies; circular dependencies are left out."""
+        by_id = {item.item_id: item for item in items}
         graph = {
-            item.item_id: [id_ for id_ in item.dependencies or () if id_ in known]
+            item.item_id: [id_ for id_ in item.dependencies or () if id_ in by_id]
             for item in items
         }
         while True:
             try:
-                return [known[id_] for id_ in TopologicalSorter(graph).static_order()]
+                return [by_id[id_] for id_ in TopologicalSorter(graph).static_order()]
             except CycleError as error:
                 circle = error.args[1]
-                self._troubles[circle[0]] = (
-                    f"it depends on itself by way of {', '.join(circle)}"
-                )
-                for id_ in circle:
-                    graph[id_] = []
-                    known[id_] = known[id_].model_copy(update={"dependencies": []})
+            self._troubles[circle[0]] = f"it depends on itself: {', '.join(circle)}"
+            for id_ in circle:
+                graph[id_] = []
+                by_id[id_] = by_id[id_].model_copy(update={"dependencies": []})
 
-    def _project(self, old: LegacyProject) -> None:
+    def _add_project(self, old: LegacyProject) -> None:
         try:
             self._queue.views.progress(old.project_id, limit=1)
         except errors.NoProject:
             title, description = _title(old.title, old.description)
-            created_at = moment_of(old.created_at or "")
-            queue = self._queue_for(old.orchestrator_id or "")
+            try:
+                queue = self._queue_of(old.orchestrator_id or "")
+            except errors.Invalid:
+                queue = self._queue
             queue.project(
-                title, description=description, id=old.project_id, created_at=created_at
+                title,
+                description=description,
+                id=old.project_id,
+                created_at=moment_of(old.created_at or ""),
             )
-            self._brought["projects"] += 1
+            self._counts["projects"] += 1
 
-    def _queue_for(self, orchestrator: str) -> Queue:
-        """Return the queue for an orchestrator of the predecessor; the importer's own for what is no name."""
-        try:
-            return self._queue_of(orchestrator)
-        except errors.Invalid:
-            return self._queue
-
-    def _item(self, old: LegacyItem, package: LegacyPackage | None) -> None:
+    def _add_item(self, old: LegacyItem, package: LegacyPackage | None) -> None:
         record = self._record(old.item_id)
         if record is None:
-            self._queue.create(old.project_id, self._new(old, package))
-            self._brought["items"] += 1
+            self._queue.create(old.project_id, self._new_item(old, package))
+            self._counts["items"] += 1
             record = self._record(old.item_id)
         if record is not None:
-            self._reports(record)
-            self._finish(old)
+            self._add_reports(record)
+            self._end_item(old)
 
-    def _new(self, old: LegacyItem, package: LegacyPackage | None) -> NewItem:
+    def _new_item(self, old: LegacyItem, package: LegacyPackage | None) -> NewItem:
         title, description = _title(old.title, old.description)
-        missing = [id_ for id_ in old.dependencies or () if self._record(id_) is None]
+        dependencies = tuple(old.dependencies or ())
+        missing = [id_ for id_ in dependencies if self._record(id_) is None]
         if missing:
             self._troubles[old.item_id] = (
-                f"it depended on {', '.join(missing)}, which is not there"
+                f"it depended on {', '.join(missing)}, which does not exist"
             )
-        expected = (package and package.expected_deliverables) or ()
-        return NewItem(
+        item = NewItem(
             id=old.item_id,
             title=title,
             description=description,
             requirements=tuple(old.requirements or ()),
-            depends_on=tuple(
-                id_ for id_ in old.dependencies or () if id_ not in missing
-            ),
+            depends_on=tuple(id_ for id_ in dependencies if id_ not in missing),
             agent=old.assigned_to or "",
-            context={
-                name: _text(value)
-                for name, value in (
-                    (package and package.provided_context) or {}
-                ).items()
-            },
-            resources=_texts((package and package.provided_resources) or ()),
-            deliverables_expected=()
-            if expected == DEFAULT_DELIVERABLES
-            else _texts(expected),
             created_at=moment_of(old.created_at or ""),
+        )
+        if package is None:
+            return item
+        context = package.provided_context or {}
+        deliverables = package.expected_deliverables or []
+        if deliverables == DEFAULT_DELIVERABLES:
+            deliverables = []
+        return replace(
+            item,
+            context={name: _text(value) for name, value in context.items()},
+            resources=_texts(package.provided_resources or ()),
+            deliverables_expected=_texts(deliverables),
         )
 
     def _record(self, item: str) -> MirrorRecord | None:
-        return next(
-            iter(self._queue.views.records([item], session=self._session)), None
-        )
+        records = self._queue.views.records([item], session=self._session)
+        return next(iter(records), None)
 
-    def _reports(self, record: MirrorRecord) -> None:
-        """Bring an item's reports, as the sync job would."""
-        with forgetful() as state:
-            means = PassContext(
-                queue=self._queue,
-                folder=self._folder,
-                state=state,
-                session=self._session,
-                bells={},
-            )
-            mirror = ItemSync(means, record)
-            mirror.take_over(self._old.reports(record.item.id, record.item.agent))
-            self._brought["reports"] += mirror.imported
-            self._troubles |= state.troubles()
+    def _add_reports(self, record: MirrorRecord) -> None:
+        """Import the reports on an item, as the sync job does."""
+        contents = self._folder.reports(record.item.id, record.item.agent)
+        entries: list[FileEntry] = []
+        for content in contents.values():
+            entries += content.entries
+        reports = ReportImport(self._queue, self._session, record)
+        reports.add(entries, all_readable=True)
+        self._counts["reports"] += reports.count
+        self._troubles |= reports.troubles
 
-    def _finish(self, old: LegacyItem) -> None:
-        """Let an item end that ended without a report of it."""
+    def _end_item(self, old: LegacyItem) -> None:
+        """Complete or cancel an item that ended without a report of it."""
         record = self._record(old.item_id)
-        written_at = old.completed_at or ""
-        origin = Origin(
-            request=_digits("end", old.item_id),
-            written_at=written_at,
-            at=moment_of(written_at),
-        )
-        if record is None or any(
-            report.request == origin.request for report in record.reports
-        ):
+        if record is None or record.item.state in ENDED:
             return
-        item, agent = (
-            record.item,
-            self._queue.agent(
-                record.item.agent or "nobody", session=self._session, origin=origin
-            ),
-        )
-        ended = item.state in (State.COMPLETED, State.CANCELLED, State.FAILED)
-        if old.status == "completed" and not ended and not item.agent:
-            self._troubles[item.id] = (
-                "it was completed, but nobody had it: it is pending"
-            )
-        elif old.status == "completed" and not ended:
+        item = record.item
+        origin = _origin(old.completed_at or "", "end", old.item_id)
+        if any(report.request == origin.request for report in record.reports):
+            return
+        if old.status == "completed":
+            if not item.agent:
+                self._troubles[item.id] = (
+                    "it was completed but had no agent, so it is pending now"
+                )
+                return
             summary, deliverables = _delivered(old.deliverables)
+            agent = self._queue.agent(item.agent, session=self._session, origin=origin)
             agent.complete(record.lease, summary, deliverables=deliverables)
-        elif (
-            old.status == "cancelled"
-            and not ended
-            and not any(each.kind == "cancel" for each in record.reports)
-        ):
-            self._queue.cancel(item.id)
+        elif old.status == "cancelled":
+            was_cancelled = any(report.kind == "cancel" for report in record.reports)
+            if not was_cancelled:
+                self._queue.cancel(item.id)
 
-    def _note(self, note: LegacyNote) -> None:
+    def _add_note(self, note: LegacyNote) -> None:
         limits.name(note.agent, "an agent")
-        origin = Origin(
-            request=_digits("note", note.item, note.agent, note.written_at, note.text),
-            written_at=note.written_at,
-            at=moment_of(note.written_at),
+        origin = _origin(
+            note.written_at, "note", note.item, note.agent, note.written_at, note.text
         )
         agent = self._queue.agent(note.agent, session=self._session, origin=origin)
-        there = {(each.written_at, each.text) for each in agent.notes(note.item)}
-        if (note.written_at, note.text) not in there:
+        existing = {(each.written_at, each.text) for each in agent.notes(note.item)}
+        if (note.written_at, note.text) not in existing:
             agent.note(note.item, note.text)
-            self._brought["notes"] += 1
+            self._counts["notes"] += 1
 
-    def _close(self, project: str) -> None:
-        if self._queue.views.progress(project, limit=1).project.status != "completed":
-            self._queue.complete_project(project)
+    def _complete_project(self, id_: str) -> None:
+        project = self._queue.views.progress(id_, limit=1).project
+        if project.status != "completed":
+            self._queue.complete_project(id_)
 
 
 def _title(title: str, description: str | None) -> tuple[str, str]:
-    """Return a title and a description that Redis takes: what is too long for a title stands in the description."""
+    """Return a title that is short enough, and a description; a long title is in both."""
     title, description = title.strip() or UNTITLED, description or ""
     if len(title) <= limits.TITLE_CHARACTERS:
         return title, description
-    return title[
-        : limits.TITLE_CHARACTERS - 1
-    ] + "…", f"{title}\n\n{description}".strip()
+    short = title[: limits.TITLE_CHARACTERS - 1] + "…"
+    return short, f"{title}\n\n{description}".strip()
 
 
 def _delivered(found: object) -> tuple[str, dict[str, str]]:
-    """Return what the old database has as deliverables as a summary and deliverables: a plain text is a summary."""
+    """Return the deliverables of the old database as a summary and named deliverables.
+
+    A plain text becomes the summary; the values of a list get numbers as names.
+    """
+    if found is None:
+        return "", {}
     if isinstance(found, dict):
         return "", {str(name): _text(value) for name, value in found.items()}
     if isinstance(found, list):
         return "", {str(number): text for number, text in enumerate(_texts(found), 1)}
-    return "" if found is None else _text(found), {}
+    return _text(found), {}
 
 
 def _texts(values: Iterable[object]) -> tuple[str, ...]:
-    """Return values as texts, but for the blank ones."""
-    return tuple(text for text in map(_text, values) if text.strip())
+    """Return values as texts, without the blank ones."""
+    texts = [_text(value) for value in values]
+    return tuple(text for text in texts if text.strip())
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _digits(*parts: str) -> str:
-    return sha256(json.dumps(parts).encode(), usedforsecurity=False).hexdigest()[:16]
+def _origin(written_at: str, *parts: str) -> Origin:
+    """Return the mark of what is imported: the same parts give the same request."""
+    digest = sha256(json.dumps(parts).encode(), usedforsecurity=False).hexdigest()
+    return Origin(request=digest[:16], written_at=written_at, at=moment_of(written_at))

@@ -1,16 +1,12 @@
-"""What we publish, and what strangers hand us, as pydantic models."""
+"""Pydantic models of the files: the handoff that we publish, and everything that file-based workers wrote."""
 
 import json
-import re
-from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from taskorch.domain.mirror_record import MirrorRecord
 
-#: The year 5138; as milliseconds, 1973.
-_MOST_SECONDS = 1e11
-_NUMBER = re.compile(r"[0-9]{9,30}(\.[0-9]{1,30})?")
+from taskorch_orchestrator.mirror.file_times import local_time
 
 DEFAULT_DELIVERABLES = [
     "Status updates via progress reports",
@@ -24,7 +20,7 @@ class _Published(BaseModel):
 
 
 class Task(_Published):
-    """What is to be done."""
+    """The work to do."""
 
     title: str
     description: str | None
@@ -49,12 +45,12 @@ class Communication(_Published):
 
 
 class ItemSnapshot(_Published):
-    """What Redis knew of the item when the package was made."""
+    """The state of the item in Redis when the handoff was made."""
 
     state: str
     token: int
     attempt: int
-    #: Another one with each assignment.
+    #: Each assignment has its own.
     sequence: int
     #: The item's last event.
     cursor: str
@@ -62,7 +58,7 @@ class ItemSnapshot(_Published):
 
 
 class HandoffPackage(_Published):
-    """The package of an assignment, in the form that the file-based predecessor reads."""
+    """The handoff of an item, in the form that the file-based predecessor reads."""
 
     handoff_version: str = "1.0"
     item_id: str
@@ -79,9 +75,11 @@ class HandoffPackage(_Published):
 
     @classmethod
     def of(cls, record: MirrorRecord) -> "HandoffPackage":
-        """Return the handoff package of an item; its times are those of a file."""
+        """Return the handoff of an item, with local times."""
         item, project = record.item, record.project
         answers = [report.text for report in record.reports if report.kind == "answer"]
+        numbered = {f"answer {n}": text for n, text in enumerate(answers, 1)}
+        deliverables = list(item.deliverables_expected)
         return cls(
             item_id=item.id,
             assigned_to=item.agent or None,
@@ -98,13 +96,9 @@ class HandoffPackage(_Published):
                 project_title=project.title,
                 project_description=project.description,
             ),
-            provided_context={
-                **item.context,
-                **{f"answer {n}": text for n, text in enumerate(answers, 1)},
-            },
+            provided_context={**item.context, **numbered},
             provided_resources=list(item.resources),
-            expected_deliverables=list(item.deliverables_expected)
-            or DEFAULT_DELIVERABLES,
+            expected_deliverables=deliverables or DEFAULT_DELIVERABLES,
             communication=Communication(
                 progress_file=f"{item.id}_progress.json",
                 completion_file=f"{item.id}_completion.json",
@@ -119,32 +113,65 @@ class HandoffPackage(_Published):
             ),
         )
 
+    def as_file(self) -> bytes:
+        """Return the content of the handoff file."""
+        return self.model_dump_json(indent=2, ensure_ascii=True).encode()
+
+
+class NotValid(ValueError):
+    """A document does not fit its model; the text says what is wrong first."""
+
 
 class _Filed(BaseModel):
-    """What a file-based worker wrote; what we do not know of it is kept."""
+    """A document of a file-based worker. Unknown fields are kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
+    @classmethod
+    def read(cls, document: object) -> Self:
+        """Return a parsed JSON document, or a row, as this model. Raises NotValid."""
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise _not_valid(error) from None
 
-def _in_digits(value: object) -> object:
-    """Return a time that is a number as text: seconds or milliseconds since the epoch."""
-    return (
-        json.dumps(value)
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-        else value
-    )
+    @classmethod
+    def read_json(cls, data: bytes) -> Self:
+        """Return a JSON text as this model. Raises NotValid."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise _not_valid(error) from None
 
 
-#: A time as a worker wrote it, an ISO 8601 text or a number. A longer text is not a time.
-Written = Annotated[str, Field(max_length=64), BeforeValidator(_in_digits)]
-#: The same in a column of a database.
-Stored = Annotated[str | None, BeforeValidator(_in_digits)]
+def _not_valid(error: ValidationError) -> NotValid:
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return NotValid(f"it has no {field}")
+    if first["type"] == "json_invalid":
+        return NotValid(f"not JSON: {first['msg']}")
+    if not field:
+        return NotValid("it is not a JSON object")
+    return NotValid(f"its {field} is not valid: {first['msg']}")
+
+
+def _number_as_text(value: object) -> object:
+    """Return a time that is a number as text."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return json.dumps(value) if is_number else value
+
+
+#: A time as a worker wrote it: ISO 8601 or a number. A longer text is not a time.
+Time = Annotated[str, Field(max_length=64), BeforeValidator(_number_as_text)]
+#: A time in a column of a database.
+ColumnTime = Annotated[str | None, BeforeValidator(_number_as_text)]
 
 
 class FiledUpdate(_Filed):
     """An entry of `updates` in `{item}_progress.json`."""
 
-    timestamp: Written
+    timestamp: Time
     message: str
     percentage: float | None = None
 
@@ -153,7 +180,7 @@ class FiledProgress(_Filed):
     """`{item}_progress.json`."""
 
     item_id: str
-    #: Of the first writer.
+    #: The first writer.
     agent_id: str
     updates: list[object]
 
@@ -161,7 +188,7 @@ class FiledProgress(_Filed):
 class FiledDiscovery(_Filed):
     """An entry of `{item}_discoveries.json`."""
 
-    timestamp: Written
+    timestamp: Time
     agent_id: str
     discovery: str
     impact: str | None = None
@@ -173,23 +200,29 @@ class FiledCompletion(_Filed):
 
     item_id: str
     agent_id: str
-    completed_at: Written
+    completed_at: Time
     summary: str | None = ""
     deliverables: dict[str, object] | None = None
 
 
-def _from_json(value: object) -> object:
-    """Return what a column of the predecessor's database has as JSON; nothing for an empty one."""
-    return json.loads(value) if isinstance(value, str) and value else value or None
+def _parsed_column(value: object) -> object:
+    """Return a JSON column of the predecessor's database, parsed; None if it is empty."""
+    if isinstance(value, str) and value:
+        return json.loads(value)
+    return value or None
 
 
-def _from_json_or_text(value: object) -> object:
-    """Return the same for a column that may have a plain text."""
+def _parsed_column_or_text(value: object) -> object:
+    """Return a column that has JSON or plain text, parsed if it is JSON."""
     text = value.decode(errors="replace") if isinstance(value, bytes) else value
     try:
-        return _from_json(text)
+        return _parsed_column(text)
     except (ValueError, RecursionError):
         return text
+
+
+JsonList = Annotated[list[str] | None, BeforeValidator(_parsed_column)]
+JsonOrText = Annotated[object, BeforeValidator(_parsed_column_or_text)]
 
 
 class LegacyProject(_Filed):
@@ -199,12 +232,12 @@ class LegacyProject(_Filed):
     title: str
     description: str | None = None
     orchestrator_id: str | None = None
-    created_at: Stored = None
+    created_at: ColumnTime = None
     status: str | None = None
 
 
 class LegacyTask(_Filed):
-    """What is to be done, in a package of the predecessor."""
+    """The work to do, in a handoff of the predecessor."""
 
     title: str
     description: str | None = None
@@ -213,7 +246,7 @@ class LegacyTask(_Filed):
 
 
 class LegacyContext(_Filed):
-    """The project, in a package of the predecessor."""
+    """The project, in a handoff of the predecessor."""
 
     project_id: str
     project_title: str
@@ -238,18 +271,18 @@ class LegacyItem(_Filed):
     project_id: str
     title: str
     description: str | None = None
-    requirements: Annotated[list[str] | None, BeforeValidator(_from_json)] = None
+    requirements: JsonList = None
     assigned_to: str | None = None
     status: str | None = None
-    dependencies: Annotated[list[str] | None, BeforeValidator(_from_json)] = None
-    created_at: Stored = None
-    completed_at: Stored = None
-    #: An object, a list, or a plain text.
-    deliverables: Annotated[object, BeforeValidator(_from_json_or_text)] = None
+    dependencies: JsonList = None
+    created_at: ColumnTime = None
+    completed_at: ColumnTime = None
+    #: An object, a list, or plain text.
+    deliverables: JsonOrText = None
 
     @classmethod
     def of(cls, package: LegacyPackage) -> "LegacyItem":
-        """Return the item of a package."""
+        """Return the item of a handoff."""
         task = package.task
         return cls(
             item_id=package.item_id,
@@ -260,32 +293,3 @@ class LegacyItem(_Filed):
             assigned_to=package.assigned_to,
             dependencies=task.dependencies,
         )
-
-
-def local_time(at: int, microseconds: int = 0) -> str:
-    """Return a time in ms since the epoch as files have it: ISO 8601 by this machine's zone, without naming it."""
-    whole = datetime.fromtimestamp(at // 1000)  # noqa: DTZ006  naive, as the contract of the files has it
-    return whole.replace(microsecond=at % 1000 * 1000 + microseconds).isoformat(
-        timespec="microseconds"
-    )
-
-
-def moment_of(written: str) -> int:
-    """Return the time that a file has as ms since the epoch; 0 where it is none. A naive one is in this zone.
-
-    Nine digits or more are a number: seconds since the epoch, or milli-, micro- or nanoseconds.
-    """
-    if _NUMBER.fullmatch(written):
-        return _of_epoch(float(written))
-    try:
-        return int(datetime.fromisoformat(written).timestamp() * 1000)
-    except (ValueError, OverflowError, OSError):
-        return 0
-
-
-def _of_epoch(number: float) -> int:
-    """Return a number of some unit since the epoch in ms."""
-    seconds = number
-    while seconds >= _MOST_SECONDS:
-        seconds /= 1000
-    return int(seconds * 1000)

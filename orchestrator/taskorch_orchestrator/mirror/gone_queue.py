@@ -1,87 +1,93 @@
-"""Files of a queue that is gone: a Redis that was emptied or replaced leaves packages of items that no longer exist."""
+"""The files of a queue that is gone.
 
-import re
-from collections.abc import Iterable, Iterator
+A Redis that was emptied or replaced leaves handoffs of items that no longer exist.
+"""
+
+from collections.abc import Iterable
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from time import gmtime, strftime
 
 from taskorch.queue.queue import Queue
 
+from taskorch_orchestrator.mirror import file_names, sqlite_copy
+from taskorch_orchestrator.mirror.changes import PROJECTS
+from taskorch_orchestrator.mirror.file_names import (
+    ITEM_ID,
+    MIRRORED_FILE,
+    PENDING_FILE,
+)
 from taskorch_orchestrator.mirror.handoff_folder import folder_opened
-from taskorch_orchestrator.mirror.item_sync import PassContext
-from taskorch_orchestrator.mirror.sqlite_copy import NAME
-from taskorch_orchestrator.mirror.sync_pass import MIRRORED_FILE, PROJECTS, owner
+from taskorch_orchestrator.mirror.pass_context import PassContext
 
 BATCH = 50
-ITEM = re.compile(r"item_[0-9a-z]{1,32}")
-BELL = re.compile(r"pending_.+\.txt")
 
 
-def set_aside(means: PassContext, home: Path, created: str) -> str:
-    """Move files of another queue out of `handoffs/`, so that no file-based agent takes work that does not exist.
+def set_files_aside(context: PassContext, home: Path, created: str) -> str:
+    """Move the files of a gone queue out of `handoffs/`, so that no agent works on its items.
 
-    `created` tells the namespace from one of the same name before it; `home` is the folder .task-orchestrator. Files of
-    items that the new queue knows stay, as after an import. Return what was done in a sentence, "" for nothing.
+    `created` is the time in ms when the namespace was created. It differs if the queue
+    is a new one with the same name. `home` is the folder .task-orchestrator. Files of
+    items that the new queue has stay, as after an import. Return a sentence for the
+    log; "" if no file was moved.
     """
-    fact = f"created:{means.queue.namespace}"
-    before = means.state.fact(fact)
-    if before == created:
+    fact = f"created:{context.queue.namespace}"
+    previous = context.state.fact(fact)
+    if previous == created:
         return ""
-    moved, folder = (
-        0,
-        home
-        / f"handoffs-{strftime('%Y%m%dT%H%M%SZ', gmtime(int(before or 0) / 1000))}",
-    )
-    if before:
-        moved = _move(means, home, folder)
-    means.state.learn(fact, created)
+    folder, moved = home / _folder_name(int(previous or 0)), 0
+    if previous:
+        moved = _move(context, home, folder)
+    context.state.set_fact(fact, created)
+    if not moved:
+        return ""
     return (
-        f"The queue is a new one: {moved} files of the one before it were moved to {folder}"
-        if moved
-        else ""
+        f"The queue is new: {moved} files of the previous queue were moved to {folder}"
     )
 
 
-def _move(means: PassContext, home: Path, folder: Path) -> int:
-    names = [name for name, _ in means.folder.names()]
-    ids = {owner(name) for name in names if MIRRORED_FILE.fullmatch(name)}
-    rung = {name: means.folder.lines(name) for name in names if BELL.fullmatch(name)}
-    known = _known(means.queue, ids | {id_ for lines in rung.values() for id_ in lines})
-    gone = [
-        name
+def _folder_name(created: int) -> str:
+    return f"handoffs-{strftime('%Y%m%dT%H%M%SZ', gmtime(created / 1000))}"
+
+
+def _move(context: PassContext, home: Path, folder: Path) -> int:
+    """Move the files of items and projects that the queue does not have; return their number."""
+    handoffs = context.folder
+    names = [name for name, _ in handoffs.names()]
+    owners = {
+        name: {file_names.owner(name)}
         for name in names
-        if MIRRORED_FILE.fullmatch(name) and owner(name) not in known
-    ]
-    gone += [name for name, lines in rung.items() if not known.intersection(lines)]
+        if MIRRORED_FILE.fullmatch(name)
+    }
+    pending = {
+        name: set(handoffs.lines(name))
+        for name in names
+        if PENDING_FILE.fullmatch(name)
+    }
+    existing = _existing(
+        context.queue, set().union(*owners.values(), *pending.values())
+    )
+    gone = [name for name, ids in {**owners, **pending}.items() if not ids & existing]
     if not gone:
         return 0
     folder.mkdir(mode=0o700, exist_ok=True)
-    with folder_opened(folder) as into:
+    with folder_opened(folder) as target:
         for name in gone:
             with suppress(FileNotFoundError):
-                means.folder.move(name, into)
-    for name, lines in rung.items():
-        for id_ in set(lines) - known if name not in gone else ():
-            means.folder.drop_line(name, id_)
+                handoffs.move(name, target)
+    for name in pending.keys() - set(gone):
+        for id_ in pending[name] - existing:
+            handoffs.drop_line(name, id_)
     with suppress(FileNotFoundError):
-        (home / NAME).rename(folder / NAME)
+        (home / sqlite_copy.NAME).rename(folder / sqlite_copy.NAME)
     return len(gone)
 
 
-def _known(queue: Queue, ids: Iterable[str]) -> set[str]:
-    """Return those of the ids that the queue has."""
-    projects = {project.id for project in queue.views.projects(limit=PROJECTS)}
-    items = [id_ for id_ in ids if ITEM.fullmatch(id_)]
-    return projects | {
-        record.item.id
-        for batch in _batches(items)
-        for record in queue.views.records(batch)
-    }
-
-
-def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(ids)
-    while batch := list(islice(rest, BATCH)):
-        yield batch
+def _existing(queue: Queue, ids: Iterable[str]) -> set[str]:
+    """Return all projects of the queue, and those of the items that it has."""
+    existing = {project.id for project in queue.views.projects(limit=PROJECTS)}
+    items = [id_ for id_ in ids if ITEM_ID.fullmatch(id_)]
+    for start in range(0, len(items), BATCH):
+        records = queue.views.records(items[start : start + BATCH])
+        existing |= {record.item.id for record in records}
+    return existing

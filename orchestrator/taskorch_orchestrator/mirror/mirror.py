@@ -1,6 +1,5 @@
-"""The mirror of Redis in the files of a root, kept by passes of the sync job: one writer at a time, on any machine."""
+"""The mirror of Redis in the files of a root: one pass at a time, by one writer on any machine."""
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,38 +8,42 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import cast
 
 from taskorch.config import files, root_folder
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 from taskorch.queue.queue import Queue
 
-from taskorch_orchestrator.mirror import gone_queue, handoff_folder
-from taskorch_orchestrator.mirror.handoff_folder import NoRoom
-from taskorch_orchestrator.mirror.item_sync import PassContext
+from taskorch_orchestrator.mirror import (
+    file_names,
+    gone_queue,
+    handoff_folder,
+    sync_state,
+)
+from taskorch_orchestrator.mirror.handoff_folder import FolderNotWritable
+from taskorch_orchestrator.mirror.pass_context import PassContext
 from taskorch_orchestrator.mirror.sqlite_copy import SqliteCopy
-from taskorch_orchestrator.mirror.sync_pass import MIRRORED_FILE, SyncPass, owner
-from taskorch_orchestrator.mirror.sync_state import SyncState, remembered
+from taskorch_orchestrator.mirror.sync_pass import SyncPass
+from taskorch_orchestrator.mirror.sync_state import SyncState
 
 LEASE_MS = 30_000
 TROUBLES_SHOWN = 100
 
 
 class PassResult(Frozen):
-    """What a pass did."""
+    """The result of one pass."""
 
     written: int
     imported: int
-    #: Items and files in trouble, and what is wrong with each.
+    #: Name of an item, a file or a report -> the trouble with it.
     troubles: Mapping[str, str]
-    #: Whether somebody was writing, so that some of it must be looked at again soon.
+    #: Whether a worker was writing, so that another pass is needed soon.
     again: bool
-    #: How many items and projects are left because the pass had to stop.
+    #: The number of items and projects that were left because the pass had to stop.
     left: int
     #: How long it took to look through the files.
     scan_s: float
-    #: What was done with the files of a queue that is gone, in a sentence; "" if there were none.
+    #: A sentence on the files of a gone queue that were moved; "" if there were none.
     set_aside: str
 
 
@@ -48,27 +51,29 @@ class Mirror:
     """The mirror in one root."""
 
     def __init__(self, queue: Queue, root: Path, service: str = "") -> None:
-        """Keep the files below `root`; `service` says how the passes are run, where a service runs them."""
+        """Keep the files below `root`. `service` says how a service makes the passes, "RQ" for example."""
         self._queue = queue
         self._root = root
         self._home = root / root_folder.NAME
-        self._db = SqliteCopy(self._home)
+        self._copy = SqliteCopy(self._home)
         self._host = os.uname().nodename
-        #: When the namespace was created, and what is to be said of files of another one.
-        self._created = self._aside = ""
-        #: The root's id, once it is known: it stays the same when the folder is lost meanwhile.
+        #: The id of the root, once it is known. It stays if the folder is deleted and made again.
         self._id = ""
-        #: What is known of the last pass, for `orchestrate sync status`.
+        self._leased_at = 0.0
+        self._set_aside = ""
+        #: The last pass, for `orchestrate sync status`.
         self._status: dict[str, object] = {
             "path": str(root),
             "host": self._host,
             "pid": os.getpid(),
         }
-        self._service = (
-            {"host": self._host, "pid": os.getpid(), "runs_on": service}
-            if service
-            else {}
-        )
+        self._service: dict[str, object] = {}
+        if service:
+            self._service = {
+                "host": self._host,
+                "pid": os.getpid(),
+                "runs_on": service,
+            }
 
     def sync(
         self,
@@ -77,173 +82,188 @@ class Mirror:
         scan: bool = True,
         wait: bool = True,
         stop: Callable[[], bool] = lambda: False,
-        again: bool = True,
     ) -> PassResult | None:
-        """Do one pass; None where another process of this machine is at it, and the caller will not `wait`.
+        """Make one pass. Return None if another process of this machine makes one and `wait` is false.
 
-        `full` looks at everything; `scan` at all files, not only at those that were marked. `stop` is asked between
-        batches: what is left then is for the next pass. A damaged memory is begun `again`, once. Raises
-        errors.RootNotWritable, errors.SyncBusy (another machine is at it), errors.Unavailable.
+        `full` looks at everything. `scan` looks at all files, otherwise only at those
+        that were marked. `stop` is called between batches; if it returns True, the rest
+        is left for the next pass. Raises errors.RootNotWritable, errors.SyncBusy
+        (another machine makes a pass), errors.Unavailable.
         """
         try:
-            with self._alone(wait=wait) as mine:
-                return self._run(full=full, scan=scan, stop=stop) if mine else None
-        except (NoRoom, OSError) as error:
-            cause = error.__cause__ if isinstance(error, NoRoom) else error
-            refusal = files.root_not_writable(self._root, cast("OSError", cause))
+            with self._lock(wait=wait) as locked:
+                if not locked:
+                    return None
+                return self._sync(full=full, scan=scan, stop=stop)
+        except FolderNotWritable as error:
+            refusal = files.root_not_writable(self._root, error.cause)
+        except OSError as error:
+            refusal = files.root_not_writable(self._root, error)
         except sqlite3.DatabaseError as error:
-            if again and not isinstance(
-                error, sqlite3.OperationalError
-            ):  # it was damaged, and is gone
-                return self.sync(
-                    full=True, scan=scan, wait=wait, stop=stop, again=False
-                )
-            refusal = errors.RootNotWritable(
-                root=str(self._root), reason=f"sync/state.db: {error}"
-            )
-        self._tell(error=str(refusal))
+            reason = f"sync/state.db: {error}"
+            refusal = errors.RootNotWritable(root=str(self._root), reason=reason)
+        self._release(error=str(refusal))
         raise refusal
 
     def root_id(self) -> str:
-        """Return the id of the root: the same for all machines that share the folder.
+        """Return the id of the root, which is the same on all machines that share the folder.
 
-        Raises errors.RootNotWritable for a root that is not there.
+        Raises errors.RootNotWritable if the root does not exist.
         """
         try:
-            root_folder.create(self._home)
-            files.make_private_folder(self._home / "sync")
-            with suppress(sqlite3.Error), remembered(self._home) as state:
-                self._know(state)
-            return self._id or self._named(str(self._home.stat().st_ino))
+            self._make_folders()
+            with suppress(sqlite3.Error), sync_state.opened(self._home) as state:
+                self._find_id(state)
+            return self._id or self._new_id(str(self._home.stat().st_ino))
         except OSError as error:
             raise files.root_not_writable(self._root, error) from None
 
     def session(self) -> str:
-        """Return the session under which the file-based workers of this root hold their claims."""
-        return f"files-{self.root_id()}"
+        """Return the session under which the file-based workers of this root hold their leases."""
+        return _session(self.root_id())
 
     def mark_changed(self, names: Iterable[str]) -> bool:
-        """Mark the items whose files have changed, of files with these names; return whether there are any."""
+        """Mark the owners of changed files for the next pass.
+
+        `names` are those of files that may have changed. Return whether any has, or
+        whether that is not known.
+        """
         with (
-            suppress(OSError, NoRoom),
-            handoff_folder.opened(self._home) as opened,
-            remembered(self._home) as state,
+            suppress(OSError, FolderNotWritable),
+            handoff_folder.opened(self._home) as folder,
+            sync_state.opened(self._home) as state,
         ):
-            before = state.signatures(names)
-            changed = [
-                name
+            saved = state.signatures(names)
+            changed = {
+                file_names.owner(name)
                 for name in names
-                if MIRRORED_FILE.fullmatch(name)
-                and opened.signature(name) != before.get(name)
-            ]
-            with state.saved():
-                state.mark({owner(name) for name in changed})
+                if file_names.MIRRORED_FILE.fullmatch(name)
+                and folder.signature(name) != saved.get(name)
+            }
+            with state.transaction():
+                state.mark(changed)
             return bool(changed)
         return True
 
-    def _run(self, *, full: bool, scan: bool, stop: Callable[[], bool]) -> PassResult:
-        with (
-            handoff_folder.opened(self._home) as opened,
-            remembered(self._home) as state,
-        ):
-            self._know(state)
-            leased_at = self._lease()
-            means = PassContext(
-                queue=self._queue,
-                folder=opened,
-                state=state,
-                session=f"files-{self._id}",
-                bells={},
-            )
-            work = SyncPass(means, self._db)
-            if (
-                aside := gone_queue.set_aside(means, self._home, self._created)
-                if self._service
-                else ""
-            ):
-                self._aside, full = aside, True
-            work.look(full=full, scan=scan)
-            while not work.stopped and work.batch():
-                work.stopped = stop()
-                if monotonic() - leased_at > LEASE_MS / 3000:
-                    leased_at = self._lease()
-            with state.saved():
-                state.count("written", work.written)
-                state.count("imported", work.imported)
-            return self._done(work, state)
+    def _sync(self, *, full: bool, scan: bool, stop: Callable[[], bool]) -> PassResult:
+        try:
+            return self._make_pass(full=full, scan=scan, stop=stop)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            # The memory was damaged and is removed by now: start over without it.
+            return self._make_pass(full=True, scan=scan, stop=stop)
 
-    def _done(self, work: SyncPass, state: SyncState) -> PassResult:
-        left = state.left()
-        done = PassResult(
-            written=work.written,
-            imported=work.imported,
-            troubles=state.troubles(),
-            again=work.again,
-            left=left if work.stopped else 0,
-            scan_s=work.scan_s,
-            set_aside=self._aside,
-        )
-        self._aside = ""
+    def _make_pass(
+        self, *, full: bool, scan: bool, stop: Callable[[], bool]
+    ) -> PassResult:
+        with (
+            handoff_folder.opened(self._home) as folder,
+            sync_state.opened(self._home) as state,
+        ):
+            self._find_id(state)
+            created = self._take_lease()
+            context = PassContext(
+                queue=self._queue,
+                folder=folder,
+                state=state,
+                session=_session(self._id),
+            )
+            if self._service:
+                moved = gone_queue.set_files_aside(context, self._home, created)
+                if moved:
+                    self._set_aside, full = moved, True
+            sync_pass = SyncPass(context, self._copy)
+            sync_pass.sync(
+                full=full, scan=scan, may_go_on=lambda: self._may_go_on(stop)
+            )
+            return self._finish(sync_pass, state)
+
+    def _may_go_on(self, stop: Callable[[], bool]) -> bool:
+        """Renew the lease in time; return whether the pass may do another batch."""
+        if monotonic() - self._leased_at > LEASE_MS / 3000:
+            self._take_lease()
+        return not stop()
+
+    def _finish(self, sync_pass: SyncPass, state: SyncState) -> PassResult:
+        """Count and publish what a pass did, and release the lease."""
+        with state.transaction():
+            state.add_to_fact("written", sync_pass.written)
+            state.add_to_fact("imported", sync_pass.imported)
+        left, troubles = state.number_marked(), state.troubles()
         self._status |= {
             "cursor": state.fact("cursor"),
             "changed": left,
             "written": int(state.fact("written")),
             "imported": int(state.fact("imported")),
-            "troubles": dict(islice(done.troubles.items(), TROUBLES_SHOWN)),
-            "in_trouble": len(done.troubles),
+            "troubles": dict(islice(troubles.items(), TROUBLES_SHOWN)),
+            "in_trouble": len(troubles),
         }
-        self._tell(error="")
-        return done
+        set_aside, self._set_aside = self._set_aside, ""
+        self._release(error="")
+        return PassResult(
+            written=sync_pass.written,
+            imported=sync_pass.imported,
+            troubles=troubles,
+            again=sync_pass.again,
+            left=left if sync_pass.stopped else 0,
+            scan_s=sync_pass.scan_s,
+            set_aside=set_aside,
+        )
 
     @contextmanager
-    def _alone(self, *, wait: bool) -> Iterator[bool]:
-        """Keep other processes of this machine off the files."""
+    def _lock(self, *, wait: bool) -> Iterator[bool]:
+        """Keep other processes of this machine off the files; yield False if one is at work."""
+        self._make_folders()
+        with (self._home / "sync" / "lock").open("ab") as file:
+            yield files.take_lock(file.fileno(), wait=wait)
+
+    def _make_folders(self) -> None:
         root_folder.create(self._home)
         files.make_private_folder(self._home / "sync")
-        with (self._home / "sync" / "lock").open("ab") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
 
-    def _know(self, state: SyncState) -> None:
-        """Learn the id of the root: the same for all machines that share the folder, another one for a copy of it.
+    def _find_id(self, state: SyncState) -> None:
+        """Find the id of the root.
 
-        Without a memory it comes out the same again, for as long as the folder is the same.
+        All machines that share the folder have the same id, and a copy of the folder has
+        another one. Without a memory, the same folder gets the same id again.
         """
         inode = str(self._home.stat().st_ino)
         if state.fact("inode") == inode:
             self._id = state.fact("root")
             return
-        self._id = self._id or self._named(inode)
-        with state.saved():
-            state.learn("inode", inode)
-            state.learn("root", self._id)
+        self._id = self._id or self._new_id(inode)
+        with state.transaction():
+            state.set_fact("inode", inode)
+            state.set_fact("root", self._id)
 
-    def _named(self, inode: str) -> str:
-        return sha256(
-            f"{self._host}:{self._root}:{inode}".encode(), usedforsecurity=False
-        ).hexdigest()[:8]
+    def _new_id(self, inode: str) -> str:
+        text = f"{self._host}:{self._root}:{inode}"
+        return sha256(text.encode(), usedforsecurity=False).hexdigest()[:8]
 
-    def _lease(self) -> float:
-        """Keep other machines off a folder that they share with this one; return since when, by the monotonic clock.
+    def _take_lease(self) -> str:
+        """Keep other machines off a shared folder; return when the namespace was created, in ms.
 
-        Processes of this machine are kept off by the lock, so that one which was killed holds nobody up.
+        The lock keeps off the processes of this machine, so that a killed one blocks no
+        other. Raises errors.SyncBusy if another machine has the lease.
         """
-        now = monotonic()
-        mine, holder, self._created = self._queue.mirror_take(
+        self._leased_at = monotonic()
+        has_lease, holder, created = self._queue.mirror_take(
             self._id, self._host, LEASE_MS
         )
-        if not mine:
+        if not has_lease:
             raise errors.SyncBusy(root=str(self._root), writer=holder)
-        return now
+        return created
 
-    def _tell(self, *, error: str) -> None:
+    def _release(self, *, error: str) -> None:
+        """Release the lease, and publish how the pass went."""
         self._queue.mirror_give(
-            self._id or self._named(""),
+            self._id or self._new_id(""),
             self._host,
             {**self._status, "error": error},
             self._service,
         )
+
+
+def _session(root_id: str) -> str:
+    return f"files-{root_id}"

@@ -1,32 +1,31 @@
-"""`orchestration.db`, a mirror in SQLite for people's queries: written in transactions, and never read back."""
+"""`orchestration.db`: a copy of projects and items in SQLite for people's queries. It is never read back."""
 
 import errno
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from taskorch.config import files
 from taskorch.domain.item import Item, Project
 
-from taskorch_orchestrator.mirror.file_models import local_time
+from taskorch_orchestrator.mirror.file_times import local_time
 
 NAME = "orchestration.db"
 BUSY_TIMEOUT_S = 1.0
-PROJECTS = (
-    "project_id",
-    "title",
-    "description",
-    "orchestrator_id",
-    "created_at",
-    "status",
-)
-ITEMS = (
-    "item_id", "project_id", "title", "description", "requirements", "assigned_to", "status", "dependencies",
-    "created_at", "assigned_at", "completed_at", "deliverables",
-)  # fmt: skip
+PROJECTS, ITEMS = "orchestration", "work_items"
+#: Table -> its columns, the primary key first.
+COLUMNS = {
+    PROJECTS: (
+        "project_id", "title", "description", "orchestrator_id", "created_at", "status",
+    ),
+    ITEMS: (
+        "item_id", "project_id", "title", "description", "requirements", "assigned_to", "status", "dependencies",
+        "created_at", "assigned_at", "completed_at", "deliverables",
+    ),
+}  # fmt: skip
 
 
 class SqliteCopy:
@@ -36,60 +35,53 @@ class SqliteCopy:
         """Keep `orchestration.db` in `home`, the folder .task-orchestrator."""
         self._path = home / NAME
 
-    def is_there(self) -> bool:
-        """Return whether there is such a file, or something in its place."""
+    def exists(self) -> bool:
+        """Return whether there is a file, a folder or a link of that name."""
         return os.path.lexists(self._path)
 
     def write(self, projects: Iterable[Project], items: Iterable[Item]) -> None:
-        """Put projects and items into it in one transaction; rows that are the same stay as they are.
+        """Insert or update projects and items in one transaction.
 
-        What proves to be no database is set aside. Raises OSError for a link in its place, sqlite3.Error where it
-        cannot be written now.
+        A file that is not a database is renamed to orchestration.db.damaged. Raises
+        OSError for a symbolic link, and sqlite3.Error if it cannot be written now.
         """
         if self._path.is_symlink():
             raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed")
         self._keep_others_out()
         try:
-            with (
-                closing(
-                    sqlite3.connect(
-                        self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None
-                    )
-                ) as database,
-                database,
-            ):
-                # One file, for anybody to copy or read. Nothing in it is only there, so nothing waits for the disk.
-                database.execute("PRAGMA journal_mode = TRUNCATE")
-                database.execute("PRAGMA synchronous = OFF")
-                database.execute("BEGIN IMMEDIATE")
-                for table, columns in {
-                    "orchestration": PROJECTS,
-                    "work_items": ITEMS,
-                }.items():
-                    listed = ", ".join(columns).replace(
-                        columns[0], f"{columns[0]} TEXT PRIMARY KEY", 1
-                    )
-                    database.execute(f"CREATE TABLE IF NOT EXISTS {table} ({listed})")
+            with self._transaction() as database:
+                for table in COLUMNS:
+                    database.execute(_create(table))
                 database.executemany(
-                    _upsert("orchestration", PROJECTS),
-                    [_project(each) for each in projects],
+                    _upsert(PROJECTS), [_project_row(project) for project in projects]
                 )
                 database.executemany(
-                    _upsert("work_items", ITEMS), [_item(each) for each in items]
+                    _upsert(ITEMS), [_item_row(item) for item in items]
                 )
-        except sqlite3.DatabaseError as error:
-            if not isinstance(error, sqlite3.OperationalError):
-                self._path.replace(self._path.with_suffix(".db.damaged"))
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            self._path.replace(self._path.with_suffix(".db.damaged"))
             raise
 
-    def _keep_others_out(self) -> None:
-        """Make the file if it does not exist, and take the rights of others off it; its journal gets the same mode."""
-        mode = files.file_mode(self._path.parent)
-        descriptor = os.open(
-            self._path,
-            os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
-            mode,
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        database = sqlite3.connect(
+            self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None
         )
+        with closing(database), database:
+            # One file, which anyone can copy. Redis has all of it, so no write waits
+            # for the disk.
+            database.execute("PRAGMA journal_mode = TRUNCATE")
+            database.execute("PRAGMA synchronous = OFF")
+            database.execute("BEGIN IMMEDIATE")
+            yield database
+
+    def _keep_others_out(self) -> None:
+        """Make the file if needed, and remove the rights of others; SQLite gives its journal the same mode."""
+        mode = files.file_mode(self._path.parent)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(self._path, flags, mode)
         try:
             status = os.fstat(descriptor)
             if status.st_mode & 0o077 & ~mode and os.getuid() in (status.st_uid, 0):
@@ -98,32 +90,38 @@ class SqliteCopy:
             os.close(descriptor)
 
 
-def _upsert(table: str, columns: tuple[str, ...]) -> str:
-    rest, places = columns[1:], ", ".join("?" * len(columns))
-    given, new = (
-        ", ".join(f"{table}.{name}" for name in rest),
-        ", ".join(f"excluded.{name}" for name in rest),
-    )
-    changes = ", ".join(f"{name} = excluded.{name}" for name in rest)
+def _create(table: str) -> str:
+    key, *others = COLUMNS[table]
+    columns = ", ".join([f"{key} TEXT PRIMARY KEY", *others])
+    return f"CREATE TABLE IF NOT EXISTS {table} ({columns})"
+
+
+def _upsert(table: str) -> str:
+    """Return a statement that inserts a row, or updates it if a column has changed."""
+    key, *others = COLUMNS[table]
+    columns = ", ".join(COLUMNS[table])
+    places = ", ".join("?" * len(COLUMNS[table]))
+    changes = ", ".join(f"{name} = excluded.{name}" for name in others)
+    old = ", ".join(f"{table}.{name}" for name in others)
+    new = ", ".join(f"excluded.{name}" for name in others)
     return (
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) "  # noqa: S608  our own names
-        f"ON CONFLICT ({columns[0]}) DO UPDATE SET {changes} WHERE ({given}) IS NOT ({new})"
+        f"INSERT INTO {table} ({columns}) VALUES ({places}) "  # noqa: S608  our own names
+        f"ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE ({old}) IS NOT ({new})"
     )
 
 
-def _project(project: Project) -> tuple[str, ...]:
-    created = local_time(project.created_at)
+def _project_row(project: Project) -> tuple[str, ...]:
     return (
         project.id,
         project.title,
         project.description,
         project.orchestrator,
-        created,
+        local_time(project.created_at),
         project.status,
     )
 
 
-def _item(item: Item) -> tuple[str | None, ...]:
+def _item_row(item: Item) -> tuple[str | None, ...]:
     return (
         item.id,
         item.project,

@@ -1,4 +1,4 @@
-"""What can be saved of a JSON text that breaks off: its longest valid prefix, closed."""
+"""The valid part of a JSON text that breaks off: its longest valid prefix, closed."""
 
 import json
 import re
@@ -10,12 +10,14 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 _CLOSING = {"{": "}", "[": "]"}
 
 
-def prefix(text: str, depth: int) -> Json:
-    """Return the longest prefix of a broken JSON text that is a value once its brackets are closed; None for none.
+def longest_prefix(text: str, depth: int) -> Json:
+    """Return the longest prefix of a broken JSON text that is valid when closed.
 
-    What lies below so many brackets is whole or left out.
+    A value inside more than `depth` brackets is kept whole or left out. Return None if
+    no prefix is valid.
     """
-    for end, closing in reversed(list(_ends(text[: _broken_at(text)], depth))):
+    valid = text[: _error_position(text)]
+    for end, closing in reversed(list(_possible_ends(valid, depth))):
         try:
             value: Json = json.loads(text[:end] + closing)
         except (ValueError, RecursionError):
@@ -24,8 +26,8 @@ def prefix(text: str, depth: int) -> Json:
     return None
 
 
-def _broken_at(text: str) -> int:
-    """Return up to where a text may be JSON."""
+def _error_position(text: str) -> int:
+    """Return where the JSON parser gives up; the end of the text if it names no place."""
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
@@ -35,18 +37,18 @@ def _broken_at(text: str) -> int:
     return len(text)
 
 
-def _ends(text: str, depth: int) -> Iterator[tuple[int, str]]:
-    """Yield each place where a value may have ended, and what closes the brackets that are open there: few enough."""
-    stack: list[str] = []
-    for token in _TOKEN.finditer(text):
-        end = token.end()
-        if token.group() in _CLOSING:
-            stack.append(_CLOSING[token.group()])
-        elif stack and token.group() == stack[-1]:
-            stack.pop()
-        elif token.group() == ",":
-            end = token.start()
+def _possible_ends(text: str, depth: int) -> Iterator[tuple[int, str]]:
+    """Yield each position where a value may have ended, and the brackets that close it."""
+    open_brackets: list[str] = []
+    for match in _TOKEN.finditer(text):
+        part, end = match.group(), match.end()
+        if part in _CLOSING:
+            open_brackets.append(_CLOSING[part])
+        elif open_brackets and part == open_brackets[-1]:
+            open_brackets.pop()
+        elif part == ",":
+            end = match.start()
         else:
             continue
-        if len(stack) <= depth:
-            yield end, "".join(reversed(stack))
+        if len(open_brackets) <= depth:
+            yield end, "".join(reversed(open_brackets))

@@ -11,8 +11,8 @@ from time import monotonic
 from taskorch.config import root_folder
 from watchfiles import Change, watch
 
+from taskorch_orchestrator.mirror.file_names import MIRRORED_FILE
 from taskorch_orchestrator.mirror.mirror import Mirror
-from taskorch_orchestrator.mirror.sync_pass import MIRRORED_FILE
 from taskorch_orchestrator.service.scheduler import DueJob, Scheduler
 
 INTERVAL_S = 6.0

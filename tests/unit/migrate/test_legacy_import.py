@@ -17,8 +17,8 @@ from taskorch.domain.item import State
 from taskorch.queue.queue import Queue
 from taskorch_orchestrator.migrate.legacy_folder import BEFORE_IMPORT, LegacyFolder
 from taskorch_orchestrator.migrate.legacy_import import ImportResult, LegacyImport
-from taskorch_orchestrator.mirror import handoff_folder
-from taskorch_orchestrator.mirror.file_models import DEFAULT_DELIVERABLES, moment_of
+from taskorch_orchestrator.mirror.file_models import DEFAULT_DELIVERABLES
+from taskorch_orchestrator.mirror.file_times import moment_of
 
 pytestmark = pytest.mark.one_lane
 
@@ -124,14 +124,10 @@ class Old:
         return FileWorker(self.home, agent)
 
     def taken_over(self) -> ImportResult:
-        with handoff_folder.opened(self.root / ".task-orchestrator") as folder:
-            return LegacyImport(
-                self.bench.queue,
-                self.queue_of,
-                LegacyFolder(self.home),
-                folder,
-                "files-test",
-            ).run()
+        folder = LegacyFolder(self.home)
+        return LegacyImport(
+            self.bench.queue, self.queue_of, folder, "files-test"
+        ).add_all()
 
     def queue_of(self, orchestrator: str) -> Queue:
         scripts = self.bench.queue._scripts
@@ -334,7 +330,7 @@ def test_torn_reports_are_taken_over_as_far_as_they_go(old: Old) -> None:
         "Whole"
     ]
     assert done.troubles[file.name].endswith(
-        "Only what is valid of it was taken over: 1 report."
+        "Only the valid part was imported: 1 report."
     )
 
 
@@ -352,7 +348,7 @@ def test_the_folder_of_the_predecessor_stays_as_it_was(old: Old) -> None:
 
 
 def test_a_folder_that_is_none_of_the_predecessors_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(errors.Usage, match="no folder of the predecessor"):
+    with pytest.raises(errors.Usage, match="neither a database nor a folder"):
         LegacyFolder(tmp_path)
 
 
@@ -559,7 +555,7 @@ def test_an_import_in_place_sets_the_database_aside_once(old: Old) -> None:
     old.project()
     predecessor = LegacyFolder(old.home)
 
-    names = [predecessor.set_aside(), predecessor.set_aside()]
+    names = [predecessor.keep_database(), predecessor.keep_database()]
 
     with closing(sqlite3.connect(old.home / BEFORE_IMPORT)) as copy:
         rows = copy.execute("SELECT project_id, title FROM orchestration").fetchall()
@@ -575,8 +571,8 @@ def test_an_import_in_place_sets_the_database_aside_once(old: Old) -> None:
 def test_a_database_that_cannot_be_set_aside_now_stops_the_import(old: Old) -> None:
     old.database.execute("BEGIN EXCLUSIVE")
 
-    with pytest.raises(errors.Usage, match="cannot be set aside"):
-        LegacyFolder(old.home).set_aside()
+    with pytest.raises(errors.Usage, match="cannot be copied to"):
+        LegacyFolder(old.home).keep_database()
 
     assert not (old.home / BEFORE_IMPORT).exists()
 
@@ -584,7 +580,7 @@ def test_a_database_that_cannot_be_set_aside_now_stops_the_import(old: Old) -> N
 def test_what_is_no_database_is_not_set_aside(old: Old) -> None:
     (old.home / "orchestration.db").write_bytes(b"none" * 1000)
 
-    assert LegacyFolder(old.home).set_aside() == ""
+    assert LegacyFolder(old.home).keep_database() == ""
 
 
 @pytest.mark.parametrize("in_place", [True, False])
@@ -673,5 +669,5 @@ def test_old_completion_without_an_agent_completes_nothing(old: Old) -> None:
 
     assert old.state(FIRST) is State.QUEUED
     assert done.troubles[f"{FIRST}_completion.json"].startswith(
-        "it is not valid (it has no agent_id). Nothing of it was taken over: "
+        "The file is not valid (it has no agent_id). None of it was imported: "
     )

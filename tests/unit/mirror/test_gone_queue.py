@@ -48,7 +48,7 @@ def test_service_on_a_new_queue_sets_old_files_aside(root: Root, old: str) -> No
     }
     assert list(root.handoffs.iterdir()) == []
     assert (
-        f"files of the one before it were moved to {root.home / folder}"
+        f"files of the previous queue were moved to {root.home / folder}"
         in done.set_aside
     )
     assert served(root).set_aside == ""

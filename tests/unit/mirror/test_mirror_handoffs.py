@@ -8,7 +8,7 @@ import pytest
 from support.builders import held
 from support.mirrors import Root
 from taskorch.domain.item import Lease, State
-from taskorch_orchestrator.mirror.file_models import local_time
+from taskorch_orchestrator.mirror.file_times import local_time
 
 pytestmark = pytest.mark.one_lane
 

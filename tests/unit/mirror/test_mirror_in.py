@@ -9,7 +9,7 @@ from support.mirrors import (
     completion,
     discovery,
     handed_over,
-    let_patience_end,
+    let_wait_end,
     progress,
     update,
 )
@@ -95,7 +95,7 @@ def test_updates_that_repeat_a_report_are_none_when_the_memory_is_lost(
     before = root.history(item)
 
     (root.home / "sync" / "state.db").unlink()
-    let_patience_end(monkeypatch)
+    let_wait_end(monkeypatch)
     root.sync()
 
     assert before[:2] == [("blocker", "Which key?"), ("complete", "done")]
@@ -109,7 +109,7 @@ def test_half_a_blocker_is_waited_for_and_then_one_all_the_same(
 
     first, second = root.sync(), root.sync()
     before = root.history(item)
-    let_patience_end(monkeypatch)
+    let_wait_end(monkeypatch)
     root.sync()
 
     assert (first.again, second.again, before) == (True, True, [])
@@ -138,7 +138,7 @@ def test_the_update_of_a_completion_that_is_not_there_is_a_report_in_the_end(
     root.sync()
     before = root.history(item)
 
-    let_patience_end(monkeypatch)
+    let_wait_end(monkeypatch)
     root.sync()
     root.sync()
 

@@ -9,12 +9,12 @@ from support.mirrors import (
     completion,
     discovery,
     handed_over,
-    let_patience_end,
+    let_wait_end,
     progress,
     update,
 )
 from taskorch.domain.item import Lease, State
-from taskorch_orchestrator.mirror.file_models import moment_of
+from taskorch_orchestrator.mirror.file_times import moment_of
 from taskorch_orchestrator.mirror.mirror import PassResult
 
 pytestmark = pytest.mark.one_lane
@@ -35,7 +35,7 @@ def item(root: Root) -> str:
 def given_up(root: Root, monkeypatch: pytest.MonkeyPatch) -> PassResult:
     """Do a pass that sees the files, and one that does not wait for the rest of them any more."""
     root.sync()
-    let_patience_end(monkeypatch)
+    let_wait_end(monkeypatch)
     return root.sync()
 
 
@@ -136,7 +136,7 @@ def test_completion_without_an_agent_is_named_until_its_copy_is_removed(
     assert root.bench.state(item) is State.QUEUED
     assert done.troubles == {
         copy: f"{item}_completion.json is not valid (it has no agent_id). "
-        "Nothing of it was taken over: the agent has to write it again. "
+        "None of it was imported: the agent has to write it again. "
         "This is a copy of the whole file: remove it when you have seen it."
     }
     assert (later.troubles, at_last.troubles) == (done.troubles, {})
@@ -157,7 +157,7 @@ def test_completion_with_invalid_deliverables_is_taken_without_them(
         {},
     )
     assert "is not valid (its deliverables is not valid: " in trouble
-    assert "Only what is valid of it was taken over: 1 report." in trouble
+    assert "Only the valid part was imported: 1 report." in trouble
 
 
 def test_completion_of_another_item_is_not_taken(
@@ -169,7 +169,7 @@ def test_completion_of_another_item_is_not_taken(
 
     (trouble,) = done.troubles.values()
     assert root.bench.state(item) is State.QUEUED
-    assert "(its item_id is 'item_00000000'). Nothing of it was taken over: " in trouble
+    assert "(its item_id is 'item_00000000'). None of it was imported: " in trouble
 
 
 def test_entry_without_an_agent_says_what_it_lacks(root: Root, item: str) -> None:
@@ -178,7 +178,7 @@ def test_entry_without_an_agent_says_what_it_lacks(root: Root, item: str) -> Non
     done = root.sync()
 
     assert list(done.troubles.values()) == [
-        "A report without a time was not taken over: it has no agent_id"
+        "The report without a time was not imported: it has no agent_id"
     ]
 
 
@@ -192,7 +192,7 @@ def test_copy_is_named_after_the_memory_is_lost(
     done = root.sync()
 
     (trouble,) = done.troubles.values()
-    assert "was taken over" not in trouble
+    assert "was imported" not in trouble
     assert trouble.endswith("remove it when you have seen it.")
 
 
@@ -258,5 +258,5 @@ def test_report_with_a_nul_is_named_and_the_others_are_taken(
     assert root.history(item) == [("progress", "fine")]
     (trouble,) = done.troubles.values()
     assert trouble.endswith(
-        "was not taken over: There is a NUL character in the report. Remove it: text cannot have one."
+        "was not imported: There is a NUL character in the report. Remove it: text cannot have one."
     )

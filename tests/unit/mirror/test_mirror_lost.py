@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.builders import Bench
-from support.mirrors import Root, let_patience_end
+from support.mirrors import Root, let_wait_end
 from taskorch.domain import errors
 from taskorch.domain.item import State
 from taskorch.queue import keys
@@ -91,7 +91,7 @@ def test_a_completion_that_says_nothing_completes_nothing(
     root.sync()
     root.file(item, "completion").write_text(text)
     waiting = root.sync()
-    let_patience_end(monkeypatch)
+    let_wait_end(monkeypatch)
 
     done = root.sync()
 
@@ -108,9 +108,9 @@ def test_a_completion_that_breaks_off_behind_its_agent_is_one(
     root.file(item, "completion").write_text(
         f'{{"item_id": "{item}", "agent_id": "ada", "summary": "do'
     )
-    let_patience_end(monkeypatch)
+    let_wait_end(monkeypatch)
     root.sync()
-    let_patience_end(monkeypatch)
+    let_wait_end(monkeypatch)
 
     root.sync()
 
@@ -133,7 +133,7 @@ def test_a_completion_that_redis_does_not_take_stays_where_it_is(root: Root) -> 
 
     assert (root.bench.state(item), done.imported) == (State.QUEUED, 0)
     assert root.document(item, "completion")["summary"] == "done"
-    assert any("was not taken over" in why for why in done.troubles.values())
+    assert any("was not imported" in why for why in done.troubles.values())
     assert again.troubles == done.troubles
 
 

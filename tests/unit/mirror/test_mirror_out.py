@@ -6,7 +6,7 @@ import pytest
 import yaml
 from support.mirrors import Root, completion, discovery, progress, reported, update
 from taskorch.domain.item import Lease, State
-from taskorch_orchestrator.mirror.file_models import local_time
+from taskorch_orchestrator.mirror.file_times import local_time
 
 
 def test_reports_stand_in_the_files_in_the_forms_of_the_files(root: Root) -> None:

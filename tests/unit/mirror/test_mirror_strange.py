@@ -100,7 +100,7 @@ def test_the_name_of_a_file_says_which_item_it_is_of(root: Root, bad: str) -> No
     assert root.found(item) == []
     assert (
         list(done.troubles.values())
-        == ["A report of 2026-01-02T03:04:05.678901: it is no report"]
+        == ["The report of 2026-01-02T03:04:05.678901: it is no report"]
         or done.troubles
     )
     assert sorted(path.name for path in root.path.parent.iterdir()) == ["root"]
@@ -173,7 +173,7 @@ def test_an_entry_whose_time_cannot_be_one_is_no_report(root: Root, at: str) -> 
     assert root.document(item, "progress")["updates"][0]["timestamp"] == at
     (trouble,) = done.troubles.values()
     assert trouble.startswith(
-        "A report without a time was not taken over: its timestamp is not valid: "
+        "The report without a time was not imported: its timestamp is not valid: "
     )
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from support.mirrors import (
     Root,
-    after_patience,
+    after_wait,
     completion,
     discovery,
     handed_over,
-    let_patience_end,
+    let_wait_end,
     progress,
     update,
 )
@@ -79,7 +79,7 @@ def test_what_is_valid_is_saved_and_the_rest_kept(
     root.sync()
     before = root.file(item, "progress").read_bytes()
 
-    let_patience_end(monkeypatch)
+    let_wait_end(monkeypatch)
     done = root.sync()
 
     (kept,) = root.hidden()
@@ -92,7 +92,7 @@ def test_what_is_valid_is_saved_and_the_rest_kept(
         f"{item}_progress.json is not valid (not JSON: "
     )
     assert (
-        "Only what is valid of it was taken over: 1 report. This is a copy"
+        "Only the valid part was imported: 1 report. This is a copy"
         in done.troubles[kept]
     )
     assert root.bench.queue.views.mirrors()[0].status["troubles"] == dict(done.troubles)
@@ -104,8 +104,8 @@ def test_a_file_that_changes_while_it_is_torn_is_waited_for_anew(
     torn(root, item, "progress", TORN)
     root.sync()
 
-    let_patience_end(monkeypatch)
-    monkeypatch.setattr("taskorch_orchestrator.mirror.sync_state.time", after_patience)
+    let_wait_end(monkeypatch)
+    monkeypatch.setattr("taskorch_orchestrator.mirror.sync_state.time", after_wait)
     torn(root, item, "progress", TORN + b"ates")
     done = root.sync()
 
@@ -130,7 +130,7 @@ def test_a_file_without_anything_valid_is_written_as_redis_has_it(
     torn(root, item, kind, data)
     root.sync()
 
-    let_patience_end(monkeypatch)
+    let_wait_end(monkeypatch)
     root.sync()
 
     assert root.shown() == before
@@ -148,7 +148,7 @@ def test_hopeless_text_is_given_up_soon(
     torn(root, item, kind, data)
     root.sync()
 
-    let_patience_end(monkeypatch)
+    let_wait_end(monkeypatch)
     done = root.sync()
 
     assert not done.again
@@ -173,7 +173,7 @@ def test_a_large_torn_file_is_salvaged_in_no_time(
     )
     root.sync()
 
-    let_patience_end(monkeypatch)
+    let_wait_end(monkeypatch)
     root.sync()
 
     assert len(root.history(item)) == 199
@@ -267,7 +267,7 @@ def test_what_a_worker_that_died_left_in_a_replaced_file_is_saved_and_the_rest_k
         opened.write(data)
     root.sync()
 
-    let_patience_end(monkeypatch)
+    let_wait_end(monkeypatch)
     done = root.sync()
 
     (kept,) = root.hidden()

@@ -13,7 +13,7 @@ from taskorch.domain.item import Lease, State
 from taskorch.queue import keys
 from taskorch.queue.port import Argument, Connection, Reply, Script
 from taskorch.transport.socket import SocketConnection
-from taskorch_orchestrator.mirror.file_models import local_time
+from taskorch_orchestrator.mirror.file_times import local_time
 
 pytestmark = pytest.mark.one_lane
 

@@ -37,13 +37,13 @@ def test_recent_pass_of_this_machine_is_healthy() -> None:
 @pytest.mark.parametrize(
     ("mirrors", "reason"),
     [
-        ([], "it has made no pass over them"),
-        ([{"root": "/other"}], "it has made no pass over them"),
-        ([{"host": "other"}], "it has made no pass over them"),
+        ([], "no pass has been made"),
+        ([{"root": "/other"}], "no pass has been made"),
+        ([{"host": "other"}], "no pass has been made"),
         ([{"ago_s": 125}], " s ago, and the limit is 60 s"),
         (
             [{"error": "No space left on device"}],
-            "its last pass failed: No space left on device",
+            "the last pass failed: No space left on device",
         ),
     ],
 )

@@ -83,8 +83,6 @@ KNOWN = frozenset(
         "taskorch.transport.redis_connection -> redis",
         "taskorch.transport.redis_connection -> redis.backoff",
         "taskorch.transport.redis_failures -> redis",
-        "taskorch_orchestrator.migrate.legacy_folder -> pydantic",
-        "taskorch_orchestrator.mirror.report_files -> pydantic",
         "taskorch_orchestrator.render.setup -> taskorch.mcp.extras",
     }
 )

@@ -1,0 +1,106 @@
+"""One report as it is in a file, and how it is recognised in Redis."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from math import isnan
+
+from taskorch.domain.frozen import Frozen
+from taskorch.domain.mirror_record import Origin
+
+from taskorch_orchestrator.mirror.file_times import moment_of
+from taskorch_orchestrator.mirror.torn_json import Json
+
+#: Verbs that are not steps of an item: an update that repeats a blocker or a completion,
+#: and an entry that is not a report. They are part of keys, which Redis stores.
+REPEAT, INVALID = "echo", "odd"
+#: The seconds of a time and their fraction: a change of the time zone leaves them alone.
+_SECONDS = slice(-9, None)
+
+
+class FileEntry(Frozen):
+    """One report in a file."""
+
+    item: str
+    #: A verb of a holder, REPEAT or INVALID.
+    verb: str
+    agent: str
+    written_at: str
+    text: str
+    percent: float | None = None
+    #: The impact of a discovery, the needs of a blocker, or why the entry is INVALID.
+    detail: str = ""
+    deliverables: Mapping[str, str] = {}
+    #: The entry as it is in the file.
+    document: Json
+    #: The request that made the report, if it comes from Redis.
+    request: str = ""
+
+    @cached_property
+    def key(self) -> str:
+        """16 hex digits derived from the content. They tell the entry from all others."""
+        is_update = self.verb in ("progress", REPEAT)
+        parts = [
+            self.verb,
+            self.item,
+            self.written_at,
+            self.text,
+            self.percent if is_update else self.agent,
+            self.document if self.verb == INVALID else None,
+        ]
+        return sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    @property
+    def likeness(self) -> tuple[object, ...]:
+        """A value that an entry of Redis has in common with the same entry in a file."""
+        if self.verb == REPEAT:
+            return (self.verb, self.text)
+        return (self.verb, self.text, self.percent, self.written_at[_SECONDS])
+
+    @property
+    def whole_percent(self) -> int | None:
+        """The percentage as Redis accepts it, from 0 to 100."""
+        if self.percent is None or isnan(self.percent):
+            return None
+        return round(min(max(self.percent, 0), 100))
+
+    @cached_property
+    def order(self) -> tuple[int, str, str]:
+        """The sort key of the entry in its file."""
+        document = json.dumps(self.document, sort_keys=True)
+        return (moment_of(self.written_at), self.written_at, document)
+
+    @property
+    def origin(self) -> Origin:
+        """The mark of the report that is made from this entry."""
+        at = moment_of(self.written_at)
+        return Origin(request=self.key, written_at=self.written_at, at=at)
+
+
+def new_entries(
+    filed: Iterable[FileEntry], known: Iterable[FileEntry], requests: Iterable[str]
+) -> Iterator[FileEntry]:
+    """Yield the entries of a file that Redis does not have.
+
+    An entry is known if its key is among `requests`, or if it is like one of `known`.
+    """
+    imported = set(requests)
+    unmatched = Counter(entry.likeness for entry in known)
+    for entry in filed:
+        if entry.key in imported:
+            continue
+        if unmatched[entry.likeness] > 0:
+            unmatched[entry.likeness] -= 1
+        else:
+            yield entry
+
+
+def union(filed: Sequence[FileEntry], known: Sequence[FileEntry]) -> list[FileEntry]:
+    """Return all entries of a file and those of Redis that it lacks, by time."""
+    keys = {entry.key for entry in filed}
+    not_imported = [entry for entry in known if entry.request not in keys]
+    missing = new_entries(not_imported, filed, ())
+    by_key = {entry.key: entry for entry in [*filed, *missing]}
+    return sorted(by_key.values(), key=lambda entry: entry.order)

@@ -1,0 +1,167 @@
+"""The reports of file-based workers on one item, on their way to Redis."""
+
+from collections.abc import Collection, Iterable, Sequence
+from time import time
+
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, State
+from taskorch.domain.mirror_record import MirrorRecord
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.queue import Queue
+
+from taskorch_orchestrator.mirror import redis_entries
+from taskorch_orchestrator.mirror.file_entry import (
+    INVALID,
+    REPEAT,
+    FileEntry,
+    new_entries,
+)
+from taskorch_orchestrator.mirror.report_files import BLOCKED
+
+#: How long to wait for the rest of a torn file, and for the report that an update repeats.
+WAIT_S = 10.0
+#: Redis keeps this many reports of an item, as scripts/prelude/ states.
+REPORTS_KEPT = 1000
+
+
+class ReportImport:
+    """The import of one item's reports."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        session: str,
+        record: MirrorRecord,
+        imported_before: Collection[str] = (),
+    ) -> None:
+        """Report in the name of file-based workers, who hold their leases under `session`.
+
+        `imported_before` has the keys of entries that earlier passes imported.
+        """
+        self._queue = queue
+        self._session = session
+        self._imported_before = imported_before
+        #: The item, including what was imported.
+        self.record = record
+        #: The number of reports that were imported.
+        self.count = 0
+        #: The keys of entries that a later pass must import, and of those that Redis refuses.
+        self.held_back: set[str] = set()
+        self.refused: set[str] = set()
+        #: Name of a report -> why it was not imported.
+        self.troubles: dict[str, str] = {}
+
+    def add(self, entries: Sequence[FileEntry], *, all_readable: bool) -> None:
+        """Import the entries that Redis does not have.
+
+        A completion is held back unless `all_readable`: a torn file may have reports
+        that were made before it.
+        """
+        if not entries:
+            return
+        for entry in entries:
+            if entry.verb == INVALID:
+                self._not_imported(entry, entry.detail)
+        groups = redis_entries.entries(self.record).values()
+        known = [entry for group in groups for entry in group]
+        originals = [*entries, *known]
+        lease = Lease(item=self.record.item.id)
+        for entry in self._new(entries, known):
+            if self._is_known_repeat(entry, originals):
+                continue
+            if self._must_wait(entry, all_readable=all_readable):
+                self.held_back.add(entry.key)
+            else:
+                lease = self._report(entry, lease)
+        if self.count:
+            item = self.record.item.id
+            (self.record,) = self._queue.views.records([item], session=self._session)
+
+    def _new(
+        self, entries: Iterable[FileEntry], known: Iterable[FileEntry]
+    ) -> list[FileEntry]:
+        """Return the reports that Redis does not have, by time, a completion last."""
+        imported = {report.request for report in self.record.reports}
+        imported |= {found.request for found in self.record.discoveries}
+        imported |= set(self._imported_before or self._older_than_history(entries))
+        by_key = {entry.key: entry for entry in entries if entry.verb != INVALID}
+        found = new_entries(by_key.values(), known, imported)
+        return sorted(found, key=lambda entry: (entry.verb == "complete", entry.order))
+
+    def _older_than_history(self, entries: Iterable[FileEntry]) -> set[str]:
+        """Return the keys of entries that are older than the reports that Redis still has."""
+        reports = self.record.reports
+        if len(reports) < REPORTS_KEPT:
+            return set()
+        return {entry.key for entry in entries if entry.origin.at <= reports[0].at}
+
+    def _is_known_repeat(
+        self, entry: FileEntry, originals: Iterable[FileEntry]
+    ) -> bool:
+        """Return whether an entry only repeats a known blocker or completion."""
+        if entry.verb != REPEAT:
+            return False
+        if entry.text.startswith(BLOCKED):
+            blocker = entry.text.removeprefix(BLOCKED)
+            return any(
+                each.verb == "blocker" and each.text == blocker for each in originals
+            )
+        if any(report.kind == "complete" for report in self.record.reports):
+            return True
+        return any(each.verb == "complete" for each in originals)
+
+    def _must_wait(self, entry: FileEntry, *, all_readable: bool) -> bool:
+        if entry.verb == "complete":
+            return not all_readable
+        is_recent = abs(time() - entry.origin.at / 1000) < WAIT_S
+        return entry.verb == REPEAT and is_recent
+
+    def _report(self, entry: FileEntry, lease: Lease) -> Lease:
+        """Report an entry to Redis; return the lease that the next report continues.
+
+        A report of an agent that does not hold the item is only added to its history.
+        """
+        item = self.record.item
+        try:
+            agent = self._agent(entry)
+            if entry.verb == "complete" and item.state is State.COMPLETED:
+                agent.stray(item.id, entry.text)
+            else:
+                lease = self._step(agent, entry, lease)
+        except (errors.NotYours, errors.Conflict, errors.WrongState):
+            percent = entry.whole_percent
+            self._agent(entry).stray(item.id, entry.text, percent=percent)
+        except (errors.Invalid, errors.NotFound) as error:
+            self.refused.add(entry.key)
+            self._not_imported(entry, str(error))
+            return lease
+        self.count += 1
+        return lease
+
+    def _step(self, agent: AgentQueue, entry: FileEntry, lease: Lease) -> Lease:
+        """Take the step that an entry reports. The first one claims the item."""
+        if not lease.token and self.record.item.agent == entry.agent:
+            lease = self.record.lease
+        text, detail = entry.text, entry.detail
+        if entry.verb == REPEAT and text.startswith(BLOCKED):
+            return agent.blocker(lease, text.removeprefix(BLOCKED)).lease
+        match entry.verb:
+            case "discover":
+                return agent.discover(lease, text, impact=detail).lease
+            case "blocker":
+                return agent.blocker(lease, text, needs=detail).lease
+            case "complete":
+                return agent.complete(
+                    lease, text, deliverables=entry.deliverables
+                ).lease
+        return agent.progress(lease, text, percent=entry.whole_percent).lease
+
+    def _agent(self, entry: FileEntry) -> AgentQueue:
+        return self._queue.agent(
+            entry.agent, session=self._session, origin=entry.origin
+        )
+
+    def _not_imported(self, entry: FileEntry, why: str) -> None:
+        time_of = f"of {entry.written_at}" if entry.written_at else "without a time"
+        name = f"{self.record.item.id}, report {entry.key}"
+        self.troubles[name] = f"The report {time_of} was not imported: {why}"
