@@ -7,6 +7,7 @@ most 10. The other numbers say where to look.
 import argparse
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -41,36 +42,40 @@ COMPLEX, DENSE = 8, 8.5
 #: A command whose path through the source is measured: what it is given, on a queue with an item for it.
 JOURNEYS = (("worker", "check"), ("worker", "pop"), ("orchestrate", "projects"))
 
-#: Runs a command in this process and, when its last request is sent, prints our frames on the stack, and the files
-#: of ours whose functions were called by then.
+#: Runs a command in this process. Prints our frames on the stack when its last request
+#: is sent, and the files of ours whose functions ran before it; imports do not count.
 JOURNEY = """
-import json, os, socket, sys
+import json, os, sys
 folders = tuple(sys.argv.pop(1).split(os.pathsep))
-called, deepest = set(), []
-def trace(frame, event, argument):
-    if event == "call" and frame.f_code.co_name != "<module>" and frame.f_code.co_filename.startswith(folders):
-        called.add(frame.f_code.co_filename)
-    elif event == "c_call" and getattr(argument, "__name__", "") in ("send", "sendall", "sendmsg"):
-        stack = []
-        while frame:
-            if frame.f_code.co_filename.startswith(folders) and frame.f_code.co_name != "<module>":
-                stack.append(frame.f_code.co_qualname)
-            frame = frame.f_back
-        deepest[:] = [stack, len(called)]
-def ended(code):
+ran, journey = {}, []
+
+def ours(frame):
+    while frame:
+        if frame.f_code.co_filename.startswith(folders):
+            yield frame.f_code
+        frame = frame.f_back
+
+def watch(frame, event, argument):
+    if event == "call" and frame.f_code.co_filename.startswith(folders):
+        if all(code.co_flags & 2 for code in ours(frame)):  # no module, no class
+            ran[frame.f_code.co_filename] = True
+    elif event == "c_call" and argument.__name__ in ("send", "sendall", "sendmsg"):
+        stack = [code.co_qualname for code in ours(frame)]
+        journey[:] = [stack[::-1], list(ran)]
+
+def exit(code):
     sys.setprofile(None)
-    sys.__stderr__.write("\\n" + json.dumps([len(deepest[0]), deepest[1], deepest[0][::-1]]) + "\\n")
-    sys.__stderr__.flush()
-    real(code)
-real, os._exit = os._exit, ended
+    sys.stderr.write("\\n" + json.dumps(journey) + "\\n")
+    sys.stderr.flush()
+    end(code)
+
+end, os._exit = os._exit, exit
 from importlib import import_module
 name, sys.argv = sys.argv[1], sys.argv[1:]
-main = import_module({"worker": "taskorch_worker.cli", "orchestrate": "taskorch_orchestrator.cli"}[name]).main
-sys.setprofile(trace)
-try:
-    main()
-except SystemExit as end:
-    ended(end.code or 0)
+package = {"worker": "taskorch_worker", "orchestrate": "taskorch_orchestrator"}[name]
+main = import_module(package + ".cli").main
+sys.setprofile(watch)
+main()
 """
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -281,50 +286,40 @@ def odd_docstrings(source: list[Module]) -> list[Place]:
     ]
 
 
-def journey(*command: str) -> tuple[int, int, list[str]]:
-    """Return our frames from `main` to the socket, the files of ours called by then, and the frames' names."""
-    with TemporaryDirectory() as place:
-        environment = {
-            "HOME": place,
-            "PATH": "/usr/bin:/bin",
-            "TASKORCH_ROOT": place,
-            "AGENT_ID": "ada",
-        }
-        environment["PYTHONPATH"] = ":".join(map(str, FOLDERS.values()))
+def journey(*command: str) -> tuple[list[str], list[str]]:
+    """Run a command, and return our frames from `main` to the socket, and the files.
 
-        def run(*words: str) -> str:
-            started = [sys.executable, *words]
-            ran = subprocess.run(
-                started,
+    A file counts if one of its functions ran before the last request was sent.
+    """
+    with TemporaryDirectory() as place:
+        variables = {"TASKORCH_ROOT": place, "AGENT_ID": "ada", "HOME": place}
+        variables |= {"PYTHONPATH": os.pathsep.join(map(str, FOLDERS.values()))}
+        variables |= {"PATH": os.environ["PATH"]}
+        folders = os.pathsep.join(f"{folder}/" for folder in FOLDERS.values())
+
+        def run(code: str, *words: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-c", code, *words],
                 capture_output=True,
                 text=True,
                 check=True,
                 cwd=place,
-                env=environment,
+                env=variables,
             )
-            return ran.stdout + ran.stderr
 
         def orchestrate(*words: str) -> str:
-            return (
-                run("-c", "from taskorch_orchestrator.cli import main; main()", *words)
-                .strip()
-                .splitlines()[0]
-            )
+            code = "from taskorch_orchestrator.cli import main; main()"
+            return run(code, *words).stdout.strip()
 
         try:
             project = orchestrate("project", "A project")
-            for _ in range(2):  # the first one may make files that the next one finds
+            for _ in range(2):  # the first run creates files that the second one finds
                 orchestrate("create", project, "An item", "--assign", "ada")
-                said = run(
-                    "-c",
-                    JOURNEY,
-                    ":".join(f"{folder}/" for folder in FOLDERS.values()),
-                    *command,
-                )
+                ran = run(JOURNEY, folders, *command)
         finally:
             orchestrate("server", "stop")
-    frames, files, names = json.loads(said.splitlines()[-1])
-    return frames, files, names
+    frames, files = json.loads(ran.stderr.splitlines()[-1])
+    return frames, [str(Path(file).relative_to(ROOT)) for file in files]
 
 
 def table(source: list[Module]) -> Iterator[tuple[str, str]]:
@@ -335,10 +330,10 @@ def table(source: list[Module]) -> Iterator[tuple[str, str]]:
         sum(len(list(module.docstrings())) for module in source),
     )
     functions = sum(len(list(module.functions())) for module in source)
-    files = files_per_folder(source)
+    folders = files_per_folder(source)
     yield (
         "modules",
-        f"{files.total()} in {len(files)} folders, at most {max(files.values())} in one",
+        f"{folders.total()} in {len(folders)} folders, at most {max(folders.values())} in one",
     )
     yield "lines", f"{sum(len(module.text.splitlines()) for module in source):,}"
     yield "longest chain of imports", str(import_depth(imported))
@@ -349,11 +344,9 @@ def table(source: list[Module]) -> Iterator[tuple[str, str]]:
     yield "private functions used once", f"{len(used_once(source))} of {functions}"
     yield "docstrings with a phrase of the list", f"{len(hits)} of {docstrings}"
     for command in JOURNEYS:
-        frames, called, _ = journey(*command)
-        yield (
-            f"`{' '.join(command)}`, from main to the socket",
-            f"{frames} frames, {called} files",
-        )
+        frames, files = journey(*command)
+        measure = f"`{' '.join(command)}`, from main to the socket"
+        yield measure, f"{len(frames)} frames, {len(files)} files"
 
 
 def places(source: list[Module]) -> Iterator[str]:
@@ -372,22 +365,26 @@ def places(source: list[Module]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print the table, or the places below a folder."""
+    """Print the table, the places below a folder, or the journey of a command."""
     parser = argparse.ArgumentParser(prog="make measure", description=__doc__)
     parser.add_argument(
         "--list",
         metavar="PART",
-        help="The places below this folder, such as shared/taskorch/queue.",
+        help="Places below this folder, such as shared/taskorch/queue.",
     )
-    part = parser.parse_args().list
+    parser.add_argument(
+        "--journey", metavar="COMMAND", help='Frames and files, such as "worker pop".'
+    )
+    options = parser.parse_args()
     source = modules()
-    if part is not None:
-        for place in places(source):
-            if place.startswith(part):
-                sys.stdout.write(f"{place}\n")
-        return
-    for measure, number in table(source):
-        sys.stdout.write(f"| {measure} | {number} |\n")
+    if options.journey:
+        frames, files = journey(*options.journey.split())
+        lines = ["Frames:", *frames, "", "Files:", *files]
+    elif options.list is not None:
+        lines = [place for place in places(source) if place.startswith(options.list)]
+    else:
+        lines = [f"| {measure} | {number} |" for measure, number in table(source)]
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 if __name__ == "__main__":
