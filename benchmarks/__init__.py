@@ -1,1 +1,1 @@
-"""Measurements that the README and docs/ state; each is a ratio within one run, for machines differ and are noisy."""
+"""Measurements that README.md and docs/ state, each a ratio within one run."""

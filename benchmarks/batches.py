@@ -1,4 +1,4 @@
-"""What many items in one call cost, each of them: created with an assignment, assigned, claimed and completed."""
+"""Cost per item of calls with many items: create with assignment, assign, claim, complete."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ FIGURES = {
 
 
 def measure() -> Iterator[Comparison]:
-    """Measure some rounds, each with all sizes in turns."""
+    """Measure each size in turn, in several rounds."""
     with server() as url:
         queue = filled(url, "batches", ITEMS)
         project = queue.project("In batches")
@@ -65,7 +65,7 @@ def _figures(queue: Queue, project: str, size: int) -> dict[str, float]:
 
 
 def _timed(size: int, step: Callable[[], object]) -> float:
-    """Return the seconds that a step takes for each of its items."""
+    """Return the seconds that a step takes per item."""
     began = perf_counter()
     for _ in range(ITEMS // size):
         step()

@@ -1,4 +1,4 @@
-"""How long is a whole command? The user's workflow, beside a bare Python, beside click, and beside the predecessor."""
+"""Time of whole commands: the user's workflow, a bare Python, click, and the predecessor."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from benchmarks.report import report
 from benchmarks.workflow import AGENT, BIN, Timed, environment, timed, walk
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
-#: The worker of the file-based predecessor, if it is there.
+#: The worker of the file-based predecessor, if PREDECESSOR names one.
 PREDECESSOR = os.environ.get("PREDECESSOR", "")
 ITEM = "item_11aa22bb"
 PASS, CLICK = "python -c pass", "import click"
@@ -28,7 +28,7 @@ Times = defaultdict[str, list[Timed]]
 
 
 def measure() -> Iterator[Comparison]:
-    """Run the workflow some times; bare Pythons run in between, so that a noisy moment hits both."""
+    """Run the workflow several times, with bare Pythons in between: noise affects both."""
     with rooted() as (root, _):
         _round(root)  # what is compiled at the first time is compiled
         rounds = [_round(root) for _ in range(ROUNDS)]
@@ -61,7 +61,7 @@ def _round(root: Path) -> Round:
 
 
 def _asides(times: Times, variables: Mapping[str, str]) -> None:
-    """Time what calls no Redis: help, and the completion of a word in a shell."""
+    """Time the commands that need no Redis: help and shell completion."""
     for command in ("orchestrate", "worker"):
         words = {
             "COMP_WORDS": f"{command} pro",
@@ -77,7 +77,7 @@ def _asides(times: Times, variables: Mapping[str, str]) -> None:
 
 
 def _hooks(times: Times, variables: Mapping[str, str]) -> None:
-    """Time what programs call at the start and at the end of a turn, of an agent that holds an item."""
+    """Time the hooks of an agent that holds an item."""
     worker, orchestrate = str(BIN / "worker"), str(BIN / "orchestrate")
     project = timed([orchestrate, "project", "Hooks"], variables).output.strip()
     item = timed(
@@ -96,7 +96,7 @@ def _hooks(times: Times, variables: Mapping[str, str]) -> None:
 
 
 def _beside(times: Times, root: Path) -> None:
-    """Time the predecessor at a folder of its own, with one item in it."""
+    """Time the predecessor in a separate folder with one item."""
     folder = root / "predecessor"
     handoffs = folder / ".task-orchestrator" / "handoffs"
     handoffs.mkdir(parents=True, exist_ok=True)

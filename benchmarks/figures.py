@@ -1,4 +1,4 @@
-"""What rounds come to: of each figure the median, the least and the most, and its ratio to a baseline of its round."""
+"""Summaries of rounds: median, minimum, maximum and the ratio to the baseline of the round."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.table import Table
 
-#: What was measured in a round: row -> figure -> number.
+#: The measurements of one round: row -> figure -> number.
 Round = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure: what it is called, whether more of it is better, and whether its ratio to the baseline is shown."""
+    """A figure: its title, whether more is better, and whether its ratio to the baseline is shown."""
 
     title: str
     more_is_better: bool = False
@@ -21,13 +21,13 @@ class Figure:
     compared: bool = True
 
     def shown(self, value: float) -> str:
-        """Return a number with the digits that the figure is worth."""
+        """Format a number with the digits of the figure."""
         return f"{value:,.{self.digits}f}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """Some numbers: their median, and between what they lie."""
+    """The median and the range of numbers."""
 
     median: float
     least: float
@@ -40,22 +40,22 @@ class Result:
 
     name: str
     values: Spread
-    #: To the baseline, each in the same round; None where there is none.
+    #: The ratios to the baseline of the same round; None without a baseline.
     ratios: Spread | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Rows that were measured in turns, in some rounds, and what they are compared with."""
+    """Rows that were measured in turns, in several rounds, and their baseline."""
 
     name: str
-    #: What the rows are.
+    #: The name of the rows.
     rows: str
     figures: Mapping[str, Figure]
     rounds: Sequence[Round]
-    #: The row that is 1.
+    #: The baseline: the row that is 1.
     baseline: str = ""
-    #: What a reader must know of this run: sizes, the load of the machine.
+    #: Remarks on the run: sizes, the load of the machine.
     remarks: Sequence[str] = field(default=())
 
     def results(self, figure: str) -> list[Result]:
@@ -66,12 +66,12 @@ class Comparison:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Return the median of numbers, the least and the most."""
+    """Return the median, the minimum and the maximum."""
     return Spread(median=median(values), least=min(values), most=max(values))
 
 
 def results(rounds: Sequence[Round], figure: str, baseline: str) -> list[Result]:
-    """Return the rows that have the figure, in their order."""
+    """Return the rows that have the figure, in order."""
     names = dict.fromkeys(name for each in rounds for name in each)
     return [
         result for name in names if (result := _result(name, rounds, figure, baseline))
@@ -111,7 +111,7 @@ def markdown(comparison: Comparison) -> str:
 
 
 def document(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison as JSON: all rounds, and what they come to."""
+    """Return a comparison as JSON: all rounds and their summary."""
     come_to = {
         figure: {result.name: _numbers(result) for result in comparison.results(figure)}
         for figure in comparison.figures
@@ -127,7 +127,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
 
 
 def _cells(comparison: Comparison) -> list[list[str]]:
-    """Return the head and the rows: for each figure `median (least to most)`, and so its ratios."""
+    """Return the header and the rows: `median (minimum to maximum)` per figure, and its ratios."""
     by_row = {
         name: {result.name: result for result in comparison.results(name)}
         for name in comparison.figures

@@ -1,4 +1,4 @@
-"""Is Redis the limit, or Python? 200 connections of two processes pop, report and complete at once."""
+"""Whether Redis or Python is the bottleneck: 200 connections claim, report and complete."""
 
 import json
 import os
@@ -20,7 +20,7 @@ SECONDS = float(os.environ.get("BENCH_SECONDS", "30"))
 ROUNDS = 3
 PROCESSES, CONNECTIONS, AGENTS = 2, 100, 20
 VERBS = ("claim", "progress", "complete")
-#: More items a second than a server completes.
+#: More items per second than a server completes.
 ITEMS_A_SECOND = 5000
 ALL = "all steps"
 FIGURES = {
@@ -44,7 +44,7 @@ Seen = Mapping[str, Any]
 
 
 def measure() -> Iterator[Comparison]:
-    """Let the fleet work for a third of the time, three times."""
+    """Run the fleet three times, each for a third of the time."""
     length = SECONDS / ROUNDS
     with server() as url:
         queue = filled(url, "fleet", 0)
@@ -85,7 +85,7 @@ def _round(url: str, length: float) -> Round:
 
 
 def rows(seen: Sequence[Seen], shares: Mapping[str, float]) -> Round:
-    """Return the figures of a round from what each client saw."""
+    """Return the figures of a round from the records of its clients."""
     seconds = max(each["seconds"] for each in seen)
     for each in seen:
         for wrong in each["first"]:

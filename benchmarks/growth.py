@@ -1,4 +1,4 @@
-"""Does a step cost more when there is more? More items queued, more agents, larger projects; all in turns."""
+"""Growth of the cost of a step with queued items, agents and the size of a project."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,12 +15,12 @@ from benchmarks.figures import Comparison, Figure, Round
 from benchmarks.queues import AGENT, agent, filled, memory, new, server
 from benchmarks.report import report
 
-#: The largest number of queued items; a million takes some minutes more and about 3 GB.
+#: The largest number of queued items; a million takes some more minutes and about 3 GB.
 MOST = int(os.environ.get("BENCH_ITEMS", "100000"))
 ITEMS = [size for size in (1_000, 10_000, 100_000, 1_000_000) if size <= MOST]
 AGENTS = (1, 100, 10_000)
 SPREAD_ITEMS = 20_000
-#: So many each has at least.
+#: The minimum number of items per agent.
 FEWEST = SPREAD_ITEMS // max(AGENTS)
 #: The views of a project show its first thousand items, and as many discoveries.
 PROJECTS = (50, 500, 1_000, 5_000)
@@ -36,13 +36,13 @@ VIEW_FIGURES = {
     "discoveries": Figure(title="discoveries, ms", digits=1),
 }
 
-#: A step on the queue of that size, which is measured: it returns how long it took.
+#: A measured step on a queue of one size: it returns its duration in seconds.
 Step = Callable[[], float]
 Steps = Mapping[str, Step]
 
 
 def measure() -> Iterator[Comparison]:
-    """Measure what grows with the items, with the agents and with a project."""
+    """Measure the growth with items, with agents and with the size of a project."""
     yield _items()
     yield _agents()
     yield _projects()
@@ -104,7 +104,7 @@ def _comparison(
 
 
 def _of_queue(queue: Queue, names: Sequence[str], *, check: int) -> Steps:
-    """Return the steps on a queue, of one agent after the other; a check shows so many items."""
+    """Return the steps on a queue, for one agent after another; a check shows `shown` items."""
     turn = cycle([(name, queue.agent(name)) for name in names])
     (project,) = (found.id for found in queue.views.projects())
     return {
@@ -115,7 +115,7 @@ def _of_queue(queue: Queue, names: Sequence[str], *, check: int) -> Steps:
 
 
 def _of_project(queue: Queue, size: int) -> Steps:
-    """Return the views of a project with as many discoveries as items."""
+    """Return the views of a project with equal numbers of discoveries and items."""
     (project,) = (found.id for found in queue.views.projects())
     claim = queue.agent(AGENT).claim()
     lease = claim.lease if claim and claim.lease else Lease(item="")
@@ -128,7 +128,7 @@ def _of_project(queue: Queue, size: int) -> Steps:
 
 
 def _claim(queue: Queue, project: str, name: str, worker: AgentQueue) -> float:
-    """Return how long a claim takes; then the item is completed, and there is another one in its place."""
+    """Return the duration of a claim, then complete the item and create another one."""
     start = perf_counter()
     claim = worker.claim()
     taken = perf_counter() - start
@@ -146,7 +146,7 @@ def _time(step: Callable[[], object]) -> float:
 
 
 def _round(steps: Mapping[str, Steps], turns: int) -> Round:
-    """Return the median time of each step at each size in ms; the sizes take turns, so that a noisy moment hits all."""
+    """Return the median time in ms of each step at each size; the sizes take turns, so noise affects all."""
     times: dict[str, dict[str, list[float]]] = {
         size: {name: [] for name in of} for size, of in steps.items()
     }

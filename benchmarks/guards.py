@@ -1,4 +1,4 @@
-"""What the guards cost: claim and complete on one connection, as they are and without one guard, in turns."""
+"""Cost of the guards: claim and complete as they are, and without one guard, in turns."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ FIGURES = {
     "p99": Figure(title="p99, ms", digits=2, compared=False),
 }
 
-#: A guard, and how its lines in the scripts read without it.
+#: A guard -> its lines in the scripts, and their text without it.
 WITHOUT: Mapping[str, tuple[tuple[str, str], ...]] = {
     AS_IT_IS: (),
     "without the request id": (
@@ -75,7 +75,7 @@ class Unguarded(ConnectionWrapper):
 
 
 def measure() -> Iterator[Comparison]:
-    """Measure some rounds, each with all of them in turns."""
+    """Measure each variant in turn, in several rounds."""
     with server() as url:
         filled(url, "guards", PAIRS * (ROUNDS + 1) * len(WITHOUT))
         queues = {
@@ -113,7 +113,7 @@ def _figures(taken: list[float]) -> dict[str, float]:
 
 
 def _pairs(queue: AgentQueue) -> list[float]:
-    """Return how long each claim with its complete took."""
+    """Return the duration of each claim with its complete, in seconds."""
     taken = []
     for _ in range(PAIRS):
         start = perf_counter()

@@ -1,4 +1,4 @@
-"""How near is the library to what Redis can do? The same two scripts by redis-benchmark, by a bare loop, and by us."""
+"""The limit of Redis: the same two scripts run by redis-benchmark, a bare loop and the library."""
 
 import csv
 import os
@@ -26,9 +26,9 @@ CALLS = int(os.environ.get("BENCH_CALLS", "2000"))
 PINGS = 20_000
 ROUNDS = 3
 CLIENTS = (1, 50)
-#: redis-benchmark takes items by chance: of ten times as many, it takes one in twenty a second time.
+#: redis-benchmark picks items at random: from ten times the number, it picks one in twenty twice.
 SPARE = 10
-#: It claims for agents by chance: each has so many items, so that nearly all find one, and holds few.
+#: It claims for random agents: with this number of items each, nearly all find one and hold few.
 EACH = 4
 NAMESPACE = "limit"
 TOOL = shutil.which("redis-benchmark")
@@ -39,15 +39,15 @@ FIGURES = {
     str(n): Figure(title=f"a second, {n} client{'s'[: n > 1]}", more_is_better=True)
     for n in CLIENTS
 }
-#: What redis-benchmark puts twelve digits for.
+#: The placeholder that redis-benchmark replaces by twelve digits.
 ANY = "__rand_int__"
-#: The claim of each item that redis-benchmark completes; so its token is the same for all.
+#: The id of every claim that redis-benchmark completes, so that all tokens are equal.
 CLAIM = "0" * 15 + "1"
 WHO = ("here", "1", "", __version__)
 
 
 def measure() -> Iterator[Comparison]:
-    """Measure with one client and with fifty, some rounds, each on items of its own."""
+    """Measure with one client and with fifty, in several rounds with separate items."""
     with server() as url:
         rounds = [_round(url, number) for number in range(ROUNDS)]
     told = [
@@ -86,7 +86,7 @@ def _round(url: str, number: int) -> Round:
 
 
 def _by_tool(url: str, number: int, clients: int) -> dict[str, float]:
-    """Return the rates of redis-benchmark; it cannot know what it claimed, so it completes items that are held."""
+    """Return the rates of redis-benchmark; it does not know what it claimed, so it completes other claimed items."""
     name = f"agent{number}x{clients}"
     token = _prepared(url, name)
     claims = _benchmark(
@@ -122,7 +122,7 @@ def _words(verb: str, name: str, *own: str) -> tuple[str, ...]:
 
 
 def _benchmark(url: str, clients: int, calls: int, *words: str, span: int = 1) -> float:
-    """Return how many calls a second redis-benchmark makes; `span` is how many numbers it puts into them."""
+    """Return the calls per second of redis-benchmark; `span` is the range of its random numbers."""
     options = [
         "-s",
         unquote(urlsplit(url).path),
@@ -148,7 +148,7 @@ def _benchmark(url: str, clients: int, calls: int, *words: str, span: int = 1) -
 
 
 def _prepared(url: str, name: str) -> str:
-    """Make items that the agent `name` holds, and items for as many agents as there will be claims; give the token."""
+    """Create items that the agent `name` holds, and items for the agents that will claim; return the token."""
     scripts = Scripts(connect(url), NAMESPACE, Caller(agent="planner"))
     project = Queue(scripts.connection, NAMESPACE, scripts.caller).project("The limit")
     wanted = [(f"item_{name}x{n:012}", name) for n in range(CALLS * SPARE)]
@@ -222,7 +222,7 @@ def _by_loop(url: str, clients: int) -> dict[str, float]:
 
 
 def _by_library(url: str) -> float:
-    """Return the pairs a second of the library, on one connection."""
+    """Return the pairs per second of the library, on one connection."""
     _more(url)
     queue = AgentQueue(connect(url), NAMESPACE, Caller(agent=AGENT))
     start = perf_counter()
@@ -235,7 +235,7 @@ def _by_library(url: str) -> float:
 
 
 def _more(url: str) -> None:
-    """Queue as many items as the next measurement takes."""
+    """Queue the items of the next measurement."""
     planner = Queue(connect(url), NAMESPACE, Caller(agent="planner"))
     fill(planner, planner.project("The limit"), CALLS + BATCH)
     settle(url, NAMESPACE)

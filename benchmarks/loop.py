@@ -26,9 +26,9 @@ from benchmarks.queues import agent
 
 READ_BYTES = 65536
 PATIENCE_S = 30.0
-#: Where a step is of several items: of how many.
+#: The number of items per step, for steps with several items.
 COUNT = {"complete": ("1",)}
-#: What a step says besides the item and its token.
+#: The arguments of a step after the item and its token.
 WORDS: dict[str, tuple[str, ...]] = {
     "progress": ("Half of it is done", "50"),
     "complete": ("All of it is done", "{}"),
@@ -36,7 +36,7 @@ WORDS: dict[str, tuple[str, ...]] = {
 
 
 class Caller:
-    """One connection, which makes its calls one after the other."""
+    """One connection that makes one call after another."""
 
     def __init__(
         self, path: str, namespace: str, name: str, verbs: Sequence[str]
@@ -70,7 +70,7 @@ class Caller:
         self.socket.sendall(call)
 
     def end(self) -> tuple[Any, float] | None:
-        """Read what is there; return the reply and the seconds that it took, once it is whole."""
+        """Read available bytes; return the reply and its seconds once it is complete."""
         self._reader.feed(self.socket.recv(READ_BYTES))
         reply = self._reader.gets()
         if reply is False:
@@ -81,11 +81,11 @@ class Caller:
         return reply, taken
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self.socket.close()
 
     def afresh(self) -> None:
-        """Begin the next turn with the first verb."""
+        """Start the next round with the first verb."""
         self._place = -1
 
     def _words(self) -> tuple[Any, ...]:
@@ -115,7 +115,7 @@ class Caller:
 def run(
     callers: Sequence[Caller], *, seconds: float = 0, turns: int = 0
 ) -> dict[str, Any]:
-    """Have all connections make calls for so long, or so many together; tell the steps, their times and the errors."""
+    """Make calls on all connections for some time, or up to a number; return the steps, their times and the errors."""
     micros: dict[str, list[int]] = {}
     errors: list[str] = []
     with selectors.DefaultSelector() as selector:
@@ -150,7 +150,7 @@ def run(
 
 
 def _wrong(verb: str, reply: object) -> str:
-    """Return what is wrong with a reply, if anything is."""
+    """Return the error of a reply, or ""."""
     if isinstance(reply, hiredis.ReplyError):
         return str(reply)
     if verb == "claim" and isinstance(reply, list) and not reply[0]:
@@ -159,7 +159,7 @@ def _wrong(verb: str, reply: object) -> str:
 
 
 def main() -> None:
-    """Be the program."""
+    """Run the program."""
     path, namespace, connections, agents, seconds, *verbs = sys.argv[1:]
     callers = [
         Caller(path, namespace, agent(number % int(agents)), verbs)

@@ -1,4 +1,4 @@
-"""What the sync job costs: a pass after one change, a full first mirror, and the way from a report to the file."""
+"""Cost of the sync job: a sync after one change, a first full sync, and the time from a report to the file."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ FIGURES = {"value": Figure(title="measured", digits=2)}
 
 
 def measure() -> Iterator[Comparison]:
-    """Measure the job by itself, and as the service runs it."""
+    """Measure the job alone, and as the service runs it."""
     with server() as url, TemporaryDirectory(prefix="mirror-") as folder:
         found = {
             **_changes(url, Path(folder)),
@@ -47,7 +47,7 @@ def measure() -> Iterator[Comparison]:
 
 
 def _changes(url: str, folder: Path) -> dict[str, list[float]]:
-    """Time passes after one report each, in turns: with few and with many items mirrored."""
+    """Time the sync after one report, in turns with few and with many items."""
     mirrors = {size: _mirrored(url, folder / str(size), size) for size in (FEW, MANY)}
     medians: dict[int, list[float]] = {size: [] for size in mirrors}
     for first in range(0, CHANGES, CHANGES // ROUNDS):
@@ -71,7 +71,7 @@ def _changes(url: str, folder: Path) -> dict[str, list[float]]:
 
 
 def _mirrored(url: str, root: Path, size: int) -> tuple[Queue, Mirror, list[Lease]]:
-    """Return a namespace with so many items, all in the files of a root, and some more that are held."""
+    """Return a namespace with items that are all mirrored, and a few that are held."""
     queue = filled(url, f"mirrored-{size}", size)
     root.mkdir()
     mirror, project = Mirror(queue, root), queue.project("Some more")
@@ -83,7 +83,7 @@ def _mirrored(url: str, root: Path, size: int) -> tuple[Queue, Mirror, list[Leas
 
 
 def _first(url: str, folder: Path) -> dict[str, list[float]]:
-    """Time full first mirrors between two bare loops each that write, sync and rename as many files of that size."""
+    """Time first full syncs, each between two bare loops that write, sync and rename equal files."""
     queue = filled(url, "first", FIRST)
     ratios = []
     for number in range(ROUNDS):
@@ -117,7 +117,7 @@ def _bare(folder: Path, sizes: list[int]) -> float:
 
 
 def _service(url: str, folder: Path) -> dict[str, list[float]]:
-    """Time the way from a report's return to the file, and what the service takes while nothing happens."""
+    """Time the way from a report to the file, and the cost of an idle service."""
     root = folder / "served"
     root.mkdir()
     queue = filled(url, "served", FEW)

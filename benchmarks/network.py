@@ -1,4 +1,4 @@
-"""How many round trips does a command take? Each through a line that delays, and through the same without a delay."""
+"""Round trips of a command: through a proxy that delays, and through one that does not."""
 
 import asyncio
 import os
@@ -26,24 +26,24 @@ FIGURES = {
 
 
 class Line:
-    """A line to a server that takes its time: half of the delay for each way, and all of it to connect.
+    """A proxy that delays: half of the delay in each direction, and all of it to connect.
 
     The machine itself answers who connects to a proxy, so what the handshake would take is waited for afterwards.
     """
 
     def __init__(self, socket: str, delay_s: float) -> None:
-        """`socket` is the path of the server's."""
+        """`socket` is the path of the server's socket."""
         self._socket = socket
         self.delay_s = delay_s
-        #: Where clients find it.
+        #: The address for clients.
         self.address = ""
-        #: Connections, and times that a client said something.
+        #: The number of connections and of requests.
         self.trips = 0
 
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Carry what one client and the server say to each other."""
+        """Forward the bytes of one client and the server."""
         self.trips += 1
         await asyncio.sleep(self.delay_s)
         server_reader, server_writer = await asyncio.open_unix_connection(self._socket)
@@ -69,7 +69,7 @@ class Line:
 
 
 def measure() -> Iterator[Comparison]:
-    """Run the workflow through two lines at once, a command here and the same there: one delays, the other does not."""
+    """Run each command of the workflow through two proxies: one delays, the other does not."""
     with rooted() as (root, url), ExitStack() as stack:
         socket = unquote(urlsplit(url).path)
         near, far = (
@@ -88,7 +88,7 @@ def measure() -> Iterator[Comparison]:
 
 
 def _round(root: Path, near: Line, far: Line) -> Round:
-    """Return for each command what the delay has cost it, and the round trips that the line saw."""
+    """Return the delay of each command in round trips, and the number that the proxy counted."""
     seen: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
     both = zip(walk(_variables(root, near)), walk(_variables(root, far)), strict=True)
     for (name, here), (_, there) in both:
@@ -113,7 +113,7 @@ def _variables(root: Path, line: Line) -> dict[str, str]:
 
 @contextmanager
 def lined(socket: str, delay_s: float = 0) -> Iterator[Line]:
-    """Run a line on loopback, in a thread of its own."""
+    """Run a proxy on loopback in a thread."""
     line, loop = Line(socket, delay_s), asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(line.serve, "127.0.0.1", 0))
     host, port = server.sockets[0].getsockname()
@@ -130,7 +130,7 @@ def lined(socket: str, delay_s: float = 0) -> Iterator[Line]:
 
 
 async def _close(server: asyncio.Server) -> None:
-    """Close a server, and end what it still carries."""
+    """Close a server and its connections."""
     server.close()
     carrying = asyncio.all_tasks() - {asyncio.current_task()}
     for task in carrying:

@@ -1,4 +1,4 @@
-"""The page that shows what was measured: between two marks stands what a benchmark wrote there."""
+"""The page of the measurements: a benchmark writes its part between two marks."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ PLOTS = REPOSITORY / "docs" / "plots"
 
 
 def write(name: str, text: str, page: Path = PAGE) -> None:
-    """Put a text between the marks of that name. Raises ValueError for a page that has no such marks."""
+    """Replace the text between the marks of that name. Raises ValueError if the page lacks them."""
     marks = re.compile(
         rf"(<!-- {name}: made by [^>]* -->\n).*?(<!-- /{name} -->\n)", re.DOTALL
     )

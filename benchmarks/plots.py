@@ -1,4 +1,4 @@
-"""The figures as SVG, by matplotlib; the same figures give the same bytes."""
+"""Plots of the figures as SVG, with matplotlib; equal figures give equal bytes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ OUR_COLOUR, THEIR_COLOUR, LINE_COLOUR = "#b3541e", "#8fa3b0", "#333333"
 PANEL_INCHES = 5
 BAR_INCHES = 0.24
 OURS = ("orchestrate", "worker")
-#: So far from all others that these would not be seen.
+#: Rows that are so much larger that the others would not be visible.
 NOT_DRAWN = "PING"
 
-#: The plots of `make bench`: by comparison, whether bars or a line over the rows, and of which figures.
+#: The plots of `make bench`: comparison -> bars or a line over the rows, and the figures.
 DRAWN = {
     "commands": ("bars", ("wall", "cpu")),
     "limit": ("bars", ("1", "50")),
@@ -32,7 +32,7 @@ DRAWN = {
 
 
 def draw(comparison: Comparison, folder: Path) -> None:
-    """Write `<comparison>.svg` into the folder, if it is one that is drawn."""
+    """Write `<comparison>.svg` into the folder if the comparison has a plot."""
     kind, figures = DRAWN.get(comparison.name, ("", ()))
     shown = [name for name in figures if name in comparison.figures]
     if not shown:
@@ -46,7 +46,7 @@ def draw(comparison: Comparison, folder: Path) -> None:
 
 @contextmanager
 def panels(file: Path, number: int, height: float) -> Iterator[Sequence[Axes]]:
-    """Give so many panels side by side, and write them into the file."""
+    """Yield panels side by side, then write them into the file."""
     mpl.rcParams.update(
         {"svg.hashsalt": "taskorch", "svg.fonttype": "none", "font.size": 9}
     )
@@ -62,7 +62,7 @@ def bars(
     ours: Sequence[str],
     label: Callable[[float], str],
 ) -> None:
-    """Draw a bar for each median, and a line from the least to the most."""
+    """Draw a bar per median, with a line from the minimum to the maximum."""
     medians = [each.median for _, each in spreads]
     ranges = [
         [each.median - each.least for _, each in spreads],
@@ -80,7 +80,7 @@ def bars(
 
 
 def _compared(axes: Axes, comparison: Comparison, figure: str) -> None:
-    """Draw the ratios to the baseline, or the figures themselves where there is none."""
+    """Draw the ratios to the baseline, or the figures without a baseline."""
     described = comparison.figures[figure]
     found = [
         result

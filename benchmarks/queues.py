@@ -1,4 +1,4 @@
-"""What measurements run on: a server of their own, and queues with many items."""
+"""Servers and filled queues for the measurements."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ REWRITTEN_WITHIN_S = 60
 
 @contextmanager
 def rooted() -> Iterator[tuple[Path, str]]:
-    """Run the bundled server, as anybody's first command starts it, in a folder that goes with it; give both."""
+    """Run the bundled server, as a first command starts it, in a temporary folder; yield both."""
     with TemporaryDirectory(prefix="bench-") as folder:
         variables = {"TASKORCH_ROOT": folder, "TASKORCH_SERVICE": "off"}
         command = [str(Path(sys.executable).parent / "orchestrate"), "server"]
@@ -42,13 +42,13 @@ def rooted() -> Iterator[tuple[Path, str]]:
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Run the bundled server, and give its address."""
+    """Run the bundled server and yield its address."""
     with rooted() as (_, url):
         yield url
 
 
 def filled(url: str, namespace: str, size: int, *, agents: int = 1) -> Queue:
-    """Return a queue with so many items, of one agent or in turns of several."""
+    """Return a queue with items of one agent, or of several in turns."""
     planner = Queue(connect(url), namespace, Caller(agent="planner"))
     fill(planner, planner.project("Many items"), size, agents=agents)
     settle(url, namespace)
@@ -56,7 +56,7 @@ def filled(url: str, namespace: str, size: int, *, agents: int = 1) -> Queue:
 
 
 def fill(planner: Queue, project: str, size: int, *, agents: int = 1) -> None:
-    """Create so many items; in batches, for a million takes a while."""
+    """Create items in batches, because a million takes a while."""
     for done in range(0, size, BATCH):
         numbers = range(done, min(done + BATCH, size))
         planner.create_many(
@@ -75,7 +75,7 @@ def agent(number: int) -> str:
 
 
 def settle(url: str, namespace: str) -> None:
-    """Have done what filling leaves to do, so that it does not happen during the measurement.
+    """Finish the work that filling leaves behind, so that it does not fall into the measurement.
 
     The replies that are kept for ten minutes would be swept up; the file of appended changes is written anew.
     """
@@ -97,13 +97,13 @@ def pid(url: str) -> int:
 
 
 def memory(url: str) -> int:
-    """Return the bytes that a server's data takes."""
+    """Return the memory of a server's data in bytes."""
     with redis.Redis.from_url(url) as client:
         return int(client.info("memory")["used_memory"])
 
 
 def cpu_s(process: int) -> float:
-    """Return the seconds of processor time that a process has had."""
+    """Return the processor time of a process in seconds."""
     fields = (
         Path(f"/proc/{process}/stat")
         .read_text(encoding="utf-8")
@@ -114,7 +114,7 @@ def cpu_s(process: int) -> float:
 
 
 def queued_s(process: int) -> float:
-    """Return the seconds that the main thread of a process was ready and waited for a core: others had it."""
+    """Return the seconds that the main thread of a process waited for a core."""
     try:
         return (
             int(

@@ -29,7 +29,7 @@ def report(*measurements: Measurement) -> None:
         "--json",
         "file",
         type=click.Path(path_type=Path),
-        help="Write what was measured to this file.",
+        help="File for the measurements.",
     )
     @click.option(
         "--docs", is_flag=True, help="Write the tables and the plots into docs/."

@@ -83,7 +83,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Place:
-    """A line of a file, and what is there."""
+    """A line of a file, and a remark on it."""
 
     file: Path
     line: int
@@ -140,7 +140,7 @@ def modules() -> list[Module]:
 
 
 def files_per_folder(source: list[Module]) -> Counter[str]:
-    """Return how many modules each folder holds, those of folders below it aside."""
+    """Return the number of modules directly in each folder."""
     return Counter(
         str(module.file.parent.relative_to(ROOT))
         for module in source

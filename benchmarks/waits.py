@@ -1,4 +1,4 @@
-"""How soon a wait ends after what it waits for, alone and beside a thousand others, and what those cost meanwhile."""
+"""Delay of a wait after its event, alone and beside a thousand others, and their cost."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ FIGURES = {
 
 
 def measure() -> Iterator[Comparison]:
-    """Measure some rounds, each first without the crowd and then in it."""
+    """Measure several rounds, each first alone and then beside the crowd."""
     with server() as url:
         rounds = [{**_latencies(url, ""), **_crowded(url)} for _ in range(ROUNDS)]
     told = (
@@ -54,7 +54,7 @@ def measure() -> Iterator[Comparison]:
 
 
 def _crowded(url: str) -> Round:
-    """Return the same beside waiters of another item, what they cost, and how long one event for all of them takes."""
+    """Return the figures beside waits for another item, their cost, and the time of one event for all."""
     queue = _queue(url)
     project = queue.project("A crowd")
     item = queue.create(project, NewItem(title="All wait for this", agent=AGENT))
@@ -75,7 +75,7 @@ def _crowded(url: str) -> Round:
 
 @contextmanager
 def _crowd(url: str, item: str) -> Iterator[Sequence["subprocess.Popen[bytes]"]]:
-    """Run the waiters until they have returned."""
+    """Run the waiting processes until they return."""
     words = (sys.executable, "-m", "benchmarks.waits", "--crowd", url, item)
     crowd = [subprocess.Popen(words) for _ in range(PROCESSES)]
     try:
@@ -145,7 +145,7 @@ def _latencies(url: str, where: str) -> Round:
 def _taken(
     raw: redis.Redis, wait: Callable[[], object], act: Callable[[], object]
 ) -> float:
-    """Return the seconds from before the act to the end of the wait."""
+    """Return the seconds from just before the action to the end of the wait."""
     ended: list[float] = []
     blocked = _blocked(raw)
 
@@ -168,7 +168,7 @@ def _spread(taken: list[float]) -> dict[str, float]:
 
 
 def _commands_in(raw: redis.Redis, seconds: float) -> float:
-    """Return how many commands the server ran in that time, but for this question."""
+    """Return the number of commands that the server ran in that time, without this one."""
     before = _processed(raw)
     sleep(seconds)
     return _processed(raw) - before - 1

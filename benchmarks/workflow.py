@@ -1,4 +1,4 @@
-"""The user's workflow, command by command, as processes of their own: timed by the clock, and by the work they do."""
+"""The user's workflow, one process per command, with wall time and processor time."""
 
 import os
 import shlex
@@ -12,7 +12,7 @@ from time import perf_counter
 BIN = Path(sys.executable).parent
 AGENT = "database_specialist"
 
-#: What both roles type, from the request to the delivery; `{project}` and `{item}` are what came out before.
+#: The commands of both roles; `{project}` and `{item}` are the ids that earlier commands printed.
 WORKFLOW = """
 orchestrate project "Build authentication system"
 orchestrate create {project} "Design database schema" -r "Users table" "Sessions table" "Password reset tokens"
@@ -51,7 +51,7 @@ IDS = {"project": ("project",), "create": ("item", "second", "third")}
 
 @dataclass(frozen=True, kw_only=True)
 class Timed:
-    """One process: how long it took, the processor time it had, and what it printed."""
+    """One process: its time, its processor time and its output."""
 
     wall_s: float
     cpu_s: float
@@ -64,12 +64,12 @@ def typed() -> list[list[str]]:
 
 
 def label(words: Sequence[str]) -> str:
-    """Return what a command is called: its two first words."""
+    """Return the name of a command: its first two words."""
     return " ".join(words[:2])
 
 
 def walk(environment: Mapping[str, str]) -> Iterator[tuple[str, Timed]]:
-    """Run the workflow once, from a new project to its end, and give each command as it ends."""
+    """Run the workflow once with a new project, and yield each command when it exits."""
     ids: dict[str, str] = {}
     for words in typed():
         done = timed(
@@ -87,7 +87,7 @@ def walk(environment: Mapping[str, str]) -> Iterator[tuple[str, Timed]]:
 
 
 def timed(words: list[str], environment: Mapping[str, str]) -> Timed:
-    """Run a process to its end. Raises RuntimeError for one that fails."""
+    """Run a process. Raises RuntimeError if it fails."""
     with TemporaryFile() as output, Path(os.devnull).open("rb") as nothing:
         actions = [(os.POSIX_SPAWN_DUP2, nothing.fileno(), 0)]
         actions += [(os.POSIX_SPAWN_DUP2, output.fileno(), stream) for stream in (1, 2)]
@@ -103,7 +103,7 @@ def timed(words: list[str], environment: Mapping[str, str]) -> Timed:
 
 
 def environment(root: Path, **variables: str) -> dict[str, str]:
-    """Return the variables that commands run with in a root: none of the user's own settings."""
+    """Return the environment of commands in a root, without the user's settings."""
     kept = {
         name: os.environ[name]
         for name in ("PATH", "HOME", "LANG")

@@ -1,1 +1,1 @@
-"""The same work done by other task queues on Redis, each in its own virtual environment, on the same server."""
+"""The same work done by other task queues on Redis, each in its own virtual environment."""

@@ -1,4 +1,4 @@
-"""`make bench-peers`: ours and every peer that can be installed, in turns, in one run on one machine."""
+"""`make bench-peers`: our queue and every peer that can be installed, in turns."""
 
 import json
 import os
@@ -25,19 +25,19 @@ ROUNDS = int(os.environ.get("PEERS_ROUNDS", "3"))
     "--only",
     type=click.Choice(QUEUES),
     multiple=True,
-    help="Measure ours and this one; may be repeated.",
+    help="Measure ours and this queue; can be repeated.",
 )
 @click.option(
     "--json",
     "file",
     type=click.Path(path_type=Path),
-    help="Write what was measured to this file.",
+    help="File for the measurements.",
 )
 @click.option(
     "--from",
     "earlier",
     type=click.Path(path_type=Path, exists=True),
-    help="Show what such a file holds.",
+    help="Show the measurements in this file.",
 )
 @click.option("--docs", is_flag=True, help="Write the table and the plots into docs/.")
 def main(
@@ -72,7 +72,7 @@ def _measured(only: tuple[str, ...], file: Path | None) -> figures.Measured:
         "rounds": rounds,
     }
     for number in range(ROUNDS):
-        # Each round begins with another one, so that a machine that slows down does not always hit the same.
+        # Each round starts with another queue, so that a slow machine does not always affect the same one.
         turn = queues[number % len(queues) :] + queues[: number % len(queues)]
         rounds.append({})
         for queue in turn:

@@ -1,4 +1,4 @@
-"""What the rounds come to: for each figure the queues, the best first, with the ratio to ours."""
+"""Summaries of the rounds: the queues per figure, the best first, with the ratio to ours."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
@@ -11,7 +11,7 @@ from benchmarks.peers.install import OURS
 
 
 class Measured(TypedDict):
-    """A run, as it is kept in a file."""
+    """A run, as it is stored in a file."""
 
     versions: Mapping[str, str]
     items: int

@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, with what the head of its program asks for: they do not agree on redis-py."""
+"""A virtual environment per peer, with the packages that the head of its program lists."""
 
 import re
 import subprocess
@@ -26,7 +26,7 @@ def program(queue: str) -> Path:
 
 
 def needs(queue: str) -> list[str]:
-    """Return the packages that a queue's program asks for, its own first; none for ours."""
+    """Return the packages that a queue's program lists, the queue itself first; none for ours."""
     head = _HEAD.search(program(queue).read_text(encoding="utf-8"))
     return (
         list(tomllib.loads(head[1].replace("# ", ""))["dependencies"]) if head else []
@@ -34,12 +34,12 @@ def needs(queue: str) -> list[str]:
 
 
 def python(queue: str) -> Path:
-    """Return the interpreter that a queue's program runs on; it is there once the queue is installed."""
+    """Return the interpreter of a queue's program; it exists once the queue is installed."""
     return Path(sys.executable) if queue == OURS else _folder(queue) / "bin" / "python"
 
 
 def install(queue: str) -> None:
-    """Make the environment of a peer, unless the one that is there is what its program asks for."""
+    """Create the environment of a peer, unless it is up to date."""
     mark, asked = _folder(queue) / "installed", "\n".join(needs(queue))
     if queue == OURS or (mark.exists() and mark.read_text(encoding="utf-8") == asked):
         return

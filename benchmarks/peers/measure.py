@@ -1,4 +1,4 @@
-"""Measures one queue: its program, in processes of its own, on a server of its own."""
+"""Measures one queue: its program in separate processes, on a separate server."""
 
 import json
 import os
@@ -20,14 +20,14 @@ from benchmarks.peers.install import program, python
 
 ITEMS = int(os.environ.get("PEERS_ITEMS", "20000"))
 TEXT_BYTES = 300
-#: So many of them are processed, or as many as the seconds are enough for.
+#: The number of items to process, or as many as the time allows.
 PROCESSED, PROCESSED_S = max(ITEMS // 5, 50), 10
 SAMPLES, SAMPLES_S = 200, 20
 TIMEOUT_S = 180
 
 
 def measure(queue: str) -> dict[str, float]:
-    """Return what was measured of a queue, by the names of `figures.FIGURES`; without what did not work."""
+    """Return the figures of a queue by the names of `figures.FIGURES`, without those that failed."""
     with server() as url:
         before = _memory(url)
         enqueued = _run(queue, url, "enqueue", ITEMS, TEXT_BYTES)
@@ -46,7 +46,7 @@ def measure(queue: str) -> dict[str, float]:
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Run the bundled server with the options that it has for a root, but at a port: most peers know no socket."""
+    """Run the bundled server with its usual options, but on a port: most peers support no socket."""
     with TemporaryDirectory(prefix="peers-") as folder:
         port = _free_port()
         options = {
@@ -98,14 +98,14 @@ def _await(url: str) -> None:
 
 
 def _memory(url: str) -> int:
-    """Return the bytes that the server's data takes, a moment after the last client has gone."""
+    """Return the memory of the server's data in bytes, a moment after the last client has closed."""
     sleep(0.2)
     with redis.Redis.from_url(url) as client:
         return int(client.info("memory")["used_memory"])
 
 
 def _run(queue: str, url: str, *words: str | int) -> dict[str, float]:
-    """Run a queue's program and return what it tells; nothing where it fails, which is said."""
+    """Run a queue's program and return its figures; print the error and return none if it fails."""
     command = [
         str(python(queue)),
         "-P",
@@ -137,6 +137,6 @@ def _run(queue: str, url: str, *words: str | int) -> dict[str, float]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End what the program may have left: it has a process group of its own."""
+    """End processes that the program may have left in its process group."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

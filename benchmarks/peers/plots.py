@@ -1,4 +1,4 @@
-"""The figures of the peers as SVG: a bar for the median, a line from the least to the most."""
+"""Plots of the peers as SVG: a bar for the median, a line from the minimum to the maximum."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from benchmarks.peers.figures import FIGURES, results
 from benchmarks.peers.install import OURS
 from benchmarks.plots import bars, panels
 
-#: A plot, and the figures in it; latencies lie so far apart that they stand on a logarithmic scale.
+#: A plot -> its figures; latencies differ so much that they have a logarithmic scale.
 PLOTS = {
     "enqueue": ("enqueue_rate", "enqueue_cpu"),
     "process": ("process_1_rate", "process_10_rate"),

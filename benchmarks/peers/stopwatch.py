@@ -1,4 +1,4 @@
-"""What times a queue's program, in the program's own process: it enqueues, it works, it is woken.
+"""Times a queue's program inside its process: enqueuing, processing, waking up.
 
     enqueue ITEMS BYTES                  items one after the other, on one connection
     process CONCURRENCY ITEMS SECONDS    so many of the items that wait, or as many as the time is enough for
@@ -27,7 +27,7 @@ from typing import IO
 import redis
 
 URL = os.environ.get("PEERS_URL", "")
-#: Items before the measurement, which find the worker still at its start.
+#: Items before the measurement, while the worker is still starting.
 WARM_UP = 5
 PAUSE_S = (0.010, 0.030)
 
@@ -57,7 +57,7 @@ def run(
 
 
 def handle(text: str) -> None:
-    """Be the function of an item: no work, but a look at the clock."""
+    """Read the clock, as the function of an item without work."""
     if sys.argv[1] == "process":
         _TALLY.add()
     else:
@@ -65,7 +65,7 @@ def handle(text: str) -> None:
 
 
 class Stopwatch:
-    """Measures from its making on: the time that passes, and the processor time of this process and of the server."""
+    """Measures from its creation: wall time, and processor time of this process and of the server."""
 
     def __init__(self) -> None:
         self._server = _server_cpu()
@@ -73,14 +73,14 @@ class Stopwatch:
         self.started = perf_counter()
 
     def read(self, items: int) -> dict[str, float]:
-        """Return items a second, and microseconds of processor time for each."""
+        """Return items per second, and microseconds of processor time per item."""
         passed, here = perf_counter() - self.started, process_time() - self._here
         cpu = here + _server_cpu() - self._server
         return {"rate": items / passed, "cpu": cpu / max(items, 1) * 1e6}
 
 
 class Tally:
-    """Counts the items of this process, from the start of the first one; ends the process when it has seen enough."""
+    """Counts the items of this process from the start of the first; exits after the last."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -88,7 +88,7 @@ class Tally:
         self._done = -1
 
     def add(self) -> None:
-        """Count an item that starts; all before it are done, but for those that run beside it."""
+        """Count an item that starts; those before it are done, except those that run beside it."""
         with self._lock:
             self._watch = self._watch or Stopwatch()
             self._done += 1
@@ -121,7 +121,7 @@ def _server_cpu() -> float:
 
 
 def _wake(sender: Sender, samples: int, seconds: int) -> dict[str, float]:
-    """Time how soon a worker begins, which waits in a process of its own."""
+    """Time the wake-up of a worker that waits in another process."""
     command = [sys.executable, *sys.orig_argv[1 : -len(sys.argv) + 1], "answer"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
         try:
@@ -135,7 +135,7 @@ def _wake(sender: Sender, samples: int, seconds: int) -> dict[str, float]:
 async def _woken(
     sender: Sender, answers: IO[bytes] | None, samples: int, seconds: int
 ) -> list[float]:
-    """Enqueue an item whenever the worker has told of the last one, after a pause."""
+    """Enqueue an item when the worker has reported the last one, after a pause."""
     taken: list[float] = []
     async with sender() as send:
         start = perf_counter()
@@ -149,7 +149,7 @@ async def _woken(
 
 
 async def _answer(answers: IO[bytes] | None) -> float:
-    """Read a line of the worker, while what the queue does in the background goes on."""
+    """Read a line of the worker while the queue's background work goes on."""
     if answers is None:
         raise RuntimeError("the worker has no pipe")
     return float(await asyncio.to_thread(answers.readline))

@@ -1,1 +1,1 @@
-"""One program per queue: how it enqueues and how it works; what it needs stands in its head, as PEP 723 has it."""
+"""One program per queue: how it enqueues and works, with its packages in its head (PEP 723)."""

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["arq>=0.28,<1", "hiredis>=3.2,<4"]
 # ///
-"""arq: no results kept (`keep_result=0`); it looks for jobs every 0.5 s, as it does by default."""
+"""arq: no results kept (`keep_result=0`); it polls every 0.5 s, its default."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from benchmarks.peers.stopwatch import URL, Send, handle, run
 
 
 async def item(_: dict[str, Any], text: str) -> None:
-    """Be the function of a job."""
+    """Do nothing, as the function of a job."""
     handle(text)
 
 
@@ -39,7 +39,7 @@ async def _work(concurrency: int) -> None:
 
 
 def work(concurrency: int) -> None:
-    """Work on so many jobs at a time."""
+    """Work on `concurrency` jobs at a time."""
     asyncio.run(_work(concurrency))
 
 

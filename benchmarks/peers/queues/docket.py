@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["pydocket>=0.27,<1", "hiredis>=3.2,<4"]
 # ///
-"""docket: nothing kept of a task that is done (`execution_ttl=0`)."""
+"""docket: nothing kept of a finished task (`execution_ttl=0`)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from benchmarks.peers.stopwatch import URL, Send, handle, run
 
 
 async def item(text: str) -> None:
-    """Be the function of a task."""
+    """Do nothing, as the function of a task."""
     handle(text)
 
 
@@ -42,7 +42,7 @@ async def _work(concurrency: int) -> None:
 
 
 def work(concurrency: int) -> None:
-    """Work on so many tasks at a time."""
+    """Work on `concurrency` tasks at a time."""
     asyncio.run(_work(concurrency))
 
 

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["dramatiq[redis]>=2.1,<3", "hiredis>=3.2,<4"]
 # ///
-"""Dramatiq: its Redis broker as it comes, no result backend."""
+"""Dramatiq: its Redis broker with its defaults, no result backend."""
 
 import time
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ async def sender() -> AsyncIterator[Send]:
 
 
 def work(concurrency: int) -> None:
-    """Work in so many threads."""
+    """Work in `concurrency` threads."""
     dramatiq.Worker(broker, worker_threads=concurrency).start()
     while True:
         time.sleep(60)

@@ -25,7 +25,7 @@ async def sender() -> AsyncIterator[Send]:
 
 
 def work(concurrency: int) -> None:
-    """Work in so many threads."""
+    """Work in `concurrency` threads."""
     huey.create_consumer(workers=concurrency).run()
 
 

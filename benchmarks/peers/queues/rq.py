@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["rq>=3,<4", "hiredis>=3.2,<4"]
 # ///
-"""RQ: its SimpleWorker, for the Worker forks for each job; no results kept (`result_ttl=0`), no line logged per job."""
+"""RQ: its SimpleWorker, because the Worker forks per job; no results kept (`result_ttl=0`), no line logged per job."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

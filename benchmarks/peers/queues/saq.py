@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["saq[redis,hiredis]>=0.26,<1", "typing-extensions>=4"]
 # ///
-"""saq: as it comes."""
+"""saq: with its defaults."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from benchmarks.peers.stopwatch import URL, Send, handle, run
 
 
 async def item(_: dict[str, Any], *, text: str) -> None:
-    """Be the function of a job."""
+    """Do nothing, as the function of a job."""
     handle(text)
 
 
@@ -37,7 +37,7 @@ async def _work(concurrency: int) -> None:
 
 
 def work(concurrency: int) -> None:
-    """Work with so many coroutines."""
+    """Work with `concurrency` coroutines."""
     asyncio.run(_work(concurrency))
 
 

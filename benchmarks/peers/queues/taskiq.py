@@ -16,7 +16,7 @@ broker = RedisStreamBroker(URL)
 
 
 async def item(text: str) -> None:
-    """Be the function of a task."""
+    """Do nothing, as the function of a task."""
     handle(text)
 
 
@@ -35,7 +35,7 @@ async def sender() -> AsyncIterator[Send]:
 
 
 def work(concurrency: int) -> None:
-    """Work on so many tasks at a time."""
+    """Work on `concurrency` tasks at a time."""
     asyncio.run(
         run_receiver_task(broker, max_async_tasks=concurrency, run_startup=True)
     )
