@@ -3,7 +3,7 @@
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -49,11 +49,13 @@ class RootSync:
 
     def request(self, after_s: float = GATHER_S) -> None:
         """Schedule a pass in `after_s` seconds; it handles all changes until then."""
-        self._scheduler.schedule(DueJob(self.duty, GATHER_S), after_s)
+        job = DueJob(self.duty, GATHER_S)
+        self._scheduler.schedule(job, after_s)
 
     def sync(self) -> None:
         """Do one pass, and schedule the next one if this one left something."""
-        deadline, scan = monotonic() + SLICE_S, monotonic() >= self._scan_at
+        deadline = monotonic() + SLICE_S
+        scan = monotonic() >= self._scan_at
 
         def must_stop() -> bool:
             return self._scheduler.stopped or monotonic() > deadline
@@ -71,10 +73,7 @@ class RootSync:
             self.request()
         elif done.again:
             self.request(RETRY_S)
-        for name, message in done.troubles.items():
-            if self._troubles.get(name) != message:
-                log.warning("%s: %s", name, message)
-        self._troubles = dict(done.troubles)
+        self._log_troubles(done.troubles)
 
     def watch(self) -> None:
         """Request a pass for each change in the folder, until the service ends.
@@ -92,6 +91,13 @@ class RootSync:
                 self._log_failure(error)
             self.request()
             self._scheduler.back_off(self._failures, UNWATCHED_S)
+
+    def _log_troubles(self, troubles: Mapping[str, str]) -> None:
+        """Log the files in trouble, each once per reason."""
+        for name, reason in troubles.items():
+            if self._troubles.get(name) != reason:
+                log.warning("%s: %s", name, reason)
+        self._troubles = dict(troubles)
 
     def _watch_folder(self) -> None:
         """Watch the folder until it is deleted or replaced, or the service ends."""

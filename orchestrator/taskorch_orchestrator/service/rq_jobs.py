@@ -192,7 +192,8 @@ class _Worker(SimpleWorker):
     def heartbeat(
         self, timeout: int | None = None, pipeline: Pipeline | None = None
     ) -> None:
-        last, interval = self.last_heartbeat, timedelta(seconds=HEARTBEAT_S)
+        last = self.last_heartbeat
+        interval = timedelta(seconds=HEARTBEAT_S)
         if last is None or now() - last > interval:
             super().heartbeat(timeout, pipeline)
 
@@ -238,9 +239,14 @@ def _duty(fields: Mapping[bytes, bytes]) -> str:
     if any(value for name, value in fields.items() if name not in FIELDS):
         return ""
     try:
-        data = zlib.decompressobj().decompress(fields.get(b"data", b""), LARGEST_CALL)
-        function, instance, [duty], options = cast("Any", json.loads(data))
+        compressed = fields.get(b"data", b"")
+        data = zlib.decompressobj().decompress(compressed, LARGEST_CALL)
+        call: Any = json.loads(data)
+        function, instance, [duty], options = call
     except (zlib.error, ValueError, TypeError, RecursionError):
         return ""
-    is_ours = (function, instance, options) == (FUNCTION, None, {})
-    return duty if is_ours and isinstance(duty, str) else ""
+    if (function, instance, options) != (FUNCTION, None, {}):
+        return ""
+    if not isinstance(duty, str):
+        return ""
+    return duty

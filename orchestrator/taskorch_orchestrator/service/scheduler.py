@@ -41,7 +41,8 @@ class Scheduler:
         """Make a job due in `after_s` seconds, or earlier if it is already scheduled."""
         due_at = monotonic() + after_s
         with self._changed:
-            self._due_at[job] = min(due_at, self._due_at.get(job, due_at))
+            before = self._due_at.get(job, due_at)
+            self._due_at[job] = min(due_at, before)
             self._changed.notify_all()
 
     def stop(self) -> None:
@@ -70,13 +71,16 @@ class Scheduler:
 
     def _take_due(self) -> list[DueJob]:
         now = monotonic()
-        due = [job for job, due_at in self._due_at.items() if due_at <= now]
-        for job in due:
-            del self._due_at[job]
+        due = []
+        for job, due_at in list(self._due_at.items()):
+            if due_at <= now:
+                due.append(job)
+                del self._due_at[job]
         return due
 
     def _until_next_s(self) -> float | None:
         """Return the seconds until the next job is due, or None without a job."""
         if not self._due_at:
             return None
-        return max(0.0, min(self._due_at.values()) - monotonic())
+        next_at = min(self._due_at.values())
+        return max(0.0, next_at - monotonic())

@@ -62,13 +62,13 @@ class Service:
         self._queue = queue
         self._scheduler = Scheduler()
         self._server = server
-        self._root_syncs = [
-            RootSync(Mirror(queue, root, service=runs_on), root, self._scheduler)
-            for root in roots
-        ]
+        self._root_syncs: list[RootSync] = []
         self._duties: dict[str, Callable[[], object]] = {MAINTAIN: queue.reap}
         self._intervals_s = {MAINTAIN: MAINTAIN_INTERVAL_S}
-        for each in self._root_syncs:
+        for root in roots:
+            mirror = Mirror(queue, root, service=runs_on)
+            each = RootSync(mirror, root, self._scheduler)
+            self._root_syncs.append(each)
             self._duties[each.duty] = each.sync
             self._intervals_s[each.duty] = root_sync.INTERVAL_S
         #: What failed last, with the reason.
@@ -77,8 +77,9 @@ class Service:
     @property
     def name(self) -> str:
         """Return the name that services of the same roots share."""
-        duties = " ".join(sorted(self._duties)).encode()
-        return sha256(duties, usedforsecurity=False).hexdigest()[:8]
+        duties = " ".join(sorted(self._duties))
+        digest = sha256(duties.encode(), usedforsecurity=False)
+        return digest.hexdigest()[:8]
 
     @property
     def duties(self) -> frozenset[str]:
@@ -99,24 +100,25 @@ class Service:
             self._start(each.watch)
         if self._server:
             self._start(partial(self._sync_disk, self._server))
-        if job_queue is None:
-            self._handle_due_jobs(lambda job: self._do(job.duty))
-        else:
-            self._start(
-                partial(self._handle_due_jobs, partial(self._enqueue, job_queue))
-            )
+        if job_queue:
+            self._start(partial(self._handle_due_jobs, job_queue))
             self._work(job_queue)
+        else:
+            self._handle_due_jobs(None)
         log.info("Service stopped")
 
     def _stop_on_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _signal, _frame: self._scheduler.stop())
+        def stop(_number: int, _frame: object) -> None:
+            self._scheduler.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
 
     def _start(self, loop: Callable[[], object]) -> None:
         Thread(target=loop, daemon=True).start()
 
-    def _handle_due_jobs(self, handle: Callable[[DueJob], None]) -> None:
-        """Handle each due job, and schedule its duty again after the interval."""
+    def _handle_due_jobs(self, job_queue: "JobQueue | None") -> None:
+        """Do or enqueue each due job, and schedule it again after its interval."""
         while jobs := self._scheduler.next_due():
             if self._server and self._server.is_lost():
                 log.warning("The folder of the bundled server was deleted or replaced.")
@@ -125,19 +127,23 @@ class Service:
             for job in jobs:
                 if job.interval_s == self._intervals_s[job.duty]:
                     self._scheduler.schedule(job, job.interval_s)
-                handle(job)
-
-    def _enqueue(self, job_queue: "JobQueue", job: DueJob) -> None:
-        self._try("RQ", partial(job_queue.enqueue, job.duty, job.interval_s))
+                if job_queue:
+                    enqueue = partial(job_queue.enqueue, job.duty, job.interval_s)
+                    self._try("RQ", enqueue)
+                else:
+                    self._do(job.duty)
 
     def _work(self, job_queue: "JobQueue") -> None:
         """Work on RQ jobs. RQ's worker ends if Redis is unreachable; start another."""
+        work = partial(job_queue.work, self._do, self._scheduler)
         failures = 0
         while not self._scheduler.stopped:
             started_at = monotonic()
-            self._try("RQ worker", partial(job_queue.work, self._do, self._scheduler))
+            self._try("RQ worker", work)
             self._stop_on_signals()
-            failures = failures + 1 if monotonic() - started_at < ALONE_S else 1
+            if monotonic() - started_at >= ALONE_S:
+                failures = 0
+            failures += 1
             self._scheduler.back_off(failures, LONGEST_PAUSE_S)
 
     def _follow_events(self) -> None:
@@ -208,6 +214,7 @@ class Service:
             self._failures.pop(name, None)
 
     def _is_new_failure(self, name: str, error: Exception) -> bool:
+        reason = str(error)
         before = self._failures.get(name)
-        self._failures[name] = str(error)
-        return before != str(error)
+        self._failures[name] = reason
+        return before != reason

@@ -42,18 +42,22 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
     if not settings.redis_url:
         server = bundled_server.ServerHandle(settings, service_process.become(settings))
         bundled_server.start(settings, logging.getLogger(__name__).info)
-    host, pid = os.uname().nodename, os.getpid()
-    caller = Caller(agent=settings.orchestrator, host=host, pid=pid)
-    queue = Queue(connect_to(settings), settings.namespace, caller)
-    if address.is_cluster(settings.redis_url) and not os.environ.get(RQ_URL):
-        with_rq = False
-    service = Service(
-        queue,
-        list(roots) or [settings.root],
-        runs_on="RQ" if with_rq else "its own loop",
-        server=server,
+    caller = Caller(
+        agent=settings.orchestrator,
+        host=os.uname().nodename,
+        pid=os.getpid(),
     )
-    service.serve(_job_queue(service, settings) if with_rq else None)
+    queue = Queue(connect_to(settings), settings.namespace, caller)
+    roots = list(roots) or [settings.root]
+    is_cluster = address.is_cluster(settings.redis_url)
+    if is_cluster and not os.environ.get(RQ_URL):
+        with_rq = False
+    if with_rq:
+        service = Service(queue, roots, runs_on="RQ", server=server)
+        service.serve(_job_queue(service, settings))
+    else:
+        service = Service(queue, roots, runs_on="its own loop", server=server)
+        service.serve(None)
     if server and server.is_lost():
         server.kill()
 
@@ -80,7 +84,14 @@ def _job_queue(service: Service, settings: Settings) -> "JobQueue":
     from taskorch_orchestrator.service.rq_jobs import JobQueue
 
     # The password of our Redis must not be sent to another one.
-    url, password = os.environ.get(RQ_URL, ""), ""
+    url = os.environ.get(RQ_URL, "")
+    password = ""
     if not url:
-        url, password = address.of(settings), settings.redis_password
-    return JobQueue(service.name, service.duties, url=url, password=password)
+        url = address.of(settings)
+        password = settings.redis_password
+    return JobQueue(
+        service.name,
+        service.duties,
+        url=url,
+        password=password,
+    )

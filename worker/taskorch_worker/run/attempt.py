@@ -29,7 +29,7 @@ from taskorch_worker.run.settle import (
 
 
 class AttemptEvent(Enum):
-    """What ends the wait for a command, besides the refusal of a renewal."""
+    """An event that ends the wait for a command, besides a lost lease."""
 
     EXITED = "the command has ended"
     TIMED_OUT = "the command has reached its time limit"
@@ -86,7 +86,7 @@ class Attempt:
     def _run_command(self) -> Outcome:
         """Run the command to its end, and return the outcome for the item.
 
-        Raises one of REFUSALS if the lease is lost meanwhile.
+        Raises one of REFUSALS if the lease is lost before that.
         """
         context = self._context
         try:
@@ -130,12 +130,13 @@ class Attempt:
         raise event
 
     def _settle(self, result: Outcome) -> Settled:
+        context = self._context
         if result.remark:
-            self._context.log.notify(f"{self._lease.item}: {result.remark}")
+            context.log.notify(f"{self._lease.item}: {result.remark}")
         if result.end is AttemptEnd.RELEASED:
             # Before the release: it wakes an idle slot before its own reply arrives.
-            self._context.pauses.pause_after_release()
-        return settle(self._context.queue, self._lease, result)
+            context.pauses.pause_after_release()
+        return settle(context.queue, self._lease, result)
 
     def _renew_until_command_ends(self) -> None:
         while not self._command_ended.wait(self._context.options.renewal_s):
@@ -151,8 +152,10 @@ class Attempt:
 
     def _forget_lease(self) -> None:
         """Remove the token, unless another session of this root has a newer one."""
-        workspace, item = self._context.workspace, self._lease.item
-        if workspace.lease(item).shown() == self._lease.shown():
+        workspace = self._context.workspace
+        item = self._lease.item
+        kept = workspace.lease(item)
+        if kept.shown() == self._lease.shown():
             workspace.forget(item)
 
     def _log(self, settled: Settled) -> None:

@@ -47,7 +47,10 @@ class ClaimPauses:
     def count(self, end: AttemptEnd) -> None:
         """Count an item."""
         with self._lock:
-            self._released = self._released + 1 if end is AttemptEnd.RELEASED else 0
+            if end is AttemptEnd.RELEASED:
+                self._released += 1
+            else:
+                self._released = 0
             if end is AttemptEnd.FAILED:
                 self._failed += 1
             elif end in (AttemptEnd.COMPLETED, AttemptEnd.BLOCKED):
@@ -58,7 +61,8 @@ class ClaimPauses:
 
         Return the length in seconds.
         """
-        return self._pause(pause_s(self._released, FIRST_PAUSE_S, LONGEST_PAUSE_S))
+        seconds = pause_s(self._released, FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        return self._pause(seconds)
 
     def pause_after_failure(self) -> float:
         """Pause because an item failed, and return the length in seconds.
@@ -68,11 +72,13 @@ class ClaimPauses:
         extra_failures = self._failed - FAILURES_BEFORE_PAUSE
         if extra_failures < 0:
             return 0.0
-        return self._pause(pause_s(extra_failures, FIRST_PAUSE_S, LONGEST_PAUSE_S))
+        seconds = pause_s(extra_failures, FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        return self._pause(seconds)
 
     def _pause(self, seconds: float) -> float:
         with self._lock:
-            self._ends_at = max(self._ends_at, monotonic() + seconds)
+            ends_at = monotonic() + seconds
+            self._ends_at = max(self._ends_at, ends_at)
         return seconds
 
 

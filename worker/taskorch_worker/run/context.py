@@ -1,4 +1,4 @@
-"""What the slots of a worker pool share."""
+"""The context of a worker pool, which its slots share."""
 
 from pathlib import Path
 

@@ -106,4 +106,5 @@ def _write_private(file: Path, text: str) -> None:
 
 
 def _fits(name: str, value: str) -> bool:
-    return len(name) + 1 + len(value.encode()) <= VARIABLE_BYTES
+    length = len(name) + len("=") + len(value.encode())
+    return length <= VARIABLE_BYTES

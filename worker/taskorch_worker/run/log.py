@@ -76,4 +76,5 @@ class RunLog:
 def _shortened(text: str) -> str:
     if len(text) <= FIRST_SHOWN + LAST_SHOWN:
         return text
-    return f"{text[:FIRST_SHOWN]} … {text[-LAST_SHOWN:]}"
+    first, last = text[:FIRST_SHOWN], text[-LAST_SHOWN:]
+    return f"{first} … {last}"

@@ -40,7 +40,9 @@ class RunOptions(Frozen):
     @property
     def timeout_s(self) -> float | None:
         """Return the time limit of a command in seconds, or None for no limit."""
-        return None if self.timeout_ms is None else self.timeout_ms / 1000
+        if self.timeout_ms is None:
+            return None
+        return self.timeout_ms / 1000
 
     @property
     def grace_s(self) -> float:
@@ -63,9 +65,13 @@ class RunOptions(Frozen):
             reason = f"Cannot run {self.command[0]!r}: not found, or not executable."
             raise errors.Usage(reason=reason)
         limits.number(
-            self.lease_ms, "lease in ms", SHORTEST_LEASE_MS, limits.LONGEST_MS
+            self.lease_ms,
+            "lease in ms",
+            SHORTEST_LEASE_MS,
+            limits.LONGEST_MS,
         )
         needed = RUN_FILES + SLOT_FILES * self.pool
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if limit != resource.RLIM_INFINITY and limit < needed:
+        is_limited = limit != resource.RLIM_INFINITY
+        if is_limited and limit < needed:
             raise errors.TooFewFiles(pool=self.pool, needed=needed, limit=limit)

@@ -1,4 +1,4 @@
-"""What the exit of a command means for its item: completed, failed or released."""
+"""The outcome of a command for its item: completed, failed or released."""
 
 import json
 import os
@@ -45,7 +45,7 @@ class AttemptEnd(StrEnum):
 
 
 class Outcome(Frozen):
-    """What is to be reported for an item."""
+    """The report that settles an item."""
 
     #: COMPLETED, FAILED or RELEASED.
     end: AttemptEnd
@@ -134,7 +134,8 @@ def _kept_as_text(written: str, reason: str) -> Outcome:
 
 
 def _failed(reason: str, command_exit: CommandExit) -> Outcome:
-    text = f"{reason}\n{_last_words(command_exit)}".strip()
+    last_words = _last_words(command_exit)
+    text = f"{reason}\n{last_words}".strip()
     return _outcome(AttemptEnd.FAILED, text)
 
 

@@ -138,7 +138,8 @@ class WorkerPool:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         stop_signals.listen(partial(self._events.put, PoolEvent.SIGNAL))
         for _ in range(self._options.pool):
-            Thread(target=self._run_slot, daemon=True).start()
+            slot = Thread(target=self._run_slot, daemon=True)
+            slot.start()
         while self._slots and monotonic() < self._give_up_at:
             self._handle_next_event()
         self._abandon_slots()
@@ -227,13 +228,18 @@ class WorkerPool:
         if self._signals == 1 and not self._claims.stopped:
             self._log.notify(STOPPING)
         self._claims.stop()
+        if self._signals > 1:
+            self._stop_attempts()
+
+    def _stop_attempts(self) -> None:
+        """Stop the attempts, and limit the time that the slots have to end."""
         with self._lock:
-            if self._signals > 1:
-                grace_s = self._options.grace_s if self._attempts else 0.0
-                give_up_at = monotonic() + grace_s + RELEASE_S
-                self._give_up_at = min(self._give_up_at, give_up_at)
-                for attempt in self._attempts:
-                    attempt.stop()
+            give_up_at = monotonic() + RELEASE_S
+            if self._attempts:
+                give_up_at += self._options.grace_s
+            self._give_up_at = min(self._give_up_at, give_up_at)
+            for attempt in self._attempts:
+                attempt.stop()
 
     def _abandon_slots(self) -> None:
         """Log the items of the slots that have not ended.
@@ -251,7 +257,9 @@ class WorkerPool:
             if self._slots > len(self._attempts):
                 self._ends.add(AttemptEnd.UNSAID)
                 self._log.notify(UNANSWERED_CLAIMS)
-            self._ends |= {attempt.abandon().end for attempt in self._attempts}
+            for attempt in self._attempts:
+                settled = attempt.abandon()
+                self._ends.add(settled.end)
 
     def _exit_code(self) -> int:
         """Return 0, or with `once` the exit code of the worst end of an attempt."""

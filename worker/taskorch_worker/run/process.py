@@ -38,9 +38,8 @@ class CommandProcess:
 
         `on_exit` is called in another thread when it has ended.
         """
-        launched = [sys.executable, "-IS", launcher.__file__, str(files.item), *command]
         self._process = subprocess.Popen(
-            launched,
+            [sys.executable, "-IS", launcher.__file__, str(files.item), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -76,13 +75,18 @@ class CommandProcess:
         Background processes in the group first get a moment to write their output.
         Processes that have left the group keep running, but their output is not read.
         """
-        self._output.wait_for_end(max(DRAIN_S, self._grace_ends_at - monotonic()))
+        grace_left_s = self._grace_ends_at - monotonic()
+        self._output.wait_for_end(max(DRAIN_S, grace_left_s))
         signal_group(self._group, signal.SIGKILL)
         self._output.wait_for_end(DRAIN_S)
         self._output.stop_reading()
         self._reaper.forget(self._group)
         stdout, stderr = self._output.texts()
-        return CommandExit(status=self._process.wait(), stdout=stdout, stderr=stderr)
+        return CommandExit(
+            status=self._process.wait(),
+            stdout=stdout,
+            stderr=stderr,
+        )
 
     def _wait_for_exit(self, on_exit: Callable[[], object]) -> None:
         # As a zombie, the process keeps its number, which signals need.
@@ -101,8 +105,9 @@ class OutputTail:
     """
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        self._streams = cast("FileIO", process.stdout), cast("FileIO", process.stderr)
-        self._tails = dict.fromkeys(self._streams, b"")
+        self._stdout = cast("FileIO", process.stdout)
+        self._stderr = cast("FileIO", process.stderr)
+        self._tails = {self._stdout: b"", self._stderr: b""}
         self._stop_reader, self._stop_writer = os.pipe()
         self._thread = Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -115,27 +120,28 @@ class OutputTail:
         """Stop the thread, even if a process can still write, and close the pipes."""
         os.close(self._stop_writer)
         self._thread.join()
-        for stream in self._streams:
-            stream.close()
+        self._stdout.close()
+        self._stderr.close()
         os.close(self._stop_reader)
 
     def texts(self) -> tuple[str, str]:
         """Return the ends of stdout and of stderr."""
-        stdout, stderr = (self._tails[stream] for stream in self._streams)
+        stdout = self._tails[self._stdout]
+        stderr = self._tails[self._stderr]
         return stdout.decode(errors="replace"), stderr.decode(errors="replace")
 
     def _read(self) -> None:
-        stdout, stderr = self._streams
         with DefaultSelector() as selector:
             selector.register(self._stop_reader, EVENT_READ)
-            selector.register(stdout, EVENT_READ, STDOUT_BYTES)
-            selector.register(stderr, EVENT_READ, STDERR_BYTES)
+            selector.register(self._stdout, EVENT_READ, STDOUT_BYTES)
+            selector.register(self._stderr, EVENT_READ, STDERR_BYTES)
             while len(selector.get_map()) > 1:
                 for ready, _ in selector.select():
                     if ready.fileobj == self._stop_reader:
                         return
                     stream = cast("FileIO", ready.fileobj)
                     piece = stream.read(READ_BYTES)
-                    self._tails[stream] = (self._tails[stream] + piece)[-ready.data :]
+                    text = self._tails[stream] + piece
+                    self._tails[stream] = text[-ready.data :]
                     if not piece:
                         selector.unregister(stream)

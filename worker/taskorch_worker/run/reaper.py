@@ -74,12 +74,16 @@ def main(folder: str, grace_s: str) -> None:
 
 def _terminate(groups: Collection[int], grace_s: float) -> None:
     deadline = monotonic() + grace_s
-    left = [group for group in groups if signal_group(group, signal.SIGTERM)]
+    left = _signal_groups(groups, signal.SIGTERM)
     while left and monotonic() < deadline:
         sleep(POLL_S)
-        left = [group for group in left if signal_group(group, 0)]
-    for group in left:
-        signal_group(group, signal.SIGKILL)
+        left = _signal_groups(left, 0)
+    _signal_groups(left, signal.SIGKILL)
+
+
+def _signal_groups(groups: Collection[int], number: int) -> list[int]:
+    """Send a signal to process groups, and return those that still exist."""
+    return [group for group in groups if signal_group(group, number)]
 
 
 if __name__ == "__main__":

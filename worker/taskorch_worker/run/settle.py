@@ -62,7 +62,9 @@ def settled_by_refusal(refusal: errors.TaskOrchestratorError) -> Settled:
     state = str(refusal.details.get("state", ""))
     if isinstance(refusal, errors.Cancelled):
         return Settled(
-            end=AttemptEnd.CANCELLED, state=State.CANCELLED, text=str(refusal)
+            end=AttemptEnd.CANCELLED,
+            state=State.CANCELLED,
+            text=str(refusal),
         )
     if isinstance(refusal, errors.WrongState):
         text = f"the item is already {state}"
@@ -113,7 +115,7 @@ def _settled_by_command(package: Package, lease: Lease) -> Settled | None:
     last = _last_report(package, lease, ENDS)
     # After a failover, another claim may get the same token number.
     is_held = item.state is State.IN_PROGRESS and item.token == lease.token
-    if not last or is_held:
+    if last is None or is_held:
         return None
     return _settled(ENDS[last.kind], item.state, last.text)
 
@@ -128,7 +130,9 @@ def _settled(end: AttemptEnd, state: State, text: str) -> Settled:
 def _last_question(package: Package, lease: Lease) -> str:
     """Return the command's question, or "" if it has reported progress since."""
     last = _last_report(package, lease, ("progress", "blocker"))
-    return last.text if last and last.kind == "blocker" else ""
+    if last is None or last.kind != "blocker":
+        return ""
+    return last.text
 
 
 def _last_report(

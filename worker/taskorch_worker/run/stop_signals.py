@@ -20,11 +20,12 @@ def listen(on_signal: Callable[[], object]) -> None:
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in COUNTS:
-        # nohup ignores SIGHUP, and so do we then.
-        is_nohup = signal.getsignal(number) is signal.SIG_IGN
-        if number != signal.SIGHUP or not is_nohup:
-            signal.signal(number, lambda _number, _frame: None)
-    Thread(target=_read, args=[reader, on_signal], daemon=True).start()
+        is_ignored = signal.getsignal(number) is signal.SIG_IGN
+        if number == signal.SIGHUP and is_ignored:
+            continue  # as nohup wants it
+        signal.signal(number, lambda _number, _frame: None)
+    thread = Thread(target=_read, args=[reader, on_signal], daemon=True)
+    thread.start()
 
 
 def _read(reader: int, on_signal: Callable[[], object]) -> None:
