@@ -74,7 +74,7 @@ orchestrate.declare(
         },
         "taskorch_orchestrator.commands.sync": {
             "sync": "Bring the files of this root and Redis together, once, in both directions.",
-            "service": "Keep files and Redis together, and the queue in order, until SIGTERM or Ctrl-C.",
+            "service": "Sync files with Redis and maintain the queue, until SIGTERM or Ctrl-C.",
         },
     }
 )

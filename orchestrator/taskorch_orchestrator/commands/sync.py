@@ -67,7 +67,7 @@ def status(context: "OrchestratorContext", *, check: bool) -> None:
     "roots",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Keep the files of this root.",
+    help="Root to keep in sync; can be repeated. Default: the current root.",
 )
 @click.option(
     "--no-rq",
@@ -76,9 +76,9 @@ def status(context: "OrchestratorContext", *, check: bool) -> None:
     help="Run the duties in a loop instead of as RQ jobs.",
 )
 def service(roots: tuple[Path, ...], no_rq: bool) -> None:
-    """Keep files and Redis together, and the queue in order, until SIGTERM or Ctrl-C."""
-    # Loading the service takes 0.3 s, and a signal in the meantime must end it: process 1 of a container ignores any
-    # signal that it does not handle.
+    """Sync files with Redis and maintain the queue, until SIGTERM or Ctrl-C."""
+    # Loading the service takes 0.3 s, and a signal must end it in the meantime, too. PID 1
+    # of a container ignores signals without a handler.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     from taskorch_orchestrator.service.start import serve
 

@@ -24,11 +24,9 @@ ITS_OWN = {"allow_interspersed_args": False}
     type=click.IntRange(1, MOST_SLOTS),
     default=1,
     show_default=True,
-    help="Number of items at a time.",
+    help="Number of slots; each works on one item at a time.",
 )
-@click.option(
-    "--once", is_flag=True, help="Take at most one item for each slot of the pool."
-)
+@click.option("--once", is_flag=True, help="Take at most one item per slot, then end.")
 @click.option(
     "--wait",
     "wait_s",
@@ -39,7 +37,7 @@ ITS_OWN = {"allow_interspersed_args": False}
     "--timeout",
     "timeout_ms",
     type=DURATION,
-    help="Time limit of COMMAND, such as 30m or 4h; its item fails then.",
+    help="Time limit of COMMAND, such as 30m or 4h; after it, the item fails.",
 )
 @click.option(
     "--lease",
@@ -47,7 +45,7 @@ ITS_OWN = {"allow_interspersed_args": False}
     type=DURATION,
     default="60s",
     show_default=True,
-    help="Lease duration; renewed by the run.",
+    help="Lease duration; the lease is renewed while COMMAND runs.",
 )
 @click.option(
     "--grace",
@@ -60,12 +58,15 @@ ITS_OWN = {"allow_interspersed_args": False}
 @click.option(
     "--max-failures",
     type=click.IntRange(1),
-    help="Failed items in a row before the run ends with exit code 5.",
+    help="Number of failed items in a row that ends the run with exit code 5.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @pass_context
 def run(context: "WorkerContext", /, **options: Any) -> None:  # noqa: ANN401  as in RunOptions
-    """Run COMMAND for each item in your queue. Its exit code decides what becomes of the item."""
+    """Run COMMAND for each item in your queue.
+
+    Its exit code sets the outcome: 0 completes the item, 75 releases it, any other one fails it.
+    """
     from taskorch_worker.run.init_process import split_off_init
     from taskorch_worker.run.options import RunOptions
     from taskorch_worker.run.pool import WorkerPool
