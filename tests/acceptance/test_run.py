@@ -1,4 +1,4 @@
-"""`worker run`: any command becomes a worker, and its exit code says what becomes of the item."""
+"""`worker run`: the outcomes of commands, the pool, and the log."""
 
 import json
 from datetime import datetime
@@ -35,7 +35,7 @@ from taskorch.domain.item import State
         ("no-such-command 2> /dev/null", 5, "failed", State.DELAYED, "exit status 127"),
     ],
 )
-def test_the_exit_status_says_what_becomes_of_the_item(
+def test_exit_status_decides_the_outcome(
     shell: Shell, bench: Bench, case: tuple[str, int, str, State, str]
 ) -> None:
     script, code, event, state, text = case
@@ -64,7 +64,7 @@ def test_the_exit_status_says_what_becomes_of_the_item(
     assert list(shell.folder.rglob("*.lease")) == []
 
 
-def test_people_get_a_line_for_each_step(shell: Shell, bench: Bench) -> None:
+def test_log_has_a_line_per_event(shell: Shell, bench: Bench) -> None:
     item = bench.item(title="Draw\x1b[2J it")
 
     ran = shell.worker("run", "--once", *sh("echo 4 tables"))
@@ -76,9 +76,7 @@ def test_people_get_a_line_for_each_step(shell: Shell, bench: Bench) -> None:
     assert ran.stderr == ""
 
 
-def test_of_a_long_text_people_see_the_beginning_and_the_end(
-    shell: Shell, bench: Bench
-) -> None:
+def test_log_shortens_a_long_text(shell: Shell, bench: Bench) -> None:
     bench.item()
 
     ran = shell.worker("run", "--once", *sh("seq 1000 | tr '\\n' ' ' >&2; exit 3"))
@@ -89,9 +87,7 @@ def test_of_a_long_text_people_see_the_beginning_and_the_end(
     assert failed.endswith("998 999 1000")
 
 
-def test_with_once_each_of_the_pool_takes_one_item_at_most(
-    shell: Shell, bench: Bench
-) -> None:
+def test_once_takes_one_item_per_slot(shell: Shell, bench: Bench) -> None:
     items = [bench.item() for _ in range(3)]
 
     first, second, third = (
@@ -108,9 +104,7 @@ def test_with_once_each_of_the_pool_takes_one_item_at_most(
     assert {bench.state(item) for item in items} == {State.COMPLETED}
 
 
-def test_the_worst_that_became_of_an_item_is_the_exit_code_of_once(
-    shell: Shell, bench: Bench
-) -> None:
+def test_once_exits_with_the_worst_outcome(shell: Shell, bench: Bench) -> None:
     bench.item(title="well")
     bench.item(title="badly")
 
@@ -127,7 +121,7 @@ def test_the_worst_that_became_of_an_item_is_the_exit_code_of_once(
 
 
 @pytest.mark.parametrize(("items", "code"), [(0, 8), (2, 0)])
-def test_a_run_ends_when_it_was_idle_for_so_long(
+def test_run_ends_after_the_idle_time(
     shell: Shell, bench: Bench, items: int, code: int
 ) -> None:
     for _ in range(items):
@@ -138,7 +132,7 @@ def test_a_run_ends_when_it_was_idle_for_so_long(
     assert (ran.code, ran.stdout.count("completed")) == (code, items)
 
 
-def test_as_many_as_the_pool_are_at_work_at_a_time(shell: Shell, bench: Bench) -> None:
+def test_pool_limits_the_commands_at_a_time(shell: Shell, bench: Bench) -> None:
     for _ in range(5):
         bench.item()
     script = "touch $TASKORCH_ROOT/at-$$; until test -e $TASKORCH_ROOT/go; do sleep 0.01; done"
@@ -154,7 +148,7 @@ def test_as_many_as_the_pool_are_at_work_at_a_time(shell: Shell, bench: Bench) -
         assert run.events().count("completed") == 5
 
 
-def test_options_after_the_command_are_its_own(shell: Shell, bench: Bench) -> None:
+def test_options_after_the_command_belong_to_it(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     ran = shell.worker("run", "--once", "echo", "--once", "-n", "--json")
@@ -165,7 +159,7 @@ def test_options_after_the_command_are_its_own(shell: Shell, bench: Bench) -> No
     )
 
 
-def test_an_option_of_the_command_does_not_say_how_errors_are_told(
+def test_json_option_of_the_command_formats_no_errors(
     shell: Shell,
 ) -> None:
     ran = shell.worker("run", "--once", "echo", "--json")
@@ -174,7 +168,7 @@ def test_an_option_of_the_command_does_not_say_how_errors_are_told(
     assert "There is nothing to do now" in ran.stderr
 
 
-def test_a_command_that_cannot_be_started_gives_its_item_back(
+def test_command_that_cannot_start_releases_its_item(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
@@ -193,9 +187,7 @@ def test_a_command_that_cannot_be_started_gives_its_item_back(
     assert (view.state, view.attempts) == (State.QUEUED, 0)
 
 
-def test_an_item_that_is_given_back_is_not_taken_again_at_once(
-    shell: Shell, bench: Bench
-) -> None:
+def test_released_item_is_claimed_after_a_pause(shell: Shell, bench: Bench) -> None:
     bench.item()
     script = "echo >> $TASKORCH_ROOT/times; test $(wc -l < $TASKORCH_ROOT/times) = 2 || exit 75"
 
@@ -212,9 +204,7 @@ def test_an_item_that_is_given_back_is_not_taken_again_at_once(
     assert (again - released).total_seconds() > 0.4
 
 
-def test_an_item_that_one_of_the_pool_gives_back_is_not_taken_again_at_once_by_another(
-    shell: Shell, bench: Bench
-) -> None:
+def test_release_pauses_the_other_slots(shell: Shell, bench: Bench) -> None:
     bench.item()
     script = (
         "until test -e $TASKORCH_ROOT/go; do sleep 0.01; done;"
@@ -319,9 +309,7 @@ def test_pool_needs_enough_open_files(
         assert "ulimit -n" in ran.stderr
 
 
-def test_a_reader_that_goes_away_does_not_stop_the_work(
-    shell: Shell, bench: Bench
-) -> None:
+def test_closed_stdout_does_not_stop_the_run(shell: Shell, bench: Bench) -> None:
     items = [bench.item() for _ in range(3)]
 
     ran = shell.run(
@@ -332,7 +320,7 @@ def test_a_reader_that_goes_away_does_not_stop_the_work(
     assert ran.stdout.count("\n") == 1
 
 
-def test_an_idle_pool_asks_redis_for_nothing(shell: Shell, bench: Bench) -> None:
+def test_idle_pool_runs_no_scripts(shell: Shell, bench: Bench) -> None:
     with running(shell, "--pool", "3", *sh("exit 0")):
         eventually(lambda: bench.blocked_clients() == 3)
         before = scripts_run(bench)
@@ -342,9 +330,7 @@ def test_an_idle_pool_asks_redis_for_nothing(shell: Shell, bench: Bench) -> None
     assert (ran.code, after - before) == (0, 0)
 
 
-def test_an_idle_slot_waits_for_what_those_at_work_may_make(
-    shell: Shell, bench: Bench
-) -> None:
+def test_idle_slot_waits_for_items_of_busy_slots(shell: Shell, bench: Bench) -> None:
     bench.item()
     script = "until test -e $TASKORCH_ROOT/go; do sleep 0.01; done"
 
@@ -361,7 +347,7 @@ def test_an_idle_slot_waits_for_what_those_at_work_may_make(
         assert run.events().count("completed") == 2
 
 
-def test_work_that_comes_is_taken_at_once(shell: Shell, bench: Bench) -> None:
+def test_new_items_are_claimed_immediately(shell: Shell, bench: Bench) -> None:
     with running(shell, "--pool", "2", *sh("echo done")) as run:
         eventually(lambda: bench.blocked_clients() == 2)
         items = [bench.item() for _ in range(4)]
@@ -371,7 +357,7 @@ def test_work_that_comes_is_taken_at_once(shell: Shell, bench: Bench) -> None:
 
 
 def scripts_run(bench: Bench) -> int:
-    """Return how many scripts the server has run."""
+    """Return the number of scripts that the server has run."""
     stats = cast("Any", bench.raw).info("commandstats")
     return sum(
         stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval")

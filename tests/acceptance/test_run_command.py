@@ -1,4 +1,4 @@
-"""What a command of `worker run` finds, and what it may say and do besides its exit status."""
+"""The command of `worker run`: its environment, its result file, and its reports."""
 
 import json
 import shlex
@@ -13,7 +13,7 @@ from support.runs import ONCE, running, sh
 from taskorch.domain.item import State
 
 
-def test_the_command_finds_its_item_and_who_it_is(shell: Shell, bench: Bench) -> None:
+def test_command_gets_its_item_and_agent(shell: Shell, bench: Bench) -> None:
     item = bench.item(title="Zeichne es: 設計", requirements=("in ink",))
     script = f"{BIN / 'python'} -c " + shlex.quote(
         "import json, os, sys; file = os.environ['TASKORCH_ITEM_FILE']; "
@@ -58,9 +58,7 @@ def test_the_command_finds_its_item_and_who_it_is(shell: Shell, bench: Bench) ->
     assert not Path(variables["TASKORCH_ITEM_FILE"]).exists()
 
 
-def test_a_command_that_lost_its_item_cannot_use_the_token_of_who_has_it_now(
-    shell: Shell, bench: Bench
-) -> None:
+def test_lost_command_cannot_use_the_new_token(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     late = "until [ -e go ]; do sleep 0.05; done; worker complete $TASKORCH_ITEM_ID stale; echo $? > code"
 
@@ -88,7 +86,7 @@ def test_a_command_that_lost_its_item_cannot_use_the_token_of_who_has_it_now(
     )
 
 
-def test_the_command_minds_the_signals_that_any_process_minds(
+def test_command_starts_with_default_signal_handling(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
@@ -105,9 +103,7 @@ def test_the_command_minds_the_signals_that_any_process_minds(
     ] == [0, 0]
 
 
-def test_what_is_too_long_for_a_variable_is_left_away_and_the_file_has_it(
-    shell: Shell, bench: Bench
-) -> None:
+def test_large_item_is_only_in_the_file(shell: Shell, bench: Bench) -> None:
     bench.item(description="x" * 60_000, requirements=("y" * 60_000, "z" * 60_000))
 
     ran = shell.having(TASKORCH_PROMPT="old").worker(
@@ -153,7 +149,7 @@ def test_what_is_too_long_for_a_variable_is_left_away_and_the_file_has_it(
         ),
     ],
 )
-def test_a_result_file_has_the_summary_and_the_deliverables(
+def test_result_file_sets_summary_and_deliverables(
     shell: Shell, bench: Bench, case: tuple[str, str, dict[str, str], str]
 ) -> None:
     written, summary, deliverables, remark = case
@@ -172,7 +168,7 @@ def test_a_result_file_has_the_summary_and_the_deliverables(
 
 
 @pytest.mark.parametrize("made", ["mkdir", "mkfifo"])
-def test_a_result_that_is_no_file_is_none(
+def test_result_path_without_a_file_is_ignored(
     shell: Shell, bench: Bench, made: str
 ) -> None:
     item = bench.item()
@@ -182,9 +178,7 @@ def test_a_result_that_is_no_file_is_none(
     assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "done")
 
 
-def test_a_result_beyond_all_bounds_is_kept_as_far_as_it_fits(
-    shell: Shell, bench: Bench
-) -> None:
+def test_oversized_result_file_is_truncated(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     ran = shell.worker(
@@ -229,7 +223,7 @@ def test_a_result_beyond_all_bounds_is_kept_as_far_as_it_fits(
         ),
     ],
 )
-def test_the_command_is_the_same_holder_and_what_it_ended_itself_is_left_alone(
+def test_command_reports_as_the_holder(
     shell: Shell, bench: Bench, case: tuple[str, str, State, list[str]]
 ) -> None:
     script, event, state, reports = case
@@ -247,9 +241,7 @@ def test_the_command_is_the_same_holder_and_what_it_ended_itself_is_left_alone(
     assert list(shell.folder.rglob("*.lease")) == []
 
 
-def test_a_command_that_asked_something_gets_the_item_again_with_the_answer(
-    shell: Shell, bench: Bench
-) -> None:
+def test_command_gets_its_item_with_the_answer(shell: Shell, bench: Bench) -> None:
     item = bench.item(max_attempts=1)
     script = f'case "$TASKORCH_PROMPT" in *Oak*) echo done;; *) {BIN}/worker blocker {item} "Which wood?";; esac'
 
@@ -263,9 +255,7 @@ def test_a_command_that_asked_something_gets_the_item_again_with_the_answer(
     assert (view.state, view.attempts, view.summary) == (State.COMPLETED, 1, "done")
 
 
-def test_a_question_outlives_the_run_whose_command_asked_it(
-    shell: Shell, bench: Bench
-) -> None:
+def test_question_outlives_the_run(shell: Shell, bench: Bench) -> None:
     item = bench.item(max_attempts=1)
 
     asked = shell.worker(*ONCE, *sh(f"{BIN}/worker blocker {item} 'Which wood?'"))
@@ -277,7 +267,7 @@ def test_a_question_outlives_the_run_whose_command_asked_it(
     assert bench.queue.views.show(item).item.summary == "Oak"
 
 
-#: What a command does until the test lets it go on.
+#: Waits until the test has answered the question.
 UNTIL_ANSWERED = "touch asked; until test -e answered; do sleep 0.01; done"
 
 
@@ -304,7 +294,7 @@ UNTIL_ANSWERED = "touch asked; until test -e answered; do sleep 0.01; done"
     ],
     ids=["ended", "failed", "waited for it", "read it", "went on without it"],
 )
-def test_who_asks_and_does_not_go_on_gets_the_item_again_also_where_the_answer_was_quick(
+def test_answer_before_the_exit_releases_the_item(
     shell: Shell, bench: Bench, case: tuple[str, list[str], State]
 ) -> None:
     script, events, state = case

@@ -1,4 +1,4 @@
-"""`worker run` as the process that adopts orphans: what PID 1 of a container has to do."""
+"""`worker run` as a process that adopts orphans, such as PID 1 of a container."""
 
 import os
 import signal
@@ -15,10 +15,10 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux lets a process adopt orphans"
 )
 
-#: Becomes a command that adopts the orphans among its descendants, as PID 1 does (PR_SET_CHILD_SUBREAPER).
+#: Becomes a command that adopts orphans, as PID 1 does (PR_SET_CHILD_SUBREAPER).
 ADOPTS = "import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1); os.execv(sys.argv[1], sys.argv[1:])"
 ADOPTING = (sys.executable, "-c", ADOPTS)
-#: Leaves an orphan in a session of its own, which ends a little later.
+#: Leaves an orphan in a session of its own, which ends after 0.2 s.
 ORPHAN = (
     "setsid sh -c 'touch $TASKORCH_ITEM_ID; sleep 0.2; echo >> gone' > /dev/null 2>&1 & "
     "until test -e $TASKORCH_ITEM_ID; do sleep 0.01; done;"

@@ -1,4 +1,4 @@
-"""`worker run` while Redis goes away and comes back: what runs goes on, and each step acts once."""
+"""`worker run` during outages: commands keep running, and each step acts once."""
 
 import json
 import os
@@ -21,13 +21,13 @@ from taskorch.connect import connect
 from taskorch.domain.item import Caller, State
 from taskorch.queue.queue import Queue
 
-#: Far less than what a Redis that hangs may keep a call.
+#: Much less than the time that a call to a hung Redis takes.
 HUNG_S = 9
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    """A server that keeps what it acknowledged, and may be killed."""
+    """A persistent server that tests may kill."""
     port = free_ports(1)[0]
     options = (
         "--appendonly",
@@ -47,13 +47,13 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 @pytest.fixture
 def there(shell: Shell, node: Node) -> Shell:
-    """The shell on that server."""
+    """The shell with that server."""
     return shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
 
 
 @pytest.fixture
 def work(there: Shell) -> Iterator[Bench]:
-    """The namespace on that server, from behind."""
+    """The shell's namespace on that server."""
     url, namespace = (
         there.variables["TASKORCH_REDIS_URL"],
         there.variables["TASKORCH_NAMESPACE"],
@@ -69,7 +69,7 @@ def work(there: Shell) -> Iterator[Bench]:
     connection.close()
 
 
-def test_an_outage_is_told_once_and_what_ended_meanwhile_is_delivered(
+def test_outage_is_reported_once_and_delays_delivery(
     there: Shell, work: Bench, node: Node
 ) -> None:
     items = [work.item() for _ in range(2)]
@@ -94,7 +94,7 @@ def test_an_outage_is_told_once_and_what_ended_meanwhile_is_delivered(
     }
 
 
-def test_a_run_that_begins_while_redis_is_away_waits_for_it(
+def test_run_waits_for_redis_at_its_start(
     there: Shell, work: Bench, node: Node
 ) -> None:
     item = work.item()
@@ -109,7 +109,7 @@ def test_a_run_that_begins_while_redis_is_away_waits_for_it(
 
 
 @pytest.mark.parametrize("options", [["--once"], ["--wait", "0.2", "--pool", "3"]])
-def test_a_run_that_ends_when_idle_does_not_wait_longer_for_a_redis_that_is_away(
+def test_idle_time_limits_the_wait_for_redis(
     there: Shell, node: Node, options: list[str]
 ) -> None:
     node.kill()
@@ -120,7 +120,7 @@ def test_a_run_that_ends_when_idle_does_not_wait_longer_for_a_redis_that_is_away
     assert "Redis does not answer" in ran.stderr
 
 
-def test_an_outage_ends_no_slot_that_is_idle_while_another_one_is_at_work(
+def test_outage_does_not_end_an_idle_slot(
     there: Shell, work: Bench, node: Node
 ) -> None:
     items = [work.item()]
@@ -141,7 +141,7 @@ def test_an_outage_ends_no_slot_that_is_idle_while_another_one_is_at_work(
     assert {work.state(item) for item in items} == {State.COMPLETED}
 
 
-def test_a_slot_that_fails_is_told_while_the_others_are_at_work(
+def test_failing_slot_is_reported_immediately(
     there: Shell, work: Bench, node: Node
 ) -> None:
     item = work.item()
@@ -159,7 +159,7 @@ def test_a_slot_that_fails_is_told_while_the_others_are_at_work(
 
 
 @pytest.mark.parametrize("items", [0, 1])
-def test_a_run_whose_redis_hangs_is_gone_soon_after_a_second_signal(
+def test_second_signal_ends_a_run_despite_hung_redis(
     there: Shell, work: Bench, node: Node, items: int
 ) -> None:
     for _ in range(items):
@@ -179,7 +179,7 @@ def test_a_run_whose_redis_hangs_is_gone_soon_after_a_second_signal(
         assert run.events() == ["claimed", "unsaid"] * items
 
 
-def test_a_run_that_was_never_answered_is_gone_soon_after_a_second_signal(
+def test_second_signal_ends_a_run_without_any_reply(
     shell: Shell,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hole:
@@ -196,7 +196,7 @@ def test_a_run_that_was_never_answered_is_gone_soon_after_a_second_signal(
             assert "Redis has not answered all claims" in run.stderr()
 
 
-def test_signals_that_go_on_coming_do_not_put_the_end_off(
+def test_repeated_signals_do_not_delay_the_end(
     there: Shell, work: Bench, node: Node
 ) -> None:
     work.item()
@@ -213,7 +213,7 @@ def test_signals_that_go_on_coming_do_not_put_the_end_off(
         assert run.exit_code() == 4
 
 
-def test_what_is_done_and_not_on_enough_replicas_is_told_as_done(
+def test_unreplicated_completion_is_logged_as_completed(
     there: Shell, work: Bench
 ) -> None:
     item = work.item()
@@ -230,7 +230,7 @@ def test_what_is_done_and_not_on_enough_replicas_is_told_as_done(
     assert list(there.folder.rglob("*.lease")) == []
 
 
-def test_what_cannot_be_given_back_is_left_to_its_lease(
+def test_unreleased_item_is_left_to_its_lease(
     there: Shell, work: Bench, node: Node
 ) -> None:
     work.item()
@@ -246,9 +246,7 @@ def test_what_cannot_be_given_back_is_left_to_its_lease(
         assert run.last_entry()["event"] == "unsaid"
 
 
-def test_replies_that_are_lost_again_and_again_make_nothing_happen_twice(
-    shell: Shell, bench: Bench
-) -> None:
+def test_lost_replies_repeat_no_step(shell: Shell, bench: Bench) -> None:
     items = [bench.item() for _ in range(2)]
 
     with proxied(bench.url) as proxy:
@@ -266,7 +264,7 @@ def test_replies_that_are_lost_again_and_again_make_nothing_happen_twice(
     assert Counter(event["verb"] for event in bench.events())["complete"] == 2
 
 
-def test_three_pools_on_two_queues_complete_each_item_once_while_redis_restarts(
+def test_pools_complete_each_item_once_across_restarts(
     there: Shell, work: Bench, node: Node
 ) -> None:
     project = work.project()
@@ -301,5 +299,5 @@ def test_three_pools_on_two_queues_complete_each_item_once_while_redis_restarts(
 
 
 def finished(bench: Bench) -> int:
-    """Return how many items are completed."""
+    """Return the number of completed items."""
     return len(bench.queue.views.list(state=State.COMPLETED).items)

@@ -1,4 +1,4 @@
-"""`worker run` when something ends before its time: the command, the lease, the item, the run itself."""
+"""`worker run` when a command, a lease, an item or the run itself ends early."""
 
 import json
 import os
@@ -15,7 +15,8 @@ from support.commands import BIN, SOON_S, Shell, alive, eventually
 from support.runs import Run, running, sh
 from taskorch.domain.item import State
 
-#: A command that ends by being stopped, and one that does not end even so; both say who they are, and have a child.
+#: A command that ends on SIGTERM, and one that ignores it. Both have a child process, and
+#: write their pids to a file.
 ENDLESS = "sleep 600 & echo $$ $! > $TASKORCH_ROOT/pids.tmp; mv $TASKORCH_ROOT/pids.tmp $TASKORCH_ROOT/pids; wait"
 DEAF = f"trap '' TERM; {ENDLESS}; wait; wait"
 SHORT_LEASE = ("--lease", "1s")
@@ -23,7 +24,7 @@ STOPPING = "Stopping: no more items are claimed"
 
 
 def pids(shell: Shell) -> list[int]:
-    """Return the processes that an endless command has said; none yet before it has."""
+    """Return the pids that an endless command has written, or [] if it has not yet."""
     try:
         return [
             int(word)
@@ -34,13 +35,13 @@ def pids(shell: Shell) -> list[int]:
 
 
 def ended(shell: Shell) -> bool:
-    """Return whether none of them is left."""
+    """Return whether none of these processes is left."""
     return not any(alive(pid) for pid in pids(shell))
 
 
 @contextmanager
 def at_work(shell: Shell, *options: str, script: str = ENDLESS) -> Iterator[Run]:
-    """Run an endless command, and wait until it works; nothing of it may be left at the end."""
+    """Run an endless command, and check that no process is left at the end."""
     (shell.folder / "pids").unlink(missing_ok=True)
     with running(shell, *options, *sh(script)) as run:
         eventually(lambda: len(pids(shell)) == 2)
@@ -49,7 +50,7 @@ def at_work(shell: Shell, *options: str, script: str = ENDLESS) -> Iterator[Run]
 
 
 @pytest.mark.parametrize("script", [ENDLESS, DEAF], ids=["obeys", "ignores TERM"])
-def test_a_command_that_takes_too_long_is_stopped_with_all_that_it_started(
+def test_timeout_terminates_the_process_group(
     shell: Shell, bench: Bench, script: str
 ) -> None:
     item = bench.item()
@@ -74,7 +75,7 @@ def test_a_command_that_takes_too_long_is_stopped_with_all_that_it_started(
     assert ended(shell)
 
 
-#: What a wrapper has started, and waits for: it cleans up for a while when it is told to end.
+#: The child of a wrapper: it cleans up for a while on SIGTERM.
 TIDY = """
 import signal, sys, time
 def tidy(*_):
@@ -88,9 +89,7 @@ while True:
 """
 
 
-def test_what_a_wrapper_has_started_has_the_whole_grace_to_clean_up(
-    shell: Shell, bench: Bench
-) -> None:
+def test_child_of_a_wrapper_has_the_grace_period(shell: Shell, bench: Bench) -> None:
     bench.item()
     (shell.folder / "tidy.py").write_text(TIDY)
     works = shell.folder / "works"
@@ -111,9 +110,7 @@ def test_what_a_wrapper_has_started_has_the_whole_grace_to_clean_up(
     assert (shell.folder / "tidy").exists()
 
 
-def test_how_a_command_ended_is_known_also_where_the_starter_ignores_its_children(
-    shell: Shell, bench: Bench
-) -> None:
+def test_exit_status_is_known_with_sigchld_ignored(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     ran = shell.run(
@@ -124,7 +121,7 @@ def test_how_a_command_ended_is_known_also_where_the_starter_ignores_its_childre
     assert bench.queue.views.show(item).history[-1].text == "exit status 3"
 
 
-def test_a_lease_is_renewed_while_the_command_runs(shell: Shell, bench: Bench) -> None:
+def test_lease_is_renewed_while_the_command_runs(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE) as run:
@@ -139,9 +136,7 @@ def test_a_lease_is_renewed_while_the_command_runs(shell: Shell, bench: Bench) -
         assert bench.queue.views.show(item).item.attempts == 1
 
 
-def test_a_command_whose_item_is_given_to_another_is_stopped(
-    shell: Shell, bench: Bench
-) -> None:
+def test_reassigned_item_terminates_the_command(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE) as run:
@@ -155,15 +150,15 @@ def test_a_command_whose_item_is_given_to_another_is_stopped(
 
 
 @pytest.mark.parametrize(
-    "way", ["given to the same agent anew", "cancelled and requeued"]
+    "way", ["given to the same agent again", "cancelled and requeued"]
 )
-def test_a_command_whose_item_is_queued_again_by_another_is_stopped(
+def test_requeued_item_terminates_the_command(
     shell: Shell, bench: Bench, way: str
 ) -> None:
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE, "--once") as run:
-        if way == "given to the same agent anew":
+        if way == "given to the same agent again":
             bench.queue.assign(item, "ada", force=True)
         else:
             bench.queue.cancel(item)
@@ -177,7 +172,7 @@ def test_a_command_whose_item_is_queued_again_by_another_is_stopped(
         assert ended(shell)
 
 
-def test_a_command_whose_lease_was_taken_over_is_stopped_and_the_new_token_stays(
+def test_takeover_terminates_the_command_and_keeps_the_token(
     shell: Shell, bench: Bench
 ) -> None:
     item, second = bench.item(), shell.having(AGENT_SESSION="two")
@@ -191,9 +186,7 @@ def test_a_command_whose_lease_was_taken_over_is_stopped_and_the_new_token_stays
     assert bench.queue.views.show(item).item.summary == "theirs"
 
 
-def test_a_command_whose_item_is_cancelled_is_stopped(
-    shell: Shell, bench: Bench
-) -> None:
+def test_cancelled_item_terminates_the_command(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE, "--once") as run:
@@ -208,9 +201,7 @@ def test_a_command_whose_item_is_cancelled_is_stopped(
         assert bench.state(item) is State.CANCELLED
 
 
-def test_a_command_that_has_completed_its_item_may_go_on_for_longer_than_a_lease(
-    shell: Shell, bench: Bench
-) -> None:
+def test_command_may_run_on_after_completing(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     script = (
         f"{BIN / 'worker'} complete {item} mine >&2; touch $TASKORCH_ROOT/told;"
@@ -229,9 +220,7 @@ def test_a_command_that_has_completed_its_item_may_go_on_for_longer_than_a_lease
         assert run.last_entry()["event"] == "completed"
 
 
-def test_a_killed_run_leaves_no_process_and_no_folder_and_its_item_comes_back(
-    shell: Shell, bench: Bench
-) -> None:
+def test_killed_run_leaves_no_process_and_folder(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     with at_work(
@@ -252,7 +241,7 @@ def test_a_killed_run_leaves_no_process_and_no_folder_and_its_item_comes_back(
     assert bench.claimed_next() == item
 
 
-def test_a_killed_run_stops_a_command_that_ignores_it(
+def test_killed_run_kills_a_command_ignoring_sigterm(
     shell: Shell, bench: Bench
 ) -> None:
     bench.item()
@@ -263,9 +252,7 @@ def test_a_killed_run_stops_a_command_that_ignores_it(
         eventually(lambda: ended(shell))
 
 
-def test_a_run_that_was_frozen_beyond_its_lease_learns_that_it_is_lost(
-    shell: Shell, bench: Bench
-) -> None:
+def test_suspended_run_learns_of_its_lost_lease(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE) as run:
@@ -284,7 +271,7 @@ def test_a_run_that_was_frozen_beyond_its_lease_learns_that_it_is_lost(
     assert bench.queue.views.show(item).item.summary == "once"
 
 
-def test_what_was_finished_while_the_run_was_frozen_is_delivered_if_nobody_else_has_claimed_it(
+def test_suspended_run_delivers_an_unclaimed_dead_letter(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item(max_attempts=1)
@@ -305,7 +292,7 @@ def test_what_was_finished_while_the_run_was_frozen_is_delivered_if_nobody_else_
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_after_a_signal_what_runs_is_finished_and_nothing_more_is_claimed(
+def test_signal_lets_commands_finish_and_stops_claims(
     shell: Shell, bench: Bench, number: signal.Signals
 ) -> None:
     first, second = bench.item(), bench.item()
@@ -322,7 +309,7 @@ def test_after_a_signal_what_runs_is_finished_and_nothing_more_is_claimed(
 
 
 @pytest.mark.parametrize("script", [ENDLESS, DEAF], ids=["obeys", "ignores TERM"])
-def test_after_a_second_signal_what_runs_is_stopped_and_given_back(
+def test_second_signal_releases_the_items(
     shell: Shell, bench: Bench, script: str
 ) -> None:
     item = bench.item()
@@ -339,9 +326,7 @@ def test_after_a_second_signal_what_runs_is_stopped_and_given_back(
     assert (view.state, view.attempts) == (State.QUEUED, 0)
 
 
-def test_when_the_terminal_is_closed_what_runs_is_given_back(
-    shell: Shell, bench: Bench
-) -> None:
+def test_closed_terminal_releases_the_items(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     with at_work(shell) as run:
@@ -352,7 +337,7 @@ def test_when_the_terminal_is_closed_what_runs_is_given_back(
     assert (view.state, view.attempts) == (State.QUEUED, 0)
 
 
-def test_a_run_whose_lines_nobody_reads_keeps_its_lease_and_can_be_ended(
+def test_blocked_stdout_blocks_no_renewal_and_no_end(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
@@ -390,7 +375,7 @@ def test_a_run_whose_lines_nobody_reads_keeps_its_lease_and_can_be_ended(
 
 @contextmanager
 def full_pipe() -> Iterator[int]:
-    """The end for writing of a pipe that has no room, and that nobody reads."""
+    """Yield the writing end of a full pipe without a reader."""
     reads, writes = os.pipe()
     os.set_blocking(writes, False)
     with suppress(BlockingIOError):
@@ -404,9 +389,7 @@ def full_pipe() -> Iterator[int]:
         os.close(writes)
 
 
-def test_an_idle_run_that_is_told_to_stop_ends_and_takes_no_wake_token_with_it(
-    shell: Shell, bench: Bench
-) -> None:
+def test_stopped_idle_run_takes_no_wake_token(shell: Shell, bench: Bench) -> None:
     bench.item()
 
     with at_work(shell, "--pool", "3") as run:
@@ -419,9 +402,7 @@ def test_an_idle_run_that_is_told_to_stop_ends_and_takes_no_wake_token_with_it(
         assert run.events() == ["claimed"]
 
 
-def test_output_without_end_is_read_and_its_tail_is_kept(
-    shell: Shell, bench: Bench
-) -> None:
+def test_only_the_end_of_output_is_kept(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     script = (
         "head -c 100000000 /dev/zero | tr '\\0' x; head -c 1000000 /dev/zero | tr '\\0' e >&2;"
@@ -435,9 +416,7 @@ def test_output_without_end_is_read_and_its_tail_is_kept(
     assert peak_kb < 100_000
 
 
-def test_a_command_that_never_reads_its_item_is_not_waited_for(
-    shell: Shell, bench: Bench
-) -> None:
+def test_command_need_not_read_its_item(shell: Shell, bench: Bench) -> None:
     item = bench.item(
         description="x" * 60_000, requirements=("y" * 60_000, "z" * 60_000)
     )
@@ -447,9 +426,7 @@ def test_a_command_that_never_reads_its_item_is_not_waited_for(
     assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "done")
 
 
-def test_what_a_command_left_in_the_background_is_ended_with_it(
-    shell: Shell, bench: Bench
-) -> None:
+def test_background_process_ends_with_the_command(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     ran = shell.worker("run", "--once", *sh(f"{ENDLESS.rsplit(';', 1)[0]}; echo done"))
@@ -462,7 +439,7 @@ def test_what_a_command_left_in_the_background_is_ended_with_it(
 @pytest.mark.parametrize(
     "alone", ["setsid sleep 600 &", "set -m; sleep 600 &"], ids=["session", "group"]
 )
-def test_what_has_left_the_group_of_its_command_goes_on_and_does_not_hold_the_run_up(
+def test_process_outside_the_group_delays_nothing(
     shell: Shell, bench: Bench, alone: str
 ) -> None:
     item = bench.item()
@@ -481,7 +458,7 @@ def test_what_has_left_the_group_of_its_command_goes_on_and_does_not_hold_the_ru
     assert json.loads(ran.stdout.splitlines()[-1])["duration_s"] < 60
 
 
-def test_what_goes_on_writing_costs_the_run_nothing(shell: Shell, bench: Bench) -> None:
+def test_process_outside_the_group_leaks_nothing(shell: Shell, bench: Bench) -> None:
     bench.item()
     place = shell.folder / "pids"
 
@@ -501,14 +478,12 @@ def test_what_goes_on_writing_costs_the_run_nothing(shell: Shell, bench: Bench) 
 
 
 def costs(pid: int) -> tuple[int, int]:
-    """Return how many files a process has open, and how many threads it has."""
+    """Return the number of open files and of threads of a process."""
     place = Path(f"/proc/{pid}")
     return len(list((place / "fd").iterdir())), len(list((place / "task").iterdir()))
 
 
-def test_a_run_whose_files_are_cleaned_up_under_it_goes_on(
-    shell: Shell, bench: Bench
-) -> None:
+def test_run_survives_the_loss_of_its_folder(shell: Shell, bench: Bench) -> None:
     items = [bench.item() for _ in range(2)]
 
     ran = shell.worker(

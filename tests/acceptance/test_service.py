@@ -1,4 +1,4 @@
-"""`orchestrate service`: it keeps files and Redis together, whatever happens to it, to Redis or to the folder."""
+"""`orchestrate service`: it syncs files and Redis despite all kinds of failures."""
 
 import json
 import signal
@@ -29,13 +29,13 @@ WAYS = pytest.mark.parametrize("way", [(), ("--no-rq",)], ids=["rq", "no-rq"])
 
 @pytest.fixture
 def worker(shell: Shell) -> FileWorker:
-    """A file-based worker of the shell's root."""
+    """A file-based worker in the shell's root."""
     return FileWorker(shell.folder / ".task-orchestrator", "ada")
 
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """What a test has begun, and ends in the middle of something else."""
+    """Contexts that outlive the block in which a test enters them."""
     with ExitStack() as opened:
         yield opened
 
@@ -45,7 +45,7 @@ def reports(bench: Bench, item: str) -> list[str]:
 
 
 @WAYS
-def test_what_happens_in_redis_is_in_the_files_soon(
+def test_service_writes_events_to_files(
     shell: Shell, bench: Bench, way: tuple[str, ...]
 ) -> None:
     with services.running(shell, *way):
@@ -62,7 +62,7 @@ def test_what_happens_in_redis_is_in_the_files_soon(
 
 
 @WAYS
-def test_what_a_file_worker_writes_is_in_redis_soon(
+def test_service_imports_reports_of_file_workers(
     shell: Shell, bench: Bench, worker: FileWorker, way: tuple[str, ...]
 ) -> None:
     with services.running(shell, *way):
@@ -78,7 +78,7 @@ def test_what_a_file_worker_writes_is_in_redis_soon(
 
 
 @WAYS
-def test_what_changed_while_no_service_ran_is_made_good_by_the_next_one(
+def test_service_catches_up_after_its_start(
     shell: Shell, bench: Bench, worker: FileWorker, way: tuple[str, ...]
 ) -> None:
     item = bench.item()
@@ -99,7 +99,7 @@ def test_what_changed_while_no_service_ran_is_made_good_by_the_next_one(
 
 
 @WAYS
-def test_it_goes_on_in_both_directions_after_redis_was_killed_and_came_back(
+def test_service_survives_a_restart_of_redis(
     shell: Shell,
     worker: FileWorker,
     tmp_path: Path,
@@ -123,12 +123,12 @@ def test_it_goes_on_in_both_directions_after_redis_was_killed_and_came_back(
         )
         eventually(lambda: handoff_items(root) == {item})
 
-    worker.progress(item, "meanwhile")
+    worker.progress(item, "during the outage")
     eventually(lambda: running[0].has_logged("Redis does not answer"))
     with servers.running(binary, folder, "--appendonly", "yes"):
-        eventually(lambda: reports(bench, item) == ["meanwhile"])
+        eventually(lambda: reports(bench, item) == ["during the outage"])
         worker.progress(item, "by files")
-        eventually(lambda: reports(bench, item) == ["meanwhile", "by files"])
+        eventually(lambda: reports(bench, item) == ["during the outage", "by files"])
         other = bench.item()
         eventually(lambda: handoff_items(root) == {item, other})
         code = running[0].stop()
@@ -140,7 +140,7 @@ def test_it_goes_on_in_both_directions_after_redis_was_killed_and_came_back(
 
 @WAYS
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_with_its_pass_at_an_end(
+def test_signal_ends_the_service_cleanly(
     shell: Shell, bench: Bench, way: tuple[str, ...], number: signal.Signals
 ) -> None:
     project = bench.project()
@@ -161,7 +161,7 @@ def test_a_signal_ends_it_with_its_pass_at_an_end(
     assert handoff_items(shell.folder) == items
 
 
-def test_health_check_says_what_is_wrong(shell: Shell, bench: Bench) -> None:
+def test_health_check_reports_the_reason(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     before = shell.orchestrate("sync", "status", "--check")
     with services.running(shell, "--no-rq"):
@@ -195,7 +195,7 @@ main()
 
 
 @WAYS
-def test_a_signal_at_its_very_start_ends_it_too(
+def test_signal_at_the_start_ends_the_service(
     shell: Shell, way: tuple[str, ...]
 ) -> None:
     for _ in range(4):
@@ -204,7 +204,7 @@ def test_a_signal_at_its_very_start_ends_it_too(
 
 
 @WAYS
-def test_it_keeps_several_roots(
+def test_service_syncs_several_roots(
     shell: Shell, bench: Bench, tmp_path: Path, way: tuple[str, ...]
 ) -> None:
     roots = [tmp_path / name for name in ("one", "two", "three")]
@@ -225,7 +225,7 @@ def test_it_keeps_several_roots(
         assert handoff_items(shell.folder) == set()
 
 
-def test_a_root_of_another_queue_is_refused(shell: Shell, tmp_path: Path) -> None:
+def test_root_of_another_queue_is_refused(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "other" / ".task-orchestrator").mkdir(parents=True)
     (tmp_path / "other" / ".task-orchestrator" / "config.toml").write_text(
         'redis_url = "redis://localhost:1"'
@@ -250,7 +250,7 @@ def test_a_root_of_another_queue_is_refused(shell: Shell, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("way", "runs_on"), [((), "RQ"), (("--no-rq",), "its own loop")]
 )
-def test_sync_status_shows_who_keeps_the_files_and_how_it_goes(
+def test_sync_status_shows_the_service_and_its_progress(
     shell: Shell, bench: Bench, worker: FileWorker, way: tuple[str, ...], runs_on: str
 ) -> None:
     with services.running(shell, *way) as [service]:
@@ -279,7 +279,7 @@ def test_sync_status_shows_who_keeps_the_files_and_how_it_goes(
 
 
 @WAYS
-def test_a_folder_in_trouble_is_shown_and_ends_no_service(
+def test_broken_folder_is_reported_and_ends_no_service(
     shell: Shell, bench: Bench, way: tuple[str, ...]
 ) -> None:
     item = bench.item()
@@ -305,7 +305,7 @@ def test_a_folder_in_trouble_is_shown_and_ends_no_service(
 
 @WAYS
 @pytest.mark.parametrize("name", [".task-orchestrator", ".task-orchestrator/handoffs"])
-def test_a_folder_that_is_deleted_is_made_again_and_kept_again(
+def test_deleted_folder_is_created_and_synced_again(
     shell: Shell, bench: Bench, way: tuple[str, ...], name: str
 ) -> None:
     item = bench.item()
@@ -323,7 +323,7 @@ def test_a_folder_that_is_deleted_is_made_again_and_kept_again(
 
 
 @WAYS
-def test_a_root_that_is_deleted_is_not_made_again_but_kept_again_when_it_is_back(
+def test_deleted_root_is_synced_when_it_returns(
     shell: Shell, bench: Bench, tmp_path: Path, way: tuple[str, ...]
 ) -> None:
     item = bench.item()
@@ -344,9 +344,7 @@ def test_a_root_that_is_deleted_is_not_made_again_but_kept_again_when_it_is_back
         assert service.stop() == 0
 
 
-def test_a_root_that_is_not_there_is_refused_and_not_made(
-    shell: Shell, tmp_path: Path
-) -> None:
+def test_missing_root_is_refused_and_not_created(shell: Shell, tmp_path: Path) -> None:
     ran = shell.orchestrate("service", "--root", str(tmp_path / "nowhere"))
 
     assert ran.code == 2
@@ -362,7 +360,7 @@ def own(shell: Shell, tmp_path: Path) -> Iterator[OwnRedis]:
         yield OwnRedis(url, shell)
 
 
-def test_the_keys_of_rq_are_the_namespaces_own_and_its_jobs_no_pickles(
+def test_rq_uses_keys_of_the_namespace_without_pickles(
     own: OwnRedis,
 ) -> None:
     with services.running(own.shell):
@@ -398,9 +396,7 @@ def test_environment_variable_turns_rq_off(own: OwnRedis) -> None:
     assert own.rq_names("worker") == set()
 
 
-def test_of_eight_services_one_writes_and_each_job_is_done_once(
-    own: OwnRedis, tmp_path: Path
-) -> None:
+def test_eight_services_do_each_job_once(own: OwnRedis, tmp_path: Path) -> None:
     roots = [tmp_path / "a", tmp_path / "b"]
     for root in roots:
         root.mkdir()
@@ -445,7 +441,7 @@ def test_of_eight_services_one_writes_and_each_job_is_done_once(
 
 
 @WAYS
-def test_a_redis_that_nobody_has_started_is_waited_for(
+def test_service_waits_for_redis_at_its_start(
     shell: Shell, tmp_path: Path, way: tuple[str, ...]
 ) -> None:
     folder = tmp_path / "late"

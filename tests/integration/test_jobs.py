@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 LONG_S = 3600.0
 LAST = "last"
 DUTIES = {"sync", "other", "maintain", LAST, "last-of-other"}
-#: RQ's own bookkeeping takes several times as much.
+#: RQ's own worker appends several times as much.
 MOST_BYTES_A_JOB = 1200
-#: A module of an attacker, and the call of a job of ours.
+#: The module of an attacker, and the call of a genuine job.
 EVIL = "evil_module"
 OURS: list[object] = ["taskorch_orchestrator.service.rq_jobs.do", None, ["sync"], {}]
 

@@ -1,11 +1,11 @@
-"""The commands of a role, all loaded: a command line loads only what it runs."""
+"""All commands of a role, loaded: a command line loads only the one that it runs."""
 
 import click
 from taskorch.cli.app import RoleGroup
 
 
 def commands(group: click.Group) -> dict[str, click.Command]:
-    """Return each subcommand of a group by its name."""
+    """Return the subcommands of a group: name -> command."""
     for name in list(group.commands):
         if isinstance(group, RoleGroup):
             group.load(name)

@@ -1,4 +1,4 @@
-"""The pauses of `worker run` after items that its command failed or gave back."""
+"""The pauses of a worker pool after items that failed or were released."""
 
 import pytest
 from taskorch_worker.run.claim_pauses import (
@@ -47,7 +47,7 @@ def test_pause_has_a_limit() -> None:
 
 
 @pytest.mark.parametrize("end", [AttemptEnd.COMPLETED, AttemptEnd.BLOCKED])
-def test_working_command_starts_the_count_again(end: AttemptEnd) -> None:
+def test_success_resets_the_failure_count(end: AttemptEnd) -> None:
     assert counted(*failures(9), end).failed == 0
 
 
@@ -55,11 +55,11 @@ def test_working_command_starts_the_count_again(end: AttemptEnd) -> None:
     "end",
     [AttemptEnd.RELEASED, AttemptEnd.LOST, AttemptEnd.CANCELLED, AttemptEnd.UNSAID],
 )
-def test_item_without_a_verdict_leaves_the_count(end: AttemptEnd) -> None:
+def test_other_outcomes_leave_the_failure_count(end: AttemptEnd) -> None:
     assert counted(*failures(2), end, AttemptEnd.FAILED).failed == 3
 
 
-def test_failure_starts_the_pauses_of_releases_again() -> None:
+def test_failure_resets_the_release_count() -> None:
     released = [AttemptEnd.RELEASED] * 6
 
     assert counted(*released).pause_after_release() > 30

@@ -1,4 +1,4 @@
-"""The folder for temporary files of `worker run`."""
+"""The temporary folder of `worker run`."""
 
 import tempfile
 from pathlib import Path
@@ -8,7 +8,7 @@ from taskorch.domain import errors
 from taskorch_worker.run import pool
 
 
-def test_run_without_a_temporary_folder_is_refused(
+def test_missing_temporary_folder_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))

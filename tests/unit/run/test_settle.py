@@ -1,4 +1,4 @@
-"""What `worker run` says of an item at its end, and what it takes for said already."""
+"""How `worker run` settles an item, and recognizes one that is already settled."""
 
 from collections.abc import Sequence
 
@@ -21,8 +21,8 @@ OUTCOMES = {
 }
 
 
-class Late(ConnectionWrapper):
-    """A connection whose reply to a verb is lost for longer than Redis keeps it, and which makes the call again."""
+class LateConnection(ConnectionWrapper):
+    """A connection that repeats a verb after Redis has forgotten the first request."""
 
     def __init__(self, connection: Connection, bench: Bench, verb: str) -> None:
         super().__init__(connection)
@@ -39,8 +39,8 @@ class Late(ConnectionWrapper):
         return self.connection.run_script(script, key, arguments)
 
 
-class Lonely(ConnectionWrapper):
-    """A connection to a server whose replicas do not have what a verb did."""
+class UnreplicatedConnection(ConnectionWrapper):
+    """A connection to a server whose replicas do not confirm a verb."""
 
     def __init__(self, connection: Connection, verb: str) -> None:
         super().__init__(connection)
@@ -51,18 +51,18 @@ class Lonely(ConnectionWrapper):
     ) -> Reply:
         reply = self.connection.run_script(script, key, arguments)
         if script.name == self._verb:
-            raise errors.NotReplicated(reached=0, wanted=1, reason="there is none")
+            raise errors.NotReplicated(
+                reached=0, wanted=1, reason="there is no replica"
+            )
         return reply
 
 
 @pytest.mark.parametrize("verb", OUTCOMES)
-def test_what_was_said_long_before_it_was_acknowledged_is_told_as_it_is(
-    bench: Bench, verb: str
-) -> None:
+def test_late_acknowledgement_is_settled_as_reported(bench: Bench, verb: str) -> None:
     lease = bench.claimed()
-    doubtful = bench.over(lambda connection: Late(connection, bench, verb))
+    late = bench.over(lambda connection: LateConnection(connection, bench, verb))
 
-    settled = settle(doubtful.agent(), lease, OUTCOMES[verb])
+    settled = settle(late.agent(), lease, OUTCOMES[verb])
 
     assert (settled.end, settled.state, settled.text) == (
         OUTCOMES[verb].end,
@@ -72,30 +72,32 @@ def test_what_was_said_long_before_it_was_acknowledged_is_told_as_it_is(
 
 
 @pytest.mark.parametrize("verb", OUTCOMES)
-def test_what_is_not_on_enough_replicas_is_done_and_that_is_told(
-    bench: Bench, verb: str
-) -> None:
+def test_unreplicated_report_is_settled_with_a_note(bench: Bench, verb: str) -> None:
     lease = bench.claimed()
-    lonely = bench.over(lambda connection: Lonely(connection, verb))
+    unreplicated = bench.over(
+        lambda connection: UnreplicatedConnection(connection, verb)
+    )
 
-    settled = settle(lonely.agent(), lease, OUTCOMES[verb])
+    settled = settle(unreplicated.agent(), lease, OUTCOMES[verb])
 
     assert (settled.end, settled.state) == (OUTCOMES[verb].end, bench.state(lease.item))
     assert settled.text.startswith("mine (It is done, but only 0 of 1 replicas have it")
 
 
-def test_a_question_that_is_not_on_enough_replicas_is_left_all_the_same(
+def test_unreplicated_question_leaves_the_item_blocked(
     bench: Bench,
 ) -> None:
     lease = bench.standing(State.BLOCKED)
-    lonely = bench.over(lambda connection: Lonely(connection, "release"))
+    unreplicated = bench.over(
+        lambda connection: UnreplicatedConnection(connection, "release")
+    )
 
-    settled = settle(lonely.agent(), lease, OUTCOMES["complete"])
+    settled = settle(unreplicated.agent(), lease, OUTCOMES["complete"])
 
     assert (settled.end, bench.state(lease.item)) == (AttemptEnd.BLOCKED, State.BLOCKED)
 
 
-def test_a_number_that_a_failover_gave_out_twice_is_no_sign_that_the_command_has_ended_its_claim(
+def test_repeated_token_number_does_not_prove_a_report(
     bench: Bench,
 ) -> None:
     lost = bench.claimed()
@@ -106,7 +108,7 @@ def test_a_number_that_a_failover_gave_out_twice_is_no_sign_that_the_command_has
         renew_lease(bench.agent(), lost)
 
 
-def test_a_lease_that_the_command_gave_up_itself_is_not_lost(bench: Bench) -> None:
+def test_lease_released_by_the_command_is_not_lost(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().release(lease, reason="mine")
 

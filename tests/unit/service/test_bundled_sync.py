@@ -1,4 +1,4 @@
-"""What the bundled server has appended is kept by the disk, too: its service sees to that."""
+"""The service syncs the bundled server's appended data to the disk."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from taskorch.bundled import server
 from taskorch.config.settings import resolve
 
 
-def test_the_files_that_the_server_appends_to_are_synced(
+def test_appended_files_are_synced_to_disk(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     appended = folder / ".task-orchestrator" / "data" / "1a2b" / "appendonlydir"
@@ -29,7 +29,7 @@ def test_the_files_that_the_server_appends_to_are_synced(
     assert synced == {file.stat().st_ino for file in files}
 
 
-def test_a_folder_that_is_gone_is_nothing_to_sync(folder: Path) -> None:
+def test_missing_data_folder_is_not_an_error(folder: Path) -> None:
     server.ServerHandle(resolve({}, {}, folder), lock=0).sync()
 
     assert list(folder.iterdir()) == []
