@@ -45,6 +45,7 @@ class Claims:
         self._lock = Lock()
         #: The number of resting slots.
         self._idle = 0
+        #: The connections that no slot may use any more.
         self._closed: Sequence[Connection] = ()
 
     def next(self) -> Claim | None:
@@ -71,11 +72,6 @@ class Claims:
         """Return whether nothing more is claimed."""
         return self._looking in self._closed
 
-    @property
-    def closing(self) -> bool:
-        """Return whether `close` must be called again."""
-        return bool(self._closed)
-
     def stop(self) -> None:
         """Claim nothing more, in any slot."""
         self._closed = (self._looking, self._resting)
@@ -89,13 +85,15 @@ class Claims:
         if not self._closed:
             self._closed = (self._resting,)
 
-    def close(self) -> None:
-        """Close the connections that are no longer used.
+    def break_off_waits(self) -> bool:
+        """Break off the waits of slots that must end.
 
-        A slot that had just begun to wait does not notice: call this repeatedly.
+        Return whether there may be any. A slot that has just begun to wait does not
+        notice, so this must be repeated until all of them have ended.
         """
         for connection in self._closed:
             connection.close()
+        return bool(self._closed)
 
     @contextmanager
     def _rest(self, outage: errors.Unavailable | None) -> Iterator[None]:

@@ -48,8 +48,8 @@ UNANSWERED_CLAIMS = (
     "Redis has not answered all claims. Items that it may have handed out are left"
     " until their leases expire."
 )
-#: The interval at which closing the connections is repeated.
-CLOSE_AGAIN_S = 0.5
+#: The interval at which the waits of slots that must end are broken off.
+REPEAT_S = 0.5
 #: Time to release the items after the grace period of their commands.
 RELEASE_S = 2.0
 #: Time to print the last lines.
@@ -200,12 +200,13 @@ class WorkerPool:
             )
 
     def _handle_next_event(self) -> None:
-        """Wait for an event and handle it, or return early to close connections again."""
-        self._claims.close()
+        """Wait for an event and handle it.
+
+        Return without one if waits may have to be broken off again.
+        """
+        must_repeat = self._claims.break_off_waits()
         try:
-            event = self._events.get(
-                timeout=CLOSE_AGAIN_S if self._claims.closing else None
-            )
+            event = self._events.get(timeout=REPEAT_S if must_repeat else None)
         except Empty:
             return
         match event:
