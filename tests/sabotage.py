@@ -236,8 +236,8 @@ SABOTAGES = (
     Sabotage(
         guard="A second session does not use the first one's token",
         file="worker/taskorch_worker/lease_store.py",
-        line='            mine = kept["session"] == self._session\n',
-        instead="            mine = True\n",
+        line='if kept["session"] == self.session:',
+        instead="if True:",
         tests=("tests/acceptance/test_sessions.py",),
     ),
     Sabotage(
@@ -285,8 +285,8 @@ SABOTAGES = (
     Sabotage(
         guard="An agent is told once a turn what to do before it stops",
         file="worker/taskorch_worker/stop_hook.py",
-        line='        said.get("stop_hook_active")\n        or said',
-        instead="        said",
+        line='payload.get("stop_hook_active") or ',
+        instead="",
         tests=("tests/acceptance/test_hooks.py",),
     ),
     Sabotage(

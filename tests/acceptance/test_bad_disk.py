@@ -108,7 +108,7 @@ def test_a_note_that_fits_into_the_queue_but_not_onto_the_disk_is_kept_in_the_qu
     ran = mounted(shell, FULL, "worker", "notes", item, "remember")
 
     assert ran.code == 0
-    assert "The note is kept, but not in" in ran.stderr
+    assert "The note is kept in Redis, but not in" in ran.stderr
     assert bench.agent().notes(item)[0].text == "remember"
 
 

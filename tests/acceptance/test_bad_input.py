@@ -58,7 +58,7 @@ REFUSED = [
     (
         "worker get {pending} --peek --takeover",
         2,
-        "peek only looks: it goes without takeover",
+        "peek and takeover exclude each other",
     ),
     (
         "orchestrate stuck --project proj_00000000",

@@ -505,7 +505,8 @@ def test_the_turns_of_sessions_that_died_do_not_pile_up(tmp_path: Path) -> None:
     (tmp_path / "workspace" / "ada").mkdir(parents=True)
 
     told = [
-        workspace.begins(f"session {number}", "one") for number in range(4 * TURN_FILES)
+        workspace.begin_turn(f"session {number}", "one")
+        for number in range(4 * TURN_FILES)
     ]
 
     names = [file.name for file in (tmp_path / "workspace" / "ada").iterdir()]

@@ -178,7 +178,7 @@ def test_a_claim_that_cannot_be_given_back_is_told(shell: Shell) -> None:
 
     assert (ran.code, ran.stdout) == (0, "")
     assert (
-        f"{item}: its call was taken back, but it could not be given back. Redis does not answer at"
+        f"{item}: its call was cancelled, but it could not be released. Redis does not answer at"
         in ran.stderr
     )
 
@@ -249,7 +249,7 @@ def test_an_item_that_is_claimed_while_the_call_is_cancelled_is_given_back(
     view, (released,) = package.item, package.history
     assert (released.kind, released.text) == (
         "release",
-        "The call that claimed it was taken back.",
+        "The call that claimed it was cancelled.",
     )
     assert (view.state, view.attempts, view.token) == (State.QUEUED, 0, 1)
     assert list(shell.folder.rglob("*.lease")) == []

@@ -1,10 +1,9 @@
-"""The `worker` command: which module has which subcommand; only what is run is loaded."""
+"""The `worker` command. A subcommand's module is loaded when it runs."""
 
 import gc
 
-gc.set_threshold(
-    50_000
-)  # a short command ends before there is garbage; to look for it takes 2 ms while modules load
+# A short command ends before there is garbage: looking for it would cost 2 ms.
+gc.set_threshold(50_000)
 
 from taskorch.cli import app  # noqa: E402
 
@@ -15,17 +14,17 @@ __all__ = ["main", "worker"]
 worker.declare(
     {
         "taskorch_worker.commands.claim": {
-            "check": "List the items that are assigned to you and ready.",
-            "pop": "Claim the next item of your queue, or the next ones.",
-            "get": "Show all that ITEM carries.",
+            "check": "List the ready items assigned to you.",
+            "pop": "Claim the next item of your queue, or several.",
+            "get": "Show ITEM in full, and claim it if it is queued for you.",
         },
         "taskorch_worker.commands.report": {
-            "progress": "Report on ITEM; keeps it yours.",
+            "progress": "Report progress on ITEM and renew its lease.",
             "notes": "Keep a private note on ITEM.",
-            "get-notes": "Read your private notes on ITEM.",
+            "get-notes": "Print your private notes on ITEM.",
             "discover": "Share a finding with the whole project.",
-            "blocker": "Say what stops you.",
-            "renew": "Keep ITEM yours for another full lease.",
+            "blocker": "Ask the orchestrator about what blocks you.",
+            "renew": "Renew the lease of ITEM.",
         },
         "taskorch_worker.commands.wait": {
             "wait": "Wait for the answer to your blocker on ITEM.",
@@ -34,22 +33,22 @@ worker.declare(
             "complete": "Deliver ITEM.",
             "ack": "Deliver ITEM, with or without a summary.",
             "fail": "Give up this attempt at ITEM.",
-            "release": "Give ITEM back to its queue; no attempt is spent.",
+            "release": "Return ITEM to its queue; no attempt is spent.",
         },
         "taskorch_worker.commands.run": {
             "run": "Run COMMAND for each item in your queue.",
         },
         "taskorch_worker.commands.whoami": {
-            "whoami": "Show who you are.",
+            "whoami": "Show who you are and where each setting comes from.",
         },
         "taskorch_worker.commands.prime": {
-            "prime": "Say what you need to go on after a fresh start.",
+            "prime": "Print what you need to continue after a fresh start.",
         },
         "taskorch_worker.commands.hook": {
-            "hook": "Answer the hooks of the program that you run in.",
+            "hook": "Answer the hooks of your agent program.",
         },
         "taskorch_worker.commands.mcp": {
-            "mcp": "Serve an agent's program over MCP.",
+            "mcp": "Serve an agent program over MCP.",
         },
     }
 )

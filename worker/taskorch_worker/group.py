@@ -1,4 +1,4 @@
-"""The `worker` group, which the modules of commands add to."""
+"""The click group of `worker`, and the access that each command has."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -13,37 +13,39 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-#: What each command may do where there is no queue, or where its server does not run. docs/usage.md says it, too.
+USE = (
+    "pop",
+    "get",
+    "progress",
+    "notes",
+    "discover",
+    "blocker",
+    "renew",
+    "complete",
+    "ack",
+    "fail",
+    "release",
+    "run",
+    "mcp",
+)
+READ = ("check", "get-notes", "wait")
+NONE = ("whoami", "prime", "hook stop")
+#: Command -> what it may do in a root without a queue, or without a running server.
+#: docs/usage.md states it, too.
 ACCESS: Mapping[str, Access] = {
-    **dict.fromkeys(
-        (
-            "pop",
-            "get",
-            "progress",
-            "notes",
-            "discover",
-            "blocker",
-            "renew",
-            "complete",
-            "ack",
-            "fail",
-            "release",
-        ),
-        Access.USE,
-    ),
-    **dict.fromkeys(("run", "mcp"), Access.USE),
-    **dict.fromkeys(("check", "get-notes", "wait"), Access.READ),
-    **dict.fromkeys(("whoami", "prime", "hook stop"), Access.NONE),
+    **dict.fromkeys(USE, Access.USE),
+    **dict.fromkeys(READ, Access.READ),
+    **dict.fromkeys(NONE, Access.NONE),
 }
 
 
 class WorkerGroup(app.RoleGroup):
-    """The worker's group: its subcommands take --agent-id as well."""
+    """The group of the worker's commands, which also take --agent-id."""
 
     common_options: ClassVar = {
         "--agent-id": {
             "metavar": "NAME",
-            "help": "Which agent you are. Also: AGENT_ID",
+            "help": "Your agent name. Also: AGENT_ID",
         },
         **app.RoleGroup.common_options,
     }
@@ -55,18 +57,18 @@ class WorkerGroup(app.RoleGroup):
 )
 @app.version_option()
 def worker() -> None:
-    """Take the work items that are assigned to you, report, and deliver."""
+    """Claim the work items assigned to you, report on them and deliver them."""
 
 
 def pass_context(
-    function: "Callable[Concatenate[WorkerContext, P], None]",
+    command: "Callable[Concatenate[WorkerContext, P], None]",
 ) -> Callable[P, None]:
-    """Give a command the context of the agent that it runs for."""
+    """Open the queue with the access of the command, and pass its context on."""
 
-    @wraps(function)
+    @wraps(command)
     def with_context(*args: P.args, **kwargs: P.kwargs) -> None:
         from taskorch_worker.context import WorkerContext
 
-        function(WorkerContext(ACCESS[app.command_name()]), *args, **kwargs)
+        command(WorkerContext(ACCESS[app.command_name()]), *args, **kwargs)
 
     return with_context

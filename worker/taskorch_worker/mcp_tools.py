@@ -1,7 +1,6 @@
-"""The tools of a worker: what `worker mcp` offers to an agent's program."""
+"""The tools of `worker mcp`. The docstring of a tool is its description for agents."""
 
 import logging
-from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from typing import Annotated, ClassVar, Literal
@@ -10,39 +9,35 @@ from pydantic import Field, WithJsonSchema
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
-from taskorch.domain.item import Lease, Receipt
+from taskorch.domain.item import Lease
 from taskorch.mcp.tool import ToolArguments, ToolCall, ToolResult, seconds
 
 from taskorch_worker.session import AgentSession, agent_of
 
-ABOUT = "You are the agent {agent}: take the work items that are assigned to you, report, and deliver."
-#: A program starts the servers of both roles, whatever the agent in it is.
-NOBODY = (
-    "You are no agent of the queue here: AGENT_ID is not set, and there are no tools."
-)
-TAKEN_BACK = "The call that claimed it was taken back."
+ABOUT = "You are the agent {agent}: claim the work items assigned to you, report on them and deliver them."
+#: A program starts the servers of both roles, with or without an agent name.
+NO_AGENT = "You are not an agent of the queue here: AGENT_ID is not set, so there are no tools."
+CANCELLED_CALL = "The call that claimed it was cancelled."
 
 Item = Annotated[str, Field(description="item_…")]
-LeaseTime = Annotated[
-    str, Field(description="How long it is yours without a report: 30m, 4h")
-]
+LeaseTime = Annotated[str, Field(description="Lease duration, such as 30m or 4h")]
 Deliverables = Annotated[
     dict[str, str],
     WithJsonSchema({"type": "object", "description": "Name: value or path"}),
 ]
-#: Which argument of a report goes with which kind.
-GOES_WITH = {"percent": "progress", "impact": "discover", "needs": "blocker"}
+#: Argument of a report -> the kind of report that takes it.
+KIND_OF_ARGUMENT = {"percent": "progress", "impact": "discover", "needs": "blocker"}
 
 logger = logging.getLogger(__name__)
 
 
 def about(settings: Settings) -> str:
-    """Return what the server says of the agent that the settings name, if they name one; errors.Invalid."""
-    return ABOUT.format(agent=agent_of(settings)) if settings.agent else NOBODY
+    """Return the server's instructions. Raises errors.Invalid for a bad agent name."""
+    return ABOUT.format(agent=agent_of(settings)) if settings.agent else NO_AGENT
 
 
 class CheckArguments(ToolArguments):
-    """List your work: what you hold first, then what is ready."""
+    """List your work: the items you hold first, then those that are ready."""
 
     name: ClassVar[str] = "check"
     quotes_others: ClassVar[bool] = True
@@ -51,12 +46,12 @@ class CheckArguments(ToolArguments):
     limit: int = 20
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Look."""
+        """Return the assigned items."""
         return ToolResult(_session(call).queue.check(limit=self.limit))
 
 
 class PopArguments(ToolArguments):
-    """Claim your next item, and get all that it carries. Error NOTHING_TO_DO if there is none in time."""
+    """Claim your next item and get it in full. Error NOTHING_TO_DO if there is none in time."""
 
     name: ClassVar[str] = "pop"
     quotes_others: ClassVar[bool] = True
@@ -66,45 +61,45 @@ class PopArguments(ToolArguments):
     lease: LeaseTime = ""
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Claim; what was claimed is released when the call is taken back."""
-        wait_s, lease_ms = seconds(self.wait, "wait"), _lease_ms(self.lease)
-        taken = _session(call).pop(1, wait_s=wait_s, lease_ms=lease_ms)
-        if not taken:
+        """Claim an item; if the call is cancelled, release it."""
+        wait_s = seconds(self.wait, "wait")
+        claims = _session(call).pop(1, wait_s=wait_s, lease_ms=_lease_ms(self.lease))
+        if not claims:
             raise errors.NothingToDo
-        if taken[0].lease:
-            call.undo = partial(_release, call, taken[0].lease)
-        return ToolResult(taken[0])
+        if lease := claims[0].lease:
+            call.undo = partial(_release, call, lease)
+        return ToolResult(claims[0])
 
 
 class GetArguments(ToolArguments):
-    """Get all that an item carries, and your notes on it. Claims it if it is queued for you."""
+    """Get an item in full, with your notes. Claims it if it is queued for you."""
 
     name: ClassVar[str] = "get"
     quotes_others: ClassVar[bool] = True
     item: Item
-    peek: Annotated[bool, Field(description="Only look")] = False
+    peek: Annotated[bool, Field(description="Do not claim it")] = False
     takeover: Annotated[
-        bool, Field(description="Take it from another session of yours")
+        bool, Field(description="Claim it from another session of yours")
     ] = False
     lease: LeaseTime = ""
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Claim or look; what was claimed is released when the call is taken back."""
+        """Return an item; if the call is cancelled, release what it claimed."""
         session = _session(call)
         before = session.lease(self.item)
-        taken = session.get(
+        claim = session.get(
             self.item,
             peek=self.peek,
             takeover=self.takeover,
             lease_ms=_lease_ms(self.lease),
         )
-        if taken.lease and taken.lease.claim != before.claim:
-            call.undo = partial(_release, call, taken.lease)
-        return ToolResult(taken, notes=session.queue.notes(self.item))
+        if claim.lease and claim.lease.claim != before.claim:
+            call.undo = partial(_release, call, claim.lease)
+        return ToolResult(claim, notes=session.queue.notes(self.item))
 
 
 class ReportArguments(ToolArguments):
-    """Report on an item; it stays yours.
+    """Report on an item; you keep it.
 
     A discovery is for the whole project, a note for you alone; after a blocker, wait for the answer.
     """
@@ -116,43 +111,38 @@ class ReportArguments(ToolArguments):
     percent: Annotated[
         int | None,
         WithJsonSchema(
-            {"type": "integer", "description": "Of progress: how much is done"}
+            {"type": "integer", "description": "For progress: how much is done"}
         ),
     ] = None
     impact: Annotated[
-        str, Field(description="Of a discovery: what it means for the project")
+        str, Field(description="For a discovery: its consequence for the project")
     ] = ""
     needs: Annotated[
-        str, Field(description="Of a blocker: what would set you going")
+        str, Field(description="For a blocker: what you need to continue")
     ] = ""
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Report, and claim an item that is still queued."""
-        self._refuse_what_does_not_go_together()
-        session = _session(call)
-        if self.kind == "note":
-            trouble = session.note(self.item, self.text)
-            return ToolResult(
-                {"id": self.item}, **({"hint": trouble} if trouble else {})
-            )
-        queue = session.queue
-        verbs: dict[str, Callable[[Lease], Receipt]] = {
-            "progress": lambda lease: queue.progress(
-                lease, self.text, percent=self.percent
-            ),
-            "discover": lambda lease: queue.discover(
-                lease, self.text, impact=self.impact
-            ),
-            "blocker": lambda lease: queue.blocker(lease, self.text, needs=self.needs),
-        }
-        return ToolResult(session.report(self.item, verbs[self.kind]))
-
-    def _refuse_what_does_not_go_together(self) -> None:
-        for name, kind in GOES_WITH.items():
+        """Report, and claim the item if it is still queued."""
+        for name, kind in KIND_OF_ARGUMENT.items():
             if getattr(self, name) not in (None, "") and self.kind != kind:
-                raise errors.Usage(
-                    reason=f"{name} goes with {kind}, not with {self.kind}."
-                )
+                reason = f"{name} is for kind {kind}, not for {self.kind}."
+                raise errors.Usage(reason=reason)
+        session = _session(call)
+        match self.kind:
+            case "progress":
+                receipt = session.progress(self.item, self.text, percent=self.percent)
+            case "discover":
+                receipt = session.discover(self.item, self.text, impact=self.impact)
+            case "blocker":
+                receipt = session.blocker(self.item, self.text, needs=self.needs)
+            case "note":
+                return self._keep_note(session)
+        return ToolResult(receipt)
+
+    def _keep_note(self, session: AgentSession) -> ToolResult:
+        problem = session.note(self.item, self.text)
+        meta = {"hint": problem} if problem else {}
+        return ToolResult({"id": self.item}, **meta)
 
 
 class WaitArguments(ToolArguments):
@@ -167,9 +157,10 @@ class WaitArguments(ToolArguments):
     ] = limits.PATIENCE_S
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Wait."""
+        """Return the answer."""
+        timeout_s = seconds(self.timeout, "timeout")
         return ToolResult(
-            _session(call).wait(self.item, timeout_s=seconds(self.timeout, "timeout"))
+            _session(call).wait_for_answer(self.item, timeout_s=timeout_s)
         )
 
 
@@ -182,16 +173,15 @@ class CompleteArguments(ToolArguments):
     deliverables: Deliverables = Field(default_factory=dict)
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Deliver."""
-        session = _session(call)
-        complete = partial(
-            session.queue.complete, summary=self.summary, deliverables=self.deliverables
+        """Complete the item."""
+        receipt = _session(call).complete(
+            self.item, self.summary, deliverables=self.deliverables
         )
-        return ToolResult(session.step(self.item, complete))
+        return ToolResult(receipt)
 
 
 class FailArguments(ToolArguments):
-    """Give up this attempt at an item. It is tried again later while attempts are left."""
+    """Give up this attempt at an item. It is retried later while attempts are left."""
 
     name: ClassVar[str] = "fail"
     item: Item
@@ -199,29 +189,20 @@ class FailArguments(ToolArguments):
     retry: Annotated[bool, Field(description="false if it would fail again")] = True
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Give up."""
-        session = _session(call)
-        return ToolResult(
-            session.step(
-                self.item,
-                partial(session.queue.fail, reason=self.reason, retry=self.retry),
-            )
-        )
+        """Fail the attempt."""
+        return ToolResult(_session(call).fail(self.item, self.reason, retry=self.retry))
 
 
 class ReleaseArguments(ToolArguments):
-    """Give an item back to its queue; no attempt is spent."""
+    """Return an item to its queue; no attempt is spent."""
 
     name: ClassVar[str] = "release"
     item: Item
     reason: str = ""
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Give it back."""
-        session = _session(call)
-        return ToolResult(
-            session.step(self.item, partial(session.queue.release, reason=self.reason))
-        )
+        """Release the item."""
+        return ToolResult(_session(call).release(self.item, reason=self.reason))
 
 
 TOOLS: tuple[type[ToolArguments], ...] = (
@@ -245,16 +226,13 @@ def _lease_ms(lease: str) -> int | None:
 
 
 def _release(call: ToolCall, lease: Lease) -> None:
-    """Give back what was claimed for a call that nobody waits for any more."""
+    """Release what a cancelled call has claimed."""
     with closing(call.again()) as again:
-        session = _session(again)
         try:
-            session.step(
-                lease.item, lambda _: session.queue.release(lease, reason=TAKEN_BACK)
-            )
+            _session(again).release_claim(lease, reason=CANCELLED_CALL)
         except errors.TaskOrchestratorError as error:
             logger.warning(
-                "%s: its call was taken back, but it could not be given back. %s",
+                "%s: its call was cancelled, but it could not be released. %s",
                 lease.item,
                 error,
             )

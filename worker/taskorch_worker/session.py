@@ -1,25 +1,29 @@
-"""What a session of an agent holds: it acts under the tokens that its workspace keeps."""
+"""The verbs of a worker, under the leases that its session keeps."""
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
-from taskorch.domain.item import Caller, Claim, Lease, Receipt, State
+from taskorch.domain.item import Assignments, Caller, Claim, Lease, Receipt, State
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.port import Connection
 from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import Damage
 
 from taskorch_worker import inherited_lease
-from taskorch_worker.lease_store import LeaseSlot, Workspace
+from taskorch_worker.inherited_lease import InheritedLease
+from taskorch_worker.lease_store import LeaseSlot, LeaseStore, Workspace
 
 if TYPE_CHECKING:
+    from taskorch.queue.briefing import AgentBriefing
     from taskorch.queue.wait_results import Answered
 
-#: In these states nobody holds the item, so its token is of no more use.
-GIVEN_UP = (
+P = ParamSpec("P")
+
+#: States without a holder: a lease on such an item is of no more use.
+WITHOUT_HOLDER = (
     State.COMPLETED,
     State.FAILED,
     State.DELAYED,
@@ -30,7 +34,12 @@ GIVEN_UP = (
 
 
 class AgentSession:
-    """The queue and the workspace of one session of an agent."""
+    """One session of an agent: its queue, its workspace and its leases.
+
+    A verb that takes an item acts under the lease that the session keeps on it. Its
+    errors are those of `AgentQueue`; errors.Cancelled and errors.NotYours also remove
+    the lease.
+    """
 
     def __init__(
         self,
@@ -39,17 +48,16 @@ class AgentSession:
         requests: Requests,
         damage: Damage,
     ) -> None:
-        """Act as the agent that the settings name; errors.Usage when they name none.
+        """Act as the agent that the settings name. Raises errors.Usage if they name none.
 
-        Damaged rows of lists are left out, and put into `damage`.
+        Damaged rows are left out of lists and added to `damage`.
         """
-        self.agent = agent_of(settings)
-        session = settings.session
+        self._settings = settings
         self.caller = Caller(
-            agent=self.agent,
+            agent=agent_of(settings),
             host=os.uname().nodename,
             pid=os.getppid(),
-            session=session,
+            session=settings.session,
         )
         self.queue = AgentQueue(
             connection,
@@ -58,111 +66,205 @@ class AgentSession:
             requests=requests,
             damage=damage,
         )
-        self.workspace = Workspace(settings.folder_path, self.agent, session)
+        self.workspace = Workspace(
+            settings.folder_path, self.caller.agent, settings.session
+        )
+        inherited = inherited_lease.from_environment()
+        #: Where the session keeps its leases.
+        self.store: LeaseStore = (
+            InheritedLease(inherited, self.workspace) if inherited else self.workspace
+        )
 
-    def report(self, item: str, verb: Callable[[Lease], Receipt]) -> Receipt:
-        """Make a step that claims the item if it is still queued, and keep the token that comes with it."""
-        if self.lease(item).token:
-            return self.step(item, verb)
-        with self.workspace.reserve() as (slot,):
-            receipt = verb(Lease(item=item))
-            slot.keep(receipt.lease)
-        return receipt
+    def lease(self, item: str) -> Lease:
+        """Return the lease on an item; one without a token if the session holds none."""
+        return self.store.lease(limits.item_id(item))
 
-    def step(self, item: str, verb: Callable[[Lease], Receipt]) -> Receipt:
-        """Make a step under the token that this session keeps, and forget it when the item is given up, or taken away.
+    def held_elsewhere(self, assigned: Assignments) -> set[str]:
+        """Return the ids of assigned items that another session of the agent holds."""
+        return {
+            item.id
+            for item in assigned.items
+            if item.holder and self.lease(item.id).token != item.token
+        }
 
-        It needs no room on the disk: what is done can be delivered when the disk is full.
-        """
-        try:
-            receipt = verb(self.lease(item))
-        except (errors.Cancelled, errors.NotYours):
-            self.workspace.forget(item)
-            raise
-        if receipt.state in GIVEN_UP:
-            self.workspace.forget(item)
-        return receipt
+    def prime(self) -> "AgentBriefing":
+        """Return what the agent needs in order to continue after a fresh start."""
+        return self.queue.prime(self.store.leases())
 
     def pop(
         self, count: int, *, wait_s: float, lease_ms: int | None
     ) -> tuple[Claim, ...]:
-        """Claim the next items, and keep their tokens; none when there was nothing to claim."""
-        with self.workspace.reserve(count) as slots:
-            taken = self.queue.claim_many(count, wait_s=wait_s, lease_ms=lease_ms)
-            for slot, claim in zip(slots, taken, strict=False):
+        """Claim at most `count` items and keep their leases; () if there is no item."""
+        with self.store.reserve(count) as slots:
+            claims = self.queue.claim_many(count, wait_s=wait_s, lease_ms=lease_ms)
+            for slot, claim in zip(slots, claims, strict=False):
                 _keep(slot, claim)
-        return taken
+        return claims
 
     def get(
         self, item: str, *, peek: bool, takeover: bool, lease_ms: int | None
     ) -> Claim:
-        """Return an item, and claim it if it is queued for this agent; errors.Usage for a takeover that only looks."""
+        """Return an item, and claim it if it is queued for this agent.
+
+        `peek` claims nothing. `takeover` claims it from another session of the agent.
+        Raises errors.Usage for both.
+        """
         if peek and takeover:
-            raise errors.Usage(reason="peek only looks: it goes without takeover.")
+            raise errors.Usage(
+                reason="peek and takeover exclude each other: peek claims nothing."
+            )
         lease = self.lease(item)
         if peek:
             return self.queue.get(lease, peek=True)
-        with self.workspace.reserve() as (slot,):
-            taken = self.queue.get(lease, takeover=takeover, lease_ms=lease_ms)
-            _keep(slot, taken)
-        said = [
-            report.kind
-            for report in taken.package.history
-            if report.kind in ("progress", "blocker", "answer")
-        ]
-        if taken.lease and said[-1:] == ["answer"]:
-            self._go_on(item)
-        return taken
+        with self.store.reserve() as (slot,):
+            claim = self.queue.get(lease, takeover=takeover, lease_ms=lease_ms)
+            _keep(slot, claim)
+        if claim.lease and _ends_with_answer(claim):
+            self._resume(item)
+        return claim
 
-    def wait(self, item: str, *, timeout_s: float) -> "Answered":
-        """Wait for an answer; errors.WaitOver when none came. The token of an item that was cancelled is forgotten."""
+    def wait_for_answer(self, item: str, *, timeout_s: float) -> "Answered":
+        """Wait until the question on an item is answered.
+
+        Raises errors.WaitOver if no answer arrives within `timeout_s` seconds.
+        """
         try:
             answered = self.queue.wait_for_answer(self.lease(item), timeout_s=timeout_s)
         except errors.Cancelled:
-            self.workspace.forget(item)
+            self.store.forget(item)
             raise
         if answered.is_open:
             state = f"{answered.item.state}, without an answer"
             raise errors.WaitOver(id=item, state=state, seconds=f"{timeout_s:g}")
         if answered.answer and answered.item.state is State.IN_PROGRESS:
-            self._go_on(item)
+            self._resume(item)
         return answered
 
-    def _go_on(self, item: str) -> None:
-        """Report, for a command of `run`, that it has read the answer: one that ends without is given the item anew."""
-        if inherited_lease.item() == item:
-            self.queue.progress(self.lease(item), "Goes on with the answer.")
+    def progress(self, item: str, text: str, *, percent: int | None = None) -> Receipt:
+        """Report progress; `percent` is 0 to 100. Claims an item that is still queued."""
+        return self._report(self.queue.progress, item, text, percent=percent)
+
+    def discover(self, item: str, text: str, *, impact: str = "") -> Receipt:
+        """Share a finding with the project. Claims an item that is still queued."""
+        return self._report(self.queue.discover, item, text, impact=impact)
+
+    def blocker(self, item: str, text: str, *, needs: str = "") -> Receipt:
+        """Report what blocks the work. Claims an item that is still queued."""
+        return self._report(self.queue.blocker, item, text, needs=needs)
 
     def note(self, item: str, text: str) -> str:
-        """Keep a note, in the queue and in the workspace; return what kept it out of the workspace, or ""."""
+        """Keep a private note, in the queue and in the workspace.
+
+        Return a message if the workspace cannot be written, else "".
+        """
         self.queue.note(item, text)
         try:
             with self.workspace.reserve():
                 self.workspace.add_note(item, text)
         except (OSError, errors.RootNotWritable) as error:
-            return f"The note is kept, but not in {item}_notes.md: {error}"
+            return f"The note is kept in Redis, but not in {item}_notes.md: {error}"
         return ""
 
-    def lease(self, item: str) -> Lease:
-        """Return the lease that this session holds on an item, without a token if it holds none."""
-        mine = inherited_lease.lease()
-        return (
-            mine
-            if mine and mine.item == item
-            else self.workspace.lease(limits.item_id(item))
+    def renew(self, item: str) -> Receipt:
+        """Renew the lease for its full duration."""
+        return self._step(self.queue.renew, self.lease(item))
+
+    def complete(
+        self, item: str, summary: str, *, deliverables: Mapping[str, str]
+    ) -> Receipt:
+        """Deliver an item."""
+        lease = self.lease(item)
+        return self._step(
+            self.queue.complete, lease, summary, deliverables=deliverables
         )
 
-    def leases(self) -> tuple[Lease, ...]:
-        """Return the leases that this session holds; a command of `run` has its own alone."""
-        mine = inherited_lease.lease()
-        return (mine,) if mine else self.workspace.leases()
+    def fail(self, item: str, reason: str, *, retry: bool) -> Receipt:
+        """Give up the attempt. Without `retry`, the item becomes a dead letter."""
+        return self._step(self.queue.fail, self.lease(item), reason, retry=retry)
+
+    def release(self, item: str, *, reason: str) -> Receipt:
+        """Return an item to its queue; no attempt is spent."""
+        return self.release_claim(self.lease(item), reason=reason)
+
+    def release_claim(self, lease: Lease, *, reason: str) -> Receipt:
+        """Return the item of one claim to its queue, not that of a later claim."""
+        return self._step(self.queue.release, lease, reason=reason)
+
+    def identity(self) -> dict[str, object]:
+        """Return who the agent is, where its queue is, and the source of each setting."""
+        from taskorch.transport import address
+
+        settings = self._settings
+        sources = {"host": "this machine", "pid": "the process that called"}
+        return {
+            "agent": self.caller.agent,
+            "session": self.caller.session,
+            "host": self.caller.host,
+            "pid": self.caller.pid,
+            "redis_url": address.shown(address.of(settings)),
+            "redis_password": "***" if settings.redis_password else "",
+            "wait_replicas": settings.wait_replicas,
+            "wait_timeout": f"{settings.wait_timeout_ms}ms",
+            "namespace": settings.namespace,
+            "root": settings.root_path,
+            "service": "on" if settings.service else "off",
+            "orchestrator": settings.orchestrator,
+            "sources": {**settings.sources, **sources},
+        }
+
+    def _report(
+        self,
+        verb: Callable[Concatenate[Lease, P], Receipt],
+        item: str,
+        /,
+        *arguments: P.args,
+        **options: P.kwargs,
+    ) -> Receipt:
+        """Run a verb that claims the item if it is queued, and keep the lease then."""
+        lease = self.lease(item)
+        if lease.token:
+            return self._step(verb, lease, *arguments, **options)
+        with self.store.reserve() as (slot,):
+            receipt = verb(lease, *arguments, **options)
+            slot.keep(receipt.lease)
+        return receipt
+
+    def _step(
+        self,
+        verb: Callable[Concatenate[Lease, P], Receipt],
+        lease: Lease,
+        /,
+        *arguments: P.args,
+        **options: P.kwargs,
+    ) -> Receipt:
+        """Run a verb of the holder, and remove the lease if the item has no holder then.
+
+        It reserves no disk space: an item can be delivered when the disk is full.
+        """
+        try:
+            receipt = verb(lease, *arguments, **options)
+        except (errors.Cancelled, errors.NotYours):
+            self.store.forget(lease.item)
+            raise
+        if receipt.state in WITHOUT_HOLDER:
+            self.store.forget(lease.item)
+        return receipt
+
+    def _resume(self, item: str) -> None:
+        """Report that a command of `worker run` has read the answer on its item.
+
+        Otherwise the run would give the item to the command again.
+        """
+        inherited = self.store.inherited
+        if inherited and inherited.item == item:
+            self.queue.progress(inherited, "Continues with the answer.")
 
 
 def agent_of(settings: Settings) -> str:
-    """Return which agent this is; errors.Usage when the settings name none."""
+    """Return the agent's name. Raises errors.Usage if the settings have none."""
     if not settings.agent:
         raise errors.Usage(
-            reason="Which agent are you? Set AGENT_ID, or give --agent-id NAME."
+            reason="No agent name is set. Set AGENT_ID, or give --agent-id NAME."
         )
     return limits.name(settings.agent, "an agent")
 
@@ -170,3 +272,10 @@ def agent_of(settings: Settings) -> str:
 def _keep(slot: LeaseSlot, claim: Claim) -> None:
     if claim.lease:
         slot.keep(claim.lease)
+
+
+def _ends_with_answer(claim: Claim) -> bool:
+    """Return whether the newest report of the work is an answer of the orchestrator."""
+    kinds: Sequence[str] = [report.kind for report in claim.package.history]
+    work = [kind for kind in kinds if kind in ("progress", "blocker", "answer")]
+    return work[-1:] == ["answer"]

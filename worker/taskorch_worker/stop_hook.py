@@ -1,4 +1,4 @@
-"""The end of an agent's turn: what it must not leave behind, said once."""
+"""The stop hook of an agent program: a reminder of unfinished items, once per turn."""
 
 from collections.abc import Sequence
 
@@ -7,60 +7,64 @@ from taskorch.domain.access import Access
 from taskorch.domain.item import State
 from taskorch.queue.briefing import HeldItem
 
-from taskorch_worker import inherited_lease
 from taskorch_worker.context import WorkerContext
 
-#: What programs call the id of a turn.
-TURNS = ("turn_id", "prompt_id", "generation_id")
-REASON = """\
+#: The names that programs have for the id of a turn.
+TURN_IDS = ("turn_id", "prompt_id", "generation_id")
+REMINDER = """\
 You still hold {items}, in progress. Before you stop, do one of these for each item:
  - it is done: worker complete {item} "SUMMARY" --deliverable NAME=VALUE
- - something stops you: worker blocker {item} "QUESTION" --needs "WHAT"
- - you cannot do it: worker fail {item} "REASON"; or give it back unharmed: worker release {item}
- - you go on later: worker progress {item} "WHERE IT STANDS" --percent N, and then stop"""
+ - something blocks you: worker blocker {item} "QUESTION" --needs "WHAT"
+ - you cannot do it: worker fail {item} "REASON"; to return it unchanged: worker release {item}
+ - you will continue later: worker progress {item} "STATUS" --percent N, and then stop"""
 
 
-def before_stopping(said: Payload) -> str:
-    """Return what the agent should do before it stops; "" where it holds nothing, or was told in this turn."""
-    if (
-        said.get("stop_hook_active")
-        or said.get("loop_count")
-        or said.get("status") in ("aborted", "error")
-    ):
+def reminder(payload: Payload) -> str:
+    """Return what the agent should do before it stops.
+
+    Return "" if it holds no item in progress, or was reminded in this turn. `payload`
+    is the JSON of the program.
+    """
+    if _was_reminded(payload) or payload.get("status") in ("aborted", "error"):
         return ""
     context = WorkerContext(Access.NONE)
-    leases = (
-        () if inherited_lease.lease() else context.session.leases()
-    )  # run sees to the end of its own
-    open_ = (
-        [
-            held
-            for held in context.queue.prime(leases, limit=len(leases)).held
-            if _is_open(held)
-        ]
-        if leases
-        else []
-    )
-    if not open_ or not _is_first(context, said, open_):
+    session = context.session
+    if session.store.inherited:  # `worker run` settles the item of its command
         return ""
-    ids = [held.claim.package.item.id for held in open_]
-    return REASON.format(items=", ".join(ids), item=ids[0])
-
-
-def _is_open(held: HeldItem) -> bool:
-    """Return whether this session works on the item."""
-    return (
-        held.claim.lease is not None
-        and held.claim.package.item.state is State.IN_PROGRESS
-    )
-
-
-def _is_first(context: WorkerContext, said: Payload, held: Sequence[HeldItem]) -> bool:
-    """Return whether nothing was said in this turn. Without a turn to go by, that is until the agent reports again."""
-    if "stop_hook_active" in said or "loop_count" in said:
-        return True
-    newest = [
-        each.claim.package.history[-1].id for each in held if each.claim.package.history
+    leases = session.store.leases()
+    if not leases:
+        return ""
+    briefing = session.queue.prime(leases, limit=len(leases))
+    unfinished = [
+        held
+        for held in briefing.held
+        if held.claim.lease and held.claim.package.item.state is State.IN_PROGRESS
     ]
-    turn = next((str(said[name]) for name in TURNS if said.get(name)), " ".join(newest))
-    return context.session.workspace.begins(str(said.get("session_id", "")), turn)
+    if not unfinished or not _is_new_turn(context, payload, unfinished):
+        return ""
+    ids = [held.claim.package.item.id for held in unfinished]
+    return REMINDER.format(items=", ".join(ids), item=ids[0])
+
+
+def _was_reminded(payload: Payload) -> bool:
+    """Return whether the program says so; programs that tell it send one of the two."""
+    return bool(payload.get("stop_hook_active") or payload.get("loop_count"))
+
+
+def _is_new_turn(
+    context: WorkerContext, payload: Payload, unfinished: Sequence[HeldItem]
+) -> bool:
+    """Return whether the agent was not reminded in this turn yet.
+
+    For a program without turn ids, a turn lasts until the next report on an item.
+    """
+    if "stop_hook_active" in payload or "loop_count" in payload:
+        return True
+    turn = ""
+    for name in TURN_IDS:
+        turn = turn or str(payload.get(name) or "")
+    if not turn:
+        histories = [held.claim.package.history for held in unfinished]
+        turn = " ".join(history[-1].id for history in histories if history)
+    program_session = str(payload.get("session_id", ""))
+    return context.session.workspace.begin_turn(program_session, turn)

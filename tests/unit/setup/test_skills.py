@@ -25,7 +25,7 @@ TEXTS = {
     },
     "worker prime": workers.COMMANDS,
     "orchestrate prime": orchestrators.COMMANDS,
-    "worker hook stop": stop_hook.REASON,
+    "worker hook stop": stop_hook.REMINDER,
     "instructions": programs.INSTRUCTIONS,
     "instructions of a user": programs.USERS_INSTRUCTIONS,
 }

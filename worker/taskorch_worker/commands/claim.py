@@ -1,4 +1,4 @@
-"""Commands that look for work and take it: check, pop, get."""
+"""The commands `check`, `pop` and `get`."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from taskorch_worker.group import pass_context, worker
 if TYPE_CHECKING:
     from taskorch_worker.context import WorkerContext
 
-MOST_AT_ONCE = 100
+MOST_CLAIMS = 100
 
 
 @worker.command(epilog="Example: worker check")
@@ -20,12 +20,16 @@ MOST_AT_ONCE = 100
     type=click.IntRange(1, 1000),
     default=20,
     show_default=True,
-    help="Show at most so many.",
+    help="Maximum number of items.",
 )
 @pass_context
 def check(context: "WorkerContext", limit: int) -> None:
-    """List the items that are assigned to you and ready."""
-    context.check(limit=limit)
+    """List the ready items assigned to you."""
+    from taskorch_worker.render import items
+
+    assigned = context.session.queue.check(limit=limit)
+    elsewhere = context.session.held_elsewhere(assigned)
+    context.output.show(assigned, lambda _: items.assignments(assigned, elsewhere))
 
 
 @worker.command(epilog="Example: worker pop --wait 300")
@@ -33,39 +37,45 @@ def check(context: "WorkerContext", limit: int) -> None:
     "--wait",
     type=Seconds(0, limits.PATIENCE_S),
     default=0,
-    help=f"Seconds to wait for work (to {limits.PATIENCE_S}).",
+    help=f"Time to wait for an item in seconds, at most {limits.PATIENCE_S}.",
 )
-@click.option(
-    "--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h."
-)
+@click.option("--lease", type=DURATION, help="Lease duration, such as 30m or 4h.")
 @click.option(
     "--count",
-    type=click.IntRange(1, MOST_AT_ONCE),
-    help="Claim so many at once, or what there is of them.",
+    type=click.IntRange(1, MOST_CLAIMS),
+    help="Maximum number of items to claim.",
 )
 @pass_context
 def pop(
     context: "WorkerContext", wait: float, lease: int | None, count: int | None
 ) -> None:
-    """Claim the next item of your queue, or the next ones. Exit 8 when there is none."""
-    if not context.pop(count, wait_s=wait, lease_ms=lease):
+    """Claim the next item of your queue, or several. Exit code 8 if there is none."""
+    from taskorch_worker.render import items
+
+    claims = context.session.pop(count or 1, wait_s=wait, lease_ms=lease)
+    if not claims:
         raise errors.NothingToDo
+    if count:  # with --count, even one item is a list
+        context.output.show(claims, items.claims)
+    else:
+        context.output.show(claims[0], items.claim)
 
 
 @worker.command(epilog="Example: worker get item_1a2b3c4d")
 @click.argument("item")
-@click.option("--peek", is_flag=True, help="Only look; claim nothing.")
+@click.option("--peek", is_flag=True, help="Show it only; do not claim it.")
 @click.option(
     "--takeover",
     is_flag=True,
-    help="Take it from another session of yours, whose token dies.",
+    help="Claim it from another session of yours, which loses it.",
 )
-@click.option(
-    "--lease", type=DURATION, help="How long it is yours without a report: 30m, 4h."
-)
+@click.option("--lease", type=DURATION, help="Lease duration, such as 30m or 4h.")
 @pass_context
 def get(
     context: "WorkerContext", item: str, peek: bool, takeover: bool, lease: int | None
 ) -> None:
-    """Show all that ITEM carries. It is claimed if it is queued for you."""
-    context.get(item, peek=peek, takeover=takeover, lease_ms=lease)
+    """Show ITEM in full, and claim it if it is queued for you."""
+    from taskorch_worker.render import items
+
+    claim = context.session.get(item, peek=peek, takeover=takeover, lease_ms=lease)
+    context.output.show(claim, items.claim)

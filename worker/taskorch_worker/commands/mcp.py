@@ -1,4 +1,4 @@
-"""The command that serves an agent's program: mcp."""
+"""The command `mcp`."""
 
 from taskorch.cli import app
 
@@ -7,7 +7,10 @@ from taskorch_worker.group import worker
 
 @worker.command(epilog="Example: worker mcp")
 def mcp() -> None:
-    """Serve an agent's program over MCP. Until standard input ends, SIGTERM or Ctrl-C."""
+    """Serve an agent program over MCP.
+
+    Runs until standard input ends, SIGTERM or Ctrl-C.
+    """
     from taskorch.mcp.extras import needs_mcp
 
     with needs_mcp():
@@ -15,9 +18,5 @@ def mcp() -> None:
 
         from taskorch_worker import mcp_tools
     settings = app.settings()
-    serve(
-        "worker",
-        mcp_tools.about(settings),
-        settings,
-        mcp_tools.TOOLS if settings.agent else (),
-    )
+    tools = mcp_tools.TOOLS if settings.agent else ()
+    serve("worker", mcp_tools.about(settings), settings, tools)

@@ -1,8 +1,10 @@
-"""The command for a fresh start: prime."""
+"""The command `prime`."""
 
 from typing import TYPE_CHECKING
 
 import click
+from taskorch.cli import app
+from taskorch.domain.access import Access
 
 from taskorch_worker.group import worker
 
@@ -15,22 +17,21 @@ if TYPE_CHECKING:
     "--hook-json", is_flag=True, help="Print it as the output of a session-start hook."
 )
 def prime(hook_json: bool) -> None:
-    """Say what you need to go on after a fresh start. Silent where there is nothing to say, or no Redis."""
+    """Print what you need to continue after a fresh start.
+
+    Prints nothing without an agent name, a queue or Redis.
+    """
     from taskorch.cli import hooks
 
     from taskorch_worker.render import briefing
 
-    hooks.prime(_briefing, briefing.briefing, hook_json=hook_json)
+    hooks.prime(_read_briefing, briefing.briefing, hook_json=hook_json)
 
 
-def _briefing() -> "AgentBriefing | None":
-    from taskorch.cli import app
-    from taskorch.domain.access import Access
-
+def _read_briefing() -> "AgentBriefing | None":
     from taskorch_worker.context import WorkerContext
 
     settings = app.settings()
     if not settings.agent or not settings.is_set_up:
         return None
-    context = WorkerContext(Access.NONE)
-    return context.queue.prime(context.session.leases())
+    return WorkerContext(Access.NONE).session.prime()

@@ -1,4 +1,4 @@
-"""Commands of an item that goes on: progress, notes, discover, blocker, renew."""
+"""The commands `progress`, `notes`, `get-notes`, `discover`, `blocker` and `renew`."""
 
 from typing import TYPE_CHECKING
 
@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 )
 @click.argument("item")
 @click.argument("text", type=TEXT)
-@click.option("--percent", type=click.IntRange(0, 100), help="How much of it is done.")
+@click.option("--percent", type=click.IntRange(0, 100), help="Percentage done.")
 @pass_context
 def progress(
     context: "WorkerContext", item: str, text: str, percent: int | None
 ) -> None:
-    """Report on ITEM; keeps it yours."""
-    context.report(
-        item, lambda lease: context.queue.progress(lease, text, percent=percent)
-    )
+    """Report progress on ITEM and renew its lease."""
+    context.show(context.session.progress(item, text, percent=percent))
 
 
 @worker.command(epilog='Example: worker notes item_1a2b3c4d "UUID or auto-increment?"')
@@ -32,23 +30,27 @@ def progress(
 @click.argument("text", type=TEXT, required=False)
 @pass_context
 def notes(context: "WorkerContext", item: str, text: str | None) -> None:
-    """Keep a private note on ITEM. Without TEXT, read your notes."""
-    from taskorch_worker.render import items
-
+    """Keep a private note on ITEM. Without TEXT, print your notes."""
     if text is None:
-        context.output.show(context.queue.notes(item), items.notes, "No notes.")
-    else:
-        context.note(item, text)
+        _print_notes(context, item)
+        return
+    if problem := context.session.note(item, text):
+        context.output.notify(problem)
+    context.output.show({"id": item}, lambda _: f"Noted on {item}.")
 
 
 @worker.command("get-notes", epilog="Example: worker get-notes item_1a2b3c4d")
 @click.argument("item")
 @pass_context
 def get_notes(context: "WorkerContext", item: str) -> None:
-    """Read your private notes on ITEM."""
+    """Print your private notes on ITEM."""
+    _print_notes(context, item)
+
+
+def _print_notes(context: "WorkerContext", item: str) -> None:
     from taskorch_worker.render import items
 
-    context.output.show(context.queue.notes(item), items.notes, "No notes.")
+    context.output.show(context.session.queue.notes(item), items.notes, "No notes.")
 
 
 @worker.command(
@@ -56,13 +58,11 @@ def get_notes(context: "WorkerContext", item: str) -> None:
 )
 @click.argument("item")
 @click.argument("text", type=TEXT)
-@click.option("--impact", type=TEXT, default="", help="What it means for the project.")
+@click.option("--impact", type=TEXT, default="", help="Consequence for the project.")
 @pass_context
 def discover(context: "WorkerContext", item: str, text: str, impact: str) -> None:
     """Share a finding with the whole project."""
-    context.report(
-        item, lambda lease: context.queue.discover(lease, text, impact=impact)
-    )
+    context.show(context.session.discover(item, text, impact=impact))
 
 
 @worker.command(
@@ -70,16 +70,16 @@ def discover(context: "WorkerContext", item: str, text: str, impact: str) -> Non
 )
 @click.argument("item")
 @click.argument("text", type=TEXT)
-@click.option("--needs", type=TEXT, default="", help="What would set you going again.")
+@click.option("--needs", type=TEXT, default="", help="What you need to continue.")
 @pass_context
 def blocker(context: "WorkerContext", item: str, text: str, needs: str) -> None:
-    """Say what stops you. ITEM stays yours until the orchestrator answers."""
-    context.report(item, lambda lease: context.queue.blocker(lease, text, needs=needs))
+    """Ask the orchestrator about what blocks you. You keep ITEM until the answer."""
+    context.show(context.session.blocker(item, text, needs=needs))
 
 
 @worker.command(epilog="Example: worker renew item_1a2b3c4d")
 @click.argument("item")
 @pass_context
 def renew(context: "WorkerContext", item: str) -> None:
-    """Keep ITEM yours for another full lease."""
-    context.step(item, context.queue.renew)
+    """Renew the lease of ITEM."""
+    context.show(context.session.renew(item))

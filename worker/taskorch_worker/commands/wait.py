@@ -1,4 +1,4 @@
-"""The command that waits for an answer: wait."""
+"""The command `wait`."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 @TIMEOUT
 @pass_context
 def wait(context: "WorkerContext", item: str, timeout: float) -> None:
-    """Wait for the answer to your blocker on ITEM. Exit 8 when none comes; it returns at once where you ask nothing."""
+    """Wait for the answer to your blocker on ITEM. Exit code 8 if none arrives in time.
+
+    Returns immediately if you have no open question.
+    """
     from taskorch_worker.render import items
 
-    context.output.show(context.session.wait(item, timeout_s=timeout), items.answered)
+    answered = context.session.wait_for_answer(item, timeout_s=timeout)
+    context.output.show(answered, items.answered)

@@ -1,4 +1,4 @@
-"""Who the agent is: whoami."""
+"""The command `whoami`."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 @worker.command(epilog="Example: worker whoami")
 @pass_context
 def whoami(context: "WorkerContext") -> None:
-    """Show who you are. Each setting says where it comes from."""
+    """Show who you are and where each setting comes from."""
     from taskorch_worker.render import items
 
-    context.output.show(context.whoami(), items.identity)
+    context.output.show(context.session.identity(), items.identity)
