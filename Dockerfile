@@ -1,12 +1,12 @@
-# The image of docker-compose.yml: the commands `orchestrate` and `worker`, and no tools to build them.
-# Any Debian with Python 3.11 or newer will do: docker build --build-arg PYTHON_IMAGE=python:3.13-slim .
+# The image of docker-compose.yml: the commands `orchestrate` and `worker`, without build tools.
+# Any Debian with Python 3.11 or newer works: docker build --build-arg PYTHON_IMAGE=python:3.13-slim .
 ARG PYTHON_IMAGE=python:3.12-slim
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PIP_ONLY_BINARY=:all:
 WORKDIR /build
 RUN python -m venv --without-pip /opt/taskorch && python -m venv --without-pip /opt/build
-# The dependencies first: this layer stays while only our own code changes. Every download is in lock/, with its hash:
+# The dependencies first: this layer is reused while only our own code changes. Every download is in lock/ with its hash;
 # a dependency that the lock lacks fails the build.
 COPY lock/build.txt lock/runtime.txt lock/
 RUN pip --python /opt/build/bin/python install --require-hashes --requirement lock/build.txt \
@@ -26,6 +26,6 @@ ENV PATH=/opt/taskorch/bin:$PATH PYTHONUNBUFFERED=1 TASKORCH_ROOT=/project
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /project taskorch \
     && install --directory --owner taskorch --group taskorch /project
 WORKDIR /project
-# By number: a cluster that insists on a user other than root must see that it is one.
+# By number, so that a cluster can verify that the user is not root.
 USER 10001:10001
 CMD ["orchestrate", "--help"]

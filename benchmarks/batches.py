@@ -34,14 +34,14 @@ def measure() -> Iterator[Comparison]:
             {_name(size): _figures(queue, project, size) for size in SIZES}
             for _ in range(ROUNDS)
         ]
-    told = f"{ROUNDS} rounds of {ITEMS:,} items each, on one connection, through the library."
+    remark = f"{ROUNDS} rounds of {ITEMS:,} items each, on one connection, through the library."
     yield Comparison(
         name="batches",
         rows="items in a call",
         figures=FIGURES,
         rounds=rounds,
         baseline=_name(1),
-        remarks=(told,),
+        remarks=(remark,),
     )
 
 

@@ -32,14 +32,14 @@ def measure() -> Iterator[Comparison]:
     with rooted() as (root, _):
         _round(root)  # what is compiled at the first time is compiled
         rounds = [_round(root) for _ in range(ROUNDS)]
-    told = f"{ROUNDS} rounds; `{CLICK}` runs before each command, and its median is the 1 of the round."
+    remark = f"{ROUNDS} rounds; `{CLICK}` runs before each command, and its median is the 1 of the round."
     yield Comparison(
         name="commands",
         rows="command",
         figures=FIGURES,
         rounds=rounds,
         baseline=CLICK,
-        remarks=(told, _predecessor()),
+        remarks=(remark, _predecessor()),
     )
 
 

@@ -54,12 +54,12 @@ def measure() -> Iterator[Comparison]:
             fill(queue, project, round(length * ITEMS_A_SECOND), agents=AGENTS)
             settle(url, "fleet")
             rounds.append(_round(url, length))
-    told = (
+    remark = (
         f"{PROCESSES} processes with {CONNECTIONS} connections each to the server's Unix socket, {AGENTS} agents, "
         f"{ROUNDS} rounds of {length:g} s; a loop over a selector and hiredis, without redis-py and the library."
     )
     yield Comparison(
-        name="fleet", rows="step", figures=FIGURES, rounds=rounds, remarks=(told,)
+        name="fleet", rows="step", figures=FIGURES, rounds=rounds, remarks=(remark,)
     )
 
 

@@ -90,14 +90,14 @@ def measure() -> Iterator[Comparison]:
             {name: _figures(_pairs(queue)) for name, queue in queues.items()}
             for _ in range(ROUNDS)
         ]
-    told = f"{ROUNDS} rounds of {PAIRS} pairs each, one after the other on one connection, through the library."
+    remark = f"{ROUNDS} rounds of {PAIRS} pairs each, one after the other on one connection, through the library."
     yield Comparison(
         name="guards",
         rows="claim + complete",
         figures=FIGURES,
         rounds=rounds,
         baseline=AS_IT_IS,
-        remarks=(told,),
+        remarks=(remark,),
     )
 
 

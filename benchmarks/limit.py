@@ -50,15 +50,15 @@ def measure() -> Iterator[Comparison]:
     """Measure with one client and with fifty, in several rounds with separate items."""
     with server() as url:
         rounds = [_round(url, number) for number in range(ROUNDS)]
-    told = [
+    remarks = [
         f"{CALLS:,} calls each, {PINGS:,} PINGs, on the bundled server's Unix socket, {ROUNDS} rounds."
     ]
     if TOOL:
-        told.append(
+        remarks.append(
             "A pair by redis-benchmark is the sum of the times of a claim and of a complete."
         )
     else:
-        told.append(
+        remarks.append(
             "There is no redis-benchmark here: a loop over a socket and hiredis stands for it."
         )
     yield Comparison(
@@ -67,7 +67,7 @@ def measure() -> Iterator[Comparison]:
         figures=FIGURES,
         rounds=rounds,
         baseline=BASELINE,
-        remarks=told,
+        remarks=remarks,
     )
 
 

@@ -129,9 +129,9 @@ def run(
             if not ready:
                 raise TimeoutError(f"no reply within {PATIENCE_S:.0f} s")
             for key, _ in ready:
-                told = key.data.end()
-                if told:
-                    reply, taken = told
+                ended = key.data.end()
+                if ended:
+                    reply, taken = ended
                     micros.setdefault(key.data.verb, []).append(round(taken * 1e6))
                     done += 1
                     if wrong := _wrong(key.data.verb, reply):

@@ -78,12 +78,16 @@ def measure() -> Iterator[Comparison]:
         )
         list(walk(_variables(root, near)))  # Redis knows the scripts from here on
         rounds = [_round(root, near, far) for _ in range(ROUNDS)]
-    told = (
+    remark = (
         f"(Time with a delay of {DELAY_S * 1000:g} ms - time without it) / delay; {ROUNDS} rounds. One of them is the "
         "handshake of TCP. A script that this Redis has not seen yet takes one more, once."
     )
     yield Comparison(
-        name="network", rows="command", figures=FIGURES, rounds=rounds, remarks=(told,)
+        name="network",
+        rows="command",
+        figures=FIGURES,
+        rounds=rounds,
+        remarks=(remark,),
     )
 
 

@@ -86,6 +86,6 @@ def _measured(measurements: tuple[Measurement, ...]) -> Iterator[Comparison]:
         name, began = Path(measurement.__code__.co_filename).stem, monotonic()
         sys.stderr.write(f"{name} …\n")
         for comparison in measurement():
-            load = f"On {machine()}; its load was {before:.1f} before and {os.getloadavg()[0]:.1f} after."
+            load = f"On {machine()}; load {before:.1f} before and {os.getloadavg()[0]:.1f} after."
             yield replace(comparison, remarks=(*comparison.remarks, load))
         sys.stderr.write(f"{name}: {monotonic() - began:.0f} s\n")

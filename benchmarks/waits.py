@@ -40,7 +40,7 @@ def measure() -> Iterator[Comparison]:
     """Measure several rounds, each first alone and then beside the crowd."""
     with server() as url:
         rounds = [{**_latencies(url, ""), **_crowded(url)} for _ in range(ROUNDS)]
-    told = (
+    remark = (
         f"From before the call that ends a wait to the waiter's return, through the library; {TIMES} times a round, "
         f"{ROUNDS} rounds. The crowd are {CROWD:,} waiters in {PROCESSES} processes."
     )
@@ -49,7 +49,7 @@ def measure() -> Iterator[Comparison]:
         rows="what ends the wait",
         figures=FIGURES,
         rounds=rounds,
-        remarks=(told,),
+        remarks=(remark,),
     )
 
 

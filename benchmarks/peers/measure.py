@@ -36,10 +36,10 @@ def measure(queue: str) -> dict[str, float]:
         ten = _run(queue, url, "process", 10, PROCESSED, PROCESSED_S)
     with server() as url:
         wake = _run(queue, url, "wake", SAMPLES, SAMPLES_S)
-    told = {"enqueue": enqueued, "process_1": one, "process_10": ten, "wake": wake}
+    stages = {"enqueue": enqueued, "process_1": one, "process_10": ten, "wake": wake}
     return memory | {
         f"{stage}_{name}": value
-        for stage, figures in told.items()
+        for stage, figures in stages.items()
         for name, value in figures.items()
     }
 
@@ -124,12 +124,12 @@ def _run(queue: str, url: str, *words: str | int) -> dict[str, float]:
         start_new_session=True,
     ) as process:
         try:
-            told, complaint = process.communicate(timeout=TIMEOUT_S)
-            return dict(json.loads(told.splitlines()[-1]))
+            answer, complaint = process.communicate(timeout=TIMEOUT_S)
+            return dict(json.loads(answer.splitlines()[-1]))
         except subprocess.TimeoutExpired:
             complaint = f"no end within {TIMEOUT_S} s"
         except (IndexError, ValueError):
-            complaint = complaint.strip().rpartition("\n")[2] or "it told nothing"
+            complaint = complaint.strip().rpartition("\n")[2] or "it printed nothing"
         finally:
             _end(process)
     sys.stderr.write(f"{queue}: {' '.join(map(str, words))}: {complaint}\n")

@@ -1,7 +1,7 @@
 """Times a queue's program inside its process: enqueuing, processing, waking up.
 
     enqueue ITEMS BYTES                  items one after the other, on one connection
-    process CONCURRENCY ITEMS SECONDS    so many of the items that wait, or as many as the time is enough for
+    process CONCURRENCY ITEMS SECONDS    work on ITEMS items, or on as many as SECONDS allow
     wake SAMPLES SECONDS                 from just before an item is enqueued to the first line of its function
 
 Each prints a JSON object of what it measured; an empty one where the queue has no such concurrency in one process.

@@ -29,7 +29,7 @@ async def sender() -> AsyncIterator[Send]:
 
 
 def work(concurrency: int) -> None:
-    """Claim and complete, in so many threads."""
+    """Claim and complete, in `concurrency` threads."""
     threads = [Thread(target=_work) for _ in range(concurrency)]
     for thread in threads:
         thread.start()
