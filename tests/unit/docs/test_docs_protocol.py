@@ -1,12 +1,18 @@
-"""docs/protocol.md states what the source does: keys, verbs, errors, events, numbers, bounds and the state diagram."""
+"""docs/protocol.md agrees with the source.
+
+Keys, verbs, errors, events, numbers, bounds and the state diagram are compared.
+"""
 
 import inspect
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support.builders import Bench
 from taskorch.domain import errors, item, limits
 from taskorch.queue import (
     agent_queue,
@@ -36,18 +42,20 @@ EVERYTHING = "\n".join([PRELUDE, *SCRIPTS.values()])
 
 
 def between(text: str, start: str, end: str) -> str:
-    """Return what stands after the first `start`, up to the next `end` or the end of the text."""
+    """Return the text from the first `start` to the next `end` or the end of the text."""
     _, found, rest = text.partition(start)
     assert found, f"{start!r} is missing"
     return rest.partition(end)[0]
 
 
-def chapter(number: int) -> str:
-    return between(PAGE, f"\n## {number}. ", "\n## ")
+def chapter(title: str) -> str:
+    found = re.search(rf"^## \d+\. {title}$", PAGE, flags=re.MULTILINE)
+    assert found, f"{title!r} is missing"
+    return between(PAGE, found[0], "\n## ")
 
 
 def table(text: str) -> list[list[str]]:
-    """Return the rows of the last table of a text, backticks dropped."""
+    """Return the rows of the last table of a text, without backticks."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     start = max(number for number, line in enumerate(lines) if line.startswith("|---"))
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines[start + 1 :]]
@@ -58,8 +66,8 @@ def table(text: str) -> list[list[str]]:
 
 
 def sections() -> dict[str, str]:
-    """Return the section of each verb."""
-    parts = re.split(r"^#### (\w+)$", chapter(5), flags=re.MULTILINE)
+    """Return the section of each verb, by its name."""
+    parts = re.split(r"^#### (\w+)$", chapter("Verbs"), flags=re.MULTILINE)
     return {
         name: text.partition("\n### ")[0]
         for name, text in zip(parts[1::2], parts[2::2], strict=True)
@@ -74,7 +82,7 @@ def code(lua: str) -> str:
 
 
 def functions() -> dict[str, str]:
-    """Return the prelude's functions."""
+    """Return the text of each function of the prelude, by its name."""
     parts = re.split(r"^local function (\w+)", code(PRELUDE), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
@@ -83,7 +91,7 @@ FUNCTIONS = functions()
 
 
 def reachable(name: str) -> str:
-    """Return the code of a script and of all functions of the prelude that it can get to."""
+    """Return the code of a script and of all prelude functions that it can reach."""
     seen: set[str] = set()
     texts = [code(SCRIPTS[name])]
     for text in texts:
@@ -117,14 +125,14 @@ def header(lua: str) -> dict[str, str]:
 
 
 def number(name: str, lua: str) -> int:
-    """Return a constant of a script, also from the form `local A, B = 1, 2`."""
+    """Return a constant of a script, which may stand in `local A, B = 1, 2`."""
     for names, values in re.findall(
         r"^local ([A-Z_, ]+) = ([\d, ]+)$", lua, flags=re.MULTILINE
     ):
         constants = dict(zip(names.split(", "), values.split(", "), strict=True))
         if name in constants:
             return int(constants[name])
-    raise AssertionError(f"{name} is no constant of this script")
+    raise AssertionError(f"{name} is not a constant of this script")
 
 
 def subclasses(
@@ -136,30 +144,30 @@ def subclasses(
 
 
 def read_by(reader: Callable[..., object]) -> set[str]:
-    """Return the fields that a function of `reply` reads."""
+    """Return the fields that a function of `replies` reads."""
     return set(re.findall(r'fields(?:\.get\(|\[|, )"(\w+)"', inspect.getsource(reader)))
 
 
 def errors_line(text: str) -> set[str]:
-    """Return the words that stand after `Errors:` in a section."""
+    """Return the error words after `Errors:` in a section."""
     return set(re.findall(r"`([A-Z_]+)`", between(text, "\nErrors:", "\n#")))
 
 
-def test_the_key_table_has_every_key_with_its_type_and_what_it_holds() -> None:
+def test_key_table_is_that_of_the_source() -> None:
     rows = [
         [
             key.name,
             key.type,
             key.holds,
-            "for good" if key.permanent else "until it expires",
+            "permanent" if key.permanent else "expires",
         ]
         for key in keys.KEYS
     ]
 
-    assert table(chapter(3).partition("The fields of")[0]) == rows
+    assert table(chapter("Keys").partition("These are the fields")[0]) == rows
 
 
-def test_what_the_scripts_take_a_missing_field_for_is_what_the_client_does() -> None:
+def test_scripts_and_client_have_the_same_defaults() -> None:
     (usual,) = re.findall(
         r"^local LEASE_MS, MAX_ATTEMPTS, PRIORITY = '(\d+)', (\d+), '(\d+)'",
         PRELUDE,
@@ -171,19 +179,19 @@ def test_what_the_scripts_take_a_missing_field_for_is_what_the_client_does() -> 
     )
 
 
-def test_the_field_table_has_every_field_of_an_item() -> None:
+def test_field_table_has_every_field_of_an_item() -> None:
     reads = between(
         FUNCTIONS["find_item"], "read_hash('item', id, 'HMGET', ", ")"
     ) + between(FUNCTIONS["refuse_held"], "item.id), ", ")")
     stored = set(re.findall(r"'(\w+)'", reads))
     shown = read_by(replies._item) | read_by(replies.record) | read_by(replies._holder)
 
-    documented = {name for row in table(chapter(3)) for name in row[0].split(", ")}
+    documented = {name for row in table(chapter("Keys")) for name in row[0].split(", ")}
 
     assert documented == stored | shown
 
 
-def test_the_fields_of_a_mirror_are_the_ones_that_are_written() -> None:
+def test_mirror_fields_are_those_that_scripts_write() -> None:
     written = set()
     for name in ("mirror_take", "mirror_give"):
         for pairs in re.findall(r"'HSET', mirror, (.*)\)", code(SCRIPTS[name])):
@@ -191,14 +199,15 @@ def test_the_fields_of_a_mirror_are_the_ones_that_are_written() -> None:
 
     documented = set(
         re.findall(
-            r"`(\w+)`", between(chapter(3), "The fields of `mirror:<root>`: ", "\n\n")
+            r"`(\w+)`",
+            between(chapter("Keys"), "The fields of `mirror:<root>`: ", "\n\n"),
         )
     )
 
     assert documented == written
 
 
-def test_the_fields_of_a_new_item_are_the_ones_that_the_library_sends() -> None:
+def test_new_item_has_the_fields_that_are_sent() -> None:
     sent = set(re.findall(r'"(\w+)": ', inspect.getsource(plan._fields)))
 
     documented = set(
@@ -210,16 +219,16 @@ def test_the_fields_of_a_new_item_are_the_ones_that_the_library_sends() -> None:
     assert documented == sent
 
 
-def test_the_state_diagram_is_the_one_in_the_source() -> None:
-    assert between(str(item.__doc__), "\n\n", "\n\n") in chapter(2)
+def test_state_diagram_is_that_of_the_source() -> None:
+    assert between(str(item.__doc__), "\n\n", "\n\n") in chapter("States")
 
 
-def test_every_script_has_a_section_and_every_section_a_script() -> None:
+def test_every_script_has_one_section() -> None:
     assert sorted(SECTIONS) == sorted(SCRIPTS)
 
 
 @pytest.mark.parametrize("name", ["prelude", *SCRIPTS])
-def test_a_script_begins_with_the_five_line_header(name: str) -> None:
+def test_script_begins_with_the_five_part_header(name: str) -> None:
     lua = PRELUDE if name == "prelude" else SCRIPTS[name]
 
     fields = header(lua)
@@ -230,14 +239,14 @@ def test_a_script_begins_with_the_five_line_header(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_section_has_a_summary_a_call_replies_and_errors(name: str) -> None:
+def test_section_has_call_caller_replies_and_errors(name: str) -> None:
     parts = (f"    {name} <", " - `<", "By: ", "Replies:\n - ", "Errors:")
 
     assert all(f"\n{part}" in SECTIONS[name] for part in parts)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_section_has_the_arguments_that_the_script_takes(name: str) -> None:
+def test_section_has_the_arguments_of_the_script(name: str) -> None:
     argv = header(SCRIPTS[name])["ARGV"]
     line = re.sub(r"\{.*", "", between(SECTIONS[name], f"\n    {name} ", "\n"))
 
@@ -250,7 +259,7 @@ def test_a_section_has_the_arguments_that_the_script_takes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_errors_of_a_verb_are_in_its_header_and_in_its_section(name: str) -> None:
+def test_errors_of_a_verb_are_documented_twice(name: str) -> None:
     words = raised(name) - {"SCHEMA"}
 
     in_header = header(SCRIPTS[name])["ERRORS"]
@@ -261,13 +270,13 @@ def test_the_errors_of_a_verb_are_in_its_header_and_in_its_section(name: str) ->
     assert bool(words) != ("Errors: none of its own.\n" in SECTIONS[name])
 
 
-def test_every_script_can_raise_schema_and_the_page_says_so() -> None:
+def test_every_script_can_raise_schema() -> None:
     assert all("SCHEMA" in raised(name) for name in SCRIPTS)
-    assert "Every script can raise `SCHEMA`" in chapter(4)
+    assert "Every script can raise `SCHEMA`" in chapter("Calls")
     assert header(PRELUDE)["ERRORS"].startswith("SCHEMA")
 
 
-def test_a_section_names_who_calls_by_commands_that_there_are() -> None:
+def test_section_names_commands_that_exist() -> None:
     groups = {"worker": worker, "orchestrate": orchestrate}
     for text in SECTIONS.values():
         commands = re.findall(
@@ -278,11 +287,11 @@ def test_a_section_names_who_calls_by_commands_that_there_are() -> None:
         assert all(command in groups[group].commands for group, command in commands)
 
 
-def test_a_script_that_changes_nothing_is_a_view() -> None:
+def test_script_that_changes_nothing_is_a_view() -> None:
     shown = set(
         re.findall(
             r"^#### (\w+)$",
-            between(chapter(5), "\n### 5.4 ", "\n### "),
+            between(chapter("Verbs"), "\n### 6.4 ", "\n### "),
             flags=re.MULTILINE,
         )
     )
@@ -290,34 +299,35 @@ def test_a_script_that_changes_nothing_is_a_view() -> None:
     assert shown == {name for name, lua in SCRIPTS.items() if "return once(" not in lua}
 
 
-def test_the_event_table_has_every_verb_that_is_emitted_and_by_which_scripts() -> None:
+def test_event_table_names_every_event_and_its_scripts() -> None:
     emitters = {
         verb: {name for name in SCRIPTS if verb in emitted(name)}
         for name in SCRIPTS
         for verb in emitted(name)
     }
 
-    documented = {row[0]: set(row[1].split(", ")) for row in table(chapter(6))}
+    documented = {row[0]: set(row[1].split(", ")) for row in table(chapter("Events"))}
 
     assert documented == emitters
 
 
-def test_the_fields_of_an_event_are_the_ones_that_are_emitted() -> None:
+def test_event_fields_are_those_that_are_emitted() -> None:
     given = re.findall(r"'(\w+)', ", between(FUNCTIONS["emit"], "'*',", ")"))
 
-    assert re.findall(r"^ - `(\w+)`", chapter(6), flags=re.MULTILINE) == given
+    assert re.findall(r"^ - `(\w+)`", chapter("Events"), flags=re.MULTILINE) == given
 
 
-def test_the_kinds_of_reports_are_the_ones_that_are_written() -> None:
+def test_report_kinds_are_those_that_are_written() -> None:
     written = set(re.findall(r"\breport(?:_of)?\([\w., ]*item, '(\w+)'", EVERYTHING))
 
-    assert set(re.findall(r"`(\w+)`", between(chapter(4), "`kind` (", ")"))) == written
+    assert (
+        set(re.findall(r"`(\w+)`", between(chapter("Calls"), "`kind` (", ")")))
+        == written
+    )
 
 
-def test_the_fields_of_a_report_a_discovery_and_a_note_are_the_ones_that_are_read() -> (
-    None
-):
-    report = between(chapter(4), "The fields of a report: ", "Its time is")
+def test_stream_entry_fields_are_those_that_are_read() -> None:
+    report = between(chapter("Calls"), "The fields of a report: ", "Its time is")
     stated = {
         replies._report: report.replace(between(report, "`kind` (", ")"), ""),
         replies._discovery: between(
@@ -332,19 +342,19 @@ def test_the_fields_of_a_report_a_discovery_and_a_note_are_the_ones_that_are_rea
         )
 
 
-def test_an_origin_has_the_fields_that_the_library_sends() -> None:
+def test_origin_has_the_fields_that_are_sent() -> None:
     sent = re.findall(
         r'"(\w+)", origin', inspect.getsource(agent_queue.AgentQueue.__init__)
     )
 
     documented = re.findall(
-        r"`(\w+)`", between(chapter(4), "**Origin.**", "Its request id")
+        r"`(\w+)`", between(chapter("Edge cases"), "**Origin.**", "Its request id")
     )
 
     assert documented == sent
 
 
-def test_a_verb_takes_an_origin_where_its_script_and_the_library_do() -> None:
+def test_page_script_and_library_agree_on_origins() -> None:
     arguments = {
         name: re.findall(r"(?:^|, )(\d+) ", header(lua)["ARGV"])
         for name, lua in SCRIPTS.items()
@@ -380,14 +390,14 @@ def test_a_verb_takes_an_origin_where_its_script_and_the_library_do() -> None:
     )
 
 
-def test_the_error_table_is_the_tree_of_errors() -> None:
+def test_error_table_is_the_tree_of_errors() -> None:
     tree = [
         kind
         for kind in subclasses(errors.TaskOrchestratorError)
         if "word" in vars(kind)
     ]
 
-    stated = [" ".join(row[:5]) for row in table(chapter(9))]
+    stated = [" ".join(row[:5]) for row in table(chapter("Errors"))]
 
     assert sorted(stated) == sorted(
         f"{kind.word} {kind.__name__} {kind.exit_code} {'yes' if kind.retryable else 'no'} "
@@ -396,32 +406,36 @@ def test_the_error_table_is_the_tree_of_errors() -> None:
     )
 
 
-def test_the_details_of_an_error_are_the_ones_that_scripts_give() -> None:
+def test_error_details_are_those_of_the_scripts() -> None:
     given = re.findall(
         r"\brefuse\('([A-Z_]+)', \{(.*?)\}\)", code(EVERYTHING), flags=re.DOTALL
     )
 
-    documented = {row[0]: row[5] for row in table(chapter(9)) if row[4] == "script"}
+    documented = {
+        row[0]: row[5] for row in table(chapter("Errors")) if row[4] == "script"
+    }
 
     assert {
         (word, ", ".join(re.findall(r"(\w+) = ", details))) for word, details in given
     } == set(documented.items())
-    assert all(row[6] for row in table(chapter(9)))
+    assert all(row[6] for row in table(chapter("Errors")))
 
 
-def test_the_numbers_are_those_of_the_source() -> None:
+def test_numbers_are_those_of_the_source() -> None:
     stated = {
         row[0]: row[1]
-        for row in table(chapter(7).partition("\nStreams are trimmed")[0])
+        for row in table(
+            chapter("Leases, tokens, attempts").partition("\nStreams are trimmed")[0]
+        )
     }
 
     assert {
         name: int(re.sub(r"\D.*", "", value.replace(",", "")))
         for name, value in stated.items()
     } == {
-        "lease of an item, unless said otherwise": item.DEFAULT_LEASE_MS,
-        "attempts of an item, unless said otherwise": item.DEFAULT_MAX_ATTEMPTS,
-        "priority of an item, unless said otherwise": item.DEFAULT_PRIORITY,
+        "default lease of an item": item.DEFAULT_LEASE_MS,
+        "default attempts of an item": item.DEFAULT_MAX_ATTEMPTS,
+        "default priority of an item": item.DEFAULT_PRIORITY,
         "first retry delay": number("RETRY_FIRST_MS", PRELUDE),
         "longest retry delay": number("RETRY_CAP_MS", PRELUDE),
         "a first reply is kept for": number("REPLY_KEPT_MS", PRELUDE),
@@ -479,12 +493,12 @@ def test_the_numbers_are_those_of_the_source() -> None:
         assert int(ms.replace(",", "")) == int(count) * units[unit]
 
 
-def test_numbers_of_dependencies_agree_in_python_and_lua() -> None:
+def test_dependency_limits_agree_in_python_and_lua() -> None:
     assert number("MAX_DEPENDENCIES", PRELUDE) == limits.DEPENDENCIES
     assert number("MAX_DEPENDENCIES_SHOWN", PRELUDE) == limits.DEPENDENCIES_SHOWN
 
 
-def test_the_numbers_in_the_text_are_those_of_the_source() -> None:
+def test_numbers_in_the_text_are_right() -> None:
     page = " ".join(PAGE.split())
     schema = between(PRELUDE, "SCHEMA = '", "'")
     first_s, cap_h = (
@@ -503,8 +517,8 @@ def test_the_numbers_in_the_text_are_those_of_the_source() -> None:
     assert "`priority * 1e13 + sequence`" in page
 
 
-def test_the_bounds_are_those_of_the_source() -> None:
-    stated = {row[0]: row[1] for row in table(chapter(10))}
+def test_bounds_are_those_of_the_source() -> None:
+    stated = {row[0]: row[1] for row in table(chapter("Bounds"))}
     new = ("priority", "lease in ms", "number of attempts", "delay in ms", "time")
     ranges = {
         "limit of check": agent_queue,
@@ -534,10 +548,50 @@ def test_the_bounds_are_those_of_the_source() -> None:
 
 
 def bound(source: str, what: str) -> str:
-    """Return the range that a module allows for a number, in words."""
+    """Return the range that a module allows for a number, as the page writes it."""
     allowed = re.search(
         rf'limits\.number\([\w.]+, "{what}[^"]*", ([\w.*]+), ([\w.*]+)\)', source
     )
     assert allowed, what
     least, most = (eval(side, {"limits": limits}) for side in allowed.groups())
     return f"{least:,} to {most:,}"
+
+
+def test_table_of_contents_lists_every_section() -> None:
+    contents = PAGE.partition("\n## ")[0]
+    headings = re.findall(r"^## (\d+)\. (.+)$", PAGE, flags=re.MULTILINE)
+
+    links = re.findall(r"\]\(#([\w-]+)\)", contents)
+
+    anchors = [f"{number} {title}".lower() for number, title in headings]
+    assert links == [
+        re.sub(r"[.,]", "", anchor).replace(" ", "-") for anchor in anchors
+    ]
+
+
+def test_references_name_sections_that_exist() -> None:
+    sections = re.findall(r"^##+ (\d[\d.]*?)\.? ", PAGE, flags=re.MULTILINE)
+
+    named = re.findall(r"\bsection (\d+)", PAGE, flags=re.IGNORECASE)
+
+    assert named
+    assert set(named) <= set(sections)
+
+
+def test_common_case_runs_as_written(bench: Bench) -> None:
+    bench.item(id="item_11aa22bb", agent="ada")
+    text = chapter("The common case").replace("{team}", f"{{{bench.namespace}}}")
+    calls = re.findall(
+        r"^    EVALSHA <sha1 of (\w+)> (.*?)\n\n", text, re.MULTILINE | re.DOTALL
+    )
+    raw: Any = bench.raw
+
+    claimed, reported, delivered = (
+        raw.eval(scripts.load(name).text, *shlex.split(words)) for name, words in calls
+    )
+
+    token = ["item_11aa22bb", "1:5f0c21e98b7a4d36"]
+    assert [name for name, _ in calls] == ["claim", "progress", "complete"]
+    assert claimed[0][0][:2] == token
+    assert (reported[:2], reported[3:]) == (token, ["in_progress", "", ""])
+    assert delivered == [[*token, "", "completed", "", ""]]
