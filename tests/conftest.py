@@ -14,7 +14,7 @@ import redis
 from hypothesis import HealthCheck, settings
 from support import hermetic, leaks, opened, servers
 from support.builders import Bench
-from support.mirrors import Root, rooted
+from support.mirrors import Root, root_at
 from support.one_server import OneServer, by_redis_py
 from support.waiters import Waiters, waiters_of
 from taskorch.connect import connect
@@ -163,7 +163,7 @@ def copy(lane: Lane) -> Iterator[Bench]:
 @pytest.fixture
 def root(bench: Bench, tmp_path: Path) -> Root:
     """A root whose files the sync job keeps."""
-    return rooted(bench, tmp_path / "root")
+    return root_at(bench, tmp_path / "root")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""File-based workers and Redis workers on one project, while the service between them is killed again and again."""
+"""File-based workers and Redis workers on one project, while the service is killed again and again."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ THINK_S = "0.01"
 
 @dataclass(frozen=True)
 class Reported:
-    """What a worker believes it has reported."""
+    """A report that a worker has logged."""
 
     item: str
     kind: str
@@ -35,7 +35,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Six workers at work, and what they log."""
+    """Six workers and their logs."""
 
     bench: Bench
     shell: Shell
@@ -44,13 +44,13 @@ class Fleet:
     workers: list[subprocess.Popen[str]]
 
     def halt(self) -> None:
-        """Tell the workers to stop, and wait until they have."""
+        """Stop the workers, and wait for their end."""
         self.stop.touch()
         for worker in self.workers:
             assert ended(worker).code == 0
 
     def reported(self, kind: str, *, torn: bool = False) -> set[Reported]:
-        """Return the reports of a kind that must be somewhere, or also those that a `torn` file may have lost."""
+        """Return the reports of a kind that must exist; with `torn`, also those that a torn file may have lost."""
         lines = [
             json.loads(line)
             for log in self.logs.iterdir()
@@ -74,7 +74,7 @@ def at_work(bench: Bench, shell: Shell) -> Iterator[Fleet]:
     fleet = Fleet(bench, shell, stop, logs, [])
     try:
         for seed, agent in enumerate(BY_FILES):
-            told = [
+            options = [
                 "--folder",
                 str(home),
                 "--agent",
@@ -86,12 +86,12 @@ def at_work(bench: Bench, shell: Shell) -> Iterator[Fleet]:
             ]
             more = ["--seed", str(seed), "--think", THINK_S, "--careless"]
             fleet.workers.append(
-                shell.start(sys.executable, file_worker.__file__, *told, *more)
+                shell.start(sys.executable, file_worker.__file__, *options, *more)
             )
         for agent in BY_REDIS:
-            told = [bench.url, bench.namespace, agent, str(logs / agent), str(stop)]
+            options = [bench.url, bench.namespace, agent, str(logs / agent), str(stop)]
             fleet.workers.append(
-                shell.start(sys.executable, redis_worker.__file__, *told)
+                shell.start(sys.executable, redis_worker.__file__, *options)
             )
         yield fleet
     finally:
@@ -109,7 +109,7 @@ def records(bench: Bench, items: list[str]) -> dict[str, MirrorRecord]:
 
 
 def in_redis(kept: dict[str, MirrorRecord]) -> Counter[Reported]:
-    """Return how often each report is in Redis, those of workers that did not hold the item among them."""
+    """Return how many times each report is in Redis, including stray reports."""
     found: Counter[Reported] = Counter()
     for item, record in kept.items():
         kinds = {
@@ -129,7 +129,7 @@ def in_redis(kept: dict[str, MirrorRecord]) -> Counter[Reported]:
 
 
 def in_files(root: Path, items: list[str]) -> Counter[Reported]:
-    """Return how often each report is in the files."""
+    """Return how many times each report is in the files."""
     found: Counter[Reported] = Counter()
     for item in items:
         updates = _read(handoffs(root) / f"{item}_progress.json", {"updates": []})[
@@ -152,9 +152,7 @@ def _read(path: Path, default: Any) -> Any:
         return default
 
 
-def test_every_report_of_either_kind_is_in_redis_and_in_the_files_once(
-    shell: Shell, bench: Bench
-) -> None:
+def test_every_report_reaches_redis_and_files_once(shell: Shell, bench: Bench) -> None:
     project, agents = bench.project(), [*BY_FILES, *BY_REDIS]
     items = [
         bench.item(project, agent=agents[number % len(agents)])
@@ -166,7 +164,7 @@ def test_every_report_of_either_kind_is_in_redis_and_in_the_files_once(
         fleet.halt()
         with services.running(shell):
             wanted = fleet.reported("progress") | fleet.reported("discovery")
-            with suppress(AssertionError):  # what is missing is told below
+            with suppress(AssertionError):  # the assertions below name what is missing
                 eventually(
                     lambda: (
                         wanted

@@ -1,4 +1,4 @@
-"""A pass of the sync job that is killed between any two of its steps: the next one heals it."""
+"""A pass that is killed between any two of its steps: the next pass repairs what it left."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 import redis
 from support.builders import Bench
-from support.mirrors import Root, discovery, progress, rooted, update
+from support.mirrors import Root, discovery, progress, root_at, update
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, Lease, NewItem
 from taskorch.queue.port import Argument, Connection, Reply, Script
@@ -21,13 +21,13 @@ from taskorch_orchestrator.mirror import handoff_folder
 from taskorch_orchestrator.mirror.mirror import Mirror
 
 CALLS = ("open", "fdopen", "fsync", "link", "rename", "unlink", "listdir", "scandir")
-#: Each test has every fourth step.
+#: Each test kills at every fourth step.
 PARTS = 4
 TIMES = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]{15}|\d{13}-\d+|\"sequence\": \d+")
 
 
 class Killed(BaseException):
-    """The process is dead: nothing that it does after this happens."""
+    """The process is dead: all its later steps fail."""
 
 
 class Fate:
@@ -53,7 +53,7 @@ class Fate:
         return fated
 
     def database(self) -> type[sqlite3.Connection]:
-        """Return a class of connections that may die before and after a transaction ends."""
+        """Return a class of connections that may be killed before or after a commit."""
         fate = self
 
         class Mortal(sqlite3.Connection):
@@ -73,7 +73,7 @@ class Fate:
 
 
 class MortalConnection(SocketConnection):
-    """A connection that may die before and after a call."""
+    """A connection that may be killed before or after a call."""
 
     def __init__(self, inner: Connection, fate: Fate) -> None:
         self.inner, self.fate = inner, fate
@@ -95,7 +95,7 @@ def connection(valkey_url: str) -> Iterator[Connection]:
 
 
 def prepared(connection: Connection, url: str, path: Path) -> Root:
-    """Return a root after a pass, where both sides have changed since."""
+    """Return a root where both sides have changed since the last pass."""
     namespace, path = f"test-{os.urandom(4).hex()}", path / os.urandom(4).hex()
     bench = Bench(
         Queue(connection, namespace, Caller(agent="planner")),
@@ -106,7 +106,7 @@ def prepared(connection: Connection, url: str, path: Path) -> Root:
     project = bench.queue.project("P", id="proj_p")
     for name in ("filed", "moved", "shared", "dropped"):
         bench.queue.create(project, NewItem(title="T", id=f"item_{name}", agent="ada"))
-    root = rooted(bench, path)
+    root = root_at(bench, path)
     root.sync()
     root.worker().progress("item_shared", "first")
     root.sync()
@@ -135,7 +135,7 @@ def prepared(connection: Connection, url: str, path: Path) -> Root:
 
 
 def killed_pass(root: Root, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Do a pass that dies at a step; return whether it did."""
+    """Make a pass that is killed at a step; return whether it was."""
     fate = Fate(at)
     bench = root.bench.over(lambda inner: MortalConnection(inner, fate))
     real, mirror, pid = sqlite3.connect, Mirror(bench.queue, root.path), os.getpid() + 1
@@ -154,7 +154,7 @@ def killed_pass(root: Root, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
 
 
 def outcome(root: Root) -> tuple[object, ...]:
-    """Return all that matters of a root and its items, but for when it was."""
+    """Return everything that matters of a root and its items, without times."""
     files = {name: TIMES.sub(b"T", data) for name, data in root.shown().items()}
     items = [f"item_{name}" for name in ("filed", "moved", "shared", "dropped", "new")]
     with sqlite3.connect(root.home / "orchestration.db") as database:
@@ -170,7 +170,7 @@ def outcome(root: Root) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("first", range(PARTS))
-def test_the_next_pass_heals_whatever_a_killed_one_has_left(
+def test_next_pass_repairs_after_a_killed_one(
     connection: Connection,
     valkey_url: str,
     tmp_path: Path,
@@ -188,9 +188,9 @@ def test_the_next_pass_heals_whatever_a_killed_one_has_left(
     while True:
         root = prepared(connection, valkey_url, tmp_path)
         died = killed_pass(root, at, monkeypatch)
-        rooted(root.bench, root.path).sync()
+        root_at(root.bench, root.path).sync()
         after = outcome(root)
-        last = rooted(root.bench, root.path).sync()
+        last = root_at(root.bench, root.path).sync()
         if (
             after != expected
             or outcome(root) != expected

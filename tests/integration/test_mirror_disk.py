@@ -1,4 +1,4 @@
-"""`orchestrate sync` as a process: on a full disk, in a folder that cannot be written, and in a locale of ASCII."""
+"""`orchestrate sync` as a process: on a full disk, in a read-only folder, and in an ASCII locale."""
 
 import json
 import os
@@ -11,13 +11,13 @@ import pytest
 import redis
 from support.builders import Bench
 from support.commands import BIN, Ran, Shell
-from support.mirrors import Root, rooted
+from support.mirrors import Root, root_at
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, Lease
 from taskorch.queue.queue import Queue
 
 READ_ONLY = 'mount --bind "$PWD" "$PWD" && mount -o remount,bind,ro "$PWD" && cd "$PWD" && exec "$@"'
-#: The folder with what was there, on a disk that has room for nothing more; what is left of it is copied back.
+#: The folder on a disk that is full; what is left of it is copied back.
 FULL = (
     "cp -a .task-orchestrator kept && mount -t tmpfs -o size={size} none .task-orchestrator"
     " && cp -a kept/. .task-orchestrator && {{ cat /dev/zero >.task-orchestrator/filled 2>/dev/null;"
@@ -27,13 +27,13 @@ FULL = (
 
 @cache
 def may_mount() -> bool:
-    """Return whether this machine lets us have mounts of our own."""
+    """Return whether this machine allows private mounts."""
     words = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
 def mounted(root: Root, mounts: str) -> Ran:
-    """Do a pass where the root is spoilt by mounts that only it sees."""
+    """Make a pass with mounts in the root that only this process sees."""
     if not may_mount():
         pytest.skip("unshare -rm may not mount here")
     return shell(root).run(
@@ -58,7 +58,7 @@ def root(valkey_url: str, tmp_path: Path) -> Iterator[Root]:
     namespace, connection = f"test-{os.urandom(4).hex()}", connect(valkey_url)
     with redis.Redis.from_url(valkey_url, decode_responses=True) as raw:
         queue = Queue(connection, namespace, Caller(agent="planner"))
-        yield rooted(Bench(queue, raw, namespace, valkey_url), tmp_path)
+        yield root_at(Bench(queue, raw, namespace, valkey_url), tmp_path)
     connection.close()
 
 
@@ -72,22 +72,18 @@ def item(root: Root) -> str:
     return item
 
 
-def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_lost(
-    root: Root, item: str
-) -> None:
+def test_read_only_folder_is_reported_without_loss(root: Root, item: str) -> None:
     ran = mounted(root, READ_ONLY)
-    done = root.sync()
+    result = root.sync()
 
     assert ran.code == 5
     assert f"Cannot write below {root.path}" in ran.stderr
     assert root.history(item) == [("progress", "by a file")]
-    assert done.troubles == {}
+    assert result.troubles == {}
 
 
 @pytest.mark.parametrize("size", ["400k", "2m"])
-def test_a_full_disk_is_named_and_nothing_is_lost(
-    root: Root, item: str, size: str
-) -> None:
+def test_full_disk_is_reported_without_loss(root: Root, item: str, size: str) -> None:
     before = root.shown()
 
     ran = mounted(root, FULL.format(size=size))
@@ -96,7 +92,7 @@ def test_a_full_disk_is_named_and_nothing_is_lost(
         path.name: path.read_bytes()
         for path in (root.path / "aside" / "handoffs").iterdir()
     }
-    done = root.sync()
+    result = root.sync()
 
     assert ran.code == 5, ran.stderr
     assert "Cannot write below" in ran.stderr
@@ -106,13 +102,11 @@ def test_a_full_disk_is_named_and_nothing_is_lost(
     }
     assert not [name for name in left if name.endswith(".tmp")]
     assert root.history(item) == [("progress", "by a file")]
-    assert done.troubles == {}
+    assert result.troubles == {}
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX"])
-def test_text_that_is_not_ascii_comes_through_in_a_locale_of_ascii(
-    root: Root, locale: str
-) -> None:
+def test_unicode_text_survives_an_ascii_locale(root: Root, locale: str) -> None:
     item = root.bench.item(title="Größe ✅ 🎉")
     root.bench.agent().progress(Lease(item=item), "über 🎉")
     root.handoffs.mkdir(parents=True)

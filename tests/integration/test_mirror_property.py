@@ -1,4 +1,4 @@
-"""Whatever both sides do between passes, and however many passes there are: nothing is lost, nothing comes twice."""
+"""Random steps of both sides between passes: nothing is lost, and nothing is imported twice."""
 
 import os
 from collections import Counter
@@ -13,7 +13,7 @@ import redis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.builders import Bench
-from support.mirrors import Root, rooted
+from support.mirrors import Root, root_at
 from taskorch.connect import connect
 from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.item import Caller, NewItem, State
@@ -65,17 +65,17 @@ CAREFUL = settings(
 
 
 class World:
-    """A root and its queue, and all that was said in either."""
+    """A root and its queue, and all texts that were reported in either."""
 
     def __init__(self, root: Root) -> None:
         self.root = root
         self.bench = root.bench
         self.numbers = count(1)
-        #: What was said where: text -> item.
+        #: Text of a report -> item.
         self.said: dict[str, str] = {}
 
     def take(self, step: tuple[str, str, str, str]) -> None:
-        """Do a step."""
+        """Take a step."""
         side, act, item, agent = step
         if side == "pass":
             self.root.sync(full=act == "full")
@@ -136,23 +136,23 @@ class World:
     def _text(self, what: str) -> str:
         return f"{what} {next(self.numbers)}"
 
-    def heard(self) -> Counter[tuple[str, str]]:
-        """Return how often Redis has each text on each item."""
+    def in_redis(self) -> Counter[tuple[str, str]]:
+        """Return how many times Redis has each text on each item."""
         texts = [(text, item) for item in ITEMS for _, text in self.root.history(item)]
         texts += [(text, item) for item in ITEMS for text in self.root.found(item)]
         return Counter(pair for pair in texts if pair[0] in self.said)
 
     def missing(self) -> list[str]:
-        """Return what Redis has as a report, and the files have not."""
+        """Return the reports of Redis that the files lack."""
         files = b"".join(
             data for name, data in self.root.shown().items() if name.startswith(ITEMS)
         ).decode()
         reports = [report for item in ITEMS for report in self.root.reports(item)]
-        told = [
+        texts = [
             report.text for report in reports if report.kind in ("progress", "blocker")
         ]
-        told += [text for item in ITEMS for text in self.root.found(item)]
-        return [text for text in told if text in self.said and text not in files]
+        texts += [text for item in ITEMS for text in self.root.found(item)]
+        return [text for text in texts if text in self.said and text not in files]
 
 
 @pytest.fixture(scope="module")
@@ -169,12 +169,12 @@ def world(connection: Connection, url: str, path: Path) -> World:
     for item, agent in zip(ITEMS, AGENTS, strict=False):
         queue.create(project, NewItem(title="T", id=item, agent=agent, max_attempts=9))
     raw = redis.Redis.from_url(url, decode_responses=True)
-    root = rooted(Bench(queue, raw, namespace, url), path)
+    root = root_at(Bench(queue, raw, namespace, url), path)
     root.sync()
     return World(root)
 
 
-def test_whatever_happens_between_passes_everything_is_there_once(
+def test_any_steps_between_passes_lose_nothing(
     connection: Connection, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (item_sync, report_import):
@@ -191,11 +191,11 @@ def test_whatever_happens_between_passes_everything_is_there_once(
 
             it.root.sync()
             before = it.root.state()
-            done = it.root.sync(full=True)
+            result = it.root.sync(full=True)
 
-            assert it.heard() == Counter(dict.fromkeys(it.said.items(), 1))
+            assert it.in_redis() == Counter(dict.fromkeys(it.said.items(), 1))
             assert it.missing() == []
-            assert (done.written, done.imported) == (0, 0)
+            assert (result.written, result.imported) == (0, 0)
             assert it.root.state() == before
             assert it.bench.inconsistencies() == []
             it.bench.raw.delete(

@@ -1,4 +1,4 @@
-"""Readers that look at every file as fast as they can, while both sides change a lot."""
+"""Readers that read every file all the time, while both sides change a lot."""
 
 import json
 from collections.abc import Iterator
@@ -9,17 +9,17 @@ from threading import Event, Thread
 import pytest
 import redis
 from support.builders import Bench
-from support.mirrors import Root, rooted
+from support.mirrors import Root, root_at
 from taskorch.connect import connect
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
 
-#: Each pass writes most files of all items again: about 400 files are written while readers look.
+#: Each pass rewrites most files of all items: about 400 files are written while readers read.
 CHANGES, PER_PASS, ITEMS = 640, 80, 25
 
 
 class Reader(Thread):
-    """A reader that looks as often as it can while files are written, and keeps what it could not read."""
+    """A reader that reads all the time while files are written, and collects what it could not read."""
 
     def __init__(self, root: Root) -> None:
         super().__init__(daemon=True)
@@ -53,7 +53,7 @@ def root(valkey_url: str, tmp_path: Path) -> Iterator[Root]:
     connection = connect(valkey_url)
     with redis.Redis.from_url(valkey_url, decode_responses=True) as raw:
         queue = Queue(connection, "readers", Caller(agent="planner"))
-        yield rooted(Bench(queue, raw, "readers", valkey_url), tmp_path)
+        yield root_at(Bench(queue, raw, "readers", valkey_url), tmp_path)
     connection.close()
 
 
@@ -65,7 +65,7 @@ def watched_pass(root: Root, readers: list[Reader]) -> None:
         reader.writing.clear()
 
 
-def test_no_reader_ever_sees_half_a_file(root: Root) -> None:
+def test_reader_never_sees_half_a_file(root: Root) -> None:
     leases = [root.bench.claimed(agent=f"agent{n}") for n in range(ITEMS)]
     agents = [root.bench.agent(f"agent{n}") for n in range(ITEMS)]
     root.sync()

@@ -1,13 +1,15 @@
-"""A file-based worker such as the predecessor's: it knows the files under `.task-orchestrator/` and nothing else.
+"""A file-based worker like that of the predecessor: it knows only the files under `.task-orchestrator/`.
 
-Written from the contract of those files alone; it shares no code with the project. As a command it works on what is
-assigned to one agent until it is told to stop, and logs a line of JSON for each report it believes it has written:
+It is written from the contract of those files and shares no code with the project. As a
+command it works on the items of one agent until it is stopped, and logs a line of JSON
+for each report that it believes it has written:
 
     python file_worker.py --folder F --agent A --log L [--seed N] [--careless] [--until-file STOP] [--think SECONDS]
 
-What a test may conclude from the log: a progress report or a discovery is somewhere exactly once, unless any line with
-its text says `"torn": true`, for then it may be lost. An incarnation that does not know that the last one completed an
-item does it over, so an item may have several completions, of which the last has overwritten the others.
+A test may conclude from the log: a progress report or a discovery exists exactly once,
+unless a line with its text has `"torn": true`, because then it may be lost. A worker
+that restarts and does not know that it has completed an item repeats it, so an item may
+have several completions, of which the last has overwritten the others.
 """
 
 import argparse
@@ -26,15 +28,15 @@ from typing import Any
 
 COMPLETED = "✅ Work completed"
 LOOK_AGAIN_S = 0.1
-#: How soon somebody notices that a process has died, and starts the next one.
+#: Time until a process that died is started again.
 RESTART_S = 0.3
-#: Of the files that a careless worker writes, how many are torn at first, and how many of those it never mends.
-TORN, NEVER_MENDED = 0.1, 0.25
-#: How often it dies when it has written a completion and has not yet reported it as progress.
+#: The share of files that a careless worker tears, and of these the share that it never repairs.
+TORN, NEVER_REPAIRED = 0.1, 0.25
+#: The share of completions after which it dies before it writes the update.
 DIES_COMPLETING = 0.15
-#: What ends a process of the predecessor, and is gone when another tries again.
+#: Errors that end a process of the predecessor. The next process may not meet them.
 CRASHES = (json.JSONDecodeError, FileNotFoundError)
-#: By the end of a file's name: the kind of report, and where an entry of it has its text and its time.
+#: End of a file's name -> the kind of report, and the fields with its text and its time.
 FORMS = {
     "progress": ("progress", "message", "timestamp"),
     "discoveries": ("discovery", "discovery", "timestamp"),
@@ -43,7 +45,7 @@ FORMS = {
 
 
 class FileWorker:
-    """One agent below one `.task-orchestrator` folder, with the predecessor's habits: no lock, no care."""
+    """One agent in one `.task-orchestrator` folder. Like the predecessor it uses no locks."""
 
     def __init__(self, folder: Path, agent: str) -> None:
         self.agent = agent
@@ -52,7 +54,7 @@ class FileWorker:
         self.workspace.mkdir(parents=True, exist_ok=True)
 
     def check(self) -> list[str]:
-        """Return what is assigned to the agent, and silence the doorbell; one invalid handoff of anybody is fatal."""
+        """Return the items of the agent and delete its pending file. An invalid handoff of any agent is fatal."""
         handoffs = [_read(path) for path in self.handoffs.glob("*_handoff.json")]
         ours = [
             _valid(handoff)["item_id"]
@@ -63,12 +65,12 @@ class FileWorker:
         return ours
 
     def pending(self) -> list[str]:
-        """Return what the doorbell says, and silence it."""
-        doorbell = self.handoffs / f"pending_{self.agent}.txt"
-        if not doorbell.exists():
+        """Return the items in the pending file, and delete it."""
+        pending = self.handoffs / f"pending_{self.agent}.txt"
+        if not pending.exists():
             return []
-        lines = doorbell.read_text(encoding="utf-8").splitlines()
-        doorbell.unlink()
+        lines = pending.read_text(encoding="utf-8").splitlines()
+        pending.unlink()
         return lines
 
     def get(self, item: str) -> dict[str, Any]:
@@ -76,7 +78,7 @@ class FileWorker:
         return _valid(_read(self.handoffs / f"{item}_handoff.json"))
 
     def progress(self, item: str, text: str, percent: int | None = None) -> None:
-        """Add an update to the item's."""
+        """Add an update to the progress file."""
         path = self.handoffs / f"{item}_progress.json"
         report: dict[str, Any] = (
             _read(path)
@@ -89,7 +91,7 @@ class FileWorker:
         self._rewrite(path, report)
 
     def discover(self, item: str, text: str, impact: str | None = None) -> None:
-        """Add a discovery to the item's."""
+        """Add a discovery to the discoveries file."""
         path = self.handoffs / f"{item}_discoveries.json"
         discoveries = _read(path) if path.exists() else []
         entry = {
@@ -102,7 +104,7 @@ class FileWorker:
         self._rewrite(path, [*discoveries, entry])
 
     def blocker(self, item: str, issue: str, needs: str | None = None) -> None:
-        """Say what is in the way, as a discovery and as an update."""
+        """Report a blocker, as a discovery and as an update."""
         self.discover(
             item,
             f"BLOCKER: {issue}",
@@ -113,7 +115,7 @@ class FileWorker:
     def complete(
         self, item: str, summary: str, deliverables: dict[str, str] | None = None
     ) -> None:
-        """Deliver, whatever was delivered before, and only then say so as an update."""
+        """Overwrite the completion, and only then add an update."""
         completion = {
             "item_id": item,
             "agent_id": self.agent,
@@ -126,7 +128,7 @@ class FileWorker:
         self.progress(item, COMPLETED, 100)
 
     def notes(self, item: str, text: str) -> None:
-        """Add a note to the agent's own."""
+        """Add a note to the agent's workspace."""
         with (self.workspace / f"{item}_notes.md").open("a", encoding="utf-8") as file:
             file.write(f"\n\n---\n{_now()}\n---\n{text}")
 
@@ -137,7 +139,7 @@ class FileWorker:
 
 @dataclass(frozen=True)
 class Orders:
-    """What the command was told."""
+    """The options of the command."""
 
     folder: Path
     agent: str
@@ -147,12 +149,12 @@ class Orders:
     think_s: float = 0.05
 
     def ended(self) -> bool:
-        """Return whether it is time to stop."""
+        """Return whether the worker must stop."""
         return self.until is not None and self.until.exists()
 
 
 class Incarnation(FileWorker):
-    """One life of the command: it remembers what it did itself, no more, and its fate says when it is careless."""
+    """One process of the command. It only knows what it did itself; `fate` decides when it is careless."""
 
     def __init__(self, orders: Orders, fate: Random, name: str) -> None:
         super().__init__(orders.folder, orders.agent)
@@ -163,7 +165,7 @@ class Incarnation(FileWorker):
         self.completed: set[str] = set()
 
     def live(self) -> None:
-        """Do what is assigned to the agent until it is time to stop."""
+        """Work on the items of the agent until the worker must stop."""
         while not self.orders.ended():
             for item in self._listed():
                 with suppress(*CRASHES):
@@ -171,7 +173,7 @@ class Incarnation(FileWorker):
             sleep(LOOK_AGAIN_S)
 
     def progress(self, item: str, text: str, percent: int | None = None) -> None:
-        """Add an update to the item's, unless death comes between a completion and its update."""
+        """Add an update to the progress file; die sometimes before the update of a completion."""
         if text == COMPLETED and self._fated(DIES_COMPLETING):
             raise SystemExit
         super().progress(item, text, percent)
@@ -215,7 +217,7 @@ class Incarnation(FileWorker):
         whole = json.dumps(document, indent=2)
         half = whole[: len(whole) // 2]
         path.write_text(half, encoding="utf-8")
-        if self._fated(NEVER_MENDED):
+        if self._fated(NEVER_REPAIRED):
             for entry in _entries(document):
                 if _unindented(json.dumps(entry, indent=2)) not in _unindented(half):
                     self._log(path, entry, torn=True)
@@ -226,7 +228,7 @@ class Incarnation(FileWorker):
         item, _, form = path.stem.rpartition("_")
         kind, text, time = FORMS[form]
         if not entry[text].startswith(self._signature()):
-            return  # the update of a completion, or a report of somebody else
+            return  # the update of a completion, or a report of another agent
         line = {
             "item": item,
             "agent": self.agent,
@@ -241,7 +243,7 @@ class Incarnation(FileWorker):
 
 
 def supervise(orders: Orders, fate: Random) -> None:
-    """Start one incarnation after the other until it is time to stop."""
+    """Start one incarnation after another until the worker must stop."""
     lives = count(1)
     while not orders.ended():
         try:
@@ -251,7 +253,7 @@ def supervise(orders: Orders, fate: Random) -> None:
 
 
 def main() -> None:
-    """Be the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description="A file-based worker.")
     parser.add_argument(
         "--folder", type=Path, required=True, help="the .task-orchestrator folder"
@@ -284,9 +286,9 @@ def main() -> None:
     parser.add_argument(
         "--seed", type=int, help="make its choices those of another run with this seed"
     )
-    told = vars(parser.parse_args())
-    seed = told.pop("seed")
-    supervise(Orders(**told), Random(seed))
+    options = vars(parser.parse_args())
+    seed = options.pop("seed")
+    supervise(Orders(**options), Random(seed))
 
 
 def _read(path: Path) -> Any:
@@ -294,7 +296,7 @@ def _read(path: Path) -> Any:
 
 
 def _valid(handoff: dict[str, Any]) -> dict[str, Any]:
-    """Return a handoff that has all that the predecessor shows, and break at what it lacks."""
+    """Return a handoff. Raises KeyError if it lacks a field that the predecessor prints."""
     task = handoff["task"]
     _ = (
         handoff["item_id"],
@@ -306,7 +308,7 @@ def _valid(handoff: dict[str, Any]) -> dict[str, Any]:
 
 
 def _now() -> str:
-    """Return the local time that does not say which zone it is of."""
+    """Return the local time without a zone."""
     return (
         datetime.now()
         .astimezone()
@@ -316,7 +318,7 @@ def _now() -> str:
 
 
 def _entries(document: Any) -> list[dict[str, Any]]:
-    """Return the reports in a file of any form."""
+    """Return the reports in a file of any kind."""
     entries: list[dict[str, Any]] = (
         document if isinstance(document, list) else document.get("updates", [document])
     )

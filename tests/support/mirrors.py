@@ -1,4 +1,4 @@
-"""What tests of the sync job say instead of paths: a root whose files are kept, and what stands in them."""
+"""A root whose files are synced, and their content, for tests of the sync job."""
 
 import json
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from taskorch.domain.item import Lease, Report
 from taskorch_orchestrator.mirror import item_sync, report_import
 from taskorch_orchestrator.mirror.mirror import Mirror, PassResult
 
-#: The kinds of reports that the sync job makes of entries of files, and strays.
+#: The kinds of reports that the sync job makes from files.
 FILED = ("progress", "blocker", "complete", "stray")
 
 
 @dataclass(frozen=True)
 class Root:
-    """A root, and the mirror that is kept there."""
+    """A root and its mirror."""
 
     bench: Bench
     path: Path
@@ -34,21 +34,21 @@ class Root:
         return self.home / "handoffs"
 
     def sync(self, *, full: bool = False) -> PassResult:
-        """Do a pass."""
-        done = self.mirror.sync(full=full)
-        assert done is not None
-        return done
+        """Make a pass."""
+        result = self.mirror.sync(full=full)
+        assert result is not None
+        return result
 
     def worker(self, agent: str = "ada") -> FileWorker:
         """Return a file-based worker of this root."""
         return FileWorker(self.home, agent)
 
     def file(self, item: str, kind: str) -> Path:
-        """Return where one of an item's files is."""
+        """Return the path of one of an item's files."""
         return self.handoffs / f"{item}_{kind}.json"
 
     def document(self, item: str, kind: str) -> Any:
-        """Return what stands in one of an item's files."""
+        """Return the content of one of an item's files."""
         return json.loads(self.file(item, kind).read_bytes())
 
     def put(self, item: str, kind: str, document: Any) -> None:
@@ -64,13 +64,13 @@ class Root:
             update["message"] for update in self.document(item, "progress")["updates"]
         ]
 
-    def bell(self, agent: str = "ada") -> list[str] | None:
-        """Return the lines of an agent's doorbell; None where it does not ring."""
+    def pending(self, agent: str = "ada") -> list[str] | None:
+        """Return the items in an agent's pending file; None if it does not exist."""
         path = self.handoffs / f"pending_{agent}.txt"
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else None
 
     def shown(self) -> dict[str, bytes]:
-        """Return what file-based workers see, by the names of the files."""
+        """Return the files that file-based workers see, by name."""
         return {
             path.name: path.read_bytes()
             for path in sorted(self.handoffs.iterdir())
@@ -78,13 +78,13 @@ class Root:
         }
 
     def hidden(self) -> list[str]:
-        """Return the names of what they do not look for."""
+        """Return the names of the files that they do not look for."""
         return sorted(
             path.name for path in self.handoffs.iterdir() if path.name[0] == "."
         )
 
     def state(self) -> dict[str, tuple[int, bytes]]:
-        """Return when each file was written, and what stands in it; but for the memory of the sync job and SQLite."""
+        """Return the time and content of each file, without those of the sync job and SQLite."""
         paths = (path for path in self.home.rglob("*") if "sync" not in path.parts)
         files = [path for path in paths if path.is_file() and path.suffix != ".db-shm"]
         return {
@@ -92,7 +92,7 @@ class Root:
         }
 
     def reports(self, item: str) -> list[Report]:
-        """Return all that Redis has in the history of an item."""
+        """Return the reports on an item in Redis."""
         return list(self.bench.queue.views.records([item])[0].reports)
 
     def history(self, item: str) -> list[tuple[str, str]]:
@@ -100,27 +100,27 @@ class Root:
         return [(report.kind, report.text) for report in self.reports(item)]
 
     def found(self, item: str) -> list[str]:
-        """Return the discoveries on an item that Redis has."""
+        """Return the discoveries on an item in Redis."""
         return [
             found.text
             for found in self.bench.queue.views.records([item])[0].discoveries
         ]
 
 
-def rooted(bench: Bench, path: Path) -> Root:
-    """Return a root there, whose files are not kept yet."""
+def root_at(bench: Bench, path: Path) -> Root:
+    """Return a root whose files were never synced."""
     path.mkdir(exist_ok=True)
     return Root(bench, path, Mirror(bench.queue, path))
 
 
-def let_wait_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Move the clock by which the sync job waits for the rest of a file."""
+def let_wait_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Move the clock of the sync job past the wait for the rest of a file."""
     for module in (item_sync, report_import):
         monkeypatch.setattr(module, "time", after_wait)
 
 
 def after_wait() -> float:
-    """Return the time at which nobody waits any more."""
+    """Return the time after that wait."""
     return time() + report_import.WAIT_S + 1
 
 
@@ -164,15 +164,15 @@ def completion(item: str, summary: str, agent: str = "ada") -> dict[str, Any]:
     }
 
 
-def handed_over(root: Root) -> str:
-    """Return an item of ada's, whose handoff is there."""
+def published_item(root: Root) -> str:
+    """Return an item of ada's that has a handoff file."""
     item = root.bench.item()
     root.sync()
     return item
 
 
-def begun_again(root: Root) -> str:
-    """Return an item of ada's that was completed and is being done again; its files are there."""
+def restarted_item(root: Root) -> str:
+    """Return an item of ada's that was completed, requeued and claimed; it has all its files."""
     item, me = root.bench.item(), root.bench.agent()
     lease = me.discover(me.progress(Lease(item=item), "begun").lease, "found").lease
     me.complete(lease, "done")
@@ -183,7 +183,7 @@ def begun_again(root: Root) -> str:
 
 
 def reported(root: Root) -> str:
-    """Return an item on which everything was reported through Redis."""
+    """Return an item with a report of each kind, all by commands."""
     item, me = root.bench.item(), root.bench.agent()
     lease = me.progress(Lease(item=item), "begun", percent=10).lease
     lease = me.discover(lease, "It leaks.", impact="high").lease

@@ -1,4 +1,4 @@
-"""`orchestrate import` takes over what the predecessor left: its database, packages, reports and notes, ids kept."""
+"""`orchestrate import` of a legacy folder: its database, handoffs, reports and notes."""
 
 import json
 import sqlite3
@@ -50,8 +50,8 @@ CREATED, COMPLETED = "2026-01-02T03:04:05.678901", "2026-02-03T04:05:06.789012"
 
 
 @dataclass(frozen=True)
-class Old:
-    """A predecessor's folder under construction, and the queue that takes it over."""
+class LegacyRoot:
+    """A legacy folder that a test fills, and the queue that it is imported into."""
 
     bench: Bench
     home: Path
@@ -123,7 +123,7 @@ class Old:
     def worker(self, agent: str = "ada") -> FileWorker:
         return FileWorker(self.home, agent)
 
-    def taken_over(self) -> ImportResult:
+    def imported(self) -> ImportResult:
         folder = LegacyFolder(self.home)
         return LegacyImport(
             self.bench.queue, self.queue_of, folder, "files-test"
@@ -145,7 +145,7 @@ class Old:
 
 
 @pytest.fixture
-def old(bench: Bench, tmp_path: Path) -> Iterator[Old]:
+def old(bench: Bench, tmp_path: Path) -> Iterator[LegacyRoot]:
     home, root = tmp_path / "old" / ".task-orchestrator", tmp_path / "new"
     (home / "handoffs").mkdir(parents=True)
     root.mkdir()
@@ -154,18 +154,18 @@ def old(bench: Bench, tmp_path: Path) -> Iterator[Old]:
             database.execute(
                 f"CREATE TABLE {table} ({', '.join(columns)}, PRIMARY KEY ({columns[0]}))"
             )
-        yield Old(bench, home, database, root)
+        yield LegacyRoot(bench, home, database, root)
 
 
-def test_projects_and_items_keep_their_ids_and_all_that_they_carried(old: Old) -> None:
+def test_imported_projects_and_items_keep_all_fields(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST)
     old.item(SECOND, None, needs=(FIRST,))
 
-    done = old.taken_over()
+    result = old.imported()
 
     first, second = (old.bench.queue.views.show(item) for item in (FIRST, SECOND))
-    assert (done.projects, done.items, done.troubles) == (1, 2, {})
+    assert (result.projects, result.items, result.troubles) == (1, 2, {})
     assert (first.project_context.id, first.project_context.title) == (
         PROJECT,
         "An old project",
@@ -181,17 +181,17 @@ def test_projects_and_items_keep_their_ids_and_all_that_they_carried(old: Old) -
     assert first.item.created_at % 1000 == 678
 
 
-def test_what_agents_reported_is_there_with_the_times_that_they_wrote(old: Old) -> None:
+def test_imported_reports_keep_their_times(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST)
     old.worker().progress(FIRST, "Half of it", 50)
     old.worker().discover(FIRST, "A thing", "big")
     old.worker().complete(FIRST, "All of it", {"schema": "db.sql"})
 
-    done = old.taken_over()
+    result = old.imported()
 
     package = old.bench.queue.views.show(FIRST)
-    assert done.reports == 3
+    assert result.reports == 3
     assert [(report.kind, report.text) for report in package.history] == [
         ("progress", "Half of it"),
         ("complete", "All of it"),
@@ -206,37 +206,37 @@ def test_what_agents_reported_is_there_with_the_times_that_they_wrote(old: Old) 
     ]
 
 
-def test_a_second_import_changes_nothing(old: Old) -> None:
+def test_second_import_changes_nothing(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST, status="completed")
     old.item(SECOND, needs=(FIRST,))
     old.item(THIRD, status="cancelled")
     old.worker().progress(SECOND, "Half of it", 50)
     old.worker().notes(SECOND, "Mine")
-    old.taken_over()
+    old.imported()
     before = old.bench.everything()
 
-    done = old.taken_over()
+    result = old.imported()
 
-    assert (done.projects, done.items, done.reports, done.notes) == (0, 0, 0, 0)
+    assert (result.projects, result.items, result.reports, result.notes) == (0, 0, 0, 0)
     assert old.bench.everything() == before
 
 
-def test_an_item_that_is_begun_after_the_import_is_not_ended_by_the_next_one(
-    old: Old,
+def test_second_import_does_not_end_requeued_item(
+    old: LegacyRoot,
 ) -> None:
     old.project()
     old.item(FIRST, status="completed")
-    old.taken_over()
+    old.imported()
     old.bench.queue.requeue(FIRST)
 
-    old.taken_over()
+    old.imported()
 
     assert old.state(FIRST) is State.QUEUED
 
 
-def test_items_follow_those_they_depend_on_whatever_the_order_of_the_rows(
-    old: Old,
+def test_items_are_imported_after_their_dependencies(
+    old: LegacyRoot,
 ) -> None:
     old.project()
     old.item(SECOND, status="completed", needs=(FIRST,))
@@ -244,30 +244,30 @@ def test_items_follow_those_they_depend_on_whatever_the_order_of_the_rows(
     old.worker().complete(SECOND, "Second")
     old.worker().complete(FIRST, "First")
 
-    done = old.taken_over()
+    result = old.imported()
 
-    assert done.troubles == {}
+    assert result.troubles == {}
     assert (old.state(FIRST), old.state(SECOND)) == (State.COMPLETED, State.COMPLETED)
 
 
-def test_dependencies_that_cannot_be_are_left_out_and_told(old: Old) -> None:
+def test_impossible_dependencies_are_dropped_and_reported(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST, needs=(SECOND,))
     old.item(SECOND, needs=(FIRST,))
     old.item(THIRD, needs=("item_0000gone",))
 
-    done = old.taken_over()
+    result = old.imported()
 
     assert [old.state(item) for item in (FIRST, SECOND, THIRD)] == [State.QUEUED] * 3
-    assert "item_0000gone" in done.troubles[THIRD]
-    assert any("depends on itself" in message for message in done.troubles.values())
+    assert "item_0000gone" in result.troubles[THIRD]
+    assert any("depends on itself" in message for message in result.troubles.values())
 
 
-def test_a_folder_with_packages_and_no_database_is_taken_over_too(old: Old) -> None:
+def test_folder_without_database_is_imported(old: LegacyRoot) -> None:
     old.package(FIRST, "ada")
     (old.home / "orchestration.db").unlink()
 
-    old.taken_over()
+    old.imported()
 
     package = old.bench.queue.views.show(FIRST)
     assert (package.item.title, package.item.agent, package.project_context.id) == (
@@ -277,46 +277,46 @@ def test_a_folder_with_packages_and_no_database_is_taken_over_too(old: Old) -> N
     )
 
 
-def test_notes_go_to_their_agent_and_to_nobody_else(old: Old) -> None:
+def test_notes_are_imported_for_their_agent_only(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST)
     old.worker().notes(FIRST, "Mine alone\n\nwith lines")
 
-    done = old.taken_over()
+    result = old.imported()
 
-    assert done.notes == 1
+    assert result.notes == 1
     assert [note.text for note in old.bench.agent("ada").notes(FIRST)] == [
         "Mine alone\n\nwith lines"
     ]
     assert old.bench.agent("bob").notes(FIRST) == ()
 
 
-def test_a_completed_project_is_closed_unless_items_are_open(old: Old) -> None:
+def test_completed_project_is_completed_unless_items_are_open(old: LegacyRoot) -> None:
     old.project(status="completed")
     old.item(FIRST, status="completed")
-    old.taken_over()
+    old.imported()
 
     assert old.bench.queue.views.progress(PROJECT).project.status == "completed"
 
 
-def test_rows_that_redis_does_not_take_are_told_and_the_rest_is_taken_over(
-    old: Old,
+def test_refused_rows_do_not_stop_the_import(
+    old: LegacyRoot,
 ) -> None:
     old.project(title="T" * 600)
     old.item("../../etc/passwd", None)
     old.item(FIRST, "no/name")
     old.item(SECOND)
 
-    done = old.taken_over()
+    result = old.imported()
 
     project = old.bench.queue.views.progress(PROJECT).project
     assert len(project.title) == 500
     assert project.description.startswith("T" * 600)
-    assert {"../../etc/passwd", FIRST} <= set(done.troubles)
+    assert {"../../etc/passwd", FIRST} <= set(result.troubles)
     assert old.state(SECOND) is State.QUEUED
 
 
-def test_torn_reports_are_taken_over_as_far_as_they_go(old: Old) -> None:
+def test_valid_part_of_torn_reports_is_imported(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST)
     old.worker().progress(FIRST, "Whole", 10)
@@ -324,41 +324,41 @@ def test_torn_reports_are_taken_over_as_far_as_they_go(old: Old) -> None:
     file = old.home / "handoffs" / f"{FIRST}_progress.json"
     file.write_bytes(file.read_bytes()[:-30])
 
-    done = old.taken_over()
+    result = old.imported()
 
     assert [report.text for report in old.bench.queue.views.show(FIRST).history] == [
         "Whole"
     ]
-    assert done.troubles[file.name].endswith(
+    assert result.troubles[file.name].endswith(
         "Only the valid part was imported: 1 report."
     )
 
 
-def test_the_folder_of_the_predecessor_stays_as_it_was(old: Old) -> None:
+def test_imported_folder_is_not_changed(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST)
     old.worker().complete(FIRST, "All of it")
     before = {file: file.read_bytes() for file in old.home.rglob("*") if file.is_file()}
 
-    old.taken_over()
+    old.imported()
 
     assert {
         file: file.read_bytes() for file in old.home.rglob("*") if file.is_file()
     } == before
 
 
-def test_a_folder_that_is_none_of_the_predecessors_is_refused(tmp_path: Path) -> None:
+def test_other_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.Usage, match="neither a database nor a folder"):
         LegacyFolder(tmp_path)
 
 
-def test_a_completed_item_keeps_what_it_delivered_and_when(old: Old) -> None:
+def test_completed_item_keeps_deliverables_and_time(old: LegacyRoot) -> None:
     old.project()
     old.item(
         FIRST, status="completed", delivered='{"schema": "db.sql", "ports": [80, 443]}'
     )
 
-    old.taken_over()
+    old.imported()
 
     item = old.bench.queue.views.show(FIRST).item
     assert item.deliverables == {"schema": "db.sql", "ports": "[80, 443]"}
@@ -382,16 +382,16 @@ def test_a_completed_item_keeps_what_it_delivered_and_when(old: Old) -> None:
     ],
     ids=["text", "bytes", "JSON text", "list", "nested", "empty object", "empty"],
 )
-def test_deliverables_of_any_form_are_taken_over(
-    old: Old, delivered: str | bytes, summary: str, deliverables: dict[str, str]
+def test_deliverables_of_any_form_are_imported(
+    old: LegacyRoot, delivered: str | bytes, summary: str, deliverables: dict[str, str]
 ) -> None:
     old.project()
     old.item(FIRST, status="completed", delivered=delivered)
 
-    done = old.taken_over()
+    result = old.imported()
 
     item = old.bench.queue.views.show(FIRST).item
-    assert done.troubles == {}
+    assert result.troubles == {}
     assert (item.state, item.summary, item.deliverables) == (
         State.COMPLETED,
         summary,
@@ -399,7 +399,7 @@ def test_deliverables_of_any_form_are_taken_over(
     )
 
 
-def test_a_completion_file_says_when_its_item_was_completed(old: Old) -> None:
+def test_completion_file_decides_when_item_was_completed(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST, status="completed", delivered="Something else")
     old.worker().complete(FIRST, "All of it")
@@ -407,50 +407,50 @@ def test_a_completion_file_says_when_its_item_was_completed(old: Old) -> None:
         "completed_at"
     ]
 
-    old.taken_over()
+    old.imported()
 
     item = old.bench.queue.views.show(FIRST).item
     assert (item.summary, item.completed_at) == ("All of it", moment_of(written))
 
 
-def test_an_item_that_was_completed_by_nobody_is_told(old: Old) -> None:
+def test_completed_item_without_agent_is_reported(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST, None, status="completed")
 
-    done = old.taken_over()
+    result = old.imported()
 
     assert old.state(FIRST) is State.PENDING
-    assert "it was completed" in done.troubles[FIRST]
+    assert "it was completed" in result.troubles[FIRST]
 
 
 @pytest.mark.parametrize(
     ("named", "taken"), [("chief", "chief"), ("../chief", "planner"), ("", "planner")]
 )
-def test_a_project_keeps_its_orchestrator_where_that_is_a_name(
-    old: Old, named: str, taken: str
+def test_project_keeps_orchestrator_with_valid_name(
+    old: LegacyRoot, named: str, taken: str
 ) -> None:
     old.project(orchestrator=named)
 
-    old.taken_over()
+    old.imported()
 
     assert old.bench.queue.views.progress(PROJECT).project.orchestrator == taken
 
 
-def test_deliverables_that_were_expected_are_taken_over_unless_they_are_the_default(
-    old: Old,
+def test_expected_deliverables_are_imported_unless_default(
+    old: LegacyRoot,
 ) -> None:
     old.package(FIRST, "ada", expected_deliverables=["A schema", "", {"docs": 1}])
     old.package(SECOND, "ada", expected_deliverables=DEFAULT_DELIVERABLES)
 
-    old.taken_over()
+    old.imported()
 
     first, second = (old.bench.queue.views.show(item).item for item in (FIRST, SECOND))
     assert first.deliverables_expected == ("A schema", '{"docs": 1}')
     assert second.deliverables_expected == ()
 
 
-def test_a_folder_in_the_place_of_a_file_is_told_and_the_rest_is_taken_over(
-    old: Old,
+def test_folder_in_place_of_file_is_reported(
+    old: LegacyRoot,
 ) -> None:
     old.project()
     old.item(FIRST)
@@ -465,13 +465,15 @@ def test_a_folder_in_the_place_of_a_file_is_told_and_the_rest_is_taken_over(
         (old.home / name).mkdir()
     (old.home / "workspace" / "README_notes.md").touch()
 
-    done = old.taken_over()
+    result = old.imported()
 
-    assert (done.reports, done.notes) == (1, 1)
-    assert set(done.troubles) == {name.removeprefix("handoffs/") for name in strange}
+    assert (result.reports, result.notes) == (1, 1)
+    assert set(result.troubles) == {name.removeprefix("handoffs/") for name in strange}
 
 
-def test_symbolic_links_are_told_and_not_followed(old: Old, tmp_path: Path) -> None:
+def test_symbolic_links_are_reported_and_not_followed(
+    old: LegacyRoot, tmp_path: Path
+) -> None:
     old.project()
     old.item(FIRST)
     elsewhere = FileWorker(tmp_path / "elsewhere", "eve")
@@ -486,29 +488,29 @@ def test_symbolic_links_are_told_and_not_followed(old: Old, tmp_path: Path) -> N
     )
     (old.home / "workspace" / "eve").symlink_to(elsewhere.workspace)
 
-    done = old.taken_over()
+    result = old.imported()
 
-    assert (done.items, done.reports, done.notes) == (1, 0, 0)
-    assert set(done.troubles) == {
+    assert (result.items, result.reports, result.notes) == (1, 0, 0)
+    assert set(result.troubles) == {
         f"{FIRST}_progress.json",
         f"workspace/ada/{FIRST}_notes.md",
         "workspace/eve",
     }
-    assert all("symbolic link" in message for message in done.troubles.values())
+    assert all("symbolic link" in message for message in result.troubles.values())
 
 
-def test_a_database_behind_a_symbolic_link_is_told_and_not_followed(old: Old) -> None:
+def test_linked_database_is_reported_and_not_followed(old: LegacyRoot) -> None:
     old.project()
     (old.home / "orchestration.db").rename(old.home / "real.db")
     (old.home / "orchestration.db").symlink_to("real.db")
 
-    done = old.taken_over()
+    result = old.imported()
 
-    assert done.projects == 0
-    assert "symbolic link" in done.troubles["orchestration.db"]
+    assert result.projects == 0
+    assert "symbolic link" in result.troubles["orchestration.db"]
 
 
-def test_each_bad_row_is_told_by_its_id(old: Old) -> None:
+def test_each_bad_row_is_reported_by_id(old: LegacyRoot) -> None:
     old.project()
     for id_ in (FIRST, SECOND, THIRD):
         old.item(id_, None)
@@ -521,27 +523,27 @@ def test_each_bad_row_is_told_by_its_id(old: Old) -> None:
     )
     old.database.commit()
 
-    done = old.taken_over()
+    result = old.imported()
 
-    assert set(done.troubles) == {
+    assert set(result.troubles) == {
         f"orchestration.db, work_items, {row}" for row in (FIRST, SECOND, "row 3")
     }
 
 
-def test_notes_of_a_former_agent_are_taken_over_too(old: Old) -> None:
+def test_notes_of_former_agent_are_imported(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST, "bob")
     old.worker("ada").notes(FIRST, "From when it was mine")
 
-    done = old.taken_over()
+    result = old.imported()
 
-    assert (done.notes, done.troubles) == (1, {})
+    assert (result.notes, result.troubles) == (1, {})
     assert [note.text for note in old.bench.agent("ada").notes(FIRST)] == [
         "From when it was mine"
     ]
 
 
-def test_a_package_is_read_once(old: Old) -> None:
+def test_handoff_is_read_once(old: LegacyRoot) -> None:
     old.package(FIRST, "ada")
     predecessor = LegacyFolder(old.home)
     first = predecessor.packages
@@ -551,7 +553,7 @@ def test_a_package_is_read_once(old: Old) -> None:
     assert [item.item_id for item in predecessor.items()] == [FIRST]
 
 
-def test_an_import_in_place_sets_the_database_aside_once(old: Old) -> None:
+def test_import_in_place_copies_the_database_once(old: LegacyRoot) -> None:
     old.project()
     predecessor = LegacyFolder(old.home)
 
@@ -568,7 +570,7 @@ def test_an_import_in_place_sets_the_database_aside_once(old: Old) -> None:
     ]
 
 
-def test_a_database_that_cannot_be_set_aside_now_stops_the_import(old: Old) -> None:
+def test_database_that_cannot_be_copied_stops_import(old: LegacyRoot) -> None:
     old.database.execute("BEGIN EXCLUSIVE")
 
     with pytest.raises(errors.Usage, match="cannot be copied to"):
@@ -577,14 +579,16 @@ def test_a_database_that_cannot_be_set_aside_now_stops_the_import(old: Old) -> N
     assert not (old.home / BEFORE_IMPORT).exists()
 
 
-def test_what_is_no_database_is_not_set_aside(old: Old) -> None:
+def test_invalid_database_is_not_copied(old: LegacyRoot) -> None:
     (old.home / "orchestration.db").write_bytes(b"none" * 1000)
 
     assert LegacyFolder(old.home).keep_database() == ""
 
 
 @pytest.mark.parametrize("in_place", [True, False])
-def test_the_command_says_what_it_set_aside(old: Old, *, in_place: bool) -> None:
+def test_import_command_names_the_database_copy(
+    old: LegacyRoot, *, in_place: bool
+) -> None:
     if not old.bench.url:
         pytest.skip("no other process reaches it")
     old.project()
@@ -611,7 +615,7 @@ def test_the_command_says_what_it_set_aside(old: Old, *, in_place: bool) -> None
     assert old.bench.queue.views.progress(PROJECT).project.orchestrator == "chief"
 
 
-def test_files_of_a_windows_editor_are_taken_over(old: Old) -> None:
+def test_files_of_windows_editor_are_imported(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST)
     old.worker().notes(FIRST, "one\ntwo")
@@ -619,14 +623,14 @@ def test_files_of_a_windows_editor_are_taken_over(old: Old) -> None:
     for file in (notes, old.file(f"{FIRST}_handoff.json")):
         file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
 
-    done = old.taken_over()
+    result = old.imported()
 
     item = old.bench.queue.views.show(FIRST).item
-    assert (done.troubles, item.context["stack"]) == ({}, "Python")
+    assert (result.troubles, item.context["stack"]) == ({}, "Python")
     assert [note.text for note in old.bench.agent().notes(FIRST)] == ["one\ntwo"]
 
 
-def test_numeric_times_of_an_old_database_are_taken_over(old: Old) -> None:
+def test_numeric_times_in_database_are_imported(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST)
     old.database.execute("CREATE TABLE items AS SELECT * FROM work_items")
@@ -637,37 +641,37 @@ def test_numeric_times_of_an_old_database_are_taken_over(old: Old) -> None:
     old.database.execute("UPDATE work_items SET created_at = 1767323045.678")
     old.database.commit()
 
-    done = old.taken_over()
+    result = old.imported()
 
-    assert (done.troubles, old.bench.queue.views.show(FIRST).item.created_at) == (
+    assert (result.troubles, old.bench.queue.views.show(FIRST).item.created_at) == (
         {},
         1_767_323_045_678,
     )
 
 
-def test_old_text_with_a_nul_is_named(old: Old) -> None:
+def test_text_with_nul_is_reported(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST)
     old.package(FIRST, "ada", provided_context={"stack": "a\0b"})
 
-    done = old.taken_over()
+    result = old.imported()
 
     assert (
-        done.troubles[FIRST]
+        result.troubles[FIRST]
         == "There is a NUL character in the context values. Remove it: text cannot have one."
     )
 
 
-def test_old_completion_without_an_agent_completes_nothing(old: Old) -> None:
+def test_imported_completion_without_agent_completes_nothing(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST)
     old.file(f"{FIRST}_completion.json").write_text(
         json.dumps({"item_id": FIRST, "summary": "done"})
     )
 
-    done = old.taken_over()
+    result = old.imported()
 
     assert old.state(FIRST) is State.QUEUED
-    assert done.troubles[f"{FIRST}_completion.json"].startswith(
+    assert result.troubles[f"{FIRST}_completion.json"].startswith(
         "The file is not valid (it has no agent_id). None of it was imported: "
     )

@@ -1,4 +1,4 @@
-"""Files of a queue that is gone: a service moves them out of the way of file-based agents, and nothing else does."""
+"""Files of a queue that is gone: only a service moves them out of `handoffs/`."""
 
 from pathlib import Path
 
@@ -12,15 +12,15 @@ pytestmark = pytest.mark.one_lane
 
 
 def served(root: Root) -> PassResult:
-    """Do a pass as a service does it."""
-    done = Mirror(root.bench.queue, root.path, service="RQ").sync()
-    assert done is not None
-    return done
+    """Make a pass as a service does."""
+    result = Mirror(root.bench.queue, root.path, service="RQ").sync()
+    assert result is not None
+    return result
 
 
 @pytest.fixture
 def old(bench: Bench, root: Root) -> str:
-    """An item that was handed over, and whose queue was lost then: its file worker has reported on it."""
+    """An item with files, including a report of a file-based worker, whose queue was lost."""
     item = bench.item()
     served(root)
     root.worker().progress(item, "half of it")
@@ -36,8 +36,8 @@ def aside(root: Root) -> dict[str, set[str]]:
     }
 
 
-def test_service_on_a_new_queue_sets_old_files_aside(root: Root, old: str) -> None:
-    done = served(root)
+def test_service_on_new_queue_sets_old_files_aside(root: Root, old: str) -> None:
+    result = served(root)
 
     [(folder, files)] = aside(root).items()
     assert files >= {
@@ -49,13 +49,13 @@ def test_service_on_a_new_queue_sets_old_files_aside(root: Root, old: str) -> No
     assert list(root.handoffs.iterdir()) == []
     assert (
         f"files of the previous queue were moved to {root.home / folder}"
-        in done.set_aside
+        in result.set_aside
     )
     assert served(root).set_aside == ""
 
 
 @pytest.mark.usefixtures("old")
-def test_new_items_are_handed_over_beside_what_is_set_aside(
+def test_new_items_get_handoffs_beside_set_aside_files(
     bench: Bench, root: Root
 ) -> None:
     item = bench.item()
@@ -65,36 +65,34 @@ def test_new_items_are_handed_over_beside_what_is_set_aside(
     assert {
         path.name.partition("_handoff")[0] for path in root.handoffs.glob("item_*")
     } == {item}
-    assert root.bell() == [item]
+    assert root.pending() == [item]
     assert (root.home / "orchestration.db").exists()
 
 
-def test_one_sync_by_hand_moves_nothing(root: Root, old: str) -> None:
+def test_sync_command_moves_no_files(root: Root, old: str) -> None:
     root.sync()
 
     assert aside(root) == {}
     assert root.file(old, "handoff").exists()
 
 
-def test_items_that_the_new_queue_knows_stay(bench: Bench, root: Root) -> None:
+def test_files_of_imported_items_stay(bench: Bench, root: Root) -> None:
     item = bench.item()
     served(root)
     bench.raw.hset(f"{keys.tag(bench.namespace)}meta", "created_at", "1")
 
-    done = served(root)
+    result = served(root)
 
-    assert (done.set_aside, aside(root)) == ("", {})
+    assert (result.set_aside, aside(root)) == ("", {})
     assert root.file(item, "handoff").exists()
 
 
-def test_two_namespaces_in_one_root_leave_each_other_alone(
-    bench: Bench, copy: Bench, root: Root
-) -> None:
+def test_two_namespaces_share_a_root(bench: Bench, copy: Bench, root: Root) -> None:
     item = bench.item()
     served(root)
     Mirror(copy.queue, root.path, service="RQ").sync()
 
-    done = served(root)
+    result = served(root)
 
-    assert done.set_aside == ""
+    assert result.set_aside == ""
     assert Path(root.file(item, "handoff")).exists()

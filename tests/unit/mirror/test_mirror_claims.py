@@ -1,7 +1,14 @@
-"""Whose a report of a file is: the first is a claim, and one of somebody else changes nothing."""
+"""The claim of a file-based worker: its first report, unless another agent has the item."""
 
 import pytest
-from support.mirrors import Root, completion, discovery, handed_over, progress, update
+from support.mirrors import (
+    Root,
+    completion,
+    discovery,
+    progress,
+    published_item,
+    update,
+)
 from taskorch.domain.item import Lease, State
 
 DONE = "✅ Work completed"
@@ -9,12 +16,10 @@ DONE = "✅ Work completed"
 
 @pytest.fixture
 def item(root: Root) -> str:
-    return handed_over(root)
+    return published_item(root)
 
 
-def test_the_first_report_is_the_claim_and_later_ones_renew_it(
-    root: Root, item: str
-) -> None:
+def test_first_report_claims_and_later_reports_renew(root: Root, item: str) -> None:
     ada = root.worker()
 
     ada.progress(item, "begun")
@@ -30,9 +35,7 @@ def test_the_first_report_is_the_claim_and_later_ones_renew_it(
     assert second.lease_expires_at - root.bench.now_ms() > 3_600_000
 
 
-def test_a_worker_whose_lease_ran_out_while_it_was_silent_goes_on(
-    root: Root, item: str
-) -> None:
+def test_worker_continues_after_its_lease_expired(root: Root, item: str) -> None:
     ada = root.worker()
     ada.progress(item, "begun")
     root.sync()
@@ -47,9 +50,7 @@ def test_a_worker_whose_lease_ran_out_while_it_was_silent_goes_on(
     assert ("complete", "done") in root.history(item)
 
 
-def test_a_report_of_an_agent_that_the_item_is_not_assigned_to_changes_nothing(
-    root: Root, item: str
-) -> None:
+def test_report_of_other_agent_changes_only_history(root: Root, item: str) -> None:
     before = root.bench.queue.views.show(item).item
 
     root.put(item, "progress", progress(item, update("mine", 50), agent="carl"))
@@ -72,9 +73,7 @@ def test_a_report_of_an_agent_that_the_item_is_not_assigned_to_changes_nothing(
     )
 
 
-def test_a_report_under_a_claim_that_was_lost_changes_nothing(
-    root: Root, item: str
-) -> None:
+def test_report_after_lost_claim_changes_only_history(root: Root, item: str) -> None:
     root.worker().progress(item, "begun")
     root.sync()
     root.bench.queue.assign(item, "bob", force=True)
@@ -88,7 +87,7 @@ def test_a_report_under_a_claim_that_was_lost_changes_nothing(
     assert root.bench.queue.views.show(item).item == before
 
 
-def test_another_session_that_holds_the_item_keeps_it(root: Root, item: str) -> None:
+def test_holder_in_other_session_keeps_item(root: Root, item: str) -> None:
     lease = root.bench.claimed(item)
 
     root.worker().progress(item, "I am ada, too")
@@ -98,9 +97,7 @@ def test_another_session_that_holds_the_item_keeps_it(root: Root, item: str) -> 
     assert root.bench.agent().complete(lease, "done").state is State.COMPLETED
 
 
-def test_who_reports_after_a_reassignment_is_its_new_agent(
-    root: Root, item: str
-) -> None:
+def test_report_after_reassignment_is_of_new_agent(root: Root, item: str) -> None:
     root.worker("ada").progress(item, "by ada")
     root.sync()
     root.bench.queue.assign(item, "bob", force=True)
@@ -123,7 +120,7 @@ def test_who_reports_after_a_reassignment_is_its_new_agent(
     ]
 
 
-def test_a_second_completion_does_not_replace_the_first(root: Root, item: str) -> None:
+def test_second_completion_does_not_replace_first(root: Root, item: str) -> None:
     root.worker().complete(item, "first")
     root.sync()
 
@@ -136,9 +133,7 @@ def test_a_second_completion_does_not_replace_the_first(root: Root, item: str) -
     assert any(name.endswith(".kept") for name in root.hidden())
 
 
-def test_an_item_that_is_done_over_waits_for_a_new_completion(
-    root: Root, item: str
-) -> None:
+def test_requeued_item_waits_for_new_completion(root: Root, item: str) -> None:
     root.worker().complete(item, "first")
     root.sync()
     root.bench.queue.requeue(item)
@@ -153,9 +148,7 @@ def test_an_item_that_is_done_over_waits_for_a_new_completion(
     assert root.document(item, "completion")["summary"] == "second"
 
 
-def test_a_report_through_redis_goes_on_under_its_own_token(
-    root: Root, item: str
-) -> None:
+def test_report_by_command_keeps_its_own_token(root: Root, item: str) -> None:
     root.bench.agent().progress(Lease(item=item), "by a command")
     root.sync()
 

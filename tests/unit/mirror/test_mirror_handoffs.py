@@ -1,4 +1,4 @@
-"""The mirror's handoffs and doorbells: what a file-based worker learns of its assignments."""
+"""Handoffs and pending files: how a file-based worker learns of its assignments."""
 
 import json
 import os
@@ -14,9 +14,7 @@ pytestmark = pytest.mark.one_lane
 
 
 @pytest.mark.parametrize("state", State)
-def test_only_what_is_assigned_and_ready_or_in_work_is_published(
-    root: Root, state: State
-) -> None:
+def test_only_ready_or_claimed_items_get_handoffs(root: Root, state: State) -> None:
     item = root.bench.standing(state).item
 
     root.sync()
@@ -26,7 +24,7 @@ def test_only_what_is_assigned_and_ready_or_in_work_is_published(
     assert root.worker().check() == ([item] if published else [])
 
 
-def test_a_handoff_has_every_field_of_its_form(root: Root) -> None:
+def test_handoff_has_every_field(root: Root) -> None:
     project = root.bench.queue.project("Title", description="Why")
     other = root.bench.item(project, agent="bob")
     given: dict[str, Any] = {
@@ -84,7 +82,7 @@ def test_a_handoff_has_every_field_of_its_form(root: Root) -> None:
     ]
 
 
-def test_files_are_json_with_an_indent_of_two_in_ascii(root: Root) -> None:
+def test_files_are_ascii_json_with_indent_two(root: Root) -> None:
     item = root.bench.item(title="Größe ✅")
     root.bench.agent().complete(root.bench.claimed(root.bench.item()), "é")
 
@@ -96,33 +94,33 @@ def test_files_are_json_with_an_indent_of_two_in_ascii(root: Root) -> None:
     assert root.document(item, "handoff")["task"]["title"] == "Größe ✅"
 
 
-def test_the_doorbell_rings_once_for_an_assignment(root: Root) -> None:
+def test_agent_is_notified_once_per_assignment(root: Root) -> None:
     item, other = root.bench.item(), root.bench.item()
 
     root.sync()
-    rung = root.bell()
+    notified = root.pending()
     root.worker().check()
     root.bench.agent().progress(Lease(item=item), "begun")
     root.sync(full=True)
 
-    assert sorted(rung or []) == sorted([item, other])
-    assert root.bell() is None
+    assert sorted(notified or []) == sorted([item, other])
+    assert root.pending() is None
 
 
-def test_an_item_that_is_ready_later_rings_then(root: Root) -> None:
+def test_agent_is_notified_when_item_becomes_ready(root: Root) -> None:
     first = root.bench.item(agent="bob")
     item = root.bench.item(depends_on=(first,))
     root.sync()
-    silent = root.bell()
+    before = root.pending()
 
     root.bench.agent("bob").complete(Lease(item=first), "done")
     root.sync()
 
-    assert silent is None
-    assert root.bell() == [item]
+    assert before is None
+    assert root.pending() == [item]
 
 
-def test_a_reassignment_moves_the_handoff_and_the_ring(root: Root) -> None:
+def test_reassignment_moves_handoff_and_notice(root: Root) -> None:
     item, other = root.bench.item(), root.bench.item()
     root.sync()
 
@@ -130,11 +128,11 @@ def test_a_reassignment_moves_the_handoff_and_the_ring(root: Root) -> None:
     root.sync()
 
     assert root.document(item, "handoff")["assigned_to"] == "bob"
-    assert (root.bell("ada"), root.bell("bob")) == ([other], [item])
+    assert (root.pending("ada"), root.pending("bob")) == ([other], [item])
     assert (root.worker("ada").check(), root.worker("bob").check()) == ([other], [item])
 
 
-def test_a_handoff_names_its_new_agent_before_the_old_one_loses_the_ring(
+def test_handoff_changes_before_old_notice_is_withdrawn(
     root: Root, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     item = root.bench.item()
@@ -151,10 +149,10 @@ def test_a_handoff_names_its_new_agent_before_the_old_one_loses_the_ring(
     root.sync()
 
     assert assigned_to == ["bob"]
-    assert root.bell("ada") is None
+    assert root.pending("ada") is None
 
 
-def test_a_reassignment_to_an_agent_that_must_wait_withdraws_the_handoff(
+def test_reassignment_of_waiting_item_withdraws_handoff(
     root: Root,
 ) -> None:
     item, first = root.bench.item(), root.bench.item(agent="carl")
@@ -165,10 +163,10 @@ def test_a_reassignment_to_an_agent_that_must_wait_withdraws_the_handoff(
     root.sync()
 
     assert not root.file(item, "handoff").exists()
-    assert (root.bell("ada"), root.bell("bob")) == (None, None)
+    assert (root.pending("ada"), root.pending("bob")) == (None, None)
 
 
-def test_a_ring_that_was_taken_back_unheard_comes_again(root: Root) -> None:
+def test_unread_notice_that_was_withdrawn_is_repeated(root: Root) -> None:
     item, first = root.bench.item(), root.bench.item(agent="carl")
     root.sync()
     root.bench.queue.depend(item, [first])
@@ -177,10 +175,10 @@ def test_a_ring_that_was_taken_back_unheard_comes_again(root: Root) -> None:
     root.bench.agent("carl").complete(Lease(item=first), "done")
     root.sync()
 
-    assert root.bell() == [item]
+    assert root.pending() == [item]
 
 
-def test_an_item_that_is_assigned_to_the_same_agent_again_rings_again(
+def test_reassignment_to_same_agent_notifies_again(
     root: Root,
 ) -> None:
     item = root.bench.item()
@@ -191,15 +189,13 @@ def test_an_item_that_is_assigned_to_the_same_agent_again_rings_again(
     root.bench.queue.assign(item, "ada")
     root.sync()
 
-    assert root.bell() == [item]
+    assert root.pending() == [item]
 
 
 @pytest.mark.parametrize(
     "state", [State.COMPLETED, State.CANCELLED, State.FAILED, State.DELAYED]
 )
-def test_a_handoff_is_gone_when_there_is_nothing_to_do(
-    root: Root, state: State
-) -> None:
+def test_handoff_of_ended_item_is_removed(root: Root, state: State) -> None:
     item = root.bench.item()
     root.sync()
     root.worker().pending()
@@ -209,10 +205,10 @@ def test_a_handoff_is_gone_when_there_is_nothing_to_do(
 
     assert not root.file(item, "handoff").exists()
     assert root.worker().check() == []
-    assert root.bell() is None
+    assert root.pending() is None
 
 
-def test_an_item_that_is_tried_again_is_published_again(root: Root) -> None:
+def test_requeued_item_gets_handoff_again(root: Root) -> None:
     item = root.bench.brought(root.bench.item(), State.FAILED).item
     root.sync()
 
@@ -222,7 +218,7 @@ def test_an_item_that_is_tried_again_is_published_again(root: Root) -> None:
     assert root.worker().check() == [item]
 
 
-def test_handoff_is_away_while_its_item_waits_again(root: Root) -> None:
+def test_delayed_item_has_no_handoff(root: Root) -> None:
     first = root.bench.delivered()
     item = root.bench.item(depends_on=(first,))
     root.sync()
@@ -236,7 +232,7 @@ def test_handoff_is_away_while_its_item_waits_again(root: Root) -> None:
     assert (waiting, root.worker().check()) == ([], [item])
 
 
-def test_the_answer_to_a_blocker_stands_in_the_handoff(root: Root) -> None:
+def test_answer_to_blocker_is_in_handoff(root: Root) -> None:
     item = root.bench.standing(State.BLOCKED).item
     root.sync()
 
@@ -248,7 +244,7 @@ def test_the_answer_to_a_blocker_stands_in_the_handoff(root: Root) -> None:
     }
 
 
-def test_a_damaged_handoff_is_written_anew(root: Root) -> None:
+def test_damaged_handoff_is_rewritten(root: Root) -> None:
     item = root.bench.item()
     root.sync()
     before = root.shown()
@@ -259,7 +255,7 @@ def test_a_damaged_handoff_is_written_anew(root: Root) -> None:
     assert root.shown() == before
 
 
-def test_whose_bell_was_rung_is_known_when_the_memory_is_lost(root: Root) -> None:
+def test_notices_survive_lost_memory(root: Root) -> None:
     item = root.bench.item()
     root.sync()
     root.worker().check()
@@ -269,11 +265,11 @@ def test_whose_bell_was_rung_is_known_when_the_memory_is_lost(root: Root) -> Non
     root.bench.queue.assign(item, "bob")
     root.sync()
 
-    assert root.bell("ada") is None
-    assert root.bell("bob") == [item]
+    assert root.pending("ada") is None
+    assert root.pending("bob") == [item]
 
 
-def test_a_claim_is_seen_in_the_handoff(root: Root) -> None:
+def test_claim_is_in_handoff(root: Root) -> None:
     item = root.bench.item()
     root.sync()
 

@@ -1,4 +1,4 @@
-"""Files -> Redis: what file-based workers report, whose it is, and what is no report of its own."""
+"""Files to Redis: the import of reports, and entries that are not reports."""
 
 from datetime import datetime
 from typing import Any
@@ -8,9 +8,9 @@ from support.mirrors import (
     Root,
     completion,
     discovery,
-    handed_over,
-    let_wait_end,
+    let_wait_pass,
     progress,
+    published_item,
     update,
 )
 from taskorch.domain.item import State
@@ -20,16 +20,16 @@ DONE = "✅ Work completed"
 
 @pytest.fixture
 def item(root: Root) -> str:
-    return handed_over(root)
+    return published_item(root)
 
 
-def test_what_a_file_based_worker_does_is_done_in_redis(root: Root, item: str) -> None:
+def test_steps_of_file_worker_are_taken_in_redis(root: Root, item: str) -> None:
     ada = root.worker()
 
     ada.progress(item, "begun", 10)
     ada.discover(item, "It leaks.", "high")
     ada.complete(item, "All of it.", {"report": "a.md"})
-    done = root.sync()
+    result = root.sync()
 
     after = root.bench.queue.views.show(item).item
     (found,) = root.bench.queue.views.discoveries(after.project)
@@ -40,10 +40,10 @@ def test_what_a_file_based_worker_does_is_done_in_redis(root: Root, item: str) -
         "All of it.",
         {"report": "a.md"},
     )
-    assert (done.imported, done.again, done.troubles) == (3, False, {})
+    assert (result.imported, result.again, result.troubles) == (3, False, {})
 
 
-def test_a_blocker_is_one_report(root: Root, item: str) -> None:
+def test_blocker_is_one_report(root: Root, item: str) -> None:
     root.worker().blocker(item, "Which key?", "the key")
     root.sync()
     blocked = root.bench.queue.views.show(item).item
@@ -57,16 +57,14 @@ def test_a_blocker_is_one_report(root: Root, item: str) -> None:
     )
 
 
-def test_a_blocker_without_needs_has_none(root: Root, item: str) -> None:
+def test_blocker_without_needs_has_none(root: Root, item: str) -> None:
     root.worker().blocker(item, "Which key?")
     root.sync()
 
     assert root.bench.queue.views.show(item).item.needs == ""
 
 
-def test_the_two_halves_of_a_blocker_may_come_in_two_passes(
-    root: Root, item: str
-) -> None:
+def test_blocker_split_over_two_passes_is_one_report(root: Root, item: str) -> None:
     ada = root.worker()
 
     ada.discover(item, "BLOCKER: Which key?", "Needs: the key")
@@ -79,7 +77,7 @@ def test_the_two_halves_of_a_blocker_may_come_in_two_passes(
 
 
 @pytest.mark.parametrize("requeued", [False, True])
-def test_updates_that_repeat_a_report_are_none_when_the_memory_is_lost(
+def test_repeats_are_recognised_after_lost_memory(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch, *, requeued: bool
 ) -> None:
     ada = root.worker()
@@ -95,21 +93,21 @@ def test_updates_that_repeat_a_report_are_none_when_the_memory_is_lost(
     before = root.history(item)
 
     (root.home / "sync" / "state.db").unlink()
-    let_wait_end(monkeypatch)
+    let_wait_pass(monkeypatch)
     root.sync()
 
     assert before[:2] == [("blocker", "Which key?"), ("complete", "done")]
     assert root.history(item) == before
 
 
-def test_half_a_blocker_is_waited_for_and_then_one_all_the_same(
+def test_half_a_blocker_is_imported_after_waiting(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root.worker().progress(item, "⚠️ Blocked: Which key?")
 
     first, second = root.sync(), root.sync()
     before = root.history(item)
-    let_wait_end(monkeypatch)
+    let_wait_pass(monkeypatch)
     root.sync()
 
     assert (first.again, second.again, before) == (True, True, [])
@@ -119,7 +117,7 @@ def test_half_a_blocker_is_waited_for_and_then_one_all_the_same(
     ]
 
 
-def test_the_update_of_a_completion_is_no_report(root: Root, item: str) -> None:
+def test_update_of_completion_is_not_a_report(root: Root, item: str) -> None:
     ada = root.worker()
 
     root.put(item, "completion", completion(item, "done"))
@@ -131,14 +129,14 @@ def test_the_update_of_a_completion_is_no_report(root: Root, item: str) -> None:
     assert DONE in root.updates(item)
 
 
-def test_the_update_of_a_completion_that_is_not_there_is_a_report_in_the_end(
+def test_update_of_missing_completion_becomes_a_report(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root.worker().progress(item, DONE, 100)
     root.sync()
     before = root.history(item)
 
-    let_wait_end(monkeypatch)
+    let_wait_pass(monkeypatch)
     root.sync()
     root.sync()
 
@@ -147,22 +145,20 @@ def test_the_update_of_a_completion_that_is_not_there_is_a_report_in_the_end(
     assert root.updates(item) == [DONE]
 
 
-def test_an_update_from_the_future_is_not_waited_for(root: Root, item: str) -> None:
+def test_update_from_the_future_does_not_wait(root: Root, item: str) -> None:
     root.put(
         item,
         "progress",
         progress(item, update(DONE, 100, at="2099-01-01T00:00:00.000001")),
     )
 
-    done = root.sync()
+    result = root.sync()
 
-    assert not done.again
+    assert not result.again
     assert root.history(item) == [("progress", DONE)]
 
 
-def test_times_are_of_this_zone_and_kept_as_they_were_written(
-    root: Root, item: str
-) -> None:
+def test_times_are_local_and_kept_as_written(root: Root, item: str) -> None:
     written = "2026-01-02T03:04:05.678901"
     root.put(item, "progress", progress(item, update("begun", 10, at=written)))
     root.put(item, "discoveries", [discovery(item, "found")])
@@ -177,7 +173,7 @@ def test_times_are_of_this_zone_and_kept_as_they_were_written(
     assert (report.written_at, found.written_at) == (written, written)
 
 
-def test_the_same_entry_is_one_report(root: Root, item: str) -> None:
+def test_repeated_entry_is_one_report(root: Root, item: str) -> None:
     root.put(
         item,
         "progress",
@@ -196,9 +192,7 @@ def test_the_same_entry_is_one_report(root: Root, item: str) -> None:
     assert root.found(item) == ["found", "more"]
 
 
-def test_what_was_imported_stays_when_the_array_shrinks_and_comes_back(
-    root: Root, item: str
-) -> None:
+def test_imported_reports_survive_a_shrunken_file(root: Root, item: str) -> None:
     first, second = update("one", 1), update("two", 2, at="2026-01-02T03:04:06.000001")
     root.put(item, "progress", progress(item, first, second))
     root.sync()
@@ -213,9 +207,7 @@ def test_what_was_imported_stays_when_the_array_shrinks_and_comes_back(
     assert root.history(item) == [("progress", "one"), ("progress", "two")]
 
 
-def test_reports_are_made_in_the_order_of_their_times_and_the_completion_last(
-    root: Root, item: str
-) -> None:
+def test_reports_are_imported_by_time_completion_last(root: Root, item: str) -> None:
     late, early = (
         update("late", at="2026-01-02T03:04:09.000001"),
         update("early", at="2026-01-02T03:04:01.000001"),
@@ -247,7 +239,7 @@ def test_reports_are_made_in_the_order_of_their_times_and_the_completion_last(
         (float("inf"), 100),
     ],
 )
-def test_a_percentage_becomes_one_that_redis_takes(
+def test_percentage_is_converted_for_redis(
     root: Root, item: str, percentage: Any, percent: int | None
 ) -> None:
     root.put(item, "progress", progress(item, update("begun", percentage)))
@@ -258,7 +250,7 @@ def test_a_percentage_becomes_one_that_redis_takes(
     assert [report.percent for report in root.reports(item)] == [percent]
 
 
-def test_what_is_no_report_stays_where_it_is_and_is_told(root: Root, item: str) -> None:
+def test_invalid_entry_is_kept_and_reported(root: Root, item: str) -> None:
     odd = ["a word", {"message": "no time"}, 7, None]
     root.put(
         item,
@@ -266,16 +258,16 @@ def test_what_is_no_report_stays_where_it_is_and_is_told(root: Root, item: str) 
         {**progress(item, update("begun"), *odd), "more": {"of": "it"}},
     )
 
-    done = root.sync()
+    result = root.sync()
     document = root.document(item, "progress")
 
     assert root.history(item) == [("progress", "begun")]
     assert all(entry in document["updates"] for entry in odd)
     assert document["more"] == {"of": "it"}
-    assert len([name for name in done.troubles if name.startswith(item)]) == len(odd)
+    assert len([name for name in result.troubles if name.startswith(item)]) == len(odd)
 
 
-def test_notes_stay_in_the_workspace(root: Root, item: str) -> None:
+def test_notes_stay_in_workspace(root: Root, item: str) -> None:
     root.worker().notes(item, "SECRET of a file")
     root.bench.agent().note(item, "SECRET of Redis")
     path = root.home / "workspace" / "ada" / f"{item}_notes.md"

@@ -1,4 +1,4 @@
-"""Whole report files that are not in the form of the contract: what can be taken is taken, the rest is named."""
+"""Report files that are not in the form of the contract: the valid part is imported, the rest is reported."""
 
 import json
 from typing import Any
@@ -8,9 +8,9 @@ from support.mirrors import (
     Root,
     completion,
     discovery,
-    handed_over,
-    let_wait_end,
+    let_wait_pass,
     progress,
+    published_item,
     update,
 )
 from taskorch.domain.item import Lease, State
@@ -29,13 +29,13 @@ FENCES = [
 
 @pytest.fixture
 def item(root: Root) -> str:
-    return handed_over(root)
+    return published_item(root)
 
 
-def given_up(root: Root, monkeypatch: pytest.MonkeyPatch) -> PassResult:
-    """Do a pass that sees the files, and one that does not wait for the rest of them any more."""
+def synced_after_wait(root: Root, monkeypatch: pytest.MonkeyPatch) -> PassResult:
+    """Make a pass that sees the files, and one after the wait for the rest of them."""
     root.sync()
-    let_wait_end(monkeypatch)
+    let_wait_pass(monkeypatch)
     return root.sync()
 
 
@@ -44,20 +44,22 @@ def without(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("fence", FENCES)
-def test_completion_in_a_code_fence_is_taken(root: Root, item: str, fence: str) -> None:
+def test_completion_in_code_block_is_imported(
+    root: Root, item: str, fence: str
+) -> None:
     document = json.dumps(completion(item, "done"), indent=2)
     root.file(item, "completion").write_text(fence % document, encoding="utf-8")
 
-    done = root.sync()
+    result = root.sync()
 
-    assert (root.bench.state(item), done.troubles) == (State.COMPLETED, {})
+    assert (root.bench.state(item), result.troubles) == (State.COMPLETED, {})
     assert root.document(item, "completion") == completion(item, "done")
 
 
 @pytest.mark.parametrize(
     ("kind", "document"), [("progress", progress), ("discoveries", discovery)]
 )
-def test_report_in_a_code_fence_is_taken(
+def test_report_in_code_block_is_imported(
     root: Root, item: str, kind: str, document: Any
 ) -> None:
     content = (
@@ -69,9 +71,9 @@ def test_report_in_a_code_fence_is_taken(
         f"```json\n{json.dumps(content)}\n```", encoding="utf-8"
     )
 
-    done = root.sync()
+    result = root.sync()
 
-    assert (root.history(item) or root.found(item), done.troubles) in (
+    assert (root.history(item) or root.found(item), result.troubles) in (
         ([("progress", "begun")], {}),
         (["found"], {}),
     )
@@ -80,15 +82,15 @@ def test_report_in_a_code_fence_is_taken(
 @pytest.mark.parametrize(
     "written", [1_767_323_045, 1_767_323_045.5, 1_767_323_045_678, "1767323045678"]
 )
-def test_completion_with_a_numeric_time_is_taken(
+def test_completion_with_numeric_time_is_imported(
     root: Root, item: str, written: object
 ) -> None:
     root.put(item, "completion", {**completion(item, "done"), "completed_at": written})
 
-    done = root.sync()
+    result = root.sync()
 
     shown = root.bench.queue.views.show(item).item
-    assert (shown.state, shown.completed_at // 1000, done.troubles) == (
+    assert (shown.state, shown.completed_at // 1000, result.troubles) == (
         State.COMPLETED,
         1_767_323_045,
         {},
@@ -97,7 +99,7 @@ def test_completion_with_a_numeric_time_is_taken(
     assert root.sync(full=True).imported == 0
 
 
-def test_reports_with_numeric_times_are_taken_once(root: Root, item: str) -> None:
+def test_reports_with_numeric_times_are_imported_once(root: Root, item: str) -> None:
     root.put(item, "progress", progress(item, update("begun", at=1_767_323_045)))  # type: ignore[arg-type]
     root.put(
         item,
@@ -105,52 +107,52 @@ def test_reports_with_numeric_times_are_taken_once(root: Root, item: str) -> Non
         [{**discovery(item, "found"), "timestamp": 1_767_323_045_678}],
     )
 
-    done, again = root.sync(), root.sync(full=True)
+    result, again = root.sync(), root.sync(full=True)
 
     assert (root.history(item), root.found(item)) == (
         [("progress", "begun")],
         ["found"],
     )
-    assert (done.troubles, again.imported) == ({}, 0)
+    assert (result.troubles, again.imported) == ({}, 0)
 
 
 @pytest.mark.parametrize("text", ["2026-01-02T03:04:05", "20260102T030405", "20260102"])
-def test_iso_time_is_not_taken_for_a_number(text: str) -> None:
+def test_iso_time_is_not_read_as_number(text: str) -> None:
     assert moment_of(text) // 86_400_000 in (
         moment_of("2026-01-02") // 86_400_000,
         moment_of("2026-01-02T03:04:05") // 86_400_000,
     )
 
 
-def test_completion_without_an_agent_is_named_until_its_copy_is_removed(
+def test_completion_without_agent_is_reported_until_copy_removed(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root.put(item, "completion", without(completion(item, "done"), "agent_id"))
 
-    done = given_up(root, monkeypatch)
+    result = synced_after_wait(root, monkeypatch)
     later = root.sync(full=True)
     (copy,) = root.hidden()
     (root.handoffs / copy).unlink()
     at_last = root.sync()
 
     assert root.bench.state(item) is State.QUEUED
-    assert done.troubles == {
+    assert result.troubles == {
         copy: f"{item}_completion.json is not valid (it has no agent_id). "
         "None of it was imported: the agent has to write it again. "
         "This is a copy of the whole file: remove it when you have seen it."
     }
-    assert (later.troubles, at_last.troubles) == (done.troubles, {})
+    assert (later.troubles, at_last.troubles) == (result.troubles, {})
 
 
-def test_completion_with_invalid_deliverables_is_taken_without_them(
+def test_completion_is_imported_without_invalid_deliverables(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root.put(item, "completion", {**completion(item, "done"), "deliverables": ["a.md"]})
 
-    done = given_up(root, monkeypatch)
+    result = synced_after_wait(root, monkeypatch)
 
     shown = root.bench.queue.views.show(item).item
-    (trouble,) = done.troubles.values()
+    (trouble,) = result.troubles.values()
     assert (shown.state, shown.summary, shown.deliverables) == (
         State.COMPLETED,
         "done",
@@ -160,43 +162,43 @@ def test_completion_with_invalid_deliverables_is_taken_without_them(
     assert "Only the valid part was imported: 1 report." in trouble
 
 
-def test_completion_of_another_item_is_not_taken(
+def test_completion_of_other_item_is_not_imported(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root.put(item, "completion", completion("item_00000000", "done"))
 
-    done = given_up(root, monkeypatch)
+    result = synced_after_wait(root, monkeypatch)
 
-    (trouble,) = done.troubles.values()
+    (trouble,) = result.troubles.values()
     assert root.bench.state(item) is State.QUEUED
     assert "(its item_id is 'item_00000000'). None of it was imported: " in trouble
 
 
-def test_entry_without_an_agent_says_what_it_lacks(root: Root, item: str) -> None:
+def test_entry_without_agent_is_reported(root: Root, item: str) -> None:
     root.put(item, "discoveries", [without(discovery(item, "found"), "agent_id")])
 
-    done = root.sync()
+    result = root.sync()
 
-    assert list(done.troubles.values()) == [
+    assert list(result.troubles.values()) == [
         "The report without a time was not imported: it has no agent_id"
     ]
 
 
-def test_copy_is_named_after_the_memory_is_lost(
+def test_copy_is_reported_after_lost_memory(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root.put(item, "completion", without(completion(item, "done"), "agent_id"))
-    given_up(root, monkeypatch)
+    synced_after_wait(root, monkeypatch)
 
     (root.home / "sync" / "state.db").unlink()
-    done = root.sync()
+    result = root.sync()
 
-    (trouble,) = done.troubles.values()
+    (trouble,) = result.troubles.values()
     assert "was imported" not in trouble
     assert trouble.endswith("remove it when you have seen it.")
 
 
-def test_requeue_of_what_a_command_delivered_leaves_no_copy(
+def test_requeue_after_completion_by_command_keeps_no_copy(
     root: Root, item: str
 ) -> None:
     root.bench.agent().complete(
@@ -205,27 +207,27 @@ def test_requeue_of_what_a_command_delivered_leaves_no_copy(
     root.sync()
 
     root.bench.queue.requeue(item)
-    done = root.sync()
+    result = root.sync()
 
-    assert (root.hidden(), done.troubles) == ([], {})
+    assert (root.hidden(), result.troubles) == ([], {})
     assert not root.file(item, "completion").exists()
 
 
-def test_requeue_keeps_a_copy_of_what_a_worker_wrote(root: Root, item: str) -> None:
+def test_requeue_keeps_copy_of_file_completion(root: Root, item: str) -> None:
     root.put(item, "completion", completion(item, "done"))
     root.sync()
 
     root.bench.queue.requeue(item)
-    done = root.sync()
+    result = root.sync()
 
     (copy,) = root.hidden()
     assert (
         f"{item}_completion.json was replaced: {item} has another completion, or none."
-        in done.troubles[copy]
+        in result.troubles[copy]
     )
 
 
-def test_report_with_line_ends_of_windows_is_taken_once(root: Root, item: str) -> None:
+def test_report_with_windows_newlines_is_imported_once(root: Root, item: str) -> None:
     later = "2026-01-02T03:04:06.000001"
     filed = [update("\ufeffone\r\ntwo"), update("⚠️ Blocked: Which\r\none?", at=later)]
     root.put(item, "progress", progress(item, *filed))
@@ -248,15 +250,13 @@ def test_report_with_line_ends_of_windows_is_taken_once(root: Root, item: str) -
     assert (again.imported, at_last.imported, at_last.troubles) == (0, 0, {})
 
 
-def test_report_with_a_nul_is_named_and_the_others_are_taken(
-    root: Root, item: str
-) -> None:
+def test_report_with_nul_does_not_block_others(root: Root, item: str) -> None:
     root.put(item, "progress", progress(item, update("a\0b"), update("fine")))
 
-    done = root.sync()
+    result = root.sync()
 
     assert root.history(item) == [("progress", "fine")]
-    (trouble,) = done.troubles.values()
+    (trouble,) = result.troubles.values()
     assert trouble.endswith(
         "was not imported: There is a NUL character in the report. Remove it: text cannot have one."
     )

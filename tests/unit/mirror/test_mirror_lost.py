@@ -1,4 +1,4 @@
-"""What the sync job does when its memory, its folder or a report is not what it should be."""
+"""A memory, a folder or a report that is damaged or lost."""
 
 import shutil
 import sqlite3
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.builders import Bench
-from support.mirrors import Root, let_wait_end
+from support.mirrors import Root, let_wait_pass
 from taskorch.domain import errors
 from taskorch.domain.item import State
 from taskorch.queue import keys
@@ -15,7 +15,7 @@ from taskorch_orchestrator.mirror.mirror import Mirror
 pytestmark = pytest.mark.one_lane
 
 
-def test_a_memory_that_is_damaged_behind_its_head_is_begun_afresh(root: Root) -> None:
+def test_damaged_memory_is_replaced(root: Root) -> None:
     for _ in range(20):
         root.bench.item()
     root.sync()
@@ -32,7 +32,7 @@ def test_a_memory_that_is_damaged_behind_its_head_is_begun_afresh(root: Root) ->
     database.close()
 
 
-def test_a_copy_of_a_root_is_another_root(root: Root, tmp_path: Path) -> None:
+def test_copy_of_root_has_other_id(root: Root, tmp_path: Path) -> None:
     item = root.bench.item()
     root.sync()
     root.worker().progress(item, "from the first")
@@ -53,7 +53,7 @@ def test_a_copy_of_a_root_is_another_root(root: Root, tmp_path: Path) -> None:
     ]
 
 
-def test_a_root_keeps_its_id_without_its_memory(root: Root) -> None:
+def test_root_keeps_id_after_lost_memory(root: Root) -> None:
     root.sync()
     known = root.mirror.root_id()
 
@@ -62,9 +62,7 @@ def test_a_root_keeps_its_id_without_its_memory(root: Root) -> None:
     assert Mirror(root.bench.queue, root.path).root_id() == known
 
 
-def test_a_root_that_is_not_there_is_told_and_not_made(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_missing_root_is_reported_and_not_made(bench: Bench, tmp_path: Path) -> None:
     mirror = Mirror(bench.queue, tmp_path / "nowhere")
 
     with pytest.raises(errors.RootNotWritable):
@@ -73,9 +71,7 @@ def test_a_root_that_is_not_there_is_told_and_not_made(
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_git_sees_nothing_of_a_folder_that_the_id_was_asked_of_first(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_root_id_makes_folder_that_git_ignores(bench: Bench, tmp_path: Path) -> None:
     Mirror(bench.queue, tmp_path).root_id()
 
     assert (tmp_path / ".task-orchestrator" / ".gitignore").exists()
@@ -84,23 +80,23 @@ def test_git_sees_nothing_of_a_folder_that_the_id_was_asked_of_first(
 @pytest.mark.parametrize(
     "text", ["", "garbage", '"a string"', '{"item_id": "x", "summ']
 )
-def test_a_completion_that_says_nothing_completes_nothing(
+def test_unreadable_completion_completes_nothing(
     root: Root, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     item = root.bench.item()
     root.sync()
     root.file(item, "completion").write_text(text)
     waiting = root.sync()
-    let_wait_end(monkeypatch)
+    let_wait_pass(monkeypatch)
 
-    done = root.sync()
+    result = root.sync()
 
     assert (waiting.again, root.bench.state(item)) == (True, State.QUEUED)
     assert not root.file(item, "completion").exists()
-    assert [name for name in done.troubles if name.endswith(".kept")] == root.hidden()
+    assert [name for name in result.troubles if name.endswith(".kept")] == root.hidden()
 
 
-def test_a_completion_that_breaks_off_behind_its_agent_is_one(
+def test_completion_torn_after_its_agent_is_imported(
     root: Root, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     item = root.bench.item()
@@ -108,9 +104,9 @@ def test_a_completion_that_breaks_off_behind_its_agent_is_one(
     root.file(item, "completion").write_text(
         f'{{"item_id": "{item}", "agent_id": "ada", "summary": "do'
     )
-    let_wait_end(monkeypatch)
+    let_wait_pass(monkeypatch)
     root.sync()
-    let_wait_end(monkeypatch)
+    let_wait_pass(monkeypatch)
 
     root.sync()
 
@@ -124,45 +120,45 @@ def test_a_completion_that_breaks_off_behind_its_agent_is_one(
     assert root.document(item, "completion")["completed_at"] > "2020"
 
 
-def test_a_completion_that_redis_does_not_take_stays_where_it_is(root: Root) -> None:
+def test_refused_completion_stays_in_its_file(root: Root) -> None:
     item = root.bench.item()
     root.sync()
     root.worker().complete(item, "done", {"log": "x" * 70_000})
 
-    done, again = root.sync(), root.sync(full=True)
+    result, again = root.sync(), root.sync(full=True)
 
-    assert (root.bench.state(item), done.imported) == (State.QUEUED, 0)
+    assert (root.bench.state(item), result.imported) == (State.QUEUED, 0)
     assert root.document(item, "completion")["summary"] == "done"
-    assert any("was not imported" in why for why in done.troubles.values())
-    assert again.troubles == done.troubles
+    assert any("was not imported" in why for why in result.troubles.values())
+    assert again.troubles == result.troubles
 
 
-def test_a_report_that_is_mended_is_in_trouble_no_more(root: Root) -> None:
+def test_fixed_report_is_no_longer_in_trouble(root: Root) -> None:
     item = root.bench.item()
     root.sync()
     root.worker().complete(item, "done", {"log": "x" * 70_000})
     root.sync()
 
     root.worker().complete(item, "done", {"log": "short"})
-    done = root.sync()
+    result = root.sync()
 
-    assert (root.bench.state(item), done.troubles) == (State.COMPLETED, {})
+    assert (root.bench.state(item), result.troubles) == (State.COMPLETED, {})
 
 
-def test_a_bell_that_could_not_be_rung_is_rung_later(root: Root) -> None:
+def test_failed_notice_is_retried(root: Root) -> None:
     root.sync()
     root.handoffs.joinpath("pending_ada.txt").mkdir()
     item = root.bench.item()
-    told = root.sync()
+    failed = root.sync()
 
     root.handoffs.joinpath("pending_ada.txt").rmdir()
-    done = root.sync()
+    result = root.sync()
 
-    assert list(told.troubles) == ["pending_ada.txt"]
-    assert (done.troubles, root.bell()) == ({}, [item])
+    assert list(failed.troubles) == ["pending_ada.txt"]
+    assert (result.troubles, root.pending()) == ({}, [item])
 
 
-def test_reports_that_redis_has_forgotten_are_not_made_again_without_a_memory(
+def test_reports_trimmed_in_redis_are_not_imported_again(
     root: Root,
 ) -> None:
     item = root.bench.item()
@@ -184,13 +180,13 @@ def test_reports_that_redis_has_forgotten_are_not_made_again_without_a_memory(
         root.bench.raw.delete(key)
     shutil.rmtree(root.home / "sync")
 
-    done = root.sync()
+    result = root.sync()
 
-    assert done.imported == 0
+    assert result.imported == 0
     assert len([text for text in root.updates(item) if text.startswith("early")]) == 20
 
 
-def test_what_was_written_into_a_replaced_file_of_an_unknown_item_is_not_kept_for_ever(
+def test_replaced_file_of_unknown_item_is_removed(
     root: Root,
 ) -> None:
     root.sync()

@@ -1,4 +1,4 @@
-"""Redis -> files: reports in the forms of the files, unions, the database, and what a pass costs."""
+"""Redis to files: reports in the legacy form, as a union with those of the files."""
 
 import json
 
@@ -9,7 +9,7 @@ from taskorch.domain.item import Lease, State
 from taskorch_orchestrator.mirror.file_times import local_time
 
 
-def test_reports_stand_in_the_files_in_the_forms_of_the_files(root: Root) -> None:
+def test_reports_are_written_in_the_legacy_form(root: Root) -> None:
     item = reported(root)
     record = root.bench.queue.views.records([item])[0]
 
@@ -48,7 +48,7 @@ def test_reports_stand_in_the_files_in_the_forms_of_the_files(root: Root) -> Non
     }
 
 
-def test_what_was_reported_through_redis_does_not_come_back(root: Root) -> None:
+def test_reports_by_command_are_not_imported_back(root: Root) -> None:
     item = reported(root)
     before = root.history(item), root.found(item)
 
@@ -62,7 +62,7 @@ def test_what_was_reported_through_redis_does_not_come_back(root: Root) -> None:
 @pytest.mark.parametrize(
     "text", ["✅ Work completed", "⚠️ Blocked: Which one?", "Answer: x"]
 )
-def test_a_progress_report_that_reads_like_another_is_still_one(
+def test_progress_that_looks_like_a_repeat_stays_progress(
     root: Root, text: str
 ) -> None:
     item = root.bench.item()
@@ -76,7 +76,7 @@ def test_a_progress_report_that_reads_like_another_is_still_one(
 
 
 @pytest.mark.parametrize("text", ["BLOCKER: Which one?", "BLOCKER: "])
-def test_a_discovery_that_reads_like_a_blocker_blocks_nothing(
+def test_discovery_that_looks_like_a_blocker_blocks_nothing(
     root: Root, text: str
 ) -> None:
     item = root.bench.item()
@@ -90,7 +90,7 @@ def test_a_discovery_that_reads_like_a_blocker_blocks_nothing(
     assert root.bench.state(item) is State.IN_PROGRESS
 
 
-def test_a_file_is_the_union_of_both_sides(root: Root) -> None:
+def test_file_is_union_of_both_sides(root: Root) -> None:
     item = root.bench.item()
     root.sync()
     odd = {**update("with more", at="2026-01-02T03:04:07.000001"), "mood": "good"}
@@ -114,7 +114,7 @@ def test_a_file_is_the_union_of_both_sides(root: Root) -> None:
     ]
 
 
-def test_reports_of_one_millisecond_all_stand_there(root: Root) -> None:
+def test_reports_of_one_millisecond_are_all_written(root: Root) -> None:
     lease, me = root.bench.claimed(), root.bench.agent()
 
     for _ in range(30):
@@ -128,7 +128,7 @@ def test_reports_of_one_millisecond_all_stand_there(root: Root) -> None:
     assert len(root.reports(lease.item)) == 30
 
 
-def test_a_completion_of_redis_takes_the_place_of_another_which_is_kept(
+def test_completion_of_redis_replaces_other_and_keeps_copy(
     root: Root,
 ) -> None:
     item = root.bench.item()
@@ -143,7 +143,7 @@ def test_a_completion_of_redis_takes_the_place_of_another_which_is_kept(
     assert json.loads((root.handoffs / kept).read_bytes())["summary"] == "by a stranger"
 
 
-def test_a_project_has_its_context(root: Root) -> None:
+def test_project_has_context_file(root: Root) -> None:
     project = root.bench.queue.project("Größe", description="two\nlines")
 
     root.sync()

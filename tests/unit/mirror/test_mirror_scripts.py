@@ -1,4 +1,4 @@
-"""What the sync job asks of the queue: events to follow, items whole, reports from files, one writer for each root."""
+"""The queue as the sync job uses it: events, records, reports from files, and one writer for each root."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -17,13 +17,13 @@ from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.replies import LEFT_OUT
 
 LEASE_MS = 60_000
-#: An entry of a file, from before the test began.
+#: The entry of a file that a report is made from. It is older than the test.
 ORIGIN = Origin(
     request="0123456789abcdef",
     written_at="2026-01-31T12:00:00.123456",
     at=1_769_860_800_123,
 )
-#: A report of each kind that can come from a file, on an item that ada holds.
+#: Each kind of report that a file can have, on an item that ada holds.
 REPORTS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "progress": lambda me, lease: me.progress(lease, "half", percent=50),
     "discover": lambda me, lease: me.discover(lease, "rain", impact="coat"),
@@ -35,13 +35,13 @@ REPORTS: dict[str, Callable[[AgentQueue, Lease], object]] = {
 
 
 def record(bench: Bench, item: str, *, session: str | None = None) -> MirrorRecord:
-    """Return all that the mirror writes of an item."""
+    """Return the record of an item."""
     (found,) = bench.queue.views.records([item], session=session)
     return found
 
 
 def entries(found: MirrorRecord) -> list[Report | Discovery]:
-    """Return all that was said on an item."""
+    """Return the reports and the discoveries of an item."""
     return [*found.reports, *found.discoveries]
 
 
@@ -56,7 +56,7 @@ def tag(bench: Bench) -> str:
 # Events ------------------------------------------------------------------------------------------------------------
 
 
-def test_events_after_a_cursor_are_those_that_followed_oldest_first(
+def test_events_follow_cursor_oldest_first(
     bench: Bench,
 ) -> None:
     project = bench.project()
@@ -78,7 +78,7 @@ def test_events_after_a_cursor_are_those_that_followed_oldest_first(
     assert verbs(seen) == ["project"]
 
 
-def test_events_are_at_most_the_limit_and_the_last_cursor_goes_on(bench: Bench) -> None:
+def test_events_are_paged_by_limit_and_cursor(bench: Bench) -> None:
     bench.claimed()
 
     first = bench.queue.views.events(limit=2)
@@ -88,7 +88,7 @@ def test_events_are_at_most_the_limit_and_the_last_cursor_goes_on(bench: Bench) 
     assert first.newest == rest.newest == rest.entries[-1].cursor
 
 
-def test_after_the_newest_event_there_is_none(bench: Bench) -> None:
+def test_no_events_follow_the_newest(bench: Bench) -> None:
     bench.item()
     newest = bench.queue.views.events(limit=1).newest
 
@@ -97,7 +97,7 @@ def test_after_the_newest_event_there_is_none(bench: Bench) -> None:
     assert events == Events(known=True, newest=newest, entries=())
 
 
-def test_a_namespace_without_events_says_so(bench: Bench) -> None:
+def test_namespace_without_events_has_no_known_cursor(bench: Bench) -> None:
     events = bench.queue.views.events()
 
     assert events == Events(known=False, newest=FROM_THE_START, entries=())
@@ -106,7 +106,7 @@ def test_a_namespace_without_events_says_so(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "how", ["trimmed", "deleted", "from the start", "another namespace's"]
 )
-def test_a_cursor_whose_event_is_not_there_is_not_known(bench: Bench, how: str) -> None:
+def test_cursor_of_missing_event_is_unknown(bench: Bench, how: str) -> None:
     bench.item()
     cursor, raw = bench.queue.views.events().entries[0].cursor, cast(Any, bench.raw)
     bench.claimed()
@@ -127,16 +127,14 @@ def test_a_cursor_whose_event_is_not_there_is_not_known(bench: Bench, how: str) 
 
 
 @pytest.mark.parametrize("cursor", ["", "0", "$", "1-", "(1-0", "-"])
-def test_what_is_no_cursor_is_refused_before_redis_sees_it(
-    bench: Bench, cursor: str
-) -> None:
+def test_invalid_cursor_is_refused_locally(bench: Bench, cursor: str) -> None:
     with pytest.raises(errors.Invalid):
         bench.queue.views.events(since=cursor)
     with pytest.raises(errors.Invalid):
         bench.queue.views.wait_for_event(cursor, LONG_S)
 
 
-def test_an_event_wakes_every_follower(bench: Bench, waiters: Waiters) -> None:
+def test_event_wakes_every_follower(bench: Bench, waiters: Waiters) -> None:
     newest = bench.queue.views.events().newest
     futures = [
         waiters.start(lambda bench: bench.queue.views.wait_for_event(newest, LONG_S))
@@ -148,9 +146,7 @@ def test_an_event_wakes_every_follower(bench: Bench, waiters: Waiters) -> None:
     assert [future.result(SOON_S) for future in futures] == [True, True, True]
 
 
-def test_a_call_that_emits_nothing_wakes_no_follower(
-    bench: Bench, waiters: Waiters
-) -> None:
+def test_call_without_event_wakes_no_follower(bench: Bench, waiters: Waiters) -> None:
     item = bench.item()
     newest = bench.queue.views.events().newest
     follower = waiters.start(
@@ -166,7 +162,7 @@ def test_a_call_that_emits_nothing_wakes_no_follower(
     assert follower.result(SOON_S)
 
 
-def test_a_follower_whose_cursor_is_behind_does_not_block(bench: Bench) -> None:
+def test_follower_behind_newest_event_does_not_block(bench: Bench) -> None:
     bench.item()
     started = monotonic()
 
@@ -176,7 +172,7 @@ def test_a_follower_whose_cursor_is_behind_does_not_block(bench: Bench) -> None:
     assert monotonic() - started < SOON_S
 
 
-def test_a_follower_returns_when_its_time_is_over(bench: Bench) -> None:
+def test_follower_returns_at_its_timeout(bench: Bench) -> None:
     bench.item()
     newest, started = bench.queue.views.events().newest, monotonic()
 
@@ -189,7 +185,7 @@ def test_a_follower_returns_when_its_time_is_over(bench: Bench) -> None:
 # Records -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_record_has_the_item_its_project_its_reports_and_its_discoveries_oldest_first(
+def test_record_has_item_project_reports_and_discoveries(
     bench: Bench,
 ) -> None:
     project = bench.project()
@@ -221,7 +217,7 @@ def test_a_record_has_the_item_its_project_its_reports_and_its_discoveries_oldes
     )
 
 
-def test_records_are_in_the_order_that_was_asked_for_without_those_that_are_not_there(
+def test_records_keep_order_and_skip_missing_items(
     bench: Bench,
 ) -> None:
     first, vanished, last = (bench.item() for _ in range(3))
@@ -233,7 +229,7 @@ def test_records_are_in_the_order_that_was_asked_for_without_those_that_are_not_
     assert bench.queue.views.records([]) == ()
 
 
-def test_a_record_lacks_a_discovery_that_the_project_does_not_keep_any_more(
+def test_record_lacks_trimmed_discoveries(
     bench: Bench,
 ) -> None:
     lease = bench.claimed()
@@ -247,7 +243,7 @@ def test_a_record_lacks_a_discovery_that_the_project_does_not_keep_any_more(
     assert [finding.text for finding in found.discoveries] == ["snow"]
 
 
-def test_each_assignment_and_requeue_has_a_sequence_of_its_own(bench: Bench) -> None:
+def test_each_assignment_and_requeue_has_own_sequence(bench: Bench) -> None:
     item = bench.item(agent="")
     steps: list[Callable[[], object]] = [
         lambda: bench.queue.assign(item, "ada"),
@@ -268,7 +264,7 @@ def test_each_assignment_and_requeue_has_a_sequence_of_its_own(bench: Bench) -> 
     assert created < first < second < forced < requeued
 
 
-def test_an_assignment_that_only_brings_context_keeps_the_sequence(
+def test_assignment_of_context_keeps_sequence(
     bench: Bench,
 ) -> None:
     item = bench.item()
@@ -281,7 +277,7 @@ def test_an_assignment_that_only_brings_context_keeps_the_sequence(
     assert after.event != before.event
 
 
-def test_the_event_of_a_record_is_its_last_one(bench: Bench) -> None:
+def test_record_has_its_last_event(bench: Bench) -> None:
     first = bench.item()
     waiting = bench.item(depends_on=(first,))
     bench.agent().fail(bench.claimed(waited := bench.item()), "no luck")
@@ -303,7 +299,7 @@ def test_the_event_of_a_record_is_its_last_one(bench: Bench) -> None:
     ]
 
 
-def test_a_record_has_the_session_and_the_living_token_of_the_holder(
+def test_record_has_session_and_token_of_holder(
     bench: Bench,
 ) -> None:
     item = bench.item()
@@ -313,15 +309,15 @@ def test_a_record_has_the_session_and_the_living_token_of_the_holder(
 
     bench.agent(session="files-root").complete(lease, "done")
 
-    done = record(bench, item, session="files-root")
+    ended = record(bench, item, session="files-root")
     assert [(found.session, found.lease.token) for found in (free, held)] == [
         ("", 0),
         ("files-root", lease.token),
     ]
-    assert done.lease.token == 0
+    assert ended.lease.token == 0
 
 
-def test_the_token_of_a_lease_that_ran_out_lives_in_the_record(bench: Bench) -> None:
+def test_record_has_token_of_expired_lease(bench: Bench) -> None:
     lease = bench.expired(State.DELAYED)
 
     assert bench.lease_of(lease.item).token == lease.token
@@ -331,18 +327,16 @@ def test_the_token_of_a_lease_that_ran_out_lives_in_the_record(bench: Bench) -> 
 
 
 def said(bench: Bench, item: str) -> list[tuple[int, str]]:
-    """Return the times of all that was said on an item: when it was made, and as it was written."""
-    told: list[Report | Discovery | Note] = [
+    """Return the times of all reports on an item: in ms, and as written in the file."""
+    reports: list[Report | Discovery | Note] = [
         *entries(record(bench, item)),
         *bench.agent().notes(item),
     ]
-    return [(each.at, each.written_at) for each in told]
+    return [(each.at, each.written_at) for each in reports]
 
 
 @pytest.mark.parametrize("verb", REPORTS)
-def test_a_report_from_a_file_keeps_the_time_that_it_has_there(
-    bench: Bench, verb: str
-) -> None:
+def test_file_report_keeps_its_time(bench: Bench, verb: str) -> None:
     lease = bench.claimed()
 
     REPORTS[verb](bench.queue.agent("ada", origin=ORIGIN), lease)
@@ -351,7 +345,7 @@ def test_a_report_from_a_file_keeps_the_time_that_it_has_there(
 
 
 @pytest.mark.parametrize("verb", REPORTS)
-def test_a_report_from_a_file_is_made_once(bench: Bench, verb: str) -> None:
+def test_file_report_is_made_once(bench: Bench, verb: str) -> None:
     lease = bench.claimed()
     first = REPORTS[verb](bench.queue.agent("ada", origin=ORIGIN), lease)
     before = bench.everything()
@@ -363,7 +357,7 @@ def test_a_report_from_a_file_is_made_once(bench: Bench, verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", sorted(REPORTS.keys() - {"note"}))
-def test_a_report_from_a_file_is_known_by_its_request(bench: Bench, verb: str) -> None:
+def test_file_report_is_identified_by_its_request(bench: Bench, verb: str) -> None:
     lease = bench.claimed()
 
     REPORTS[verb](bench.queue.agent("ada", origin=ORIGIN), lease)
@@ -373,7 +367,7 @@ def test_a_report_from_a_file_is_known_by_its_request(bench: Bench, verb: str) -
     ]
 
 
-def test_two_entries_of_a_file_are_two_reports(bench: Bench) -> None:
+def test_two_file_entries_are_two_reports(bench: Bench) -> None:
     lease, other = bench.claimed(), replace(ORIGIN, request="fedcba9876543210")
 
     for origin in (ORIGIN, other):
@@ -385,7 +379,7 @@ def test_two_entries_of_a_file_are_two_reports(bench: Bench) -> None:
     ]
 
 
-def test_a_report_of_a_command_has_the_time_of_redis_and_none_of_a_file(
+def test_command_report_has_only_redis_time(
     bench: Bench,
 ) -> None:
     lease, before = bench.claimed(), bench.now_ms()
@@ -397,7 +391,7 @@ def test_a_report_of_a_command_has_the_time_of_redis_and_none_of_a_file(
     assert written_at == ""
 
 
-def test_a_report_from_a_file_leaves_no_trace_of_its_time_on_the_item(
+def test_file_report_time_does_not_change_item(
     bench: Bench,
 ) -> None:
     lease = bench.claimed()
@@ -413,9 +407,7 @@ def test_a_report_from_a_file_leaves_no_trace_of_its_time_on_the_item(
 
 
 @pytest.mark.parametrize("state", sorted(State))
-def test_a_stray_report_changes_the_history_and_nothing_else(
-    bench: Bench, state: State
-) -> None:
+def test_stray_report_changes_only_history(bench: Bench, state: State) -> None:
     item = bench.standing(state).item
     before, shown = bench.everything(), bench.queue.views.show(item)
 
@@ -440,7 +432,7 @@ def _without_event(item: object) -> dict[str, str]:
     return {name: value for name, value in fields.items() if name != "event"}
 
 
-def test_a_stray_report_emits_one_event_with_the_state_and_the_agent_as_they_are(
+def test_stray_report_emits_one_event(
     bench: Bench,
 ) -> None:
     lease = bench.claimed()
@@ -458,7 +450,7 @@ def test_a_stray_report_emits_one_event_with_the_state_and_the_agent_as_they_are
     assert record(bench, lease.item).event == event.cursor
 
 
-def test_a_stray_report_says_who_made_it(bench: Bench) -> None:
+def test_stray_report_names_its_agent(bench: Bench) -> None:
     lease = bench.claimed()
 
     bench.agent("bob").stray(lease.item, "me too", percent=20)
@@ -473,7 +465,7 @@ def test_a_stray_report_says_who_made_it(bench: Bench) -> None:
     ]
 
 
-def test_a_stray_report_takes_nothing_from_the_holder(bench: Bench) -> None:
+def test_stray_report_keeps_lease_of_holder(bench: Bench) -> None:
     lease = bench.claimed()
     bench.let_lease_run_down(lease.item, left_ms=LEASE_MS)
     expires_at = bench.queue.views.show(lease.item).item.lease_expires_at
@@ -484,7 +476,7 @@ def test_a_stray_report_takes_nothing_from_the_holder(bench: Bench) -> None:
     assert bench.agent().complete(lease, "done").state is State.COMPLETED
 
 
-def test_the_reason_of_a_cancelled_item_is_not_a_stray_report(bench: Bench) -> None:
+def test_stray_report_does_not_replace_cancel_reason(bench: Bench) -> None:
     lease = bench.claimed()
     bench.queue.cancel(lease.item, reason="not needed")
 
@@ -495,18 +487,18 @@ def test_the_reason_of_a_cancelled_item_is_not_a_stray_report(bench: Bench) -> N
     assert refusal.value.details["reason"] == "not needed"
 
 
-def test_a_stray_report_needs_an_item(bench: Bench) -> None:
+def test_stray_report_needs_an_item(bench: Bench) -> None:
     with pytest.raises(errors.NoItem):
         bench.agent().stray("item_neverwas", "me too")
 
     assert bench.everything().keys() == {"meta"}
 
 
-# The right to write a root's files ---------------------------------------------------------------------------------
+# The lease of a root's writer ---------------------------------------------------------------------------------------
 
 
-def let_right_run_out(bench: Bench, root: str = "root") -> None:
-    """Move the end of the right to write a root's files into the past."""
+def let_lease_expire(bench: Bench, root: str = "root") -> None:
+    """Let the lease of a root's writer expire."""
     assert bench.raw.hset(f"{tag(bench)}mirror:{root}", "until", "1") == 0
 
 
@@ -515,7 +507,7 @@ def the_mirror(bench: Bench) -> MirrorStatus:
     return mirror
 
 
-def test_one_writer_at_a_time_has_the_right_to_write_the_files_of_a_root(
+def test_one_writer_has_the_lease_of_a_root(
     bench: Bench,
 ) -> None:
     first = bench.queue.mirror_take("root", "here:1", LEASE_MS)
@@ -525,7 +517,7 @@ def test_one_writer_at_a_time_has_the_right_to_write_the_files_of_a_root(
     assert (first[:2], second[:2]) == ((True, "here:1"), (False, "here:1"))
 
 
-def test_the_right_is_of_one_root(bench: Bench) -> None:
+def test_lease_is_for_one_root(bench: Bench) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
 
     assert bench.queue.mirror_take("other", "there:2", LEASE_MS)[:2] == (
@@ -534,7 +526,7 @@ def test_the_right_is_of_one_root(bench: Bench) -> None:
     )
 
 
-def test_who_has_the_right_may_take_it_again_for_longer(bench: Bench) -> None:
+def test_writer_may_renew_its_lease(bench: Bench) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
     key, before = f"{tag(bench)}mirror:root", bench.now_ms()
 
@@ -545,15 +537,15 @@ def test_who_has_the_right_may_take_it_again_for_longer(bench: Bench) -> None:
     assert before + 10 * LEASE_MS <= until <= bench.now_ms() + 10 * LEASE_MS
 
 
-def test_the_right_ends_by_itself(bench: Bench) -> None:
+def test_lease_of_writer_expires(bench: Bench) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
-    let_right_run_out(bench)
+    let_lease_expire(bench)
 
     assert bench.queue.mirror_take("root", "there:2", LEASE_MS)[:2] == (True, "there:2")
     assert bench.queue.mirror_take("root", "here:1", LEASE_MS)[:2] == (False, "there:2")
 
 
-def test_the_right_is_free_when_it_was_given_back(bench: Bench) -> None:
+def test_released_lease_is_free(bench: Bench) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
 
     bench.queue.mirror_give("root", "here:1", {"error": ""}, {})
@@ -562,12 +554,10 @@ def test_the_right_is_free_when_it_was_given_back(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_the_right_is_given_back_by_who_has_it_and_by_nobody_else(
-    bench: Bench, *, lost: bool
-) -> None:
+def test_only_the_writer_releases_its_lease(bench: Bench, *, lost: bool) -> None:
     if lost:
         bench.queue.mirror_take("root", "there:2", LEASE_MS)
-        let_right_run_out(bench)
+        let_lease_expire(bench)
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
     before = bench.everything()
 
@@ -577,16 +567,16 @@ def test_the_right_is_given_back_by_who_has_it_and_by_nobody_else(
     assert bench.queue.mirror_take("root", "there:2", LEASE_MS)[:2] == (False, "here:1")
 
 
-def test_a_right_that_was_never_taken_is_not_given_back(bench: Bench) -> None:
+def test_lease_that_was_never_taken_is_not_released(bench: Bench) -> None:
     bench.queue.mirror_give("root", "here:1", {"written": 1}, {})
 
     assert bench.queue.views.mirrors() == ()
 
 
-# How the files are kept --------------------------------------------------------------------------------------------
+# The status of mirrors ----------------------------------------------------------------------------------------------
 
 
-def test_a_root_is_shown_from_its_first_pass_on(bench: Bench) -> None:
+def test_root_is_listed_from_its_first_pass(bench: Bench) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
 
     assert the_mirror(bench) == MirrorStatus(
@@ -594,7 +584,7 @@ def test_a_root_is_shown_from_its_first_pass_on(bench: Bench) -> None:
     )
 
 
-def test_mirrors_tell_how_the_last_pass_went_and_by_which_service(bench: Bench) -> None:
+def test_mirrors_have_last_status_and_service(bench: Bench) -> None:
     status = {"path": "/tmp/é", "written": 3, "troubles": {"a.json": 'torn "here"'}}
     service = {"host": "here", "pid": 1, "runs_on": "RQ"}
     before = bench.now_ms()
@@ -613,7 +603,7 @@ def test_mirrors_tell_how_the_last_pass_went_and_by_which_service(bench: Bench) 
     assert mirror.service_at == mirror.at
 
 
-def test_a_pass_without_a_service_leaves_the_service_that_was_seen(
+def test_pass_without_service_keeps_last_service(
     bench: Bench,
 ) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
@@ -633,7 +623,7 @@ def test_a_pass_without_a_service_leaves_the_service_that_was_seen(
     assert mirror.at > before.at
 
 
-def test_the_lag_of_a_root_is_the_events_after_its_cursor(bench: Bench) -> None:
+def test_lag_counts_events_after_cursor(bench: Bench) -> None:
     bench.item()
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
     bench.queue.mirror_give(
@@ -648,9 +638,7 @@ def test_the_lag_of_a_root_is_the_events_after_its_cursor(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("status", [{}, {"cursor": FROM_THE_START}])
-def test_a_root_that_has_seen_no_event_yet_is_shown_too(
-    bench: Bench, status: dict[str, str]
-) -> None:
+def test_root_without_cursor_is_listed(bench: Bench, status: dict[str, str]) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
 
     bench.queue.mirror_give("root", "here:1", status, {})
@@ -658,7 +646,7 @@ def test_a_root_that_has_seen_no_event_yet_is_shown_too(
     assert (the_mirror(bench).status, the_mirror(bench).behind) == (status, 0)
 
 
-def test_the_lag_is_counted_to_a_thousand(bench: Bench) -> None:
+def test_lag_is_at_most_a_thousand(bench: Bench) -> None:
     raw = cast(Any, bench.raw)
     for _ in range(1001):
         raw.xadd(f"{tag(bench)}events", {"verb": "progress"})
@@ -669,7 +657,7 @@ def test_the_lag_is_counted_to_a_thousand(bench: Bench) -> None:
     assert the_mirror(bench).behind == 1000
 
 
-def test_the_root_with_the_newest_pass_is_shown_first(bench: Bench) -> None:
+def test_root_with_newest_pass_is_listed_first(bench: Bench) -> None:
     for root in ("first", "second", "never"):
         bench.queue.mirror_take(root, "here:1", LEASE_MS)
     for root in ("second", "first"):
@@ -682,10 +670,10 @@ def test_the_root_with_the_newest_pass_is_shown_first(bench: Bench) -> None:
     assert [mirror.root for mirror in bench.queue.views.mirrors(limit=1)] == ["first"]
 
 
-# What had an id elsewhere ------------------------------------------------------------------------------------------
+# Ids of an import --------------------------------------------------------------------------------------------------
 
 
-def test_a_project_from_elsewhere_keeps_its_id_and_its_time(bench: Bench) -> None:
+def test_imported_project_keeps_id_and_time(bench: Bench) -> None:
     project = bench.queue.project("Old", id="proj_0ld", created_at=1_600_000_000_000)
     newer = bench.project()
 
@@ -697,7 +685,7 @@ def test_a_project_from_elsewhere_keeps_its_id_and_its_time(bench: Bench) -> Non
     assert bench.queue.views.progress(project).project.created_at == 1_600_000_000_000
 
 
-def test_a_project_that_comes_again_with_its_id_changes_nothing(bench: Bench) -> None:
+def test_project_imported_again_changes_nothing(bench: Bench) -> None:
     bench.queue.project("Old", id="proj_0ld", created_at=1)
     bench.queue.complete_project("proj_0ld")
     before = bench.everything()
@@ -708,7 +696,7 @@ def test_a_project_that_comes_again_with_its_id_changes_nothing(bench: Bench) ->
     assert bench.everything() == before
 
 
-def test_an_item_from_elsewhere_keeps_its_id_and_its_time(bench: Bench) -> None:
+def test_imported_item_keeps_id_and_time(bench: Bench) -> None:
     project = bench.project()
 
     item = bench.item(project, id="item_0ld", created_at=1_600_000_000_000)
@@ -724,9 +712,7 @@ def test_an_item_from_elsewhere_keeps_its_id_and_its_time(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_an_item_that_comes_again_with_its_id_changes_nothing(
-    bench: Bench, *, closed: bool
-) -> None:
+def test_item_imported_again_changes_nothing(bench: Bench, *, closed: bool) -> None:
     project = bench.project()
     bench.item(project, id="item_0ld", created_at=1)
     if closed:
@@ -741,7 +727,7 @@ def test_an_item_that_comes_again_with_its_id_changes_nothing(
     assert bench.everything() == before
 
 
-def test_an_id_from_elsewhere_must_be_one_that_can_be(bench: Bench) -> None:
+def test_imported_id_must_be_valid(bench: Bench) -> None:
     project = bench.project()
 
     with pytest.raises(errors.NoProject):

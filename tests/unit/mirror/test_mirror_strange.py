@@ -1,4 +1,4 @@
-"""Strange names and contents of files: no path, no key, no end of a pass."""
+"""Strange names and contents of files: they become neither paths nor keys, and abort no pass."""
 
 import json
 from typing import Any
@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.mirrors import Root, begun_again, completion, discovery, progress, update
+from support.mirrors import (
+    Root,
+    completion,
+    discovery,
+    progress,
+    restarted_item,
+    update,
+)
 from taskorch.domain.item import Lease, State
 
 pytestmark = pytest.mark.one_lane
@@ -30,10 +37,10 @@ JSON = st.recursive(
 
 @pytest.fixture
 def item(root: Root) -> str:
-    return begun_again(root)
+    return restarted_item(root)
 
 
-def test_files_that_are_nobodys_business_are_left(root: Root, item: str) -> None:
+def test_unrelated_files_are_left_alone(root: Root, item: str) -> None:
     names = [
         "README.md",
         "item_../x",
@@ -46,18 +53,16 @@ def test_files_that_are_nobodys_business_are_left(root: Root, item: str) -> None
     for path in foreign.values():
         path.write_text("mine", encoding="utf-8")
 
-    done = root.sync(full=True)
+    result = root.sync(full=True)
 
-    assert done.troubles == {}
+    assert result.troubles == {}
     assert {path.read_text(encoding="utf-8") for path in foreign.values()} == {"mine"}
 
 
 @pytest.mark.parametrize(
     "bad", ["../../x", "a/b", "", "x" * 65, ".hidden", "{tag}", "a\x00b", "é"]
 )
-def test_an_agent_that_cannot_be_one_is_no_path_and_no_key(
-    root: Root, bad: str
-) -> None:
+def test_invalid_agent_becomes_neither_path_nor_key(root: Root, bad: str) -> None:
     item = root.bench.item()
     root.sync()
     before = sorted(
@@ -67,7 +72,7 @@ def test_an_agent_that_cannot_be_one_is_no_path_and_no_key(
     root.put(item, "discoveries", [discovery(item, "mine", agent=bad)])
     root.put(item, "completion", completion(item, "mine", agent=bad))
 
-    done = root.sync()
+    result = root.sync()
     root.sync(full=True)
 
     there = sorted(
@@ -82,31 +87,31 @@ def test_an_agent_that_cannot_be_one_is_no_path_and_no_key(
     assert root.history(item) == []
     assert all(
         "is not a name for an agent" in why or "is empty" in why
-        for why in done.troubles.values()
+        for why in result.troubles.values()
     )
-    assert len(done.troubles) == 3
+    assert len(result.troubles) == 3
 
 
 @pytest.mark.parametrize("bad", ["../../x", "item_0badcafe", ""])
-def test_the_name_of_a_file_says_which_item_it_is_of(root: Root, bad: str) -> None:
+def test_file_name_decides_the_item(root: Root, bad: str) -> None:
     item = root.bench.item()
     root.sync()
     root.put(item, "progress", {**progress(item, update("mine")), "item_id": bad})
     root.put(item, "discoveries", [{**discovery(item, "mine"), "item_id": bad}])
 
-    done = root.sync()
+    result = root.sync()
 
     assert root.history(item) == [("progress", "mine")]
     assert root.found(item) == []
     assert (
-        list(done.troubles.values())
+        list(result.troubles.values())
         == ["The report of 2026-01-02T03:04:05.678901: it is no report"]
-        or done.troubles
+        or result.troubles
     )
     assert sorted(path.name for path in root.path.parent.iterdir()) == ["root"]
 
 
-def test_the_longest_texts_go_both_ways(root: Root) -> None:
+def test_longest_texts_are_synced_both_ways(root: Root) -> None:
     by_file, by_command = root.bench.item(), root.bench.item()
     root.sync()
     root.put(by_file, "progress", progress(by_file, update(LARGEST)))
@@ -114,9 +119,9 @@ def test_the_longest_texts_go_both_ways(root: Root) -> None:
     lease = root.bench.agent().progress(Lease(item=by_command), LARGEST).lease
     root.bench.agent().discover(lease, LARGEST, impact=LARGEST)
 
-    done = root.sync()
+    result = root.sync()
 
-    assert done.troubles == {}
+    assert result.troubles == {}
     for item in (by_file, by_command):
         assert root.history(item) == [("progress", LARGEST)]
         assert root.updates(item) == [LARGEST]
@@ -127,30 +132,28 @@ def test_the_longest_texts_go_both_ways(root: Root) -> None:
 
 
 @pytest.mark.parametrize("text", [LARGEST + "x", "", " \n", "\ud800"])
-def test_a_text_that_redis_does_not_take_is_told_and_left(
-    root: Root, text: str
-) -> None:
+def test_refused_text_is_reported_and_kept(root: Root, text: str) -> None:
     item = root.bench.item()
     root.sync()
     root.put(item, "progress", progress(item, update(text), update("fine")))
 
-    done = root.sync()
+    result = root.sync()
 
     assert root.history(item) == [("progress", "fine")]
     assert sorted(root.updates(item)) == sorted([text, "fine"])
-    assert len(done.troubles) == 1
+    assert len(result.troubles) == 1
 
 
 @pytest.mark.parametrize(
     "at", ["", "yesterday", "0001-01-01T00:00:00", "9999-12-31T23:59:59"]
 )
-def test_a_report_of_no_time_is_one(root: Root, at: str) -> None:
+def test_report_with_invalid_time_is_imported(root: Root, at: str) -> None:
     item = root.bench.item()
     root.sync()
     root.put(item, "progress", progress(item, update("begun", at=at)))
     root.put(item, "discoveries", [{**discovery(item, "found"), "timestamp": at}])
 
-    done = root.sync()
+    result = root.sync()
     again = root.sync(full=True)
 
     assert (root.history(item), root.found(item)) == (
@@ -158,26 +161,26 @@ def test_a_report_of_no_time_is_one(root: Root, at: str) -> None:
         ["found"],
     )
     assert root.document(item, "progress")["updates"][0]["timestamp"] == at
-    assert (done.troubles, again.imported, again.written) == ({}, 0, 0)
+    assert (result.troubles, again.imported, again.written) == ({}, 0, 0)
 
 
 @pytest.mark.parametrize("at", ["\ud800", "9" * 100_000])
-def test_an_entry_whose_time_cannot_be_one_is_no_report(root: Root, at: str) -> None:
+def test_entry_with_impossible_time_is_not_imported(root: Root, at: str) -> None:
     item = root.bench.item()
     root.sync()
     root.put(item, "progress", progress(item, update("begun", at=at)))
 
-    done = root.sync()
+    result = root.sync()
 
     assert root.history(item) == []
     assert root.document(item, "progress")["updates"][0]["timestamp"] == at
-    (trouble,) = done.troubles.values()
+    (trouble,) = result.troubles.values()
     assert trouble.startswith(
         "The report without a time was not imported: its timestamp is not valid: "
     )
 
 
-def test_what_is_nested_deeply_does_not_hold_up_other_items(root: Root) -> None:
+def test_deeply_nested_file_does_not_block_others(root: Root) -> None:
     item, other = root.bench.item(), root.bench.item()
     root.sync()
     for depth in range(900, 1000, 10):
@@ -195,7 +198,7 @@ def test_what_is_nested_deeply_does_not_hold_up_other_items(root: Root) -> None:
 
 
 def mutated(document: Any, path: list[int], value: Any) -> Any:
-    """Return a document with something else at a place in it."""
+    """Return a document with another value at one place."""
     if not path or not isinstance(document, (dict, list)) or not document:
         return value
     places = (
@@ -219,7 +222,7 @@ def mutated(document: Any, path: list[int], value: Any) -> Any:
     path=st.lists(st.integers(0, 9), max_size=4),
     value=JSON | st.integers(10**30, 10**400),
 )
-def test_no_content_of_a_file_ends_a_pass(
+def test_no_file_content_aborts_a_pass(
     root: Root, item: str, kind: str, path: list[int], value: Any
 ) -> None:
     documents: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Files that a worker was writing, or died writing: waited for, never overwritten, salvaged in the end."""
+"""Files that a worker is writing or died writing: the mirror waits, then reads the valid part."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,9 @@ from support.mirrors import (
     after_wait,
     completion,
     discovery,
-    handed_over,
-    let_wait_end,
+    let_wait_pass,
     progress,
+    published_item,
     update,
 )
 from taskorch.domain.item import State
@@ -24,7 +24,7 @@ TORN = b'{"upd'
 
 @pytest.fixture
 def item(root: Root) -> str:
-    return handed_over(root)
+    return published_item(root)
 
 
 def torn(root: Root, item: str, kind: str, data: bytes) -> Path:
@@ -35,7 +35,7 @@ def torn(root: Root, item: str, kind: str, data: bytes) -> Path:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("data", [b"", TORN, b"\xff\xfe", b"null", b"7"])
-def test_a_torn_file_is_waited_for_and_not_touched(
+def test_torn_file_is_not_touched(
     root: Root, item: str, kind: str, data: bytes
 ) -> None:
     root.bench.agent().complete(root.bench.claimed(item), "by a command")
@@ -53,19 +53,19 @@ def test_a_torn_file_is_waited_for_and_not_touched(
     assert root.hidden() == []
 
 
-def test_a_file_that_is_whole_after_a_moment_is_taken(root: Root, item: str) -> None:
+def test_file_completed_in_time_is_imported(root: Root, item: str) -> None:
     whole = json.dumps(progress(item, update("begun")), indent=2).encode()
 
     torn(root, item, "progress", whole[:50])
     root.sync()
     torn(root, item, "progress", whole)
-    done = root.sync()
+    result = root.sync()
 
     assert root.history(item) == [("progress", "begun")]
-    assert (done.again, done.troubles) == (False, {})
+    assert (result.again, result.troubles) == (False, {})
 
 
-def test_what_is_valid_is_saved_and_the_rest_kept(
+def test_valid_part_is_imported_and_copy_kept(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = update("first"), update("second", at="2026-01-02T03:04:06.000001")
@@ -79,8 +79,8 @@ def test_what_is_valid_is_saved_and_the_rest_kept(
     root.sync()
     before = root.file(item, "progress").read_bytes()
 
-    let_wait_end(monkeypatch)
-    done = root.sync()
+    let_wait_pass(monkeypatch)
+    result = root.sync()
 
     (kept,) = root.hidden()
     assert root.history(item) == [("progress", "first")]
@@ -88,34 +88,36 @@ def test_what_is_valid_is_saved_and_the_rest_kept(
     assert (root.handoffs / kept).read_bytes() == before
     assert kept.startswith(f".{item}_progress.json.")
     assert kept.endswith(".kept")
-    assert done.troubles[kept].startswith(
+    assert result.troubles[kept].startswith(
         f"{item}_progress.json is not valid (not JSON: "
     )
     assert (
         "Only the valid part was imported: 1 report. This is a copy"
-        in done.troubles[kept]
+        in result.troubles[kept]
     )
-    assert root.bench.queue.views.mirrors()[0].status["troubles"] == dict(done.troubles)
+    assert root.bench.queue.views.mirrors()[0].status["troubles"] == dict(
+        result.troubles
+    )
 
 
-def test_a_file_that_changes_while_it_is_torn_is_waited_for_anew(
+def test_changing_torn_file_restarts_the_wait(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torn(root, item, "progress", TORN)
     root.sync()
 
-    let_wait_end(monkeypatch)
+    let_wait_pass(monkeypatch)
     monkeypatch.setattr("taskorch_orchestrator.mirror.sync_state.time", after_wait)
     torn(root, item, "progress", TORN + b"ates")
-    done = root.sync()
+    result = root.sync()
 
-    assert done.again
+    assert result.again
     assert root.hidden() == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("data", [b"", TORN, b"\xff\xfe", b"null"])
-def test_a_file_without_anything_valid_is_written_as_redis_has_it(
+def test_file_without_valid_part_is_restored_from_redis(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch, kind: str, *, data: bytes
 ) -> None:
     lease = root.bench.claimed(item)
@@ -130,7 +132,7 @@ def test_a_file_without_anything_valid_is_written_as_redis_has_it(
     torn(root, item, kind, data)
     root.sync()
 
-    let_wait_end(monkeypatch)
+    let_wait_pass(monkeypatch)
     root.sync()
 
     assert root.shown() == before
@@ -142,23 +144,23 @@ def test_a_file_without_anything_valid_is_written_as_redis_has_it(
     "data",
     [b"[" * 100_000, b'{"a":' * 100_000, b'["' + b'a,"' * 100_000, b"," * 100_000],
 )
-def test_hopeless_text_is_given_up_soon(
+def test_hopeless_text_is_given_up_quickly(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch, kind: str, *, data: bytes
 ) -> None:
     torn(root, item, kind, data)
     root.sync()
 
-    let_wait_end(monkeypatch)
-    done = root.sync()
+    let_wait_pass(monkeypatch)
+    result = root.sync()
 
-    assert not done.again
+    assert not result.again
     assert not root.file(item, kind).exists() or isinstance(
         root.document(item, kind), (dict, list)
     )
     assert [(root.handoffs / name).read_bytes() for name in root.hidden()][:1] == [data]
 
 
-def test_a_large_torn_file_is_salvaged_in_no_time(
+def test_large_torn_file_is_read_quickly(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     updates = [
@@ -173,13 +175,13 @@ def test_a_large_torn_file_is_salvaged_in_no_time(
     )
     root.sync()
 
-    let_wait_end(monkeypatch)
+    let_wait_pass(monkeypatch)
     root.sync()
 
     assert len(root.history(item)) == 199
 
 
-def test_a_completion_waits_for_the_reports_before_it(root: Root, item: str) -> None:
+def test_completion_waits_for_earlier_reports(root: Root, item: str) -> None:
     whole = json.dumps(progress(item, update("begun")), indent=2).encode()
     torn(root, item, "progress", whole[:40])
     root.put(item, "completion", completion(item, "done"))
@@ -194,9 +196,7 @@ def test_a_completion_waits_for_the_reports_before_it(root: Root, item: str) -> 
     assert root.document(item, "completion") == completion(item, "done")
 
 
-def test_what_is_torn_in_one_file_does_not_hold_up_the_others(
-    root: Root, item: str
-) -> None:
+def test_torn_file_does_not_block_other_files(root: Root, item: str) -> None:
     torn(root, item, "progress", TORN)
     root.put(item, "discoveries", [discovery(item, "found")])
 
@@ -205,9 +205,7 @@ def test_what_is_torn_in_one_file_does_not_hold_up_the_others(
     assert root.found(item) == ["found"]
 
 
-def test_a_worker_that_had_opened_a_file_before_it_was_replaced_is_heard(
-    root: Root, item: str
-) -> None:
+def test_report_written_into_replaced_file_is_imported(root: Root, item: str) -> None:
     root.worker().blocker(item, "Which one?")
     root.sync()
     document = root.document(item, "progress")
@@ -218,16 +216,14 @@ def test_a_worker_that_had_opened_a_file_before_it_was_replaced_is_heard(
         json.dump(document, opened, indent=2)
         opened.truncate()
 
-    done = root.sync()
+    result = root.sync()
 
     assert ("progress", "into the old file") in root.history(item)
     assert {"into the old file", "Answer: by a command"} < set(root.updates(item))
-    assert done.troubles == {}
+    assert result.troubles == {}
 
 
-def test_a_worker_that_writes_slowly_into_a_replaced_file_is_waited_for(
-    root: Root, item: str
-) -> None:
+def test_slow_write_into_replaced_file_is_awaited(root: Root, item: str) -> None:
     root.worker().blocker(item, "Which one?")
     root.sync()
     document = root.document(item, "progress")
@@ -249,7 +245,7 @@ def test_a_worker_that_writes_slowly_into_a_replaced_file_is_waited_for(
     assert {"into the old file", "Answer: by a command"} < set(root.updates(item))
 
 
-def test_what_a_worker_that_died_left_in_a_replaced_file_is_saved_and_the_rest_kept(
+def test_torn_replaced_file_is_imported_and_copy_kept(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root.worker().blocker(item, "Which one?")
@@ -267,19 +263,17 @@ def test_what_a_worker_that_died_left_in_a_replaced_file_is_saved_and_the_rest_k
         opened.write(data)
     root.sync()
 
-    let_wait_end(monkeypatch)
-    done = root.sync()
+    let_wait_pass(monkeypatch)
+    result = root.sync()
 
     (kept,) = root.hidden()
     assert ("progress", "late 0") in root.history(item)
     assert {"late 0", "Answer: by a command"} < set(root.updates(item))
     assert (root.handoffs / kept).read_bytes() == data
-    assert list(done.troubles) == [kept]
+    assert list(result.troubles) == [kept]
 
 
-def test_a_stray_that_was_written_into_a_replaced_file_stands_in_the_new_one(
-    root: Root, item: str
-) -> None:
+def test_stray_in_replaced_file_reaches_the_new_file(root: Root, item: str) -> None:
     stranger = progress(item, update("of a stranger"), agent="carl")
     root.put(item, "progress", stranger)
     root.sync()

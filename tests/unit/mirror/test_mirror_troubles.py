@@ -1,4 +1,4 @@
-"""What is in the way of the sync job: told clearly, nothing is lost, and the next pass after it is mended goes on."""
+"""Obstacles: the pass reports them and loses nothing, and continues once they are fixed."""
 
 import errno
 import fcntl
@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from support.mirrors import Root, begun_again, discovery, progress, rooted, update
+from support.mirrors import Root, discovery, progress, restarted_item, root_at, update
 from taskorch.domain import errors
 from taskorch_orchestrator.mirror import sqlite_copy
 
@@ -20,11 +20,11 @@ KINDS = ("handoff", "progress", "discoveries", "completion")
 
 @pytest.fixture
 def item(root: Root) -> str:
-    return begun_again(root)
+    return restarted_item(root)
 
 
-def put_in_the_way(path: Path, what: str, elsewhere: Path) -> None:
-    """Put something that is no file where a file is."""
+def replace_by(path: Path, what: str, elsewhere: Path) -> None:
+    """Replace a file by something that is not a file."""
     path.unlink(missing_ok=True)
     match what:
         case "link":
@@ -46,7 +46,7 @@ def take_away(path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("what", ["link", "dangling link", "folder", "pipe"])
-def test_what_is_no_file_is_told_and_never_followed(
+def test_irregular_file_is_reported_and_not_followed(
     root: Root, item: str, kind: str, what: str
 ) -> None:
     elsewhere = root.path / "elsewhere"
@@ -54,32 +54,32 @@ def test_what_is_no_file_is_told_and_never_followed(
         json.dumps(progress(item, update("from elsewhere"))), encoding="utf-8"
     )
     before = elsewhere.read_bytes()
-    put_in_the_way(root.file(item, kind), what, elsewhere)
+    replace_by(root.file(item, kind), what, elsewhere)
     history = root.history(item)
 
-    done = root.sync()
+    result = root.sync()
     blocked = root.history(item)
     take_away(root.file(item, kind))
-    mended = root.sync()
+    fixed = root.sync()
 
-    assert list(done.troubles) == [item]
+    assert list(result.troubles) == [item]
     assert elsewhere.read_bytes() == before
     assert blocked == history
-    assert mended.troubles == {}
+    assert fixed.troubles == {}
     assert root.file(item, kind).is_file() is (kind != "completion")
 
 
-def test_one_bad_file_does_not_hold_up_other_items(root: Root, item: str) -> None:
-    put_in_the_way(root.file(item, "progress"), "folder", root.path)
+def test_bad_file_does_not_block_other_items(root: Root, item: str) -> None:
+    replace_by(root.file(item, "progress"), "folder", root.path)
     other = root.bench.item()
 
-    done = root.sync()
+    result = root.sync()
 
-    assert list(done.troubles) == [item]
+    assert list(result.troubles) == [item]
     assert root.file(other, "handoff").exists()
 
 
-def test_a_link_in_place_of_the_folder_is_not_followed(root: Root, item: str) -> None:
+def test_linked_handoffs_folder_is_not_followed(root: Root, item: str) -> None:
     outside = root.path / "outside"
     root.handoffs.rename(root.home / "kept")
     outside.mkdir()
@@ -87,20 +87,20 @@ def test_a_link_in_place_of_the_folder_is_not_followed(root: Root, item: str) ->
 
     with pytest.raises(errors.RootNotWritable, match="handoffs"):
         root.sync()
-    told = root.bench.queue.views.mirrors()[0].status["error"]
+    error = root.bench.queue.views.mirrors()[0].status["error"]
     root.handoffs.unlink()
     (root.home / "kept").rename(root.handoffs)
-    done = root.sync()
+    result = root.sync()
 
     assert list(outside.iterdir()) == []
-    assert "handoffs" in str(told)
-    assert done.troubles == {}
+    assert "handoffs" in str(error)
+    assert result.troubles == {}
     assert not root.bench.queue.views.mirrors()[0].status["error"]
     assert root.updates(item)
 
 
 @pytest.mark.parametrize("what", ["link", "folder", "garbage"])
-def test_a_database_that_cannot_be_written_is_told_and_filled_later(
+def test_unwritable_database_is_reported_and_filled_later(
     root: Root, item: str, what: str
 ) -> None:
     path, elsewhere = root.home / "orchestration.db", root.path / "elsewhere"
@@ -110,55 +110,55 @@ def test_a_database_that_cannot_be_written_is_told_and_filled_later(
             part.unlink()
         path.write_bytes(b"no database" * 999)
     else:
-        put_in_the_way(path, what, elsewhere)
+        replace_by(path, what, elsewhere)
     root.bench.queue.cancel(item)
 
-    done = root.sync()
-    if what != "garbage":  # that is set aside
+    result = root.sync()
+    if what != "garbage":  # garbage is renamed by the pass
         take_away(path)
-    mended = root.sync()
+    fixed = root.sync()
 
     with sqlite3.connect(path) as database:
         rows = database.execute("SELECT item_id, status FROM work_items").fetchall()
     database.close()
-    assert list(done.troubles) == ["orchestration.db"]
+    assert list(result.troubles) == ["orchestration.db"]
     assert elsewhere.read_bytes() == b""
-    assert mended.troubles == {}
+    assert fixed.troubles == {}
     assert rows == [(item, "cancelled")]
 
 
-def test_a_database_that_is_locked_is_written_when_it_is_free(
+def test_locked_database_is_filled_later(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root.bench.queue.cancel(item)
     monkeypatch.setattr(sqlite_copy, "BUSY_TIMEOUT_S", 0.01)
-    another = rooted(root.bench, root.path)
+    another = root_at(root.bench, root.path)
     with sqlite3.connect(
         root.home / "orchestration.db", isolation_level=None
     ) as database:
         database.execute("BEGIN IMMEDIATE")
-        done = another.sync()
+        result = another.sync()
         database.execute("ROLLBACK")
-        mended = another.sync()
+        fixed = another.sync()
         rows = database.execute("SELECT item_id, status FROM work_items").fetchall()
     database.close()
 
-    assert done.troubles == {"orchestration.db": "database is locked"}
-    assert mended.troubles == {}
+    assert result.troubles == {"orchestration.db": "database is locked"}
+    assert fixed.troubles == {}
     assert rows == [(item, "cancelled")]
 
 
 @pytest.mark.parametrize("what", ["link", "folder"])
-def test_a_doorbell_that_is_no_file_is_told(root: Root, what: str) -> None:
+def test_irregular_pending_file_is_reported(root: Root, what: str) -> None:
     elsewhere = root.path / "elsewhere"
     root.handoffs.mkdir(parents=True)
     elsewhere.write_text("mine\n", encoding="utf-8")
-    put_in_the_way(root.handoffs / "pending_ada.txt", what, elsewhere)
+    replace_by(root.handoffs / "pending_ada.txt", what, elsewhere)
     item = root.bench.item()
 
-    done = root.sync()
+    result = root.sync()
 
-    assert list(done.troubles) == ["pending_ada.txt"]
+    assert list(result.troubles) == ["pending_ada.txt"]
     assert elsewhere.read_text(encoding="utf-8") == "mine\n"
     assert root.file(item, "handoff").exists()
 
@@ -172,68 +172,64 @@ def test_a_doorbell_that_is_no_file_is_told(root: Root, what: str) -> None:
         "x_handoff.json",
     ],
 )
-def test_a_foreign_handoff_is_left_and_told_until_it_is_gone(
+def test_foreign_handoff_is_reported_until_it_is_removed(
     root: Root, item: str, name: str
 ) -> None:
     (root.handoffs / name).write_text("mine", encoding="utf-8")
 
-    done = root.sync()
+    result = root.sync()
     again = root.sync(full=True)
     (root.handoffs / name).unlink()
-    mended = root.sync()
+    fixed = root.sync()
 
-    assert list(done.troubles) == list(again.troubles) == [name]
-    assert mended.troubles == {}
+    assert list(result.troubles) == list(again.troubles) == [name]
+    assert fixed.troubles == {}
     assert root.updates(item)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_files_of_an_item_that_redis_does_not_have_are_left_and_told(
+def test_files_of_unknown_item_are_reported_and_kept(
     root: Root, item: str, kind: str
 ) -> None:
     path = root.file("item_0badcafe", kind)
     path.write_text("mine", encoding="utf-8")
 
-    done = root.sync()
+    result = root.sync()
     left = path.read_text(encoding="utf-8")
     path.unlink()
-    mended = root.sync()
+    fixed = root.sync()
 
-    assert list(done.troubles) == ["item_0badcafe"]
+    assert list(result.troubles) == ["item_0badcafe"]
     assert left == "mine"
-    assert mended.troubles == {}
+    assert fixed.troubles == {}
     assert root.updates(item)
 
 
 @pytest.mark.parametrize("what", ["handoffs", "everything"])
-def test_a_folder_that_was_deleted_comes_back(root: Root, item: str, what: str) -> None:
+def test_deleted_folder_is_restored(root: Root, item: str, what: str) -> None:
     before = root.shown()
 
     shutil.rmtree(root.handoffs if what == "handoffs" else root.home)
     root.sync()
 
-    bells = {name for name in root.shown() if name.startswith("pending")}
-    assert {name: data for name, data in root.shown().items() if name not in bells} == {
-        name: data for name, data in before.items() if not name.startswith("pending")
-    }
+    pending = {name for name in root.shown() if name.startswith("pending")}
+    assert {
+        name: data for name, data in root.shown().items() if name not in pending
+    } == {name: data for name, data in before.items() if not name.startswith("pending")}
     assert root.document(item, "handoff")["assigned_to"] == "ada"
 
 
-def test_another_process_of_this_machine_is_waited_for_or_left_alone(
-    root: Root, item: str
-) -> None:
+def test_locked_root_is_awaited_or_skipped(root: Root, item: str) -> None:
     with (root.home / "sync" / "lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = root.mirror.sync(wait=False)
+        result = root.mirror.sync(wait=False)
 
-    assert done is None
+    assert result is None
     assert root.sync().troubles == {}
     assert root.updates(item)
 
 
-def test_another_machine_that_writes_the_same_root_goes_first(
-    root: Root, item: str
-) -> None:
+def test_other_machine_with_lease_goes_first(root: Root, item: str) -> None:
     root.bench.queue.cancel(item)
     before = root.state()
     root.bench.queue.mirror_take(root.mirror.root_id(), "elsewhere:1", 30_000)
@@ -248,7 +244,7 @@ def test_another_machine_that_writes_the_same_root_goes_first(
     assert not root.file(item, "handoff").exists()
 
 
-def test_a_disk_that_is_full_in_the_middle_of_a_pass_is_told(
+def test_full_disk_during_pass_is_reported(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root.bench.queue.assign(item, "bob", force=True)
@@ -262,12 +258,12 @@ def test_a_disk_that_is_full_in_the_middle_of_a_pass_is_told(
         patched.setattr(os, "fsync", full)
         with pytest.raises(errors.RootNotWritable, match="No space left on device"):
             root.sync()
-    told, left = root.bench.queue.views.mirrors()[0].status["error"], root.shown()
-    done = root.sync()
+    error, left = root.bench.queue.views.mirrors()[0].status["error"], root.shown()
+    result = root.sync()
 
     assert left == before
-    assert "No space left on device" in str(told)
+    assert "No space left on device" in str(error)
     assert root.hidden() == []
     assert root.found(item) == ["found", "by a file"]
     assert root.document(item, "handoff")["assigned_to"] == "bob"
-    assert done.troubles == {}
+    assert result.troubles == {}

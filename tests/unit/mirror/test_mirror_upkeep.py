@@ -1,4 +1,4 @@
-"""The database, what a pass costs, and what heals by itself."""
+"""The database, the cost of a pass, and the repair of lost files and memory."""
 
 import os
 import sqlite3
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.mirrors import Root, reported, rooted
+from support.mirrors import Root, reported, root_at
 from taskorch.domain.item import Lease, State
 from taskorch.queue import keys
 from taskorch.queue.port import Argument, Connection, Reply, Script
@@ -40,7 +40,7 @@ def rows(path: Path, table: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_database_has_projects_and_items_with_all_their_columns(root: Root) -> None:
+def test_database_has_projects_and_items(root: Root) -> None:
     item = reported(root)
     record = root.bench.queue.views.records([item])[0]
     pending = root.bench.item(
@@ -85,7 +85,7 @@ def test_the_database_has_projects_and_items_with_all_their_columns(root: Root) 
     )
 
 
-def test_a_reader_of_the_database_sees_one_state_for_as_long_as_it_looks(
+def test_database_reader_sees_one_state(
     root: Root,
 ) -> None:
     item = root.bench.item()
@@ -100,17 +100,17 @@ def test_a_reader_of_the_database_sees_one_state_for_as_long_as_it_looks(
         during = reader.execute("SELECT status FROM work_items").fetchall()
         reader.execute("COMMIT")
 
-        done = root.sync()
+        result = root.sync()
         after = reader.execute("SELECT status FROM work_items").fetchall()
     reader.close()
 
     assert (before, during, after) == ([("queued",)], [("queued",)], [("cancelled",)])
     assert waiting.troubles == {"orchestration.db": "database is locked"}
     assert not root.file(item, "handoff").exists()
-    assert done.troubles == {}
+    assert result.troubles == {}
 
 
-def test_a_lost_database_is_made_anew(root: Root) -> None:
+def test_deleted_database_is_restored(root: Root) -> None:
     items = {root.bench.item(), reported(root)}
     root.sync()
 
@@ -123,7 +123,7 @@ def test_a_lost_database_is_made_anew(root: Root) -> None:
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_a_second_pass_writes_nothing(root: Root, *, full: bool) -> None:
+def test_second_pass_writes_nothing(root: Root, *, full: bool) -> None:
     reported(root)
     item = root.bench.item()
     root.sync()
@@ -131,16 +131,21 @@ def test_a_second_pass_writes_nothing(root: Root, *, full: bool) -> None:
     root.sync()
     before = root.state()
 
-    done = root.sync(full=full)
+    result = root.sync(full=full)
 
-    assert (done.written, done.imported, done.again, done.left) == (0, 0, False, 0)
+    assert (result.written, result.imported, result.again, result.left) == (
+        0,
+        0,
+        False,
+        0,
+    )
     assert root.state() == before
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_a_pass_looks_only_at_what_has_changed(root: Root, *, lost: bool) -> None:
+def test_pass_looks_only_at_changed_items(root: Root, *, lost: bool) -> None:
     counting = Counting(root.bench.queue._scripts.connection)
-    counted = rooted(root.bench.over(lambda _: counting), root.path)
+    counted = root_at(root.bench.over(lambda _: counting), root.path)
     items = [root.bench.item() for _ in range(3)]
     counted.sync()
     if lost:
@@ -158,9 +163,9 @@ def test_a_pass_looks_only_at_what_has_changed(root: Root, *, lost: bool) -> Non
     assert counting.calls["list"] == 0
 
 
-def test_a_torn_file_that_was_deleted_is_looked_for_no_more(root: Root) -> None:
+def test_deleted_torn_file_is_forgotten(root: Root) -> None:
     counting = Counting(root.bench.queue._scripts.connection)
-    counted = rooted(root.bench.over(lambda _: counting), root.path)
+    counted = root_at(root.bench.over(lambda _: counting), root.path)
     item = root.bench.item()
     counted.sync()
     root.file(item, "progress").write_bytes(b"{")
@@ -169,14 +174,14 @@ def test_a_torn_file_that_was_deleted_is_looked_for_no_more(root: Root) -> None:
     counted.sync()
 
     counting.calls.clear()
-    done = counted.sync()
+    result = counted.sync()
 
     assert set(counting.calls) <= {"events", "mirror_take", "mirror_give"}
-    assert not done.again
+    assert not result.again
 
 
 @pytest.mark.parametrize("kind", ["handoff", "progress", "discoveries"])
-def test_a_deleted_file_comes_back(root: Root, kind: str) -> None:
+def test_deleted_file_is_restored(root: Root, kind: str) -> None:
     lease, me = root.bench.claimed(), root.bench.agent()
     me.progress(lease, "begun")
     me.discover(lease, "It leaks.")
@@ -189,7 +194,7 @@ def test_a_deleted_file_comes_back(root: Root, kind: str) -> None:
     assert root.shown() == before
 
 
-def test_a_trimmed_stream_of_events_heals(root: Root) -> None:
+def test_trimmed_events_cause_a_full_pass(root: Root) -> None:
     root.sync()
     items = [root.bench.item() for _ in range(5)]
 
@@ -202,7 +207,7 @@ def test_a_trimmed_stream_of_events_heals(root: Root) -> None:
 
 
 @pytest.mark.parametrize("damage", ["gone", "garbage"])
-def test_a_lost_memory_heals(root: Root, damage: str) -> None:
+def test_lost_memory_causes_a_full_pass(root: Root, damage: str) -> None:
     item = root.bench.item()
     root.sync()
     root.worker().progress(item, "begun")
@@ -224,7 +229,7 @@ def test_a_lost_memory_heals(root: Root, damage: str) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["9999999999999-0", "1-1"])
-def test_a_cursor_that_redis_does_not_know_heals(root: Root, cursor: str) -> None:
+def test_unknown_cursor_causes_a_full_pass(root: Root, cursor: str) -> None:
     root.sync()
     with sqlite3.connect(root.home / "sync" / "state.db") as database:
         database.execute("UPDATE facts SET value = ? WHERE name = 'cursor'", (cursor,))
@@ -240,7 +245,7 @@ def test_a_cursor_that_redis_does_not_know_heals(root: Root, cursor: str) -> Non
     assert not root.file(item, "handoff").exists()
 
 
-def test_a_pass_that_is_stopped_is_gone_on_with(root: Root) -> None:
+def test_stopped_pass_is_continued_by_the_next(root: Root) -> None:
     items = [root.bench.item() for _ in range(70)]
 
     first = root.mirror.sync(stop=lambda: True)
@@ -253,15 +258,15 @@ def test_a_pass_that_is_stopped_is_gone_on_with(root: Root) -> None:
     assert all(root.file(item, "handoff").exists() for item in items)
 
 
-def test_a_file_that_was_noted_is_looked_at_without_a_scan(root: Root) -> None:
+def test_marked_file_is_synced_without_a_scan(root: Root) -> None:
     item = root.bench.item()
     root.sync()
     root.worker().progress(item, "begun")
 
-    unheard = root.mirror.sync(scan=False)
+    before = root.mirror.sync(scan=False)
     changed = root.mirror.mark_changed([f"{item}_progress.json", "other.json"])
     unchanged = root.mirror.mark_changed([f"{item}_handoff.json", "other.json"])
-    heard = root.mirror.sync(scan=False)
+    after = root.mirror.sync(scan=False)
 
     assert (changed, unchanged) == (True, False)
-    assert [done and done.imported for done in (unheard, heard)] == [0, 1]
+    assert [result and result.imported for result in (before, after)] == [0, 1]

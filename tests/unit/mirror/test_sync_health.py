@@ -1,4 +1,4 @@
-"""What a health check of the service says."""
+"""The health check of the service."""
 
 import os
 from time import time
@@ -47,7 +47,7 @@ def test_recent_pass_of_this_machine_is_healthy() -> None:
         ),
     ],
 )
-def test_anything_else_is_refused_with_its_reason(
+def test_unhealthy_root_is_refused_with_reason(
     mirrors: list[dict[str, Any]], reason: str
 ) -> None:
     with pytest.raises(errors.Unhealthy) as refusal:

@@ -1,4 +1,4 @@
-"""The file-based worker of the tests writes what the predecessor's does, and is as easily broken."""
+"""The file-based worker of the tests: it writes like the predecessor, and breaks as easily."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ ITEM = "item_1a2b3c4d"
 
 
 class Fate(Random):
-    """What is drawn is known."""
+    """A random generator with known results."""
 
     def __init__(self, *drawn: float) -> None:
         super().__init__(0)
@@ -29,7 +29,7 @@ class Fate(Random):
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A `.task-orchestrator` folder as the sync job has made it."""
+    """A `.task-orchestrator` folder as the sync job makes it."""
     (tmp_path / "handoffs").mkdir()
     return tmp_path
 
@@ -56,7 +56,7 @@ def put_handoff(
 
 
 def written(root: Path, form: str) -> Any:
-    """Return what a file says, once it was seen to be in the predecessor's hand."""
+    """Return the content of a file, and check that it has the predecessor's JSON style."""
     text = (root / "handoffs" / f"{ITEM}_{form}.json").read_text(encoding="utf-8")
     document = json.loads(text)
     assert text == json.dumps(document, indent=2, ensure_ascii=True)
@@ -64,7 +64,7 @@ def written(root: Path, form: str) -> Any:
 
 
 def timeless(entry: dict[str, Any], time: str = "timestamp") -> dict[str, Any]:
-    """Return an entry without its time, which was seen to be naive and local, with microseconds."""
+    """Return an entry without its time, and check that it is local, without a zone, with microseconds."""
     then = datetime.strptime(entry[time], "%Y-%m-%dT%H:%M:%S.%f").astimezone()
     assert abs((datetime.now().astimezone() - then).total_seconds()) < 60
     return {name: value for name, value in entry.items() if name != time}
@@ -80,9 +80,7 @@ def logged(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_check_lists_what_is_assigned_to_the_agent_in_dot_files_too(
-    root: Path, ada: FileWorker
-) -> None:
+def test_check_lists_assigned_items_and_dot_files(root: Path, ada: FileWorker) -> None:
     put_handoff(root)
     put_handoff(root, "item_2", name=".{}_handoff.json")
     put_handoff(root, "item_3", agent="bob")
@@ -90,9 +88,7 @@ def test_a_check_lists_what_is_assigned_to_the_agent_in_dot_files_too(
     assert sorted(ada.check()) == [ITEM, "item_2"]
 
 
-def test_a_check_silences_the_doorbell_of_its_agent(
-    root: Path, ada: FileWorker
-) -> None:
+def test_check_deletes_pending_file_of_its_agent(root: Path, ada: FileWorker) -> None:
     for agent in ("ada", "bob"):
         (root / "handoffs" / f"pending_{agent}.txt").write_text(
             f"{ITEM}\n", encoding="utf-8"
@@ -103,9 +99,7 @@ def test_a_check_silences_the_doorbell_of_its_agent(
     assert (ada.pending(), FileWorker(root, "bob").pending()) == ([], [ITEM])
 
 
-def test_the_doorbell_is_deleted_as_soon_as_it_is_read(
-    root: Path, ada: FileWorker
-) -> None:
+def test_pending_file_is_deleted_when_read(root: Path, ada: FileWorker) -> None:
     (root / "handoffs" / "pending_ada.txt").write_text(
         f"{ITEM}\nitem_2\n{ITEM}\n", encoding="utf-8"
     )
@@ -115,7 +109,7 @@ def test_the_doorbell_is_deleted_as_soon_as_it_is_read(
 
 
 @pytest.mark.parametrize("torn", ["", '{"item_id": "it'])
-def test_one_invalid_handoff_of_anybody_breaks_a_check(
+def test_invalid_handoff_of_any_agent_breaks_check(
     root: Path, ada: FileWorker, torn: str
 ) -> None:
     put_handoff(root)
@@ -125,7 +119,7 @@ def test_one_invalid_handoff_of_anybody_breaks_a_check(
         ada.check()
 
 
-def test_a_get_returns_the_handoff(root: Path, ada: FileWorker) -> None:
+def test_get_returns_the_handoff(root: Path, ada: FileWorker) -> None:
     handoff = put_handoff(root)
 
     assert ada.get(ITEM) == handoff
@@ -134,7 +128,7 @@ def test_a_get_returns_the_handoff(root: Path, ada: FileWorker) -> None:
 @pytest.mark.parametrize(
     "lacking", ["item_id", "assigned_to", "task", "project_context"]
 )
-def test_a_handoff_that_lacks_what_is_shown_breaks_a_get(
+def test_incomplete_handoff_breaks_get(
     root: Path, ada: FileWorker, lacking: str
 ) -> None:
     handoff = put_handoff(root)
@@ -147,9 +141,7 @@ def test_a_handoff_that_lacks_what_is_shown_breaks_a_get(
         ada.get(ITEM)
 
 
-def test_progress_is_added_under_the_name_of_its_first_writer(
-    root: Path, ada: FileWorker
-) -> None:
+def test_progress_file_names_its_first_writer(root: Path, ada: FileWorker) -> None:
     ada.progress(ITEM, "Half of it ✓", 50)
     FileWorker(root, "bob").progress(ITEM, "More")
 
@@ -176,7 +168,7 @@ def test_discoveries_are_an_array(root: Path, ada: FileWorker) -> None:
 @pytest.mark.parametrize(
     ("needs", "impact"), [("a key", "Needs: a key"), (None, "Blocking progress")]
 )
-def test_a_blocker_is_a_discovery_and_then_an_update(
+def test_blocker_is_a_discovery_and_an_update(
     root: Path, ada: FileWorker, needs: str | None, impact: str
 ) -> None:
     ada.blocker(ITEM, "Locked", needs)
@@ -195,9 +187,7 @@ def test_a_blocker_is_a_discovery_and_then_an_update(
     assert discovery["timestamp"] <= update["timestamp"]
 
 
-def test_a_completion_overwrites_what_was_delivered_before(
-    root: Path, ada: FileWorker
-) -> None:
+def test_completion_overwrites_the_last_one(root: Path, ada: FileWorker) -> None:
     ada.complete(ITEM, "Done", {"report": "r.md"})
     FileWorker(root, "bob").complete(ITEM, "Done better")
 
@@ -212,9 +202,7 @@ def test_a_completion_overwrites_what_was_delivered_before(
     assert updates == [{"message": "✅ Work completed", "percentage": 100}] * 2
 
 
-def test_notes_are_kept_in_the_workspace_of_the_agent(
-    root: Path, ada: FileWorker
-) -> None:
+def test_notes_are_in_workspace_of_agent(root: Path, ada: FileWorker) -> None:
     ada.notes(ITEM, "One")
     ada.notes(ITEM, "Two\nlines")
 
@@ -237,7 +225,7 @@ def test_notes_are_kept_in_the_workspace_of_the_agent(
         (lambda ada: ada.complete(ITEM, "Done"), "progress"),
     ],
 )
-def test_a_torn_file_breaks_who_adds_to_it_and_stays_as_it_is(
+def test_torn_file_breaks_the_next_writer(
     root: Path, ada: FileWorker, report: Callable[[FileWorker], None], form: str
 ) -> None:
     path = root / "handoffs" / f"{ITEM}_{form}.json"
@@ -249,7 +237,7 @@ def test_a_torn_file_breaks_who_adds_to_it_and_stays_as_it_is(
     assert path.read_text(encoding="utf-8") == '{"item_id": "it'
 
 
-def test_a_completion_comes_before_its_update(root: Path) -> None:
+def test_completion_is_written_before_its_update(root: Path) -> None:
     dying = careless(root, 1, 0)
 
     with pytest.raises(SystemExit):
@@ -260,7 +248,7 @@ def test_a_completion_comes_before_its_update(root: Path) -> None:
     ]
 
 
-def test_a_report_that_is_torn_for_good_is_logged_as_torn_with_those_that_it_tore_down(
+def test_torn_report_is_logged_with_lost_reports(
     root: Path,
 ) -> None:
     texts = [
@@ -284,7 +272,7 @@ def test_a_report_that_is_torn_for_good_is_logged_as_torn_with_those_that_it_tor
     assert lines[-1]["percent"] == 50
 
 
-def test_a_report_that_is_torn_for_a_while_is_whole_in_the_end(
+def test_repaired_report_is_logged_as_whole(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, halves = root / "handoffs" / f"{ITEM}_progress.json", []
@@ -299,7 +287,7 @@ def test_a_report_that_is_torn_for_a_while_is_whole_in_the_end(
     assert [line["text"] for line in logged(root / "log")] == ["File worker ada on it"]
 
 
-def test_the_command_completes_what_it_is_assigned_and_logs_what_it_wrote(
+def test_command_completes_items_and_logs_reports(
     root: Path,
 ) -> None:
     put_handoff(root)
@@ -318,7 +306,7 @@ def test_the_command_completes_what_it_is_assigned_and_logs_what_it_wrote(
     assert written(root, "completion")["summary"] == lines[-1]["text"]
 
 
-def test_who_died_completing_an_item_knows_nothing_of_it_and_does_it_over(
+def test_worker_that_died_completing_repeats_the_item(
     root: Path,
 ) -> None:
     put_handoff(root)
@@ -335,9 +323,9 @@ def test_who_died_completing_an_item_knows_nothing_of_it_and_does_it_over(
 
 
 def ran(root: Path, *options: str, completions: int) -> list[dict[str, Any]]:
-    """Return what the command logged until it had completed so often."""
+    """Return the log of the command up to a number of completions."""
     log, stop = root / "log", root / "stop"
-    told = [
+    words = [
         f"--folder={root}",
         "--agent=ada",
         f"--log={log}",
@@ -346,7 +334,7 @@ def ran(root: Path, *options: str, completions: int) -> list[dict[str, Any]]:
         *options,
     ]
     log.touch()
-    running = Shell(root, {}).start(sys.executable, file_worker.__file__, *told)
+    running = Shell(root, {}).start(sys.executable, file_worker.__file__, *words)
     eventually(
         lambda: sum(line["kind"] == "completion" for line in logged(log)) == completions
     )
