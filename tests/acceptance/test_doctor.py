@@ -1,4 +1,4 @@
-"""`orchestrate doctor` as people and scripts have it: a line for each check, one document, an exit code."""
+"""The output and exit code of `orchestrate doctor`."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ LINE = re.compile(r"(ok|note|problem) +[a-z ]+: .+")
 
 @pytest.fixture
 def sick(bench: Bench) -> str:
-    """An item that has lost its lease, on a server that appends nothing."""
+    """An item without its lease, on a server without an append-only file."""
     item = bench.claimed().item
     bench.lose_lease_entry(item)
     return item
@@ -27,7 +27,7 @@ def sick(bench: Bench) -> str:
 
 @pytest.fixture
 def guest(tmp_path: Path) -> Iterator[tuple[Shell, Bench]]:
-    """A shell whose Redis user has the keys of our namespaces and is no administrator, and its queue from behind."""
+    """A shell whose Redis user is no administrator, and a bench on the same queue."""
     with (
         servers.running(
             servers.binaries()["valkey"], tmp_path, "--appendonly", "yes"
@@ -52,7 +52,7 @@ def checks(ran: Ran) -> dict[str, dict[str, Any]]:
     return {check["name"]: check for check in ran.json()["data"]["checks"]}
 
 
-def test_the_bundled_server_of_a_new_root_has_no_problem(local: Shell) -> None:
+def test_new_bundled_server_has_no_problem(local: Shell) -> None:
     local.orchestrate("server", "start")
 
     ran = local.orchestrate("doctor")
@@ -63,23 +63,21 @@ def test_the_bundled_server_of_a_new_root_has_no_problem(local: Shell) -> None:
     assert len(ran.stdout.splitlines()) == 20
 
 
-def test_a_problem_is_exit_5_and_its_line_has_the_command_that_mends_it(
-    shell: Shell, sick: str
-) -> None:
+def test_problem_exits_5_and_names_its_fix(shell: Shell, sick: str) -> None:
     ran = shell.orchestrate("doctor")
 
     assert (ran.code, ran.stderr) == (5, "")
     assert (
-        f"problem  indexes: {sick} (in_progress, not in leases). Mend: orchestrate doctor --fix\n"
+        f"problem  indexes: {sick} (in_progress, not in leases). Fix: orchestrate doctor --fix\n"
         in ran.stdout
     )
     assert (
-        "Mend: redis-cli config set appendonly yes, then redis-cli config rewrite\n"
+        "Fix: redis-cli config set appendonly yes, then redis-cli config rewrite\n"
         in ran.stdout
     )
 
 
-def test_a_repair_is_told_and_the_exit_code_is_for_what_remains(
+def test_fix_reports_repairs_and_remaining_problems(
     shell: Shell, bench: Bench, sick: str
 ) -> None:
     fixed = shell.orchestrate("doctor", "--fix")
@@ -100,7 +98,7 @@ def test_a_repair_is_told_and_the_exit_code_is_for_what_remains(
 
 
 @pytest.mark.usefixtures("sick")
-def test_without_fix_it_changes_nothing(shell: Shell, bench: Bench) -> None:
+def test_doctor_without_fix_changes_nothing(shell: Shell, bench: Bench) -> None:
     before = bench.everything()
 
     shell.orchestrate("doctor")
@@ -108,9 +106,7 @@ def test_without_fix_it_changes_nothing(shell: Shell, bench: Bench) -> None:
     assert bench.everything() == before
 
 
-def test_with_json_it_is_one_document_with_either_exit_code(
-    shell: Shell, sick: str
-) -> None:
+def test_json_output_is_one_document(shell: Shell, sick: str) -> None:
     ran, fixed = (
         shell.orchestrate("doctor", "--json"),
         shell.orchestrate("doctor", "--fix", "--json"),
@@ -128,7 +124,7 @@ def test_with_json_it_is_one_document_with_either_exit_code(
     assert checks(fixed)["indexes"]["status"] == "ok"
 
 
-def test_colour_is_for_terminals(shell: Shell, sick: str) -> None:
+def test_doctor_colours_only_terminals(shell: Shell, sick: str) -> None:
     words = (BIN / "orchestrate", "doctor")
 
     code, screen = shell.on_terminal(*words, width=200)
@@ -138,13 +134,13 @@ def test_colour_is_for_terminals(shell: Shell, sick: str) -> None:
     assert "\x1b[31mproblem  \x1b[0m" in screen
     assert "\x1b[32mok       \x1b[0m" in screen
     assert (
-        f"problem  indexes: {sick} (in_progress, not in leases). Mend: orchestrate doctor --fix\n"
+        f"problem  indexes: {sick} (in_progress, not in leases). Fix: orchestrate doctor --fix\n"
         in plain
     )
     assert "\x1b" not in plain
 
 
-def test_an_ordinary_user_of_redis_gets_a_diagnosis_and_a_repair(
+def test_ordinary_redis_user_can_diagnose_and_repair(
     guest: tuple[Shell, Bench],
 ) -> None:
     shell, bench = guest
@@ -158,7 +154,7 @@ def test_an_ordinary_user_of_redis_gets_a_diagnosis_and_a_repair(
     assert checks(ran)["indexes"]["items"] == [item]
 
 
-def test_a_redis_that_is_not_there_is_an_error_as_for_any_command(shell: Shell) -> None:
+def test_unreachable_redis_exits_4(shell: Shell) -> None:
     ran = shell.orchestrate("doctor", "--redis-url", "unix:///nowhere.sock", "--json")
 
     assert (ran.code, ran.error()["code"]) == (4, "UNREACHABLE")

@@ -80,7 +80,7 @@ def test_a_second_audit_finds_nothing_whatever_was_broken(
     second = audit(bench.queue, fix=False)
 
     assert untouched == broken
-    assert (second.left, second.counted) == ((), True)
+    assert (second.findings, second.counted) == ((), True)
     assert bench.inconsistencies() == []
 
 

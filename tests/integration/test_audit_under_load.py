@@ -50,6 +50,6 @@ def test_a_repair_under_load_breaks_nothing(bench: Bench) -> None:
     last = audit(bench.queue, fix=False)
 
     assert min(steps) > 100
-    assert [found for found in audits if found.left or found.repaired] == []
-    assert (last.left, last.counted) == ((), True)
+    assert [found for found in audits if found.findings or found.repaired] == []
+    assert (last.findings, last.counted) == ((), True)
     assert bench.inconsistencies() == []

@@ -1,4 +1,4 @@
-"""The doctor's checks of the server, against real servers that were brought into each state."""
+"""The doctor's checks of the server, on real servers in each state."""
 
 import socket
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ from taskorch_orchestrator.doctor.audit import audit
 from taskorch_orchestrator.doctor.checks import CheckResult, CheckStatus
 
 HOUR_MS = 3_600_000
-#: Of the running server, and of its file: one that is started again without it reads an old snapshot.
+#: Changes the running server and its config file.
 LASTING = "redis-cli config set {}, then redis-cli config rewrite"
 
 
 @pytest.fixture(params=servers.binaries())
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[redis.Redis]:
-    """A server of the test's own, which it may bring into any state."""
+    """A server that only this test uses."""
     with (
         servers.running(
             servers.binaries()[request.param], tmp_path, "--appendonly", "yes"
@@ -35,7 +35,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[redis.Red
         yield client
 
 
-def told(server: redis.Redis, **user: str) -> Environment:
+def read_environment(server: redis.Redis, **user: str) -> Environment:
     path = server.connection_pool.connection_kwargs["path"]
     credentials = (
         f"?username={user['name']}&password={user['password']}" if user else ""
@@ -50,15 +50,15 @@ def checked(environment: Environment, name: str) -> CheckResult:
     before = time() * 1000
     return next(
         check
-        for check in checks.of_environment(environment, before, before)
+        for check in checks.of_server(environment, before, before)
         if check.name == name
     )
 
 
-def test_a_server_in_order_has_no_problem(server: redis.Redis) -> None:
+def test_healthy_server_has_no_problem(server: redis.Redis) -> None:
     before = time() * 1000
 
-    found = list(checks.of_environment(told(server), before, time() * 1000))
+    found = list(checks.of_server(read_environment(server), before, time() * 1000))
 
     assert {
         check.name: check.status
@@ -68,10 +68,10 @@ def test_a_server_in_order_has_no_problem(server: redis.Redis) -> None:
     assert len(found) == 8
 
 
-def test_the_version_is_that_of_the_server(server: redis.Redis) -> None:
+def test_version_is_that_of_the_server(server: redis.Redis) -> None:
     info = server.info("server")
 
-    found = checked(told(server), "version")
+    found = checked(read_environment(server), "version")
 
     assert found.found in (
         f"Valkey {info.get('valkey_version')}",
@@ -86,7 +86,7 @@ def test_the_version_is_that_of_the_server(server: redis.Redis) -> None:
         {"redis_version": "7.2.4", "valkey_version": "7.2.5"},
     ],
 )
-def test_an_old_version_is_a_problem(version: dict[str, str]) -> None:
+def test_old_version_is_a_problem(version: dict[str, str]) -> None:
     environment = Environment(at=0, schema="1", info=version, refused="")
 
     found = checked(environment, "version")
@@ -95,12 +95,12 @@ def test_an_old_version_is_a_problem(version: dict[str, str]) -> None:
     assert "7.0" in found.mend
 
 
-def test_without_an_append_only_file_it_says_what_may_be_lost(
+def test_missing_append_only_file_is_a_problem(
     server: redis.Redis,
 ) -> None:
     server.config_set("appendonly", "no")
 
-    found = checked(told(server), "persistence")
+    found = checked(read_environment(server), "persistence")
 
     assert (found.status, found.mend) == (
         CheckStatus.PROBLEM,
@@ -113,8 +113,8 @@ def test_without_an_append_only_file_it_says_what_may_be_lost(
     "field",
     ["aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status"],
 )
-def test_a_write_that_failed_is_a_problem(server: redis.Redis, field: str) -> None:
-    environment = told(server)
+def test_failed_write_is_a_problem(server: redis.Redis, field: str) -> None:
+    environment = read_environment(server)
     assert environment.info[field] == "ok"
 
     found = checked(
@@ -125,12 +125,12 @@ def test_a_write_that_failed_is_a_problem(server: redis.Redis, field: str) -> No
     assert "failed: err" in found.found
 
 
-def test_eviction_is_a_problem_where_memory_is_limited(server: redis.Redis) -> None:
+def test_eviction_with_limited_memory_is_a_problem(server: redis.Redis) -> None:
     server.config_set("maxmemory-policy", "allkeys-lru")
-    unlimited = checked(told(server), "eviction")
+    unlimited = checked(read_environment(server), "eviction")
     server.config_set("maxmemory", "1gb")
 
-    limited = checked(told(server), "eviction")
+    limited = checked(read_environment(server), "eviction")
 
     assert unlimited.status is CheckStatus.OK
     assert (limited.status, limited.mend) == (
@@ -139,48 +139,48 @@ def test_eviction_is_a_problem_where_memory_is_limited(server: redis.Redis) -> N
     )
 
 
-def test_memory_that_is_nearly_full_is_a_problem(server: redis.Redis) -> None:
+def test_nearly_full_memory_is_a_problem(server: redis.Redis) -> None:
     server.config_set("maxmemory", "1gb")
-    roomy = checked(told(server), "memory")
+    roomy = checked(read_environment(server), "memory")
     server.config_set(
         "maxmemory", round(int(server.info("memory")["used_memory"]) * 1.05)
     )
 
-    nearly_full = checked(told(server), "memory")
+    nearly_full = checked(read_environment(server), "memory")
 
     assert (roomy.status, nearly_full.status) == (CheckStatus.OK, CheckStatus.PROBLEM)
     assert nearly_full.mend.startswith("redis-cli config set maxmemory ")
 
 
-def test_the_memory_that_is_named_has_room_for_what_is_there(
+def test_suggested_memory_holds_existing_data(
     server: redis.Redis,
 ) -> None:
     server.config_set("maxmemory", 1)
 
-    found = checked(told(server), "memory")
+    found = checked(read_environment(server), "memory")
 
     assert int(found.mend.split()[4].rstrip(",")) > int(
         server.info("memory")["used_memory"]
     )
 
 
-def test_replicas_that_are_waited_for_and_are_not_there_are_a_problem(
+def test_missing_required_replicas_are_a_problem(
     server: redis.Redis,
 ) -> None:
-    environment = told(server)
+    environment = read_environment(server)
 
     missing = next(
         check
-        for check in checks.of_environment(environment, 0, 0, waited_for=1)
+        for check in checks.of_server(environment, 0, 0, required_replicas=1)
         if check.name == "replicas"
     )
 
     assert missing.status is CheckStatus.PROBLEM
-    assert missing.found.startswith("0 connected, and 1 are waited for")
+    assert missing.found.startswith("0 connected, but 1 required")
     assert missing.mend.endswith("export TASKORCH_WAIT_REPLICAS=0")
 
 
-def test_a_replica_is_a_problem_and_its_primary_is_named_and_its_namespace_can_be_audited(
+def test_replica_is_a_problem_and_can_be_audited(
     server: redis.Redis,
 ) -> None:
     connection = connect(f"unix://{server.connection_pool.connection_kwargs['path']}")
@@ -188,16 +188,16 @@ def test_a_replica_is_a_problem_and_its_primary_is_named_and_its_namespace_can_b
     queue.project("Build")
     server.replicaof("127.0.0.1", _free_port())
 
-    found = checked(told(server), "role")
+    found = checked(read_environment(server), "role")
     audited = audit(queue, fix=False)
     connection.close()
 
-    assert (audited.left, audited.counted) == ((), True)
+    assert (audited.findings, audited.counted) == ((), True)
     assert found.status is CheckStatus.PROBLEM
     assert "redis://127.0.0.1:" in found.mend
 
 
-def test_replicas_are_counted(
+def test_connected_replicas_are_counted(
     server: redis.Redis, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     port = _free_port()
@@ -216,20 +216,20 @@ def test_replicas_are_counted(
             lambda: server.info("replication").get("min_slaves_good_slaves") == 1
         )
 
-        found = checked(told(server), "replicas")
+        found = checked(read_environment(server), "replicas")
 
     assert (found.status, found.found) == (
         CheckStatus.OK,
-        "1 connected, 1 of them in time",
+        "1 connected, 1 of them up to date",
     )
 
 
-def test_a_user_who_may_not_ask_gets_a_note(server: redis.Redis) -> None:
+def test_user_without_info_gets_a_note(server: redis.Redis) -> None:
     server.execute_command(
         "ACL", "SETUSER", "ada", "on", ">secret", "~*", "+@all", "-info"
     )  # type: ignore[no-untyped-call]
 
-    environment = told(server, name="ada", password="secret")
+    environment = read_environment(server, name="ada", password="secret")
 
     found = checked(environment, "server")
     assert (found.status, found.mend) == (
@@ -244,7 +244,7 @@ def test_a_user_who_may_not_ask_gets_a_note(server: redis.Redis) -> None:
     [(0, 10, CheckStatus.OK), (1900, 0, CheckStatus.OK), (2100, 0, CheckStatus.NOTE), (-2100, 0, CheckStatus.NOTE),
      (4900, 6000, CheckStatus.OK), (5100, 6000, CheckStatus.NOTE)],
 )  # fmt: skip
-def test_clocks_that_differ_are_a_note(
+def test_different_clocks_are_a_note(
     ahead_ms: int, round_trip_ms: int, status: CheckStatus
 ) -> None:
     at = 1_700_000_000_000
@@ -252,7 +252,7 @@ def test_clocks_that_differ_are_a_note(
 
     found = next(
         check
-        for check in checks.of_environment(
+        for check in checks.of_server(
             Environment(at=at, schema="1", info={}, refused="no"),
             before,
             before + round_trip_ms,
@@ -264,10 +264,10 @@ def test_clocks_that_differ_are_a_note(
     assert status is CheckStatus.OK or ("ahead of" in found.found) is (ahead_ms > 0)
 
 
-def test_the_clock_is_that_of_the_server(server: redis.Redis) -> None:
+def test_clock_is_that_of_the_server(server: redis.Redis) -> None:
     seconds, _ = server.time()
 
-    assert abs(told(server).at - seconds * 1000) < HOUR_MS
+    assert abs(read_environment(server).at - seconds * 1000) < HOUR_MS
 
 
 def _free_port() -> int:

@@ -1,4 +1,4 @@
-"""The walk through a namespace, part by part: what does not fit together, and what was repaired."""
+"""The audit of a namespace: find inconsistent records page by page, and repair them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -10,58 +10,70 @@ from taskorch.queue import replies
 from taskorch.queue.audit import AuditPage, Finding, OpenDependency
 from taskorch.queue.queue import Queue
 
-#: How often the namespace is walked through at most: again after each repair, and while others change the counts.
-ROUNDS = 5
+#: The namespace is audited again after a repair, and if the counts changed meanwhile.
+MOST_ROUNDS = 5
+#: Projects and agents per request.
 OWNERS = 200
 MOST_AGENTS = 5000
 MOST_PROJECTS = 5000
+#: Items per request.
 PAGE = 500
-#: Kinds of damaged rows that are moved aside.
+#: Kinds of damaged records that are moved aside.
 MOVED = ("item", "project", "agent")
 INDEXES = ("unassigned", "waiting", "leases", "blocked", "delayed", "dead")
 
+#: Owner ("project:<id>" or "agent:<name>") -> state -> number of items.
+Counts = Mapping[str, Mapping[str, int]]
+
 
 class Audit(Frozen):
-    """What a walk found."""
+    """The result of an audit."""
 
-    #: What is wrong now, and what was repaired.
-    left: tuple[Finding, ...] = ()
+    #: Problems that remain.
+    findings: tuple[Finding, ...] = ()
     repaired: tuple[Finding, ...] = ()
-    waiting: tuple[OpenDependency, ...] = ()
+    open_dependencies: tuple[OpenDependency, ...] = ()
+    #: The number of items.
     items: int = 0
-    #: False where something happened each time, so that the counts could not be compared.
+    #: False if the counts could not be compared because the namespace kept changing.
     counted: bool = False
 
 
 def audit(queue: Queue, *, fix: bool) -> Audit:
-    """Walk through the namespace; with `fix` repair what is wrong, and walk again until nothing is."""
+    """Audit a namespace; with `fix`, repair it until nothing is wrong."""
     unreadable = dict.fromkeys(damaged(queue, fix=fix))
     repaired: dict[Finding, None] = dict(unreadable) if fix else {}
-    walked = Audit()
-    for _ in range(ROUNDS):
+    result = Audit()
+    for _ in range(MOST_ROUNDS):
         try:
-            walked = _walk(queue, fix=fix)
-        except errors.NoProject:  # it went while its items were looked at
+            result = _audit_once(queue, fix=fix)
+        except errors.NoProject:  # it was purged during the audit
             continue
         if fix:
-            repaired |= dict.fromkeys(walked.left)
-        if walked.counted and not (fix and walked.left):
+            repaired |= dict.fromkeys(result.findings)
+        if result.counted and not (fix and result.findings):
             break
-    known = {finding.id for finding in unreadable}
-    left = [
-        each for each in walked.left if each.word != "damaged" or each.id not in known
+    unreadable_ids = {finding.id for finding in unreadable}
+    findings = [
+        finding
+        for finding in result.findings
+        if finding.word != "damaged" or finding.id not in unreadable_ids
     ]
     if not fix:
-        left = [*unreadable, *left]
+        findings = [*unreadable, *findings]
+    remaining = set(findings)
     return replace(
-        walked,
-        left=tuple(left),
-        repaired=tuple(each for each in repaired if each not in set(left)),
+        result,
+        findings=tuple(findings),
+        repaired=tuple(finding for finding in repaired if finding not in remaining),
     )
 
 
 def damaged(queue: Queue, *, fix: bool) -> tuple[Finding, ...]:
-    """Return what cannot be read; with `fix` it is moved aside, so that the audit can repair what names it."""
+    """Return the records that cannot be read.
+
+    With `fix`, move them aside, so that the audit can repair the references to them.
+    """
     queue.damage.clear()
     queue.views.projects(limit=MOST_PROJECTS)
     queue.views.agents(limit=MOST_AGENTS)
@@ -69,67 +81,76 @@ def damaged(queue: Queue, *, fix: bool) -> tuple[Finding, ...]:
     while cursor:
         cursor = queue.views.list(cursor=cursor, limit=PAGE).cursor
     found = {
-        key: why
-        for key, why in queue.damage.items()
-        if key[0] in MOVED and why != replies.GONE
+        (kind, id_): reason
+        for (kind, id_), reason in queue.damage.items()
+        if kind in MOVED and reason != replies.GONE
     }
     queue.damage.clear()
-    for (kind, id_), reason in found.items() if fix else ():
-        queue.quarantine(kind, id_, reason)
+    if fix:
+        for (kind, id_), reason in found.items():
+            queue.quarantine(kind, id_, reason)
     return tuple(
         Finding(id=id_, word="damaged", detail=reason)
         for (_, id_), reason in found.items()
     )
 
 
-def _walk(queue: Queue, *, fix: bool) -> Audit:
-    slices = list(_slices(queue, fix=fix))
+def _audit_once(queue: Queue, *, fix: bool) -> Audit:
+    pages = list(_pages(queue, fix=fix))
     counts = {
         f"agent:{agent.name}": Counter[str]()
         for agent in queue.views.agents(limit=MOST_AGENTS)
     }
-    for owner, state, number in (count for part in slices for count in part.counts):
-        counts.setdefault(owner, Counter())[state] += number
-    found = dict.fromkeys(finding for part in slices for finding in part.findings)
+    for page in pages:
+        for owner, state, number in page.counts:
+            counts.setdefault(owner, Counter())[state] += number
+    findings = dict.fromkeys(finding for page in pages for finding in page.findings)
     for index in _indexes(counts):
-        found |= dict.fromkeys(queue.audit_index(index, fix=fix))
-    drifts = None if fix and found else _drifts(queue, slices[0].event, counts, fix=fix)
+        findings |= dict.fromkeys(queue.audit_index(index, fix=fix))
+    wrong_counts = None
+    # Repairs change the counts, so they are compared in the next round.
+    if not (fix and findings):
+        wrong_counts = _wrong_counts(queue, pages[0].event, counts, fix=fix)
+    items = sum(
+        sum(states.values())
+        for owner, states in counts.items()
+        if owner.startswith("project:")
+    )
     return Audit(
-        left=(*found, *(drifts or ())),
-        waiting=tuple(waiting for part in slices for waiting in part.waiting),
-        items=sum(
-            sum(states.values())
-            for owner, states in counts.items()
-            if owner.startswith("project:")
-        ),
-        counted=drifts is not None,
+        findings=(*findings, *(wrong_counts or ())),
+        open_dependencies=tuple(edge for page in pages for edge in page.waiting),
+        items=items,
+        counted=wrong_counts is not None,
     )
 
 
-def _slices(queue: Queue, *, fix: bool) -> Iterator[AuditPage]:
-    part = queue.audit(fix=fix)
-    yield part
-    while part.cursor:
-        part = queue.audit(cursor=part.cursor, fix=fix)
-        yield part
+def _pages(queue: Queue, *, fix: bool) -> Iterator[AuditPage]:
+    page = queue.audit(fix=fix)
+    yield page
+    while page.cursor:
+        page = queue.audit(cursor=page.cursor, fix=fix)
+        yield page
 
 
-def _indexes(owners: Mapping[str, object]) -> Iterator[str]:
+def _indexes(counts: Counts) -> Iterator[str]:
+    """Yield the names of all indexes: the common ones and those of each agent."""
     yield from INDEXES
-    for kind, _, name in (owner.partition(":") for owner in owners):
+    for owner in counts:
+        kind, _, name = owner.partition(":")
         if kind == "agent":
-            yield from (f"queue:{name}", f"held:{name}")
+            yield f"queue:{name}"
+            yield f"held:{name}"
 
 
-def _drifts(
-    queue: Queue, event: str, counts: Mapping[str, Mapping[str, int]], *, fix: bool
+def _wrong_counts(
+    queue: Queue, event: str, counts: Counts, *, fix: bool
 ) -> tuple[Finding, ...] | None:
-    """Return the counts that are wrong; None where something happened since the event."""
-    drifts: list[Finding] = []
+    """Return the stored counts that differ, None if something happened since `event`."""
+    wrong: list[Finding] = []
     owners = iter(counts.items())
-    while some := dict(islice(owners, OWNERS)):
-        found = queue.recount(event, some, fix=fix)
+    while batch := dict(islice(owners, OWNERS)):
+        found = queue.recount(event, batch, fix=fix)
         if found is None:
             return None
-        drifts += found
-    return tuple(drifts)
+        wrong += found
+    return tuple(wrong)

@@ -1,10 +1,10 @@
-"""What `orchestrate doctor` checks: each is a function of what was read, and says what mends what it found."""
+"""The checks of `orchestrate doctor`: each is a function of data that was read before."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
-from taskorch.cli.text import timestamp
+from taskorch.cli.text import counted, timestamp
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
 from taskorch.domain.mirror_record import MirrorStatus
@@ -14,18 +14,18 @@ from taskorch.transport.redis_errors import OLDEST
 
 from taskorch_orchestrator.doctor.audit import Audit
 
-#: An agent that has work and was not seen for longer is told.
+#: An agent that has work and was not seen for longer is reported.
 STALE_MS = 24 * 3_600_000
-#: Clocks that differ by less are no matter: times are shown to the second.
+#: A smaller difference between clocks is ignored: times are shown to the second.
 SKEW_MS = 2000
 FULL = 0.9
 OLDEST_VALKEY = (8, 0)
 SHOWN = 5
 FIX = "orchestrate doctor --fix"
-#: A setting lasts as long as the server, unless its file has it: appendonly that is only set is off after a restart,
-#: and the server then reads its last snapshot.
+#: Without the rewrite, the setting is lost at a restart. For appendonly, the server
+#: would then load its last snapshot.
 SET = "redis-cli config set {}, then redis-cli config rewrite"
-#: What an audit compares, as a check of a name: the words of its findings, and what it says when there are none.
+#: Name of a check -> words of its findings in an audit, and its text if there are none.
 AUDITED = {
     "damage": (("damaged",), "every project, item and agent can be read"),
     "indexes": (("index",), "every item is in the index of its state, and in no other"),
@@ -35,14 +35,20 @@ AUDITED = {
     ),
     "listings": (
         ("listed", "agent", "lost"),
-        "every item is listed in its project, every agent among the agents",
+        "every item is listed in its project, and every agent among the agents",
     ),
-    "counts": (("count",), "projects and agents count what is there"),
+    "counts": (("count",), "the item counts of projects and agents are right"),
+}
+#: Fields of INFO about persistence -> what failed if a field is not "ok".
+WRITES = {
+    "aof_last_write_status": "append",
+    "aof_last_bgrewrite_status": "rewrite of the append-only file",
+    "rdb_last_bgsave_status": "snapshot",
 }
 
 
 class CheckStatus(StrEnum):
-    """How a check went; only a problem makes the doctor's exit code 5."""
+    """The outcome of a check; only a problem makes the exit code 5."""
 
     OK = "ok"
     NOTE = "note"
@@ -50,303 +56,211 @@ class CheckStatus(StrEnum):
 
 
 class CheckResult(Frozen):
-    """What one check found."""
+    """The result of one check."""
 
     name: str
     status: CheckStatus
     found: str
-    #: The command that mends it, or "".
+    #: The command that fixes it, or "".
     mend: str = ""
-    #: The ids that it is about: items, projects, agents.
+    #: The ids of the items, projects or agents concerned.
     items: tuple[str, ...] = ()
 
 
-def of_environment(
-    told: Environment, before_ms: float, after_ms: float, *, waited_for: int = 0
+def of_server(
+    environment: Environment,
+    before_ms: float,
+    after_ms: float,
+    *,
+    required_replicas: int = 0,
 ) -> Iterator[CheckResult]:
-    """Check the server; it was asked between these two times of this machine. So many replicas are waited for."""
-    yield _ok(
-        "schema",
-        f"version {told.schema}" if told.schema else "nothing is in this namespace yet",
-    )
-    yield _clock(told.at, before_ms, after_ms)
-    if told.refused:
-        mend = "redis-cli acl setuser NAME +info"
-        yield _note(
-            "server",
-            f"this user may not ask it for INFO, so it was not checked: {told.refused}",
-            mend,
+    """Check the server.
+
+    `before_ms` and `after_ms` are the times of this machine around the request.
+    """
+    schema = "the namespace is empty"
+    if environment.schema:
+        schema = f"version {environment.schema}"
+    yield _ok("schema", schema)
+    yield _clock(environment.at, before_ms, after_ms)
+    if environment.refused:
+        found = (
+            f"not checked, because this user may not run INFO: {environment.refused}"
         )
+        yield _note("server", found, "redis-cli acl setuser NAME +info")
         return
-    info = told.info
+    info = environment.info
     yield _version(info)
     yield _role(info)
     yield _persistence(info)
     yield _eviction(info)
     yield _memory(info)
-    yield _replicas(info, waited_for)
+    yield _replicas(info, required_replicas)
 
 
-def of_audit(audited: Audit) -> Iterator[CheckResult]:
-    """Check what the walk through the namespace has found and repaired."""
-    for name, (words, fine) in AUDITED.items():
-        left = [finding for finding in audited.left if finding.word in words]
-        repaired = [finding for finding in audited.repaired if finding.word in words]
-        if left:
-            yield _problem(name, _listed(left), FIX, _ids(left))
-        elif repaired:
-            yield CheckResult(
-                name=name,
-                status=CheckStatus.OK,
-                found=f"repaired: {_listed(repaired)}",
-                items=_ids(repaired),
-            )
-        elif name == "counts" and not audited.counted:
-            yield _note(name, "could not be compared while the namespace is busy")
-        else:
-            yield _ok(
-                name, f"{fine} ({audited.items} items)" if name == "indexes" else fine
-            )
-
-
-def of_agents(agents: Sequence[AgentStatus], now: int) -> CheckResult:
-    """Check whether somebody comes for what is assigned."""
-    busy = [
-        agent
-        for agent in agents
-        if any(
-            agent.counts[s] for s in (State.QUEUED, State.IN_PROGRESS, State.BLOCKED)
-        )
-    ]
-    stale = [agent for agent in busy if 0 < agent.last_seen_at < now - STALE_MS]
-    never = [agent for agent in busy if not agent.last_seen_at]
-    told = [_agent(agent) for agent in stale or never]
-    if stale:
-        mend = f"orchestrate list --agent {stale[0].name}, then orchestrate assign ITEM AGENT"
-        return _problem(
-            "agents",
-            f"not seen for a day, and have work: {_cut(told)}",
-            mend,
-            _names(stale),
-        )
-    if never:
-        mend = f"orchestrate list --agent {never[0].name}"
-        return _note(
-            "agents", f"never seen, and have work: {_cut(told)}", mend, _names(never)
-        )
-    return _ok(
-        "agents",
-        "those that have work were seen within a day" if busy else "none has work",
+def _clock(at: int, before_ms: float, after_ms: float) -> CheckResult:
+    half_trip_ms = (after_ms - before_ms) / 2
+    ahead_ms = before_ms + half_trip_ms - at
+    if abs(ahead_ms) <= SKEW_MS + half_trip_ms:
+        return _ok("clock", "this machine and Redis agree")
+    direction = "ahead of" if ahead_ms > 0 else "behind"
+    found = (
+        f"this machine is {abs(ahead_ms) / 1000:.1f} s {direction} Redis: leases use "
+        "only the clock of Redis, but --not-before and displayed ages are off by that"
     )
-
-
-def of_cycles(waiting: Sequence[OpenDependency]) -> CheckResult:
-    """Check that no items wait for each other."""
-    cycles = list(_cycles(waiting))
-    if not cycles:
-        return _ok("cycles", "no items wait for each other")
-    members = tuple(dict.fromkeys(item for cycle in cycles for item in cycle))
-    mend = f"orchestrate cancel {cycles[0][0]}, and create it anew; so with each of the others"
-    return _problem(
-        "cycles", _cut([" -> ".join(cycle) for cycle in cycles]), mend, members
-    )
-
-
-def of_dead_dependencies(waiting: Sequence[OpenDependency]) -> CheckResult:
-    """Check that what is waited for can still be completed."""
-    dead = [edge for edge in waiting if edge.state in (State.FAILED, State.CANCELLED)]
-    if not dead:
-        return _ok(
-            "dead dependencies", "no item waits for one that is failed or cancelled"
-        )
-    told = [f"{edge.item} waits for {edge.dependency} ({edge.state})" for edge in dead]
-    mend = (
-        f"orchestrate requeue {dead[0].dependency} or orchestrate cancel {dead[0].item}"
-    )
-    return _problem(
-        "dead dependencies",
-        _cut(told),
-        mend,
-        tuple(dict.fromkeys(edge.dependency for edge in dead)),
-    )
-
-
-def of_quarantine(moved: Sequence[Quarantined]) -> CheckResult:
-    """Say what was moved aside because it was damaged."""
-    if not moved:
-        return _ok("quarantine", "nothing was moved aside")
-    told = [f"{each.kind} {each.id} ({each.why})" for each in moved]
-    ids = tuple(each.id for each in moved)
-    return _note(
-        "quarantine",
-        f"moved aside: {_cut(told)}",
-        "look at it: orchestrate doctor --quarantined",
-        ids,
-    )
-
-
-def of_mirrors(mirrors: Sequence[MirrorStatus]) -> CheckResult:
-    """Check how the files of the roots are kept."""
-    troubled = [
-        str(kept.status.get("path", kept.root)) for kept in mirrors if _in_trouble(kept)
-    ]
-    if troubled:
-        return _note(
-            "files", f"in trouble: {_cut(troubled)}", "orchestrate sync status"
-        )
-    return _ok(
-        "files",
-        f"kept in {len(mirrors)} roots, without trouble"
-        if mirrors
-        else "no root's files are kept",
-    )
-
-
-def of_schema(reason: str, advice: str) -> CheckResult:
-    """Say that the namespace is of another version, which ends all other checks."""
-    return _problem("schema", reason, advice)
-
-
-def of_root(root: str, *, there: bool = True, writable: bool) -> CheckResult:
-    """Check that commands can write below the root."""
-    if writable:
-        return _ok("root", f"{root} is writable")
-    if not there:
-        return _problem(
-            "root",
-            f"{root} does not exist: workers cannot keep their tokens",
-            f"mkdir {root}",
-        )
-    return _problem(
-        "root",
-        f"{root} is not writable: workers cannot keep their tokens",
-        f"chmod u+w {root}",
-    )
-
-
-def of_service(pid: int, *, wanted: bool) -> CheckResult:
-    """Check that the service of this root runs, if one belongs there."""
-    if wanted and not pid:
-        return _note(
-            "service", "none runs beside the bundled server", "orchestrate server start"
-        )
-    return _ok("service", f"runs, pid {pid}" if pid else "none is wanted here")
+    return _note("clock", found, "timedatectl set-ntp true")
 
 
 def _version(info: Mapping[str, str]) -> CheckResult:
     valkey = info.get("valkey_version")
-    shown, oldest = (
-        valkey or info.get("redis_version", "0"),
-        OLDEST_VALKEY if valkey else OLDEST,
-    )
-    name = f"{'Valkey' if valkey else 'Redis'} {shown}"
-    if tuple(int(part) for part in shown.split(".")[:2]) < oldest:
-        return _problem(
-            "version",
-            f"{name} is too old",
-            "upgrade it to Redis 7.0 or Valkey 8.0, or newer",
-        )
-    return _ok("version", name)
+    if valkey:
+        name, version, oldest = "Valkey", valkey, OLDEST_VALKEY
+    else:
+        name, version, oldest = "Redis", info.get("redis_version", "0"), OLDEST
+    if tuple(int(part) for part in version.split(".")[:2]) < oldest:
+        mend = "upgrade to Redis 7.0 or Valkey 8.0, or newer"
+        return _problem("version", f"{name} {version} is too old", mend)
+    return _ok("version", f"{name} {version}")
 
 
 def _role(info: Mapping[str, str]) -> CheckResult:
     if info.get("role") == "master":
         return _ok("role", "a primary")
-    primary = (
-        f"redis://{info.get('master_host', 'HOST')}:{info.get('master_port', 'PORT')}"
-    )
-    return _problem(
-        "role",
-        "a replica: it takes no changes",
-        f"orchestrate --redis-url {primary} doctor",
-    )
+    host, port = info.get("master_host", "HOST"), info.get("master_port", "PORT")
+    mend = f"orchestrate --redis-url redis://{host}:{port} doctor"
+    return _problem("role", "a replica, which accepts no changes", mend)
 
 
 def _persistence(info: Mapping[str, str]) -> CheckResult:
-    failing = {
-        "aof_last_write_status": "append",
-        "aof_last_bgrewrite_status": "rewrite of the append-only file",
-    }
-    failing |= {"rdb_last_bgsave_status": "snapshot"}
-    for field, what in failing.items():
+    for field, write in WRITES.items():
         if info.get(field, "ok") != "ok":
-            return _problem(
-                "persistence",
-                f"the last {what} failed: {info[field]}",
-                "df -h, then redis-cli bgrewriteaof",
-            )
+            found = f"the last {write} failed: {info[field]}"
+            return _problem("persistence", found, "df -h, then redis-cli bgrewriteaof")
     if info.get("aof_enabled") == "1":
-        return _ok("persistence", "appends changes to a file; appendfsync decides when")
-    found = (
-        "append-only is off: a restart loses all that changed since the last snapshot"
-    )
+        found = "changes are appended to a file, as often as appendfsync says"
+        return _ok("persistence", found)
+    found = "append-only is off: a restart loses all changes since the last snapshot"
     return _problem("persistence", found, SET.format("appendonly yes"))
 
 
 def _eviction(info: Mapping[str, str]) -> CheckResult:
-    policy, most = info.get("maxmemory_policy", ""), int(info.get("maxmemory", "0"))
-    if most and policy != "noeviction":
-        mend = SET.format("maxmemory-policy noeviction")
-        return _problem(
-            "eviction", f"{policy}: a full server throws leases and items away", mend
-        )
-    return _ok(
-        "eviction",
-        "noeviction"
-        if policy == "noeviction"
-        else f"{policy}, but no maxmemory is set",
-    )
+    policy = info.get("maxmemory_policy", "")
+    if policy == "noeviction":
+        return _ok("eviction", policy)
+    if not _max_memory(info):
+        return _ok("eviction", f"{policy}, but no maxmemory is set")
+    found = f"{policy}: a full server deletes leases and items"
+    return _problem("eviction", found, SET.format("maxmemory-policy noeviction"))
 
 
 def _memory(info: Mapping[str, str]) -> CheckResult:
-    used, most = int(info.get("used_memory", "0")), int(info.get("maxmemory", "0"))
+    used, most = int(info.get("used_memory", "0")), _max_memory(info)
     if not most:
         return _ok("memory", f"{_mb(used)} used, no maxmemory")
     if used > FULL * most:
+        found = f"{_mb(used)} used of {_mb(most)}: a full server refuses all changes"
         mend = SET.format(f"maxmemory {2 * max(used, most)}")
-        return _problem(
-            "memory",
-            f"{_mb(used)} used of {_mb(most)}: when it is full, all changes are refused",
-            mend,
-        )
+        return _problem("memory", found, mend)
     return _ok("memory", f"{_mb(used)} used of {_mb(most)}")
 
 
-def _replicas(info: Mapping[str, str], waited_for: int) -> CheckResult:
-    connected, good = (
-        info.get("connected_slaves", "0"),
-        info.get("min_slaves_good_slaves"),
-    )
-    if int(connected) < waited_for:
-        found = f"{connected} connected, and {waited_for} are waited for: each step is done, and ends with exit 4"
-        return _problem(
-            "replicas",
-            found,
-            f"start replicas, or: export TASKORCH_WAIT_REPLICAS={connected}",
+def _max_memory(info: Mapping[str, str]) -> int:
+    return int(info.get("maxmemory", "0"))
+
+
+def _replicas(info: Mapping[str, str], required: int) -> CheckResult:
+    connected = info.get("connected_slaves", "0")
+    if int(connected) < required:
+        found = (
+            f"{connected} connected, but {required} required: each change is made, "
+            "then the command exits with 4"
         )
+        mend = f"start replicas, or: export TASKORCH_WAIT_REPLICAS={connected}"
+        return _problem("replicas", found, mend)
     if connected == "0":
-        return _note(
-            "replicas", "none: when the machine of the server is lost, so is the queue"
-        )
-    return _ok(
-        "replicas",
-        f"{connected} connected" + (f", {good} of them in time" if good else ""),
-    )
+        return _note("replicas", "none: if the server is lost, so is the queue")
+    good = info.get("min_slaves_good_slaves")
+    if good:
+        return _ok("replicas", f"{connected} connected, {good} of them up to date")
+    return _ok("replicas", f"{connected} connected")
 
 
-def _clock(at: int, before_ms: float, after_ms: float) -> CheckResult:
-    half = (after_ms - before_ms) / 2
-    ahead = before_ms + half - at
-    if abs(ahead) <= SKEW_MS + half:
-        return _ok("clock", "this machine and Redis agree")
-    told = f"this machine is {abs(ahead) / 1000:.1f} s {'ahead of' if ahead > 0 else 'behind'} Redis"
-    found = f"{told}: leases go by the clock of Redis alone, but --not-before and the times you read are off by that"
-    return _note("clock", found, "timedatectl set-ntp true")
+def of_schema(reason: str, advice: str) -> CheckResult:
+    """Report a namespace of another version, which ends all other checks."""
+    return _problem("schema", reason, advice)
 
 
-def _cycles(waiting: Sequence[OpenDependency]) -> Iterator[list[str]]:
+def of_audit(audited: Audit) -> Iterator[CheckResult]:
+    """Check the findings and repairs of an audit."""
+    for name, (words, fine) in AUDITED.items():
+        left = [finding for finding in audited.findings if finding.word in words]
+        repaired = [finding for finding in audited.repaired if finding.word in words]
+        if left:
+            yield _problem(name, _findings(left), FIX, _ids(left))
+        elif repaired:
+            found = f"repaired: {_findings(repaired)}"
+            yield _ok(name, found, _ids(repaired))
+        elif name == "counts" and not audited.counted:
+            yield _note(name, "could not be compared while the namespace is busy")
+        elif name == "indexes":
+            yield _ok(name, f"{fine} ({audited.items} items)")
+        else:
+            yield _ok(name, fine)
+
+
+def _findings(findings: Sequence[Finding]) -> str:
+    return _first([f"{finding.id} ({finding.detail})" for finding in findings])
+
+
+def _ids(findings: Sequence[Finding]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(finding.id for finding in findings))
+
+
+def of_agents(agents: Sequence[AgentStatus], now_ms: int) -> CheckResult:
+    """Check that the agents that have work were seen within a day."""
+    active = (State.QUEUED, State.IN_PROGRESS, State.BLOCKED)
+    busy = [agent for agent in agents if any(agent.counts[state] for state in active)]
+    oldest = now_ms - STALE_MS
+    stale = [agent for agent in busy if 0 < agent.last_seen_at < oldest]
+    if stale:
+        found = f"have work, but were not seen for a day: {_agents(stale)}"
+        mend = f"orchestrate list --agent {stale[0].name}, then orchestrate assign ITEM AGENT"
+        return _problem("agents", found, mend, tuple(agent.name for agent in stale))
+    new = [agent for agent in busy if not agent.last_seen_at]
+    if new:
+        found = f"have work, but were never seen: {_agents(new)}"
+        mend = f"orchestrate list --agent {new[0].name}"
+        return _note("agents", found, mend, tuple(agent.name for agent in new))
+    if busy:
+        return _ok("agents", "all agents that have work were seen within a day")
+    return _ok("agents", "no agent has work")
+
+
+def _agents(agents: Sequence[AgentStatus]) -> str:
+    texts = []
+    for agent in agents:
+        held = agent.counts[State.IN_PROGRESS] + agent.counts[State.BLOCKED]
+        text = f"{agent.counts[State.QUEUED]} queued, {held} held"
+        if agent.last_seen_at:
+            text += f", seen {timestamp(agent.last_seen_at)}"
+        texts.append(f"{agent.name} ({text})")
+    return _first(texts)
+
+
+def of_cycles(dependencies: Sequence[OpenDependency]) -> CheckResult:
+    """Check that no items wait for each other."""
+    cycles = list(_cycles(dependencies))
+    if not cycles:
+        return _ok("cycles", "no items wait for each other")
+    found = _first([" -> ".join(cycle) for cycle in cycles])
+    mend = f"in each cycle, cancel one item and create it again: orchestrate cancel {cycles[0][0]}"
+    items = tuple(dict.fromkeys(item for cycle in cycles for item in cycle))
+    return _problem("cycles", found, mend, items)
+
+
+def _cycles(dependencies: Sequence[OpenDependency]) -> Iterator[list[str]]:
     graph: dict[str, set[str]] = {}
-    for edge in waiting:
+    for edge in dependencies:
         graph.setdefault(edge.item, set()).add(edge.dependency)
     while True:
         try:
@@ -360,39 +274,81 @@ def _cycles(waiting: Sequence[OpenDependency]) -> Iterator[list[str]]:
             return
 
 
-def _in_trouble(kept: MirrorStatus) -> bool:
-    return bool(kept.status.get("troubles") or kept.status.get("error"))
+def of_dead_dependencies(dependencies: Sequence[OpenDependency]) -> CheckResult:
+    """Check that every open dependency can still be completed."""
+    dead = [
+        edge for edge in dependencies if edge.state in (State.FAILED, State.CANCELLED)
+    ]
+    if not dead:
+        return _ok("dead dependencies", "no item waits for a failed or cancelled item")
+    found = _first(
+        [f"{edge.item} waits for {edge.dependency} ({edge.state})" for edge in dead]
+    )
+    first = dead[0]
+    mend = f"orchestrate requeue {first.dependency} or orchestrate cancel {first.item}"
+    items = tuple(dict.fromkeys(edge.dependency for edge in dead))
+    return _problem("dead dependencies", found, mend, items)
 
 
-def _agent(agent: AgentStatus) -> str:
-    seen = f", seen {timestamp(agent.last_seen_at)}" if agent.last_seen_at else ""
-    held = agent.counts[State.IN_PROGRESS] + agent.counts[State.BLOCKED]
-    return f"{agent.name} ({agent.counts[State.QUEUED]} queued, {held} held{seen})"
+def of_quarantine(moved: Sequence[Quarantined]) -> CheckResult:
+    """Report the damaged records that were moved aside."""
+    if not moved:
+        return _ok("quarantine", "no damaged record was moved aside")
+    texts = [f"{record.kind} {record.id} ({record.why})" for record in moved]
+    found = f"damaged records were moved aside: {_first(texts)}"
+    mend = "inspect them: orchestrate doctor --quarantined"
+    return _note("quarantine", found, mend, tuple(record.id for record in moved))
 
 
-def _listed(findings: Sequence[Finding]) -> str:
-    return _cut([f"{finding.id} ({finding.detail})" for finding in findings])
+def of_mirrors(mirrors: Sequence[MirrorStatus]) -> CheckResult:
+    """Check the file mirrors of all roots."""
+    failing = [
+        str(mirror.status.get("path", mirror.root))
+        for mirror in mirrors
+        if mirror.status.get("troubles") or mirror.status.get("error")
+    ]
+    if failing:
+        found = f"problems in {_first(failing)}"
+        return _note("files", found, "orchestrate sync status")
+    if not mirrors:
+        return _ok("files", "no root has a file mirror")
+    roots = counted(len(mirrors), "root", "roots")
+    return _ok("files", f"mirrored in {roots}, without problems")
 
 
-def _cut(told: Sequence[str]) -> str:
-    more = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
-    return ", ".join(told[:SHOWN]) + more
+def of_root(root: str, *, exists: bool = True, writable: bool) -> CheckResult:
+    """Check that commands can write below the root."""
+    if writable:
+        return _ok("root", f"{root} is writable")
+    if not exists:
+        found = f"{root} does not exist: workers cannot store their tokens"
+        return _problem("root", found, f"mkdir {root}")
+    found = f"{root} is not writable: workers cannot store their tokens"
+    return _problem("root", found, f"chmod u+w {root}")
 
 
-def _ids(findings: Sequence[Finding]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(finding.id for finding in findings))
+def of_service(pid: int, *, wanted: bool) -> CheckResult:
+    """Check that the service of this root runs, if the settings ask for one."""
+    if pid:
+        return _ok("service", f"running, pid {pid}")
+    if wanted:
+        found = "not running beside the bundled server"
+        return _note("service", found, "orchestrate server start")
+    return _ok("service", "not needed for this root")
 
 
-def _names(agents: Sequence[AgentStatus]) -> tuple[str, ...]:
-    return tuple(agent.name for agent in agents)
+def _first(texts: Sequence[str]) -> str:
+    """Return the first texts as a list, and the number of the others."""
+    more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return ", ".join(texts[:SHOWN]) + more
 
 
 def _mb(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _ok(name: str, found: str) -> CheckResult:
-    return CheckResult(name=name, status=CheckStatus.OK, found=found)
+def _ok(name: str, found: str, items: tuple[str, ...] = ()) -> CheckResult:
+    return CheckResult(name=name, status=CheckStatus.OK, found=found, items=items)
 
 
 def _note(

@@ -1,7 +1,6 @@
-"""The doctor: reads the server, the namespace and this machine, and says what is wrong with them."""
+"""`orchestrate doctor`: check the server, the namespace and this machine."""
 
 import os
-from collections.abc import Iterator
 from time import time
 
 from taskorch.bundled import service_process
@@ -16,55 +15,49 @@ from taskorch_orchestrator.doctor.checks import CheckResult, CheckStatus
 
 
 class Diagnosis(Frozen):
-    """What the doctor found, and how many things it repaired."""
+    """The results of all checks, and the number of repairs."""
 
     checks: tuple[CheckResult, ...]
     fixed: int = 0
 
     @property
     def exit_code(self) -> int:
-        """Return 5 while there is a problem; notes are none."""
+        """Return 5 if there is a problem, else 0. Notes are not problems."""
         problem = any(check.status is CheckStatus.PROBLEM for check in self.checks)
         return errors.Invalid.exit_code if problem else 0
 
 
 def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
-    """Check everything; with `fix` repair what is wrong in the namespace. Raises errors.Unavailable."""
-    here = tuple(_this_machine(settings))
-    before = time()
+    """Run all checks; with `fix`, repair the namespace. Raises errors.Unavailable."""
+    folder = settings.folder if settings.folder.exists() else settings.root
+    writable = os.access(folder, os.W_OK | os.X_OK)
+    root = checks.of_root(str(folder), exists=folder.exists(), writable=writable)
+    service = checks.of_service(
+        service_process.pid(settings), wanted=service_process.wanted(settings)
+    )
+    before_ms = time() * 1000
     try:
         environment = queue.views.environment()
     except errors.BadSchema as error:
-        return Diagnosis(checks=(checks.of_schema(str(error), error.advice()), *here))
-    after = time()
+        schema = checks.of_schema(str(error), error.advice())
+        return Diagnosis(checks=(schema, root, service))
+    server = checks.of_server(
+        environment, before_ms, time() * 1000, required_replicas=settings.wait_replicas
+    )
     audited = audit(queue, fix=fix)
-    found = Diagnosis(
+    diagnosis = Diagnosis(
         checks=(
-            *checks.of_environment(
-                environment,
-                before * 1000,
-                after * 1000,
-                waited_for=settings.wait_replicas,
-            ),
+            *server,
             *checks.of_audit(audited),
             checks.of_agents(queue.views.agents(limit=MOST_AGENTS), environment.at),
-            checks.of_cycles(audited.waiting),
-            checks.of_dead_dependencies(audited.waiting),
+            checks.of_cycles(audited.open_dependencies),
+            checks.of_dead_dependencies(audited.open_dependencies),
             checks.of_quarantine(queue.quarantined()),
             checks.of_mirrors(queue.views.mirrors()),
-            *here,
+            root,
+            service,
         ),
         fixed=len(audited.repaired),
     )
-    queue.damage.clear()  # the checks have told it
-    return found
-
-
-def _this_machine(settings: Settings) -> Iterator[CheckResult]:
-    there = settings.folder if settings.folder.exists() else settings.root
-    yield checks.of_root(
-        str(there), there=there.exists(), writable=os.access(there, os.W_OK | os.X_OK)
-    )
-    yield checks.of_service(
-        service_process.pid(settings), wanted=service_process.wanted(settings)
-    )
+    queue.damage.clear()  # the checks have reported it
+    return diagnosis

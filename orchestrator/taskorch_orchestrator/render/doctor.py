@@ -41,7 +41,7 @@ def _check(check: CheckResult) -> Text:
     told.append(f"{check.name}: {line(check.found)}", style="default")
     if check.mend:
         told.append(
-            f"{'' if check.found.endswith('.') else '.'} Mend: {line(check.mend)}",
+            f"{'' if check.found.endswith('.') else '.'} Fix: {line(check.mend)}",
             style="default",
         )
     return told

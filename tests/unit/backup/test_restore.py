@@ -439,7 +439,7 @@ def test_item_with_many_dependencies_is_read_back(
     restore(file, copy.queue.archive)
 
     assert copy.queue.views.show(item).item.depends_on == others
-    assert audit(copy.queue, fix=False).left == ()
+    assert audit(copy.queue, fix=False).findings == ()
 
 
 def test_dependency_requeued_during_the_export_is_open(
@@ -461,7 +461,7 @@ def test_dependency_requeued_during_the_export_is_open(
     restore(file, copy.queue.archive)
 
     assert copy.state(second) is State.WAITING
-    assert audit(copy.queue, fix=False).left == ()
+    assert audit(copy.queue, fix=False).findings == ()
     assert copy.inconsistencies() == []
 
 

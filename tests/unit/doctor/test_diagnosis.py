@@ -1,4 +1,4 @@
-"""What the doctor says of the agents, of items that wait, and of this machine."""
+"""The doctor's checks of agents, dependencies, repairs and this machine."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ def check(found: Diagnosis, name: str) -> CheckResult:
     return next(check for check in found.checks if check.name == name)
 
 
-def test_an_agent_that_was_not_seen_for_a_day_and_has_work_is_a_problem(
+def test_stale_agent_with_work_is_a_problem(
     bench: Bench,
 ) -> None:
     bench.item(agent="bob")
@@ -50,29 +50,29 @@ def test_an_agent_that_was_not_seen_for_a_day_and_has_work_is_a_problem(
     assert (soon.status, soon.items) == (CheckStatus.NOTE, ("bob",))
     assert (late.status, late.items) == (CheckStatus.PROBLEM, ("ada",))
     assert late.found.startswith(
-        "not seen for a day, and have work: ada (0 queued, 1 held, seen "
+        "have work, but were not seen for a day: ada (0 queued, 1 held, seen "
     )
     assert late.mend.startswith("orchestrate list --agent ada")
 
 
-def test_agents_that_come_are_no_matter(bench: Bench) -> None:
+def test_active_agents_are_fine(bench: Bench) -> None:
     bench.standing(State.BLOCKED)
 
     assert (
         checks.of_agents(bench.queue.views.agents(), bench.now_ms()).status
         is CheckStatus.OK
     )
-    assert checks.of_agents([], 0).found == "none has work"
+    assert checks.of_agents([], 0).found == "no agent has work"
 
 
-def test_items_that_wait_for_each_other_are_named(bench: Bench) -> None:
+def test_items_in_a_cycle_are_named(bench: Bench) -> None:
     items = [bench.item(agent="bob", depends_on=(bench.item(),)) for _ in range(3)]
     bench.make_wait_for_each_other(items)
 
-    found = checks.of_cycles(audit(bench.queue, fix=False).waiting)
+    found = checks.of_cycles(audit(bench.queue, fix=False).open_dependencies)
 
     assert (found.status, set(found.items)) == (CheckStatus.PROBLEM, set(items))
-    assert found.mend.startswith("orchestrate cancel item_")
+    assert "orchestrate cancel item_" in found.mend
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_items_that_wait_for_each_other_are_named(bench: Bench) -> None:
         ([("a", "b"), ("b", "a"), ("c", "d"), ("d", "c"), ("e", "a")], 2),
     ],
 )
-def test_every_cycle_is_found_once(
+def test_each_cycle_is_found_once(
     edges: Sequence[tuple[str, str]], cycles: int
 ) -> None:
     found = checks.of_cycles(waits(*edges))
@@ -96,7 +96,7 @@ def test_every_cycle_is_found_once(
     )
 
 
-def test_items_that_wait_for_a_dead_one_are_named(bench: Bench) -> None:
+def test_dead_dependencies_are_named(bench: Bench) -> None:
     failed, cancelled = (
         bench.standing(State.FAILED).item,
         bench.standing(State.CANCELLED).item,
@@ -104,7 +104,7 @@ def test_items_that_wait_for_a_dead_one_are_named(bench: Bench) -> None:
     first = bench.item(depends_on=(failed,))
     second = bench.item(depends_on=(cancelled, bench.item()))
 
-    found = checks.of_dead_dependencies(audit(bench.queue, fix=False).waiting)
+    found = checks.of_dead_dependencies(audit(bench.queue, fix=False).open_dependencies)
 
     assert (found.status, set(found.items)) == (
         CheckStatus.PROBLEM,
@@ -129,7 +129,7 @@ def test_long_lists_are_cut(bench: Bench, tmp_path: Path) -> None:
     assert set(found.items) == items
 
 
-def test_a_repair_is_told_and_what_remains_decides_the_exit_code(
+def test_repair_is_reported_and_rest_sets_exit_code(
     bench: Bench, tmp_path: Path
 ) -> None:
     dead = bench.standing(State.FAILED).item
@@ -151,9 +151,7 @@ def test_a_repair_is_told_and_what_remains_decides_the_exit_code(
     assert check(after, "dead dependencies").status is CheckStatus.PROBLEM
 
 
-def test_a_namespace_of_another_version_is_a_problem_and_no_other_check_is_made(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_other_schema_version_ends_the_checks(bench: Bench, tmp_path: Path) -> None:
     bench.project()
     bench.set_schema("99")
 
@@ -164,7 +162,7 @@ def test_a_namespace_of_another_version_is_a_problem_and_no_other_check_is_made(
     assert (check(found, "schema").status, found.exit_code) == (CheckStatus.PROBLEM, 5)
 
 
-def test_a_busy_namespace_is_a_note(
+def test_busy_namespace_is_a_note(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = bench.project()
@@ -184,7 +182,7 @@ def test_a_busy_namespace_is_a_note(
     )
 
 
-def test_files_in_trouble_are_a_note(bench: Bench, tmp_path: Path) -> None:
+def test_mirror_with_problems_is_a_note(bench: Bench, tmp_path: Path) -> None:
     bench.queue.mirror_take("root", "here", 60_000)
     bench.queue.mirror_give(
         "root", "here", {"path": "/a/root", "troubles": {"x.json": "damaged"}}, {}
@@ -194,14 +192,12 @@ def test_files_in_trouble_are_a_note(bench: Bench, tmp_path: Path) -> None:
 
     assert (found.status, found.found, found.mend) == (
         CheckStatus.NOTE,
-        "in trouble: /a/root",
+        "problems in /a/root",
         "orchestrate sync status",
     )
 
 
-def test_a_service_that_does_not_run_is_a_note_where_one_is_wanted(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_missing_service_is_a_note_if_wanted(bench: Bench, tmp_path: Path) -> None:
     wanted = check(examined(bench, tmp_path, service="on"), "service")
     not_wanted = check(examined(bench, tmp_path), "service")
 
@@ -212,7 +208,7 @@ def test_a_service_that_does_not_run_is_a_note_where_one_is_wanted(
     assert not_wanted.status is CheckStatus.OK
 
 
-def test_a_root_that_is_not_writable_is_a_problem() -> None:
+def test_unwritable_root_is_a_problem() -> None:
     assert checks.of_root("/a", writable=False).mend == "chmod u+w /a"
-    assert checks.of_root("/a", there=False, writable=False).mend == "mkdir /a"
+    assert checks.of_root("/a", exists=False, writable=False).mend == "mkdir /a"
     assert checks.of_root("/a", writable=True).status is CheckStatus.OK

@@ -263,7 +263,7 @@ def an_agent_that_counts_less_than_none(bench: Bench) -> tuple[str, str]:
 
 
 def told(found: Audit) -> set[tuple[str, str]]:
-    return {(finding.id, finding.word) for finding in found.left}
+    return {(finding.id, finding.word) for finding in found.findings}
 
 
 @pytest.mark.parametrize("name", BREAKS)
@@ -292,8 +292,8 @@ def test_what_is_broken_is_repaired_and_a_second_audit_finds_nothing(
     repaired = audit(bench.queue, fix=True)
 
     assert wrong in {(finding.id, finding.word) for finding in repaired.repaired}
-    assert (repaired.left, repaired.counted) == ((), True)
-    assert audit(bench.queue, fix=False).left == ()
+    assert (repaired.findings, repaired.counted) == ((), True)
+    assert audit(bench.queue, fix=False).findings == ()
     assert bench.inconsistencies() == []
 
 
@@ -305,14 +305,14 @@ def test_a_namespace_in_order_has_no_findings(bench: Bench, state: State) -> Non
 
     found = audit(bench.queue, fix=True)
 
-    assert (found.left, found.repaired, found.counted) == ((), (), True)
+    assert (found.findings, found.repaired, found.counted) == ((), (), True)
     assert bench.everything() == before
 
 
 def test_an_empty_namespace_stays_empty(bench: Bench) -> None:
     found = audit(bench.queue, fix=False)
 
-    assert (found.left, found.counted, found.items) == ((), True, 0)
+    assert (found.findings, found.counted, found.items) == ((), True, 0)
     assert bench.everything() == {}
 
 

@@ -206,8 +206,10 @@ def test_the_doctor_moves_a_damaged_item_aside(hurt: tuple[Bench, str, str]) -> 
     audit(bench.queue, fix=True)
     left = audit(bench.queue, fix=True)
 
-    assert item in [finding.id for finding in found.left if finding.word == "damaged"]
-    assert left.left == ()
+    assert item in [
+        finding.id for finding in found.findings if finding.word == "damaged"
+    ]
+    assert left.findings == ()
     assert bench.inconsistencies() == []
     assert damaged(bench) == []
     assert [each.id for each in bench.queue.views.list().items] == [sound]
@@ -220,7 +222,7 @@ def test_the_doctor_leaves_a_sound_namespace_alone(bench: Bench) -> None:
     for state in State:
         bench.standing(state)
 
-    assert audit(bench.queue, fix=False).left == ()
+    assert audit(bench.queue, fix=False).findings == ()
     assert audit(bench.queue, fix=True).repaired == ()
     assert bench.queue.quarantined() == ()
 

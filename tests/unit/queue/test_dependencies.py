@@ -212,7 +212,7 @@ def test_pending_dependent_waits_once_assigned_after_requeue(bench: Bench) -> No
     state = bench.queue.assign(second, "bob").state
 
     assert (done.waiting, state) == (0, State.WAITING)
-    assert audit(bench.queue, fix=False).left == ()
+    assert audit(bench.queue, fix=False).findings == ()
 
 
 def test_delayed_dependent_waits_again_and_keeps_its_time(bench: Bench) -> None:
@@ -238,7 +238,7 @@ def test_held_dependent_is_named_and_goes_on(bench: Bench, state: State) -> None
 
     assert done.held == (HeldDependent(id=second, agent="ada"),)
     assert bench.agent().complete(lease, "done").state is State.COMPLETED
-    assert audit(bench.queue, fix=False).left == ()
+    assert audit(bench.queue, fix=False).findings == ()
 
 
 @pytest.mark.parametrize("end", ["release", "fail", "expire"])
@@ -259,7 +259,7 @@ def test_held_dependent_waits_once_it_is_given_back(bench: Bench, end: str) -> N
             bench.queue.reap()
 
     assert bench.state(second) is State.WAITING
-    assert audit(bench.queue, fix=False).left == ()
+    assert audit(bench.queue, fix=False).findings == ()
 
 
 def test_holder_may_deliver_after_its_item_waits_again(bench: Bench) -> None:
@@ -336,7 +336,7 @@ def test_requeue_cut_off_in_the_middle_is_finished_by_the_next(bench: Bench) -> 
     done = bench.queue.requeue(first)
 
     assert (before, done.state, done.waiting) == (50, State.QUEUED, 50)
-    assert audit(bench.queue, fix=False).left == ()
+    assert audit(bench.queue, fix=False).findings == ()
 
 
 def test_requeue_does_not_start_again_what_was_completed_meanwhile(
@@ -353,7 +353,7 @@ def test_requeue_does_not_start_again_what_was_completed_meanwhile(
     ).queue.requeue(first)
 
     assert bench.state(first) is State.COMPLETED
-    assert audit(bench.queue, fix=False).left == ()
+    assert audit(bench.queue, fix=False).findings == ()
 
 
 def test_cancel_does_not_count_what_does_not_wait(bench: Bench) -> None:

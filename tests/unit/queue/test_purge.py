@@ -74,7 +74,7 @@ def test_nothing_is_left_of_a_purged_project(
     assert bench.everything().keys() == kinds
     assert (items, keys) == (5, there - len(kinds))
     assert bench.inconsistencies() == []
-    assert (found := audit(bench.queue, fix=False)).left == ()
+    assert (found := audit(bench.queue, fix=False)).findings == ()
     assert found.counted
 
 
@@ -89,7 +89,7 @@ def test_a_part_of_a_purge_leaves_a_project_that_fits_together(
     assert part == (3, 2)
     assert len(bench.queue.views.list(project=project).items) == 3
     assert bench.inconsistencies() == []
-    assert audit(bench.queue, fix=False).left == ()
+    assert audit(bench.queue, fix=False).findings == ()
     assert purged(bench, project)[0] == 3
 
 
@@ -213,7 +213,7 @@ def test_what_was_cancelled_too_does_not_keep_what_it_waited_for(bench: Bench) -
     state = bench.queue.requeue(dependent).state
 
     assert state is State.QUEUED
-    assert audit(bench.queue, fix=False).left == ()
+    assert audit(bench.queue, fix=False).findings == ()
     assert bench.inconsistencies() == []
 
 
@@ -353,7 +353,7 @@ def test_a_namespace_is_exported_and_imported_after_a_purge(
         i.title for i in bench.queue.views.list().items
     ]
     assert copy.inconsistencies() == []
-    assert audit(copy.queue, fix=False).left == ()
+    assert audit(copy.queue, fix=False).findings == ()
 
 
 @pytest.mark.parametrize("batch", [2, 250])
