@@ -9,7 +9,7 @@ import pytest
 from support import services
 from support.commands import BIN, SOON_S, Shell, alive, discard, ended, eventually
 from support.services import handoff_items, progress_messages
-from taskorch_orchestrator.service.service import ALONE_S
+from taskorch_orchestrator.service.service import SERVER_LOST_S
 
 
 @pytest.fixture
@@ -157,10 +157,10 @@ def test_a_service_whose_server_stays_away_ends_by_itself(served: Shell) -> None
     kill(before["pid"])
     eventually(
         lambda: not alive(before["service_pid"])
-    )  # after so many seconds: ALONE_S
+    )  # after so many seconds: SERVER_LOST_S
 
     log = file.read_text()
-    assert ALONE_S < SOON_S
+    assert SERVER_LOST_S < SOON_S
     assert status(served) == {**before, "running": False, "pid": 0, "service_pid": 0}
     assert "stopped" in log
     assert "Traceback" not in log

@@ -193,9 +193,9 @@ def test_released_item_is_claimed_after_a_pause(shell: Shell, bench: Bench) -> N
 
     ran = shell.worker("run", "--json", "--wait", "0", *sh(script))
 
-    said = [json.loads(line) for line in ran.stdout.splitlines()]
-    _, released, again, _ = (datetime.fromisoformat(each["at"]) for each in said)
-    assert [each["event"] for each in said] == [
+    entries = [json.loads(line) for line in ran.stdout.splitlines()]
+    _, released, again, _ = (datetime.fromisoformat(each["at"]) for each in entries)
+    assert [each["event"] for each in entries] == [
         "claimed",
         "released",
         "claimed",
@@ -216,10 +216,10 @@ def test_release_pauses_the_other_slots(shell: Shell, bench: Bench) -> None:
         eventually(lambda: bench.blocked_clients() == 2)
         (shell.folder / "go").touch()
         run.wait_for("completed")
-        said = run.entries()
+        entries = run.entries()
 
-    _, released, again, _ = (datetime.fromisoformat(each["at"]) for each in said)
-    assert [each["event"] for each in said] == [
+    _, released, again, _ = (datetime.fromisoformat(each["at"]) for each in entries)
+    assert [each["event"] for each in entries] == [
         "claimed",
         "released",
         "claimed",
@@ -233,13 +233,13 @@ def test_failing_command_makes_the_run_pause(shell: Shell, bench: Bench) -> None
 
     with running(shell, *sh("exit 127")) as run:
         run.wait_for("claimed", times=4)
-        said, talk = run.entries(), run.stderr()
+        entries, stderr = run.entries(), run.stderr()
 
-    ends = [each for each in said if each["event"] == "failed"]
-    fourth = [each for each in said if each["event"] == "claimed"][3]
+    ends = [each for each in entries if each["event"] == "failed"]
+    fourth = [each for each in entries if each["event"] == "claimed"][3]
     pause = datetime.fromisoformat(fourth["at"]) - datetime.fromisoformat(ends[2]["at"])
     assert pause.total_seconds() > 0.4
-    assert "3 items in a row have failed. Claiming pauses for" in talk
+    assert "3 items in a row have failed. Claiming pauses for" in stderr
     assert [bench.queue.views.show(item).item.attempts for item in items[:3]] == [
         1,
         1,

@@ -25,18 +25,18 @@ def test_command_gets_its_item_and_agent(shell: Shell, bench: Bench) -> None:
         "run", "--once", *sh(f"exec {script}")
     )
 
-    read, filed, mode, folder_mode, leads, variables = json.loads(
+    stdin, file, mode, folder_mode, leads, variables = json.loads(
         bench.queue.views.show(item).item.summary
     )
-    given = json.loads(read)
+    package = json.loads(stdin)
     assert done.code == 0, done.stderr
-    assert read == filed == variables["TASKORCH_ITEM"] + "\n"
-    assert (given["id"], given["title"], given["requirements"]) == (
+    assert stdin == file == variables["TASKORCH_ITEM"] + "\n"
+    assert (package["id"], package["title"], package["requirements"]) == (
         item,
         "Zeichne es: 設計",
         ["in ink"],
     )
-    assert (given["state"], given["token"], given["lease"]["token"]) == (
+    assert (package["state"], package["token"], package["lease"]["token"]) == (
         "in_progress",
         1,
         1,
@@ -51,7 +51,7 @@ def test_command_gets_its_item_and_agent(shell: Shell, bench: Bench) -> None:
     )
     assert (variables["TASKORCH_ITEM_ID"], variables["TASKORCH_TOKEN"]) == (
         item,
-        f"1:{given['lease']['claim']}",
+        f"1:{package['lease']['claim']}",
     )
     assert (variables["AGENT_ID"], variables["AGENT_SESSION"]) == ("ada", "one")
     assert variables["TASKORCH_ROOT"] == str(shell.folder)
@@ -60,10 +60,10 @@ def test_command_gets_its_item_and_agent(shell: Shell, bench: Bench) -> None:
 
 def test_lost_command_cannot_use_the_new_token(shell: Shell, bench: Bench) -> None:
     item = bench.item()
-    late = "until [ -e go ]; do sleep 0.05; done; worker complete $TASKORCH_ITEM_ID stale; echo $? > code"
+    script = "until [ -e go ]; do sleep 0.05; done; worker complete $TASKORCH_ITEM_ID stale; echo $? > code"
 
     with running(
-        shell.having(PATH=f"{BIN}:/usr/bin:/bin"), *sh(f"touch works; {late}")
+        shell.having(PATH=f"{BIN}:/usr/bin:/bin"), *sh(f"touch works; {script}")
     ) as run:
         eventually((shell.folder / "works").exists)
         bench.queue.assign(item, "ada", force=True)
@@ -299,11 +299,9 @@ def test_answer_before_the_exit_releases_the_item(
 ) -> None:
     script, events, state = case
     item = bench.item()
-    asks = (
-        f"export PATH={BIN}:$PATH ITEM={item}; worker blocker $ITEM 'Which wood?' >&2"
-    )
+    ask = f"export PATH={BIN}:$PATH ITEM={item}; worker blocker $ITEM 'Which wood?' >&2"
 
-    with running(shell, "--once", *sh(f"{asks}; {script}")) as run:
+    with running(shell, "--once", *sh(f"{ask}; {script}")) as run:
         eventually((shell.folder / "asked").exists)
         bench.queue.answer(item, "Oak.")
         (shell.folder / "answered").touch()

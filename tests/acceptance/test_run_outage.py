@@ -46,17 +46,17 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 
 @pytest.fixture
-def there(shell: Shell, node: Node) -> Shell:
+def node_shell(shell: Shell, node: Node) -> Shell:
     """The shell with that server."""
     return shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
 
 
 @pytest.fixture
-def work(there: Shell) -> Iterator[Bench]:
+def node_bench(node_shell: Shell) -> Iterator[Bench]:
     """The shell's namespace on that server."""
     url, namespace = (
-        there.variables["TASKORCH_REDIS_URL"],
-        there.variables["TASKORCH_NAMESPACE"],
+        node_shell.variables["TASKORCH_REDIS_URL"],
+        node_shell.variables["TASKORCH_NAMESPACE"],
     )
     connection = connect(url, retries=9)
     with redis.Redis.from_url(url, decode_responses=True) as raw:
@@ -70,105 +70,105 @@ def work(there: Shell) -> Iterator[Bench]:
 
 
 def test_outage_is_reported_once_and_delays_delivery(
-    there: Shell, work: Bench, node: Node
+    node_shell: Shell, node_bench: Bench, node: Node
 ) -> None:
-    items = [work.item() for _ in range(2)]
+    items = [node_bench.item() for _ in range(2)]
 
-    with running(there, "--pool", "3", "--lease", "1s", *sh(HELD)) as run:
+    with running(node_shell, "--pool", "3", "--lease", "1s", *sh(HELD)) as run:
         run.wait_for("claimed", times=2)
         node.kill()
         eventually(lambda: "Redis does not answer" in run.stderr())
-        away_until = monotonic() + 0.7
-        eventually(lambda: monotonic() > away_until)
-        (there.folder / "go").touch()
+        outage_until = monotonic() + 0.7
+        eventually(lambda: monotonic() > outage_until)
+        (node_shell.folder / "go").touch()
         node.start()
         run.wait_for("completed", times=2)
         eventually(lambda: "Redis answers again." in run.stderr())
-        later = work.item()
+        later = node_bench.item()
         run.wait_for("completed", times=3)
 
         assert run.stderr().count("Redis does not answer") == 1
         assert run.stderr().count("Redis answers again.") == 1
-    assert {work.queue.views.show(item).item.summary for item in (*items, later)} == {
-        "done"
-    }
+    assert {
+        node_bench.queue.views.show(item).item.summary for item in (*items, later)
+    } == {"done"}
 
 
 def test_run_waits_for_redis_at_its_start(
-    there: Shell, work: Bench, node: Node
+    node_shell: Shell, node_bench: Bench, node: Node
 ) -> None:
-    item = work.item()
+    item = node_bench.item()
     node.kill()
 
-    with running(there, *sh("echo done")) as run:
+    with running(node_shell, *sh("echo done")) as run:
         eventually(lambda: "Redis does not answer" in run.stderr())
         node.start()
         run.wait_for("completed")
 
-    assert work.state(item) is State.COMPLETED
+    assert node_bench.state(item) is State.COMPLETED
 
 
 @pytest.mark.parametrize("options", [["--once"], ["--wait", "0.2", "--pool", "3"]])
 def test_idle_time_limits_the_wait_for_redis(
-    there: Shell, node: Node, options: list[str]
+    node_shell: Shell, node: Node, options: list[str]
 ) -> None:
     node.kill()
 
-    ran = there.worker("run", *options, *sh("echo done"))
+    ran = node_shell.worker("run", *options, *sh("echo done"))
 
     assert ran.code == 4
     assert "Redis does not answer" in ran.stderr
 
 
 def test_outage_does_not_end_an_idle_slot(
-    there: Shell, work: Bench, node: Node
+    node_shell: Shell, node_bench: Bench, node: Node
 ) -> None:
-    items = [work.item()]
+    items = [node_bench.item()]
 
-    with running(there, "--pool", "2", "--wait", "0.1", *sh(HELD)) as run:
+    with running(node_shell, "--pool", "2", "--wait", "0.1", *sh(HELD)) as run:
         run.wait_for("claimed")
-        eventually(lambda: work.blocked_clients() == 1)
+        eventually(lambda: node_bench.blocked_clients() == 1)
         node.kill()
         eventually(lambda: "Redis does not answer" in run.stderr())
-        away_until = monotonic() + 0.5
-        eventually(lambda: monotonic() > away_until)
+        outage_until = monotonic() + 0.5
+        eventually(lambda: monotonic() > outage_until)
         node.start()
-        items.append(work.item())
+        items.append(node_bench.item())
         run.wait_for("claimed", times=2)
-        (there.folder / "go").touch()
+        (node_shell.folder / "go").touch()
 
         assert run.exit_code() == 0
-    assert {work.state(item) for item in items} == {State.COMPLETED}
+    assert {node_bench.state(item) for item in items} == {State.COMPLETED}
 
 
 def test_failing_slot_is_reported_immediately(
-    there: Shell, work: Bench, node: Node
+    node_shell: Shell, node_bench: Bench, node: Node
 ) -> None:
-    item = work.item()
+    item = node_bench.item()
     command(node, "ACL", "SETUSER", "default", "-blpop")
 
-    with running(there, "--pool", "2", *sh(HELD)) as run:
+    with running(node_shell, "--pool", "2", *sh(HELD)) as run:
         run.wait_for("claimed")
         eventually(lambda: "refuses this client" in run.stderr())
-        told = run.stderr()
-        (there.folder / "go").touch()
+        stderr = run.stderr()
+        (node_shell.folder / "go").touch()
 
         assert run.exit_code() == 4
-    assert "No more items are claimed, and running commands finish." in told
-    assert work.state(item) is State.COMPLETED
+    assert "No more items are claimed, and running commands finish." in stderr
+    assert node_bench.state(item) is State.COMPLETED
 
 
 @pytest.mark.parametrize("items", [0, 1])
 def test_second_signal_ends_a_run_despite_hung_redis(
-    there: Shell, work: Bench, node: Node, items: int
+    node_shell: Shell, node_bench: Bench, node: Node, items: int
 ) -> None:
     for _ in range(items):
-        work.item()
+        node_bench.item()
 
     with running(
-        there, "--pool", "4", "--lease", "1s", "--grace", "200ms", *sh(HELD)
+        node_shell, "--pool", "4", "--lease", "1s", "--grace", "200ms", *sh(HELD)
     ) as run:
-        eventually(lambda: work.blocked_clients() == 4 - items)
+        eventually(lambda: node_bench.blocked_clients() == 4 - items)
         run.wait_for("claimed", times=items)
         os.kill(node.pid, signal.SIGSTOP)
         run.send(signal.SIGTERM)
@@ -184,10 +184,13 @@ def test_second_signal_ends_a_run_without_any_reply(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hole:
         hole.settimeout(SOON_S)
-        there = shell.having(
+        node_shell = shell.having(
             TASKORCH_REDIS_URL="redis://{}:{}".format(*hole.getsockname())
         )
-        with running(there, "--pool", "4", *sh("echo done")) as run, hole.accept()[0]:
+        with (
+            running(node_shell, "--pool", "4", *sh("echo done")) as run,
+            hole.accept()[0],
+        ):
             run.send(signal.SIGTERM)
             eventually(lambda: "Stopping" in run.stderr())
             run.send(signal.SIGTERM)
@@ -197,12 +200,12 @@ def test_second_signal_ends_a_run_without_any_reply(
 
 
 def test_repeated_signals_do_not_delay_the_end(
-    there: Shell, work: Bench, node: Node
+    node_shell: Shell, node_bench: Bench, node: Node
 ) -> None:
-    work.item()
+    node_bench.item()
 
-    with running(there, "--grace", "1s", *sh(HELD)) as run:
-        eventually((there.folder / "begun").exists)
+    with running(node_shell, "--grace", "1s", *sh(HELD)) as run:
+        eventually((node_shell.folder / "begun").exists)
         node.kill()
 
         def over() -> bool:
@@ -214,29 +217,31 @@ def test_repeated_signals_do_not_delay_the_end(
 
 
 def test_unreplicated_completion_is_logged_as_completed(
-    there: Shell, work: Bench
+    node_shell: Shell, node_bench: Bench
 ) -> None:
-    item = work.item()
-    wanting = there.having(TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="100ms")
+    item = node_bench.item()
+    replicated = node_shell.having(
+        TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="100ms"
+    )
 
-    ran = wanting.worker("run", "--once", "--json", *sh("echo 4 tables"))
+    ran = replicated.worker("run", "--once", "--json", *sh("echo 4 tables"))
 
-    told = json.loads(ran.stdout.splitlines()[-1])
-    assert (ran.code, told["event"], told["state"]) == (0, "completed", "completed")
-    assert told["text"].startswith(
+    entry = json.loads(ran.stdout.splitlines()[-1])
+    assert (ran.code, entry["event"], entry["state"]) == (0, "completed", "completed")
+    assert entry["text"].startswith(
         "4 tables (It is done, but only 0 of 1 replicas have it"
     )
-    assert work.queue.views.show(item).item.summary == "4 tables"
-    assert list(there.folder.rglob("*.lease")) == []
+    assert node_bench.queue.views.show(item).item.summary == "4 tables"
+    assert list(node_shell.folder.rglob("*.lease")) == []
 
 
 def test_unreleased_item_is_left_to_its_lease(
-    there: Shell, work: Bench, node: Node
+    node_shell: Shell, node_bench: Bench, node: Node
 ) -> None:
-    work.item()
+    node_bench.item()
 
-    with running(there, "--grace", "200ms", *sh(HELD)) as run:
-        eventually((there.folder / "begun").exists)
+    with running(node_shell, "--grace", "200ms", *sh(HELD)) as run:
+        eventually((node_shell.folder / "begun").exists)
         node.kill()
         run.send(signal.SIGTERM)
         eventually(lambda: "Stopping" in run.stderr())
@@ -265,37 +270,42 @@ def test_lost_replies_repeat_no_step(shell: Shell, bench: Bench) -> None:
 
 
 def test_pools_complete_each_item_once_across_restarts(
-    there: Shell, work: Bench, node: Node
+    node_shell: Shell, node_bench: Bench, node: Node
 ) -> None:
-    project = work.project()
+    project = node_bench.project()
     items = [
-        work.item(project, agent=("ada", "bob")[number % 2]) for number in range(50)
+        node_bench.item(project, agent=("ada", "bob")[number % 2])
+        for number in range(50)
     ]
     script = "echo $TASKORCH_TOKEN >> $TASKORCH_ROOT/ran; sleep 0.05; echo done"
 
     with ExitStack() as runs:
         for agent in ("ada", "bob", "ada"):
-            own = (
-                there.folder.parent
-                / f"{agent}{len(list(there.folder.parent.iterdir()))}"
+            folder = (
+                node_shell.folder.parent
+                / f"{agent}{len(list(node_shell.folder.parent.iterdir()))}"
             )
-            own.mkdir()
-            where = there.within(own).having(AGENT_ID=agent, TASKORCH_ROOT=str(own))
+            folder.mkdir()
+            agent_shell = node_shell.within(folder).having(
+                AGENT_ID=agent, TASKORCH_ROOT=str(folder)
+            )
             runs.enter_context(
-                running(where, "--pool", "2", "--lease", "2s", *sh(script))
+                running(agent_shell, "--pool", "2", "--lease", "2s", *sh(script))
             )
         for done in (5, 20):
-            eventually(lambda done=done: finished(work) >= done)  # type: ignore[misc]
+            eventually(lambda done=done: finished(node_bench) >= done)  # type: ignore[misc]
             node.kill()
             node.start()
-        eventually(lambda: finished(work) == 50)
+        eventually(lambda: finished(node_bench) == 50)
 
     completed = [
-        event["item"] for event in work.events() if event["verb"] == "complete"
+        event["item"] for event in node_bench.events() if event["verb"] == "complete"
     ]
     assert sorted(completed) == sorted(items)
-    assert {work.queue.views.show(item).item.summary for item in items} == {"done"}
-    assert work.inconsistencies() == []
+    assert {node_bench.queue.views.show(item).item.summary for item in items} == {
+        "done"
+    }
+    assert node_bench.inconsistencies() == []
 
 
 def finished(bench: Bench) -> int:

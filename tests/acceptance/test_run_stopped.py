@@ -204,14 +204,14 @@ def test_cancelled_item_terminates_the_command(shell: Shell, bench: Bench) -> No
 def test_command_may_run_on_after_completing(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     script = (
-        f"{BIN / 'worker'} complete {item} mine >&2; touch $TASKORCH_ROOT/told;"
+        f"{BIN / 'worker'} complete {item} mine >&2; touch $TASKORCH_ROOT/completed;"
         " until test -e $TASKORCH_ROOT/go; do sleep 0.01; done"
     )
 
     with running(shell, *SHORT_LEASE, "--once", *sh(script)) as run:
-        eventually((shell.folder / "told").exists)
-        told = bench.now_ms()
-        eventually(lambda: bench.now_ms() > told + 1100)
+        eventually((shell.folder / "completed").exists)
+        completed_at = bench.now_ms()
+        eventually(lambda: bench.now_ms() > completed_at + 1100)
         before = run.events()
         (shell.folder / "go").touch()
 
@@ -283,8 +283,8 @@ def test_suspended_run_delivers_an_unclaimed_dead_letter(
         bench.queue.reap()
         assert bench.state(item) is State.FAILED
         run.send(signal.SIGCONT)
-        went_on = bench.now_ms()
-        eventually(lambda: bench.now_ms() > went_on + 700)
+        resumed_at = bench.now_ms()
+        eventually(lambda: bench.now_ms() > resumed_at + 700)
         (shell.folder / "go").touch()
 
         assert run.exit_code() == 0
@@ -345,8 +345,8 @@ def test_blocked_stdout_blocks_no_renewal_and_no_end(
     def expires() -> int:
         return bench.queue.views.show(item).item.lease_expires_at or 0
 
-    talk = shell.folder / "stderr"
-    with full_pipe() as stdout, talk.open("wb") as stderr:
+    stderr_file = shell.folder / "stderr"
+    with full_pipe() as stdout, stderr_file.open("wb") as stderr:
         words: list[str | Path] = [
             BIN / "worker",
             "run",
@@ -367,7 +367,7 @@ def test_blocked_stdout_blocks_no_renewal_and_no_end(
         claimed = expires()
         eventually(lambda: expires() > claimed)
         run.send_signal(signal.SIGTERM)
-        eventually(lambda: STOPPING in talk.read_text(encoding="utf-8"))
+        eventually(lambda: STOPPING in stderr_file.read_text(encoding="utf-8"))
         run.send_signal(signal.SIGTERM)
 
         assert run.wait(SOON_S) == 4
@@ -448,9 +448,9 @@ def test_process_outside_the_group_delays_nothing(
     ran = shell.worker("run", "--once", "--json", "--", "bash", "-c", script)
 
     left = pids(shell)[1]
-    went_on = alive(left)
+    is_running = alive(left)
     os.kill(left, signal.SIGKILL)
-    assert (ran.code, bench.queue.views.show(item).item.summary, went_on) == (
+    assert (ran.code, bench.queue.views.show(item).item.summary, is_running) == (
         0,
         "done",
         True,
@@ -460,7 +460,7 @@ def test_process_outside_the_group_delays_nothing(
 
 def test_process_outside_the_group_leaks_nothing(shell: Shell, bench: Bench) -> None:
     bench.item()
-    place = shell.folder / "pids"
+    path = shell.folder / "pids"
 
     with running(
         shell, *sh("setsid sleep 600 & echo $! >> $TASKORCH_ROOT/pids; echo done")
@@ -473,14 +473,14 @@ def test_process_outside_the_group_leaks_nothing(shell: Shell, bench: Bench) -> 
         run.wait_for("completed", times=4)
 
         eventually(lambda: costs(run.pid) == before)
-    for left in place.read_text(encoding="utf-8").split():
+    for left in path.read_text(encoding="utf-8").split():
         os.kill(int(left), signal.SIGKILL)
 
 
 def costs(pid: int) -> tuple[int, int]:
     """Return the number of open files and of threads of a process."""
-    place = Path(f"/proc/{pid}")
-    return len(list((place / "fd").iterdir())), len(list((place / "task").iterdir()))
+    path = Path(f"/proc/{pid}")
+    return len(list((path / "fd").iterdir())), len(list((path / "task").iterdir()))
 
 
 def test_run_survives_the_loss_of_its_folder(shell: Shell, bench: Bench) -> None:

@@ -266,11 +266,11 @@ def test_sync_status_shows_the_service_and_its_progress(
     assert mirror["service"]["pid"] == service.pid
     assert mirror["service"]["runs_on"] == runs_on
     assert mirror["behind"] == 0
-    told = mirror["status"]
-    assert (told["path"], told["changed"], told["error"]) == (str(shell.folder), 0, "")
-    assert told["cursor"] == bench.queue.views.events().newest
-    assert told["written"] >= 3
-    assert list(told["troubles"]) == ["item_odd_name_handoff.json"]
+    sync = mirror["status"]
+    assert (sync["path"], sync["changed"], sync["error"]) == (str(shell.folder), 0, "")
+    assert sync["cursor"] == bench.queue.views.events().newest
+    assert sync["written"] >= 3
+    assert list(sync["troubles"]) == ["item_odd_name_handoff.json"]
     assert f"Service: pid {service.pid}" in text
     assert f"by {runs_on}" in text
     assert "events behind: 0" in text

@@ -36,7 +36,7 @@ FOLLOW_S = 60.0
 #: The longest pause before another call to an unreachable Redis.
 LONGEST_PAUSE_S = 2.0
 #: The service ends when the bundled server has been unreachable for this long.
-ALONE_S = 10.0
+SERVER_LOST_S = 10.0
 #: The interval at which the appended data of the bundled server is synced to the disk.
 DISK_SYNC_S = 1.0
 
@@ -141,7 +141,7 @@ class Service:
             started_at = monotonic()
             self._try("RQ worker", work)
             self._stop_on_signals()
-            if monotonic() - started_at >= ALONE_S:
+            if monotonic() - started_at >= SERVER_LOST_S:
                 failures = 0
             failures += 1
             self._scheduler.back_off(failures, LONGEST_PAUSE_S)
@@ -157,7 +157,7 @@ class Service:
                 if failures == 1:
                     failed_at = monotonic()
                     log.warning("%s", error)
-                if self._is_alone(since=failed_at):
+                if self._has_lost_server(since=failed_at):
                     self._end()
                 self._scheduler.back_off(failures, LONGEST_PAUSE_S)
             else:
@@ -175,14 +175,14 @@ class Service:
         self._scheduler.pause(root_sync.GATHER_S)
         return newest
 
-    def _is_alone(self, *, since: float) -> bool:
+    def _has_lost_server(self, *, since: float) -> bool:
         """Return whether the bundled server was stopped, or unreachable for too long.
 
         `since` is when it became unreachable, on the monotonic clock.
         """
         if not self._server:
             return False
-        return self._server.was_stopped() or monotonic() - since > ALONE_S
+        return self._server.was_stopped() or monotonic() - since > SERVER_LOST_S
 
     def _sync_disk(self, server: ServerHandle) -> None:
         """Sync the appended data of the bundled server to the disk, every second."""
