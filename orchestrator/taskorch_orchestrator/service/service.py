@@ -37,6 +37,8 @@ FOLLOW_S = 60.0
 LONGEST_PAUSE_S = 2.0
 #: The service ends when the bundled server has been unreachable for this long.
 SERVER_LOST_S = 10.0
+#: An RQ worker that ran for this long did not fail at its start.
+LONG_RUN_S = 10.0
 #: The interval at which the appended data of the bundled server is synced to the disk.
 DISK_SYNC_S = 1.0
 
@@ -141,7 +143,7 @@ class Service:
             started_at = monotonic()
             self._try("RQ worker", work)
             self._stop_on_signals()
-            if monotonic() - started_at >= SERVER_LOST_S:
+            if monotonic() - started_at > LONG_RUN_S:
                 failures = 0
             failures += 1
             self._scheduler.back_off(failures, LONGEST_PAUSE_S)
