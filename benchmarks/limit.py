@@ -157,7 +157,7 @@ def _prepared(url: str, name: str) -> str:
     ]
     for done in range(0, len(wanted), BATCH):
         items = [_new(*words) for words in wanted[done : done + BATCH]]
-        scripts.run(
+        scripts.run_script(
             "create",
             project,
             "",

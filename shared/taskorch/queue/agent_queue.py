@@ -64,7 +64,7 @@ class AgentQueue:
 
     def check(self, *, limit: int = CHECK_LIMIT) -> Assignments:
         """Return what is assigned to the agent and ready, what it holds first."""
-        view = self._scripts.run("check", limits.number(limit, "limit", 1, 1000))
+        view = self._scripts.run_script("check", limits.number(limit, "limit", 1, 1000))
         return replies.assignments(
             self._scripts.caller.agent, view, self._scripts.damage
         )
@@ -82,7 +82,9 @@ class AgentQueue:
         kept = json.dumps(
             [(limits.item_id(lease.item), lease.shown()) for lease in leases]
         )
-        view = self._scripts.run("prime", limits.number(limit, "limit", 1, 1000), kept)
+        view = self._scripts.run_script(
+            "prime", limits.number(limit, "limit", 1, 1000), kept
+        )
         return briefing(
             self._scripts.caller, self._scripts.namespace, view, self._scripts.damage
         )
@@ -106,7 +108,7 @@ class AgentQueue:
         deadline = monotonic() + wait_s
         while True:
             left_s = deadline - monotonic()
-            view = self._scripts.run(
+            view = self._scripts.run_script(
                 "claim", _lease(lease_ms), "" if left_s > 0 else "1", count
             )
             views, due = cast("tuple[list[Reply], str]", view)
@@ -121,7 +123,7 @@ class AgentQueue:
                 continue  # it was a repeat, and what it had claimed is another's by now, or done; or it is damaged
             if left_s <= 0:
                 return ()
-            self._scripts.wait(_pause(left_s, due))
+            self._scripts.wait_for_wake(_pause(left_s, due))
 
     def get(
         self,
@@ -195,7 +197,9 @@ class AgentQueue:
         """
         limits.number(len(deliveries), "number of items", 1, limits.BATCH_STEPS)
         words = [word for delivery in deliveries for word in _delivery(*delivery)]
-        view = self._scripts.run("complete", len(deliveries), *words, *self._origin)
+        view = self._scripts.run_script(
+            "complete", len(deliveries), *words, *self._origin
+        )
         return tuple(replies.receipt(row) for row in cast("list[Reply]", view))
 
     def fail(self, lease: Lease, reason: str, *, retry: bool = True) -> Receipt:
@@ -223,7 +227,7 @@ class AgentQueue:
     def stray(self, item: str, text: str, *, percent: int | None = None) -> None:
         """Keep a report of an agent that does not hold the item in its history; nothing else changes."""
         done = "" if percent is None else limits.number(percent, "percentage", 0, 100)
-        self._scripts.run(
+        self._scripts.run_script(
             "stray",
             limits.item_id(item),
             limits.text(text, "report"),
@@ -233,7 +237,7 @@ class AgentQueue:
 
     def note(self, item: str, text: str) -> None:
         """Keep a private memo on an item that is assigned to the agent."""
-        self._scripts.run(
+        self._scripts.run_script(
             "note",
             limits.item_id(item),
             limits.text(text, "note", required=True),
@@ -242,7 +246,9 @@ class AgentQueue:
 
     def notes(self, item: str) -> tuple[Note, ...]:
         """Return the agent's own notes on an item, oldest first."""
-        entries = cast("list[Reply]", self._scripts.run("notes", limits.item_id(item)))
+        entries = cast(
+            "list[Reply]", self._scripts.run_script("notes", limits.item_id(item))
+        )
         return replies.sound(replies.note, entries, self._scripts.damage)
 
     def _claim(self, view: Reply) -> Claim:
@@ -252,7 +258,7 @@ class AgentQueue:
         return replies.receipt(self._run(verb, lease, *arguments))
 
     def _run(self, verb: str, lease: Lease, *arguments: Argument) -> Reply:
-        return self._scripts.run(
+        return self._scripts.run_script(
             verb, limits.item_id(lease.item), lease.shown(), *arguments
         )
 

@@ -69,15 +69,17 @@ class Archive:
         An earlier run may write no more. Raises errors.NotEmpty; errors.BadSchema while the import of another export
         is under way, or was cut off.
         """
-        return cast("list[str]", self._scripts.run("restore", "begin", export, ""))[0]
+        return cast(
+            "list[str]", self._scripts.run_script("restore", "begin", export, "")
+        )[0]
 
     def write(self, export: str, run: str, lines: Sequence[str]) -> None:
         """Write some lines of the export, in their order."""
-        self._scripts.run("restore", "lines", export, run, *lines)
+        self._scripts.run_script("restore", "lines", export, run, *lines)
 
     def end(self, export: str, run: str, sequence: int, created_at: int) -> None:
         """Open the namespace, with the newest sequence number, and wake who waits for work."""
-        self._scripts.run("restore", "end", export, run, sequence, created_at)
+        self._scripts.run_script("restore", "end", export, run, sequence, created_at)
 
     def _content(
         self, projects: Sequence[str], newest: str, now: int
@@ -101,13 +103,13 @@ class Archive:
     def _all(self) -> tuple[str, str, str, str, list[str], list[str], list[str]]:
         return cast(
             "tuple[str, str, str, str, list[str], list[str], list[str]]",
-            self._scripts.run("export", "all"),
+            self._scripts.run_script("export", "all"),
         )
 
     def _project(self, project: str, newest: str) -> Iterator[Line]:
         cursor = ""
         while cursor != "0":
-            reply = self._scripts.run(
+            reply = self._scripts.run_script(
                 "export", "project", project, cursor or "0", newest
             )
             next_cursor, fields, keys = cast("tuple[str, list[str], list[str]]", reply)
@@ -120,7 +122,7 @@ class Archive:
     def _items(self, project: str, newest: str, now: int) -> Iterator[Line]:
         after = "0"
         while after:
-            reply = self._scripts.run("export", "items", project, after, newest)
+            reply = self._scripts.run_script("export", "items", project, after, newest)
             after, items, damaged = cast(
                 "tuple[str, list[list[Reply]], list[str]]", reply
             )
@@ -134,7 +136,9 @@ class Archive:
         while cursor:
             entries = cast(
                 "list[tuple[str, list[str]]]",
-                self._scripts.run("export", "discoveries", project, cursor, PAGE),
+                self._scripts.run_script(
+                    "export", "discoveries", project, cursor, PAGE
+                ),
             )
             for entry, fields in entries:
                 yield {
@@ -148,7 +152,7 @@ class Archive:
     def _agents(self, names: Sequence[str]) -> Iterator[Line]:
         for start in range(0, len(names), PAGE):
             page = sorted(names)[start : start + PAGE]
-            reply = self._scripts.run("export", "agents", *page)
+            reply = self._scripts.run_script("export", "agents", *page)
             for name, seen, fields in cast("list[tuple[str, str, list[str]]]", reply):
                 yield {
                     "kind": "agent",

@@ -125,7 +125,7 @@ class Queue:
             digits,
             created,
         )
-        return replies.texts(self._scripts.run("project", *arguments))[0]
+        return replies.texts(self._scripts.run_script("project", *arguments))[0]
 
     def create(self, project: str, new: NewItem) -> str:
         """Add an item to a project and return its id; assigned at once if `new.agent` is named.
@@ -151,7 +151,7 @@ class Queue:
         and writes nothing: ids and states of new items are empty. Raises the errors of `create`.
         """
         return applied(
-            plan, self._scripts.run("create", *arguments(plan, dry_run=dry_run))
+            plan, self._scripts.run_script("create", *arguments(plan, dry_run=dry_run))
         )
 
     def depend(self, item: str, dependencies: Sequence[str]) -> State:
@@ -161,7 +161,9 @@ class Queue:
         )
         ids = [limits.item_id(dependency) for dependency in dependencies]
         return State(
-            replies.texts(self._scripts.run("depend", limits.item_id(item), *ids))[1]
+            replies.texts(
+                self._scripts.run_script("depend", limits.item_id(item), *ids)
+            )[1]
         )
 
     def assign(
@@ -203,7 +205,7 @@ class Queue:
             "1" if force else "",
             *map(limits.item_id, items),
         )
-        return replies.assigned(self._scripts.run("assign", *arguments))
+        return replies.assigned(self._scripts.run_script("assign", *arguments))
 
     def answer(self, item: str, text: str) -> State:
         """Answer an item's blocker; its holder goes on, under a full lease."""
@@ -215,7 +217,7 @@ class Queue:
         Raises errors.WrongState once it is completed.
         """
         arguments = (limits.item_id(item), limits.text(reason, "reason"))
-        return int(replies.texts(self._scripts.run("cancel", *arguments))[3])
+        return int(replies.texts(self._scripts.run_script("cancel", *arguments))[3])
 
     def requeue(self, item: str) -> Requeued:
         """Start a failed, cancelled or completed item afresh, with all its attempts.
@@ -224,10 +226,12 @@ class Queue:
         script takes some; an interrupted requeue is finished by the next one.
         """
         done, left = replies.requeued(
-            self._scripts.run("requeue", limits.item_id(item), "")
+            self._scripts.run_script("requeue", limits.item_id(item), "")
         )
         while left:
-            more, left = replies.requeued(self._scripts.run("requeue", item, "1"))
+            more, left = replies.requeued(
+                self._scripts.run_script("requeue", item, "1")
+            )
             done = replace(
                 done, waiting=done.waiting + more.waiting, held=done.held + more.held
             )
@@ -236,7 +240,7 @@ class Queue:
     def complete_project(self, project: str, *, force: bool = False) -> ProjectProgress:
         """Close a project and return it with its items; `force` cancels the open ones (else errors.OpenItems)."""
         view = replies.rows(
-            self._scripts.run(
+            self._scripts.run_script(
                 "complete_project", limits.project_id(project), "1" if force else ""
             )
         )
@@ -254,7 +258,7 @@ class Queue:
         where an item of another one waits for one of its items.
         """
         left, items, keys = replies.texts(
-            self._scripts.run("purge", limits.project_id(project), PURGE_BATCH)
+            self._scripts.run_script("purge", limits.project_id(project), PURGE_BATCH)
         )
         return int(left), int(items), int(keys)
 
@@ -263,7 +267,8 @@ class Queue:
         reaped = promoted = 0
         while True:
             some_reaped, some_promoted = (
-                int(n) for n in replies.texts(self._scripts.run("reap", REAP_BATCH))
+                int(n)
+                for n in replies.texts(self._scripts.run_script("reap", REAP_BATCH))
             )
             reaped, promoted = reaped + some_reaped, promoted + some_promoted
             if max(some_reaped, some_promoted) < REAP_BATCH:
@@ -275,7 +280,7 @@ class Queue:
         What was repaired is in the findings. Raises errors.NoProject when that of the cursor is gone meanwhile.
         """
         arguments = (limits.list_cursor(cursor), AUDIT_BATCH, "1" if fix else "")
-        return finding.audited(self._scripts.run("audit", *arguments))
+        return finding.audited(self._scripts.run_script("audit", *arguments))
 
     def audit_index(self, index: str, *, fix: bool = False) -> tuple[Finding, ...]:
         """Return the entries of an index (`leases`, `queue:ada` …) that are wrong; `fix` drops them."""
@@ -284,7 +289,7 @@ class Queue:
         while True:
             arguments = (index, cursor, AUDIT_BATCH, "1" if fix else "")
             next_cursor, some = replies.rows(
-                self._scripts.run("audit_index", *arguments)
+                self._scripts.run_script("audit_index", *arguments)
             )
             cursor = str(next_cursor)
             found |= dict.fromkeys(finding.findings(some))
@@ -304,7 +309,7 @@ class Queue:
             for word in (owner, json.dumps(states))
         ]
         return finding.drifts(
-            self._scripts.run(
+            self._scripts.run_script(
                 "recount", limits.cursor(event), "1" if fix else "", *words
             )
         )
@@ -314,14 +319,14 @@ class Queue:
 
         A project stays, under its id as its title; what else belongs to it is for an audit to repair.
         """
-        self._scripts.run("quarantine", kind, id_, reason)
+        self._scripts.run_script("quarantine", kind, id_, reason)
 
     def quarantined(self) -> tuple[Quarantined, ...]:
         """Return what was moved aside because it was damaged, in the order in which it was moved."""
         found: list[Quarantined] = []
         there = 1
         while len(found) < there:
-            view = self._scripts.run("damaged", len(found) + 1, QUARANTINE_PAGE)
+            view = self._scripts.run_script("damaged", len(found) + 1, QUARANTINE_PAGE)
             there, some = cast("tuple[int, list[Reply]]", view)
             found += map(finding.quarantined, some)
         return tuple(found)
@@ -334,7 +339,7 @@ class Queue:
         The third value is the time in ms when the namespace was created, which tells it from one that is gone.
         """
         mine, holder, _, created = replies.texts(
-            self._scripts.run("mirror_take", root, writer, lease_ms)
+            self._scripts.run_script("mirror_take", root, writer, lease_ms)
         )
         return bool(mine), holder, created
 
@@ -347,9 +352,11 @@ class Queue:
     ) -> None:
         """Give that right back, say how the pass went, and which service ran it; ignored from who has lost it."""
         words = (json.dumps(status), json.dumps(service) if service else "")
-        self._scripts.run("mirror_give", root, writer, *words)
+        self._scripts.run_script("mirror_give", root, writer, *words)
 
     def _change(self, verb: str, item: str, *arguments: Argument) -> State:
         return State(
-            replies.texts(self._scripts.run(verb, limits.item_id(item), *arguments))[1]
+            replies.texts(
+                self._scripts.run_script(verb, limits.item_id(item), *arguments)
+            )[1]
         )

@@ -55,7 +55,7 @@ class Scripts:
         self.caller = caller
         self._who = (caller.agent, caller.host, caller.pid, caller.session, __version__)
 
-    def run(self, name: str, *arguments: Argument) -> Reply:
+    def run_script(self, name: str, *arguments: Argument) -> Reply:
         """Run `scripts/<name>.lua` and return its reply; its errors come as the classes of `errors`."""
         script, key = load(name), keys.meta(self.namespace)
         caller = (key, self.caller.agent, self.caller.session)
@@ -72,13 +72,13 @@ class Scripts:
                 interruption.request = request
             raise
 
-    def wait(self, timeout_s: float) -> bool:
+    def wait_for_wake(self, timeout_s: float) -> bool:
         """Block until something is put onto the caller's queue, or for `timeout_s` seconds."""
         return self.connection.wait_for_wake(
             keys.wake(self.namespace, self.caller.agent), timeout_s
         )
 
-    def follow(self, stream: str, cursor: str, timeout_s: float) -> bool:
+    def wait_for_entry(self, stream: str, cursor: str, timeout_s: float) -> bool:
         """Block until a stream, a key of the namespace, has an entry after the cursor, or for `timeout_s` seconds."""
         return self.connection.wait_for_entry(stream, cursor, timeout_s)
 

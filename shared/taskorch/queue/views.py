@@ -42,12 +42,12 @@ class Views:
     def show(self, item: str) -> Package:
         """Return an item with all that it carries and its newest reports."""
         return replies.package(
-            self._scripts.run("show", limits.item_id(item)), self._scripts.damage
+            self._scripts.run_script("show", limits.item_id(item)), self._scripts.damage
         )
 
     def progress(self, project: str, *, limit: int = LIMIT) -> ProjectProgress:
         """Return a project, and its first items with the newest report on each."""
-        view = self._scripts.run(
+        view = self._scripts.run_script(
             "progress_of_project", limits.project_id(project), _limit(limit)
         )
         return replies.project_progress(view, self._scripts.damage)
@@ -58,7 +58,7 @@ class Views:
         """Return a project's discoveries after the cursor `since`, oldest first; each carries its own cursor."""
         cursor = limits.cursor(since)
         while True:
-            page = self._scripts.run(
+            page = self._scripts.run_script(
                 "discoveries", limits.project_id(project), cursor, _limit(limit)
             )
             entries = cast("list[Reply]", page)
@@ -89,7 +89,7 @@ class Views:
             limits.list_cursor(cursor),
             _limit(limit),
         )
-        next_cursor, views = replies.rows(self._scripts.run("list", *arguments))
+        next_cursor, views = replies.rows(self._scripts.run_script("list", *arguments))
         return Page(
             items=replies.items(cast("Reply", views), self._scripts.damage),
             cursor=str(next_cursor),
@@ -100,14 +100,15 @@ class Views:
         if project:
             return self.list(project=project, state=State.PENDING, limit=limit).items
         return replies.items(
-            self._scripts.run("indexed", "unassigned", _limit(limit)),
+            self._scripts.run_script("indexed", "unassigned", _limit(limit)),
             self._scripts.damage,
         )
 
     def inbox(self, *, limit: int = LIMIT) -> tuple[Item, ...]:
         """Return the items whose blockers wait for an answer, the longest wait first."""
         return replies.items(
-            self._scripts.run("indexed", "blocked", _limit(limit)), self._scripts.damage
+            self._scripts.run_script("indexed", "blocked", _limit(limit)),
+            self._scripts.damage,
         )
 
     def stuck(
@@ -131,7 +132,9 @@ class Views:
             project and limits.project_id(project),
             _limit(limit),
         )
-        return stuck.stuck(self._scripts.run("stuck", *arguments), self._scripts.damage)
+        return stuck.stuck(
+            self._scripts.run_script("stuck", *arguments), self._scripts.damage
+        )
 
     def projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
         """Return the newest projects."""
@@ -148,7 +151,8 @@ class Views:
         passed = "0"
         while passed:
             passed, views = cast(
-                "tuple[str, Reply]", self._scripts.run("finished", age, passed, LIMIT)
+                "tuple[str, Reply]",
+                self._scripts.run_script("finished", age, passed, LIMIT),
             )
             found |= {
                 project.id: project for project in self._sound(replies.project, views)
@@ -158,19 +162,19 @@ class Views:
     def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
         """Return the agents, those that called last first."""
         return self._sound(
-            agents.agent_status, self._scripts.run("agents", _limit(limit))
+            agents.agent_status, self._scripts.run_script("agents", _limit(limit))
         )
 
     def events(self, *, since: str = FROM_THE_START, limit: int = LIMIT) -> Events:
         """Return what happened after the cursor `since`, oldest first."""
         return replies.events(
-            self._scripts.run("events", limits.cursor(since), _limit(limit)),
+            self._scripts.run_script("events", limits.cursor(since), _limit(limit)),
             self._scripts.damage,
         )
 
     def wait_for_event(self, since: str, timeout_s: float) -> bool:
         """Block until something happens after the cursor `since`, or for `timeout_s` seconds; return whether it did."""
-        return self._scripts.follow(
+        return self._scripts.wait_for_entry(
             keys.events(self._scripts.namespace), limits.cursor(since), timeout_s
         )
 
@@ -182,7 +186,7 @@ class Views:
         Each has the lease of that `session`, if the item is its own.
         """
         ids = [limits.item_id(item) for item in items]
-        view = self._scripts.run(
+        view = self._scripts.run_script(
             "records", "" if session is None else f":{session}", *ids
         )
         return self._sound(lambda row: replies.record(row, self._scripts.damage), view)
@@ -190,16 +194,16 @@ class Views:
     def mirrors(self, *, limit: int = LIMIT) -> tuple[MirrorStatus, ...]:
         """Return the roots whose files are kept, and how the last pass over each went."""
         return self._sound(
-            replies.mirror_status, self._scripts.run("mirrors", _limit(limit))
+            replies.mirror_status, self._scripts.run_script("mirrors", _limit(limit))
         )
 
     def environment(self) -> Environment:
         """Return what the server says of itself; its user may not be allowed to ask."""
-        return audit.environment(self._scripts.run("environment", *SECTIONS))
+        return audit.environment(self._scripts.run_script("environment", *SECTIONS))
 
     def _projects(self, status: str, limit: int) -> tuple[Project, ...]:
         return self._sound(
-            replies.project, self._scripts.run("projects", _limit(limit), status)
+            replies.project, self._scripts.run_script("projects", _limit(limit), status)
         )
 
     def _sound(self, read: Callable[[Reply], Row], views: Reply) -> tuple[Row, ...]:

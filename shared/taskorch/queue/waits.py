@@ -63,7 +63,9 @@ class Waits:
         stream = keys.reports(self._scripts.namespace, limits.item_id(lease.item))
 
         def look() -> _Sight[Answered]:
-            view = replies.rows(self._scripts.run("wait", lease.item, lease.shown()))
+            view = replies.rows(
+                self._scripts.run_script("wait", lease.item, lease.shown())
+            )
             cursor, item_view, answers = cast("tuple[str, Reply, list[Reply]]", view)
             answer = next(
                 iter(replies.sound(replies.report, answers, self._scripts.damage)), None
@@ -155,7 +157,7 @@ class Waits:
             if (
                 not failures
             ):  # after an outage it looks first: Redis may have come back with less
-                self._scripts.follow(sight.stream, sight.cursor, block_s)
+                self._scripts.wait_for_entry(sight.stream, sight.cursor, block_s)
             return look()
 
         return self._through(act, deadline)
@@ -252,7 +254,7 @@ class _Goals:
 def _standing(scripts: Scripts, id_: str) -> Standing:
     known = limits.item_id(id_) if id_.startswith("item_") else limits.project_id(id_)
     view = cast(
-        "tuple[str, str, Reply, Reply, str, str]", scripts.run("standing", known)
+        "tuple[str, str, Reply, Reply, str, str]", scripts.run_script("standing", known)
     )
     cursor, report, items, project, dead, moves = view
     item = next(iter([replies.item(each) for each in cast("list[Reply]", items)]), None)
@@ -267,7 +269,7 @@ def _standing(scripts: Scripts, id_: str) -> Standing:
 
 
 def _events(scripts: Scripts, since: str, *, limit: int) -> Events:
-    found = replies.events(scripts.run("events", since, limit), scripts.damage)
+    found = replies.events(scripts.run_script("events", since, limit), scripts.damage)
     known = found.known or since == FROM_THE_START
     return Events(
         known=known, newest=found.newest, entries=found.entries, last=found.last

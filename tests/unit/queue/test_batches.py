@@ -69,11 +69,11 @@ def test_a_claim_that_leaves_items_wakes_the_next_waiter(bench: Bench) -> None:
     for _ in range(3):
         bench.item()
     for _ in range(2):
-        assert bench.agent()._scripts.wait(0.1)
+        assert bench.agent()._scripts.wait_for_wake(0.1)
 
     claimed_many(bench, 2)
 
-    assert bench.agent()._scripts.wait(0.1)
+    assert bench.agent()._scripts.wait_for_wake(0.1)
 
 
 def test_many_deliveries_are_one_step(bench: Bench) -> None:

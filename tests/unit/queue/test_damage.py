@@ -346,7 +346,7 @@ def test_no_view_hands_out_the_claim_of_another_holder(
     looker = bench.agent(session="looker")
 
     replies = [
-        bench.queue._scripts.run(*call)
+        bench.queue._scripts.run_script(*call)
         for call in (
             ("show", item),
             ("list", "", "", "", "", 10),
@@ -362,9 +362,11 @@ def test_no_view_hands_out_the_claim_of_another_holder(
         )
     ]
     replies += [
-        looker._scripts.run("get", item, "", "peek", ""),
-        looker._scripts.run("check", 10),
-        looker._scripts.run("prime", 10, json.dumps([[item, "1:0000000000000000"]])),
+        looker._scripts.run_script("get", item, "", "peek", ""),
+        looker._scripts.run_script("check", 10),
+        looker._scripts.run_script(
+            "prime", 10, json.dumps([[item, "1:0000000000000000"]])
+        ),
     ]
     shown = [
         views.show(item),
