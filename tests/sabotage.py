@@ -276,7 +276,7 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_prime.py",),
     ),
     Sabotage(
-        guard="A hook ends when Redis does not answer",
+        guard="A hook ends when Redis is unreachable",
         file="shared/taskorch/cli/hooks.py",
         line="    timer.start()\n",
         instead="",

@@ -31,7 +31,7 @@ class OrchestratorContext:
         self.output = app.output()
         self._connection = open_connection(self.settings, self.output.notify, access)
         self._caller = caller_of(self.settings)
-        #: For a command of one step: if Redis does not answer, rerunning it acts once.
+        #: For a command of one step: if Redis is unreachable, rerunning it acts once.
         self.queue = self._queue(
             self._caller,
             Requests(store=unanswered_requests(self.settings, app.command_line())),

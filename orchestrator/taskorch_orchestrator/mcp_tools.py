@@ -221,8 +221,8 @@ class WaitUntilArguments(ToolArguments):
     until: Goals = (Goal.COMPLETED,)
     since: Annotated[str, Field(description="Of any: after this cursor")] = ""
     timeout: Annotated[
-        float, Field(description=f"Seconds, 0 to {limits.PATIENCE_S}")
-    ] = limits.PATIENCE_S
+        float, Field(description=f"Seconds, 0 to {limits.LONGEST_WAIT_S}")
+    ] = limits.LONGEST_WAIT_S
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Wait."""

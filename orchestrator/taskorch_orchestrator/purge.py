@@ -48,5 +48,5 @@ def remove(queue: Queue, projects: Sequence[Project]) -> Purged:
                 items, keys = items + some_items, keys + some_keys
             gone.append(project)
         except (errors.WrongState, errors.Awaited, errors.NoProject) as refusal:
-            kept[project.id] = f"{refusal} {refusal.advice()}"
+            kept[project.id] = f"{refusal} {refusal.hint()}"
     return Purged(projects=gone, items=items, keys=keys, kept=kept)

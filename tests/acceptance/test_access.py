@@ -120,13 +120,13 @@ def test_command_that_creates_no_queue_says_so(
     empty: Path, role: str, name: str
 ) -> None:
     with pytest.raises(
-        errors.NoQueue, match=f"No queue here: {empty} has none."
+        errors.NoQueue, match=f"There is no queue in {empty}."
     ) as refusal:
         run(role, name)
 
-    assert (refusal.value.exit_code, refusal.value.advice()) == (
+    assert (refusal.value.exit_code, refusal.value.hint()) == (
         3,
-        "Start one: orchestrate project TITLE",
+        "Create one: orchestrate project TITLE",
     )
     assert list(empty.iterdir()) == []
 

@@ -149,8 +149,8 @@ def test_mistakes_are_told_with_their_lines_and_nothing_is_written(
 
     assert (ran.code, ran.stdout) == (5, "")
     assert ran.stderr.splitlines()[:2] == [
-        "Error: bad.yaml is no plan that can be applied; nothing was written.",
-        "  line 3: items[0].priority: The priority is 9; it may be 0 to 4.",
+        "Error: bad.yaml is not a valid plan. Nothing was written.",
+        "  line 3: items[0].priority: The priority is 9. It must be 0 to 4.",
     ]
     assert ran.stderr.splitlines()[2].startswith(
         "  line 4: items[1].agent: '../x' is not a name for an agent"

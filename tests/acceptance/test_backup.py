@@ -109,7 +109,8 @@ def test_an_import_that_is_killed_is_run_again_with_the_same_file(
     assert killed.code == -9
     assert refused.code == 5
     assert (
-        "An import into this namespace is under way, or was cut off." in refused.stderr
+        "An import into this namespace is running, or was interrupted."
+        in refused.stderr
     )
     assert again.code == 0, again.stderr
     assert (

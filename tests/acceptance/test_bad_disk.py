@@ -54,7 +54,7 @@ def test_where_no_token_can_be_kept_nothing_is_claimed(
     )
 
     assert ran.code == 5, ran.stderr
-    assert f"Cannot write below {shell.folder}: {reason}" in ran.stderr
+    assert f"Cannot write to {shell.folder}: {reason}" in ran.stderr
     assert "Nothing was changed" in ran.stderr
     assert bench.state(item) is State.QUEUED
 

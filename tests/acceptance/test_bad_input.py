@@ -29,7 +29,7 @@ REFUSED = [
     (
         "orchestrate purge {project} --yes",
         5,
-        "{project} is active: purge is not possible now",
+        "{project} is active, so purge is not possible now",
     ),
     (
         "orchestrate purge {project} --older-than 1d",
@@ -54,7 +54,7 @@ REFUSED = [
         7,
         "{item} is assigned to ada, not to bob",
     ),
-    ("worker get {pending}", 7, "{pending} is assigned to nobody yet"),
+    ("worker get {pending}", 7, "{pending} is assigned to no agent yet"),
     (
         "worker get {pending} --peek --takeover",
         2,
@@ -76,7 +76,7 @@ REFUSED = [
     ),
     ("orchestrate export .", 2, "is a directory"),
     ("orchestrate answer {item} x", 5, "{item} is queued"),
-    ("orchestrate complete {project}", 5, "{project} has 3 items that are not done"),
+    ("orchestrate complete {project}", 5, "{project} has 3 unfinished items"),
     ("orchestrate assign {done} bob", 5, "{done} is completed"),
     ("orchestrate depend {done} {item}", 5, "{done} is completed"),
     ("orchestrate depend {item} {item}", 5, "{item} cannot depend on"),
@@ -146,7 +146,7 @@ REFUSED = [
     (
         "orchestrate wait {done} --until blocked",
         5,
-        "{done} is completed: it will not be blocked by itself",
+        "{done} is completed, and will not be blocked unless someone intervenes",
     ),
     ("orchestrate wait {item} --until done", 2, "'done' is not one of"),
     ("orchestrate wait {item} --timeout -1", 2, "-1.0 is not in the range"),
@@ -158,7 +158,7 @@ REFUSED = [
         5,
         "'yesterday' is not a cursor",
     ),
-    ("orchestrate wait {item} --timeout 0", 8, "ran out after 0 s: it is queued, 0%"),
+    ("orchestrate wait {item} --timeout 0", 8, "timed out after 0 s: it is queued, 0%"),
     ("orchestrate watch {item}", 3, "There is no project {item}"),
     ("orchestrate watch proj_00000000", 3, "There is no project proj_00000000"),
     ("orchestrate watch --since yesterday", 5, "'yesterday' is not a cursor"),

@@ -425,7 +425,7 @@ def test_a_step_that_is_on_too_few_replicas_says_that_it_is_done(shell: Shell) -
     )
 
     assert ran.code == as_json.code == 4
-    assert "It is done, but only 0 of 1 replicas have it" in ran.stderr
+    assert "The step was done, but only 0 of 1 replicas have it" in ran.stderr
     assert (as_json.error()["code"], as_json.error()["retryable"]) == (
         "NOT_REPLICATED",
         True,

@@ -144,7 +144,7 @@ def test_who_waits_does_not_start_a_server_that_somebody_has_stopped(
         eventually(lambda: blocked(local) == 2)
         local.orchestrate("server", "stop")
         popped = ended(popping)
-        eventually(lambda: "Redis does not answer" in run.stderr())
+        eventually(lambda: "Redis is unreachable" in run.stderr())
         stopped = status(local)
 
         project = local.orchestrate("project", "y").stdout.strip()
@@ -153,7 +153,7 @@ def test_who_waits_does_not_start_a_server_that_somebody_has_stopped(
 
         assert "Started" not in run.stderr()
     assert popped.code == 4
-    assert "Redis does not answer" in popped.stderr
+    assert "Redis is unreachable" in popped.stderr
     assert not stopped["running"]
 
 
@@ -164,7 +164,7 @@ def test_who_waits_brings_a_killed_server_back_also_when_it_was_stopped_once(
     with running(local, *sh("echo done")) as run:
         eventually(lambda: blocked(local) == 1)
         local.orchestrate("server", "stop")
-        eventually(lambda: "Redis does not answer" in run.stderr())
+        eventually(lambda: "Redis is unreachable" in run.stderr())
         pid = local.orchestrate("server", "start", "--json").data()["pid"]
         eventually(lambda: blocked(local) == 1)
         os.kill(pid, signal.SIGKILL)
@@ -301,7 +301,7 @@ def test_a_root_that_is_not_there_is_not_made(local: Shell) -> None:
 
     assert [run.code for run in runs] == [5, 5, 5]
     assert {
-        f"Cannot write below {local.folder}/nowhere: No such file" in run.stderr
+        f"Cannot write to {local.folder}/nowhere: No such file" in run.stderr
         for run in runs
     } == {True}
     assert not (local.folder / "nowhere").exists()

@@ -282,7 +282,9 @@ def test_a_second_service_by_hand_is_refused(served: Shell) -> None:
     )
 
     assert ran.code == 6
-    assert f"The service of {served.folder} runs already, pid {pid}." in ran.stderr
+    assert (
+        f"The service of {served.folder} is already running (pid {pid})." in ran.stderr
+    )
     assert error["code"] == "SERVICE_RUNS"
     assert alive(pid)
 

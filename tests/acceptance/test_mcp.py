@@ -61,32 +61,32 @@ OF_A_WORKER: Sequence[Mistake] = [
     ("get", {"item": "item_00000000"}, "NO_ITEM", "There is no item item_00000000."),
     ("get", {"item": "../../etc/passwd"}, "NO_ITEM", "There is no item ../../etc/passwd."),
     ("get", {"item": "{item}", "peek": True, "takeover": True}, "USAGE", "peek and takeover exclude each other"),
-    ("pop", {"wait": 541}, "INVALID", "it may be 0 to 540."),
-    ("pop", {"wait": -1}, "INVALID", "it may be 0 to 540."),
+    ("pop", {"wait": 541}, "INVALID", "It must be 0 to 540."),
+    ("pop", {"wait": -1}, "INVALID", "It must be 0 to 540."),
     ("pop", {"wait": "soon"}, "USAGE", "wait: Input should be a valid number"),
-    ("pop", {"lease": "4 hours"}, "INVALID", "'4 hours' is not a duration; write 90s, 30m, 4h or 1d"),
-    ("check", {"limit": 0}, "INVALID", "The limit is 0; it may be 1 to 1000."),
+    ("pop", {"lease": "4 hours"}, "INVALID", "'4 hours' is not a duration. Write one such as 90s, 30m, 4h or 1d."),
+    ("check", {"limit": 0}, "INVALID", "The limit is 0. It must be 1 to 1000."),
     ("report", {"item": "{item}", "kind": "gossip", "text": "x"}, "USAGE", "kind: Input should be 'progress',"),
     ("report", {"item": "{item}", "kind": "progress", "text": " "}, "INVALID", "The report is empty."),
     ("report", {"item": "{item}", "kind": "progress", "text": "x" * 70_000}, "INVALID", "longer than 65536 bytes"),
-    ("report", {"item": "{item}", "kind": "progress", "text": "x", "percent": 101}, "INVALID", "it may be 0 to 100."),
+    ("report", {"item": "{item}", "kind": "progress", "text": "x", "percent": 101}, "INVALID", "It must be 0 to 100."),
     ("report", {"item": "{item}", "kind": "note", "text": "x", "percent": 1}, "USAGE", "percent is for kind progress"),
-    ("wait", {"item": "{item}", "timeout": 1e9}, "INVALID", "it may be 0 to 540."),
+    ("wait", {"item": "{item}", "timeout": 1e9}, "INVALID", "It must be 0 to 540."),
     ("complete", {"item": "{item}", "deliverables": {"n": 1}}, "USAGE", "deliverables.n: Input should be a valid"),
     ("complete", {"item": "{item}", "deliverables": {str(n): "" for n in range(201)}}, "INVALID", "200 are allowed."),
     ("fail", {"item": "{item}", "reason": ""}, "INVALID", "The reason is empty."),
 ]  # fmt: skip
 OF_AN_ORCHESTRATOR: Sequence[Mistake] = [
-    ("plan", {"project": "x", "items": []}, "BAD_PLAN", "no plan that can be applied"),
-    ("plan", {"project": "x", "items": [{"name": "a"}]}, "BAD_PLAN", "no plan that can be applied"),
-    ("plan", {"project": "x", "items": [{"name": "a", "title": "A", "priority": 9}]}, "BAD_PLAN", "no plan"),
-    ("plan", {"project": "x", "items": [{"name": "a", "title": None}]}, "BAD_PLAN", "no plan"),
+    ("plan", {"project": "x", "items": []}, "BAD_PLAN", "not a valid plan"),
+    ("plan", {"project": "x", "items": [{"name": "a"}]}, "BAD_PLAN", "not a valid plan"),
+    ("plan", {"project": "x", "items": [{"name": "a", "title": "A", "priority": 9}]}, "BAD_PLAN", "not a valid plan"),
+    ("plan", {"project": "x", "items": [{"name": "a", "title": None}]}, "BAD_PLAN", "not a valid plan"),
     ("plan", {"project": "proj_00000000", "items": [{"name": "a", "title": "A"}]}, "NO_PROJECT", "no project"),
     ("plan", {"project": "x", "items": "all"}, "USAGE", "items: Input should be a valid list."),
     ("assign", {"items": ["{item}"], "agent": "../x"}, "INVALID", "is not a name for an agent"),
-    ("assign", {"items": [], "agent": "ada"}, "INVALID", "it may be 1 to 100."),
+    ("assign", {"items": [], "agent": "ada"}, "INVALID", "It must be 1 to 100."),
     ("status", {"of": "weather"}, "USAGE", "of is proj_…, item_…, stuck"),
-    ("status", {"of": "inbox", "limit": 5001}, "INVALID", "it may be 1 to 5000."),
+    ("status", {"of": "inbox", "limit": 5001}, "INVALID", "It must be 1 to 5000."),
     ("discoveries", {"project": "proj_00000000", "since": "now"}, "INVALID", "'now' is not a cursor"),
     ("answer", {"item": "{item}", "text": "x"}, "WRONG_STATE", "answer is not possible now."),
     ("mend", {"item": "{item}", "verb": "depend", "depends_on": ["{item}"]}, "CYCLE", "cannot depend on"),
@@ -96,7 +96,7 @@ OF_AN_ORCHESTRATOR: Sequence[Mistake] = [
     ("wait", {"id": "{item}", "until": []}, "USAGE", "until: Tuple should have at least 1 item"),
     ("wait", {"id": "{item}", "until": ["soon"]}, "USAGE", "until.0: Input should be 'completed', 'blocked' or 'any'"),
     ("wait", {"id": "{item}", "since": "1-1"}, "USAGE", "since goes with until any."),
-    ("wait", {"id": "{item}", "timeout": 541}, "INVALID", "it may be 0 to 540."),
+    ("wait", {"id": "{item}", "timeout": 541}, "INVALID", "It must be 0 to 540."),
     ("complete", {"project": "{item}"}, "NO_PROJECT", "There is no project item_"),
 ]  # fmt: skip
 
@@ -331,7 +331,7 @@ def test_a_mistake_in_a_plan_is_told_with_its_place(shell: Shell) -> None:
             mistake["path"]: mistake["message"]
             for mistake in error["details"]["mistakes"]
         }
-        assert told["items[0].priority"] == "The priority is 9; it may be 0 to 4."
+        assert told["items[0].priority"] == "The priority is 9. It must be 0 to 4."
         assert told["items[1].title"] == "This field is missing."
 
     running(test)

@@ -178,7 +178,7 @@ def test_a_claim_that_cannot_be_given_back_is_told(shell: Shell) -> None:
 
     assert (ran.code, ran.stdout) == (0, "")
     assert (
-        f"{item}: its call was cancelled, but it could not be released. Redis does not answer at"
+        f"{item}: its call was cancelled, but it could not be released. Redis is unreachable at"
         in ran.stderr
     )
 

@@ -262,7 +262,7 @@ def test_run_ends_after_max_failures(shell: Shell, bench: Bench, pool: int) -> N
 
     assert ran.code == 5
     assert (
-        "its command keeps failing (2 in a row). The last failure: exit status 127\\nbroken"
+        "its command failed 2 times in a row. The last failure: exit status 127\\nbroken"
         in ran.stderr
     )
     assert ran.stdout.count(" failed ") in range(2, 2 + pool)
@@ -303,7 +303,7 @@ def test_pool_needs_enough_open_files(
     assert ran.code == code, ran.stderr
     if code:
         assert (
-            f"--pool {pool} needs {40 + 6 * pool} open files, and the limit of this process is {files}."
+            f"--pool {pool} needs {40 + 6 * pool} open files, but the limit of this process is {files}."
             in ran.stderr
         )
         assert "ulimit -n" in ran.stderr

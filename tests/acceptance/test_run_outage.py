@@ -77,7 +77,7 @@ def test_outage_is_reported_once_and_delays_delivery(
     with running(node_shell, "--pool", "3", "--lease", "1s", *sh(HELD)) as run:
         run.wait_for("claimed", times=2)
         node.kill()
-        eventually(lambda: "Redis does not answer" in run.stderr())
+        eventually(lambda: "Redis is unreachable" in run.stderr())
         outage_until = monotonic() + 0.7
         eventually(lambda: monotonic() > outage_until)
         (node_shell.folder / "go").touch()
@@ -87,7 +87,7 @@ def test_outage_is_reported_once_and_delays_delivery(
         later = node_bench.item()
         run.wait_for("completed", times=3)
 
-        assert run.stderr().count("Redis does not answer") == 1
+        assert run.stderr().count("Redis is unreachable") == 1
         assert run.stderr().count("Redis answers again.") == 1
     assert {
         node_bench.queue.views.show(item).item.summary for item in (*items, later)
@@ -101,7 +101,7 @@ def test_run_waits_for_redis_at_its_start(
     node.kill()
 
     with running(node_shell, *sh("echo done")) as run:
-        eventually(lambda: "Redis does not answer" in run.stderr())
+        eventually(lambda: "Redis is unreachable" in run.stderr())
         node.start()
         run.wait_for("completed")
 
@@ -117,7 +117,7 @@ def test_idle_time_limits_the_wait_for_redis(
     ran = node_shell.worker("run", *options, *sh("echo done"))
 
     assert ran.code == 4
-    assert "Redis does not answer" in ran.stderr
+    assert "Redis is unreachable" in ran.stderr
 
 
 def test_outage_does_not_end_an_idle_slot(
@@ -129,7 +129,7 @@ def test_outage_does_not_end_an_idle_slot(
         run.wait_for("claimed")
         eventually(lambda: node_bench.blocked_clients() == 1)
         node.kill()
-        eventually(lambda: "Redis does not answer" in run.stderr())
+        eventually(lambda: "Redis is unreachable" in run.stderr())
         outage_until = monotonic() + 0.5
         eventually(lambda: monotonic() > outage_until)
         node.start()
@@ -149,7 +149,7 @@ def test_failing_slot_is_reported_immediately(
 
     with running(node_shell, "--pool", "2", *sh(HELD)) as run:
         run.wait_for("claimed")
-        eventually(lambda: "refuses this client" in run.stderr())
+        eventually(lambda: "refused this client" in run.stderr())
         stderr = run.stderr()
         (node_shell.folder / "go").touch()
 
@@ -229,7 +229,7 @@ def test_unreplicated_completion_is_logged_as_completed(
     entry = json.loads(ran.stdout.splitlines()[-1])
     assert (ran.code, entry["event"], entry["state"]) == (0, "completed", "completed")
     assert entry["text"].startswith(
-        "4 tables (It is done, but only 0 of 1 replicas have it"
+        "4 tables (The step was done, but only 0 of 1 replicas have it"
     )
     assert node_bench.queue.views.show(item).item.summary == "4 tables"
     assert list(node_shell.folder.rglob("*.lease")) == []

@@ -24,7 +24,11 @@ def sandboxed(shell: Shell, error: str, *words: str) -> Ran:
 
 def is_explained(ran: Ran) -> bool:
     """Return whether a command said that it may not connect, why that may be, and what helps."""
-    words = ("This process may not connect to", "sandbox", "network_access = true")
+    words = (
+        "This process is not allowed to connect to",
+        "sandbox",
+        "network_access = true",
+    )
     return ran.code == 4 and all(word in ran.stderr for word in words)
 
 

@@ -124,7 +124,7 @@ def test_service_survives_a_restart_of_redis(
         eventually(lambda: handoff_items(root) == {item})
 
     worker.progress(item, "during the outage")
-    eventually(lambda: running[0].has_logged("Redis does not answer"))
+    eventually(lambda: running[0].has_logged("Redis is unreachable"))
     with servers.running(binary, folder, "--appendonly", "yes"):
         eventually(lambda: reports(bench, item) == ["during the outage"])
         worker.progress(item, "by files")
@@ -173,7 +173,7 @@ def test_health_check_reports_the_reason(shell: Shell, bench: Bench) -> None:
 
     assert (before.code, during.code, away.code) == (5, 0, 4)
     assert "no pass has been made" in before.stderr
-    assert "Redis does not answer" in away.stderr
+    assert "Redis is unreachable" in away.stderr
 
 
 def test_signal_while_the_service_loads_ends_it(shell: Shell) -> None:
@@ -296,7 +296,7 @@ def test_broken_folder_is_reported_and_ends_no_service(
         eventually(lambda: not sync_status(shell)[0]["status"]["error"])
         code, log = service.stop(), service.log()
     assert (
-        f"Cannot write below {shell.folder}: {handoffs(shell.folder)} is not a folder"
+        f"Cannot write to {shell.folder}: {handoffs(shell.folder)} is not a folder"
         in text
     )
     assert code == 0
@@ -333,7 +333,7 @@ def test_deleted_root_is_synced_when_it_returns(
         shell.folder.rename(tmp_path / "gone")
         eventually(
             lambda: service.has_logged(
-                f"Cannot write below {shell.folder}: No such file or directory"
+                f"Cannot write to {shell.folder}: No such file or directory"
             )
         )
         made = shell.folder.exists()
@@ -448,7 +448,7 @@ def test_service_waits_for_redis_at_its_start(
     folder.mkdir()
     late = shell.having(TASKORCH_REDIS_URL=f"unix://{folder}/s.sock")
     with services.running(late, *way) as [service]:
-        eventually(lambda: service.has_logged("Redis does not answer"))
+        eventually(lambda: service.has_logged("Redis is unreachable"))
 
         with servers.running(servers.binaries()["valkey"], folder):
             project = late.orchestrate("project", "One").stdout.strip()

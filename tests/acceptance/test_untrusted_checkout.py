@@ -283,7 +283,7 @@ def test_home_is_a_root_only_after_init(victim: Shell, home: Path) -> None:
 
     assert (refused.code, looked.code) == (5, 3)
     assert (
-        f"A queue in {home} would be that of every folder below it." in refused.stderr
+        f"A queue in {home} would be shared by every folder below it." in refused.stderr
     )
     assert untouched == [".ssh", "project"]
     assert made == {"root": str(home), "created": True, "config_file": ""}
@@ -303,7 +303,7 @@ def test_folder_of_another_user_is_refused(
     ran = victim.run(BIN / words[0], *words[1:])
 
     assert ran.code == 5
-    assert "belongs to another user (uid 12345). It is not used." in ran.stderr
+    assert "belongs to another user (uid 12345), so it is not used." in ran.stderr
     assert sorted(
         entry.name for entry in (victim.folder / ".task-orchestrator").iterdir()
     ) == ["config.toml"]

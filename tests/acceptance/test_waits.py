@@ -111,7 +111,7 @@ def test_a_wait_without_an_answer_runs_out(shell: Shell, bench: Bench) -> None:
 
     assert ran.code == as_json.code == 8
     assert (
-        f"The wait for {item} ran out after 0.1 s: it is blocked, without an answer."
+        f"The wait for {item} timed out after 0.1 s: it is blocked, without an answer."
         in ran.stderr
     )
     assert (as_json.error()["code"], as_json.error()["retryable"]) == (
@@ -254,8 +254,11 @@ def test_a_project_that_a_dead_item_holds_up_ends_the_wait_and_says_what_helps(
 
     assert ran.code == 5
     assert ran.stderr.splitlines() == [
-        f"Error: {project} is held up by {dead}: it will not be completed by itself.",
-        f"  orchestrate stuck shows what is held up, and why; orchestrate requeue {dead} has that done again.",
+        f"Error: {project} is held up by {dead}, and will not be completed unless someone intervenes.",
+        (
+            "  orchestrate stuck lists stalled items, with the reason. "
+            f"To retry the item that blocks this one: orchestrate requeue {dead}"
+        ),
     ]
     assert dead in shell.orchestrate("stuck").stdout
 
@@ -268,7 +271,7 @@ def test_a_wait_that_runs_out_says_how_far_it_is(shell: Shell, bench: Bench) -> 
 
     assert ran.code == 8
     assert "it is active, 0 of 1 items completed (1 queued)." in ran.stderr
-    assert "To go on waiting, type the same again." in ran.stderr
+    assert "To keep waiting, rerun this command." in ran.stderr
 
 
 def test_a_wait_for_anything_that_ran_out_goes_on_from_where_it_was(
@@ -290,7 +293,8 @@ def test_a_wait_for_anything_that_ran_out_goes_on_from_where_it_was(
 
     hint = ran_out.stderr.splitlines()[-1]
     again = shell.orchestrate(
-        *command, *hint.removeprefix("  To go on: the same with ").split()
+        *command,
+        *hint.removeprefix("  To keep waiting, rerun this command with ").split(),
     )
 
     assert (ran_out.code, again.code) == (8, 0)
@@ -374,4 +378,4 @@ def test_a_wait_gives_up_when_redis_stays_away(shell: Shell, node: Node) -> None
     ran = ended(process)
 
     assert ran.code == 4
-    assert "Redis does not answer" in ran.stderr
+    assert "Redis is unreachable" in ran.stderr

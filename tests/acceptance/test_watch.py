@@ -292,14 +292,14 @@ def test_the_screen_outlives_a_restart_of_redis(shell: Shell, node: Node) -> Non
     with watching(there, project) as screen:
         eventually(lambda: screen.shows("A project"))
         node.kill()
-        eventually(lambda: screen.shows("Redis does not answer"))
+        eventually(lambda: screen.shows("Redis is unreachable"))
         node.start()
         item = there.orchestrate(
             "create", project, "Made later", "--assign", "ada"
         ).stdout.strip()
 
         eventually(lambda: screen.shows("Made later") and screen.shows("create"))
-        assert not screen.shows("Redis does not answer")
+        assert not screen.shows("Redis is unreachable")
         assert screen.shows(item)
 
 

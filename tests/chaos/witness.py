@@ -36,7 +36,7 @@ class Witness:
         self._fate = fate
 
     def call(self, verb: str, lease: Lease, act: Callable[[str], T]) -> T | None:
-        """Make a call, and the very same again while Redis does not answer; None when it was refused or given up.
+        """Make a call, and the very same again while Redis is unreachable; None when it was refused or given up.
 
         `act` is handed the id of the call: its request id, and the text of its report.
         """

@@ -162,7 +162,7 @@ def test_a_script_meets_the_fence_before_it_writes(
     there = bench(cluster, "fenced")
     assert len(refused) > 20
     assert {error.details["why"] for error in refused} == {"TRYAGAIN"}
-    assert "moves the keys of this namespace" in refused[0].advice()
+    assert "is moving the keys of this namespace" in refused[0].hint()
     assert [each.state for each in there.queue.views.list(project=project).items] == [
         State.QUEUED
     ]

@@ -77,7 +77,7 @@ def test_read_only_folder_is_reported_without_loss(root: Root, item: str) -> Non
     result = root.sync()
 
     assert ran.code == 5
-    assert f"Cannot write below {root.path}" in ran.stderr
+    assert f"Cannot write to {root.path}" in ran.stderr
     assert root.history(item) == [("progress", "by a file")]
     assert result.troubles == {}
 
@@ -95,7 +95,7 @@ def test_full_disk_is_reported_without_loss(root: Root, item: str, size: str) ->
     result = root.sync()
 
     assert ran.code == 5, ran.stderr
-    assert "Cannot write below" in ran.stderr
+    assert "Cannot write to" in ran.stderr
     assert "No space left on device" in ran.stderr or "full" in ran.stderr
     assert {name: left[name] for name in before if name.endswith(".json")} == {
         name: data for name, data in before.items() if name.endswith(".json")

@@ -208,8 +208,8 @@ def test_the_message_says_that_it_is_done_and_how_far_it_came(
         True,
         "NOT_REPLICATED",
     )
-    assert "It is done, but only 1 of 2 replicas have it" in str(refusal.value)
-    assert "not done twice" in refusal.value.advice()
+    assert "The step was done, but only 1 of 2 replicas have it" in str(refusal.value)
+    assert "not done twice" in refusal.value.hint()
 
 
 def test_a_step_that_is_refused_is_refused_whatever_replicas_do(

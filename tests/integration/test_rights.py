@@ -87,7 +87,7 @@ def test_without_one_of_the_rights_nothing_is_written(raw: redis.Redis) -> None:
             there.queue.project("x")
 
         assert raw.dbsize() == 0, name
-        assert "orchestrate docs usage#a-redis-of-your-own" in refusal.value.advice(), (
+        assert "orchestrate docs usage#a-redis-of-your-own" in refusal.value.hint(), (
             str(refusal.value)
         )
 

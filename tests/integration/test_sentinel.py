@@ -230,7 +230,7 @@ def test_a_service_that_no_sentinel_knows_is_named(
         queue(deployment, deployment.url.replace("/main", f"/{service}")).project("x")
 
     assert f"none knows a primary of '{service}'" in str(refusal.value)
-    assert "SENTINEL MASTERS" in refusal.value.advice()
+    assert "SENTINEL MASTERS" in refusal.value.hint()
 
 
 def test_sentinels_want_a_password_of_their_own(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_sentinels_want_a_password_of_their_own(tmp_path: Path) -> None:
             locked, f"{locked.url}?sentinel_username=watcher&sentinel_password=sesame"
         ).project("x")
 
-    assert "sentinel_password" in refusal.value.advice()
+    assert "sentinel_password" in refusal.value.hint()
     assert "mellon" not in str(refusal.value)
     assert project.startswith("proj_")
 
@@ -272,7 +272,7 @@ def test_sentinels_that_refuse_the_question_are_told_from_those_that_are_away(
                 f"{locked.url}?sentinel_username=watcher&sentinel_password=sesame",
             ).project("x")
 
-    assert "orchestrate docs usage#a-redis-of-your-own" in refusal.value.advice()
+    assert "orchestrate docs usage#a-redis-of-your-own" in refusal.value.hint()
 
 
 def _has(server: Node, project: str) -> bool:

@@ -94,7 +94,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     ):
         queue(f"rediss://localhost:{port}/0").project("Over TLS")
 
-    assert "ssl_ca_certs=FILE" in refusal.value.advice()
+    assert "ssl_ca_certs=FILE" in refusal.value.hint()
     assert not refusal.value.retryable
 
 

@@ -56,7 +56,7 @@ class PopArguments(ToolArguments):
     name: ClassVar[str] = "pop"
     quotes_others: ClassVar[bool] = True
     wait: Annotated[
-        float, Field(description=f"Seconds to wait, 0 to {limits.PATIENCE_S}")
+        float, Field(description=f"Seconds to wait, 0 to {limits.LONGEST_WAIT_S}")
     ] = 0
     lease: LeaseTime = ""
 
@@ -153,8 +153,8 @@ class WaitArguments(ToolArguments):
     access: ClassVar[Access] = Access.READ
     item: Item
     timeout: Annotated[
-        float, Field(description=f"Seconds, 0 to {limits.PATIENCE_S}")
-    ] = limits.PATIENCE_S
+        float, Field(description=f"Seconds, 0 to {limits.LONGEST_WAIT_S}")
+    ] = limits.LONGEST_WAIT_S
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Return the answer."""

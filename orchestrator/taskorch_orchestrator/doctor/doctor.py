@@ -39,7 +39,7 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
     try:
         environment = queue.views.environment()
     except errors.BadSchema as error:
-        schema = checks.of_schema(str(error), error.advice())
+        schema = checks.of_schema(str(error), error.hint())
         return Diagnosis(checks=(schema, root, service))
     server = checks.of_server(
         environment, before_ms, time() * 1000, required_replicas=settings.wait_replicas

@@ -35,7 +35,7 @@ VARIABLES = (
     "TASKORCH_RQ_URL", "TASKORCH_ITEM_ID", "TASKORCH_TOKEN", "XDG_CONFIG_HOME",
 )  # fmt: skip
 #: For the longest wait of a tool; Codex itself has patience for 60.
-CALL_TIMEOUT_S = limits.PATIENCE_S + 60
+CALL_TIMEOUT_S = limits.LONGEST_WAIT_S + 60
 
 ROLES = """\
 - If `AGENT_ID` is set, you are that agent. `worker prime` says what you hold and what comes next; use `worker` alone.

@@ -238,7 +238,7 @@ def _refuse(error: errors.TaskOrchestratorError, *, as_json: bool) -> int:
         click.echo(json_output.dump(json_output.error_document(error)))
         return error.exit_code
     click.echo(f"Error: {plain_text.line(str(error))}", err=True)
-    for advice in (*error.more(), error.advice()):
+    for advice in (*error.rows(), error.hint()):
         if advice:
             click.echo(f"  {plain_text.line(advice)}", err=True)
     return error.exit_code

@@ -141,7 +141,7 @@ PAIR = Pair()
 TIMEOUT = click.option(
     "--timeout",
     type=Seconds(0, 86_400),
-    default=limits.PATIENCE_S,
+    default=limits.LONGEST_WAIT_S,
     show_default=True,
     help="So many seconds.",
 )

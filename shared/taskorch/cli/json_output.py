@@ -37,7 +37,7 @@ def error_document(error: TaskOrchestratorError, **more: Json) -> dict[str, Json
     content: dict[str, Json] = {
         "code": error.word,
         "message": str(error),
-        "hint": error.advice(),
+        "hint": error.hint(),
         "retryable": error.retryable,
         "details": details,
         **more,

@@ -1,65 +1,66 @@
-"""Every error that the queue raises. Each has a word (in scripts and `--json`), an exit code, and says what to do next.
+"""Every error of the queue, its word in scripts and in `--json`, and its exit code.
 
 TaskOrchestratorError           1   Unprintable
 |-- Usage                       2
 |-- NotFound                    3   NoProject, NoItem, NoQueue
-|-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated, NotSaved, ServerFailed,
-|                                   DiskFull, OutOfFiles; not: Refused, Untrusted, NotPermitted, DataDamaged,
-|                                   ServerUnreachable, ServerStopped
-|-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed, OpenItems,
-|                                 Awaited, BadPlan, BadSchema, NotEmpty, TooOld, RootNotWritable (SharedRoot),
-|                                 CommandFails, TooFewFiles, UserFolderUnusable, ForeignServer, UnknownData,
-|                                 LeavesProject, Unhealthy, UntrustedConfig, ForeignFolder, Damaged
+|-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated,
+|                                   NotSaved, ServerFailed, DiskFull, OutOfFiles;
+|                                   not: Refused, Untrusted, NotPermitted,
+|                                   DataDamaged, ServerUnreachable, ServerStopped
+|-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany,
+|                                   NoAttempts, ProjectClosed, OpenItems, Awaited,
+|                                   BadPlan, BadSchema, NotEmpty, TooOld, Damaged,
+|                                   RootNotWritable (SharedRoot), CommandFails,
+|                                   TooFewFiles, UserFolderUnusable, ForeignServer,
+|                                   UnknownData, LeavesProject, Unhealthy,
+|                                   UntrustedConfig, ForeignFolder
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
-|-- NothingToDo                 8   only commands raise it; in the library that is None
-|-- WaitOver                    8   the same
-'-- InputClosed                 8   only the MCP servers raise it
+|-- NothingToDo                 8   raised by commands; the library returns None
+|-- WaitOver                    8   raised by commands
+'-- InputClosed                 8   raised by the MCP servers
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from time import gmtime, strftime
+from collections.abc import Mapping, Sequence
 
 from taskorch.domain import hints
+from taskorch.domain.clock import rfc3339_seconds
 
-#: A value that fills a message; or things of which each has its own.
+#: A value for a placeholder of the message, or rows that are printed below it.
 Detail = str | int | Sequence[Mapping[str, str | int]]
 
 
 class TaskOrchestratorError(Exception):
-    """The root. `details` fill the message; a subclass is raised with all of them as keywords."""
+    """The root of all errors.
+
+    A subclass is raised with its details as keywords: one for each placeholder in
+    `message` and `next_step`.
+    """
 
     word = "UNEXPECTED"
     exit_code = 1
+    #: Whether rerunning the same command may succeed.
     retryable = False
-    message = "Something unexpected happened: {reason}"
-    hint = ""
+    #: What happened.
+    message = "An unexpected error occurred: {reason}"
+    #: What to do about it.
+    next_step = ""
 
     def __init__(self, **details: Detail) -> None:
         self.details = details
         super().__init__(self.message.format_map(self._shown()))
 
     def _shown(self) -> dict[str, object]:
-        return {
-            name: _time(value) if name in ("since", "expires") else value
-            for name, value in self.details.items()
-        }
+        """Return the details as the message shows them."""
+        return dict(self.details)
 
-    def more(self) -> Iterable[str]:
-        """Return the lines that go with the message."""
+    def rows(self) -> Sequence[str]:
+        """Return the lines that are printed below the message."""
         return ()
 
-    def advice(self) -> str:
-        """Return what the user may do next, or ""."""
-        return self.hint.format_map(self._shown())
-
-
-def _time(value: Detail) -> str:
-    return (
-        strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(int(str(value)) / 1000))
-        if value
-        else "an answer comes"
-    )
+    def hint(self) -> str:
+        """Return what the user can do next, or ""."""
+        return self.next_step.format_map(self._shown())
 
 
 class Unprintable(TaskOrchestratorError):
@@ -79,69 +80,76 @@ class NotFound(TaskOrchestratorError):
 class NoProject(NotFound):
     word = "NO_PROJECT"
     message = "There is no project {project}."
-    hint = "orchestrate projects lists them."
+    next_step = "List the projects: orchestrate projects"
 
-    def advice(self) -> str:
-        """Return where the ids of projects are."""
-        is_item = str(self.details["project"]).startswith("item_")
-        return "That is the id of an item." if is_item else super().advice()
+    def hint(self) -> str:
+        """Return where to find the ids of projects, or what the given id is."""
+        if str(self.details["project"]).startswith("item_"):
+            return "This is the id of an item."
+        return super().hint()
 
 
 class NoItem(NotFound):
     word = "NO_ITEM"
     message = "There is no item {item}."
-    hint = "The id of an item looks like item_1a2b3c4d."
+    next_step = "Item ids look like item_1a2b3c4d."
 
-    def advice(self) -> str:
-        """Return what the id looks like instead."""
-        is_project = str(self.details["item"]).startswith("proj_")
-        return "That is the id of a project." if is_project else super().advice()
+    def hint(self) -> str:
+        """Return what an item id looks like, or what the given id is."""
+        if str(self.details["item"]).startswith("proj_"):
+            return "This is the id of a project."
+        return super().hint()
 
 
 class NoQueue(NotFound):
     word = "NO_QUEUE"
-    message = "No queue here: {root} has none."
-    hint = "Start one: orchestrate project TITLE"
+    message = "There is no queue in {root}."
+    next_step = "Create one: orchestrate project TITLE"
 
 
 class Unavailable(TaskOrchestratorError):
     exit_code, retryable = 4, True
-    #: The id of the request that got no answer: a repeat that has it acts only if the first did not.
+    #: The id of the unanswered request. A repeat with this id acts only once.
     request = ""
 
 
 class Unreachable(Unavailable):
     word = "UNREACHABLE"
-    message = "Redis does not answer at {url}: {reason}"
-    hint = "Is it there? TASKORCH_REDIS_URL, --redis-url or config.toml says where. Type the same again: it acts once."
+    message = "Redis is unreachable at {url}: {reason}"
+    next_step = (
+        "Check that it is running and that TASKORCH_REDIS_URL is right. "
+        "Rerunning this command is safe."
+    )
 
-    def advice(self) -> str:
-        """Return where to look: sentinels may run without knowing the service."""
-        service = "Do the sentinels run, and know the name behind the '/'? SENTINEL MASTERS lists the names they know."
-        return (
-            service if "+sentinel://" in str(self.details["url"]) else super().advice()
-        )
+    def hint(self) -> str:
+        """Return what to check: sentinels may run without knowing the service."""
+        if "+sentinel://" in str(self.details["url"]):
+            return (
+                "Check that the sentinels are running, and that they know the name "
+                "after the '/'. SENTINEL MASTERS lists the names that they know."
+            )
+        return super().hint()
 
 
 class Refused(Unavailable):
     word, retryable = "REFUSED", False
-    message = "Redis at {url} refuses this client: {reason}"
+    message = "Redis at {url} refused this client: {reason}"
 
-    def advice(self) -> str:
-        """Return what is wrong with the address or with the user."""
+    def hint(self) -> str:
+        """Return what is wrong with the address or with the Redis user."""
         reason = str(self.details["reason"])
-        return next(
-            (way for words, way in hints.REFUSALS.items() if words in reason),
-            hints.CREDENTIALS,
-        )
+        for words, hint in hints.REFUSALS.items():
+            if words in reason:
+                return hint
+        return hints.CREDENTIALS
 
 
 class NotPermitted(Unavailable):
     word, retryable = "NOT_PERMITTED", False
-    message = "This process may not connect to {url}: {reason}"
+    message = "This process is not allowed to connect to {url}: {reason}"
 
-    def advice(self) -> str:
-        """Return who can permit it: the owner of the socket, or the sandbox."""
+    def hint(self) -> str:
+        """Return who can allow it: the owner of the socket, or the sandbox."""
         return hints.FORBIDDEN[str(self.details["why"])]
 
 
@@ -150,57 +158,79 @@ class OutOfFiles(Unavailable):
     message = (
         "This process cannot connect to {url}: it has reached its limit of open files."
     )
-    hint = "Raise the limit (ulimit -n), or do less at a time."
+    next_step = "Raise the limit (ulimit -n), or run less at a time."
 
 
 class Untrusted(Unavailable):
     word, retryable = "UNTRUSTED", False
-    message = (
-        "Redis at {url} and this client do not trust each other's certificate: {reason}"
+    message = "TLS verification failed between this client and Redis at {url}: {reason}"
+    next_step = (
+        "In the URL, ssl_ca_certs=FILE names the authority that signed the certificate "
+        "of Redis; ssl_certfile and ssl_keyfile name the client's own certificate."
     )
-    hint = "The URL's ssl_ca_certs=FILE names who vouches for Redis; ssl_certfile and ssl_keyfile say who you are."
 
 
 class Stalled(Unavailable):
     word = "STALLED"
-    message = "Redis at {url} cannot do this now: {reason}"
+    message = "Redis at {url} cannot run this now: {reason}"
 
-    def advice(self) -> str:
-        """Return what leads out of it."""
-        return f"{hints.TROUBLES[str(self.details['why'])]} Nothing is half done."
+    def hint(self) -> str:
+        """Return what to do about the reason that Redis gave.
+
+        Scripts check everything before they write, and Redis refuses them as a whole.
+        """
+        return f"{hints.STALLS[str(self.details['why'])]} Nothing is half done."
 
 
 class NotReplicated(Unavailable):
     word = "NOT_REPLICATED"
-    message = "It is done, but only {reached} of {wanted} replicas have it: {reason}"
-    hint = "Say the same again: it is not done twice, and waits for the replicas anew. Or lower TASKORCH_WAIT_REPLICAS."
+    message = (
+        "The step was done, but only {reached} of {wanted} replicas have it: {reason}"
+    )
+    next_step = (
+        "Rerun the command: the step is not done twice, and the command waits for the "
+        "replicas again. Or lower TASKORCH_WAIT_REPLICAS."
+    )
 
 
 class NotSaved(Unavailable):
     word = "NOT_SAVED"
-    message = "The bundled server cannot write to its disk, so this step is not saved yet: {reason}"
-    hint = (
-        "Make room on the disk, then rerun this command. It acts once, unless the disk could not even keep the id of "
-        "its request: look first. Commands that only read still work."
+    message = (
+        "This step is not saved yet, because the bundled server cannot write to its "
+        "disk: {reason}"
+    )
+    next_step = (
+        "Free disk space, then rerun this command. It acts once, unless the disk was "
+        "too full to keep the id of its request, so check first. Commands that only "
+        "read still work."
     )
 
 
 class DiskFull(Unavailable):
     word = "DISK_FULL"
-    message = "The bundled server has no room on its disk: {reason}"
-    hint = "Make room on the disk of {folder}, then rerun this command."
+    message = "The disk of the bundled server is full: {reason}"
+    next_step = "Free space on the disk of {folder}, then rerun this command."
 
 
 class DataDamaged(Unavailable):
     word, retryable = "DATA_DAMAGED", False
-    message = "The bundled server cannot read its data: {file} is damaged after {sound} of {size} bytes."
+    message = (
+        "The bundled server cannot read its data: {file} is damaged after {sound} of "
+        "{size} bytes."
+    )
 
-    def advice(self) -> str:
-        """Return how to go on with the sound part, if there is one."""
+    def hint(self) -> str:
+        """Return how to continue with the undamaged part, or with a backup."""
         if self.details["repairable"]:
-            return "To drop what follows, with a copy kept: orchestrate server start --repair"
+            return (
+                "To drop the damaged part and keep a copy of the file: "
+                "orchestrate server start --repair"
+            )
         folder = str(self.details["file"]).rpartition("/")[0]
-        return f"Move {folder} aside to start empty, then restore a backup: orchestrate import FILE"
+        return (
+            f"Move {folder} away to start with an empty queue, then restore a backup: "
+            "orchestrate import FILE"
+        )
 
 
 class ServerUnreachable(Unavailable):
@@ -208,19 +238,22 @@ class ServerUnreachable(Unavailable):
     message = (
         "The bundled server is running ({process}), but its socket {socket} is gone."
     )
-    hint = "Run orchestrate server stop where that process runs, or end the process. The next command starts another."
+    next_step = (
+        "Run orchestrate server stop where that process runs, or end the process. "
+        "The next command starts a new server."
+    )
 
 
 class ServerFailed(Unavailable):
     word = "SERVER_FAILED"
     message = "The bundled server failed: {reason}"
-    hint = "See {log}, or name a Redis of your own with --redis-url."
+    next_step = "See {log}, or use a Redis of your own with --redis-url."
 
 
 class ServerStopped(Unavailable):
     word, retryable = "SERVER_STOPPED", False
     message = "The bundled server of {root} was stopped."
-    hint = "Start it: orchestrate server start"
+    next_step = "Start it: orchestrate server start"
 
 
 class Invalid(TaskOrchestratorError):
@@ -230,150 +263,198 @@ class Invalid(TaskOrchestratorError):
 
 class TooOld(Invalid):
     word = "TOO_OLD"
-    message = "Redis at {url} has version {version}; it takes Redis 7.0 or Valkey 8.0, or newer."
-    hint = "Upgrade it, or leave out the URL to use the bundled server."
+    message = (
+        "Redis at {url} has version {version}; Redis 7.0 or Valkey 8.0 or newer is "
+        "required."
+    )
+    next_step = "Upgrade it, or remove the URL to use the bundled server."
 
 
 class BadSchema(Invalid):
     word = "SCHEMA"
     message = (
-        "This namespace has schema version {found}; this program knows {supported}."
+        "This namespace has schema version {found}; this program supports {supported}."
     )
-    hint = "Use the version of task-orchestrator that wrote it, or another --namespace."
+    next_step = (
+        "Use the version of task-orchestrator that wrote it, or another --namespace."
+    )
 
+    #: The schema version while an import is under way.
     IMPORTING = "importing"
 
     def __str__(self) -> str:
-        importing = "An import into this namespace is under way, or was cut off."
-        return (
-            importing if self.details["found"] == self.IMPORTING else super().__str__()
-        )
+        if self.details["found"] == self.IMPORTING:
+            return "An import into this namespace is running, or was interrupted."
+        return super().__str__()
 
-    def advice(self) -> str:
-        """Return how to go on: with an import that was cut off, or with another program."""
-        again = "If cut off, run it again with the same file: orchestrate import FILE. Or name a new --namespace."
-        return again if self.details["found"] == self.IMPORTING else super().advice()
+    def hint(self) -> str:
+        """Return how to finish an interrupted import, or which program to use."""
+        if self.details["found"] == self.IMPORTING:
+            return (
+                "If it was interrupted, run it again with the same file: "
+                "orchestrate import FILE. Or name a new --namespace."
+            )
+        return super().hint()
 
 
 class NotEmpty(Invalid):
     word = "NOT_EMPTY"
-    message = "This namespace is not empty: it has {projects} projects. An export is read into an empty one."
-    hint = "Name another one: orchestrate --namespace NAME import FILE"
+    message = (
+        "This namespace already has {projects}. An import needs an empty namespace."
+    )
+    next_step = "Choose another one: orchestrate --namespace NAME import FILE"
+
+    def _shown(self) -> dict[str, object]:
+        projects = _counted(self.details["projects"], "project")
+        return {**self.details, "projects": projects}
 
 
 class Damaged(Invalid):
     word = "DAMAGED"
     message = "The {kind} {id} is damaged in Redis: {reason}."
-    hint = "orchestrate doctor shows what is damaged; orchestrate doctor --fix moves it aside, where it can be read."
+    next_step = (
+        "orchestrate doctor lists damaged data; orchestrate doctor --fix moves it to "
+        "quarantine, where it can still be read."
+    )
 
 
 class RootNotWritable(Invalid):
     word = "ROOT_NOT_WRITABLE"
-    message = "Cannot write below {root}: {reason}"
-    hint = "Make the folder writable, or point TASKORCH_ROOT at one that is. Nothing was changed."
+    message = "Cannot write to {root}: {reason}"
+    next_step = (
+        "Make the folder writable, or set TASKORCH_ROOT to one that is. "
+        "Nothing was changed."
+    )
 
 
 class UnknownData(Invalid):
     word = "UNKNOWN_DATA"
-    message = "The bundled server does not load {folder}: you have no record of this data in {records}."
-    hint = "Delete it if it came with a checkout. If you know it: orchestrate server start --accept-data"
+    message = (
+        "The bundled server did not load {folder}: {records} has no record of this "
+        "data."
+    )
+    next_step = (
+        "If it came with a checkout, delete it. If it is yours: "
+        "orchestrate server start --accept-data"
+    )
 
 
 class ForeignServer(Invalid):
     word = "FOREIGN_SERVER"
     message = "The server at {place} is not used: {reason}."
 
-    def advice(self) -> str:
-        """Return how to reach a server of one's own, or another user's on purpose."""
-        return hints.BUNDLED_SOCKET if self.details["bundled"] else hints.FOREIGN_SOCKET
+    def hint(self) -> str:
+        """Return how to reach your own server, or deliberately another user's."""
+        if self.details["bundled"]:
+            return hints.BUNDLED_SOCKET
+        return hints.FOREIGN_SOCKET
 
 
 class UserFolderUnusable(Invalid):
     word = "USER_FOLDER_UNUSABLE"
     message = "Your configuration at {path} cannot be used: {reason}."
-    hint = "Make it yours alone (chown, chmod go-w), or point XDG_CONFIG_HOME at another folder."
+    next_step = (
+        "Make it yours alone (chown, chmod go-w), or set XDG_CONFIG_HOME to another "
+        "folder."
+    )
 
 
 class LeavesProject(Invalid):
     word = "LEAVES_PROJECT"
     message = "A symbolic link leads out of {project}: {links}. Nothing was changed."
-    hint = "Check where it leads. To change the target all the same, add --yes."
+    next_step = "Check where it leads. To change its target anyway, add --yes."
 
 
 class Unhealthy(Invalid):
     word = "UNHEALTHY"
-    message = "The files of {root} are not kept in step with Redis by {host}: {reason}."
-    hint = "Is the service running? orchestrate service starts it; its log says what went wrong."
+    message = "{host} does not keep the files of {root} in sync with Redis: {reason}."
+    next_step = "Start the service with orchestrate service, or see its log."
 
 
 class UntrustedConfig(Invalid):
     word = "UNTRUSTED_CONFIG"
-    message = "{file} sets {key}, and you have not trusted this file: it may have come with the folder."
-    hint = "To see what it says, and to trust it: orchestrate trust"
+    message = (
+        "{file} sets {key}, and you have not trusted this file. It may have come with "
+        "the folder."
+    )
+    next_step = "To see its content and trust it: orchestrate trust"
 
 
 class ForeignFolder(Invalid):
     word = "FOREIGN_FOLDER"
-    message = "{folder} {reason}. It is not used."
-    hint = "Run the command as the owner of the folder, or point TASKORCH_ROOT at a folder of your own."
+    message = "{folder} {reason}, so it is not used."
+    next_step = (
+        "Run the command as the owner of the folder, or set TASKORCH_ROOT to a folder "
+        "of your own."
+    )
 
 
 class SharedRoot(RootNotWritable):
     word = "SHARED_ROOT"
-    message = "A queue in {root} would be that of every folder below it."
-    hint = "Go to the folder of your project. Or, to have the queue here: orchestrate init (or set TASKORCH_ROOT)"
+    message = "A queue in {root} would be shared by every folder below it."
+    next_step = (
+        "Change to the folder of your project. To have the queue here anyway: "
+        "orchestrate init (or set TASKORCH_ROOT)"
+    )
 
 
 class WrongState(Invalid):
     word = "WRONG_STATE"
-    message = "{item} is {state}: {verb} is not possible now."
+    message = "{item} is {state}, so {verb} is not possible now."
 
     ORCHESTRATORS_VERBS = ("depend", "assign", "answer", "cancel", "requeue", "purge")
 
-    def advice(self) -> str:
-        """Return what leads out of this state, for the role that the verb belongs to."""
+    def hint(self) -> str:
+        """Return what changes this state, for the role that the verb belongs to."""
         state = str(self.details["state"])
-        ways = (
-            {}
-            if self.details["verb"] in self.ORCHESTRATORS_VERBS
-            else hints.STATES_FOR_AGENTS
-        )
-        return ways.get(state, hints.STATES[state]).format_map(self.details)
+        hint = hints.STATES[state]
+        if self.details["verb"] not in self.ORCHESTRATORS_VERBS:
+            hint = hints.STATES_FOR_AGENTS.get(state, hint)
+        return hint.format_map(self.details)
 
 
 class DeadEnd(Invalid):
     word = "DEAD_END"
-    message = "{id} is {state}: it will not be {goal} by itself."
+    message = "{id} is {state}, and will not be {goal} unless someone intervenes."
 
-    def advice(self) -> str:
-        """Return what sets it going again."""
+    def hint(self) -> str:
+        """Return the command that lets it continue."""
         id_, dead = str(self.details["id"]), self.details["dead"]
         if dead:
-            return f"orchestrate stuck shows what is held up, and why; orchestrate requeue {dead} has that done again."
+            return (
+                "orchestrate stuck lists stalled items, with the reason. "
+                f"To retry the item that blocks this one: orchestrate requeue {dead}"
+            )
         if id_.startswith("item_"):
             return hints.STATES[str(self.details["state"])].format(item=id_)
-        return f"orchestrate progress {id_} shows its items; orchestrate requeue ITEM has one done again."
+        return (
+            f"orchestrate progress {id_} lists its items. "
+            "To retry one: orchestrate requeue ITEM"
+        )
 
 
 class BadPlan(Invalid):
     word = "BAD_PLAN"
-    message = "{file} is no plan that can be applied; nothing was written."
+    message = "{file} is not a valid plan. Nothing was written."
 
     def __init__(
         self, *, file: str, mistakes: Sequence[Mapping[str, str | int]], left_out: int
     ) -> None:
-        """Each of the `mistakes` has a line, a path and a message; so many more are `left_out`."""
+        """Each mistake has a line, a path and a message.
+
+        `left_out` is the number of further mistakes.
+        """
         super().__init__(file=file, mistakes=mistakes, left_out=left_out)
-        self._lines = [
+        self._rows = [
             f"line {m['line']}: {m['path']}{': ' if m['path'] else ''}{m['message']}"
             for m in mistakes
         ]
         if left_out:
-            self._lines.append(f"… and {left_out} more")
+            self._rows.append(f"… and {left_out} more")
 
-    def more(self) -> Iterable[str]:
+    def rows(self) -> Sequence[str]:
         """Return a line for each mistake."""
-        return self._lines
+        return self._rows
 
 
 class Cycle(Invalid):
@@ -381,18 +462,17 @@ class Cycle(Invalid):
     message = "{item} cannot depend on {dependency}: {reason}."
 
     def _shown(self) -> dict[str, object]:
-        itself = self.details["item"] == self.details["dependency"]
-        return {
-            **self.details,
-            "reason": "an item cannot wait for itself"
-            if itself
-            else "that one depends on it",
-        }
+        item, dependency = self.details["item"], self.details["dependency"]
+        reason = f"{dependency} depends on {item}"
+        if item == dependency:
+            reason = "an item cannot wait for itself"
+        return {**self.details, "reason": reason}
 
 
 class TooDeep(Invalid):
     word = "TOO_DEEP"
-    message = "More than {most} dependencies lie on the way from {item}."
+    message = "{item} would have more than {most} direct and indirect dependencies."
+    next_step = "Make it depend on fewer items."
 
 
 class TooMany(Invalid):
@@ -402,20 +482,33 @@ class TooMany(Invalid):
 
 class NoAttempts(Invalid):
     word = "NO_ATTEMPTS"
-    message = "{item} has used up its {attempts} attempts: it cannot be taken over."
-    hint = "Only the orchestrator can give it away now. Take other work: worker pop"
+    message = "{item} has used its {attempts}, and cannot be taken over."
+    next_step = "Only the orchestrator can reassign it now. Take other work: worker pop"
+
+    def _shown(self) -> dict[str, object]:
+        attempts = _counted(self.details["attempts"], "attempt")
+        return {**self.details, "attempts": attempts}
 
 
 class ProjectClosed(Invalid):
     word = "PROJECT_CLOSED"
-    message = "{project} is completed: its items are closed."
-    hint = "Create a new project: orchestrate project TITLE"
+    message = "{project} is completed, and its items are closed."
+    next_step = "Create a new project: orchestrate project TITLE"
 
 
 class OpenItems(Invalid):
     word = "OPEN_ITEMS"
-    message = "{project} has {open} items that are not done, {first} for one."
-    hint = "orchestrate progress {project} shows them; --force cancels them and completes the project."
+    message = "{project} has {open}, such as {first}."
+    next_step = (
+        "orchestrate progress {project} lists them. To cancel them and complete the "
+        "project, add --force."
+    )
+
+    def _shown(self) -> dict[str, object]:
+        return {
+            **self.details,
+            "open": _counted(self.details["open"], "unfinished item"),
+        }
 
 
 class Awaited(Invalid):
@@ -423,19 +516,31 @@ class Awaited(Invalid):
     message = (
         "{project} is still needed: {dependent} waits for {item}, which is cancelled."
     )
-    hint = "orchestrate requeue {item} has it done after all, orchestrate cancel {dependent} gives that one up."
+    next_step = (
+        "To have {item} done after all: orchestrate requeue {item}. "
+        "To give up {dependent}: orchestrate cancel {dependent}"
+    )
 
 
 class CommandFails(Invalid):
     word = "COMMAND_FAILS"
-    message = "The run ended because its command keeps failing ({failures} in a row). The last failure: {reason}"
-    hint = "Try the command by hand. Failed items are retried as always; orchestrate stuck shows dead letters."
+    message = (
+        "The run ended because its command failed {failures} times in a row. "
+        "The last failure: {reason}"
+    )
+    next_step = (
+        "Try the command by hand. Failed items are retried as usual; orchestrate stuck "
+        "lists dead letters."
+    )
 
 
 class TooFewFiles(Invalid):
     word = "TOO_FEW_FILES"
-    message = "--pool {pool} needs {needed} open files, and the limit of this process is {limit}."
-    hint = "Raise the limit (ulimit -n {needed}), or choose a smaller --pool."
+    message = (
+        "--pool {pool} needs {needed} open files, but the limit of this process is "
+        "{limit}."
+    )
+    next_step = "Raise the limit (ulimit -n {needed}), or choose a smaller --pool."
 
 
 class Conflict(TaskOrchestratorError):
@@ -444,36 +549,50 @@ class Conflict(TaskOrchestratorError):
 
 class Held(Conflict):
     word = "HELD"
-    message = "{item} is held by {holder} (host {host}, pid {pid}) since {since}, until {expires}."
+    message = (
+        "{item} is held by {holder} (host {host}, pid {pid}) since {since}, until "
+        "{expires}."
+    )
 
     def _shown(self) -> dict[str, object]:
-        holder = (
-            f"another session of {self.details['agent']}"
-            if self._is_agents()
-            else self.details["agent"]
-        )
-        return {**super()._shown(), "holder": holder}
+        agent, expires = self.details["agent"], int(str(self.details["expires"] or 0))
+        return {
+            **self.details,
+            "holder": f"another session of {agent}" if self._is_own() else agent,
+            "since": rfc3339_seconds(int(str(self.details["since"] or 0))),
+            # the lease of a blocked item has no end
+            "expires": rfc3339_seconds(expires)
+            if expires
+            else "its question is answered",
+        }
 
-    def advice(self) -> str:
-        """Return how the caller's role may go on."""
-        if self._is_agents():
-            return f"Take other work: worker pop. If that session is dead: worker get {self.details['item']} --takeover"
-        return f"To take it away all the same: orchestrate assign {self.details['item']} AGENT --force"
+    def hint(self) -> str:
+        """Return what an agent, or an orchestrator, can do about it."""
+        item = self.details["item"]
+        if self._is_own():
+            return (
+                "Take other work: worker pop. If that session is dead: "
+                f"worker get {item} --takeover"
+            )
+        return f"To take it away anyway: orchestrate assign {item} AGENT --force"
 
-    def _is_agents(self) -> bool:
+    def _is_own(self) -> bool:
         return self.details["caller"] == self.details["agent"]
 
 
 class LeaseLost(Conflict):
     word = "LEASE_LOST"
-    message = "Your lease on {item} is lost (token {token}, the newest is {newest}); it is {state} now."
-    hint = "Stop working on it and take other work: worker pop"
+    message = (
+        "Your lease on {item} is lost (token {token}, the newest is {newest}); it is "
+        "{state} now."
+    )
+    next_step = "Stop working on it and take other work: worker pop"
 
 
 class Cancelled(Conflict):
     word = "CANCELLED"
     message = "{item} was cancelled{reason}."
-    hint = "Stop working on it and take other work: worker pop"
+    next_step = "Stop working on it and take other work: worker pop"
 
     def _shown(self) -> dict[str, object]:
         reason = str(self.details["reason"]).removesuffix(".")
@@ -482,48 +601,52 @@ class Cancelled(Conflict):
 
 class SyncBusy(Conflict):
     word, retryable = "SYNC_BUSY", True
-    message = "Another machine writes the files of {root} at this moment: {writer}."
-    hint = "It does what you want done. orchestrate sync status shows how it goes."
+    message = "Another machine is writing the files of {root}: {writer}."
+    next_step = "It does the same work. To see how it goes: orchestrate sync status"
 
 
 class ServiceRuns(Conflict):
     word = "SERVICE_RUNS"
-    message = "The service of {root} runs already, pid {pid}."
-    hint = "orchestrate sync status shows how it does."
+    message = "The service of {root} is already running (pid {pid})."
+    next_step = "To see how it is doing: orchestrate sync status"
 
 
 class NotYours(TaskOrchestratorError):
     word, exit_code = "NOT_YOURS", 7
     message = "{item} is assigned to {agent}, not to {caller}."
-    hint = "worker check shows what is assigned to you."
+    next_step = "List your assignments: worker check"
 
     def _shown(self) -> dict[str, object]:
-        return {**self.details, "agent": self.details["agent"] or "nobody yet"}
+        return {**self.details, "agent": self.details["agent"] or "no agent yet"}
 
 
 class NothingToDo(TaskOrchestratorError):
     word, exit_code, retryable = "NOTHING_TO_DO", 8, True
     message = "There is nothing to do now."
-    hint = "Wait for work: worker pop --wait 300"
+    next_step = "Wait for work: worker pop --wait 300"
 
 
 class WaitOver(TaskOrchestratorError):
     word, exit_code, retryable = "WAIT_OVER", 8, True
-    message = "The wait for {id} ran out after {seconds} s: it is {state}."
-    hint = "To go on waiting, type the same again."
+    message = "The wait for {id} timed out after {seconds} s: it is {state}."
+    next_step = "To keep waiting, rerun this command."
 
-    def advice(self) -> str:
-        """Return how to go on: where events count, from where it came to, for those in between count, too."""
-        cursor = self.details.get("cursor")
-        return (
-            f"To go on: the same with --since {cursor}" if cursor else super().advice()
-        )
+    def hint(self) -> str:
+        """Return how to keep waiting; with a cursor, no event in between is missed."""
+        if cursor := self.details.get("cursor"):
+            return f"To keep waiting, rerun this command with --since {cursor}"
+        return super().hint()
 
 
 class InputClosed(TaskOrchestratorError):
     word, exit_code, retryable = "INPUT_CLOSED", 8, True
     message = "The wait ended because the client closed standard input."
-    hint = "Keep standard input open until the answer arrives."
+    next_step = "Keep standard input open until the answer arrives."
+
+
+def _counted(number: Detail, noun: str) -> str:
+    """Return a number with its noun: 1 item, 2 items."""
+    return f"{number} {noun}" if str(number) == "1" else f"{number} {noun}s"
 
 
 #: The errors that a script raises, by the first word of its reply.

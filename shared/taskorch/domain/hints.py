@@ -1,75 +1,103 @@
-"""What leads out of it: out of the state of an item that a verb does not allow, out of a trouble that Redis has."""
+"""Hints: the next step after an error, by the item's state or by the reason of Redis."""
 
 from collections.abc import Mapping
 
 #: By the state of the item, or the status of the project.
 STATES: Mapping[str, str] = {
-    "pending": "It is not assigned yet: orchestrate assign {item} AGENT",
+    "pending": "Assign it first: orchestrate assign {item} AGENT",
     "waiting": "It is queued when its last open dependency completes.",
-    "queued": "Nobody has claimed it yet.",
-    "delayed": "It is queued again when its delay is over.",
-    "blocked": "Its holder waits for an answer: orchestrate answer {item} TEXT",
-    "in_progress": "Its holder is at work: orchestrate show {item}",
+    "queued": "No agent has claimed it yet.",
+    "delayed": "It is queued again when its delay ends.",
+    "blocked": "Answer its question: orchestrate answer {item} TEXT",
+    "in_progress": "An agent is working on it: orchestrate show {item}",
     "completed": "To have it done again: orchestrate requeue {item}",
-    "failed": "To have it tried again: orchestrate requeue {item}",
+    "failed": "To retry it: orchestrate requeue {item}",
     "cancelled": "To have it done after all: orchestrate requeue {item}",
-    "active": "Complete it first: orchestrate complete {item}",
+    "active": "Complete the project first: orchestrate complete {item}",
 }
 
-#: The same, where it is another one for the verbs of agents.
+#: The same for the verbs of agents, if it differs.
 STATES_FOR_AGENTS: Mapping[str, str] = {
     "queued": "Claim it first: worker get {item}",
-    "blocked": "Nobody holds it: it waits for an answer, which puts it back into your queue.",
+    "blocked": "No agent holds it. An answer returns it to your queue.",
     "completed": "Take other work: worker pop",
     "failed": "Take other work: worker pop",
 }
 
-#: By the word that Redis gives as the reason. Scripts look at everything before they write, and are refused as a whole.
-TROUBLES: Mapping[str, str] = {
-    "LOADING": "It reads its data from the disk. Try again in a moment.",
-    "OOM": "Its memory is full: raise maxmemory, or free some: orchestrate purge",
-    "READONLY": "It is a replica: name the primary, or the sentinels (redis+sentinel://…).",
-    "MASTERDOWN": "It is a replica that has lost its primary: name the primary, or try again after the failover.",
-    "CLUSTERDOWN": "A part of the cluster is down: try again. CLUSTER NODES shows who is missing.",
+#: By the first word of the reply with which Redis refuses a script.
+STALLS: Mapping[str, str] = {
+    "LOADING": "It is loading its data from disk. Try again in a moment.",
+    "OOM": "Its memory is full. Raise maxmemory, or free some: orchestrate purge",
+    "READONLY": (
+        "It is a replica. Use the address of the primary, or of the sentinels "
+        "(redis+sentinel://…)."
+    ),
+    "MASTERDOWN": (
+        "It is a replica that has lost its primary. Use the address of the primary, or "
+        "try again after the failover."
+    ),
+    "CLUSTERDOWN": (
+        "Part of the cluster is down. Try again. CLUSTER NODES shows which node is "
+        "missing."
+    ),
     "MOVED": "Another node of the cluster has the keys of this namespace now. Try again.",
-    "TRYAGAIN": "The cluster moves the keys of this namespace to another node. Try again when it has.",
-    "MISCONF": "It cannot write to its disk: make room there, and see its log.",
-    "NOREPLICAS": "Too few replicas keep up (min-replicas-to-write). Bring them back, and try again.",
-    "BUSY": "A script of somebody keeps it busy. Try again; SCRIPT KILL ends one that does not end.",
-    "MAXCLIENTS": "It has as many connections as it takes: try again, or raise maxclients.",
+    "TRYAGAIN": (
+        "The cluster is moving the keys of this namespace to another node. Try again "
+        "when it has finished."
+    ),
+    "MISCONF": "It cannot write to its disk. Free disk space there, and see its log.",
+    "NOREPLICAS": (
+        "Too few replicas are up to date (min-replicas-to-write). Bring them back, then "
+        "try again."
+    ),
+    "BUSY": "A script keeps it busy. Try again. SCRIPT KILL ends a script that hangs.",
+    "MAXCLIENTS": "It has reached its limit of connections. Try again, or raise maxclients.",
     "UNBLOCKED": "It became a replica. Try again.",
 }
 
 #: By what forbids a connection.
 FORBIDDEN: Mapping[str, str] = {
-    "mode": "The owner of the socket must let this user in: unixsocketperm, or the group of the socket.",
+    "mode": (
+        "Ask the owner of the socket to give this user access, with unixsocketperm or "
+        "the group of the socket."
+    ),
     "sandbox": (
-        "A sandbox or a firewall forbids it: run the command outside, or allow the connection. For Codex: "
-        "network_access = true below [sandbox_workspace_write] in ~/.codex/config.toml."
+        "A sandbox or a firewall blocks it. Run the command outside, or allow the "
+        "connection. For Codex: network_access = true in [sandbox_workspace_write] of "
+        "~/.codex/config.toml."
     ),
 }
-#: Where the socket of the bundled server, or its folder, is not this user's own.
-BUNDLED_SOCKET = "Act as its owner, or choose another root with TASKORCH_ROOT. Delete it if it came with a checkout."
-#: Where a unix:// address leads to a server that any user may have started.
+#: For the bundled server, if another user owns its socket or the folder.
+BUNDLED_SOCKET = (
+    "Run the command as its owner, or choose another root with TASKORCH_ROOT. If it "
+    "came with a checkout, delete it."
+)
+#: For a unix:// address of a server that any user could have started.
 FOREIGN_SOCKET = (
-    "A server of another user must have its socket in a folder that not every user can write to, "
-    "such as /run/redis."
+    "A server of another user must have its socket in a folder that only some users "
+    "can write to, such as /run/redis."
 )
 
 _RIGHTS = (
-    "The rights that a user of Redis needs: orchestrate docs usage#a-redis-of-your-own"
+    "The rights that a Redis user needs: orchestrate docs usage#a-redis-of-your-own"
 )
-#: By words that Redis, or a client of it, refuses with.
+#: By words in the reply with which Redis, or its client, refuses a connection.
 REFUSALS: Mapping[str, str] = {
-    "DB index": "Name a database that is there.",
-    "sentinel_password": "Put sentinel_username=…&sentinel_password=… behind a '?' into the URL.",
-    "protected mode": "Set a password on that Redis (requirepass), or connect from the machine that it runs on.",
+    "DB index": "Use the number of an existing database.",
+    "sentinel_password": (
+        "Add sentinel_username=…&sentinel_password=… to the URL, after a '?'."
+    ),
+    "protected mode": (
+        "Set a password on that Redis (requirepass), or connect from the machine that "
+        "it runs on."
+    ),
     "permission": _RIGHTS,
     "may not": _RIGHTS,
     "user executing the script": _RIGHTS,
 }
-#: Where it refuses for any other reason.
+#: For any other refusal.
 CREDENTIALS = (
-    "Put the user into the URL (redis://user@host:6379/0), and the password into TASKORCH_REDIS_PASSWORD or into "
-    "the file that TASKORCH_REDIS_PASSWORD_FILE names. In a URL, a password stands after a colon: redis://:PASSWORD@host"
+    "Put the user into the URL (redis://user@host:6379/0). Put the password into "
+    "TASKORCH_REDIS_PASSWORD, or into the file that TASKORCH_REDIS_PASSWORD_FILE names. "
+    "A password in a URL follows a colon: redis://:PASSWORD@host"
 )

@@ -1,4 +1,8 @@
-"""The bounds of what Redis takes from us, checked before a script is called; each breach is errors.Invalid."""
+"""The limits of values, checked before a script is called.
+
+Each function returns the value as it is stored. It raises errors.Invalid if the value
+is not allowed, and errors.NoProject or errors.NoItem if it cannot be an id.
+"""
 
 import json
 import re
@@ -9,25 +13,27 @@ from taskorch.domain import errors
 TITLE_CHARACTERS = 500
 TEXT_BYTES = 64 * 1024
 LIST_VALUES = 200
-#: Of one item; scripts/prelude/ has the same number.
+#: Maximum number of dependencies of an item; scripts/prelude/ has the same number.
 DEPENDENCIES = 1000
-#: Of those, the ones that come with the item, each as an item of its own.
+#: Maximum number of dependencies that are returned with an item.
 DEPENDENCIES_SHOWN = 200
-#: Of items that are created in one step, while Redis does nothing else; of their dependencies, and of all they say.
+#: Maximum number of items that are created in one step, with the maximum total number
+#: of their dependencies and of their characters. The step blocks Redis.
 BATCH_ITEMS = 5000
 BATCH_DEPENDENCIES = 100_000
-#: Of items that are assigned, claimed or completed in one step.
-BATCH_STEPS = 100
-#: Of the file that a plan is in.
-PLAN_BYTES = 16 * 1024 * 1024
 BATCH_CHARACTERS = 64 * 1024 * 1024
+#: Maximum number of items that are assigned, claimed or completed in one step.
+BATCH_STEPS = 100
+#: Maximum size of a plan file.
+PLAN_BYTES = 16 * 1024 * 1024
 DELIVERABLES_BYTES = 256 * 1024
 LONGEST_MS = 365 * 24 * 3_600_000
 SHOWN_CHARACTERS = 80
-#: The largest number that Redis and JSON both keep whole.
+#: The largest integer that both Redis and JSON store exactly.
 LARGEST = 2**53
-#: A little less than the programs of agents allow a command or a call.
-PATIENCE_S = 540
+#: Maximum duration of a wait in one command or tool call. The programs that agents run
+#: in allow a little more.
+LONGEST_WAIT_S = 540
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -39,98 +45,99 @@ _CURSOR = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 def name(value: str, what: str) -> str:
-    """Return the name of an agent or a namespace, which becomes part of keys and paths."""
+    """Return the name of an agent or a namespace; it becomes part of keys and paths."""
     if not value:
         raise errors.Invalid(reason=f"The name of {what} is empty.")
     if not is_name(value):
         raise errors.Invalid(
-            reason=f"{shortened(value)!r} is not a name for {what}: 1 to 64 letters, digits, '_', '-', '.', no '..', "
-            "the first a letter or a digit."
+            reason=f"{shortened(value)!r} is not a name for {what}. A name has 1 to 64 "
+            "letters, digits, '_', '-' and '.', starts with a letter or a digit, and has "
+            "no '..'."
         )
     return value
 
 
 def is_name(value: str) -> bool:
-    """Return whether a text can be the name of an agent or a namespace."""
+    """Tell whether a text can be the name of an agent or a namespace."""
     return _NAME.fullmatch(value) is not None and ".." not in value
 
 
 def is_cursor(value: str) -> bool:
-    """Return whether a text can be the id of an entry of a stream."""
+    """Tell whether a text can be the id of a stream entry."""
     return _CURSOR.fullmatch(value) is not None
 
 
 def is_project_id(value: str) -> bool:
-    """Return whether a text can be the id of a project."""
+    """Tell whether a text can be the id of a project."""
     return value.startswith("proj_") and _ID.fullmatch(value) is not None
 
 
 def is_item_id(value: str) -> bool:
-    """Return whether a text can be the id of an item."""
+    """Tell whether a text can be the id of an item."""
     return value.startswith("item_") and _ID.fullmatch(value) is not None
 
 
 def project_id(value: str) -> str:
-    """Return the id of a project; what cannot be one does not exist."""
+    """Return the id of a project. Raises errors.NoProject."""
     if not is_project_id(value):
         raise errors.NoProject(project=shortened(value))
     return value
 
 
 def item_id(value: str) -> str:
-    """Return the id of an item; what cannot be one does not exist."""
+    """Return the id of an item. Raises errors.NoItem."""
     if not is_item_id(value):
         raise errors.NoItem(item=shortened(value))
     return value
 
 
 def cursor(value: str) -> str:
-    """Return a stream cursor."""
+    """Return the cursor of a stream, such as 1700000000000-0."""
     if not is_cursor(value):
         raise errors.Invalid(
-            reason=f"{shortened(value)!r} is not a cursor; one looks like 1700000000000-0."
+            reason=f"{shortened(value)!r} is not a cursor. A cursor looks like 1700000000000-0."
         )
     return value
 
 
 def list_cursor(value: str) -> str:
-    """Return a cursor of a listing, or "" for its start."""
+    """Return a cursor of a list of items, or "" for its start."""
     if value and not _LIST_CURSOR.fullmatch(value):
         raise errors.Invalid(
-            reason=f"{shortened(value)!r} is not a cursor of a listing; the page before names it."
+            reason=f"{shortened(value)!r} is not a cursor of a list. Use the cursor of the previous page."
         )
     return value
 
 
 def title(value: str, what: str = "title") -> str:
-    """Return a title, or a name as long as one, as it is kept: not blank, at most 500 characters."""
+    """Return a title: not blank, at most 500 characters."""
     kept = text(value, what, required=True)
     if len(kept) > TITLE_CHARACTERS:
         raise errors.Invalid(
-            reason=f"The {what} has {len(kept)} characters; {TITLE_CHARACTERS} are allowed."
+            reason=f"The {what} has {len(kept)} characters; at most {TITLE_CHARACTERS} are allowed."
         )
     return kept
 
 
 def text(value: str, what: str, *, required: bool = False) -> str:
-    """Return any other text as it is kept: normalised, at most 64 KiB of UTF-8, anything in it but NUL."""
+    """Return a text with normalised line ends: at most 64 KiB of UTF-8, without NUL."""
     kept = normalised(value)
     if required and not kept.strip():
         raise errors.Invalid(reason=f"The {what} is empty.")
     if "\0" in kept:
         raise errors.Invalid(
-            reason=f"There is a NUL character in the {what}. Remove it: text cannot have one."
+            reason=f"There is a NUL character in the {what}. Remove it."
         )
     return sized(kept, what)
 
 
 def normalised(value: str) -> str:
-    """Return a text with line feeds alone between its lines, and no byte order mark in front."""
+    """Return a text with line feeds as line ends, without a byte order mark."""
     return value.replace("\r\n", "\n").lstrip("\ufeff")
 
 
 def sized(value: str, what: str) -> str:
-    """Return a text as it is: at most 64 KiB of UTF-8."""
+    """Return a text unchanged: at most 64 KiB of UTF-8."""
     if _size(value, what) > TEXT_BYTES:
         raise too_long(what)
     return value
@@ -144,19 +151,19 @@ def too_long(what: str) -> errors.Invalid:
 
 
 def values(listed: Sequence[str], what: str) -> str:
-    """Return a list of texts as JSON: at most 200."""
+    """Return a list of at most 200 texts as JSON."""
     if len(listed) > LIST_VALUES:
         raise errors.Invalid(
-            reason=f"{what.capitalize()}: {len(listed)} values; {LIST_VALUES} are allowed."
+            reason=f"{what.capitalize()}: {len(listed)} values; at most {LIST_VALUES} are allowed."
         )
     return _as_json([text(value, what, required=True) for value in listed])
 
 
 def pairs(mapped: Mapping[str, str], what: str) -> str:
-    """Return texts by name as JSON: at most 200, and 256 KiB together."""
+    """Return at most 200 texts by name as JSON, at most 256 KiB in total."""
     if len(mapped) > LIST_VALUES:
         raise errors.Invalid(
-            reason=f"There are {len(mapped)} {what}; {LIST_VALUES} are allowed."
+            reason=f"There are {len(mapped)} {what}; at most {LIST_VALUES} are allowed."
         )
     if not mapped:
         return "{}"
@@ -167,7 +174,7 @@ def pairs(mapped: Mapping[str, str], what: str) -> str:
     document = _as_json(checked)
     if len(document.encode()) > DELIVERABLES_BYTES:
         raise errors.Invalid(
-            reason=f"The {what} have more than {DELIVERABLES_BYTES} bytes."
+            reason=f"The {what} have more than {DELIVERABLES_BYTES} bytes (256 KiB)."
         )
     return document
 
@@ -176,31 +183,31 @@ def number(value: int, what: str, least: int, most: int) -> int:
     """Return a number within its range."""
     if not least <= value <= most:
         raise errors.Invalid(
-            reason=f"The {what} is {value}; it may be {least} to {most}."
+            reason=f"The {what} is {value}. It must be {least} to {most}."
         )
     return value
 
 
 def shortened(value: str, characters: int = SHOWN_CHARACTERS) -> str:
-    """Return a text as a message shows it."""
+    """Return the start of a text, as a message shows it."""
     return value if len(value) <= characters else value[:characters] + "…"
 
 
 def is_duration(value: str) -> bool:
-    """Return whether a text is written as a length of time is."""
+    """Tell whether a text has the form of a duration, such as 30m."""
     return bool(_DURATION.fullmatch(value))
 
 
 def duration_ms(value: str) -> int:
-    """Return a length of time such as 90s, 30m, 4h or 1d in milliseconds: 1 ms to 365 days."""
+    """Return a duration such as 90s, 30m, 4h or 1d in ms: 1 ms to 365 days."""
     match = _DURATION.fullmatch(value)
     if not match:
         raise errors.Invalid(
-            reason=f"{shortened(value)!r} is not a duration; write 90s, 30m, 4h or 1d"
+            reason=f"{shortened(value)!r} is not a duration. Write one such as 90s, 30m, 4h or 1d."
         )
     duration = int(match[1]) * _UNITS_MS[match[2]]
     if not 0 < duration <= LONGEST_MS:
-        raise errors.Invalid(reason=f"{value!r} is not between 1 ms and 365 days")
+        raise errors.Invalid(reason=f"{value!r} is not between 1 ms and 365 days.")
     return duration
 
 

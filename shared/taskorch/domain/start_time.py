@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 from taskorch.domain import errors, limits
 
-LATEST_MS = 2**53
-
 
 class StartTime(NamedTuple):
     """A delay in ms from now, or a time in ms since the epoch; the other is 0."""
@@ -27,7 +25,7 @@ def parse(value: str) -> StartTime:
 
     try:
         moment = datetime.fromisoformat(value)
-        at = limits.number(int(moment.timestamp() * 1000), "time", 1, LATEST_MS)
+        at = limits.number(int(moment.timestamp() * 1000), "time", 1, limits.LARGEST)
     except (ValueError, OverflowError, errors.Invalid):
         raise errors.Invalid(
             reason=f"{value!r} is not a time; write 30m or 2030-01-31T08:00:00Z"

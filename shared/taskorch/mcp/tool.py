@@ -171,7 +171,9 @@ def schema(tool: type[ToolArguments]) -> dict[str, Any]:
 
 def seconds(value: float, what: str) -> float:
     """Return how long a call may wait, within the patience of an agent's program."""
-    return limits.number(cast("int", value), f"{what} in seconds", 0, limits.PATIENCE_S)
+    return limits.number(
+        cast("int", value), f"{what} in seconds", 0, limits.LONGEST_WAIT_S
+    )
 
 
 def _bare(field: Mapping[str, Any]) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def _words(new: NewItem, place: int) -> list[Argument]:
         limits.text(new.key, "key"),
         limits.name(new.agent, "an agent") if new.agent else "",
         limits.number(new.priority, "priority", 0, 4),
-        limits.number(new.not_before_at, "time", 0, 2**53),
+        limits.number(new.not_before_at, "time", 0, limits.LARGEST),
         limits.number(new.delay_ms, "delay in ms", 0, limits.LONGEST_MS),
         _dependencies(new, place),
         len(fields),
@@ -186,7 +186,7 @@ def _fields(new: NewItem) -> dict[str, Argument]:
             limits.number(new.max_attempts, "number of attempts", 1, 1000),
             DEFAULT_MAX_ATTEMPTS,
         ),
-        "created_at": limits.number(new.created_at, "time", 0, 2**53) or "",
+        "created_at": limits.number(new.created_at, "time", 0, limits.LARGEST) or "",
     }
 
 

@@ -118,7 +118,7 @@ class Queue:
         A repeat with the same `id` changes nothing.
         """
         digits = limits.project_id(id) if id else random_digits()
-        created = limits.number(created_at, "time", 0, 2**53) or ""
+        created = limits.number(created_at, "time", 0, limits.LARGEST) or ""
         arguments = (
             limits.title(title),
             limits.text(description, "description"),

@@ -50,7 +50,7 @@ _CERTIFICATE = ("certificate", "unknown ca")
 
 
 def word(line: str) -> str:
-    """Return the word of ways_out.TROUBLES for an error reply that says "not now"; "" for any other."""
+    """Return the word of hints.STALLS for an error reply that says "not now"; "" for any other."""
     first = line.partition(" ")[0]
     first = _ALIASES.get(first, first)
     if first in PASSING or first in LASTING:

@@ -328,11 +328,11 @@ def test_while_an_import_is_under_way_nobody_works_there(
     ):
         with pytest.raises(
             errors.BadSchema,
-            match="An import into this namespace is under way, or was cut off",
+            match="An import into this namespace is running, or was interrupted",
         ) as refused:
             step()
-        assert "run it again with the same file" in refused.value.advice()
-        assert "Or name a new --namespace" in refused.value.advice()
+        assert "run it again with the same file" in refused.value.hint()
+        assert "Or name a new --namespace" in refused.value.hint()
 
 
 @pytest.mark.usefixtures("small_slices")

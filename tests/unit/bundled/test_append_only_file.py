@@ -89,7 +89,7 @@ def test_damage_with_more_behind_it_is_left_alone(
         size,
         len(damaged),
     )
-    assert "orchestrate server start --repair" in refusal.value.advice()
+    assert "orchestrate server start --repair" in refusal.value.hint()
 
 
 def test_any_damage_is_cut_off_by_force(appended: Path) -> None:
@@ -111,7 +111,7 @@ def test_sound_file_is_left_alone_even_by_force(appended: Path) -> None:
         append_only_file.repair(appended, BINARY, force=True)
 
     assert newest(appended).read_bytes() == before
-    assert "orchestrate import FILE" in refusal.value.advice()
+    assert "orchestrate import FILE" in refusal.value.hint()
 
 
 @pytest.mark.parametrize("manifest", [b"", b"\0" * 88, b"file gone.aof seq 1 type i\n"])
@@ -122,4 +122,4 @@ def test_manifest_that_cannot_be_read_is_named(appended: Path, manifest: bytes) 
     with pytest.raises(errors.DataDamaged, match=str(file)) as refusal:
         append_only_file.repair(appended, BINARY, force=True)
 
-    assert str(appended) in refusal.value.advice()
+    assert str(appended) in refusal.value.hint()

@@ -85,7 +85,7 @@ def test_data_of_a_checkout_is_refused(
         server_data.working_folder(data, environment)
 
     assert str(data) in str(refusal.value)
-    assert "--accept-data" in refusal.value.advice()
+    assert "--accept-data" in refusal.value.hint()
 
 
 def test_data_that_a_pull_adds_is_ignored(

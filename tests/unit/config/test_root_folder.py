@@ -223,7 +223,7 @@ def test_root_is_not_created_in_shared_folder(
     root_folder.create(tmp_path / OURS)
 
     assert (refusal.value.exit_code, untouched) == (5, [])
-    assert "orchestrate init" in refusal.value.advice()
+    assert "orchestrate init" in refusal.value.hint()
 
 
 @needs_root
@@ -245,7 +245,7 @@ def test_folder_of_another_user_is_refused(
         resolve({"redis_url": "redis://mine"}, variables, tmp_path / "project")
 
     assert refusal.value.exit_code == 5
-    assert "TASKORCH_ROOT" in refusal.value.advice()
+    assert "TASKORCH_ROOT" in refusal.value.hint()
 
 
 def test_symbolic_link_to_root_folder_is_refused(

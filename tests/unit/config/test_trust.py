@@ -50,7 +50,7 @@ def test_untrusted_config_names_no_address(
 
     assert refusal.value.details == {"file": file, "key": key}
     assert refusal.value.exit_code == 5
-    assert "orchestrate trust" in refusal.value.advice()
+    assert "orchestrate trust" in refusal.value.hint()
 
 
 def test_trusted_file_is_obeyed_until_it_changes(

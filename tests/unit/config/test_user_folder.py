@@ -153,7 +153,7 @@ def test_write_below_unusable_home_is_refused(
         user_folder.write(environment, "config.toml", b"")
 
     assert refusal.value.exit_code == errors.Invalid.exit_code
-    assert "XDG_CONFIG_HOME" in refusal.value.advice()
+    assert "XDG_CONFIG_HOME" in refusal.value.hint()
 
 
 def test_failed_write_leaves_the_old_content(

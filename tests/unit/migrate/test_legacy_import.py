@@ -658,7 +658,7 @@ def test_text_with_nul_is_reported(old: LegacyRoot) -> None:
 
     assert (
         result.troubles[FIRST]
-        == "There is a NUL character in the context values. Remove it: text cannot have one."
+        == "There is a NUL character in the context values. Remove it."
     )
 
 

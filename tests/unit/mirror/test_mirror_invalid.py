@@ -258,5 +258,5 @@ def test_report_with_nul_does_not_block_others(root: Root, item: str) -> None:
     assert root.history(item) == [("progress", "fine")]
     (trouble,) = result.troubles.values()
     assert trouble.endswith(
-        "was not imported: There is a NUL character in the report. Remove it: text cannot have one."
+        "was not imported: There is a NUL character in the report. Remove it."
     )

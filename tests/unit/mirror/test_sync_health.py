@@ -54,4 +54,4 @@ def test_unhealthy_root_is_refused_with_reason(
         require_recent_pass([kept(**mirror) for mirror in mirrors], ROOT)
 
     assert reason in str(refusal.value)
-    assert "orchestrate service" in refusal.value.advice()
+    assert "orchestrate service" in refusal.value.hint()

@@ -24,11 +24,8 @@ def refused(text: str | bytes) -> list[str]:
     """Return the mistakes reported for a file that is refused."""
     with pytest.raises(errors.BadPlan) as refusal:
         read(text)
-    assert (
-        str(refusal.value)
-        == "plan.yaml is no plan that can be applied; nothing was written."
-    )
-    return list(refusal.value.more())
+    assert str(refusal.value) == "plan.yaml is not a valid plan. Nothing was written."
+    return list(refusal.value.rows())
 
 
 def with_item(*lines: str) -> str:
@@ -247,7 +244,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "open quote": (with_item('title: "x'), "This is not YAML"),
     "NUL as an escape": (
         with_item('title: "a\\0b"'),
-        "line 6: items[1].title: There is a NUL character in the title",
+        "line 6: items[1].title: There is a NUL character in the title. Remove it.",
     ),
     "control character": (
         with_item("title: a\0b"),
@@ -320,7 +317,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     ),
     "priority": (
         with_item("title: x", "priority: 5"),
-        "line 7: items[1].priority: The priority is 5; it may be 0 to 4.",
+        "line 7: items[1].priority: The priority is 5. It must be 0 to 4.",
     ),
     "negative": (
         with_item("title: x", "priority: -1"),
@@ -490,7 +487,7 @@ def test_error_details_list_mistakes() -> None:
             {
                 "line": 3,
                 "path": "items[0].priority",
-                "message": "The priority is 9; it may be 0 to 4.",
+                "message": "The priority is 9. It must be 0 to 4.",
             }
         ],
     }

@@ -1,6 +1,6 @@
 """The MCP tool `plan` returns the created items and hints."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -10,6 +10,7 @@ from taskorch.config.settings import Settings, resolve
 from taskorch.domain.item import State
 from taskorch.mcp.tool import ToolCall, ToolResult
 from taskorch.queue.plan import AppliedPlan
+from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import Damage
 from taskorch_orchestrator import mcp_tools
 
@@ -20,6 +21,7 @@ class OnBench:
 
     bench: Bench
     settings: Settings
+    requests: Requests = field(default_factory=Requests)
 
     @property
     def connection(self) -> object:

@@ -161,7 +161,7 @@ def test_a_damaged_item_that_is_asked_for_is_refused(
 
     assert refusal.value.exit_code == 5
     assert isinstance(refusal.value, errors.Damaged)
-    assert "orchestrate doctor --fix" in refusal.value.advice()
+    assert "orchestrate doctor --fix" in refusal.value.hint()
 
 
 def test_a_damaged_item_does_not_stop_the_queue(hurt: tuple[Bench, str, str]) -> None:

@@ -104,7 +104,9 @@ def test_a_second_session_without_the_token_learns_who_holds_the_item(
         AGENT[verb](bench.agent(session="second"), Lease(item=lease.item))
 
     assert "host here" in str(refusal.value)
-    assert ("an answer comes" in str(refusal.value)) == (state is State.BLOCKED)
+    assert ("its question is answered" in str(refusal.value)) == (
+        state is State.BLOCKED
+    )
     assert bench.everything() == before
 
 

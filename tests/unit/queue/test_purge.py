@@ -136,8 +136,8 @@ def test_a_project_that_is_not_completed_stays(bench: Bench) -> None:
         with pytest.raises(errors.WrongState, match=f"{project} is active") as refusal:
             refused()
         assert (
-            refusal.value.advice()
-            == f"Complete it first: orchestrate complete {project}"
+            refusal.value.hint()
+            == f"Complete the project first: orchestrate complete {project}"
         )
 
     assert bench.everything() == before

@@ -345,7 +345,7 @@ def test_an_item_whose_question_was_left_is_nobodys(bench: Bench) -> None:
     agent = next(agent for agent in bench.queue.views.agents() if agent.name == "ada")
 
     assert (taken.lease, taken.package.item.holder) == (None, None)
-    assert "puts it back into your queue" in refusal.value.advice()
+    assert "returns it to your queue" in refusal.value.hint()
     assert (agent.holds, agent.more, second.check().items, second.check().later) == (
         (),
         0,

@@ -123,7 +123,7 @@ def test_a_refused_verb_names_the_reason_and_changes_nothing(
 
     assert refusal.type is getattr(errors, cell.outcome)
     assert lease.item in str(refusal.value)
-    assert refusal.value.advice()
+    assert refusal.value.hint()
     assert bench.everything() == before
     assert bench.inconsistencies() == []
 

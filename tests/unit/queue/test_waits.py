@@ -352,7 +352,7 @@ def test_a_project_of_which_all_that_is_left_waits_for_a_dead_item_is_not_waited
         errors.DeadEnd, match=f"{project} is held up by {dead}"
     ) as ended:
         waiter.result(SOON_S)
-    assert ended.value.advice().startswith("orchestrate stuck shows")
+    assert ended.value.hint().startswith("orchestrate stuck lists")
     assert bench.queue.views.stuck().items[0].dependency == dead
 
 

@@ -81,7 +81,9 @@ def test_unreplicated_report_is_settled_with_a_note(bench: Bench, verb: str) -> 
     settled = settle(unreplicated.agent(), lease, OUTCOMES[verb])
 
     assert (settled.end, settled.state) == (OUTCOMES[verb].end, bench.state(lease.item))
-    assert settled.text.startswith("mine (It is done, but only 0 of 1 replicas have it")
+    assert settled.text.startswith(
+        "mine (The step was done, but only 0 of 1 replicas have it"
+    )
 
 
 def test_unreplicated_question_leaves_the_item_blocked(

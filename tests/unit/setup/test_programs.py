@@ -52,7 +52,7 @@ def test_codex_hands_on_every_variable_that_is_a_setting(tmp_path: Path) -> None
 
 def test_codex_waits_for_the_longest_wait() -> None:
     assert all(
-        server["tool_timeout_sec"] > limits.PATIENCE_S
+        server["tool_timeout_sec"] > limits.LONGEST_WAIT_S
         for server in codex_servers().values()
     )
 

@@ -181,7 +181,7 @@ def test_no_secret_is_shown_whatever_its_address(
         connect(url)
         raw_client(url)
     except errors.Usage as refusal:
-        told += [str(refusal), refusal.advice(), repr(refusal.details)]
+        told += [str(refusal), refusal.hint(), repr(refusal.details)]
 
     assert [text for text in told if SECRET in text] == []
 

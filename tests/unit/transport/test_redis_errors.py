@@ -61,7 +61,7 @@ def test_error_of_single_server_has_advice(line: str) -> None:
     told = redis_errors.of_reply(line, CLUSTER)
 
     assert _stalled(told).retryable
-    assert "Nothing is half done" in _stalled(told).advice()
+    assert "Nothing is half done" in _stalled(told).hint()
 
 
 @pytest.mark.parametrize("line", REFUSING)
@@ -76,7 +76,7 @@ def test_protected_mode_is_explained() -> None:
     told = redis_errors.of_reply(REFUSING[-1], "redis://there")
 
     assert isinstance(told, errors.Refused)
-    assert "requirepass" in told.advice()
+    assert "requirepass" in told.hint()
 
 
 def test_moved_from_a_single_address_names_the_cluster() -> None:
@@ -126,7 +126,7 @@ def test_limit_of_open_files_is_no_silence_of_redis() -> None:
 
 
 def test_every_word_has_advice() -> None:
-    assert set(hints.TROUBLES) == redis_errors.PASSING | redis_errors.LASTING
+    assert set(hints.STALLS) == redis_errors.PASSING | redis_errors.LASTING
 
 
 def _parsed(line: str) -> exceptions.RedisError:

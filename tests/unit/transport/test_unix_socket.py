@@ -110,7 +110,7 @@ def test_server_of_another_user_receives_nothing(place: Path) -> None:
 
         assert received(process) == "b''"
     assert f"uid {ANOTHER_USER}" in str(refusal.value)
-    assert "/run/redis" in refusal.value.advice()
+    assert "/run/redis" in refusal.value.hint()
 
 
 @needs_root
@@ -151,7 +151,7 @@ def test_bundled_server_of_another_user_receives_nothing(root: Path) -> None:
             bundled_queue(root).project("Secret")
 
         assert received(process) == "b''"
-    assert "TASKORCH_ROOT" in refusal.value.advice()
+    assert "TASKORCH_ROOT" in refusal.value.hint()
 
 
 @needs_root
@@ -234,7 +234,7 @@ def test_mode_that_keeps_the_user_out_is_named(place: Path) -> None:
         with pytest.raises(errors.NotPermitted) as refusal:
             queue(f"unix://{place}/s.sock").project("One")
 
-    assert "unixsocketperm" in refusal.value.advice()
+    assert "unixsocketperm" in refusal.value.hint()
     assert isinstance(refusal.value, errors.Unavailable)
     assert not refusal.value.retryable
 

@@ -35,9 +35,9 @@ def check(context: "WorkerContext", limit: int) -> None:
 @worker.command(epilog="Example: worker pop --wait 300")
 @click.option(
     "--wait",
-    type=Seconds(0, limits.PATIENCE_S),
+    type=Seconds(0, limits.LONGEST_WAIT_S),
     default=0,
-    help=f"Time to wait for an item in seconds, at most {limits.PATIENCE_S}.",
+    help=f"Time to wait for an item in seconds, at most {limits.LONGEST_WAIT_S}.",
 )
 @click.option("--lease", type=DURATION, help="Lease duration, such as 30m or 4h.")
 @click.option(
