@@ -344,7 +344,7 @@ SABOTAGES = (
         line="        if _reader_is_gone(0):\n",
         instead="        if sys.stdout:\n",
         tests=(
-            "tests/acceptance/test_watch.py::test_stream_outlives_kill_of_bundled_server",
+            "tests/acceptance/test_watch.py::test_stream_survives_kill_of_bundled_server",
         ),
     ),
     Sabotage(

@@ -129,7 +129,7 @@ def test_data_goes_to_stdout_and_talk_to_stderr(shell: Shell, bench: Bench) -> N
     )
 
     assert "It rains" in found.stdout
-    assert re.fullmatch(r"Go on with --since \d+-\d+\n", found.stderr)
+    assert re.fullmatch(r"Continue with --since \d+-\d+\n", found.stderr)
     assert (none.stdout.strip(), none.stderr) == ("", "No discoveries.\n")
 
 

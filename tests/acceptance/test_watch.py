@@ -1,4 +1,4 @@
-"""`orchestrate watch`: a live screen on a terminal, lines of JSON in a pipe; and findings that are followed."""
+"""`orchestrate watch` on a terminal and in a pipe, and `discoveries --follow`."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def watching(shell: Shell, *words: str, columns: int = 80, rows: int = 24) -> Sc
 
 
 def objects(text: str) -> list[dict[str, Any]]:
-    """Return the objects that stand on a line each."""
+    """Return the JSON object of each line."""
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -48,7 +48,7 @@ def in_a_pipe(shell: Shell, *words: str) -> Iterator["subprocess.Popen[str]"]:
 def streaming_into(
     file: Path, shell: Shell, *words: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a command whose stdout is a file."""
+    """Run a command with its stdout in a file."""
     with file.open("wb") as stdout:
         process = subprocess.Popen(
             [ORCHESTRATE, *words],
@@ -72,7 +72,7 @@ def line_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
 # On a terminal -----------------------------------------------------------------------------------------------------
 
 
-def test_the_screen_has_the_project_its_items_agents_and_last_events(
+def test_screen_shows_project_items_agents_and_events(
     shell: Shell, bench: Bench
 ) -> None:
     project = bench.queue.project("Build authentication")
@@ -101,9 +101,7 @@ def test_the_screen_has_the_project_its_items_agents_and_last_events(
     assert lines[11].split()[1:] == ["progress", lease.item, "in_progress", "ada"]
 
 
-def test_all_projects_are_watched_where_none_is_named(
-    shell: Shell, bench: Bench
-) -> None:
+def test_screen_shows_all_projects_by_default(shell: Shell, bench: Bench) -> None:
     first, second = bench.queue.project("First"), bench.queue.project("Second")
 
     with watching(shell) as screen:
@@ -113,9 +111,7 @@ def test_all_projects_are_watched_where_none_is_named(
         eventually(lambda: screen.shows("1 of 2 projects active"))
 
 
-def test_the_heading_says_of_how_many_projects_it_tells(
-    shell: Shell, bench: Bench
-) -> None:
+def test_headline_counts_the_newest_projects(shell: Shell, bench: Bench) -> None:
     for _ in range(101):
         newest = bench.project()
     bench.queue.complete_project(newest)
@@ -125,7 +121,7 @@ def test_the_heading_says_of_how_many_projects_it_tells(
         eventually(lambda: screen.shows("… at least 80 more"))
 
 
-def test_what_there_is_no_room_for_is_counted(shell: Shell, bench: Bench) -> None:
+def test_screen_counts_rows_that_do_not_fit(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     for n in range(9):
         bench.item(project, agent=f"agent_{n}")
@@ -140,7 +136,7 @@ def test_what_there_is_no_room_for_is_counted(shell: Shell, bench: Bench) -> Non
     assert lines[-1] == "… 4 more"
 
 
-def test_ages_are_told_by_the_clock_of_redis(shell: Shell, bench: Bench) -> None:
+def test_ages_use_the_clock_of_redis(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     bench.claimed(bench.item(project))
     three_days_ahead = (
@@ -158,9 +154,7 @@ def test_ages_are_told_by_the_clock_of_redis(shell: Shell, bench: Bench) -> None
     assert re.fullmatch(r"\d\d:\d\d:\d\dZ", lines[-1].split()[0])
 
 
-def test_an_error_that_nobody_expected_ends_the_screen(
-    shell: Shell, bench: Bench
-) -> None:
+def test_unexpected_error_ends_the_screen(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     broken = "from taskorch.queue.scripts import Scripts; Scripts.follow = lambda *_: open('/nowhere'); "
     main = f"import sys; sys.argv[1:] = ['watch', '{project}']; from taskorch_orchestrator.cli import main; main()"
@@ -171,9 +165,7 @@ def test_an_error_that_nobody_expected_ends_the_screen(
     assert b"\x1b[?1049l" in screen.written
 
 
-def test_the_screen_follows_the_size_of_the_terminal(
-    shell: Shell, bench: Bench
-) -> None:
+def test_screen_follows_terminal_size(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     items = [
         bench.item(
@@ -201,7 +193,7 @@ def test_the_screen_follows_the_size_of_the_terminal(
 @pytest.mark.parametrize(
     ("columns", "rows"), [(80, 24), (40, 10), (20, 5), (10, 2), (200, 60)]
 )
-def test_no_line_is_longer_than_the_terminal_and_nothing_scrolls(
+def test_screen_fits_terminal_of_any_size(
     shell: Shell, bench: Bench, columns: int, rows: int
 ) -> None:
     project = bench.queue.project("A title 🙂 " * 20)
@@ -216,7 +208,9 @@ def test_no_line_is_longer_than_the_terminal_and_nothing_scrolls(
     assert len(lines) <= rows
 
 
-def test_what_agents_write_cannot_touch_the_screen(shell: Shell, bench: Bench) -> None:
+def test_control_characters_cannot_change_the_screen(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.queue.project("[red]x\x1b[2J\ny")
     bench.item(project, title="\x1b]0;owned\x07 [bold]z\u202e")
 
@@ -229,7 +223,7 @@ def test_what_agents_write_cannot_touch_the_screen(shell: Shell, bench: Bench) -
     assert b"owned\x07" not in screen.written
 
 
-def test_without_colours_there_are_none(shell: Shell, bench: Bench) -> None:
+def test_no_color_screen_has_no_colours(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     bench.claimed(bench.item(project))
 
@@ -244,7 +238,7 @@ def test_without_colours_there_are_none(shell: Shell, bench: Bench) -> None:
         assert plain.colours() == {"default"}
 
 
-def test_the_screen_ends_with_the_project_and_leaves_how_it_ended(
+def test_screen_ends_with_project_and_prints_summary(
     shell: Shell, bench: Bench
 ) -> None:
     project = bench.project()
@@ -261,9 +255,7 @@ def test_the_screen_ends_with_the_project_and_leaves_how_it_ended(
     assert screen.written.count(b"\x1b[?1049l") == 1
 
 
-def test_ctrl_c_ends_the_screen_and_gives_the_terminal_back(
-    shell: Shell, bench: Bench
-) -> None:
+def test_ctrl_c_restores_the_terminal(shell: Shell, bench: Bench) -> None:
     with watching(shell, bench.project()) as screen:
         eventually(lambda: screen.shows("A project"))
         screen.type(CTRL_C)
@@ -274,9 +266,7 @@ def test_ctrl_c_ends_the_screen_and_gives_the_terminal_back(
     assert b"Traceback" not in screen.written
 
 
-def test_a_terminal_that_can_draw_nothing_gets_lines(
-    shell: Shell, bench: Bench
-) -> None:
+def test_dumb_terminal_gets_lines(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     bench.queue.complete_project(project)
     dumb = ("env", "TERM=dumb", ORCHESTRATE, "watch", project)
@@ -286,7 +276,7 @@ def test_a_terminal_that_can_draw_nothing_gets_lines(
     assert objects(screen)[0]["verb"] == "begin"
 
 
-def test_the_screen_outlives_a_restart_of_redis(shell: Shell, node: Node) -> None:
+def test_screen_survives_restart_of_redis(shell: Shell, node: Node) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
     with watching(there, project) as screen:
@@ -303,7 +293,7 @@ def test_the_screen_outlives_a_restart_of_redis(shell: Shell, node: Node) -> Non
         assert screen.shows(item)
 
 
-def test_the_bundled_server_that_is_started_again_does_not_tear_the_screen(
+def test_restarted_bundled_server_does_not_tear_screen(
     local: Shell,
 ) -> None:
     project = local.orchestrate("project", "A project").stdout.strip()
@@ -326,9 +316,7 @@ def test_the_bundled_server_that_is_started_again_does_not_tear_the_screen(
 # In a pipe ---------------------------------------------------------------------------------------------------------
 
 
-def test_in_a_pipe_each_event_is_a_line_of_json_with_its_cursor(
-    shell: Shell, bench: Bench
-) -> None:
+def test_piped_event_is_a_json_line(shell: Shell, bench: Bench) -> None:
     project, other = bench.project(), bench.project()
     with in_a_pipe(shell, "watch", project) as process:
         begin = line_of(process)
@@ -355,9 +343,7 @@ def test_in_a_pipe_each_event_is_a_line_of_json_with_its_cursor(
     assert (ran.code, ran.stderr) == (0, "")
 
 
-def test_a_watch_goes_on_after_a_cursor_with_nothing_lost_and_nothing_twice(
-    shell: Shell, bench: Bench
-) -> None:
+def test_watch_continues_after_a_cursor(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     with in_a_pipe(shell, "watch", project) as process:
         line_of(process)
@@ -375,7 +361,7 @@ def test_a_watch_goes_on_after_a_cursor_with_nothing_lost_and_nothing_twice(
     ]
 
 
-def test_a_watch_of_a_closed_project_ends_at_once(shell: Shell, bench: Bench) -> None:
+def test_watch_of_closed_project_exits_immediately(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     bench.queue.complete_project(project)
     begin = objects(shell.orchestrate("watch", project).stdout)
@@ -386,7 +372,7 @@ def test_a_watch_of_a_closed_project_ends_at_once(shell: Shell, bench: Bench) ->
     assert (again.code, again.stdout) == (0, "")
 
 
-def test_a_cursor_whose_events_are_gone_is_told(shell: Shell, bench: Bench) -> None:
+def test_cursor_of_trimmed_events_is_a_gap(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     begin = bench.queue.waits().newest_cursor()
     bench.item(project)
@@ -400,9 +386,7 @@ def test_a_cursor_whose_events_are_gone_is_told(shell: Shell, bench: Bench) -> N
     assert [each["verb"] for each in objects(ran.stdout)] == ["gap", "complete_project"]
 
 
-def test_all_events_are_there_where_no_project_is_named(
-    shell: Shell, bench: Bench
-) -> None:
+def test_watch_prints_all_projects_by_default(shell: Shell, bench: Bench) -> None:
     with in_a_pipe(shell, "watch") as process:
         assert line_of(process)["verb"] == "begin"
         first, second = bench.project(), bench.project()
@@ -411,9 +395,7 @@ def test_all_events_are_there_where_no_project_is_named(
         assert [line_of(process)["project"] for _ in range(3)] == [first, second, first]
 
 
-def test_a_watch_outlives_a_restart_of_redis_and_says_so_once(
-    shell: Shell, node: Node
-) -> None:
+def test_watch_survives_restart_and_reports_it_once(shell: Shell, node: Node) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
     with in_a_pipe(there, "watch", project) as process:
@@ -428,40 +410,36 @@ def test_a_watch_outlives_a_restart_of_redis_and_says_so_once(
         assert process.stderr.readline() == "Redis answers again.\n"
 
 
-def test_over_restarts_of_redis_and_of_the_watch_no_event_is_lost_and_none_told_twice(
-    shell: Shell, node: Node
-) -> None:
+def test_restarts_lose_and_repeat_no_event(shell: Shell, node: Node) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
-    told, since = [], "0-0"
+    entries, since = [], "0-0"
     for number in range(3):
         with in_a_pipe(there, "watch", project, "--since", since) as process:
             there.orchestrate("create", project, f"While it watches, {number}")
-            told += [line_of(process)]
+            entries += [line_of(process)]
             node.kill()
             assert process.stderr is not None
             assert "It is tried again." in process.stderr.readline()
             node.start()
             there.orchestrate("create", project, f"After the restart, {number}")
-            told += (
+            entries += (
                 [line_of(process), line_of(process)]
                 if number == 0
                 else [line_of(process)]
             )
-            since = told[-1]["cursor"]
+            since = entries[-1]["cursor"]
         there.orchestrate("create", project, f"While nobody watches, {number}")
     there.orchestrate("complete", project, "--force")
-    told += objects(there.orchestrate("watch", project, "--since", since).stdout)
+    entries += objects(there.orchestrate("watch", project, "--since", since).stdout)
 
     (events,) = cast("Any", node.raw).xread(
         {keys.events(there.variables["TASKORCH_NAMESPACE"]): "0-0"}, count=1000
     )
-    assert [each["cursor"] for each in told] == [cursor for cursor, _ in events[1]]
+    assert [each["cursor"] for each in entries] == [cursor for cursor, _ in events[1]]
 
 
-def test_a_reader_that_has_seen_enough_ends_the_watch(
-    shell: Shell, bench: Bench
-) -> None:
+def test_closed_pipe_ends_the_watch(shell: Shell, bench: Bench) -> None:
     for _ in range(2000):
         bench.project()
 
@@ -478,9 +456,7 @@ def test_a_reader_that_has_seen_enough_ends_the_watch(
 @pytest.mark.parametrize(
     "line", ["watch {project} --since 0-0", "discoveries {project} --follow"]
 )
-def test_a_reader_that_goes_away_in_the_midst_of_it_leaves_no_traceback(
-    shell: Shell, bench: Bench, line: str
-) -> None:
+def test_broken_pipe_prints_no_traceback(shell: Shell, bench: Bench, line: str) -> None:
     project = bench.project()
     bench.agent().discover(bench.claimed(bench.item(project)), "It rains")
     words = line.format(project=project)
@@ -493,18 +469,16 @@ def test_a_reader_that_goes_away_in_the_midst_of_it_leaves_no_traceback(
     ]
 
     assert [ran.stdout.splitlines()[1:] for ran in runs] == [["0"]] * 5
-    told = {
+    hints = {
         row.partition(" --since")[0] for ran in runs for row in ran.stderr.splitlines()
     }
-    assert told <= {"Go on with", NOTICE}
+    assert hints <= {"Continue with", NOTICE}
 
 
 @pytest.mark.parametrize(
     "line", ["watch", "watch {project}", "discoveries {project} --follow"]
 )
-def test_a_reader_that_went_away_ends_it_though_nothing_happens(
-    shell: Shell, bench: Bench, line: str
-) -> None:
+def test_closed_pipe_ends_idle_watch(shell: Shell, bench: Bench, line: str) -> None:
     project = bench.project()
     bench.agent().discover(bench.claimed(bench.item(project)), "It rains")
     words = line.format(project=project)
@@ -519,7 +493,7 @@ def test_a_reader_that_went_away_ends_it_though_nothing_happens(
 @pytest.mark.parametrize(
     "line", ["watch {project}", "discoveries {project} --follow --json"]
 )
-def test_stream_outlives_kill_of_bundled_server(
+def test_stream_survives_kill_of_bundled_server(
     local: Shell, tmp_path: Path, line: str
 ) -> None:
     project = local.orchestrate("project", "A project").stdout.strip()
@@ -548,10 +522,10 @@ def test_stream_outlives_kill_of_bundled_server(
         assert process.wait(SOON_S) == 0
 
 
-# Findings ----------------------------------------------------------------------------------------------------------
+# Discoveries -------------------------------------------------------------------------------------------------------
 
 
-def test_findings_come_as_they_are_made_until_the_project_is_closed(
+def test_follow_prints_discoveries_until_project_closes(
     shell: Shell, bench: Bench
 ) -> None:
     project = bench.project()
@@ -573,9 +547,7 @@ def test_findings_come_as_they_are_made_until_the_project_is_closed(
     assert (ran.code, ran.stdout, ran.stderr) == (0, "", "")
 
 
-def test_no_more_findings_are_followed_than_are_wanted(
-    shell: Shell, bench: Bench
-) -> None:
+def test_follow_stops_at_its_limit(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     lease = bench.claimed(bench.item(project))
     bench.agent().discover(lease, "It rains")
@@ -587,12 +559,10 @@ def test_no_more_findings_are_followed_than_are_wanted(
         ran = ended(process)
 
     assert (ran.code, ran.stdout.count("\n")) == (0, 2)
-    assert ran.stderr == f"{NOTICE}\nGo on with --since {second}\n"
+    assert ran.stderr == f"{NOTICE}\nContinue with --since {second}\n"
 
 
-def test_findings_are_followed_from_a_cursor_as_text(
-    shell: Shell, bench: Bench
-) -> None:
+def test_follow_starts_after_a_cursor(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     lease = bench.claimed(bench.item(project))
     seen = bench.agent().discover(lease, "It rains").entry
@@ -602,4 +572,4 @@ def test_findings_are_followed_from_a_cursor_as_text(
     ran = shell.orchestrate("discoveries", project, "--follow", "--since", seen)
 
     assert ran.stdout == f"[ada] {lease.item}: It snows\\x1b[2J\n"
-    assert ran.stderr == f"{NOTICE}\nGo on with --since {last}\n"
+    assert ran.stderr == f"{NOTICE}\nContinue with --since {last}\n"

@@ -81,7 +81,7 @@ def discoveries(
     cursor = found[-1].cursor if found else since
     context.output.show(found, tables.discoveries, "No discoveries.", cursor=cursor)
     if found:
-        context.output.hint(f"Go on with --since {cursor}")
+        context.output.hint(f"Continue with --since {cursor}")
 
 
 @orchestrate.command(

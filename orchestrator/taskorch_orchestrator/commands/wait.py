@@ -55,4 +55,4 @@ def wait(
         waiting_render.outcome,
     )
     if waited.events:
-        context.output.hint(f"Go on with --since {waited.cursor}")
+        context.output.hint(f"Continue with --since {waited.cursor}")

@@ -1,6 +1,6 @@
-"""One picture of `watch`: how far, the items, the agents, the last events; as much as the terminal has room for."""
+"""The dashboard of `watch`: progress, items, agents and events, fit to the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -14,19 +14,18 @@ from taskorch.queue.agents import AgentStatus
 
 from taskorch_orchestrator.render import console as screen
 
-#: So many of the newest projects are known, and of the agents that called last.
+#: Maximum number of projects (the newest) and agents (the last seen) in a snapshot.
 MOST = 100
-#: Of an item.
+#: Characters of an item's progress bar.
 BAR_WIDTH = 10
-#: From this width on items have bars, and what the last report says stands beside the title.
-REPORTS_FROM_WIDTH, AGENTS_FROM_WIDTH = 100, 60
-#: From this width on the title of the project leaves room for a bar.
-BAR_FROM_WIDTH = 80
-#: A section is its heading and rows; so many rows are kept for the smaller ones.
+#: Minimum widths of the terminal: for progress bars and last reports of items; for the
+#: columns about agents; for the progress bar of the project.
+REPORTS_FROM_WIDTH, AGENTS_FROM_WIDTH, BAR_FROM_WIDTH = 100, 60, 80
+#: Rows that each section gets before a larger one gets the rest.
 LEAST_ROWS = 3
-#: A blank line and the heading.
-AROUND = 2
-#: Where there is no room for all items, those come first that somebody may want to look at.
+#: A blank line and the header of a section.
+HEADER_ROWS = 2
+#: The order of items if there is no room for all: those that may need the user first.
 INTEREST = (
     State.BLOCKED,
     State.IN_PROGRESS,
@@ -43,229 +42,212 @@ Row = TypeVar("Row")
 
 
 class Snapshot(Frozen):
-    """What Redis said last."""
+    """The state of the queue when it was last read."""
 
-    #: Of the project that is watched; None where all are.
+    #: Of the watched project; None if all projects are watched.
     progress: ProjectProgress | None
     projects: tuple[Project, ...]
     agents: tuple[AgentStatus, ...]
 
     @property
-    def ages(self) -> bool:
-        """Return whether something runs whose age is shown."""
-        return any(agent.holds for agent in self.working)
+    def shows_ages(self) -> bool:
+        """Whether an agent holds an item, so that an age changes every second."""
+        return any(agent.holds for agent in self.relevant_agents)
 
     @property
-    def working(self) -> tuple[AgentStatus, ...]:
-        """Return the agents that have a part in it."""
+    def relevant_agents(self) -> tuple[AgentStatus, ...]:
+        """The agents of the watched project, or all agents."""
         if self.progress is None:
             return self.agents
         names = {item.agent for item in self.progress.items}
         return tuple(agent for agent in self.agents if agent.name in names)
 
 
-class Frame:
-    """A picture, drawn for the size that the terminal has then."""
+class Dashboard:
+    """The picture of a snapshot. It is laid out for the terminal's size when printed."""
 
     def __init__(
-        self, snapshot: Snapshot, events: Sequence[Event], trouble: str, *, age_ms: int
+        self, snapshot: Snapshot, events: Sequence[Event], outage: str, *, age_ms: int
     ) -> None:
-        """`trouble` is what Redis says while it is away, or ""; `age_ms` is how long ago the snapshot was taken."""
+        """Show a snapshot that is `age_ms` old, and the last events.
+
+        `outage` is the message of an outage of Redis, or "".
+        """
         self._snapshot = snapshot
         self._events = events
-        self._trouble = trouble
-        #: By the clock of Redis, which says how long ago an agent called. Before any has, nothing has an age.
-        told = [agent.last_seen_at + agent.silent_ms for agent in snapshot.agents]
-        self._now_ms = max([*told, *(event.at for event in events)], default=0) + age_ms
+        self._outage = outage
+        # The current time by the clock of Redis, as far as the data tells it.
+        times = [agent.last_seen_at + agent.silent_ms for agent in snapshot.agents]
+        times += [event.at for event in events]
+        self._now_ms = max(times, default=0) + age_ms
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> RenderResult:
-        """Draw it."""
+        """Yield the lines and tables."""
         width, height = options.max_width, options.height or console.height
-        yield self._head(width)
-        if self._trouble:
-            yield _cut(Text(line(self._trouble), style="red"))
-        wants = [
-            len(rows) for rows in (self._rows(), self._snapshot.working, self._events)
-        ]
-        first, second, third = _shares(height - 1 - bool(self._trouble), wants)
-        yield from self._section(self._main(first, width), first)
-        yield from self._section(self._agents(second, width), second)
-        yield from self._section(self._last(third), third)
+        yield self._headline(width)
+        left = height - 1
+        if self._outage:
+            yield _one_line(Text(line(self._outage), style="red"))
+            left -= 1
+        progress = self._snapshot.progress
+        main: Sequence[Item | Project] = self._snapshot.projects
+        if progress:
+            main = progress.items
+        wanted = [len(main), len(self._snapshot.relevant_agents), len(self._events)]
+        main_rows, agent_rows, event_rows = _divide(left, wanted)
+        if main_rows and progress:
+            yield from _section(self._items(progress, main_rows, width))
+        elif main_rows:
+            yield from _section(self._projects(main_rows, width))
+        if agent_rows:
+            yield from _section(self._agents(agent_rows, width))
+        if event_rows:
+            yield from _section(self._last_events(event_rows))
 
-    def _head(self, width: int) -> RenderableType:
+    def _headline(self, width: int) -> RenderableType:
         progress = self._snapshot.progress
         if progress is None:
             projects = self._snapshot.projects
             active = sum(project.status == "active" for project in projects)
             newest = "the newest " if len(projects) == MOST else ""
-            return _cut(
-                Text(
-                    f"{active} of {newest}{len(projects)} projects active", style="bold"
-                )
-            )
+            text = f"{active} of {newest}{len(projects)} projects active"
+            return _one_line(Text(text, style="bold"))
         project = progress.project
-        head = Table.grid(padding=(0, 1), expand=True)
-        head.add_column(no_wrap=True)
-        head.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="bold")
-        head.add_column(no_wrap=True)
+        done, wanted = project.completed, project.wanted
+        grid = Table.grid(padding=(0, 1), expand=True)
+        grid.add_column(no_wrap=True)
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="bold")
+        grid.add_column(no_wrap=True)
+        cells: list[RenderableType] = [project.id, line(project.title)]
         if width < AGENTS_FROM_WIDTH:
-            head.add_row(
-                project.id, line(project.title), f"{project.completed}/{project.wanted}"
-            )
-            return head
-        counted = f"{project.status}, {project.completed} of {project.wanted} completed"
-        head.add_row(
-            project.id,
-            line(project.title),
-            counted,
-            *(
-                [screen.bar(project.completed, project.wanted)]
-                if width >= BAR_FROM_WIDTH
-                else []
-            ),
-        )
-        return head
-
-    def _section(self, table: Table, rows: int) -> Sequence[RenderableType]:
-        return [Text(""), table] if rows else []
-
-    def _rows(self) -> Sequence[Item | Project]:
-        progress = self._snapshot.progress
-        return progress.items if progress else self._snapshot.projects
-
-    def _main(self, rows: int, width: int) -> Table:
-        progress = self._snapshot.progress
-        return (
-            self._items(progress, rows, width)
-            if progress
-            else self._projects(rows, width)
-        )
+            cells.append(f"{done}/{wanted}")
+        else:
+            cells.append(f"{project.status}, {done} of {wanted} completed")
+        if width >= BAR_FROM_WIDTH:
+            cells.append(screen.bar(done, wanted))
+        grid.add_row(*cells)
+        return grid
 
     def _items(self, progress: ProjectProgress, rows: int, width: int) -> Table:
-        """Return the first items, all where there is room; the last row says how many there are besides."""
-        reports, agents = width >= REPORTS_FROM_WIDTH, width >= AGENTS_FROM_WIDTH
-        table = _table(
-            "ITEM", "STATE", "DONE", *(["FOR", "AGENT"] if agents else []), "TITLE"
-        )
-        if reports:
+        """Return the items; if there is no room for all, the most interesting first."""
+        with_reports = width >= REPORTS_FROM_WIDTH
+        with_agents = width >= AGENTS_FROM_WIDTH
+        agent_columns = ["FOR", "AGENT"] if with_agents else []
+        table = _table("ITEM", "STATE", "DONE", *agent_columns, "TITLE")
+        if with_reports:
             table.add_column("LAST REPORT", no_wrap=True, overflow="ellipsis", ratio=1)
-        listed = _fitting(progress.items, rows)
-        if len(listed) < len(progress.items):
-            listed = sorted(
+        shown = _fitting(progress.items, rows)
+        if len(shown) < len(progress.items):
+            by_interest = sorted(
                 progress.items, key=lambda item: INTEREST.index(item.state)
-            )[: len(listed)]
-        for item in listed:
-            last = progress.last_reports.get(item.id)
-            age = duration(self._now_ms - item.holder.since) if item.holder else ""
-            some = [age, item.agent or "-"] if agents else []
-            said = [cell(last.text or last.kind) if last else "-"] if reports else []
-            table.add_row(
+            )
+            shown = by_interest[: len(shown)]
+        for item in shown:
+            bar_width = BAR_WIDTH if with_reports else 0
+            cells: list[RenderableType] = [
                 item.id,
                 screen.state(item.state),
-                screen.share(item.percent, BAR_WIDTH if reports else 0),
-                *some,
-                cell(item.title),
-                *said,
-            )
-        _tell_more(table, sum(progress.project.counts.values()) - len(listed))
+                screen.share(item.percent, bar_width),
+            ]
+            if with_agents:
+                holder = item.holder
+                age = duration(self._now_ms - holder.since) if holder else ""
+                cells += [age, item.agent or "-"]
+            cells.append(cell(item.title))
+            if with_reports:
+                report = progress.last_reports.get(item.id)
+                cells.append(cell(report.text or report.kind) if report else "-")
+            table.add_row(*cells)
+        _add_rest(table, sum(progress.project.counts.values()) - len(shown))
         return table
 
     def _projects(self, rows: int, width: int) -> Table:
-        table = _table(
-            "PROJECT",
-            "STATUS",
-            "DONE",
-            *([""] if width >= AGENTS_FROM_WIDTH else []),
-            "TITLE",
-        )
+        with_bar = width >= AGENTS_FROM_WIDTH
+        bar_column = [""] if with_bar else []
+        table = _table("PROJECT", "STATUS", "DONE", *bar_column, "TITLE")
         projects = self._snapshot.projects
-        listed = _fitting(projects, rows)
-        for project in listed:
-            bar = (
-                [screen.bar(project.completed, project.wanted)]
-                if width >= AGENTS_FROM_WIDTH
-                else []
-            )
+        shown = _fitting(projects, rows)
+        for project in shown:
             done = f"{project.completed}/{project.wanted}"
-            table.add_row(project.id, project.status, done, *bar, cell(project.title))
-        _tell_more(table, len(projects) - len(listed), known=len(projects) < MOST)
+            cells: list[RenderableType] = [project.id, project.status, done]
+            if with_bar:
+                cells.append(screen.bar(project.completed, project.wanted))
+            table.add_row(*cells, cell(project.title))
+        is_all = len(projects) < MOST
+        _add_rest(table, len(projects) - len(shown), is_exact=is_all)
         return table
 
     def _agents(self, rows: int, width: int) -> Table:
-        table = _table(
-            "AGENT",
-            "SEEN",
-            "QUEUED",
-            *(["HOST"] if width >= AGENTS_FROM_WIDTH else []),
-            "HOLDS",
-        )
-        listed = _fitting(self._snapshot.working, rows)
-        for agent in listed:
-            host = [cell(agent.host) or "-"] if width >= AGENTS_FROM_WIDTH else []
-            seen = self._moment(agent.last_seen_at)
-            table.add_row(
-                agent.name,
-                seen,
-                str(agent.counts[State.QUEUED]),
-                *host,
-                " ".join(held.item for held in agent.holds) or "-",
-            )
-        known = len(self._snapshot.agents) < MOST
-        _tell_more(table, len(self._snapshot.working) - len(listed), known=known)
+        with_host = width >= AGENTS_FROM_WIDTH
+        host_column = ["HOST"] if with_host else []
+        table = _table("AGENT", "SEEN", "QUEUED", *host_column, "HOLDS")
+        agents = self._snapshot.relevant_agents
+        shown = _fitting(agents, rows)
+        for agent in shown:
+            seen = self._time_or_day(agent.last_seen_at)
+            cells = [agent.name, seen, str(agent.counts[State.QUEUED])]
+            if with_host:
+                cells.append(cell(agent.host) or "-")
+            holds = " ".join(held.item for held in agent.holds)
+            table.add_row(*cells, holds or "-")
+        is_all = len(self._snapshot.agents) < MOST
+        _add_rest(table, len(agents) - len(shown), is_exact=is_all)
         return table
 
-    def _last(self, rows: int) -> Table:
+    def _last_events(self, rows: int) -> Table:
         table = _table("AT", "EVENT", "ITEM", "STATE", "AGENT")
-        for event in self._events[-rows:] if rows else ():
-            what = event.item or event.project
-            table.add_row(
-                self._moment(event.at),
-                event.verb,
-                what,
-                event.state,
-                event.agent or "-",
-            )
+        for event in self._events[-rows:]:
+            at = self._time_or_day(event.at)
+            subject = event.item or event.project
+            table.add_row(at, event.verb, subject, event.state, event.agent or "-")
         return table
 
-    def _moment(self, at_ms: int) -> str:
-        """Return the time of a day, UTC; or the day, if it is another one."""
+    def _time_or_day(self, at_ms: int) -> str:
+        """Return the UTC time of today, else the day."""
+        today, _, _ = timestamp(self._now_ms).partition(" ")
         day, _, time = timestamp(at_ms).partition(" ")
-        return (
-            time if time and day == timestamp(self._now_ms).partition(" ")[0] else day
-        )
+        return time if time and day == today else day
 
 
-def _shares(height: int, wants: Sequence[int]) -> list[int]:
-    """Return how many rows each section gets; it takes two more, a blank line and its heading, or nothing at all."""
-    shares = [0] * len(wants)
+def _divide(height: int, wanted: Sequence[int]) -> list[int]:
+    """Return the number of rows of each section, without its header.
+
+    Each section gets LEAST_ROWS first; the rest goes to the first ones that want more.
+    """
+    rows = [0] * len(wanted)
     left = height
-    for place, want in enumerate(wants):  # a few rows for each, the first one first
-        if want and left > AROUND:
-            shares[place] = min(want, LEAST_ROWS, left - AROUND)
-            left -= shares[place] + AROUND
-    for place, want in enumerate(
-        wants
-    ):  # what is left goes to the first one that wants it
-        more = min(left, want - shares[place]) if shares[place] else 0
-        shares[place] += more
-        left -= more
-    return shares
+    for section, number in enumerate(wanted):
+        if number and left > HEADER_ROWS:
+            rows[section] = min(number, LEAST_ROWS, left - HEADER_ROWS)
+            left -= rows[section] + HEADER_ROWS
+    for section, number in enumerate(wanted):
+        if rows[section]:
+            more = min(left, number - rows[section])
+            rows[section] += more
+            left -= more
+    return rows
 
 
-def _fitting(listed: Sequence[Row], rows: int) -> Sequence[Row]:
-    """Return all of them, or as many as leave a row to say how many more there are."""
-    return listed if len(listed) <= rows else listed[: max(rows - 1, 0)]
+def _section(table: Table) -> Iterator[RenderableType]:
+    yield Text("")
+    yield table
 
 
-def _tell_more(table: Table, more: int, *, known: bool = True) -> None:
-    if more > 0:
-        table.add_row(f"… {more} more" if known else f"… at least {more} more")
+def _fitting(values: Sequence[Row], rows: int) -> Sequence[Row]:
+    """Return all values, or those that leave a row for the number of the others."""
+    return values if len(values) <= rows else values[: max(rows - 1, 0)]
+
+
+def _add_rest(table: Table, number: int, *, is_exact: bool = True) -> None:
+    """Add a row with the number of values that are not shown."""
+    if number > 0:
+        table.add_row(f"… {number} more" if is_exact else f"… at least {number} more")
 
 
 def _table(*columns: str) -> Table:
-    """Return a table whose rows are one line each; the last column has what room there is."""
+    """Return a table with rows of one line; the last column gets the remaining width."""
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     for column in columns:
         ratio = 1 if column == columns[-1] else None
@@ -273,6 +255,7 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _cut(text: Text) -> Text:
-    text.no_wrap, text.overflow = True, "ellipsis"
+def _one_line(text: Text) -> Text:
+    text.no_wrap = True
+    text.overflow = "ellipsis"
     return text

@@ -1,4 +1,4 @@
-"""`watch` on a terminal: a screen that is drawn anew when something happens, and once a second while ages run."""
+"""`watch` on a terminal: redraws at each event, and every second while ages change."""
 
 import signal
 import sys
@@ -15,41 +15,42 @@ from taskorch.domain.events import Event, Events
 from taskorch.queue.waits import Waits
 
 from taskorch_orchestrator.render import console, tables
-from taskorch_orchestrator.watch.dashboard import MOST, Frame, Snapshot
+from taskorch_orchestrator.watch.dashboard import MOST, Dashboard, Snapshot
 
 if TYPE_CHECKING:
     from taskorch_orchestrator.context import OrchestratorContext
 
-#: Ages are told in seconds.
-AGING_S = 1.0
-#: A busy namespace is drawn ten times a second at most.
+#: Seconds between two redraws that only change ages.
+AGE_S = 1.0
+#: Minimum seconds between two redraws.
 SHORTEST_S = 0.1
 EVENTS = 100
 TERMINATED = 143
 
-#: What happened; an outage of Redis, None for its end; an error that ends it; or that the terminal has another size.
-News = Events | Exception | str | None
+#: Events; the message of an outage, None at its end; an error; or a resized terminal.
+Update = Events | Exception | str | None
 
 
 def watch(context: "OrchestratorContext", project: str, since: str) -> None:
-    """Show a project, or all of them (""), until the project is closed."""
-    news: SimpleQueue[News] = SimpleQueue()
-    waiting = context.queue.waits(news.put)
-    cursor = (
-        waiting.standing(limits.project_id(project)).cursor
+    """Show a project until it is closed, or all projects ("") until Ctrl-C.
+
+    `since` is the cursor after which the events start; "" for the newest.
+    """
+    updates: SimpleQueue[Update] = SimpleQueue()
+    waits = context.queue.waits(updates.put)
+    newest = (
+        waits.standing(limits.project_id(project)).cursor
         if project
-        else waiting.newest_cursor()
+        else waits.newest_cursor()
     )
-    cursor = limits.cursor(since) if since else cursor
-    shown = _Shown(context, project, news)
-    signal.signal(signal.SIGWINCH, lambda _number, _frame: news.put("another size"))
+    cursor = limits.cursor(since) if since else newest
+    view = _View(context, project, updates)
+    signal.signal(signal.SIGWINCH, lambda _number, _frame: updates.put("resized"))
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(TERMINATED))
-    Thread(target=_follow, args=(waiting, cursor, news), daemon=True).start()
-    unseen = redirect_stderr(
-        StringIO()
-    )  # that the bundled server was started: a line would tear the screen
+    Thread(target=_read_events, args=(waits, cursor, updates), daemon=True).start()
+    # A message, such as that the bundled server was started, would tear the screen.
     with (
-        unseen,
+        redirect_stderr(StringIO()),
         Live(
             console=console.console(),
             screen=True,
@@ -58,92 +59,96 @@ def watch(context: "OrchestratorContext", project: str, since: str) -> None:
         ) as live,
     ):
         while True:
-            shown.look()
-            live.update(shown.frame(), refresh=True)
-            if shown.is_over:
+            view.refresh()
+            live.update(view.dashboard(), refresh=True)
+            if view.is_over:
                 break
-            shown.take()
-    if shown.snapshot and shown.snapshot.progress:
-        context.output.show(shown.snapshot.progress, tables.project_progress)
+            view.wait_for_updates()
+    if view.snapshot and view.snapshot.progress:
+        context.output.show(view.snapshot.progress, tables.project_progress)
 
 
-def _follow(waiting: Waits, cursor: str, news: "SimpleQueue[News]") -> None:
+def _read_events(waits: Waits, cursor: str, updates: "SimpleQueue[Update]") -> None:
     try:
-        for batch in waiting.events(cursor):
-            news.put(batch)
-            sleep(SHORTEST_S)  # what comes meanwhile comes in one batch
-    except Exception as error:  # noqa: BLE001  whatever it is, it ends the command
-        news.put(error)
+        for batch in waits.events(cursor):
+            updates.put(batch)
+            sleep(SHORTEST_S)  # collect the next events in one batch
+    except Exception as error:  # noqa: BLE001  the main thread raises it
+        updates.put(error)
 
 
-class _Shown:
-    """What is on the screen."""
+class _View:
+    """The data on the screen."""
 
     def __init__(
-        self, context: "OrchestratorContext", project: str, news: "SimpleQueue[News]"
+        self,
+        context: "OrchestratorContext",
+        project: str,
+        updates: "SimpleQueue[Update]",
     ) -> None:
         self.snapshot: Snapshot | None = None
         self._views = context.queue.views
         self._project = project
-        self._news = news
+        self._updates = updates
         self._events: list[Event] = []
-        self._trouble = ""
+        self._outage = ""
         self._is_stale = True
-        self._drawn_at = self._looked_at = 0.0
+        self._drawn_at = self._read_at = 0.0
 
     @property
     def is_over(self) -> bool:
-        """Return whether the project is closed."""
+        """Whether the project is closed."""
         progress = self.snapshot.progress if self.snapshot else None
         return progress is not None and progress.project.status == "completed"
 
-    def look(self) -> None:
-        """Read from Redis what may have changed; while it is away, what was known stays on the screen."""
+    def refresh(self) -> None:
+        """Read a new snapshot if something changed; keep the old one in an outage."""
         if not self._is_stale:
             return
         try:
             progress = self._views.progress(self._project) if self._project else None
             projects = () if self._project else self._views.projects(limit=MOST)
             agents = self._views.agents(limit=MOST)
-        except errors.Unavailable as away:
-            if not away.retryable or self.snapshot is None:
+        except errors.Unavailable as error:
+            if not error.retryable or self.snapshot is None:
                 raise
-            self._trouble = str(away)
+            self._outage = str(error)
             return
         self.snapshot = Snapshot(progress=progress, projects=projects, agents=agents)
-        self._trouble, self._is_stale, self._looked_at = "", False, monotonic()
+        self._outage = ""
+        self._is_stale = False
+        self._read_at = monotonic()
 
-    def frame(self) -> Frame:
-        """Return what to draw."""
-        assert self.snapshot is not None  # noqa: S101  the first look raises where there is nothing to show
+    def dashboard(self) -> Dashboard:
+        """Return the picture to draw now."""
+        assert self.snapshot is not None  # noqa: S101  the first refresh raises instead
         self._drawn_at = monotonic()
-        age_ms = round((self._drawn_at - self._looked_at) * 1000)
-        return Frame(self.snapshot, tuple(self._events), self._trouble, age_ms=age_ms)
+        age_ms = round((self._drawn_at - self._read_at) * 1000)
+        events = tuple(self._events)
+        return Dashboard(self.snapshot, events, self._outage, age_ms=age_ms)
 
-    def take(self) -> None:
+    def wait_for_updates(self) -> None:
         """Block until there is something new to draw, and take all of it."""
         assert self.snapshot is not None  # noqa: S101  as above
+        shows_ages = self.snapshot.shows_ages or self._outage
         try:
-            self._note(
-                self._news.get(
-                    timeout=AGING_S if self.snapshot.ages or self._trouble else None
-                )
-            )
+            self._take(self._updates.get(timeout=AGE_S if shows_ages else None))
             sleep(max(0.0, self._drawn_at + SHORTEST_S - monotonic()))
             while True:
-                self._note(self._news.get_nowait())
+                self._take(self._updates.get_nowait())
         except Empty:
             pass
 
-    def _note(self, news: News) -> None:
-        match news:
+    def _take(self, update: Update) -> None:
+        match update:
             case Events():
-                mine = [event for event in news.entries if event.is_of(self._project)]
-                self._events = [*self._events, *mine][-EVENTS:]
-                self._is_stale = self._is_stale or bool(mine) or not news.known
+                new = [event for event in update.entries if event.is_of(self._project)]
+                self._events = [*self._events, *new][-EVENTS:]
+                if new or not update.known:
+                    self._is_stale = True
             case errors.Unavailable(retryable=True):
-                self._trouble = str(news)
+                self._outage = str(update)
             case Exception():
-                raise news
+                raise update
             case None:
                 self._is_stale = True

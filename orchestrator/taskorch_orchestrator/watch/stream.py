@@ -1,4 +1,4 @@
-"""What happens, told as it happens: discoveries, and events as lines of JSON, each with its cursor."""
+"""Streams of discoveries and events, one entry per line, each with its cursor."""
 
 import select
 import signal
@@ -22,131 +22,129 @@ if TYPE_CHECKING:
     from taskorch_orchestrator.context import OrchestratorContext
 
 PAGE = 1000
-#: What a stream says beside the verbs: where it began, and that events before this are not known any more.
+#: Verbs of entries that are not events: the stream starts here; older events are lost.
 BEGIN, GAP = "begin", "gap"
 
 
 def discoveries(
     context: "OrchestratorContext", project: str, since: str, limit: int | None
 ) -> None:
-    """Tell what is found in a project, as it is found, until the project is closed or so many were told."""
-    waiting, cursor = context.waiting(), limits.cursor(since)
-    _end_with_reader()
+    """Print discoveries as they are made, until the project is closed.
+
+    Starts after the cursor `since`; ends after `limit` discoveries, if it is given.
+    """
+    waits, cursor = context.waiting(), limits.cursor(since)
+    _exit_without_reader()
     context.output.hint(NOTICE)
+    found = _discoveries(context, waits, limits.project_id(project), cursor)
     try:
-        for found in islice(
-            _discoveries(context, waiting, limits.project_id(project), cursor), limit
-        ):
-            cursor = found.cursor
-            context.output.show_entry(found, tables.discovery)
+        for discovery in islice(found, limit):
+            cursor = discovery.cursor
+            context.output.show_entry(discovery, tables.discovery)
     finally:
         if cursor != FROM_THE_START:
-            context.output.hint(f"Go on with --since {cursor}")
+            context.output.hint(f"Continue with --since {cursor}")
 
 
 def _discoveries(
-    context: "OrchestratorContext", waiting: Waits, project: str, cursor: str
+    context: "OrchestratorContext", waits: Waits, project: str, cursor: str
 ) -> Iterator[Discovery]:
-    standing = waiting.standing(project)
-    batches = waiting.events(standing.cursor)
+    standing = waits.standing(project)
+    batches = waits.events(standing.cursor)
+    read = partial(context.queue.views.discoveries, project, limit=PAGE)
     while True:
-        while page := waiting.through_outages(
-            partial(context.queue.views.discoveries, project, since=cursor, limit=PAGE)
-        ):
+        while page := waits.through_outages(partial(read, since=cursor)):
             yield from page
             cursor = page[-1].cursor
         if standing.is_closed:
             return
         for batch in batches:
-            if _is_turn(batch, project):
-                standing = waiting.through_outages(lambda: waiting.standing(project))
+            if _may_close(batch, project):
+                standing = waits.through_outages(partial(waits.standing, project))
                 break
-            if any(
-                event.verb == "discover" and event.is_of(project)
-                for event in batch.entries
-            ):
+            events = [event for event in batch.entries if event.is_of(project)]
+            if any(event.verb == "discover" for event in events):
                 break
 
 
 def events(context: "OrchestratorContext", project: str, since: str) -> None:
-    """Tell the events of a project, or of all (""), as lines of JSON; until the project is closed."""
-    waiting = context.waiting()
-    _end_with_reader()
-    standing = waiting.standing(limits.project_id(project)) if project else None
-    newest = standing.cursor if standing else waiting.newest_cursor()
+    """Print the events of a project, or of all (""), until the project is closed.
+
+    Starts after the cursor `since`; "" starts now, with an entry that has the cursor.
+    """
+    waits = context.waiting()
+    _exit_without_reader()
+    standing = waits.standing(limits.project_id(project)) if project else None
+    newest = standing.cursor if standing else waits.newest_cursor()
     cursor = limits.cursor(since) if since else newest
     if not since:
-        _tell(
-            context,
-            _note(BEGIN, cursor, project, standing.project.status if standing else ""),
-        )
-    batches = waiting.events(cursor)
+        status = standing.project.status if standing else ""
+        _show(context, _marker(BEGIN, cursor, project, status))
+    batches = waits.events(cursor)
     while (
         standing is None
         or not standing.is_closed
-        or _place(cursor) < _place(standing.cursor)
+        or _position(cursor) < _position(standing.cursor)
     ):
         batch = next(batches)
         if not batch.known:
-            _tell(context, _note(GAP, cursor, project))
+            _show(context, _marker(GAP, cursor, project))
         for event in batch.entries:
             if event.is_of(project):
-                _tell(context, event)
+                _show(context, event)
         cursor = batch.cursor
-        if standing and _is_turn(batch, project):
-            standing = waiting.through_outages(lambda: waiting.standing(project))
+        if standing and _may_close(batch, project):
+            standing = waits.through_outages(partial(waits.standing, project))
 
 
-def _end_with_reader() -> None:
-    """End the command when its reader goes away, as after `head`, even if there is nothing to write for hours.
+def _exit_without_reader() -> None:
+    """Exit 0 when the reader of stdout exits, as `head` does, even without output.
 
-    SIGPIPE alone proves nothing: a write to a Redis that was killed raises it, too.
+    SIGPIPE alone is no proof: writing to a Redis that was killed raises it too.
     """
+    if sys.stdout is None:
+        return
 
-    def look() -> None:
+    def wait_for_end() -> None:
         _reader_is_gone(None)
         signal.pthread_kill(main_thread().ident or 0, signal.SIGPIPE)
 
     def end(_number: int, _frame: object) -> None:
         if _reader_is_gone(0):
-            signal.signal(
-                signal.SIGPIPE, lambda _number, _frame: None
-            )  # a failed write and the thread both raise it
+            # The failed write and the thread both raise the signal.
+            signal.signal(signal.SIGPIPE, lambda _number, _frame: None)
             sys.exit(0)
 
-    if sys.stdout is not None:
-        signal.signal(signal.SIGPIPE, end)
-        Thread(target=look, daemon=True).start()
+    signal.signal(signal.SIGPIPE, end)
+    Thread(target=wait_for_end, daemon=True).start()
 
 
 def _reader_is_gone(timeout_ms: int | None) -> bool:
-    """Return whether stdout is broken, after at most `timeout_ms` milliseconds; None waits until it is."""
+    """Wait at most `timeout_ms` (None: forever) for stdout to break; return if it did."""
     output = select.poll()
-    output.register(
-        sys.stdout, 0
-    )  # poll reports a broken pipe without being asked for it
+    output.register(sys.stdout, 0)  # poll always reports a broken pipe
     return bool(output.poll(timeout_ms))
 
 
-def _note(verb: str, cursor: str, project: str, state: str = "") -> Event:
-    at, _ = _place(cursor)
+def _marker(verb: str, cursor: str, project: str, state: str = "") -> Event:
+    at, _ = _position(cursor)
     return Event(
         cursor=cursor, at=at, verb=verb, item="", project=project, agent="", state=state
     )
 
 
-def _tell(context: "OrchestratorContext", event: Event) -> None:
+def _show(context: "OrchestratorContext", event: Event) -> None:
     context.output.show_entry(event, json_output.line)
 
 
-def _is_turn(batch: Events, project: str) -> bool:
-    """Return whether the project may have been closed by what happened."""
-    turns = ("complete_project", "restore")
-    return not batch.known or any(
-        event.verb in turns and event.is_of(project) for event in batch.entries
-    )
+def _may_close(batch: Events, project: str) -> bool:
+    """Return whether the events may have closed or reopened the project."""
+    if not batch.known:
+        return True
+    events = [event for event in batch.entries if event.is_of(project)]
+    return any(event.verb in ("complete_project", "restore") for event in events)
 
 
-def _place(cursor: str) -> tuple[int, int]:
+def _position(cursor: str) -> tuple[int, int]:
     at, _, number = cursor.partition("-")
     return int(at), int(number)

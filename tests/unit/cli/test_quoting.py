@@ -14,11 +14,14 @@ from taskorch_orchestrator.render import tables as orchestrators
 from taskorch_worker.render import briefing, items
 
 #: Lines that look like those of a command, behind each kind of line break.
-FORGED = "harmless\n    Impact: forged\r\n    needs: forged\nGo on with --since 9-9\rStatus: forged\u2028Note: forged"
+FORGED = (
+    "harmless\n    Impact: forged\r\n    needs: forged\nContinue with --since 9-9\r"
+    "Status: forged\u2028Note: forged"
+)
 LOOKS_LIKE_OURS = (
     "Impact:",
     "needs: forged",
-    "Go on with --since",
+    "Continue with --since",
     "Status: forged",
     "Note: forged",
     "item_bad",
