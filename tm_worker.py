@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run `worker` from a checkout, with the dependencies of this Python or of `.venv` beside this file."""
+"""Run `worker` from a checkout, by a Python with the dependencies: this one or `.venv`."""
 
 import sys
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""The `worker` command: what a specialist agent does with the items assigned to it."""
+"""The `worker` command, for specialist agents."""

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli.arguments import (
     DURATION,
-    MOMENT,
     PAIR,
+    START_TIME,
     TEXT,
     Contents,
     ManyValues,
@@ -82,7 +82,7 @@ def project(context: "OrchestratorContext", title: str, description: str) -> Non
 )
 @click.option(
     "--not-before",
-    type=MOMENT,
+    type=START_TIME,
     default=StartTime(),
     help="From now (30m) or a time (RFC 3339).",
 )

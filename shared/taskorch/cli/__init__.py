@@ -1,1 +1,1 @@
-"""What both commands share: arguments, output and errors."""
+"""The command line of both roles: arguments, output and errors."""

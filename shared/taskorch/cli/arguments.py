@@ -1,7 +1,7 @@
-"""Kinds of command line arguments that click does not have: text from stdin, durations, pairs, many values."""
+"""Argument types that click lacks: text from stdin, durations, pairs, many values."""
 
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import isnan
 from typing import Any
 
@@ -10,19 +10,20 @@ import click
 from taskorch.domain import errors, limits, start_time
 from taskorch.domain.start_time import StartTime
 
-#: Bytes of standard input: where each character is a line break, it is written with two; then a last one, and a BOM.
+#: Bytes of standard input for the longest text: each character a line break of two
+#: bytes, one more line break, and a BOM.
 MOST_READ = 2 * limits.TEXT_BYTES + 5
 
 
 class TextArgument(click.ParamType[str]):
-    """Any text; `-` stands for standard input, which one argument of a command can read."""
+    """A text; `-` reads it from standard input, for one argument of a command."""
 
     name = "text"
 
     def convert(
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
-        """Return the text, or what standard input holds."""
+        """Return the text."""
         if value != "-":
             return value
         if ctx is not None:
@@ -33,7 +34,7 @@ class TextArgument(click.ParamType[str]):
 
 
 class Duration(click.ParamType[int]):
-    """A length of time such as 90s, 30m, 4h or 1d; in milliseconds."""
+    """A duration such as 90s, 30m, 4h or 1d, in milliseconds."""
 
     name = "duration"
 
@@ -57,14 +58,14 @@ class Seconds(click.FloatRange):
     def convert(
         self, value: float, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return the seconds; `nan` is none, though it passes for a float."""
+        """Return the seconds. click accepts `nan`; this refuses it."""
         seconds = float(super().convert(value, param, ctx))
         if isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
         return seconds
 
 
-class Moment(click.ParamType[StartTime]):
+class StartTimeArgument(click.ParamType[StartTime]):
     """A start time: a duration from now (30m), or a time (2030-01-31T08:00:00Z)."""
 
     name = "time"
@@ -105,12 +106,15 @@ class Pair(click.ParamType[tuple[str, str]]):
 
 
 class Contents(click.ParamType[tuple[str, bytes]]):
-    """A file, or standard input for `-`; as (name, what it holds): another content makes another command."""
+    """A file as (name, content); `-` is standard input.
+
+    The content is part of the command line: another content is another command.
+    """
 
     name = "file"
 
     def __init__(self, most_bytes: int) -> None:
-        """Read no more than a byte beyond this."""
+        """Read at most `most_bytes` and one more."""
         self._most_bytes = most_bytes
 
     def convert(
@@ -119,36 +123,34 @@ class Contents(click.ParamType[tuple[str, bytes]]):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> tuple[str, bytes]:
-        """Return the file's name and what it holds."""
+        """Return the name and the content."""
         if not isinstance(value, str):
             return value
         if value == "-" and sys.stdin is None:
             self.fail("there is no standard input", param, ctx)
         file = click.File("rb").convert(value, param, ctx)
+        name = "Standard input" if value == "-" else value
         try:
-            return ("Standard input" if value == "-" else value), file.read(
-                self._most_bytes + 1
-            )
+            return name, file.read(self._most_bytes + 1)
         except OSError as error:
             self.fail(f"{value!r}: {error.strerror}", param, ctx)
 
 
 TEXT = TextArgument()
 DURATION = Duration()
-MOMENT = Moment()
+START_TIME = StartTimeArgument()
 PAIR = Pair()
-#: Of commands that wait.
 TIMEOUT = click.option(
     "--timeout",
     type=Seconds(0, 86_400),
     default=limits.LONGEST_WAIT_S,
     show_default=True,
-    help="So many seconds.",
+    help="Timeout in seconds.",
 )
 
 
 class ManyValues(click.Option):
-    """An option that takes several values in one go, `-r A B C`, and may be repeated, `-r A -r B`."""
+    """An option that takes several values, `-r A B C`, and can be repeated, `-r A -r B`."""
 
     def __init__(self, *args: Any, **attributes: Any) -> None:  # noqa: ANN401  click's own signature
         attributes["multiple"] = True
@@ -156,50 +158,39 @@ class ManyValues(click.Option):
 
 
 class RepeatingCommand(click.Command):
-    """A command that may have options of many values: it reads `-r A B C` as `-r A -r B -r C`."""
+    """A command that may have options of many values: `-r A B` is read as `-r A -r B`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Spell out the options of many values, and let click do the rest."""
-        flags = {
-            flag
-            for param in self.params
-            if isinstance(param, ManyValues)
-            for flag in param.opts
-        }
-        options = {
-            flag
-            for param in self.params
-            if isinstance(param, click.Option)
-            for flag in param.opts
-        }
-        return super().parse_args(
-            ctx, list(_repeated(args, flags, options)) if flags else args
-        )
+        """Parse the arguments, with the options of many values spelt out."""
+        options = [each for each in self.params if isinstance(each, click.Option)]
+        of_many = [each for each in options if isinstance(each, ManyValues)]
+        if of_many:
+            args = list(_spelt_out(args, _flags(of_many), _flags(options)))
+        return super().parse_args(ctx, args)
 
 
-def _repeated(
-    arguments: Sequence[str], flags: Collection[str], options: Collection[str]
+def _flags(options: Iterable[click.Option]) -> set[str]:
+    return {flag for option in options for flag in option.opts}
+
+
+def _spelt_out(
+    arguments: Sequence[str], of_many: Collection[str], options: Collection[str]
 ) -> Iterator[str]:
+    """Yield the arguments, with the flag of an option of many values before each value."""
     flag = ""
     words = iter(arguments)
     for word in words:
         if word == "--":
             yield word
             yield from words
-        elif word in flags:
-            flag, value = word, next(words, None)
+        elif word in of_many:
+            flag = word
+            value = next(words, None)
             if value is None or value in options:
                 raise click.BadOptionUsage(word, f"Option {word!r} requires a value.")
-            yield from (word, value)
+            yield from (flag, value)
         elif word.startswith("-") and word != "-":
-            flag = next(
-                (
-                    f
-                    for f in flags
-                    if word.startswith(f"{f}=" if f.startswith("--") else f)
-                ),
-                "",
-            )
+            flag = _flag_with_value(word, of_many)
             yield word
         elif flag:
             yield from (flag, word)
@@ -207,15 +198,27 @@ def _repeated(
             yield word
 
 
+def _flag_with_value(word: str, flags: Collection[str]) -> str:
+    """Return the flag of a word such as `--require=A` or `-rA`; "" for another option."""
+    for flag in flags:
+        start = f"{flag}=" if flag.startswith("--") else flag
+        if word.startswith(start):
+            return flag
+    return ""
+
+
 def _standard_input(what: str) -> str:
-    """Return the text on standard input, at most 64 KiB of UTF-8, normalised; one line break at its end is dropped."""
+    """Return the text on standard input, normalised and without a final line break.
+
+    Raises errors.Invalid if it is longer than 64 KiB, or not UTF-8.
+    """
     data = sys.stdin.buffer.read(MOST_READ + 1)
     if len(data) > MOST_READ:
         raise limits.too_long(what)
     try:
-        read = data.decode()
+        text = data.decode()
     except UnicodeDecodeError:
         raise errors.Invalid(
             reason=f"The {what} on standard input is not valid UTF-8 text."
         ) from None
-    return limits.sized(limits.normalised(read).removesuffix("\n"), what)
+    return limits.sized(limits.normalised(text).removesuffix("\n"), what)

@@ -1,4 +1,4 @@
-"""Commands that agents' programs call at hooks: soon over, silent where there is nothing to say, never an error."""
+"""Commands that agent programs run as hooks: fast, silent without news, and never an error."""
 
 import json
 import os
@@ -8,24 +8,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Timer
 from time import monotonic
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from taskorch.cli import app
 from taskorch.cli.output import CommandOutput
 from taskorch.domain import errors
 
-#: The programs wait for their hooks, and people for the programs.
+#: Time for a hook: the program waits for it, and the user for the program.
 LIMIT_S = 1.5
+#: Time to read standard input, for a program that does not close the pipe.
 STDIN_LIMIT_S = 0.3
 STDIN_BYTES = 4 * 1024 * 1024
+READ_BYTES = 65536
 
-Told = TypeVar("Told")
+Briefing = TypeVar("Briefing")
+#: The JSON that a program writes to the standard input of its hook.
 Payload = Mapping[str, object]
 
 
 @contextmanager
-def bounded() -> Iterator[None]:
-    """End the process, silently and well, when the block takes longer than LIMIT_S: nothing of it waits for more."""
+def time_limit() -> Iterator[None]:
+    """End the process with exit code 0 if the block takes longer than LIMIT_S."""
     timer = Timer(LIMIT_S, os._exit, [0])
     timer.daemon = True
     timer.start()
@@ -36,65 +39,81 @@ def bounded() -> Iterator[None]:
 
 
 def prime(
-    tell: Callable[[], Told | None], render: Callable[[Told], str], *, hook_json: bool
+    read: Callable[[], Briefing | None],
+    render: Callable[[Briefing], str],
+    *,
+    hook_json: bool,
 ) -> None:
-    """Print what there is to tell, or nothing; as the output of a session-start hook with `hook_json`.
+    """Print the briefing that `read` returns; nothing if Redis is unreachable.
 
-    A hook is never an error; otherwise only a Redis that is away is none.
+    With `hook_json`, print it as the output of a session-start hook, and nothing after
+    any error.
     """
-    told, text = None, ""
-    with bounded(), suppress(Exception if hook_json else errors.Unavailable):
-        told = tell()
-        if told is not None and hook_json:
-            text = json.dumps(
-                _session_start(payload(), render(told)), ensure_ascii=False
-            )
+    briefing, text = None, ""
+    with time_limit(), suppress(Exception if hook_json else errors.Unavailable):
+        briefing = read()
+        if briefing is not None and hook_json:
+            output = _start_output(read_payload(), render(briefing))
+            text = json.dumps(output, ensure_ascii=False)
     if text:
-        answer(text)
-    elif told is not None and not hook_json:
-        app.output().show(told, render)
+        _print(text)
+    elif briefing is not None and not hook_json:
+        app.output().show(briefing, render)
 
 
-def payload() -> Payload:
-    """Return what the program says on standard input; {} for a terminal, for nothing, for what is no JSON object."""
-    said: object = {}
+def stop(remind: Callable[[Payload], str]) -> None:
+    """Print the reminder for an agent that is about to stop, in its program's format.
+
+    `remind` returns "" for an agent that may stop. No error keeps the agent from
+    stopping.
+    """
+    payload: Payload = {}
+    reminder = ""
+    with time_limit(), suppress(Exception):
+        payload = read_payload()
+        reminder = remind(payload)
+    if reminder:
+        output = _stop_output(payload, reminder)
+        _print(json.dumps(output, ensure_ascii=False))
+
+
+def read_payload() -> Payload:
+    """Return the payload; {} for a terminal, for no input and for any other JSON."""
+    payload: object = {}
     with suppress(OSError, ValueError, AttributeError, RecursionError):
         if not sys.stdin.isatty():
-            said = json.loads(_read(sys.stdin.fileno()))
-    return said if isinstance(said, dict) else {}
+            payload = json.loads(_read(sys.stdin.fileno()))
+    return payload if isinstance(payload, dict) else {}
 
 
-def answer(text: str) -> None:
-    """Print the output of a hook; a program that does not read it any more is no error."""
-    with suppress(errors.Unprintable, OSError):
-        CommandOutput(as_json=False).show(text, str)
+def _read(descriptor: int) -> bytes:
+    """Return the input up to its end, or as much as arrives within STDIN_LIMIT_S."""
+    data, deadline = b"", monotonic() + STDIN_LIMIT_S
+    while len(data) < STDIN_BYTES:
+        left_s = deadline - monotonic()
+        if left_s <= 0:
+            break
+        readable, _, _ = select.select([descriptor], [], [], left_s)
+        piece = os.read(descriptor, READ_BYTES) if readable else b""
+        if not piece:
+            break
+        data += piece
+    return data
 
 
-def stop(tell: Callable[[Payload], str]) -> None:
-    """Print why an agent should not stop yet, as its program has it, or nothing; `tell` gets what the program says."""
-    said, reason = cast("Payload", {}), ""
-    with (
-        bounded(),
-        suppress(Exception),
-    ):  # whatever is wrong here must not keep the agent from stopping
-        said = payload()
-        reason = tell(said)
-    if reason:
-        shape = (
-            {"followup_message": reason}
-            if of_cursor(said)
-            else {"decision": "block", "reason": reason}
-        )
-        answer(json.dumps(shape, ensure_ascii=False))
+def _is_cursor(payload: Payload) -> bool:
+    """Return whether the program is Cursor: only its event names begin with small letters."""
+    return payload.get("hook_event_name") in ("sessionStart", "stop")
 
 
-def of_cursor(said: Payload) -> bool:
-    """Return whether Cursor calls: its hooks have small letters, and an output of their own."""
-    return said.get("hook_event_name") in ("sessionStart", "stop")
+def _stop_output(payload: Payload, reminder: str) -> Mapping[str, object]:
+    if _is_cursor(payload):
+        return {"followup_message": reminder}
+    return {"decision": "block", "reason": reminder}
 
 
-def _session_start(said: Payload, text: str) -> Mapping[str, object]:
-    if of_cursor(said):
+def _start_output(payload: Payload, text: str) -> Mapping[str, object]:
+    if _is_cursor(payload):
         return {"additional_context": text}
     return {
         "hookSpecificOutput": {
@@ -104,14 +123,7 @@ def _session_start(said: Payload, text: str) -> Mapping[str, object]:
     }
 
 
-def _read(descriptor: int) -> bytes:
-    """Return what comes before the end, or within STDIN_LIMIT_S from a program that does not close the pipe."""
-    data, deadline = b"", monotonic() + STDIN_LIMIT_S
-    while len(data) < STDIN_BYTES and (left := deadline - monotonic()) > 0:
-        if not select.select([descriptor], [], [], left)[0]:
-            break
-        piece = os.read(descriptor, 65536)
-        if not piece:
-            break
-        data += piece
-    return data
+def _print(text: str) -> None:
+    # a program may have closed the pipe
+    with suppress(errors.Unprintable, OSError):
+        CommandOutput(as_json=False).show(text, str)

@@ -1,4 +1,4 @@
-"""The JSON that the commands print: one document, the same object for the same thing everywhere."""
+"""The JSON of `--json` and MCP: an object looks the same in every document."""
 
 import json
 from collections.abc import Mapping
@@ -9,6 +9,10 @@ from taskorch.domain.errors import Detail, TaskOrchestratorError
 from taskorch.domain.frozen import Frozen, flat, is_hidden, members
 
 SCHEMA_VERSION = 1
+#: Details of errors that are times in ms, and those that are numbers: scripts reply with
+#: text.
+TIME_DETAILS = ("since", "expires")
+NUMBER_DETAILS = ("pid", "token", "newest", "attempts")
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
@@ -18,21 +22,8 @@ def document(data: object, meta: Mapping[str, object]) -> dict[str, Json]:
     return {"schema_version": SCHEMA_VERSION, "data": plain(data), "meta": plain(meta)}
 
 
-def line(data: object) -> str:
-    """Return one object of a stream of them."""
-    return dump(plain(data))
-
-
-def damage(rows: Mapping[tuple[str, str], str]) -> list[dict[str, str]]:
-    """Return which rows a result lacks because they are damaged, and why."""
-    return [
-        {"kind": kind, "id": id_, "reason": reason}
-        for (kind, id_), reason in rows.items()
-    ]
-
-
 def error_document(error: TaskOrchestratorError, **more: Json) -> dict[str, Json]:
-    """Return the document of an error, with `more` fields of it."""
+    """Return the document of an error, with `more` fields of the error."""
     details = {name: _detail(name, value) for name, value in error.details.items()}
     content: dict[str, Json] = {
         "code": error.word,
@@ -45,13 +36,33 @@ def error_document(error: TaskOrchestratorError, **more: Json) -> dict[str, Json
     return {"schema_version": SCHEMA_VERSION, "error": content}
 
 
+def damage(rows: Mapping[tuple[str, str], str]) -> list[dict[str, str]]:
+    """Return the damaged rows that a result lacks, with the reason of each."""
+    return [
+        {"kind": kind, "id": id_, "reason": reason}
+        for (kind, id_), reason in rows.items()
+    ]
+
+
+def line(data: object) -> str:
+    """Return one entry of a stream as JSON on a line."""
+    return dump(plain(data))
+
+
 def dump(document: object) -> str:
-    """Return JSON on one line, with every character that a screen would not show as an escape."""
-    return text.escaped(json.dumps(document, ensure_ascii=False), _escape)
+    """Return JSON on one line. Invisible characters are written as escapes."""
+
+    def escape(character: str) -> str:
+        return json.dumps(character)[1:-1]
+
+    return text.escaped(json.dumps(document, ensure_ascii=False), escape)
 
 
 def plain(value: object) -> Json:
-    """Return what is ours as JSON: what is frozen as an object, times (`…_at`, `at`, `since`) as RFC 3339 or null."""
+    """Return a value as JSON, a frozen class as an object.
+
+    Times of such a class (`at`, `since`, `…_at`) are RFC 3339, or null for 0.
+    """
     if isinstance(value, Frozen):
         return _object(value)
     if isinstance(value, Mapping):
@@ -66,31 +77,21 @@ def plain(value: object) -> Json:
 def _object(value: Frozen) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for name, member in members(value):
+        is_time = name in ("at", "since") or name.endswith("_at")
         if is_hidden(value, name):
             continue
         if name == flat(value) and isinstance(member, Frozen):
             found.update(_object(member))
+        elif is_time and isinstance(member, int):
+            found[name] = rfc3339(member) if member else None
         else:
-            found[name] = _member(name, member)
+            found[name] = plain(member)
     return found
 
 
-def _member(name: str, value: object) -> Json:
-    if isinstance(value, int) and (name in ("at", "since") or name.endswith("_at")):
-        return rfc3339(value) if value else None
-    return plain(value)
-
-
 def _detail(name: str, value: Detail) -> Json:
-    """Return a detail of an error, which scripts give as text: times and numbers as anywhere else."""
-    if name in ("since", "expires"):
+    if name in TIME_DETAILS:
         return rfc3339(int(str(value))) if value else None
-    return (
-        int(str(value))
-        if name in ("pid", "token", "newest", "attempts") and value
-        else plain(value)
-    )
-
-
-def _escape(character: str) -> str:
-    return json.dumps(character)[1:-1]
+    if name in NUMBER_DETAILS and value:
+        return int(str(value))
+    return plain(value)

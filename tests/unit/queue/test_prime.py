@@ -94,7 +94,7 @@ def test_of_a_dead_letter_that_may_still_be_delivered_no_more_is_promised(
 
     told = bench.agent().prime([lease])
 
-    assert "worker complete takes it" in briefing.briefing(told)
+    assert "worker complete still delivers it" in briefing.briefing(told)
     assert "takes it up again" not in briefing.briefing(told)
     assert briefing.next_step(told) == "worker pop --wait 300"
     with pytest.raises(errors.WrongState):
@@ -279,7 +279,7 @@ def test_a_long_text_is_cut_and_says_so_and_short_ones_are_whole() -> None:
     assert re.search(r"x… \[\d+ more characters\]", shown)
     assert "a short one" in shown
     assert (
-        f"Cut short: `worker get {told.held[0].claim.package.item.id} --peek` has all of it"
+        f"Cut short: `worker get {told.held[0].claim.package.item.id} --peek` prints all of it"
         in shown
     )
 

@@ -1,162 +1,137 @@
-"""What `worker prime` prints: Markdown for an agent that remembers nothing, short enough to be read each time."""
+"""What `worker prime` prints: a short briefing in Markdown for an agent without memory."""
 
 from collections.abc import Iterator, Sequence
 
-from taskorch.cli.quoting import CUT, DATA, INDENT, cut, fenced, fitting
-from taskorch.cli.text import line, timestamp
-from taskorch.domain.item import Item, Report, State
+from taskorch.cli import quoting
+from taskorch.cli.quoting import CUT, DATA, cut, fenced, fitting
+from taskorch.cli.text import labelled, line, timestamp
+from taskorch.domain.item import Holder, State
 from taskorch.queue.briefing import AgentBriefing, HeldItem
 
-#: So many of an item's requirements, reports, questions with answers, and notes; of the items after the first, one.
-SHOWN = 3
+#: Maximum number of requirements, reports, questions and notes of the first item. The
+#: others have one of each.
+ROWS = 3
 REPORTS = ("progress", "fail", "release", "expire")
+QUESTIONS = ("blocker", "answer")
 CUT_ROWS = "more requirements]"
 NAMES_BYTES = 100
 
 COMMANDS = """\
 | command | |
 |---|---|
-| `worker pop` | claim your next item and see all of it; `--wait 300` waits for one |
-| `worker get ITEM` | claim an item of yours, or see again what you hold |
-| `worker progress ITEM TEXT --percent N` | report; it keeps the item yours |
-| `worker notes ITEM TEXT` | keep a note for yourself; without TEXT, read them |
+| `worker pop` | claim your next item and see it in full; `--wait 300` waits for one |
+| `worker get ITEM` | claim an item of yours, or see again one that you hold |
+| `worker progress ITEM TEXT --percent N` | report progress; it renews the lease |
+| `worker notes ITEM TEXT` | keep a private note; without TEXT, print them |
 | `worker discover ITEM TEXT --impact TEXT` | share a finding with the project |
-| `worker blocker ITEM TEXT --needs TEXT` | say what stops you |
-| `worker wait ITEM` | wait for the answer to it |
+| `worker blocker ITEM TEXT --needs TEXT` | ask about what blocks you |
+| `worker wait ITEM` | wait for the answer |
 | `worker complete ITEM SUMMARY --deliverable NAME=VALUE` | deliver |
 | `worker fail ITEM REASON` | give up this attempt |
-| `worker release ITEM` | give the item back unharmed |
-| `worker check` | list what is assigned to you |
+| `worker release ITEM` | return the item unchanged |
+| `worker check` | list the items assigned to you |
 
-Exit codes: 0 done; 2 usage; 3 no such item; 4 Redis is away: the same again later; 5 not possible in this state;
-6 the item is not yours any more: take other work; 7 assigned to another agent; 8 nothing to do now."""
-
-
-def briefing(told: AgentBriefing) -> str:
-    """Return who the agent is, what it holds, its queue, the next step and the commands, within the bound."""
-    return fitting(lambda length: "\n\n".join(_parts(told, length)))
+Exit codes: 0 done; 2 usage; 3 no such item; 4 Redis is unreachable: retry later; 5 not possible in this state;
+6 you no longer hold the item: take other work; 7 assigned to another agent; 8 nothing to do now."""
 
 
-def _parts(told: AgentBriefing, length: int) -> Iterator[str]:
-    session = f", session `{told.session}`" if told.session else ""
+def briefing(read: AgentBriefing) -> str:
+    """Return who the agent is, its items, its queue, the next step and the commands.
+
+    Texts are cut until all of it fits into `quoting.MOST_BYTES`.
+    """
+    return fitting(lambda length: "\n\n".join(_sections(read, length)))
+
+
+def _sections(read: AgentBriefing, length: int) -> Iterator[str]:
+    session = f", session `{read.session}`" if read.session else ""
     yield (
-        f"# You are the agent `{told.agent}` ({line(told.host)}{session}, namespace `{told.namespace}`)\n\n"
-        f"Your work comes as items from a shared queue, by the command `worker`. {DATA}"
+        f"# You are the agent `{read.agent}` ({line(read.host)}{session}, namespace `{read.namespace}`)\n\n"
+        f"You work on items from a shared queue, with the command `worker`. {DATA}"
     )
-    yield f"## Held under your name: {_items(told.held_count)}"
-    for number, held in enumerate(told.held):
-        yield _held(held, length, 1 if number else SHOWN)
-    if told.held_count > len(told.held):
-        yield f"… and {told.held_count - len(told.held)} more: worker check"
-    yield f"## Your queue: {_items(told.queue_count)} ready, {told.later} not ready yet"
-    if told.queue:
-        yield fenced(_queued(item, length) for item in told.queue)
-    if told.queue_count > len(told.queue):
-        yield f"… and {told.queue_count - len(told.queue)} more: worker check"
-    yield f"## Next step\n\n    {next_step(told)}"
+    yield f"## Held under your name: {_items(read.held_count)}"
+    for number, held in enumerate(read.held):
+        rows = 1 if number else ROWS
+        yield f"### {_status(held)}\n\n{_details(held, length, rows)}"
+    if read.held_count > len(read.held):
+        yield f"… and {read.held_count - len(read.held)} more: worker check"
+    yield f"## Your queue: {_items(read.queue_count)} ready, {read.later} not ready yet"
+    if read.queue:
+        yield fenced(
+            f"{item.id} (priority {item.priority}) {cut(item.title, length, line)}"
+            for item in read.queue
+        )
+    if read.queue_count > len(read.queue):
+        yield f"… and {read.queue_count - len(read.queue)} more: worker check"
+    yield f"## Next step\n\n    {next_step(read)}"
     yield f"## Commands\n\n{COMMANDS}"
 
 
-def next_step(told: AgentBriefing) -> str:
-    """Return the command to type next."""
-    mine = [held.claim.package.item for held in told.held if held.claim.lease]
-    working = next(
-        (item.id for item in mine if item.state not in (State.BLOCKED, State.FAILED)),
-        "",
-    )
-    asking = next((item.id for item in mine if item.state is State.BLOCKED), "")
-    if working:
-        return f"worker get {working}"
-    if told.queue_count:
+def next_step(read: AgentBriefing) -> str:
+    """Return the command to run next."""
+    mine = [held.claim.package.item for held in read.held if held.claim.lease]
+    blocked = [item.id for item in mine if item.state is State.BLOCKED]
+    for item in mine:
+        if item.state not in (State.BLOCKED, State.FAILED):
+            return f"worker get {item.id}"
+    if read.queue_count:
         return "worker pop"
-    return f"worker wait {asking}" if asking else "worker pop --wait 300"
+    return f"worker wait {blocked[0]}" if blocked else "worker pop --wait 300"
 
 
-def _held(held: HeldItem, length: int, shown: int) -> str:
+def _details(held: HeldItem, length: int, rows: int) -> str:
+    """Return the texts of an item in a fence: at most `rows` of each kind, cut to `length` bytes."""
     item, history = held.claim.package.item, held.claim.package.history
-    reports = [_report(report, length) for report in history if report.kind in REPORTS]
-    answers = [
-        _report(report, length)
-        for report in history
-        if report.kind in ("blocker", "answer")
-    ]
-    lines = [
-        f"Title: {cut(item.title, length, line)}",
-        *([] if held.claim.lease else _holder(item)),
-    ]
-    lines += (
-        [f"Description: {cut(item.description, length)}"] if item.description else []
-    )
-    lines += _listed(
-        "Requirements", [cut(text, length) for text in item.requirements[:shown]]
-    )
-    lines += (
-        [f"  … [{len(item.requirements) - shown} {CUT_ROWS}"]
-        if len(item.requirements) > shown
-        else []
-    )
-    lines += _listed("Last reports", reports[-shown:])
-    lines += _listed("Blockers and answers", answers[-shown:])
-    lines += _listed(
-        "Your notes", [cut(note.text, length) for note in held.notes[-shown:]]
-    )
-    told = fenced(lines)
-    if CUT in told or CUT_ROWS in told:
-        told += f"\n\nCut short: `worker get {item.id} --peek` has all of it, `worker notes {item.id}` all notes."
-    return f"### {_standing(held)}\n\n{told}"
+    reports = [entry for entry in history if entry.kind in REPORTS]
+    questions = [entry for entry in history if entry.kind in QUESTIONS]
+    lines = [f"Title: {cut(item.title, length, line)}"]
+    if held.claim.lease is None and item.holder:
+        lines.append(_holder(item.holder))
+    if item.description:
+        lines.append(f"Description: {cut(item.description, length)}")
+    lines += _texts("Requirements", item.requirements[:rows], length)
+    if len(item.requirements) > rows:
+        lines.append(f"  … [{len(item.requirements) - rows} {CUT_ROWS}")
+    for label, entries in (
+        ("Last reports", reports),
+        ("Blockers and answers", questions),
+    ):
+        shown = [quoting.report(entry, length=length) for entry in entries[-rows:]]
+        lines += labelled(label, shown)
+    lines += _texts("Your notes", [note.text for note in held.notes[-rows:]], length)
+    details = fenced(lines)
+    if CUT in details or CUT_ROWS in details:
+        details += f"\n\nCut short: `worker get {item.id} --peek` prints all of it, `worker notes {item.id}` all notes."
+    return details
 
 
-def _standing(held: HeldItem) -> str:
+def _texts(label: str, texts: Sequence[str], length: int) -> list[str]:
+    return labelled(label, [cut(text, length) for text in texts])
+
+
+def _status(held: HeldItem) -> str:
     item, lease = held.claim.package.item, held.claim.lease
     head = f"`{item.id}`: {item.state}, {item.percent}%, attempt {item.attempts} of {item.max_attempts}"
     if lease is None:
-        return f"{head}, held by another session of yours; if it is dead: worker get {item.id} --takeover"
-    until = (
-        f", yours until {timestamp(item.lease_expires_at)}"
-        if item.lease_expires_at
-        else ""
-    )
-    if item.state is State.BLOCKED:
-        until = ", yours; it waits for an answer"
-    elif item.state is State.FAILED:
-        until = "; the last attempt is over: if the work is done all the same, worker complete takes it"
-    elif item.state is not State.IN_PROGRESS:
-        until = "; the lease ran out, and a report takes it up again"
-    return f"{head}, token {lease.token}{until}"
+        return f"{head}, held by another session of yours; if it has ended: worker get {item.id} --takeover"
+    match item.state:
+        case State.BLOCKED:
+            status = ", yours; it waits for an answer"
+        case State.FAILED:
+            status = "; the last attempt is over: if the work is done, worker complete still delivers it"
+        case State.IN_PROGRESS:
+            status = f", yours until {timestamp(item.lease_expires_at)}"
+        case _:
+            status = "; the lease ran out, and a report claims it again"
+    return f"{head}, token {lease.token}{status}"
 
 
-def _holder(item: Item) -> list[str]:
-    holder = item.holder
-    if holder is None:
-        return []
-    session = (
-        f", session {cut(holder.session, NAMES_BYTES, line)}" if holder.session else ""
-    )
+def _holder(holder: Holder) -> str:
     host = cut(holder.host, NAMES_BYTES, line)
-    return [
-        f"Holder: host {host}, pid {holder.pid}{session}, since {timestamp(holder.since)}"
-    ]
-
-
-def _queued(item: Item, length: int) -> str:
-    return f"{item.id} (priority {item.priority}) {cut(item.title, length, line)}"
-
-
-def _listed(label: str, rows: Sequence[str]) -> list[str]:
-    return [f"{label}:", *(f"  - {row}" for row in rows)] if rows else []
-
-
-def _report(report: Report, length: int) -> str:
-    percent = f" {report.percent}%" if report.percent is not None else ""
-    words = "the lease ran out" if report.kind == "expire" else report.text
-    shown = cut(words, length)
-    left = length - len(shown.encode())
-    needs = (
-        f"\n{INDENT}needs: {cut(report.needs, left)}"
-        if report.needs and left > 0
-        else ""
-    )
-    return f"{report.kind}{percent} by {report.agent}: {shown}{needs}"
+    session = ""
+    if holder.session:
+        session = f", session {cut(holder.session, NAMES_BYTES, line)}"
+    return f"Holder: host {host}, pid {holder.pid}{session}, since {timestamp(holder.since)}"
 
 
 def _items(count: int) -> str:
