@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from taskorch.cli.quoting import DATA, INDENT, cut, fenced, fitting
+from taskorch.cli.quoting import DATA, INDENT, cut, fenced, fitting, open_question
 from taskorch.cli.text import line
 from taskorch.domain.item import Item, Project, State
 from taskorch.queue.stuck import StuckItem
@@ -78,7 +78,11 @@ def _parts(told: Briefing, length: int) -> Iterator[str]:
         yield "## Open projects: none"
     yield from _section("Open projects", "projects", told.projects, _project, length)
     yield from _section(
-        "Questions that wait for your answer", "inbox", told.inbox, _question, length
+        "Questions that wait for your answer",
+        "inbox",
+        told.inbox,
+        open_question,
+        length,
     )
     yield from _section(
         "Items that nobody is assigned to", "unassigned", told.unassigned, _item, length
@@ -107,11 +111,6 @@ def _section(
 
 def _project(project: Project, length: int) -> str:
     return f"{project.id}: {project.completed} of {project.wanted} items completed: {cut(project.title, length, line)}"
-
-
-def _question(item: Item, length: int) -> str:
-    needs = f"\n{INDENT}needs: {cut(item.needs, length)}" if item.needs else ""
-    return f"{item.id} {item.agent} asks: {cut(item.blocker, length)}{needs}"
 
 
 def _item(item: Item, length: int) -> str:

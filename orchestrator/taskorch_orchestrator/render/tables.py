@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
-from taskorch.cli.quoting import INDENT, NOTICE, cut, question
-from taskorch.cli.text import block, cell, line, timestamp
+from taskorch.cli.quoting import (
+    INDENT,
+    NOTICE,
+    cut,
+    open_question,
+    question,
+    report,
+)
+from taskorch.cli.text import block, cell, line, pairs, timestamp
 from taskorch.domain import limits
 from taskorch.domain.item import (
     Discovery,
@@ -27,6 +34,8 @@ if TYPE_CHECKING:
     from taskorch_orchestrator.purge import Purged
 
 BAR_WIDTH = 20
+#: Under the time of a report.
+HISTORY_INDENT = "      "
 #: Below this width a bar would take the room of the text.
 BARS_FROM_WIDTH = 110
 #: So many bytes of what an agent said stand in a table that is about another thing.
@@ -92,10 +101,10 @@ def package(shown: Package) -> str:
         "Requirements": item.requirements,
         "Acceptance criteria": item.criteria,
         "Expected deliverables": item.deliverables_expected,
-        "Context": _pairs(item.context),
+        "Context": pairs(item.context),
         "Resources": item.resources,
         "Depends on": [*_dependencies(shown)],
-        "Deliverables": _pairs(item.deliverables),
+        "Deliverables": pairs(item.deliverables),
     }
     head = [Text(f"=== Work Item: {item.id} ===")]
     body = [Text(f"{label}: {value}") for label, value in facts.items() if value]
@@ -134,7 +143,7 @@ def result(closed: ProjectProgress) -> str:
         )
         lines += [
             Text(f"      - {block(pair, '      ')}")
-            for pair in _pairs(item.deliverables)
+            for pair in pairs(item.deliverables)
         ]
     return screen.printed(*lines, Text(NOTICE))
 
@@ -180,10 +189,7 @@ def items_table(listed: Iterable[Item]) -> Table:
 
 def inbox(blocked: Iterable[Item]) -> str:
     """Return blockers that wait for an answer."""
-    lines = [
-        f"{item.id} {item.agent} asks: {question(item.blocker, item.needs, INDENT)}"
-        for item in blocked
-    ]
+    lines = [open_question(item) for item in blocked]
     return screen.printed(*map(Text, lines), Text(NOTICE)) if lines else ""
 
 
@@ -287,10 +293,6 @@ def _holder(item: Item) -> str:
     return f"{line(item.holder.host)} pid {item.holder.pid}{session} since {timestamp(item.holder.since)}{until}"
 
 
-def _pairs(mapped: Mapping[str, str]) -> list[str]:
-    return [f"{name}: {value}" for name, value in mapped.items()]
-
-
 def _lists(lists: Mapping[str, Iterable[str]]) -> Iterable[Text]:
     for label, values in lists.items():
         rows = [Text(f"  - {block(value, INDENT)}") for value in values]
@@ -298,15 +300,5 @@ def _lists(lists: Mapping[str, Iterable[str]]) -> Iterable[Text]:
 
 
 def _history(reports: Iterable[Report]) -> Iterable[Text]:
-    rows = [Text(f"  {timestamp(r.at)}  {_event(r)}") for r in reports]
+    rows = [Text(f"  {timestamp(r.at)}  {report(r, HISTORY_INDENT)}") for r in reports]
     return [Text("History:"), *rows] if rows else []
-
-
-def _event(report: Report) -> str:
-    percent = f" {report.percent}%" if report.percent is not None else ""
-    words = (
-        f": {question(report.text, report.needs, '      ')}"
-        if report.text or report.needs
-        else ""
-    )
-    return f"{report.kind}{percent} by {report.agent}{words}"

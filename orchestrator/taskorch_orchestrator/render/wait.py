@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from taskorch.cli.quoting import INDENT, noted, question
-from taskorch.cli.text import block, timestamp
+from taskorch.cli.quoting import INDENT, noted, open_question
+from taskorch.cli.text import block, pairs, timestamp
 from taskorch.domain.events import Event
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Project, State
@@ -62,7 +62,7 @@ def outcome(done: Outcome) -> str:
         if done.reached == Goal.COMPLETED and done.item
         else []
     )
-    texts += [_asked(item) for item in done.blocked]
+    texts += [open_question(item) for item in done.blocked]
     lines += [noted(texts)] if texts else []
     if done.gap:
         lines.append(
@@ -75,12 +75,8 @@ def outcome(done: Outcome) -> str:
 def _delivered(item: Item) -> Iterator[str]:
     if item.summary:
         yield f"Summary: {block(item.summary, INDENT)}"
-    for name, value in item.deliverables.items():
-        yield f"  - {block(f'{name}: {value}', INDENT)}"
-
-
-def _asked(item: Item) -> str:
-    return f"{item.id} {item.agent} asks: {question(item.blocker, item.needs, INDENT)}"
+    for pair in pairs(item.deliverables):
+        yield f"  - {block(pair, INDENT)}"
 
 
 def _line(event: Event) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from taskorch.cli.text import block
-from taskorch.domain.item import Report
+from taskorch.domain.item import Item, Report
 
 MOST_TOKENS = 2000
 BYTES_PER_TOKEN = 3
@@ -76,6 +76,15 @@ def question(
         left = length - len(asked.encode())
         needed = cut(needs, left, show) if left > 0 else ""
     return f"{asked}\n{indent}needs: {needed}" if needed else asked
+
+
+def open_question(item: Item, length: int | None = None) -> str:
+    """Return the question of a blocked item, with the agent that asks.
+
+    With a `length` in bytes, its texts are cut to it together.
+    """
+    asked = question(item.blocker, item.needs, INDENT, length)
+    return f"{item.id} {item.agent} asks: {asked}"
 
 
 def report(entry: Report, indent: str = INDENT, length: int | None = None) -> str:
