@@ -1,4 +1,4 @@
-"""The folder of the file-based predecessor: its projects, items, handoffs, reports and notes."""
+"""The folder of the file-based predecessor: projects, items, handoffs, reports, notes."""
 
 import errno
 import os
@@ -49,10 +49,13 @@ class LegacyNote(Frozen):
 
 
 class LegacyFolder:
-    """An existing folder. Nothing in it is changed, and no symbolic link is followed."""
+    """An existing folder. It is not changed, and no symbolic link is followed."""
 
     def __init__(self, place: Path) -> None:
-        """Use the folder `place`, or the .task-orchestrator in it. Raises errors.Usage if there is none."""
+        """Use the folder `place`, or the .task-orchestrator in it.
+
+        Raises errors.Usage if neither has files of the predecessor.
+        """
         below = place / root_folder.NAME
         self._home = below if below.is_dir() else place
         #: Name of a file or a row -> why it could not be read.
@@ -68,7 +71,7 @@ class LegacyFolder:
         return home.exists() and self._home.samefile(home)
 
     def keep_database(self) -> str:
-        """Copy the database that the sync job is going to write to; return the name of the copy.
+        """Copy the database, because the sync job writes to it; return the copy's name.
 
         Return "" if there is a copy already, or no such database. Raises errors.Usage
         if the copy cannot be made.
@@ -116,14 +119,15 @@ class LegacyFolder:
         """The handoffs by the ids of their items."""
         found = {}
         for name in self._handoffs:
-            if name.endswith("_handoff.json"):
-                try:
-                    data = self._read(HANDOFFS, name).removeprefix(BOM_UTF8)
-                    package = LegacyPackage.read_json(data)
-                except (OSError, NotValid) as error:
-                    self.troubles[name] = _reason(error)
-                else:
-                    found[package.item_id] = package
+            if not name.endswith("_handoff.json"):
+                continue
+            try:
+                data = self._read(HANDOFFS, name)
+                package = LegacyPackage.read_json(data.removeprefix(BOM_UTF8))
+            except (OSError, NotValid) as error:
+                self.troubles[name] = _reason(error)
+            else:
+                found[package.item_id] = package
         return found
 
     def reports(self, item: str, agent: str) -> dict[str, ReportFile]:
@@ -145,21 +149,23 @@ class LegacyFolder:
         """Yield the notes of all agents."""
         for agent in self._names(WORKSPACE):
             for name in self._names(WORKSPACE, agent):
-                if not name.endswith(NOTES):
-                    continue
-                try:
-                    data = self._read(WORKSPACE, agent, name)
-                except OSError as error:
-                    self.troubles[f"{WORKSPACE}/{agent}/{name}"] = _reason(error)
-                    continue
-                text = limits.normalised(data.decode(errors="replace"))
-                for entry in _NOTE.finditer(text):
-                    yield LegacyNote(
-                        agent=agent,
-                        item=name.removesuffix(NOTES),
-                        written_at=entry["written_at"],
-                        text=entry["text"],
-                    )
+                if name.endswith(NOTES):
+                    yield from self._notes_in(agent, name)
+
+    def _notes_in(self, agent: str, name: str) -> Iterator[LegacyNote]:
+        try:
+            data = self._read(WORKSPACE, agent, name)
+        except OSError as error:
+            self.troubles[f"{WORKSPACE}/{agent}/{name}"] = _reason(error)
+            return
+        text = limits.normalised(data.decode(errors="replace"))
+        for entry in _NOTE.finditer(text):
+            yield LegacyNote(
+                agent=agent,
+                item=name.removesuffix(NOTES),
+                written_at=entry["written_at"],
+                text=entry["text"],
+            )
 
     def _report_file(self, kind: str, item: str, agent: str) -> ReportFile:
         name = file_names.report(item, kind)
@@ -168,8 +174,9 @@ class LegacyFolder:
             return report_files.read(kind, item, data)
         except report_files.TornError as error:
             # The time of the file is the same when it is imported again.
-            changed_at = (self._home / HANDOFFS / name).lstat().st_mtime_ns // 1_000_000
-            part = report_files.read_valid_part(kind, item, agent, data, changed_at)
+            status = (self._home / HANDOFFS / name).lstat()
+            at = status.st_mtime_ns // 1_000_000
+            part = report_files.read_valid_part(kind, item, agent, data, at)
             imported = report_files.describe_import(part)
             self.troubles[name] = f"The file is not valid ({error}). {imported}"
             return part
@@ -179,7 +186,7 @@ class LegacyFolder:
         return self._names(HANDOFFS)
 
     def _names(self, *folders: str) -> list[str]:
-        """Return the sorted names of the files in a folder; an empty list if it is not a folder."""
+        """Return the sorted names in a folder; an empty list if it does not exist."""
         try:
             with self._folder(*folders) as descriptor:
                 return sorted(os.listdir(descriptor))  # noqa: PTH208  a descriptor has no iterdir
@@ -190,7 +197,7 @@ class LegacyFolder:
             return []
 
     def _read(self, *path: str) -> bytes:
-        """Return the content of a file. Raises OSError if there is none, or for a symbolic link."""
+        """Return the content of a file. Raises OSError for a missing file or a link."""
         *folders, name = path
         with self._folder(*folders) as descriptor:
             file = HandoffFolder(descriptor, descriptor, is_new=False).read(name)

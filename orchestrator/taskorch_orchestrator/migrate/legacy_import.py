@@ -112,7 +112,7 @@ class LegacyImport:
     def _try(
         self, name: str, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """Import one thing; if Redis refuses it, report that at the end and continue."""
+        """Import one thing. If Redis refuses it, record that as a trouble."""
         try:
             act(*args, **kwargs)
         except (
@@ -124,21 +124,22 @@ class LegacyImport:
             self._troubles[name] = str(error)
 
     def _in_order(self, items: Sequence[LegacyItem]) -> list[LegacyItem]:
-        """Return the items, each after its dependencies; circular dependencies are left out."""
+        """Return the items, each after its dependencies. Circular ones are dropped."""
         by_id = {item.item_id: item for item in items}
-        graph = {
-            item.item_id: [id_ for id_ in item.dependencies or () if id_ in by_id]
-            for item in items
-        }
+        graph: dict[str, list[str]] = {}
+        for item in items:
+            dependencies = item.dependencies or []
+            graph[item.item_id] = [id_ for id_ in dependencies if id_ in by_id]
         while True:
             try:
                 return [by_id[id_] for id_ in TopologicalSorter(graph).static_order()]
             except CycleError as error:
                 circle = error.args[1]
             self._troubles[circle[0]] = f"it depends on itself: {', '.join(circle)}"
+            no_dependencies: dict[str, list[str]] = {"dependencies": []}
             for id_ in circle:
                 graph[id_] = []
-                by_id[id_] = by_id[id_].model_copy(update={"dependencies": []})
+                by_id[id_] = by_id[id_].model_copy(update=no_dependencies)
 
     def _add_project(self, old: LegacyProject) -> None:
         try:
@@ -169,7 +170,7 @@ class LegacyImport:
 
     def _new_item(self, old: LegacyItem, package: LegacyPackage | None) -> NewItem:
         title, description = _title(old.title, old.description)
-        dependencies = tuple(old.dependencies or ())
+        dependencies = old.dependencies or []
         missing = [id_ for id_ in dependencies if self._record(id_) is None]
         if missing:
             self._troubles[old.item_id] = (
@@ -241,10 +242,12 @@ class LegacyImport:
             note.written_at, "note", note.item, note.agent, note.written_at, note.text
         )
         agent = self._queue.agent(note.agent, session=self._session, origin=origin)
-        existing = {(each.written_at, each.text) for each in agent.notes(note.item)}
-        if (note.written_at, note.text) not in existing:
-            agent.note(note.item, note.text)
-            self._counts["notes"] += 1
+        for existing in agent.notes(note.item):
+            is_same_time = existing.written_at == note.written_at
+            if is_same_time and existing.text == note.text:
+                return
+        agent.note(note.item, note.text)
+        self._counts["notes"] += 1
 
     def _complete_project(self, id_: str) -> None:
         project = self._queue.views.progress(id_, limit=1).project
@@ -253,12 +256,13 @@ class LegacyImport:
 
 
 def _title(title: str, description: str | None) -> tuple[str, str]:
-    """Return a title that is short enough, and a description; a long title is in both."""
+    """Return a title that is short enough, and a description that has a long one."""
     title, description = title.strip() or UNTITLED, description or ""
     if len(title) <= limits.TITLE_CHARACTERS:
         return title, description
-    short = title[: limits.TITLE_CHARACTERS - 1] + "…"
-    return short, f"{title}\n\n{description}".strip()
+    length = limits.TITLE_CHARACTERS - 1
+    description = f"{title}\n\n{description}".strip()
+    return f"{title[:length]}…", description
 
 
 def _delivered(found: object) -> tuple[str, dict[str, str]]:

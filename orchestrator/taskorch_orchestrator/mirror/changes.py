@@ -27,11 +27,9 @@ class Changes:
     """The search of one pass."""
 
     def __init__(self, context: PassContext) -> None:
-        self._queue, self._folder, self._state = (
-            context.queue,
-            context.folder,
-            context.state,
-        )
+        self._queue = context.queue
+        self._folder = context.folder
+        self._state = context.state
         #: Project -> its items that have events.
         self._items: dict[str, set[str]] = defaultdict(set)
         #: The number of files that were removed.
@@ -48,7 +46,10 @@ class Changes:
             self._state.set_fact("begun", "1")
 
     def mark_events(self) -> bool:
-        """Mark what has events after the saved cursor; return False if events may be lost."""
+        """Mark what has events after the saved cursor.
+
+        Return False if events may be lost.
+        """
         cursor = self._state.fact("cursor") or FROM_THE_START
         while True:
             events = self._queue.views.events(since=cursor, limit=PAGE)
@@ -57,54 +58,59 @@ class Changes:
             if events.cursor == cursor:
                 return True
             cursor = events.cursor
+            owners = {event.item or event.project for event in events.entries}
             with self._state.transaction():
-                self._state.mark(
-                    {event.item or event.project for event in events.entries}
-                )
+                self._state.mark(owners)
                 self._state.set_fact("cursor", cursor)
                 self._remove_purged(events.entries)
             if cursor == events.newest:
                 return True
 
     def mark_everything(self) -> None:
-        """Mark all projects and items, those that cannot be read too: a batch says what is wrong with them."""
-        newest = self._queue.views.events(limit=1).newest
-        projects = self._queue.views.projects(limit=PROJECTS)
-        with self._state.transaction():
-            self._state.mark(project.id for project in projects)
+        """Mark all projects and items, including damaged items.
+
+        A batch reports what is wrong with a damaged item.
+        """
+        state, views = self._state, self._queue.views
+        newest = views.events(limit=1).newest
+        projects = views.projects(limit=PROJECTS)
+        with state.transaction():
+            state.mark(project.id for project in projects)
         cursor = ""
         while True:
-            page = self._queue.views.list(cursor=cursor, limit=PAGE)
-            with self._state.transaction():
-                self._state.mark(item.id for item in page.items)
-                self._state.mark(item.project for item in page.items)
+            page = views.list(cursor=cursor, limit=PAGE)
+            with state.transaction():
+                state.mark(item.id for item in page.items)
+                state.mark(item.project for item in page.items)
             cursor = page.cursor
             if not cursor:
                 break
-        self._state.set_fact("cursor", newest)
-        damaged = [id_ for kind, id_ in self._queue.damage if kind == "item"]
-        with self._state.transaction():
-            self._state.mark(id_ for id_ in damaged if ITEM_ID.fullmatch(id_))
+        state.set_fact("cursor", newest)
+        with state.transaction():
+            for kind, id_ in self._queue.damage:
+                if kind == "item" and ITEM_ID.fullmatch(id_):
+                    state.mark([id_])
 
     def mark_files(self) -> None:
-        """Mark what has files that were changed or removed since they were last seen."""
-        saved = self._state.signatures()
-        with self._state.transaction():
+        """Mark what has files that were changed or removed since a pass saw them.
+
+        Items in trouble are marked too.
+        """
+        state = self._state
+        saved = state.signatures()
+        with state.transaction():
             names = dict(self._folder.names())
-            self._state.mark(
-                file_names.owner(name)
-                for name, signature in names.items()
-                if MIRRORED_FILE.fullmatch(name) and saved.get(name) != signature
-            )
+            for name, signature in names.items():
+                is_changed = saved.get(name) != signature
+                if is_changed and MIRRORED_FILE.fullmatch(name):
+                    state.mark([file_names.owner(name)])
+            self._forget_removed(saved.keys() - names.keys())
+            self._forget_removed(set(state.torn_files()) - names.keys())
             self._report_foreign(names)
             self._report_copies({name for name in names if name.endswith(".kept")})
-            in_trouble = self._state.owners_of_troubles()
-            self._state.mark(owner for owner in in_trouble if file_names.is_item(owner))
-            torn = filter(MIRRORED_FILE.fullmatch, self._state.torn_files())
-            for name in {*saved, *torn} - names.keys():
-                self._state.forget_file(name)
-                self._state.clear_torn(name)
-                self._state.mark([file_names.owner(name)])
+            for owner in state.owners_of_troubles():
+                if file_names.is_item(owner):
+                    state.mark([owner])
 
     def mark_replaced(self) -> tuple[Mapping[str, Sequence[ReplacedFile]], bool]:
         """Mark the items that workers have reported on in files that had been replaced.
@@ -125,15 +131,27 @@ class Changes:
 
     def mark_torn(self) -> None:
         """Mark the items with torn files."""
-        self._state.mark(file_names.owner(name) for name in self._state.torn_files())
+        torn = self._state.torn_files()
+        self._state.mark(file_names.owner(name) for name in torn)
 
     def _restore_notified(self, name: str) -> None:
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             file = self._folder.read(name)
-            package = json.loads(file.data if file else b"")
-            sequence = int(package["x_sync"]["sequence"])
+            if file is None:
+                return
+            package = json.loads(file.data)
             agent = str(package["assigned_to"])
-            self._state.set_notified(file_names.owner(name), sequence, agent)
+            sequence = int(package["x_sync"]["sequence"])
+            item = file_names.owner(name)
+            self._state.set_notified(item, sequence, agent)
+
+    def _forget_removed(self, names: Iterable[str]) -> None:
+        """Mark the owners of files that are gone. Replaced files are not in `handoffs/`."""
+        for name in names:
+            if MIRRORED_FILE.fullmatch(name):
+                self._state.forget_file(name)
+                self._state.clear_torn(name)
+                self._state.mark([file_names.owner(name)])
 
     def _remove_purged(self, events: Iterable[Event]) -> None:
         """Remove the handoffs of items that ended and were purged since the last pass.
@@ -146,10 +164,14 @@ class Changes:
             elif event.verb == "purge" and not event.state:
                 items = self._items.pop(event.project, set())
                 self._state.unmark(items)
-                for name in map(file_names.handoff, items):
-                    if self._folder.remove(name):
-                        self._state.forget_file(name)
-                        self.removed += 1
+                for item in items:
+                    self._remove_handoff(item)
+
+    def _remove_handoff(self, item: str) -> None:
+        name = file_names.handoff(item)
+        if self._folder.remove(name):
+            self._state.forget_file(name)
+            self.removed += 1
 
     def _report_foreign(self, names: Iterable[str]) -> None:
         """Report handoffs that are not of an item of ours."""

@@ -13,10 +13,10 @@ from taskorch.domain.mirror_record import Origin
 from taskorch_orchestrator.mirror.file_times import moment_of
 from taskorch_orchestrator.mirror.torn_json import Json
 
-#: Verbs that are not steps of an item: an update that repeats a blocker or a completion,
-#: and an entry that is not a report. They are part of keys, which Redis stores.
+#: Verbs that are not steps of an item: an update that repeats a blocker or a
+#: completion, and an entry that is not a report. Keys, which Redis stores, have them.
 REPEAT, INVALID = "echo", "odd"
-#: The seconds of a time and their fraction: a change of the time zone leaves them alone.
+#: The seconds of a time and their fraction, which are the same in each time zone.
 _SECONDS = slice(-9, None)
 
 
@@ -40,7 +40,7 @@ class FileEntry(Frozen):
 
     @cached_property
     def key(self) -> str:
-        """16 hex digits derived from the content. They tell the entry from all others."""
+        """16 hex digits derived from the content, different for each entry."""
         is_update = self.verb in ("progress", REPEAT)
         parts = [
             self.verb,
@@ -54,10 +54,11 @@ class FileEntry(Frozen):
 
     @property
     def likeness(self) -> tuple[object, ...]:
-        """A value that an entry of Redis has in common with the same entry in a file."""
+        """A value that is equal for an entry of Redis and the same entry in a file."""
         if self.verb == REPEAT:
             return (self.verb, self.text)
-        return (self.verb, self.text, self.percent, self.written_at[_SECONDS])
+        seconds = self.written_at[_SECONDS]
+        return (self.verb, self.text, self.percent, seconds)
 
     @property
     def whole_percent(self) -> int | None:
@@ -75,8 +76,11 @@ class FileEntry(Frozen):
     @property
     def origin(self) -> Origin:
         """The mark of the report that is made from this entry."""
-        at = moment_of(self.written_at)
-        return Origin(request=self.key, written_at=self.written_at, at=at)
+        return Origin(
+            request=self.key,
+            written_at=self.written_at,
+            at=moment_of(self.written_at),
+        )
 
 
 def new_entries(
@@ -99,8 +103,8 @@ def new_entries(
 
 def union(filed: Sequence[FileEntry], known: Sequence[FileEntry]) -> list[FileEntry]:
     """Return all entries of a file and those of Redis that it lacks, by time."""
-    keys = {entry.key for entry in filed}
-    not_imported = [entry for entry in known if entry.request not in keys]
-    missing = new_entries(not_imported, filed, ())
-    by_key = {entry.key: entry for entry in [*filed, *missing]}
-    return sorted(by_key.values(), key=lambda entry: entry.order)
+    entries = {entry.key: entry for entry in filed}
+    others = [entry for entry in known if entry.request not in entries]
+    for entry in new_entries(others, filed, ()):
+        entries[entry.key] = entry
+    return sorted(entries.values(), key=lambda entry: entry.order)

@@ -1,4 +1,4 @@
-"""Pydantic models of the files: the handoff that we publish, and everything that file-based workers wrote."""
+"""Pydantic models of the files: the handoff that we write, and the files of others."""
 
 import json
 from typing import Annotated, Self
@@ -206,7 +206,7 @@ class FiledCompletion(_Filed):
 
 
 def _parsed_column(value: object) -> object:
-    """Return a JSON column of the predecessor's database, parsed; None if it is empty."""
+    """Parse a JSON column of the predecessor's database; return None if it is empty."""
     if isinstance(value, str) and value:
         return json.loads(value)
     return value or None

@@ -1,4 +1,4 @@
-"""The names of the files in `handoffs/`, and the item or project that a file belongs to."""
+"""The names of the files in `handoffs/`, and whose files they are."""
 
 import re
 
@@ -26,7 +26,8 @@ def report(item: str, kind: str) -> str:
 
 def of_item(item: str) -> list[str]:
     """Return the names of all files of an item."""
-    return [handoff(item), *(report(item, kind) for kind in KINDS)]
+    reports = [report(item, kind) for kind in KINDS]
+    return [handoff(item), *reports]
 
 
 def context(project: str) -> str:
@@ -41,7 +42,8 @@ def pending(agent: str) -> str:
 
 def owner(name: str) -> str:
     """Return the item or project that a mirrored file belongs to."""
-    return "_".join(name.split("_")[:2])
+    prefix, id_, _ = name.split("_", 2)
+    return f"{prefix}_{id_}"
 
 
 def kind(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Times as files have them: ISO 8601 in the time zone of this machine, without naming it."""
+"""Times as files have them: ISO 8601 in the time zone of this machine, which they do not name."""
 
 import re
 from datetime import datetime
@@ -11,7 +11,8 @@ _NUMBER = re.compile(r"[0-9]{9,30}(\.[0-9]{1,30})?")
 def local_time(at: int, microseconds: int = 0) -> str:
     """Return a time in ms since the epoch as files have it."""
     whole = datetime.fromtimestamp(at // 1000)  # noqa: DTZ006  files have naive times
-    exact = whole.replace(microsecond=at % 1000 * 1000 + microseconds)
+    microseconds += at % 1000 * 1000
+    exact = whole.replace(microsecond=microseconds)
     return exact.isoformat(timespec="microseconds")
 
 

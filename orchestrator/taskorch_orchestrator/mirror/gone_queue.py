@@ -24,7 +24,7 @@ BATCH = 50
 
 
 def set_files_aside(context: PassContext, home: Path, created: str) -> str:
-    """Move the files of a gone queue out of `handoffs/`, so that no agent works on its items.
+    """Move the files of a gone queue away, so that no agent works on its items.
 
     `created` is the time in ms when the namespace was created. It differs if the queue
     is a new one with the same name. `home` is the folder .task-orchestrator. Files of
@@ -51,7 +51,7 @@ def _folder_name(created: int) -> str:
 
 
 def _move(context: PassContext, home: Path, folder: Path) -> int:
-    """Move the files of items and projects that the queue does not have; return their number."""
+    """Move files whose owners the queue does not have; return their number."""
     handoffs = context.folder
     names = [name for name, _ in handoffs.names()]
     owners = {

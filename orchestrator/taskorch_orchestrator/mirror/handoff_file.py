@@ -14,7 +14,7 @@ from taskorch_orchestrator.mirror import file_names
 from taskorch_orchestrator.mirror.file_models import HandoffPackage
 from taskorch_orchestrator.mirror.pass_context import PassContext
 
-#: A file-based worker sees items in these states: it does not know of dependencies and delays.
+#: File-based workers see items in these states. They do not know dependencies or delays.
 PUBLISHED = (State.QUEUED, State.IN_PROGRESS, State.BLOCKED)
 
 
@@ -28,10 +28,10 @@ class Notice(Frozen):
 
 
 def publish(context: PassContext, record: MirrorRecord) -> bool:
-    """Write the handoff of a published item, or remove it; return whether a file changed."""
-    folder, state, item = context.folder, context.state, record.item
-    name = file_names.handoff(item.id)
-    if item.state not in PUBLISHED:
+    """Write or remove the handoff of an item; return whether a file changed."""
+    folder, state = context.folder, context.state
+    name = file_names.handoff(record.item.id)
+    if record.item.state not in PUBLISHED:
         removed = folder.remove(name)
         if removed:
             state.forget_file(name)
@@ -46,24 +46,26 @@ def publish(context: PassContext, record: MirrorRecord) -> bool:
 
 
 def update_notice(context: PassContext, record: MirrorRecord) -> Notice | None:
-    """Withdraw the notice of an agent that lost the item; return the one that is due now.
+    """Withdraw the notice of an agent that lost the item; return the new notice.
 
     The agent must be notified after its handoff is written: see `notify`.
     """
-    item = record.item
+    item, sequence = record.item, record.sequence
     is_published = item.state in PUBLISHED
     notified, agent = context.state.notified(item.id)
-    if agent and (agent != item.agent or not is_published):
-        was_unread = context.folder.drop_line(file_names.pending(agent), item.id)
+    has_lost_item = agent != item.agent or not is_published
+    if agent and has_lost_item:
+        file = file_names.pending(agent)
+        was_unread = context.folder.drop_line(file, item.id)
         if was_unread:
             context.state.set_notified(item.id, 0, agent)
-    if is_published and notified != record.sequence:
-        return Notice(agent=item.agent, item=item.id, sequence=record.sequence)
+    if is_published and notified != sequence:
+        return Notice(agent=item.agent, item=item.id, sequence=sequence)
     return None
 
 
 def notify(context: PassContext, agent: str, notices: Iterable[Notice]) -> set[str]:
-    """Add items to the pending file of their agent; return those that could not be added."""
+    """Add items to the pending file of their agent; return those that are not added."""
     state, name = context.state, file_names.pending(agent)
     items = {notice.item: notice.sequence for notice in notices}
     state.clear_troubles(name)

@@ -1,7 +1,8 @@
-"""The folder `handoffs/` of a root. Every file is replaced whole, and no symbolic link is followed.
+"""The folder `handoffs/` of a root. No symbolic link in it is followed.
 
-File-based workers write here without a lock, with plain open and write. A file that is
-replaced is kept for a moment, because a worker may still write into the old one.
+Files are replaced, never edited. File-based workers write here without a lock, with
+plain open and write. So a replaced file is kept for a moment, because a worker may still
+write into it.
 
 .task-orchestrator/handoffs/         the files that file-based workers see
 .task-orchestrator/sync/replaced/    replaced files, as <name>~<signature>
@@ -33,7 +34,7 @@ class File(Frozen):
 
 
 class ReplacedFile(Frozen):
-    """A file that was replaced, and is kept because a worker may still write into it."""
+    """A file that was replaced, and that a worker may still write into."""
 
     #: Its name in `sync/replaced/`.
     kept_name: str
@@ -57,7 +58,10 @@ class HandoffFolder:
     """The folder, opened for one pass."""
 
     def __init__(self, folder: int, replaced: int, *, is_new: bool) -> None:
-        """Use the descriptors of `handoffs/` and `sync/replaced/`. Others lose their rights on the former."""
+        """Use the descriptors of `handoffs/` and `sync/replaced/`.
+
+        Other users lose their rights on `handoffs/`.
+        """
         self._mode = files.keep_others_out(folder)
         self._folder = folder
         self._replaced = replaced
@@ -65,7 +69,7 @@ class HandoffFolder:
         self.is_new = is_new
 
     def signature(self, name: str) -> str | None:
-        """Return a text that changes whenever the file is written; None without a file."""
+        """Return a text that changes when the file is written; None without a file."""
         try:
             return _signature(os.stat(name, dir_fd=self._folder, follow_symlinks=False))
         except FileNotFoundError:
@@ -122,7 +126,10 @@ class HandoffFolder:
         return signature if made else None
 
     def retire(self, name: str, seen: File) -> None:
-        """Remove a file that workers write too; it is kept for those that still write into it."""
+        """Remove a file that workers write too.
+
+        It is kept for workers that still write into it.
+        """
         self._keep_replaced(name, seen)
         self.remove(name)
 
@@ -139,7 +146,10 @@ class HandoffFolder:
         os.rename(name, name, src_dir_fd=self._folder, dst_dir_fd=target)
 
     def keep_copy(self, name: str, file: File) -> str:
-        """Keep a copy of a file beside it, under a name that workers do not look for; return that name."""
+        """Keep a copy of a file beside it; return its name.
+
+        Workers do not look for files with such a name.
+        """
         copy = f".{name}.{file.signature}.kept"
         temporary, _ = self._write_temporary(name, file.data)
         self._rename(temporary, copy)
@@ -148,13 +158,13 @@ class HandoffFolder:
     def add_lines(self, name: str, lines: Iterable[str]) -> None:
         """Append the lines that a file does not have yet; make the file if needed."""
         existing = set(self.lines(name))
-        added = "".join(f"{line}\n" for line in lines if line not in existing)
+        added = [line for line in lines if line not in existing]
         if not added:
             return
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(name, flags, self._mode, dir_fd=self._folder)
         with os.fdopen(descriptor, "ab") as file:
-            file.write(added.encode())
+            file.write(_joined(added))
 
     def drop_line(self, name: str, line: str) -> bool:
         """Remove a line from a file; return False if the file does not have it.
@@ -167,8 +177,7 @@ class HandoffFolder:
         rest = [each for each in lines if each != line]
         if not rest:
             return self.remove(name)
-        data = "".join(f"{each}\n" for each in rest).encode()
-        temporary, _ = self._write_temporary(name, data)
+        temporary, _ = self._write_temporary(name, _joined(rest))
         if self.signature(name):
             self._rename(temporary, name)
         else:
@@ -200,7 +209,10 @@ class HandoffFolder:
             os.unlink(replaced.kept_name, dir_fd=self._replaced)
 
     def _write_temporary(self, name: str, data: bytes) -> tuple[str, str]:
-        """Write a file to disk under a name that workers do not look for; return name and signature."""
+        """Write a file under a temporary name; return that and its signature.
+
+        Workers do not look for files with such a name.
+        """
         temporary = f".item_{name}.{os.getpid()}.tmp"
         try:
             with files.synced_file(
@@ -218,7 +230,7 @@ class HandoffFolder:
         self._link(name, f"{name}~{seen.signature}", self._replaced)
 
     def _link(self, old: str, new: str, target: int) -> bool:
-        """Give a file another name in the folder `target`; return False if that is taken.
+        """Link a file into the folder `target`; return False if the name is taken.
 
         A file system without hard links keeps no replaced files.
         """
@@ -242,7 +254,7 @@ class HandoffFolder:
 
 @contextmanager
 def opened(home: Path) -> Iterator[HandoffFolder]:
-    """Open `handoffs/` below `home`, the folder .task-orchestrator; make what does not exist."""
+    """Open `handoffs/` in `home`, the folder .task-orchestrator; make missing folders."""
     root_folder.create(home)
     files.make_private_folder(home / "sync")
     is_new = _make_folder(home / "handoffs")
@@ -294,6 +306,10 @@ def _read(name: str, folder: int) -> File | None:
             return File(data=file.read(), signature=_signature(status))
     finally:
         os.close(descriptor)
+
+
+def _joined(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _signature(status: os.stat_result) -> str:

@@ -1,4 +1,4 @@
-"""The files of one item, in both directions: reports from the files to Redis, then from Redis to the files."""
+"""The files of one item: reports of the files go to Redis, then those of Redis to the files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from time import time
@@ -66,7 +66,7 @@ class ItemSync:
         return self._import.record
 
     def sync(self, replaced: Iterable[ReplacedFile]) -> MirrorRecord:
-        """Import the reports of the files, write the files, and return the item as it is then.
+        """Import the reports of the files, then write the files; return the item.
 
         `replaced` has the files of the item that workers have written into after they
         were replaced. Raises RetrySoon if another pass must look at the item soon, and
@@ -80,16 +80,21 @@ class ItemSync:
 
         self._import_reports(reports, late, all_readable=not has_torn_file)
 
-        self.written += handoff_file.publish(self._context, self.record)
+        if handoff_file.publish(self._context, self.record):
+            self.written += 1
         self.notice = handoff_file.update_notice(self._context, self.record)
         known = redis_entries.entries(self.record)
         for kind, content in reports.items():
+            file = files[kind]
             if kind == COMPLETION:
-                self._write_completion(content, known[kind], files[kind])
-            else:
-                filed = [*content.entries, *_entries_of_kind(late, kind)]
-                entries = union(filed, known[kind])
-                self._write_reports(kind, self._header(content), entries, files[kind])
+                self._write_completion(content, known[kind], file)
+                continue
+            filed = list(content.entries)
+            for each in late:
+                if each.kind == kind:
+                    filed += each.entries
+            entries = union(filed, known[kind])
+            self._write_reports(kind, self._header(content), entries, file)
         for each in late:
             self._folder.remove_replaced(each.file)
         if has_torn_file or self._import.held_back:
@@ -101,7 +106,8 @@ class ItemSync:
     def _saved_keys(self) -> set[str]:
         keys: set[str] = set()
         for kind in KINDS:
-            keys.update(self._state.keys(file_names.report(self._id, kind)))
+            name = file_names.report(self._id, kind)
+            keys.update(self._state.keys(name))
         return keys
 
     def _read_files(self) -> dict[str, File | None]:
@@ -109,18 +115,20 @@ class ItemSync:
 
         Otherwise a report could be read without the one before it.
         """
+        folder = self._folder
         names = {kind: file_names.report(self._id, kind) for kind in KINDS}
         for _ in range(3):
-            files = {kind: self._folder.read(name) for kind, name in names.items()}
+            files = {kind: folder.read(name) for kind, name in names.items()}
             if not any(files.values()):
                 return files
             before = [file and file.signature for file in files.values()]
-            if before == [self._folder.signature(name) for name in names.values()]:
+            after = [folder.signature(name) for name in names.values()]
+            if before == after:
                 return files
         raise RetrySoon
 
     def _parse_files(self, files: Mapping[str, File | None]) -> dict[str, ReportFile]:
-        """Return the content of the files, without those that are torn and may soon be whole."""
+        """Return the content of the files, except those that may be whole soon."""
         reports = {}
         for kind, file in files.items():
             try:
@@ -140,26 +148,29 @@ class ItemSync:
         try:
             content = report_files.read(kind, self._id, file.data)
         except TornError as error:
-            if time() - self._state.torn_since(name, file.signature) < WAIT_S:
+            torn_for_s = time() - self._state.torn_since(name, file.signature)
+            if torn_for_s < WAIT_S:
                 raise RetrySoon from None
-            agent, now = self.record.item.agent, int(time() * 1000)
             content = report_files.read_valid_part(
-                kind, self._id, agent, file.data, now
+                kind,
+                self._id,
+                self.record.item.agent,
+                file.data,
+                int(time() * 1000),
             )
             imported = report_files.describe_import(content)
-            self._keep_copy(
-                usual_name, file, f"{usual_name} is not valid ({error}). {imported}"
-            )
+            why = f"{usual_name} is not valid ({error}). {imported}"
+            self._keep_copy(usual_name, file, why)
         self._state.clear_torn(name)
         return content
 
     def _late_reports(self, replaced: ReplacedFile) -> LateReports:
         kind = file_names.kind(replaced.name)
         file = self._folder.read_replaced(replaced)
-        entries: tuple[FileEntry, ...] = ()
+        content = ReportFile()
         if file:
-            entries = self._parse(kind, file, replaced.kept_name).entries
-        return LateReports(file=replaced, kind=kind, entries=entries)
+            content = self._parse(kind, file, replaced.kept_name)
+        return LateReports(file=replaced, kind=kind, entries=content.entries)
 
     def _import_reports(
         self,
@@ -184,13 +195,15 @@ class ItemSync:
 
         It names the first writer, until the item is assigned to another agent.
         """
-        agent = self.record.item.agent
+        agent, header = self.record.item.agent, content.header
         _, notified = self._state.notified(self._id)
-        reports = self.record.reports
-        former = {report.agent for report in reports if report.kind != "stray"}
-        if agent and content.header.get("agent_id") in {notified, *former}:
-            return {**content.header, "agent_id": agent}
-        return content.header
+        holders = {notified}
+        for report in self.record.reports:
+            if report.kind != "stray":
+                holders.add(report.agent)
+        if agent and header.get("agent_id") in holders:
+            return {**header, "agent_id": agent}
+        return header
 
     def _write_completion(
         self, content: ReportFile, known: Sequence[FileEntry], file: File | None
@@ -202,35 +215,42 @@ class ItemSync:
         entries = content.entries
         if any(self._is_not_imported(entry) for entry in entries):
             return
-        if file and not any(_is_like(entry, known) for entry in entries):
-            entries = ()
+        is_known = any(_is_like(entry, known) for entry in entries)
+        if is_known:
+            self._write_reports(COMPLETION, {}, entries, file)
+            return
+        if file:
             name = file_names.report(self._id, COMPLETION)
             self._keep_other_completion(name, file, content)
             if not known:
                 self._folder.retire(name, file)
                 self._state.forget_file(name)
                 self.written += 1
-        self._write_reports(COMPLETION, {}, [*entries, *known][:1], file)
+        self._write_reports(COMPLETION, {}, known, file)
 
     def _keep_other_completion(
         self, name: str, file: File, content: ReportFile
     ) -> None:
-        """Keep a copy of a completion that is not the one of Redis, unless a command made it.
+        """Keep a copy of a completion of a worker that is not the one of Redis.
 
         If the file was not valid, it has no entries here and a copy was kept before.
         """
-        commands = {
-            (report.agent, report.text)
-            for report in self.record.reports
-            if report.kind == "complete" and not report.written_at
-        }
+        why = (
+            f"{name} was replaced: {self._id} has another completion, or none. "
+            "The summary of this one is in the history of the item."
+        )
         for entry in content.entries:
-            if (entry.agent, entry.text) not in commands:
-                why = (
-                    f"{name} was replaced: {self._id} has another completion, or none. "
-                    "The summary of this one is in the history of the item."
-                )
+            if not self._is_by_command(entry):
                 self._keep_copy(name, file, why)
+
+    def _is_by_command(self, completion: FileEntry) -> bool:
+        """Return whether a command made a completion, before the item was requeued."""
+        for report in self.record.reports:
+            is_by_command = report.kind == "complete" and not report.written_at
+            is_like = (report.agent, report.text) == (completion.agent, completion.text)
+            if is_by_command and is_like:
+                return True
+        return False
 
     def _write_reports(
         self,
@@ -239,8 +259,9 @@ class ItemSync:
         entries: Sequence[FileEntry],
         file: File | None,
     ) -> None:
-        """Write a report file unless it has this content; a file without entries is not made."""
-        if not entries and (kind == COMPLETION or not file):
+        """Write a report file unless it has this content. A new file needs entries."""
+        is_needed = file is not None and kind != COMPLETION
+        if not entries and not is_needed:
             return
         name = file_names.report(self._id, kind)
         data = report_files.content(kind, self.record, header, entries)
@@ -255,7 +276,8 @@ class ItemSync:
         self._state.save_file(name, signature, keys)
 
     def _is_not_imported(self, entry: FileEntry) -> bool:
-        return entry.key in self._import.held_back | self._import.refused
+        key = entry.key
+        return key in self._import.held_back or key in self._import.refused
 
     def _keep_copy(self, name: str, file: File, why: str) -> None:
         """Keep a copy of a file, and report it until the user removes it."""
@@ -265,12 +287,8 @@ class ItemSync:
         self._state.add_trouble(COPIES, copy, message)
 
 
-def _entries_of_kind(late: Iterable[LateReports], kind: str) -> list[FileEntry]:
-    return [entry for each in late if each.kind == kind for entry in each.entries]
-
-
-def _is_like(entry: FileEntry, known: Iterable[FileEntry]) -> bool:
+def _is_like(entry: FileEntry, known: Sequence[FileEntry]) -> bool:
     """Return whether Redis has the entry, or one that says the same."""
-    return any(
-        entry.key == each.request or entry.likeness == each.likeness for each in known
-    )
+    requests = {each.request for each in known}
+    likenesses = {each.likeness for each in known}
+    return entry.key in requests or entry.likeness in likenesses

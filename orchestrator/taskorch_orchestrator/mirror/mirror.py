@@ -1,4 +1,4 @@
-"""The mirror of Redis in the files of a root: one pass at a time, by one writer on any machine."""
+"""The mirror of Redis in the files of a root, kept in sync by one writer at a time."""
 
 import os
 import sqlite3
@@ -51,13 +51,16 @@ class Mirror:
     """The mirror in one root."""
 
     def __init__(self, queue: Queue, root: Path, service: str = "") -> None:
-        """Keep the files below `root`. `service` says how a service makes the passes, "RQ" for example."""
+        """Sync the files below `root`.
+
+        `service` says how a service makes the passes, for example "RQ"; "" without one.
+        """
         self._queue = queue
         self._root = root
         self._home = root / root_folder.NAME
         self._copy = SqliteCopy(self._home)
         self._host = os.uname().nodename
-        #: The id of the root, once it is known. It stays if the folder is deleted and made again.
+        #: The id of the root, once it is known. A folder that is made again keeps it.
         self._id = ""
         self._leased_at = 0.0
         self._set_aside = ""
@@ -83,11 +86,12 @@ class Mirror:
         wait: bool = True,
         stop: Callable[[], bool] = lambda: False,
     ) -> PassResult | None:
-        """Make one pass. Return None if another process of this machine makes one and `wait` is false.
+        """Make one pass, and return what it did.
 
         `full` looks at everything. `scan` looks at all files, otherwise only at those
         that were marked. `stop` is called between batches; if it returns True, the rest
-        is left for the next pass. Raises errors.RootNotWritable, errors.SyncBusy
+        is left for the next pass. Return None if another process of this machine makes
+        a pass, unless `wait` is set. Raises errors.RootNotWritable, errors.SyncBusy
         (another machine makes a pass), errors.Unavailable.
         """
         try:
@@ -106,7 +110,7 @@ class Mirror:
         raise refusal
 
     def root_id(self) -> str:
-        """Return the id of the root, which is the same on all machines that share the folder.
+        """Return the id of the root, the same on all machines that share the folder.
 
         Raises errors.RootNotWritable if the root does not exist.
         """
@@ -119,7 +123,7 @@ class Mirror:
             raise files.root_not_writable(self._root, error) from None
 
     def session(self) -> str:
-        """Return the session under which the file-based workers of this root hold their leases."""
+        """Return the session under which file-based workers hold their leases."""
         return _session(self.root_id())
 
     def mark_changed(self, names: Iterable[str]) -> bool:
@@ -213,7 +217,7 @@ class Mirror:
 
     @contextmanager
     def _lock(self, *, wait: bool) -> Iterator[bool]:
-        """Keep other processes of this machine off the files; yield False if one is at work."""
+        """Lock out other processes of this machine; yield False if one has the lock."""
         self._make_folders()
         with (self._home / "sync" / "lock").open("ab") as file:
             yield files.take_lock(file.fileno(), wait=wait)
@@ -242,9 +246,9 @@ class Mirror:
         return sha256(text.encode(), usedforsecurity=False).hexdigest()[:8]
 
     def _take_lease(self) -> str:
-        """Keep other machines off a shared folder; return when the namespace was created, in ms.
+        """Lock out other machines; return when the namespace was created, in ms.
 
-        The lock keeps off the processes of this machine, so that a killed one blocks no
+        Only the lock keeps off processes of this machine, so a killed one blocks no
         other. Raises errors.SyncBusy if another machine has the lease.
         """
         self._leased_at = monotonic()

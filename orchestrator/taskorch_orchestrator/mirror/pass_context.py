@@ -1,4 +1,4 @@
-"""What the steps of one pass share."""
+"""The objects that the steps of one pass share."""
 
 from taskorch.domain.frozen import Frozen
 from taskorch.queue.queue import Queue

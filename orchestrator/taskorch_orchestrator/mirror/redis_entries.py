@@ -50,7 +50,7 @@ def _updates(record: MirrorRecord, report: Report) -> Iterator[FileEntry]:
 def _update(
     record: MirrorRecord, report: Report, text: str, percent: int | None = None
 ) -> FileEntry:
-    """Return an update as it will be read again: a progress report can look like a repeat."""
+    """Return an update as it is read again: a progress report can look like a repeat."""
     document: Json = {
         "timestamp": _time(report.written_at, report.at, report.id),
         "message": text,
@@ -115,6 +115,6 @@ def _completion(record: MirrorRecord) -> FileEntry:
 
 
 def _time(written_at: str, at: int, entry_id: str) -> str:
-    """Return a time as files have it; entries of one millisecond differ in microseconds."""
+    """Return a time as files have it. Entries of one millisecond get microseconds."""
     number = int(entry_id.partition("-")[2] or 0)
     return written_at or local_time(at, min(number, 999))

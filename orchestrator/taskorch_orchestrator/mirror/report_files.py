@@ -1,4 +1,4 @@
-"""The three files that agents report in: `{item}_progress.json`, `_discoveries.json` and `_completion.json`.
+"""The report files of an item: `{item}_progress.json`, `_discoveries.json`, `_completion.json`.
 
 This module reads the form that file-based workers write, and writes the same form.
 """
@@ -35,12 +35,15 @@ _DEPTHS = {PROGRESS: 2, DISCOVERIES: 1, COMPLETION: 1}
 _CODE_BLOCK = re.compile(
     r"\s*```[ \t]*\w*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*", re.DOTALL
 )
-#: A completion may lack these. Without its agent it is not known who completed the item.
+#: A completion may lack these. Without an agent, nothing says who completed the item.
 _OPTIONAL = ("item_id", "completed_at", "summary", "deliverables")
 
 
 class TornError(Exception):
-    """The content is not valid: a worker is writing the file, died while writing it, or wrote something else."""
+    """The content is not valid.
+
+    A worker is writing the file, died while writing it, or wrote something else.
+    """
 
 
 class ReportFile(Frozen):

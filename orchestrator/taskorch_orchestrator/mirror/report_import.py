@@ -18,7 +18,7 @@ from taskorch_orchestrator.mirror.file_entry import (
 )
 from taskorch_orchestrator.mirror.report_files import BLOCKED
 
-#: How long to wait for the rest of a torn file, and for the report that an update repeats.
+#: Time to wait for the rest of a torn file, or for the report that an update repeats.
 WAIT_S = 10.0
 #: Redis keeps this many reports of an item, as scripts/prelude/ states.
 REPORTS_KEPT = 1000
@@ -34,7 +34,7 @@ class ReportImport:
         record: MirrorRecord,
         imported_before: Collection[str] = (),
     ) -> None:
-        """Report in the name of file-based workers, who hold their leases under `session`.
+        """Import reports of workers that hold their leases under `session`.
 
         `imported_before` has the keys of entries that earlier passes imported.
         """
@@ -45,7 +45,7 @@ class ReportImport:
         self.record = record
         #: The number of reports that were imported.
         self.count = 0
-        #: The keys of entries that a later pass must import, and of those that Redis refuses.
+        #: Keys of entries that a later pass must import, and of those that Redis refuses.
         self.held_back: set[str] = set()
         self.refused: set[str] = set()
         #: Name of a report -> why it was not imported.
@@ -62,10 +62,12 @@ class ReportImport:
         for entry in entries:
             if entry.verb == INVALID:
                 self._not_imported(entry, entry.detail)
-        groups = redis_entries.entries(self.record).values()
-        known = [entry for group in groups for entry in group]
+        known: list[FileEntry] = []
+        for group in redis_entries.entries(self.record).values():
+            known += group
         originals = [*entries, *known]
-        lease = Lease(item=self.record.item.id)
+        item = self.record.item.id
+        lease = Lease(item=item)
         for entry in self._new(entries, known):
             if self._is_known_repeat(entry, originals):
                 continue
@@ -74,7 +76,6 @@ class ReportImport:
             else:
                 lease = self._report(entry, lease)
         if self.count:
-            item = self.record.item.id
             (self.record,) = self._queue.views.records([item], session=self._session)
 
     def _new(
@@ -84,16 +85,19 @@ class ReportImport:
         imported = {report.request for report in self.record.reports}
         imported |= {found.request for found in self.record.discoveries}
         imported |= set(self._imported_before or self._older_than_history(entries))
-        by_key = {entry.key: entry for entry in entries if entry.verb != INVALID}
-        found = new_entries(by_key.values(), known, imported)
-        return sorted(found, key=lambda entry: (entry.verb == "complete", entry.order))
+        reports = {entry.key: entry for entry in entries if entry.verb != INVALID}
+        found = list(new_entries(reports.values(), known, imported))
+        found.sort(key=lambda entry: entry.order)
+        found.sort(key=lambda entry: entry.verb == "complete")
+        return found
 
     def _older_than_history(self, entries: Iterable[FileEntry]) -> set[str]:
-        """Return the keys of entries that are older than the reports that Redis still has."""
+        """Return the keys of entries that are older than a trimmed history."""
         reports = self.record.reports
         if len(reports) < REPORTS_KEPT:
             return set()
-        return {entry.key for entry in entries if entry.origin.at <= reports[0].at}
+        oldest = reports[0].at
+        return {entry.key for entry in entries if entry.origin.at <= oldest}
 
     def _is_known_repeat(
         self, entry: FileEntry, originals: Iterable[FileEntry]
@@ -102,19 +106,19 @@ class ReportImport:
         if entry.verb != REPEAT:
             return False
         if entry.text.startswith(BLOCKED):
-            blocker = entry.text.removeprefix(BLOCKED)
-            return any(
-                each.verb == "blocker" and each.text == blocker for each in originals
-            )
-        if any(report.kind == "complete" for report in self.record.reports):
-            return True
-        return any(each.verb == "complete" for each in originals)
+            blockers = [each.text for each in originals if each.verb == "blocker"]
+            return entry.text.removeprefix(BLOCKED) in blockers
+        verbs = {each.verb for each in originals}
+        verbs |= {report.kind for report in self.record.reports}
+        return "complete" in verbs
 
     def _must_wait(self, entry: FileEntry, *, all_readable: bool) -> bool:
         if entry.verb == "complete":
             return not all_readable
-        is_recent = abs(time() - entry.origin.at / 1000) < WAIT_S
-        return entry.verb == REPEAT and is_recent
+        if entry.verb == REPEAT:
+            age_s = time() - entry.origin.at / 1000
+            return abs(age_s) < WAIT_S
+        return False
 
     def _report(self, entry: FileEntry, lease: Lease) -> Lease:
         """Report an entry to Redis; return the lease that the next report continues.
@@ -162,6 +166,8 @@ class ReportImport:
         )
 
     def _not_imported(self, entry: FileEntry, why: str) -> None:
-        time_of = f"of {entry.written_at}" if entry.written_at else "without a time"
+        when = "without a time"
+        if entry.written_at:
+            when = f"of {entry.written_at}"
         name = f"{self.record.item.id}, report {entry.key}"
-        self.troubles[name] = f"The report {time_of} was not imported: {why}"
+        self.troubles[name] = f"The report {when} was not imported: {why}"

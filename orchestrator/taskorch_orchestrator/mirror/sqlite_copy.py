@@ -1,4 +1,4 @@
-"""`orchestration.db`: a copy of projects and items in SQLite for people's queries. It is never read back."""
+"""`orchestration.db`: projects and items in SQLite for queries. It is never read back."""
 
 import errno
 import json
@@ -78,13 +78,18 @@ class SqliteCopy:
             yield database
 
     def _keep_others_out(self) -> None:
-        """Make the file if needed, and remove the rights of others; SQLite gives its journal the same mode."""
+        """Make the file if it does not exist, and remove the rights of others.
+
+        SQLite gives its journal the same mode.
+        """
         mode = files.file_mode(self._path.parent)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(self._path, flags, mode)
         try:
             status = os.fstat(descriptor)
-            if status.st_mode & 0o077 & ~mode and os.getuid() in (status.st_uid, 0):
+            is_open_to_others = status.st_mode & 0o077 & ~mode
+            may_change = os.getuid() in (status.st_uid, 0)
+            if is_open_to_others and may_change:
                 os.fchmod(descriptor, mode)
         finally:
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""One pass of the sync job over the files of a root: find what has changed, then sync it in batches."""
+"""One pass of the sync job: find what has changed, then sync it in batches."""
 
 import sqlite3
 from collections import defaultdict
@@ -7,7 +7,7 @@ from time import monotonic
 
 import yaml
 from taskorch.domain import errors
-from taskorch.domain.item import Item, Project
+from taskorch.domain.item import Project
 from taskorch.domain.mirror_record import MirrorRecord
 
 from taskorch_orchestrator.mirror import file_names, handoff_file, sqlite_copy
@@ -25,15 +25,13 @@ INCOMPLETE_COPY = "db_behind"
 
 
 class SyncPass:
-    """One pass, in a folder that no other process writes as a mirror in the meantime."""
+    """One pass over the files of a root, in which no other mirror writes."""
 
     def __init__(self, context: PassContext, copy: SqliteCopy) -> None:
         self._context = context
-        self._queue, self._folder, self._state = (
-            context.queue,
-            context.folder,
-            context.state,
-        )
+        self._queue = context.queue
+        self._folder = context.folder
+        self._state = context.state
         self._copy = copy
         self._changes = Changes(context)
         #: Item -> its files that were written into after they were replaced.
@@ -85,8 +83,7 @@ class SyncPass:
         self._after = ids[-1]
         item_ids = [id_ for id_ in ids if file_names.is_item(id_)]
         project_ids = [id_ for id_ in ids if not file_names.is_item(id_)]
-        records = self._read_items(item_ids)
-        damage = self._take_damage()
+        records, damage = self._read_items(item_ids)
         with self._state.transaction():
             projects = self._write_contexts(project_ids)
             in_sync = self._sync_items(records)
@@ -94,16 +91,14 @@ class SyncPass:
                 if id_ not in records:
                     self._report_missing(id_, damage.get(id_))
             not_notified = self._notify_agents()
-            self._fill_copy(
-                {**projects, **{each.project.id: each.project for each in in_sync}},
-                [record.item for record in in_sync],
-            )
-            retried = records.keys() - {record.item.id for record in in_sync}
-            self._state.unmark(set(ids) - retried - not_notified)
+            self._fill_copy(projects, in_sync)
+            synced = {record.item.id for record in in_sync}
+            not_synced = records.keys() - synced
+            self._state.unmark(set(ids) - not_synced - not_notified)
         return True
 
     def _copy_needs_all_rows(self) -> bool:
-        """Return whether `orchestration.db` is missing or lacks rows, and can be written now."""
+        """Return whether `orchestration.db` lacks rows and can be written now."""
         if self._copy.exists() and not self._state.fact(INCOMPLETE_COPY):
             return False
         try:
@@ -115,20 +110,22 @@ class SyncPass:
         self._state.set_fact(INCOMPLETE_COPY, "")
         return True
 
-    def _read_items(self, ids: Sequence[str]) -> dict[str, MirrorRecord]:
-        """Return the items that Redis has and that can be read."""
-        records = self._queue.views.records(ids, session=self._context.session)
-        return {record.item.id: record for record in records}
-
-    def _take_damage(self) -> dict[str, str]:
-        """Return the items that were found damaged, with the reasons."""
-        found = dict(self._queue.damage)
+    def _read_items(
+        self, ids: Sequence[str]
+    ) -> tuple[dict[str, MirrorRecord], dict[str, str]]:
+        """Return the items that Redis has, and the reasons for those that are damaged."""
+        session = self._context.session
+        records = self._queue.views.records(ids, session=session)
+        damage = {}
+        for (kind, id_), reason in self._queue.damage.items():
+            if kind == "item":
+                damage[id_] = reason
         self._queue.damage.clear()
-        return {id_: reason for (kind, id_), reason in found.items() if kind == "item"}
+        return {record.item.id: record for record in records}, damage
 
-    def _write_contexts(self, ids: Iterable[str]) -> dict[str, Project]:
+    def _write_contexts(self, ids: Iterable[str]) -> list[Project]:
         """Write the context files of projects; return the projects that Redis has."""
-        projects = {}
+        projects = []
         for id_ in ids:
             try:
                 project = self._queue.views.progress(id_, limit=1).project
@@ -138,17 +135,19 @@ class SyncPass:
                 self._state.add_trouble(id_, id_, str(error))
                 continue
             self._write_context(project)
-            projects[id_] = project
+            projects.append(project)
         return projects
 
     def _write_context(self, project: Project) -> None:
-        name, data = file_names.context(project.id), _context(project)
+        name = file_names.context(project.id)
+        data = _context(project)
         file = self._folder.read(name)
         if file and file.data == data:
-            self._state.save_file(name, file.signature)
+            signature = file.signature
         else:
-            self._state.save_file(name, self._folder.write(name, data))
+            signature = self._folder.write(name, data)
             self.written += 1
+        self._state.save_file(name, signature)
 
     def _sync_items(self, records: Mapping[str, MirrorRecord]) -> list[MirrorRecord]:
         """Sync the files of items; return the items whose files are in sync."""
@@ -171,7 +170,7 @@ class SyncPass:
         return in_sync
 
     def _report_missing(self, id_: str, damage: str | None) -> None:
-        """Report an item that Redis does not have, or that is damaged; leave its files alone."""
+        """Report an item that is missing in Redis or damaged; leave its files alone."""
         self._state.clear_troubles(id_)
         if damage:
             error = errors.Damaged(kind="item", id=id_, reason=damage)
@@ -183,7 +182,7 @@ class SyncPass:
             self._folder.remove_replaced(replaced)
 
     def _notify_agents(self) -> set[str]:
-        """Notify agents of new handoffs; return the items that an agent could not be notified of."""
+        """Notify agents of new handoffs; return the items for which that failed."""
         failed: set[str] = set()
         for agent, notices in self._notices.items():
             failed |= handoff_file.notify(self._context, agent, notices)
@@ -191,13 +190,17 @@ class SyncPass:
         return failed
 
     def _fill_copy(
-        self, projects: Mapping[str, Project], items: Iterable[Item]
+        self, projects: Iterable[Project], records: Sequence[MirrorRecord]
     ) -> None:
         """Write to `orchestration.db`; if that fails, a later pass writes all rows."""
         name = sqlite_copy.NAME
+        by_id = {project.id: project for project in projects}
+        for record in records:
+            by_id[record.project.id] = record.project
+        items = [record.item for record in records]
         self._state.clear_troubles(name)
         try:
-            self._copy.write(projects.values(), items)
+            self._copy.write(by_id.values(), items)
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or str(error)
             self._state.add_trouble(name, name, reason)

@@ -47,7 +47,8 @@ class SyncState:
 
     def add_to_fact(self, name: str, number: int) -> None:
         """Add to a number that is saved as a fact."""
-        self.set_fact(name, str(int(self.fact(name) or 0) + number))
+        before = int(self.fact(name) or 0)
+        self.set_fact(name, str(before + number))
 
     def mark(self, ids: Iterable[str]) -> None:
         """Mark items and projects whose files a pass must look at."""
@@ -62,7 +63,7 @@ class SyncState:
         )
 
     def marked(self, after: str, limit: int) -> list[str]:
-        """Return the marked ids that follow the id `after`, in order, at most `limit`."""
+        """Return at most `limit` marked ids, in order, that follow the id `after`."""
         rows = self._database.execute(
             "SELECT id FROM changed WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
         )
@@ -96,19 +97,25 @@ class SyncState:
         self._database.execute("DELETE FROM files WHERE name = ?", (name,))
 
     def notified(self, item: str) -> tuple[int, str]:
-        """Return the last assignment of an item that its agent was notified of, and the agent.
+        """Return the last assignment that was notified for an item, and its agent.
 
         The assignment is 0 if there was none, or if the notice was withdrawn unread.
         """
         row = self._row("SELECT sequence, agent FROM rung WHERE item = ?", item)
-        return (int(row[0]), str(row[1])) if row else (0, "")
+        if not row:
+            return 0, ""
+        sequence, agent = row
+        return int(sequence), str(agent)
 
     def set_notified(self, item: str, sequence: int, agent: str) -> None:
         """Save that an agent was notified of an assignment."""
         self._put("rung", item, sequence, agent)
 
     def torn_since(self, name: str, signature: str) -> float:
-        """Return when a torn file was first seen with this signature, in seconds since the epoch."""
+        """Return when a torn file was first seen with this signature.
+
+        The time is in seconds since the epoch.
+        """
         query = "SELECT since FROM torn WHERE name = ? AND signature = ?"
         row = self._row(query, name, signature)
         if row:
@@ -123,7 +130,8 @@ class SyncState:
 
     def torn_files(self) -> list[str]:
         """Return the names of the files that are torn."""
-        return [str(row[0]) for row in self._database.execute("SELECT name FROM torn")]
+        rows = self._database.execute("SELECT name FROM torn")
+        return [str(row[0]) for row in rows]
 
     def save_copy(self, name: str, message: str) -> None:
         """Save why a copy of a file was kept."""
@@ -138,7 +146,7 @@ class SyncState:
         self._database.execute("DELETE FROM copies WHERE name = ?", (name,))
 
     def add_trouble(self, owner: str, name: str, message: str) -> None:
-        """Save the trouble with a file or a report; it stays until its owner is looked at again."""
+        """Save the trouble with a file or a report, until its owner is looked at again."""
         self._put("troubles", owner, name, message)
 
     def clear_troubles(self, owner: str) -> None:
@@ -170,7 +178,7 @@ class SyncState:
 
 @contextmanager
 def opened(home: Path) -> Iterator[SyncState]:
-    """Open the memory below `home`, the folder .task-orchestrator; remove it if it is damaged.
+    """Open the memory in `home`, the folder .task-orchestrator; remove a damaged one.
 
     Raises sqlite3.OperationalError if it cannot be used now, and another
     sqlite3.DatabaseError if it was damaged.

@@ -27,7 +27,7 @@ def longest_prefix(text: str, depth: int) -> Json:
 
 
 def _error_position(text: str) -> int:
-    """Return where the JSON parser gives up; the end of the text if it names no place."""
+    """Return where the parser finds an error; the end of the text if it does not say."""
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
@@ -38,7 +38,7 @@ def _error_position(text: str) -> int:
 
 
 def _possible_ends(text: str, depth: int) -> Iterator[tuple[int, str]]:
-    """Yield each position where a value may have ended, and the brackets that close it."""
+    """Yield each position where a value may end, and the brackets that close it."""
     open_brackets: list[str] = []
     for match in _TOKEN.finditer(text):
         part, end = match.group(), match.end()
