@@ -471,7 +471,7 @@ SABOTAGES = (
         line="    if access is not Access.CREATE and not settings.has_folder:\n",
         instead="    if False:\n",
         tests=(
-            "tests/acceptance/test_access.py::test_command_that_creates_no_queue_says_so",
+            "tests/acceptance/test_access.py::test_command_without_create_access_reports_missing_queue",
         ),
     ),
     Sabotage(

@@ -85,13 +85,13 @@ def empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("role", TABLES)
-def test_every_command_is_in_the_table(role: str) -> None:
+def test_access_table_has_every_command(role: str) -> None:
     group, table = TABLES[role]
 
     assert sorted(leaves(group)) == sorted(table)
 
 
-def test_table_of_the_docs_is_the_table_of_the_commands() -> None:
+def test_access_table_matches_the_docs() -> None:
     rows = re.findall(
         r"^\| (create|use|read|none) \|[^|]*\|([^|]*)\|([^|]*)\|$",
         USAGE.read_text("utf-8"),
@@ -116,7 +116,7 @@ def test_table_of_the_docs_is_the_table_of_the_commands() -> None:
     ("role", "name"),
     [pair for pair in having(Access.USE, Access.READ) if pair[1] != "mcp"],
 )
-def test_command_that_creates_no_queue_says_so(
+def test_command_without_create_access_reports_missing_queue(
     empty: Path, role: str, name: str
 ) -> None:
     with pytest.raises(
@@ -150,7 +150,7 @@ def test_command_that_creates_no_queue_says_so(
         *("orchestrate trust", "orchestrate setup codex --check", "worker check"),
     ],
 )
-def test_command_without_a_queue_makes_nothing(local: Shell, words: str) -> None:
+def test_refused_command_creates_nothing(local: Shell, words: str) -> None:
     ran = ended(local.start(*_command(words)))
 
     assert ran.code in (0, 3, 5)
@@ -160,7 +160,7 @@ def test_command_without_a_queue_makes_nothing(local: Shell, words: str) -> None
 @pytest.mark.parametrize(
     "words", ["project x", "apply -", "import export.jsonl", "server start"]
 )
-def test_command_that_creates_a_queue_starts_its_server(
+def test_command_with_create_access_starts_server(
     local: Shell, shell: Shell, words: str
 ) -> None:
     if "import" in words:
@@ -174,7 +174,7 @@ def test_command_that_creates_a_queue_starts_its_server(
     assert local.orchestrate("server", "status", "--json").data()["running"]
 
 
-def test_dry_run_makes_no_queue(local: Shell) -> None:
+def test_dry_run_creates_no_queue(local: Shell) -> None:
     ran = local.orchestrate(
         "apply", "-", "--dry-run", stdin=b"project: x\nitems: [{name: a, title: A}]\n"
     )
@@ -199,7 +199,7 @@ def test_folder_without_data_has_no_queue(local: Shell) -> None:
     assert not (local.folder / ".task-orchestrator" / "data").exists()
 
 
-def test_stopped_server_is_started_by_a_step_alone(local: Shell) -> None:
+def test_only_a_step_starts_a_stopped_server(local: Shell) -> None:
     project = local.orchestrate("project", "x").stdout.strip()
     local.orchestrate("server", "stop")
 
@@ -215,7 +215,7 @@ def test_stopped_server_is_started_by_a_step_alone(local: Shell) -> None:
     assert not still
 
 
-def test_killed_server_comes_back_for_a_look(local: Shell) -> None:
+def test_reading_command_restarts_a_killed_server(local: Shell) -> None:
     project = local.orchestrate("project", "x").stdout.strip()
     pid = local.orchestrate("server", "status", "--json").data()["pid"]
     os.kill(pid, signal.SIGKILL)

@@ -24,7 +24,7 @@ def rows(shell: Shell) -> list[dict[str, str]]:
     return [{head[part].strip(): line[part].strip() for part in cut} for line in lines]
 
 
-def test_two_sessions_of_one_name_have_a_row_each(shell: Shell, bench: Bench) -> None:
+def test_sessions_of_an_agent_have_separate_rows(shell: Shell, bench: Bench) -> None:
     first, second, third = (bench.item() for _ in range(3))
     monday, tuesday = (
         shell.having(AGENT_SESSION="monday"),
@@ -51,7 +51,7 @@ def test_two_sessions_of_one_name_have_a_row_each(shell: Shell, bench: Bench) ->
 
 
 @pytest.mark.parametrize("session", ["monday", ""])
-def test_a_session_whose_steps_are_made_by_many_processes_has_one_row(
+def test_session_of_many_processes_has_one_row(
     shell: Shell, bench: Bench, session: str
 ) -> None:
     items = [bench.item() for _ in range(3)]
@@ -70,9 +70,7 @@ def test_a_session_whose_steps_are_made_by_many_processes_has_one_row(
     assert len({holding["holder"]["pid"] for holding in agent["holds"]}) == 3
 
 
-def test_an_agent_that_holds_more_than_is_listed_has_them_counted(
-    shell: Shell, bench: Bench
-) -> None:
+def test_agent_with_many_items_shows_their_number(shell: Shell, bench: Bench) -> None:
     items = {bench.claimed().item for _ in range(23)}
 
     first, rest = rows(shell)
@@ -86,7 +84,7 @@ def test_an_agent_that_holds_more_than_is_listed_has_them_counted(
     assert shell.orchestrate("agents", "--json").data()[0]["more"] == 3
 
 
-def test_a_session_that_called_last_and_holds_nothing_is_shown_beside_the_holder(
+def test_session_without_items_has_row_beside_holder(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
@@ -101,7 +99,7 @@ def test_a_session_that_called_last_and_holds_nothing_is_shown_beside_the_holder
     ]
 
 
-def test_silence_is_shown_in_its_largest_units(shell: Shell, bench: Bench) -> None:
+def test_silence_is_shown_in_largest_units(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     shell.worker("get", item)
     bench.let_lease_run_down(item, left_ms=HOUR_MS)
@@ -113,7 +111,7 @@ def test_silence_is_shown_in_its_largest_units(shell: Shell, bench: Bench) -> No
     assert told["never"] == ("-", "never")
 
 
-def test_with_json_each_holding_has_its_holder(shell: Shell, bench: Bench) -> None:
+def test_json_names_holder_of_each_item(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     shell.having(AGENT_SESSION="monday").worker("get", item)
 
@@ -129,7 +127,7 @@ def test_with_json_each_holding_has_its_holder(shell: Shell, bench: Bench) -> No
     assert 0 <= holding["silent_ms"] < HOUR_MS
 
 
-def test_whoami_says_from_where_the_agent_calls(shell: Shell) -> None:
+def test_whoami_prints_host_and_pid(shell: Shell) -> None:
     told = shell.having(AGENT_SESSION="monday").worker("whoami", "--json").data()
 
     assert (told["host"], told["sources"]["host"]) == (

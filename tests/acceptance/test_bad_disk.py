@@ -44,7 +44,7 @@ def mounted(shell: Shell, mounts: str, *words: str) -> Ran:
 @pytest.mark.parametrize(
     "words", [["pop"], ["pop", "--count", "2"], ["progress", "{}", "x"], ["get", "{}"]]
 )
-def test_where_no_token_can_be_kept_nothing_is_claimed(
+def test_full_disk_prevents_the_claim(
     shell: Shell, bench: Bench, mounts: str, reason: str, *, words: list[str]
 ) -> None:
     item = bench.item()
@@ -60,7 +60,7 @@ def test_where_no_token_can_be_kept_nothing_is_claimed(
 
 
 @pytest.mark.parametrize("mounts", [READ_ONLY, FULL_SINCE], ids=["ro", "full"])
-def test_what_was_claimed_before_the_disk_was_full_can_be_reported_and_delivered(
+def test_claimed_item_is_delivered_on_full_disk(
     shell: Shell, bench: Bench, mounts: str
 ) -> None:
     item = bench.item()
@@ -76,7 +76,7 @@ def test_what_was_claimed_before_the_disk_was_full_can_be_reported_and_delivered
 
 
 @pytest.mark.parametrize("mounts", [READ_ONLY, FULL], ids=["ro", "full"])
-def test_where_nothing_can_be_written_work_can_still_be_looked_at(
+def test_read_only_root_allows_reading_commands(
     shell: Shell, bench: Bench, mounts: str
 ) -> None:
     item = bench.item()
@@ -91,18 +91,14 @@ def test_where_nothing_can_be_written_work_can_still_be_looked_at(
 
 
 @pytest.mark.parametrize("mounts", [READ_ONLY, FULL], ids=["ro", "full"])
-def test_where_nothing_can_be_written_the_bundled_server_says_so(
-    local: Shell, mounts: str
-) -> None:
+def test_read_only_root_stops_the_bundled_server(local: Shell, mounts: str) -> None:
     ran = mounted(local, mounts, "orchestrate", "project", "x")
 
     assert ran.code in (4, 5)
     assert str(local.folder) in ran.stderr
 
 
-def test_a_note_that_fits_into_the_queue_but_not_onto_the_disk_is_kept_in_the_queue(
-    shell: Shell, bench: Bench
-) -> None:
+def test_note_on_full_disk_is_kept_in_queue(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     ran = mounted(shell, FULL, "worker", "notes", item, "remember")
@@ -113,9 +109,7 @@ def test_a_note_that_fits_into_the_queue_but_not_onto_the_disk_is_kept_in_the_qu
 
 
 @pytest.mark.parametrize("root", ["/proc/1/root-of-mine", "{folder}/file/root"])
-def test_a_root_that_cannot_exist_is_named(
-    shell: Shell, bench: Bench, root: str
-) -> None:
+def test_impossible_root_is_named(shell: Shell, bench: Bench, root: str) -> None:
     (shell.folder / "file").write_text("in the way", encoding="utf-8")
     item, root = bench.item(), root.format(folder=shell.folder)
     rooted = shell.having(TASKORCH_ROOT=root)

@@ -205,7 +205,7 @@ def typed(shell: Shell, line: str, names: dict[str, str], *more: str) -> Ran:
 
 
 @pytest.mark.parametrize("refusal", REFUSED, ids=lambda refusal: refusal[0])
-def test_what_is_wrong_is_refused_with_its_exit_code_and_a_reason(
+def test_wrong_command_line_has_exit_code_and_reason(
     shell: Shell, bench: Bench, names: dict[str, str], refusal: tuple[str, int, str]
 ) -> None:
     line, code, message = refusal
@@ -238,7 +238,7 @@ def test_what_is_wrong_is_refused_with_its_exit_code_and_a_reason(
     ],
     ids=lambda refusal: refusal[0],
 )
-def test_with_json_an_error_is_one_document_on_stdout(
+def test_error_as_json_is_one_document(
     shell: Shell, names: dict[str, str], refusal: tuple[str, int, str, bool]
 ) -> None:
     line, code, word, retryable = refusal
@@ -252,7 +252,7 @@ def test_with_json_an_error_is_one_document_on_stdout(
     assert ran.stderr == ""
 
 
-def test_a_dependency_may_belong_to_another_project(shell: Shell, bench: Bench) -> None:
+def test_dependency_may_belong_to_another_project(shell: Shell, bench: Bench) -> None:
     elsewhere, item = bench.item(), bench.item()
 
     ran = shell.orchestrate("depend", item, elsewhere)
@@ -262,9 +262,7 @@ def test_a_dependency_may_belong_to_another_project(shell: Shell, bench: Bench) 
 
 
 @pytest.mark.parametrize("agent", ["../../evil", "..", "-rf", "x" * 65, "ada\n"])
-def test_an_agent_name_that_is_no_name_is_refused_before_a_folder_is_made(
-    shell: Shell, agent: str
-) -> None:
+def test_invalid_agent_name_creates_no_folder(shell: Shell, agent: str) -> None:
     ran = shell.having(AGENT_ID=agent).worker("pop")
 
     assert ran.code == 5
@@ -275,7 +273,7 @@ def test_an_agent_name_that_is_no_name_is_refused_before_a_folder_is_made(
 @pytest.mark.parametrize(
     "variables", [{}, {"AGENT_ID": ""}, {"AGENT_ID": "", "TM_AGENT_ID": ""}]
 )
-def test_who_says_no_agent_is_asked_for_one(
+def test_missing_agent_name_is_reported(
     shell: Shell, variables: dict[str, str]
 ) -> None:
     ran = shell.lacking("AGENT_ID").having(**variables).worker("check")
@@ -293,9 +291,7 @@ def test_who_says_no_agent_is_asked_for_one(
         (b"namespace = '\xff'\n", "config.toml"),
     ],
 )
-def test_a_config_file_with_a_mistake_is_named(
-    shell: Shell, content: bytes, message: str
-) -> None:
+def test_wrong_config_file_is_named(shell: Shell, content: bytes, message: str) -> None:
     (shell.folder / ".task-orchestrator").mkdir()
     (shell.folder / ".task-orchestrator" / "config.toml").write_bytes(content)
 
@@ -306,7 +302,7 @@ def test_a_config_file_with_a_mistake_is_named(
     assert ".task-orchestrator/config.toml" in ran.stderr
 
 
-def test_a_current_folder_that_was_deleted_is_named(shell: Shell) -> None:
+def test_deleted_current_folder_is_reported(shell: Shell) -> None:
     script = 'cd gone && rmdir ../gone && exec "$@"'
     (shell.folder / "gone").mkdir()
 

@@ -137,7 +137,7 @@ def ran(shell: Shell, line: str, scene: dict[str, str]) -> Any:
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_each_command_prints_one_document(
+def test_command_prints_one_json_document(
     shell: Shell, scene: dict[str, str], line: str
 ) -> None:
     data = ran(shell, line, scene)
@@ -145,7 +145,7 @@ def test_each_command_prints_one_document(
     assert isinstance(data, dict | list)
 
 
-def test_each_command_is_here() -> None:
+def test_command_lines_cover_each_command() -> None:
     tested = {tuple(line.split()[:2]) for line in LINES}
     there = {
         (group.name, name) for group in (worker, orchestrate) for name in group.commands
@@ -172,7 +172,7 @@ def test_each_command_is_here() -> None:
         ("worker wait {queued}", []),
     ],
 )
-def test_an_item_is_everywhere_the_same_object(
+def test_item_is_same_object_in_every_document(
     shell: Shell, scene: dict[str, str], line: str, path: list[str | int]
 ) -> None:
     item = ran(shell, line, scene)
@@ -190,7 +190,7 @@ def test_an_item_is_everywhere_the_same_object(
     )
 
 
-def test_a_new_id_is_in_the_data(shell: Shell) -> None:
+def test_new_id_is_in_the_data(shell: Shell) -> None:
     project = shell.orchestrate("project", "x", "--json").data()["id"]
     item = shell.orchestrate("create", project, "x", "--json").data()["id"]
 
@@ -198,7 +198,7 @@ def test_a_new_id_is_in_the_data(shell: Shell) -> None:
     assert re.fullmatch("item_[0-9a-f]{8}", item)
 
 
-def test_the_cursor_of_a_listing_stands_in_its_meta(shell: Shell, bench: Bench) -> None:
+def test_cursor_of_a_list_is_in_its_meta(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     ids = [bench.item(project) for _ in range(3)]
 
@@ -212,9 +212,7 @@ def test_the_cursor_of_a_listing_stands_in_its_meta(shell: Shell, bench: Bench) 
     assert first.stderr == ""
 
 
-def test_the_cursor_of_the_discoveries_leads_to_newer_ones_only(
-    shell: Shell, bench: Bench
-) -> None:
+def test_cursor_of_discoveries_leads_to_newer_ones(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     item = bench.item(project)
     shell.worker("discover", item, "first")
@@ -237,13 +235,13 @@ def test_the_cursor_of_the_discoveries_leads_to_newer_ones_only(
         ["server", "status", "--json"],
     ],
 )
-def test_the_flag_stands_before_or_after_the_command(
+def test_json_flag_works_before_and_after_the_command(
     shell: Shell, words: list[str]
 ) -> None:
     assert shell.orchestrate(*words).data() is not None
 
 
-def test_a_variable_asks_for_json_too(shell: Shell) -> None:
+def test_environment_variable_turns_json_on(shell: Shell) -> None:
     asking = shell.having(TASKORCH_JSON="1")
 
     good, bad = asking.orchestrate("projects"), asking.orchestrate("frobnicate")
@@ -254,7 +252,7 @@ def test_a_variable_asks_for_json_too(shell: Shell) -> None:
     assert (off.stdout, off.stderr) == ("", "No projects.\n")
 
 
-def test_a_word_after_two_dashes_does_not_ask_for_json(shell: Shell) -> None:
+def test_text_after_two_dashes_is_no_json_flag(shell: Shell) -> None:
     refused = shell.worker("progress", "item_00000000", "--", "--json")
 
     assert refused.code == 3

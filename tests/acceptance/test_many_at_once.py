@@ -9,9 +9,7 @@ def lease_files(shell: Shell) -> list[str]:
     return sorted(path.stem for path in shell.folder.rglob("*.lease"))
 
 
-def test_several_items_are_assigned_with_a_line_each(
-    shell: Shell, bench: Bench
-) -> None:
+def test_assign_of_several_items_prints_a_line_each(shell: Shell, bench: Bench) -> None:
     first, second = bench.item(agent=""), bench.item(agent="bob")
 
     ran = shell.orchestrate("assign", first, second, "ada", "--context", "style=plain")
@@ -23,9 +21,7 @@ def test_several_items_are_assigned_with_a_line_each(
     assert bench.queue.views.show(second).item.context == {"style": "plain"}
 
 
-def test_several_items_are_a_list_in_json_and_one_is_not(
-    shell: Shell, bench: Bench
-) -> None:
+def test_assign_of_several_items_is_json_list(shell: Shell, bench: Bench) -> None:
     first, second = bench.item(agent=""), bench.item(agent="")
 
     both = shell.orchestrate("assign", first, second, "ada", "--json").data()
@@ -35,7 +31,7 @@ def test_several_items_are_a_list_in_json_and_one_is_not(
     assert both[0] == {**one, "previous": ""}
 
 
-def test_where_one_item_cannot_be_assigned_none_is(shell: Shell, bench: Bench) -> None:
+def test_assign_with_one_wrong_item_assigns_none(shell: Shell, bench: Bench) -> None:
     free, held = bench.item(agent=""), bench.claimed().item
 
     ran = shell.orchestrate("assign", free, held, "bob")
@@ -45,9 +41,7 @@ def test_where_one_item_cannot_be_assigned_none_is(shell: Shell, bench: Bench) -
     assert bench.state(free) is State.PENDING
 
 
-def test_a_pop_of_several_prints_each_and_keeps_each_token(
-    shell: Shell, bench: Bench
-) -> None:
+def test_pop_of_several_items_keeps_each_lease(shell: Shell, bench: Bench) -> None:
     items = [bench.item(title="One"), bench.item(title="Two")]
 
     ran = shell.worker("pop", "--count", "5")
@@ -60,9 +54,7 @@ def test_a_pop_of_several_prints_each_and_keeps_each_token(
     assert bench.inconsistencies() == []
 
 
-def test_a_pop_with_a_count_is_a_list_in_json_also_of_one(
-    shell: Shell, bench: Bench
-) -> None:
+def test_pop_with_count_one_is_json_list(shell: Shell, bench: Bench) -> None:
     first, second = bench.item(), bench.item()
 
     one = shell.worker("pop", "--json").data()
@@ -73,7 +65,7 @@ def test_a_pop_with_a_count_is_a_list_in_json_also_of_one(
     assert one.keys() == listed[0].keys()
 
 
-def test_a_pop_of_several_with_nothing_there_is_exit_8(shell: Shell) -> None:
+def test_pop_of_several_from_empty_queue_exits_8(shell: Shell) -> None:
     ran = shell.worker("pop", "--count", "3")
 
     assert (ran.code, ran.stdout) == (8, "")

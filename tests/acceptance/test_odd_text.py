@@ -19,7 +19,7 @@ def is_safe(screen: str) -> bool:
     return not any(character in screen for character in UNSAFE)
 
 
-def test_odd_text_of_an_orchestrator_is_stored_whole_and_shown_escaped(
+def test_odd_text_of_orchestrator_is_stored_and_escaped(
     shell: Shell, bench: Bench
 ) -> None:
     project = shell.orchestrate("project", GIVEN, "-d", GIVEN).stdout.strip()
@@ -60,9 +60,7 @@ def test_odd_text_of_an_orchestrator_is_stored_whole_and_shown_escaped(
         assert is_safe(screen.stdout)
 
 
-def test_odd_text_of_a_worker_is_stored_whole_and_shown_escaped(
-    shell: Shell, bench: Bench
-) -> None:
+def test_odd_text_of_worker_is_stored_and_escaped(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     item = bench.item(project)
 
@@ -101,7 +99,7 @@ def test_odd_text_of_a_worker_is_stored_whole_and_shown_escaped(
     ],
     ids=["id", "option", "agent", "address"],
 )
-def test_odd_text_in_an_error_is_shown_escaped(shell: Shell, words: list[str]) -> None:
+def test_odd_text_in_an_error_is_escaped(shell: Shell, words: list[str]) -> None:
     odd = "item_\x1b[31m\u202e\nError: forged"
 
     code, screen = shell.on_terminal(
@@ -115,9 +113,7 @@ def test_odd_text_in_an_error_is_shown_escaped(shell: Shell, words: list[str]) -
     )
 
 
-def test_a_session_with_an_odd_name_is_refused_and_changes_nothing(
-    shell: Shell, bench: Bench
-) -> None:
+def test_odd_session_name_changes_nothing(shell: Shell, bench: Bench) -> None:
     odd = shell.having(AGENT_SESSION="\x1b[31m\u202e\n")
     item = bench.item()
     before = bench.everything()
@@ -137,7 +133,7 @@ def test_a_session_with_an_odd_name_is_refused_and_changes_nothing(
         ["notes", "{}", b"\xff"],
     ],
 )
-def test_an_argument_that_is_not_utf8_is_refused(
+def test_argument_that_is_not_utf8_is_refused(
     shell: Shell, bench: Bench, words: list[str | bytes]
 ) -> None:
     item = bench.item()
@@ -173,7 +169,7 @@ def test_an_argument_that_is_not_utf8_is_refused(
         ([b"env", b"AGENT_SESSION=\xff", b"worker", b"whoami"], 5),
     ],
 )
-def test_nothing_that_is_not_utf8_reaches_the_queue_or_the_screen(
+def test_invalid_utf8_reaches_neither_queue_nor_screen(
     shell: Shell, words: list[bytes], code: int
 ) -> None:
     on_path = shell.having(PATH=f"{BIN}:{os.environ['PATH']}")
@@ -217,7 +213,7 @@ def test_nul_on_standard_input_is_refused(
         (b"\xef\xbb\xbfx" + b"\r\n" * 65535 + b"\r\n", "x" + "\n" * 65535),
     ],
 )
-def test_standard_input_is_normalised(
+def test_line_breaks_on_standard_input_are_normalised(
     shell: Shell, bench: Bench, stdin: bytes, kept: str | None
 ) -> None:
     item = bench.item()
@@ -241,9 +237,7 @@ def test_ten_megabytes_on_standard_input_are_refused(
     assert "longer than 65536 bytes (64 KiB)" in ran.stderr
 
 
-def test_sixty_four_kibibytes_are_taken_and_one_byte_more_is_not(
-    shell: Shell, bench: Bench
-) -> None:
+def test_text_longer_than_64_kib_is_refused(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     most = b"x" * 65536
 
@@ -259,9 +253,7 @@ def test_sixty_four_kibibytes_are_taken_and_one_byte_more_is_not(
 
 
 @pytest.mark.parametrize(("title", "code"), [("ü" * 500, 0), ("x" * 501, 5)])
-def test_a_title_has_at_most_500_characters(
-    shell: Shell, title: str, code: int
-) -> None:
+def test_title_has_at_most_500_characters(shell: Shell, title: str, code: int) -> None:
     ran = shell.orchestrate("project", title)
 
     assert ran.code == code
@@ -271,7 +263,7 @@ def test_a_title_has_at_most_500_characters(
     )
 
 
-def test_an_item_has_at_most_200_requirements(shell: Shell, bench: Bench) -> None:
+def test_item_has_at_most_200_requirements(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     requirements = [f"requirement {number}" for number in range(201)]
 
@@ -283,9 +275,7 @@ def test_an_item_has_at_most_200_requirements(shell: Shell, bench: Bench) -> Non
     assert len(bench.queue.views.list(project=project).items[0].requirements) == 200
 
 
-def test_deliverables_have_at_most_256_kibibytes_together(
-    shell: Shell, bench: Bench
-) -> None:
+def test_deliverables_have_at_most_256_kib_together(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     pairs = [
         word

@@ -17,9 +17,7 @@ from taskorch_worker.cli import worker
 BAR = "━"
 
 
-def test_worker_check_prints_what_the_protocol_shows(
-    shell: Shell, bench: Bench
-) -> None:
+def test_worker_check_prints_text_of_the_protocol(shell: Shell, bench: Bench) -> None:
     item = bench.item(agent="database_specialist")
 
     ran = shell.having(AGENT_ID="database_specialist").worker("check")
@@ -28,7 +26,7 @@ def test_worker_check_prints_what_the_protocol_shows(
     assert ran.stderr == ""
 
 
-def test_worker_get_prints_what_the_protocol_shows(shell: Shell, bench: Bench) -> None:
+def test_worker_get_prints_text_of_the_protocol(shell: Shell, bench: Bench) -> None:
     requirements = ("Users table", "Sessions table", "Password reset tokens")
     item = bench.item(title="Design database schema", requirements=requirements)
 
@@ -44,9 +42,7 @@ def test_worker_get_prints_what_the_protocol_shows(shell: Shell, bench: Bench) -
     ]
 
 
-def test_the_workflow_of_the_protocol_works_as_it_is_written(
-    shell: Shell, bench: Bench
-) -> None:
+def test_workflow_of_the_protocol_works_as_written(shell: Shell, bench: Bench) -> None:
     script = """set -e
         PROJECT=$(orchestrate project "User Management API")
         DB_ITEM=$(orchestrate create $PROJECT "Database design" -r "Users table" "Sessions table")
@@ -71,7 +67,7 @@ def test_the_workflow_of_the_protocol_works_as_it_is_written(
     assert [project.status for project in bench.queue.views.projects()] == ["completed"]
 
 
-def test_a_new_id_is_bare_in_a_pipe_and_labelled_on_a_terminal(shell: Shell) -> None:
+def test_new_id_is_labelled_on_terminals_only(shell: Shell) -> None:
     piped = shell.orchestrate("project", "x").stdout
     item = shell.orchestrate("create", piped.strip(), "x").stdout
     _, project_screen = shell.on_terminal(BIN / "orchestrate", "project", "x")
@@ -85,7 +81,7 @@ def test_a_new_id_is_bare_in_a_pipe_and_labelled_on_a_terminal(shell: Shell) -> 
     assert re.fullmatch(r"Work item ID: item_[0-9a-f]{8}\n", item_screen)
 
 
-def test_colour_and_bars_are_for_terminals(shell: Shell, bench: Bench) -> None:
+def test_colours_and_bars_are_for_terminals_only(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     bench.brought(bench.item(project), State.COMPLETED)
     words = (BIN / "orchestrate", "progress", project)
@@ -102,9 +98,7 @@ def test_colour_and_bars_are_for_terminals(shell: Shell, bench: Bench) -> None:
         assert BAR not in text
 
 
-def test_a_narrow_terminal_keeps_ids_whole_and_a_pipe_cuts_nothing(
-    shell: Shell, bench: Bench
-) -> None:
+def test_ids_stay_whole_on_narrow_terminals(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     item = bench.item(project, title="A long title " * 20)
 
@@ -119,7 +113,7 @@ def test_a_narrow_terminal_keeps_ids_whole_and_a_pipe_cuts_nothing(
     assert ("A long title " * 20).strip() in piped
 
 
-def test_data_goes_to_stdout_and_talk_to_stderr(shell: Shell, bench: Bench) -> None:
+def test_data_is_on_stdout_and_messages_on_stderr(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     shell.worker("discover", bench.item(project), "It rains")
 
@@ -147,7 +141,7 @@ def test_data_goes_to_stdout_and_talk_to_stderr(shell: Shell, bench: Bench) -> N
         (["-r", "-", "B"], ("from stdin", "B")),
     ],
 )
-def test_an_option_takes_many_values_in_one_go_and_may_be_repeated(
+def test_option_takes_many_values_and_can_be_repeated(
     shell: Shell, bench: Bench, words: list[str], requirements: tuple[str, ...]
 ) -> None:
     project = bench.project()
@@ -165,7 +159,7 @@ def test_an_option_takes_many_values_in_one_go_and_may_be_repeated(
     assert bench.queue.views.show(ran.stdout.strip()).item.requirements == requirements
 
 
-def test_a_dash_reads_standard_input(shell: Shell, bench: Bench) -> None:
+def test_dash_reads_standard_input(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     shell.worker("progress", item, "-", stdin="one\ntwo 🙂\n".encode())
@@ -178,7 +172,7 @@ def test_a_dash_reads_standard_input(shell: Shell, bench: Bench) -> None:
     assert bench.queue.views.progress(project).project.title == "A title"
 
 
-def test_after_two_dashes_a_text_may_begin_with_one(shell: Shell, bench: Bench) -> None:
+def test_text_after_two_dashes_may_begin_with_dash(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     shell.worker("progress", item, "--percent", "5", "--", "-5 % slower")
@@ -186,7 +180,7 @@ def test_after_two_dashes_a_text_may_begin_with_one(shell: Shell, bench: Bench) 
     assert bench.queue.views.show(item).history[0].text == "-5 % slower"
 
 
-def test_the_common_options_stand_before_or_after_the_command(
+def test_common_options_work_before_and_after_the_command(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item(agent="bob")
@@ -217,7 +211,7 @@ def commands(group: click.Group, *above: str) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("group", [worker, orchestrate], ids=["worker", "orchestrate"])
-def test_the_help_of_each_command_has_an_example_and_needs_no_redis(
+def test_help_has_an_example_and_needs_no_redis(
     shell: Shell, group: click.Group
 ) -> None:
     there = commands(group)
@@ -237,7 +231,7 @@ def test_the_help_of_each_command_has_an_example_and_needs_no_redis(
 
 
 @pytest.mark.parametrize("command", ["worker", "orchestrate"])
-def test_the_help_and_the_version_of_a_command(shell: Shell, command: str) -> None:
+def test_command_has_help_and_version(shell: Shell, command: str) -> None:
     told, version = (
         shell.run(BIN / command, "--help"),
         shell.run(BIN / command, "--version"),
@@ -252,7 +246,7 @@ def test_the_help_and_the_version_of_a_command(shell: Shell, command: str) -> No
     ("command", "variable"),
     [("worker", "_WORKER_COMPLETE"), ("orchestrate", "_ORCHESTRATE_COMPLETE")],
 )
-def test_each_command_completes_itself_in_a_shell(
+def test_command_has_shell_completion(
     shell: Shell, command: str, variable: str
 ) -> None:
     scripts = [
@@ -264,7 +258,7 @@ def test_each_command_completes_itself_in_a_shell(
     assert all(variable in script.stdout for script in scripts)
 
 
-def test_a_reader_that_goes_away_is_no_error(shell: Shell, bench: Bench) -> None:
+def test_closed_pipe_is_not_an_error(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     for _ in range(300):
         bench.item(project, title="A title " * 50)
@@ -295,7 +289,7 @@ def test_a_reader_that_goes_away_is_no_error(shell: Shell, bench: Bench) -> None
 
 
 @pytest.mark.parametrize("target", [">/dev/full", ">&-", "2>&-", "<&-"])
-def test_a_stream_that_is_full_or_closed_brings_no_traceback(
+def test_full_or_closed_stream_prints_no_traceback(
     shell: Shell, bench: Bench, target: str
 ) -> None:
     item = bench.item()
@@ -306,9 +300,7 @@ def test_a_stream_that_is_full_or_closed_brings_no_traceback(
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]], ids=["text", "json"])
-def test_a_result_that_cannot_be_printed_is_said_to_be_done(
-    shell: Shell, flags: list[str]
-) -> None:
+def test_unprintable_result_is_reported_as_done(shell: Shell, flags: list[str]) -> None:
     words: list[str | Path] = [BIN / "orchestrate", "project", "Once", *flags]
 
     full = shell.run("sh", "-c", '"$@" >/dev/full', "sh", *words)
@@ -322,7 +314,7 @@ def test_a_result_that_cannot_be_printed_is_said_to_be_done(
     assert len(shell.orchestrate("projects", "--json").data()) == 2
 
 
-def test_arguments_behind_an_option_of_many_values_are_missed_with_a_hint(
+def test_argument_after_option_of_many_values_gets_hint(
     shell: Shell, bench: Bench
 ) -> None:
     ran = shell.orchestrate("create", "-r", "A", "B", bench.project(), "A title")
@@ -343,7 +335,7 @@ def test_arguments_behind_an_option_of_many_values_are_missed_with_a_hint(
         (["-r", "A", "--lease", "0s"], "not between 1 ms and 365 days"),
     ],
 )
-def test_an_option_without_its_value_is_refused_and_nothing_is_created(
+def test_option_without_value_creates_nothing(
     shell: Shell, bench: Bench, words: list[str], complaint: str
 ) -> None:
     project = bench.project()
@@ -355,9 +347,7 @@ def test_an_option_without_its_value_is_refused_and_nothing_is_created(
     assert bench.queue.views.list(project=project).items == ()
 
 
-def test_an_interrupted_wait_ends_quickly_and_without_a_traceback(
-    shell: Shell, bench: Bench
-) -> None:
+def test_interrupted_wait_ends_without_traceback(shell: Shell, bench: Bench) -> None:
     process = shell.start(BIN / "worker", "pop", "--wait", "60")
     eventually(
         lambda: any(client["cmd"] == "blpop" for client in bench.raw.client_list())
@@ -371,7 +361,7 @@ def test_an_interrupted_wait_ends_quickly_and_without_a_traceback(
     assert (ran.code, ran.stdout, ran.stderr.strip()) == (130, "", "Interrupted.")
 
 
-def test_an_item_that_is_assigned_ends_the_wait(shell: Shell, bench: Bench) -> None:
+def test_assignment_ends_the_wait_of_pop(shell: Shell, bench: Bench) -> None:
     item = bench.item(agent="")
     process = shell.start(BIN / "worker", "pop", "--wait", "60")
     eventually(
@@ -385,7 +375,7 @@ def test_an_item_that_is_assigned_ends_the_wait(shell: Shell, bench: Bench) -> N
     assert ran.stdout.startswith(f"=== Work Item: {item} ===")
 
 
-def test_assign_names_a_handoff_file_only_where_files_are_kept(
+def test_assign_names_handoff_file_where_files_are_kept(
     shell: Shell, bench: Bench
 ) -> None:
     first, second, third = (bench.item(agent="") for _ in range(3))

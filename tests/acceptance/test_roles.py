@@ -58,11 +58,11 @@ def loaded(shell: Shell, *words: str) -> set[str]:
     return set(modules)
 
 
-def test_the_worker_has_no_command_of_an_orchestrator() -> None:
+def test_worker_has_no_orchestrating_command() -> None:
     assert set(worker.commands) & OF_THE_ORCHESTRATOR == set()
 
 
-def test_a_worker_cannot_complete_a_project(shell: Shell, bench: Bench) -> None:
+def test_worker_cannot_complete_a_project(shell: Shell, bench: Bench) -> None:
     project = bench.project()
 
     ran = shell.worker("complete", project, "all of it")
@@ -71,7 +71,7 @@ def test_a_worker_cannot_complete_a_project(shell: Shell, bench: Bench) -> None:
     assert bench.queue.views.projects()[0].status == "active"
 
 
-def test_the_modules_of_the_worker_bring_nothing_of_an_orchestrator(
+def test_worker_modules_import_nothing_of_the_orchestrator(
     shell: Shell,
 ) -> None:
     modules = ("cli", "context", "render.items", "lease_store")
@@ -110,7 +110,7 @@ def test_the_modules_of_the_worker_bring_nothing_of_an_orchestrator(
         *("prime", "prime --hook-json"),
     ],
 )
-def test_a_command_of_the_worker_loads_nothing_heavy_and_nothing_of_an_orchestrator(
+def test_worker_command_loads_neither_heavy_nor_orchestrator_modules(
     shell: Shell, bench: Bench, words: str
 ) -> None:
     item = bench.item()
@@ -134,7 +134,7 @@ def test_a_command_of_the_worker_loads_nothing_heavy_and_nothing_of_an_orchestra
 @pytest.mark.parametrize(
     "words", [["project", "x"], ["create", "{}", "x"], ["assign", "{item}", "ada"]]
 )
-def test_planning_loads_no_models_and_no_background_jobs(
+def test_planning_command_loads_neither_pydantic_nor_rq(
     shell: Shell, bench: Bench, words: list[str]
 ) -> None:
     project = bench.project()
@@ -159,9 +159,7 @@ def test_planning_loads_no_models_and_no_background_jobs(
         "orchestrate assign {other} bob",
     ],
 )
-def test_a_short_command_on_the_bundled_server_loads_little_more_than_click(
-    local: Shell, line: str
-) -> None:
+def test_short_command_loads_little_more_than_click(local: Shell, line: str) -> None:
     shell = local.having(AGENT_ID="ada")
     project = shell.orchestrate("project", "x").stdout.strip()
     item, other = (
@@ -181,7 +179,7 @@ def test_a_short_command_on_the_bundled_server_loads_little_more_than_click(
     assert (there - click) & (SLOW | HEAVY) == set()
 
 
-def test_a_wait_loads_no_screen_and_no_models(shell: Shell, bench: Bench) -> None:
+def test_wait_loads_nothing_heavy(shell: Shell, bench: Bench) -> None:
     item = bench.standing(State.COMPLETED).item
 
     there = loaded(shell, "orchestrate", "wait", item)

@@ -51,7 +51,7 @@ def environment(valkey_url: str) -> dict[str, str]:
     }
 
 
-def test_each_command_of_the_workflow_makes_one_call(
+def test_command_makes_one_call_to_redis(
     valkey_url: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     ids: list[str] = []

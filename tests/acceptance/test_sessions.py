@@ -21,7 +21,7 @@ def second_root(shell: Shell) -> Shell:
     return shell.within(folder)
 
 
-def test_the_processes_of_one_root_are_one_holder(shell: Shell, bench: Bench) -> None:
+def test_processes_in_one_root_are_one_holder(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     steps = [
@@ -41,7 +41,7 @@ def test_the_processes_of_one_root_are_one_holder(shell: Shell, bench: Bench) ->
 
 
 @pytest.mark.parametrize("other", ["session", "root"])
-def test_another_session_is_refused_and_told_who_holds_the_item(
+def test_second_session_is_refused_with_the_holders_name(
     shell: Shell, bench: Bench, other: str
 ) -> None:
     item = bench.item()
@@ -69,9 +69,7 @@ def test_another_session_is_refused_and_told_who_holds_the_item(
     assert second.worker("pop").code == 8
 
 
-def test_a_takeover_makes_the_first_session_lose_its_lease(
-    shell: Shell, bench: Bench
-) -> None:
+def test_takeover_ends_the_lease_of_first_session(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     shell.worker("get", item)
     second = second_root(shell)
@@ -88,9 +86,7 @@ def test_a_takeover_makes_the_first_session_lose_its_lease(
     assert bench.queue.views.show(item).item.summary == "done"
 
 
-def test_a_session_that_lost_its_lease_may_take_the_item_again_when_it_is_queued(
-    shell: Shell, bench: Bench
-) -> None:
+def test_session_without_lease_may_claim_item_again(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     shell.worker("get", item)
     bench.queue.assign(item, "bob", force=True)
@@ -102,7 +98,7 @@ def test_a_session_that_lost_its_lease_may_take_the_item_again_when_it_is_queued
     assert shell.worker("complete", item, "x").code == 0
 
 
-def test_the_token_is_kept_for_the_agent_alone(shell: Shell, bench: Bench) -> None:
+def test_lease_file_is_private(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     shell.having(AGENT_SESSION="one").worker("pop")
@@ -126,7 +122,7 @@ def test_the_token_is_kept_for_the_agent_alone(shell: Shell, bench: Bench) -> No
         ["release", "{}"],
     ],
 )
-def test_the_token_goes_when_the_item_is_given_up(
+def test_lease_file_is_removed_after_the_last_step(
     shell: Shell, bench: Bench, words: list[str]
 ) -> None:
     item = bench.item()
@@ -139,7 +135,7 @@ def test_the_token_goes_when_the_item_is_given_up(
     assert lease_files(shell) == []
 
 
-def test_the_token_goes_when_the_item_is_anothers(shell: Shell, bench: Bench) -> None:
+def test_lease_file_is_removed_after_reassignment(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     shell.worker("get", item)
     bench.queue.assign(item, "bob", force=True)
@@ -151,7 +147,7 @@ def test_the_token_goes_when_the_item_is_anothers(shell: Shell, bench: Bench) ->
 
 
 @pytest.mark.parametrize("other", ["session", "root"])
-def test_check_says_what_another_session_holds(
+def test_check_marks_items_held_by_another_session(
     shell: Shell, bench: Bench, other: str
 ) -> None:
     held, queued = bench.item(), bench.item()
@@ -171,9 +167,7 @@ def test_check_says_what_another_session_holds(
     )
 
 
-def test_a_damaged_lease_file_is_a_token_that_is_lost(
-    shell: Shell, bench: Bench
-) -> None:
+def test_damaged_lease_file_holds_no_lease(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     shell.worker("get", item)
     lease_files(shell)[0].write_bytes(b'{"token": ')
@@ -190,7 +184,7 @@ def test_a_damaged_lease_file_is_a_token_that_is_lost(
 @pytest.mark.parametrize(
     "words", [["progress", "{}", "x"], ["discover", "{}", "x"], ["blocker", "{}", "x"]]
 )
-def test_a_report_on_a_queued_item_claims_it_and_keeps_its_token(
+def test_report_on_queued_item_claims_it(
     shell: Shell, bench: Bench, words: list[str]
 ) -> None:
     item = bench.item()
@@ -202,9 +196,7 @@ def test_a_report_on_a_queued_item_claims_it_and_keeps_its_token(
     assert shell.worker("complete", item, "x").code == 0
 
 
-def test_the_holder_of_a_cancelled_item_is_told_to_stop(
-    shell: Shell, bench: Bench
-) -> None:
+def test_holder_of_cancelled_item_is_told_to_stop(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     shell.worker("get", item)
     bench.queue.cancel(item)
@@ -217,9 +209,7 @@ def test_the_holder_of_a_cancelled_item_is_told_to_stop(
     assert lease_files(shell) == []
 
 
-def test_a_repeated_complete_is_harmless_and_says_so(
-    shell: Shell, bench: Bench
-) -> None:
+def test_repeated_complete_changes_nothing(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     shell.worker("complete", item, "first")
 
@@ -232,7 +222,7 @@ def test_a_repeated_complete_is_harmless_and_says_so(
     assert bench.queue.views.show(item).item.summary == "first"
 
 
-def test_a_late_complete_is_taken_while_nobody_else_has_claimed_the_item(
+def test_late_complete_of_unclaimed_item_is_accepted(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
@@ -246,9 +236,7 @@ def test_a_late_complete_is_taken_while_nobody_else_has_claimed_the_item(
     assert bench.state(item) is State.COMPLETED
 
 
-def test_a_complete_is_too_late_once_another_session_has_claimed_the_item(
-    shell: Shell, bench: Bench
-) -> None:
+def test_late_complete_of_reclaimed_item_is_refused(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     shell.worker("get", item)
     bench.let_lease_run_out(item)
@@ -262,7 +250,7 @@ def test_a_complete_is_too_late_once_another_session_has_claimed_the_item(
     assert "take other work" in late.stderr
 
 
-def test_a_folder_below_the_root_belongs_to_it(shell: Shell, bench: Bench) -> None:
+def test_folder_below_root_uses_its_queue(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     (shell.folder / ".task-orchestrator").mkdir()
     below = shell.within(shell.folder / "src" / "deep")
@@ -284,7 +272,7 @@ def tree(shell: Shell) -> Shell:
     return shell.within(shell.folder.parent / "tree")
 
 
-def test_a_git_worktree_belongs_to_its_main_checkout(
+def test_git_worktree_uses_queue_of_main_checkout(
     shell: Shell, tree: Shell, bench: Bench
 ) -> None:
     item = bench.item()
@@ -296,7 +284,7 @@ def test_a_git_worktree_belongs_to_its_main_checkout(
     assert sorted(entry.name for entry in tree.folder.iterdir()) == [".git"]
 
 
-def test_two_worktrees_are_two_sessions_and_neither_completes_what_the_other_holds(
+def test_worktrees_are_sessions_with_separate_leases(
     shell: Shell, tree: Shell, bench: Bench
 ) -> None:
     item = bench.item()
@@ -317,7 +305,7 @@ def test_two_worktrees_are_two_sessions_and_neither_completes_what_the_other_hol
 @pytest.mark.parametrize(
     "variables", [{"AGENT_SESSION": "mine"}, {"AGENT_SESSION": ""}], ids=str
 )
-def test_one_session_in_two_worktrees_says_so(
+def test_agent_session_joins_two_worktrees(
     shell: Shell, tree: Shell, bench: Bench, variables: dict[str, str]
 ) -> None:
     item = bench.item()
@@ -329,7 +317,7 @@ def test_one_session_in_two_worktrees_says_so(
 
 
 @pytest.mark.parametrize("starts_in", ["checkout", "tree"])
-def test_a_command_of_run_is_the_session_of_its_run_in_any_worktree(
+def test_run_command_keeps_its_session_in_any_worktree(
     shell: Shell, tree: Shell, bench: Bench, starts_in: str
 ) -> None:
     item = bench.item()
@@ -346,7 +334,7 @@ def test_a_command_of_run_is_the_session_of_its_run_in_any_worktree(
     assert within == start.worker("whoami", "--json").data()["session"]
 
 
-def test_whoami_says_where_each_setting_comes_from(shell: Shell) -> None:
+def test_whoami_prints_source_of_each_setting(shell: Shell) -> None:
     elsewhere = shell.folder / "elsewhere"
     (elsewhere / ".task-orchestrator").mkdir(parents=True)
     (elsewhere / ".task-orchestrator" / "config.toml").write_text(
@@ -369,7 +357,7 @@ def test_whoami_says_where_each_setting_comes_from(shell: Shell) -> None:
     assert flagged.stdout.splitlines()[0].split() == ["agent:", "flo", "(--agent-id)"]
 
 
-def test_whoami_shows_every_setting_with_its_source(shell: Shell) -> None:
+def test_whoami_as_json_has_source_of_each_setting(shell: Shell) -> None:
     said = {
         "TASKORCH_WAIT_TIMEOUT": "7s",
         "TASKORCH_SERVICE": "off",
@@ -394,7 +382,7 @@ def test_whoami_shows_every_setting_with_its_source(shell: Shell) -> None:
     )
 
 
-def test_the_nearer_setting_wins(shell: Shell) -> None:
+def test_nearest_source_of_a_setting_wins(shell: Shell) -> None:
     url = shell.variables["TASKORCH_REDIS_URL"]
     many = shell.having(
         AGENT_ID="variable", TM_AGENT_ID="older", REDIS_URL="redis://localhost:1"

@@ -114,7 +114,7 @@ def texts(bench: Bench, item: str) -> list[str]:
     return [report.text for report in bench.queue.views.show(item).history]
 
 
-def test_a_whole_day_whose_every_reply_is_lost_once_is_like_any_other(
+def test_workflow_survives_the_loss_of_each_reply(
     shell: Shell, lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
     proxy.replies_lost = 1
@@ -128,7 +128,7 @@ def test_a_whole_day_whose_every_reply_is_lost_once_is_like_any_other(
     assert kept(shell) == []
 
 
-def test_a_plan_that_was_not_answered_is_applied_once_when_it_is_typed_again(
+def test_unanswered_plan_is_applied_once(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
     plan, other = (
@@ -146,7 +146,7 @@ def test_a_plan_that_was_not_answered_is_applied_once_when_it_is_typed_again(
 
 
 @pytest.mark.parametrize("line", STEPS)
-def test_a_command_that_was_not_answered_acts_once_when_it_is_typed_again(
+def test_unanswered_command_acts_once_when_rerun(
     lossy: Shell, proxy: Proxy, bench: Bench, line: str
 ) -> None:
     project = bench.project()
@@ -165,9 +165,7 @@ def test_a_command_that_was_not_answered_acts_once_when_it_is_typed_again(
     assert bench.inconsistencies() == []
 
 
-def test_a_created_id_is_printed_by_the_second_run(
-    lossy: Shell, proxy: Proxy, bench: Bench
-) -> None:
+def test_rerun_prints_the_created_id(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
     lost(proxy, lossy, "orchestrate project Lost")
     project = typed(lossy, "orchestrate project Lost").stdout.strip()
     lost(proxy, lossy, "orchestrate create {} Lost", project)
@@ -180,7 +178,7 @@ def test_a_created_id_is_printed_by_the_second_run(
 @pytest.mark.parametrize(
     "line", ["worker pop", "worker get {1}", "worker progress {1} Half"]
 )
-def test_the_token_of_a_claim_is_kept_by_the_second_run(
+def test_rerun_keeps_the_lease_of_a_claim(
     lossy: Shell, proxy: Proxy, bench: Bench, line: str
 ) -> None:
     first, second = bench.item(), bench.item()
@@ -193,9 +191,7 @@ def test_the_token_of_a_claim_is_kept_by_the_second_run(
     assert bench.state(second) is State.QUEUED
 
 
-def test_the_third_time_is_another_step(
-    lossy: Shell, proxy: Proxy, bench: Bench
-) -> None:
+def test_third_run_is_a_new_step(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
     item = bench.item()
     lost(proxy, lossy, "worker progress {} Half", item)
 
@@ -205,7 +201,7 @@ def test_the_third_time_is_another_step(
     assert texts(bench, item) == ["Half", "Half"]
 
 
-def test_a_command_that_is_not_answered_again_and_again_still_acts_once(
+def test_command_acts_once_after_several_lost_replies(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
     item = bench.item()
@@ -219,7 +215,7 @@ def test_a_command_that_is_not_answered_again_and_again_still_acts_once(
     assert kept(lossy) == []
 
 
-def test_a_command_that_never_reached_redis_acts_when_it_is_typed_again(
+def test_command_that_never_reached_redis_acts_when_rerun(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
     item = bench.item()
@@ -241,7 +237,7 @@ def test_a_command_that_never_reached_redis_acts_when_it_is_typed_again(
         "worker discover {} Half",
     ],
 )
-def test_a_command_that_is_not_the_same_acts_anew(
+def test_different_command_is_a_new_step(
     lossy: Shell, proxy: Proxy, bench: Bench, line: str
 ) -> None:
     item = bench.item()
@@ -259,7 +255,7 @@ def test_a_command_that_is_not_the_same_acts_anew(
 @pytest.mark.parametrize(
     "name", ["TASKORCH_NAMESPACE", "ORCHESTRATOR_ID", "AGENT_SESSION"]
 )
-def test_the_same_words_in_other_surroundings_are_another_command(
+def test_same_arguments_elsewhere_are_a_new_step(
     lossy: Shell, proxy: Proxy, bench: Bench, name: str
 ) -> None:
     lost(proxy, lossy, "orchestrate project Lost")
@@ -272,7 +268,7 @@ def test_the_same_words_in_other_surroundings_are_another_command(
     assert len(kept(lossy)) == 1
 
 
-def test_another_spelling_of_a_command_is_the_same(
+def test_different_spelling_is_the_same_command(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
     project = bench.project()
@@ -287,7 +283,7 @@ def test_another_spelling_of_a_command_is_the_same(
     assert [view.id for view in bench.queue.views.list().items] == [again.data()["id"]]
 
 
-def test_what_is_read_from_standard_input_belongs_to_the_command(
+def test_standard_input_is_part_of_the_command(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
     item = bench.item()
@@ -300,7 +296,7 @@ def test_what_is_read_from_standard_input_belongs_to_the_command(
     assert sorted(texts(bench, item)) == ["Half", "Other"]
 
 
-def test_a_refusal_is_an_answer(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+def test_refusal_counts_as_an_answer(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
     item = bench.item(agent="")
     proxy.requests_lost = FOR_GOOD
     typed(lossy, "orchestrate assign {} ada", item)
@@ -313,7 +309,7 @@ def test_a_refusal_is_an_answer(lossy: Shell, proxy: Proxy, bench: Bench) -> Non
     assert kept(lossy) == []
 
 
-def test_after_nine_minutes_the_same_command_is_another_step(
+def test_rerun_after_nine_minutes_is_a_new_step(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
     item = bench.item()
@@ -328,9 +324,7 @@ def test_after_nine_minutes_the_same_command_is_another_step(
     assert kept(lossy) == []
 
 
-def test_what_is_too_old_goes_when_something_new_is_kept(
-    lossy: Shell, proxy: Proxy
-) -> None:
+def test_old_requests_are_removed_with_the_next_one(lossy: Shell, proxy: Proxy) -> None:
     lost(proxy, lossy, "orchestrate project First")
     (old,) = kept(lossy)
     for path in (old, old.parent):
@@ -342,7 +336,7 @@ def test_what_is_too_old_goes_when_something_new_is_kept(
     assert not old.exists()
 
 
-def test_what_is_kept_is_nobody_elses_business(lossy: Shell, proxy: Proxy) -> None:
+def test_kept_requests_are_private(lossy: Shell, proxy: Proxy) -> None:
     lost(proxy, lossy, "orchestrate project Lost")
 
     (request,) = kept(lossy)
@@ -354,9 +348,7 @@ def test_what_is_kept_is_nobody_elses_business(lossy: Shell, proxy: Proxy) -> No
     assert "Lost" not in str(request)
 
 
-def test_where_nothing_can_be_kept_nothing_more_is_said(
-    lossy: Shell, proxy: Proxy
-) -> None:
+def test_read_only_root_adds_no_message(lossy: Shell, proxy: Proxy) -> None:
     proxy.replies_lost = FOR_GOOD
     usual = typed(lossy, "orchestrate project Lost")
     in_the_way = lossy.folder.parent / "second"
@@ -375,7 +367,7 @@ def test_where_nothing_can_be_kept_nothing_more_is_said(
 @pytest.mark.parametrize(
     "line", ["orchestrate list", "orchestrate sync", "worker notes {}"]
 )
-def test_a_command_that_makes_no_step_leaves_nothing(
+def test_command_without_a_step_keeps_nothing(
     lossy: Shell, proxy: Proxy, bench: Bench, line: str
 ) -> None:
     item = bench.item()
@@ -385,7 +377,7 @@ def test_a_command_that_makes_no_step_leaves_nothing(
     assert kept(lossy) == []
 
 
-def test_a_command_that_is_answered_leaves_nothing(lossy: Shell, bench: Bench) -> None:
+def test_answered_command_keeps_nothing(lossy: Shell, bench: Bench) -> None:
     item = bench.item()
 
     typed(lossy, "worker progress {} Half", item)
@@ -394,7 +386,7 @@ def test_a_command_that_is_answered_leaves_nothing(lossy: Shell, bench: Bench) -
     assert not (lossy.folder / ".task-orchestrator" / "run").exists()
 
 
-def test_a_command_that_is_interrupted_while_redis_is_silent_may_be_typed_again(
+def test_interrupted_command_acts_once_when_rerun(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
     item = bench.item()
@@ -413,7 +405,7 @@ def test_a_command_that_is_interrupted_while_redis_is_silent_may_be_typed_again(
     assert kept(lossy) == []
 
 
-def test_a_pop_that_waited_makes_again_the_request_that_was_not_answered(
+def test_waiting_pop_repeats_its_unanswered_request(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
     waiting = lossy.start(BIN / "worker", "pop", "--wait", "60")

@@ -56,24 +56,24 @@ READABLE = [
 ]
 
 
-def test_a_line_shows_control_characters_escaped_and_leaves_the_rest() -> None:
+def test_line_escapes_control_characters_only() -> None:
     shown = plain_text.line(f"{EVIL}\nnext\ttab\r")
 
     assert shown == r"a\x1b[31mred\x07\x00\x9b2J \u202eback\u2066 é 🚀\nnext\ttab\r"
 
 
-def test_a_block_marks_each_line_after_the_first() -> None:
+def test_block_marks_each_further_line() -> None:
     shown = plain_text.block("one\r\ntwo\n\x1b[2J\tthree\rfour", "  ")
 
     assert shown == "one\n  | two\n  | " + "\\x1b[2J\tthree\\rfour"
 
 
-def test_a_cell_has_no_gap_like_one_between_columns() -> None:
+def test_cell_has_no_wide_gap() -> None:
     assert plain_text.cell("a title  \u2003 cancelled\tb") == r"a title cancelled\tb"
 
 
 @pytest.mark.parametrize(("text", "shown"), INVISIBLE.values(), ids=INVISIBLE)
-def test_invisible_characters_are_shown_escaped(text: str, shown: str) -> None:
+def test_invisible_characters_are_escaped(text: str, shown: str) -> None:
     assert plain_text.line(text) == shown
     assert plain_text.block(text, "") == shown
     assert json.loads(json_output.line(text)) == text
@@ -86,7 +86,7 @@ def test_emoji_and_joined_letters_stay_whole(text: str) -> None:
 
 
 @given(st.text(st.characters(categories=["C", "Z", "Mn", "Lo", "So", "Ll"])))
-def test_no_text_hides_anything(text: str) -> None:
+def test_shown_text_has_no_invisible_character(text: str) -> None:
     for shown in (
         plain_text.line(text),
         plain_text.block(text, "").replace("\n| ", ""),
@@ -101,7 +101,7 @@ def test_no_text_hides_anything(text: str) -> None:
         assert not re.search("[\ufe00-\ufe0d\U000e0100-\U000e01ef\u3164]", shown)
 
 
-def test_a_document_holds_text_unchanged_and_times_in_rfc_3339() -> None:
+def test_document_keeps_text_and_formats_times() -> None:
     found = Discovery(
         cursor="1-0",
         at=1_700_000_000_123,
@@ -121,7 +121,7 @@ def test_a_document_holds_text_unchanged_and_times_in_rfc_3339() -> None:
     assert r"\u009b2J \u202eback\u2066 é 🚀" in written
 
 
-def test_a_time_that_has_not_come_is_null() -> None:
+def test_time_zero_is_null() -> None:
     receipt = Receipt(
         id="item_1", state=State.BLOCKED, token=1, claim="", lease_expires_at=0
     )
@@ -131,7 +131,7 @@ def test_a_time_that_has_not_come_is_null() -> None:
     assert json.loads(text)["data"]["lease_expires_at"] is None
 
 
-def test_an_error_says_whether_to_try_again_and_what_to_do() -> None:
+def test_error_document_has_hint_and_retryable() -> None:
     error = errors.LeaseLost(item="item_1", token="1", newest="2", state="in_progress")
 
     read = json.loads(json_output.dump(json_output.error_document(error)))["error"]
@@ -143,7 +143,7 @@ def test_an_error_says_whether_to_try_again_and_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("kind", list(errors.BY_WORD.values()))
-def test_the_word_of_an_error_leads_to_its_class(
+def test_error_word_leads_to_its_class(
     kind: type[errors.TaskOrchestratorError],
 ) -> None:
     assert errors.BY_WORD[kind.word] is kind

@@ -31,9 +31,7 @@ ENDS: dict[str, Callable[[Bench, Lease], object]] = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_the_next_attempt_reads_what_the_earlier_one_last_reported(
-    bench: Bench, end: str
-) -> None:
+def test_next_attempt_sees_last_reports(bench: Bench, end: str) -> None:
     lease = bench.claimed()
     bench.agent().progress(lease, "half done, see the branch")
     ENDS[end](bench, lease)
@@ -44,7 +42,7 @@ def test_the_next_attempt_reads_what_the_earlier_one_last_reported(
     assert "progress by ada: half done, see the branch" in screen
 
 
-def test_the_holders_own_reports_are_no_earlier_attempt(bench: Bench) -> None:
+def test_own_reports_are_no_earlier_attempt(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().progress(lease, "mine")
 
@@ -53,7 +51,7 @@ def test_the_holders_own_reports_are_no_earlier_attempt(bench: Bench) -> None:
     assert "Earlier attempt" not in screen
 
 
-def test_a_holder_is_told_why_its_item_was_cancelled(bench: Bench) -> None:
+def test_holder_sees_reason_of_cancellation(bench: Bench) -> None:
     lease = bench.claimed()
     bench.queue.cancel(lease.item, reason="changed my mind")
 
@@ -61,7 +59,7 @@ def test_a_holder_is_told_why_its_item_was_cancelled(bench: Bench) -> None:
         bench.agent().progress(lease, "still at it")
 
 
-def test_a_reason_that_is_a_sentence_ends_with_one_full_stop(bench: Bench) -> None:
+def test_reason_ends_with_one_full_stop(bench: Bench) -> None:
     lease = bench.claimed()
     bench.queue.complete_project(
         bench.queue.views.show(lease.item).item.project, force=True

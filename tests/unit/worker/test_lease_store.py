@@ -13,7 +13,7 @@ def lease(number: int) -> Lease:
     return Lease(item=f"item_{number:08x}", token=1, claim="c" * 16)
 
 
-def test_of_many_tokens_the_newest_are_the_ones_that_are_told(tmp_path: Path) -> None:
+def test_newest_leases_are_returned(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / ".task-orchestrator", "ada", "")
     for number in range(limits.LIST_VALUES + 20):
         with workspace.reserve() as (slot,):
@@ -27,7 +27,7 @@ def test_of_many_tokens_the_newest_are_the_ones_that_are_told(tmp_path: Path) ->
     ]
 
 
-def test_room_that_a_killed_process_has_left_is_cleared_and_that_of_others_stays(
+def test_old_reservations_are_removed(
     tmp_path: Path,
 ) -> None:
     workspace = Workspace(tmp_path / ".task-orchestrator", "ada", "")
@@ -49,7 +49,7 @@ def test_room_that_a_killed_process_has_left_is_cleared_and_that_of_others_stays
     ]
 
 
-def test_a_token_is_kept_although_its_room_was_cleared(tmp_path: Path) -> None:
+def test_lease_is_kept_without_its_reservation(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / ".task-orchestrator", "ada", "")
 
     with workspace.reserve() as (slot,):
