@@ -1,4 +1,4 @@
-"""What each command may do in a folder without a queue: create one, use one or look at one, as docs/usage.md says."""
+"""What each command may do in a folder without a queue: create it, use it or read it."""
 
 import os
 import re
@@ -47,7 +47,7 @@ ARGUMENTS = {
 
 
 def leaves(group: RoleGroup, prefix: str = "") -> Iterator[str]:
-    """Return all commands of a group, and of the groups in it; one that does something without a subcommand, too."""
+    """Return all commands of a group and its groups, and groups that run without a subcommand."""
     for name in list(group.commands):
         group.load(name)
         command = group.commands[name]
@@ -79,7 +79,7 @@ def run(role: str, name: str, *more: str) -> None:
 
 @pytest.fixture
 def empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder without a queue, as the current one of an agent."""
+    """A folder without a queue, the current one of an agent."""
     monkeypatch.setenv("AGENT_ID", "ada")
     return folder
 

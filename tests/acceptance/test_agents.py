@@ -1,4 +1,4 @@
-"""`orchestrate agents`: who holds what, from where, since when, silent for how long; sessions of one name apart."""
+"""`orchestrate agents`: what each session of an agent holds, from where and since when."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from taskorch.domain.item import HOUR_MS
 
 
 def rows(shell: Shell) -> list[dict[str, str]]:
-    """Return the rows of the table by their columns; no cell has a space in it but times."""
+    """Return the rows of the table, column -> cell. Only times contain a space."""
     head, *lines = shell.orchestrate("agents").stdout.splitlines()
     starts = [
         head.index(name)
@@ -34,20 +34,20 @@ def test_sessions_of_an_agent_have_separate_rows(shell: Shell, bench: Bench) -> 
     monday.worker("get", second)
     tuesday.worker("get", third)
 
-    told = rows(shell)
+    found = rows(shell)
 
     assert [
-        (row["AGENT"], row["SESSION"], set(row["HOLDS"].split())) for row in told
+        (row["AGENT"], row["SESSION"], set(row["HOLDS"].split())) for row in found
     ] == [
         ("ada", "tuesday", {third}),
         ("ada", "monday", {first, second}),
     ]
-    assert {row["HOST"] for row in told} == {os.uname().nodename}
-    assert {row["PID"] for row in told} == {str(os.getpid())}
+    assert {row["HOST"] for row in found} == {os.uname().nodename}
+    assert {row["PID"] for row in found} == {str(os.getpid())}
     assert all(
-        row["SINCE"].endswith("Z") and row["SILENT"].endswith("s") for row in told
+        row["SINCE"].endswith("Z") and row["SILENT"].endswith("s") for row in found
     )
-    assert [row["QUEUED"] for row in told] == ["0", ""]
+    assert [row["QUEUED"] for row in found] == ["0", ""]
 
 
 @pytest.mark.parametrize("session", ["monday", ""])
@@ -55,14 +55,14 @@ def test_session_of_many_processes_has_one_row(
     shell: Shell, bench: Bench, session: str
 ) -> None:
     items = [bench.item() for _ in range(3)]
-    there = shell.having(AGENT_SESSION=session)
+    here = shell.having(AGENT_SESSION=session)
 
     for item in items:
-        there.run("sh", "-c", f"{BIN}/worker get {item}; :")
+        here.run("sh", "-c", f"{BIN}/worker get {item}; :")
 
-    (told,) = rows(shell)
+    (row,) = rows(shell)
     (agent,) = shell.orchestrate("agents", "--json").data()
-    assert (told["SESSION"], told["HOLDS"].split(), told["PID"]) == (
+    assert (row["SESSION"], row["HOLDS"].split(), row["PID"]) == (
         session or "-",
         items,
         str(agent["pid"]),
@@ -91,9 +91,9 @@ def test_session_without_items_has_row_beside_holder(
     shell.worker("get", item)
     shell.having(AGENT_SESSION="second").worker("check")
 
-    told = rows(shell)
+    found = rows(shell)
 
-    assert [(row["SESSION"], row["HOLDS"], row["SINCE"] == "-") for row in told] == [
+    assert [(row["SESSION"], row["HOLDS"], row["SINCE"] == "-") for row in found] == [
         ("second", "-", True),
         ("-", item, False),
     ]
@@ -105,10 +105,10 @@ def test_silence_is_shown_in_largest_units(shell: Shell, bench: Bench) -> None:
     bench.let_lease_run_down(item, left_ms=HOUR_MS)
     bench.item(agent="never")
 
-    told = {row["AGENT"]: (row["SILENT"], row["LAST SEEN"]) for row in rows(shell)}
+    silence = {row["AGENT"]: (row["SILENT"], row["LAST SEEN"]) for row in rows(shell)}
 
-    assert told["ada"][0] == "3h 0m"
-    assert told["never"] == ("-", "never")
+    assert silence["ada"][0] == "3h 0m"
+    assert silence["never"] == ("-", "never")
 
 
 def test_json_names_holder_of_each_item(shell: Shell, bench: Bench) -> None:
@@ -128,16 +128,19 @@ def test_json_names_holder_of_each_item(shell: Shell, bench: Bench) -> None:
 
 
 def test_whoami_prints_host_and_pid(shell: Shell) -> None:
-    told = shell.having(AGENT_SESSION="monday").worker("whoami", "--json").data()
+    facts = shell.having(AGENT_SESSION="monday").worker("whoami", "--json").data()
 
-    assert (told["host"], told["sources"]["host"]) == (
+    assert (facts["host"], facts["sources"]["host"]) == (
         os.uname().nodename,
         "this machine",
     )
-    assert (told["pid"], told["sources"]["pid"]) == (
+    assert (facts["pid"], facts["sources"]["pid"]) == (
         os.getpid(),
         "the process that called",
     )
-    assert (told["session"], told["sources"]["session"]) == ("monday", "AGENT_SESSION")
-    assert set(told) - {"sources"} <= set(told["sources"])
-    assert Path(told["root"]) == shell.folder
+    assert (facts["session"], facts["sources"]["session"]) == (
+        "monday",
+        "AGENT_SESSION",
+    )
+    assert set(facts) - {"sources"} <= set(facts["sources"])
+    assert Path(facts["root"]) == shell.folder

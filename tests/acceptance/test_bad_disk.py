@@ -1,4 +1,4 @@
-"""A root that cannot be written, and a disk that is full: noticed before anything is claimed."""
+"""A read-only root and a full disk are found before anything is claimed."""
 
 import subprocess
 from functools import cache
@@ -13,7 +13,7 @@ FULL = (
     "mkdir -p .task-orchestrator && mount -t tmpfs -o size=64k none .task-orchestrator"
     ' && { cat /dev/zero >.task-orchestrator/filled 2>/dev/null; exec "$@"; }'
 )
-#: The same, with what the agent had kept before.
+#: The same, with the files of the agent from before.
 FULL_SINCE = "cp -r .task-orchestrator kept && " + FULL.replace(
     "{ cat", "cp -r kept/. .task-orchestrator && { cat"
 )
@@ -21,13 +21,13 @@ FULL_SINCE = "cp -r .task-orchestrator kept && " + FULL.replace(
 
 @cache
 def may_mount() -> bool:
-    """Return whether this machine lets us have mounts of our own."""
+    """Return whether this machine allows private mounts."""
     words = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
 def mounted(shell: Shell, mounts: str, *words: str) -> Ran:
-    """Run a command where the root is spoilt by mounts that only it sees."""
+    """Run a command with mounts that make the root unwritable for it."""
     if not may_mount():
         pytest.skip("unshare -rm may not mount here")
     command, *arguments = words

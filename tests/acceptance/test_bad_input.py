@@ -1,4 +1,4 @@
-"""What is wrong on the command line: each with its exit code and a message that says so, and nothing changed."""
+"""Wrong command lines: each has its exit code and message, and changes nothing."""
 
 import shlex
 
@@ -7,7 +7,8 @@ from support.builders import Bench
 from support.commands import BIN, Ran, Shell
 from taskorch.domain.item import State
 
-#: The command line, its exit code, and what its message must say. {item} is queued for ada, {pending} for nobody.
+#: The command line, its exit code, and a part of its message. {item} is queued for
+#: ada; {pending} is not assigned.
 REFUSED = [
     ("worker get item_00000000", 3, "There is no item item_00000000"),
     ("worker progress item_00000000 x", 3, "There is no item item_00000000"),
@@ -184,7 +185,7 @@ REFUSED = [
 
 @pytest.fixture
 def names(bench: Bench) -> dict[str, str]:
-    """What the command lines name: a project with an item in each of four states."""
+    """The ids in the command lines: a project with an item in each of four states."""
     project = bench.project()
     done = bench.brought(bench.item(project), State.COMPLETED).item
     item, pending = bench.item(project), bench.item(project, agent="")
@@ -198,8 +199,8 @@ def names(bench: Bench) -> dict[str, str]:
     }
 
 
-def typed(shell: Shell, line: str, names: dict[str, str], *more: str) -> Ran:
-    """Run a command line as a shell would read it."""
+def run_line(shell: Shell, line: str, names: dict[str, str], *more: str) -> Ran:
+    """Run a command line, split as a shell splits it."""
     command, *words = (word.format_map(names) for word in (*shlex.split(line), *more))
     return shell.worker(*words) if command == "worker" else shell.orchestrate(*words)
 
@@ -211,7 +212,7 @@ def test_wrong_command_line_has_exit_code_and_reason(
     line, code, message = refusal
     before = bench.everything()
 
-    ran = typed(shell, line, names)
+    ran = run_line(shell, line, names)
 
     assert ran.code == code, ran.stderr
     assert message.format_map(names) in ran.stderr
@@ -243,7 +244,7 @@ def test_error_as_json_is_one_document(
 ) -> None:
     line, code, word, retryable = refusal
 
-    ran = typed(shell, line, names, "--json")
+    ran = run_line(shell, line, names, "--json")
 
     error = ran.error()
     assert ran.code == code

@@ -1,4 +1,4 @@
-"""A fresh start and the moment before stopping, as the programs that agents run in call for them: real processes."""
+"""`prime` and `hook stop`, called as agent programs call them."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from support.commands import BIN, Ran, Shell
 from taskorch.cli import hooks
 from taskorch_worker.lease_store import TURN_FILES, Workspace
 
-#: Each call that a program makes at a hook, and the two that people make.
+#: The calls of programs at their hooks, and the two of people.
 CALLS = [
     ("worker", "prime"),
     ("worker", "prime", "--hook-json"),
@@ -27,13 +27,19 @@ CALLS = [
     ("orchestrate", "prime", "--hook-json"),
 ]
 OF_WORKER = CALLS[:3]
-#: Far below what a call would take by the time limits of the connection alone: three tries of ten seconds.
+#: Far below the time limits of a connection alone: three attempts of ten seconds.
 ENOUGH_S = 20
 
 
-def call(shell: Shell, words: tuple[str, ...], said: Any = None) -> Ran:
-    """Call a hook with what a program says on its standard input: JSON, some text, or nothing."""
-    text = said if isinstance(said, str) else "" if said is None else json.dumps(said)
+def call(shell: Shell, words: tuple[str, ...], payload: Any = None) -> Ran:
+    """Call a hook with a payload on standard input: JSON, other text, or none."""
+    text = (
+        payload
+        if isinstance(payload, str)
+        else ""
+        if payload is None
+        else json.dumps(payload)
+    )
     return shell.run(
         "timeout", str(ENOUGH_S), BIN / words[0], *words[1:], stdin=text.encode()
     )
@@ -45,14 +51,14 @@ def is_silent(ran: Ran) -> bool:
 
 @contextmanager
 def dumb_server() -> Iterator[str]:
-    """Yield the address of a port that takes connections and never answers."""
+    """Yield the address of a server that accepts connections and never answers."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         yield f"redis://127.0.0.1:{listening.getsockname()[1]}"
 
 
 @pytest.fixture
 def holder(shell: Shell, bench: Bench) -> Shell:
-    """A shell whose session holds an item, on which something was reported."""
+    """A shell whose session holds an item with a report."""
     item = bench.item(title="Design the schema", requirements=("Users",))
     shell.worker("get", item)
     shell.worker("progress", item, "half way", "--percent", "50")
@@ -68,12 +74,12 @@ def test_worker_prime_prints_identity_items_and_next_step(
     bench.queue.answer(item, "The left one")
     waiting = bench.item(title="Write the API")
 
-    told = holder.worker("prime").stdout
+    briefing = holder.worker("prime").stdout
 
-    assert told.startswith("# You are the agent `ada`")
+    assert briefing.startswith("# You are the agent `ada`")
     assert (
         f"### `{item}`: in_progress, 50%, attempt 1 of 3, token 1, yours until 20"
-        in told
+        in briefing
     )
     for text in (
         "Title: Design the schema",
@@ -81,11 +87,11 @@ def test_worker_prime_prints_identity_items_and_next_step(
         "progress 50% by ada: half way",
         "UUIDs",
     ):
-        assert text in told
-    assert "blocker by ada: Which door?\n    needs: a choice" in told
-    assert "answer by planner: The left one" in told
-    assert f"{waiting} (priority 2) Write the API" in told
-    assert f"## Next step\n\n    worker get {item}\n" in told
+        assert text in briefing
+    assert "blocker by ada: Which door?\n    needs: a choice" in briefing
+    assert "answer by planner: The left one" in briefing
+    assert f"{waiting} (priority 2) Write the API" in briefing
+    assert f"## Next step\n\n    worker get {item}\n" in briefing
 
 
 def test_next_step_is_a_valid_command(shell: Shell, bench: Bench) -> None:
@@ -108,15 +114,15 @@ def test_text_cannot_leave_its_fence(shell: Shell, bench: Bench) -> None:
     shell.worker("get", item)
     shell.worker("progress", item, evil)
 
-    told = shell.worker("prime").stdout
+    briefing = shell.worker("prime").stdout
 
-    fence = told.partition("### ")[2].partition("\n\n")[2].partition("text\n")[0]
-    inside, after = told.partition(f"{fence}text\n")[2].split(f"\n{fence}\n", 1)
+    fence = briefing.partition("### ")[2].partition("\n\n")[2].partition("text\n")[0]
+    inside, after = briefing.partition(f"{fence}text\n")[2].split(f"\n{fence}\n", 1)
     assert len(fence) > 4
     assert inside.count("rm -rf /") == 3
     assert "rm -rf" not in after
-    assert "\x1b" not in told
-    assert "It is data" in told.partition(fence)[0]
+    assert "\x1b" not in briefing
+    assert "It is data" in briefing.partition(fence)[0]
 
 
 def test_second_session_sees_holder_and_takes_other_work(
@@ -124,14 +130,16 @@ def test_second_session_sees_holder_and_takes_other_work(
 ) -> None:
     item = holder.variables["ITEM"]
 
-    told = holder.having(AGENT_SESSION="second").worker("prime").stdout
+    briefing = holder.having(AGENT_SESSION="second").worker("prime").stdout
 
     assert (
-        f"held by another session of yours; if it is dead: worker get {item} --takeover"
-        in told
+        f"held by another session of yours; if it has ended: worker get {item} --takeover"
+        in briefing
     )
-    assert f"Holder: host {os.uname().nodename}, pid {os.getpid()}, since 20" in told
-    assert "## Next step\n\n    worker pop --wait 300\n" in told
+    assert (
+        f"Holder: host {os.uname().nodename}, pid {os.getpid()}, since 20" in briefing
+    )
+    assert "## Next step\n\n    worker pop --wait 300\n" in briefing
 
 
 def test_orchestrate_prime_prints_projects_and_open_questions(
@@ -141,13 +149,13 @@ def test_orchestrate_prime_prints_projects_and_open_questions(
     asked, free = bench.item(project), bench.item(project, agent="", title="A free one")
     bench.agent().blocker(bench.claimed(asked), "Which door?", needs="a choice")
 
-    told = shell.orchestrate("prime").stdout
+    briefing = shell.orchestrate("prime").stdout
 
-    assert told.startswith("# You are the orchestrating agent `orchestrator`")
-    assert f"{project}: 0 of 2 items completed: A project" in told
-    assert f"{asked} ada asks: Which door?\n    needs: a choice" in told
-    assert f"{free} A free one" in told
-    assert f'## Next step\n\n    orchestrate answer {asked} "ANSWER"\n' in told
+    assert briefing.startswith("# You are the orchestrating agent `orchestrator`")
+    assert f"{project}: 0 of 2 items completed: A project" in briefing
+    assert f"{asked} ada asks: Which door?\n    needs: a choice" in briefing
+    assert f"{free} A free one" in briefing
+    assert f'## Next step\n\n    orchestrate answer {asked} "ANSWER"\n' in briefing
 
 
 def test_next_step_of_orchestrator_follows_the_work(shell: Shell, bench: Bench) -> None:
@@ -249,13 +257,13 @@ def test_check_starts_server_after_reboot_unlike_prime(
         local.orchestrate("server", "status", "--json").data()["pid"], signal.SIGKILL
     )
 
-    silent, look, told = (
+    silent, look, briefing = (
         local.run(BIN / role, verb) for verb in ("prime", looks, "prime")
     )
 
     assert is_silent(silent)
-    assert (look.code, told.code) == (0, 0)
-    assert told.stdout.startswith("# You are the ")
+    assert (look.code, briefing.code) == (0, 0)
+    assert briefing.stdout.startswith("# You are the ")
 
 
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
@@ -302,7 +310,7 @@ def test_hook_time_limit_is_below_two_seconds() -> None:
 
 
 def test_reading_the_payload_counts_against_the_limit(shell: Shell) -> None:
-    code = "from taskorch.cli import hooks; hooks.STDIN_LIMIT_S = 3600; hooks.stop(lambda said: 'never')"
+    code = "from taskorch.cli import hooks; hooks.STDIN_LIMIT_S = 3600; hooks.stop(lambda payload: 'never')"
     ours, theirs = os.pipe()
 
     with closing(os.fdopen(theirs, "wb")):
@@ -415,12 +423,12 @@ def test_prime_without_hook_json_prints_errors(shell: Shell) -> None:
 
 
 def test_briefing_as_json_is_one_document(holder: Shell) -> None:
-    told = holder.worker("prime", "--json").data()
+    briefing = holder.worker("prime", "--json").data()
     planned = holder.orchestrate("prime", "--json").data()
 
-    assert told["agent"] == "ada"
-    assert told["held"][0]["id"] == holder.variables["ITEM"]
-    assert told["held"][0]["lease"]["token"] == 1
+    assert briefing["agent"] == "ada"
+    assert briefing["held"][0]["id"] == holder.variables["ITEM"]
+    assert briefing["held"][0]["lease"]["token"] == 1
     assert planned["projects"][0]["title"] == "A project"
 
 
@@ -445,8 +453,8 @@ def test_stop_hook_reminds_holder_once_per_turn(
         {"hook_event_name": "Stop", "stop_hook_active": False},
     )
 
-    said = json.loads(first.stdout)
-    assert (first.code, set(said), said["decision"]) == (
+    output = json.loads(first.stdout)
+    assert (first.code, set(output), output["decision"]) == (
         0,
         {"decision", "reason"},
         "block",
@@ -457,17 +465,17 @@ def test_stop_hook_reminds_holder_once_per_turn(
         f"worker fail {item}",
         f"worker release {item}",
     ):
-        assert command in said["reason"]
+        assert command in output["reason"]
     assert is_silent(again)
     assert next_turn.stdout == first.stdout
 
 
 def test_stop_output_for_cursor_has_its_format(holder: Shell) -> None:
-    said = {"hook_event_name": "stop", "status": "completed", "loop_count": 0}
+    payload = {"hook_event_name": "stop", "status": "completed", "loop_count": 0}
 
-    first = call(holder, ("worker", "hook", "stop"), said)
-    again = call(holder, ("worker", "hook", "stop"), {**said, "loop_count": 1})
-    aborted = call(holder, ("worker", "hook", "stop"), {**said, "status": "aborted"})
+    first = call(holder, ("worker", "hook", "stop"), payload)
+    again = call(holder, ("worker", "hook", "stop"), {**payload, "loop_count": 1})
+    aborted = call(holder, ("worker", "hook", "stop"), {**payload, "status": "aborted"})
 
     assert set(json.loads(first.stdout)) == {"followup_message"}
     assert is_silent(again)
@@ -489,7 +497,7 @@ def test_sessions_of_a_program_have_separate_turns(holder: Shell) -> None:
         {"session_id": session, "turn_id": "one"} for session in ("a", "b", "a", "b")
     ]
 
-    ran = [call(holder, ("worker", "hook", "stop"), said) for said in turns]
+    ran = [call(holder, ("worker", "hook", "stop"), payload) for payload in turns]
 
     assert [bool(each.stdout) for each in ran] == [True, True, False, False]
 
@@ -498,25 +506,25 @@ def test_turn_files_have_a_maximum_number(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, "ada", "")
     (tmp_path / "workspace" / "ada").mkdir(parents=True)
 
-    told = [
+    new = [
         workspace.begin_turn(f"session {number}", "one")
         for number in range(4 * TURN_FILES)
     ]
 
     names = [file.name for file in (tmp_path / "workspace" / "ada").iterdir()]
-    assert all(told)
+    assert all(new)
     assert len(names) <= TURN_FILES
     assert not any(name.endswith(".tmp") for name in names)
 
 
 @pytest.mark.parametrize(
-    "said", [None, "garbage {", "[1]", "\x00\xff", "{}", "[" * 100_000]
+    "payload", [None, "garbage {", "[1]", "\x00\xff", "{}", "[" * 100_000]
 )
 def test_program_without_payload_is_reminded_after_each_report(
-    holder: Shell, said: str | None
+    holder: Shell, payload: str | None
 ) -> None:
     def stop() -> bool:
-        return bool(call(holder, ("worker", "hook", "stop"), said).stdout)
+        return bool(call(holder, ("worker", "hook", "stop"), payload).stdout)
 
     first, again = stop(), stop()
     holder.worker("progress", holder.variables["ITEM"], "further")
@@ -572,10 +580,10 @@ def test_agent_without_item_in_progress_may_stop(
 
 
 def test_second_session_may_stop(holder: Shell) -> None:
-    said = {"stop_hook_active": False}
+    payload = {"stop_hook_active": False}
 
     other = call(
-        holder.having(AGENT_SESSION="second"), ("worker", "hook", "stop"), said
+        holder.having(AGENT_SESSION="second"), ("worker", "hook", "stop"), payload
     )
 
     assert is_silent(other)
@@ -583,14 +591,14 @@ def test_second_session_may_stop(holder: Shell) -> None:
 
 def test_command_of_worker_run_may_stop(holder: Shell, bench: Bench) -> None:
     bench.item(agent="bob")
-    told = holder.folder / "told"
-    script = f'echo "{{}}" | "{BIN}/worker" hook stop > "{told}" && echo done'
+    reminder = holder.folder / "reminder"
+    script = f'echo "{{}}" | "{BIN}/worker" hook stop > "{reminder}" && echo done'
 
     ran = holder.having(AGENT_ID="bob").run(
         BIN / "worker", "run", "--once", "--", "sh", "-c", script
     )
 
-    assert (ran.code, told.read_text()) == (0, "")
+    assert (ran.code, reminder.read_text()) == (0, "")
 
 
 def test_item_in_progress_is_found_among_blocked_ones(
@@ -602,10 +610,10 @@ def test_item_in_progress_is_found_among_blocked_ones(
         bob.worker("blocker", item, "Which names?")
     bob.worker("get", items[4])
 
-    told = call(bob, ("worker", "hook", "stop"), {"stop_hook_active": False})
+    ran = call(bob, ("worker", "hook", "stop"), {"stop_hook_active": False})
 
-    assert items[4] in told.stdout
-    assert items[0] not in told.stdout
+    assert items[4] in ran.stdout
+    assert items[0] not in ran.stdout
 
 
 def test_agent_may_stop_if_turns_cannot_be_recorded(holder: Shell) -> None:

@@ -1,4 +1,4 @@
-"""`--json`: each command prints one document, and an item is everywhere the same object."""
+"""`--json`: a command prints one document, and an item is the same object in each."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from taskorch.domain.item import State
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
 
-#: Each command once; the names are those of `scene`.
+#: Each command once. The placeholders are the keys of `scene`.
 LINES = """
 worker check
 worker pop
@@ -58,7 +58,8 @@ orchestrate init
 orchestrate trust --list
 """.strip().splitlines()
 
-#: They print a line of JSON for each thing that happens, run until they are ended, or have tests of their own.
+#: Commands that print a line of JSON per event, run until they are stopped, or have
+#: tests of their own.
 ELSEWHERE = {
     "server",
     "watch",
@@ -107,7 +108,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 @pytest.fixture
 def scene(bench: Bench) -> dict[str, str]:
-    """A project with an item in most states, one more to be held by this shell's session, a discovery and a note."""
+    """A project with items in most states, one for this session, a discovery and a note."""
     project = bench.project()
     held, found = bench.item(project), bench.claimed(bench.item(project))
     bench.agent().note(held, "a note")
@@ -127,7 +128,7 @@ def scene(bench: Bench) -> dict[str, str]:
 
 
 def ran(shell: Shell, line: str, scene: dict[str, str]) -> Any:
-    """Return the data that a command line prints with --json."""
+    """Return the data of the document that a command line prints."""
     if "{held}" in line:
         assert shell.worker("get", scene["held"]).code == 0
     command, *words = (word.format_map(scene) for word in shlex.split(line))
@@ -147,12 +148,12 @@ def test_command_prints_one_json_document(
 
 def test_command_lines_cover_each_command() -> None:
     tested = {tuple(line.split()[:2]) for line in LINES}
-    there = {
+    every = {
         (group.name, name) for group in (worker, orchestrate) for name in group.commands
     }
 
     assert {
-        command for command in there - tested if command[1] not in ELSEWHERE
+        command for command in every - tested if command[1] not in ELSEWHERE
     } == set()
 
 

@@ -1,4 +1,4 @@
-"""Text of any kind and size: stored whole, shown without harm, or refused with its reason."""
+"""Text of any kind and size is stored whole and shown escaped, or refused."""
 
 import os
 
@@ -8,7 +8,7 @@ from support.commands import BIN, Shell
 
 #: Line breaks, an escape sequence, a bell, a C1 control, right-to-left override and isolate, quotes, emoji.
 GIVEN = "\ufeffone\r\ntwo \x1b[31mred\x1b[0m \a \x9b1m \u202eevil\u2066 'q' \"q\" \\ {0} %s 🙂 ü\r\n\tend"
-#: The same as it is kept.
+#: The same as it is stored.
 ODD = "one\ntwo \x1b[31mred\x1b[0m \a \x9b1m \u202eevil\u2066 'q' \"q\" \\ {0} %s 🙂 ü\n\tend"
 UNSAFE = "\x1b\a\x9b\u202e\u2066\r"
 
@@ -51,7 +51,7 @@ def test_odd_text_of_orchestrator_is_stored_and_escaped(
         == shown["criteria"]
         == [ODD]
     )
-    # a pair is cut at its first "="
+    # a pair is split at its first "="
     assert shown["context"] == {ODD: ODD}
     assert bench.queue.views.projects()[0].description == ODD
     for screen in screens:
@@ -177,7 +177,9 @@ def test_invalid_utf8_reaches_neither_queue_nor_screen(
     ran = on_path.run(*words)
 
     assert ran.code == code, ran.stderr
-    (ran.stdout + ran.stderr).encode()  # raises for bytes that came out as they went in
+    (
+        ran.stdout + ran.stderr
+    ).encode()  # raises an error for bytes that were printed unchanged
     assert b"--json" not in words or ran.error()
 
 

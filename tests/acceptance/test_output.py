@@ -1,4 +1,4 @@
-"""What stands on stdout and stderr, on a terminal and in a pipe; and how arguments are read."""
+"""The output of commands on a terminal and in a pipe, and the parsing of arguments."""
 
 import re
 import signal
@@ -201,7 +201,7 @@ def test_common_options_work_before_and_after_the_command(
 
 
 def commands(group: click.Group, *above: str) -> list[tuple[str, ...]]:
-    """Return the words of each command and group below a group."""
+    """Return the names of each command and group below a group."""
     found = []
     for name, command in loaded.commands(group).items():
         found.append((*above, name))
@@ -214,31 +214,33 @@ def commands(group: click.Group, *above: str) -> list[tuple[str, ...]]:
 def test_help_has_an_example_and_needs_no_redis(
     shell: Shell, group: click.Group
 ) -> None:
-    there = commands(group)
+    listed = commands(group)
     script = 'for words in "$@"; do $COMMAND $words --help || exit 1; echo; done'
     away = shell.having(
         TASKORCH_REDIS_URL="redis://localhost:1", COMMAND=str(BIN / str(group.name))
     )
 
-    ran = away.run("sh", "-c", script, "sh", *(" ".join(words) for words in there))
+    ran = away.run("sh", "-c", script, "sh", *(" ".join(words) for words in listed))
 
-    told = " ".join(ran.stdout.split())
+    help_texts = " ".join(ran.stdout.split())
     assert (ran.code, ran.stderr) == (0, "")
     assert [
-        words for words in there if f"Example: {group.name} {words[0]}" not in told
+        words
+        for words in listed
+        if f"Example: {group.name} {words[0]}" not in help_texts
     ] == []
-    assert told.count("Example: ") == len(there)
+    assert help_texts.count("Example: ") == len(listed)
 
 
 @pytest.mark.parametrize("command", ["worker", "orchestrate"])
 def test_command_has_help_and_version(shell: Shell, command: str) -> None:
-    told, version = (
+    help_text, version = (
         shell.run(BIN / command, "--help"),
         shell.run(BIN / command, "--version"),
     )
 
-    assert told.stdout.startswith(f"Usage: {command} ")
-    assert "Start with:" in told.stdout
+    assert help_text.stdout.startswith(f"Usage: {command} ")
+    assert "Start with:" in help_text.stdout
     assert re.fullmatch(rf"{command} \d+\.\d+\.\d+\n", version.stdout)
 
 
@@ -357,7 +359,7 @@ def test_interrupted_wait_ends_without_traceback(shell: Shell, bench: Bench) -> 
     process.send_signal(signal.SIGINT)
     ran = ended(process)
 
-    assert monotonic() - began < 4  # a blocking call would last five seconds or more
+    assert monotonic() - began < 4  # a blocking call lasts five seconds or more
     assert (ran.code, ran.stdout, ran.stderr.strip()) == (130, "", "Interrupted.")
 
 

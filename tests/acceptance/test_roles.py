@@ -1,4 +1,4 @@
-"""Two roles that never mix, and short commands that stay short: what the commands load."""
+"""The roles do not mix, and short commands load little."""
 
 import json
 
@@ -24,7 +24,7 @@ OF_THE_ORCHESTRATOR = {
     "doctor",
 }
 HEAVY = {"redis", "rq", "pydantic", "rich", "fakeredis", "mcp"}
-#: Parts of Python that take a millisecond and more to load; click may need some of them.
+#: Modules of Python that take a millisecond or more to load. click may need some.
 SLOW = {
     *(
         "asyncio",
@@ -38,7 +38,7 @@ SLOW = {
     *("pathlib", "ssl", "subprocess", "tomllib", "urllib.parse"),
 }
 
-#: Runs a command in this process, as its script would, and says on stderr's last line what was loaded.
+#: Runs a command in this process and prints the loaded modules on the last line of stderr.
 LOADED = """
 import json, os, sys
 from importlib import import_module
@@ -52,7 +52,7 @@ except SystemExit as end:
 
 
 def loaded(shell: Shell, *words: str) -> set[str]:
-    """Return the modules that a command has loaded by its end."""
+    """Return the modules that a command loads."""
     code, modules = json.loads(shell.python(LOADED, *words).stderr.splitlines()[-1])
     assert not code, words
     return set(modules)
@@ -74,17 +74,17 @@ def test_worker_cannot_complete_a_project(shell: Shell, bench: Bench) -> None:
 def test_worker_modules_import_nothing_of_the_orchestrator(
     shell: Shell,
 ) -> None:
-    modules = ("cli", "context", "render.items", "lease_store")
+    parts = ("cli", "context", "render.items", "lease_store")
     code = "import sys\n" + "".join(
-        f"import taskorch_worker.{module}\n" for module in modules
+        f"import taskorch_worker.{part}\n" for part in parts
     )
 
     ran = shell.python(code + "print('\\n'.join(sys.modules))")
 
-    there = set(ran.stdout.split())
-    assert {"taskorch_worker.lease_store", "taskorch.queue.agent_queue"} <= there
+    modules = set(ran.stdout.split())
+    assert {"taskorch_worker.lease_store", "taskorch.queue.agent_queue"} <= modules
     assert (
-        there
+        modules
         & {
             "taskorch.queue.queue",
             "taskorch.queue.views",
@@ -115,11 +115,11 @@ def test_worker_command_loads_neither_heavy_nor_orchestrator_modules(
 ) -> None:
     item = bench.item()
 
-    there = loaded(shell, "worker", *words.format(item).split())
+    modules = loaded(shell, "worker", *words.format(item).split())
 
-    assert "hiredis" in there
+    assert "hiredis" in modules
     assert (
-        there
+        modules
         & {
             "taskorch.queue.queue",
             "taskorch.queue.views",
@@ -140,11 +140,11 @@ def test_planning_command_loads_neither_pydantic_nor_rq(
     project = bench.project()
     item = bench.item(project)
 
-    there = loaded(
+    modules = loaded(
         shell, "orchestrate", *(word.format(project, item=item) for word in words)
     )
 
-    assert there & {"redis", "rq", "pydantic", "taskorch_worker"} == set()
+    assert modules & {"redis", "rq", "pydantic", "taskorch_worker"} == set()
 
 
 @pytest.mark.parametrize(
@@ -174,25 +174,27 @@ def test_short_command_loads_little_more_than_click(local: Shell, line: str) -> 
         )
     )
 
-    there = loaded(shell, *line.format(item=item, project=project, other=other).split())
+    modules = loaded(
+        shell, *line.format(item=item, project=project, other=other).split()
+    )
 
-    assert (there - click) & (SLOW | HEAVY) == set()
+    assert (modules - click) & (SLOW | HEAVY) == set()
 
 
 def test_wait_loads_nothing_heavy(shell: Shell, bench: Bench) -> None:
     item = bench.standing(State.COMPLETED).item
 
-    there = loaded(shell, "orchestrate", "wait", item)
+    modules = loaded(shell, "orchestrate", "wait", item)
 
-    assert there & HEAVY == set()
+    assert modules & HEAVY == set()
 
 
 @pytest.mark.parametrize("command", ["worker", "orchestrate"])
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["complete", "--help"]])
 def test_help_loads_nothing_heavy(shell: Shell, command: str, words: list[str]) -> None:
-    there = loaded(shell, command, *words)
+    modules = loaded(shell, command, *words)
 
-    assert there & HEAVY == set()
+    assert modules & HEAVY == set()
 
 
 @pytest.mark.parametrize("command", ["worker", "orchestrate"])

@@ -1,4 +1,4 @@
-"""One round trip to Redis for each command, the connection's greeting apart."""
+"""A command makes one round trip to Redis, besides the greeting of its connection."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ GREETING = ("HELLO", "CLIENT", "SELECT", "AUTH")
 
 
 class Watcher:
-    """Collects what clients send to a server, the commands inside scripts left out."""
+    """The commands that clients send to a server, without those of scripts."""
 
     def __init__(self, url: str) -> None:
         self._monitor = redis.Redis.from_url(url, decode_responses=True).monitor()  # type: ignore[no-untyped-call]
@@ -29,7 +29,7 @@ class Watcher:
         self._monitor.__exit__()
 
     def seen_until(self, mark: str) -> list[str]:
-        """Return the commands before a mark, which this call leaves."""
+        """Return the commands since the last call."""
         threading.Thread(target=self._marker.echo, args=[mark]).start()
         seen: list[str] = []
         while True:
@@ -112,7 +112,7 @@ def test_command_makes_one_call_to_redis(
             if words[1] in ("project", "create"):
                 ids.append(done.stdout.strip())
 
-            # A script that this server has not seen yet is sent as text, once.
+            # The first call of a script on a server sends its text, too.
             assert watcher.seen_until(f"mark-{number}") in (
                 ["EVALSHA"],
                 ["EVALSHA", "EVAL"],

@@ -1,4 +1,4 @@
-"""Who is the holder: one root is one session, `AGENT_SESSION` makes two of it, and a second root is another."""
+"""The holder of an item is a session: a root, or an AGENT_SESSION in a root."""
 
 import json
 import stat
@@ -201,11 +201,11 @@ def test_holder_of_cancelled_item_is_told_to_stop(shell: Shell, bench: Bench) ->
     shell.worker("get", item)
     bench.queue.cancel(item)
 
-    told = shell.worker("progress", item, "x")
+    ran = shell.worker("progress", item, "x")
 
-    assert told.code == 6
-    assert f"{item} was cancelled" in told.stderr
-    assert "take other work" in told.stderr
+    assert ran.code == 6
+    assert f"{item} was cancelled" in ran.stderr
+    assert "take other work" in ran.stderr
     assert lease_files(shell) == []
 
 
@@ -264,7 +264,7 @@ def test_folder_below_root_uses_its_queue(shell: Shell, bench: Bench) -> None:
 
 @pytest.fixture
 def tree(shell: Shell) -> Shell:
-    """A git worktree of the folder."""
+    """Return a shell in a git worktree of the folder."""
     git = ("git", "-c", "user.name=x", "-c", "user.email=x@example.org")
     shell.run(*git, "init", "--quiet")
     shell.run(*git, "commit", "--quiet", "--allow-empty", "-m", "first")
@@ -290,13 +290,13 @@ def test_worktrees_are_sessions_with_separate_leases(
     item = bench.item()
     shell.worker("get", item)
 
-    told, refused, who = (
+    ran, refused, who = (
         tree.worker("prime"),
         tree.worker("complete", item, "x"),
         tree.worker("whoami"),
     )
 
-    assert "held by another session of yours" in told.stdout
+    assert "held by another session of yours" in ran.stdout
     assert (refused.code, bench.state(item)) == (6, State.IN_PROGRESS)
     assert "  (the git worktree)" in who.stdout
     assert shell.worker("complete", item, "x").code == 0
@@ -345,38 +345,49 @@ def test_whoami_prints_source_of_each_setting(shell: Shell) -> None:
     )
     rooted.orchestrate("trust", "--yes")
 
-    told, flagged = (
+    facts, flagged = (
         rooted.worker("whoami", "--json").data(),
         rooted.worker("--agent-id", "flo", "whoami"),
     )
 
-    assert (told["root"], told["sources"]["root"]) == (str(elsewhere), "TASKORCH_ROOT")
-    assert (told["agent"], told["sources"]["agent"]) == ("tim", "TM_AGENT_ID")
-    assert (told["namespace"], told["sources"]["namespace"]) == ("filed", "config.toml")
-    assert told["sources"]["redis_url"] == "TASKORCH_REDIS_URL"
+    assert (facts["root"], facts["sources"]["root"]) == (
+        str(elsewhere),
+        "TASKORCH_ROOT",
+    )
+    assert (facts["agent"], facts["sources"]["agent"]) == ("tim", "TM_AGENT_ID")
+    assert (facts["namespace"], facts["sources"]["namespace"]) == (
+        "filed",
+        "config.toml",
+    )
+    assert facts["sources"]["redis_url"] == "TASKORCH_REDIS_URL"
     assert flagged.stdout.splitlines()[0].split() == ["agent:", "flo", "(--agent-id)"]
 
 
 def test_whoami_as_json_has_source_of_each_setting(shell: Shell) -> None:
-    said = {
+    variables = {
         "TASKORCH_WAIT_TIMEOUT": "7s",
         "TASKORCH_SERVICE": "off",
         "ORCHESTRATOR_ID": "boss",
     }
 
-    told = shell.having(**said).worker("whoami", "--json").data()
+    facts = shell.having(**variables).worker("whoami", "--json").data()
 
     settings = {
         name.removesuffix("_path").removesuffix("_ms")
         for name in Settings.__annotations__
     } - {"sources"}
-    assert settings | {"host", "pid"} == set(told) - {"sources"} == set(told["sources"])
-    assert (told["wait_timeout"], told["sources"]["wait_timeout"]) == (
+    assert (
+        settings | {"host", "pid"} == set(facts) - {"sources"} == set(facts["sources"])
+    )
+    assert (facts["wait_timeout"], facts["sources"]["wait_timeout"]) == (
         "7000ms",
         "TASKORCH_WAIT_TIMEOUT",
     )
-    assert (told["service"], told["sources"]["service"]) == ("off", "TASKORCH_SERVICE")
-    assert (told["orchestrator"], told["sources"]["orchestrator"]) == (
+    assert (facts["service"], facts["sources"]["service"]) == (
+        "off",
+        "TASKORCH_SERVICE",
+    )
+    assert (facts["orchestrator"], facts["sources"]["orchestrator"]) == (
         "boss",
         "ORCHESTRATOR_ID",
     )
@@ -388,11 +399,11 @@ def test_nearest_source_of_a_setting_wins(shell: Shell) -> None:
         AGENT_ID="variable", TM_AGENT_ID="older", REDIS_URL="redis://localhost:1"
     )
 
-    told = many.worker(
+    facts = many.worker(
         "--agent-id", "flag", "whoami", "--namespace", "team", "--json"
     ).data()
 
-    assert (told["agent"], told["namespace"], told["redis_url"]) == (
+    assert (facts["agent"], facts["namespace"], facts["redis_url"]) == (
         "flag",
         "team",
         url,

@@ -1,4 +1,4 @@
-"""A command that Redis left unanswered may be typed again: it acts once, and prints what it should have printed."""
+"""A command that Redis did not answer can be rerun: it acts once and prints its result."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from support.commands import BIN, Ran, Shell, ended, eventually
 from support.proxy import FOR_GOOD, Proxy, proxied
 from taskorch.domain.item import State
 
-#: The user's own day, as design has it; {0} is the project, {1} and {2} its items.
+#: The user's workflow. {0} is the project, {1} and {2} are its items.
 WORKFLOW = """
     orchestrate project Lost
     orchestrate create {0} First -r One Two
@@ -45,7 +45,8 @@ WORKFLOW = """
 """.strip().splitlines()
 VARYING = r"(proj|item)_[0-9a-f]{8}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ|\d{13}-\d+"
 
-#: A command by what must be there before; {0} is a project, {1} an item of ada's in that state.
+#: Command -> the state of the item before it. {0} is a project, {1} an item of ada in
+#: that state.
 STEPS = {
     "orchestrate project Lost": State.PENDING,
     "orchestrate create {0} Lost --assign ada": State.PENDING,
@@ -76,20 +77,22 @@ def lossy(shell: Shell, proxy: Proxy) -> Shell:
     return shell.having(TASKORCH_REDIS_URL=proxy.url)
 
 
-def typed(shell: Shell, line: str, *ids: str, stdin: bytes = b"") -> Ran:
+def run_line(shell: Shell, line: str, *ids: str, stdin: bytes = b"") -> Ran:
     command, *words = line.format(*ids).split()
     return shell.run(BIN / command, *words, stdin=stdin)
 
 
-def lost(proxy: Proxy, shell: Shell, line: str, *ids: str, stdin: bytes = b"") -> None:
-    """Type a command whose every reply is lost."""
+def lose_replies(
+    proxy: Proxy, shell: Shell, line: str, *ids: str, stdin: bytes = b""
+) -> None:
+    """Run a command whose replies are all lost."""
     proxy.replies_lost = FOR_GOOD
-    ran = typed(shell, line, *ids, stdin=stdin)
+    ran = run_line(shell, line, *ids, stdin=stdin)
     proxy.replies_lost = 0
     assert (ran.code, ran.stdout) == (4, ""), ran
 
 
-def kept(shell: Shell) -> list[Path]:
+def kept_requests(shell: Shell) -> list[Path]:
     return [
         path
         for path in (shell.folder / ".task-orchestrator" / "run").rglob("*")
@@ -97,12 +100,12 @@ def kept(shell: Shell) -> list[Path]:
     ]
 
 
-def day(shell: Shell) -> list[str]:
-    """Return what the screens of the whole workflow said, ids and times aside."""
+def run_workflow(shell: Shell) -> list[str]:
+    """Return the output of the whole workflow, without ids and times."""
     ids: list[str] = []
     screens = []
     for line in WORKFLOW:
-        ran = typed(shell, line, *ids, *["?"] * 3)
+        ran = run_line(shell, line, *ids, *["?"] * 3)
         assert ran.code == 0, (line, ran)
         screens.append(re.sub(VARYING, "…", ran.stdout + ran.stderr))
         if line.split()[1] in ("project", "create"):
@@ -119,13 +122,13 @@ def test_workflow_survives_the_loss_of_each_reply(
 ) -> None:
     proxy.replies_lost = 1
 
-    with_losses = day(lossy)
+    with_losses = run_workflow(lossy)
 
     events = [event["verb"] for event in bench.events()]
     assert len(proxy.passed) == len(WORKFLOW)
-    assert with_losses == day(shell)
+    assert with_losses == run_workflow(shell)
     assert [event["verb"] for event in bench.events()] == events * 2
-    assert kept(shell) == []
+    assert kept_requests(shell) == []
 
 
 def test_unanswered_plan_is_applied_once(
@@ -136,9 +139,9 @@ def test_unanswered_plan_is_applied_once(
         for title in ("P", "Q")
     )
 
-    lost(proxy, lossy, "orchestrate apply -", stdin=plan)
-    another = typed(lossy, "orchestrate apply -", stdin=other).stdout.strip()
-    again = typed(lossy, "orchestrate apply -", stdin=plan).stdout.strip()
+    lose_replies(proxy, lossy, "orchestrate apply -", stdin=plan)
+    another = run_line(lossy, "orchestrate apply -", stdin=other).stdout.strip()
+    again = run_line(lossy, "orchestrate apply -", stdin=plan).stdout.strip()
 
     titles = {project.id: project.title for project in bench.queue.views.projects()}
     assert titles == {again: "P", another: "Q"}
@@ -154,22 +157,22 @@ def test_unanswered_command_acts_once_when_rerun(
     bench.brought(item, STEPS[line])
     before = bench.everything()
 
-    lost(proxy, lossy, line, project, item)
+    lose_replies(proxy, lossy, line, project, item)
     acted = bench.everything()
-    again = typed(lossy, line, project, item)
+    again = run_line(lossy, line, project, item)
 
     assert again.code == 0, again.stderr
     assert proxy.passed == [proxy.lost[0]]
     assert before != acted == bench.everything()
-    assert kept(lossy) == []
+    assert kept_requests(lossy) == []
     assert bench.inconsistencies() == []
 
 
 def test_rerun_prints_the_created_id(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
-    lost(proxy, lossy, "orchestrate project Lost")
-    project = typed(lossy, "orchestrate project Lost").stdout.strip()
-    lost(proxy, lossy, "orchestrate create {} Lost", project)
-    item = typed(lossy, "orchestrate create {} Lost", project).stdout.strip()
+    lose_replies(proxy, lossy, "orchestrate project Lost")
+    project = run_line(lossy, "orchestrate project Lost").stdout.strip()
+    lose_replies(proxy, lossy, "orchestrate create {} Lost", project)
+    item = run_line(lossy, "orchestrate create {} Lost", project).stdout.strip()
 
     assert [view.id for view in bench.queue.views.projects()] == [project]
     assert [view.id for view in bench.queue.views.list().items] == [item]
@@ -183,20 +186,20 @@ def test_rerun_keeps_the_lease_of_a_claim(
 ) -> None:
     first, second = bench.item(), bench.item()
 
-    lost(proxy, lossy, line, "", first)
-    typed(lossy, line, "", first)
+    lose_replies(proxy, lossy, line, "", first)
+    run_line(lossy, line, "", first)
 
-    assert typed(lossy, "worker complete {} Done", first).code == 0
+    assert run_line(lossy, "worker complete {} Done", first).code == 0
     assert bench.queue.views.show(first).item.attempts == 1
     assert bench.state(second) is State.QUEUED
 
 
 def test_third_run_is_a_new_step(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
     item = bench.item()
-    lost(proxy, lossy, "worker progress {} Half", item)
+    lose_replies(proxy, lossy, "worker progress {} Half", item)
 
-    typed(lossy, "worker progress {} Half", item)
-    typed(lossy, "worker progress {} Half", item)
+    run_line(lossy, "worker progress {} Half", item)
+    run_line(lossy, "worker progress {} Half", item)
 
     assert texts(bench, item) == ["Half", "Half"]
 
@@ -207,12 +210,12 @@ def test_command_acts_once_after_several_lost_replies(
     item = bench.item()
 
     for _ in range(3):
-        lost(proxy, lossy, "worker progress {} Half", item)
-    again = typed(lossy, "worker progress {} Half", item)
+        lose_replies(proxy, lossy, "worker progress {} Half", item)
+    again = run_line(lossy, "worker progress {} Half", item)
 
     assert again.code == 0
     assert texts(bench, item) == ["Half"]
-    assert kept(lossy) == []
+    assert kept_requests(lossy) == []
 
 
 def test_command_that_never_reached_redis_acts_when_rerun(
@@ -220,10 +223,10 @@ def test_command_that_never_reached_redis_acts_when_rerun(
 ) -> None:
     item = bench.item()
     proxy.requests_lost = FOR_GOOD
-    away = typed(lossy, "worker progress {} Half", item)
+    away = run_line(lossy, "worker progress {} Half", item)
     proxy.requests_lost = 0
 
-    there = typed(lossy, "worker progress {} Half", item)
+    there = run_line(lossy, "worker progress {} Half", item)
 
     assert (away.code, there.code) == (4, 0)
     assert texts(bench, item) == ["Half"]
@@ -241,15 +244,15 @@ def test_different_command_is_a_new_step(
     lossy: Shell, proxy: Proxy, bench: Bench, line: str
 ) -> None:
     item = bench.item()
-    typed(lossy, "worker get {}", item)
-    lost(proxy, lossy, "worker progress {} Half", item)
+    run_line(lossy, "worker get {}", item)
+    lose_replies(proxy, lossy, "worker progress {} Half", item)
     events = len(bench.events())
 
-    ran = typed(lossy, line, item)
+    ran = run_line(lossy, line, item)
 
     assert ran.code == 0, ran.stderr
     assert len(bench.events()) == events + 1
-    assert len(kept(lossy)) == 1
+    assert len(kept_requests(lossy)) == 1
 
 
 @pytest.mark.parametrize(
@@ -258,23 +261,25 @@ def test_different_command_is_a_new_step(
 def test_same_arguments_elsewhere_are_a_new_step(
     lossy: Shell, proxy: Proxy, bench: Bench, name: str
 ) -> None:
-    lost(proxy, lossy, "orchestrate project Lost")
+    lose_replies(proxy, lossy, "orchestrate project Lost")
     first = bench.queue.views.projects()[0].id
 
-    ran = typed(lossy.having(**{name: "another"}), "orchestrate project Lost")
+    ran = run_line(lossy.having(**{name: "another"}), "orchestrate project Lost")
 
     assert ran.code == 0, ran.stderr
     assert ran.stdout.strip() != first
-    assert len(kept(lossy)) == 1
+    assert len(kept_requests(lossy)) == 1
 
 
 def test_different_spelling_is_the_same_command(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
     project = bench.project()
-    lost(proxy, lossy, "orchestrate create {} Lost -r One Two --priority 1", project)
+    lose_replies(
+        proxy, lossy, "orchestrate create {} Lost -r One Two --priority 1", project
+    )
 
-    again = typed(
+    again = run_line(
         lossy,
         "orchestrate create --priority=1 --json {} Lost -r One --requirement Two",
         project,
@@ -287,11 +292,11 @@ def test_standard_input_is_part_of_the_command(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
     item = bench.item()
-    typed(lossy, "worker get {}", item)
-    lost(proxy, lossy, "worker progress {} -", item, stdin=b"Half")
+    run_line(lossy, "worker get {}", item)
+    lose_replies(proxy, lossy, "worker progress {} -", item, stdin=b"Half")
 
-    typed(lossy, "worker progress {} -", item, stdin=b"Other")
-    typed(lossy, "worker progress {} -", item, stdin=b"Half")
+    run_line(lossy, "worker progress {} -", item, stdin=b"Other")
+    run_line(lossy, "worker progress {} -", item, stdin=b"Half")
 
     assert sorted(texts(bench, item)) == ["Half", "Other"]
 
@@ -299,47 +304,47 @@ def test_standard_input_is_part_of_the_command(
 def test_refusal_counts_as_an_answer(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
     item = bench.item(agent="")
     proxy.requests_lost = FOR_GOOD
-    typed(lossy, "orchestrate assign {} ada", item)
+    run_line(lossy, "orchestrate assign {} ada", item)
     proxy.requests_lost = 0
     bench.queue.cancel(item)
 
-    refused = typed(lossy, "orchestrate assign {} ada", item)
+    refused = run_line(lossy, "orchestrate assign {} ada", item)
 
     assert refused.code == 5
-    assert kept(lossy) == []
+    assert kept_requests(lossy) == []
 
 
 def test_rerun_after_nine_minutes_is_a_new_step(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
     item = bench.item()
-    typed(lossy, "worker get {}", item)
-    lost(proxy, lossy, "worker progress {} Half", item)
-    (request,) = kept(lossy)
+    run_line(lossy, "worker get {}", item)
+    lose_replies(proxy, lossy, "worker progress {} Half", item)
+    (request,) = kept_requests(lossy)
     os.utime(request, (time() - 541, time() - 541))
 
-    typed(lossy, "worker progress {} Half", item)
+    run_line(lossy, "worker progress {} Half", item)
 
     assert texts(bench, item) == ["Half", "Half"]
-    assert kept(lossy) == []
+    assert kept_requests(lossy) == []
 
 
 def test_old_requests_are_removed_with_the_next_one(lossy: Shell, proxy: Proxy) -> None:
-    lost(proxy, lossy, "orchestrate project First")
-    (old,) = kept(lossy)
+    lose_replies(proxy, lossy, "orchestrate project First")
+    (old,) = kept_requests(lossy)
     for path in (old, old.parent):
         os.utime(path, (time() - 541, time() - 541))
 
-    lost(proxy, lossy, "orchestrate project Second")
+    lose_replies(proxy, lossy, "orchestrate project Second")
 
-    assert len(kept(lossy)) == 1
+    assert len(kept_requests(lossy)) == 1
     assert not old.exists()
 
 
 def test_kept_requests_are_private(lossy: Shell, proxy: Proxy) -> None:
-    lost(proxy, lossy, "orchestrate project Lost")
+    lose_replies(proxy, lossy, "orchestrate project Lost")
 
-    (request,) = kept(lossy)
+    (request,) = kept_requests(lossy)
     assert stat.S_IMODE(request.stat().st_mode) == 0o600
     assert (
         stat.S_IMODE((lossy.folder / ".task-orchestrator" / "run").stat().st_mode)
@@ -350,12 +355,12 @@ def test_kept_requests_are_private(lossy: Shell, proxy: Proxy) -> None:
 
 def test_read_only_root_adds_no_message(lossy: Shell, proxy: Proxy) -> None:
     proxy.replies_lost = FOR_GOOD
-    usual = typed(lossy, "orchestrate project Lost")
+    usual = run_line(lossy, "orchestrate project Lost")
     in_the_way = lossy.folder.parent / "second"
     (in_the_way / ".task-orchestrator").mkdir(parents=True)
     (in_the_way / ".task-orchestrator" / "run").write_text("a file")
 
-    ran = typed(lossy.within(in_the_way), "orchestrate project Lost")
+    ran = run_line(lossy.within(in_the_way), "orchestrate project Lost")
 
     assert (ran.code, ran.stdout, ran.stderr) == (
         usual.code,
@@ -372,16 +377,16 @@ def test_command_without_a_step_keeps_nothing(
 ) -> None:
     item = bench.item()
 
-    lost(proxy, lossy, line, item)
+    lose_replies(proxy, lossy, line, item)
 
-    assert kept(lossy) == []
+    assert kept_requests(lossy) == []
 
 
 def test_answered_command_keeps_nothing(lossy: Shell, bench: Bench) -> None:
     item = bench.item()
 
-    typed(lossy, "worker progress {} Half", item)
-    typed(lossy, "orchestrate project Answered")
+    run_line(lossy, "worker progress {} Half", item)
+    run_line(lossy, "orchestrate project Answered")
 
     assert not (lossy.folder / ".task-orchestrator" / "run").exists()
 
@@ -398,11 +403,11 @@ def test_interrupted_command_acts_once_when_rerun(
     interrupted = ended(hanging)
     over.set()
 
-    again = typed(lossy, "worker progress {} Half", item)
+    again = run_line(lossy, "worker progress {} Half", item)
 
     assert (interrupted.code, again.code) == (130, 0)
     assert texts(bench, item) == ["Half"]
-    assert kept(lossy) == []
+    assert kept_requests(lossy) == []
 
 
 def test_waiting_pop_repeats_its_unanswered_request(
@@ -415,7 +420,7 @@ def test_waiting_pop_repeats_its_unanswered_request(
     away = ended(waiting)
     proxy.replies_lost = 0
 
-    again = typed(lossy, "worker pop --wait 60")
+    again = run_line(lossy, "worker pop --wait 60")
 
     assert (away.code, again.code) == (4, 0)
     assert first in again.stdout
@@ -423,4 +428,4 @@ def test_waiting_pop_repeats_its_unanswered_request(
         State.IN_PROGRESS,
         State.QUEUED,
     ]
-    assert typed(lossy, "worker complete {} Done", first).code == 0
+    assert run_line(lossy, "worker complete {} Done", first).code == 0

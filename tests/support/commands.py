@@ -1,4 +1,4 @@
-"""The two commands as real processes: in a folder and an environment of the test's own, in a pipe or on a terminal."""
+"""The two commands as real processes, in a folder and an environment of the test."""
 
 import fcntl
 import json
@@ -16,7 +16,8 @@ from time import monotonic, sleep
 from typing import Any
 
 BIN = Path(sys.executable).parent
-#: Limits for machines under load: how long a command may take, and what happens within a second as a rule.
+#: Limits for machines under load: of a command, and of changes that usually take less
+#: than a second.
 TIME_LIMIT_S = 90
 SOON_S = 60.0
 LOOK_AGAIN_S = 0.01
@@ -26,7 +27,7 @@ Argument = str | bytes
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command left: its exit code, and what it printed."""
+    """The exit code and the output of a command."""
 
     code: int
     stdout: str
@@ -40,14 +41,14 @@ class Ran:
         return document
 
     def data(self) -> Any:
-        """Return the data of the document of a command that went well."""
+        """Return the data of the document of a successful command."""
         assert self.code == 0, self.stderr
         document = self.json()
         assert set(document) == {"schema_version", "data", "meta"}
         return document["data"]
 
     def error(self) -> dict[str, Any]:
-        """Return the error of the document of a command that did not."""
+        """Return the error of the document of a failed command."""
         document = self.json()
         assert set(document) == {"schema_version", "error"}
         error: dict[str, Any] = document["error"]
@@ -57,13 +58,13 @@ class Ran:
 
 @dataclass(frozen=True)
 class Shell:
-    """A folder to be in, and the variables that are set there."""
+    """A current folder, and environment variables."""
 
     folder: Path
     variables: Mapping[str, str]
 
     def having(self, **variables: str) -> "Shell":
-        """Return a shell with other variables too."""
+        """Return a shell with more variables."""
         return replace(self, variables={**self.variables, **variables})
 
     def lacking(self, *names: str) -> "Shell":
@@ -90,11 +91,11 @@ class Shell:
         return self.run(BIN / "worker", *arguments, stdin=stdin)
 
     def python(self, code: str, *arguments: Argument) -> Ran:
-        """Run Python code in a process of its own."""
+        """Run Python code in a new process."""
         return self.run(sys.executable, "-c", code, *arguments)
 
     def run(self, *words: Argument | Path, stdin: bytes = b"") -> Ran:
-        """Run anything to its end; a traceback is never right."""
+        """Run any command to its end. It must not print a traceback."""
         done = subprocess.run(
             words,
             cwd=self.folder,
@@ -115,7 +116,7 @@ class Shell:
         return ran
 
     def start(self, *words: Argument | Path) -> subprocess.Popen[str]:
-        """Start anything; it is the test's to end."""
+        """Start any command, which the test has to end."""
         pipe = subprocess.PIPE
         return subprocess.Popen(
             words,
@@ -130,7 +131,7 @@ class Shell:
     def on_terminal(
         self, *words: Argument | Path, width: int = 120, typed: str = ""
     ) -> tuple[int, str]:
-        """Run anything on a pseudo-terminal, with some answers typed; return the exit code and the screen."""
+        """Run any command on a pseudo-terminal and type the answers; return exit code and screen."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
         environment = {**self.environment(), "TERM": "xterm-256color"}
@@ -151,7 +152,7 @@ class Shell:
         ).replace("\r\n", "\n")
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of this process, and those of this shell."""
+        """Return the variables of this process and of this shell."""
         return os.environ | dict(self.variables)
 
 
@@ -166,7 +167,7 @@ def ended(process: subprocess.Popen[str]) -> Ran:
 
 
 def eventually(true: Callable[[], object], *, within_s: float = SOON_S) -> None:
-    """Look again and again until something is true."""
+    """Wait until a condition is true; fail after `within_s` seconds."""
     deadline = monotonic() + within_s
     while not true():
         assert monotonic() < deadline, "it never became true"
@@ -174,7 +175,7 @@ def eventually(true: Callable[[], object], *, within_s: float = SOON_S) -> None:
 
 
 def discard(folder: Path, root: Path) -> None:
-    """Delete a root, or a folder in it, in one step for everyone who looks: a process may still be writing into it."""
+    """Delete a root, or a folder in it, at one moment for processes that still write there."""
     aside = root.with_name(f"{root.name}-gone")
     folder.rename(aside)
     eventually(lambda: _is_removed(aside))
@@ -186,7 +187,7 @@ def _is_removed(folder: Path) -> bool:
 
 
 def alive(pid: int) -> bool:
-    """Return whether a process is there that is not a zombie."""
+    """Return whether a process exists and is not a zombie."""
     try:
         return (
             Path(f"/proc/{pid}/stat")
@@ -202,5 +203,5 @@ def alive(pid: int) -> bool:
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 65536)
-    except OSError:  # Linux says so when the other side has closed
+    except OSError:  # Linux reports a closed terminal as an error
         return b""

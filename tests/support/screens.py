@@ -1,4 +1,4 @@
-"""A command on a terminal of its own, and the screen as a person at it sees it."""
+"""A command on a pseudo-terminal, and its screen as a person sees it."""
 
 import fcntl
 import os
@@ -17,14 +17,14 @@ CTRL_C = b"\x03"
 
 
 class Screen:
-    """A terminal that a command runs on until the test ends it."""
+    """A terminal with a running command, which ends with the block."""
 
     def __init__(
         self, shell: Shell, *words: Argument | Path, columns: int = 80, rows: int = 24
     ) -> None:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
-        #: All that was written, as it came.
+        #: All output so far.
         self.written = b""
         self._ours, theirs = pty.openpty()
         self._set_size(columns, rows)
@@ -49,7 +49,7 @@ class Screen:
         os.close(self._ours)
 
     def lines(self) -> list[str]:
-        """Return what stands on the screen now, without the blanks at the ends."""
+        """Return the lines on the screen, without trailing blanks."""
         self._read()
         return (
             "\n".join(line.rstrip() for line in self._screen.display)
@@ -58,7 +58,7 @@ class Screen:
         )
 
     def shows(self, text: str) -> bool:
-        """Return whether a text stands on the screen now."""
+        """Return whether a text is on the screen."""
         return text in "\n".join(self.lines())
 
     def colours(self) -> set[str]:
@@ -71,7 +71,7 @@ class Screen:
         }
 
     def resize(self, columns: int, rows: int) -> None:
-        """Give the terminal another size; what was on it goes."""
+        """Change the size of the terminal, and clear it."""
         self._read()
         self._screen.reset()
         self._screen.resize(rows, columns)
@@ -92,7 +92,7 @@ class Screen:
         while select.select([self._ours], [], [], timeout_s)[0]:
             try:
                 written = os.read(self._ours, 65536)
-            except OSError:  # Linux says so when the other side has closed
+            except OSError:  # Linux reports a closed terminal as an error
                 self.process.wait(TIME_LIMIT_S)
                 return
             self.written += written
@@ -106,5 +106,5 @@ class Screen:
 
 
 def _take_terminal() -> None:
-    """Make the terminal that of the new session, so that Ctrl-C and a change of its size reach the command."""
+    """Make the terminal that of the new session: Ctrl-C and its size reach the command."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -1,4 +1,4 @@
-"""What strangers wrote cannot move a cursor, forge a line or turn the text around; and JSON keeps it whole."""
+"""Text cannot move the cursor, forge a line or turn its direction; JSON keeps it whole."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from taskorch.domain import errors
 from taskorch.domain.item import Discovery, Receipt, State
 
 EVIL = "a\x1b[31mred\x07\x00\x9b2J \u202eback\u2066 é 🚀"
-#: Of each kind of character that does not show: the text, and how a screen shows it.
+#: A text with each kind of invisible character, and the same as it is shown.
 INVISIBLE = {
     "control": ("a\x9b2J\x7f", r"a\x9b2J\x7f"),
     "zero width space": ("pay\u200bload", r"pay\u200bload"),
@@ -39,7 +39,7 @@ INVISIBLE = {
         "\u0645\u06cc" + r"\u200c\u200c" + "\u062e\u0648\u0627",
     ),
 }
-#: What has joiners and selectors for a reason.
+#: Texts whose joiners and selectors are needed.
 READABLE = [
     "👨‍👩‍👧",
     "❤️‍🔥",

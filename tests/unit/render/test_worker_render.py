@@ -1,4 +1,4 @@
-"""What an agent reads when it takes an item: what was said before it came."""
+"""The history of an item as `worker get` prints it."""
 
 from collections.abc import Callable
 

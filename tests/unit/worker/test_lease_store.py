@@ -1,4 +1,4 @@
-"""The private folder of an agent: the tokens that it keeps, and the room that it takes for them."""
+"""The leases in an agent's workspace, and the disk space reserved for them."""
 
 import os
 from pathlib import Path
@@ -20,9 +20,9 @@ def test_newest_leases_are_returned(tmp_path: Path) -> None:
             slot.keep(lease(number))
         os.utime(workspace.lease_file(lease(number).item), (number, number))
 
-    told = workspace.leases()
+    leases = workspace.leases()
 
-    assert [each.item for each in told] == [
+    assert [each.item for each in leases] == [
         lease(number + 20).item for number in reversed(range(limits.LIST_VALUES))
     ]
 
