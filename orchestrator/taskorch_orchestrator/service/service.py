@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskorch.bundled.server import ServerHandle
 from taskorch.domain import errors
@@ -45,6 +45,13 @@ DISK_SYNC_S = 1.0
 log = logging.getLogger(__name__)
 
 
+class Duty(NamedTuple):
+    """A duty of the service: its action and its interval."""
+
+    action: Callable[[], object]
+    interval_s: float
+
+
 class Service:
     """The service of some roots that share a namespace."""
 
@@ -64,15 +71,13 @@ class Service:
         self._queue = queue
         self._scheduler = Scheduler()
         self._server = server
+        self._duties = {MAINTAIN: Duty(queue.reap, MAINTAIN_INTERVAL_S)}
         self._root_syncs: list[RootSync] = []
-        self._duties: dict[str, Callable[[], object]] = {MAINTAIN: queue.reap}
-        self._intervals_s = {MAINTAIN: MAINTAIN_INTERVAL_S}
         for root in roots:
             mirror = Mirror(queue, root, service=runs_on)
             each = RootSync(mirror, root, self._scheduler)
             self._root_syncs.append(each)
-            self._duties[each.duty] = each.sync
-            self._intervals_s[each.duty] = root_sync.INTERVAL_S
+            self._duties[each.duty] = Duty(each.sync, root_sync.INTERVAL_S)
         #: What failed last, with the reason.
         self._failures: dict[str, str] = {}
 
@@ -95,8 +100,8 @@ class Service:
         """
         self._stop_on_signals()
         log.info("Service started, pid %d", os.getpid())
-        for duty, interval_s in self._intervals_s.items():
-            self._scheduler.schedule(DueJob(duty, interval_s))
+        for name, duty in self._duties.items():
+            self._scheduler.schedule(DueJob(name, duty.interval_s))
         self._start(self._follow_events)
         for each in self._root_syncs:
             self._start(each.watch)
@@ -117,7 +122,8 @@ class Service:
         signal.signal(signal.SIGINT, stop)
 
     def _start(self, loop: Callable[[], object]) -> None:
-        Thread(target=loop, daemon=True).start()
+        thread = Thread(target=loop, daemon=True)
+        thread.start()
 
     def _handle_due_jobs(self, job_queue: "JobQueue | None") -> None:
         """Do or enqueue each due job, and schedule it again after its interval."""
@@ -127,7 +133,8 @@ class Service:
                 self._end()
                 return
             for job in jobs:
-                if job.interval_s == self._intervals_s[job.duty]:
+                is_regular = job.interval_s == self._duties[job.duty].interval_s
+                if is_regular:
                     self._scheduler.schedule(job, job.interval_s)
                 if job_queue:
                     enqueue = partial(job_queue.enqueue, job.duty, job.interval_s)
@@ -197,7 +204,7 @@ class Service:
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _do(self, duty: str) -> None:
-        self._try(duty, self._duties[duty])
+        self._try(duty, self._duties[duty].action)
 
     def _try(self, name: str, action: Callable[[], object]) -> None:
         """Call an action that may fail, and keep the service running if it does.

@@ -53,7 +53,8 @@ class Attempt:
     def execute(self) -> Settled:
         """Run the command, settle the item, and return how."""
         # The log may block, if its reader does: the lease must be renewed even then.
-        Thread(target=self._renew_until_command_ends, daemon=True).start()
+        renewal = Thread(target=self._renew_until_command_ends, daemon=True)
+        renewal.start()
         self._context.log.claimed(self._claim)
         try:
             result = self._run_command()
@@ -159,5 +160,8 @@ class Attempt:
             workspace.forget(item)
 
     def _log(self, settled: Settled) -> None:
-        took_s = monotonic() - self._began_at
-        self._context.log.settled(self._claim, settled, took_s)
+        self._context.log.settled(
+            self._claim,
+            settled,
+            took_s=monotonic() - self._began_at,
+        )

@@ -53,8 +53,9 @@ def _adopts_orphans() -> bool:
     with suppress(OSError, AttributeError, ImportError):
         import ctypes
 
+        libc = ctypes.CDLL(None)
         adopts = ctypes.c_int(0)
-        ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(adopts), 0, 0, 0)
+        libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(adopts), 0, 0, 0)
         return adopts.value == 1
     return False
 
@@ -64,7 +65,8 @@ def _die_with(parent: int) -> None:
     with suppress(OSError, AttributeError, ImportError):
         import ctypes
 
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        libc = ctypes.CDLL(None)
+        libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:  # the parent had already ended
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -80,8 +82,15 @@ def _reap_until_end_of(child: int) -> int:
             pid, status = ended
             if pid == child:
                 _reap_the_others()
-                code = os.waitstatus_to_exitcode(status)
-                return code if code >= 0 else 128 - code
+                return _exit_code(status)
+
+
+def _exit_code(status: int) -> int:
+    """Return the exit code for a wait status; after a signal, as shells do."""
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        return 128 - code
+    return code
 
 
 def _reap_the_others() -> None:
@@ -98,4 +107,6 @@ def _reaped() -> tuple[int, int] | None:
         pid, status = os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
         return None
-    return (pid, status) if pid else None
+    if not pid:
+        return None
+    return pid, status

@@ -59,7 +59,8 @@ class CommandProcess:
         self._exited = Event()
         #: The end of the grace period, which the other processes of the group have, too.
         self._grace_ends_at = 0.0
-        Thread(target=self._wait_for_exit, args=[on_exit], daemon=True).start()
+        waiter = Thread(target=self._wait_for_exit, args=[on_exit], daemon=True)
+        waiter.start()
 
     def terminate(self, grace_s: float) -> None:
         """Send SIGTERM to the process group, and SIGKILL after `grace_s` seconds."""
@@ -126,9 +127,9 @@ class OutputTail:
 
     def texts(self) -> tuple[str, str]:
         """Return the ends of stdout and of stderr."""
-        stdout = self._tails[self._stdout]
-        stderr = self._tails[self._stderr]
-        return stdout.decode(errors="replace"), stderr.decode(errors="replace")
+        stdout = self._tails[self._stdout].decode(errors="replace")
+        stderr = self._tails[self._stderr].decode(errors="replace")
+        return stdout, stderr
 
     def _read(self) -> None:
         with DefaultSelector() as selector:
@@ -140,8 +141,12 @@ class OutputTail:
                     if ready.fileobj == self._stop_reader:
                         return
                     stream = cast("FileIO", ready.fileobj)
-                    piece = stream.read(READ_BYTES)
-                    text = self._tails[stream] + piece
-                    self._tails[stream] = text[-ready.data :]
-                    if not piece:
+                    if not self._read_piece(stream, kept_bytes=ready.data):
                         selector.unregister(stream)
+
+    def _read_piece(self, stream: FileIO, *, kept_bytes: int) -> bool:
+        """Read once, and keep the last bytes. Return False at the end of the stream."""
+        piece = stream.read(READ_BYTES)
+        output = self._tails[stream] + piece
+        self._tails[stream] = output[-kept_bytes:]
+        return bool(piece)

@@ -63,8 +63,8 @@ def main(folder: str, grace_s: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     groups: set[int] = set()
     for line in sys.stdin:
-        group = int(line[1:])
-        if line[0] == "+":
+        sign, group = line[0], int(line[1:])
+        if sign == "+":
             groups.add(group)
         else:
             groups.discard(group)

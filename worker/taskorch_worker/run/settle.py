@@ -111,11 +111,13 @@ def _report(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Receipt:
 
 def _settled_by_command(package: Package, lease: Lease) -> Settled | None:
     """Return how the claim was ended by a report, or None if there is no such report."""
-    item = package.item
     last = _last_report(package, lease, ENDS)
-    # After a failover, another claim may get the same token number.
-    is_held = item.state is State.IN_PROGRESS and item.token == lease.token
-    if last is None or is_held:
+    if last is None:
+        return None
+    item = package.item
+    is_in_progress = item.state is State.IN_PROGRESS
+    if is_in_progress and item.token == lease.token:
+        # After a failover, another claim may have got the same token number.
         return None
     return _settled(ENDS[last.kind], item.state, last.text)
 

@@ -20,12 +20,15 @@ def listen(on_signal: Callable[[], object]) -> None:
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in COUNTS:
-        is_ignored = signal.getsignal(number) is signal.SIG_IGN
-        if number == signal.SIGHUP and is_ignored:
-            continue  # as nohup wants it
-        signal.signal(number, lambda _number, _frame: None)
+        if number != signal.SIGHUP or not _is_ignored(number):
+            signal.signal(number, lambda _number, _frame: None)
     thread = Thread(target=_read, args=[reader, on_signal], daemon=True)
     thread.start()
+
+
+def _is_ignored(number: int) -> bool:
+    """Return whether a signal is ignored, as SIGHUP is below nohup."""
+    return signal.getsignal(number) is signal.SIG_IGN
 
 
 def _read(reader: int, on_signal: Callable[[], object]) -> None:
