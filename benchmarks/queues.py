@@ -33,7 +33,7 @@ def rooted() -> Iterator[tuple[Path, str]]:
             [*command, "start"], env=variables, capture_output=True, check=True
         )
         try:
-            yield Path(folder), address.of(resolve({}, variables, Path(folder)))
+            yield Path(folder), address.url_of(resolve({}, variables, Path(folder)))
         finally:
             subprocess.run(
                 [*command, "stop"], env=variables, capture_output=True, check=True

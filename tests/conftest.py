@@ -22,7 +22,7 @@ from taskorch.domain.item import Caller
 from taskorch.queue import keys
 from taskorch.queue.port import UNREADABLE, Connection
 from taskorch.queue.queue import Queue
-from taskorch.transport.redis_connection import RedisConnection
+from taskorch.transport.failover import FailoverConnection
 
 LANES = ["fakeredis", *servers.binaries()]
 ONE_LANE = "valkey"
@@ -124,7 +124,7 @@ def lane(
             )
 
         one = OneServer("fake://", client(), lambda _: client())
-        yield Lane("fakeredis", RedisConnection(one), client(), "")
+        yield Lane("fakeredis", FailoverConnection(one), client(), "")
         return
     with servers.running(
         servers.binaries()[request.param], tmp_path_factory.mktemp("redis")

@@ -89,7 +89,7 @@ SABOTAGES = (
     Sabotage(
         guard="Sentinels are asked again",
         file="shared/taskorch/transport/failover.py",
-        line="if monotonic() - self._asked_at > self._timing.ask_again_s:",
+        line="if monotonic() - self._found_at > self._timing.ask_again_s:",
         instead="if False:",
         tests=("tests/integration/test_sentinel.py",),
     ),
@@ -306,8 +306,8 @@ SABOTAGES = (
     Sabotage(
         guard="A run that makes a call again makes the same request",
         file="shared/taskorch/transport/retry.py",
-        line="reply = self._connection.run_script(script, key, arguments)",
-        instead="reply = self._connection.run_script(script, key, (hex(hash((arguments, failures))), *arguments[1:]))",
+        line="return self._connection.run_script(script, key, arguments)",
+        instead="return self._connection.run_script(script, key, (hex(hash((arguments, _failures))), *arguments[1:]))",
         tests=("tests/acceptance/test_run_outage.py",),
     ),
     Sabotage(
@@ -326,8 +326,8 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="Who waits does not start a server that was stopped",
-        file="shared/taskorch/connect.py",
-        line=" or bundled_server.was_stopped(self._settings, self._opened_at)",
+        file="shared/taskorch/bundled/on_demand.py",
+        line=" or server.was_stopped(self._settings, self._opened_at)",
         instead="",
         tests=("tests/acceptance/test_embedded.py",),
     ),
@@ -349,7 +349,7 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="A client that meets a demoted primary looks for the new one",
-        file="shared/taskorch/transport/redis_failures.py",
+        file="shared/taskorch/transport/failover.py",
         line='error.status_code or _WORDS.get(type(error), "")',
         instead='error.status_code or ""',
         tests=("tests/unit/transport/test_redis_errors.py",),
@@ -403,8 +403,8 @@ SABOTAGES = (
     Sabotage(
         guard="A step that the disk did not take is not acknowledged",
         file="shared/taskorch/transport/socket.py",
-        line="        if script.acts and self._server.is_bundled:\n            self._need_saved()\n",
-        instead="",
+        line='if _is_error(ping, "MISCONF"):',
+        instead="if False:",
         tests=("tests/acceptance/test_server_accidents.py",),
     ),
     Sabotage(

@@ -12,6 +12,7 @@ from taskorch.domain.frozen import replace
 from taskorch.domain.item import Caller, Item, State
 from taskorch.queue.queue import Queue
 from taskorch.queue.requests import Requests
+from taskorch.transport.retry import OutageNotice
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -44,13 +45,8 @@ class OrchestratorContext:
         )
 
     def waiting(self) -> "Waits":
-        """Return the waits of the namespace; an outage of Redis in one is told."""
-        return self.queue.waits(self._tell)
-
-    def _tell(self, away: errors.Unavailable | None) -> None:
-        self.output.notify(
-            f"{away} It is tried again." if away else "Redis answers again."
-        )
+        """Return the waits of the namespace, which report an outage of Redis."""
+        return self.queue.waits(OutageNotice(self.output.notify))
 
     def _queue(self, caller: Caller, requests: Requests | None = None) -> Queue:
         return Queue(

@@ -95,7 +95,7 @@ def shown(file: str) -> ConfigText:
         raise errors.Invalid(reason=f"There is no {file}: nothing has to be trusted.")
     values = config_file.parse(content, file)
     settings = {
-        key: address.shown(value) if key == "redis_url" else value
+        key: address.redacted(value) if key == "redis_url" else value
         for key, value in values.items()
     }
     return ConfigText(file=file, content=content, settings=settings)
@@ -159,9 +159,9 @@ def trusted_files(found: Sequence[TrustedFile]) -> str:
 def _content(chosen: Mapping[str, str]) -> bytes:
     url = chosen.get("redis_url", "")
     if url:
-        address.parsed(url)
+        address.parse(url)
         if not url.isprintable():
-            raise address.wrong(url)
+            raise address.invalid(url)
         if password.has_password(url):
             raise errors.Usage(
                 reason="config.toml is for everybody who has the folder: leave the password out of the address, and "

@@ -79,14 +79,14 @@ def test_a_redis_that_is_away_is_an_error_that_may_pass(shell: Shell, url: str) 
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://x", "'…' is not the address of a Redis"),
-        ("nonsense", "'…' is not the address of a Redis"),
-        ("redis://h:port", "'redis://…' is not the address of a Redis"),
-        ("redis://h:99999", "'redis://h:99999' is not the address of a Redis"),
-        ("redis://localhost:1/abc", "'redis://…' is not the address of a Redis"),
-        ("redis://localhost:1/0?colour=red", "is not the address of a Redis"),
-        ("redis://[::1", "is not the address of a Redis"),
-        ("unix://", "'unix://…' is not the address of a Redis"),
+        ("http://x", "'…' is not a valid Redis address"),
+        ("nonsense", "'…' is not a valid Redis address"),
+        ("redis://h:port", "'redis://…' is not a valid Redis address"),
+        ("redis://h:99999", "'redis://h:99999' is not a valid Redis address"),
+        ("redis://localhost:1/abc", "'redis://…' is not a valid Redis address"),
+        ("redis://localhost:1/0?colour=red", "is not a valid Redis address"),
+        ("redis://[::1", "is not a valid Redis address"),
+        ("unix://", "'unix://…' is not a valid Redis address"),
     ],
 )
 def test_an_address_that_is_none_is_a_mistake_of_usage(

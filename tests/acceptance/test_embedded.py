@@ -12,7 +12,7 @@ import redis
 from support.commands import BIN, Shell, alive, ended, eventually
 from support.runs import running, sh
 
-STARTED = "Started the bundled server for {} (orchestrate server stop ends it).\n"
+STARTED = "Started the bundled server for {}. To stop it: orchestrate server stop\n"
 
 
 def status(shell: Shell) -> dict[str, Any]:

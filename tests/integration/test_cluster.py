@@ -75,7 +75,7 @@ def test_a_node_that_is_called_a_redis_of_its_own_is_told_from_one(
             connect(f"redis://{node.address}"), "one", Caller(agent="planner")
         ).project("x")
 
-    assert "name it by redis+cluster://host:port" in str(refusal.value)
+    assert "Use redis+cluster://host:port" in str(refusal.value)
 
 
 def test_a_slot_that_has_moved_is_followed(cluster: Cluster) -> None:
@@ -140,24 +140,24 @@ def test_operations_go_on_while_the_slot_moves_and_nothing_is_half_done(
 def test_a_script_meets_the_fence_before_it_writes(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lasting = queue(cluster, "fenced")
-    project = lasting.project("A project")
-    item = lasting.create(project, NewItem(title="An item", agent="ada"))
+    patient = queue(cluster, "fenced")
+    project = patient.project("A project")
+    item = patient.create(project, NewItem(title="An item", agent="ada"))
     refused: list[errors.TaskOrchestratorError] = []
-    monkeypatch.setattr("taskorch.transport.failover.Following.patience_s", 0.0001)
+    monkeypatch.setattr("taskorch.connect.FAILOVER_PATIENCE_S", 0.0001)
+    impatient = queue(cluster, "fenced")
 
     def between() -> None:
         for step in (
-            lambda: lasting.create(project, NewItem(title="Another", agent="ada")),
-            lambda: lasting.agent("ada").claim(),
-            lambda: lasting.cancel(item),
+            lambda: impatient.create(project, NewItem(title="Another", agent="ada")),
+            lambda: impatient.agent("ada").claim(),
+            lambda: impatient.cancel(item),
         ):
             with pytest.raises(errors.Stalled) as refusal:
                 step()
             refused.append(refusal.value)
 
     cluster.move_key_by_key("fenced", between)
-    monkeypatch.undo()
 
     there = bench(cluster, "fenced")
     assert len(refused) > 20
@@ -296,7 +296,7 @@ def test_a_node_named_as_if_it_were_alone_says_how_to_name_it(cluster: Cluster) 
 def test_a_server_that_is_no_cluster_is_told(
     valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskorch.transport.failover.Following.patience_s", 0.2)
+    monkeypatch.setattr("taskorch.connect.FAILOVER_PATIENCE_S", 0.2)
     nobody = topologies.free_ports(1)[0]
 
     with pytest.raises(errors.Unreachable, match=f"127.0.0.1:{nobody}"):

@@ -108,8 +108,8 @@ def _others(raw: redis.Redis) -> list[str]:
 @pytest.mark.parametrize(
     ("scheme", "path", "reason"),
     [
-        ("redis+cluster", "", "no node of a cluster: name it by redis://"),
-        ("redis+sentinel", "/main", "no sentinel: name a Redis by redis://"),
+        ("redis+cluster", "", "not a node of a cluster: use redis://"),
+        ("redis+sentinel", "/main", "not a sentinel: use redis://"),
     ],
 )
 def test_one_server_that_is_called_a_deployment_is_told_from_one(
@@ -133,7 +133,7 @@ def test_a_sentinel_that_is_called_a_redis_is_told_from_one(tmp_path: Path) -> N
     ):
         queue(f"redis://127.0.0.1:{deployment.sentinels[0].port}").project("x")
 
-    assert "sentinels are named by redis+sentinel://" in str(refusal.value)
+    assert "for sentinels, use redis+sentinel://" in str(refusal.value)
 
 
 def test_scripts_are_sent_again_after_the_server_forgot_them(valkey_url: str) -> None:

@@ -224,7 +224,7 @@ def test_a_wait_outlives_a_failover(deployment: Sentinels) -> None:
 def test_a_service_that_no_sentinel_knows_is_named(
     deployment: Sentinels, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskorch.transport.failover.Following.patience_s", 0.2)
+    monkeypatch.setattr("taskorch.connect.FAILOVER_PATIENCE_S", 0.2)
 
     with pytest.raises(errors.Unreachable) as refusal:
         queue(deployment, deployment.url.replace("/main", f"/{service}")).project("x")

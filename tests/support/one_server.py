@@ -1,30 +1,28 @@
-"""A source of clients of redis-py that know one server, whatever becomes of it: fakeredis, for one."""
+"""Clients of redis-py for one server, such as fakeredis, without a failover."""
 
 from collections.abc import Callable
 
 import redis
 from taskorch.queue.port import UNREADABLE, Connection
-from taskorch.transport.redis_connection import RedisConnection
+from taskorch.transport.failover import FailoverConnection
 
 
 class OneServer:
-    """Clients of one server, whatever becomes of it."""
-
-    patience_s = 0.0
+    """Clients of one server, without a failover."""
 
     def __init__(
         self, url: str, client: redis.Redis, waiting: Callable[[float], redis.Redis]
     ) -> None:
-        """`url` is shown in errors; `waiting` makes a client whose replies may take so many seconds."""
+        """`url` is shown in errors; `waiting` makes a client with a timeout in seconds."""
         self.url = url
         self._client = client
         self._waiting = waiting
 
-    def calling(self, key: str) -> redis.Redis:  # noqa: ARG002  all keys are there
+    def for_scripts(self, key: str) -> redis.Redis:  # noqa: ARG002  all keys are on it
         """Return the one client."""
         return self._client
 
-    def waiting(self, key: str, timeout_s: float) -> redis.Redis:  # noqa: ARG002
+    def for_waiting(self, key: str, timeout_s: float) -> redis.Redis:  # noqa: ARG002
         """Return a new client."""
         return self._waiting(timeout_s)
 
@@ -32,12 +30,12 @@ class OneServer:
         """Do nothing: there is no other server."""
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self._client.close()
 
 
 def by_redis_py(url: str) -> Connection:
-    """Return the connection that a Redis of many servers has: all tests run on both kinds."""
+    """Return the kind of connection that a deployment has, for one server."""
 
     def client(timeout_s: float = 10) -> redis.Redis:
         return redis.Redis.from_url(
@@ -47,4 +45,4 @@ def by_redis_py(url: str) -> Connection:
             socket_timeout=timeout_s,
         )
 
-    return RedisConnection(OneServer(url, client(), client))
+    return FailoverConnection(OneServer(url, client(), client))

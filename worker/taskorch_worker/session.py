@@ -201,7 +201,7 @@ class AgentSession:
             "session": self.caller.session,
             "host": self.caller.host,
             "pid": self.caller.pid,
-            "redis_url": address.shown(address.of(settings)),
+            "redis_url": address.redacted(address.url_of(settings)),
             "redis_password": "***" if settings.redis_password else "",
             "wait_replicas": settings.wait_replicas,
             "wait_timeout": f"{settings.wait_timeout_ms}ms",

@@ -29,8 +29,8 @@ from rq.job import Job
 from rq.timeouts import JobTimeoutException
 from rq.utils import now
 from taskorch.cli.text import line
-from taskorch.transport import address, redis_failures
-from taskorch.transport.failover import raw_client
+from taskorch.transport import address
+from taskorch.transport.failover import our_error, raw_client
 
 from taskorch_orchestrator.service.scheduler import Scheduler
 
@@ -135,8 +135,8 @@ class JobQueue:
         try:
             yield
         except exceptions.RedisError as error:
-            url = address.shown(self._url)
-            raise redis_failures.explained(error, url) from None
+            url = address.redacted(self._url)
+            raise our_error(error, url) from None
 
 
 class _Worker(SimpleWorker):

@@ -87,7 +87,7 @@ def _job_queue(service: Service, settings: Settings) -> "JobQueue":
     url = os.environ.get(RQ_URL, "")
     password = ""
     if not url:
-        url = address.of(settings)
+        url = address.url_of(settings)
         password = settings.redis_password
     return JobQueue(
         service.name,

@@ -27,7 +27,7 @@ from taskorch.domain import errors
 from taskorch.domain.access import Access
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.server_status import ServerStatus
-from taskorch.transport import address, redis_errors, server_address, unix_socket
+from taskorch.transport import address, redis_errors, unix_socket
 from taskorch.transport.socket import Socket
 
 READY_WITHIN_S = 60.0
@@ -198,7 +198,7 @@ def status(settings: Settings) -> ServerStatus:
     return ServerStatus(
         running=bool(answer) or lock.is_held,
         pid=answer.pid if answer else pid,
-        url=address.of_socket(_server(settings).path),
+        url=address.socket_url(_server(settings).path),
         reachable=bool(answer) or not lock.is_held,
         elsewhere=_is_elsewhere(answer, lock),
         service_pid=service.pid if service else 0,
@@ -317,7 +317,7 @@ class _Start:
             raise errors.DiskFull(reason=reason, folder=str(self._data))
         if _NOT_PERMITTED.search(reason):
             raise errors.NotPermitted(
-                url=_server(self._settings).shown, reason=reason, why="sandbox"
+                url=_server(self._settings).redacted, reason=reason, why="sandbox"
             )
         if _UNREADABLE not in reason or self._is_repaired:
             raise errors.ServerFailed(reason=reason, log=log)
@@ -419,7 +419,7 @@ def _asked(settings: Settings) -> Answer | None:
         raise
     except OSError as error:
         if redis_errors.is_not_permitted(error):
-            raise redis_errors.of_silence(error, server.shown) from None
+            raise redis_errors.of_silence(error, server.redacted) from None
         if isinstance(error, (FileNotFoundError, ConnectionError)):
             return None
         raise TimeoutError from None  # its queue of new connections is full
@@ -504,8 +504,8 @@ def _options(socket: str, place: Path) -> list[str]:
     return [word for name, value in options.items() for word in (f"--{name}", value)]
 
 
-def _server(settings: Settings) -> server_address.Server:
-    return server_address.bundled(settings.folder_path)
+def _server(settings: Settings) -> address.ServerAddress:
+    return address.bundled(settings.folder_path)
 
 
 def _data(settings: Settings) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from taskorch.config import files, user_folder
 from taskorch.domain import errors
-from taskorch.transport import server_address
+from taskorch.transport import address
 
 RECORDS = "servers"
 #: What the commands themselves keep in data/.
@@ -102,7 +102,7 @@ def _record(place: Path, environment: Mapping[str, str]) -> None:
     try:
         user_folder.write(environment, name, content)
     except errors.UserFolderUnusable:
-        files.make_private_folder(server_address.temporary_folder())
+        files.make_private_folder(address.temporary_folder())
         user_folder.write(_in_temporary_folder(), name, content)
 
 
@@ -120,7 +120,7 @@ def _is_known(name: str, environment: Mapping[str, str]) -> bool:
 
 def _is_known_temporarily(record: str) -> bool:
     try:
-        owner = os.lstat(server_address.temporary_folder()).st_uid
+        owner = os.lstat(address.temporary_folder()).st_uid
     except FileNotFoundError:
         return False
     return (
@@ -130,4 +130,4 @@ def _is_known_temporarily(record: str) -> bool:
 
 
 def _in_temporary_folder() -> Mapping[str, str]:
-    return {"XDG_CONFIG_HOME": server_address.temporary_folder()}
+    return {"XDG_CONFIG_HOME": address.temporary_folder()}

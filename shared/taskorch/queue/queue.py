@@ -1,10 +1,11 @@
 """The queue as an orchestrator sees it: create, assign, answer, fix; `views` reads, `agent` is the workers' side."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from taskorch.domain import errors, limits
+from taskorch.domain import limits
+from taskorch.domain.backoff import Notify
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
     Assignment,
@@ -97,13 +98,14 @@ class Queue:
             damage=self.damage,
         )
 
-    def waits(
-        self, tell: Callable[[errors.Unavailable | None], object] = lambda _: None
-    ) -> "Waits":
-        """Return the waits of the namespace; `tell` is told of an outage of Redis in one, and with None of its end."""
+    def waits(self, notify: Notify = lambda _: None) -> "Waits":
+        """Return the waits of the namespace.
+
+        `notify` receives each failure in an outage of Redis, and None after a success.
+        """
         from taskorch.queue.waits import Waits
 
-        return Waits(self._scripts, tell)
+        return Waits(self._scripts, notify)
 
     def project(
         self,

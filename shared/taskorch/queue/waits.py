@@ -7,10 +7,11 @@ block ends the block at once.
 from collections.abc import Callable, Collection, Iterator
 from math import inf
 from random import uniform
-from time import monotonic, sleep
+from time import monotonic
 from typing import Generic, NamedTuple, TypeVar, cast
 
-from taskorch.domain import backoff, errors, limits
+from taskorch.domain import errors, limits
+from taskorch.domain.backoff import Notify, Patience, retry
 from taskorch.domain.events import FROM_THE_START, Events
 from taskorch.domain.item import Lease, State
 from taskorch.queue import keys, replies
@@ -20,16 +21,12 @@ from taskorch.queue.wait_results import Answered, Goal, Standing, Waited
 
 #: A connection that died without a word is found out after this long, and the waiter looks anew.
 PERIOD_S = 60.0
-#: While Redis is away the waiters come back one by one, each after a pause that grows to this.
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 MOST_EVENTS = 1000
 #: What becomes of these depends on other items.
 MAY_WAIT = (State.PENDING, State.WAITING)
 
 Seen = TypeVar("Seen")
 Done = TypeVar("Done")
-#: Is told when Redis goes away, and with None when it answers again.
-Tell = Callable[[errors.Unavailable | None], object]
 
 
 class _Sight(NamedTuple, Generic[Seen]):
@@ -48,10 +45,10 @@ class Waits:
     does not wait for a Redis that is away. errors.Unavailable, errors.NotFound.
     """
 
-    def __init__(self, scripts: Scripts, tell: Tell = lambda _: None) -> None:
-        """`tell` is told when Redis goes away during a wait, and with None when it is back."""
+    def __init__(self, scripts: Scripts, notify: Notify = lambda _: None) -> None:
+        """`notify` receives each failure in an outage, and None after each success."""
         self._scripts = scripts
-        self._tell = tell
+        self._notify = notify
         self._events = keys.events(scripts.namespace)
 
     def answer(self, lease: Lease, *, timeout_s: float) -> Answered:
@@ -99,7 +96,7 @@ class Waits:
 
     def through_outages(self, read: Callable[[], Done]) -> Done:
         """Return what a read brings, however long Redis is away."""
-        return self._through(lambda _: read(), inf)
+        return self._retry(lambda _: read(), inf)
 
     def newest_cursor(self) -> str:
         """Return the cursor of the newest event."""
@@ -160,26 +157,21 @@ class Waits:
                 self._scripts.wait_for_entry(sight.stream, sight.cursor, block_s)
             return look()
 
-        return self._through(act, deadline)
+        return self._retry(act, deadline)
 
-    def _through(self, act: Callable[[int], Done], deadline: float) -> Done:
-        """Do what only reads, and again while Redis is away and there is time; it is told how often it failed."""
-        failures = 0
-        while True:
-            try:
-                done = act(failures)
-            except errors.Unavailable as away:
-                pause_s = backoff.pause_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S)
-                failures += 1
-                if not away.retryable or monotonic() + pause_s > deadline:
-                    raise
-                if failures == 1:
-                    self._tell(away)
-                sleep(pause_s)
-            else:
-                if failures:
-                    self._tell(None)
-                return done
+    def _retry(self, read: Callable[[int], Done], deadline: float) -> Done:
+        """Repeat what only reads while Redis is unavailable and there is time.
+
+        `read` receives the number of failures so far.
+        """
+        return retry(
+            read,
+            Patience(
+                may_pass=lambda failure: failure.retryable,
+                seconds=deadline - monotonic(),
+            ),
+            notify=self._notify,
+        )
 
 
 class _Goals:

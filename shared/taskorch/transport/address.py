@@ -1,20 +1,35 @@
-"""Where Redis is: the address of the bundled server, of a deployment of many servers, and how an address is shown."""
+"""Where Redis is: addresses of one server, of a deployment of several, and of the bundled server.
 
+The patterns are plain text because compiling them takes longer than a short command
+that uses the bundled server, and so never parses an address, can afford.
+"""
+
+import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal, cast
-from urllib.parse import quote, unquote, unquote_plus
 
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
-from taskorch.transport import server_address
 
-#: The options whose values may be shown; any other may be a secret.
-SHOWN_OPTIONS = ("db", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs",
-                 "ssl_check_hostname")  # fmt: skip
-#: The options whose names may be shown, too.
+#: The options that configure TLS. Their names are those of redis-py.
+TLS_OPTIONS = (
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_password",
+    "ssl_cert_reqs",
+    "ssl_check_hostname",
+)
+#: The options of an address of one server. The first three may also precede the `?`.
+SERVER_OPTIONS = ("db", "username", "password", *TLS_OPTIONS)
+CERTIFICATE_CHECKS = ("required", "optional", "none")
+FILE_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+#: Options whose values may be shown. Any other value may be a secret.
+PUBLIC_OPTIONS = ("db", *FILE_OPTIONS, "ssl_cert_reqs", "ssl_check_hostname")
+#: Options whose names may be shown. An unknown name may be part of a password.
 SECRET_OPTIONS = (
     "username",
     "password",
@@ -22,204 +37,299 @@ SECRET_OPTIONS = (
     "sentinel_password",
     "ssl_password",
 )
-PORTS = {"sentinel": 26379, "cluster": 6379}
+DEFAULT_PORTS = {"sentinel": 26379, "cluster": 6379}
+#: The path of a Unix socket may have 107 bytes on Linux and 103 on macOS.
+LONGEST_SOCKET_PATH = 100
 
-#: A host, port and database number, or the path of a socket; redis-py takes other things for database 0.
-#: An @ after the first / or ? belongs to a password with one of these in it, so that everything before it is a secret.
-_ONE = re.compile(
-    r"rediss?://([^\[\]/?#]*@)?(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/?#@\s]+)(:[0-9]{1,5})?(/[0-9]*)?(\?[^#@]*)?"
+#: A host, port and database number, or the path of a socket. redis-py takes anything
+#: else for database 0. An @ after the first / or ? belongs to a password that contains
+#: one of these, so everything before that @ is secret.
+_SERVER = (
+    r"rediss?://([^\[\]/?#]*@)?(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/?#@\s]+)(:[0-9]{1,5})?"
+    r"(/[0-9]*)?(\?[^#@]*)?"
     r"|unix://([^/?#@]*@/[^?#@]+|/[^?#]+)(\?[^#@]*)?"
 )
-_MANY = re.compile(
-    r"(?P<scheme>rediss?)\+(?P<kind>sentinel|cluster)://(?P<user>[^/?#]*@)?(?P<hosts>[^/?#@]+)"
-    r"(?P<path>/[^?#@]*)?(?P<options>\?[^#@]*)?"
+_DEPLOYMENT = (
+    r"(?P<scheme>rediss?)\+(?P<kind>sentinel|cluster)://(?P<user>[^/?#]*@)?"
+    r"(?P<hosts>[^/?#@]+)(?P<path>/[^?#@]*)?(?P<options>\?[^#@]*)?"
 )
-_USER = re.compile(r"^([a-z+]+://)([^/?#]*)@")
-_SCHEME = re.compile(r"(rediss?(\+(sentinel|cluster))?|unix)://")
-_HOST = re.compile(
-    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<name>[^\[\]:,\s]+))(?::(?P<port>[0-9]{1,5}))?"
-)
-#: Python's message about a call of redis-py.
-_UNKNOWN_OPTION = re.compile(r"[\w.]+\(\) got an unexpected keyword argument ('[^']*')")
+_HOST = r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<name>[^\[\]:,\s]+))(?::(?P<port>[0-9]{1,5}))?"
 _PATHS = {
-    "sentinel": re.compile(r"/(?P<service>[^/]+)(?:/(?P<db>[0-9]*))?"),
-    "cluster": re.compile(r"(?P<service>)/?(?P<db>0?)"),
+    "sentinel": r"/(?P<service>[^/]+)(?:/(?P<db>[0-9]*))?",
+    "cluster": r"(?P<service>)/?(?P<db>0?)",
 }
-_SHAPES = {
-    "": "redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket, redis+sentinel://… or redis+cluster://…",
-    "sentinel": "redis+sentinel://user:password@host:26379,host:26379/service/0 (or rediss+sentinel://…)",
-    "cluster": "redis+cluster://user:password@host:6379,host:6379 (or rediss+cluster://…)",
+_USER = r"^([a-z+]+://)([^/?#]*)@"
+_SCHEME = r"(rediss?(\+(sentinel|cluster))?|unix)://"
+#: Python's message about a call into redis-py.
+_UNKNOWN_ARGUMENT = r"[\w.]+\(\) got an unexpected keyword argument ('[^']*')"
+_EXAMPLES = {
+    "": (
+        "redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket, "
+        "redis+sentinel://… or redis+cluster://…"
+    ),
+    "sentinel": (
+        "redis+sentinel://user:password@host:26379,host:26379/service/0 "
+        "(or rediss+sentinel://…)"
+    ),
+    "cluster": (
+        "redis+cluster://user:password@host:6379,host:6379 (or rediss+cluster://…)"
+    ),
 }
 
 
-class Deployment(Frozen):
-    """The address of many servers: sentinels that know the primary of a service, or nodes of a cluster."""
+class ServerAddress(Frozen):
+    """The address of one server, and how to greet it."""
+
+    _secret = ("user", "password", "tls")
+
+    #: The address without its secrets, for messages.
+    redacted: str
+    #: The path of a Unix socket; "" for a host.
+    path: str = ""
+    host: str = ""
+    port: int = 6379
+    db: int = 0
+    #: "" for the default user.
+    user: str = ""
+    password: str = ""
+    #: The TLS options; None for a connection without TLS.
+    tls: Mapping[str, str] | None = None
+    #: Whether this is the bundled server, which only its owner may run.
+    is_bundled: bool = False
+
+
+class DeploymentAddress(Frozen):
+    """The address of several servers: sentinels, or nodes of a cluster."""
 
     _secret = ("server",)
 
+    #: The address without its secrets, for messages.
+    redacted: str
     kind: Literal["sentinel", "cluster"]
     hosts: tuple[tuple[str, int], ...]
-    #: The name that the sentinels have for the primary and its replicas; "" for a cluster.
+    #: The sentinels' name for the primary and its replicas; "" for a cluster.
     service: str
-    #: Credentials, database, TLS and options, as the address of a single server has them; never shown.
+    #: Credentials, database, TLS and options, as an address of one server.
     server: str
 
 
-def parsed(url: str) -> Deployment | None:
-    """Return the deployment that an address names; None for the address of one server. Raises errors.Usage."""
-    match = _many(url)
-    if not match:
-        if not _ONE.fullmatch(url):
-            raise wrong(url)
-        return None
-    kind = cast(Literal["sentinel", "cluster"], match["kind"])
-    path = cast("re.Match[str]", _PATHS[kind].fullmatch(match["path"] or ""))
-    hosts = [_HOST.fullmatch(host) for host in match["hosts"].split(",")]
-    return Deployment(
-        kind=kind,
-        hosts=tuple(_host(host, PORTS[kind], url) for host in hosts if host),
-        service=unquote(path["service"]),
-        server=f"{match['scheme']}://{match['user'] or ''}{kind}/{path['db'] or 0}{match['options'] or ''}",
-    )
-
-
-def _is_well_formed(url: str) -> bool:
-    return bool(_ONE.fullmatch(url) or _many(url))
-
-
-def _many(url: str) -> re.Match[str] | None:
-    """Return the parts of a well-formed address of many servers; None for any other text."""
-    match = _MANY.fullmatch(url)
-    if match and _PATHS[match["kind"]].fullmatch(match["path"] or ""):
-        return (
-            match
-            if all(_HOST.fullmatch(host) for host in match["hosts"].split(","))
-            else None
-        )
-    return None
-
-
-def _host(match: re.Match[str], default: int, url: str) -> tuple[str, int]:
-    port = int(match["port"] or default)
-    if not 0 < port < 2**16:
-        raise wrong(url)
-    return match["ipv6"] or match["name"], port
-
-
-class Unfit(ValueError):
-    """What is wrong with an address, in words that hold no part of a password."""
+class AddressProblem(ValueError):
+    """What is wrong with an address, in words that contain no part of a password."""
 
 
 class UnknownOption(ValueError):
-    """The name of an option that addresses do not have, quoted."""
+    """The quoted name of an option that addresses do not have."""
 
 
-def need_files(options: Mapping[str, str]) -> None:
-    """Refuse certificates that do not exist: the error would be one of the connection later on. Raises Unfit."""
-    for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
-        if options.get(name) and not Path(options[name]).exists():
-            raise Unfit(f"{name}: there is no {options[name]}")
+def url_of(settings: Settings) -> str:
+    """Return the configured address, else that of the root's bundled server."""
+    return settings.redis_url or socket_url(socket_path(settings.folder_path))
 
 
-def wrong(url: str, cause: Exception | None = None) -> errors.Usage:
-    """Return the error for an address that cannot be used; it shows the shape of a valid one.
-
-    A malformed address is not quoted, because any part of it may be a password; nor is the text of a `cause` that is
-    not an Unfit.
-    """
-    kind = next((kind for kind in PORTS if f"+{kind}:" in url), "")
-    unfit = _unfit(cause, url) if _is_well_formed(url) else ""
-    why = f" ({unfit})" if unfit else ""
-    encode = (
-        " In a password, write @ as %40, / as %2F, # as %23 and ? as %3F."
-        if "@" in url
-        else ""
-    )
-    return errors.Usage(
-        reason=f"{shown(url)!r} is not the address of a Redis{why}. It looks like {_SHAPES[kind]}.{encode}"
-    )
-
-
-def _unfit(cause: Exception | None, url: str) -> str:
-    unknown = (
-        _UNKNOWN_OPTION.match(str(cause)) if isinstance(cause, TypeError) else None
-    )
-    if unknown or isinstance(cause, UnknownOption):
-        # Behind a password, the name may be the rest of it: it has an & that is not encoded.
-        is_safe = "password" not in unquote(url.partition("?")[2])
-        return (
-            f"it has no option {unknown[1] if unknown else cause}"
-            if is_safe
-            else "it has an unknown option"
-        )
-    return str(cause) if isinstance(cause, Unfit) else ""
-
-
-def is_cluster(url: str) -> bool:
-    """Return whether an address is the one of a cluster."""
-    return "+cluster://" in url.partition("?")[0]
-
-
-def of(settings: Settings) -> str:
-    """Return the address that the settings name, else the one of the bundled server of their root."""
-    return settings.redis_url or of_socket(
-        server_address.socket_path(settings.folder_path)
-    )
-
-
-def of_socket(path: str) -> str:
+def socket_url(path: str) -> str:
     """Return the address of a Unix socket."""
+    from urllib.parse import quote
+
     return f"unix://{quote(path)}"
 
 
-def shown(url: str) -> str:
-    """Return what may stand in a message or a log: an address without its user, its password and other secrets.
+def is_cluster(url: str) -> bool:
+    """Return whether this is the address of a cluster."""
+    return "+cluster://" in url.partition("?")[0]
 
-    The user is left out because a password without its colon stands in the same place. Of a malformed address, this is
-    the scheme.
+
+def bundled(folder: str) -> ServerAddress:
+    """Return the bundled server of the root whose `.task-orchestrator` is `folder`."""
+    path = socket_path(folder)
+    return ServerAddress(redacted=f"unix://{path}", path=path, is_bundled=True)
+
+
+def socket_path(folder: str) -> str:
+    """Return the socket of the root whose `.task-orchestrator` folder is `folder`.
+
+    If that path is too long, the socket is in the user's private folder in /tmp. The
+    environment is not consulted: all processes of a user must find the same socket.
+    """
+    path = f"{folder}/run/server.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    from hashlib import sha256
+
+    name = sha256(os.fsencode(folder), usedforsecurity=False).hexdigest()[:16]
+    return f"{temporary_folder()}/{name}.sock"
+
+
+def temporary_folder() -> str:
+    """Return the private folder of this user in /tmp, which may not exist."""
+    return f"/tmp/taskorch-{os.getuid()}"  # noqa: S108  its owner is checked
+
+
+def parse(url: str, password: str = "") -> ServerAddress | DeploymentAddress:
+    """Parse any address; `password` is used if a server's address has none.
+
+    Raises errors.Usage for an invalid address.
+    """
+    try:
+        if match := _match_deployment(url):
+            return _parse_deployment(url, match)
+        return _parse_server(url, password)
+    except ValueError as error:
+        raise invalid(url, error) from None
+
+
+def need_files(url: str, options: Mapping[str, str]) -> None:
+    """Raise errors.Usage if a certificate or key named by the options is missing.
+
+    Without this check, it would look like a failure of the connection.
+    """
+    for name in FILE_OPTIONS:
+        file = options.get(name)
+        if file and not os.path.exists(file):
+            raise invalid(url, AddressProblem(f"{name}: {file} does not exist"))
+
+
+def invalid(url: str, cause: Exception | None = None) -> errors.Usage:
+    """Return the error for an invalid address, with an example of a valid one.
+
+    A malformed address is not quoted, because any part of it may be a password. Nor is
+    the text of a cause, unless it is an AddressProblem.
+    """
+    kind = next((kind for kind in DEFAULT_PORTS if f"+{kind}:" in url), "")
+    problem = _describe(cause, url) if _is_well_formed(url) else ""
+    reason = f"{redacted(url)!r} is not a valid Redis address"
+    if problem:
+        reason += f" ({problem})"
+    reason += f". Use {_EXAMPLES[kind]}."
+    if "@" in url:
+        reason += " In a password, write @ as %40, / as %2F, # as %23 and ? as %3F."
+    return errors.Usage(reason=reason)
+
+
+def redacted(url: str) -> str:
+    """Return an address without its user, password and other secrets, for messages.
+
+    The user is removed because a password without its colon takes the same place. Of a
+    malformed address, only the scheme remains.
     """
     if not _is_well_formed(url):
-        scheme = _SCHEME.match(url)
+        scheme = re.match(_SCHEME, url)
         return f"{scheme[0] if scheme else ''}…"
     place, mark, options = url.partition("?")
-    return (
-        _USER.sub(r"\1***@", place)
-        + mark
-        + "&".join(map(_shown_option, options.split("&")))
-    )
-
-
-def _shown_option(option: str) -> str:
-    name, mark, _ = option.partition("=")
-    if name in SHOWN_OPTIONS:
-        return option
-    return f"{name}{mark}***" if name in SECRET_OPTIONS else "***" if option else ""
+    place = re.sub(_USER, r"\1***@", place, count=1)
+    return place + mark + "&".join(map(_redact_option, options.split("&")))
 
 
 def without_password(url: str) -> tuple[str, str]:
-    """Return a valid address without the password of its user, and that password, "" if it has none."""
-    place, _, options = url.partition("?")
-    match = _USER.match(place)
-    user, _, secret = match[2].partition(":") if match else ("", "", "")
-    kept = [
-        option
-        for option in options.split("&")
-        if option and _name(option) != "password"
-    ]
-    option = next(
-        (option for option in options.split("&") if _name(option) == "password"), ""
-    ).partition("=")[2]
-    if match:
-        place = (
-            f"{match[1]}{user}@{place[match.end() :]}"
-            if user
-            else f"{match[1]}{place[match.end() :]}"
-        )
-    # As the clients of each kind read an address that has both.
-    password = (unquote(secret), unquote_plus(option))
-    first, second = password if _many(url) else password[::-1]
-    return f"{place}?{'&'.join(kept)}" if kept else place, first or second
+    """Return a valid address without its password, and that password or ""."""
+    from urllib.parse import unquote, unquote_plus
+
+    place, _, query = url.partition("?")
+    password = ""
+    if match := re.match(_USER, place):
+        user, _, encoded = match[2].partition(":")
+        password = unquote(encoded)
+        place = match[1] + (f"{user}@" if user else "") + place[match.end() :]
+    kept, password_option = [], ""
+    for option in filter(None, query.split("&")):
+        name, _, value = option.partition("=")
+        if unquote_plus(name) != "password":
+            kept.append(option)
+        elif not password_option:
+            password_option = unquote_plus(value)
+    if kept:
+        place += f"?{'&'.join(kept)}"
+    # The clients of the two kinds disagree about which one counts.
+    if _match_deployment(url):
+        return place, password or password_option
+    return place, password_option or password
 
 
-def _name(option: str) -> str:
-    return unquote_plus(option.partition("=")[0])
+def _is_well_formed(url: str) -> bool:
+    return bool(re.fullmatch(_SERVER, url) or _match_deployment(url))
+
+
+def _match_deployment(url: str) -> re.Match[str] | None:
+    """Return the parts of a well-formed address of a deployment, else None."""
+    match = re.fullmatch(_DEPLOYMENT, url)
+    if not match or not re.fullmatch(_PATHS[match["kind"]], match["path"] or ""):
+        return None
+    hosts = match["hosts"].split(",")
+    return match if all(re.fullmatch(_HOST, host) for host in hosts) else None
+
+
+def _parse_deployment(url: str, match: re.Match[str]) -> DeploymentAddress:
+    from urllib.parse import unquote
+
+    kind = cast(Literal["sentinel", "cluster"], match["kind"])
+    hosts = []
+    for host in re.finditer(_HOST, match["hosts"]):
+        port = int(host["port"] or DEFAULT_PORTS[kind])
+        if not 0 < port < 2**16:
+            raise ValueError
+        hosts.append((host["ipv6"] or host["name"], port))
+    path = cast("re.Match[str]", re.fullmatch(_PATHS[kind], match["path"] or ""))
+    user, options = match["user"] or "", match["options"] or ""
+    return DeploymentAddress(
+        redacted=redacted(url),
+        kind=kind,
+        hosts=tuple(hosts),
+        service=unquote(path["service"]),
+        server=f"{match['scheme']}://{user}{kind}/{path['db'] or 0}{options}",
+    )
+
+
+def _parse_server(url: str, password: str) -> ServerAddress:
+    from urllib.parse import parse_qsl, unquote, urlsplit
+
+    if not re.fullmatch(_SERVER, url):
+        raise ValueError
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    for name in options:
+        if name not in SERVER_OPTIONS:
+            raise UnknownOption(repr(name))
+        if name in TLS_OPTIONS and parts.scheme != "rediss":
+            raise AddressProblem("TLS needs rediss://")
+    if options.get("ssl_cert_reqs", "required") not in CERTIFICATE_CHECKS:
+        choices = ", ".join(CERTIFICATE_CHECKS)
+        raise AddressProblem(f"ssl_cert_reqs must be one of {choices}")
+    is_socket = parts.scheme == "unix"
+    db = options.get("db") or ("" if is_socket else parts.path.strip("/"))
+    tls = {name: options[name] for name in TLS_OPTIONS if name in options}
+    return ServerAddress(
+        redacted=redacted(url),
+        path=unquote(parts.path) if is_socket else "",
+        host=unquote(parts.hostname or "localhost"),
+        port=parts.port or 6379,
+        db=int(db or 0),
+        user=options.get("username") or unquote(parts.username or ""),
+        password=options.get("password") or unquote(parts.password or "") or password,
+        tls=tls if parts.scheme == "rediss" else None,
+    )
+
+
+def _describe(cause: Exception | None, url: str) -> str:
+    """Return what is wrong with a well-formed address, "" if it is not known."""
+    if isinstance(cause, AddressProblem):
+        return str(cause)
+    name = str(cause) if isinstance(cause, UnknownOption) else ""
+    if isinstance(cause, TypeError):
+        unknown = re.match(_UNKNOWN_ARGUMENT, str(cause))
+        name = unknown[1] if unknown else ""
+    if not name:
+        return ""
+    from urllib.parse import unquote
+
+    # After a password, the name may be the rest of it: an & that is not encoded.
+    if "password" in unquote(url.partition("?")[2]):
+        return "unknown option"
+    return f"unknown option {name}"
+
+
+def _redact_option(option: str) -> str:
+    name, mark, _ = option.partition("=")
+    if name in PUBLIC_OPTIONS:
+        return option
+    if name in SECRET_OPTIONS:
+        return f"{name}{mark}***"
+    return "***" if option else ""

@@ -1,9 +1,13 @@
-"""An address -> clients of redis-py for the server that takes the writes: one server, or one that is looked up."""
+"""Connections by redis-py to a deployment in which one server takes over from another.
+
+Sentinels or the nodes of a cluster say which server takes the writes.
+"""
 
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from math import inf
+from threading import Lock
 from time import monotonic
 from typing import Any, Protocol, cast
 
@@ -15,58 +19,170 @@ from redis.retry import Retry
 
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
-from taskorch.queue.port import UNREADABLE
-from taskorch.transport import address, redis_errors, server_address, unix_socket
-from taskorch.transport.redis_failures import passes
-from taskorch.transport.socket import CONNECT_TIMEOUT_S
+from taskorch.queue.port import (
+    REPLICATED,
+    UNREADABLE,
+    WAIT_TIMEOUT_MS,
+    Argument,
+    Reply,
+    Script,
+)
+from taskorch.transport import address, redis_errors, unix_socket
+from taskorch.transport.address import DeploymentAddress
+from taskorch.transport.socket import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S
 
-#: Half of that where another server may have taken over: a dead one may take requests and never answer.
-FOLLOWING_TIMEOUT_S = 5
-#: How long a call follows a failover or a reshard. Where Redis is watched closely both are over in a few seconds; who
-#: waits at a terminal should hear of a longer one before the patience of a person, or of an agent's shell, ends.
-PATIENCE_S = 10.0
-#: A primary that sentinels have replaced may take writes, which are lost, until it hears of it: that takes seconds.
-#: So an open connection asks them again after so long.
+#: Half of the usual time, because a dead primary may take requests and never answer.
+FAILOVER_CALL_TIMEOUT_S = 5
+#: Sentinels are asked again after this time, even if all calls succeed. A primary that
+#: was replaced may take writes, which are lost, until it learns of it seconds later.
 ASK_AGAIN_S = 1.0
 
 Host = tuple[str, int]
 
-
-class Timing(Frozen):
-    """How long a call may take, and after how long the deployment is asked again for its server."""
-
-    call_s: float
-    ask_again_s: float
+#: redis-py raises some errors by itself, without the first word of a reply.
+_WORDS = {
+    exceptions.BusyLoadingError: "LOADING",
+    exceptions.ReadOnlyError: "READONLY",
+    exceptions.MasterDownError: "MASTERDOWN",
+    exceptions.ClusterDownError: "CLUSTERDOWN",
+    exceptions.TryAgainError: "TRYAGAIN",
+    exceptions.AskError: "ASK",
+    exceptions.MovedError: "MOVED",
+    exceptions.OutOfMemoryError: "OOM",
+    exceptions.NoPermissionError: "NOPERM",
+}
 
 
 class Clients(Protocol):
-    """Where a connection has its clients from."""
+    """The source of a connection's clients."""
 
-    #: The address, for messages.
+    #: The address without its secrets, for messages.
     url: str
-    #: For how long a call is made again, on clients that are looked up anew; 0 where redis-py repeats it by itself.
-    patience_s: float
 
-    def calling(self, key: str) -> redis.Redis:
-        """Return the client for short calls that concern a key."""
+    def for_scripts(self, key: str) -> redis.Redis:
+        """Return the client for the server that has the key."""
 
-    def waiting(self, key: str, timeout_s: float) -> redis.Redis:
-        """Return a new client whose replies may take so many seconds; the caller closes it."""
+    def for_waiting(self, key: str, timeout_s: float) -> redis.Redis:
+        """Return a new client whose replies may take `timeout_s` seconds."""
 
     def forget(self) -> None:
-        """Look the server up anew before the next call: another one may have taken over."""
+        """Look up the server before the next call: another one may have taken over."""
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
 
 
-class Following:
-    """Clients of the server that has a key at this time; it is looked up again when it may have changed.
+class FailoverConnection:
+    """Runs scripts on the server that takes the writes; threads take turns.
 
-    Threads may share it: a client that is forgotten closes when the last call on it has ended.
+    Each call is one attempt. After one that a failover may explain, the server is
+    looked up again.
     """
 
-    patience_s = PATIENCE_S
+    def __init__(
+        self,
+        clients: Clients,
+        *,
+        wait_replicas: int = 0,
+        wait_timeout_ms: int = WAIT_TIMEOUT_MS,
+    ) -> None:
+        """With `wait_replicas`, the verbs of REPLICATED wait for as many replicas."""
+        self._clients = clients
+        self._wait = ("WAIT", wait_replicas, wait_timeout_ms) if wait_replicas else ()
+        self._turn = Lock()
+        #: The clients on which threads wait.
+        self._waiting: set[redis.Redis] = set()
+
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        """Run a script by its SHA1, or by its text if Redis does not know it yet."""
+        must_wait = bool(self._wait) and script.name in REPLICATED
+        numbered = (1, key, *arguments)
+        with self._turn, self._translated_errors():
+            client = self._clients.for_scripts(key)
+            run = self._run_and_wait if must_wait else _run
+            try:
+                return run(client, "EVALSHA", script.sha, *numbered)
+            except exceptions.NoScriptError:
+                return run(client, "EVAL", script.text, *numbered)
+
+    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
+        """Block until the list `key` has a wake token, and take it."""
+        with self._waiting_client(key, timeout_s) as client:
+            return bool(client.blpop([key], timeout=max(timeout_s, 0.001)))
+
+    def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
+        """Block until the stream `key` has an entry after `cursor`."""
+        block_ms = max(round(timeout_s * 1000), 1)
+        with self._waiting_client(key, timeout_s) as client:
+            return bool(client.xread({key: cursor}, count=1, block=block_ms))
+
+    def close(self) -> None:
+        """Close the sockets, without waiting for other threads."""
+        for client in tuple(self._waiting):
+            client.close()
+        # If a script is under way, it gets its reply: what it took would be lost.
+        if self._turn.acquire(blocking=False):
+            self._clients.close()
+            self._turn.release()
+
+    def _run_and_wait(self, client: redis.Redis, *command: Argument) -> Reply:
+        """Send a command and WAIT on one connection: WAIT is about its own writes."""
+        with cast(Any, client).pipeline(transaction=False) as pipeline:
+            pipeline.execute_command(*command)
+            pipeline.execute_command(*self._wait)
+            reply, reached = pipeline.execute(raise_on_error=False)
+        if isinstance(reply, Exception):
+            raise reply
+        if isinstance(reached, exceptions.RedisError):
+            refusal = our_error(reached, self._clients.url)
+            if redis_errors.is_passing(refusal):
+                # It is not the primary any more: the next one answers the repeat.
+                raise reached
+        redis_errors.need_replicas(reached, self._wait)
+        return cast("Reply", reply)
+
+    @contextmanager
+    def _waiting_client(self, key: str, timeout_s: float) -> Iterator[redis.Redis]:
+        """Open a client that a thread waits on, and close it after that."""
+        with self._translated_errors():
+            client = self._clients.for_waiting(key, timeout_s + CALL_TIMEOUT_S)
+            self._waiting.add(client)
+            try:
+                yield client
+            finally:
+                self._waiting.discard(client)
+                client.close()
+
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except exceptions.RedisError as error:
+            raise self._translate(error) from error
+
+    def _translate(self, error: exceptions.RedisError) -> Exception:
+        ours = our_error(error, self._clients.url)
+        if redis_errors.is_passing(ours):
+            self._clients.forget()
+        return ours
+
+
+class Timing(Frozen):
+    """Time limits of the clients of a deployment, in seconds."""
+
+    call_s: float
+    #: The age at which the result of a look-up is looked up again.
+    ask_again_s: float
+
+
+class PrimaryClients:
+    """Clients of the server that has a key now, looked up when it may have changed.
+
+    Threads may share it: a client that is forgotten closes when the last call on it has
+    ended.
+    """
 
     def __init__(
         self,
@@ -75,52 +191,51 @@ class Following:
         options: Mapping[str, Any],
         timing: Timing,
     ) -> None:
-        """`find` asks the deployment for the server of a key; `options` are those of redis-py for that one."""
+        """`find` asks the deployment for the server of a key; the options are redis-py's."""
         self.url = url
         self._find = find
         self._options = options
         self._timing = timing
         self._client: redis.Redis | None = None
         self._host: Host = ("", 0)
-        self._asked_at = 0.0
+        self._found_at = 0.0
 
-    def calling(self, key: str) -> redis.Redis:
-        """Return the client for the server that has the key, looked up if need be."""
+    def for_scripts(self, key: str) -> redis.Redis:
+        """Return the client for the server that has the key."""
         client = self._client
         if client is None:
-            return self._looked_up(key)
-        if monotonic() - self._asked_at > self._timing.ask_again_s:
-            with suppress(exceptions.RedisError):  # nobody knows of another one
-                return self._looked_up(key)
-            self._asked_at = (
-                monotonic()
-            )  # sentinels that hang cost seconds: not at each call
+            return self._look_up(key)
+        if monotonic() - self._found_at > self._timing.ask_again_s:
+            with suppress(exceptions.RedisError):  # the known server still counts
+                return self._look_up(key)
+            # Sentinels that hang cost seconds, so they are not asked at each call.
+            self._found_at = monotonic()
         return client
 
-    def waiting(self, key: str, timeout_s: float) -> redis.Redis:
+    def for_waiting(self, key: str, timeout_s: float) -> redis.Redis:
         """Return a new client of the server that has the key, which has answered."""
-        client = self._opened(self._find(key), timeout_s)
+        client = self._open(self._find(key), timeout_s)
         client.ping()
         return client
 
     def forget(self) -> None:
-        """Look the server up anew before the next call."""
+        """Look up the server before the next call."""
         self._client = None
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         if self._client:
             self._client.close()
 
-    def _looked_up(self, key: str) -> redis.Redis:
+    def _look_up(self, key: str) -> redis.Redis:
         host, client = self._find(key), self._client
-        self._asked_at = monotonic()
+        self._found_at = monotonic()
         if client is None or host != self._host:
-            client = self._client = self._opened(host, self._timing.call_s)
+            client = self._client = self._open(host, self._timing.call_s)
             self._host = host
         return client
 
-    def _opened(self, host: Host, timeout_s: float) -> redis.Redis:
+    def _open(self, host: Host, timeout_s: float) -> redis.Redis:
         options = {
             **self._options,
             "socket_timeout": timeout_s,
@@ -135,141 +250,156 @@ class Following:
         )
 
 
-def following(
-    url: str, deployment: address.Deployment, password: str, *, longer_s: float
-) -> Following:
-    """Return the clients for a deployment, whose address `url` is; no socket is opened yet.
+def primary_clients(
+    url: str, deployment: DeploymentAddress, password: str, *, longer_s: float = 0
+) -> PrimaryClients:
+    """Return the clients of a deployment, whose address is `url`; nothing is opened yet.
 
-    A call may take `longer_s` seconds more than usual. `password` serves an address that has none of its own. Raises
-    errors.Usage for options that are none.
+    A call may take `longer_s` seconds more than usual. `password` is used if the
+    address has none. Raises errors.Usage for invalid options.
     """
-    options, sentinel = _options(url, deployment, password)
+    options, sentinel_options = _options(url, deployment, password)
     if deployment.kind == "sentinel":
-        find, ask_again_s = _by_sentinels(deployment, sentinel), ASK_AGAIN_S
+        find = _find_by_sentinels(deployment, sentinel_options)
+        ask_again_s = ASK_AGAIN_S
     else:
-        find, ask_again_s = (
-            _in_cluster(deployment, options),
-            inf,
-        )  # a node that lost its slots says so itself
-    timing = Timing(call_s=FOLLOWING_TIMEOUT_S + longer_s, ask_again_s=ask_again_s)
-    return Following(address.shown(url), find, options, timing)
+        find = _find_in_cluster(deployment, options)
+        ask_again_s = inf  # a node that lost its slots says so itself
+    timing = Timing(call_s=FAILOVER_CALL_TIMEOUT_S + longer_s, ask_again_s=ask_again_s)
+    return PrimaryClients(deployment.redacted, find, options, timing)
 
 
 def raw_client(url: str, password: str = "") -> redis.Redis:
-    """Return a client that decodes nothing, for libraries that bring commands of their own; it follows sentinels.
+    """Return a client that decodes nothing, for a library with commands of its own.
 
-    Raises errors.Usage for an address that is none, or the one of a cluster.
+    It follows sentinels. Raises errors.Usage for an invalid address, and for a cluster.
     """
-    deployment = address.parsed(url)
-    if deployment is None:
-        server_address.of(url)  # its refusals show no password
+    place = address.parse(url, password)
+    if not isinstance(place, DeploymentAddress):
+        address.need_files(url, place.tls or {})
         options: dict[str, Any] = {"password": password} if password else {}
-        if url.startswith("unix:"):
+        if place.path:
             options["connection_class"] = _CheckedUnixConnection
         return redis.Redis.from_url(
             url, socket_connect_timeout=CONNECT_TIMEOUT_S, driver_info=None, **options
         )
-    if deployment.kind == "cluster":
+    if place.kind == "cluster":
         raise errors.Usage(
-            reason=f"{address.shown(url)!r}: RQ does not run on a cluster; name another Redis for it."
+            reason=f"{place.redacted!r}: RQ does not run on a cluster. Use another Redis."
         )
     from redis.sentinel import Sentinel
 
-    options, sentinel = _options(url, deployment, password)
+    options, sentinel_options = _options(url, place, password)
     del options["retry"]  # these libraries repeat nothing by themselves
-    finder = cast(Any, Sentinel)(deployment.hosts, sentinel_kwargs=sentinel)
-    return cast("redis.Redis", finder.master_for(deployment.service, **options))
+    finder = cast(Any, Sentinel)(place.hosts, sentinel_kwargs=sentinel_options)
+    return cast("redis.Redis", finder.master_for(place.service, **options))
+
+
+def our_error(error: exceptions.RedisError, url: str) -> Exception:
+    """Return our error for one of redis-py's; an error of a script is a ScriptError."""
+    # redis-py keeps the first word of a reply apart.
+    word = error.status_code or _WORDS.get(type(error), "")
+    line = f"{word} {error}" if word else str(error)
+    if isinstance(error, exceptions.InvalidResponse):
+        reason = f"the server there is not Redis ({error})"
+        return errors.Unreachable(url=url, reason=reason)
+    if isinstance(error, exceptions.AuthenticationError):
+        return errors.Refused(url=url, reason=line)
+    is_silence = isinstance(
+        error, (exceptions.ConnectionError, exceptions.TimeoutError)
+    )
+    if is_silence and not redis_errors.stall_word(line):
+        return redis_errors.of_silence(error, url)
+    return redis_errors.of_reply(line, url)
 
 
 class _CheckedUnixConnection(UnixDomainSocketConnection):
-    """A connection of redis-py to a Unix socket that looks whose server answers there before it sends anything."""
+    """A connection of redis-py that checks the owner of a Unix socket's server first."""
 
     def _connect(self) -> socket.socket:
-        opened = unix_socket.connected(self.path, CONNECT_TIMEOUT_S, private=False)
+        opened = unix_socket.connect(self.path, CONNECT_TIMEOUT_S, private=False)
         opened.settimeout(self.socket_timeout)
         return opened
 
 
 def _options(
-    url: str, deployment: address.Deployment, password: str
+    url: str, deployment: DeploymentAddress, password: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the options of redis-py for the servers of a deployment, and for its sentinels. Raises errors.Usage."""
-    try:
-        return _read_options(deployment, password)
-    except (ValueError, TypeError, exceptions.RedisError) as error:
-        raise address.wrong(url, error) from None
+    """Return redis-py's options for the servers of a deployment, and for its sentinels.
 
-
-def _read_options(
-    deployment: address.Deployment, password: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
+    Raises errors.Usage for invalid options.
+    """
     ours = {
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "driver_info": None,
         "retry": Retry(NoBackoff(), 0),
     }
     options: dict[str, Any] = {"password": password} if password else {}
-    options |= {**parse_url(deployment.server), **ours}  # type: ignore[no-untyped-call]
-    options["ssl"] = options.pop("connection_class", None) is SSLConnection
-    if not options["ssl"] and any(name.startswith("ssl_") for name in options):
-        raise address.Unfit(f"TLS is what rediss+{deployment.kind}:// stands for")
-    sentinel = {
-        name: value
-        for name, value in options.items()
-        if name in ours or name.startswith("ssl")
-    }
-    address.need_files(options)
-    for name in ("username", "password"):
-        if deployment.kind == "sentinel" and f"sentinel_{name}" in options:
-            sentinel[name] = options.pop(f"sentinel_{name}")
-    del options["host"]
-    for each in (options, sentinel):
-        redis.Redis(
-            **each
-        ).connection_pool.make_connection()  # as above: the options are looked at
-    return options, {**sentinel, "socket_timeout": CONNECT_TIMEOUT_S}
+    try:
+        options |= {**parse_url(deployment.server), **ours}  # type: ignore[no-untyped-call]
+        del options["host"]
+        options["ssl"] = options.pop("connection_class", None) is SSLConnection
+        if not options["ssl"] and any(name.startswith("ssl_") for name in options):
+            raise address.AddressProblem(f"TLS needs rediss+{deployment.kind}://")
+        sentinel_options = {
+            name: value
+            for name, value in options.items()
+            if name in ours or name.startswith("ssl")
+        }
+        for name in ("username", "password"):
+            if deployment.kind == "sentinel" and f"sentinel_{name}" in options:
+                sentinel_options[name] = options.pop(f"sentinel_{name}")
+        for each in (options, sentinel_options):
+            # redis-py checks the options here, and opens nothing yet.
+            redis.Redis(**each).connection_pool.make_connection()
+    except (ValueError, TypeError, exceptions.RedisError) as error:
+        raise address.invalid(url, error) from None
+    address.need_files(url, options)
+    return options, {**sentinel_options, "socket_timeout": CONNECT_TIMEOUT_S}
 
 
-def _by_sentinels(
-    deployment: address.Deployment, options: dict[str, Any]
+def _find_by_sentinels(
+    deployment: DeploymentAddress, options: dict[str, Any]
 ) -> Callable[[str], Host]:
-    """Ask the sentinels one after the other, as their protocol wants it; the one that answers is the first next time.
+    """Return a function that asks one sentinel after the other for the primary.
 
-    redis-py's own search reads SENTINEL MASTERS, which names the old primary until a failover is over in every detail.
+    The one that answers is the first to be asked the next time. redis-py's own search
+    reads SENTINEL MASTERS, which names the old primary until the failover is complete.
     """
     options = {**options, "decode_responses": True, "encoding_errors": UNREADABLE}
-    sentinels = [
-        redis.Redis(host=host, port=port, **options) for host, port in deployment.hosts
-    ]
+    sentinels = list(deployment.hosts)
 
     def find(_key: str) -> Host:
         refusal: exceptions.RedisError | None = None
         for sentinel in tuple(sentinels):
+            host, port = sentinel
             try:
-                host = cast(Any, sentinel).sentinel_get_master_addr_by_name(
-                    deployment.service
-                )
+                with closing(redis.Redis(host=host, port=port, **options)) as client:
+                    primary = cast(Any, client).sentinel_get_master_addr_by_name(
+                        deployment.service
+                    )
             except exceptions.AuthenticationError:
                 refusal = exceptions.AuthenticationError(
-                    "its sentinels want a sentinel_password"
+                    "its sentinels need a sentinel_password"
                 )
             except exceptions.RedisError as error:
-                refusal = refusal or (None if passes(error) else error)
+                if not redis_errors.is_passing(our_error(error, deployment.redacted)):
+                    refusal = refusal or error
             else:
-                if host:
-                    sentinels.sort(key=lambda each: each is not sentinel)
-                    return cast("Host", host)
-        nobody = (
+                if primary:
+                    sentinels.sort(key=lambda each: each != sentinel)
+                    return cast("Host", primary)
+        raise refusal or exceptions.ConnectionError(
             f"no sentinel answers, or none knows a primary of {deployment.service!r}"
         )
-        raise refusal or exceptions.ConnectionError(nobody)
 
     return find
 
 
-def _in_cluster(
-    deployment: address.Deployment, options: dict[str, Any]
+def _find_in_cluster(
+    deployment: DeploymentAddress, options: dict[str, Any]
 ) -> Callable[[str], Host]:
+    """Return a function that asks the nodes of a cluster for the one that has a key."""
     from redis.cluster import ClusterNode, RedisCluster
 
     hosts = list(deployment.hosts)
@@ -278,18 +408,15 @@ def _in_cluster(
     }
 
     def find(key: str) -> Host:
-        hosts.append(hosts.pop(0))  # who did not help comes last
+        hosts.append(hosts.pop(0))  # if it does not help, it is the last one next time
         nodes = [cast(Any, ClusterNode)(host, port) for host, port in hosts]
         try:
-            with closing(
-                cast(Any, RedisCluster)(
-                    startup_nodes=nodes, require_full_coverage=False, **options
-                )
-            ) as cluster:
-                hosts.extend(
-                    {(node.host, node.port) for node in cluster.get_nodes()}
-                    - set(hosts)
-                )
+            cluster = cast(Any, RedisCluster)(
+                startup_nodes=nodes, require_full_coverage=False, **options
+            )
+            with closing(cluster):
+                found = {(node.host, node.port) for node in cluster.get_nodes()}
+                hosts.extend(found - set(hosts))
                 node = cluster.get_node_from_key(key)
         except exceptions.RedisClusterException as error:
             raise _innermost(error) from error
@@ -301,7 +428,7 @@ def _in_cluster(
 
 
 def _innermost(error: BaseException) -> Exception:
-    """Return what lies behind an error of redis-py's cluster client, which says less than that."""
+    """Return the cause of an error of redis-py's cluster client, which says more."""
     known = (exceptions.RedisError, errors.TaskOrchestratorError)
     cause = error.__cause__ or error.__context__
     if isinstance(cause, (*known, exceptions.RedisClusterException)):
@@ -310,25 +437,20 @@ def _innermost(error: BaseException) -> Exception:
 
 
 def _greet_primary(connection: redis.Connection) -> None:
-    """Greet, and refuse a server that is not the primary any more, whoever said so: HELLO tells it."""
-    _greet(connection)
-    greeting = cast("dict[str, str]", connection.handshake_metadata or {})
-    if greeting.get("role", "master") != "master":
-        raise exceptions.ReadOnlyError("it is not the primary any more")
-
-
-def _greet(connection: redis.Connection) -> None:
-    """Say HELLO, and refuse a server that is too old to run the scripts."""
+    """Send the greeting, and refuse a server that is too old or not the primary."""
+    place = " ".join(f"{name}={value}" for name, value in connection.repr_pieces())  # type: ignore[no-untyped-call]
     try:
         connection.on_connect()  # type: ignore[no-untyped-call]
     except exceptions.ResponseError as error:
         if "unknown command" in str(error).lower():
-            raise errors.TooOld(url=_place(connection), version="5 or older") from None
+            raise errors.TooOld(url=place, version="5 or older") from None
         raise
     greeting = cast("dict[str, str]", connection.handshake_metadata or {})
     if "version" in greeting:
-        redis_errors.need_version(greeting["version"], _place(connection))
+        redis_errors.need_version(greeting["version"], place)
+    if greeting.get("role", "master") != "master":
+        raise exceptions.ReadOnlyError("it is not the primary any more")
 
 
-def _place(connection: redis.Connection) -> str:
-    return " ".join(f"{name}={value}" for name, value in connection.repr_pieces())  # type: ignore[no-untyped-call]
+def _run(client: redis.Redis, *command: Argument) -> Reply:
+    return cast("Reply", client.execute_command(*command))  # type: ignore[no-untyped-call]

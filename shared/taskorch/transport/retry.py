@@ -1,110 +1,132 @@
-"""A connection that waits for Redis to come back: what it is asked acts once, however long that takes."""
+"""A connection that repeats its calls while Redis is unreachable.
+
+The transport itself makes one attempt. The loop is `taskorch.domain.backoff.retry`,
+which the waits of the queue use, too.
+"""
 
 from collections.abc import Callable, Sequence
-from math import inf
 from threading import Event, Lock
-from time import monotonic
 
 from taskorch.domain import errors
-from taskorch.domain.backoff import pause_s
+from taskorch.domain.backoff import FIRST_PAUSE_S, Notify, Patience, pause_s, retry
 from taskorch.queue.port import Argument, Connection, Reply, Script
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
+
+class ConnectionClosed(Exception):
+    """The connection was closed for good."""
 
 
-class Closed(Exception):
-    """The connection does nothing more for those who use it."""
-
-
-class Outage:
-    """Says once that Redis is away, and once that it is back, however many threads notice."""
+class OutageNotice:
+    """Reports an outage of Redis once, and its end once, to all threads together."""
 
     def __init__(self, say: Callable[[str], object]) -> None:
+        """`say` receives a sentence for people."""
         self._say = say
         self._turn = Lock()
-        self._lasts = False
+        self._is_reported = False
 
-    def noticed(self, error: errors.Unavailable) -> None:
-        """Say why Redis does not do it, unless that was said."""
+    def __call__(self, failure: errors.Unavailable | None) -> None:
+        """Report a failure unless the outage is known; report its end with None."""
+        if failure is None and not self._is_reported:
+            return
         with self._turn:
-            if not self._lasts:
-                self._lasts = True
-                self._say(f"{error} Trying again until it does.")
-
-    def over(self) -> None:
-        """Say that it is back, if it was away."""
-        if self._lasts:
-            with self._turn:
-                if self._lasts:
-                    self._lasts = False
-                    self._say("Redis answers again.")
+            if failure and not self._is_reported:
+                self._is_reported = True
+                self._say(f"{failure} Retrying until it answers.")
+            elif self._is_reported and not failure:
+                self._is_reported = False
+                self._say("Redis answers again.")
 
 
-class Patient:
-    """Makes each call again until Redis answers it: with the same request, which acts once."""
+class RetryingConnection:
+    """Repeats each call of a connection, with the same request, which acts once."""
 
     def __init__(
-        self, connection: Connection, outage: Outage, *, patience_s: float = inf
+        self,
+        connection: Connection,
+        patience: Patience,
+        *,
+        resumes_waits: bool = True,
+        close_is_final: bool = False,
+        notify: Notify = lambda _: None,
     ) -> None:
-        """Give up a call that is not answered for `patience_s` seconds: errors.Unavailable."""
+        """Connect to nothing yet.
+
+        With `resumes_waits`, a wait that breaks ends as if nothing had arrived, so
+        that the caller looks again. Otherwise it raises the error. After close(),
+        nothing is repeated; if that is final, all calls raise ConnectionClosed, those
+        of threads that wait, too.
+        """
         self._connection = connection
-        self._outage = outage
-        self._patience_s = patience_s
+        self._patience = patience
+        self._resumes_waits = resumes_waits
+        self._notify = notify
+        self._close_is_final = close_is_final
         self._closed = Event()
 
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
-        """Run a script. Raises Closed once the connection is closed, errors.Unavailable if waiting does not help."""
-        ends, failures = monotonic() + self._patience_s, 0
-        while True:
-            self._check()
-            try:
-                reply = self._connection.run_script(script, key, arguments)
-            except errors.Unavailable as away:
-                if not _may_pass(away) or monotonic() >= ends:
-                    raise
-                self._pause(away, failures)
-                failures += 1
-            else:
-                self._outage.over()
-                return reply
+        """Run a script; see taskorch.queue.port.Connection.
+
+        Raises errors.Unavailable when the patience ends or another attempt cannot help.
+        """
+
+        def attempt(_failures: int) -> Reply:
+            self._raise_if_closed()
+            return self._connection.run_script(script, key, arguments)
+
+        try:
+            return retry(
+                attempt, self._patience, notify=self._notify, pause=self._closed.wait
+            )
+        except errors.Unavailable:
+            self._raise_if_closed()
+            raise
 
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        """Take a wake token; False, too, when Redis went away meanwhile: the caller looks again."""
-        return self._blocking(lambda: self._connection.wait_for_wake(key, timeout_s))
+        """Block until the list `key` has a wake token, and take it."""
+        self._raise_if_closed()
+        try:
+            return self._connection.wait_for_wake(key, timeout_s)
+        except errors.Unavailable as error:
+            if not self._resumes_wait_after(error):
+                raise
+            return False
 
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
-        """Block for an entry of a stream, in the same way."""
-        return self._blocking(
-            lambda: self._connection.wait_for_entry(key, cursor, timeout_s)
-        )
+        """Block until the stream `key` has an entry after `cursor`."""
+        self._raise_if_closed()
+        try:
+            return self._connection.wait_for_entry(key, cursor, timeout_s)
+        except errors.Unavailable as error:
+            if not self._resumes_wait_after(error):
+                raise
+            return False
 
     def close(self) -> None:
-        """Let who waits here, or calls again, get Closed. A wait that has just begun needs a second time."""
+        """Close the sockets. A wait that is just beginning may miss it."""
         self._closed.set()
         self._connection.close()
 
-    def _blocking(self, ask: Callable[[], bool]) -> bool:
-        self._check()
-        try:
-            return ask()
-        except errors.Unavailable as away:
-            self._check()
-            if not _may_pass(away):
-                raise
-            self._pause(away, 0)
+    def _resumes_wait_after(self, error: errors.Unavailable) -> bool:
+        """Pause before the caller looks again; return False if that cannot help."""
+        self._raise_if_closed()
+        is_closed = self._closed.is_set()
+        if is_closed or not self._resumes_waits or not self._patience.may_pass(error):
             return False
+        self._notify(error)
+        self._closed.wait(pause_s(0, FIRST_PAUSE_S, self._patience.longest_pause_s))
+        return True
 
-    def _pause(self, away: errors.Unavailable, failures: int) -> None:
-        self._outage.noticed(away)
-        self._closed.wait(pause_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S))
-
-    def _check(self) -> None:
-        if self._closed.is_set():
-            raise Closed
+    def _raise_if_closed(self) -> None:
+        if self._close_is_final and self._closed.is_set():
+            raise ConnectionClosed
 
 
-def _may_pass(away: errors.Unavailable) -> bool:
-    """Return whether another try may help; what is done, and only not on enough replicas, is no outage."""
-    return away.retryable and not isinstance(away, errors.NotReplicated)
+def is_not_final(error: errors.Unavailable) -> bool:
+    """Return whether another attempt may ever succeed.
+
+    A step that is done, and only lacks replicas, is not repeated.
+    """
+    return error.retryable and not isinstance(error, errors.NotReplicated)

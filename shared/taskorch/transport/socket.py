@@ -1,11 +1,13 @@
-"""A connection to one server: a socket, and hiredis to pack and to read; what a short command can afford to import."""
+"""A connection to one server: a socket, packed and parsed by hiredis.
+
+This is what a short command can afford to import.
+"""
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from threading import Lock
-from time import sleep
 from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
@@ -22,184 +24,190 @@ from taskorch.queue.port import (
 from taskorch.transport import redis_errors
 
 if TYPE_CHECKING:
-    from taskorch.transport.server_address import Server
+    import ssl
+
+    from taskorch.transport.address import ServerAddress
 
 CONNECT_TIMEOUT_S = 3
 CALL_TIMEOUT_S = 10
-PIECE_BYTES = 65536
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0
+CHUNK_BYTES = 65536
+#: What the option ssl_check_hostname has for "no", as in redis-py.
+FALSE = ("0", "f", "false", "n", "no")
 
-Words = tuple[Argument, ...]
-#: What comes back for a command: an error of Redis is a reply, too.
-Answer = Reply | hiredis.ReplyError
+Command = tuple[Argument, ...]
+#: An error of Redis is a reply, too.
+ServerReply = Reply | hiredis.ReplyError
 
 
 class SocketConnection:
-    """Runs scripts over one socket, which is opened by the first call; threads take turns.
+    """Runs scripts over one socket, which the first call opens; threads take turns.
 
-    The greeting goes out together with the first command, so that a call takes one round trip, and one for the socket.
+    Each call is one attempt and one round trip. The first one sends the greeting along
+    with it.
     """
 
     def __init__(
         self,
-        server: "Server",
+        address: "ServerAddress",
         *,
-        retries: int = 2,
         wait_replicas: int = 0,
         wait_timeout_ms: int = WAIT_TIMEOUT_MS,
     ) -> None:
-        """Speak to `server`; what gets no reply is asked again `retries` times, and the verbs of REPLICATED wait."""
-        self._server = server
-        self._retries = retries
-        self._wait: Words = (
-            ("WAIT", wait_replicas, wait_timeout_ms) if wait_replicas else ()
-        )
-        self._timeout_s = CALL_TIMEOUT_S + (
-            wait_timeout_ms / 1000 if wait_replicas else 0
-        )
+        """Connect to `address` later on.
+
+        With `wait_replicas`, the verbs of REPLICATED wait until as many replicas have
+        the change.
+        """
+        self._address = address
+        self._wait: tuple[Command, ...] = ()
+        self._timeout_s: float = CALL_TIMEOUT_S
+        if wait_replicas:
+            self._wait = (("WAIT", wait_replicas, wait_timeout_ms),)
+            self._timeout_s += wait_timeout_ms / 1000
         self._socket: Socket | None = None
         self._turn = Lock()
-        #: The sockets that threads wait on.
+        #: The sockets on which threads wait.
         self._waiting: set[Socket] = set()
 
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
-        """Run a script by its SHA1, or by its text where Redis does not know it yet."""
+        """Run a script by its SHA1, or by its text if Redis does not know it yet."""
+        wait = self._wait if script.name in REPLICATED else ()
+        numbered = (1, key, *arguments)
         with self._turn:
-            for failed in range(self._retries + 1):
-                try:
-                    return self._run(script, key, arguments)
-                except OSError as error:
-                    self._drop()
-                    if failed == self._retries or redis_errors.is_not_permitted(error):
-                        raise redis_errors.of_silence(
-                            error, self._server.shown
-                        ) from error
-                from taskorch.domain.backoff import (
-                    pause_s,
-                )  # only then: it is slow to import
-
-                sleep(pause_s(failed, FIRST_PAUSE_S, LONGEST_PAUSE_S))
-        raise AssertionError
-
-    def _run(self, script: Script, key: str, arguments: Sequence[Argument]) -> Reply:
-        after = self._wait if script.name in REPLICATED else ()
-        reply, *waited = self._asked(("EVALSHA", script.sha, 1, key, *arguments), after)
-        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
-            reply, *waited = self._asked(
-                ("EVAL", script.text, 1, key, *arguments), after
-            )
-        if isinstance(reply, hiredis.ReplyError):
-            if redis_errors.word(str(reply)) in redis_errors.PASSING:
-                self._drop()  # its role has changed: the address may lead to another server by now
-            raise redis_errors.of_reply(str(reply), self._server.shown)
-        if waited:
-            redis_errors.need_replicas(waited[0], self._wait)
-        if script.acts and self._server.is_bundled:
-            self._need_saved()
+            try:
+                opened = self._opened()
+                reply, *reached = opened.ask(("EVALSHA", script.sha, *numbered), *wait)
+                if _is_error(reply, "NOSCRIPT"):
+                    text = ("EVAL", script.text, *numbered)
+                    reply, *reached = opened.ask(text, *wait)
+                if isinstance(reply, hiredis.ReplyError):
+                    raise self._refusal(reply)
+                if reached:
+                    redis_errors.need_replicas(reached[0], wait[0])
+                if script.acts and self._address.is_bundled:
+                    # The bundled server replies even if it could not append the change
+                    # to its file. Until it can, a PING fails.
+                    (ping,) = opened.ask(("PING",))
+                    if _is_error(ping, "MISCONF"):
+                        raise errors.NotSaved(reason=str(ping))
+            except OSError as error:
+                self._close_socket()
+                raise redis_errors.of_silence(error, self._address.redacted) from error
         return reply
 
-    def _need_saved(self) -> None:
-        """Raise errors.NotSaved if the bundled server could not append what it has just done.
-
-        It replies all the same, keeps the step in memory, and appends it once there is room. Until then a PING fails.
-        """
-        (reply,) = self._asked(("PING",))
-        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("MISCONF"):
-            raise errors.NotSaved(reason=str(reply))
-
-    def _asked(self, *commands: Words) -> list[Answer]:
-        if self._socket is None or self._socket.process != os.getpid():
-            self._socket = Socket(self._server, self._timeout_s)
-        try:
-            return self._socket.ask(*(words for words in commands if words))
-        except (
-            BaseException
-        ):  # a reply that nobody has read would be taken for that of the next command
-            self._drop()
-            raise
-
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        """Take a wake token, blocking for it on a socket of its own: no retries, a time limit above the wait."""
-        return self._blocked(timeout_s, ("BLPOP", key, str(max(timeout_s, 0.001))))
+        """Block until the list `key` has a wake token, and take it."""
+        return self._ask_blocking(timeout_s, ("BLPOP", key, str(max(timeout_s, 0.001))))
 
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
-        """Block for an entry of a stream after a cursor, in the same way."""
+        """Block until the stream `key` has an entry after `cursor`."""
         block_ms = max(round(timeout_s * 1000), 1)
-        return self._blocked(
+        return self._ask_blocking(
             timeout_s, ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", key, cursor)
         )
 
-    def _blocked(self, timeout_s: float, words: Words) -> bool:
+    def close(self) -> None:
+        """Close the sockets, without waiting for other threads."""
+        for waiting in tuple(self._waiting):
+            waiting.break_off()
+        # If a script is under way, it gets its reply: what it took would be lost.
+        if self._turn.acquire(blocking=False):
+            self._close_socket()
+            self._turn.release()
+
+    def _opened(self) -> "Socket":
+        """Return the socket, opened again if it cannot be used any more."""
+        if self._socket is None or not self._socket.is_usable:
+            self._close_socket()
+            self._socket = Socket(self._address, self._timeout_s)
+        return self._socket
+
+    def _refusal(self, reply: hiredis.ReplyError) -> Exception:
+        if redis_errors.stall_word(str(reply)) in redis_errors.PASSING:
+            # The role of the server has changed: the address may lead elsewhere now.
+            self._close_socket()
+        return redis_errors.of_reply(str(reply), self._address.redacted)
+
+    def _ask_blocking(self, timeout_s: float, command: Command) -> bool:
+        """Send a command that blocks on a socket of its own."""
         try:
-            with closing(Socket(self._server, timeout_s + CALL_TIMEOUT_S)) as waiting:
+            with closing(Socket(self._address, timeout_s + CALL_TIMEOUT_S)) as waiting:
                 self._waiting.add(waiting)
                 try:
-                    (reply,) = waiting.ask(words)
+                    (reply,) = waiting.ask(command)
                 finally:
                     self._waiting.discard(waiting)
         except OSError as error:
-            raise redis_errors.of_silence(error, self._server.shown) from error
+            raise redis_errors.of_silence(error, self._address.redacted) from error
         if isinstance(reply, hiredis.ReplyError):
-            raise redis_errors.of_reply(str(reply), self._server.shown)
+            raise redis_errors.of_reply(str(reply), self._address.redacted)
         return bool(reply)
 
-    def close(self) -> None:
-        """Give the socket back, unless a call uses it; a wait of another thread breaks off, as in an outage."""
-        for waiting in tuple(self._waiting):
-            waiting.break_off()
-        if self._turn.acquire(
-            blocking=False
-        ):  # else a call is under way, and gets its reply: what it took would be lost with the socket
-            self._drop()
-            self._turn.release()
-
-    def _drop(self) -> None:
+    def _close_socket(self) -> None:
         if self._socket:
             self._socket.close()
             self._socket = None
 
 
 class Socket:
-    """An open socket to a server that has still to be greeted."""
+    """An open socket to a server, which the first request greets."""
 
-    def __init__(self, server: "Server", timeout_s: float) -> None:
-        """Open it; each reply may take `timeout_s` seconds. Raises OSError when it cannot be opened."""
-        self._server = server
+    def __init__(self, address: "ServerAddress", timeout_s: float) -> None:
+        """Open it; each reply may take `timeout_s` seconds.
+
+        Raises OSError if it cannot be opened.
+        """
+        self._address = address
         self._reader = hiredis.Reader(
             encoding="utf-8", errors=UNREADABLE, notEnoughData=...
         )
-        #: A process that was forked off must not use it.
-        self.process = os.getpid()
-        self._greeting = _greeting(server)
-        self._socket = _opened(server)
+        self._process = os.getpid()
+        self._is_in_step = True
+        self._greeting = _greeting(address)
+        self._socket = _open(address)
         self._socket.settimeout(timeout_s)
 
-    def ask(self, *commands: Words) -> list[Answer]:
-        """Send commands in one go, the first time with the greeting, and return their replies.
+    @property
+    def is_usable(self) -> bool:
+        """Return whether the next reply will belong to the next command.
 
-        Raises errors.Unavailable and errors.TooOld for what the greeting brings, OSError when no reply comes.
+        It will not after a request whose replies were not all read, nor in a process
+        that was forked.
+        """
+        return self._is_in_step and self._process == os.getpid()
+
+    def ask(self, *commands: Command) -> list[ServerReply]:
+        """Send commands together, the first time after the greeting; return the replies.
+
+        Raises errors.Unavailable or errors.TooOld if the server refuses the greeting,
+        and OSError if a reply does not arrive.
         """
         greeting, self._greeting = self._greeting, []
-        self._socket.sendall(
-            b"".join(
-                hiredis.pack_command(cast("Any", words))
-                for words in (*greeting, *commands)
-            )
-        )
-        for words in greeting:
-            self._check(words[0], self._reply())
-        return [self._reply() for _ in commands]
+        self._is_in_step = False
+        packed = [
+            hiredis.pack_command(cast("Any", command))
+            for command in (*greeting, *commands)
+        ]
+        self._socket.sendall(b"".join(packed))
+        for command in greeting:
+            self._check_greeting(command[0], self._reply())
+        replies = [self._reply() for _ in commands]
+        self._is_in_step = True
+        return replies
 
     def peer(self) -> int:
-        """Return the pid of the server behind a Unix socket; 0 if it is in another pid namespace."""
+        """Return the pid of the server behind a Unix socket.
+
+        It is 0 if the server is in another pid namespace.
+        """
         from taskorch.transport import unix_socket
 
         return unix_socket.peer(self._socket)[0]
 
     def break_off(self) -> None:
-        """Let nothing more come; who waits for a reply gets OSError. Closing it is left to that thread."""
+        """Make a thread that waits for a reply get OSError; that thread closes it."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -212,58 +220,85 @@ class Socket:
         with suppress(AttributeError):  # it was never opened
             self.close()
 
-    def _reply(self) -> Answer:
+    def _reply(self) -> ServerReply:
         while True:
             try:
                 reply = self._reader.gets()
             except hiredis.ProtocolError as error:
-                raise OSError(f"what answers there is not Redis ({error})") from None
+                raise OSError(f"the server there is not Redis ({error})") from None
             if reply is not ...:
-                return cast("Answer", reply)
-            piece = self._socket.recv(PIECE_BYTES)
-            if not piece:
+                return cast("ServerReply", reply)
+            chunk = self._socket.recv(CHUNK_BYTES)
+            if not chunk:
                 raise ConnectionResetError("Connection closed by server.")
-            self._reader.feed(piece)
+            self._reader.feed(chunk)
 
-    def _check(self, command: Argument, reply: Answer) -> None:
-        """Refuse a server that does not want this client, or that is too old to run the scripts."""
-        url = self._server.shown
+    def _check_greeting(self, command: Argument, reply: ServerReply) -> None:
+        """Raise the error for a server that refuses this client or is too old."""
+        url = self._address.redacted
         if isinstance(reply, hiredis.ReplyError):
             if "unknown command" in str(reply).lower():
                 raise errors.TooOld(url=url, version="5 or older")
-            # Some servers and proxies quote the arguments of a command that they refuse.
-            raise redis_errors.of_reply(
-                str(reply).replace(self._server.password or "\0", "***"), url
-            )
+            # Some servers and proxies quote the arguments of a command they refuse.
+            line = str(reply).replace(self._address.password or "\0", "***")
+            raise redis_errors.of_reply(line, url)
         if command == "HELLO":
             redis_errors.need_version(cast("dict[str, str]", reply)["version"], url)
 
 
-def _greeting(server: "Server") -> list[Words]:
-    user = server.user or "default"
-    words: Words = (
-        ("HELLO", 3, "AUTH", user, server.password) if server.password else ("HELLO", 3)
-    )
-    return [words, ("SELECT", server.db)] if server.db else [words]
+def _is_error(reply: ServerReply, word: str) -> bool:
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith(word)
 
 
-def _opened(server: "Server") -> socket.socket:
-    if server.path:
-        from taskorch.transport import (
-            unix_socket,
-        )  # only then: it takes a millisecond to import
+def _greeting(address: "ServerAddress") -> list[Command]:
+    hello: Command = ("HELLO", 3)
+    if address.password:
+        hello = (*hello, "AUTH", address.user or "default", address.password)
+    return [hello, ("SELECT", address.db)] if address.db else [hello]
 
-        return unix_socket.connected(
-            server.path, CONNECT_TIMEOUT_S, private=server.is_bundled
+
+def _open(address: "ServerAddress") -> socket.socket:
+    """Open a socket to a server, TLS included. Raises OSError."""
+    if address.path:
+        # Imported only here because it takes a millisecond.
+        from taskorch.transport import unix_socket
+
+        return unix_socket.connect(
+            address.path, CONNECT_TIMEOUT_S, private=address.is_bundled
         )
-    opened = socket.create_connection((server.host, server.port), CONNECT_TIMEOUT_S)
+    opened = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if server.tls is None:
+    if address.tls is None:
         return opened
-    from taskorch.transport.tls import wrapped
-
     try:
-        return wrapped(opened, server.host, server.tls)
-    except PermissionError as error:  # of a file: the connection itself is open
-        raise OSError(f"a file of the certificates cannot be read: {error}") from None
+        return _tls_context(address.tls).wrap_socket(
+            opened, server_hostname=address.host
+        )
+    except PermissionError as error:
+        # Raised as it is, it would look as if the connection itself were forbidden.
+        opened.close()
+        raise OSError(f"a certificate file cannot be read: {error}") from None
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _tls_context(options: Mapping[str, str]) -> "ssl.SSLContext":
+    """Return the TLS settings of an address. Raises OSError for unusable files."""
+    import ssl
+
+    context = ssl.create_default_context(
+        cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path")
+    )
+    required = options.get("ssl_cert_reqs", "required")
+    checks_hostname = options.get("ssl_check_hostname", "yes").lower() not in FALSE
+    context.check_hostname = required != "none" and checks_hostname
+    context.verify_mode = ssl.VerifyMode[f"CERT_{required.upper()}"]
+    if "ssl_certfile" in options or "ssl_keyfile" in options:
+        context.load_cert_chain(
+            options.get("ssl_certfile", ""),
+            options.get("ssl_keyfile"),
+            password=options.get("ssl_password"),
+        )
+    return context

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from taskorch.bundled import server_data
 from taskorch.domain import errors
-from taskorch.transport import server_address
+from taskorch.transport import address
 
 #: A home that nobody can write to, root included.
 NO_HOME = {"HOME": "/dev/null"}
@@ -30,7 +30,7 @@ def data(tmp_path: Path) -> Path:
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A private folder in the place of the one in /tmp."""
     monkeypatch.setattr(
-        server_address, "temporary_folder", lambda: str(tmp_path / "temporary")
+        address, "temporary_folder", lambda: str(tmp_path / "temporary")
     )
     return tmp_path / "temporary"
 

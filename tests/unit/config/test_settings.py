@@ -7,7 +7,7 @@ from taskorch.config import trust, user_folder
 from taskorch.config.settings import Settings, resolve
 from taskorch.domain import errors, limits
 from taskorch.transport import address
-from taskorch.transport.server_address import socket_path
+from taskorch.transport.address import socket_path
 
 
 def resolved(
@@ -68,7 +68,7 @@ def test_default_address_is_the_bundled_server(tmp_path: Path) -> None:
 
     assert settings.redis_url == ""
     assert (
-        address.of(settings)
+        address.url_of(settings)
         == f"unix://{socket_path(f'{tmp_path}/.task-orchestrator')}"
     )
 
@@ -318,4 +318,4 @@ def test_invalid_namespace_is_refused(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_address_is_shown_without_its_password(url: str, shown: str) -> None:
-    assert address.shown(url) == shown
+    assert address.redacted(url) == shown

@@ -16,7 +16,7 @@ from taskorch.domain.item import Caller, Lease
 from taskorch.queue import keys
 from taskorch.queue.port import UNREADABLE
 from taskorch.queue.queue import Queue
-from taskorch.transport.redis_connection import RedisConnection
+from taskorch.transport.failover import FailoverConnection
 from taskorch_orchestrator.briefing import briefing
 from taskorch_orchestrator.doctor.audit import audit
 from taskorch_orchestrator.render import agents, tables, wait
@@ -135,7 +135,7 @@ def bench() -> Bench:
             server=server, decode_responses=True, encoding_errors=UNREADABLE
         )
 
-    connection = RedisConnection(OneServer("fake://", client(), lambda _: client()))
+    connection = FailoverConnection(OneServer("fake://", client(), lambda _: client()))
     return Bench(
         queue=Queue(connection, "odd", Caller(agent="planner")),
         raw=client(),

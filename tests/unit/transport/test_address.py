@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from taskorch.config.settings import resolve
 from taskorch.connect import connect
 from taskorch.domain import errors
-from taskorch.transport import address, server_address
-from taskorch.transport.address import Deployment
+from taskorch.transport import address
+from taskorch.transport.address import DeploymentAddress, ServerAddress
 from taskorch.transport.failover import raw_client
 
 
-def parsed(url: str) -> Deployment:
-    deployment = address.parsed(url)
-    assert deployment is not None
+def parsed(url: str) -> DeploymentAddress:
+    deployment = address.parse(url)
+    assert isinstance(deployment, DeploymentAddress)
     return deployment
 
 
@@ -56,7 +56,7 @@ def test_an_address_of_one_server_is_no_deployment() -> None:
         "unix://u:p@/run/s",
     ]
 
-    assert [address.parsed(url) for url in urls] == [None] * len(urls)
+    assert {type(address.parse(url)) for url in urls} == {ServerAddress}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_broken_address_is_refused_with_the_shape_of_a_right_one(
     with pytest.raises(errors.Usage) as refusal:
         connect(url)
 
-    assert "is not the address of a Redis" in str(refusal.value)
+    assert "is not a valid Redis address" in str(refusal.value)
     assert shape in str(refusal.value)
 
 
@@ -110,7 +110,7 @@ def test_an_option_that_there_is_not_is_named(url: str) -> None:
     with pytest.raises(errors.Usage) as refusal:
         connect(url)
 
-    assert "(it has no option 'colour')" in str(refusal.value)
+    assert "(unknown option 'colour')" in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_an_option_that_there_is_not_is_named(url: str) -> None:
 )
 def test_no_password_is_shown(url: str) -> None:
     try:
-        told = repr(address.parsed(url) or server_address.of(url, "open-sesame"))
+        told = repr(address.parse(url, "open-sesame"))
         connect(url, password="open-sesame")
     except errors.Usage as refusal:
         told = str(refusal)
 
-    assert "open-sesame" not in told + address.shown(url)
+    assert "open-sesame" not in told + address.redacted(url)
 
 
 #: Where a password may stand in what a user calls an address, right or wrong.
@@ -175,9 +175,9 @@ def test_no_secret_is_shown_whatever_its_address(
         not re.search(f"[@,][^/?#@,:]*{SECRET}|unix:///[^?]*{SECRET}", url)
     )  # a host or a path by any reading
     settings = resolve({"redis_url": url}, {"HOME": "/nonexistent"}, "/")
-    told = [address.shown(url), repr(settings)]
+    told = [address.redacted(url), repr(settings)]
     try:
-        told += [repr(server_address.of(url)), repr(address.parsed(url))]
+        told.append(repr(address.parse(url)))
         connect(url)
         raw_client(url)
     except errors.Usage as refusal:

@@ -7,7 +7,8 @@ from redis import exceptions
 from redis._parsers.base import BaseParser
 from taskorch.domain import errors, hints
 from taskorch.transport import redis_errors
-from taskorch.transport.redis_failures import explained, passes
+from taskorch.transport.failover import our_error
+from taskorch.transport.redis_errors import is_passing
 
 CLUSTER = "redis+cluster://127.0.0.1:7000"
 #: The words of Redis 7.0 and Valkey 9.1, and how each is classified.
@@ -44,16 +45,16 @@ REFUSING = (
 def test_role_error_makes_redis_py_client_look_again(line: str) -> None:
     error = _parsed(line)
 
-    assert passes(error)
-    assert _stalled(explained(error, CLUSTER)).details["why"] == PASSING[line]
+    assert is_passing(our_error(error, CLUSTER))
+    assert _stalled(our_error(error, CLUSTER)).details["why"] == PASSING[line]
 
 
 @pytest.mark.parametrize("line", LASTING)
 def test_lasting_error_is_not_retried_by_client(line: str) -> None:
     error = _parsed(line)
 
-    assert not passes(error)
-    assert _stalled(explained(error, CLUSTER)).details["why"] == LASTING[line]
+    assert not is_passing(our_error(error, CLUSTER))
+    assert _stalled(our_error(error, CLUSTER)).details["why"] == LASTING[line]
 
 
 @pytest.mark.parametrize("line", [*PASSING, *LASTING])
@@ -69,10 +70,10 @@ def test_refusal_is_not_retried(line: str) -> None:
     told = redis_errors.of_reply(line, "redis://there")
 
     assert isinstance(told, errors.Refused)
-    assert not passes(_parsed(line))
+    assert not is_passing(our_error(_parsed(line), CLUSTER))
 
 
-def test_protected_mode_is_explained() -> None:
+def test_protected_mode_is_our_error() -> None:
     told = redis_errors.of_reply(REFUSING[-1], "redis://there")
 
     assert isinstance(told, errors.Refused)
@@ -104,16 +105,16 @@ def test_moved_from_a_single_address_names_the_cluster() -> None:
 def test_role_error_without_reply_makes_client_look_again(
     error: exceptions.RedisError, why: str
 ) -> None:
-    assert passes(error)
-    assert _stalled(explained(error, CLUSTER)).details["why"] == why
+    assert is_passing(our_error(error, CLUSTER))
+    assert _stalled(our_error(error, CLUSTER)).details["why"] == why
 
 
 @pytest.mark.parametrize(
     "error", [exceptions.ConnectionError("closed"), exceptions.TimeoutError("no reply")]
 )
 def test_lost_connection_makes_client_look_again(error: exceptions.RedisError) -> None:
-    assert passes(error)
-    assert isinstance(explained(error, CLUSTER), errors.Unreachable)
+    assert is_passing(our_error(error, CLUSTER))
+    assert isinstance(our_error(error, CLUSTER), errors.Unreachable)
 
 
 def test_limit_of_open_files_is_no_silence_of_redis() -> None:
@@ -121,8 +122,8 @@ def test_limit_of_open_files_is_no_silence_of_redis() -> None:
         "Error 24 connecting to 127.0.0.1:7000. Too many open files."
     )
 
-    assert isinstance(explained(error, CLUSTER), errors.OutOfFiles)
-    assert not passes(error)
+    assert isinstance(our_error(error, CLUSTER), errors.OutOfFiles)
+    assert not is_passing(our_error(error, CLUSTER))
 
 
 def test_every_word_has_advice() -> None:

@@ -17,8 +17,7 @@ from taskorch.domain import errors
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
 from taskorch.transport import unix_socket
-from taskorch.transport.failover import raw_client
-from taskorch.transport.redis_failures import explained
+from taskorch.transport.failover import our_error, raw_client
 
 ANOTHER_USER = 12345
 needs_root = pytest.mark.skipif(
@@ -220,7 +219,7 @@ def test_runtime_folder_is_made_private_by_a_client(root: Path) -> None:
 
 def test_peer_is_the_process_that_listens(place: Path) -> None:
     with listener(place / "s.sock", os.getuid()) as process:
-        with unix_socket.connected(str(place / "s.sock"), 1, private=False) as opened:
+        with unix_socket.connect(str(place / "s.sock"), 1, private=False) as opened:
             peer = unix_socket.peer(opened)
 
         assert peer == (process.pid, os.getuid())
@@ -241,7 +240,7 @@ def test_mode_that_keeps_the_user_out_is_named(place: Path) -> None:
 
 @pytest.mark.parametrize("number", [1, 13])
 def test_error_number_of_redis_py_is_read(number: int) -> None:
-    told = explained(
+    told = our_error(
         redis.ConnectionError(f"Error {number} connecting to db:6379. No."),
         "redis+cluster://db:6379",
     )
@@ -252,6 +251,6 @@ def test_error_number_of_redis_py_is_read(number: int) -> None:
 def test_certificate_error_is_not_taken_for_a_sandbox() -> None:
     reason = "Error 1 connecting to db:6379. [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"
 
-    told = explained(redis.ConnectionError(reason), "rediss+cluster://db:6379")
+    told = our_error(redis.ConnectionError(reason), "rediss+cluster://db:6379")
 
     assert isinstance(told, errors.Untrusted)

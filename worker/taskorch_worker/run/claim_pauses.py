@@ -12,7 +12,7 @@ from taskorch.queue.port import (
     Reply,
     Script,
 )
-from taskorch.transport.retry import Closed
+from taskorch.transport.retry import ConnectionClosed
 
 from taskorch_worker.run.outcome import AttemptEnd
 
@@ -93,13 +93,13 @@ class PausedConnection(ConnectionWrapper):
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
-        """Run a script after the pause. Raises Closed if the connection is closed."""
+        """Run a script after the pause. Raises ConnectionClosed if the connection is closed."""
         while (left_s := self._pauses.left_s) > 0:
             if self._closed.wait(left_s):
-                raise Closed
+                raise ConnectionClosed
         return super().run_script(script, key, arguments)
 
     def close(self) -> None:
-        """End the current and all later calls with Closed."""
+        """End the current and all later calls with ConnectionClosed."""
         self._closed.set()
         super().close()

@@ -51,9 +51,10 @@ class Claims:
     def next(self) -> Claim | None:
         """Claim the next item of a slot, and keep its token in the workspace.
 
-        Return None when a slot that takes one item at most finds none. Raises Closed
-        when the slot must end, errors.RootNotWritable for a token that cannot be kept,
-        and errors.Unavailable when Redis stays unreachable for the idle time.
+        Return None when a slot that takes one item at most finds none. Raises
+        ConnectionClosed when the slot must end, errors.RootNotWritable for a token that
+        cannot be kept, and errors.Unavailable when Redis stays unreachable for the idle
+        time.
         """
         outage = None
         try:

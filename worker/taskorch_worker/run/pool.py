@@ -20,12 +20,11 @@ from time import monotonic
 
 from taskorch.cli.output import CommandOutput
 from taskorch.config.settings import Settings
-from taskorch.connect import open_connection
+from taskorch.connect import open_lasting_connection
 from taskorch.domain import errors, limits
-from taskorch.domain.access import Access
 from taskorch.domain.item import Caller, Claim
 from taskorch.queue.agent_queue import AgentQueue
-from taskorch.transport.retry import Closed, Outage, Patient
+from taskorch.transport.retry import ConnectionClosed, OutageNotice, RetryingConnection
 
 from taskorch_worker.lease_store import Workspace
 from taskorch_worker.run import stop_signals
@@ -86,11 +85,12 @@ class WorkerPool:
         self._options = options
         self._log = RunLog(output)
         self._pauses = ClaimPauses()
-        outage = Outage(self._log.notify)
+        outage_notice = OutageNotice(self._log.notify)
 
-        def connect(patience_s: float = inf) -> Patient:
-            connection = open_connection(settings, output.notify, Access.USE)
-            return Patient(connection, outage, patience_s=patience_s)
+        def connect(patience_s: float = inf) -> RetryingConnection:
+            return open_lasting_connection(
+                settings, output.notify, patience_s=patience_s, notify=outage_notice
+            )
 
         caller = Caller(
             agent=settings.agent,
@@ -155,7 +155,7 @@ class WorkerPool:
                 self._work_on(claim)
                 if self._options.once:
                     break
-        except Closed:
+        except ConnectionClosed:
             pass
         except Exception as error:  # noqa: BLE001  the main thread reports it
             event = error
