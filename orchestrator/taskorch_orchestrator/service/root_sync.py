@@ -1,4 +1,4 @@
-"""The sync of one root in the service: passes of the mirror, and a watch on the folder."""
+"""The sync of one root in the service: passes of the mirror, a watch on the folder."""
 
 import logging
 import os

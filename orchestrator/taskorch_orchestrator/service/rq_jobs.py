@@ -1,4 +1,4 @@
-"""The duties of the service as RQ jobs: one job per interval for any number of services.
+"""The duties of the service as RQ jobs: one per interval, however many services run.
 
 RQ imports and calls any function, callback or webhook that a job in Redis names. Any
 client that can write RQ's keys can therefore run code in an ordinary RQ worker. The
@@ -34,7 +34,7 @@ from taskorch.transport.failover import our_error, raw_client
 
 from taskorch_orchestrator.service.scheduler import Scheduler
 
-#: A job must outlive its interval: while its key exists, the duty is not enqueued again.
+#: A job must outlive its interval: while its key exists, its duty is not enqueued.
 KEPT_S = 60
 TIMEOUT_S = 60
 #: RQ waits 15 s less than this for a job, and for a reply from Redis 5 s less.
@@ -93,7 +93,7 @@ class JobQueue:
         self._queue = Queue(name, connection=client, serializer="json")
 
     def enqueue(self, duty: str, interval_s: float) -> None:
-        """Enqueue a duty, unless a service has done so in this interval of Redis's clock.
+        """Enqueue a duty, unless a service did so in this interval of Redis's clock.
 
         Raises errors.TaskOrchestratorError if Redis fails.
         """
@@ -140,7 +140,7 @@ class JobQueue:
 
 
 class _Worker(SimpleWorker):
-    """A worker in this process. A signal ends its wait for a job, but not a running job.
+    """A worker in this process. A signal ends its wait for a job, but no running job.
 
     It replaces every part of RQ's worker that acts on data from Redis: fetching and
     running jobs, the cleanup of abandoned jobs (RQ calls their failure callbacks),

@@ -38,7 +38,7 @@ class Scheduler:
         return self._stopped
 
     def schedule(self, job: DueJob, after_s: float = 0) -> None:
-        """Make a job due in `after_s` seconds, or earlier if it is already scheduled."""
+        """Make a job due in `after_s` seconds, or earlier if it already is."""
         due_at = monotonic() + after_s
         with self._changed:
             before = self._due_at.get(job, due_at)

@@ -91,7 +91,7 @@ def _redis_variables(settings: Settings, folder: Path) -> dict[str, str]:
 
 
 def _password_variables(settings: Settings) -> set[str]:
-    """Return the variables with a Redis password, which the command does not inherit."""
+    """Return the variables with a Redis password: the command does not inherit them."""
     if not settings.redis_url:
         return {password.VARIABLE}
     names = {password.VARIABLE, password.FILE_VARIABLE, "TASKORCH_RQ_URL"}

@@ -13,7 +13,7 @@ RELEASES = 75
 
 
 def main(item: str, *command: str) -> None:
-    """Wait for a byte on stdin, then become the command, with the file `item` as stdin."""
+    """Wait for a byte on stdin, then become the command, which reads `item`."""
     if not os.read(0, 1):
         return
     try:

@@ -57,7 +57,7 @@ class CommandProcess:
                 stdin.write(b"!")
         self._output = OutputTail(self._process)
         self._exited = Event()
-        #: The end of the grace period, which the other processes of the group have, too.
+        #: The end of the grace period, for all processes of the group.
         self._grace_ends_at = 0.0
         waiter = Thread(target=self._wait_for_exit, args=[on_exit], daemon=True)
         waiter.start()

@@ -22,7 +22,7 @@ class Reaper:
     """The reaper's process, as the run sees it."""
 
     def __init__(self, folder: Path, grace_s: float) -> None:
-        """Start it. It removes `folder`, and allows `grace_s` from SIGTERM to SIGKILL."""
+        """Start it. It deletes `folder`; `grace_s` is from SIGTERM to SIGKILL."""
         self._process = subprocess.Popen(
             [sys.executable, "-IS", __file__, str(folder), str(grace_s)],
             stdin=subprocess.PIPE,

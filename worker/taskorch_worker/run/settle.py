@@ -110,7 +110,7 @@ def _report(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Receipt:
 
 
 def _settled_by_command(package: Package, lease: Lease) -> Settled | None:
-    """Return how the claim was ended by a report, or None if there is no such report."""
+    """Return how a report has ended the claim, or None if there is no such report."""
     last = _last_report(package, lease, ENDS)
     if last is None:
         return None
