@@ -90,9 +90,7 @@ def test_killed_run_ends_the_process_that_adopts(shell: Shell, bench: Bench) -> 
         assert run.exit_code() == 128 + signal.SIGKILL
 
 
-def test_kill_of_the_adopting_process_ends_the_run(
-    shell: Shell, bench: Bench
-) -> None:
+def test_kill_of_the_adopting_process_ends_the_run(shell: Shell, bench: Bench) -> None:
     bench.item()
 
     with running(shell, *sh(HELD), below=ADOPTING) as run:

@@ -93,7 +93,7 @@ class PausedConnection(ConnectionWrapper):
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
-        """Run a script after the pause. Raises ConnectionClosed if the connection is closed."""
+        """Run a script after the pause. Raises ConnectionClosed after close()."""
         while (left_s := self._pauses.left_s) > 0:
             if self._closed.wait(left_s):
                 raise ConnectionClosed

@@ -24,7 +24,7 @@ from taskorch.connect import open_lasting_connection
 from taskorch.domain import errors, limits
 from taskorch.domain.item import Caller, Claim
 from taskorch.queue.agent_queue import AgentQueue
-from taskorch.transport.retry import ConnectionClosed, OutageNotice, RetryingConnection
+from taskorch.transport.retry import ConnectionClosed, OutageNotice
 
 from taskorch_worker.lease_store import Workspace
 from taskorch_worker.run import stop_signals
@@ -85,13 +85,12 @@ class WorkerPool:
         self._options = options
         self._log = RunLog(output)
         self._pauses = ClaimPauses()
-        outage_notice = OutageNotice(self._log.notify)
-
-        def connect(patience_s: float = inf) -> RetryingConnection:
-            return open_lasting_connection(
-                settings, output.notify, patience_s=patience_s, notify=outage_notice
-            )
-
+        connect = partial(
+            open_lasting_connection,
+            settings,
+            output.notify,
+            notify=OutageNotice(self._log.notify),
+        )
         caller = Caller(
             agent=settings.agent,
             host=os.uname().nodename,
@@ -103,7 +102,7 @@ class WorkerPool:
             settings=settings,
             options=options,
             caller=caller,
-            queue=AgentQueue(connect(), settings.namespace, caller),
+            queue=AgentQueue(connect(patience_s=inf), settings.namespace, caller),
             workspace=Workspace(settings.folder_path, settings.agent, settings.session),
             pauses=self._pauses,
             reaper=Reaper(folder, options.grace_s),
@@ -113,8 +112,8 @@ class WorkerPool:
         self._events: SimpleQueue[PoolEvent | Exception] = SimpleQueue()
         self._claims = Claims(
             self._context,
-            looking=PausedConnection(connect(options.idle_s), self._pauses),
-            resting=PausedConnection(connect(), self._pauses),
+            looking=PausedConnection(connect(patience_s=options.idle_s), self._pauses),
+            resting=PausedConnection(connect(patience_s=inf), self._pauses),
             on_idle=partial(self._events.put, PoolEvent.ALL_IDLE),
         )
         self._signals = 0
