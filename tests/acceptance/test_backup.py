@@ -1,4 +1,4 @@
-"""`orchestrate export` and `import` as a person runs them: a backup, a move to another root, a crash on the way."""
+"""`orchestrate export` and `import`: backups, moves to another root, and crashes."""
 
 import os
 import shutil
@@ -49,7 +49,7 @@ def elsewhere() -> Iterator[Shell]:
     shutil.rmtree(folder)
 
 
-def test_a_backup_of_one_roots_server_is_read_into_another_root_and_the_holder_goes_on(
+def test_backup_moves_to_another_root_with_leases(
     local: Shell, elsewhere: Shell
 ) -> None:
     project = local.orchestrate("project", "Move \U0001f69a").stdout.strip()
@@ -77,7 +77,7 @@ def test_a_backup_of_one_roots_server_is_read_into_another_root_and_the_holder_g
     assert (done.code, done.stdout) == (0, f"{item} is completed.\n")
 
 
-def test_the_files_of_a_root_follow_an_import(local: Shell, elsewhere: Shell) -> None:
+def test_mirror_follows_an_import(local: Shell, elsewhere: Shell) -> None:
     project = local.orchestrate("project", "Move").stdout.strip()
     item = local.orchestrate(
         "create", project, "By hand", "--assign", "file_worker"
@@ -93,9 +93,7 @@ def test_the_files_of_a_root_follow_an_import(local: Shell, elsewhere: Shell) ->
     ).exists()
 
 
-def test_an_import_that_is_killed_is_run_again_with_the_same_file(
-    shell: Shell, bench: Bench
-) -> None:
+def test_killed_import_completes_when_rerun(shell: Shell, bench: Bench) -> None:
     standing = furnished(bench)
     assert shell.orchestrate("export", "backup.jsonl").code == 0
     copy = shell.having(TASKORCH_NAMESPACE=f"{bench.namespace}-copy")
@@ -125,7 +123,7 @@ def test_an_import_that_is_killed_is_run_again_with_the_same_file(
     )
 
 
-def test_an_import_that_redis_leaves_says_how_to_go_on(
+def test_outage_during_import_prints_how_to_continue(
     shell: Shell, bench: Bench, tmp_path: Path
 ) -> None:
     furnished(bench)
@@ -146,7 +144,7 @@ def test_an_import_that_redis_leaves_says_how_to_go_on(
     ("from_", "reason"),
     [("<&-", "no standard input"), ("< /proc/self/mem", "cannot be read")],
 )
-def test_a_standard_input_that_cannot_be_read_is_told(
+def test_unreadable_standard_input_is_an_error(
     shell: Shell, from_: str, reason: str
 ) -> None:
     words = [
@@ -161,7 +159,7 @@ def test_a_standard_input_that_cannot_be_read_is_told(
     assert "unexpected" not in imported.stderr + applied.stderr
 
 
-def test_a_pipe_is_a_way_to_another_namespace(shell: Shell, bench: Bench) -> None:
+def test_pipe_moves_a_namespace(shell: Shell, bench: Bench) -> None:
     furnished(bench)
     line = f"orchestrate export | orchestrate --namespace {bench.namespace}-copy import - --json"
 
@@ -171,19 +169,19 @@ def test_a_pipe_is_a_way_to_another_namespace(shell: Shell, bench: Bench) -> Non
     assert ran.stderr == ""
 
 
-def test_a_terminal_gets_no_export_but_for_a_dash(shell: Shell, bench: Bench) -> None:
+def test_terminal_gets_export_only_for_a_dash(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     refused, screen = shell.on_terminal(BIN / "orchestrate", "export")
     wanted, shown = shell.on_terminal(BIN / "orchestrate", "export", "-")
 
     assert refused == 2
-    assert "Name a FILE, or - to have it there all the same." in screen
+    assert "Name a FILE, or print" in screen
     assert wanted == 0
     assert item in shown
 
 
-def test_a_reader_that_goes_away_ends_the_export(shell: Shell, bench: Bench) -> None:
+def test_closed_pipe_ends_the_export(shell: Shell, bench: Bench) -> None:
     furnished(bench)
 
     ran = shell.having(PATH=f"{BIN}:{os.environ['PATH']}").run(
@@ -194,7 +192,7 @@ def test_a_reader_that_goes_away_ends_the_export(shell: Shell, bench: Bench) -> 
     assert ran.stdout.startswith('{"kind": "header"')
 
 
-def test_a_full_disk_leaves_the_last_backup(shell: Shell, bench: Bench) -> None:
+def test_full_disk_keeps_the_last_backup(shell: Shell, bench: Bench) -> None:
     bench.item()
 
     ran = shell.run("sh", "-c", f"{BIN}/orchestrate export > /dev/full")
@@ -205,7 +203,7 @@ def test_a_full_disk_leaves_the_last_backup(shell: Shell, bench: Bench) -> None:
     )
 
 
-def test_stuck_on_a_terminal_keeps_ids_whole(shell: Shell, bench: Bench) -> None:
+def test_stuck_on_terminal_keeps_ids_whole(shell: Shell, bench: Bench) -> None:
     item = bench.standing(State.BLOCKED).item
 
     _, screen = shell.on_terminal(BIN / "orchestrate", "stuck", width=40)
@@ -217,9 +215,7 @@ def test_stuck_on_a_terminal_keeps_ids_whole(shell: Shell, bench: Bench) -> None
     assert piped.stdout.rstrip().endswith(f"orchestrate answer {item} TEXT")
 
 
-def test_a_dead_letter_is_told_with_the_beginning_of_what_its_agent_said(
-    shell: Shell, bench: Bench
-) -> None:
+def test_dead_letter_shows_start_of_its_reason(shell: Shell, bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().fail(lease, "no rights\n" * 1000, retry=False)
 
@@ -233,9 +229,7 @@ def test_a_dead_letter_is_told_with_the_beginning_of_what_its_agent_said(
     assert piped[2:] == [NOTICE]
 
 
-def test_stuck_with_more_to_look_at_does_not_say_that_nothing_is(
-    shell: Shell, bench: Bench
-) -> None:
+def test_empty_page_of_stuck_names_the_rest(shell: Shell, bench: Bench) -> None:
     bench.queue.create_many(
         bench.project(), [NewItem(title="Later", agent="ada", delay_ms=HOUR_MS)] * 3000
     )
@@ -248,7 +242,7 @@ def test_stuck_with_more_to_look_at_does_not_say_that_nothing_is(
     )
 
 
-def test_stuck_with_nothing_stuck_says_so(shell: Shell, bench: Bench) -> None:
+def test_stuck_reports_that_nothing_is_stuck(shell: Shell, bench: Bench) -> None:
     bench.item()
 
     ran = shell.orchestrate("stuck")

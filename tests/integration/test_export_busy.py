@@ -1,4 +1,4 @@
-"""An export while others work, and whatever they did before: each item is whole, and the file is read back."""
+"""An export is consistent while agents work, and whatever they did before."""
 
 import subprocess
 import sys
@@ -64,7 +64,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "export.jsonl"
 
 
-def test_an_export_while_three_processes_work_has_each_item_whole(
+def test_export_during_work_has_whole_items(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     with ExitStack() as stack:
@@ -98,7 +98,7 @@ def test_an_export_while_three_processes_work_has_each_item_whole(
 
 @CAREFUL
 @given(steps=st.lists(STEP, min_size=5, max_size=40))
-def test_whatever_was_done_before_comes_back(
+def test_random_history_survives_export_and_import(
     bench: Bench, copy: Bench, file: Path, steps: list[Step]
 ) -> None:
     for one in (bench, copy):
@@ -128,7 +128,7 @@ def test_whatever_was_done_before_comes_back(
 
 
 def take(bench: Bench, step: Step, leases: list[Lease]) -> None:
-    """Do a step to one of the items; a token that it brings is shown from then on."""
+    """Do a step to an item; show the token that it returns from then on."""
     verb, which, other = step[0], step[1] % len(leases), step[2] % len(leases)
     lease = leases[which]
     match verb:
@@ -148,9 +148,7 @@ def take(bench: Bench, step: Step, leases: list[Lease]) -> None:
             ]
 
 
-def test_who_waits_for_work_there_gets_it_at_once(
-    bench: Bench, copy: Bench, file: Path
-) -> None:
+def test_import_wakes_waiting_agents(bench: Bench, copy: Bench, file: Path) -> None:
     item = bench.item()
     exported(bench, file)
     claims: list[Claim | None] = []

@@ -1,4 +1,4 @@
-"""A namespace with everything in it, and what an export of it says."""
+"""A namespace with everything in it, and its export."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -11,8 +11,8 @@ from taskorch.queue.archive import COUNT
 from taskorch.queue.plan import Plan
 from taskorch_orchestrator.backup import export
 
-#: What belongs to a place and not to the work: it stays behind, or differs from one to the other.
-OF_THE_PLACE = ("events", "meta", "wake:", "mirror")
+#: Keys that are not exported, or differ in a copy.
+LOCAL_KEYS = ("events", "meta", "wake:", "mirror")
 ODD = 'line\n\x01\x1b[31m\u2028 \U0001f680 "quoted" \\ é /'
 
 
@@ -23,14 +23,14 @@ def exported(bench: Bench, file: Path) -> list[dict[str, Any]]:
 
 
 def written(lines: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return lines as a file has them."""
+    """Return the content of a file with these lines."""
     return b"".join(
         json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines
     )
 
 
 def content(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the lines without what tells one export from the next."""
+    """Return the lines without what differs between two exports."""
     return [
         {
             name: value
@@ -42,15 +42,15 @@ def content(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def work(bench: Bench) -> dict[str, object]:
-    """Return all that a namespace holds of the work itself; a count of 0 is none, and so is who has no others."""
-    there = {
+    """Return the exported data of a namespace, without counts that are 0."""
+    exported_keys = {
         name: value
         for name, value in bench.everything().items()
-        if not name.startswith(OF_THE_PLACE)
+        if not name.startswith(LOCAL_KEYS)
     }
     counted = {
         name: _counted(value) if isinstance(value, dict) else value
-        for name, value in there.items()
+        for name, value in exported_keys.items()
     }
     return {name: value for name, value in counted.items() if value}
 
@@ -64,7 +64,7 @@ def _counted(fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def furnished(bench: Bench) -> dict[State, Lease]:
-    """Fill a namespace with an item of ada's in each state, with text, reports, notes and findings of all kinds."""
+    """Fill a namespace with items of ada in each state, reports, notes and discoveries."""
     standing = {state: bench.standing(state) for state in State}
     bench.agent().release(bench.standing(State.BLOCKED), asks=True)
     project = bench.queue.project("Odd \U0001f680", description=ODD)

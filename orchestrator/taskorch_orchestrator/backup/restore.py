@@ -1,4 +1,4 @@
-"""`orchestrate import` of an export: the whole file is checked first, and then written, slice by slice."""
+"""`orchestrate import` of an export: check the whole file, then write it in batches."""
 
 import json
 import shutil
@@ -32,66 +32,65 @@ from taskorch_orchestrator.backup.schema import (
     Trailer,
 )
 
-#: Far above what an item within the bounds takes.
+#: Far above the size of an item within the limits.
 LINE_BYTES = 64 * 1024 * 1024
+#: Redis writes a batch of this size within a few milliseconds.
 SLICE_LINES, SLICE_BYTES = 100, 64 * 1024
 SHOWN_CHARACTERS = 200
-#: States of which the dependencies decide.
+#: States that depend on whether a dependency is open.
 PLACED = (State.WAITING, State.QUEUED, State.DELAYED)
 
 
 def restore(file: Path, archive: Archive) -> Mapping[str, int]:
-    """Write an export into an empty namespace, and return how many lines of each kind it has; `-` is standard input.
+    """Write an export into an empty namespace; return the number of lines of each kind.
 
-    Raises errors.Invalid, which names the line, for what is no complete export: nothing is written then.
+    `file` may be "-" for standard input. Raises errors.Invalid with the number of the
+    wrong line if the file is not a complete export; then nothing is written.
     """
-    with _opened(file) as opened:
+    with _open_twice_readable(file) as opened:
         content = ExportContent.of(opened)
         opened.seek(0)
         run = archive.begin(content.digest)
-        for lines in _slices(_mended(opened, content.completed)):
+        for lines in _slices(_lines_to_write(opened, content.completed)):
             archive.write(content.digest, run, lines)
         archive.end(content.digest, run, content.sequence, content.created_at)
     return content.counts
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
-    """Open a file to be read twice; what comes through a pipe is kept for that."""
-    is_pipe = str(file) == "-" or not file.is_file()
+def _open_twice_readable(file: Path) -> Iterator[BinaryIO]:
+    """Open a file; copy a pipe to a temporary file, because it must be read twice."""
+    is_stdin = str(file) == "-"
+    is_pipe = is_stdin or not file.is_file()
     try:
-        with _kept(file) if is_pipe else file.open("rb") as opened:
+        with _copy_of_pipe(file) if is_pipe else file.open("rb") as opened:
             yield opened
     except OSError as error:
-        name = "Standard input" if str(file) == "-" else file
-        failed = (
-            "cannot be read, and kept in a temporary file (TMPDIR)"
-            if is_pipe
-            else "cannot be read"
-        )
-        raise errors.Invalid(
-            reason=f"{name} {failed}: {error.strerror or error}"
-        ) from None
+        name = "Standard input" if is_stdin else file
+        failure = "cannot be read"
+        if is_pipe:
+            failure += ", or copied to a temporary file (TMPDIR)"
+        reason = f"{name} {failure}: {error.strerror or error}"
+        raise errors.Invalid(reason=reason) from None
 
 
-def _kept(pipe: Path) -> BinaryIO:
-    """Return a file that nobody else sees, with all that comes through a pipe."""
-    if str(pipe) == "-" and sys.stdin is None:
+def _copy_of_pipe(file: Path) -> BinaryIO:
+    is_stdin = str(file) == "-"
+    if is_stdin and sys.stdin is None:
         raise errors.Usage(reason="There is no standard input.")
-    kept = cast(BinaryIO, TemporaryFile())  # noqa: SIM115  the caller closes it
-    with (
-        nullcontext(sys.stdin.buffer) if str(pipe) == "-" else pipe.open("rb") as piped
-    ):
-        shutil.copyfileobj(piped, kept)
-    kept.seek(0)
-    return kept
+    copy = cast(BinaryIO, TemporaryFile())  # noqa: SIM115  the caller closes it
+    with nullcontext(sys.stdin.buffer) if is_stdin else file.open("rb") as pipe:
+        shutil.copyfileobj(pipe, copy)
+    copy.seek(0)
+    return copy
 
 
 class ExportContent:
-    """What a file says, looked at line by line; ids are all that is kept of it."""
+    """The content of an export, checked line by line; it keeps only ids and counts."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        #: The ids of completed items.
         self.completed: set[str] = set()
         self.sequence = self.created_at = 0
         self.digest = ""
@@ -100,166 +99,172 @@ class ExportContent:
         self._projects: set[str] = set()
         self._items: set[str] = set()
         self._agents: set[str] = set()
-        #: What lines name that may come later: each with the first line that names it.
-        self._named_items: dict[str, int] = {}
-        self._named_agents: dict[str, int] = {}
+        #: Ids that may follow later in the file -> the first line that refers to them.
+        self._referenced_items: dict[str, int] = {}
+        self._referenced_agents: dict[str, int] = {}
+        #: The current project and item, and the sequence number of the last item.
         self._project = self._item = ""
-        self._newest = 0
-        #: The newest entry of the streams of the current project and the current item.
+        self._last_sequence = 0
+        #: The last entry of each stream of the current project and item.
         self._entries: dict[str, tuple[int, ...]] = {}
 
     @classmethod
     def of(cls, file: BinaryIO) -> "ExportContent":
-        """Check a whole file; raises errors.Invalid with the line that is wrong."""
+        """Check a whole file. Raises errors.Invalid with the number of a wrong line."""
         content, digest, number = cls(), sha256(), 0
-        for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES), b""), 1):
-            digest.update(line)
-            if not line.strip():
+        for number, raw in enumerate(iter(lambda: file.readline(LINE_BYTES), b""), 1):
+            digest.update(raw)
+            if not raw.strip():
                 continue
             try:
-                content._take(_parsed(line.removeprefix(BOM_UTF8)), number)
+                content._add(_parse(raw.removeprefix(BOM_UTF8)), number)
             except ValidationError as error:
-                raise _wrong(number, _reason(error)) from None
+                raise _wrong_line(number, _reason(error)) from None
             except (errors.Invalid, errors.NotFound) as error:
-                raise _wrong(number, str(error)) from None
+                raise _wrong_line(number, str(error)) from None
         content.digest = digest.hexdigest()
-        content._close(number)
+        content._check_whole_file(number)
         return content
 
-    def _take(self, line: Line, number: int) -> None:
-        _require(
-            isinstance(line, Header) == (self._header is None),
-            "The header is the first line, and no other.",
-        )
-        _require(self._trailer is None, "Nothing comes after the trailer.")
+    def _add(self, line: Line, number: int) -> None:
+        self._check_order(line)
         if not isinstance(line, Header | Trailer):
             self.counts[line.kind] += 1
         match line:
             case Header():
                 self._header, self.created_at = line, line.created_at
             case ProjectLine():
-                self._begin_project(line)
+                self._add_project(line)
             case ItemLine():
-                self._begin_item(line, number)
+                self._add_item(line, number)
             case KeyLine() | DiscoveryLine():
-                self._of_project(line, number)
+                self._add_to_project(line, number)
             case ReportLine() | NoteLine():
-                self._of_item(line)
+                self._add_to_item(line)
             case AgentLine():
-                _require(line.name not in self._agents, f"{line.name} is there twice.")
+                _require_new(line.name, self._agents)
                 self._agents.add(line.name)
             case PlanLine():
-                _require(
-                    line.project in self._projects, f"{line.project} is not there."
-                )
+                self._check_plan(line)
             case Trailer():
-                _require(
-                    line.sequence >= self.sequence,
-                    "Its sequence number is below that of an item.",
-                )
-                _require(
-                    line.counts == self.counts, "Its counts are not those of the lines."
-                )
-                self._trailer, self.sequence = line, line.sequence
+                self._add_trailer(line)
 
-    def _begin_project(self, line: ProjectLine) -> None:
-        _require(line.id not in self._projects, f"{line.id} is there twice.")
+    def _check_order(self, line: Line) -> None:
+        is_first = self._header is None
+        if isinstance(line, Header) != is_first:
+            reason = "The header must be the first line, and no other."
+            raise errors.Invalid(reason=reason)
+        if self._trailer:
+            raise errors.Invalid(reason="There are lines after the trailer.")
+
+    def _add_project(self, line: ProjectLine) -> None:
+        _require_new(line.id, self._projects)
         self._projects.add(line.id)
-        self._project, self._item, self._newest = line.id, "", 0
+        self._project, self._item = line.id, ""
+        self._last_sequence = 0
         self._entries.clear()
 
-    def _begin_item(self, line: ItemLine, number: int) -> None:
-        _require(
-            line.fields.project == self._project,
-            f"It belongs to {line.fields.project}, not to {self._project}.",
-        )
-        _require(line.id not in self._items, f"{line.id} is there twice.")
-        _require(
-            line.sequence > self._newest,
-            "Its sequence number is not above the one before.",
-        )
+    def _add_item(self, line: ItemLine, number: int) -> None:
+        _require_parent(line.fields.project, self._project)
+        _require_new(line.id, self._items)
+        if line.sequence <= self._last_sequence:
+            reason = "Its sequence number is not higher than the previous one."
+            raise errors.Invalid(reason=reason)
         self._items.add(line.id)
-        self._item, self._newest = line.id, line.sequence
+        self._item = line.id
+        self._last_sequence = line.sequence
         self._entries = {"discovery": self._entries.get("discovery", (0, 0))}
         self.sequence = max(self.sequence, line.sequence, int(line.fields.seq))
         for dependency in line.fields.depends_on or ():
-            self._named_items.setdefault(dependency, number)
+            self._referenced_items.setdefault(dependency, number)
         if line.fields.agent:
-            self._named_agents.setdefault(line.fields.agent, number)
+            self._referenced_agents.setdefault(line.fields.agent, number)
         if line.fields.state is State.COMPLETED:
             self.completed.add(line.id)
 
-    def _of_project(self, line: KeyLine | DiscoveryLine, number: int) -> None:
-        _require(
-            line.project == self._project,
-            f"It belongs to {line.project}, not to {self._project}.",
-        )
+    def _add_to_project(self, line: KeyLine | DiscoveryLine, number: int) -> None:
+        _require_parent(line.project, self._project)
         if isinstance(line, KeyLine):
-            self._named_items.setdefault(line.item, number)
+            self._referenced_items.setdefault(line.item, number)
         else:
-            self._is_next(line.kind, line.entry)
+            self._add_entry(line.kind, line.entry)
 
-    def _of_item(self, line: ReportLine | NoteLine) -> None:
-        _require(
-            line.item == self._item, f"It belongs to {line.item}, not to {self._item}."
-        )
-        self._is_next(
-            f"note of {line.agent}" if isinstance(line, NoteLine) else line.kind,
-            line.entry,
-        )
+    def _add_to_item(self, line: ReportLine | NoteLine) -> None:
+        _require_parent(line.item, self._item)
+        stream: str = line.kind
+        if isinstance(line, NoteLine):
+            stream = f"note of {line.agent}"
+        self._add_entry(stream, line.entry)
 
-    def _is_next(self, stream: str, entry: str) -> None:
-        newer = tuple(int(part) for part in entry.split("-"))
-        _require(
-            newer > self._entries.get(stream, (0, 0)),
-            "Its entry is not newer than the one before.",
-        )
-        self._entries[stream] = newer
+    def _add_entry(self, stream: str, cursor: str) -> None:
+        entry = tuple(int(part) for part in cursor.split("-"))
+        if entry <= self._entries.get(stream, (0, 0)):
+            raise errors.Invalid(reason="Its entry is not newer than the previous one.")
+        self._entries[stream] = entry
 
-    def _close(self, lines: int) -> None:
-        """Check what only the whole file can tell."""
+    def _check_plan(self, line: PlanLine) -> None:
+        if line.project not in self._projects:
+            raise errors.Invalid(reason=f"{line.project} is not in the file.")
+
+    def _add_trailer(self, line: Trailer) -> None:
+        if line.sequence < self.sequence:
+            reason = "Its sequence number is lower than that of an item."
+            raise errors.Invalid(reason=reason)
+        if line.counts != self.counts:
+            raise errors.Invalid(reason="Its counts are not those of the lines.")
+        self._trailer = line
+        self.sequence = line.sequence
+
+    def _check_whole_file(self, lines: int) -> None:
+        """Check for the trailer, and that all references are resolved."""
         if self._trailer is None:
-            raise _wrong(lines + 1, "The trailer is missing: the file was cut off.")
-        for kind, named, known in (
-            ("item", self._named_items, self._items),
-            ("agent", self._named_agents, self._agents),
+            reason = "The trailer is missing: the file is incomplete."
+            raise _wrong_line(lines + 1, reason)
+        for kind, referenced, known in (
+            ("item", self._referenced_items, self._items),
+            ("agent", self._referenced_agents, self._agents),
         ):
-            for name, number in named.items():
+            for name, number in referenced.items():
                 if name not in known:
-                    raise _wrong(
-                        number, f"It names the {kind} {name}, which is not there."
+                    reason = (
+                        f"It refers to the {kind} {name}, which is not in the file."
                     )
+                    raise _wrong_line(number, reason)
 
 
-def _parsed(raw: bytes) -> Line:
-    if not raw.endswith(b"\n"):
-        too_long = len(raw) == LINE_BYTES
-        raise errors.Invalid(
-            reason=f"It has more than {LINE_BYTES} bytes."
-            if too_long
-            else "It is cut off."
-        )
-    return LINE.validate_json(raw)
+def _parse(raw: bytes) -> Line:
+    if raw.endswith(b"\n"):
+        return LINE.validate_json(raw)
+    if len(raw) == LINE_BYTES:
+        raise errors.Invalid(reason=f"It is longer than {LINE_BYTES} bytes.")
+    raise errors.Invalid(reason="It is incomplete.")
+
+
+def _require_new(name: str, known: Collection[str]) -> None:
+    if name in known:
+        raise errors.Invalid(reason=f"{name} is in the file twice.")
+
+
+def _require_parent(parent: str, current: str) -> None:
+    if parent != current:
+        raise errors.Invalid(reason=f"It belongs to {parent}, not to {current}.")
 
 
 def _slices(lines: Iterator[str]) -> Iterator[list[str]]:
-    """Return the lines in slices that Redis writes in a few milliseconds."""
-    some: list[str] = []
+    """Yield the lines in batches; the last one may be empty."""
+    batch: list[str] = []
     size = 0
     for line in lines:
-        some.append(line)
+        batch.append(line)
         size += len(line)
-        if len(some) == SLICE_LINES or size > SLICE_BYTES:
-            yield some
-            some, size = [], 0
-    yield some
+        if len(batch) == SLICE_LINES or size > SLICE_BYTES:
+            yield batch
+            batch, size = [], 0
+    yield batch
 
 
-def _mended(file: BinaryIO, completed: Collection[str]) -> Iterator[str]:
-    """Return the lines to write, in an order that suits; the counts follow from the items.
-
-    Items were read one after the other: a dependency may have been completed after its dependent was read.
-    """
+def _lines_to_write(file: BinaryIO, completed: Collection[str]) -> Iterator[str]:
+    """Yield the lines of a checked file, then the counts that follow from its items."""
     counts: dict[tuple[str, str], Counter[str]] = {}
     for raw in file:
         if not raw.strip():
@@ -268,55 +273,52 @@ def _mended(file: BinaryIO, completed: Collection[str]) -> Iterator[str]:
         if line["kind"] in ("header", "trailer"):
             continue
         if line["kind"] == "item":
-            _settle(line, completed)
+            _update_dependencies(line, completed)
             fields = line["fields"]
             for owner in (("project", fields["project"]), ("agent", fields["agent"])):
                 counts.setdefault(owner, Counter())[COUNT + fields["state"]] += 1
         yield json.dumps(line, ensure_ascii=False)
-    for (kind, name), counted in counts.items():
+    for (kind, name), states in counts.items():
         if name:
-            fields = {state: str(count) for state, count in counted.items()}
-            yield json.dumps(
-                {"kind": "counts", "of": kind, "id": name, "fields": fields}
-            )
+            fields = {state: str(number) for state, number in states.items()}
+            line = {"kind": "counts", "of": kind, "id": name, "fields": fields}
+            yield json.dumps(line)
 
 
-def _settle(line: dict[str, Any], completed: Collection[str]) -> None:
-    """Give an item the open dependencies that the file says it has; place it anew where they say so."""
+def _update_dependencies(line: dict[str, Any], completed: Collection[str]) -> None:
+    """Set the open dependencies of an item, and the state that follows from them.
+
+    Items are exported one after the other, so a dependency may have been completed or
+    requeued after the item was exported.
+    """
     fields = line["fields"]
     dependencies = json.loads(fields.get("depends_on", "[]"))
-    line["open"] = [
-        dependency for dependency in dependencies if dependency not in completed
-    ]
-    if fields["state"] not in PLACED or (fields["state"] == State.WAITING) == bool(
-        line["open"]
-    ):
+    line["open"] = [item for item in dependencies if item not in completed]
+    must_wait = bool(line["open"])
+    if fields["state"] not in PLACED or (fields["state"] == State.WAITING) == must_wait:
         return
-    delayed_or_queued = (
-        State.DELAYED if int(fields.get("not_before", "0")) else State.QUEUED
-    )
-    fields["state"] = State.WAITING if line["open"] else delayed_or_queued
-    line["score"] = usual_score(fields, int(fields["event"].partition("-")[0]))
-
-
-def _require(is_so: bool, reason: str) -> None:  # noqa: FBT001
-    if not is_so:
-        raise errors.Invalid(reason=reason)
+    if must_wait:
+        fields["state"] = State.WAITING
+    elif int(fields.get("not_before", "0")):
+        fields["state"] = State.DELAYED
+    else:
+        fields["state"] = State.QUEUED
+    event_ms, _, _ = fields["event"].partition("-")
+    line["score"] = usual_score(fields, int(event_ms))
 
 
 def _reason(error: ValidationError) -> str:
-    """Return the first thing that is wrong with a line, and where in it."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[
-        0
-    ]
-    if first["type"].startswith("union_tag"):
-        return "It is no line of an export."
-    where = ".".join(str(part) for part in first["loc"][1:])
-    told = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {told}" if where else told
-
-
-def _wrong(number: int, reason: str) -> errors.Invalid:
-    return errors.Invalid(
-        reason=f"line {number}: {reason[:SHOWN_CHARACTERS].rstrip('.')}. Nothing was written."
+    """Return the first error in a line, and its place."""
+    first, *_ = error.errors(
+        include_url=False, include_input=False, include_context=False
     )
+    if first["type"].startswith("union_tag"):
+        return "It is not a line of an export."
+    place = ".".join(str(part) for part in first["loc"][1:])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
+
+
+def _wrong_line(number: int, reason: str) -> errors.Invalid:
+    shown = reason[:SHOWN_CHARACTERS].rstrip(".")
+    return errors.Invalid(reason=f"line {number}: {shown}. Nothing was written.")

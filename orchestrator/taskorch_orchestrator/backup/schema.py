@@ -1,4 +1,4 @@
-"""The lines of an export, as pydantic models: what a file must look like before anything of it is written."""
+"""The lines of an export as pydantic models, which check a file before an import."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal, Self
@@ -18,31 +18,31 @@ from taskorch.domain.item import State
 from taskorch.queue.replies import LEFT_OUT
 
 
-def _within(check: Callable[[str], str]) -> AfterValidator:
-    """Return a check of `bounds` as pydantic knows it: what it refuses is wrong at its place in the line."""
+def _checked_by(check: Callable[[str], str]) -> AfterValidator:
+    """Return a check of `limits` as a validator."""
 
-    def checked(value: str) -> str:
+    def validate(value: str) -> str:
         try:
             return check(value)
         except errors.TaskOrchestratorError as error:
             raise ValueError(str(error)) from None
 
-    return AfterValidator(checked)
+    return AfterValidator(validate)
 
 
-#: As Redis holds it: earlier versions kept NUL too, which nobody may write any more.
-Text = Annotated[str, _within(lambda value: limits.sized(value, "text"))]
+#: Text in Redis. Earlier versions accepted NUL, which the commands refuse today.
+Text = Annotated[str, _checked_by(lambda value: limits.sized(value, "text"))]
 Title = Annotated[
-    Text, _within(lambda value: limits.title(value.replace("\0", "0")) and value)
+    Text, _checked_by(lambda value: limits.title(value.replace("\0", "0")) and value)
 ]
-Name = Annotated[str, _within(lambda value: limits.name(value, "an agent"))]
+Name = Annotated[str, _checked_by(lambda value: limits.name(value, "an agent"))]
 NameOrNone = Annotated[
-    str, _within(lambda value: value and limits.name(value, "an agent"))
+    str, _checked_by(lambda value: value and limits.name(value, "an agent"))
 ]
-ProjectId = Annotated[str, _within(limits.project_id)]
-ItemId = Annotated[str, _within(limits.item_id)]
-Entry = Annotated[str, _within(limits.cursor)]
-#: A number as Redis keeps it in a hash: text.
+ProjectId = Annotated[str, _checked_by(limits.project_id)]
+ItemId = Annotated[str, _checked_by(limits.item_id)]
+Entry = Annotated[str, _checked_by(limits.cursor)]
+#: A number in a Redis hash, which is text.
 Number = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}$")]
 NumberOrNone = Annotated[str, StringConstraints(pattern=r"^[0-9]{0,16}$")]
 Time = Annotated[int, Field(ge=0, le=2**53)]
@@ -60,11 +60,10 @@ class _Strict(BaseModel):
 
     @model_validator(mode="after")
     def _has_no_null(self) -> Self:
-        """Refuse what Redis does not know, and would stop at in the midst of the import."""
-        if nulls := [
-            name for name in self.model_fields_set if getattr(self, name) is None
-        ]:
-            raise ValueError(f"{nulls[0]} is null")
+        """Refuse null, at which Redis would fail in the middle of the import."""
+        for name in self.model_fields_set:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is null")
         return self
 
 
@@ -81,7 +80,7 @@ class Header(_Strict):
 
 
 class ProjectFields(_Strict):
-    """The hash of a project, without its counts: they follow from its items."""
+    """The hash of a project, without its counts, which follow from its items."""
 
     title: Title
     description: Text
@@ -159,9 +158,9 @@ class ItemLine(_Strict):
     id: ItemId
     #: Its place among the project's items.
     sequence: Time
-    #: Its place in the index of its state: since when, until when, or its rank.
+    #: Its score in the index of its state: a time or a rank.
     score: Time | None = None
-    #: Since when its agent has it in hand.
+    #: The time of the claim, in ms since the epoch, if an agent holds it.
     held: Time | None = None
     #: The dependencies that are open.
     open: Annotated[list[ItemId], Field(max_length=limits.DEPENDENCIES)]
@@ -172,25 +171,26 @@ class ItemLine(_Strict):
         state, fields = self.fields.state, self.fields
         if not set(self.open) <= set(fields.depends_on or ()):
             raise ValueError("an open dependency is not among depends_on")
-        is_left = state is State.BLOCKED and not fields.live_token
-        is_held = state in HELD and not is_left
-        if (self.score is None) != (state in UNINDEXED) or (
-            self.held is None
-        ) == is_held:
-            raise ValueError(f"score and held are not those of an item that is {state}")
-        if (state is State.PENDING and fields.agent) or (
-            state not in UNASSIGNED and not fields.agent
+        # A holder may release an item that it reported as blocked.
+        is_released = state is State.BLOCKED and not fields.live_token
+        is_held = state in HELD and not is_released
+        has_score, has_holder = self.score is not None, self.held is not None
+        if has_score == (state in UNINDEXED) or has_holder != is_held:
+            raise ValueError(f"score and held do not fit an item that is {state}")
+        may_have_agent = state is not State.PENDING
+        must_have_agent = state not in UNASSIGNED
+        if (fields.agent and not may_have_agent) or (
+            must_have_agent and not fields.agent
         ):
-            raise ValueError(f"the agent is not that of an item that is {state}")
-        if state in HELD and not (
-            (is_left or fields.live_token == fields.token) and fields.claim_lease_ms
-        ):
-            raise ValueError(f"an item that is {state} has a living token")
+            raise ValueError(f"the agent does not fit an item that is {state}")
+        has_token = is_released or fields.live_token == fields.token
+        if state in HELD and not (has_token and fields.claim_lease_ms):
+            raise ValueError(f"an item that is {state} needs a valid token and a lease")
         return self
 
 
 class ReportFields(_Strict):
-    """A report as it stands in its stream."""
+    """The fields of a report in its stream."""
 
     kind: Text
     agent: Name
@@ -214,7 +214,7 @@ class ReportLine(_Strict):
 
 
 class NoteFields(_Strict):
-    """A note as it stands in its stream."""
+    """The fields of a note in its stream."""
 
     text: Text
     written_at: Text = ""
@@ -232,7 +232,7 @@ class NoteLine(_Strict):
 
 
 class DiscoveryFields(_Strict):
-    """A discovery as it stands in its stream."""
+    """The fields of a discovery in its stream."""
 
     item: ItemId
     agent: Name
@@ -253,7 +253,7 @@ class DiscoveryLine(_Strict):
 
 
 class AgentFields(_Strict):
-    """The hash of an agent, without its counts; one that never called has none."""
+    """The hash of an agent, without its counts; empty if it was never seen."""
 
     host: Text = ""
     pid: Text = ""
@@ -262,7 +262,7 @@ class AgentFields(_Strict):
 
 
 class AgentLine(_Strict):
-    """An agent, and when it was last seen."""
+    """An agent; `seen` is a time in ms since the epoch, 0 for never."""
 
     kind: Literal["agent"]
     name: Name
@@ -279,7 +279,7 @@ class PlanLine(_Strict):
 
 
 class Trailer(_Strict):
-    """The last line: how many lines there are of each kind, by which a file that was cut off is known."""
+    """The last line, with the number of lines of each kind: an incomplete file has none."""
 
     kind: Literal["trailer"]
     sequence: Time

@@ -26,7 +26,9 @@ def export(context: "OrchestratorContext", file: Path | None) -> None:
     from taskorch_orchestrator.backup import export as exporting
     from taskorch_orchestrator.render import sync
 
-    lines = exporting.sound(context.queue.archive.lines(), context.queue.damage)
+    lines = exporting.without_damage(
+        context.queue.archive.lines(), context.queue.damage
+    )
     if file and str(file) != "-":
         context.output.show(exporting.to_file(lines, file), sync.exported)
     else:

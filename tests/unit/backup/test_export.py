@@ -1,4 +1,4 @@
-"""`orchestrate export` and `import`: all of a namespace comes back in another one, and its work goes on there."""
+"""An exported namespace continues where it was after its import into another one."""
 
 import json
 from collections.abc import Iterator
@@ -22,14 +22,12 @@ def file(tmp_path: Path) -> Path:
 
 
 def moved(bench: Bench, copy: Bench, file: Path) -> None:
-    """Export one namespace, and import it into the other."""
+    """Export one namespace and import it into the other."""
     exported(bench, file)
     restore(file, copy.queue.archive)
 
 
-def test_what_was_imported_is_exported_again_the_same(
-    bench: Bench, copy: Bench, file: Path
-) -> None:
+def test_import_and_export_round_trip(bench: Bench, copy: Bench, file: Path) -> None:
     furnished(bench)
     before = exported(bench, file)
 
@@ -40,9 +38,7 @@ def test_what_was_imported_is_exported_again_the_same(
     assert copy.inconsistencies() == []
 
 
-def test_an_export_says_what_it_is_and_how_much_of_it_there_is(
-    bench: Bench, file: Path
-) -> None:
+def test_export_has_header_and_counts(bench: Bench, file: Path) -> None:
     furnished(bench)
 
     first, *lines, last = exported(bench, file)
@@ -62,7 +58,7 @@ def test_an_export_says_what_it_is_and_how_much_of_it_there_is(
     assert sum(last["counts"].values()) == len(lines)
 
 
-def test_an_empty_namespace_is_exported_and_imported_too(
+def test_empty_namespace_is_exported_and_imported(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     moved(bench, copy, file)
@@ -72,7 +68,7 @@ def test_an_empty_namespace_is_exported_and_imported_too(
 
 
 @pytest.mark.parametrize("verb", ["pop", *AGENT, *ORCHESTRATOR])
-def test_every_verb_does_there_what_it_does_here_in_every_state(
+def test_each_verb_acts_alike_on_imported_items(
     bench: Bench, copy: Bench, file: Path, verb: str
 ) -> None:
     leases = [bench.standing(state) for state in State]
@@ -94,9 +90,7 @@ def test_every_verb_does_there_what_it_does_here_in_every_state(
     assert copy.inconsistencies() == bench.inconsistencies() == []
 
 
-def test_a_holder_delivers_there_with_the_lease_that_it_has_from_here(
-    bench: Bench, copy: Bench, file: Path
-) -> None:
+def test_lease_is_valid_after_import(bench: Bench, copy: Bench, file: Path) -> None:
     lease = bench.claimed(session="monday")
     moved(bench, copy, file)
 
@@ -106,9 +100,7 @@ def test_a_holder_delivers_there_with_the_lease_that_it_has_from_here(
     assert (receipt.token, receipt.claim) == (lease.token, lease.claim)
 
 
-def test_the_queue_keeps_its_order_and_new_items_come_behind(
-    bench: Bench, copy: Bench, file: Path
-) -> None:
+def test_imported_queue_keeps_its_order(bench: Bench, copy: Bench, file: Path) -> None:
     project = bench.project()
     first, second, urgent = (
         bench.item(project),
@@ -122,9 +114,7 @@ def test_the_queue_keeps_its_order_and_new_items_come_behind(
     assert [copy.claimed_next() for _ in range(4)] == [urgent, first, second, last]
 
 
-def test_a_key_that_was_used_here_is_known_there(
-    bench: Bench, copy: Bench, file: Path
-) -> None:
+def test_imported_key_is_still_used(bench: Bench, copy: Bench, file: Path) -> None:
     project = bench.project()
     item = bench.item(project, key="once")
     moved(bench, copy, file)
@@ -132,9 +122,7 @@ def test_a_key_that_was_used_here_is_known_there(
     assert copy.item(project, key="once") == item
 
 
-def test_who_follows_the_events_there_learns_of_an_import(
-    bench: Bench, copy: Bench, file: Path
-) -> None:
+def test_import_emits_an_event(bench: Bench, copy: Bench, file: Path) -> None:
     bench.item()
     cursor = copy.queue.views.events().newest
 
@@ -145,7 +133,7 @@ def test_who_follows_the_events_there_learns_of_an_import(
     assert events.newest != cursor
 
 
-def test_what_is_created_meanwhile_is_left_out_and_nothing_waits_for_it(
+def test_items_created_during_export_are_left_out(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     early, late = bench.project(), bench.project()
@@ -166,7 +154,7 @@ def test_what_is_created_meanwhile_is_left_out_and_nothing_waits_for_it(
 
 
 @pytest.mark.parametrize("delay_ms", [0, 1])
-def test_an_item_whose_dependency_was_completed_while_the_export_went_on_does_not_wait_for_ever(
+def test_dependency_completed_during_export_is_not_open(
     bench: Bench, copy: Bench, file: Path, delay_ms: int
 ) -> None:
     early = bench.project()
@@ -187,7 +175,7 @@ def test_an_item_whose_dependency_was_completed_while_the_export_went_on_does_no
     assert copy.claimed_next() == item
 
 
-def test_an_item_that_has_lost_its_lease_entry_gets_one_there(
+def test_import_restores_a_missing_lease_entry(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     lease = bench.claimed()
@@ -198,7 +186,7 @@ def test_an_item_that_has_lost_its_lease_entry_gets_one_there(
     assert copy.inconsistencies() == []
 
 
-def test_an_item_that_has_vanished_is_left_out(
+def test_missing_item_is_left_out_of_export(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     project = bench.project()
@@ -212,7 +200,7 @@ def test_an_item_that_has_vanished_is_left_out(
     assert copy.state(waiting) is State.QUEUED
 
 
-def test_many_items_and_long_histories_come_in_slices(
+def test_large_namespace_is_imported_in_batches(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     project = bench.project()
@@ -228,9 +216,7 @@ def test_many_items_and_long_histories_come_in_slices(
     assert work(copy) == work(bench)
 
 
-def test_an_export_that_fails_leaves_the_file_that_was_there(
-    bench: Bench, file: Path
-) -> None:
+def test_failed_export_keeps_the_old_file(bench: Bench, file: Path) -> None:
     bench.item()
     file.write_bytes(b"the last one")
 
@@ -245,7 +231,7 @@ def test_an_export_that_fails_leaves_the_file_that_was_there(
     assert file.read_bytes() == b"the last one"
 
 
-def test_the_file_is_its_owners_alone(bench: Bench, file: Path) -> None:
+def test_export_file_is_private(bench: Bench, file: Path) -> None:
     file.touch(mode=0o644)
 
     exported(bench, file)
@@ -253,18 +239,18 @@ def test_the_file_is_its_owners_alone(bench: Bench, file: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_an_export_that_cannot_be_written_is_told(bench: Bench, file: Path) -> None:
+def test_unwritable_export_is_an_error(bench: Bench, file: Path) -> None:
     with pytest.raises(errors.Invalid, match="cannot be written: No such file"):
         exported(bench, file / "below")
 
 
-def test_its_schema_is_that_of_the_scripts(bench: Bench) -> None:
+def test_export_schema_is_that_of_the_scripts(bench: Bench) -> None:
     bench.project()
 
     assert bench.schema() == archive.SCHEMA
 
 
-def test_a_lease_that_is_over_here_is_over_there(
+def test_expired_lease_is_expired_after_import(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     lease = bench.claimed()
@@ -277,7 +263,7 @@ def test_a_lease_that_is_over_here_is_over_there(
     assert copy.queue.views.show(lease.item).item.attempts == 1
 
 
-def test_a_line_has_no_line_break_in_it(bench: Bench, file: Path) -> None:
+def test_exported_line_contains_no_line_break(bench: Bench, file: Path) -> None:
     furnished(bench)
     exported(bench, file)
 

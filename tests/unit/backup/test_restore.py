@@ -1,4 +1,4 @@
-"""`orchestrate import` of an export: a wrong file is refused, nothing written; an import that was cut off goes on."""
+"""`orchestrate import`: invalid files are refused, and interrupted imports continue."""
 
 import json
 import re
@@ -29,13 +29,13 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lines(bench: Bench, file: Path) -> Lines:
-    """An export with everything in it; its file is there."""
+    """The lines of an export file with everything in it."""
     furnished(bench)
     return exported(bench, file)
 
 
 def refusal(copy: Bench, file: Path) -> str:
-    """Import a wrong file, and return what is said of it; nothing is written."""
+    """Import an invalid file; return the error, and check that nothing was written."""
     before = copy.everything()
     with pytest.raises(errors.Invalid) as refused:
         restore(file, copy.queue.archive)
@@ -45,7 +45,7 @@ def refusal(copy: Bench, file: Path) -> str:
 
 
 def number_of(lines: Lines, kind: str) -> int:
-    """Return the number of the first line of that kind; of a queued one, if it is an item."""
+    """Return the number of the first line of a kind; for items, of a queued one."""
     wanted = {"kind": kind, "state": "queued" if kind == "item" else None}
     found = [
         {"kind": line["kind"], "state": line.get("fields", {}).get("state")}
@@ -54,7 +54,7 @@ def number_of(lines: Lines, kind: str) -> int:
     return found.index(wanted) + 1
 
 
-def test_a_file_that_was_cut_off_after_any_line_is_refused(
+def test_file_truncated_after_a_line_is_refused(
     copy: Bench, lines: Lines, file: Path
 ) -> None:
     for kept in range(len(lines)):
@@ -62,19 +62,19 @@ def test_a_file_that_was_cut_off_after_any_line_is_refused(
 
         assert (
             refusal(copy, file)
-            == f"line {kept + 1}: The trailer is missing: the file was cut off. Nothing was written."
+            == f"line {kept + 1}: The trailer is missing: the file is incomplete. Nothing was written."
         )
 
 
 @pytest.mark.parametrize("missing", [1, 2, 10, 500, 5000])
-def test_a_file_that_was_cut_off_within_a_line_is_refused(
+def test_file_truncated_within_a_line_is_refused(
     copy: Bench, lines: Lines, file: Path, missing: int
 ) -> None:
     cut = written(lines)[:-missing]
     file.write_bytes(cut)
 
     assert refusal(copy, file).startswith(
-        f"line {len(cut.splitlines())}: It is cut off."
+        f"line {len(cut.splitlines())}: It is incomplete."
     )
 
 
@@ -86,7 +86,7 @@ def test_a_file_that_was_cut_off_within_a_line_is_refused(
         (
             b'{"name": "left-pad", "version": "1.0.0"}\n',
             1,
-            "It is no line of an export",
+            "It is not a line of an export",
         ),
         (b"[1, 2]\n", 1, "Input should be"),
         (b"null\n", 1, "Input should be"),
@@ -98,29 +98,29 @@ def test_a_file_that_was_cut_off_within_a_line_is_refused(
         (
             b"x" * 100_000_000 + b"\n",
             1,
-            f"It has more than {restoring.LINE_BYTES} bytes",
+            f"It is longer than {restoring.LINE_BYTES} bytes",
         ),
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_what_is_no_export_is_refused(
+def test_file_that_is_no_export_is_refused(
     copy: Bench, file: Path, data: bytes, number: int, reason: str
 ) -> None:
     file.write_bytes(data)
 
-    said = refusal(copy, file)
+    message = refusal(copy, file)
 
-    assert said.startswith(f"line {number}: ")
-    assert reason in said
+    assert message.startswith(f"line {number}: ")
+    assert reason in message
 
 
-#: What is changed in the first line of a kind, and what is said of it.
+#: A kind, a change of its first line, and the error that it causes.
 CHANGES: list[Change] = [
     ("header", lambda line: line.update(version=2), "version: Input should be 1"),
     ("header", lambda line: line.update(schema="2"), "schema: Input should be '1'"),
     ("header", lambda line: line.update(format="other"), "format: "),
     ("header", lambda line: line.update(more=1), "more: Extra inputs"),
-    ("project", lambda line: line.update(kind="epic"), "It is no line of an export"),
+    ("project", lambda line: line.update(kind="epic"), "It is not a line of an export"),
     ("project", lambda line: line.update(id="proj_X"), "no project proj_X"),
     (
         "project",
@@ -133,7 +133,7 @@ CHANGES: list[Change] = [
     (
         "key",
         lambda line: line.update(item="item_none"),
-        "names the item item_none, which is not there",
+        "refers to the item item_none, which is not in the file",
     ),
     ("key", lambda line: line.update(project="proj_none"), "belongs to proj_none"),
     ("item", lambda line: line.update(id="../item"), "no item ../item"),
@@ -160,12 +160,12 @@ CHANGES: list[Change] = [
     (
         "item",
         lambda line: line["fields"].update(agent="nobody"),
-        "names the agent nobody, which is not there",
+        "refers to the agent nobody, which is not in the file",
     ),
     (
         "item",
         lambda line: line["fields"].update(depends_on='["item_none"]'),
-        "names the item item_none",
+        "refers to the item item_none",
     ),
     (
         "item",
@@ -198,12 +198,12 @@ CHANGES: list[Change] = [
     ("discovery", lambda line: line["fields"].update(text=None), "text: "),
     ("agent", lambda line: line.update(seen=-1), "seen: "),
     ("trailer", lambda line: line["counts"].update(item=0), "counts are not those"),
-    ("trailer", lambda line: line.update(sequence=1), "below that of an item"),
+    ("trailer", lambda line: line.update(sequence=1), "lower than that of an item"),
 ]
 
 
 @pytest.mark.parametrize("wrong", CHANGES, ids=lambda wrong: f"{wrong[0]}, {wrong[2]}")
-def test_a_line_that_says_what_cannot_be_is_named(
+def test_invalid_line_is_reported_with_its_number(
     copy: Bench, lines: Lines, file: Path, wrong: Change
 ) -> None:
     kind, change, reason = wrong
@@ -211,11 +211,11 @@ def test_a_line_that_says_what_cannot_be_is_named(
     change(lines[number - 1])
     file.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
 
-    said = refusal(copy, file)
+    message = refusal(copy, file)
 
-    assert said.startswith(f"line {number}: ")
-    assert reason in said
-    assert "Value error" not in said
+    assert message.startswith(f"line {number}: ")
+    assert reason in message
+    assert "Value error" not in message
 
 
 @pytest.mark.parametrize(
@@ -232,21 +232,19 @@ def test_a_line_that_says_what_cannot_be_is_named(
         "trailer",
     ],
 )
-def test_a_line_that_comes_twice_is_refused(
+def test_duplicate_line_is_refused(
     copy: Bench, lines: Lines, file: Path, kind: str
 ) -> None:
     number = number_of(lines, kind)
     lines.insert(number, lines[number - 1])
     file.write_bytes(written(lines))
 
-    number_said = int(re.findall(r"line (\d+): ", refusal(copy, file))[0])
+    reported = int(re.findall(r"line (\d+): ", refusal(copy, file))[0])
 
-    assert number_said == (len(lines) if kind == "key" else number + 1)
+    assert reported == (len(lines) if kind == "key" else number + 1)
 
 
-def test_a_line_that_is_missing_is_refused(
-    copy: Bench, lines: Lines, file: Path
-) -> None:
+def test_missing_line_is_refused(copy: Bench, lines: Lines, file: Path) -> None:
     for number in range(len(lines)):
         file.write_bytes(written(lines[:number] + lines[number + 1 :]))
 
@@ -254,11 +252,11 @@ def test_a_line_that_is_missing_is_refused(
 
 
 @pytest.mark.usefixtures("lines")
-def test_a_namespace_with_a_project_takes_no_import(copy: Bench, file: Path) -> None:
+def test_namespace_with_project_refuses_import(copy: Bench, file: Path) -> None:
     copy.item()
     before = copy.everything()
 
-    with pytest.raises(errors.NotEmpty, match="has 1 projects"):
+    with pytest.raises(errors.NotEmpty, match="has 1 project"):
         restore(file, copy.queue.archive)
 
     assert copy.everything() == before
@@ -266,7 +264,7 @@ def test_a_namespace_with_a_project_takes_no_import(copy: Bench, file: Path) -> 
 
 @dataclass
 class CutOff(ConnectionWrapper):
-    """A connection that is cut off after some calls of `restore`: before it is made, or before its reply comes."""
+    """A connection that fails after some calls, before the request or before the reply."""
 
     connection: Connection
     calls: int
@@ -292,7 +290,7 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 def cut_off(
     copy: Bench, file: Path, *, after: int, reply_is_lost: bool = False
 ) -> None:
-    """Import until so many calls were made."""
+    """Import until a number of calls were made."""
     cut = copy.over(lambda connection: CutOff(connection, after, reply_is_lost))
     with pytest.raises(errors.Unreachable):
         restore(file, cut.queue.archive)
@@ -302,7 +300,7 @@ def cut_off(
 @pytest.mark.parametrize(
     "cut", [(after, lost) for after in (1, 2, 4, 6) for lost in (False, True)]
 )
-def test_an_import_that_was_cut_off_is_run_again_and_ends_as_if_it_had_not_been(
+def test_interrupted_import_completes_when_rerun(
     bench: Bench, copy: Bench, lines: Lines, file: Path, cut: tuple[int, bool]
 ) -> None:
     assert len(lines) > 5 * 7
@@ -315,9 +313,7 @@ def test_an_import_that_was_cut_off_is_run_again_and_ends_as_if_it_had_not_been(
 
 
 @pytest.mark.usefixtures("small_slices", "lines")
-def test_while_an_import_is_under_way_nobody_works_there(
-    copy: Bench, file: Path
-) -> None:
+def test_namespace_is_closed_during_import(copy: Bench, file: Path) -> None:
     cut_off(copy, file, after=3)
 
     for step in (
@@ -336,7 +332,7 @@ def test_while_an_import_is_under_way_nobody_works_there(
 
 
 @pytest.mark.usefixtures("small_slices")
-def test_another_file_does_not_go_on_with_an_import(
+def test_other_file_cannot_continue_an_import(
     copy: Bench, lines: Lines, file: Path
 ) -> None:
     cut_off(copy, file, after=3)
@@ -351,7 +347,7 @@ def test_another_file_does_not_go_on_with_an_import(
 
 
 @pytest.mark.usefixtures("lines")
-def test_a_run_that_another_has_overtaken_writes_no_more(
+def test_overtaken_import_writes_nothing_more(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     digest = restoring.ExportContent.of(BytesIO(file.read_bytes())).digest
@@ -369,7 +365,7 @@ def test_a_run_that_another_has_overtaken_writes_no_more(
 
 
 @pytest.mark.usefixtures("lines")
-def test_an_import_that_is_over_is_not_done_twice(copy: Bench, file: Path) -> None:
+def test_completed_import_is_not_repeated(copy: Bench, file: Path) -> None:
     restore(file, copy.queue.archive)
     item = copy.item()
 
@@ -380,7 +376,7 @@ def test_an_import_that_is_over_is_not_done_twice(copy: Bench, file: Path) -> No
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\n\n  \n", b" "])
-def test_blank_lines_and_a_byte_order_mark_are_passed_over(
+def test_blank_lines_and_byte_order_mark_are_ignored(
     bench: Bench, copy: Bench, lines: Lines, file: Path, ending: bytes
 ) -> None:
     first, *rest = written(lines).splitlines(keepends=True)
@@ -391,7 +387,7 @@ def test_blank_lines_and_a_byte_order_mark_are_passed_over(
     assert work(copy) == work(bench)
 
 
-def test_line_ends_of_windows_are_tolerated(
+def test_windows_line_ends_are_accepted(
     bench: Bench, copy: Bench, lines: Lines, file: Path
 ) -> None:
     file.write_bytes(written(lines).replace(b"\n", b"\r\n"))
@@ -401,7 +397,7 @@ def test_line_ends_of_windows_are_tolerated(
     assert work(copy) == work(bench)
 
 
-def test_wrong_line_behind_a_blank_one_keeps_its_number(
+def test_blank_lines_count_in_line_numbers(
     copy: Bench, lines: Lines, file: Path
 ) -> None:
     lines[1]["kind"] = "nothing"
@@ -412,7 +408,7 @@ def test_wrong_line_behind_a_blank_one_keeps_its_number(
 
 
 @pytest.mark.parametrize("text", ["a\0b", "a\r\nb", "\ufeffa"])
-def test_export_of_an_earlier_version_keeps_its_texts(
+def test_export_of_earlier_version_keeps_its_texts(
     copy: Bench, lines: Lines, file: Path, text: str
 ) -> None:
     line = lines[number_of(lines, "item") - 1]
@@ -425,7 +421,7 @@ def test_export_of_an_earlier_version_keeps_its_texts(
     assert (item.description, item.requirements, item.title) == (text, (text,), text)
 
 
-def test_item_with_many_dependencies_is_read_back(
+def test_item_with_many_dependencies_is_imported(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     project = bench.project()
@@ -442,7 +438,7 @@ def test_item_with_many_dependencies_is_read_back(
     assert audit(copy.queue, fix=False).findings == ()
 
 
-def test_dependency_requeued_during_the_export_is_open(
+def test_dependency_requeued_during_export_is_open(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     first = bench.delivered()
@@ -466,7 +462,7 @@ def test_dependency_requeued_during_the_export_is_open(
 
 
 @pytest.mark.usefixtures("lines")
-def test_agents_that_only_asked_for_work_do_not_fill_a_namespace(
+def test_idle_agents_do_not_block_an_import(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     copy.agent().claim()

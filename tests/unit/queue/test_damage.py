@@ -188,7 +188,9 @@ def test_a_backup_of_a_damaged_namespace_is_restored(
     waiting = bench.item(depends_on=(sound,))
     file = tmp_path / "backup.jsonl"
 
-    export.to_file(export.sound(bench.queue.archive.lines(), bench.queue.damage), file)
+    export.to_file(
+        export.without_damage(bench.queue.archive.lines(), bench.queue.damage), file
+    )
     reported = damaged(bench)
     restore(file, copy.queue.archive)
 
