@@ -184,7 +184,7 @@ def _damaged_fields(line: Line) -> list[str]:
     try:
         LINE.validate_json(json.dumps(line))
     except ValidationError as error:
-        names = {}
+        names: dict[str, None] = {}
         for details in error.errors(
             include_url=False, include_input=False, include_context=False
         ):
