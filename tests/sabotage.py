@@ -257,8 +257,8 @@ SABOTAGES = (
     Sabotage(
         guard="A wait blocks from where it looked",
         file="shared/taskorch/queue/waits.py",
-        line="self._scripts.wait_for_entry(sight.stream, sight.cursor, block_s)",
-        instead='self._scripts.wait_for_entry(sight.stream, "$", block_s)',
+        line="self._scripts.wait_for_entry(latest.stream, latest.cursor, block_s)",
+        instead='self._scripts.wait_for_entry(latest.stream, "$", block_s)',
         tests=("tests/unit/queue/test_waits.py",),
     ),
     Sabotage(

@@ -153,7 +153,7 @@ REFUSED = [
     ("orchestrate wait {item} --timeout -1", 2, "-1.0 is not in the range"),
     ("orchestrate wait {item} --timeout 86401", 2, "86401.0 is not in the range"),
     ("orchestrate wait {item} --timeout nan", 2, "nan"),
-    ("orchestrate wait {item} --since 1-0", 2, "since goes with until any"),
+    ("orchestrate wait {item} --since 1-0", 2, "since needs until any"),
     (
         "orchestrate wait {item} --until any --since yesterday",
         5,

@@ -95,7 +95,7 @@ OF_AN_ORCHESTRATOR: Sequence[Mistake] = [
     ("wait", {"id": "item_00000000"}, "NO_ITEM", "There is no item item_00000000."),
     ("wait", {"id": "{item}", "until": []}, "USAGE", "until: Tuple should have at least 1 item"),
     ("wait", {"id": "{item}", "until": ["soon"]}, "USAGE", "until.0: Input should be 'completed', 'blocked' or 'any'"),
-    ("wait", {"id": "{item}", "since": "1-1"}, "USAGE", "since goes with until any."),
+    ("wait", {"id": "{item}", "since": "1-1"}, "USAGE", "since needs until any."),
     ("wait", {"id": "{item}", "timeout": 541}, "INVALID", "It must be 0 to 540."),
     ("complete", {"project": "{item}"}, "NO_PROJECT", "There is no project item_"),
 ]  # fmt: skip

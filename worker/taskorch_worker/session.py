@@ -8,9 +8,9 @@ from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.item import Assignments, Caller, Claim, Lease, Receipt, State
 from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.fields import Damage
 from taskorch.queue.port import Connection
 from taskorch.queue.requests import Requests
-from taskorch.queue.scripts import Damage
 
 from taskorch_worker import inherited_lease
 from taskorch_worker.inherited_lease import InheritedLease

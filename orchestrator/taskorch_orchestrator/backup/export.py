@@ -13,7 +13,7 @@ from taskorch.cli.output import discard_stdout, on_terminal
 from taskorch.config import files
 from taskorch.domain import errors
 from taskorch.queue.archive import Line
-from taskorch.queue.scripts import Damage
+from taskorch.queue.fields import Damage
 
 from taskorch_orchestrator.backup.schema import LINE
 

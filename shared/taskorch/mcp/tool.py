@@ -14,9 +14,9 @@ from taskorch.config.settings import Settings
 from taskorch.connect import open_connection, unanswered_requests
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
+from taskorch.queue.fields import Damage
 from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 from taskorch.queue.requests import Requests
-from taskorch.queue.scripts import Damage
 
 logger = logging.getLogger(__name__)
 

@@ -1,11 +1,13 @@
-"""The agents as the orchestrator sees them: when each called, and what each of its sessions holds."""
+"""The agents: when each called last, and the items that its sessions hold."""
 
 from collections.abc import Mapping
 from typing import cast
 
+from taskorch.domain import limits
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Holder, State
-from taskorch.queue import replies
+from taskorch.queue import fields as read
+from taskorch.queue.fields import DamagedField, Reading
 from taskorch.queue.port import Reply
 
 
@@ -15,42 +17,45 @@ class HeldItemStatus(Frozen):
     item: str
     state: State
     holder: Holder
-    #: The last report or renewal; when it was blocked, for a blocked one.
+    #: Time of the last report or renewal, in ms; of the blocker, for a blocked item.
     heard_at: int
-    #: How long ago that is, by the clock of Redis.
+    #: Time since then in ms, by the clock of Redis.
     silent_ms: int
 
 
 class AgentStatus(Frozen):
-    """An agent as the orchestrator sees it."""
+    """An agent, its last call and the items that it holds."""
 
     name: str
-    #: 0 when no session of it has called yet.
+    #: Time of its last call, in ms; 0 if none of its sessions has called.
     last_seen_at: int
-    #: How long ago that is, by the clock of Redis.
+    #: Time since then in ms, by the clock of Redis.
     silent_ms: int
-    #: Of the session that called last.
+    #: The session that called last, and the version of its program.
     host: str
     pid: int
     session: str
-    #: Of the program that it called with.
     version: str
     counts: Mapping[State, int]
-    #: Those that it has held for the longest time.
+    #: The items that it has held longest.
     holds: tuple[HeldItemStatus, ...]
-    #: So many besides.
+    #: The number of items that it holds besides.
     more: int
 
 
 def agent_status(view: Reply) -> AgentStatus:
-    """Read `{name, last seen, silent, fields, {{item, state, host, pid, session, since, heard, silent} …}, held}`."""
+    """Read `{name, ms when last seen, silent ms, fields, {held item …}, number held}`.
+
+    A held item is `{item, state, host, pid, session, since, heard, silent}`.
+    """
     name, last_seen, silent, flat, holds, held = cast(
         "tuple[str, str, str, Reply, list[list[str]], int]", view
     )
-    fields = replies.fields_of(flat)
-    return replies.checked_agent(
-        name,
-        lambda: AgentStatus(
+    with Reading("agent", name):
+        if not limits.is_name(name):
+            raise DamagedField("name")
+        fields = read.fields_of(flat)
+        return AgentStatus(
             name=name,
             last_seen_at=int(float(last_seen)),
             silent_ms=int(silent),
@@ -58,16 +63,18 @@ def agent_status(view: Reply) -> AgentStatus:
             pid=int(fields.get("pid") or 0),
             session=fields.get("session", ""),
             version=fields.get("version", ""),
-            counts=replies.counts_of(fields),
+            counts=read.counts(fields),
             holds=tuple(
-                _holding(name, row) for row in holds if replies.item_or_none(row[0])
+                held_item_status(name, row)
+                for row in holds
+                if limits.is_item_id(row[0])
             ),
             more=max(0, held - len(holds)),
-        ),
-    )
+        )
 
 
-def _holding(agent: str, row: list[str]) -> HeldItemStatus:
+def held_item_status(agent: str, row: list[str]) -> HeldItemStatus:
+    """Read `{item, state, host, pid, session, since, heard, silent}`."""
     item, state, host, pid, session, since, heard, silent = row
     holder = Holder(
         agent=agent,

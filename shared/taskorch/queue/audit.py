@@ -1,18 +1,18 @@
-"""What an audit of a namespace reads: what does not fit together, the counts, who waits for what, and the server."""
+"""What an audit reads: inconsistencies, counts, open dependencies, quarantine, server."""
 
 from collections.abc import Mapping
 from typing import cast
 
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
-from taskorch.queue import replies
+from taskorch.queue import fields as read
 from taskorch.queue.port import Reply
 
 
 class Finding(Frozen):
-    """One thing that does not fit together."""
+    """One inconsistency."""
 
-    #: Of the item; of the project or the agent where it is theirs.
+    #: The id of the item, or else of the project or agent.
     id: str
     #: `index`, `dependency`, `state`, `listed`, `agent`, `lost`, `damaged` or `count`.
     word: str
@@ -24,110 +24,118 @@ class OpenDependency(Frozen):
 
     item: str
     dependency: str
+    #: The state of the dependency.
     state: State
 
 
 class AuditPage(Frozen):
-    """A part of an audit: some items, and what stands beside them."""
+    """The audit of some items."""
 
-    #: Where the next part begins; "" at the end.
+    #: Where the next page begins; "" at the end.
     cursor: str
-    #: The newest event when the part was looked at.
+    #: The newest event at the time of the audit.
     event: str
     findings: tuple[Finding, ...]
-    #: Owner (`project:<id>` or `agent:<name>`), state and number; a project without items has "" and 0.
+    #: Owner (`project:<id>` or `agent:<name>`), state and number of items. A project
+    #: without items has the state "" and the number 0.
     counts: tuple[tuple[str, str, int], ...]
     waiting: tuple[OpenDependency, ...]
 
 
 class Environment(Frozen):
-    """What the server says of itself."""
+    """The clock, the schema and the INFO of the server."""
 
-    #: Its clock, in ms since the epoch.
+    #: The server's time, in ms since the epoch.
     at: int
-    #: The namespace's; "" when nothing is there yet.
+    #: The schema version of the namespace; "" if the namespace is empty.
     schema: str
-    #: The fields of INFO; empty where it was refused.
+    #: The fields of INFO; empty if INFO was refused.
     info: Mapping[str, str]
     #: Why INFO was refused, or "".
     refused: str
 
 
 class Quarantined(Frozen):
-    """What was moved aside because it was damaged."""
+    """A damaged record that was moved to quarantine."""
 
     #: "item", "project" or "agent".
     kind: str
     id: str
+    #: When it was moved, in ms since the epoch.
     at: int
     why: str
-    #: Its hash as it was.
+    #: Its hash before it was moved.
     fields: Mapping[str, str]
-
-
-def quarantined(flat: Reply) -> Quarantined:
-    """Read the fields of what was moved aside, with `:kind`, `:id`, `:why` and `:at` among them."""
-    fields = replies.fields_of(flat)
-    about = {name: fields.pop(f":{name}", "") for name in ("kind", "id", "why", "at")}
-    at = int(about["at"]) if about["at"].isdecimal() else 0
-    return Quarantined(
-        kind=about["kind"], id=about["id"], at=at, why=about["why"], fields=fields
-    )
 
 
 def findings(view: Reply) -> tuple[Finding, ...]:
     """Read `{{id, word, detail} …}`."""
     return tuple(
         Finding(id=str(id_), word=str(word), detail=str(detail))
-        for id_, word, detail in replies.rows(view)
+        for id_, word, detail in read.rows(view)
     )
 
 
-def drifts(view: Reply) -> tuple[Finding, ...] | None:
-    """Read `{'1' or '', {{owner, state, as kept, as counted} …}}`; None where there was an event in between."""
-    judged, drifted = replies.rows(view)
-    found = [
-        (str(owner).partition(":")[2], f"counts {kept} {state}, there are {counted}")
-        for owner, state, kept, counted in replies.rows(cast("Reply", drifted))
-    ]
-    return (
-        tuple(Finding(id=owner, word="count", detail=detail) for owner, detail in found)
-        if judged
-        else None
-    )
+def audit_page(view: Reply) -> AuditPage:
+    """Read the reply of `audit`.
 
-
-def audited(view: Reply) -> AuditPage:
-    """Read the reply of `audit`."""
+    Its shape is `{cursor, event, {finding …}, {owner, state, number …},
+    {{item, dependency, state} …}}`.
+    """
     cursor, event, found, numbers, waits = cast(
         "tuple[str, str, Reply, list[str], Reply]", view
     )
-    words = iter(numbers)
+    owners, states, counts = numbers[::3], numbers[1::3], numbers[2::3]
+    waiting = [
+        OpenDependency(
+            item=str(item), dependency=str(dependency), state=State(str(state))
+        )
+        for item, dependency, state in read.rows(waits)
+        if state in list(State)  # a damaged item may have another
+    ]
     return AuditPage(
         cursor=cursor,
         event=event,
         findings=findings(found),
-        counts=tuple(
-            (owner, state, int(number))
-            for owner, state, number in zip(words, words, words, strict=True)
-        ),
-        waiting=tuple(
-            OpenDependency(
-                item=str(item), dependency=str(dependency), state=State(str(state))
-            )
-            for item, dependency, state in replies.rows(waits)
-            if state in list(State)  # that of a damaged item is none
-        ),
+        counts=tuple(zip(owners, states, map(int, counts), strict=True)),
+        waiting=tuple(waiting),
+    )
+
+
+def wrong_counts(view: Reply) -> tuple[Finding, ...] | None:
+    """Read `{'1' or '', {{owner, state, stored count, actual count} …}}`.
+
+    Return None if an event happened since the audit began.
+    """
+    is_current, drifted = read.rows(view)
+    if not is_current:
+        return None
+    return tuple(
+        Finding(
+            id=str(owner).partition(":")[2],
+            word="count",
+            detail=f"counts {stored} {state}, there are {actual}",
+        )
+        for owner, state, stored, actual in read.rows(cast("Reply", drifted))
+    )
+
+
+def quarantined(flat: Reply) -> Quarantined:
+    """Read a record in quarantine: its fields, and `:kind`, `:id`, `:why`, `:at`."""
+    fields = read.fields_of(flat)
+    kind, id_ = fields.pop(":kind", ""), fields.pop(":id", "")
+    why, at = fields.pop(":why", ""), fields.pop(":at", "")
+    return Quarantined(
+        kind=kind, id=id_, at=int(at) if at.isdecimal() else 0, why=why, fields=fields
     )
 
 
 def environment(view: Reply) -> Environment:
-    """Read `{ms, schema version or '', INFO or '', '' or why it was refused}`."""
+    """Read `{ms, schema version or '', INFO or '', '' or why INFO was refused}`."""
     at, schema, info, refused = cast("tuple[int, str, str, str]", view)
-    pairs = (line.partition(":") for line in info.splitlines() if ":" in line)
-    return Environment(
-        at=at,
-        schema=schema,
-        info={name: value for name, _, value in pairs},
-        refused=refused,
-    )
+    found = {}
+    for line in info.splitlines():
+        name, colon, value = line.partition(":")
+        if colon:
+            found[name] = value
+    return Environment(at=at, schema=schema, info=found, refused=refused)

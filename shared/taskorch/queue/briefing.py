@@ -1,26 +1,29 @@
-"""What an agent needs to go on after a fresh start: who it is, what it holds, and its queue."""
+"""What an agent needs after a fresh start: its name, the items it holds, its queue."""
 
 from typing import cast
 
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Caller, Claim, Item, Note
 from taskorch.queue import replies
+from taskorch.queue.fields import Damage, readable
 from taskorch.queue.port import Reply
-from taskorch.queue.scripts import Damage
 
 
 class HeldItem(Frozen):
-    """An item that the agent holds. Its lease is None where another session of the same name holds it."""
+    """An item that the agent holds.
+
+    If another session of the agent holds it, its lease is None.
+    """
 
     _flat = "claim"
 
     claim: Claim
-    #: The newest ones, oldest first.
+    #: The newest notes, oldest first.
     notes: tuple[Note, ...]
 
 
 class AgentBriefing(Frozen):
-    """What an agent holds and what waits for it, the first items of each, and how many there are in all."""
+    """The first items that an agent holds, and that wait for it, with their numbers."""
 
     agent: str
     host: str
@@ -30,15 +33,20 @@ class AgentBriefing(Frozen):
     held_count: int
     queue: tuple[Item, ...]
     queue_count: int
-    #: Assigned too, but not ready: waiting for dependencies or for an answer, or delayed.
+    #: The number of assigned items that are not ready: they wait for dependencies or
+    #: for an answer, or are delayed.
     later: int
 
 
 def briefing(
     caller: Caller, namespace: str, view: Reply, damage: Damage
 ) -> AgentBriefing:
-    """Read `{{{package, {note …}, token or ''} …}, held, queued, not ready, {item view …}}`."""
-    briefed, held, queued, later, views = cast(
+    """Read the reply of `prime`.
+
+    Its shape is `{{held item …}, number held, number queued, number not ready,
+    {item view …}}`.
+    """
+    held, held_count, queue_count, later, queued = cast(
         "tuple[list[Reply], int, int, int, Reply]", view
     )
     return AgentBriefing(
@@ -46,19 +54,20 @@ def briefing(
         host=caller.host,
         session=caller.session,
         namespace=namespace,
-        held=replies.sound(lambda row: _held(row, damage), briefed, damage),
-        held_count=held,
-        queue=replies.items(views, damage),
-        queue_count=queued,
+        held=readable(lambda row: held_item(row, damage), held, damage),
+        held_count=held_count,
+        queue=replies.items(queued, damage),
+        queue_count=queue_count,
         later=later,
     )
 
 
-def _held(view: Reply, damage: Damage) -> HeldItem:
+def held_item(view: Reply, damage: Damage) -> HeldItem:
+    """Read `{package, {note …}, token or ''}`."""
     package, notes, token = cast("list[Reply]", view)
     id_, _, expires = cast("list[list[Reply]]", package)[0]
-    newest = replies.sound(replies.note, cast("list[Reply]", notes), damage)
+    newest_first = readable(replies.note, cast("list[Reply]", notes), damage)
     return HeldItem(
         claim=replies.claim([id_, token, expires, package], damage),
-        notes=tuple(reversed(newest)),
+        notes=tuple(reversed(newest_first)),
     )

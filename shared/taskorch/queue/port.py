@@ -1,6 +1,6 @@
-"""The port of the queue: what it asks of a connection to Redis, and what it gets back.
+"""The port of the queue: the connection to Redis and the store of request ids.
 
-The connections themselves are in `taskorch.transport`.
+`taskorch.transport` has the connections, `taskorch.config.unanswered` has the store.
 """
 
 from collections.abc import Sequence
@@ -8,14 +8,16 @@ from typing import Protocol
 
 from taskorch.domain.frozen import Frozen
 
-#: What Redis answers; text is decoded.
+#: A reply of Redis, with decoded text.
 Reply = str | int | None | list["Reply"]
 Argument = str | int
-#: How bytes that are not UTF-8 are decoded: as the text \\xff. Nothing of ours writes them.
+#: The error handler for bytes that are not UTF-8: they become text such as \\xff.
+#: Scripts never write such bytes.
 UNREADABLE = "backslashreplace"
 
-#: The verbs that wait for replicas, where that is asked for: every step whose loss a user or an agent would notice too
-#: late. docs/reliability.md says why the others do not: a lost claim queues its item again, for one.
+#: The verbs that wait for replicas, if the settings ask for it: all whose loss a user or
+#: an agent would notice too late. The others recover by themselves; docs/reliability.md
+#: says how. For example, the item of a lost claim is queued again.
 REPLICATED = frozenset((
     "project", "create", "depend", "assign", "answer", "cancel", "requeue", "complete_project",
     "progress", "discover", "note", "blocker", "renew", "release", "fail", "complete",
@@ -24,16 +26,17 @@ WAIT_TIMEOUT_MS = 2000
 
 
 class ScriptError(Exception):
-    """An error that a script raised itself, as Redis replies it: `WORD {"its": "details"}`."""
+    """The error reply of a script: `WORD {"its": "details"}`."""
 
 
 class Script(Frozen):
-    """A script's text, with the prelude in front of it, and the SHA1 that EVALSHA knows it by."""
+    """A script with the prelude in front of it."""
 
     name: str
     text: str
+    #: The SHA1 of the text, for EVALSHA.
     sha: str
-    #: Whether it changes something, and so knows a repeat by its request id.
+    #: Whether it changes anything; if so, it recognizes a repeat by its request id.
     acts: bool
 
 

@@ -1,4 +1,7 @@
-"""The queue as an orchestrator sees it: create, assign, answer, fix; `views` reads, `agent` is the workers' side."""
+"""The queue as an orchestrator sees it; `Queue.views` has the reads.
+
+`Queue.agent` returns the queue as an agent sees it.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,27 +19,27 @@ from taskorch.domain.item import (
     State,
 )
 from taskorch.domain.mirror_record import Origin
-from taskorch.queue import audit as finding
-from taskorch.queue import replies
+from taskorch.queue import audit, replies
+from taskorch.queue import fields as read
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.archive import Archive
 from taskorch.queue.audit import AuditPage, Finding, Quarantined
+from taskorch.queue.fields import Damage
 from taskorch.queue.plan import AppliedPlan, CreatedItem, Plan, applied, arguments
-from taskorch.queue.port import Argument, Connection, Reply
+from taskorch.queue.port import Connection, Reply
 from taskorch.queue.requests import Requests
-from taskorch.queue.scripts import Damage, Scripts, random_digits
+from taskorch.queue.scripts import Scripts, random_digits
 from taskorch.queue.views import Views
 
 if TYPE_CHECKING:
     from taskorch.queue.waits import Waits
 
+#: Items that one call of a script visits, so that it blocks Redis for some ms at most.
 REAP_BATCH = 500
-#: Items that a part of an audit looks at, so that no script keeps others waiting for more than some milliseconds.
 AUDIT_BATCH = 250
-#: Of what was moved aside.
-QUARANTINE_PAGE = 50
-#: The same of a purge.
 PURGE_BATCH = 250
+#: Records that one call returns from quarantine.
+QUARANTINE_PAGE = 50
 
 
 class Queue:
@@ -44,12 +47,15 @@ class Queue:
 
     Open it on a connection of `taskorch.connect.connect`:
 
-        queue = Queue(connect("redis://localhost:6379/0"), "default", Caller(agent="planner"))
+        connection = connect("redis://localhost:6379/0")
+        queue = Queue(connection, "default", Caller(agent="planner"))
         project = queue.project("Build authentication system")
-        item = queue.create(project, NewItem(title="Design database schema", agent="database_specialist"))
+        new = NewItem(title="Design database schema", agent="database_specialist")
+        item = queue.create(project, new)
         claim = queue.agent("database_specialist").claim()
 
-    Every method may raise errors.Unavailable (Redis), errors.Invalid (a bound) and errors.NotFound.
+    Every method may raise errors.Unavailable (Redis), errors.Invalid (a value that is
+    not allowed) and errors.NotFound (an unknown id).
     """
 
     def __init__(
@@ -61,35 +67,35 @@ class Queue:
         requests: Requests | None = None,
         damage: Damage | None = None,
     ) -> None:
-        """Speak for `caller`, the orchestrating agent.
+        """Open a namespace for `caller`, the orchestrating agent.
 
         `requests` gives each call its id; `Requests(same=error.request)` repeats the call
         that raised an errors.Unavailable, which then acts once. Damaged rows of lists
-        are left out and added to `damage`.
+        are left out and added to `damage`. Raises errors.Invalid for a bad name.
         """
         limits.name(namespace, "a namespace")
         limits.name(caller.agent, "an agent")
         self._scripts = Scripts(
             connection, namespace, caller, requests=requests, damage=damage
         )
-        #: What was damaged among the rows that were read: kind and id of each, and why.
+        #: The damaged rows that were left out: kind and id -> reason.
         self.damage = self._scripts.damage
         #: The reads of an orchestrator.
         self.views = Views(self._scripts)
-        #: All of the namespace, for an export and an import.
+        #: The whole namespace, for an export or an import.
         self.archive = Archive(self._scripts)
 
     @property
     def namespace(self) -> str:
-        """Return the name of the namespace."""
+        """The name of the namespace."""
         return self._scripts.namespace
 
     def agent(
         self, name: str, *, session: str = "", origin: Origin | None = None
     ) -> AgentQueue:
-        """Return the queue as the agent `name` sees it, from this host and process."""
-        me = self._scripts.caller
-        caller = Caller(agent=name, host=me.host, pid=me.pid, session=session)
+        """Return the queue as an agent sees it, called from this host and process."""
+        own = self._scripts.caller
+        caller = Caller(agent=name, host=own.host, pid=own.pid, session=session)
         return AgentQueue(
             self._scripts.connection,
             self._scripts.namespace,
@@ -115,58 +121,60 @@ class Queue:
         id: str = "",  # noqa: A002
         created_at: int = 0,
     ) -> str:
-        """Open a project and return its id; `id` and `created_at` (ms) are those that it had elsewhere.
+        """Create a project and return its id.
 
-        A repeat with the same `id` changes nothing.
+        An imported project keeps its `id` and its creation time in ms. A repeat with
+        the same `id` changes nothing.
         """
-        digits = limits.project_id(id) if id else random_digits()
-        created = limits.number(created_at, "time", 0, limits.LARGEST) or ""
-        arguments = (
+        created_at = limits.number(created_at, "time", 0, limits.LARGEST)
+        reply = self._scripts.run_script(
+            "project",
             limits.title(title),
             limits.text(description, "description"),
-            digits,
-            created,
+            limits.project_id(id) if id else random_digits(),
+            created_at or "",
         )
-        return replies.texts(self._scripts.run_script("project", *arguments))[0]
+        return read.texts(reply)[0]
 
     def create(self, project: str, new: NewItem) -> str:
-        """Add an item to a project and return its id; assigned at once if `new.agent` is named.
+        """Add an item to a project and return its id; assign it to `new.agent` if named.
 
-        A repeat with the same `new.key` creates nothing and returns the first item's id. Raises errors.NoItem for an
-        unknown dependency, errors.ProjectClosed for a completed project.
+        A repeat with the same `new.key` creates nothing and returns the first item's id.
+        Raises errors.NoItem for an unknown dependency, errors.ProjectClosed for a
+        completed project.
         """
         return self.create_many(project, [new])[0].id
 
     def create_many(
         self, project: str, items: Sequence[NewItem]
     ) -> tuple[CreatedItem, ...]:
-        """Add 1 to 5,000 items to a project in one step, all or none; in the order of their dependencies on each other.
+        """Add 1 to 5,000 items to a project in one step: all, or none.
 
-        Each is as by `create`, and raises the same errors.
+        An item follows the items that it depends on. Each is created as by `create`,
+        with the same errors.
         """
         return self.apply(Plan(project=project, items=tuple(items))).items
 
     def apply(self, plan: Plan, *, dry_run: bool = False) -> AppliedPlan:
-        """Create the items of a plan in one step, all or none, and its project if it is a new one.
+        """Create the items of a plan, and its project if it is new: all, or none.
 
-        What a plan of the same key has created already, item by item, is left as it is. `dry_run` checks all of it,
-        and writes nothing: ids and states of new items are empty. Raises the errors of `create`.
+        Items that an earlier plan with the same key created are left as they are.
+        `dry_run` checks everything and writes nothing; new items then have no id and no
+        state. Raises the errors of `create`.
         """
-        return applied(
-            plan, self._scripts.run_script("create", *arguments(plan, dry_run=dry_run))
-        )
+        reply = self._scripts.run_script("create", *arguments(plan, dry_run=dry_run))
+        return applied(plan, reply)
 
     def depend(self, item: str, dependencies: Sequence[str]) -> State:
-        """Make an item that nobody has begun wait for others too. Raises errors.Cycle."""
-        limits.number(
-            len(dependencies), "number of dependencies", 1, limits.DEPENDENCIES
-        )
+        """Make an item that is not claimed yet wait for more items; return its state.
+
+        Raises errors.Cycle, errors.TooDeep and errors.TooMany.
+        """
+        count = len(dependencies)
+        limits.number(count, "number of dependencies", 1, limits.DEPENDENCIES)
         ids = [limits.item_id(dependency) for dependency in dependencies]
-        return State(
-            replies.texts(
-                self._scripts.run_script("depend", limits.item_id(item), *ids)
-            )[1]
-        )
+        reply = self._scripts.run_script("depend", limits.item_id(item), *ids)
+        return State(read.texts(reply)[1])
 
     def assign(
         self,
@@ -177,9 +185,10 @@ class Queue:
         resources: Sequence[str] = (),
         force: bool = False,
     ) -> Assignment:
-        """Give an item to an agent, with more context and resources.
+        """Assign an item to an agent, with more context and resources.
 
-        An item that somebody holds is only taken with `force` (errors.Held); the holder's token dies then.
+        If an agent holds it, `force` revokes that lease; without it, errors.Held is
+        raised.
         """
         return self.assign_many(
             [item], agent, context=context, resources=resources, force=force
@@ -194,57 +203,66 @@ class Queue:
         resources: Sequence[str] = (),
         force: bool = False,
     ) -> tuple[Assignment, ...]:
-        """Give 1 to 100 items to an agent in one step, in their order: all, or none where one is refused.
+        """Assign 1 to 100 items to an agent in one step, in this order: all, or none.
 
-        Each is as by `assign`, with the same context and resources; an error names the item. Raises errors.TooMany
-        where an item stands twice.
+        Each is assigned as by `assign`, with the same context and resources. An error
+        names the item. Raises errors.TooMany for an item that is given twice.
         """
         limits.number(len(items), "number of items", 1, limits.BATCH_STEPS)
-        arguments = (
+        reply = self._scripts.run_script(
+            "assign",
             limits.name(agent, "an agent"),
             limits.pairs(context, "context values") if context else "",
             limits.values(resources, "resource") if resources else "",
             "1" if force else "",
             *map(limits.item_id, items),
         )
-        return replies.assigned(self._scripts.run_script("assign", *arguments))
+        return replies.assigned(reply)
 
     def answer(self, item: str, text: str) -> State:
-        """Answer an item's blocker; its holder goes on, under a full lease."""
-        return self._change("answer", item, limits.text(text, "answer", required=True))
+        """Answer the question on an item, and return its state.
+
+        Its holder continues under a full lease.
+        """
+        answer = limits.text(text, "answer", required=True)
+        reply = self._scripts.run_script("answer", limits.item_id(item), answer)
+        return State(read.texts(reply)[1])
 
     def cancel(self, item: str, *, reason: str = "") -> int:
-        """Take an item out of work, and return how many items wait for it; a holder is told at its next step.
+        """Cancel an item, and return the number of items that wait for it.
 
-        Raises errors.WrongState once it is completed.
+        A holder gets errors.Cancelled at its next step. Raises errors.WrongState for a
+        completed item.
         """
-        arguments = (limits.item_id(item), limits.text(reason, "reason"))
-        return int(replies.texts(self._scripts.run_script("cancel", *arguments))[3])
+        reason = limits.text(reason, "reason")
+        reply = self._scripts.run_script("cancel", limits.item_id(item), reason)
+        return int(read.texts(reply)[3])
 
     def requeue(self, item: str) -> Requeued:
-        """Start a failed, cancelled or completed item afresh, with all its attempts.
+        """Queue a failed, cancelled or completed item again, with all its attempts.
 
-        Its dependents wait for it again, except those that an agent holds. Of very many dependents each call of the
-        script takes some; an interrupted requeue is finished by the next one.
+        Its dependents wait for it again, except those that an agent holds. Each call of
+        the script handles some of the dependents; if the requeue is interrupted, the
+        next one handles the rest.
         """
-        done, left = replies.requeued(
-            self._scripts.run_script("requeue", limits.item_id(item), "")
-        )
+        limits.item_id(item)
+        done, left = replies.requeued(self._scripts.run_script("requeue", item, ""))
         while left:
-            more, left = replies.requeued(
-                self._scripts.run_script("requeue", item, "1")
-            )
+            reply = self._scripts.run_script("requeue", item, "1")
+            more, left = replies.requeued(reply)
             done = replace(
                 done, waiting=done.waiting + more.waiting, held=done.held + more.held
             )
         return done
 
     def complete_project(self, project: str, *, force: bool = False) -> ProjectProgress:
-        """Close a project and return it with its items; `force` cancels the open ones (else errors.OpenItems)."""
-        view = replies.rows(
-            self._scripts.run_script(
-                "complete_project", limits.project_id(project), "1" if force else ""
-            )
+        """Complete a project, and return it with its items.
+
+        `force` cancels open items; without it, they raise errors.OpenItems.
+        """
+        limits.project_id(project)
+        view = self._scripts.run_script(
+            "complete_project", project, "1" if force else ""
         )
         closed, items = cast("list[Reply]", view)
         return ProjectProgress(
@@ -254,96 +272,105 @@ class Queue:
         )
 
     def purge(self, project: str) -> tuple[int, int, int]:
-        """Remove a part of a completed project, and itself with the last; return items left, items and keys removed.
+        """Remove part of a completed project; the last call removes the project too.
 
-        Call it until no item is left. Raises errors.WrongState for a project that is not completed, errors.Awaited
-        where an item of another one waits for one of its items.
+        Return the numbers of items left, of items removed and of keys removed; call it
+        until no item is left. Raises errors.WrongState for a project that is not
+        completed, errors.Awaited if an item of another project waits for one of its
+        items.
         """
-        left, items, keys = replies.texts(
-            self._scripts.run_script("purge", limits.project_id(project), PURGE_BATCH)
-        )
+        limits.project_id(project)
+        reply = self._scripts.run_script("purge", project, PURGE_BATCH)
+        left, items, keys = read.texts(reply)
         return int(left), int(items), int(keys)
 
     def reap(self) -> tuple[int, int]:
-        """Act on every expired lease and every delayed item that is due; return how many of each."""
-        reaped = promoted = 0
+        """Expire overdue leases and queue delayed items that are due.
+
+        Return the number of each.
+        """
+        expired = promoted = 0
         while True:
-            some_reaped, some_promoted = (
-                int(n)
-                for n in replies.texts(self._scripts.run_script("reap", REAP_BATCH))
-            )
-            reaped, promoted = reaped + some_reaped, promoted + some_promoted
-            if max(some_reaped, some_promoted) < REAP_BATCH:
-                return reaped, promoted
+            reply = read.texts(self._scripts.run_script("reap", REAP_BATCH))
+            some_expired, some_promoted = map(int, reply)
+            expired += some_expired
+            promoted += some_promoted
+            if max(some_expired, some_promoted) < REAP_BATCH:
+                return expired, promoted
 
     def audit(self, *, cursor: str = "", fix: bool = False) -> AuditPage:
-        """Compare a part of the items with their indexes, dependencies and projects; `fix` repairs what is wrong.
+        """Compare some items with their indexes, dependencies and projects.
 
-        What was repaired is in the findings. Raises errors.NoProject when that of the cursor is gone meanwhile.
+        `fix` repairs what is wrong; the findings include what was repaired. Raises
+        errors.NoProject if the project of the cursor has been purged.
         """
-        arguments = (limits.list_cursor(cursor), AUDIT_BATCH, "1" if fix else "")
-        return finding.audited(self._scripts.run_script("audit", *arguments))
+        cursor = limits.list_cursor(cursor)
+        reply = self._scripts.run_script(
+            "audit", cursor, AUDIT_BATCH, "1" if fix else ""
+        )
+        return audit.audit_page(reply)
 
     def audit_index(self, index: str, *, fix: bool = False) -> tuple[Finding, ...]:
-        """Return the entries of an index (`leases`, `queue:ada` …) that are wrong; `fix` drops them."""
+        """Return the wrong entries of an index, such as `leases` or `queue:ada`.
+
+        `fix` removes them.
+        """
         found: dict[Finding, None] = {}
         cursor = "0"
         while True:
-            arguments = (index, cursor, AUDIT_BATCH, "1" if fix else "")
-            next_cursor, some = replies.rows(
-                self._scripts.run_script("audit_index", *arguments)
+            reply = self._scripts.run_script(
+                "audit_index", index, cursor, AUDIT_BATCH, "1" if fix else ""
             )
+            next_cursor, findings = read.rows(reply)
             cursor = str(next_cursor)
-            found |= dict.fromkeys(finding.findings(some))
+            found |= dict.fromkeys(audit.findings(findings))
             if cursor == "0":
                 return tuple(found)
 
     def recount(
         self, event: str, counts: Mapping[str, Mapping[str, int]], *, fix: bool = False
     ) -> tuple[Finding, ...] | None:
-        """Compare the counts of owners with those of an audit that began at an event; `fix` sets them right.
+        """Compare the stored counts of owners with those that an audit has counted.
 
-        None when something has happened since: then they cannot be judged.
+        `event` is the newest event when the audit began. If there is a newer one, the
+        counts cannot be compared, and the result is None. `fix` corrects the stored
+        counts.
         """
-        words = [
-            word
-            for owner, states in counts.items()
-            for word in (owner, json.dumps(states))
-        ]
-        return finding.drifts(
-            self._scripts.run_script(
-                "recount", limits.cursor(event), "1" if fix else "", *words
-            )
-        )
+        words: list[str] = []
+        for owner, states in counts.items():
+            words += (owner, json.dumps(states))
+        event = limits.cursor(event)
+        reply = self._scripts.run_script("recount", event, "1" if fix else "", *words)
+        return audit.wrong_counts(reply)
 
     def quarantine(self, kind: str, id_: str, reason: str) -> None:
-        """Move an item, a project or an agent that is damaged to where nothing works with it: see `quarantined`.
+        """Move a damaged item, project or agent to quarantine: see `quarantined`.
 
-        A project stays, under its id as its title; what else belongs to it is for an audit to repair.
+        A project remains, with its id as its title. An audit repairs the references.
         """
         self._scripts.run_script("quarantine", kind, id_, reason)
 
     def quarantined(self) -> tuple[Quarantined, ...]:
-        """Return what was moved aside because it was damaged, in the order in which it was moved."""
+        """Return the records in quarantine, in the order in which they were moved."""
         found: list[Quarantined] = []
-        there = 1
-        while len(found) < there:
+        total = 1
+        while len(found) < total:
             view = self._scripts.run_script("damaged", len(found) + 1, QUARANTINE_PAGE)
-            there, some = cast("tuple[int, list[Reply]]", view)
-            found += map(finding.quarantined, some)
+            total, page = cast("tuple[int, list[Reply]]", view)
+            found += map(audit.quarantined, page)
         return tuple(found)
 
     def mirror_take(
         self, root: str, writer: str, lease_ms: int
     ) -> tuple[bool, str, str]:
-        """Take the right to write the files of a root for a time; return whether the caller has it, and who has.
+        """Take the lease on the files of a root for `lease_ms`.
 
-        The third value is the time in ms when the namespace was created, which tells it from one that is gone.
+        Return whether `writer` has it, who has it, and the creation time of the
+        namespace in ms, which tells it from a deleted one of the same name.
         """
-        mine, holder, _, created = replies.texts(
-            self._scripts.run_script("mirror_take", root, writer, lease_ms)
-        )
-        return bool(mine), holder, created
+        reply = self._scripts.run_script("mirror_take", root, writer, lease_ms)
+        is_taken, holder, _, created = read.texts(reply)
+        return bool(is_taken), holder, created
 
     def mirror_give(
         self,
@@ -352,13 +379,15 @@ class Queue:
         status: Mapping[str, object],
         service: Mapping[str, object],
     ) -> None:
-        """Give that right back, say how the pass went, and which service ran it; ignored from who has lost it."""
-        words = (json.dumps(status), json.dumps(service) if service else "")
-        self._scripts.run_script("mirror_give", root, writer, *words)
+        """Give back the lease on the files of a root, with the result of the pass.
 
-    def _change(self, verb: str, item: str, *arguments: Argument) -> State:
-        return State(
-            replies.texts(
-                self._scripts.run_script(verb, limits.item_id(item), *arguments)
-            )[1]
+        `service` describes the service that made it, if any. A writer that has lost the
+        lease is ignored.
+        """
+        self._scripts.run_script(
+            "mirror_give",
+            root,
+            writer,
+            json.dumps(status),
+            json.dumps(service) if service else "",
         )

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 
 from taskorch.domain.errors import RootNotWritable
-from taskorch.queue.port import RequestStore, Script
+from taskorch.queue.port import RequestStore
 
 
 class Requests:
@@ -21,25 +21,25 @@ class Requests:
         """With `same`, all calls have that id, and act once."""
         self._same = same
         self._store = store
-        #: The name of the script that makes the step, once it was called.
-        self._step = ""
+        #: The step, once it was called.
+        self._step: tuple[str, ...] = ()
 
-    def next(self, script: Script, caller: tuple[str, ...]) -> str:
+    def next(self, step: tuple[str, ...], *, acts: bool) -> str:
         """Return the id for a call of a script, 16 hex digits unless it is `same`.
 
-        `caller` is the key that the script is called with, the agent and its session.
+        `step` is the script's name, its key, the agent and the session.
         """
         if self._same:
             return self._same
         unanswered = ""
-        if self._store and script.acts and not self._step:
-            self._step = script.name
-            unanswered = self._store.take((script.name, *caller))
+        if self._store and acts and not self._step:
+            self._step = step
+            unanswered = self._store.take(step)
         return unanswered or os.urandom(8).hex()
 
-    def keep(self, script: Script, caller: tuple[str, ...], request: str) -> None:
+    def keep(self, step: tuple[str, ...], request: str) -> None:
         """Keep the id of an unanswered call in the store, if the call was the step."""
-        if self._store and script.name == self._step:
+        if self._store and step == self._step:
             # without write access to the root, a rerun makes a new request
             with suppress(OSError, RootNotWritable):
-                self._store.keep((script.name, *caller), request)
+                self._store.keep(step, request)

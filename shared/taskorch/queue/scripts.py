@@ -1,11 +1,11 @@
-"""Runs Lua: one script per verb, its text, its call and its errors; the only road from the queue to Redis."""
+"""Runs the Lua scripts, one per verb: the only way from the queue to Redis."""
 
 import json
 import os
 from functools import cache
 
-try:
-    from _sha1 import sha1  # type: ignore[import-not-found]  # a tenth of the time that hashlib takes to import, which asks OpenSSL for the same
+try:  # loads ten times faster than hashlib, which loads OpenSSL for the same function
+    from _sha1 import sha1  # type: ignore[import-not-found]
 except ImportError:
     from hashlib import sha1
 
@@ -13,16 +13,14 @@ from taskorch import __version__
 from taskorch.domain import errors
 from taskorch.domain.item import Caller
 from taskorch.queue import keys
+from taskorch.queue.fields import Damage
 from taskorch.queue.port import Argument, Connection, Reply, Script, ScriptError
 from taskorch.queue.requests import Requests
 
-#: Rows of replies that were skipped, by their kind and id: why.
-Damage = dict[tuple[str, str], str]
-
-#: What is in front of every script: each part uses those before it.
+#: The files in front of every script; each may use the ones before it.
 PRELUDE = ("call", "items", "leases", "views")
 
-#: The scripts that change nothing. Any other answers a repeat from its request id.
+#: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
     "agents", "damaged", "discoveries", "environment", "events", "export", "finished", "indexed", "list", "mirrors",
     "notes", "prime", "progress_of_project", "projects", "records", "show", "standing", "stuck", "wait",
@@ -32,7 +30,7 @@ _FOLDER = os.path.join(os.path.dirname(__file__), "scripts")
 
 
 class Scripts:
-    """Runs scripts in one namespace, in the name of one caller."""
+    """The scripts, run in one namespace for one caller."""
 
     def __init__(
         self,
@@ -43,78 +41,91 @@ class Scripts:
         requests: Requests | None = None,
         damage: Damage | None = None,
     ) -> None:
-        """Speak for a caller.
+        """Give each call an id of `requests`: a script acts once for each id.
 
-        `requests` gives each call its id: a script acts once for each. Damaged rows of
-        replies are skipped and added to `damage`.
+        Readers of replies skip damaged rows, and add them to `damage`.
         """
         self.damage: Damage = {} if damage is None else damage
         self.connection = connection
-        self._requests = requests or Requests()
         self.namespace = namespace
         self.caller = caller
-        self._who = (caller.agent, caller.host, caller.pid, caller.session, __version__)
+        self._requests = requests or Requests()
+        self._caller = (
+            caller.agent,
+            caller.host,
+            caller.pid,
+            caller.session,
+            __version__,
+        )
 
     def run_script(self, name: str, *arguments: Argument) -> Reply:
-        """Run `scripts/<name>.lua` and return its reply; its errors come as the classes of `errors`."""
+        """Run `scripts/<name>.lua` and return its reply.
+
+        An error of the script is raised as the class of `errors` with its word.
+        """
         script, key = load(name), keys.meta(self.namespace)
-        caller = (key, self.caller.agent, self.caller.session)
-        request = self._requests.next(script, caller)
+        step = (name, key, self.caller.agent, self.caller.session)
+        request = self._requests.next(step, acts=script.acts)
         try:
             return self.connection.run_script(
-                script, key, (request, *self._who, *arguments)
+                script, key, (request, *self._caller, *arguments)
             )
         except ScriptError as refusal:
-            raise _error(str(refusal)) from None
-        except (errors.Unavailable, KeyboardInterrupt) as interruption:
-            self._requests.keep(script, caller, request)
-            if isinstance(interruption, errors.Unavailable):
-                interruption.request = request
+            raise error_of(str(refusal)) from None
+        except errors.Unavailable as outage:
+            outage.request = request
+            self._requests.keep(step, request)
+            raise
+        except KeyboardInterrupt:
+            self._requests.keep(step, request)
             raise
 
     def wait_for_wake(self, timeout_s: float) -> bool:
-        """Block until something is put onto the caller's queue, or for `timeout_s` seconds."""
-        return self.connection.wait_for_wake(
-            keys.wake(self.namespace, self.caller.agent), timeout_s
-        )
+        """Block until the caller's queue gets an item, at most `timeout_s` seconds."""
+        key = keys.wake(self.namespace, self.caller.agent)
+        return self.connection.wait_for_wake(key, timeout_s)
 
     def wait_for_entry(self, stream: str, cursor: str, timeout_s: float) -> bool:
-        """Block until a stream, a key of the namespace, has an entry after the cursor, or for `timeout_s` seconds."""
+        """Block until a stream, a key of the namespace, has an entry after the cursor.
+
+        Return False after `timeout_s` seconds.
+        """
         return self.connection.wait_for_entry(stream, cursor, timeout_s)
 
 
 @cache
-def _prelude() -> str:
-    return "".join(_read(f"prelude/{part}") for part in PRELUDE)
-
-
-@cache
 def load(name: str) -> Script:
-    """Return the script of that name; read and hashed once a process."""
-    verb = _read(name)
-    text = _prelude() + verb
+    """Return the script of that name. A process reads and hashes it once."""
+    text = prelude() + source(name)
     sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
     return Script(name=name, text=text, sha=sha, acts=name not in READS)
 
 
-def random_digits() -> str:
-    """Return eight hex digits to make an id of."""
-    return os.urandom(4).hex()
+@cache
+def prelude() -> str:
+    """Return the text in front of every script."""
+    return "".join(source(f"prelude/{part}") for part in PRELUDE)
 
 
-def _read(name: str) -> str:
+def source(name: str) -> str:
+    """Return the text of a file of scripts."""
     with open(f"{_FOLDER}/{name}.lua", encoding="utf-8") as file:
         return file.read()
 
 
-def _error(reply: str) -> errors.TaskOrchestratorError:
-    word, _, rest = reply.partition(" ")
+def error_of(reply: str) -> errors.TaskOrchestratorError:
+    """Return the error for the error reply of a script: `WORD {"its": "details"}`."""
+    word, _, text = reply.partition(" ")
     kind = errors.BY_WORD.get(word)
     if kind is None:
         return errors.TaskOrchestratorError(reason=reply)
-    details, _ = json.JSONDecoder().raw_decode(rest)
-    if wrong := details.pop("damaged", ""):
-        return errors.Damaged(
-            kind="item", id=details["item"], reason=f"its {wrong} cannot be right"
-        )
+    details, _ = json.JSONDecoder().raw_decode(text)
+    if damaged := details.pop("damaged", ""):
+        reason = f"its {damaged} cannot be right"
+        return errors.Damaged(kind="item", id=details["item"], reason=reason)
     return kind(**details)
+
+
+def random_digits() -> str:
+    """Return eight random hex digits, for a new id."""
+    return os.urandom(4).hex()

@@ -1,18 +1,21 @@
-"""Items that do not go on by themselves: why, since when, and what helps."""
+"""Stalled items: the reason, the time since then, and the command that helps."""
 
 from typing import cast
 
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import HOUR_MS, MINUTE_MS, Item
+from taskorch.queue import fields as read
 from taskorch.queue import replies
+from taskorch.queue.fields import Damage, readable
 from taskorch.queue.port import Reply
-from taskorch.queue.scripts import Damage
 
+#: A queued item is stuck if no agent claims it within this time.
 UNSTARTED_MS = 30 * MINUTE_MS
+#: A held item is stuck if its holder reports nothing for this time.
 SILENT_MS = HOUR_MS
 
-#: Why an item is stuck, and the command that helps.
-WAYS_OUT = {
+#: The command that helps, by the reason why an item is stuck.
+COMMANDS = {
     "expired": "orchestrate reap",
     "silent": "orchestrate assign {item} AGENT --force",
     "blocked": "orchestrate answer {item} TEXT",
@@ -23,45 +26,47 @@ WAYS_OUT = {
 
 
 class StuckItem(Frozen):
-    """An item that is stuck."""
+    """A stalled item."""
 
     _flat = "item"
     item: Item
-    #: One of WAYS_OUT.
+    #: The reason: a key of COMMANDS.
     why: str
-    #: When its lease ran out, or its holder was last heard of; when it failed, was blocked or queued, or began to wait.
+    #: When its lease expired or its holder last reported, when it failed, was blocked
+    #: or queued, or began to wait; in ms since the epoch.
     since: int
-    #: 0 when no session of its agent has called yet.
+    #: When its agent last called; 0 if none of its sessions has called.
     agent_seen_at: int
     #: The failed or cancelled item that it waits for, or "".
     dependency: str
-    #: What its agent said when it failed, or "".
+    #: The reason that its agent gave for the failure, or "".
     reason: str
     #: The command that helps.
     command: str
 
 
 class Stuck(Frozen):
-    """What is stuck, and how many items were looked at."""
+    """The stalled items among those that were checked."""
 
     items: tuple[StuckItem, ...]
+    #: The number of items that were checked.
     looked_at: int
-    #: Whether there was more to look at.
+    #: Whether there are further items to check.
     more: bool
 
 
 def stuck(view: Reply, damage: Damage) -> Stuck:
-    """Read `{looked at, '1' or '', {{why, since, agent seen, dependency or '', reason or '', item view} …}}`."""
-    looked_at, more, rows = cast("tuple[int, str, list[Reply]]", view)
+    """Read `{number checked, '1' or '', {stalled item …}}`."""
+    checked, more, rows = cast("tuple[int, str, list[Reply]]", view)
     return Stuck(
-        items=replies.sound(_item, rows, damage), looked_at=looked_at, more=bool(more)
+        items=readable(stuck_item, rows, damage), looked_at=checked, more=bool(more)
     )
 
 
-def _item(view: Reply) -> StuckItem:
-    row = cast("list[Reply]", view)
-    why, since, seen, dependency, reason = cast("list[str]", row[:5])
-    item, dependency = replies.item(row[5]), replies.item_or_none(dependency)
+def stuck_item(view: Reply) -> StuckItem:
+    """Read `{why, since, agent seen, dependency or '', reason or '', item view}`."""
+    why, since, seen, dead, reason, item_view = cast("list[str]", view)
+    item, dependency = replies.item(item_view), read.item_id(dead)
     return StuckItem(
         item=item,
         why=why,
@@ -69,5 +74,5 @@ def _item(view: Reply) -> StuckItem:
         agent_seen_at=int(float(seen)),
         dependency=dependency,
         reason=reason,
-        command=WAYS_OUT[why].format(item=item.id, dependency=dependency),
+        command=COMMANDS[why].format(item=item.id, dependency=dependency),
     )

@@ -1,4 +1,4 @@
-"""What an orchestrator reads: each view is one script, and changes nothing."""
+"""The reads of an orchestrator: each is one script, and changes nothing."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
@@ -15,57 +15,62 @@ from taskorch.domain.item import (
     State,
 )
 from taskorch.domain.mirror_record import MirrorRecord, MirrorStatus
-from taskorch.queue import agents, audit, keys, replies, stuck
+from taskorch.queue import agents, audit, keys, mirror_replies, replies, stuck
+from taskorch.queue import fields as read
 from taskorch.queue.agents import AgentStatus
 from taskorch.queue.audit import Environment
-from taskorch.queue.port import Reply
+from taskorch.queue.port import Argument, Reply
 from taskorch.queue.scripts import Scripts
 from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS, Stuck
 
 Row = TypeVar("Row")
 
 LIMIT = 1000
-#: Of INFO.
+#: The sections of INFO that `environment` reads.
 SECTIONS = ("server", "replication", "persistence", "memory")
 
 
 class Views:
-    """The reads of a namespace. errors.NotFound for an unknown id, errors.Invalid for a bound.
+    """The reads of a namespace.
 
-    A damaged row of a list is left out, and put into the `damage` of the queue; where it was asked for by its id it is
-    errors.Damaged.
+    Each raises errors.NotFound for an unknown id and errors.Invalid for a value that is
+    not allowed. In a list, a damaged row is left out and added to the `damage` of the
+    queue; if it was asked for by its id, it raises errors.Damaged. `limit` is the
+    maximum number of rows, 1 to 5000.
     """
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
 
     def show(self, item: str) -> Package:
-        """Return an item with all that it carries and its newest reports."""
-        return replies.package(
-            self._scripts.run_script("show", limits.item_id(item)), self._scripts.damage
-        )
+        """Return an item with its project, its dependencies and its newest reports."""
+        view = self._scripts.run_script("show", limits.item_id(item))
+        return replies.package(view, self._scripts.damage)
 
     def progress(self, project: str, *, limit: int = LIMIT) -> ProjectProgress:
-        """Return a project, and its first items with the newest report on each."""
-        view = self._scripts.run_script(
-            "progress_of_project", limits.project_id(project), _limit(limit)
-        )
+        """Return a project and its first items, with the newest report on each."""
+        limits.project_id(project)
+        view = self._scripts.run_script("progress_of_project", project, _checked(limit))
         return replies.project_progress(view, self._scripts.damage)
 
     def discoveries(
         self, project: str, *, since: str = FROM_THE_START, limit: int = LIMIT
     ) -> tuple[Discovery, ...]:
-        """Return a project's discoveries after the cursor `since`, oldest first; each carries its own cursor."""
+        """Return the discoveries of a project after a cursor, oldest first.
+
+        Each has its own cursor.
+        """
+        limits.project_id(project)
         cursor = limits.cursor(since)
         while True:
-            page = self._scripts.run_script(
-                "discoveries", limits.project_id(project), cursor, _limit(limit)
+            view = self._scripts.run_script(
+                "discoveries", project, cursor, _checked(limit)
             )
-            entries = cast("list[Reply]", page)
-            found = replies.sound(replies.discovery, entries, self._scripts.damage)
+            found = self._readable(replies.discovery, view)
+            entries = read.rows(view)
             if found or not entries:
                 return found
-            cursor = str(cast("list[Reply]", entries[-1])[0])  # all of them are damaged
+            cursor = str(entries[-1][0])  # all entries of this page are damaged
 
     def list(
         self,
@@ -76,40 +81,33 @@ class Views:
         cursor: str = "",
         limit: int = 100,
     ) -> Page:
-        """Return a page of items, of one project or of all, some by state and agent.
+        """Return a page of the items of one project or of all, by state and agent.
 
-        A page may be shorter than `limit` and still have a cursor: a call visits a bounded number of items.
+        A page can be shorter than `limit` and still have a cursor, because a call
+        visits a bounded number of items.
         """
-        if project:
-            limits.project_id(project)
-        arguments = (
-            project,
-            state or "",
-            agent and limits.name(agent, "an agent"),
-            limits.list_cursor(cursor),
-            _limit(limit),
+        next_cursor, views = read.rows(
+            self._scripts.run_script(
+                "list",
+                limits.project_id(project) if project else "",
+                state or "",
+                limits.name(agent, "an agent") if agent else "",
+                limits.list_cursor(cursor),
+                _checked(limit),
+            )
         )
-        next_cursor, views = replies.rows(self._scripts.run_script("list", *arguments))
-        return Page(
-            items=replies.items(cast("Reply", views), self._scripts.damage),
-            cursor=str(next_cursor),
-        )
+        items = self._readable(replies.item, views)
+        return Page(items=items, cursor=str(next_cursor))
 
     def unassigned(self, *, project: str = "", limit: int = LIMIT) -> tuple[Item, ...]:
-        """Return the items that wait for an agent, oldest first, of one project or of all."""
+        """Return the items without an agent, oldest first, of one project or of all."""
         if project:
             return self.list(project=project, state=State.PENDING, limit=limit).items
-        return replies.items(
-            self._scripts.run_script("indexed", "unassigned", _limit(limit)),
-            self._scripts.damage,
-        )
+        return self._items("indexed", "unassigned", _checked(limit))
 
     def inbox(self, *, limit: int = LIMIT) -> tuple[Item, ...]:
-        """Return the items whose blockers wait for an answer, the longest wait first."""
-        return replies.items(
-            self._scripts.run_script("indexed", "blocked", _limit(limit)),
-            self._scripts.damage,
-        )
+        """Return the items with an open question, the one that waits longest first."""
+        return self._items("indexed", "blocked", _checked(limit))
 
     def stuck(
         self,
@@ -119,96 +117,95 @@ class Views:
         project: str = "",
         limit: int = LIMIT,
     ) -> Stuck:
-        """Return the items that do not go on by themselves, of one project or of all, and why.
+        """Return stalled items of one project or of all, with the reason.
 
-        A queued item counts when nobody has claimed it for `unstarted_ms`, one in progress when its holder has not
-        been heard of for `silent_ms`. A call looks at a bounded number of items.
+        A queued item is stalled if no agent has claimed it for `unstarted_ms`, an item
+        in progress if its holder has not reported for `silent_ms`. A call checks a
+        bounded number of items.
         """
-        arguments = (
-            limits.number(
-                unstarted_ms, "time without a start in ms", 1, limits.LONGEST_MS
-            ),
+        view = self._scripts.run_script(
+            "stuck",
+            limits.number(unstarted_ms, "time unstarted in ms", 1, limits.LONGEST_MS),
             limits.number(silent_ms, "silence in ms", 1, limits.LONGEST_MS),
-            project and limits.project_id(project),
-            _limit(limit),
+            limits.project_id(project) if project else "",
+            _checked(limit),
         )
-        return stuck.stuck(
-            self._scripts.run_script("stuck", *arguments), self._scripts.damage
-        )
+        return stuck.stuck(view, self._scripts.damage)
 
     def projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
         """Return the newest projects."""
-        return self._projects("", limit)
+        view = self._scripts.run_script("projects", _checked(limit), "")
+        return self._readable(replies.project, view)
 
     def open_projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
-        """Return the newest of the projects that are not closed. A call looks at a bounded number of projects."""
-        return self._projects("active", limit)
+        """Return the newest projects that are not completed.
+
+        A call visits a bounded number of projects.
+        """
+        view = self._scripts.run_script("projects", _checked(limit), "active")
+        return self._readable(replies.project, view)
 
     def finished(self, *, older_than_ms: int) -> tuple[Project, ...]:
-        """Return all projects that have been completed for so long, in the order of their creation."""
+        """Return the projects completed at least this long ago, in creation order."""
         age = limits.number(older_than_ms, "age in ms", 1, limits.LONGEST_MS)
         found: dict[str, Project] = {}
         passed = "0"
         while passed:
-            passed, views = cast(
-                "tuple[str, Reply]",
-                self._scripts.run_script("finished", age, passed, LIMIT),
-            )
-            found |= {
-                project.id: project for project in self._sound(replies.project, views)
-            }
+            reply = self._scripts.run_script("finished", age, passed, LIMIT)
+            passed, views = cast("tuple[str, Reply]", reply)
+            for project in self._readable(replies.project, views):
+                found[project.id] = project
         return tuple(found.values())
 
     def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
-        """Return the agents, those that called last first."""
-        return self._sound(
-            agents.agent_status, self._scripts.run_script("agents", _limit(limit))
-        )
+        """Return the agents, the one that called last first."""
+        view = self._scripts.run_script("agents", _checked(limit))
+        return self._readable(agents.agent_status, view)
 
     def events(self, *, since: str = FROM_THE_START, limit: int = LIMIT) -> Events:
-        """Return what happened after the cursor `since`, oldest first."""
-        return replies.events(
-            self._scripts.run_script("events", limits.cursor(since), _limit(limit)),
-            self._scripts.damage,
-        )
+        """Return the events after a cursor, oldest first."""
+        cursor = limits.cursor(since)
+        view = self._scripts.run_script("events", cursor, _checked(limit))
+        return replies.events(view, self._scripts.damage)
 
     def wait_for_event(self, since: str, timeout_s: float) -> bool:
-        """Block until something happens after the cursor `since`, or for `timeout_s` seconds; return whether it did."""
-        return self._scripts.wait_for_entry(
-            keys.events(self._scripts.namespace), limits.cursor(since), timeout_s
-        )
+        """Block until there is an event after a cursor; False after `timeout_s`."""
+        stream = keys.events(self._scripts.namespace)
+        return self._scripts.wait_for_entry(stream, limits.cursor(since), timeout_s)
 
     def records(
         self, items: Sequence[str], *, session: str | None = None
     ) -> tuple[MirrorRecord, ...]:
-        """Return items with all that the mirror writes of them; those that are not there, or damaged, are left out.
+        """Return what the mirror writes of items; missing and damaged ones are left out.
 
-        Each has the lease of that `session`, if the item is its own.
+        Each record has the lease of `session`, if that session claimed the item.
         """
         ids = [limits.item_id(item) for item in items]
-        view = self._scripts.run_script(
-            "records", "" if session is None else f":{session}", *ids
+        claimed_by = "" if session is None else f":{session}"
+        view = self._scripts.run_script("records", claimed_by, *ids)
+        return self._readable(
+            lambda row: mirror_replies.record(row, self._scripts.damage), view
         )
-        return self._sound(lambda row: replies.record(row, self._scripts.damage), view)
 
     def mirrors(self, *, limit: int = LIMIT) -> tuple[MirrorStatus, ...]:
-        """Return the roots whose files are kept, and how the last pass over each went."""
-        return self._sound(
-            replies.mirror_status, self._scripts.run_script("mirrors", _limit(limit))
-        )
+        """Return the roots with mirrored files, and the result of each last pass."""
+        view = self._scripts.run_script("mirrors", _checked(limit))
+        return self._readable(mirror_replies.status, view)
 
     def environment(self) -> Environment:
-        """Return what the server says of itself; its user may not be allowed to ask."""
+        """Return the server's clock and INFO, which its user may not be allowed to see."""
         return audit.environment(self._scripts.run_script("environment", *SECTIONS))
 
-    def _projects(self, status: str, limit: int) -> tuple[Project, ...]:
-        return self._sound(
-            replies.project, self._scripts.run_script("projects", _limit(limit), status)
-        )
+    def _items(self, script: str, *arguments: Argument) -> tuple[Item, ...]:
+        view = self._scripts.run_script(script, *arguments)
+        return self._readable(replies.item, view)
 
-    def _sound(self, read: Callable[[Reply], Row], views: Reply) -> tuple[Row, ...]:
-        return replies.sound(read, cast("list[Reply]", views), self._scripts.damage)
+    def _readable(
+        self, read_row: Callable[[Reply], Row], views: Reply
+    ) -> tuple[Row, ...]:
+        rows = cast("list[Reply]", views)
+        return read.readable(read_row, rows, self._scripts.damage)
 
 
-def _limit(limit: int) -> int:
+def _checked(limit: int) -> int:
     return limits.number(limit, "limit", 1, 5000)

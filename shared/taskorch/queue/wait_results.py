@@ -1,4 +1,4 @@
-"""What waits return: the answer to a question, how a project or an item stands, the goal it reached."""
+"""The results of waits: an answer, the state of a project or an item, a reached goal."""
 
 from enum import StrEnum
 
@@ -6,12 +6,12 @@ from taskorch.domain.events import Event
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Project, Report, State
 
-#: Nothing leads out of these but the orchestrator.
+#: The states that only an orchestrator can change.
 ENDS = (State.COMPLETED, State.FAILED, State.CANCELLED)
 
 
 class Goal(StrEnum):
-    """What a wait for a project or an item is for."""
+    """The goal of a wait for a project or an item."""
 
     COMPLETED = "completed"
     BLOCKED = "blocked"
@@ -19,7 +19,7 @@ class Goal(StrEnum):
 
 
 class Answered(Frozen):
-    """An item whose holder has asked, and the answer if there is one."""
+    """An item with a question, and the answer if there is one."""
 
     _flat = "item"
 
@@ -28,80 +28,79 @@ class Answered(Frozen):
 
     @property
     def is_open(self) -> bool:
-        """Return whether the question still waits for its answer."""
-        return self.item.blocker != "" and self.item.state in (
-            State.BLOCKED,
-            State.IN_PROGRESS,
-        )
+        """Whether the question still waits for its answer."""
+        can_be_answered = self.item.state in (State.BLOCKED, State.IN_PROGRESS)
+        return self.item.blocker != "" and can_be_answered
 
 
 class Standing(Frozen):
-    """How a project stands, or an item of it."""
+    """The current state of a project, or of an item of it."""
 
-    #: Of the newest event, and of the item's newest report.
+    #: The cursor of the newest event.
     cursor: str
+    #: The cursor of the item's newest report.
     report: str
     item: Item | None
     project: Project
-    #: A failed or cancelled item that it waits for, directly or by way of others that wait; "" where none was found.
+    #: A failed or cancelled item that it waits for, directly or through other waiting
+    #: items; "" if none was found.
     dead: str = ""
-    #: Whether something that it waits for goes on; of a project, where all that is left of it waits.
+    #: Whether other items that it waits for can still go on. For a project it is only
+    #: known if all that is left of it waits.
     moves: bool = False
 
     @property
     def id(self) -> str:
-        """Return the id of what it is about."""
+        """The id of the item, or else of the project."""
         return self.item.id if self.item else self.project.id
 
     @property
     def is_closed(self) -> bool:
-        """Return whether the project was closed."""
+        """Whether the project was closed."""
         return self.project.status == "completed"
 
     @property
     def is_completed(self) -> bool:
-        """Return whether it is completed; of a project, whether none of its items is open."""
+        """Whether it is completed; for a project, whether no item of it is open."""
         if self.item:
             return self.item.state is State.COMPLETED
         return self.project.is_finished or self.is_closed
 
     @property
     def is_blocked(self) -> bool:
-        """Return whether it waits for an answer; of a project, whether one of its items does."""
-        return (
-            self.item.state is State.BLOCKED
-            if self.item
-            else self.project.counts[State.BLOCKED] > 0
-        )
+        """Whether it waits for an answer; for a project, whether an item of it does."""
+        if self.item:
+            return self.item.state is State.BLOCKED
+        return self.project.counts[State.BLOCKED] > 0
 
     def is_over(self, goal: Goal) -> bool:
-        """Return whether it does not reach a goal by itself: what is left of a project is dead, or waits for what is.
+        """Tell whether it cannot reach a goal without help.
 
-        One dead item is enough for it not to be completed; others of its items may still ask.
+        One dead item keeps a project from being completed, but its other items can
+        still become blocked.
         """
         if self.item:
             return self.item.state in ENDS or self.dead != ""
-        moving = sum(
-            n
-            for state, n in self.project.counts.items()
-            if state not in (*ENDS, State.WAITING)
-        )
-        held_up = self.dead != "" or (
-            moving == 0 and self.project.counts[State.FAILED] > 0
-        )
-        return self.is_completed or (
-            held_up and not (goal is Goal.BLOCKED and self.moves)
-        )
+        if self.is_completed:
+            return True
+        counts = self.project.counts
+        idle = (*ENDS, State.WAITING)
+        active = sum(n for state, n in counts.items() if state not in idle)
+        is_held_up = self.dead != "" or (active == 0 and counts[State.FAILED] > 0)
+        if goal is Goal.BLOCKED and self.moves:
+            return False
+        return is_held_up
 
 
 class Waited(Frozen):
-    """What a wait for a project or an item came to."""
+    """The result of a wait for a project or an item."""
 
-    #: None when the time ran out.
+    #: None if the wait timed out.
     reached: Goal | None
     standing: Standing
-    #: What happened to it meanwhile, and the cursor to go on from, where that was asked for.
+    #: Its events during the wait, if they count.
     events: tuple[Event, ...] = ()
+    #: The cursor to continue from.
     cursor: str
-    #: Whether events after the cursor may be lost: the stream of them is capped.
+    #: Whether events after the cursor may be lost, because their stream is capped.
     gap: bool = False

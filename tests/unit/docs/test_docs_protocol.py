@@ -16,7 +16,9 @@ from support.builders import Bench
 from taskorch.domain import errors, item, limits
 from taskorch.queue import (
     agent_queue,
+    fields,
     keys,
+    mirror_replies,
     plan,
     queue,
     replies,
@@ -184,7 +186,8 @@ def test_field_table_has_every_field_of_an_item() -> None:
         FUNCTIONS["find_item"], "read_hash('item', id, 'HMGET', ", ")"
     ) + between(FUNCTIONS["refuse_held"], "item.id), ", ")")
     stored = set(re.findall(r"'(\w+)'", reads))
-    shown = read_by(replies._item) | read_by(replies.record) | read_by(replies._holder)
+    shown = read_by(replies._item) | read_by(replies._holder) | read_by(fields.state)
+    shown |= read_by(mirror_replies.record)
 
     documented = {name for row in table(chapter("Keys")) for name in row[0].split(", ")}
 
@@ -329,16 +332,16 @@ def test_report_kinds_are_those_that_are_written() -> None:
 def test_stream_entry_fields_are_those_that_are_read() -> None:
     report = between(chapter("Calls"), "The fields of a report: ", "Its time is")
     stated = {
-        replies._report: report.replace(between(report, "`kind` (", ")"), ""),
-        replies._discovery: between(
+        replies.report: report.replace(between(report, "`kind` (", ")"), ""),
+        replies.discovery: between(
             SECTIONS["discoveries"], "Replies:", "Each entry id"
         ),
-        replies._note: between(SECTIONS["notes"], "Replies:", "Errors:"),
+        replies.note: between(SECTIONS["notes"], "Replies:", "Errors:"),
     }
 
     for reader, text in stated.items():
         assert set(re.findall(r"`(\w+)`", text)) == read_by(reader) | read_by(
-            replies._made_at
+            fields.made_at
         )
 
 

@@ -9,9 +9,9 @@ from support.builders import Bench
 from taskorch.config.settings import Settings, resolve
 from taskorch.domain.item import State
 from taskorch.mcp.tool import ToolCall, ToolResult
+from taskorch.queue.fields import Damage
 from taskorch.queue.plan import AppliedPlan
 from taskorch.queue.requests import Requests
-from taskorch.queue.scripts import Damage
 from taskorch_orchestrator import mcp_tools
 
 

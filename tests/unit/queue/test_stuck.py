@@ -4,7 +4,7 @@ import pytest
 from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import NewItem, State
-from taskorch.queue.stuck import WAYS_OUT, StuckItem
+from taskorch.queue.stuck import COMMANDS, StuckItem
 
 HOUR_MS = 3_600_000
 
@@ -267,7 +267,7 @@ def test_a_look_changes_nothing(bench: Bench) -> None:
     bench.queue.views.stuck()
 
     assert bench.everything() == before
-    assert set(WAYS_OUT) == {
+    assert set(COMMANDS) == {
         "expired",
         "silent",
         "blocked",
