@@ -424,7 +424,7 @@ SABOTAGES = (
     Sabotage(
         guard="Setup asks before it follows a link out of the project",
         file="orchestrator/taskorch_orchestrator/commands/setup.py",
-        line="        if not user and not yes:\n",
+        line="        if targets:\n",
         instead="        if False:\n",
         tests=(
             "tests/acceptance/test_setup.py::test_link_out_of_project_is_refused_with_target",

@@ -1,37 +1,37 @@
-"""What an orchestrating agent needs to go on after a fresh start: its projects, and what waits for it."""
+"""What an orchestrator needs to continue after a fresh start: `orchestrate prime`."""
 
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Project
 from taskorch.queue.stuck import StuckItem
 from taskorch.queue.views import Views
 
-#: So many of each are named; one more tells that there are more.
-MOST = 5
-READ = MOST + 1
+#: Rows of each kind that are shown.
+SHOWN = 5
+#: One row more shows that there are more.
+READ = SHOWN + 1
 
 
-class Briefing(Frozen):
-    """The newest open projects, and the first items of each kind that wait for the orchestrator: READ at most."""
+class OrchestratorBriefing(Frozen):
+    """The newest open projects, and what waits for the orchestrator: READ rows each."""
 
     orchestrator: str
     namespace: str
     projects: tuple[Project, ...]
-    #: Blockers that wait for an answer.
+    #: Items with a blocker that waits for an answer.
     inbox: tuple[Item, ...]
     unassigned: tuple[Item, ...]
-    #: What does not go on by itself for another reason than a blocker.
+    #: Items that are stuck for another reason than a blocker.
     stuck: tuple[StuckItem, ...]
 
 
-def briefing(views: Views, orchestrator: str, namespace: str) -> Briefing:
-    """Read what there is to tell. Raises errors.Unavailable."""
-    return Briefing(
+def briefing(views: Views, orchestrator: str, namespace: str) -> OrchestratorBriefing:
+    """Read the briefing of an orchestrator. Raises errors.Unavailable."""
+    stuck = views.stuck(limit=READ).items
+    return OrchestratorBriefing(
         orchestrator=orchestrator,
         namespace=namespace,
         projects=views.open_projects(limit=READ),
         inbox=views.inbox(limit=READ),
         unassigned=views.unassigned(limit=READ),
-        stuck=tuple(
-            each for each in views.stuck(limit=READ).items if each.why != "blocked"
-        ),
+        stuck=tuple(item for item in stuck if item.why != "blocked"),
     )

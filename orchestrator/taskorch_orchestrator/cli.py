@@ -1,10 +1,10 @@
-"""The `orchestrate` command: which module has which subcommand; only what is run is loaded."""
+"""The `orchestrate` command: its subcommands, which are imported when they run."""
 
 import gc
 
-gc.set_threshold(
-    50_000
-)  # a short command ends before there is garbage; to look for it takes 2 ms while modules load
+# A short command ends before there is garbage, and looking for it while modules load takes
+# 2 ms.
+gc.set_threshold(50_000)
 
 from taskorch.cli import app  # noqa: E402
 
@@ -17,64 +17,64 @@ orchestrate.declare(
         "taskorch_orchestrator.commands.plan": {
             "project": "Open a project for a user's request.",
             "create": "Add a work item to PROJECT.",
-            "apply": "Create a project with all its items, as a file has them: all or none.",
-            "depend": "Let ITEM wait for other items too.",
-            "assign": "Give ITEM to AGENT; it waits while a dependency of it is open.",
+            "apply": "Create a project with all its items from a plan file, all or none.",
+            "depend": "Make ITEM wait for more items.",
+            "assign": "Assign items to AGENT, all or none.",
             "complete": "Close PROJECT and print what it delivered.",
         },
         "taskorch_orchestrator.commands.inspect": {
-            "progress": "Show how far a project or an item is.",
-            "discoveries": "List what the agents of PROJECT found.",
+            "progress": "Show the progress of a project or an item.",
+            "discoveries": "List the discoveries of the agents in PROJECT.",
             "list": "List items, of PROJECT or of all projects.",
-            "show": "Show all that ITEM carries, with its history.",
-            "unassigned": "List the items that wait for an agent.",
-            "inbox": "List blockers that wait for an answer.",
-            "stuck": "List items that do not go on by themselves.",
+            "show": "Show everything about ITEM, with its history.",
+            "unassigned": "List the items that have no agent.",
+            "inbox": "List the blockers that wait for an answer, the oldest first.",
+            "stuck": "List stalled items, with the reason and the command that helps.",
             "projects": "List the projects, the newest first.",
-            "agents": "List the agents.",
+            "agents": "List the agents with their sessions, the items they hold, and when they last called.",
         },
         "taskorch_orchestrator.commands.wait": {
-            "wait": "Wait until a project or an item is completed, until it is blocked, or for any event of it.",
+            "wait": "Wait until a project or an item is completed or blocked, or for any event of it.",
         },
         "taskorch_orchestrator.commands.watch": {
-            "watch": "Watch what happens, in PROJECT or in all projects.",
+            "watch": "Watch the events of PROJECT, or of all projects.",
         },
         "taskorch_orchestrator.commands.prime": {
-            "prime": "Say what you need to go on after a fresh start.",
+            "prime": "Print what an orchestrator needs to continue after a fresh start.",
         },
         "taskorch_orchestrator.commands.setup": {
-            "setup": "Put hooks, MCP servers and a few words on the queue into the files of PROGRAM.",
+            "setup": "Add hooks, MCP servers and instructions to the files of PROGRAM.",
         },
         "taskorch_orchestrator.commands.root": {
-            "init": "Make FOLDER a root: the queue of everything below it.",
-            "trust": "Show the config.toml of the root of FOLDER, and trust it until it changes.",
+            "init": "Make FOLDER a root: everything below it shares its queue.",
+            "trust": "Show the config.toml of a root, and trust it until it changes.",
         },
         "taskorch_orchestrator.commands.repair": {
             "answer": "Answer the blocker of ITEM.",
-            "cancel": "Take ITEM out of work.",
-            "requeue": "Start ITEM afresh.",
+            "cancel": "Cancel ITEM.",
+            "requeue": "Queue a failed, cancelled or completed ITEM again, with all its attempts.",
             "reap": "Act on expired leases and due delays now.",
             "doctor": "Check Redis, the namespace and this machine.",
         },
         "taskorch_orchestrator.commands.purge": {
-            "purge": "Remove completed projects for good: PROJECT, or all that are old.",
+            "purge": "Delete completed projects for good.",
         },
         "taskorch_orchestrator.commands.backup": {
-            "export": "Write the whole namespace as JSON lines, to FILE or to standard output ('-').",
-            "import": "Read an export back from FILE ('-': standard input) into an empty namespace; or take over DIR.",
+            "export": "Export the whole namespace as JSON lines, to FILE or to standard output.",
+            "import": "Import an export, or the folder of the file-based predecessor.",
         },
         "taskorch_orchestrator.commands.server": {
-            "server": "Look at, start or stop the bundled server of this root.",
+            "server": "Show, start or stop the bundled server of this root.",
         },
         "taskorch_orchestrator.commands.docs": {
             "docs": "Print the documentation of TOPIC as Markdown.",
         },
         "taskorch_orchestrator.commands.mcp": {
-            "mcp": "Serve an agent's program over MCP.",
+            "mcp": "Serve the tools of an orchestrator over MCP.",
         },
         "taskorch_orchestrator.commands.sync": {
-            "sync": "Bring the files of this root and Redis together, once, in both directions.",
-            "service": "Sync files with Redis and maintain the queue, until SIGTERM or Ctrl-C.",
+            "sync": "Sync the files of this root with Redis once, in both directions.",
+            "service": "Sync files and maintain the queue until SIGTERM or Ctrl-C.",
         },
     }
 )

@@ -1,4 +1,4 @@
-"""The `orchestrate` group, which the modules of commands add to."""
+"""The `orchestrate` group, to which the modules in `commands` add their commands."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -13,47 +13,51 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-#: What each command may do where there is no queue, or where its server does not run. docs/usage.md says it, too.
+#: Access -> the commands that have it: what a command may do if there is no queue, or if
+#: its server does not run. docs/usage.md has the same list.
+COMMANDS = {
+    Access.CREATE: ("project", "apply", "import", "service", "server start"),
+    Access.USE: (
+        "create",
+        "depend",
+        "assign",
+        "complete",
+        "answer",
+        "cancel",
+        "requeue",
+        "reap",
+        "purge",
+        "sync",
+        "mcp",
+    ),
+    Access.READ: (
+        "progress",
+        "discoveries",
+        "list",
+        "show",
+        "unassigned",
+        "inbox",
+        "stuck",
+        "projects",
+        "agents",
+        "wait",
+        "watch",
+        "doctor",
+        "export",
+        "sync status",
+    ),
+    Access.NONE: (
+        "prime",
+        "setup",
+        "init",
+        "trust",
+        "docs",
+        "server status",
+        "server stop",
+    ),
+}
 ACCESS: Mapping[str, Access] = {
-    **dict.fromkeys(
-        ("project", "apply", "import", "service", "server start"), Access.CREATE
-    ),
-    **dict.fromkeys(
-        (
-            "create",
-            "depend",
-            "assign",
-            "complete",
-            "answer",
-            "cancel",
-            "requeue",
-            "reap",
-            "purge",
-            "sync",
-            "mcp",
-        ),
-        Access.USE,
-    ),
-    **dict.fromkeys(
-        (
-            "progress",
-            "discoveries",
-            "list",
-            "show",
-            "unassigned",
-            "inbox",
-            "stuck",
-            "projects",
-            "agents",
-            "wait",
-        ),
-        Access.READ,
-    ),
-    **dict.fromkeys(("watch", "doctor", "export", "sync status"), Access.READ),
-    **dict.fromkeys(
-        ("prime", "setup", "init", "trust", "docs", "server status", "server stop"),
-        Access.NONE,
-    ),
+    command: access for access, commands in COMMANDS.items() for command in commands
 }
 
 
@@ -67,20 +71,20 @@ def orchestrate() -> None:
 
 
 def is_workers(environment: Mapping[str, str]) -> bool:
-    """Return whether the session is a worker's: what a program is told to start serves both roles."""
-    named = environment.get("AGENT_ID") or environment.get("TM_AGENT_ID")
-    return bool(named) and not environment.get("ORCHESTRATOR_ID")
+    """Return whether the session is a worker's: a program starts the servers of both roles."""
+    agent = environment.get("AGENT_ID") or environment.get("TM_AGENT_ID")
+    return bool(agent) and not environment.get("ORCHESTRATOR_ID")
 
 
 def pass_context(
-    function: "Callable[Concatenate[OrchestratorContext, P], None]",
+    command: "Callable[Concatenate[OrchestratorContext, P], None]",
 ) -> Callable[P, None]:
-    """Open the queue with the access of the command, and pass its context on."""
+    """Pass a command its context: the queue, opened with the access of the command."""
 
-    @wraps(function)
-    def opened(*args: P.args, **kwargs: P.kwargs) -> None:
+    @wraps(command)
+    def with_context(*args: P.args, **kwargs: P.kwargs) -> None:
         from taskorch_orchestrator.context import OrchestratorContext
 
-        function(OrchestratorContext(ACCESS[app.command_name()]), *args, **kwargs)
+        command(OrchestratorContext(ACCESS[app.command_name()]), *args, **kwargs)
 
-    return opened
+    return with_context

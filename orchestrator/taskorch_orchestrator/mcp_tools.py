@@ -1,6 +1,7 @@
-"""The tools of an orchestrator: what `orchestrate mcp` offers to an agent's program."""
+"""The MCP tools of an orchestrator, which `orchestrate mcp` serves."""
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema
@@ -10,12 +11,13 @@ from taskorch.mcp.tool import ToolArguments, ToolCall, ToolResult, seconds
 from taskorch.queue.queue import Queue
 from taskorch.queue.wait_results import Goal
 
-from taskorch_orchestrator import context as orchestrator_context
+from taskorch_orchestrator import actions
+from taskorch_orchestrator.actions import Published
+from taskorch_orchestrator.context import caller_of
 from taskorch_orchestrator.plan import plan_file
-from taskorch_orchestrator.render import steps
 
 ABOUT = "You are an orchestrator: break a request into work items, assign them to agents, and see them done."
-#: A program starts the servers of both roles, whatever the agent in it is.
+#: Instructions for a worker: programs start the servers of both roles.
 NOBODY = "You are no orchestrator here: AGENT_ID is set, ORCHESTRATOR_ID is not, and there are no tools."
 
 Item = Annotated[str, Field(description="item_…")]
@@ -60,7 +62,7 @@ PLANNED_ITEM: dict[str, Any] = {
 class PlanArguments(ToolArguments):
     """Create a project with its items, or add items to one: all or none.
 
-    An item whose name is there already stays as it is.
+    An existing item with the same name stays as it is.
     """
 
     name: ClassVar[str] = "plan"
@@ -78,16 +80,14 @@ class PlanArguments(ToolArguments):
     dry_run: bool = False
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Apply it, as a plan file is."""
+        """Apply the plan, as `orchestrate apply` does with a file."""
         given = self.model_dump(exclude={"dry_run"}, exclude_defaults=True)
         plan = plan_file.read("This", json.dumps(given).encode())
-        applied = _queue(call).apply(plan, dry_run=self.dry_run)
-        hints = [*steps.hints(applied, plan.remarks)]
-        return ToolResult(applied, **({"hints": hints} if hints else {}))
+        return _result(actions.apply(_queue(call), plan, dry_run=self.dry_run))
 
 
 class AssignArguments(ToolArguments):
-    """Give items to an agent: all, or none. An agent is any name."""
+    """Assign items to an agent, all or none. An agent is any name."""
 
     name: ClassVar[str] = "assign"
     items: Texts
@@ -97,20 +97,22 @@ class AssignArguments(ToolArguments):
     force: Annotated[bool, Field(description="Take them from their holder")] = False
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Assign."""
-        queue = _queue(call)
-        more = {
-            "context": self.context,
-            "resources": self.resources,
-            "force": self.force,
-        }
-        return ToolResult(queue.assign_many(self.items, self.agent, **more))  # type: ignore[arg-type]
+        """Assign the items."""
+        assigned = actions.assign(
+            _queue(call),
+            self.items,
+            self.agent,
+            context=self.context,
+            resources=self.resources,
+            force=self.force,
+        )
+        return _result(assigned)
 
 
 class StatusArguments(ToolArguments):
     """Show a project with its items, an item with its history, or a list.
 
-    inbox: blockers that wait for your answer; stuck: what does not go on by itself, and why.
+    inbox: blockers that wait for your answer; stuck: stalled items, and why.
     """
 
     name: ClassVar[str] = "status"
@@ -126,30 +128,30 @@ class StatusArguments(ToolArguments):
     limit: int = 50
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Look."""
-        views = _queue(call).views
+        """Read the project, the item or the list."""
+        queue = _queue(call)
         if self.of.startswith("proj_"):
-            return ToolResult(views.progress(self.of, limit=self.limit))
+            return _result(actions.progress(queue, self.of, limit=self.limit))
         if self.of.startswith("item_"):
-            return ToolResult(views.show(self.of))
-        if self.of == "stuck":
-            found = views.stuck(limit=self.limit)
-            return ToolResult(found.items, looked_at=found.looked_at, more=found.more)
-        lists = {
-            "projects": views.projects,
-            "agents": views.agents,
-            "inbox": views.inbox,
-            "unassigned": views.unassigned,
-        }
-        if self.of not in lists:
-            raise errors.Usage(
-                reason=f"of is proj_…, item_…, stuck, {' or '.join(lists)}."
-            )
-        return ToolResult(lists[self.of](limit=self.limit))
+            return _result(actions.show(queue, self.of))
+        if self.of not in LISTS:
+            lists = " or ".join(LISTS)
+            raise errors.Usage(reason=f"of is proj_…, item_…, {lists}.")
+        return _result(LISTS[self.of](queue, limit=self.limit))
+
+
+#: The lists of the tool `status`, by name.
+LISTS: Mapping[str, Callable[..., Published[object]]] = {
+    "stuck": actions.stuck,
+    "projects": actions.projects,
+    "agents": actions.agents,
+    "inbox": actions.inbox,
+    "unassigned": actions.unassigned,
+}
 
 
 class DiscoveriesArguments(ToolArguments):
-    """List what the agents of a project found. meta.cursor is the next since."""
+    """List the discoveries of a project. meta.cursor is the next since."""
 
     name: ClassVar[str] = "discoveries"
     quotes_others: ClassVar[bool] = True
@@ -160,29 +162,27 @@ class DiscoveriesArguments(ToolArguments):
     limit: int = 100
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Look."""
-        found = _queue(call).views.discoveries(
-            self.project, since=self.since, limit=self.limit
+        """Read the discoveries after the cursor."""
+        found = actions.discoveries(
+            _queue(call), self.project, since=self.since, limit=self.limit
         )
-        return ToolResult(found, cursor=found[-1].cursor if found else self.since)
+        return _result(found)
 
 
 class AnswerArguments(ToolArguments):
-    """Answer the blocker of an item: its holder goes on."""
+    """Answer the blocker of an item, so that its holder can continue."""
 
     name: ClassVar[str] = "answer"
     item: Item
     text: str
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Answer."""
-        return ToolResult(
-            {"id": self.item, "state": _queue(call).answer(self.item, self.text)}
-        )
+        """Answer the blocker."""
+        return _result(actions.answer(_queue(call), self.item, self.text))
 
 
 class MendArguments(ToolArguments):
-    """Take an item out of work, start a failed, cancelled or completed one afresh, or let one wait for others too."""
+    """Cancel an item, requeue a failed, cancelled or completed one, or make one wait for others too."""
 
     name: ClassVar[str] = "mend"
     item: Item
@@ -191,28 +191,22 @@ class MendArguments(ToolArguments):
     depends_on: Annotated[Texts, Field(description="Of depend: item_…")] = ()
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Do as the verb says."""
-        if bool(self.depends_on) != (self.verb == "depend") or (
-            self.reason and self.verb != "cancel"
-        ):
+        """Cancel, requeue or depend."""
+        depends = self.verb == "depend"
+        if bool(self.depends_on) != depends or (self.reason and self.verb != "cancel"):
             raise errors.Usage(
                 reason="depends_on goes with depend, and reason with cancel."
             )
         queue = _queue(call)
         if self.verb == "cancel":
-            waiting = queue.cancel(self.item, reason=self.reason)
-            return ToolResult(
-                {"id": self.item, "state": "cancelled", "waiting": waiting}
-            )
+            return _result(actions.cancel(queue, self.item, reason=self.reason))
         if self.verb == "requeue":
-            return ToolResult(queue.requeue(self.item))
-        return ToolResult(
-            {"id": self.item, "state": queue.depend(self.item, self.depends_on)}
-        )
+            return _result(actions.requeue(queue, self.item))
+        return _result(actions.depend(queue, self.item, self.depends_on))
 
 
 class WaitUntilArguments(ToolArguments):
-    """Wait until a project or an item is completed, is blocked, or anything happens to it: what comes first."""
+    """Wait until a project or an item is completed or blocked, or for any event of it, whichever is first."""
 
     name: ClassVar[str] = "wait"
     quotes_others: ClassVar[bool] = True
@@ -225,16 +219,17 @@ class WaitUntilArguments(ToolArguments):
     ] = limits.LONGEST_WAIT_S
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Wait."""
-        queue, timeout_s = _queue(call), seconds(self.timeout, "timeout")
-        waited = queue.waits().until(
-            self.id, self.until, timeout_s=timeout_s, since=self.since
+        """Wait for the first of the goals."""
+        queue = _queue(call)
+        waited = actions.wait(
+            queue,
+            queue.waits(),
+            self.id,
+            self.until,
+            timeout_s=seconds(self.timeout, "timeout"),
+            since=self.since,
         )
-        return ToolResult(
-            orchestrator_context.outcome_of(
-                queue, waited, self.until, timeout_s=timeout_s
-            )
-        )
+        return _result(waited)
 
 
 class CompleteProjectArguments(ToolArguments):
@@ -246,8 +241,8 @@ class CompleteProjectArguments(ToolArguments):
     force: Annotated[bool, Field(description="Cancel the open items")] = False
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Close it."""
-        return ToolResult(_queue(call).complete_project(self.project, force=self.force))
+        """Close the project."""
+        return _result(actions.complete(_queue(call), self.project, force=self.force))
 
 
 TOOLS: tuple[type[ToolArguments], ...] = (
@@ -266,7 +261,11 @@ def _queue(call: ToolCall) -> Queue:
     return Queue(
         call.connection,
         call.settings.namespace,
-        orchestrator_context.caller_of(call.settings),
+        caller_of(call.settings),
         requests=call.requests,
         damage=call.damage,
     )
+
+
+def _result(published: Published[object]) -> ToolResult:
+    return ToolResult(published.data, **published.meta)

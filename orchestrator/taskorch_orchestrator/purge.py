@@ -1,4 +1,4 @@
-"""`orchestrate purge`: completed projects are removed one by one, each in parts that take Redis some milliseconds."""
+"""Deletes completed projects, one after the other, in parts that take Redis milliseconds."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,44 +9,49 @@ from taskorch.queue.queue import Queue
 
 
 class Purged(Frozen):
-    """What went, or what would go."""
+    """The projects that were deleted, or would be, and what was deleted with them."""
 
     projects: Sequence[Project]
     items: int
-    #: Of Redis; 0 where nothing was removed.
+    #: The number of keys in Redis; 0 if nothing was deleted.
     keys: int = 0
-    #: Projects that stay, and why.
+    #: Project -> why it was kept.
     kept: Mapping[str, str] = {}
 
 
-def named(queue: Queue, ids: Sequence[str]) -> tuple[Project, ...]:
-    """Return projects by their ids, each once; raises errors.WrongState where one is not completed."""
-    found = tuple(
-        queue.views.progress(id_, limit=1).project for id_ in dict.fromkeys(ids)
-    )
-    for project in found:
+def find_completed(queue: Queue, ids: Sequence[str]) -> tuple[Project, ...]:
+    """Return projects by their ids, without duplicates.
+
+    Raises errors.WrongState if one is not completed.
+    """
+    found = []
+    for id_ in dict.fromkeys(ids):
+        project = queue.views.progress(id_, limit=1).project
         if project.status != "completed":
-            raise errors.WrongState(item=project.id, state=project.status, verb="purge")
-    return found
+            raise errors.WrongState(item=id_, state=project.status, verb="purge")
+        found.append(project)
+    return tuple(found)
 
 
-def items_of(projects: Sequence[Project]) -> int:
-    """Return how many items they have."""
+def count_items(projects: Sequence[Project]) -> int:
+    """Return the number of items of the projects."""
     return sum(sum(project.counts.values()) for project in projects)
 
 
-def remove(queue: Queue, projects: Sequence[Project]) -> Purged:
-    """Remove projects, but for those that cannot go any more."""
-    gone: list[Project] = []
+def delete(queue: Queue, projects: Sequence[Project]) -> Purged:
+    """Delete projects, and keep those that cannot be deleted any more."""
+    deleted: list[Project] = []
     kept: dict[str, str] = {}
     items = keys = 0
     for project in projects:
-        left = 1
         try:
+            left = 1
             while left:
-                left, some_items, some_keys = queue.purge(project.id)
-                items, keys = items + some_items, keys + some_keys
-            gone.append(project)
+                left, deleted_items, deleted_keys = queue.purge(project.id)
+                items += deleted_items
+                keys += deleted_keys
         except (errors.WrongState, errors.Awaited, errors.NoProject) as refusal:
             kept[project.id] = f"{refusal} {refusal.hint()}"
-    return Purged(projects=gone, items=items, keys=keys, kept=kept)
+        else:
+            deleted.append(project)
+    return Purged(projects=deleted, items=items, keys=keys, kept=kept)

@@ -65,13 +65,11 @@ def test_on_a_terminal_each_item_stands_in_a_row(shell: Shell) -> None:
         ("api", "backend", "waiting", "created"),
         ("review", "-", "pending", "created"),
     ]
-    assert again.splitlines()[0] == first.splitlines()[0] + " (there already)"
+    assert again.splitlines()[0] == first.splitlines()[0] + " (existing)"
     assert [line.split()[:4] for line in again.splitlines()[2:]] == [
         row[:4] for row in rows[2:]
     ]
-    assert [line.split()[4:] for line in again.splitlines()[2:]] == [
-        ["there", "already"]
-    ] * 3
+    assert [line.split()[4:] for line in again.splitlines()[2:]] == [["existing"]] * 3
 
 
 def test_the_json_has_what_became_of_each_item(shell: Shell, bench: Bench) -> None:
@@ -120,7 +118,7 @@ def test_a_dry_run_says_that_nothing_was_written_and_writes_nothing(
     assert (ran.code, ran.stdout, ran.stderr) == (
         0,
         "",
-        "It makes a new project.\nNothing was written.\n",
+        "The plan creates a new project.\nNothing was written.\n",
     )
     assert code == 0
     assert screen.splitlines()[0] == "Project ID: a new one"

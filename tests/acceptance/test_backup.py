@@ -238,7 +238,7 @@ def test_empty_page_of_stuck_names_the_rest(shell: Shell, bench: Bench) -> None:
 
     assert (
         ran.stderr
-        == "None of these is stuck.\nThere is more: 1666 items were looked at.\n"
+        == "None of these is stuck.\nThere are more: only 1666 items were checked.\n"
     )
 
 

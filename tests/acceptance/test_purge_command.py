@@ -56,7 +56,7 @@ def test_a_day_ends_and_nothing_of_it_is_left(shell: Shell, bench: Bench) -> Non
     }
 
     assert (first.code, again.code) == (0, 0), again.stderr
-    assert "Purged: 1 projects, 1 items, " in again.stdout
+    assert "Purged: 1 project, 1 item, " in again.stdout
     assert there(bench) == set()
     assert bench.everything().keys() == before
     assert {
@@ -81,9 +81,9 @@ def test_without_a_project_those_go_that_are_old(shell: Shell, bench: Bench) -> 
 
     assert [line.split()[0] for line in shown.stdout.splitlines()[1:]] == [old, older]
     assert after_showing == {old, older, young, active}
-    assert oldest.stdout.startswith("Purged: 1 projects, 2 items, ")
+    assert oldest.stdout.startswith("Purged: 1 project, 2 items, ")
     assert after_oldest == {old, young, active}
-    assert ran.stdout.startswith("Purged: 1 projects, 2 items, ")
+    assert ran.stdout.startswith("Purged: 1 project, 2 items, ")
     assert there(bench) == {young, active}
     assert (nothing.code, nothing.stdout, nothing.stderr) == (
         0,
@@ -151,8 +151,8 @@ def test_on_a_terminal_it_asks_first(
 
     assert code == 0
     assert project in screen
-    assert "Remove for good: 1 projects with 2 items?" in screen
-    assert ("Purged: 1 projects" if goes else "Nothing was purged.") in screen
+    assert "Delete 1 project with 2 items for good?" in screen
+    assert ("Purged: 1 project" if goes else "Nothing was purged.") in screen
     assert there(bench) == (set() if goes else {project})
 
 
@@ -177,7 +177,7 @@ def test_a_purge_that_redis_leaves_unanswered_in_its_midst_is_typed_again(
     ran = shell.orchestrate("purge", project, "--yes")
 
     assert (cut_off.code, left) == (4, 350)
-    assert ran.stdout.startswith("Purged: 1 projects, 350 items, ")
+    assert ran.stdout.startswith("Purged: 1 project, 350 items, ")
     assert there(bench) == set()
     assert bench.inconsistencies() == []
 

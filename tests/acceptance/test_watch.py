@@ -402,7 +402,7 @@ def test_watch_survives_restart_and_reports_it_once(shell: Shell, node: Node) ->
         line_of(process)
         node.kill()
         assert process.stderr is not None
-        assert "It is tried again." in process.stderr.readline()
+        assert "Retrying until it answers." in process.stderr.readline()
         node.start()
         there.orchestrate("create", project, "Made later")
 
@@ -420,7 +420,7 @@ def test_restarts_lose_and_repeat_no_event(shell: Shell, node: Node) -> None:
             entries += [line_of(process)]
             node.kill()
             assert process.stderr is not None
-            assert "It is tried again." in process.stderr.readline()
+            assert "Retrying until it answers." in process.stderr.readline()
             node.start()
             there.orchestrate("create", project, f"After the restart, {number}")
             entries += (

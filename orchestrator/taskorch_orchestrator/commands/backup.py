@@ -1,4 +1,4 @@
-"""Commands that move a whole namespace: export, import."""
+"""The `export` and `import` commands."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from taskorch_orchestrator.context import OrchestratorContext
 
 FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
-CUT_OFF = "If it had begun to write, the namespace is closed until the import is run again with the same file."
+INTERRUPTED = (
+    "The import may be incomplete: then the namespace is closed until you run it again with "
+    "the same file."
+)
 PLACE = click.Path(exists=True, allow_dash=True, path_type=Path)
 
 
@@ -19,9 +22,9 @@ PLACE = click.Path(exists=True, allow_dash=True, path_type=Path)
 @click.argument("file", metavar="[FILE]", required=False, type=FILE)
 @pass_context
 def export(context: "OrchestratorContext", file: Path | None) -> None:
-    """Write the whole namespace as JSON lines, to FILE or to standard output ('-').
+    """Export the whole namespace as JSON lines, to FILE or to standard output.
 
-    FILE is replaced once it is complete, and only its owner can read it.
+    FILE is replaced when the export is complete, and only its owner can read it.
     """
     from taskorch_orchestrator.backup import export as exporting
     from taskorch_orchestrator.render import sync
@@ -40,10 +43,11 @@ def export(context: "OrchestratorContext", file: Path | None) -> None:
 @click.argument("place", metavar="FILE|DIR", type=PLACE)
 @pass_context
 def import_(context: "OrchestratorContext", place: Path) -> None:
-    """Read an export back from FILE ('-': standard input) into an empty namespace; or take over DIR. Ids are kept.
+    """Import an export, or the folder of the file-based predecessor. Ids are kept.
 
-    DIR is a folder of the file-based predecessor. It stays as it is. Where it is this root's own, its database is kept
-    as orchestration.db.before-import: the sync job writes to it.
+    FILE is an export, or - for standard input; the namespace must be empty. DIR is a folder of
+    the predecessor, which is not changed. If DIR is the folder of this root, its database is
+    kept as orchestration.db.before-import, because the sync job writes to it.
     """
     if place.is_dir():
         _take_over(context, place)
@@ -74,6 +78,6 @@ def _restore(context: "OrchestratorContext", file: Path) -> None:
     try:
         counts = restore(file, context.queue_of().archive)
     except (errors.Unavailable, KeyboardInterrupt):
-        context.output.hint(CUT_OFF)
+        context.output.hint(INTERRUPTED)
         raise
     context.output.show(counts, sync.imported)

@@ -1,4 +1,4 @@
-"""The command that prints the documentation, which comes with the package: docs."""
+"""The `docs` command: prints the documentation, which is part of the package."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ class Topic(Frozen):
     title: str
 
 
-class Text(Frozen):
+class TopicText(Frozen):
     """The text of a topic, as Markdown."""
 
     topic: str
@@ -31,22 +31,27 @@ class Text(Frozen):
 def docs(topic: str | None) -> None:
     """Print the documentation of TOPIC as Markdown. Without TOPIC, list the topics."""
     if topic is None:
-        app.output().show(topics(), _listed)
+        app.output().show(topics(), _table)
         return
     text = text_of(topic)
     if text is None:
         raise click.BadParameter(
-            f"There is no topic {topic!r}. orchestrate docs lists them.",
+            f"There is no topic {topic!r}. orchestrate docs lists the topics.",
             param_hint="TOPIC",
         )
-    app.output().show(
-        Text(topic=topic, text=text), lambda shown: shown.text.rstrip("\n")
-    )
+    found = TopicText(topic=topic, text=text)
+    app.output().show(found, lambda found: found.text.rstrip("\n"))
 
 
 def topics() -> tuple[Topic, ...]:
-    """Return every page, each with its sections behind it."""
-    return tuple(topic for page in _pages() for topic in _topics(page))
+    """Return every page, each followed by its sections."""
+    found = []
+    for page in _pages():
+        heading = page.read_text(encoding="utf-8").partition("\n")[0]
+        found.append(Topic(topic=page.stem, title=heading.removeprefix("# ")))
+        for title, _ in _sections(page):
+            found.append(Topic(topic=f"{page.stem}#{_anchor(title)}", title=title))
+    return tuple(found)
 
 
 def text_of(topic: str) -> str | None:
@@ -54,48 +59,46 @@ def text_of(topic: str) -> str | None:
     name, _, anchor = topic.partition("#")
     for page in _pages():
         if page.stem == name:
-            sections = {_anchor(title): text for title, text in _sections(page)}
-            return sections.get(anchor) if anchor else page.read_text(encoding="utf-8")
+            if not anchor:
+                return page.read_text(encoding="utf-8")
+            texts = {_anchor(title): text for title, text in _sections(page)}
+            return texts.get(anchor)
     return None
 
 
 def _pages() -> list[Path]:
+    """Return the pages: those of the checkout, or the copies in an installed package."""
     package = Path(taskorch.__file__).parent
-    # In a checkout they lie at its top; a wheel has a copy of them.
-    folder = next(
-        each
-        for each in (package / "docs", package.parents[1] / "docs")
-        if each.is_dir()
-    )
+    folder = package / "docs"
+    if not folder.is_dir():
+        folder = package.parents[1] / "docs"
     return sorted(folder.glob("*.md"))
-
-
-def _topics(page: Path) -> Iterator[Topic]:
-    heading = page.read_text(encoding="utf-8").partition("\n")[0]
-    yield Topic(topic=page.stem, title=heading.removeprefix("# "))
-    for title, _ in _sections(page):
-        yield Topic(topic=f"{page.stem}#{_anchor(title)}", title=title)
 
 
 def _sections(page: Path) -> Iterator[tuple[str, str]]:
     """Yield the title and the text of each section of the second level."""
-    title, lines, in_fence = "", list[str](), False
+    title = ""
+    lines: list[str] = []
+    in_fence = False
     for line in page.read_text(encoding="utf-8").splitlines(keepends=True):
         if line.startswith("## ") and not in_fence:
             if title:
                 yield title, "".join(lines)
-            title, lines = line[3:].strip(), []
-        in_fence ^= line.startswith("```")
+            title = line.removeprefix("## ").strip()
+            lines = []
+        if line.startswith("```"):
+            in_fence = not in_fence
         lines.append(line)
     if title:
         yield title, "".join(lines)
 
 
 def _anchor(title: str) -> str:
-    """Return what GitHub makes of a title in a link."""
-    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+    """Return the anchor that GitHub gives a title."""
+    words = re.sub(r"[^\w -]", "", title.lower())
+    return words.replace(" ", "-")
 
 
-def _listed(found: Sequence[Topic]) -> str:
+def _table(found: Sequence[Topic]) -> str:
     width = max(len(each.topic) for each in found)
     return "\n".join(f"{each.topic:{width}}  {each.title}" for each in found)

@@ -1,4 +1,4 @@
-"""Commands that look: progress, discoveries, list, show, unassigned, inbox, stuck, projects, agents."""
+"""Commands that only read: progress, discoveries, list, show, unassigned, inbox, stuck, projects, agents."""
 
 from typing import TYPE_CHECKING
 
@@ -21,28 +21,29 @@ STATES = (
     "failed",
     "cancelled",
 )
+ROWS = click.IntRange(1, 5000)
 LIMIT = click.option(
     "--limit",
-    type=click.IntRange(1, 5000),
+    type=ROWS,
     default=100,
     show_default=True,
-    help="At most so many.",
+    help="Maximum number of rows.",
 )
+PROJECT = click.option("--project", default="", help="Only items of this project.")
 
 
 @orchestrate.command(epilog="Example: orchestrate progress proj_1a2b3c4d")
 @click.argument("project", metavar="PROJECT|ITEM")
 @pass_context
 def progress(context: "OrchestratorContext", project: str) -> None:
-    """Show how far a project or an item is."""
+    """Show the progress of a project or an item."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 
     if project.startswith("item_"):
-        context.output.show(context.queue.views.show(project), tables.item_progress)
+        context.show(actions.show(context.queue, project), tables.item_progress)
     else:
-        context.output.show(
-            context.queue.views.progress(project), tables.project_progress
-        )
+        context.show(actions.progress(context.queue, project), tables.project_progress)
 
 
 @orchestrate.command(
@@ -50,17 +51,20 @@ def progress(context: "OrchestratorContext", project: str) -> None:
 )
 @click.argument("project")
 @click.option(
-    "--since", default="0-0", metavar="CURSOR", help="Only what came after this cursor."
+    "--since",
+    default="0-0",
+    metavar="CURSOR",
+    help="Only discoveries after this cursor.",
 )
 @click.option(
     "--limit",
-    type=click.IntRange(1, 5000),
-    help="At most so many: 1000, or with --follow no end.",
+    type=ROWS,
+    help="Maximum number of discoveries.  [default: 1000; with --follow: no limit]",
 )
 @click.option(
     "--follow",
     is_flag=True,
-    help="Go on with each as it is found, until the project is closed.",
+    help="Keep printing new discoveries until the project is closed.",
 )
 @pass_context
 def discoveries(
@@ -70,18 +74,20 @@ def discoveries(
     limit: int | None,
     follow: bool,
 ) -> None:
-    """List what the agents of PROJECT found."""
+    """List the discoveries of the agents in PROJECT."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
     from taskorch_orchestrator.watch import stream
 
     if follow:
         stream.discoveries(context, project, since, limit)
         return
-    found = context.queue.views.discoveries(project, since=since, limit=limit or 1000)
-    cursor = found[-1].cursor if found else since
-    context.output.show(found, tables.discoveries, "No discoveries.", cursor=cursor)
-    if found:
-        context.output.hint(f"Continue with --since {cursor}")
+    found = actions.discoveries(
+        context.queue, project, since=since, limit=limit or actions.LONG_LIMIT
+    )
+    context.show(found, tables.discoveries, "No discoveries.")
+    if found.data:
+        context.output.hint(f"Continue with --since {found.data[-1].cursor}")
 
 
 @orchestrate.command(
@@ -90,7 +96,7 @@ def discoveries(
 @click.argument("project", default="")
 @click.option("--state", type=click.Choice(STATES), help="Only items in this state.")
 @click.option("--agent", default="", help="Only items of this agent.")
-@click.option("--cursor", default="", help="Go on where a page ended.")
+@click.option("--cursor", default="", help="Cursor that the previous page printed.")
 @LIMIT
 @pass_context
 def list_(
@@ -104,15 +110,20 @@ def list_(
     """List items, of PROJECT or of all projects."""
     from taskorch.domain.item import State
 
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 
-    wanted = State(state) if state else None
-    page = context.queue.views.list(
-        project=project, state=wanted, agent=agent, cursor=cursor, limit=limit
+    page = actions.list_items(
+        context.queue,
+        project=project,
+        state=State(state) if state else None,
+        agent=agent,
+        cursor=cursor,
+        limit=limit,
     )
-    context.output.show(page.items, tables.items, "No items.", cursor=page.cursor)
-    if page.cursor:
-        context.output.hint(f"There is more: --cursor {page.cursor}")
+    context.show(page, tables.items, "No items.")
+    if page.meta["cursor"]:
+        context.output.hint(f"There are more: --cursor {page.meta['cursor']}")
 
 
 @orchestrate.command(epilog="Example: orchestrate show item_1a2b3c4d --handoff")
@@ -120,42 +131,39 @@ def list_(
 @click.option("--handoff", is_flag=True, help="Print the handoff package, as JSON.")
 @pass_context
 def show(context: "OrchestratorContext", item: str, handoff: bool) -> None:
-    """Show all that ITEM carries, with its history."""
+    """Show everything about ITEM, with its history."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 
     if handoff:
-        context.output.show(context.handoff(item), tables.handoff)
+        context.show(actions.handoff(context.queue, item), tables.handoff)
     else:
-        context.output.show(context.queue.views.show(item), tables.package)
+        context.show(actions.show(context.queue, item), tables.package)
 
 
 @orchestrate.command(epilog="Example: orchestrate unassigned --project proj_1a2b3c4d")
-@click.option("--project", default="", help="Only items of this project.")
+@PROJECT
 @LIMIT
 @pass_context
 def unassigned(context: "OrchestratorContext", project: str, limit: int) -> None:
-    """List the items that wait for an agent."""
+    """List the items that have no agent."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 
-    context.output.show(
-        context.queue.views.unassigned(project=project, limit=limit),
-        tables.items,
-        "No items.",
-    )
+    found = actions.unassigned(context.queue, project=project, limit=limit)
+    context.show(found, tables.items, "No items.")
 
 
 @orchestrate.command(epilog="Example: orchestrate inbox")
 @LIMIT
 @pass_context
 def inbox(context: "OrchestratorContext", limit: int) -> None:
-    """List blockers that wait for an answer. The longest wait comes first."""
+    """List the blockers that wait for an answer, the oldest first."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 
-    context.output.show(
-        context.queue.views.inbox(limit=limit),
-        tables.inbox,
-        "No blocker waits for an answer.",
-    )
+    blocked = actions.inbox(context.queue, limit=limit)
+    context.show(blocked, tables.inbox, "No blocker waits for an answer.")
 
 
 @orchestrate.command(epilog="Example: orchestrate stuck --silent-for 2h")
@@ -164,16 +172,16 @@ def inbox(context: "OrchestratorContext", limit: int) -> None:
     type=DURATION,
     default="30m",
     show_default=True,
-    help="Queued for so long.",
+    help="Report items queued longer than this.",
 )
 @click.option(
     "--silent-for",
     type=DURATION,
     default="1h",
     show_default=True,
-    help="Held without a sign for so long.",
+    help="Report held items without a sign of life for longer than this.",
 )
-@click.option("--project", default="", help="Only items of this project.")
+@PROJECT
 @LIMIT
 @pass_context
 def stuck(
@@ -183,18 +191,23 @@ def stuck(
     project: str,
     limit: int,
 ) -> None:
-    """List items that do not go on by themselves. Says why, since when, and what helps."""
+    """List stalled items, with the reason and the command that helps."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 
-    found = context.queue.views.stuck(
-        unstarted_ms=unstarted_for, silent_ms=silent_for, project=project, limit=limit
+    found = actions.stuck(
+        context.queue,
+        unstarted_ms=unstarted_for,
+        silent_ms=silent_for,
+        project=project,
+        limit=limit,
     )
-    nothing = "None of these is stuck." if found.more else "Nothing is stuck."
-    context.output.show(
-        found.items, tables.stuck, nothing, looked_at=found.looked_at, more=found.more
+    more, checked = found.meta["more"], found.meta["looked_at"]
+    context.show(
+        found, tables.stuck, "None of these is stuck." if more else "Nothing is stuck."
     )
-    if found.more:
-        context.output.hint(f"There is more: {found.looked_at} items were looked at.")
+    if more:
+        context.output.hint(f"There are more: only {checked} items were checked.")
 
 
 @orchestrate.command(epilog="Example: orchestrate projects")
@@ -202,20 +215,20 @@ def stuck(
 @pass_context
 def projects(context: "OrchestratorContext", limit: int) -> None:
     """List the projects, the newest first."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 
-    context.output.show(
-        context.queue.views.projects(limit=limit), tables.projects, "No projects."
-    )
+    found = actions.projects(context.queue, limit=limit)
+    context.show(found, tables.projects, "No projects.")
 
 
 @orchestrate.command(epilog="Example: orchestrate agents")
 @LIMIT
 @pass_context
 def agents(context: "OrchestratorContext", limit: int) -> None:
-    """List the agents. Shows which session holds what, from where, since when, and how long it was silent."""
+    """List the agents with their sessions, the items they hold, and when they last called."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import agents as agents_render
 
-    context.output.show(
-        context.queue.views.agents(limit=limit), agents_render.agents, "No agents."
-    )
+    found = actions.agents(context.queue, limit=limit)
+    context.show(found, agents_render.agents, "No agents.")

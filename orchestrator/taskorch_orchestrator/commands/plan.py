@@ -1,4 +1,4 @@
-"""Commands that make a plan: project, create, apply, depend, assign, complete."""
+"""Commands that plan the work: project, create, apply, depend, assign, complete."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ from taskorch_orchestrator.group import orchestrate, pass_context
 if TYPE_CHECKING:
     from taskorch_orchestrator.context import OrchestratorContext
 
-Items = tuple[str, ...]
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -28,14 +27,16 @@ Pairs = tuple[tuple[str, str], ...]
 )
 @click.argument("title", type=TEXT)
 @click.option(
-    "-d", "--description", type=TEXT, default="", help="What the user wants, in full."
+    "-d", "--description", type=TEXT, default="", help="The user's request, in full."
 )
 @pass_context
 def project(context: "OrchestratorContext", title: str, description: str) -> None:
     """Open a project for a user's request."""
-    context.output.show_id(
-        "Project ID", context.queue.project(title, description=description)
-    )
+    from taskorch_orchestrator import actions
+    from taskorch_orchestrator.render import steps
+
+    created = actions.project(context.queue, title, description=description)
+    context.show(created, steps.new_project)
 
 
 @orchestrate.command(
@@ -43,14 +44,16 @@ def project(context: "OrchestratorContext", title: str, description: str) -> Non
 )
 @click.argument("project")
 @click.argument("title", type=TEXT)
-@click.option("-d", "--description", type=TEXT, default="", help="What to do, in full.")
+@click.option(
+    "-d", "--description", type=TEXT, default="", help="Description of the work."
+)
 @click.option(
     "-r",
     "--requirement",
     "requirements",
     cls=ManyValues,
     type=TEXT,
-    help="What it must fulfil …",
+    help="Requirements of the item …",
 )
 @click.option(
     "--depends-on",
@@ -63,7 +66,7 @@ def project(context: "OrchestratorContext", title: str, description: str) -> Non
     type=click.IntRange(0, 4),
     default=2,
     show_default=True,
-    help="0 is the most urgent.",
+    help="Priority, from 0 (most urgent) to 4.",
 )
 @click.option(
     "--lease",
@@ -71,52 +74,52 @@ def project(context: "OrchestratorContext", title: str, description: str) -> Non
     type=DURATION,
     default="4h",
     show_default=True,
-    help="A claim lasts so long.",
+    help="Lease duration, such as 30m or 4h.",
 )
 @click.option(
     "--max-attempts",
     type=click.IntRange(1, 1000),
     default=3,
     show_default=True,
-    help="Then a dead letter.",
+    help="Maximum number of attempts before the item becomes a dead letter.",
 )
 @click.option(
     "--not-before",
     type=START_TIME,
     default=StartTime(),
-    help="From now (30m) or a time (RFC 3339).",
+    help="Earliest start: a delay (30m) or a time (RFC 3339).",
 )
 @click.option(
     "--context",
     "facts",
     cls=ManyValues,
     type=PAIR,
-    help="Facts that the agent needs, NAME=VALUE …",
+    help="Facts for the agent, NAME=VALUE …",
 )
 @click.option(
     "--resource",
     "resources",
     cls=ManyValues,
     type=TEXT,
-    help="Files and links that help …",
+    help="Files and links for the agent …",
 )
 @click.option(
     "--deliverable",
     "deliverables_expected",
     cls=ManyValues,
     type=TEXT,
-    help="What must come back …",
+    help="Expected deliverables …",
 )
 @click.option(
-    "--accept", "criteria", cls=ManyValues, type=TEXT, help="When it counts as done …"
+    "--accept", "criteria", cls=ManyValues, type=TEXT, help="Acceptance criteria …"
 )
 @click.option(
     "--key",
     default="",
-    help="A repeat with this key creates nothing and prints the same id.",
+    help="Key of the item. If an item has it already, print that item's id.",
 )
 @click.option(
-    "--assign", "agent", default="", metavar="AGENT", help="Assign it at once."
+    "--assign", "agent", default="", metavar="AGENT", help="Agent to assign it to."
 )
 @pass_context
 def create(
@@ -127,9 +130,10 @@ def create(
     facts: Pairs,
     **fields: object,
 ) -> None:
-    """Add a work item to PROJECT. Options with … take several values: -r A B C."""
+    """Add a work item to PROJECT. Options marked … take several values: -r A B C."""
     from taskorch.domain.item import NewItem
 
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
     new = NewItem(
@@ -138,41 +142,33 @@ def create(
         context=dict(facts),
         **fields,  # type: ignore[arg-type]
     )
-    (created,) = context.queue.create_many(project, [new])
-    hints = [hint for hint in (not_before.remark, created.hint) if hint]
-    meta = (
-        {"dead_dependency": created.dead_dependency} if created.dead_dependency else {}
-    )
-    meta |= {"hint": " ".join(hints)} if hints else {}
-    context.output.show(steps.New.of(created), steps.new_item, **meta)
-    for hint in hints:
-        context.output.hint(hint)
+    created = actions.create(context.queue, project, new, remark=not_before.remark)
+    context.show(created, steps.new_item)
 
 
 @orchestrate.command(epilog="Example: orchestrate apply plan.yaml --dry-run")
 @click.argument("plan", type=Contents(limits.PLAN_BYTES), metavar="PLAN.yaml")
-@click.option("--dry-run", is_flag=True, help="Check everything, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Check the plan without applying it.")
 def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
-    """Create a project with all its items, as a file has them: all or none. - reads standard input.
+    """Create a project with all its items from a plan file, all or none.
 
-    What a plan with the same key has created is there already: it stays as it is, and what is new in the file is added.
+    PLAN.yaml may be -, for standard input. The command is repeatable: items that a plan with
+    the same key created earlier stay as they are, and new items in the file are added.
     For an example of a plan: orchestrate docs usage#a-whole-plan-at-once
     """
     from taskorch.domain.access import Access
 
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.context import OrchestratorContext
     from taskorch_orchestrator.plan import plan_file
     from taskorch_orchestrator.render import plan as plan_render
-    from taskorch_orchestrator.render import steps
 
     read = plan_file.read(*plan)
     context = OrchestratorContext(Access.READ if dry_run else Access.CREATE)
-    applied = context.queue.apply(read, dry_run=dry_run)
-    hints = [*steps.hints(applied, read.remarks)]
-    meta = {"hints": hints} if hints else {}
-    context.output.show(applied, plan_render.applied, "It makes a new project.", **meta)
-    for hint in [*hints, *(["Nothing was written."] if dry_run else [])]:
-        context.output.hint(hint)
+    applied = actions.apply(context.queue, read, dry_run=dry_run)
+    context.show(applied, plan_render.applied, "The plan creates a new project.")
+    if dry_run:
+        context.output.hint("Nothing was written.")
 
 
 @orchestrate.command(epilog="Example: orchestrate depend item_5e6f7a8b item_1a2b3c4d")
@@ -182,11 +178,11 @@ def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
 def depend(
     context: "OrchestratorContext", item: str, dependencies: tuple[str, ...]
 ) -> None:
-    """Let ITEM wait for other items too. Nobody may have begun it."""
+    """Make ITEM wait for more items. ITEM must not have been started."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
-    state = context.queue.depend(item, dependencies)
-    context.output.show({"id": item, "state": state}, steps.state)
+    context.show(actions.depend(context.queue, item, dependencies), steps.state)
 
 
 @orchestrate.command(
@@ -199,49 +195,59 @@ def depend(
     "facts",
     cls=ManyValues,
     type=PAIR,
-    help="More facts that the agent needs, NAME=VALUE …",
+    help="More facts for the agent, NAME=VALUE …",
 )
 @click.option(
-    "--resource", "resources", cls=ManyValues, type=TEXT, help="More files and links …"
+    "--resource",
+    "resources",
+    cls=ManyValues,
+    type=TEXT,
+    help="More files and links for the agent …",
 )
 @click.option(
     "--force",
     is_flag=True,
-    help="Take it from the agent that holds it; that agent's token dies.",
+    help="Reassign items that an agent holds; it loses its lease.",
 )
 @pass_context
 def assign(
     context: "OrchestratorContext",
-    items: Items,
+    items: tuple[str, ...],
     agent: str,
     facts: Pairs,
     resources: tuple[str, ...],
     force: bool,
 ) -> None:
-    """Give ITEM to AGENT; it waits while a dependency of it is open. Several are all assigned, or none is."""
+    """Assign items to AGENT, all or none. An item waits while a dependency of it is open."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
-    done = context.queue.assign_many(
-        items, agent, context=dict(facts), resources=resources, force=force
+    done = actions.assign(
+        context.queue,
+        items,
+        agent,
+        context=dict(facts),
+        resources=resources,
+        force=force,
     )
-    handoffs = [
-        steps.Handoff(assignment=each, handoff=context.handoff_file(each.id))
-        for each in done
+    assigned = [
+        actions.AssignedItem(assignment=each, handoff=context.handoff_file(each.id))
+        for each in done.data
     ]
-    if len(handoffs) == 1:
-        context.output.show(handoffs[0], steps.assignment)
+    if len(assigned) == 1:
+        context.output.show(assigned[0], steps.assignment)
     else:
-        context.output.show(handoffs, steps.assignments)
+        context.output.show(assigned, steps.assignments)
 
 
 @orchestrate.command(epilog="Example: orchestrate complete proj_1a2b3c4d")
 @click.argument("project")
-@click.option("--force", is_flag=True, help="Cancel the items that are open.")
+@click.option("--force", is_flag=True, help="Cancel the items that are still open.")
 @pass_context
 def complete(context: "OrchestratorContext", project: str, force: bool) -> None:
     """Close PROJECT and print what it delivered. Refused while items are open."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 
-    context.output.show(
-        context.queue.complete_project(project, force=force), tables.result
-    )
+    closed = actions.complete(context.queue, project, force=force)
+    context.show(closed, tables.closed_project)

@@ -1,4 +1,4 @@
-"""The command for a fresh start: prime."""
+"""The `prime` command."""
 
 import os
 from typing import TYPE_CHECKING
@@ -8,26 +8,30 @@ import click
 from taskorch_orchestrator.group import is_workers, orchestrate
 
 if TYPE_CHECKING:
-    from taskorch_orchestrator.briefing import Briefing
+    from taskorch_orchestrator.briefing import OrchestratorBriefing
 
 
 @orchestrate.command(epilog="Example: orchestrate prime")
 @click.option(
     "--hook-json",
     is_flag=True,
-    help="Print it as the output of a session-start hook, but for workers.",
+    help="Print the output of a session-start hook; nothing in a worker's session.",
 )
 def prime(hook_json: bool) -> None:
-    """Say what you need to go on after a fresh start. Silent where there is nothing to say, or no Redis."""
+    """Print what an orchestrator needs to continue after a fresh start.
+
+    Prints nothing if there is no queue, or if Redis is unreachable.
+    """
     from taskorch.cli import hooks
 
     from taskorch_orchestrator.render import briefing as briefing_render
 
     if not (hook_json and is_workers(os.environ)):
-        hooks.prime(_briefing, briefing_render.briefing, hook_json=hook_json)
+        hooks.prime(_read, briefing_render.briefing, hook_json=hook_json)
 
 
-def _briefing() -> "Briefing | None":
+def _read() -> "OrchestratorBriefing | None":
+    """Return the briefing, or None if there is no queue here."""
     from taskorch.cli import app
     from taskorch.domain.access import Access
 

@@ -1,10 +1,11 @@
-"""The command that removes what is over: purge."""
+"""The `purge` command."""
 
 import sys
 from typing import TYPE_CHECKING
 
 import click
 from taskorch.cli.arguments import DURATION
+from taskorch.cli.text import counted
 from taskorch.domain import errors
 
 from taskorch_orchestrator.group import orchestrate, pass_context
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
     from taskorch_orchestrator.context import OrchestratorContext
 
-OLD_MS = 30 * 24 * 3_600_000
-MOST_SHOWN = 20
+DEFAULT_AGE_MS = 30 * 24 * 3_600_000
+#: Projects that the question lists.
+SHOWN = 20
 NOTHING = "Nothing was purged."
 
 
@@ -27,10 +29,10 @@ NOTHING = "Nothing was purged."
     "--older-than",
     "age_ms",
     type=DURATION,
-    help="All that were completed so long ago.  [default: 30d]",
+    help="Minimum time since the project was completed.  [default: 30d]",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="List the projects without deleting.")
+@click.option("--yes", is_flag=True, help="Delete without asking.")
 @pass_context
 def purge(
     context: "OrchestratorContext",
@@ -39,42 +41,50 @@ def purge(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Remove completed projects for good: PROJECT, or all that are old. Exit 5 where one must stay; files stay, too."""
-    from taskorch_orchestrator.purge import Purged, items_of, named, remove
+    """Delete completed projects for good. Without PROJECT: all that are older than 30 days.
+
+    Files of the projects stay. Exit 5 if a project cannot be deleted.
+    """
+    from taskorch_orchestrator.purge import (
+        Purged,
+        count_items,
+        delete,
+        find_completed,
+    )
     from taskorch_orchestrator.render import tables
 
     if projects and age_ms:
         raise click.UsageError(
-            "--older-than is for all projects: it does not go with PROJECT."
+            "--older-than selects among all projects: leave it out, or leave out PROJECT."
         )
     queue = context.queue_of()
     found = (
-        named(queue, projects)
+        find_completed(queue, projects)
         if projects
-        else queue.views.finished(older_than_ms=age_ms or OLD_MS)
+        else queue.views.finished(older_than_ms=age_ms or DEFAULT_AGE_MS)
     )
-    would_go = Purged(projects=found, items=items_of(found))
+    items = count_items(found)
     if dry_run:
-        context.output.show(would_go, lambda _: tables.projects(found), NOTHING)
+        preview = Purged(projects=found, items=items)
+        context.output.show(preview, lambda _: tables.projects(found), NOTHING)
         return
-    purged = remove(queue, found if yes or _agreed(found, would_go.items) else ())
+    agreed = yes or not found or _confirm(found, items)
+    purged = delete(queue, found if agreed else ())
     context.output.show(purged, tables.purged, NOTHING)
-    for why in purged.kept.values():
-        context.output.hint(why)
+    for reason in purged.kept.values():
+        context.output.hint(reason)
     click.get_current_context().exit(errors.Invalid.exit_code if purged.kept else 0)
 
 
-def _agreed(projects: "Sequence[Project]", items: int) -> bool:
-    """Show what would go, and ask for it."""
+def _confirm(projects: "Sequence[Project]", items: int) -> bool:
+    """List the projects on stderr, and ask whether to delete them."""
     from taskorch_orchestrator.render import tables
 
-    if not projects:
-        return True
     if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError(
-            "Nobody can be asked here: --yes removes them, --dry-run shows them."
+            "There is no terminal to ask on. Delete with --yes, or list with --dry-run."
         )
-    click.echo(tables.projects(projects[:MOST_SHOWN]), err=True)
-    return click.confirm(
-        f"Remove for good: {len(projects)} projects with {items} items?", err=True
-    )
+    click.echo(tables.projects(projects[:SHOWN]), err=True)
+    selected = counted(len(projects), "project", "projects")
+    question = f"Delete {selected} with {counted(items, 'item', 'items')} for good?"
+    return click.confirm(question, err=True)

@@ -1,10 +1,9 @@
-"""Commands that set things right: answer, cancel, requeue, reap, doctor."""
+"""Commands that change items and repair the namespace: answer, cancel, requeue, reap, doctor."""
 
 from typing import TYPE_CHECKING
 
 import click
 from taskorch.cli.arguments import TEXT
-from taskorch.cli.text import counted
 
 from taskorch_orchestrator.group import orchestrate, pass_context
 
@@ -19,67 +18,58 @@ if TYPE_CHECKING:
 @click.argument("text", type=TEXT)
 @pass_context
 def answer(context: "OrchestratorContext", item: str, text: str) -> None:
-    """Answer the blocker of ITEM. Its holder can go on."""
+    """Answer the blocker of ITEM. Its holder can continue."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
-    context.output.show(
-        {"id": item, "state": context.queue.answer(item, text)}, steps.state
-    )
+    context.show(actions.answer(context.queue, item, text), steps.state)
 
 
 @orchestrate.command(
     epilog='Example: orchestrate cancel item_1a2b3c4d --reason "Not needed any more"'
 )
 @click.argument("item")
-@click.option("--reason", type=TEXT, default="", help="Why.")
+@click.option("--reason", type=TEXT, default="", help="Reason, which the holder reads.")
 @pass_context
 def cancel(context: "OrchestratorContext", item: str, reason: str) -> None:
-    """Take ITEM out of work. Its holder is told at its next step."""
+    """Cancel ITEM. Its holder learns of it with its next command."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
-    waiting = context.queue.cancel(item, reason=reason)
-    context.output.show(
-        {"id": item, "state": "cancelled", "waiting": waiting}, steps.state
-    )
-    if waiting:
-        context.output.hint(
-            f"{counted(waiting, 'item waits', 'items wait')} for {item}. Requeue it, or cancel them too."
-        )
+    context.show(actions.cancel(context.queue, item, reason=reason), steps.state)
 
 
 @orchestrate.command(epilog="Example: orchestrate requeue item_1a2b3c4d")
 @click.argument("item")
 @pass_context
 def requeue(context: "OrchestratorContext", item: str) -> None:
-    """Start ITEM afresh. It is failed, cancelled or completed.
+    """Queue a failed, cancelled or completed ITEM again, with all its attempts.
 
-    Items that depend on it wait for it again. Those that an agent holds go on, and are named.
+    Items that depend on it wait for it again. Dependent items that an agent holds are not
+    interrupted; the command lists them.
     """
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
-    context.output.show(context.queue.requeue(item), steps.requeued)
+    context.show(actions.requeue(context.queue, item), steps.requeued)
 
 
 @orchestrate.command(epilog="Example: orchestrate reap")
 @pass_context
 def reap(context: "OrchestratorContext") -> None:
     """Act on expired leases and due delays now."""
-    reaped, promoted = context.queue.reap()
-    counts = {"reaped": reaped, "promoted": promoted}
-    context.output.show(
-        counts,
-        lambda _: f"{reaped} leases had expired, {promoted} delayed items were due.",
-    )
+    from taskorch_orchestrator import actions
+    from taskorch_orchestrator.render import steps
+
+    context.show(actions.reap(context.queue), steps.reaped)
 
 
 @orchestrate.command(epilog="Example: orchestrate doctor --fix")
-@click.option(
-    "--fix", is_flag=True, help="Repair what does not fit together in the namespace."
-)
+@click.option("--fix", is_flag=True, help="Repair inconsistencies in the namespace.")
 @click.option(
     "--quarantined",
     is_flag=True,
-    help="Print what --fix moved aside, with all its fields.",
+    help="Print the damaged records that --fix moved aside.",
 )
 @pass_context
 def doctor(context: "OrchestratorContext", fix: bool, quarantined: bool) -> None:

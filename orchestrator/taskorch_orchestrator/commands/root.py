@@ -1,4 +1,4 @@
-"""Commands for the root and its config file: init, trust."""
+"""The `init` and `trust` commands, for a root and its config file."""
 
 import os
 import sys
@@ -15,39 +15,39 @@ FOLDER = click.Path(exists=True, file_okay=False)
 @orchestrate.command(epilog="Example: orchestrate init ~/project")
 @click.argument("folder", required=False, type=FOLDER)
 def init(folder: str | None) -> None:
-    """Make FOLDER a root: the queue of everything below it.
+    """Make FOLDER a root: everything below it shares its queue.
 
-    Without FOLDER, it is TASKORCH_ROOT, else the current folder. With --redis-url or --namespace, these are written to
-    its config.toml, which is trusted then.
+    FOLDER defaults to TASKORCH_ROOT, else to the current folder. --redis-url and --namespace
+    are written to its config.toml, which is then trusted.
     """
     from taskorch_orchestrator import root_setup
 
     flags = click.get_current_context().find_root().ensure_object(dict)
     chosen = {
-        name: value for name in ("redis_url", "namespace") if (value := flags.get(name))
+        name: flags[name] for name in ("redis_url", "namespace") if flags.get(name)
     }
-    made = root_setup.init(
-        folder or os.environ.get("TASKORCH_ROOT") or ".", chosen, os.environ
-    )
+    root = folder or os.environ.get("TASKORCH_ROOT") or "."
+    made = root_setup.init(root, chosen, os.environ)
     app.output().show(made, root_setup.initialised)
 
 
 @orchestrate.command(epilog="Example: orchestrate trust")
 @click.argument("folder", required=False, type=FOLDER)
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--remove", is_flag=True, help="Trust the file no longer.")
+@click.option("--yes", is_flag=True, help="Trust the file without asking.")
+@click.option("--remove", is_flag=True, help="Stop trusting the file.")
 @click.option("--list", "lists", is_flag=True, help="List the files that you trust.")
 def trust(folder: str | None, yes: bool, remove: bool, lists: bool) -> None:
-    """Show the config.toml of the root of FOLDER, and trust it until it changes.
+    """Show the config.toml of a root, and trust it until it changes.
 
-    Without FOLDER, it is the root of the current folder. A config.toml may have come with a checkout: until you trust
-    it, it names no Redis and no password file. This asks first; scripts confirm with --yes.
+    The root is that of FOLDER, or of the current folder. A config.toml may have arrived with a
+    checkout: until you trust it, its Redis and its password file are ignored. The command
+    asks first; scripts confirm with --yes.
     """
     from taskorch_orchestrator import root_setup
 
     if lists + remove + yes > 1 or (lists and folder):
         raise click.UsageError(
-            "--list, --remove and --yes do not go together, nor does --list with FOLDER."
+            "Use one of --list, --remove and --yes; --list takes no FOLDER."
         )
     output = app.output()
     if lists:

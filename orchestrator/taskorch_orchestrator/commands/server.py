@@ -1,4 +1,4 @@
-"""Commands for the bundled server of a root: status, start, stop."""
+"""The `server` commands, for the bundled server of a root."""
 
 import click
 from taskorch.cli import app
@@ -8,12 +8,12 @@ from taskorch_orchestrator.group import orchestrate
 
 @orchestrate.group(cls=app.RoleGroup, epilog="Example: orchestrate server status")
 def server() -> None:
-    """Look at, start or stop the bundled server of this root."""
+    """Show, start or stop the bundled server of this root."""
 
 
 @server.command(epilog="Example: orchestrate server status")
 def status() -> None:
-    """Say whether the server runs, and where."""
+    """Show whether the server runs, and where."""
     from taskorch.bundled import server as bundled_server
 
     from taskorch_orchestrator.render import tables
@@ -25,15 +25,15 @@ def status() -> None:
 @click.option(
     "--repair",
     is_flag=True,
-    help="Cut damaged data off where it begins; a copy is kept.",
+    help="Truncate damaged data where the damage starts, and keep a copy.",
 )
 @click.option(
     "--accept-data",
     is_flag=True,
-    help="Load data that you know, such as a copied folder of another user.",
+    help="Load data of another user, such as a copied folder, that you trust.",
 )
 def start(*, repair: bool, accept_data: bool) -> None:
-    """Start the server, unless it runs."""
+    """Start the server, unless it runs already."""
     from taskorch.bundled import server as bundled_server
 
     from taskorch_orchestrator.render import tables
@@ -47,7 +47,7 @@ def start(*, repair: bool, accept_data: bool) -> None:
 
 @server.command(epilog="Example: orchestrate server stop")
 def stop() -> None:
-    """Stop the server; what it acknowledged is on the disk."""
+    """Stop the server. Everything it acknowledged is on disk."""
     from taskorch.bundled import server as bundled_server
 
     from taskorch_orchestrator.render import tables

@@ -1,4 +1,4 @@
-"""The command that joins an agent's program to the queue: setup."""
+"""The `setup` command."""
 
 import os
 import sys
@@ -12,37 +12,43 @@ from taskorch.domain import errors
 from taskorch_orchestrator.group import orchestrate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @orchestrate.command(epilog="Example: orchestrate setup claude --check")
 @click.argument("program", type=click.Choice(("claude", "codex", "gemini", "cursor")))
 @click.option(
-    "--check", is_flag=True, help="Only look; exit 5 where something is missing."
+    "--check",
+    is_flag=True,
+    help="Check without changing anything; exit 5 if something is missing.",
 )
 @click.option(
     "--remove",
     is_flag=True,
-    help="Take it out again: the files are as they were before.",
+    help="Remove what setup added, and restore the files.",
 )
 @click.option(
-    "--user", is_flag=True, help="In your own configuration instead of the project's."
+    "--user",
+    is_flag=True,
+    help="Change your own configuration instead of the project's.",
 )
 @click.option(
     "--yes",
     is_flag=True,
-    help="Change the targets of symbolic links that lead out of the project.",
+    help="Change files outside the project that symbolic links lead to.",
 )
 def setup(program: str, check: bool, remove: bool, user: bool, yes: bool) -> None:
-    """Put hooks, MCP servers and a few words on the queue into the files of PROGRAM. All else in them stays as it is.
+    """Add hooks, MCP servers and instructions to the files of PROGRAM. Their other content stays.
 
-    They are those of the git checkout of the current folder, or of the folder itself.
+    The files are those of the git checkout of the current folder, or of the folder itself.
     """
     from taskorch_orchestrator.render import setup as setup_render
     from taskorch_orchestrator.setup import install, programs
 
     if check and remove:
-        raise click.UsageError("--check only looks: it goes without --remove.")
+        raise click.UsageError(
+            "--check changes nothing: leave it out, or leave out --remove."
+        )
     top = (
         programs.of_user(program, os.environ) if user else programs.project(Path.cwd())
     )
@@ -52,34 +58,36 @@ def setup(program: str, check: bool, remove: bool, user: bool, yes: bool) -> Non
         files = install.check(parts)
     else:
         changes = install.removal(parts) if remove else install.addition(parts)
-        # The links in a user's own configuration are the user's; those in a checkout may be anybody's.
-        if not user and not yes:
-            _ask_to_leave(top, install.outside(changes, top))
+        # Links in the user's own configuration are the user's. Links in a checkout may
+        # have arrived with it.
+        targets = {} if user or yes else install.outside(changes, top)
+        if targets:
+            _confirm_targets(top, targets)
         files = install.apply(changes, top)
     app.output().show(files, setup_render.files)
     if any(each.status == "not current" for each in files):
         click.get_current_context().exit(errors.Invalid.exit_code)
-    hints = () if check else setup_render.hints(program, top, root)
+    hints: Iterable[str] = ()
     if remove:
-        hints = setup_render.taken_away(
-            files, programs.of_others(program, top, os.environ, user=user)
-        )
+        others = programs.of_others(program, top, os.environ, user=user)
+        hints = setup_render.lost_parts(files, others)
+    elif not check:
+        hints = setup_render.hints(program, top, root)
     for hint in hints:
         app.output().hint(hint)
 
 
-def _ask_to_leave(top: Path, targets: "Mapping[Path, Path]") -> None:
-    """Name the files outside the project, and ask whether to change them. Raises errors.LeavesProject without a yes."""
+def _confirm_targets(top: Path, targets: "Mapping[Path, Path]") -> None:
+    """List the files outside the project, and ask whether to change them.
+
+    Raises errors.LeavesProject unless the answer is yes.
+    """
     from taskorch.cli.text import line
 
-    if not targets:
-        return
     links = [f"{file} -> {target}" for file, target in targets.items()]
     if sys.stdin is not None and sys.stdin.isatty():
-        click.echo(
-            "\n".join(["A symbolic link leads out of the project:", *map(line, links)]),
-            err=True,
-        )
+        shown = ["A symbolic link leads out of the project:", *map(line, links)]
+        click.echo("\n".join(shown), err=True)
         if click.confirm("Change the target?", err=True):
             return
     raise errors.LeavesProject(project=str(top), links=", ".join(links))

@@ -1,4 +1,4 @@
-"""Commands for the files under `.task-orchestrator/`: sync, its status, the service that does it."""
+"""The `sync`, `sync status` and `service` commands, for the files under `.task-orchestrator/`."""
 
 import signal
 import sys
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     epilog="Example: orchestrate sync --full",
 )
 @click.option(
-    "--full", is_flag=True, help="Look at every item, not only at what has changed."
+    "--full", is_flag=True, help="Check every item, not only those that changed."
 )
 @click.pass_context
 def sync(context: click.Context, full: bool) -> None:
-    """Bring the files of this root and Redis together, once, in both directions."""
+    """Sync the files of this root with Redis once, in both directions."""
     if context.invoked_subcommand is None:
         pass_context(_sync)(full=full)
 
@@ -43,11 +43,11 @@ def _sync(context: "OrchestratorContext", *, full: bool) -> None:
 @click.option(
     "--check",
     is_flag=True,
-    help="Fail unless the files of this root were synced here within a minute.",
+    help="Exit 5 unless this machine synced the files of this root within the last minute.",
 )
 @pass_context
 def status(context: "OrchestratorContext", *, check: bool) -> None:
-    """Show how the files of each root are kept. Cursor, lag, services, and files in trouble."""
+    """Show the sync state of each root, with its cursor, lag, service and failed files."""
     from taskorch_orchestrator.mirror import sync_health
     from taskorch_orchestrator.render import sync as sync_render
 
@@ -55,7 +55,7 @@ def status(context: "OrchestratorContext", *, check: bool) -> None:
     if check:
         sync_health.require_recent_pass(kept, context.settings.root_path)
     context.output.show(
-        kept, sync_render.mirrors, "No root's files are kept: orchestrate sync"
+        kept, sync_render.mirrors, "No root is synced yet. Run: orchestrate sync"
     )
 
 
@@ -67,18 +67,18 @@ def status(context: "OrchestratorContext", *, check: bool) -> None:
     "roots",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Root to keep in sync; can be repeated. Default: the current root.",
+    help="Root to sync. May be repeated.  [default: the current root]",
 )
 @click.option(
     "--no-rq",
     is_flag=True,
     envvar="TASKORCH_NO_RQ",
-    help="Run the duties in a loop instead of as RQ jobs.",
+    help="Run the duties in a loop instead of as RQ jobs. Also: TASKORCH_NO_RQ=1",
 )
 def service(roots: tuple[Path, ...], no_rq: bool) -> None:
-    """Sync files with Redis and maintain the queue, until SIGTERM or Ctrl-C."""
-    # Loading the service takes 0.3 s, and a signal must end it in the meantime, too. PID 1
-    # of a container ignores signals without a handler.
+    """Sync files and maintain the queue until SIGTERM or Ctrl-C."""
+    # Loading the service takes 0.3 s. A signal in the meantime must end it, but process 1 of
+    # a container ignores every signal that it does not handle.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     from taskorch_orchestrator.service.start import serve
 

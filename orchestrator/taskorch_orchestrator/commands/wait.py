@@ -1,4 +1,4 @@
-"""The command that waits for agents: wait."""
+"""The `wait` command."""
 
 from typing import TYPE_CHECKING
 
@@ -22,14 +22,15 @@ GOALS = click.Choice(("completed", "blocked", "any"))
     type=GOALS,
     multiple=True,
     default=("completed",),
-    help="Repeat it: the first that comes true.",
+    show_default=True,
+    help="Goal of the wait. Repeat it to wait for the first of several.",
 )
 @TIMEOUT
 @click.option(
     "--since",
     default="",
     metavar="CURSOR",
-    help="With --until any: what came after this counts, too.",
+    help="With --until any: cursor after which events count.",
 )
 @pass_context
 def wait(
@@ -39,20 +40,23 @@ def wait(
     timeout: float,
     since: str,
 ) -> None:
-    """Wait until a project or an item is completed, until it is blocked, or for any event of it.
+    """Wait until a project or an item is completed or blocked, or for any event of it.
 
-    Exit 8 when the time runs out, 5 when it cannot come true any more by itself.
+    Exit 8 if the time runs out. Exit 5 if the goal can no longer be reached without help.
     """
     from taskorch.queue.wait_results import Goal
 
-    from taskorch_orchestrator.context import outcome_of
-    from taskorch_orchestrator.render import wait as waiting_render
+    from taskorch_orchestrator import actions
+    from taskorch_orchestrator.render import wait as wait_render
 
-    goals = [Goal(goal) for goal in until]
-    waited = context.waiting().until(project, goals, timeout_s=timeout, since=since)
-    context.output.show(
-        outcome_of(context.queue, waited, goals, timeout_s=timeout),
-        waiting_render.outcome,
+    waited = actions.wait(
+        context.queue,
+        context.waits(),
+        project,
+        [Goal(goal) for goal in until],
+        timeout_s=timeout,
+        since=since,
     )
-    if waited.events:
-        context.output.hint(f"Continue with --since {waited.cursor}")
+    context.show(waited, wait_render.outcome)
+    if waited.data.events:
+        context.output.hint(f"Continue with --since {waited.data.cursor}")

@@ -1,4 +1,4 @@
-"""The command that watches: watch."""
+"""The `watch` command."""
 
 from typing import TYPE_CHECKING
 
@@ -17,25 +17,22 @@ if TYPE_CHECKING:
     "--since",
     default="",
     metavar="CURSOR",
-    help="Begin with what came after this cursor.",
+    help="Start after this cursor.",
 )
 @pass_context
 def watch(context: "OrchestratorContext", project: str, since: str) -> None:
-    """Watch what happens, in PROJECT or in all projects.
+    """Watch the events of PROJECT, or of all projects.
 
-    A live screen on a terminal; in a pipe, or with --json, a line of JSON for each event. It ends with PROJECT, or by
-    Ctrl-C.
+    On a terminal, a live screen. In a pipe or with --json, a line of JSON for each event.
+    Ends when PROJECT is closed, or with Ctrl-C.
     """
     from taskorch_orchestrator.render import console
     from taskorch_orchestrator.watch import stream
 
-    if (
-        on_terminal()
-        and not context.output.as_json
-        and not console.console().is_dumb_terminal
-    ):
+    streams = context.output.as_json or not on_terminal()
+    if streams or console.console().is_dumb_terminal:
+        stream.events(context, project, since)
+    else:
         from taskorch_orchestrator.watch import live
 
         live.watch(context, project, since)
-    else:
-        stream.events(context, project, since)

@@ -1,7 +1,8 @@
-"""What `orchestrate agents` prints: a row for each session of an agent that holds something, or called last."""
+"""The output of `orchestrate agents`: a row for each session that holds an item or called last."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import NamedTuple
 
 from taskorch.cli.text import cell, duration, timestamp
 from taskorch.domain.item import State
@@ -23,52 +24,61 @@ COLUMNS = (
 )
 
 
+class _Session(NamedTuple):
+    """The cells of one session of an agent."""
+
+    host: str
+    pid: str
+    session: str
+    last_seen: str
+    silent: str
+    holds: str
+    since: str
+
+
 def agents(listed: Iterable[AgentStatus]) -> str:
-    """Return agents as a table: their sessions, where each is, what it holds since when, how long it was silent."""
+    """Return agents as a table of their sessions: where they run and what they hold."""
     table = console.table(*COLUMNS)
     for agent in listed:
         counts = (str(agent.counts[State.QUEUED]), str(agent.counts[State.COMPLETED]))
-        for number, (place, seen, holds) in enumerate(_sessions(agent)):
-            table.add_row(
-                agent.name, *place, *seen, *(("", "") if number else counts), *holds
-            )
+        for row in _sessions(agent):
+            table.add_row(agent.name, *row[:5], *counts, *row[5:])
+            counts = ("", "")
         if agent.more:
             table.add_row(agent.name, *("",) * 7, f"and {agent.more} more", "")
     return console.printed(table)
 
 
-def _sessions(
-    agent: AgentStatus,
-) -> Iterator[tuple[Sequence[str], Sequence[str], Sequence[str]]]:
-    """Return each session's place, when it was seen, and what it holds; the one that called last first."""
+def _sessions(agent: AgentStatus) -> Iterator[_Session]:
+    """Yield the sessions of an agent, the last caller first."""
     caller = (agent.host, agent.session)
     held = {
-        session: list(each)
-        for session, each in groupby(sorted(agent.holds, key=_session), key=_session)
+        session: list(items)
+        for session, items in groupby(sorted(agent.holds, key=_owner), key=_owner)
     }
     if caller not in held:
-        seen = (
-            (timestamp(agent.last_seen_at), duration(agent.silent_ms))
-            if agent.last_seen_at
-            else ("never", "-")
+        yield _Session(
+            host=cell(agent.host) or "-",
+            pid=str(agent.pid or "-"),
+            session=cell(agent.session) or "-",
+            last_seen=timestamp(agent.last_seen_at),
+            silent=duration(agent.silent_ms) if agent.last_seen_at else "-",
+            holds="-",
+            since="-",
         )
-        yield _place(agent.host, agent.pid, agent.session), seen, ("-", "-")
-    for session, holds in sorted(held.items(), key=lambda each: each[0] != caller):
-        newest = max(holds, key=lambda holding: holding.heard_at)
+    for session, items in sorted(held.items(), key=lambda each: each[0] != caller):
+        newest = max(items, key=lambda item: item.heard_at)
         pid = agent.pid if session == caller else newest.holder.pid
-        seen = (timestamp(newest.heard_at), duration(newest.silent_ms))
-        yield _place(newest.holder.host, pid, newest.holder.session), seen, _held(holds)
+        yield _Session(
+            host=cell(newest.holder.host) or "-",
+            pid=str(pid or "-"),
+            session=cell(newest.holder.session) or "-",
+            last_seen=timestamp(newest.heard_at),
+            silent=duration(newest.silent_ms),
+            holds=" ".join(item.item for item in items),
+            since=timestamp(min(item.holder.since for item in items)),
+        )
 
 
-def _session(holding: HeldItemStatus) -> tuple[str, str]:
-    return holding.holder.host, holding.holder.session
-
-
-def _place(host: str, pid: int, session: str) -> tuple[str, str, str]:
-    return cell(host) or "-", str(pid or "-"), cell(session) or "-"
-
-
-def _held(holds: Sequence[HeldItemStatus]) -> tuple[str, str]:
-    return " ".join(holding.item for holding in holds), timestamp(
-        min(holding.holder.since for holding in holds)
-    )
+def _owner(held: HeldItemStatus) -> tuple[str, str]:
+    return held.holder.host, held.holder.session

@@ -1,5 +1,6 @@
-"""What `orchestrate apply` prints for people."""
+"""The output of `apply` for people: the project, and on a terminal each item."""
 
+from rich.console import RenderableType
 from rich.text import Text
 from taskorch.cli.output import on_terminal
 from taskorch.cli.text import cell
@@ -7,34 +8,37 @@ from taskorch.queue.plan import AppliedPlan, CreatedItem
 
 from taskorch_orchestrator.render import console
 
-#: More rows push what matters off the screen.
-MOST_ROWS = 100
+#: Items that are shown: more rows push what matters off the screen.
+ITEMS_SHOWN = 100
 
 
-def applied(done: AppliedPlan) -> str:
-    """Return the project's id, and on a terminal what became of each item; "" for a project that is yet to be."""
+def applied(plan: AppliedPlan) -> str:
+    """Return the project's id, and on a terminal a row for each item.
+
+    In a pipe, the result of a dry run that would create a project is "".
+    """
     if not on_terminal():
-        return done.project
-    head = f"Project ID: {done.project or 'a new one'}" + (
-        "" if done.created else " (there already)"
-    )
+        return plan.project
+    remark = "" if plan.created else " (existing)"
+    head = f"Project ID: {plan.project or 'a new one'}{remark}"
     table = console.table("NAME", "ITEM", "AGENT", "STATE", "")
-    for item in done.items[:MOST_ROWS]:
-        state = console.state(item.state) if item.state else "-"
+    for item in plan.items[:ITEMS_SHOWN]:
         table.add_row(
-            cell(item.name), item.id or "-", item.agent or "-", state, _remark(item)
+            cell(item.name),
+            item.id or "-",
+            item.agent or "-",
+            console.state(item.state) if item.state else "-",
+            _remark(item),
         )
-    left = len(done.items) - MOST_ROWS
-    rest = [
-        Text(
-            f"… and {left} more"
-            + (f": orchestrate list {done.project}" if done.project else "")
-        )
-    ]
-    return console.printed(Text(head), table, *(rest if left > 0 else []))
+    parts: list[RenderableType] = [Text(head), table]
+    more = len(plan.items) - ITEMS_SHOWN
+    if more > 0:
+        command = f": orchestrate list {plan.project}" if plan.project else ""
+        parts.append(Text(f"… and {more} more{command}"))
+    return console.printed(*parts)
 
 
 def _remark(item: CreatedItem) -> str:
     if not item.created:
-        return "there already"
+        return "existing"
     return "created" if item.id else "new"

@@ -30,7 +30,7 @@ def hints(program: str, top: Path, root: Path) -> Iterator[str]:
         yield "Codex asks you to trust the project and its hooks: /hooks shows them."
 
 
-def taken_away(
+def lost_parts(
     told: Sequence[ProgramFile], others: Mapping[str, Collection[Path]]
 ) -> Iterator[str]:
     """Return which files another program reads, too, so that it has lost its part of them."""

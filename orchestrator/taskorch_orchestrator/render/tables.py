@@ -1,4 +1,4 @@
-"""What an orchestrator's commands print for people: tables and bars on a terminal, plain lines in a pipe."""
+"""The output of `orchestrate` for people: tables and bars on a terminal, plain lines in a pipe."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
-from taskorch.cli.quoting import (
-    INDENT,
-    NOTICE,
-    cut,
-    open_question,
-    question,
-    report,
-)
-from taskorch.cli.text import block, cell, line, pairs, timestamp
+from taskorch.cli.quoting import INDENT, NOTICE, cut, open_question, question, report
+from taskorch.cli.text import block, cell, counted, line, pairs, timestamp
 from taskorch.domain import limits
 from taskorch.domain.item import (
     Discovery,
@@ -34,52 +27,55 @@ if TYPE_CHECKING:
     from taskorch_orchestrator.purge import Purged
 
 BAR_WIDTH = 20
-#: Under the time of a report.
-HISTORY_INDENT = "      "
-#: Below this width a bar would take the room of the text.
+#: Below this width, a bar would leave too little room for the text.
 BARS_FROM_WIDTH = 110
-#: So many bytes of what an agent said stand in a table that is about another thing.
-REASON = 120
+#: Bytes of a reason that a table shows.
+REASON_BYTES = 120
+#: Indent of a text in the second level of a list.
+NESTED = "      "
 
 
 def project_progress(progress: ProjectProgress) -> str:
-    """Return a project's bar and the state of each of its items."""
+    """Return a project's bar, and a row for each of its items."""
+    project = progress.project
+    bar_width = _bar_width()
+    done = f"{project.completed} of {project.wanted} items completed"
+    head: RenderableType = Text(
+        f"{line(project.title)} ({project.id}): {project.status}, {done}"
+    )
+    if bar_width:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_row(head, screen.bar(project.completed, project.wanted, bar_width))
+        head = grid
     table = screen.table("ITEM", "STATE", "DONE", "AGENT", "TITLE", "LAST REPORT")
     for item in progress.items:
-        last = _last(progress.last_reports.get(item.id))
         table.add_row(
             item.id,
             screen.state(item.state),
-            screen.share(item.percent, BAR_WIDTH if _draws_bars() else 0),
+            screen.share(item.percent, bar_width),
             item.agent or "-",
             cell(item.title),
-            last,
+            _last_report(progress.last_reports.get(item.id)),
         )
-    more = sum(progress.project.counts.values()) - len(progress.items)
-    rest = (
-        [Text(f"… and {more} more: orchestrate list {progress.project.id}")]
-        if more > 0
-        else []
-    )
-    note = [Text(NOTICE)] if progress.last_reports else []
-    return screen.printed(
-        _project_head(progress.project),
-        *([table] if progress.items else []),
-        *rest,
-        *note,
-    )
+    parts = [head, table]
+    more = sum(project.counts.values()) - len(progress.items)
+    if more > 0:
+        parts.append(Text(f"… and {more} more: orchestrate list {project.id}"))
+    if progress.last_reports:
+        parts.append(Text(NOTICE))
+    return screen.printed(*parts)
 
 
 def item_progress(package: Package) -> str:
     """Return an item's state and its reports."""
-    note = [Text(NOTICE)] if package.history else []
-    return screen.printed(
-        items_table([package.item]), *_history(package.history), *note
-    )
+    parts: list[RenderableType] = [items_table([package.item])]
+    if package.history:
+        parts += [*_history(package.history), Text(NOTICE)]
+    return screen.printed(*parts)
 
 
 def package(shown: Package) -> str:
-    """Return all that an item carries, with its history."""
+    """Return everything an item carries, with its history."""
     item = shown.item
     facts = {
         "Title": line(item.title),
@@ -89,69 +85,85 @@ def package(shown: Package) -> str:
         "Holder": _holder(item),
         "Attempts": f"{item.attempts} of {item.max_attempts}",
         "Priority": str(item.priority),
-        "Not before": timestamp(item.not_before_at) if item.not_before_at else "",
+        "Not before": _timestamp(item.not_before_at),
         "Created": timestamp(item.created_at),
-        "Started": timestamp(item.started_at) if item.started_at else "",
-        "Completed": timestamp(item.completed_at) if item.completed_at else "",
+        "Started": _timestamp(item.started_at),
+        "Completed": _timestamp(item.completed_at),
         "Description": block(item.description, INDENT),
         "Blocker": question(item.blocker, item.needs, INDENT),
         "Summary": block(item.summary, INDENT),
     }
-    lists = {
+    lists: dict[str, Iterable[str]] = {
         "Requirements": item.requirements,
         "Acceptance criteria": item.criteria,
         "Expected deliverables": item.deliverables_expected,
         "Context": pairs(item.context),
         "Resources": item.resources,
-        "Depends on": [*_dependencies(shown)],
+        "Depends on": _dependencies(shown),
         "Deliverables": pairs(item.deliverables),
     }
-    head = [Text(f"=== Work Item: {item.id} ===")]
-    body = [Text(f"{label}: {value}") for label, value in facts.items() if value]
-    return screen.printed(
-        *head, *body, *_lists(lists), *_history(shown.history), Text(NOTICE)
+    lines = [f"=== Work Item: {item.id} ==="]
+    lines += [f"{label}: {value}" for label, value in facts.items() if value]
+    for label, values in lists.items():
+        rows = [f"  - {block(value, INDENT)}" for value in values]
+        if rows:
+            lines += [f"{label}:", *rows]
+    return screen.printed(*map(Text, lines), *_history(shown.history), Text(NOTICE))
+
+
+def _timestamp(at: int) -> str:
+    return timestamp(at) if at else ""
+
+
+def _agent(item: Item) -> str:
+    if not item.agent:
+        return "none yet"
+    at = timestamp(item.assigned_at)
+    return f"{item.agent}, assigned by {item.assigned_by} at {at}"
+
+
+def _holder(item: Item) -> str:
+    holder = item.holder
+    if holder is None:
+        return ""
+    session = f" session {line(holder.session)}" if holder.session else ""
+    since = f" since {timestamp(holder.since)}"
+    until = (
+        f", until {timestamp(item.lease_expires_at)}" if item.lease_expires_at else ""
     )
+    return f"{line(holder.host)} pid {holder.pid}{session}{since}{until}"
 
 
 def _dependencies(shown: Package) -> Iterator[str]:
-    yield from (
-        f"{needed.id} ({needed.state}) {line(needed.title)}"
-        for needed in shown.dependencies
-    )
-    left = len(shown.item.depends_on) - limits.DEPENDENCIES_SHOWN
-    if left > 0:
-        yield f"… and {left} more: orchestrate --json show {shown.item.id} has their ids"
+    for needed in shown.dependencies:
+        yield f"{needed.id} ({needed.state}) {line(needed.title)}"
+    more = len(shown.item.depends_on) - limits.DEPENDENCIES_SHOWN
+    if more > 0:
+        command = f"orchestrate --json show {shown.item.id}"
+        yield f"… and {more} more: {command} lists their ids"
 
 
 def handoff(shown: Mapping[str, object]) -> str:
-    """Return a handoff package as the JSON that its file holds."""
+    """Return a handoff package as the JSON of its file."""
     return json.dumps(shown, indent=2)
 
 
-def result(closed: ProjectProgress) -> str:
-    """Return what a completed project has to show: each item's summary and deliverables."""
+def closed_project(closed: ProjectProgress) -> str:
+    """Return the summary and the deliverables of each item of a completed project."""
     project = closed.project
-    lines: list[RenderableType] = [
-        Text(f"Project completed: {line(project.title)} ({project.id})")
-    ]
+    lines = [f"Project completed: {line(project.title)} ({project.id})"]
     for item in closed.items:
+        state = f"{item.state}, {item.agent or 'no agent'}"
         summary = block(item.summary, INDENT) or "-"
-        lines.append(
-            Text(
-                f"  - {item.id} {line(item.title)} ({item.state}, {item.agent or 'no agent'}): {summary}"
-            )
-        )
-        lines += [
-            Text(f"      - {block(pair, '      ')}")
-            for pair in pairs(item.deliverables)
-        ]
-    return screen.printed(*lines, Text(NOTICE))
+        lines.append(f"  - {item.id} {line(item.title)} ({state}): {summary}")
+        deliverables = pairs(item.deliverables)
+        lines += [f"      - {block(pair, NESTED)}" for pair in deliverables]
+    return screen.printed(*map(Text, lines), Text(NOTICE))
 
 
 def discoveries(found: Iterable[Discovery]) -> str:
-    """Return discoveries, oldest first: who found what on which item, and what it means."""
-    lines = [discovery(each) for each in found]
-    return screen.printed(*map(Text, lines), Text(NOTICE)) if lines else ""
+    """Return discoveries with the item, the agent and the impact of each."""
+    return _noted(discovery(each) for each in found)
 
 
 def discovery(found: Discovery) -> str:
@@ -166,21 +178,18 @@ def items(listed: Iterable[Item]) -> str:
 
 
 def items_table(listed: Iterable[Item]) -> Table:
-    """Return items as a table, for others to print."""
+    """Return items as a table, for the caller to print."""
     table = screen.table(
         "ITEM", "STATE", "DONE", "PRIORITY", "AGENT", "PROJECT", "TITLE"
     )
+    bar_width = _bar_width()
     for item in listed:
-        done, agent = (
-            screen.share(item.percent, BAR_WIDTH if _draws_bars() else 0),
-            item.agent or "-",
-        )
         table.add_row(
             item.id,
             screen.state(item.state),
-            done,
+            screen.share(item.percent, bar_width),
             str(item.priority),
-            agent,
+            item.agent or "-",
             item.project,
             cell(item.title),
         )
@@ -188,117 +197,99 @@ def items_table(listed: Iterable[Item]) -> Table:
 
 
 def inbox(blocked: Iterable[Item]) -> str:
-    """Return blockers that wait for an answer."""
-    lines = [open_question(item) for item in blocked]
-    return screen.printed(*map(Text, lines), Text(NOTICE)) if lines else ""
+    """Return the questions of blocked items."""
+    return _noted(open_question(item) for item in blocked)
 
 
 def stuck(found: Sequence[StuckItem]) -> str:
-    """Return what is stuck as a table: why, since when, and the command that helps."""
+    """Return stalled items as a table, with the reason and the command that helps."""
     table = screen.table(
         "ITEM", "WHY", "SINCE", "AGENT", "LAST SEEN", "TITLE", "WHAT HELPS"
     )
     for each in found:
-        since, seen = timestamp(each.since), timestamp(each.agent_seen_at)
-        why = (
-            f"{each.why}: {cut(cell(each.reason), REASON)}" if each.reason else each.why
-        )
+        reason = f": {cut(cell(each.reason), REASON_BYTES)}" if each.reason else ""
         table.add_row(
             each.item.id,
-            why,
-            since,
+            f"{each.why}{reason}",
+            timestamp(each.since),
             each.item.agent,
-            seen,
+            timestamp(each.agent_seen_at),
             cell(each.item.title),
             each.command,
         )
-    note = [Text(NOTICE)] if any(each.reason for each in found) else []
-    return screen.printed(table, *note)
+    quotes = any(each.reason for each in found)
+    return screen.printed(table, *([Text(NOTICE)] if quotes else []))
 
 
 def projects(listed: Iterable[Project]) -> str:
     """Return projects as a table."""
     table = screen.table("PROJECT", "STATUS", "ITEMS", "CREATED", "TITLE")
     for project in listed:
-        done = f"{project.completed}/{project.wanted}"
         table.add_row(
             project.id,
             project.status,
-            done,
+            f"{project.completed}/{project.wanted}",
             timestamp(project.created_at),
             cell(project.title),
         )
     return screen.printed(table)
 
 
-def server(shown: ServerStatus) -> str:
+def server(status: ServerStatus) -> str:
     """Return whether the bundled server runs, and where."""
-    if not shown.running:
-        return f"not running ({shown.url})"
-    service = f", service pid {shown.service_pid}" if shown.service_pid else ""
-    missing = (
-        "\nno service: orchestrate server start"
-        if shown.service_wanted and not shown.service_pid
-        else ""
-    )
-    elsewhere = "\nin another container or on another machine: the pids are those of processes there"
-    gone = "\nits socket is gone: the next command starts it again, orchestrate server stop ends it"
-    notes = elsewhere * shown.elsewhere + gone * (not shown.reachable)
-    return f"running, pid {shown.pid}, {shown.url}{service}{missing}{notes}"
-
-
-def _project_head(project: Project) -> RenderableType:
-    title = Text(f"{line(project.title)} ({project.id}): {project.status}, ")
-    title.append(f"{project.completed} of {project.wanted} items completed")
-    if not _draws_bars():
-        return title
-    head = Table.grid(padding=(0, 2))
-    head.add_row(title, screen.bar(project.completed, project.wanted))
-    return head
+    if not status.running:
+        return f"not running ({status.url})"
+    lines = [f"running, pid {status.pid}, {status.url}"]
+    if status.service_pid:
+        lines[0] += f", service pid {status.service_pid}"
+    elif status.service_wanted:
+        lines.append("no service: orchestrate server start")
+    if status.elsewhere:
+        lines.append(
+            "in another container or on another machine; its pids are from there"
+        )
+    if not status.reachable:
+        lines.append(
+            "its socket is gone: the next command starts it again, "
+            "orchestrate server stop ends it"
+        )
+    return "\n".join(lines)
 
 
 def purged(done: "Purged") -> str:
-    """Return what a purge removed; "" for nothing."""
-    told = f"Purged: {len(done.projects)} projects, {done.items} items, {done.keys} keys of Redis."
-    return told if done.projects else ""
-
-
-def _draws_bars() -> bool:
-    console = screen.console()
-    return console.color_system is not None and console.width >= BARS_FROM_WIDTH
-
-
-def _last(report: Report | None) -> str:
-    if report is None:
-        return "-"
-    kind = "" if report.kind in ("progress", "complete") else f"{report.kind}: "
-    return cell(f"{kind}{report.text}") if report.text else report.kind
-
-
-def _agent(item: Item) -> str:
-    return (
-        f"{item.agent}, assigned by {item.assigned_by} at {timestamp(item.assigned_at)}"
-        if item.agent
-        else "nobody yet"
-    )
-
-
-def _holder(item: Item) -> str:
-    if item.holder is None:
+    """Return the number of projects, items and keys that a purge deleted; "" for none."""
+    if not done.projects:
         return ""
-    session = f" session {line(item.holder.session)}" if item.holder.session else ""
-    until = (
-        f", until {timestamp(item.lease_expires_at)}" if item.lease_expires_at else ""
-    )
-    return f"{line(item.holder.host)} pid {item.holder.pid}{session} since {timestamp(item.holder.since)}{until}"
+    projects = counted(len(done.projects), "project", "projects")
+    items = counted(done.items, "item", "items")
+    keys = counted(done.keys, "Redis key", "Redis keys")
+    return f"Purged: {projects}, {items}, {keys}."
 
 
-def _lists(lists: Mapping[str, Iterable[str]]) -> Iterable[Text]:
-    for label, values in lists.items():
-        rows = [Text(f"  - {block(value, INDENT)}") for value in values]
-        yield from [Text(f"{label}:"), *rows] if rows else []
+def _bar_width() -> int:
+    """Return the width of a bar, or 0 where there is no room or no colour for one."""
+    console = screen.console()
+    draws = console.color_system is not None and console.width >= BARS_FROM_WIDTH
+    return BAR_WIDTH if draws else 0
 
 
-def _history(reports: Iterable[Report]) -> Iterable[Text]:
-    rows = [Text(f"  {timestamp(r.at)}  {report(r, HISTORY_INDENT)}") for r in reports]
-    return [Text("History:"), *rows] if rows else []
+def _last_report(last: Report | None) -> str:
+    if last is None:
+        return "-"
+    if not last.text:
+        return last.kind
+    kind = "" if last.kind in ("progress", "complete") else f"{last.kind}: "
+    return cell(f"{kind}{last.text}")
+
+
+def _history(reports: Sequence[Report]) -> list[Text]:
+    if not reports:
+        return []
+    rows = [f"  {timestamp(each.at)}  {report(each, NESTED)}" for each in reports]
+    return [Text("History:"), *map(Text, rows)]
+
+
+def _noted(lines: Iterable[str]) -> str:
+    """Return lines with the notice about quoted text; "" if there are none."""
+    shown = [Text(line) for line in lines]
+    return screen.printed(*shown, Text(NOTICE)) if shown else ""

@@ -33,7 +33,7 @@ def discoveries(
 
     Starts after the cursor `since`; ends after `limit` discoveries, if it is given.
     """
-    waits, cursor = context.waiting(), limits.cursor(since)
+    waits, cursor = context.waits(), limits.cursor(since)
     _exit_without_reader()
     context.output.hint(NOTICE)
     found = _discoveries(context, waits, limits.project_id(project), cursor)
@@ -72,7 +72,7 @@ def events(context: "OrchestratorContext", project: str, since: str) -> None:
 
     Starts after the cursor `since`; "" starts now, with an entry that has the cursor.
     """
-    waits = context.waiting()
+    waits = context.waits()
     _exit_without_reader()
     standing = waits.standing(limits.project_id(project)) if project else None
     newest = standing.cursor if standing else waits.newest_cursor()

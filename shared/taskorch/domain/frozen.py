@@ -27,6 +27,7 @@ class Frozen:
     _secret: tuple[str, ...] = ()
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         cls._names = (*cls._names, *cls.__annotations__)
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401  the fields say their types

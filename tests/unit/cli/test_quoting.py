@@ -6,8 +6,8 @@ from taskorch.cli import quoting
 from taskorch.domain.item import Discovery, Lease, Note, Report
 from taskorch.queue.stuck import StuckItem
 from taskorch.queue.wait_results import Answered, Goal
-from taskorch_orchestrator import context
-from taskorch_orchestrator.briefing import Briefing
+from taskorch_orchestrator import actions
+from taskorch_orchestrator.briefing import OrchestratorBriefing
 from taskorch_orchestrator.render import briefing as orchestrators_briefing
 from taskorch_orchestrator.render import console, wait
 from taskorch_orchestrator.render import tables as orchestrators
@@ -84,9 +84,9 @@ def test_text_forges_no_line_of_orchestrator_views(bench: Bench) -> None:
     assert all(quoting.NOTICE in each for each in shown)
 
 
-def waited(bench: Bench, item: str) -> wait.Outcome:
-    blocked = bench.queue.waits().until(item, [Goal.BLOCKED], timeout_s=5)
-    return context.outcome_of(bench.queue, blocked, [Goal.BLOCKED], timeout_s=5)
+def waited(bench: Bench, item: str) -> actions.WaitOutcome:
+    queue, goals = bench.queue, [Goal.BLOCKED]
+    return actions.wait(queue, queue.waits(), item, goals, timeout_s=5).data
 
 
 def test_text_forges_no_impact_and_no_discovery() -> None:
@@ -159,9 +159,9 @@ def test_text_forges_no_line_of_briefings(bench: Bench) -> None:
     assert all(quoting.DATA in shown for shown in (worker, orchestrator))
 
 
-def a_briefing(bench: Bench, stuck: tuple[StuckItem, ...]) -> Briefing:
+def a_briefing(bench: Bench, stuck: tuple[StuckItem, ...]) -> OrchestratorBriefing:
     views = bench.queue.views
-    return Briefing(
+    return OrchestratorBriefing(
         orchestrator="planner",
         namespace=bench.namespace,
         projects=views.projects(),

@@ -103,5 +103,6 @@ def test_unknown_topic_is_refused_with_the_way_to_the_list() -> None:
 
     assert ran.exit_code == 2
     assert (
-        "There is no topic 'usage#nothing'. orchestrate docs lists them." in ran.stderr
+        "There is no topic 'usage#nothing'. orchestrate docs lists the topics."
+        in ran.stderr
     )

@@ -17,9 +17,10 @@ from taskorch.queue import keys
 from taskorch.queue.port import UNREADABLE
 from taskorch.queue.queue import Queue
 from taskorch.transport.failover import FailoverConnection
+from taskorch_orchestrator.actions import standing_in_words
 from taskorch_orchestrator.briefing import briefing
 from taskorch_orchestrator.doctor.audit import audit
-from taskorch_orchestrator.render import agents, tables, wait
+from taskorch_orchestrator.render import agents, tables
 from taskorch_orchestrator.render import briefing as briefing_render
 from taskorch_worker.render import briefing as workers_briefing
 from taskorch_worker.render import items as worker_render
@@ -113,7 +114,7 @@ READS: list[Callable[[Bench, str, str], str]] = [
     ),
     lambda bench, *_: json_output.line(bench.queue.views.events()),
     lambda bench, *_: json_output.line(list(bench.queue.archive.lines())),
-    lambda bench, item, _: wait.state(bench.queue.waits().standing(item)),
+    lambda bench, item, _: standing_in_words(bench.queue.waits().standing(item)),
     lambda bench, item, _: worker_render.claim(
         bench.agent().get(Lease(item=item), peek=True)
     ),

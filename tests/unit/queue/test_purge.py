@@ -16,7 +16,7 @@ from taskorch.queue.requests import Requests
 from taskorch_orchestrator.backup import export
 from taskorch_orchestrator.backup.restore import restore
 from taskorch_orchestrator.doctor.audit import audit
-from taskorch_orchestrator.purge import named, remove
+from taskorch_orchestrator.purge import delete, find_completed
 
 NEW = tuple(
     NewItem(title=f"Item {number}", key=f"{number}", agent="ada") for number in range(5)
@@ -44,7 +44,7 @@ def over(bench: Bench) -> str:
 
 def purged(bench: Bench, project: str) -> tuple[int, int]:
     """Purge a project, and return how many items and keys went."""
-    done = remove(bench.queue, named(bench.queue, [project]))
+    done = delete(bench.queue, find_completed(bench.queue, [project]))
     return done.items, done.keys
 
 
@@ -131,7 +131,7 @@ def test_a_project_that_is_not_completed_stays(bench: Bench) -> None:
 
     for refused in (
         lambda: bench.queue.purge(project),
-        lambda: named(bench.queue, [project]),
+        lambda: find_completed(bench.queue, [project]),
     ):
         with pytest.raises(errors.WrongState, match=f"{project} is active") as refusal:
             refused()
@@ -150,7 +150,7 @@ def test_a_project_that_is_not_there_cannot_be_purged(bench: Bench) -> None:
     with pytest.raises(errors.NoProject):
         bench.queue.purge(project)
     with pytest.raises(errors.NoProject):
-        named(bench.queue, ["proj_00000000"])
+        find_completed(bench.queue, ["proj_00000000"])
 
 
 def test_a_completed_dependency_stays_satisfied(bench: Bench) -> None:
@@ -304,11 +304,11 @@ def test_finished_projects_are_found_however_many_there_are(
 def test_of_all_projects_those_that_cannot_go_are_passed_over(bench: Bench) -> None:
     needed, item, dependent = awaited(bench)
     other = over(bench)
-    found = named(bench.queue, [needed, other])
+    found = find_completed(bench.queue, [needed, other])
     purged(bench, other)
     third = over(bench)
 
-    done = remove(bench.queue, [*found, *named(bench.queue, [third])])
+    done = delete(bench.queue, [*found, *find_completed(bench.queue, [third])])
 
     assert [project.id for project in done.projects] == [third]
     assert list(done.kept) == [needed, other]

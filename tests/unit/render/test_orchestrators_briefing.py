@@ -4,7 +4,7 @@ import pytest
 from support.builders import Bench
 from taskorch.cli import quoting
 from taskorch.domain.item import State
-from taskorch_orchestrator.briefing import MOST, Briefing, briefing
+from taskorch_orchestrator.briefing import SHOWN, OrchestratorBriefing, briefing
 from taskorch_orchestrator.render import briefing as briefing_render
 
 pytestmark = pytest.mark.one_lane
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.one_lane
 LONG = 60_000
 
 
-def told(bench: Bench) -> Briefing:
+def told(bench: Bench) -> OrchestratorBriefing:
     return briefing(bench.queue.views, "planner", bench.namespace)
 
 
@@ -45,7 +45,7 @@ def test_an_open_project_is_not_hidden_by_newer_ones_that_are_closed(
 ) -> None:
     open_ = bench.project()
     bench.let_the_clock_tick()
-    for _ in range(MOST + 1):
+    for _ in range(SHOWN + 1):
         bench.queue.complete_project(bench.project(), force=True)
 
     assert [each.id for each in told(bench).projects] == [open_]
@@ -54,7 +54,7 @@ def test_an_open_project_is_not_hidden_by_newer_ones_that_are_closed(
 def test_what_there_is_no_room_for_is_said_with_the_command_that_shows_it(
     bench: Bench,
 ) -> None:
-    for _ in range(2 * MOST):
+    for _ in range(2 * SHOWN):
         bench.standing(State.BLOCKED)
         bench.item(agent="")
     dead, waits = bench.standing(State.FAILED).item, bench.item()
@@ -62,16 +62,13 @@ def test_what_there_is_no_room_for_is_said_with_the_command_that_shows_it(
 
     shown = briefing_render.briefing(told(bench))
 
-    assert f"## Open projects: more than {MOST}\n" in shown
+    assert f"## Open projects: more than {SHOWN}\n" in shown
     assert [row for row in shown.split("\n") if row.startswith("… and more")] == [
         "… and more: orchestrate projects",
         "… and more: orchestrate inbox",
         "… and more: orchestrate unassigned",
     ]
-    assert (
-        f"## Items that do not go on by themselves: 2\n\n```text\n{waits} dead_dependency"
-        in shown
-    )
+    assert f"## Stalled items: 2\n\n```text\n{waits} dead_dependency" in shown
 
 
 @pytest.mark.parametrize(
@@ -79,7 +76,7 @@ def test_what_there_is_no_room_for_is_said_with_the_command_that_shows_it(
     ["x" * LONG, "🙂" * (LONG // 4), "`" * LONG, "\x1b" * LONG, "x\n" * (LONG // 2)],
 )
 def test_it_is_never_longer_than_the_bound(bench: Bench, text: str) -> None:
-    for _ in range(MOST + 1):
+    for _ in range(SHOWN + 1):
         item = bench.item(title=text[:500].strip() or "x", agent="a" * 64)
         bench.agent("a" * 64).blocker(
             bench.claimed(item, agent="a" * 64), text, needs=text

@@ -1,0 +1,374 @@
+"""The verbs of an orchestrating agent: one function each, which returns what is published.
+
+The commands print the results, and the MCP tools send them. Each function takes the open
+queue and the values of its verb, and raises errors.TaskOrchestratorError. `purge` and
+`prime` have modules of their own.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from taskorch.cli.text import counted, line
+from taskorch.domain import errors
+from taskorch.domain.events import FROM_THE_START
+from taskorch.domain.frozen import Frozen
+from taskorch.domain.item import State
+
+if TYPE_CHECKING:
+    from taskorch.domain.events import Event
+    from taskorch.domain.item import (
+        Assignment,
+        Discovery,
+        Item,
+        NewItem,
+        Package,
+        Project,
+        ProjectProgress,
+        Requeued,
+    )
+    from taskorch.queue.agents import AgentStatus
+    from taskorch.queue.plan import AppliedPlan, Plan
+    from taskorch.queue.queue import Queue
+    from taskorch.queue.stuck import StuckItem
+    from taskorch.queue.wait_results import Goal, Standing
+    from taskorch.queue.waits import Waits
+
+#: Maximum number of rows of a list.
+LIMIT = 100
+#: Maximum number of rows of `discoveries` and `progress`.
+LONG_LIMIT = 1000
+#: Maximum number of hints of one kind: more rows push what matters off the screen.
+HINTS_SHOWN = 5
+
+Data = TypeVar("Data", covariant=True)  # noqa: PLC0105  it is the data that is named
+
+
+class Published(Frozen, Generic[Data]):
+    """The result of a verb: the data and the meta of its document, and its hints."""
+
+    data: Data
+    meta: Mapping[str, object] = {}
+    #: What a person should know, a sentence each.
+    hints: Sequence[str] = ()
+
+
+class CreatedProject(Frozen):
+    """The id of a new project."""
+
+    id: str
+
+
+class PublishedItem(Frozen):
+    """A new item, or the existing item with the same key."""
+
+    id: str
+    created: bool
+    state: State | None
+    not_before_at: int
+
+
+class ItemState(Frozen):
+    """An item and its new state."""
+
+    id: str
+    state: State
+
+
+class AssignedItem(Frozen):
+    """An assignment, and the file of its handoff package; "" if this root has no files."""
+
+    _flat = "assignment"
+    assignment: "Assignment"
+    handoff: str
+
+
+class CancelledItem(Frozen):
+    """A cancelled item, and the number of items that wait for it."""
+
+    id: str
+    state: State
+    waiting: int
+
+
+class ReapCounts(Frozen):
+    """The number of leases that had expired, and of delayed items that were due."""
+
+    reaped: int
+    promoted: int
+
+
+class WaitOutcome(Frozen):
+    """The end of a wait: the goal that was reached, and how the item or project stands."""
+
+    _hidden = ("state",)
+    reached: str
+    #: None when the wait was for a project.
+    item: "Item | None"
+    project: "Project"
+    #: The items with an open question, when the wait was for one.
+    blocked: "tuple[Item, ...]"
+    events: "tuple[Event, ...]"
+    gap: bool
+    cursor: str
+    #: The state in words, such as "in_progress, 40%".
+    state: str
+
+
+def project(
+    queue: "Queue", title: str, *, description: str = ""
+) -> Published[CreatedProject]:
+    """Open a project."""
+    return Published(
+        data=CreatedProject(id=queue.project(title, description=description))
+    )
+
+
+def create(
+    queue: "Queue", project: str, new: "NewItem", *, remark: str = ""
+) -> Published[PublishedItem]:
+    """Add an item to a project; `remark` is a hint on the values it was created from."""
+    (created,) = queue.create_many(project, [new])
+    hints = [hint for hint in (remark, created.hint) if hint]
+    meta: dict[str, object] = {}
+    if created.dead_dependency:
+        meta["dead_dependency"] = created.dead_dependency
+    if hints:
+        meta["hint"] = " ".join(hints)
+    item = PublishedItem(
+        id=created.id,
+        created=created.created,
+        state=created.state,
+        not_before_at=created.not_before_at,
+    )
+    return Published(data=item, meta=meta, hints=hints)
+
+
+def apply(
+    queue: "Queue", plan: "Plan", *, dry_run: bool = False
+) -> "Published[AppliedPlan]":
+    """Create the items of a plan, all or none; `dry_run` only checks it."""
+    applied = queue.apply(plan, dry_run=dry_run)
+    items = [f"{line(item.name)}: {item.hint}" for item in applied.items if item.hint]
+    hints = [
+        *_first([line(remark) for remark in plan.remarks], "remarks on the plan"),
+        *_first(items, "items"),
+    ]
+    return Published(data=applied, meta={"hints": hints} if hints else {}, hints=hints)
+
+
+def _first(hints: Sequence[str], what: str) -> Iterator[str]:
+    yield from hints[:HINTS_SHOWN]
+    if len(hints) > HINTS_SHOWN:
+        yield f"… and {len(hints) - HINTS_SHOWN} more {what}."
+
+
+def depend(
+    queue: "Queue", item: str, dependencies: Sequence[str]
+) -> Published[ItemState]:
+    """Make an item wait for other items as well."""
+    return Published(data=ItemState(id=item, state=queue.depend(item, dependencies)))
+
+
+def assign(
+    queue: "Queue",
+    items: Sequence[str],
+    agent: str,
+    *,
+    context: Mapping[str, str],
+    resources: Sequence[str] = (),
+    force: bool = False,
+) -> "Published[tuple[Assignment, ...]]":
+    """Give items to an agent, all or none; `force` takes them from their holder."""
+    return Published(
+        data=queue.assign_many(
+            items, agent, context=context, resources=resources, force=force
+        )
+    )
+
+
+def complete(
+    queue: "Queue", project: str, *, force: bool = False
+) -> "Published[ProjectProgress]":
+    """Close a project and return what it delivered; `force` cancels its open items."""
+    return Published(data=queue.complete_project(project, force=force))
+
+
+def answer(queue: "Queue", item: str, text: str) -> Published[ItemState]:
+    """Answer the question that blocks an item."""
+    return Published(data=ItemState(id=item, state=queue.answer(item, text)))
+
+
+def cancel(queue: "Queue", item: str, *, reason: str = "") -> Published[CancelledItem]:
+    """Cancel an item."""
+    waiting = queue.cancel(item, reason=reason)
+    hints = []
+    if waiting:
+        items = counted(waiting, "item waits", "items wait")
+        hints.append(f"{items} for {item}. Requeue it, or cancel them too.")
+    cancelled = CancelledItem(id=item, state=State.CANCELLED, waiting=waiting)
+    return Published(data=cancelled, hints=hints)
+
+
+def requeue(queue: "Queue", item: str) -> "Published[Requeued]":
+    """Start a failed, cancelled or completed item again, with all its attempts."""
+    return Published(data=queue.requeue(item))
+
+
+def reap(queue: "Queue") -> Published[ReapCounts]:
+    """Act on expired leases and on delayed items that are due."""
+    reaped, promoted = queue.reap()
+    return Published(data=ReapCounts(reaped=reaped, promoted=promoted))
+
+
+def progress(
+    queue: "Queue", project: str, *, limit: int = LONG_LIMIT
+) -> "Published[ProjectProgress]":
+    """Return a project and the newest report on each of its items."""
+    return Published(data=queue.views.progress(project, limit=limit))
+
+
+def show(queue: "Queue", item: str) -> "Published[Package]":
+    """Return an item with everything it carries, and its history."""
+    return Published(data=queue.views.show(item))
+
+
+def handoff(queue: "Queue", item: str) -> Published[Mapping[str, object]]:
+    """Return the handoff package of an item, as its file holds it."""
+    from taskorch_orchestrator.mirror.file_models import HandoffPackage
+
+    for record in queue.views.records([item]):
+        return Published(data=HandoffPackage.of(record).model_dump(mode="json"))
+    if why := queue.damage.pop(("item", item), ""):
+        raise errors.Damaged(kind="item", id=item, reason=why)
+    raise errors.NoItem(item=item)
+
+
+def discoveries(
+    queue: "Queue",
+    project: str,
+    *,
+    since: str = FROM_THE_START,
+    limit: int = LONG_LIMIT,
+) -> "Published[tuple[Discovery, ...]]":
+    """Return the discoveries of a project after a cursor; meta.cursor is the next one."""
+    found = queue.views.discoveries(project, since=since, limit=limit)
+    return Published(data=found, meta={"cursor": found[-1].cursor if found else since})
+
+
+def list_items(
+    queue: "Queue",
+    *,
+    project: str = "",
+    state: State | None = None,
+    agent: str = "",
+    cursor: str = "",
+    limit: int = LIMIT,
+) -> "Published[tuple[Item, ...]]":
+    """Return a page of items; meta.cursor is that of the next page, "" for the last."""
+    page = queue.views.list(
+        project=project, state=state, agent=agent, cursor=cursor, limit=limit
+    )
+    return Published(data=page.items, meta={"cursor": page.cursor})
+
+
+def unassigned(
+    queue: "Queue", *, project: str = "", limit: int = LIMIT
+) -> "Published[tuple[Item, ...]]":
+    """Return the items without an agent."""
+    return Published(data=queue.views.unassigned(project=project, limit=limit))
+
+
+def inbox(queue: "Queue", *, limit: int = LIMIT) -> "Published[tuple[Item, ...]]":
+    """Return the items with an open question, the oldest question first."""
+    return Published(data=queue.views.inbox(limit=limit))
+
+
+def stuck(
+    queue: "Queue",
+    *,
+    unstarted_ms: int | None = None,
+    silent_ms: int | None = None,
+    project: str = "",
+    limit: int = LIMIT,
+) -> "Published[tuple[StuckItem, ...]]":
+    """Return the stalled items; meta has how many were checked, and whether there are more."""
+    from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS
+
+    found = queue.views.stuck(
+        unstarted_ms=UNSTARTED_MS if unstarted_ms is None else unstarted_ms,
+        silent_ms=SILENT_MS if silent_ms is None else silent_ms,
+        project=project,
+        limit=limit,
+    )
+    meta = {"looked_at": found.looked_at, "more": found.more}
+    return Published(data=found.items, meta=meta)
+
+
+def projects(queue: "Queue", *, limit: int = LIMIT) -> "Published[tuple[Project, ...]]":
+    """Return the projects, the newest first."""
+    return Published(data=queue.views.projects(limit=limit))
+
+
+def agents(
+    queue: "Queue", *, limit: int = LIMIT
+) -> "Published[tuple[AgentStatus, ...]]":
+    """Return the agents, the last caller first."""
+    return Published(data=queue.views.agents(limit=limit))
+
+
+def wait(
+    queue: "Queue",
+    waits: "Waits",
+    id_: str,
+    goals: "Collection[Goal]",
+    *,
+    timeout_s: float,
+    since: str = "",
+) -> Published[WaitOutcome]:
+    """Wait until a project or an item has reached one of the goals.
+
+    Raises errors.WaitOver after `timeout_s` seconds.
+    """
+    from taskorch.queue.wait_results import Goal
+
+    waited = waits.until(id_, goals, timeout_s=timeout_s, since=since)
+    standing = waited.standing
+    if waited.reached is None:
+        raise errors.WaitOver(
+            id=standing.id,
+            state=standing_in_words(standing),
+            seconds=f"{timeout_s:g}",
+            cursor=waited.cursor if Goal.ANY in goals else "",
+        )
+    outcome = WaitOutcome(
+        reached=str(waited.reached),
+        item=standing.item,
+        project=standing.project,
+        blocked=_blocked(queue, standing) if waited.reached is Goal.BLOCKED else (),
+        events=waited.events,
+        gap=waited.gap,
+        cursor=waited.cursor,
+        state=standing_in_words(standing),
+    )
+    return Published(data=outcome)
+
+
+def _blocked(queue: "Queue", standing: "Standing") -> "tuple[Item, ...]":
+    """Return the items with an open question: the item itself, or those of a project."""
+    if standing.item:
+        return (standing.item,)
+    return queue.views.list(project=standing.project.id, state=State.BLOCKED).items
+
+
+def standing_in_words(standing: "Standing") -> str:
+    """Return the state of an item or a project, such as "in_progress, 40%"."""
+    if standing.item:
+        return f"{standing.item.state}, {standing.item.percent}%"
+    project = standing.project
+    words = f"{project.status}, {project.completed} of {project.wanted} items completed"
+    others = [
+        f"{number} {state}"
+        for state, number in project.counts.items()
+        if number and state is not State.COMPLETED
+    ]
+    return f"{words} ({', '.join(others)})" if others else words
