@@ -1,4 +1,4 @@
-"""Whatever is broken in the indexes, dependencies, lists and counts of a namespace, an audit puts it in order."""
+"""An audit repairs any damage to indexes, dependencies, lists and counts."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ SHARED = (
 )
 
 number = st.integers(0, 60)
-#: What goes wrong, by number: the namespace says which item, index, project that is.
+#: A kind of damage, and two numbers that choose the item, index or project.
 damage = st.one_of(
     st.tuples(st.just("lose entry"), number, number),
     st.tuples(st.just("leave entry"), number, number),
@@ -44,7 +44,7 @@ damage = st.one_of(
 )
 
 
-# Not on fakeredis: these scripts take four times as long there.
+# Not on fakeredis, where these scripts take four times as long.
 @pytest.fixture(scope="module", params=servers.binaries())
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -66,7 +66,7 @@ def server(
     states=st.lists(st.sampled_from(State), min_size=1, max_size=8),
     wrong=st.lists(damage, min_size=1, max_size=12),
 )
-def test_a_second_audit_finds_nothing_whatever_was_broken(
+def test_audit_after_repair_finds_nothing(
     server: Server, states: list[State], wrong: list[tuple[str, int, int]]
 ) -> None:
     bench = populated(server, states)
@@ -85,7 +85,10 @@ def test_a_second_audit_finds_nothing_whatever_was_broken(
 
 
 def populated(server: Server, states: list[State]) -> Bench:
-    """Return a namespace with an item of ada's in each of these states, and one of bob's that waits for the first."""
+    """Return a namespace with an item of ada in each state.
+
+    An item of bob waits for the first of them.
+    """
     connection, raw = server
     namespace = f"test-{os.urandom(4).hex()}"
     bench = Bench(
@@ -97,13 +100,13 @@ def populated(server: Server, states: list[State]) -> Bench:
 
 
 def break_(bench: Bench, what: str, one: int, other: int) -> None:
-    """Do one damage; what it hits is chosen by number among what is there."""
+    """Do one kind of damage to an existing key that the numbers choose."""
     names = bench.everything()
     items = _ids(names, "item") or ["item_00000000"]
     projects = _ids(names, "project") or ["proj_00000000"]
     owners = [*(f"project:{project}" for project in projects), "agent:ada", "agent:bob"]
     indexes = [*SHARED, *(name for name in names if name.endswith(":items"))]
-    # Not the agents: the queue of an agent whom nothing names cannot be found.
+    # Not the agents: nothing else names the queue of an agent.
     entries = [
         (name, member)
         for name in (*indexes, "projects")

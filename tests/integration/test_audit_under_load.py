@@ -1,4 +1,4 @@
-"""An audit that repairs, over and over, while others work: nothing is broken, and it breaks nothing."""
+"""Repeated audits with repair during work find nothing and break nothing."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ WORKER = Path(__file__).parents[1] / "support" / "worker_under_audit.py"
 WORKERS, FOR_S = 4, 3.0
 
 
-def test_a_repair_under_load_breaks_nothing(bench: Bench) -> None:
+def test_repair_under_load_breaks_nothing(bench: Bench) -> None:
     audits = []
     with ExitStack() as stack:
         workers = [

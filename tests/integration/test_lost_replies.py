@@ -1,4 +1,4 @@
-"""Replies that are really lost: a proxy forwards a call and cuts the connection before the reply."""
+"""Replies that a network loses: a proxy forwards a call and drops its reply."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ from taskorch_orchestrator.backup.restore import restore
 
 pytestmark = pytest.mark.parametrize("lane", servers.binaries(), indirect=True)
 
-#: A call, ready to be made: first things are prepared for it, then it is made over whatever connection there is.
+#: A call whose items exist already; it is made over the bench that it is given.
 Call = Callable[[Bench], object]
 
 
@@ -43,9 +43,9 @@ def create(bench: Bench) -> Call:
     return lambda lossy: lossy.item(home, depends_on=(first,), key="one")
 
 
-def create_for_nobody(bench: Bench) -> Call:
+def create_unassigned(bench: Bench) -> Call:
     home = bench.project()
-    return lambda lossy: lossy.queue.create(home, NewItem(title="Whose?"))
+    return lambda lossy: lossy.queue.create(home, NewItem(title="Unassigned"))
 
 
 def apply(bench: Bench) -> Call:
@@ -92,7 +92,7 @@ def report_that_claims(name: str, bench: Bench) -> Call:
     return lambda lossy: act(lossy, name, Lease(item=item), "")
 
 
-def fail_for_good(bench: Bench) -> Call:
+def fail_without_retry(bench: Bench) -> Call:
     lease = bench.claimed()
     return lambda lossy: lossy.agent().fail(lease, "hopeless", retry=False)
 
@@ -179,10 +179,10 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     },
     "complete of a queued item": partial(report_that_claims, "complete"),
     "complete with dependents": complete_with_dependents,
-    "fail for good": fail_for_good,
+    "fail without retry": fail_without_retry,
     "project": project,
     "create": create,
-    "create for nobody": create_for_nobody,
+    "create unassigned": create_unassigned,
     "apply": apply,
     "pop of two": claim_of_two,
     "pop of many": claim_of_many,
@@ -202,13 +202,13 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "recount": recount,
     "quarantine": quarantine,
 }
-#: What these answer is never kept, for it is how long to wait, or nothing that a repeat could spoil.
-ANSWERED_AFRESH = ("pop of nothing",)
+#: Calls that change nothing, so that their replies are not kept.
+NOT_KEPT = ("pop of nothing",)
 
 
 @dataclass
 class OneRequest(ConnectionWrapper):
-    """A connection whose every call is the same request; it notes the names of the scripts."""
+    """A connection whose calls all have one request id; it records the scripts' names."""
 
     connection: Connection
     request: str
@@ -223,7 +223,7 @@ class OneRequest(ConnectionWrapper):
 
 @dataclass(frozen=True)
 class Losses:
-    """A bench on a proxy, and what the namespace held each time that a reply was lost."""
+    """A bench behind a proxy, and the namespace at each moment that a reply was lost."""
 
     proxy: Proxy
     lossy: Bench
@@ -241,7 +241,7 @@ def losses(bench: Bench) -> Iterator[Losses]:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_whose_reply_is_lost_acts_once_and_is_answered_the_same(
+def test_call_with_lost_reply_acts_once(
     bench: Bench, losses: Losses, name: str
 ) -> None:
     call = CALLS[name](bench)
@@ -250,13 +250,13 @@ def test_a_call_whose_reply_is_lost_acts_once_and_is_answered_the_same(
     call(losses.lossy)
 
     assert len(losses.proxy.lost) == 1
-    assert name in ANSWERED_AFRESH or losses.proxy.passed == losses.proxy.lost
+    assert name in NOT_KEPT or losses.proxy.passed == losses.proxy.lost
     assert losses.snapshots == [bench.everything()]
     assert bench.inconsistencies() == []
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_whose_every_reply_is_lost_acts_once_and_its_request_is_answered_later(
+def test_call_with_all_replies_lost_is_answered_later(
     bench: Bench, losses: Losses, name: str
 ) -> None:
     call = CALLS[name](bench)
@@ -271,13 +271,13 @@ def test_a_call_whose_every_reply_is_lost_acts_once_and_its_request_is_answered_
     call(repeating)
 
     assert len(losses.proxy.lost) > 1
-    assert name in ANSWERED_AFRESH or losses.proxy.passed == [losses.proxy.lost[0]]
+    assert name in NOT_KEPT or losses.proxy.passed == [losses.proxy.lost[0]]
     assert losses.snapshots == [bench.everything()] * len(losses.snapshots)
     assert bench.inconsistencies() == []
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_whose_request_is_lost_is_made_again(
+def test_call_with_lost_request_is_repeated(
     bench: Bench, losses: Losses, name: str
 ) -> None:
     call = CALLS[name](bench)
@@ -289,7 +289,7 @@ def test_a_call_whose_request_is_lost_is_made_again(
     assert bench.inconsistencies() == []
 
 
-def test_every_script_that_changes_something_is_among_the_calls(bench: Bench) -> None:
+def test_calls_have_every_script_that_writes(bench: Bench) -> None:
     scripts = [
         file
         for file in files("taskorch.queue").joinpath("scripts").iterdir()
@@ -307,13 +307,12 @@ def test_every_script_that_changes_something_is_among_the_calls(bench: Bench) ->
         request = f"{number:016x}"
         call(bench.over(partial(OneRequest, request=request, names=called)))
 
-    assert changing - set(called) == {
-        "restore"
-    }  # it needs an empty namespace: the test below
+    # An import needs an empty namespace: the next test has it.
+    assert changing - set(called) == {"restore"}
     assert len(changing) > 15
 
 
-def test_an_import_whose_every_reply_is_lost_once_brings_everything_once(
+def test_import_with_lost_replies_writes_everything_once(
     bench: Bench, copy: Bench, tmp_path: Path
 ) -> None:
     furnished(bench)
@@ -331,7 +330,7 @@ def test_an_import_whose_every_reply_is_lost_once_brings_everything_once(
 
 
 @pytest.mark.parametrize("lost", ["replies_lost", "requests_lost"])
-def test_a_whole_workflow_goes_on_where_everything_is_lost_once(
+def test_workflow_survives_losing_everything_once(
     bench: Bench, losses: Losses, lost: str
 ) -> None:
     steps = list(workflow(bench))
@@ -346,7 +345,7 @@ def test_a_whole_workflow_goes_on_where_everything_is_lost_once(
     assert bench.inconsistencies() == []
 
 
-def test_a_slow_network_only_takes_its_time(losses: Losses) -> None:
+def test_slow_network_delays_a_call(losses: Losses) -> None:
     losses.proxy.delay_up_s = losses.proxy.delay_down_s = 0.05
     begun = monotonic()
 
@@ -356,7 +355,7 @@ def test_a_slow_network_only_takes_its_time(losses: Losses) -> None:
     assert [view.id for view in losses.lossy.queue.views.projects()] == [project]
 
 
-def test_a_client_that_is_not_let_in_is_told_that_redis_is_away(losses: Losses) -> None:
+def test_refused_connection_is_reported_as_unreachable(losses: Losses) -> None:
     losses.proxy.refusing = True
 
     with pytest.raises(errors.Unreachable):

@@ -1,4 +1,4 @@
-"""Many processes want the same thing at once: exactly one gets it."""
+"""Of many processes that race for the same item, exactly one gets it."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ RACER = Path(__file__).parents[1] / "support" / "racer.py"
 
 
 def race(bench: Bench, racers: int, verb: str, lease: Lease | None = None) -> list[Any]:
-    """Start so many processes, let them go at the same moment, and return what each of them got."""
+    """Start `racers` processes, release them together, and return what each one got."""
     lease = lease or Lease(item="")
     arguments = [
         sys.executable,
@@ -47,7 +47,7 @@ def race(bench: Bench, racers: int, verb: str, lease: Lease | None = None) -> li
         return [json.loads(process.communicate(timeout=60)[0]) for process in processes]
 
 
-def test_sixteen_processes_claim_each_of_2000_items_once(bench: Bench) -> None:
+def test_sixteen_processes_claim_each_item_once(bench: Bench) -> None:
     project = bench.project()
     items = [bench.item(project) for _ in range(2000)]
 
@@ -69,7 +69,7 @@ def test_one_of_eight_processes_gets_an_item(bench: Bench) -> None:
     assert bench.queue.views.show(item).item.attempts == 1
 
 
-def test_one_of_eight_deliveries_under_one_token_counts(bench: Bench) -> None:
+def test_one_of_eight_deliveries_counts(bench: Bench) -> None:
     lease = bench.claimed()
 
     remarks = race(bench, 8, "complete", lease)
@@ -81,7 +81,7 @@ def test_one_of_eight_deliveries_under_one_token_counts(bench: Bench) -> None:
     ]
 
 
-def test_eight_processes_that_apply_one_plan_make_one_project(bench: Bench) -> None:
+def test_eight_processes_apply_one_plan_once(bench: Bench) -> None:
     got = race(bench, 8, "apply")
 
     assert sorted(created for created, *_ in got) == [False] * 7 + [True]

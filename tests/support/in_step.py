@@ -1,4 +1,4 @@
-"""A queue and its model in step: what is done to the one is done to the other, then both are compared."""
+"""A queue and its model in step: both do each step, and then they are compared."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from support.builders import Bench
 from support.model import Model
 from support.model_moves import HELD, UNBEGUN, Actor, Item, Refused
 from support.raw_keys import RawKeys
-from support.repeats import Call, Remembering
+from support.repeats import Call, RecordingConnection
 from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
@@ -36,8 +36,8 @@ EVENT = ("verb", "item", "project", "agent", "state")
 
 
 @dataclass(frozen=True)
-class Grip:
-    """A lease that somebody got once, and who; the claim may be over by now."""
+class HeldLease:
+    """A lease that was given once, and to whom; the claim may be over."""
 
     me: Actor
     lease: Lease
@@ -46,9 +46,9 @@ class Grip:
 class InStep(RuleBasedStateMachine):
     """A namespace of the queue on one lane, and its model."""
 
-    #: A bench on the lane; each run has another namespace there.
+    #: A bench on the lane; each run has its own namespace there.
     lane: ClassVar[Bench]
-    #: How often each verb had each outcome.
+    #: The number of times that each verb had each outcome.
     tally: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
@@ -61,12 +61,12 @@ class InStep(RuleBasedStateMachine):
             connection, namespace, Caller(agent="planner", host="here", pid=1)
         )
         self.bench = replace(self.lane, queue=queue, namespace=namespace)
-        self.memory = Remembering(connection)
-        self.told = self.bench.over(lambda _: self.memory)
+        self.recorder = RecordingConnection(connection)
+        self.recorded = self.bench.over(lambda _: self.recorder)
         self.model: Model = Model()
-        self.held: dict[tuple[str, int], Grip] = {}
-        self.happened = 0
-        self.strangers = raw_keys.all_keys(self.bench)
+        self.held: dict[tuple[str, int], HeldLease] = {}
+        self.events_seen = 0
+        self.other_keys = raw_keys.all_keys(self.bench)
 
     def teardown(self) -> None:
         try:
@@ -74,17 +74,17 @@ class InStep(RuleBasedStateMachine):
             assert not wrong, wrong
             self.purge_everything()
         finally:
-            self.bench.raw.delete(*raw_keys.all_keys(self.bench) - self.strangers)
+            self.bench.raw.delete(*raw_keys.all_keys(self.bench) - self.other_keys)
 
     def purge_everything(self) -> None:
-        """Close and purge what there is: whatever happened before, nothing is left of it."""
+        """Complete and purge all projects, and check that nothing is left of them."""
         queue = self.bench.queue
         projects = [project.id for project in queue.views.projects()]
         for project in projects:
             queue.complete_project(project, force=True)
         for project in projects:
             assert queue.purge(project)[0] == 0
-        left = raw_keys.read(self.bench, but=self.strangers)
+        left = raw_keys.read(self.bench, but=self.other_keys)
         assert {name.partition(":")[0] for name in left.values} <= {
             "meta",
             "agents",
@@ -94,36 +94,36 @@ class InStep(RuleBasedStateMachine):
         }
         assert left.wrong() == []
 
-    # What the rules are made of ---------------------------------------------------------------------------------------
+    # What the rules use ---------------------------------------------------------------
 
     def still_kept(self, first: Call) -> Reply:
-        """Return what a repeat of a call gets now: its first reply, without the tokens that have died since."""
+        """Return the reply that a repeat gets now: the first one, without dead tokens."""
         kept = first.kept()
         if first.script.name == "claim":
             return [
-                self._with_living_token(row) for row in cast("list[list[Reply]]", kept)
+                self._with_live_token(row) for row in cast("list[list[Reply]]", kept)
             ]
         return (
-            self._with_living_token(cast("list[Reply]", kept))
+            self._with_live_token(cast("list[Reply]", kept))
             if first.script.name == "get"
             else kept
         )
 
-    def _with_living_token(self, row: list[Reply]) -> list[Reply]:
+    def _with_live_token(self, row: list[Reply]) -> list[Reply]:
         item, token, *rest = row
-        is_living = token == self.bench.lease_of(str(item)).shown()
-        return [item, token if is_living else "", *rest]
+        is_live = token == self.bench.lease_of(str(item)).shown()
+        return [item, token if is_live else "", *rest]
 
     def step(
         self, verb: str, real: Callable[[], object], model: Callable[[], object]
     ) -> object:
-        """Do a step to the queue and to the model; return what its caller is told, if it is not refused."""
+        """Do a step to the queue and to the model; return its result, None if refused."""
         before = len(self.model.events)
         should, refused = _outcome(model)
-        does, why = _outcome(real)
-        self.note(verb, why or "accepted")
-        assert (does, why) == (should, refused), (
-            f"{verb}: {why or does}, not {refused or should}"
+        does, refusal = _outcome(real)
+        self.note(verb, refusal or "accepted")
+        assert (does, refusal) == (should, refused), (
+            f"{verb}: {refusal or does}, not {refused or should}"
         )
         for what, item, *_, state in self.model.events[before:]:
             if what in ("fail", "expire") and state in (State.DELAYED, State.WAITING):
@@ -134,17 +134,17 @@ class InStep(RuleBasedStateMachine):
         self.tally[f"{verb}: {outcome}"] += 1
 
     def agent(self, me: Actor) -> AgentQueue:
-        return self.told.agent(me.agent, session=me.session)
+        return self.recorded.agent(me.agent, session=me.session)
 
-    def grip(self, me: Actor, lease: Lease | None) -> Any:
-        """Return the grip that a lease gives, if it is a new one, for the bundle."""
+    def held_lease(self, me: Actor, lease: Lease | None) -> Any:
+        """Return a new lease with its holder, for the bundle."""
         if lease is None or not lease.token or (lease.item, lease.token) in self.held:
             return multiple()
-        self.held[lease.item, lease.token] = Grip(me, lease)
+        self.held[lease.item, lease.token] = HeldLease(me, lease)
         return self.held[lease.item, lease.token]
 
     def number(self, lease: Lease) -> int:
-        """Return the number of the token as the model knows it; -1 where the claim never was."""
+        """Return the token number as the model knows it; -1 if the claim never was."""
         known = self.held.get((lease.item, lease.token))
         return (
             lease.token
@@ -153,58 +153,56 @@ class InStep(RuleBasedStateMachine):
         )
 
     def owner(self, item: str, agent: str, session: str) -> Actor:
-        """Return the session of that agent, or of the one that has the item."""
+        """Return a session of that agent, or else of the item's agent."""
         return Actor(agent or self.model.items[item].agent or "ada", session)
 
-    def living(self) -> list[Grip]:
+    def live(self) -> list[HeldLease]:
         tokens = [
-            (item.id, item.token) for item in self.model.items.values() if item.living
+            (item.id, item.token) for item in self.model.items.values() if item.live
         ]
         return [self.held[token] for token in tokens if token in self.held]
 
     def ids(self, which: Callable[[Item], bool]) -> list[str]:
         return [item.id for item in self.model.items.values() if which(item)]
 
-    def lapsed(self) -> list[Grip]:
-        """Return the grips of those whose lease ran out, and whose token may still act."""
+    def expired(self) -> list[HeldLease]:
+        """Return expired leases whose token may still act."""
         items = self.model.items
         return [
-            grip
-            for grip in self.living()
-            if not items[grip.lease.item].held or items[grip.lease.item].run_out
+            held
+            for held in self.live()
+            if not items[held.lease.item].held or items[held.lease.item].expired
         ]
 
-    def adrift(self) -> list[Grip]:
-        """Return the grips of those whose item was taken off them by the clock, and by nobody else yet."""
+    def expired_unclaimed(self) -> list[HeldLease]:
+        """Return reaped leases whose item nobody has claimed since."""
         return [
-            grip
-            for grip in self.living()
-            if self.model.items[grip.lease.item].state in UNBEGUN
+            held
+            for held in self.live()
+            if self.model.items[held.lease.item].state in UNBEGUN
         ]
 
-    def asking(self) -> list[Grip]:
-        """Return the grips of those who have an open question."""
-        return [
-            grip for grip in self.living() if self.model.items[grip.lease.item].asked
-        ]
+    def asking(self) -> list[HeldLease]:
+        """Return the leases whose holder has an open question."""
+        return [held for held in self.live() if self.model.items[held.lease.item].asked]
 
     def queued(self) -> list[str]:
         return self.ids(lambda item: item.state is State.QUEUED)
 
     def running(self) -> list[str]:
         return self.ids(
-            lambda item: item.state is State.IN_PROGRESS and not item.run_out
+            lambda item: item.state is State.IN_PROGRESS and not item.expired
         )
 
     def early(self) -> list[str]:
         return self.ids(lambda item: item.early and item.state in UNBEGUN)
 
     def new_item(self, project: str, **fields: Any) -> Any:
-        """Create an item, in a project that is opened if need be; return its id, for the bundle."""
+        """Create an item, and its project if needed; return its id, for the bundle."""
         if project not in self.model.projects:
             self.step(
                 "project",
-                lambda: self.told.queue.project("P", id=project),
+                lambda: self.recorded.queue.project("P", id=project),
                 lambda: self.model.project(project),
             )
         id_ = f"item_{len(self.model.items):02}"
@@ -233,14 +231,14 @@ class InStep(RuleBasedStateMachine):
         item = Item(id=id_, project=project, early=early, place=0, **words)
         made = self.step(
             "create",
-            lambda: self.told.queue.create(project, new),
+            lambda: self.recorded.queue.create(project, new),
             lambda: self.model.create(item, key, depends_on),
         )
         return id_ if made == id_ else multiple()
 
     def assign_to(self, agent: str, item: str, *, force: bool) -> None:
         def real() -> object:
-            done = self.told.queue.assign(item, agent, force=force)
+            done = self.recorded.queue.assign(item, agent, force=force)
             return done.state, done.previous
 
         self.step(
@@ -249,11 +247,11 @@ class InStep(RuleBasedStateMachine):
             lambda: self.model.assign(item, agent, force=force),
         )
 
-    def mend(self, verb: str, item: str) -> None:
+    def repair(self, verb: str, item: str) -> None:
         words = (item, "Go on.") if verb == "answer" else (item,)
 
         def real() -> object:
-            done = getattr(self.told.queue, verb)(*words)
+            done = getattr(self.recorded.queue, verb)(*words)
             if isinstance(done, Requeued):
                 return done.state, done.waiting, [each.id for each in done.held]
             return done
@@ -262,7 +260,7 @@ class InStep(RuleBasedStateMachine):
 
     def close(self, project: str, *, force: bool) -> None:
         def real() -> None:
-            self.told.queue.complete_project(project, force=force)
+            self.recorded.queue.complete_project(project, force=force)
 
         verb = "complete_project --force" if force else "complete_project"
         self.step(verb, real, lambda: self.model.complete_project(project, force=force))
@@ -275,7 +273,7 @@ class InStep(RuleBasedStateMachine):
         self.step("check", real, lambda: self.model.check(agent))
 
     def claim_as(self, me: Actor) -> Any:
-        """Pop; return the new grip, for the bundle."""
+        """Pop; return the new lease, for the bundle."""
         got: list[Lease | None] = [None]
 
         def real() -> object:
@@ -284,7 +282,7 @@ class InStep(RuleBasedStateMachine):
             return got[0] and (got[0].item, got[0].token)
 
         self.step("claim", real, lambda: self.model.claim(me))
-        return self.grip(me, got[0])
+        return self.held_lease(me, got[0])
 
     def _get(self, me: Actor, lease: Lease, mode: str) -> Any:
         got: list[Lease | None] = [None]
@@ -301,79 +299,79 @@ class InStep(RuleBasedStateMachine):
             real,
             lambda: self.model.get(me, lease.item, self.number(lease), mode),
         )
-        return self.grip(me, got[0])
+        return self.held_lease(me, got[0])
 
     def act(self, me: Actor, lease: Lease, verb: str) -> Any:
-        """Do what an agent may do to an item; return the new grip, for the bundle."""
+        """Do a verb of an agent; return the new lease, for the bundle."""
         return (
             self._get(me, lease, verb) if verb in MODES else self._step(me, lease, verb)
         )
 
     def _step(self, me: Actor, lease: Lease, verb: str) -> Any:
         got: list[Lease | None] = [None]
-        said = f"{verb} {len(self.model.events)}"
+        text = f"{verb} {len(self.model.events)}"
 
         def real() -> object:
-            receipt = _do(self.agent(me), lease, verb, said)
+            receipt = _do(self.agent(me), lease, verb, text)
             got[0] = receipt.lease
             return receipt.state, receipt.token, receipt.remark
 
         self.step(
             verb,
             real,
-            lambda: self.model.step(verb, me, lease.item, self.number(lease), said),
+            lambda: self.model.step(verb, me, lease.item, self.number(lease), text),
         )
-        return self.grip(me, got[0])
+        return self.held_lease(me, got[0])
 
-    def lease_runs_out(self, item: str) -> None:
+    def expire_lease(self, item: str) -> None:
         self.bench.let_lease_run_out(item)
-        self.model.lease_runs_out(item)
-        self.note("clock", "a lease ran out")
+        self.model.expire_lease(item)
+        self.note("clock", "a lease expired")
 
-    def delay_passes(self, item: str) -> None:
+    def end_delay_of(self, item: str) -> None:
         self.bench.let_delay_pass(item)
-        self.model.delay_passes(item)
-        self.note("clock", "a delay passed")
+        self.model.end_delay(item)
+        self.note("clock", "a delay ended")
 
-    # What holds after each step --------------------------------------------------------------------------------------
+    # What is checked after each step --------------------------------------------------
 
     @invariant()
-    def the_queue_is_as_the_model_says(self) -> None:
-        found = raw_keys.read(self.bench, but=self.strangers)
-        shown, meant = _shown(found), self._meant()
+    def queue_equals_model(self) -> None:
+        found = raw_keys.read(self.bench, but=self.other_keys)
+        shown, expected = _shown(found), self._expected()
         events = [
             tuple(fields[name] for name in EVENT)
             for _, fields in found.values.get("events", [])
         ]
-        shown["events"] = Counter(events[self.happened :])
-        meant["events"] = Counter(self.model.events[self.happened :])
-        self.happened = len(events)
-        names = sorted({*shown, *meant})
+        shown["events"] = Counter(events[self.events_seen :])
+        expected["events"] = Counter(self.model.events[self.events_seen :])
+        self.events_seen = len(events)
+        names = sorted({*shown, *expected})
         wrong = [
-            f"{name}: {shown.get(name)}, not {meant.get(name)}"
+            f"{name}: {shown.get(name)}, not {expected.get(name)}"
             for name in names
-            if shown.get(name) != meant.get(name)
+            if shown.get(name) != expected.get(name)
         ]
         wrong += found.wrong()
         assert not wrong, wrong
 
-    def _meant(self) -> dict[str, object]:
-        """Return all that the model has, in the words of `_shown`."""
-        meant: dict[str, object] = {
+    def _expected(self) -> dict[str, object]:
+        """Return the state of the model in the form of `_shown`."""
+        expected: dict[str, object] = {
             f"{id_} closed": project.closed
             for id_, project in self.model.projects.items()
         }
-        meant |= {f"queue:{agent}": self.model.queue(agent) for agent in AGENTS}
+        expected |= {f"queue:{agent}": self.model.queue(agent) for agent in AGENTS}
         for id_, item in self.model.items.items():
             fields = {
                 "state": item.state,
                 "agent": item.agent,
                 "token": item.token,
-                "living": item.living,
+                "live": item.live,
                 "attempts": item.attempts,
                 "early": item.early,
                 "lease": item.state is State.IN_PROGRESS
-                and ("over" if item.run_out else "full"),
+                and ("over" if item.expired else "full"),
                 "asked": item.asked,
                 "session": item.session if item.taken else "",
                 "summary": item.summary,
@@ -381,12 +379,12 @@ class InStep(RuleBasedStateMachine):
                 "open": item.open,
                 "history": item.history,
             }
-            meant |= {f"{id_} {name}": value for name, value in fields.items()}
-        return meant
+            expected |= {f"{id_} {name}": value for name, value in fields.items()}
+        return expected
 
 
 def _outcome(act: Callable[[], object]) -> tuple[object, str]:
-    """Return what an act brings, or the name of the refusal."""
+    """Return the result of a step, or the name of its refusal."""
     try:
         return act(), ""
     except Refused as refusal:
@@ -395,20 +393,20 @@ def _outcome(act: Callable[[], object]) -> tuple[object, str]:
         return None, type(error).__name__
 
 
-def _do(me: AgentQueue, lease: Lease, verb: str, said: str) -> Receipt:
+def _do(me: AgentQueue, lease: Lease, verb: str, text: str) -> Receipt:
     match verb:
         case "renew":
             return me.renew(lease)
         case "fail" | "bury":
-            return me.fail(lease, said, retry=verb == "fail")
+            return me.fail(lease, text, retry=verb == "fail")
         case "release" | "leave":
-            return me.release(lease, reason=said, asks=verb == "leave")
+            return me.release(lease, reason=text, asks=verb == "leave")
     step: Callable[[Lease, str], Receipt] = getattr(me, verb)
-    return step(lease, said)
+    return step(lease, text)
 
 
 def _shown(found: RawKeys) -> dict[str, object]:
-    """Return what the keys have of projects, queues and items."""
+    """Return projects, queues and items as the keys have them."""
     shown: dict[str, object] = {
         f"{id_} closed": it["status"] == "completed"
         for id_, it in found.projects().items()
@@ -423,7 +421,7 @@ def _shown(found: RawKeys) -> dict[str, object]:
             "state": item["state"],
             "agent": item["agent"],
             "token": int(item["token"]),
-            "living": "live_token" in item,
+            "live": "live_token" in item,
             "attempts": int(item["attempts"]),
             "early": int(item["not_before"]) > found.now_ms,
             "lease": _lease(found, id_),
@@ -442,15 +440,12 @@ def _shown(found: RawKeys) -> dict[str, object]:
 
 
 def _lease(found: RawKeys, id_: str) -> object:
-    """Return whether the lease of an item is over, or as full as a step leaves it; False for none."""
+    """Return whether a lease is over, full (as a step leaves it) or short; False for none."""
     ends = found.values.get("leases", {}).get(id_)
     if ends is None:
         return False
     left_ms = ends - found.now_ms
-    return (
-        "over"
-        if left_ms <= 0
-        else "full"
-        if left_ms > DEFAULT_LEASE_MS - 10 * MINUTE_MS
-        else "short"
-    )
+    if left_ms <= 0:
+        return "over"
+    is_full = left_ms > DEFAULT_LEASE_MS - 10 * MINUTE_MS
+    return "full" if is_full else "short"

@@ -1,7 +1,7 @@
-"""What the design says must happen to items, in plain Python: no Redis, no Lua, no times and no wake lists.
+"""The queue as the design describes it, in plain Python: no Redis, no Lua, no times.
 
-A lease has `run_out` or not, a delay is `early` or over; a test moves both. A verb returns what its caller is told, or
-raises Refused; what it leaves behind is the state of the model, and one event for each transition.
+A lease is `expired` or not, and a delay is `early` or over; a test sets both. A verb
+returns what its caller gets, or raises Refused, and adds one event per transition.
 """
 
 from collections.abc import Iterable
@@ -9,25 +9,25 @@ from collections.abc import Iterable
 from support.model_moves import OVER, UNBEGUN, Actor, Item, Moves, Project, Refused
 from taskorch.domain.item import State
 
-#: How many leases a pop, get or check reaps, and how many items it promotes.
+#: Leases that a pop, get or check reaps, and items that it promotes.
 BATCH = 10
 
-#: The reports of a holder: they claim the item where it is queued for the caller.
+#: Reports of a holder: they claim an item that is queued for the caller.
 REPORTS = ("progress", "discover", "blocker", "complete")
 
-#: Verbs with an option: what the queue calls them.
-SPOKEN = {"bury": "fail", "leave": "release"}
+#: Verbs with an option, by the name of the verb in the queue.
+VERB_NAMES = {"bury": "fail", "leave": "release"}
 
-#: What the history of an item calls each verb of its holder that it tells of.
-REPORTED = {
+#: The kind of the report that each verb of a holder writes.
+REPORT_KINDS = {
     verb: verb for verb in ("progress", "blocker", "complete", "fail", "release")
-} | SPOKEN
+} | VERB_NAMES
 
 
 class Model(Moves):
-    """A namespace: the verbs of the orchestrator, of agents and of holders, by the names that the scripts have."""
+    """A namespace with the verbs of orchestrators, agents and holders, named like scripts."""
 
-    # The orchestrator ------------------------------------------------------------------------------------------------
+    # The orchestrator -----------------------------------------------------------------
 
     def project(self, id_: str) -> str:
         self.projects[id_] = Project(id_)
@@ -35,7 +35,7 @@ class Model(Moves):
         return id_
 
     def create(self, new: Item, key: str, depends_on: Iterable[str]) -> str:
-        """Add an item, whose place is yet to be given; a repeat of its key gets the first item."""
+        """Add an item and return its id; a repeat of its key returns the first one."""
         project = self._project(new.project)
         if key in project.keys:
             return project.keys[key]
@@ -48,7 +48,7 @@ class Model(Moves):
         if key:
             project.keys[key] = new.id
         self.items[new.id] = new
-        self._place(new)
+        self._enqueue_or_wait(new)
         self._emit("create", new)
         return new.id
 
@@ -62,19 +62,19 @@ class Model(Moves):
             for other in dependencies
             if other.state is not State.COMPLETED or other is item
         }
-        if any(id_ in self._awaited_by(other.id) for other in dependencies):
+        if any(id_ in self._all_dependencies(other.id) for other in dependencies):
             raise Refused("Cycle")
         item.open |= opened
         item.depends_on += [
             other.id for other in dependencies if other.id not in item.depends_on
         ]
-        self._settle(item)
-        self._place(item)
+        self._revoke_token(item)
+        self._enqueue_or_wait(item)
         self._emit("depend", item)
         return item.state
 
     def assign(self, id_: str, agent: str, *, force: bool) -> tuple[State, str]:
-        """Return the item's state, and who had it before."""
+        """Return the item's state and its previous agent."""
         item = self._item(id_)
         previous = item.agent
         if item.state in OVER:
@@ -84,10 +84,10 @@ class Model(Moves):
                 raise Refused("Held")
             if item.taken:
                 self._report("lost", item, previous)
-                self._refund(item)
-            self._settle(item)
+                self._undo_attempt(item)
+            self._revoke_token(item)
             item.agent, item.place = agent, self._next_place()
-            self._place(item)
+            self._enqueue_or_wait(item)
         self._emit("assign", item)
         return item.state, previous
 
@@ -97,16 +97,16 @@ class Model(Moves):
             raise Refused("WrongState")
         item.asked = False
         self._report("answer", item, "planner")
-        if item.state is State.BLOCKED and item.living:
-            self._run(item)
+        if item.state is State.BLOCKED and item.live:
+            self._set_in_progress(item)
         elif item.state is State.BLOCKED:
-            self._refund(item)
-            self._place(item)
+            self._undo_attempt(item)
+            self._enqueue_or_wait(item)
         self._emit("answer", item)
         return item.state
 
     def cancel(self, id_: str) -> int:
-        """Return how many items wait for it."""
+        """Return the number of items that wait for it."""
         item = self._item(id_)
         if item.state is State.COMPLETED:
             raise Refused("WrongState")
@@ -116,14 +116,14 @@ class Model(Moves):
         return sum(other.state not in done for other in self._dependents(id_))
 
     def requeue(self, id_: str) -> tuple[State, int, list[str]]:
-        """Return its state, how many items wait for it again, and who depends on it and is held."""
+        """Return its state, the number of items that wait again, and held dependents."""
         item = self._item(id_)
         if item.state is State.QUEUED:
             return item.state, 0, []
         if item.state not in OVER:
             raise Refused("WrongState")
         self.projects[item.project].closed = False
-        self._settle(item)
+        self._revoke_token(item)
         self._report("requeue", item, "planner")
         item.attempts, item.early, item.summary, item.place = (
             0,
@@ -132,7 +132,7 @@ class Model(Moves):
             self._next_place(),
         )
         delivered = item.state is State.COMPLETED
-        self._place(item)
+        self._enqueue_or_wait(item)
         self._emit("requeue", item)
         return item.state, *self._open_again(item, delivered=delivered)
 
@@ -154,13 +154,13 @@ class Model(Moves):
         self.events.append(("complete_project", "", id_, "", "completed"))
 
     def reap(self) -> tuple[int, int]:
-        """Return how many leases ran out, and how many delays were over."""
+        """Return the numbers of leases reaped and of items promoted."""
         return self._maintain(len(self.items))
 
-    # An agent --------------------------------------------------------------------------------------------------------
+    # An agent -------------------------------------------------------------------------
 
     def check(self, agent: str) -> tuple[int, int]:
-        """Return how many items are the agent's and ready, and how many are not ready."""
+        """Return the numbers of the agent's items that are ready and not ready."""
         self._maintain(BATCH)
         mine = [item for item in self.items.values() if item.agent == agent]
         ready = sum(item.held or item.state is State.QUEUED for item in mine)
@@ -176,15 +176,15 @@ class Model(Moves):
         if not queue:
             return None
         item = self.items[queue[0]]
-        self._start(item, me)
-        self._run(item)
+        self._new_claim(item, me)
+        self._set_in_progress(item)
         self._emit("claim", item)
         return item.id, item.token
 
     def get(self, me: Actor, id_: str, token: int, mode: str) -> int:
-        """Return the token under which the caller has the item, or 0."""
+        """Return the token under which the caller holds the item, or 0."""
         item = self._item(id_)
-        self._let_happen(item, spared=mode != "claim" or item.is_held_with(token))
+        self._act_if_due(item, keeps_lease=mode != "claim" or item.is_held_with(token))
         if item.agent != me.agent:
             raise Refused("NotYours")
         got = 0 if mode == "peek" else self._get(me, item, token, mode)
@@ -193,10 +193,10 @@ class Model(Moves):
 
     def _get(self, me: Actor, item: Item, token: int, mode: str) -> int:
         if item.is_held_with(token) and item.state is not State.FAILED:
-            lapsed = not item.held
+            has_expired = not item.held
             if item.state is not State.BLOCKED:
-                self._run(item, again=lapsed)
-            if lapsed:
+                self._set_in_progress(item, late=has_expired)
+            if has_expired:
                 self._emit("renew", item)
             return item.token
         if item.held and mode != "takeover":
@@ -207,18 +207,21 @@ class Model(Moves):
             return 0
         if item.held:
             self._report("lost", item, me.agent)
-        self._start(item, me)
+        self._new_claim(item, me)
         if item.state is not State.BLOCKED:
-            self._run(item)
+            self._set_in_progress(item)
         self._emit("claim", item)
         return item.token
 
-    # The holder ------------------------------------------------------------------------------------------------------
+    # The holder -----------------------------------------------------------------------
 
     def step(
-        self, verb: str, me: Actor, id_: str, token: int, said: str = ""
+        self, verb: str, me: Actor, id_: str, token: int, text: str = ""
     ) -> tuple[State, int, str]:
-        """Do a verb of the holder, who shows a token (0 for none); return the state, the token and the remark."""
+        """Do a verb of the holder, which shows a token (0 for none).
+
+        Return the state, the token and the remark.
+        """
         item = self._item(id_)
         delivered = (
             item.state is State.COMPLETED
@@ -227,24 +230,24 @@ class Model(Moves):
         )
         if verb == "complete" and delivered:
             return item.state, item.token, "repeat"
-        fresh = self._hold(verb, me, item, token)
-        if fresh:
-            self._start(item, me)
+        claims_now = self._check_holder(verb, me, item, token)
+        if claims_now:
+            self._new_claim(item, me)
         answered = verb == "leave" and item.state is not State.BLOCKED
         self._do(
             "release" if answered else verb,
             item,
-            said,
-            again=not item.held and not fresh,
+            text,
+            late=not item.held and not claims_now,
         )
-        self._emit(SPOKEN.get(verb, verb), item)
+        self._emit(VERB_NAMES.get(verb, verb), item)
         if verb == "complete":
             self._release_dependents(item)
-        return item.state, item.token, "claimed" if fresh else ""
+        return item.state, item.token, "claimed" if claims_now else ""
 
-    def _hold(self, verb: str, me: Actor, item: Item, token: int) -> bool:
-        """Return whether the step is to claim the item first."""
-        self._let_happen(item, spared=item.is_held_with(token))
+    def _check_holder(self, verb: str, me: Actor, item: Item, token: int) -> bool:
+        """Return whether the step claims the item first."""
+        self._act_if_due(item, keeps_lease=item.is_held_with(token))
         if item.agent != me.agent:
             raise Refused("NotYours")
         if item.state is State.CANCELLED:
@@ -261,40 +264,40 @@ class Model(Moves):
             raise Refused("WrongState")
         return True
 
-    def _do(self, verb: str, item: Item, said: str, *, again: bool) -> None:
-        """Do what the holder says; some verbs take the item up `again` after its lease ran out: another attempt."""
+    def _do(self, verb: str, item: Item, text: str, *, late: bool) -> None:
+        """Change the item; a `late` step resumes it after its lease expired."""
         match verb:
             case "progress":
-                self._run(item, again=again)
+                self._set_in_progress(item, late=late)
             case "discover" | "renew" if item.state is not State.BLOCKED:
-                self._run(item, again=again)
+                self._set_in_progress(item, late=late)
             case "blocker":
-                item.attempts += again
-                item.state, item.asked, item.run_out = State.BLOCKED, True, False
+                item.attempts += late
+                item.state, item.asked, item.expired = State.BLOCKED, True, False
             case "complete" | "fail" | "bury" | "release" | "leave":
-                self._settle(item, asks=verb == "leave")
-        if verb in REPORTED:
-            self._report(REPORTED[verb], item, item.agent)
+                self._revoke_token(item, asks=verb == "leave")
+        if verb in REPORT_KINDS:
+            self._report(REPORT_KINDS[verb], item, item.agent)
         match verb:
             case "complete":
-                item.state, item.summary = State.COMPLETED, said
+                item.state, item.summary = State.COMPLETED, text
             case "fail":
                 self._retry(item)
             case "bury":
                 item.state = State.FAILED
             case "release":
-                self._refund(item)
-                self._place(item)
+                self._undo_attempt(item)
+                self._enqueue_or_wait(item)
 
-    # The clock -------------------------------------------------------------------------------------------------------
+    # The clock ------------------------------------------------------------------------
 
-    def lease_runs_out(self, id_: str) -> None:
-        self.items[id_].run_out = True
+    def expire_lease(self, id_: str) -> None:
+        self.items[id_].expired = True
 
-    def delay_passes(self, id_: str) -> None:
+    def end_delay(self, id_: str) -> None:
         self.items[id_].early = False
 
-    # What is so ------------------------------------------------------------------------------------------------------
+    # The state ------------------------------------------------------------------------
 
     def queue(self, agent: str) -> list[str]:
         """Return the agent's queue, the most urgent item first, and first in, first out among equals."""

@@ -10,12 +10,12 @@ OVER = (State.COMPLETED, State.FAILED, State.CANCELLED)
 
 
 class Refused(Exception):
-    """A refusal, by the name of its class in `errors`."""
+    """A refusal, with the name of its class in `errors`."""
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who calls: an agent's name, and one of its sessions."""
+    """A caller: an agent's name and one of its sessions."""
 
     agent: str
     session: str = ""
@@ -23,25 +23,25 @@ class Actor:
 
 @dataclass
 class Item:
-    """A work item, as far as its lifecycle goes."""
+    """A work item with the fields of its lifecycle."""
 
     id: str
     project: str
     agent: str
     priority: int
     max_attempts: int
-    #: Its place among those of its priority: higher comes later.
+    #: Its place within its priority; higher comes later.
     place: int
-    #: Not claimable yet: the time that it must wait for is in the future.
+    #: Its `not_before` is in the future.
     early: bool
     state: State = State.PENDING
-    #: How often it was claimed: the number of its newest claim.
+    #: The number of its claims so far, and of its newest one.
     token: int = 0
     #: Whether the newest token may act.
-    living: bool = False
+    live: bool = False
     attempts: int = 0
-    #: Its lease is over, and nobody has acted on that.
-    run_out: bool = False
+    #: Its lease has expired and was not reaped yet.
+    expired: bool = False
     session: str = ""
     asked: bool = False
     depends_on: list[str] = field(default_factory=list)
@@ -56,17 +56,17 @@ class Item:
 
     @property
     def held(self) -> bool:
-        """Return whether somebody has it: a question that its holder has left to the answer is nobody's."""
-        return self.taken and (self.living or self.state is not State.BLOCKED)
+        """Return whether it has a holder; a holder may have left its question."""
+        return self.taken and (self.live or self.state is not State.BLOCKED)
 
     def is_held_with(self, token: int) -> bool:
         """Return whether this token may act on it."""
-        return self.living and token == self.token
+        return self.live and token == self.token
 
 
 @dataclass
 class Project:
-    """A project: whether it is closed, and which item each idempotency key stands for."""
+    """A project: whether it is closed, and the item of each idempotency key."""
 
     id: str
     closed: bool = False
@@ -74,12 +74,12 @@ class Project:
 
 
 class Moves:
-    """Projects, items, events, and how an item gets from one state to another."""
+    """Projects, items, events, and the transitions between states."""
 
     def __init__(self) -> None:
         self.projects: dict[str, Project] = {}
         self.items: dict[str, Item] = {}
-        #: What happened: verb, item or '', project, agent, state.
+        #: The events: verb, item or '', project, agent, state.
         self.events: list[tuple[str, str, str, str, str]] = []
         self._places = 0
 
@@ -97,8 +97,8 @@ class Moves:
         self._places += 1
         return self._places
 
-    def _awaited_by(self, id_: str) -> set[str]:
-        """Return the item and all that it depends on, near and far."""
+    def _all_dependencies(self, id_: str) -> set[str]:
+        """Return the item and everything that it depends on, directly or not."""
         found, more = {id_}, [id_]
         while more:
             new = set(self.items[more.pop()].depends_on) - found
@@ -109,9 +109,9 @@ class Moves:
     def _dependents(self, id_: str) -> list[Item]:
         return [item for item in self.items.values() if id_ in item.open]
 
-    def _place(self, item: Item) -> None:
-        """Put an item that nobody holds where it belongs."""
-        item.run_out = False
+    def _enqueue_or_wait(self, item: Item) -> None:
+        """Give an item without a holder its state."""
+        item.expired = False
         if not item.agent:
             item.state = State.PENDING
         elif item.open:
@@ -119,37 +119,37 @@ class Moves:
         else:
             item.state = State.DELAYED if item.early else State.QUEUED
 
-    def _start(self, item: Item, me: Actor) -> None:
-        """Claim: another token, another attempt, another holder. A question of an attempt before it is closed."""
+    def _new_claim(self, item: Item, me: Actor) -> None:
+        """Claim an item: token and attempts go up, and an earlier question is closed."""
         item.token += 1
         item.attempts += 1
-        item.living, item.session = True, me.session
+        item.live, item.session = True, me.session
         item.asked = item.asked and item.taken
 
-    def _run(self, item: Item, *, again: bool = False) -> None:
-        """In progress, for a full lease; taking it up `again` after the lease ran out is another attempt."""
-        item.attempts += again
-        item.state, item.run_out = State.IN_PROGRESS, False
+    def _set_in_progress(self, item: Item, *, late: bool = False) -> None:
+        """Give a full lease; a `late` return after it expired is another attempt."""
+        item.attempts += late
+        item.state, item.expired = State.IN_PROGRESS, False
 
-    def _settle(self, item: Item, *, asks: bool = False) -> None:
-        """Let the token die, and the question with it where its holder does not leave it."""
-        item.living = item.run_out = False
+    def _revoke_token(self, item: Item, *, asks: bool = False) -> None:
+        """Revoke the token; the question stays only if its holder leaves it."""
+        item.live = item.expired = False
         item.asked = item.asked and asks
 
-    def _refund(self, item: Item) -> None:
+    def _undo_attempt(self, item: Item) -> None:
         item.attempts -= 1
         item.early = False
 
     def _retry(self, item: Item) -> None:
-        item.run_out = False
+        item.expired = False
         if item.attempts >= item.max_attempts:
             item.state = State.FAILED
             return
         item.early = True
-        self._place(item)
+        self._enqueue_or_wait(item)
 
     def _cancel(self, item: Item) -> None:
-        self._settle(item)
+        self._revoke_token(item)
         self._report("cancel", item, "planner")
         item.state = State.CANCELLED
         self._emit("cancel", item)
@@ -158,11 +158,11 @@ class Moves:
         for item in self._dependents(done.id):
             item.open.discard(done.id)
             if item.state is State.WAITING and not item.open:
-                self._place(item)
+                self._enqueue_or_wait(item)
                 self._emit("ready", item)
 
     def _open_again(self, requeued: Item, *, delivered: bool) -> tuple[int, list[str]]:
-        """Let what depends on a delivered item wait for it again; return how many do, and who is held."""
+        """Let dependents wait again; return the number that do, and the held ones."""
         dependents = [
             item
             for item in self.items.values()
@@ -178,18 +178,18 @@ class Moves:
             self._emit("wait", item)
         return len(ready), sorted(item.id for item in dependents if item.held)
 
-    def _let_happen(self, item: Item, *, spared: bool) -> None:
-        """Do what is due for one item; a lease that ran out is `spared` for its holder, and for who takes it over."""
+    def _act_if_due(self, item: Item, *, keeps_lease: bool) -> None:
+        """Promote or reap an item that is due, unless the caller keeps its lease."""
         if item.state is State.DELAYED and not item.early:
             self._promote(item)
-        if item.run_out and not spared:
+        if item.expired and not keeps_lease:
             self._expire(item)
 
     def _maintain(self, limit: int) -> tuple[int, int]:
-        run_out = sorted(item.id for item in self.items.values() if item.run_out)[
+        expired = sorted(item.id for item in self.items.values() if item.expired)[
             :limit
         ]
-        for id_ in run_out:
+        for id_ in expired:
             self._expire(self.items[id_])
         due = sorted(
             item.id
@@ -198,16 +198,16 @@ class Moves:
         )[:limit]
         for id_ in due:
             self._promote(self.items[id_])
-        return len(run_out), len(due)
+        return len(expired), len(due)
 
     def _expire(self, item: Item) -> None:
-        """The attempt is over, and its token lives on: nobody else has claimed the item yet."""
+        """End the attempt; its token stays alive until the next claim."""
         self._report("expire", item, item.agent)
         self._retry(item)
         self._emit("expire", item)
 
     def _promote(self, item: Item) -> None:
-        self._place(item)
+        self._enqueue_or_wait(item)
         self._emit("promote", item)
 
     def _report(self, kind: str, item: Item, agent: str) -> None:

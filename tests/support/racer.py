@@ -1,6 +1,7 @@
-"""One of many processes that race: says "ready", waits for a line, then acts once and prints what it got as JSON.
+"""One of many racing processes: prints "ready", waits for a line, acts once.
 
-Run as `python racer.py URL NAMESPACE VERB ITEM TOKEN`; it is no test itself.
+It prints its result as JSON. Run as `python racer.py URL NAMESPACE VERB ITEM TOKEN`; it
+is not a test itself.
 """
 
 import json
@@ -14,17 +15,17 @@ from taskorch.queue.plan import Plan
 from taskorch.queue.queue import Queue
 
 
-def say(what: object) -> None:
-    sys.stdout.write(f"{json.dumps(what)}\n")
+def print_line(value: object) -> None:
+    sys.stdout.write(f"{json.dumps(value)}\n")
     sys.stdout.flush()
 
 
-def main(url: str, namespace: str, verb: str, item: str, shown: str) -> None:
+def main(url: str, namespace: str, verb: str, item: str, token: str) -> None:
     connection = connect(url)
     queue = Queue(connection, namespace, Caller(agent="ada", pid=os.getpid()))
     me = queue.agent("ada", session=str(os.getpid()))
     me.check()
-    say("ready")
+    print_line("ready")
     sys.stdin.readline()
     try:
         match verb:
@@ -32,17 +33,17 @@ def main(url: str, namespace: str, verb: str, item: str, shown: str) -> None:
                 got = []
                 while (claim := me.claim()) and claim.lease:
                     got.append(claim.lease.item)
-                say(got)
+                print_line(got)
             case "get":
                 claimed = me.get(Lease(item=item)).lease
-                say(claimed.token if claimed else 0)
+                print_line(claimed.token if claimed else 0)
             case "apply":
                 items = (
                     NewItem(title="A", key="a", agent="ada"),
                     NewItem(title="B", key="b", depends_on=(0,)),
                 )
                 applied = queue.apply(Plan(title="P", key="race", items=items))
-                say(
+                print_line(
                     [
                         applied.created,
                         applied.project,
@@ -50,15 +51,15 @@ def main(url: str, namespace: str, verb: str, item: str, shown: str) -> None:
                     ]
                 )
             case "complete":
-                token, claim_id = shown.split(":")
-                say(
+                number, claim_id = token.split(":")
+                print_line(
                     me.complete(
-                        Lease(item=item, token=int(token), claim=claim_id),
+                        Lease(item=item, token=int(number), claim=claim_id),
                         f"by {os.getpid()}",
                     ).remark
                 )
     except errors.TaskOrchestratorError as refusal:
-        say(refusal.word)
+        print_line(refusal.word)
     connection.close()
 
 

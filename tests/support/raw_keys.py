@@ -1,4 +1,4 @@
-"""The raw keys of a namespace, read in one go, and what must hold among them whatever happened before."""
+"""The raw keys of a namespace, and the invariants that hold among them."""
 
 import json
 from collections import Counter
@@ -18,17 +18,17 @@ INDEXES = {home for homes in HOMES.values() for home in homes}
 
 @dataclass(frozen=True)
 class RawKeys:
-    """What Redis holds, by what stands after the namespace's tag; the replies kept for repeats aside."""
+    """The keys without the namespace's tag, and without replies kept for repeats."""
 
-    #: Hashes and sorted sets as dictionaries, the latter in their order.
+    #: Hashes and sorted sets are dictionaries, the latter in their order.
     values: dict[str, Any]
-    #: Keys that are not among those of `keys.py`, or not in the slot of the namespace.
-    strange: tuple[str, ...]
+    #: Keys that `keys.py` does not know, or that are in another slot.
+    unknown: tuple[str, ...]
     now_ms: int
 
     @property
     def items(self) -> dict[str, dict[str, str]]:
-        """Return the fields of the items, by id, with what goes without saying."""
+        """Return the fields of the items by id, with defaults for absent ones."""
         there = (
             (name, value)
             for name, value in self.values.items()
@@ -37,7 +37,7 @@ class RawKeys:
         return {name.removeprefix("item:"): LEFT_OUT | value for name, value in there}
 
     def projects(self) -> dict[str, dict[str, str]]:
-        """Return the fields of the projects, by id."""
+        """Return the fields of the projects by id."""
         names = (
             name
             for name in self.values
@@ -46,17 +46,20 @@ class RawKeys:
         return {name.removeprefix("project:"): self.values[name] for name in names}
 
     def wrong(self) -> list[str]:
-        """Return what does not fit together."""
+        """Return the inconsistencies."""
         found = [
             *self._misplaced(),
             *self._miscounted(),
             *self._misnumbered(),
-            *self._miswired(),
+            *self._mislinked(),
         ]
-        return [*found, *(f"{key} is a strange key" for key in self.strange)]
+        return [*found, *(f"{key} is an unknown key" for key in self.unknown)]
 
     def _misplaced(self) -> Iterator[str]:
-        """An item is in the index of its state and in no other: leased iff in_progress, held iff somebody holds it."""
+        """Return items that are not exactly in the index of their state.
+
+        An item is in `held:<agent>` too if it has a holder.
+        """
         homes: dict[str, set[str]] = {id_: set() for id_ in self.items}
         for name, value in self.values.items():
             for item in value if name.partition(":")[0] in INDEXES else ():
@@ -68,15 +71,15 @@ class RawKeys:
                 if "live_token" in self.items[id_]
                 else HOMES[state] - {"held"}
             )
-            meant = {
+            expected = {
                 f"{home}:{agent}" if home in ("queue", "held") else home
                 for home in homes_of_state
             }
-            if found != meant:
+            if found != expected:
                 yield f"{id_} is {state} and in {found}"
 
     def _miscounted(self) -> Iterator[str]:
-        """Projects and agents count their items by state."""
+        """Return projects and agents whose counts differ from their items."""
         items = self.items.values()
         there = Counter(
             (kind, item[kind], item["state"])
@@ -91,12 +94,14 @@ class RawKeys:
                     if count != there.pop((kind, owner, state), 0):
                         yield f"{name} counts {count} {state}"
         if any(owner for _, owner, _ in there):
-            yield f"nobody counts {there}"
+            yield f"no owner counts {there}"
 
     def _misnumbered(self) -> Iterator[str]:
-        """Attempts never exceed what there is; one is left to whom nobody has begun, one is spent by who holds.
+        """Return items with impossible attempts, tokens or deliveries.
 
-        A delivery counts once until the item is requeued, and no token of a report is lower than one before it.
+        A held item has spent an attempt, and an item that nobody has begun has one left.
+        An item is delivered once until it is requeued, and tokens in its history never
+        descend.
         """
         for id_, item in self.items.items():
             attempts, most = int(item["attempts"]), int(item["max_attempts"])
@@ -106,7 +111,7 @@ class RawKeys:
             if item.get("live_token", item["token"]) != item["token"]:
                 yield f"{id_} lets an old token act"
             if item["state"] == State.IN_PROGRESS and "live_token" not in item:
-                yield f"{id_} is held by no token"
+                yield f"{id_} is held without a token"
             reports = [fields for _, fields in self.values.get(f"progress:{id_}", [])]
             deliveries = "".join(
                 fields["kind"][0]
@@ -119,8 +124,11 @@ class RawKeys:
             if sorted(tokens) != tokens:
                 yield f"the token of {id_} fell: {tokens}"
 
-    def _miswired(self) -> Iterator[str]:
-        """A dependency is among the open ones of both sides, or among the satisfied ones; who waits has an open one."""
+    def _mislinked(self) -> Iterator[str]:
+        """Return dependencies that are in the wrong sets, and items that wait wrongly.
+
+        An open dependency is in the sets of both items, a completed one in `satisfied`.
+        """
         listed = {
             (id_, other)
             for id_, item in self.items.items()
@@ -148,29 +156,29 @@ class RawKeys:
             for other in self.items
             for id_ in self.values.get(f"satisfied:{other}", ())
         }
-        for name, found, meant in (
+        for name, found, expected in (
             *((name, side, listed - done) for name, side in sides.items()),
             ("satisfied", satisfied, done),
         ):
-            if found != meant:
-                yield f"{name}: {found ^ meant}"
+            if found != expected:
+                yield f"{name}: {found ^ expected}"
         waiting = {
             id_ for id_, item in self.items.items() if item["state"] == State.WAITING
         }
         open_ = {id_ for id_, _ in listed - done}
         if waiting - open_:
-            yield f"some wait for nothing: {waiting - open_}"
+            yield f"waiting without an open dependency: {waiting - open_}"
         ready = {
             id_
             for id_, item in self.items.items()
             if item["state"] in (State.QUEUED, State.DELAYED)
         }
         if ready & open_:
-            yield f"some are ready, and a dependency is open: {ready & open_}"
+            yield f"ready with an open dependency: {ready & open_}"
 
 
 def read(bench: Bench, *, but: frozenset[str] = frozenset()) -> RawKeys:
-    """Read all keys of the server `but` those that were there before, in two round trips."""
+    """Read all keys of the server, `but` those that existed before, in two round trips."""
     tag = keys.tag(bench.namespace)
     slot = key_slot(keys.meta(bench.namespace).encode())
     names = all_keys(bench) - but
@@ -179,7 +187,7 @@ def read(bench: Bench, *, but: frozenset[str] = frozenset()) -> RawKeys:
         for key in sorted(names)
         if not key.startswith(f"{tag}req:")
     }
-    strange = tuple(
+    unknown = tuple(
         key
         for key in names
         if key_slot(key.encode()) != slot or kinds.get(key, ...) is None
@@ -189,7 +197,7 @@ def read(bench: Bench, *, but: frozenset[str] = frozenset()) -> RawKeys:
     known = {
         key.removeprefix(tag): kind.type
         for key, kind in kinds.items()
-        if kind and key not in strange
+        if kind and key not in unknown
     }
     for name, kind_of_value in known.items():
         _ask(pipeline, tag + name, kind_of_value)
@@ -198,11 +206,11 @@ def read(bench: Bench, *, but: frozenset[str] = frozenset()) -> RawKeys:
         name: dict(value) if known[name] == "zset" else value
         for name, value in zip(known, values, strict=True)
     }
-    return RawKeys(found, strange, seconds * 1000 + microseconds // 1000)
+    return RawKeys(found, unknown, seconds * 1000 + microseconds // 1000)
 
 
 def all_keys(bench: Bench) -> frozenset[str]:
-    """Return all keys of the server, whosesoever."""
+    """Return all keys of the server, of every namespace."""
     return frozenset(str(key) for key in bench.raw.scan_iter("*", count=5000))
 
 

@@ -1,6 +1,7 @@
-"""A worker of an agent that knows Redis and no files: it does what is queued for it until it is told to stop.
+"""A worker that uses Redis and no files: it does the queued items of one agent.
 
-Run as `python redis_worker.py URL NAMESPACE AGENT LOG STOP`; it logs a line of JSON for each report that was accepted.
+Run as `python redis_worker.py URL NAMESPACE AGENT LOG STOP`. It logs one line of JSON for
+each accepted report, and ends when the file STOP exists.
 """
 
 import json
@@ -18,38 +19,38 @@ WAIT_S = 0.2
 
 def main(url: str, namespace: str, agent: str, log: str, stop: str) -> None:
     """Claim, report and deliver until the file STOP exists."""
-    me, fate = (
-        AgentQueue(connect(url), namespace, Caller(agent=agent, pid=os.getpid())),
-        Random(agent),
-    )
+    me = AgentQueue(connect(url), namespace, Caller(agent=agent, pid=os.getpid()))
+    random = Random(agent)
     while not Path(stop).exists():
         claim = me.claim(wait_s=WAIT_S)
         if claim and claim.lease:
             with Path(log).open("a", encoding="utf-8") as file:
                 file.writelines(
-                    f"{json.dumps(line)}\n" for line in work_on(me, claim.lease, fate)
+                    f"{json.dumps(line)}\n" for line in work_on(me, claim.lease, random)
                 )
 
 
-def work_on(me: AgentQueue, lease: Lease, fate: Random) -> list[dict[str, str]]:
-    """Do an item, and return what was reported."""
-    told = []
-    for number in range(fate.randint(1, 3)):
-        told.append(
+def work_on(me: AgentQueue, lease: Lease, random: Random) -> list[dict[str, str]]:
+    """Work on an item, and return the reports."""
+    reports = []
+    for number in range(random.randint(1, 3)):
+        reports.append(
             {
                 "kind": "progress",
                 "text": f"Redis worker on {lease.item}, report {number}",
             }
         )
-        me.progress(lease, told[-1]["text"], percent=20 * number)
-    if fate.random() < 1 / 3:
-        told.append(
+        me.progress(lease, reports[-1]["text"], percent=20 * number)
+    if random.random() < 1 / 3:
+        reports.append(
             {"kind": "discovery", "text": f"Redis worker on {lease.item}, finding"}
         )
-        me.discover(lease, told[-1]["text"], impact="some")
-    told.append({"kind": "completion", "text": f"Redis worker on {lease.item}, done"})
-    me.complete(lease, told[-1]["text"], deliverables={"report": f"{lease.item}.md"})
-    return [{"item": lease.item, **line} for line in told]
+        me.discover(lease, reports[-1]["text"], impact="some")
+    reports.append(
+        {"kind": "completion", "text": f"Redis worker on {lease.item}, done"}
+    )
+    me.complete(lease, reports[-1]["text"], deliverables={"report": f"{lease.item}.md"})
+    return [{"item": lease.item, **line} for line in reports]
 
 
 if __name__ == "__main__":

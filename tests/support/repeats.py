@@ -1,4 +1,4 @@
-"""A connection that remembers requests, so that a test can send an old one again."""
+"""A connection that records requests, so that a test can repeat an old one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -6,13 +6,13 @@ from typing import cast
 
 from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 
-#: How much of a reply a repeat gets again; the package or project behind it is read afresh.
+#: The words of a reply that are kept for repeats; what follows them is read again.
 KEPT_WORDS = {"get": 3, "complete_project": 0}
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call as it was sent, and the first reply to it."""
+    """A call as it was sent, and its reply."""
 
     script: Script
     key: str
@@ -20,7 +20,7 @@ class Call:
     reply: Reply
 
     def kept(self) -> Reply:
-        """Return the part of the reply that a repeat gets again."""
+        """Return the part of the reply that is kept for repeats."""
         if self.script.name == "claim":
             return [row[:3] for row in cast("list[list[list[Reply]]]", self.reply)[0]]
         words = KEPT_WORDS.get(self.script.name)
@@ -31,18 +31,21 @@ class Call:
         )
 
     def changed_nothing(self) -> bool:
-        """Return whether its reply is not kept: a check, a claim of nothing, a get that brought no token."""
+        """Return whether its reply is not kept.
+
+        That is a check, a claim of nothing, or a get that returned no token.
+        """
         if not isinstance(self.reply, list) or self.script.name == "check":
             return True
-        told = {"claim": 0, "get": 1}.get(self.script.name)
-        return told is not None and not self.reply[told]
+        place = {"claim": 0, "get": 1}.get(self.script.name)
+        return place is not None and not self.reply[place]
 
 
 @dataclass
-class Remembering(ConnectionWrapper):
-    """A connection that numbers its requests, and remembers those whose replies Redis keeps.
+class RecordingConnection(ConnectionWrapper):
+    """A connection that numbers its requests and records those whose replies Redis keeps.
 
-    A request without such a reply leaves nothing behind, and the next one has the same number.
+    The next request reuses the number of a request without such a reply.
     """
 
     connection: Connection
@@ -57,8 +60,8 @@ class Remembering(ConnectionWrapper):
             self.calls.append(call)
         return call.reply
 
-    def again(self, number: int) -> tuple[Call, Call]:
-        """Send an old request again; return the call as it was, and as it is now."""
+    def repeat(self, number: int) -> tuple[Call, Call]:
+        """Send an old request again; return the first call and the new one."""
         first = self.calls[number]
         return first, replace(
             first,

@@ -1,6 +1,7 @@
-"""One of several processes that work at random until a line comes, and print how many steps went well.
+"""One of several processes that work at random until they read a line.
 
-Run as `python worker_under_audit.py URL NAMESPACE SEED`; it is no test itself.
+Each prints the number of its accepted steps. Run as
+`python worker_under_audit.py URL NAMESPACE SEED`; it is not a test itself.
 """
 
 import os
@@ -16,28 +17,28 @@ from taskorch.queue.queue import Queue
 
 
 class Worker:
-    """Two agents and their orchestrator in one process; what it does next is chance."""
+    """Two agents and their orchestrator in one process; each step is random."""
 
     def __init__(self, queue: Queue, seed: str) -> None:
-        self._queue, self._seed, self._chance = queue, seed, Random(seed)
+        self._queue, self._seed, self._random = queue, seed, Random(seed)
         self._project = queue.project(f"Of {seed}")
         self._items = [queue.create(self._project, NewItem(title="first", agent="ada"))]
         self._leases = [Lease(item=self._items[0])]
 
     def step(self) -> None:
-        """Do one thing, which may be refused."""
-        me = self._queue.agent(self._chance.choice(("ada", "bob")), session=self._seed)
+        """Do one step, which may be refused."""
+        me = self._queue.agent(self._random.choice(("ada", "bob")), session=self._seed)
         lease, item, other = (
-            self._chance.choice(self._leases),
-            *self._chance.choices(self._items, k=2),
+            self._random.choice(self._leases),
+            *self._random.choices(self._items, k=2),
         )
-        match self._chance.randrange(9):
+        match self._random.randrange(9):
             case 0:
-                agent = self._chance.choice(("", "ada", "bob"))
+                agent = self._random.choice(("", "ada", "bob"))
                 new = NewItem(
                     title="x",
                     agent=agent,
-                    depends_on=(item, other)[: self._chance.randrange(3)],
+                    depends_on=(item, other)[: self._random.randrange(3)],
                 )
                 self._items.append(self._queue.create(self._project, new))
             case 1 | 2 if (claim := me.claim()) and claim.lease:
@@ -45,16 +46,16 @@ class Worker:
             case 3:
                 me.complete(lease)
             case 4:
-                me.fail(lease, "no luck", retry=self._chance.random() < 0.5)
+                me.fail(lease, "no luck", retry=self._random.random() < 0.5)
             case 5:
                 me.blocker(lease, "?")
             case 6:
                 me.release(lease)
             case _:
-                self._mend(lease.item, item, other)
+                self._orchestrate(lease.item, item, other)
 
-    def _mend(self, held: str, item: str, other: str) -> None:
-        match self._chance.randrange(5):
+    def _orchestrate(self, held: str, item: str, other: str) -> None:
+        match self._random.randrange(5):
             case 0:
                 self._queue.answer(held, "!")
             case 1:

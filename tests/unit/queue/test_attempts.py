@@ -1,4 +1,4 @@
-"""What counts as an attempt, what gives it back, and how the queue mends indexes that lost or kept too much."""
+"""Attempts: what counts, what gives one back, and how the queue repairs its indexes."""
 
 import pytest
 from support.builders import Bench, held
@@ -10,7 +10,7 @@ def attempts(bench: Bench, item: str) -> int:
     return bench.queue.views.show(item).item.attempts
 
 
-def test_a_release_gives_the_attempt_back(bench: Bench) -> None:
+def test_release_gives_the_attempt_back(bench: Bench) -> None:
     lease = bench.claimed()
 
     bench.agent().release(lease)
@@ -18,7 +18,7 @@ def test_a_release_gives_the_attempt_back(bench: Bench) -> None:
     assert attempts(bench, lease.item) == 0
 
 
-def test_an_item_may_be_released_more_often_than_it_has_attempts(bench: Bench) -> None:
+def test_releases_are_not_limited_by_attempts(bench: Bench) -> None:
     item = bench.item(max_attempts=1)
 
     for _ in range(3):
@@ -29,7 +29,7 @@ def test_an_item_may_be_released_more_often_than_it_has_attempts(bench: Bench) -
 
 @pytest.mark.parametrize("agent", ["ada", "bob"])
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
-def test_a_forced_assignment_gives_the_attempt_back(
+def test_forced_assignment_gives_the_attempt_back(
     bench: Bench, state: State, agent: str
 ) -> None:
     lease = bench.standing(state)
@@ -46,7 +46,7 @@ def test_a_forced_assignment_gives_the_attempt_back(
 
 
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
-def test_a_takeover_kills_the_old_token_and_is_an_attempt(
+def test_takeover_kills_old_token_and_counts_as_attempt(
     bench: Bench, state: State
 ) -> None:
     old = bench.standing(state)
@@ -61,9 +61,7 @@ def test_a_takeover_kills_the_old_token_and_is_an_attempt(
 
 
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
-def test_an_item_without_attempts_left_is_not_taken_over(
-    bench: Bench, state: State
-) -> None:
+def test_item_without_attempts_is_not_taken_over(bench: Bench, state: State) -> None:
     lease = bench.brought(bench.item(max_attempts=1), state)
     before = bench.everything()
 
@@ -73,7 +71,7 @@ def test_an_item_without_attempts_left_is_not_taken_over(
     assert bench.everything() == before
 
 
-def test_a_question_outlives_a_takeover(bench: Bench) -> None:
+def test_question_outlives_a_takeover(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().blocker(lease, "Which door?", needs="left or right")
 
@@ -84,7 +82,7 @@ def test_a_question_outlives_a_takeover(bench: Bench) -> None:
     ]
 
 
-def test_a_takeover_by_the_holder_itself_keeps_its_token(bench: Bench) -> None:
+def test_takeover_by_the_holder_keeps_its_token(bench: Bench) -> None:
     lease = bench.claimed()
 
     again = held(bench.agent().get(lease, takeover=True))
@@ -92,7 +90,7 @@ def test_a_takeover_by_the_holder_itself_keeps_its_token(bench: Bench) -> None:
     assert again.token == lease.token
 
 
-def test_a_get_by_the_holder_keeps_its_token_and_renews_its_lease(bench: Bench) -> None:
+def test_get_by_the_holder_renews_its_lease(bench: Bench) -> None:
     lease = bench.claimed()
     bench.let_lease_run_down(lease.item, left_ms=60_000)
 
@@ -102,7 +100,7 @@ def test_a_get_by_the_holder_keeps_its_token_and_renews_its_lease(bench: Bench) 
     assert again.expires_at > bench.now_ms() + 3_600_000
 
 
-def test_an_item_out_of_attempts_fails_for_good(bench: Bench) -> None:
+def test_item_out_of_attempts_is_a_dead_letter(bench: Bench) -> None:
     item = bench.item(max_attempts=2)
     states = []
 
@@ -114,7 +112,7 @@ def test_an_item_out_of_attempts_fails_for_good(bench: Bench) -> None:
     assert bench.agent().claim() is None
 
 
-def test_a_release_after_the_lease_ran_out_puts_the_item_back_at_once(
+def test_release_after_expired_lease_queues_item(
     bench: Bench,
 ) -> None:
     lease = bench.expired(State.DELAYED)
@@ -125,7 +123,7 @@ def test_a_release_after_the_lease_ran_out_puts_the_item_back_at_once(
     assert attempts(bench, lease.item) == 0
 
 
-def test_a_release_after_a_late_report_puts_the_item_back_at_once(bench: Bench) -> None:
+def test_release_after_late_report_queues_item(bench: Bench) -> None:
     lease = bench.expired(State.DELAYED)
     bench.agent().progress(lease, "I am still here")
 
@@ -134,7 +132,7 @@ def test_a_release_after_a_late_report_puts_the_item_back_at_once(bench: Bench) 
     assert receipt.state is State.QUEUED
 
 
-def test_a_forced_assignment_after_a_late_report_queues_the_item_at_once(
+def test_forced_assignment_after_late_report_queues_item(
     bench: Bench,
 ) -> None:
     lease = bench.expired(State.DELAYED)
@@ -145,7 +143,7 @@ def test_a_forced_assignment_after_a_late_report_queues_the_item_at_once(
     assert assignment.state is State.QUEUED
 
 
-def test_a_new_dependency_ends_an_attempt_that_ran_out(bench: Bench) -> None:
+def test_new_dependency_revokes_token_of_expired_attempt(bench: Bench) -> None:
     lease = bench.expired(State.QUEUED)
     bench.queue.depend(lease.item, [bench.item(agent="bob")])
 
@@ -155,7 +153,7 @@ def test_a_new_dependency_ends_an_attempt_that_ran_out(bench: Bench) -> None:
     assert bench.state(lease.item) is State.WAITING
 
 
-def test_a_lease_entry_of_a_vanished_item_is_dropped(bench: Bench) -> None:
+def test_lease_entry_of_missing_item_is_dropped(bench: Bench) -> None:
     vanished, other = bench.claimed(), bench.claimed()
     bench.lose_item(vanished.item)
     bench.let_lease_run_out(vanished.item)
@@ -168,7 +166,7 @@ def test_a_lease_entry_of_a_vanished_item_is_dropped(bench: Bench) -> None:
     assert bench.queue.reap() == (0, 0)
 
 
-def test_a_delayed_entry_of_a_vanished_item_is_dropped(bench: Bench) -> None:
+def test_delayed_entry_of_missing_item_is_dropped(bench: Bench) -> None:
     vanished = bench.standing(State.DELAYED)
     bench.lose_item(vanished.item)
     bench.let_delay_pass(vanished.item)
@@ -178,7 +176,7 @@ def test_a_delayed_entry_of_a_vanished_item_is_dropped(bench: Bench) -> None:
     assert bench.indexes_of(vanished.item) == set()
 
 
-def test_a_claim_steps_over_an_entry_of_its_queue_that_the_item_does_not_confirm(
+def test_claim_skips_entry_of_completed_item(
     bench: Bench,
 ) -> None:
     done, next_one = bench.standing(State.COMPLETED), bench.item()
@@ -191,7 +189,7 @@ def test_a_claim_steps_over_an_entry_of_its_queue_that_the_item_does_not_confirm
     assert bench.inconsistencies() == []
 
 
-def test_a_claim_steps_over_a_vanished_item_in_its_queue(bench: Bench) -> None:
+def test_claim_skips_entry_of_missing_item(bench: Bench) -> None:
     vanished, next_one = bench.item(), bench.item()
     bench.lose_item(vanished)
 
@@ -201,7 +199,7 @@ def test_a_claim_steps_over_a_vanished_item_in_its_queue(bench: Bench) -> None:
     assert bench.indexes_of(vanished) == set()
 
 
-def test_an_item_in_progress_that_lost_its_lease_entry_is_found_and_repaired(
+def test_lost_lease_entry_is_found_and_repaired(
     bench: Bench,
 ) -> None:
     lease = bench.claimed()
@@ -214,7 +212,7 @@ def test_an_item_in_progress_that_lost_its_lease_entry_is_found_and_repaired(
     assert bench.inconsistencies() == []
 
 
-def test_a_report_finds_an_item_whose_delay_is_over_in_the_queue(bench: Bench) -> None:
+def test_report_promotes_and_claims_a_due_item(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().fail(lease, "not now")
     bench.let_delay_pass(lease.item)
@@ -226,7 +224,7 @@ def test_a_report_finds_an_item_whose_delay_is_over_in_the_queue(bench: Bench) -
     assert bench.inconsistencies() == []
 
 
-def test_nobody_holds_an_item_whose_lease_ran_out_when_another_session_asks(
+def test_expired_item_has_no_holder_for_other_session(
     bench: Bench,
 ) -> None:
     lease = bench.claimed()

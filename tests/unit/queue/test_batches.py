@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 from support.builders import Bench
-from support.repeats import Remembering
+from support.repeats import RecordingConnection
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, State
 
@@ -207,15 +207,15 @@ def test_a_repeat_of_a_claim_of_many_brings_what_is_still_the_callers(
 ) -> None:
     bench.item()
     bench.item()
-    memory = Remembering(bench.queue._scripts.connection)
+    recorder = RecordingConnection(bench.queue._scripts.connection)
     one, other = [
-        claim.lease for claim in bench.over(lambda _: memory).agent().claim_many(2)
+        claim.lease for claim in bench.over(lambda _: recorder).agent().claim_many(2)
     ]
     assert one
     assert other
     bench.agent().complete(one, "done")
 
-    first, again = memory.again(0)
+    first, again = recorder.repeat(0)
 
     dead, living = cast("list[list[str]]", again.kept())
     assert dead[:2] == [one.item, ""]

@@ -1,4 +1,4 @@
-"""What others wrote to Redis: a row that cannot be right is left out and reported, and stops nothing else."""
+"""Damage that other programs wrote to Redis is skipped and reported, and stops nothing."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ from taskorch_worker.render import items as worker_render
 PATH = "item_../../../../tmp/forged"
 LINES = "item_aa\nItem item_bb is completed."
 FORGED = [PATH, LINES, "item_\x1b[2J", "item_A", "x", "item_" + "a" * 40]
-#: Fields of an item, with what cannot be right in them.
+#: Fields of an item, each with a damaged value; None removes the field.
 DAMAGE = {
     "state": "bogus\x1b[2J",
     "agent": "../../ada",
@@ -47,7 +47,7 @@ def key(bench: Bench, name: str) -> str:
 
 
 def damage(bench: Bench, item: str, field: str) -> None:
-    """Write what cannot be right into a field of an item."""
+    """Damage a field of an item."""
     value = DAMAGE[field]
     if value is None:
         bench.raw.hdel(key(bench, f"item:{item}"), field)
@@ -56,7 +56,7 @@ def damage(bench: Bench, item: str, field: str) -> None:
 
 
 def forge(bench: Bench, id_: str, *, project: str) -> None:
-    """Copy an item of ada's under another id, into all that lists it."""
+    """Copy an item of ada under another id, and list it everywhere."""
     hash_ = cast(
         "dict[str, str]", bench.raw.hgetall(key(bench, f"item:{bench.item(project)}"))
     )
@@ -67,17 +67,17 @@ def forge(bench: Bench, id_: str, *, project: str) -> None:
 
 
 def damaged(bench: Bench) -> list[str]:
-    """Return the ids of the rows that were left out, and forget them."""
+    """Return the ids of the rows that were skipped, and forget them."""
     found = [id_ for _, id_ in bench.queue.damage]
     bench.queue.damage.clear()
     return found
 
 
-# Ids ---------------------------------------------------------------------------------------------------------------
+# Ids ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("id_", FORGED)
-def test_an_item_with_a_forged_id_is_never_claimed(bench: Bench, id_: str) -> None:
+def test_item_with_forged_id_is_never_claimed(bench: Bench, id_: str) -> None:
     project = bench.project()
     forge(bench, id_, project=project)
 
@@ -91,7 +91,7 @@ def test_an_item_with_a_forged_id_is_never_claimed(bench: Bench, id_: str) -> No
 
 
 @pytest.mark.parametrize("id_", FORGED[:4])
-def test_a_forged_id_becomes_no_file(root: Root, id_: str) -> None:
+def test_forged_id_becomes_no_file(root: Root, id_: str) -> None:
     project = root.bench.project()
     sound = root.bench.item(project)
     forge(root.bench, id_, project=project)
@@ -116,7 +116,7 @@ def test_a_forged_id_becomes_no_file(root: Root, id_: str) -> None:
     assert not Path("/tmp/forged_handoff.json").exists()
 
 
-def test_a_line_break_in_an_id_forges_no_line(bench: Bench) -> None:
+def test_line_break_in_id_forges_no_line(bench: Bench) -> None:
     project = bench.project()
     forge(bench, LINES, project=project)
 
@@ -126,22 +126,24 @@ def test_a_line_break_in_an_id_forges_no_line(bench: Bench) -> None:
     assert damaged(bench) == [LINES]
 
 
-# A damaged item ----------------------------------------------------------------------------------------------------
+# A damaged item -----------------------------------------------------------------------
 
 
 @pytest.fixture(params=DAMAGE)
-def hurt(request: pytest.FixtureRequest, bench: Bench) -> tuple[Bench, str, str]:
-    """Return a bench with a sound item of ada's, and one of the same project that is damaged."""
+def damaged_bench(
+    request: pytest.FixtureRequest, bench: Bench
+) -> tuple[Bench, str, str]:
+    """Return a bench, a damaged item of ada and a sound one of the same project."""
     project = bench.project()
     item, sound = bench.item(project), bench.item(project)
     damage(bench, item, request.param)
     return bench, item, sound
 
 
-def test_a_damaged_item_is_left_out_of_a_list_and_reported(
-    hurt: tuple[Bench, str, str],
+def test_damaged_item_is_skipped_and_reported(
+    damaged_bench: tuple[Bench, str, str],
 ) -> None:
-    bench, item, sound = hurt
+    bench, item, sound = damaged_bench
 
     listed = bench.queue.views.list().items
     checked = bench.agent().check().items
@@ -151,10 +153,10 @@ def test_a_damaged_item_is_left_out_of_a_list_and_reported(
     assert item in damaged(bench)
 
 
-def test_a_damaged_item_that_is_asked_for_is_refused(
-    hurt: tuple[Bench, str, str],
+def test_requested_damaged_item_is_refused(
+    damaged_bench: tuple[Bench, str, str],
 ) -> None:
-    bench, item, _ = hurt
+    bench, item, _ = damaged_bench
 
     with pytest.raises(errors.TaskOrchestratorError) as refusal:
         bench.queue.views.show(item)
@@ -164,8 +166,10 @@ def test_a_damaged_item_that_is_asked_for_is_refused(
     assert "orchestrate doctor --fix" in refusal.value.hint()
 
 
-def test_a_damaged_item_does_not_stop_the_queue(hurt: tuple[Bench, str, str]) -> None:
-    bench, _, sound = hurt
+def test_damaged_item_does_not_stop_the_queue(
+    damaged_bench: tuple[Bench, str, str],
+) -> None:
+    bench, _, sound = damaged_bench
 
     claims = bench.agent().claim_many(2)
     bench.queue.reap()
@@ -173,7 +177,7 @@ def test_a_damaged_item_does_not_stop_the_queue(hurt: tuple[Bench, str, str]) ->
     assert [claim.package.item.id for claim in claims] == [sound]
 
 
-def test_a_damaged_item_that_is_due_does_not_stop_others(bench: Bench) -> None:
+def test_due_damaged_item_does_not_stop_others(bench: Bench) -> None:
     item, sound = bench.claimed().item, bench.item()
     damage(bench, item, "attempts")
     bench.let_lease_run_out(item)
@@ -181,10 +185,10 @@ def test_a_damaged_item_that_is_due_does_not_stop_others(bench: Bench) -> None:
     assert bench.claimed_next() == sound
 
 
-def test_a_backup_of_a_damaged_namespace_is_restored(
-    hurt: tuple[Bench, str, str], tmp_path: Path, copy: Bench
+def test_backup_of_damaged_namespace_is_restored(
+    damaged_bench: tuple[Bench, str, str], tmp_path: Path, copy: Bench
 ) -> None:
-    bench, item, sound = hurt
+    bench, item, sound = damaged_bench
     waiting = bench.item(depends_on=(sound,))
     file = tmp_path / "backup.jsonl"
 
@@ -201,8 +205,10 @@ def test_a_backup_of_a_damaged_namespace_is_restored(
     assert copy.inconsistencies() == []
 
 
-def test_the_doctor_moves_a_damaged_item_aside(hurt: tuple[Bench, str, str]) -> None:
-    bench, item, sound = hurt
+def test_doctor_moves_a_damaged_item_aside(
+    damaged_bench: tuple[Bench, str, str],
+) -> None:
+    bench, item, sound = damaged_bench
 
     found = audit(bench.queue, fix=False)
     audit(bench.queue, fix=True)
@@ -220,7 +226,7 @@ def test_the_doctor_moves_a_damaged_item_aside(hurt: tuple[Bench, str, str]) -> 
     assert item in doctor.quarantined([moved])
 
 
-def test_the_doctor_leaves_a_sound_namespace_alone(bench: Bench) -> None:
+def test_doctor_leaves_a_sound_namespace_alone(bench: Bench) -> None:
     for state in State:
         bench.standing(state)
 
@@ -229,7 +235,7 @@ def test_the_doctor_leaves_a_sound_namespace_alone(bench: Bench) -> None:
     assert bench.queue.quarantined() == ()
 
 
-def test_a_damaged_item_does_not_stop_the_sync_of_others(root: Root) -> None:
+def test_damaged_item_does_not_stop_the_sync(root: Root) -> None:
     project = root.bench.project()
     item, sound = root.bench.item(project), root.bench.item(project)
     damage(root.bench, item, "context")
@@ -241,14 +247,14 @@ def test_a_damaged_item_does_not_stop_the_sync_of_others(root: Root) -> None:
     assert item in str(done.troubles)
 
 
-# Projects, agents, entries -----------------------------------------------------------------------------------------
+# Projects, agents, entries ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [("status", "odd"), ("created_at", "x"), ("n_queued", "x"), ("title", None)],
 )
-def test_items_of_a_damaged_project_go_on(
+def test_items_of_damaged_project_can_be_claimed(
     bench: Bench, field: str, value: str | None
 ) -> None:
     project = bench.project()
@@ -271,7 +277,7 @@ def test_items_of_a_damaged_project_go_on(
     )
 
 
-def test_a_forged_agent_is_left_out_and_moved_aside(bench: Bench) -> None:
+def test_forged_agent_is_skipped_and_moved_aside(bench: Bench) -> None:
     bench.item()
     bench.leave_entry("agents", "../../etc\x1b[2J", 7)
 
@@ -284,7 +290,7 @@ def test_a_forged_agent_is_left_out_and_moved_aside(bench: Bench) -> None:
     assert bench.members("agents") == ["ada"]
 
 
-def test_a_damaged_report_is_left_out_of_the_history(bench: Bench) -> None:
+def test_damaged_report_is_left_out_of_history(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().progress(lease, "sound")
     bench.raw.xadd(
@@ -312,7 +318,7 @@ def test_damaged_discoveries_do_not_hide_later_ones(bench: Bench) -> None:
     assert [each.text for each in found] == ["sound"]
 
 
-def test_damaged_events_are_passed_over(bench: Bench) -> None:
+def test_damaged_events_are_skipped(bench: Bench) -> None:
     start = bench.queue.views.events().newest
     for _ in range(3):
         bench.raw.xadd(
@@ -327,12 +333,12 @@ def test_damaged_events_are_passed_over(bench: Bench) -> None:
     assert rest.cursor == rest.newest
 
 
-# Tokens ------------------------------------------------------------------------------------------------------------
+# Tokens -------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def spied(bench: Bench) -> tuple[Bench, str, str]:
-    """Return a bench with an item that a report of another session has claimed, and the id of that claim."""
+def held_elsewhere(bench: Bench) -> tuple[Bench, str, str]:
+    """Return a bench, an item that another session holds, and the id of its claim."""
     item = bench.item()
     lease = bench.agent(session="other").discover(Lease(item=item), "claims it").lease
     bench.agent(session="other").progress(lease, "more")
@@ -340,10 +346,10 @@ def spied(bench: Bench) -> tuple[Bench, str, str]:
     return bench, item, lease.claim
 
 
-def test_no_view_hands_out_the_claim_of_another_holder(
-    spied: tuple[Bench, str, str],
+def test_no_view_shows_claim_of_another_holder(
+    held_elsewhere: tuple[Bench, str, str],
 ) -> None:
-    bench, item, claim = spied
+    bench, item, claim = held_elsewhere
     views, project = bench.queue.views, bench.queue.views.show(item).item.project
     looker = bench.agent(session="looker")
 
@@ -387,7 +393,7 @@ def test_no_view_hands_out_the_claim_of_another_holder(
     assert claim not in json_output.dump(document)
 
 
-def test_no_handoff_file_has_the_claim_of_a_holder(root: Root) -> None:
+def test_no_handoff_file_has_a_claim(root: Root) -> None:
     item = root.bench.item()
     lease = (
         root.bench.agent(session="other").progress(Lease(item=item), "claims it").lease
@@ -400,7 +406,7 @@ def test_no_handoff_file_has_the_claim_of_a_holder(root: Root) -> None:
     assert lease.claim not in "".join(files)
 
 
-def test_a_holder_still_gets_its_own_token(bench: Bench) -> None:
+def test_holder_gets_its_own_token(bench: Bench) -> None:
     lease = bench.claimed()
 
     (held,) = bench.agent().prime([lease]).held
@@ -410,7 +416,7 @@ def test_a_holder_still_gets_its_own_token(bench: Bench) -> None:
     assert bench.lease_of(lease.item).shown() == lease.shown()
 
 
-def test_a_mere_title_is_shown_of_what_worker_get_reads(bench: Bench) -> None:
+def test_worker_get_escapes_control_characters(bench: Bench) -> None:
     lease = bench.claimed(bench.item(title="T\x1b[2J\u202e"))
 
     assert "\x1b" not in worker_render.claim(bench.agent().get(lease))

@@ -1,4 +1,4 @@
-"""Hash fields with arbitrary bytes: no reading verb crashes, and nothing reaches a screen that it should not."""
+"""Hash fields with arbitrary bytes crash no reading verb and reach no screen raw."""
 
 import re
 from collections.abc import Callable
@@ -145,8 +145,8 @@ def bench() -> Bench:
     )
 
 
-def hurt(bench: Bench, kind: str, changes: dict[str, bytes]) -> tuple[str, str]:
-    """Make a few items, write the changes into what is of a kind, and return an item and its project."""
+def change(bench: Bench, kind: str, changes: dict[str, bytes]) -> tuple[str, str]:
+    """Create a few items, change the keys of a kind, and return an item and its project."""
     bench.raw.flushall()
     project = bench.project()
     lease = bench.claimed(bench.item(project))
@@ -193,7 +193,7 @@ def hurt(bench: Bench, kind: str, changes: dict[str, bytes]) -> tuple[str, str]:
 def test_arbitrary_bytes_crash_no_reading_verb(
     bench: Bench, kind: str, changes: dict[str, bytes]
 ) -> None:
-    item, project = hurt(bench, kind, changes)
+    item, project = change(bench, kind, changes)
 
     for read in READS:
         try:

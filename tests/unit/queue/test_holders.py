@@ -1,4 +1,4 @@
-"""Who may act on an item: a stale token, another session and another agent are refused, and change nothing."""
+"""The guard of an item: stale tokens, other sessions and other agents are refused."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ HELD = (State.IN_PROGRESS, State.BLOCKED)
 
 Step = Callable[[Bench, Lease], object]
 
-#: What ends a claim.
+#: Steps that end a claim.
 TOKEN_KILLERS: dict[str, Step] = {
     "fail": lambda bench, lease: bench.agent().fail(lease, "no"),
     "bury": lambda bench, lease: bench.agent().fail(lease, "no", retry=False),
@@ -30,8 +30,8 @@ TOKEN_KILLERS: dict[str, Step] = {
     ),
     "cancel": lambda bench, lease: bench.queue.cancel(lease.item),
 }
-#: What the old holder is told at its next step, where it is not LeaseLost.
-TOLD: dict[str, type[errors.TaskOrchestratorError]] = {
+#: The refusal of the old holder's next step, if it is not LeaseLost.
+REFUSALS: dict[str, type[errors.TaskOrchestratorError]] = {
     "assign to bob by force": errors.NotYours,
     "cancel": errors.Cancelled,
 }
@@ -41,7 +41,7 @@ TOLD: dict[str, type[errors.TaskOrchestratorError]] = {
 @pytest.mark.parametrize(
     "state", [state for state in State if state is not State.PENDING]
 )
-def test_a_stale_token_is_refused_in_every_state(
+def test_stale_token_is_refused_in_every_state(
     bench: Bench, state: State, verb: str
 ) -> None:
     stale = bench.claimed()
@@ -58,7 +58,7 @@ def test_a_stale_token_is_refused_in_every_state(
 
 
 @pytest.mark.parametrize("verb", HOLDER)
-def test_a_token_that_a_failover_gave_out_twice_serves_the_claim_that_redis_knows(
+def test_token_number_given_twice_serves_the_known_claim(
     bench: Bench, verb: str
 ) -> None:
     lost = bench.claimed()
@@ -78,7 +78,7 @@ def test_a_token_that_a_failover_gave_out_twice_serves_the_claim_that_redis_know
 @pytest.mark.parametrize(
     "state", [state for state in State if state is not State.PENDING]
 )
-def test_a_token_that_was_never_given_is_refused_in_every_state(
+def test_unknown_token_is_refused_in_every_state(
     bench: Bench, state: State, verb: str
 ) -> None:
     lease = bench.standing(state)
@@ -94,7 +94,7 @@ def test_a_token_that_was_never_given_is_refused_in_every_state(
 
 @pytest.mark.parametrize("verb", ["get", *HOLDER])
 @pytest.mark.parametrize("state", HELD)
-def test_a_second_session_without_the_token_learns_who_holds_the_item(
+def test_session_without_token_learns_the_holder(
     bench: Bench, state: State, verb: str
 ) -> None:
     lease = bench.standing(state)
@@ -111,9 +111,7 @@ def test_a_second_session_without_the_token_learns_who_holds_the_item(
 
 
 @pytest.mark.parametrize("state", HELD)
-def test_a_get_with_a_stale_token_learns_who_holds_the_item(
-    bench: Bench, state: State
-) -> None:
+def test_get_with_stale_token_learns_the_holder(bench: Bench, state: State) -> None:
     stale = bench.claimed()
     bench.agent().release(stale)
     bench.brought(stale.item, state)
@@ -124,7 +122,7 @@ def test_a_get_with_a_stale_token_learns_who_holds_the_item(
 
 @pytest.mark.parametrize("verb", AGENT)
 @pytest.mark.parametrize("state", State)
-def test_another_agent_is_refused_in_every_state_even_with_the_token(
+def test_other_agent_is_refused_even_with_the_token(
     bench: Bench, state: State, verb: str
 ) -> None:
     lease = bench.standing(state)
@@ -138,9 +136,7 @@ def test_another_agent_is_refused_in_every_state_even_with_the_token(
 
 
 @pytest.mark.parametrize("state", State)
-def test_another_agent_cannot_keep_a_note_on_the_item(
-    bench: Bench, state: State
-) -> None:
+def test_other_agent_cannot_keep_a_note(bench: Bench, state: State) -> None:
     lease = bench.standing(state)
     before = bench.everything()
 
@@ -151,7 +147,7 @@ def test_another_agent_cannot_keep_a_note_on_the_item(
 
 
 @pytest.mark.parametrize("killer", TOKEN_KILLERS)
-def test_the_token_is_dead_after(bench: Bench, killer: str) -> None:
+def test_token_is_dead_after(bench: Bench, killer: str) -> None:
     lease = bench.claimed()
     TOKEN_KILLERS[killer](bench, lease)
     before = bench.everything()
@@ -159,11 +155,11 @@ def test_the_token_is_dead_after(bench: Bench, killer: str) -> None:
     with pytest.raises(errors.TaskOrchestratorError) as refusal:
         bench.agent().progress(lease, "still here")
 
-    assert refusal.type is TOLD.get(killer, errors.LeaseLost)
+    assert refusal.type is REFUSALS.get(killer, errors.LeaseLost)
     assert bench.everything() == before
 
 
-def test_a_token_stays_dead_when_a_cancelled_item_is_requeued(bench: Bench) -> None:
+def test_token_stays_dead_when_cancelled_item_is_requeued(bench: Bench) -> None:
     lease = bench.claimed()
     bench.queue.cancel(lease.item)
     bench.queue.requeue(lease.item)
@@ -174,7 +170,7 @@ def test_a_token_stays_dead_when_a_cancelled_item_is_requeued(bench: Bench) -> N
     assert bench.state(lease.item) is State.QUEUED
 
 
-def test_a_token_of_a_delivery_does_not_repeat_it_once_the_item_is_requeued(
+def test_token_of_delivery_is_lost_after_requeue(
     bench: Bench,
 ) -> None:
     lease = bench.claimed()
@@ -187,7 +183,7 @@ def test_a_token_of_a_delivery_does_not_repeat_it_once_the_item_is_requeued(
     assert bench.state(lease.item) is State.QUEUED
 
 
-def test_a_complete_repeated_by_its_agent_says_so_and_keeps_the_first_delivery(
+def test_repeated_complete_keeps_the_first_delivery(
     bench: Bench,
 ) -> None:
     lease = bench.claimed()
@@ -202,9 +198,7 @@ def test_a_complete_repeated_by_its_agent_says_so_and_keeps_the_first_delivery(
 
 
 @pytest.mark.parametrize("verb", ["progress", "discover", "blocker", "complete"])
-def test_a_report_on_a_queued_item_claims_it_in_the_same_step(
-    bench: Bench, verb: str
-) -> None:
+def test_report_on_queued_item_claims_it(bench: Bench, verb: str) -> None:
     item = bench.item()
 
     receipt = HOLDER[verb](bench.agent(), Lease(item=item))
@@ -216,7 +210,7 @@ def test_a_report_on_a_queued_item_claims_it_in_the_same_step(
     assert view.attempts == 1
 
 
-def test_the_token_grows_with_every_claim(bench: Bench) -> None:
+def test_token_grows_with_every_claim(bench: Bench) -> None:
     item = bench.item()
     tokens = []
 
@@ -229,7 +223,7 @@ def test_the_token_grows_with_every_claim(bench: Bench) -> None:
     assert tokens == [1, 2, 3, 4]
 
 
-def test_the_holder_is_the_session_that_claimed(bench: Bench) -> None:
+def test_holder_is_the_session_that_claimed(bench: Bench) -> None:
     lease = bench.claimed(session="first")
     first = bench.queue.views.show(lease.item).item.holder
 
@@ -243,7 +237,7 @@ def test_the_holder_is_the_session_that_claimed(bench: Bench) -> None:
     assert first.since <= second.since <= bench.now_ms()
 
 
-def test_nobody_is_the_holder_of_an_item_that_was_given_back(bench: Bench) -> None:
+def test_released_item_has_no_holder(bench: Bench) -> None:
     lease = bench.claimed()
 
     bench.agent().release(lease)
@@ -251,7 +245,7 @@ def test_nobody_is_the_holder_of_an_item_that_was_given_back(bench: Bench) -> No
     assert bench.queue.views.show(lease.item).item.holder is None
 
 
-def test_an_answer_in_progress_is_taken_only_while_the_blocker_is_unanswered(
+def test_item_in_progress_is_answered_once(
     bench: Bench,
 ) -> None:
     lease = bench.standing(State.BLOCKED)

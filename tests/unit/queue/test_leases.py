@@ -1,4 +1,4 @@
-"""Leases run out, and no process needs to be alive for it: claim, get and check act on what is due."""
+"""Leases expire without a running process: claim, get and check reap and promote."""
 
 from collections.abc import Callable
 
@@ -9,22 +9,22 @@ from taskorch.domain import errors
 from taskorch.domain.item import DEFAULT_LEASE_MS, Lease, State
 
 
-def run_out(bench: Bench) -> Lease:
+def expired_lease(bench: Bench) -> Lease:
     lease = bench.claimed()
     bench.let_lease_run_out(lease.item)
     return lease
 
 
-#: Any agent's call reaps and promotes, on whatever item.
+#: Calls that reap and promote the items of all agents.
 PASSERS_BY: dict[str, Callable[[Bench, str], object]] = {
     "claim": lambda bench, _: bench.agent("bob").claim(),
     "check": lambda bench, _: bench.agent("bob").check(),
     "get": lambda bench, own: bench.agent("bob").get(Lease(item=own), peek=True),
     "reap": lambda bench, _: bench.queue.reap(),
 }
-#: The item after its holder's lease ran out, before anybody else claimed it.
+#: The item after its lease expired, before another session claimed it.
 LATE: dict[str, Callable[[Bench], Lease]] = {
-    "not reaped yet": run_out,
+    "not reaped yet": expired_lease,
     "delayed": lambda bench: bench.expired(State.DELAYED),
     "queued": lambda bench: bench.expired(State.QUEUED),
     "failed": lambda bench: bench.expired(State.FAILED),
@@ -32,8 +32,8 @@ LATE: dict[str, Callable[[Bench], Lease]] = {
 
 
 @pytest.mark.parametrize("passer_by", PASSERS_BY)
-def test_an_expired_lease_is_reaped_by(bench: Bench, passer_by: str) -> None:
-    lease, own = run_out(bench), bench.item(agent="bob")
+def test_expired_lease_is_reaped_by(bench: Bench, passer_by: str) -> None:
+    lease, own = expired_lease(bench), bench.item(agent="bob")
 
     PASSERS_BY[passer_by](bench, own)
 
@@ -45,9 +45,7 @@ def test_an_expired_lease_is_reaped_by(bench: Bench, passer_by: str) -> None:
 
 
 @pytest.mark.parametrize("passer_by", PASSERS_BY)
-def test_a_delayed_item_that_is_due_is_promoted_by(
-    bench: Bench, passer_by: str
-) -> None:
+def test_due_item_is_promoted_by(bench: Bench, passer_by: str) -> None:
     item, own = bench.item(delay_ms=3_600_000), bench.item(agent="bob")
     bench.let_delay_pass(item)
 
@@ -57,7 +55,7 @@ def test_a_delayed_item_that_is_due_is_promoted_by(
     assert bench.inconsistencies() == []
 
 
-def test_a_claim_takes_an_item_whose_delay_it_just_ended(bench: Bench) -> None:
+def test_claim_takes_an_item_that_it_promoted(bench: Bench) -> None:
     item = bench.item(delay_ms=3_600_000)
     early = bench.agent().claim()
     bench.let_delay_pass(item)
@@ -68,7 +66,7 @@ def test_a_claim_takes_an_item_whose_delay_it_just_ended(bench: Bench) -> None:
     assert lease.item == item
 
 
-def test_an_item_waits_until_not_before(bench: Bench) -> None:
+def test_item_is_delayed_until_not_before(bench: Bench) -> None:
     later = bench.now_ms() + 3_600_000
 
     item = bench.item(not_before_at=later)
@@ -79,13 +77,13 @@ def test_an_item_waits_until_not_before(bench: Bench) -> None:
     assert bench.agent().claim() is None
 
 
-def test_an_item_whose_not_before_has_passed_is_queued_at_once(bench: Bench) -> None:
+def test_item_with_past_not_before_is_queued(bench: Bench) -> None:
     item = bench.item(not_before_at=bench.now_ms() - 1)
 
     assert bench.state(item) is State.QUEUED
 
 
-def test_a_delay_counts_from_the_clock_of_redis(bench: Bench) -> None:
+def test_delay_counts_from_the_clock_of_redis(bench: Bench) -> None:
     before = bench.now_ms()
 
     item = bench.item(delay_ms=60_000)
@@ -97,7 +95,7 @@ def test_a_delay_counts_from_the_clock_of_redis(bench: Bench) -> None:
     )
 
 
-def test_reap_says_how_many_leases_and_delays_ended(bench: Bench) -> None:
+def test_reap_returns_numbers_of_leases_and_delays(bench: Bench) -> None:
     project = bench.project()
     held_ones = [bench.claimed(bench.item(project)).item for _ in range(12)]
     delayed_ones = [
@@ -115,7 +113,7 @@ def test_reap_says_how_many_leases_and_delays_ended(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_a_holder_that_crashes_every_time_ends_among_the_dead_letters(
+def test_repeated_crashes_make_a_dead_letter(
     bench: Bench,
 ) -> None:
     item = bench.item(max_attempts=3)
@@ -134,7 +132,7 @@ def test_a_holder_that_crashes_every_time_ends_among_the_dead_letters(
     assert bench.inconsistencies() == []
 
 
-def test_a_dead_letter_has_all_its_attempts_again_when_requeued(bench: Bench) -> None:
+def test_requeued_dead_letter_has_all_its_attempts(bench: Bench) -> None:
     lease = bench.expired(State.FAILED)
 
     bench.queue.requeue(lease.item)
@@ -143,7 +141,7 @@ def test_a_dead_letter_has_all_its_attempts_again_when_requeued(bench: Bench) ->
     assert held(bench.agent().claim()).token == lease.token + 1
 
 
-def test_a_fail_without_retry_is_a_dead_letter_at_the_first_attempt(
+def test_fail_without_retry_makes_a_dead_letter(
     bench: Bench,
 ) -> None:
     lease = bench.claimed()
@@ -157,7 +155,7 @@ def test_a_fail_without_retry_is_a_dead_letter_at_the_first_attempt(
 @pytest.mark.parametrize(
     ("attempt", "delay_s"), [(1, 10), (2, 20), (3, 40), (4, 80), (8, 1280)]
 )
-def test_the_retry_delay_doubles_within_its_jitter(
+def test_retry_delay_doubles_within_its_jitter(
     bench: Bench, attempt: int, delay_s: int
 ) -> None:
     least, most = retry_delay_ms(bench, attempt)
@@ -166,20 +164,20 @@ def test_the_retry_delay_doubles_within_its_jitter(
     assert most <= 1.25 * delay_s * 1000
 
 
-def test_the_retry_delay_has_jitter(bench: Bench) -> None:
+def test_retry_delay_has_jitter(bench: Bench) -> None:
     delays = [retry_delay_ms(bench, 3)[0] for _ in range(8)]
 
     assert max(delays) - min(delays) > 1000
 
 
-def test_the_retry_delay_is_capped_at_an_hour(bench: Bench) -> None:
+def test_retry_delay_is_capped_at_an_hour(bench: Bench) -> None:
     least, most = retry_delay_ms(bench, 12)
 
     assert least <= 3_600_000 <= most
 
 
 def retry_delay_ms(bench: Bench, attempt: int) -> tuple[int, int]:
-    """Fail a new item that often; return between which two lengths the last delay lies."""
+    """Fail a new item `attempt` times; return the bounds of the last delay in ms."""
     item = bench.item(max_attempts=1000)
     for _ in range(attempt):
         bench.let_delay_pass(item)
@@ -193,7 +191,7 @@ def retry_delay_ms(bench: Bench, attempt: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("late", LATE)
-def test_a_late_complete_is_taken_while_nobody_else_claimed(
+def test_late_complete_is_accepted_before_another_claim(
     bench: Bench, late: str
 ) -> None:
     lease = LATE[late](bench)
@@ -211,9 +209,7 @@ def test_a_late_complete_is_taken_while_nobody_else_claimed(
 
 
 @pytest.mark.parametrize("late", sorted(set(LATE) - {"failed"}))
-def test_a_late_report_takes_the_item_up_again_under_the_same_token(
-    bench: Bench, late: str
-) -> None:
+def test_late_report_resumes_item_under_same_token(bench: Bench, late: str) -> None:
     lease = LATE[late](bench)
 
     receipt = bench.agent().progress(lease, "I am still here")
@@ -226,20 +222,21 @@ def test_a_late_report_takes_the_item_up_again_under_the_same_token(
 
 
 @pytest.mark.parametrize(
-    "taken_up", ["get", "progress", "discover", "blocker", "renew"]
+    "resumed_by", ["get", "progress", "discover", "blocker", "renew"]
 )
-def test_an_item_that_is_taken_up_again_and_again_becomes_a_dead_letter(
-    bench: Bench, taken_up: str
+def test_repeated_late_returns_make_a_dead_letter(
+    bench: Bench, resumed_by: str
 ) -> None:
     lease = bench.claimed(bench.item(max_attempts=3))
 
     for _ in range(2):
         bench.let_lease_run_out(lease.item)
         bench.queue.reap()
-        HOLDER[taken_up](
-            bench.agent(), lease
-        ) if taken_up != "get" else bench.agent().get(lease)
-        if taken_up == "blocker":
+        if resumed_by == "get":
+            bench.agent().get(lease)
+        else:
+            HOLDER[resumed_by](bench.agent(), lease)
+        if resumed_by == "blocker":
             bench.queue.answer(lease.item, "Go on")
     bench.let_lease_run_out(lease.item)
     bench.queue.reap()
@@ -253,9 +250,7 @@ def test_an_item_that_is_taken_up_again_and_again_becomes_a_dead_letter(
 
 
 @pytest.mark.parametrize("verb", HOLDER)
-def test_a_stale_holder_changes_nothing_once_another_session_claimed(
-    bench: Bench, verb: str
-) -> None:
+def test_late_holder_is_refused_after_another_claim(bench: Bench, verb: str) -> None:
     stale = bench.expired(State.QUEUED)
     current = held(bench.agent(session="second").claim())
     before = bench.everything()
@@ -267,7 +262,7 @@ def test_a_stale_holder_changes_nothing_once_another_session_claimed(
     assert bench.everything() == before
 
 
-def test_a_lease_is_four_hours_long_unless_said_otherwise(bench: Bench) -> None:
+def test_default_lease_is_four_hours(bench: Bench) -> None:
     before = bench.now_ms()
 
     lease = bench.claimed()
@@ -280,7 +275,7 @@ def test_a_lease_is_four_hours_long_unless_said_otherwise(bench: Bench) -> None:
     )
 
 
-def test_an_item_may_have_a_lease_length_of_its_own(bench: Bench) -> None:
+def test_item_may_have_its_own_lease_duration(bench: Bench) -> None:
     item, before = bench.item(lease_ms=60_000), bench.now_ms()
 
     lease = held(bench.agent().claim())
@@ -291,7 +286,7 @@ def test_an_item_may_have_a_lease_length_of_its_own(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("how", ["claim", "get"])
-def test_a_claim_may_have_a_lease_length_of_its_own(bench: Bench, how: str) -> None:
+def test_claim_may_have_its_own_lease_duration(bench: Bench, how: str) -> None:
     item, before = bench.item(lease_ms=3_600_000), bench.now_ms()
 
     taken = (
@@ -304,9 +299,7 @@ def test_a_claim_may_have_a_lease_length_of_its_own(bench: Bench, how: str) -> N
 
 
 @pytest.mark.parametrize("verb", ["renew", "progress", "discover"])
-def test_a_step_renews_the_lease_for_the_length_of_the_claim(
-    bench: Bench, verb: str
-) -> None:
+def test_step_renews_lease_for_duration_of_claim(bench: Bench, verb: str) -> None:
     item = bench.item(lease_ms=3_600_000)
     lease = held(bench.agent().claim(lease_ms=90_000))
     bench.let_lease_run_out(item)
@@ -321,7 +314,7 @@ def test_a_step_renews_the_lease_for_the_length_of_the_claim(
     )
 
 
-def test_the_next_claim_has_the_length_of_the_item_again(bench: Bench) -> None:
+def test_next_claim_has_the_lease_of_the_item(bench: Bench) -> None:
     bench.item(lease_ms=3_600_000)
     bench.agent().release(held(bench.agent().claim(lease_ms=90_000)))
 
@@ -330,7 +323,7 @@ def test_the_next_claim_has_the_length_of_the_item_again(bench: Bench) -> None:
     assert lease.expires_at > bench.now_ms() + 3_000_000
 
 
-def test_an_answer_starts_a_full_lease(bench: Bench) -> None:
+def test_answer_starts_a_full_lease(bench: Bench) -> None:
     lease = held(bench.agent().get(Lease(item=bench.item()), lease_ms=90_000))
     bench.agent().blocker(lease, "Which one?")
     before = bench.now_ms()
@@ -344,7 +337,7 @@ def test_an_answer_starts_a_full_lease(bench: Bench) -> None:
     )
 
 
-def test_no_clock_runs_while_an_item_is_blocked(bench: Bench) -> None:
+def test_blocked_item_has_no_lease_to_expire(bench: Bench) -> None:
     lease = bench.standing(State.BLOCKED)
 
     bench.let_lease_run_out(lease.item)

@@ -1,18 +1,18 @@
-"""In which order items are claimed: by priority, and first in, first out within a priority."""
+"""The order of claims: by priority, then first in, first out."""
 
 from support.builders import Bench, held
 from taskorch.domain.item import Lease, State
 
 
 def claimed_in_turn(bench: Bench, agent: str = "ada") -> list[str]:
-    """Claim all that is queued for an agent."""
+    """Claim all queued items of an agent, and return their ids in this order."""
     taken: list[str] = []
     while len(taken) < 100 and (claim := bench.agent(agent).claim()):
         taken.append(held(claim).item)
     return taken
 
 
-def test_the_most_urgent_item_is_claimed_first(bench: Bench) -> None:
+def test_most_urgent_item_is_claimed_first(bench: Bench) -> None:
     low, high, normal, lowest, highest = (
         bench.item(priority=priority) for priority in (3, 1, 2, 4, 0)
     )
@@ -22,7 +22,7 @@ def test_the_most_urgent_item_is_claimed_first(bench: Bench) -> None:
     assert taken == [highest, high, normal, low, lowest]
 
 
-def test_an_item_is_of_middling_urgency_unless_said_otherwise(bench: Bench) -> None:
+def test_default_priority_is_in_the_middle(bench: Bench) -> None:
     low, plain, high = bench.item(priority=3), bench.item(), bench.item(priority=1)
 
     taken = claimed_in_turn(bench)
@@ -30,7 +30,7 @@ def test_an_item_is_of_middling_urgency_unless_said_otherwise(bench: Bench) -> N
     assert taken == [high, plain, low]
 
 
-def test_items_of_one_priority_are_claimed_in_the_order_of_their_creation(
+def test_items_of_one_priority_keep_their_order(
     bench: Bench,
 ) -> None:
     items = [bench.item() for _ in range(25)]
@@ -40,7 +40,7 @@ def test_items_of_one_priority_are_claimed_in_the_order_of_their_creation(
     assert taken == items
 
 
-def test_each_agent_has_a_queue_of_its_own(bench: Bench) -> None:
+def test_each_agent_has_its_own_queue(bench: Bench) -> None:
     ada, bob = bench.item(), bench.item(agent="bob")
 
     taken = claimed_in_turn(bench, "bob")
@@ -49,11 +49,11 @@ def test_each_agent_has_a_queue_of_its_own(bench: Bench) -> None:
     assert bench.state(ada) is State.QUEUED
 
 
-def test_an_empty_queue_has_nothing_to_claim(bench: Bench) -> None:
+def test_empty_queue_has_nothing_to_claim(bench: Bench) -> None:
     assert bench.agent().claim() is None
 
 
-def test_a_released_item_returns_to_its_place(bench: Bench) -> None:
+def test_released_item_returns_to_its_place(bench: Bench) -> None:
     first, second = bench.item(), bench.item()
 
     bench.agent().release(held(bench.agent().claim()))
@@ -61,7 +61,7 @@ def test_a_released_item_returns_to_its_place(bench: Bench) -> None:
     assert claimed_in_turn(bench) == [first, second]
 
 
-def test_a_retried_item_returns_to_its_place(bench: Bench) -> None:
+def test_retried_item_returns_to_its_place(bench: Bench) -> None:
     first, second = bench.item(), bench.item()
     bench.agent().fail(held(bench.agent().claim()), "again")
 
@@ -70,7 +70,7 @@ def test_a_retried_item_returns_to_its_place(bench: Bench) -> None:
     assert claimed_in_turn(bench) == [first, second]
 
 
-def test_a_requeued_item_goes_to_the_end_of_its_priority(bench: Bench) -> None:
+def test_requeued_item_is_last_of_its_priority(bench: Bench) -> None:
     first, second, later = bench.item(), bench.item(), bench.item(priority=3)
     bench.queue.cancel(first)
 
@@ -79,7 +79,7 @@ def test_a_requeued_item_goes_to_the_end_of_its_priority(bench: Bench) -> None:
     assert claimed_in_turn(bench) == [second, first, later]
 
 
-def test_an_item_that_is_assigned_to_another_agent_goes_to_the_end_of_that_queue(
+def test_reassigned_item_is_last_of_the_new_queue(
     bench: Bench,
 ) -> None:
     moved, own = bench.item(), bench.item(agent="bob")
@@ -90,7 +90,7 @@ def test_an_item_that_is_assigned_to_another_agent_goes_to_the_end_of_that_queue
     assert claimed_in_turn(bench) == []
 
 
-def test_an_item_that_is_assigned_to_the_same_agent_again_keeps_its_place(
+def test_item_assigned_again_keeps_its_place(
     bench: Bench,
 ) -> None:
     first, second = bench.item(), bench.item()
@@ -100,7 +100,7 @@ def test_an_item_that_is_assigned_to_the_same_agent_again_keeps_its_place(
     assert claimed_in_turn(bench) == [first, second]
 
 
-def test_a_get_takes_an_item_out_of_turn(bench: Bench) -> None:
+def test_get_claims_an_item_out_of_turn(bench: Bench) -> None:
     first, second, third = (bench.item() for _ in range(3))
 
     bench.agent().get(Lease(item=second))
@@ -108,7 +108,7 @@ def test_a_get_takes_an_item_out_of_turn(bench: Bench) -> None:
     assert claimed_in_turn(bench) == [first, third]
 
 
-def test_a_check_shows_what_is_held_then_the_queue_in_its_order(bench: Bench) -> None:
+def test_check_shows_held_items_then_the_queue(bench: Bench) -> None:
     low, high, taken = bench.item(priority=4), bench.item(priority=0), bench.item()
     bench.agent().get(Lease(item=taken))
 
@@ -119,7 +119,7 @@ def test_a_check_shows_what_is_held_then_the_queue_in_its_order(bench: Bench) ->
     assert (assignments.count, assignments.later) == (3, 0)
 
 
-def test_a_check_shows_at_most_its_limit_and_counts_all(bench: Bench) -> None:
+def test_check_shows_its_limit_and_counts_all(bench: Bench) -> None:
     project = bench.project()
     items = [bench.item(project) for _ in range(5)]
     for item in items[:2]:
@@ -135,7 +135,7 @@ def test_a_check_shows_at_most_its_limit_and_counts_all(bench: Bench) -> None:
     assert bench.agent().check(limit=1).count == 5
 
 
-def test_a_check_shows_twenty_items_unless_said_otherwise(bench: Bench) -> None:
+def test_check_shows_twenty_items_by_default(bench: Bench) -> None:
     project = bench.project()
     for _ in range(21):
         bench.item(project)
@@ -145,7 +145,7 @@ def test_a_check_shows_twenty_items_unless_said_otherwise(bench: Bench) -> None:
     assert (len(assignments.items), assignments.count) == (20, 21)
 
 
-def test_a_check_counts_what_is_not_ready_apart(bench: Bench) -> None:
+def test_check_counts_items_that_are_not_ready(bench: Bench) -> None:
     bench.standing(State.WAITING)
     bench.standing(State.DELAYED)
     for over in (State.COMPLETED, State.FAILED, State.CANCELLED):
@@ -156,7 +156,7 @@ def test_a_check_counts_what_is_not_ready_apart(bench: Bench) -> None:
     assert (assignments.count, assignments.later, assignments.items) == (0, 2, ())
 
 
-def test_a_blocked_item_is_still_what_its_holder_has(bench: Bench) -> None:
+def test_check_shows_a_blocked_item_as_held(bench: Bench) -> None:
     lease = bench.standing(State.BLOCKED)
 
     assignments = bench.agent().check()

@@ -1,4 +1,4 @@
-"""A reply lost on the network must not act twice: a request that comes again does nothing and is answered the same."""
+"""A repeated request acts once and gets the first reply."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from taskorch_orchestrator.doctor.audit import audit
 
 @dataclass
 class Twice(ConnectionWrapper):
-    """A connection that loses every first reply: it sends each call again and returns the second reply."""
+    """A connection that sends each call twice and returns the second reply."""
 
     connection: Connection
     replies: list[tuple[str, Reply, Reply]] = field(default_factory=list)
@@ -40,8 +40,8 @@ def twice(bench: Bench) -> tuple[Bench, Twice]:
     return repeating, connections[0]
 
 
-def story(bench: Bench, steps: Bench) -> object:
-    """Run the whole workflow, and return what came of it; ids and times aside."""
+def results(bench: Bench, steps: Bench) -> object:
+    """Run the whole workflow, and return its results without ids and times."""
     events = len(bench.events())
     known = {item.id for item in bench.queue.views.list().items}
     names = list(workflow(steps))
@@ -64,7 +64,7 @@ def story(bench: Bench, steps: Bench) -> object:
             for item in items
         ],
         [
-            [(said.kind, said.text) for said in bench.queue.views.show(item.id).history]
+            [(each.kind, each.text) for each in bench.queue.views.show(item.id).history]
             for item in items
         ],
         [len(bench.queue.views.discoveries(item.project)) for item in items],
@@ -72,25 +72,23 @@ def story(bench: Bench, steps: Bench) -> object:
     )
 
 
-def test_a_workflow_whose_every_request_comes_twice_ends_like_one_whose_requests_come_once(
+def test_workflow_of_repeated_requests_ends_the_same(
     bench: Bench,
 ) -> None:
     repeating, connection = twice(bench)
 
-    once = story(bench, bench)
-    again = story(bench, repeating)
+    once = results(bench, bench)
+    again = results(bench, repeating)
 
     assert again == once
-    of_the_moment = (
-        "environment",
-        "agents",
-    )  # what the server says of itself, and how long ago something was
-    told = [reply for reply in connection.replies if reply[0] not in of_the_moment]
-    assert [reply for reply in told if reply[1] != reply[2]] == []
+    # Their replies contain the present time.
+    changing = ("environment", "agents")
+    replies = [reply for reply in connection.replies if reply[0] not in changing]
+    assert [reply for reply in replies if reply[1] != reply[2]] == []
     assert bench.inconsistencies() == []
 
 
-def test_the_workflow_has_every_script_that_changes_something(bench: Bench) -> None:
+def test_workflow_has_every_script_that_writes(bench: Bench) -> None:
     repeating, connection = twice(bench)
     scripts = [
         file
@@ -105,12 +103,12 @@ def test_the_workflow_has_every_script_that_changes_something(bench: Bench) -> N
 
     list(workflow(repeating))
 
-    # An import needs an empty namespace: tests/integration/test_lost_replies.py has it.
+    # An import needs an empty namespace: tests/integration/test_lost_replies.py tests it.
     assert mutating - {"restore"} <= {name for name, _, _ in connection.replies}
     assert len(mutating) > 15
 
 
-def test_a_refused_request_leaves_nothing_that_a_later_one_would_be_answered_with(
+def test_refusal_is_not_kept_for_later_requests(
     bench: Bench,
 ) -> None:
     lease = bench.claimed()
@@ -125,7 +123,7 @@ def test_a_refused_request_leaves_nothing_that_a_later_one_would_be_answered_wit
     )
 
 
-def test_two_requests_of_the_same_kind_are_two_steps(bench: Bench) -> None:
+def test_equal_requests_with_different_ids_are_two_steps(bench: Bench) -> None:
     lease = bench.claimed()
 
     bench.agent().progress(lease, "the same words")
@@ -134,7 +132,7 @@ def test_two_requests_of_the_same_kind_are_two_steps(bench: Bench) -> None:
     assert len(bench.queue.views.show(lease.item).history) == 2
 
 
-def test_a_create_with_the_key_of_an_earlier_one_returns_its_item(bench: Bench) -> None:
+def test_create_with_used_key_returns_first_item(bench: Bench) -> None:
     project = bench.project()
     first = bench.queue.create(project, NewItem(title="First", key="one", agent="ada"))
     before = bench.everything()
@@ -147,7 +145,7 @@ def test_a_create_with_the_key_of_an_earlier_one_returns_its_item(bench: Bench) 
     assert bench.everything() == before
 
 
-def test_a_key_is_remembered_after_the_item_is_completed(bench: Bench) -> None:
+def test_key_is_remembered_after_item_is_completed(bench: Bench) -> None:
     project = bench.project()
     first = bench.item(project, key="one")
     bench.agent().complete(held(bench.agent().claim()))
@@ -155,7 +153,7 @@ def test_a_key_is_remembered_after_the_item_is_completed(bench: Bench) -> None:
     assert bench.item(project, key="one") == first
 
 
-def test_a_key_is_remembered_after_the_project_is_completed(bench: Bench) -> None:
+def test_key_is_remembered_after_project_is_completed(bench: Bench) -> None:
     project = bench.project()
     first = bench.item(project, key="one")
     bench.queue.complete_project(project, force=True)
@@ -163,7 +161,7 @@ def test_a_key_is_remembered_after_the_project_is_completed(bench: Bench) -> Non
     assert bench.item(project, key="one") == first
 
 
-def test_a_key_counts_within_its_project(bench: Bench) -> None:
+def test_key_counts_within_its_project(bench: Bench) -> None:
     first, second = (
         bench.item(bench.project(), key="one"),
         bench.item(bench.project(), key="one"),
@@ -172,13 +170,13 @@ def test_a_key_counts_within_its_project(bench: Bench) -> None:
     assert first != second
 
 
-def test_items_without_a_key_are_all_different(bench: Bench) -> None:
+def test_items_without_key_are_different(bench: Bench) -> None:
     project = bench.project()
 
     assert bench.item(project) != bench.item(project)
 
 
-def test_a_repair_whose_reply_is_lost_still_tells_what_was_repaired(
+def test_repeated_repair_reports_what_it_repaired(
     bench: Bench,
 ) -> None:
     item, project = bench.claimed().item, bench.project()

@@ -1,9 +1,12 @@
-"""Every state x every verb: the new state, the error, or "-" where nothing happens and no event is emitted.
+"""Every verb in every state: the new state, the error, or "-" if nothing changes.
 
-"-" is a state read (peek, or get of what cannot be claimed or is the caller's already), an empty pop, or a harmless
-repeat: complete of a completed, cancel of a cancelled, requeue of a queued item. An assignment to the same agent again
-is an event, since it may bring more context. Verbs are ada's (pop to release) with the living token where there is one
-and without a token otherwise, takeover a second session's of ada without a token, the others the orchestrator's.
+"-" means that no event is emitted either. It stands for a read (peek, or get of an item
+that cannot be claimed or that the caller holds), an empty pop, or a harmless repeat:
+complete of a completed, cancel of a cancelled, requeue of a queued item. Assigning an
+item to its own agent is an event, because it may add context.
+
+ada calls the verbs from pop to release, with the live token if there is one. A second
+session of ada calls takeover without a token. The orchestrator calls the others.
 """
 
 from typing import NamedTuple
@@ -36,8 +39,8 @@ cancel        cancelled cancelled  cancelled   cancelled   cancelled   cancelled
 requeue       WrongState WrongState -          WrongState  WrongState  WrongState queued     queued     queued
 """
 
-#: The lease ran out and was reaped, so the item is delayed, queued again or failed; or it waits, as a dependency was
-#: requeued. Its holder's token lives on.
+#: The lease expired and was reaped: the item is delayed, queued again or failed; or it
+#: waits because a dependency was requeued. The holder's token is still alive.
 EXPIRED = """
               waiting     delayed     queued      failed
 pop           -           -           in_progress -
@@ -93,7 +96,7 @@ ACCEPTED = [cell for cell in CELLS if cell not in NOTHING and cell not in REFUSE
 
 
 @pytest.mark.parametrize("cell", ACCEPTED, ids=named)
-def test_an_accepted_verb_leads_to_its_state_and_emits_one_event(
+def test_accepted_verb_changes_state_and_emits_one_event(
     bench: Bench, cell: Cell
 ) -> None:
     lease = bench.expired(cell.state) if cell.expired else bench.standing(cell.state)
@@ -111,7 +114,7 @@ def test_an_accepted_verb_leads_to_its_state_and_emits_one_event(
 
 
 @pytest.mark.parametrize("cell", REFUSED, ids=named)
-def test_a_refused_verb_names_the_reason_and_changes_nothing(
+def test_refused_verb_names_reason_and_changes_nothing(
     bench: Bench, cell: Cell
 ) -> None:
     lease = bench.expired(cell.state) if cell.expired else bench.standing(cell.state)
@@ -129,9 +132,7 @@ def test_a_refused_verb_names_the_reason_and_changes_nothing(
 
 
 @pytest.mark.parametrize("cell", NOTHING, ids=named)
-def test_a_read_or_a_harmless_repeat_moves_nothing_and_emits_nothing(
-    bench: Bench, cell: Cell
-) -> None:
+def test_read_or_harmless_repeat_changes_no_state(bench: Bench, cell: Cell) -> None:
     lease = bench.expired(cell.state) if cell.expired else bench.standing(cell.state)
     other = bench.item(agent="bob")
     before = bench.events()
@@ -143,7 +144,7 @@ def test_a_read_or_a_harmless_repeat_moves_nothing_and_emits_nothing(
     assert bench.inconsistencies() == []
 
 
-def test_the_table_has_every_state_and_every_verb() -> None:
+def test_table_has_every_state_and_verb() -> None:
     verbs = ["pop", *AGENT, *ORCHESTRATOR]
 
     table = cells(TABLE, expired=False)

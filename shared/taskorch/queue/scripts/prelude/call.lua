@@ -85,24 +85,22 @@ local function call_in_chunks(command, name, values)
   end
 end
 
-local function write_entries(index, entries)
-  local added, removed = {}, {}
-  for id, score in pairs(entries) do
-    if score then
-      added[#added + 1] = score
-      added[#added + 1] = id
-    else
-      removed[#removed + 1] = id
-    end
-  end
-  call_in_chunks('ZADD', index, added)
-  call_in_chunks('ZREM', index, removed)
-end
-
 local function write_batch()
   local written = batch
   batch = nil
-  for index, entries in pairs(written.entries) do write_entries(index, entries) end
+  for index, entries in pairs(written.entries) do
+    local added, removed = {}, {}
+    for id, score in pairs(entries) do
+      if score then
+        added[#added + 1] = score
+        added[#added + 1] = id
+      else
+        removed[#removed + 1] = id
+      end
+    end
+    call_in_chunks('ZADD', index, added)
+    call_in_chunks('ZREM', index, removed)
+  end
   for owner, states in pairs(written.counts) do
     for state, by in pairs(states) do
       if by ~= 0 then add_to_count(owner, state, by) end

@@ -165,16 +165,16 @@ local function value_of(flat, field)
   end
 end
 
--- Returns why an item was cancelled. Reports of others may have followed that one.
-local function cancel_reason(id)
-  for _, entry in ipairs(call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 100)) do
-    if value_of(entry[2], 'kind') == 'cancel' then return value_of(entry[2], 'text') end
-  end
-  return ''
-end
-
+-- The reason is in the newest report of its kind; reports of others may have followed it.
 local function refuse_cancelled(item)
-  refuse('CANCELLED', {item = item.id, reason = cancel_reason(item.id)})
+  local reason = ''
+  for _, entry in ipairs(call('XREVRANGE', key('progress', item.id), '+', '-', 'COUNT', 100)) do
+    if value_of(entry[2], 'kind') == 'cancel' then
+      reason = value_of(entry[2], 'text')
+      break
+    end
+  end
+  refuse('CANCELLED', {item = item.id, reason = reason})
 end
 
 local function refuse_lease_lost(item, token)
