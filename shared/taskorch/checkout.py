@@ -36,10 +36,13 @@ def use_environment(script: str) -> None:
     folder = Path(script).resolve().parent
     environment = folder / ".venv"
     python = environment / "bin" / "python"
-    is_active = Path(sys.prefix).resolve() == environment.resolve()
+    current = Path(sys.prefix).resolve()
+    is_active = current == environment.resolve()
     if not is_active and os.access(python, os.X_OK):
-        os.execv(python, [str(python), script, *sys.argv[1:]])  # noqa: S606  no shell is wanted
+        command = [str(python), script, *sys.argv[1:]]
+        os.execv(python, command)  # noqa: S606  no shell is wanted
     reason = "Python 3.11 or newer is needed"
     if not is_old:
         reason = f"the module {missing[0]} is not installed"
-    sys.exit(f"Error: {reason}. Run this once: make -C {shlex.quote(str(folder))} venv")
+    path = shlex.quote(str(folder))
+    sys.exit(f"Error: {reason}. Run this once: make -C {path} venv")

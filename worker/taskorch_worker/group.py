@@ -69,6 +69,8 @@ def pass_context(
     def with_context(*args: P.args, **kwargs: P.kwargs) -> None:
         from taskorch_worker.context import WorkerContext
 
-        command(WorkerContext(ACCESS[app.command_name()]), *args, **kwargs)
+        access = ACCESS[app.command_name()]
+        context = WorkerContext(access)
+        command(context, *args, **kwargs)
 
     return with_context

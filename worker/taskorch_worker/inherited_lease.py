@@ -14,7 +14,8 @@ ITEM, TOKEN = "TASKORCH_ITEM_ID", "TASKORCH_TOKEN"
 def from_environment() -> Lease | None:
     """Return the lease that this process was started with; None if there is none."""
     item = os.environ.get(ITEM, "")
-    token, _, claim = os.environ.get(TOKEN, "").partition(":")
+    shown = os.environ.get(TOKEN, "")
+    token, _, claim = shown.partition(":")
     if not item or not token.isdecimal():
         return None
     return Lease(item=item, token=int(token), claim=claim)
@@ -33,7 +34,9 @@ class InheritedLease:
 
     def lease(self, item: str) -> Lease:
         """Return the inherited lease, or for another item that of the workspace."""
-        return self._lease if item == self._lease.item else self._workspace.lease(item)
+        if item == self._lease.item:
+            return self._lease
+        return self._workspace.lease(item)
 
     def leases(self) -> Sequence[Lease]:
         """Return the inherited lease."""

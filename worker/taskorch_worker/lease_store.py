@@ -134,7 +134,8 @@ class Workspace:
                     file.write(b" " * SLOT_BYTES)
         except OSError as error:
             _remove(paths)
-            raise files.root_not_writable(os.path.dirname(self._home), error) from None
+            root = os.path.dirname(self._home)
+            raise files.root_not_writable(root, error) from None
         try:
             yield [LeaseSlot(self, path) for path in paths]
         finally:
@@ -182,7 +183,8 @@ class Workspace:
 
         owner = f"{self.session} {program_session} ".encode(errors="replace")
         content = owner + turn.encode(errors="replace")
-        path = os.path.join(self._folder, f".turn-{crc32(owner) % TURN_FILES}")
+        number = crc32(owner) % TURN_FILES
+        path = os.path.join(self._folder, f".turn-{number}")
         with suppress(OSError), open(path, "rb") as file:
             if file.read() == content:
                 return False

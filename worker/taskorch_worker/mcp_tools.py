@@ -33,7 +33,9 @@ logger = logging.getLogger(__name__)
 
 def about(settings: Settings) -> str:
     """Return the server's instructions. Raises errors.Invalid for a bad agent name."""
-    return ABOUT.format(agent=agent_of(settings)) if settings.agent else NO_AGENT
+    if not settings.agent:
+        return NO_AGENT
+    return ABOUT.format(agent=agent_of(settings))
 
 
 class CheckArguments(ToolArguments):
@@ -47,7 +49,9 @@ class CheckArguments(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Return the assigned items."""
-        return ToolResult(_session(call).queue.check(limit=self.limit))
+        session = _session(call)
+        assigned = session.queue.check(limit=self.limit)
+        return ToolResult(assigned)
 
 
 class PopArguments(ToolArguments):
@@ -62,8 +66,10 @@ class PopArguments(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Claim an item; if the call is cancelled, release it."""
+        session = _session(call)
         wait_s = seconds(self.wait, "wait")
-        claims = _session(call).pop(1, wait_s=wait_s, lease_ms=_lease_ms(self.lease))
+        lease_ms = _lease_ms(self.lease)
+        claims = session.pop(1, wait_s=wait_s, lease_ms=lease_ms)
         if not claims:
             raise errors.NothingToDo
         if lease := claims[0].lease:
@@ -95,7 +101,8 @@ class GetArguments(ToolArguments):
         )
         if claim.lease and claim.lease.claim != before.claim:
             call.undo = partial(_release, call, claim.lease)
-        return ToolResult(claim, notes=session.queue.notes(self.item))
+        notes = session.queue.notes(self.item)
+        return ToolResult(claim, notes=notes)
 
 
 class ReportArguments(ToolArguments):
@@ -124,7 +131,8 @@ class ReportArguments(ToolArguments):
     def perform(self, call: ToolCall) -> ToolResult:
         """Report, and claim the item if it is still queued."""
         for name, kind in KIND_OF_ARGUMENT.items():
-            if getattr(self, name) not in (None, "") and self.kind != kind:
+            is_given = getattr(self, name) not in (None, "")
+            if is_given and self.kind != kind:
                 reason = f"{name} is for kind {kind}, not for {self.kind}."
                 raise errors.Usage(reason=reason)
         session = _session(call)
@@ -158,10 +166,10 @@ class WaitArguments(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Return the answer."""
+        session = _session(call)
         timeout_s = seconds(self.timeout, "timeout")
-        return ToolResult(
-            _session(call).wait_for_answer(self.item, timeout_s=timeout_s)
-        )
+        answered = session.wait_for_answer(self.item, timeout_s=timeout_s)
+        return ToolResult(answered)
 
 
 class CompleteArguments(ToolArguments):
@@ -174,7 +182,8 @@ class CompleteArguments(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Complete the item."""
-        receipt = _session(call).complete(
+        session = _session(call)
+        receipt = session.complete(
             self.item, self.summary, deliverables=self.deliverables
         )
         return ToolResult(receipt)
@@ -190,7 +199,9 @@ class FailArguments(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Fail the attempt."""
-        return ToolResult(_session(call).fail(self.item, self.reason, retry=self.retry))
+        session = _session(call)
+        receipt = session.fail(self.item, self.reason, retry=self.retry)
+        return ToolResult(receipt)
 
 
 class ReleaseArguments(ToolArguments):
@@ -202,7 +213,9 @@ class ReleaseArguments(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Release the item."""
-        return ToolResult(_session(call).release(self.item, reason=self.reason))
+        session = _session(call)
+        receipt = session.release(self.item, reason=self.reason)
+        return ToolResult(receipt)
 
 
 TOOLS: tuple[type[ToolArguments], ...] = (
@@ -229,7 +242,8 @@ def _release(call: ToolCall, lease: Lease) -> None:
     """Release what a cancelled call has claimed."""
     with closing(call.again()) as again:
         try:
-            _session(again).release_claim(lease, reason=CANCELLED_CALL)
+            session = _session(again)
+            session.release_claim(lease, reason=CANCELLED_CALL)
         except errors.TaskOrchestratorError as error:
             logger.warning(
                 "%s: its call was cancelled, but it could not be released. %s",

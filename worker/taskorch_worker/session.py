@@ -1,7 +1,7 @@
 """The verbs of a worker, under the leases that its session keeps."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from taskorch.config.settings import Settings
@@ -129,7 +129,8 @@ class AgentSession:
         Raises errors.WaitOver if no answer arrives within `timeout_s` seconds.
         """
         try:
-            answered = self.queue.wait_for_answer(self.lease(item), timeout_s=timeout_s)
+            lease = self.lease(item)
+            answered = self.queue.wait_for_answer(lease, timeout_s=timeout_s)
         except errors.Cancelled:
             self.store.forget(item)
             raise
@@ -276,6 +277,7 @@ def _keep(slot: LeaseSlot, claim: Claim) -> None:
 
 def _ends_with_answer(claim: Claim) -> bool:
     """Return whether the newest report of the work is an answer of the orchestrator."""
-    kinds: Sequence[str] = [report.kind for report in claim.package.history]
-    work = [kind for kind in kinds if kind in ("progress", "blocker", "answer")]
-    return work[-1:] == ["answer"]
+    for report in reversed(claim.package.history):
+        if report.kind in ("progress", "blocker", "answer"):
+            return report.kind == "answer"
+    return False

@@ -43,7 +43,8 @@ def reminder(payload: Payload) -> str:
     if not unfinished or not _is_new_turn(context, payload, unfinished):
         return ""
     ids = [held.claim.package.item.id for held in unfinished]
-    return REMINDER.format(items=", ".join(ids), item=ids[0])
+    items = ", ".join(ids)
+    return REMINDER.format(items=items, item=ids[0])
 
 
 def _was_reminded(payload: Payload) -> bool:
@@ -60,10 +61,10 @@ def _is_new_turn(
     """
     if "stop_hook_active" in payload or "loop_count" in payload:
         return True
-    turn = ""
-    for name in TURN_IDS:
-        turn = turn or str(payload.get(name) or "")
-    if not turn:
+    turns = [str(payload[name]) for name in TURN_IDS if payload.get(name)]
+    if turns:
+        turn = turns[0]
+    else:
         histories = [held.claim.package.history for held in unfinished]
         turn = " ".join(history[-1].id for history in histories if history)
     program_session = str(payload.get("session_id", ""))

@@ -131,7 +131,8 @@ def main(group: click.Group, name: str) -> NoReturn:
 
     With TASKORCH_DEBUG=1, an unexpected exception keeps its traceback.
     """
-    arguments, flags = sys.argv[1:], dict[str, Any]()
+    arguments = sys.argv[1:]
+    flags: dict[str, Any] = {}
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -175,7 +176,8 @@ def _keep_flag(
 
 
 def _flags() -> dict[str, Any]:
-    flags: dict[str, Any] = click.get_current_context().find_root().ensure_object(dict)
+    root = click.get_current_context().find_root()
+    flags: dict[str, Any] = root.ensure_object(dict)
     return flags
 
 
@@ -191,7 +193,9 @@ def _refuse_usage(
 ) -> int:
     """Print an error of click's and return its exit code; 0 at a hook, where 2 is an order."""
     # click has set no flags yet if it could not read the arguments
-    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    options = arguments
+    if "--" in arguments:
+        options = arguments[: arguments.index("--")]
     if _is_hook(group, options):
         error.show()
         return 0
@@ -224,20 +228,24 @@ def _argument_order(command: click.Command, options: Sequence[str]) -> str:
         for each in command.params
         if isinstance(each, click.Argument)
     )
-    return f"Put {arguments} before {flags[0]}: {flags[0]} takes every argument that follows."
+    flag = flags[0]
+    return f"Put {arguments} before {flag}: {flag} takes every argument that follows."
 
 
 def _is_hook(group: click.Group, options: Sequence[str]) -> bool:
     """Return whether an agent's program runs this command as a hook."""
-    subcommand = next((word for word in options if word in group.commands), "")
-    return subcommand == "hook" or "--hook-json" in options
+    if "--hook-json" in options:
+        return True
+    subcommands = [word for word in options if word in group.commands]
+    return subcommands[:1] == ["hook"]
 
 
 def _refuse(error: errors.TaskOrchestratorError, *, as_json: bool) -> int:
     if as_json and not isinstance(error, errors.Unprintable):
         click.echo(json_output.dump(json_output.error_document(error)))
         return error.exit_code
-    click.echo(f"Error: {plain_text.line(str(error))}", err=True)
+    message = plain_text.line(str(error))
+    click.echo(f"Error: {message}", err=True)
     for advice in (*error.rows(), error.hint()):
         if advice:
             click.echo(f"  {plain_text.line(advice)}", err=True)

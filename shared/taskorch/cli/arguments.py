@@ -165,7 +165,8 @@ class RepeatingCommand(click.Command):
         options = [each for each in self.params if isinstance(each, click.Option)]
         of_many = [each for each in options if isinstance(each, ManyValues)]
         if of_many:
-            args = list(_spelt_out(args, _flags(of_many), _flags(options)))
+            words = _spelt_out(args, _flags(of_many), _flags(options))
+            args = list(words)
         return super().parse_args(ctx, args)
 
 

@@ -24,7 +24,9 @@ def document(data: object, meta: Mapping[str, object]) -> dict[str, Json]:
 
 def error_document(error: TaskOrchestratorError, **more: Json) -> dict[str, Json]:
     """Return the document of an error, with `more` fields of the error."""
-    details = {name: _detail(name, value) for name, value in error.details.items()}
+    details: dict[str, Json] = {}
+    for name, value in error.details.items():
+        details[name] = _detail(name, value)
     content: dict[str, Json] = {
         "code": error.word,
         "message": str(error),

@@ -64,7 +64,8 @@ class CommandOutput:
 
     def show_entry(self, entry: Result, render: Callable[[Result], str]) -> None:
         """Print one entry of a stream: as an object on a line for `--json`, else as `render` returns it."""
-        self._print(json_output.line(entry) if self.as_json else render(entry))
+        text = json_output.line(entry) if self.as_json else render(entry)
+        self._print(text)
 
     def show_id(self, label: str, id_: str, **meta: object) -> None:
         """Print the id of a new object: with its label on a terminal, bare in a pipe."""
@@ -99,4 +100,5 @@ def on_terminal() -> bool:
 
 def discard_stdout() -> None:
     """Send stdout to /dev/null, so that Python does not fail to flush it at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())

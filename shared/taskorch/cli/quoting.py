@@ -50,9 +50,13 @@ def cut(text: str, length: int, show: Callable[[str], str] = INDENTED) -> str:
     """
     start = text[: length + 1]
     shown = show(start)
-    kept = shown.encode(errors="replace")[:length].decode(errors="ignore")
-    left = len(shown) - len(kept) + len(text) - len(start)
-    return f"{kept}… [{left} {CUT}" if left > 0 else kept
+    encoded = shown.encode(errors="replace")
+    kept = encoded[:length].decode(errors="ignore")
+    left = len(shown) - len(kept)
+    left += len(text) - len(start)
+    if left <= 0:
+        return kept
+    return f"{kept}… [{left} {CUT}"
 
 
 def noted(lines: Iterable[str]) -> str:
@@ -68,14 +72,17 @@ def question(
 
     With a `length` in bytes, both are cut to it together.
     """
+    show = partial(block, indent=indent)
     if length is None:
-        asked, needed = block(text, indent), block(needs, indent)
+        asked = show(text)
+        needed = show(needs)
     else:
-        show = partial(block, indent=indent)
         asked = cut(text, length, show)
         left = length - len(asked.encode())
         needed = cut(needs, left, show) if left > 0 else ""
-    return f"{asked}\n{indent}needs: {needed}" if needed else asked
+    if not needed:
+        return asked
+    return f"{asked}\n{indent}needs: {needed}"
 
 
 def open_question(item: Item, length: int | None = None) -> str:
@@ -92,12 +99,17 @@ def report(entry: Report, indent: str = INDENT, length: int | None = None) -> st
 
     With a `length` in bytes, its texts are cut to it together.
     """
-    percent = "" if entry.percent is None else f" {entry.percent}%"
-    head = f"{entry.kind}{percent} by {entry.agent}"
-    text = "the lease ran out" if entry.kind == "expire" else entry.text
+    head = entry.kind
+    if entry.percent is not None:
+        head += f" {entry.percent}%"
+    head += f" by {entry.agent}"
+    text = entry.text
+    if entry.kind == "expire":
+        text = "the lease ran out"
     if not text and not entry.needs:
         return head
-    return f"{head}: {question(text, entry.needs, indent, length)}"
+    texts = question(text, entry.needs, indent, length)
+    return f"{head}: {texts}"
 
 
 def fenced(lines: Iterable[str]) -> str:

@@ -43,7 +43,9 @@ def block(text: str, indent: str) -> str:
     None of our lines begins with "|", so a text cannot forge a line of ours.
     """
     lines = text.replace("\r\n", "\n").split("\n")
-    return f"\n{indent}| ".join(escaped(each, _escape, kept="\t") for each in lines)
+    shown = [escaped(each, _escape, kept="\t") for each in lines]
+    mark = f"\n{indent}| "
+    return mark.join(shown)
 
 
 def pairs(values: Mapping[str, str]) -> list[str]:
@@ -72,9 +74,11 @@ def escaped(text: str, escape: Callable[[str], str], kept: str = "") -> str:
         if _is_visible(match.group()):
             return match.group()
         characters = []
-        for at in range(match.start(), match.end()):
-            is_kept = text[at] in kept or _is_visible_at(text, at)
-            characters.append(text[at] if is_kept else escape(text[at]))
+        for at in range(*match.span()):
+            character = text[at]
+            if character not in kept and not _is_visible_at(text, at):
+                character = escape(character)
+            characters.append(character)
         return "".join(characters)
 
     return re.sub(_NOT_ASCII, escape_run, text)
@@ -109,7 +113,9 @@ def duration(ms: int) -> str:
 
 
 def _is_visible(text: str) -> bool:
-    return text.isprintable() and (text.isascii() or not re.search(_BLANK, text))
+    if not text.isprintable():
+        return False
+    return text.isascii() or not re.search(_BLANK, text)
 
 
 def _is_visible_at(text: str, at: int) -> bool:
@@ -130,15 +136,17 @@ def _is_visible_at(text: str, at: int) -> bool:
 
 def _selects_emoji(text: str, at: int) -> bool:
     """Return whether the variation selector follows an emoji, or makes a keycap of a digit."""
-    before, after = text[at - 1 : at], text[at + 1 : at + 2]
-    if re.match(_EMOJI, before):
+    before = text[at - 1 : at]
+    after = text[at + 1 : at + 2]
+    if after == "\u20e3" and re.match(_KEYCAP, before):
         return True
-    return after == "\u20e3" and re.match(_KEYCAP, before) is not None
+    return re.match(_EMOJI, before) is not None
 
 
 def _joins(text: str, at: int) -> bool:
     """Return whether the joiner is between two emoji, or two letters that it changes."""
-    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    before = text[at - 1 : at]
+    after = text[at + 1 : at + 2]
     if text[at] == _ZWJ and re.match(_EMOJI, after):
         if before == "\ufe0f":
             return _selects_emoji(text, at - 1)

@@ -29,7 +29,8 @@ def check(context: "WorkerContext", limit: int) -> None:
 
     assigned = context.session.queue.check(limit=limit)
     elsewhere = context.session.held_elsewhere(assigned)
-    context.output.show(assigned, lambda _: items.assignments(assigned, elsewhere))
+    text = items.assignments(assigned, elsewhere)
+    context.output.show(assigned, lambda _: text)
 
 
 @worker.command(epilog="Example: worker pop --wait 300")

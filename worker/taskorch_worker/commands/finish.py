@@ -30,7 +30,8 @@ def complete(
 ) -> None:
     """Deliver ITEM."""
     deliverables = dict(deliverable)
-    context.show(context.session.complete(item, summary, deliverables=deliverables))
+    receipt = context.session.complete(item, summary, deliverables=deliverables)
+    context.show(receipt)
 
 
 @worker.command(epilog="Example: worker ack item_1a2b3c4d")
@@ -46,7 +47,8 @@ def ack(
 ) -> None:
     """Deliver ITEM, with or without a summary."""
     deliverables = dict(deliverable)
-    context.show(context.session.complete(item, summary, deliverables=deliverables))
+    receipt = context.session.complete(item, summary, deliverables=deliverables)
+    context.show(receipt)
 
 
 @worker.command(epilog='Example: worker fail item_1a2b3c4d "The build server is down"')
@@ -58,7 +60,8 @@ def ack(
 @pass_context
 def fail(context: "WorkerContext", item: str, reason: str, no_retry: bool) -> None:
     """Give up this attempt at ITEM. It is retried later while attempts are left."""
-    context.show(context.session.fail(item, reason, retry=not no_retry))
+    receipt = context.session.fail(item, reason, retry=not no_retry)
+    context.show(receipt)
 
 
 @worker.command(epilog='Example: worker release item_1a2b3c4d --reason "Not my field"')
@@ -67,4 +70,5 @@ def fail(context: "WorkerContext", item: str, reason: str, no_retry: bool) -> No
 @pass_context
 def release(context: "WorkerContext", item: str, reason: str) -> None:
     """Return ITEM to its queue; no attempt is spent."""
-    context.show(context.session.release(item, reason=reason))
+    receipt = context.session.release(item, reason=reason)
+    context.show(receipt)

@@ -22,7 +22,8 @@ def progress(
     context: "WorkerContext", item: str, text: str, percent: int | None
 ) -> None:
     """Report progress on ITEM and renew its lease."""
-    context.show(context.session.progress(item, text, percent=percent))
+    receipt = context.session.progress(item, text, percent=percent)
+    context.show(receipt)
 
 
 @worker.command(epilog='Example: worker notes item_1a2b3c4d "UUID or auto-increment?"')
@@ -50,7 +51,8 @@ def get_notes(context: "WorkerContext", item: str) -> None:
 def _print_notes(context: "WorkerContext", item: str) -> None:
     from taskorch_worker.render import items
 
-    context.output.show(context.session.queue.notes(item), items.notes, "No notes.")
+    notes = context.session.queue.notes(item)
+    context.output.show(notes, items.notes, "No notes.")
 
 
 @worker.command(
@@ -62,7 +64,8 @@ def _print_notes(context: "WorkerContext", item: str) -> None:
 @pass_context
 def discover(context: "WorkerContext", item: str, text: str, impact: str) -> None:
     """Share a finding with the whole project."""
-    context.show(context.session.discover(item, text, impact=impact))
+    receipt = context.session.discover(item, text, impact=impact)
+    context.show(receipt)
 
 
 @worker.command(
@@ -74,7 +77,8 @@ def discover(context: "WorkerContext", item: str, text: str, impact: str) -> Non
 @pass_context
 def blocker(context: "WorkerContext", item: str, text: str, needs: str) -> None:
     """Ask the orchestrator about what blocks you. You keep ITEM until the answer."""
-    context.show(context.session.blocker(item, text, needs=needs))
+    receipt = context.session.blocker(item, text, needs=needs)
+    context.show(receipt)
 
 
 @worker.command(epilog="Example: worker renew item_1a2b3c4d")
@@ -82,4 +86,5 @@ def blocker(context: "WorkerContext", item: str, text: str, needs: str) -> None:
 @pass_context
 def renew(context: "WorkerContext", item: str) -> None:
     """Renew the lease of ITEM."""
-    context.show(context.session.renew(item))
+    receipt = context.session.renew(item)
+    context.show(receipt)

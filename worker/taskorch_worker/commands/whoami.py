@@ -14,4 +14,5 @@ def whoami(context: "WorkerContext") -> None:
     """Show who you are and where each setting comes from."""
     from taskorch_worker.render import items
 
-    context.output.show(context.session.identity(), items.identity)
+    identity = context.session.identity()
+    context.output.show(identity, items.identity)

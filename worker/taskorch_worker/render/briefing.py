@@ -1,11 +1,12 @@
 """What `worker prime` prints: a short briefing in Markdown for an agent without memory."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from taskorch.cli import quoting
 from taskorch.cli.quoting import CUT, DATA, cut, fenced, fitting
 from taskorch.cli.text import labelled, line, timestamp
-from taskorch.domain.item import Holder, State
+from taskorch.domain.item import Holder, Item, State
 from taskorch.queue.briefing import AgentBriefing, HeldItem
 
 #: Maximum number of requirements, reports, questions and notes of the first item. The
@@ -43,77 +44,65 @@ def briefing(read: AgentBriefing) -> str:
     return fitting(lambda length: "\n\n".join(_sections(read, length)))
 
 
+def next_step(read: AgentBriefing) -> str:
+    """Return the command to run next."""
+    blocked = ""
+    for held in read.held:
+        item = held.claim.package.item
+        if held.claim.lease is None or item.state is State.FAILED:
+            continue
+        if item.state is not State.BLOCKED:
+            return f"worker get {item.id}"
+        blocked = blocked or item.id
+    if read.queue_count:
+        return "worker pop"
+    if blocked:
+        return f"worker wait {blocked}"
+    return "worker pop --wait 300"
+
+
 def _sections(read: AgentBriefing, length: int) -> Iterator[str]:
     session = f", session `{read.session}`" if read.session else ""
-    yield (
-        f"# You are the agent `{read.agent}` ({line(read.host)}{session}, namespace `{read.namespace}`)\n\n"
-        f"You work on items from a shared queue, with the command `worker`. {DATA}"
-    )
+    place = f"{line(read.host)}{session}, namespace `{read.namespace}`"
+    yield f"# You are the agent `{read.agent}` ({place})"
+    yield f"You work on items from a shared queue, with the command `worker`. {DATA}"
     yield f"## Held under your name: {_items(read.held_count)}"
     for number, held in enumerate(read.held):
         rows = 1 if number else ROWS
-        yield f"### {_status(held)}\n\n{_details(held, length, rows)}"
-    if read.held_count > len(read.held):
-        yield f"… and {read.held_count - len(read.held)} more: worker check"
-    yield f"## Your queue: {_items(read.queue_count)} ready, {read.later} not ready yet"
+        yield f"### {_status(held)}"
+        yield from _details(held, length, rows)
+    left = read.held_count - len(read.held)
+    if left > 0:
+        yield f"… and {left} more: worker check"
+    ready = _items(read.queue_count)
+    yield f"## Your queue: {ready} ready, {read.later} not ready yet"
     if read.queue:
-        yield fenced(
-            f"{item.id} (priority {item.priority}) {cut(item.title, length, line)}"
-            for item in read.queue
-        )
-    if read.queue_count > len(read.queue):
-        yield f"… and {read.queue_count - len(read.queue)} more: worker check"
+        yield fenced(_queued(item, length) for item in read.queue)
+    left = read.queue_count - len(read.queue)
+    if left > 0:
+        yield f"… and {left} more: worker check"
     yield f"## Next step\n\n    {next_step(read)}"
     yield f"## Commands\n\n{COMMANDS}"
 
 
-def next_step(read: AgentBriefing) -> str:
-    """Return the command to run next."""
-    mine = [held.claim.package.item for held in read.held if held.claim.lease]
-    blocked = [item.id for item in mine if item.state is State.BLOCKED]
-    for item in mine:
-        if item.state not in (State.BLOCKED, State.FAILED):
-            return f"worker get {item.id}"
-    if read.queue_count:
-        return "worker pop"
-    return f"worker wait {blocked[0]}" if blocked else "worker pop --wait 300"
+def _items(count: int) -> str:
+    if count == 1:
+        return "1 item"
+    return f"{count or 'no'} items"
 
 
-def _details(held: HeldItem, length: int, rows: int) -> str:
-    """Return the texts of an item in a fence: at most `rows` of each kind, cut to `length` bytes."""
-    item, history = held.claim.package.item, held.claim.package.history
-    reports = [entry for entry in history if entry.kind in REPORTS]
-    questions = [entry for entry in history if entry.kind in QUESTIONS]
-    lines = [f"Title: {cut(item.title, length, line)}"]
-    if held.claim.lease is None and item.holder:
-        lines.append(_holder(item.holder))
-    if item.description:
-        lines.append(f"Description: {cut(item.description, length)}")
-    lines += _texts("Requirements", item.requirements[:rows], length)
-    if len(item.requirements) > rows:
-        lines.append(f"  … [{len(item.requirements) - rows} {CUT_ROWS}")
-    for label, entries in (
-        ("Last reports", reports),
-        ("Blockers and answers", questions),
-    ):
-        shown = [quoting.report(entry, length=length) for entry in entries[-rows:]]
-        lines += labelled(label, shown)
-    lines += _texts("Your notes", [note.text for note in held.notes[-rows:]], length)
-    details = fenced(lines)
-    if CUT in details or CUT_ROWS in details:
-        details += f"\n\nCut short: `worker get {item.id} --peek` prints all of it, `worker notes {item.id}` all notes."
-    return details
-
-
-def _texts(label: str, texts: Sequence[str], length: int) -> list[str]:
-    return labelled(label, [cut(text, length) for text in texts])
+def _queued(item: Item, length: int) -> str:
+    title = cut(item.title, length, line)
+    return f"{item.id} (priority {item.priority}) {title}"
 
 
 def _status(held: HeldItem) -> str:
     item, lease = held.claim.package.item, held.claim.lease
-    head = f"`{item.id}`: {item.state}, {item.percent}%, attempt {item.attempts} of {item.max_attempts}"
+    attempt = f"attempt {item.attempts} of {item.max_attempts}"
+    head = f"`{item.id}`: {item.state}, {item.percent}%, {attempt}"
     if lease is None:
-        return f"{head}, held by another session of yours; if it has ended: worker get {item.id} --takeover"
+        takeover = f"worker get {item.id} --takeover"
+        return f"{head}, held by another session of yours; if it has ended: {takeover}"
     match item.state:
         case State.BLOCKED:
             status = ", yours; it waits for an answer"
@@ -126,13 +115,50 @@ def _status(held: HeldItem) -> str:
     return f"{head}, token {lease.token}{status}"
 
 
+def _details(held: HeldItem, length: int, rows: int) -> Iterator[str]:
+    """Yield the texts of an item in a fence, and how to see what was cut.
+
+    There are at most `rows` texts of each kind, each cut to `length` bytes.
+    """
+    item = held.claim.package.item
+    lines = [f"Title: {cut(item.title, length, line)}"]
+    if held.claim.lease is None and item.holder:
+        lines.append(_holder(item.holder))
+    if item.description:
+        lines.append(f"Description: {cut(item.description, length)}")
+    lines += _texts("Requirements", item.requirements[:rows], length)
+    left = len(item.requirements) - rows
+    if left > 0:
+        lines.append(f"  … [{left} {CUT_ROWS}")
+    reports = []
+    questions = []
+    for entry in held.claim.package.history:
+        if entry.kind in REPORTS:
+            reports.append(entry)
+        elif entry.kind in QUESTIONS:
+            questions.append(entry)
+    show = partial(quoting.report, length=length)
+    lines += labelled("Last reports", map(show, reports[-rows:]))
+    lines += labelled("Blockers and answers", map(show, questions[-rows:]))
+    notes = [note.text for note in held.notes[-rows:]]
+    lines += _texts("Your notes", notes, length)
+    details = fenced(lines)
+    yield details
+    if CUT in details or CUT_ROWS in details:
+        all_texts = f"`worker get {item.id} --peek` prints all of it"
+        yield f"Cut short: {all_texts}, `worker notes {item.id}` all notes."
+
+
+def _texts(label: str, texts: Sequence[str], length: int) -> list[str]:
+    rows = [cut(text, length) for text in texts]
+    return labelled(label, rows)
+
+
 def _holder(holder: Holder) -> str:
     host = cut(holder.host, NAMES_BYTES, line)
     session = ""
     if holder.session:
-        session = f", session {cut(holder.session, NAMES_BYTES, line)}"
-    return f"Holder: host {host}, pid {holder.pid}{session}, since {timestamp(holder.since)}"
-
-
-def _items(count: int) -> str:
-    return "1 item" if count == 1 else f"{count or 'no'} items"
+        name = cut(holder.session, NAMES_BYTES, line)
+        session = f", session {name}"
+    since = timestamp(holder.since)
+    return f"Holder: host {host}, pid {holder.pid}{session}, since {since}"

@@ -34,8 +34,9 @@ def assignments(assigned: Assignments, elsewhere: Collection[str]) -> str:
     for item in assigned.items:
         holder = " (held by another session)" if item.id in elsewhere else ""
         lines.append(f"  - {item.id}{holder}")
-    if assigned.count > len(assigned.items):
-        lines.append(f"  … and {assigned.count - len(assigned.items)} more (--limit)")
+    left = assigned.count - len(assigned.items)
+    if left > 0:
+        lines.append(f"  … and {left} more (--limit)")
     if assigned.later:
         later = counted(assigned.later, "more item is", "more items are")
         lines.append(
@@ -51,7 +52,8 @@ def claim(taken: Claim) -> str:
 
 def claims(taken: Sequence[Claim]) -> str:
     """Return several items in full."""
-    return noted(["\n\n".join("\n".join(_claim(each)) for each in taken)])
+    texts = ["\n".join(_claim(each)) for each in taken]
+    return noted(["\n\n".join(texts)])
 
 
 def receipt(done: Receipt) -> str:
@@ -59,16 +61,24 @@ def receipt(done: Receipt) -> str:
     item, state = done.id, done.state
     if done.remark == "repeat":
         return f"{item} was {state} already; nothing changed."
-    details = {
-        State.IN_PROGRESS: f"in progress, yours until {timestamp(done.lease_expires_at)}",
-        State.BLOCKED: "blocked; you keep it until the answer",
-        State.DELAYED: "delayed; it will be retried",
-        State.FAILED: "failed; it stays a dead letter until the orchestrator requeues it",
-        State.QUEUED: "back in the queue",
-    }
-    was_claimed = done.remark == "claimed" and state is not State.COMPLETED
-    claimed = " (claimed in this step)" if was_claimed else ""
-    return f"{item} is {details.get(state, state)}{claimed}."
+    details = str(state)
+    match state:
+        case State.IN_PROGRESS:
+            until = timestamp(done.lease_expires_at)
+            details = f"in progress, yours until {until}"
+        case State.BLOCKED:
+            details = "blocked; you keep it until the answer"
+        case State.DELAYED:
+            details = "delayed; it will be retried"
+        case State.FAILED:
+            details = (
+                "failed; it stays a dead letter until the orchestrator requeues it"
+            )
+        case State.QUEUED:
+            details = "back in the queue"
+    if done.remark == "claimed" and state is not State.COMPLETED:
+        details += " (claimed in this step)"
+    return f"{item} is {details}."
 
 
 def answered(done: "Answered") -> str:
@@ -76,16 +86,25 @@ def answered(done: "Answered") -> str:
     item, answer = done.item, done.answer
     state = str(item.state)
     if item.state is State.IN_PROGRESS:
-        state = f"in progress, yours until {timestamp(item.lease_expires_at)}"
+        until = timestamp(item.lease_expires_at)
+        state = f"in progress, yours until {until}"
     if answer is None:
         return f"{item.id} is {state}. You have no open question on it."
     text = block(answer.text, INDENT)
-    return noted([f"{item.id} is {state}.", f"Answer by {answer.agent}: {text}"])
+    lines = [
+        f"{item.id} is {state}.",
+        f"Answer by {answer.agent}: {text}",
+    ]
+    return noted(lines)
 
 
 def notes(kept: tuple[Note, ...]) -> str:
     """Return private notes, oldest first."""
-    return noted(f"{timestamp(note.at)}  {block(note.text, INDENT)}" for note in kept)
+    lines = []
+    for note in kept:
+        text = block(note.text, INDENT)
+        lines.append(f"{timestamp(note.at)}  {text}")
+    return noted(lines)
 
 
 def identity(facts: Mapping[str, object]) -> str:
@@ -93,15 +112,19 @@ def identity(facts: Mapping[str, object]) -> str:
     sources = cast("Mapping[str, str]", facts["sources"])
     lines = []
     for name, value in facts.items():
-        if name != "sources":
-            label, shown = f"{name}:", line(str(value)) or "-"
-            lines.append(f"{label:15} {shown}  ({sources.get(name, '')})")
+        if name == "sources":
+            continue
+        label = f"{name}:"
+        shown = line(str(value)) or "-"
+        source = sources.get(name, "")
+        lines.append(f"{label:15} {shown}  ({source})")
     return "\n".join(lines)
 
 
 def _claim(taken: Claim) -> Iterator[str]:
     package = taken.package
-    item, project = package.item, package.project_context
+    item = package.item
+    project = package.project_context
     yield f"=== Work Item: {item.id} ==="
     yield f"Title: {line(item.title)}"
     yield from _texts("Requirements", item.requirements)
@@ -120,35 +143,40 @@ def _claim(taken: Claim) -> Iterator[str]:
 
 
 def _texts(label: str, texts: Sequence[str]) -> list[str]:
-    return labelled(label, [block(text, INDENT) for text in texts])
+    rows = [block(text, INDENT) for text in texts]
+    return labelled(label, rows)
 
 
 def _dependencies(package: Package) -> Iterator[str]:
     """Yield the dependencies with their summaries and deliverables, and the number of the rest."""
     for item in package.dependencies:
-        summary = f": {block(item.summary, INDENT)}" if item.summary else ""
-        delivered = "".join(
-            f"\n{INDENT}- {block(pair, INDENT)}" for pair in pairs(item.deliverables)
-        )
-        yield f"{item.id} ({item.state}) {line(item.title)}{summary}{delivered}"
+        shown = f"{item.id} ({item.state}) {line(item.title)}"
+        if item.summary:
+            shown += f": {block(item.summary, INDENT)}"
+        for pair in pairs(item.deliverables):
+            shown += f"\n{INDENT}- {block(pair, INDENT)}"
+        yield shown
+    item_id = package.item.id
     left = len(package.item.depends_on) - limits.DEPENDENCIES_SHOWN
     if left > 0:
-        yield f"… and {left} more: worker --json get {package.item.id} --peek has their ids"
+        yield f"… and {left} more: worker --json get {item_id} --peek has their ids"
 
 
 def _history(package: Package) -> Iterator[str]:
     """Yield the last reports of earlier attempts, and all questions with their answers."""
     item = package.item
-    earlier, questions = [], []
+    earlier = []
+    questions = []
     for entry in package.history:
         is_earlier = item.holder is None or entry.token < item.token
         has_text = entry.text or entry.kind == "expire"
         if is_earlier and has_text and entry.kind in EARLIER:
-            earlier.append(quoting.report(entry))
+            earlier.append(entry)
         if entry.kind in ("blocker", "answer"):
-            questions.append(quoting.report(entry))
-    yield from labelled("Earlier attempt", earlier[-EARLIER_SHOWN:])
-    yield from labelled("Blockers and answers", questions)
+            questions.append(entry)
+    last = earlier[-EARLIER_SHOWN:]
+    yield from labelled("Earlier attempt", map(quoting.report, last))
+    yield from labelled("Blockers and answers", map(quoting.report, questions))
 
 
 def _status(taken: Claim) -> str:
@@ -158,5 +186,6 @@ def _status(taken: Claim) -> str:
         attempt = f"attempt {item.attempts} of {item.max_attempts}"
         return f"Status: in_progress, {item.percent}%, yours until {until} ({attempt})"
     if item.state is State.DELAYED:
-        return f"Status: delayed until {timestamp(item.not_before_at)}"
+        until = timestamp(item.not_before_at)
+        return f"Status: delayed until {until}"
     return f"Status: {item.state}, {item.percent}%"
