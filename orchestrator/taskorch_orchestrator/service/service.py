@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from taskorch.bundled.server import ServerHandle
 from taskorch.domain import errors
 from taskorch.queue.queue import Queue
+from taskorch.transport.retry import OutageNotice
 
 from taskorch_orchestrator.mirror.mirror import Mirror
 from taskorch_orchestrator.service import root_sync
@@ -157,6 +158,7 @@ class Service:
 
     def _follow_events(self) -> None:
         """Request a pass for each root when the namespace has new events."""
+        notify = OutageNotice(log.warning)
         cursor, failures, failed_at = "", 0, 0.0
         while not self._scheduler.stopped:
             try:
@@ -165,13 +167,15 @@ class Service:
                 failures += 1
                 if failures == 1:
                     failed_at = monotonic()
+                if isinstance(error, errors.Unavailable):
+                    notify(error)
+                elif failures == 1:
                     log.warning("%s", error)
                 if self._has_lost_server(since=failed_at):
                     self._end()
                 self._scheduler.back_off(failures, LONGEST_PAUSE_S)
             else:
-                if failures:
-                    log.info("Redis answers again.")
+                notify(None)
                 failures = 0
 
     def _handle_new_events(self, cursor: str) -> str:
