@@ -1,4 +1,4 @@
-"""All of a namespace as lines, and back: what an export reads and what an import writes, slice by slice."""
+"""The whole namespace as lines: read for an export, written by an import."""
 
 import json
 from collections import Counter
@@ -7,38 +7,43 @@ from typing import cast
 
 from taskorch.domain import errors, limits
 from taskorch.domain.clock import rfc3339
+from taskorch.domain.events import FROM_THE_START
 from taskorch.domain.item import State
+from taskorch.queue.fields import Fields
 from taskorch.queue.port import Reply
 from taskorch.queue.replies import LEFT_OUT
 from taskorch.queue.scripts import Scripts
 
 #: An object that becomes a line of JSON.
 Line = dict[str, object]
-Fields = dict[str, str]
+#: An entry of a stream: its id and its fields as a flat list.
+Entry = tuple[str, list[str]]
 
 FORMAT, VERSION = "task-orchestrator-export", 1
-#: Of the keys in Redis, as `scripts/prelude/` has it.
+#: The schema version of the keys in Redis; `scripts/prelude/` has the same.
 SCHEMA = "1"
 PAGE = 200
-#: What the counts of a project and of an agent begin with; they follow from the items.
+#: The prefix of the counts of a project or an agent. They are not exported, because they
+#: follow from the items.
 COUNT = "n_"
 
 
 class Archive:
-    """The namespace of a queue as a whole."""
+    """The whole namespace of a queue."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
 
     def lines(self) -> Iterator[Line]:
-        """Read the namespace line by line, the header first and the trailer last; each item is read whole.
+        """Yield the namespace line by line, from the header to the trailer.
 
-        A project or an item that cannot be read is left out, and put into the `damage` of the queue. What is created
-        meanwhile is left out. It keeps the ids of projects in memory, the names of agents and the keys of plans, and
-        one slice of all else. Raises errors.Invalid where a project is purged meanwhile: what was read
-        does not fit together then.
+        Each item is read in one step. A project or item that cannot be read is left out
+        and added to the `damage` of the queue; items created during the export are left
+        out. Memory holds one page, and the ids of projects, names of agents and keys of
+        plans. Raises errors.Invalid if a project is purged during the export, because
+        the lines would not fit together.
         """
-        newest, now, created, purges, projects, _, _ = self._all()
+        newest, now, created, purges, projects, _, _ = self._overview()
         counts: Counter[str] = Counter()
         yield {
             "kind": "header",
@@ -52,10 +57,10 @@ class Archive:
         for line in self._content(projects, newest, int(now)):
             counts[str(line["kind"])] += 1
             yield line
-        sequence, _, _, purges_since, *_ = self._all()
+        sequence, _, _, purges_since, *_ = self._overview()
         if purges_since != purges:
             raise errors.Invalid(
-                reason="A project was purged while it was exported: export again."
+                reason="A project was purged during the export. Export again."
             )
         yield {
             "kind": "trailer",
@@ -64,47 +69,57 @@ class Archive:
         }
 
     def begin(self, export: str) -> str:
-        """Close the empty namespace to all but the import of this export, and return the run that may write.
+        """Reserve the empty namespace for the import of an export.
 
-        An earlier run may write no more. Raises errors.NotEmpty; errors.BadSchema while the import of another export
-        is under way, or was cut off.
+        `export` is the digest of its file. Return the id of this run, the only one that
+        may write from now on. Raises errors.NotEmpty, or errors.BadSchema if the import
+        of another export is running or was interrupted.
         """
-        return cast(
-            "list[str]", self._scripts.run_script("restore", "begin", export, "")
-        )[0]
+        reply = self._scripts.run_script("restore", "begin", export, "")
+        return cast("list[str]", reply)[0]
 
     def write(self, export: str, run: str, lines: Sequence[str]) -> None:
-        """Write some lines of the export, in their order."""
+        """Write the next lines of the export."""
         self._scripts.run_script("restore", "lines", export, run, *lines)
 
     def end(self, export: str, run: str, sequence: int, created_at: int) -> None:
-        """Open the namespace, with the newest sequence number, and wake who waits for work."""
+        """Open the namespace, and wake the agents that wait for work.
+
+        `sequence` is the highest sequence number of the items.
+        """
         self._scripts.run_script("restore", "end", export, run, sequence, created_at)
 
-    def _content(
-        self, projects: Sequence[str], newest: str, now: int
-    ) -> Iterator[Line]:
-        for project in filter(self._is_project, projects):
-            yield from self._project(project, newest)
-            yield from self._items(project, newest, now)
-            yield from self._discoveries(project)
-        *_, agents, plans = self._all()
-        yield from self._agents(agents)
-        known = set(filter(limits.is_project_id, projects))
-        for key, project in _fields(plans).items():
-            if project in known:
-                yield {"kind": "plan", "key": key, "project": project}
+    def _overview(
+        self,
+    ) -> tuple[str, str, str, str, list[str], list[str], list[str]]:
+        """Return the highest sequence number, the time, and what is in the namespace.
 
-    def _is_project(self, id_: str) -> bool:
-        if not limits.is_project_id(id_):
-            self._scripts.damage["project", id_] = "its id cannot be right"
-        return limits.is_project_id(id_)
-
-    def _all(self) -> tuple[str, str, str, str, list[str], list[str], list[str]]:
+        That is its creation time, the number of purges, the ids of its projects, the
+        names of its agents, and the keys of its plans with their projects.
+        """
         return cast(
             "tuple[str, str, str, str, list[str], list[str], list[str]]",
             self._scripts.run_script("export", "all"),
         )
+
+    def _content(
+        self, projects: Sequence[str], newest: str, now: int
+    ) -> Iterator[Line]:
+        """Yield the lines between the header and the trailer."""
+        known: set[str] = set()
+        for project in projects:
+            if not limits.is_project_id(project):
+                self._scripts.damage["project", project] = "its id cannot be right"
+                continue
+            known.add(project)
+            yield from self._project(project, newest)
+            yield from self._items(project, newest, now)
+            yield from self._discoveries(project)
+        *_, agents, plans = self._overview()
+        yield from self._agents(agents)
+        for key, project in _fields(plans).items():
+            if project in known:
+                yield {"kind": "plan", "key": key, "project": project}
 
     def _project(self, project: str, newest: str) -> Iterator[Line]:
         cursor = ""
@@ -114,7 +129,8 @@ class Archive:
             )
             next_cursor, fields, keys = cast("tuple[str, list[str], list[str]]", reply)
             if not cursor:
-                yield {"kind": "project", "id": project, "fields": _uncounted(fields)}
+                stored = _without_counts(fields)
+                yield {"kind": "project", "id": project, "fields": stored}
             for key, item in _fields(keys).items():
                 yield {"kind": "key", "project": project, "key": key, "item": item}
             cursor = next_cursor
@@ -129,17 +145,15 @@ class Archive:
             for id_, field in _fields(damaged).items():
                 self._scripts.damage["item", id_] = f"its {field} cannot be right"
             for item in items:
-                yield from _item(item, now)
+                yield from item_lines(item, now)
 
     def _discoveries(self, project: str) -> Iterator[Line]:
-        cursor, entries = "0-0", []
+        cursor = FROM_THE_START
         while cursor:
-            entries = cast(
-                "list[tuple[str, list[str]]]",
-                self._scripts.run_script(
-                    "export", "discoveries", project, cursor, PAGE
-                ),
+            reply = self._scripts.run_script(
+                "export", "discoveries", project, cursor, PAGE
             )
+            entries = cast("list[Entry]", reply)
             for entry, fields in entries:
                 yield {
                     "kind": "discovery",
@@ -158,43 +172,48 @@ class Archive:
                     "kind": "agent",
                     "name": name,
                     "seen": _number(seen),
-                    "fields": _uncounted(fields),
+                    "fields": _without_counts(fields),
                 }
 
 
-def _item(view: list[Reply], now: int) -> Iterator[Line]:
-    """Return the lines of an item: itself, its reports, its notes. What it has lost in an index is made up for."""
-    item, sequence, score, held = cast("list[str]", view[:4])
+def item_lines(view: list[Reply], now: int) -> Iterator[Line]:
+    """Yield the lines of an item, its reports and its notes.
+
+    If its entry in an index is lost, the line has the usual score instead. Its view is
+    `{id, sequence, score, ms held since, fields, open dependencies, dependencies to
+    leave out, {report …}, {agent, {note …} …}}`.
+    """
+    item, sequence, score, held_since = cast("list[str]", view[:4])
     flat, open_, left_out, reports, notes = cast("list[list[str]]", view[4:])
     fields = _fields(flat)
+    depends_on = _ids(fields.get("depends_on", "[]"))
     if left_out:
-        fields["depends_on"] = json.dumps(
-            [each for each in _ids(fields["depends_on"]) if each not in left_out]
-        )
-    named = set(_ids(fields.get("depends_on", "[]"))) - set(left_out)
+        depends_on = [each for each in depends_on if each not in left_out]
+        fields["depends_on"] = json.dumps(depends_on)
     line: Line = {
         "kind": "item",
         "id": item,
         "sequence": _number(sequence),
-        "open": sorted(set(open_) & named),
+        "open": sorted(set(open_) & set(depends_on)),
     }
     state = State(fields["state"])
     if state not in (State.COMPLETED, State.CANCELLED):
         line["score"] = _number(score) if score else usual_score(fields, now)
     if state in (State.IN_PROGRESS, State.BLOCKED) and "live_token" in fields:
-        line["held"] = _number(held or fields["holder_since"])
-    yield {**line, "fields": fields}
-    for entry, report in cast("list[tuple[str, list[str]]]", reports):
+        line["held"] = _number(held_since or fields["holder_since"])
+    line["fields"] = fields
+    yield line
+    for entry, report in cast("list[Entry]", reports):
         yield {
             "kind": "report",
             "item": item,
             "entry": entry,
             "fields": _fields(report),
         }
-    of_agents = zip(
-        notes[::2], cast("list[list[tuple[str, list[str]]]]", notes[1::2]), strict=True
+    notes_of = dict(
+        zip(notes[::2], cast("list[list[Entry]]", notes[1::2]), strict=True)
     )
-    for agent, entries in sorted(of_agents):
+    for agent, entries in sorted(notes_of.items()):
         for entry, note in entries:
             yield {
                 "kind": "note",
@@ -206,7 +225,7 @@ def _item(view: list[Reply], now: int) -> Iterator[Line]:
 
 
 def usual_score(fields: Fields, now: int) -> int:
-    """Return the score of an item in the index of its state, where it comes there now, or has lost its entry."""
+    """Return the score of an item that enters the index of its state now."""
     fields = LEFT_OUT | fields
     match State(fields["state"]):
         case State.PENDING:
@@ -221,31 +240,30 @@ def usual_score(fields: Fields, now: int) -> int:
 
 
 def _fields(flat: Sequence[str]) -> Fields:
+    """Return the names and values in a flat list, sorted by name."""
     words = iter(flat)
     return dict(sorted(zip(words, words, strict=True)))
 
 
-def _uncounted(flat: Sequence[str]) -> Fields:
-    return {
-        name: value
-        for name, value in _fields(flat).items()
-        if not name.startswith(COUNT)
-    }
+def _without_counts(flat: Sequence[str]) -> Fields:
+    fields = _fields(flat).items()
+    return {name: value for name, value in fields if not name.startswith(COUNT)}
 
 
 def _ids(text: str) -> list[str]:
-    """Return the ids in a JSON list; none where it is damaged."""
+    """Return the ids in a JSON list; none if it is damaged."""
     try:
         ids = json.loads(text)
     except (ValueError, RecursionError):
         return []
-    return (
-        [each for each in ids if isinstance(each, str)] if isinstance(ids, list) else []
-    )
+    if not isinstance(ids, list):
+        return []
+    return [each for each in ids if isinstance(each, str)]
 
 
-def _number(score: str) -> int:
+def _number(text: str) -> int:
+    """Return a number that an import accepts; 0 if the text is none."""
     try:
-        return max(0, min(int(float(score)), limits.LARGEST))
+        return max(0, min(int(float(text)), limits.LARGEST))
     except (ValueError, OverflowError):
         return 0

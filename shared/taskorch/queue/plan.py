@@ -1,8 +1,11 @@
-"""A plan: items that are created in one step, all or none; how the script `create` is given them, and what it says."""
+"""Plans: items that are created in one step, all or none.
+
+Here are the arguments and the reply of the script `create`.
+"""
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from taskorch.domain import errors, limits
@@ -11,126 +14,131 @@ from taskorch.domain.item import DEFAULT_LEASE_MS, DEFAULT_MAX_ATTEMPTS, NewItem
 from taskorch.queue.port import Argument, Reply
 from taskorch.queue.scripts import random_digits
 
-#: States in which nobody works on an item again by itself, though it was not delivered.
+#: The states of items that are not completed, and that no agent works on again unless
+#: they are requeued.
 DEAD = (State.FAILED, State.CANCELLED)
 
 
 class Plan(Frozen):
-    """New items, each after those of them that it depends on."""
+    """New items; each follows the items that it depends on."""
 
     items: tuple[NewItem, ...]
-    #: The id of the project that they belong to; None for a new one, with what follows.
+    #: The id of their project; None for a new one, which the other fields describe.
     project: str | None = None
     title: str = ""
     description: str = ""
-    #: A plan with the same key adds to the project of the first one.
+    #: A second plan with the same key adds to the project of the first.
     key: str = ""
-    #: What its reader noticed, and its author should know.
+    #: Notes for the author of the plan.
     remarks: tuple[str, ...] = ()
 
 
 class CreatedItem(Frozen):
-    """What became of a new item."""
+    """The result for one item of a plan."""
 
     #: Its key.
     name: str
     id: str
     state: State | None
     agent: str
-    #: False for one that was there already.
+    #: False if the item existed already.
     created: bool
-    #: The first of its dependencies that is failed or cancelled, or "", and which of both.
+    #: Its first failed or cancelled dependency and the state of that; "" if none.
     dead_dependency: str
     dead_state: str
-    #: Where a new item has a time, and no delay: the time, in ms since the epoch.
+    #: The earliest start of a new item in ms since the epoch; 0 if none was given.
     not_before_at: int = 0
 
     @property
     def hint(self) -> str:
-        """Return why the item will not be worked on, or ""."""
+        """Why no agent will work on the item, or ""."""
         if not self.created and self.state in DEAD:
-            again = f"To have it done: orchestrate requeue {self.id}. To create another item, use another key."
-            return f"{self.id} has this key already and is {self.state}: nothing was created. {again}"
-        dead = self.dead_dependency
-        return (
-            dead
-            and f"{dead} is {self.dead_state}: the new item cannot start unless it is requeued."
-        )
+            return (
+                f"{self.id} has this key already and is {self.state}: nothing was "
+                f"created. To have it done: orchestrate requeue {self.id}. To create "
+                "another item, use another key."
+            )
+        if self.dead_dependency:
+            return (
+                f"{self.dead_dependency} is {self.dead_state}: the new item cannot "
+                "start unless it is requeued."
+            )
+        return ""
 
 
 class AppliedPlan(Frozen):
-    """What became of a plan, in the order of its items."""
+    """The result of a plan."""
 
     project: str
-    #: False for a project that was there already.
+    #: False if the project existed already.
     created: bool
+    #: In the order of the plan.
     items: tuple[CreatedItem, ...]
 
 
 def arguments(plan: Plan, *, dry_run: bool) -> list[Argument]:
-    """Return a plan as the arguments of the script; raises errors.Invalid for a bound."""
-    items = list(_items(plan.items))
-    return [
-        random_digits() if plan.project is None else limits.project_id(plan.project),
-        limits.title(plan.title) if plan.project is None else "",
+    """Return a plan as arguments of the script. Raises errors.Invalid."""
+    limits.number(len(plan.items), "number of items", 1, limits.BATCH_ITEMS)
+    dependencies = sum(len(new.depends_on) for new in plan.items)
+    limits.number(
+        dependencies, "number of all dependencies", 0, limits.BATCH_DEPENDENCIES
+    )
+    project, title = random_digits(), ""
+    if plan.project is None:
+        title = limits.title(plan.title)
+    else:
+        project = limits.project_id(plan.project)
+    words: list[Argument] = [
+        project,
+        title,
         limits.text(plan.description, "description"),
         limits.text(plan.key, "key"),
         "1" if dry_run else "",
-        *items,
     ]
+    size = 0
+    for place, new in enumerate(plan.items):
+        of_item = item_arguments(new, place)
+        size += sum(len(str(word)) for word in of_item)
+        if size > limits.BATCH_CHARACTERS:
+            raise errors.Invalid(
+                reason=f"The items have more than {limits.BATCH_CHARACTERS} characters "
+                "in total."
+            )
+        words += of_item
+    _refuse_twins([new.key for new in plan.items if new.key], "key")
+    _refuse_twins([new.id for new in plan.items if new.id], "id")
+    return words
 
 
 def applied(plan: Plan, view: Reply) -> AppliedPlan:
-    """Read `{project, '' or 'repeat', {{item, state, agent, '' or 'repeat', dead dependency, its state} …}}`."""
+    """Read `{project, '' or 'repeat', {created item …}}`, in the order of the plan.
+
+    A created item is `{id, state, agent, '' or 'repeat', dead dependency, its state}`.
+    """
     project, remark, rows = cast("tuple[str, str, list[list[str]]]", view)
-    created = zip(plan.items, rows, strict=True)
-    return AppliedPlan(
-        project=project,
-        created=not remark,
-        items=tuple(_created(new, *row) for new, row in created),
-    )
+    items = []
+    for new, row in zip(plan.items, rows, strict=True):
+        id_, state, agent, item_remark, dead, dead_state = row
+        created = CreatedItem(
+            name=new.key,
+            id=id_,
+            state=State(state) if state else None,
+            agent=agent,
+            created=not item_remark,
+            dead_dependency=dead,
+            dead_state=dead_state,
+            not_before_at=0 if item_remark else new.not_before_at,
+        )
+        items.append(created)
+    return AppliedPlan(project=project, created=not remark, items=tuple(items))
 
 
-def _created(new: NewItem, *row: str) -> CreatedItem:
-    id_, state, agent, remark, dead, dead_state = row
-    return CreatedItem(
-        name=new.key,
-        id=id_,
-        state=State(state) if state else None,
-        agent=agent,
-        created=not remark,
-        dead_dependency=dead,
-        dead_state=dead_state,
-        not_before_at=0 if remark else new.not_before_at,
-    )
-
-
-def _items(items: Sequence[NewItem]) -> Iterator[Argument]:
-    limits.number(len(items), "number of items", 1, limits.BATCH_ITEMS)
-    limits.number(
-        sum(len(new.depends_on) for new in items),
-        "number of all dependencies",
-        0,
-        limits.BATCH_DEPENDENCIES,
-    )
-    size = 0
-    for place, new in enumerate(items):
-        words = _words(new, place)
-        size += sum(map(len, map(str, words)))
-        if size > limits.BATCH_CHARACTERS:
-            raise errors.Invalid(
-                reason=f"The items have more than {limits.BATCH_CHARACTERS} characters together."
-            )
-        yield from words
-    _refuse_twins([new.key for new in items if new.key], "key")
-    _refuse_twins([new.id for new in items if new.id], "id")
-
-
-def _words(new: NewItem, place: int) -> list[Argument]:
-    """Return an item as the script takes it."""
-    fields = [
-        word for field in _fields(new).items() if field[1] != "" for word in field
-    ]
+def item_arguments(new: NewItem, place: int) -> list[Argument]:
+    """Return an item as arguments of the script; `place` is its index in the plan."""
+    fields: list[Argument] = []
+    for name, value in stored_fields(new).items():
+        if value != "":
+            fields += (name, value)
     return [
         limits.item_id(new.id) if new.id else random_digits(),
         limits.text(new.key, "key"),
@@ -138,65 +146,57 @@ def _words(new: NewItem, place: int) -> list[Argument]:
         limits.number(new.priority, "priority", 0, 4),
         limits.number(new.not_before_at, "time", 0, limits.LARGEST),
         limits.number(new.delay_ms, "delay in ms", 0, limits.LONGEST_MS),
-        _dependencies(new, place),
+        dependencies_of(new, place) if new.depends_on else "",
         len(fields),
         *fields,
     ]
 
 
-def _dependencies(new: NewItem, place: int) -> str:
-    if not new.depends_on:
-        return ""
+def dependencies_of(new: NewItem, place: int) -> str:
+    """Return the dependencies as JSON: ids, and indexes of earlier items of the plan."""
     dependencies = list(dict.fromkeys(new.depends_on))
     if len(dependencies) > limits.DEPENDENCIES:
         raise errors.Invalid(
-            reason=f"An item has {len(dependencies)} dependencies; {limits.DEPENDENCIES} are allowed."
+            reason=f"An item has {len(dependencies)} dependencies; at most "
+            f"{limits.DEPENDENCIES} are allowed."
         )
     for dependency in dependencies:
         if isinstance(dependency, str):
             limits.item_id(dependency)
         elif not 0 <= dependency < place:
             raise errors.Invalid(
-                reason=f"Item {place} depends on item {dependency}, which does not come before it."
+                reason=f"Item {place} depends on item {dependency}, which is not "
+                "before it."
             )
     return json.dumps(dependencies)
 
 
-def _fields(new: NewItem) -> dict[str, Argument]:
-    """Return the item's own fields; an empty one is "" and takes no memory, as one that says what goes without it."""
+def stored_fields(new: NewItem) -> dict[str, Argument]:
+    """Return the fields of the item's hash; one with the value "" is not stored."""
+    lease_ms = limits.number(new.lease_ms, "lease in ms", 1, limits.LONGEST_MS)
+    attempts = limits.number(new.max_attempts, "number of attempts", 1, 1000)
+    created_at = limits.number(new.created_at, "time", 0, limits.LARGEST)
     return {
         "title": limits.title(new.title),
         "description": limits.text(new.description, "description"),
-        "requirements": limits.values(new.requirements, "requirement")
-        if new.requirements
-        else "",
+        "requirements": _listed(new.requirements, "requirement"),
         "context": limits.pairs(new.context, "context values") if new.context else "",
-        "resources": limits.values(new.resources, "resource") if new.resources else "",
-        "deliverables_expected": (
-            limits.values(new.deliverables_expected, "deliverable")
-            if new.deliverables_expected
-            else ""
-        ),
-        "criteria": limits.values(new.criteria, "criterion") if new.criteria else "",
-        "lease_ms": _unusual(
-            limits.number(new.lease_ms, "lease in ms", 1, limits.LONGEST_MS),
-            DEFAULT_LEASE_MS,
-        ),
-        "max_attempts": _unusual(
-            limits.number(new.max_attempts, "number of attempts", 1, 1000),
-            DEFAULT_MAX_ATTEMPTS,
-        ),
-        "created_at": limits.number(new.created_at, "time", 0, limits.LARGEST) or "",
+        "resources": _listed(new.resources, "resource"),
+        "deliverables_expected": _listed(new.deliverables_expected, "deliverable"),
+        "criteria": _listed(new.criteria, "criterion"),
+        "lease_ms": "" if lease_ms == DEFAULT_LEASE_MS else lease_ms,
+        "max_attempts": "" if attempts == DEFAULT_MAX_ATTEMPTS else attempts,
+        "created_at": created_at or "",
     }
 
 
-def _unusual(number: int, usual: int) -> Argument:
-    return "" if number == usual else number
+def _listed(texts: Sequence[str], what: str) -> str:
+    return limits.values(texts, what) if texts else ""
 
 
 def _refuse_twins(names: Sequence[str], what: str) -> None:
-    if len(set(names)) < len(names):
-        twin = next(name for name, times in Counter(names).items() if times > 1)
-        raise errors.Invalid(
-            reason=f"Two of the items have the {what} {limits.shortened(twin)!r}."
-        )
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise errors.Invalid(
+                reason=f"Two items have the {what} {limits.shortened(name)!r}."
+            )

@@ -211,7 +211,7 @@ def test_mirror_fields_are_those_that_scripts_write() -> None:
 
 
 def test_new_item_has_the_fields_that_are_sent() -> None:
-    sent = set(re.findall(r'"(\w+)": ', inspect.getsource(plan._fields)))
+    sent = set(re.findall(r'"(\w+)": ', inspect.getsource(plan.stored_fields)))
 
     documented = set(
         re.findall(

@@ -187,7 +187,7 @@ def test_a_batch_with_too_much_text_is_refused_before_it_is_sent(bench: Bench) -
         title="x", requirements=("y" * limits.TEXT_BYTES,) * limits.LIST_VALUES
     )
 
-    with pytest.raises(errors.Invalid, match="characters together"):
+    with pytest.raises(errors.Invalid, match="characters in total"):
         bench.queue.create_many(bench.project(), [huge] * 6)
 
 
@@ -444,7 +444,7 @@ def test_two_items_of_a_batch_cannot_have_one_id(bench: Bench) -> None:
 
 
 def test_an_item_by_itself_cannot_depend_on_a_place(bench: Bench) -> None:
-    with pytest.raises(errors.Invalid, match="does not come before it"):
+    with pytest.raises(errors.Invalid, match="is not before it"):
         bench.queue.create(bench.project(), NewItem(title="x", depends_on=(0,)))
 
 

@@ -368,7 +368,7 @@ def test_an_export_that_a_purge_comes_into_is_refused(
         next(export)
     bench.queue.purge(project)
 
-    with pytest.raises(errors.Invalid, match="export again"):
+    with pytest.raises(errors.Invalid, match="Export again"):
         list(export)
 
 
