@@ -32,7 +32,7 @@ class OrchestratorContext:
         self._connection = open_connection(self.settings, self.output.notify, access)
         self._caller = caller_of(self.settings)
         unanswered = unanswered_requests(self.settings, app.command_line())
-        #: For a command of one step: if Redis does not answer, rerunning it acts once.
+        #: For a command of one step: if Redis is unreachable, rerunning it acts once.
         self.queue = self._open_queue(self._caller, Requests(store=unanswered))
 
     def queue_of(self, orchestrator: str = "") -> Queue:
