@@ -97,7 +97,7 @@ def test_an_item_without_a_question_is_told_at_once(shell: Shell, bench: Bench) 
 
     assert (ran.code, ran.stdout) == (
         0,
-        f"{item} is queued. No question of yours is open.\n",
+        f"{item} is queued. You have no open question on it.\n",
     )
 
 

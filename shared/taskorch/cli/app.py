@@ -38,11 +38,11 @@ class RoleGroup(click.Group):
         },
         "--redis-url": {
             "metavar": "URL",
-            "help": "Redis, such as redis://host:6379/0; see orchestrate docs usage. Also: TASKORCH_REDIS_URL",
+            "help": "Redis URL, such as redis://host:6379/0; see orchestrate docs usage. Also: TASKORCH_REDIS_URL",
         },
         "--namespace": {
             "metavar": "NAME",
-            "help": "The team's keys in Redis. Also: TASKORCH_NAMESPACE",
+            "help": "Namespace of the team's keys in Redis. Also: TASKORCH_NAMESPACE",
         },
     }
 

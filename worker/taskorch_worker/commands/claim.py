@@ -38,7 +38,7 @@ def check(context: "WorkerContext", limit: int) -> None:
     "--wait",
     type=Seconds(0, limits.LONGEST_WAIT_S),
     default=0,
-    help=f"Time to wait for an item in seconds, at most {limits.LONGEST_WAIT_S}.",
+    help="Time to wait for an item, in seconds.",
 )
 @click.option("--lease", type=DURATION, help="Lease duration, such as 30m or 4h.")
 @click.option(
@@ -64,7 +64,7 @@ def pop(
 
 @worker.command(epilog="Example: worker get item_1a2b3c4d")
 @click.argument("item")
-@click.option("--peek", is_flag=True, help="Show it only; do not claim it.")
+@click.option("--peek", is_flag=True, help="Show the item without claiming it.")
 @click.option(
     "--takeover",
     is_flag=True,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from taskorch_worker.context import WorkerContext
 
 DELIVERABLE = click.option(
-    "--deliverable", cls=ManyValues, type=PAIR, help="Deliverables as NAME=VALUE …"
+    "--deliverable", cls=ManyValues, type=PAIR, help="One or more deliverables."
 )
 
 

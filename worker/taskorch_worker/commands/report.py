@@ -76,7 +76,7 @@ def discover(context: "WorkerContext", item: str, text: str, impact: str) -> Non
 @click.option("--needs", type=TEXT, default="", help="What you need to continue.")
 @pass_context
 def blocker(context: "WorkerContext", item: str, text: str, needs: str) -> None:
-    """Ask the orchestrator about what blocks you. You keep ITEM until the answer."""
+    """Ask the orchestrator about what blocks you. You keep ITEM until the answer arrives."""
     receipt = context.session.blocker(item, text, needs=needs)
     context.show(receipt)
 

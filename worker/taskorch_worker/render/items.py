@@ -67,7 +67,7 @@ def receipt(done: Receipt) -> str:
             until = timestamp(done.lease_expires_at)
             details = f"in progress, yours until {until}"
         case State.BLOCKED:
-            details = "blocked; you keep it until the answer"
+            details = "blocked; you keep it until the answer arrives"
         case State.DELAYED:
             details = "delayed; it will be retried"
         case State.FAILED:
