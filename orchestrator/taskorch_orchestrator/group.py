@@ -61,8 +61,14 @@ ACCESS: Mapping[str, Access] = {
 }
 
 
+class OrchestratorGroup(app.RoleGroup):
+    """The group of the orchestrator's commands."""
+
+    service_command = ("-m", "taskorch_orchestrator.cli", "service")
+
+
 @click.group(
-    cls=app.RoleGroup,
+    cls=OrchestratorGroup,
     epilog='Start with: orchestrate project "Build authentication system"',
 )
 @app.version_option()

@@ -119,8 +119,8 @@ def test_command_replaces_a_server_without_a_socket(local: Shell) -> None:
 
     assert project in ran.stdout
     assert (
-        f"The socket of the bundled server (pid {pid}) was gone: it is started again."
-        in ran.stderr
+        f"The socket of the bundled server (pid {pid}) was deleted. "
+        "The server is started again." in ran.stderr
     )
     assert not alive(pid)
     assert status(local)["reachable"]

@@ -42,6 +42,8 @@ ACCESS: Mapping[str, Access] = {
 class WorkerGroup(app.RoleGroup):
     """The group of the worker's commands, which also take --agent-id."""
 
+    service_command = ("-m", "taskorch_orchestrator.cli", "service")
+
     common_options: ClassVar = {
         "--agent-id": {
             "metavar": "NAME",

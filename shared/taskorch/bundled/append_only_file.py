@@ -1,4 +1,4 @@
-"""Repairs the end of the bundled server's append-only file, as a crash of the machine leaves it."""
+"""Repairs the end of the bundled server's append-only file after a system crash."""
 
 import os
 import re
@@ -8,60 +8,66 @@ from time import gmtime, strftime
 
 from taskorch.domain import errors
 
-#: The bundled binary is a server, or this, by the name that it is called by.
+#: The name that makes the bundled binary a checker of such files instead of a server.
 CHECKER = "valkey-check-aof"
+CHUNK_BYTES = 1 << 20
+
 _SOUND = re.compile(rb"ok_up_to=(\d+)")
 _LAST_PART = re.compile(r"^file (\S+) seq \d+ type i\b", re.MULTILINE)
+#: The head of a command (*) or of an argument ($), and a head that breaks off.
 _HEAD = re.compile(rb"[*$](\d+)\r\n")
-_PIECE_BYTES = 1 << 20
+_PARTIAL_HEAD = re.compile(rb"[*$]\d*\r?")
+_LONGEST_HEAD = len(b"*1234567890\r\n")
 
 
 def repair(appended: Path, binary: str, *, force: bool) -> str:
-    """Cut damage off the end of the file that the server appends to; return a line that says so.
+    """Cut damage off the end of the append-only file, and return a sentence about it.
 
-    What is cut off is kept beside it. Without `force` only zeros and an unfinished command are: what a crash leaves.
-    Raises errors.DataDamaged for anything else, OSError.
+    `appended` is the folder of the file; a copy of the damaged end is kept beside it.
+    Without `force`, only zeros and an unfinished command are cut off, which a crash
+    leaves. Raises errors.DataDamaged for any other damage, and OSError.
     """
     file = _last_part(appended)
-    size, sound = file.stat().st_size, _sound_bytes(file, binary)
-    if sound >= size or not (force or _is_unfinished(file, sound)):
+    size = file.stat().st_size
+    sound = _sound_bytes(file, binary)
+    is_damaged = sound < size
+    if not is_damaged or not (force or _is_unfinished(file, sound)):
         raise errors.DataDamaged(
-            file=str(file), sound=sound, size=size, repairable=int(sound < size)
+            file=str(file), sound=sound, size=size, repairable=int(is_damaged)
         )
-    copy = _keep(file, sound)
+    copy = _keep_end(file, sound)
     os.truncate(file, sound)
     return (
-        f"Repaired the data of the bundled server: the last {size - sound} of {size} bytes were damaged. "
-        f"They are in {copy}."
+        f"Repaired the data of the bundled server: the last {size - sound} of {size} "
+        f"bytes were damaged. They are in {copy}."
     )
 
 
 def _last_part(appended: Path) -> Path:
     """Return the newest part of the file, to which the server appends."""
     manifest = next(iter(appended.glob("*.manifest")), None)
-    names = (
-        _LAST_PART.findall(manifest.read_text(encoding="utf-8", errors="replace"))
-        if manifest
-        else []
-    )
+    names: list[str] = []
+    if manifest:
+        text = manifest.read_text(encoding="utf-8", errors="replace")
+        names = _LAST_PART.findall(text)
     if not names or not (appended / names[-1]).is_file():
         raise errors.DataDamaged(
             file=str(manifest or appended), sound=0, size=0, repairable=0
         )
-    return appended / str(names[-1])
+    return appended / names[-1]
 
 
 def _sound_bytes(file: Path, binary: str) -> int:
-    """Return the number of bytes at the beginning that hold whole commands, and whole transactions."""
-    told = subprocess.run(
+    """Return the size of the beginning that consists of complete transactions."""
+    output = subprocess.run(
         [CHECKER, str(file)], executable=binary, capture_output=True, check=False
     ).stdout
-    sound = _SOUND.search(told)
+    sound = _SOUND.search(output)
     return int(sound[1]) if sound else 0
 
 
 def _is_unfinished(file: Path, sound: int) -> bool:
-    """Return whether all that follows is whole commands, then one that breaks off, then zeros."""
+    """Return whether the rest is complete commands, a partial one and then zeros."""
     with file.open("rb") as opened:
         opened.seek(sound)
         rest = opened.read().rstrip(b"\0")
@@ -69,9 +75,8 @@ def _is_unfinished(file: Path, sound: int) -> bool:
     while at < len(rest):
         head = _HEAD.match(rest, at)
         if not head:
-            return len(rest) - at < len(b"*1234567890\r\n") and bool(
-                re.fullmatch(rb"[*$]\d*\r?", rest[at:])
-            )
+            end = rest[at:]
+            return len(end) < _LONGEST_HEAD and bool(_PARTIAL_HEAD.fullmatch(end))
         at = head.end()
         if rest[head.start()] == ord("$"):
             at += int(head[1]) + 2
@@ -80,15 +85,14 @@ def _is_unfinished(file: Path, sound: int) -> bool:
     return True
 
 
-def _keep(file: Path, sound: int) -> Path:
-    """Copy what follows the sound part into a new file, which the disk keeps, and return its path."""
-    copy = file.parent.with_name(
-        f"damaged-{strftime('%Y%m%dT%H%M%SZ', gmtime())}-{file.name}"
-    )
+def _keep_end(file: Path, sound: int) -> Path:
+    """Copy the end into a new file, synced to disk, and return its path."""
+    now = strftime("%Y%m%dT%H%M%SZ", gmtime())
+    copy = file.parent.with_name(f"damaged-{now}-{file.name}")
     with file.open("rb") as opened, copy.open("xb") as kept:
         opened.seek(sound)
-        while piece := opened.read(_PIECE_BYTES):
-            kept.write(piece)
+        while chunk := opened.read(CHUNK_BYTES):
+            kept.write(chunk)
         kept.flush()
         os.fsync(kept.fileno())
     return copy

@@ -1,11 +1,12 @@
-"""The folder that the bundled server works in, below `.task-orchestrator/data/`, and how its own data is known.
+"""The folder of the bundled server below `.task-orchestrator/data/`, and its record.
 
-data/<id>/appendonlydir/                what the server appends to
+data/<id>/appendonlydir/                the append-only file of the server
 data/server.lock, server.log, …         files of the commands, which it does not read
 
-An append-only file holds commands, REPLICAOF among them, and a checkout may bring one. So the server works in a folder
-whose name is random, and of which the user has a record outside of the checkout: nothing else in data/ is ever loaded.
-A checkout cannot know the name, so neither a clone nor a later pull can put anything into that folder.
+An append-only file holds commands, including REPLICAOF, and a checkout may contain one.
+So the server works in a folder with a random name, which is recorded in the user's
+configuration folder, outside of any checkout. No other data is ever loaded. A checkout
+cannot know the name, so neither a clone nor a later pull can add files to that folder.
 """
 
 import os
@@ -19,7 +20,7 @@ from taskorch.transport import address
 
 RECORDS = "servers"
 #: What the commands themselves keep in data/.
-OURS = frozenset(
+OWN_FILES = frozenset(
     {"server.lock", "server.log", "server.stopped", "service.lock", "service.log"}
 )
 APPENDED = "appendonlydir"
@@ -27,52 +28,52 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 def working_folder(data: Path, environment: Mapping[str, str]) -> Path:
-    """Return the folder of the server, which is made if there is no data yet.
+    """Return the folder of the server, and make it if there is no data yet.
 
-    Raises errors.UnknownData for data that this user has no record of, errors.UserFolderUnusable, OSError.
+    Raises errors.UnknownData for data of which this user has no record,
+    errors.UserFolderUnusable, and OSError.
     """
     known = [place for place in _places(data) if _is_known(place.name, environment)]
     if known:
         place = max(known, key=_last_change)
-        _record(
-            place, environment
-        )  # anew: it may have been kept in /tmp, or the folder have been moved
+        # Recorded again: the record may be in /tmp, or the folder may have been moved.
+        _record(place, environment)
         return place
     if exists(data):
         raise errors.UnknownData(
             folder=str(data), records=f"{user_folder.path(environment)}/{RECORDS}"
         )
-    return _made(data, environment)
+    return _make_place(data, environment)
 
 
 def exists(data: Path) -> bool:
     """Return whether there is any data, known or not."""
     try:
-        return any(entry.name not in OURS for entry in data.iterdir())
+        return any(entry.name not in OWN_FILES for entry in data.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return False
 
 
 def accept(data: Path, environment: Mapping[str, str]) -> None:
-    """Take data that a person knows for the data of this server, under a new name.
+    """Make unknown data that the user trusts the data of this server.
 
-    Nothing happens where there is no such data, or where the server has data that is known. Raises errors.Invalid for
-    symbolic links in it, errors.UserFolderUnusable, OSError.
+    It gets a new name. Nothing happens if there is none, or if the server has data that
+    is known. Raises errors.Invalid for a symbolic link in it,
+    errors.UserFolderUnusable, and OSError.
     """
     if any(_is_known(place.name, environment) for place in _places(data)):
         return
-    found = [place / APPENDED for place in _places(data)] + [data / APPENDED]
-    found = [place for place in found if place.is_dir()]
+    candidates = [place / APPENDED for place in _places(data)] + [data / APPENDED]
+    found = [folder for folder in candidates if folder.is_dir()]
     if not found:
         return
     chosen = max(found, key=_last_change)
-    if linked := next(
-        (path for path in (chosen, *chosen.rglob("*")) if path.is_symlink()), None
-    ):
-        raise errors.Invalid(
-            reason=f"{linked} is a symbolic link: data of a server has none."
-        )
-    chosen.rename(_made(data, environment) / APPENDED)
+    for path in (chosen, *chosen.rglob("*")):
+        if path.is_symlink():
+            raise errors.Invalid(
+                reason=f"{path} is a symbolic link, which the data of a server never has."
+            )
+    chosen.rename(_make_place(data, environment) / APPENDED)
 
 
 def _places(data: Path) -> Iterator[Path]:
@@ -85,8 +86,8 @@ def _last_change(place: Path) -> float:
     return place.stat().st_mtime
 
 
-def _made(data: Path, environment: Mapping[str, str]) -> Path:
-    """Make a folder under a new name; the record comes first, so that a crash leaves no folder without one."""
+def _make_place(data: Path, environment: Mapping[str, str]) -> Path:
+    """Make a folder with a random name, recorded first: a crash leaves no other one."""
     place = data / os.urandom(16).hex()
     _record(place, environment)
     place.mkdir(mode=0o700)
@@ -94,16 +95,17 @@ def _made(data: Path, environment: Mapping[str, str]) -> Path:
 
 
 def _record(place: Path, environment: Mapping[str, str]) -> None:
-    """Record the folder in the user's configuration folder, or in their private folder in /tmp if that is read-only.
+    """Record a folder in the user's configuration folder.
 
-    Then the data must be accepted again after /tmp has been emptied, unless it was recorded for good in the meantime.
+    If that is read-only, record it in the user's private folder in /tmp. When /tmp was
+    emptied, the user must accept the data again.
     """
     name, content = f"{RECORDS}/{place.name}", os.fsencode(f"{place}\n")
     try:
         user_folder.write(environment, name, content)
     except errors.UserFolderUnusable:
         files.make_private_folder(address.temporary_folder())
-        user_folder.write(_in_temporary_folder(), name, content)
+        user_folder.write(_temporary_environment(), name, content)
 
 
 def _is_known(name: str, environment: Mapping[str, str]) -> bool:
@@ -123,11 +125,11 @@ def _is_known_temporarily(record: str) -> bool:
         owner = os.lstat(address.temporary_folder()).st_uid
     except FileNotFoundError:
         return False
-    return (
-        owner == os.getuid()
-        and user_folder.read(_in_temporary_folder(), record) is not None
-    )
+    if owner != os.getuid():
+        return False
+    return user_folder.read(_temporary_environment(), record) is not None
 
 
-def _in_temporary_folder() -> Mapping[str, str]:
+def _temporary_environment() -> Mapping[str, str]:
+    """Return an environment whose configuration folder is the private one in /tmp."""
     return {"XDG_CONFIG_HOME": address.temporary_folder()}

@@ -1,10 +1,10 @@
-"""The service beside the bundled server of a root: one process, which holds a lock as long as it lives.
+"""The service beside the bundled server of a root: one process that holds a lock.
 
-Who starts it takes the lock, and leaves it to the new process: from that moment on there is one service, whose pid
-stands in the file, so that two starters start one, and who stops it at once finds it.
+Its starter takes the lock and hands it to the new process, whose pid is in the file
+from then on. So two starters start one service, and a command that stops the service
+finds it at once.
 """
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -15,40 +15,40 @@ from time import monotonic, sleep
 
 from taskorch.bundled import process_record
 from taskorch.bundled.process_record import ProcessRecord
-from taskorch.config import files, root_folder
+from taskorch.config import files
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 
 ENDS_WITHIN_S = 10.0
-LOOK_AGAIN_S = 0.01
-#: Who has the lock and has not said yet who it is will have within this time.
-KNOWN_WITHIN_S = 2.0
-#: The descriptor of the lock that the starter left to the service.
-LEFT = "TASKORCH_SERVICE_LOCK"
+POLL_S = 0.01
+#: A process that has the lock has written its record after this time.
+RECORDED_WITHIN_S = 2.0
+#: The variable with the descriptor of the lock that the starter handed over.
+LOCK_VARIABLE = "TASKORCH_SERVICE_LOCK"
 
 
 def become(settings: Settings) -> int:
-    """Be the service of this root until this process ends; return the descriptor of its lock.
+    """Make this process the service of the root; return the descriptor of its lock.
 
-    Raises errors.RootNotWritable, errors.ServiceRuns where another one is.
+    Raises errors.RootNotWritable, and errors.ServiceRuns if there is another one.
     """
     try:
-        root_folder.create(settings.folder)
+        files.make_folder(settings.folder)
         files.make_private_folder(settings.folder / "data")
-        lock = _left(settings) or _opened(settings)
+        lock = _inherited_lock(settings) or _open_lock(settings)
     except OSError as error:
         raise files.root_not_writable(settings.root, error) from None
-    if not _taken(lock, settings):
+    if not _take(lock, settings):
         os.close(lock)
         raise errors.ServiceRuns(root=str(settings.root), pid=pid(settings))
     process_record.write(lock, os.getpid())
     return lock
 
 
-def is_of(settings: Settings, lock: int) -> bool:
-    """Return whether a lock is still the one of this root: its file may be gone, or another one."""
+def is_current(settings: Settings, lock: int) -> bool:
+    """Return whether a lock is still that of the root: its file may be another one."""
     try:
-        return os.path.samestat(os.fstat(lock), _lock(settings).stat())
+        return os.path.samestat(os.fstat(lock), _lock_file(settings).stat())
     except OSError:
         return False
 
@@ -59,37 +59,40 @@ def wanted(settings: Settings) -> bool:
 
 
 def pid(settings: Settings) -> int:
-    """Return the pid of the service of this root, in its own pid namespace; 0 when there is none."""
+    """Return the pid of the root's service, in its own pid namespace; 0 for none."""
     found = record(settings)
     return found.pid if found else 0
 
 
 def record(settings: Settings) -> ProcessRecord | None:
-    """Return the service of this root; None when there is none."""
-    deadline, found = monotonic() + KNOWN_WITHIN_S, None
+    """Return the service of this root, if it is running."""
+    deadline = monotonic() + RECORDED_WITHIN_S
     with suppress(OSError):
-        lock = files.open_private(_lock(settings), os.O_RDONLY)
+        lock = files.open_private(_lock_file(settings), os.O_RDONLY)
         try:
-            while (
-                not found
-                and not _locked(lock, fcntl.LOCK_SH)
-                and monotonic() < deadline
-            ):
-                found = process_record.read(lock)
-                sleep(0 if found else LOOK_AGAIN_S)
+            while monotonic() < deadline:
+                if files.take_lock(lock, shared=True):
+                    return None
+                if found := process_record.read(lock):
+                    return found
+                sleep(POLL_S)
         finally:
             os.close(lock)
-    return found
+    return None
 
 
 def start(settings: Settings) -> None:
-    """Start the service of this root in the background, unless it runs, is not wanted, or another Redis is named."""
-    if not wanted(settings):
+    """Start the service of this root in the background, unless it is running.
+
+    Nothing happens if the settings want no service, name another Redis, or have no
+    command line for it. Raises errors.RootNotWritable.
+    """
+    if not wanted(settings) or not settings.service_command:
         return
     try:
-        lock = _opened(settings)
+        lock = _open_lock(settings)
         try:
-            if _taken(lock, settings):
+            if _take(lock, settings):
                 process_record.write(lock, _launch(settings, lock))
         finally:
             os.close(lock)
@@ -98,10 +101,11 @@ def start(settings: Settings) -> None:
 
 
 def stop(settings: Settings) -> None:
-    """End the service of this root, its pass finished, if there is one. Raises errors.ServerFailed if it stays.
+    """Stop the service of this root after its current pass, if it is running.
 
-    Only a process that is proven to be the service gets a signal. One in another container is left alone: it ends by
-    itself when its server has been stopped, see await_end().
+    Only a process that is proven to be the service gets a signal. A service in another
+    container ends by itself when its server was stopped; see await_end(). Raises
+    errors.ServerFailed if it does not end.
     """
     running = record(settings)
     if running and running.send(signal.SIGTERM):
@@ -109,7 +113,10 @@ def stop(settings: Settings) -> None:
 
 
 def await_end(settings: Settings) -> None:
-    """Wait for the end of a service whose server has been stopped. Raises errors.ServerFailed if it stays."""
+    """Wait for the end of a service whose server was stopped.
+
+    Raises errors.ServerFailed if it does not end.
+    """
     if running := record(settings):
         _await_end_of(running, settings)
 
@@ -118,72 +125,66 @@ def _await_end_of(running: ProcessRecord, settings: Settings) -> None:
     deadline = monotonic() + ENDS_WITHIN_S
     while record(settings) == running:
         if monotonic() > deadline:
-            log = str(settings.folder / "data" / "service.log")
-            raise errors.ServerFailed(
-                reason=f"its service, pid {running.pid}, did not stop", log=log
-            )
-        sleep(LOOK_AGAIN_S)
+            reason = f"its service, pid {running.pid}, did not stop"
+            raise errors.ServerFailed(reason=reason, log=str(_log_file(settings)))
+        sleep(POLL_S)
 
 
 def _launch(settings: Settings, lock: int) -> int:
-    """Start a process, leave it the lock, and return its pid."""
+    """Start the process of the service, hand it the lock, and return its pid."""
     environment = {
+        **os.environ,
         "TASKORCH_ROOT": str(settings.root),
         "TASKORCH_NAMESPACE": settings.namespace,
-        LEFT: str(lock),
+        LOCK_VARIABLE: str(lock),
     }
-    output = files.open_private(
-        settings.folder / "data" / "service.log", os.O_WRONLY | os.O_TRUNC | os.O_CREAT
-    )
+    log = files.open_private(_log_file(settings), os.O_WRONLY | os.O_TRUNC | os.O_CREAT)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "taskorch_orchestrator.cli", "service"],
+            [sys.executable, "-P", *settings.service_command],
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdout=log,
+            stderr=log,
             cwd=settings.folder,
-            env={**os.environ, **environment},
+            env=environment,
             start_new_session=True,
             pass_fds=[lock],
         )
     finally:
-        os.close(output)
+        os.close(log)
     return process.pid
 
 
-def _taken(lock: int, settings: Settings) -> bool:
-    """Return whether the lock is ours now; whoever only looks has it for a moment."""
-    deadline = monotonic() + KNOWN_WITHIN_S
-    while not _locked(lock, fcntl.LOCK_EX):
+def _take(lock: int, settings: Settings) -> bool:
+    """Take the lock; return False if a service has it.
+
+    A process that only looks has it for a moment.
+    """
+    deadline = monotonic() + RECORDED_WITHIN_S
+    while not files.take_lock(lock):
         if pid(settings) or monotonic() > deadline:
             return False
-        sleep(LOOK_AGAIN_S)
+        sleep(POLL_S)
     process_record.clear(lock)
     return True
 
 
-def _locked(lock: int, how: int) -> bool:
-    try:
-        fcntl.flock(lock, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _left(settings: Settings) -> int:
-    """Return the lock that was left to this process; 0 for a process that somebody started by hand."""
-    descriptor = int(os.environ.pop(LEFT, "0"))
-    if not descriptor or not os.path.samestat(
-        os.fstat(descriptor), _lock(settings).stat()
-    ):
+def _inherited_lock(settings: Settings) -> int:
+    """Return the lock that the starter handed over; 0 if there is none."""
+    lock = int(os.environ.pop(LOCK_VARIABLE, "0"))
+    if not lock or not is_current(settings, lock):
         return 0
-    os.set_inheritable(descriptor, False)
-    return descriptor
+    os.set_inheritable(lock, False)
+    return lock
 
 
-def _opened(settings: Settings) -> int:
-    return files.open_private(_lock(settings), os.O_RDWR | os.O_CREAT)
+def _open_lock(settings: Settings) -> int:
+    return files.open_private(_lock_file(settings), os.O_RDWR | os.O_CREAT)
 
 
-def _lock(settings: Settings) -> Path:
+def _lock_file(settings: Settings) -> Path:
     return settings.folder / "data" / "service.lock"
+
+
+def _log_file(settings: Settings) -> Path:
+    return settings.folder / "data" / "service.log"

@@ -16,6 +16,7 @@ from taskorch.cli.arguments import ManyValues, RepeatingCommand
 from taskorch.cli.output import CommandOutput
 from taskorch.config.settings import Settings, resolve, wants_json
 from taskorch.domain import errors
+from taskorch.domain.frozen import replace
 
 INTERRUPTED = 130
 #: Columns of help, where the terminal has them: an example fits on one line.
@@ -31,6 +32,8 @@ class RoleGroup(click.Group):
     """
 
     command_class = RepeatingCommand
+    #: The arguments with which Python runs the service of the bundled server.
+    service_command: tuple[str, ...] = ()
     common_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "--json": {
             "is_flag": True,
@@ -93,7 +96,11 @@ def settings() -> Settings:
         raise errors.Usage(
             reason="The current folder does not exist any more."
         ) from None
-    return resolve(_flags(), os.environ, folder)
+    group = click.get_current_context().find_root().command
+    service_command = group.service_command if isinstance(group, RoleGroup) else ()
+    return replace(
+        resolve(_flags(), os.environ, folder), service_command=service_command
+    )
 
 
 def output() -> CommandOutput:

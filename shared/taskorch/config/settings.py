@@ -46,6 +46,8 @@ class Settings(Frozen):
     session: str
     #: Whether the bundled server starts the service beside it.
     service: bool
+    #: The arguments with which Python runs the service; () to start none.
+    service_command: tuple[str, ...] = ()
     #: The name that `orchestrate` acts under.
     orchestrator: str
     #: The source of each setting: a flag, a variable, a config file, or "default".

@@ -58,7 +58,7 @@ def test_new_data_is_known_from_then_on(
 def test_files_of_commands_are_no_data(
     data: Path, environment: Mapping[str, str]
 ) -> None:
-    for name in server_data.OURS:
+    for name in server_data.OWN_FILES:
         (data / name).touch()
 
     assert server_data.working_folder(data, environment).is_dir()
