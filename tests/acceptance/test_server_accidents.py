@@ -229,7 +229,7 @@ def test_full_disk_loses_nothing_acknowledged(local: Shell) -> None:
 
     codes, message, acknowledged, lost, added = json.loads(ran.stdout)
     assert codes == [4, 4, 0, 0]
-    assert "Free space on the disk" in message
+    assert "Free disk space" in message
     assert acknowledged > 0
     assert lost == []
     assert added == 0, "the step that was not saved at first was made twice"
