@@ -13,8 +13,8 @@ from typing import Any
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, Receipt, State
 
-from chaos.duty import Duty, begin
-from chaos.witness import Taken
+from chaos.call_recorder import Taken
+from chaos.process_config import Duty, begin
 from chaos.worker import Worker
 
 COMMAND = Path(sys.executable).parent / "worker"

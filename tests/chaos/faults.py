@@ -9,10 +9,10 @@ from random import Random
 
 import redis
 
+from chaos.deployments import Clustered, Redises
 from chaos.fleet import Fleet
 from chaos.ledger import Ledger
 from chaos.producer import LEASE_MS
-from chaos.redises import Clustered, Redises
 
 #: How often each happens, in seconds: to any Redis, to one alone, to one with replicas, to a cluster.
 EVERY_S: Mapping[str, float] = {

@@ -12,15 +12,15 @@ from pathlib import Path
 from random import Random
 from time import monotonic
 
-from chaos import agent, cli_agent, producer, scene
-from chaos.duty import Duty
+from chaos import api_agent, cli_agent, producer, stale_holder
+from chaos.process_config import Duty
 
 AGENTS = ("database_specialist", "api_specialist", "frontend_specialist", "tester")
 ROLES: Mapping[str, Callable[[Duty], None]] = {
     "producer": producer.run,
-    "agent": agent.run,
+    "agent": api_agent.run,
     "command": cli_agent.run,
-    "sleeper": scene.run,
+    "sleeper": stale_holder.run,
 }
 ENDED_WITHIN_S = 15.0
 

@@ -5,9 +5,9 @@ from time import sleep
 from taskorch.domain.item import Caller, Lease, NewItem
 from taskorch.queue.queue import Queue
 
-from chaos.duty import Duty, begin, die_within
+from chaos.call_recorder import Witness
 from chaos.ledger import Ledger
-from chaos.witness import Witness
+from chaos.process_config import Duty, begin, die_within
 from chaos.worker import NO_LEASE, POISON
 
 LEASE_MS = 1500

@@ -22,15 +22,15 @@ from taskorch.domain.mirror_record import MirrorRecord
 from taskorch.queue import keys
 from taskorch.queue.queue import Queue
 
-from chaos import account, ledger, redises, verdict
-from chaos.account import Account
-from chaos.clock import hasten
-from chaos.duty import Duty, connection
+from chaos import deployments, ledger, summary, verdict
+from chaos.delays import hasten
+from chaos.deployments import NAMESPACE, Redises
 from chaos.faults import Faults, kinds, plan
+from chaos.fencing_scenario import Stage
 from chaos.fleet import Fleet
 from chaos.ledger import Ledger
-from chaos.redises import NAMESPACE, Redises
-from chaos.stage import Stage
+from chaos.process_config import Duty, connection
+from chaos.summary import Account
 
 DRAINED_WITHIN_S = 120.0
 TICK_S = 0.05
@@ -111,11 +111,11 @@ class Run:
             seed=self._options.seed,
             seconds=monotonic() - self._began_at,
             processes=self.fleet.started,
-            faults=self.faults.counts + account.suffered(lines),
-            calls=account.answers(evidence.calls),
-            items=account.states(evidence.records.values()),
+            faults=self.faults.counts + summary.suffered(lines),
+            calls=summary.answers(evidence.calls),
+            items=summary.states(evidence.records.values()),
             wait_replicas=os.environ.get("TASKORCH_WAIT_REPLICAS", "0"),
-            silences_s=account.silences_s(lines),
+            silences_s=summary.silences_s(lines),
             stale_writes_refused=verdict.stale_writes_refused(evidence),
             verdict=verdict.judge(evidence, failover=self._redises.fails_over),
         )
@@ -189,7 +189,7 @@ def play(options: Options, folder: Path, interrupted: Event) -> Account:
     """
     for name in ("redis", "ledgers"):
         (folder / name).mkdir()
-    with redises.running(options.redis, folder / "redis") as redis_:
+    with deployments.running(options.redis, folder / "redis") as redis_:
         run = Run(options, redis_, folder / "ledgers", interrupted)
         try:
             run.rage()
@@ -210,9 +210,9 @@ def main() -> None:
     except KeyboardInterrupt:
         _remove(folder)
         sys.exit(INTERRUPTED)
-    account.show(told, as_json="--json" in sys.argv)
+    summary.show(told, as_json="--json" in sys.argv)
     if told.guilty:
-        account.accuse(told, ledger.lines(folder / "ledgers"))
+        summary.accuse(told, ledger.lines(folder / "ledgers"))
     if told.guilty or "--keep" in sys.argv:
         sys.stderr.write(f"Everything is in {folder}\n")
     else:

@@ -5,9 +5,9 @@ from typing import Protocol
 
 from taskorch.domain.item import Lease, Receipt
 
-from chaos.duty import KILLED, KILLED_WITHIN_S, Duty, die, die_within
+from chaos.call_recorder import Taken, Witness
 from chaos.ledger import Ledger
-from chaos.witness import Taken, Witness
+from chaos.process_config import KILLED, KILLED_WITHIN_S, Duty, die, die_within
 
 POISON = "poison"
 NO_LEASE = Lease(item="")

@@ -7,8 +7,8 @@ from taskorch.domain.item import Caller, Lease, Receipt
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.port import Argument, ConnectionWrapper, Reply, Script
 
-from chaos.duty import Duty, begin
-from chaos.witness import Taken
+from chaos.call_recorder import Taken
+from chaos.process_config import Duty, begin
 from chaos.worker import Worker
 
 WAIT_S = 1.0

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from taskorch.domain.mirror_record import MirrorRecord
 
-from chaos.agent import REPLY_LOST
+from chaos.api_agent import REPLY_LOST
 from chaos.cli_agent import COMMAND_KILLED
 from chaos.faults import ALONE_S, CLUSTERED_S, REPLICATED_S
 from chaos.ledger import DONE, Call

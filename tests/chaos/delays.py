@@ -5,7 +5,7 @@ from contextlib import suppress
 import redis
 from taskorch.queue import keys
 
-from chaos.redises import NAMESPACE, Redises
+from chaos.deployments import NAMESPACE, Redises
 
 #: In one step, so that no item is changed that is not delayed any more.
 _HASTEN = """

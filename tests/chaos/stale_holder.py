@@ -3,8 +3,8 @@
 import os
 import signal
 
-from chaos.agent import STEPS, Api
-from chaos.duty import Duty, begin
+from chaos.api_agent import STEPS, Api
+from chaos.process_config import Duty, begin
 from chaos.worker import Worker
 
 
