@@ -1,1 +1,1 @@
-"""Chaos: many processes use the queue while faults hit them and their Redis; in the end their ledgers are judged."""
+"""Chaos runs: processes use the queue during faults, then their ledgers are checked."""

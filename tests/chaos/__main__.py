@@ -1,4 +1,4 @@
-"""`python -m chaos`, with the folder `tests` on the path: what `make chaos` runs."""
+"""The command of `make chaos`: `PYTHONPATH=tests python -m chaos`."""
 
 from chaos.run import main
 

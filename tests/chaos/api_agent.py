@@ -1,4 +1,4 @@
-"""A worker through the API, whose calls act once however often they are repeated."""
+"""A worker that uses the library; its repeated calls act once."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,12 +7,12 @@ from taskorch.domain.item import Caller, Lease, Receipt
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.port import Argument, ConnectionWrapper, Reply, Script
 
-from chaos.call_recorder import Taken
-from chaos.process_config import Duty, begin
+from chaos.call_recorder import ClaimedItem
+from chaos.process_config import ProcessConfig, start
 from chaos.worker import Worker
 
 WAIT_S = 1.0
-#: Of the replies: those that never arrive.
+#: The share of replies that are lost.
 LOST = 0.02
 REPLY_LOST = "the reply was lost"
 
@@ -27,16 +27,16 @@ STEPS: dict[str, Callable[[AgentQueue, Lease, str], Receipt]] = {
 
 
 class LossyConnection(ConnectionWrapper):
-    """A connection that loses some replies, as a network does: the call was made, the caller cannot know.
+    """A connection that loses some replies, as a network does.
 
-    The caller says under which request id its next step goes; what it calls again under that id acts no second time.
+    The caller sets the request id of its next step; a repeat under that id acts once.
     """
 
-    def __init__(self, duty: Duty) -> None:
-        self._duty = duty
-        self._fate = duty.fate()
-        super().__init__(duty.connection())
-        #: "" when the step has its reply: the next call brings its own.
+    def __init__(self, config: ProcessConfig) -> None:
+        self._config = config
+        self._random = config.random()
+        super().__init__(config.connection())
+        #: "" if the step has its reply: the next call has its own id.
         self.request = ""
 
     def run_script(
@@ -46,25 +46,25 @@ class LossyConnection(ConnectionWrapper):
         reply = super().run_script(
             script, key, (self.request or arguments[0], *arguments[1:])
         )
-        if self._fate.random() < LOST and not self._duty.is_calm():
-            raise errors.Unreachable(url=self._duty.url, reason=REPLY_LOST)
-        if not (
-            isinstance(reply, list) and reply[0] == ""
-        ):  # a claim that finds nothing goes on waiting
+        if self._random.random() < LOST and not self._config.faults_are_over():
+            raise errors.Unreachable(url=self._config.url, reason=REPLY_LOST)
+        # A claim that found no item is made again under the same id.
+        found_no_item = isinstance(reply, list) and reply[0] == ""
+        if not found_no_item:
             self.request = ""
         return reply
 
 
-class Api:
-    """The library, in a process that lives as long as it is let."""
+class ApiClient:
+    """The client of a worker that uses the library."""
 
-    def __init__(self, duty: Duty) -> None:
-        self._connection = LossyConnection(duty)
-        caller = Caller(agent=duty.agent, host="chaos", session=duty.name)
-        self._queue = AgentQueue(self._connection, duty.namespace, caller)
+    def __init__(self, config: ProcessConfig) -> None:
+        self._connection = LossyConnection(config)
+        caller = Caller(agent=config.agent, host="chaos", session=config.name)
+        self._queue = AgentQueue(self._connection, config.namespace, caller)
 
-    def claim(self, call: str) -> Taken | None:
-        """Take the next item, waiting a moment for it."""
+    def claim(self, call: str) -> ClaimedItem | None:
+        """Claim the next item, waiting a moment for it."""
         self._connection.request = call
         claim = self._queue.claim(wait_s=WAIT_S)
         if not claim or not claim.lease:
@@ -73,15 +73,15 @@ class Api:
         since = (
             item.holder.since if item.holder and item.token == claim.lease.token else 0
         )
-        return Taken(lease=claim.lease, title=item.title, since=since)
+        return ClaimedItem(lease=claim.lease, title=item.title, since=since)
 
     def step(self, verb: str, lease: Lease, call: str) -> Receipt:
-        """Do a holder's verb."""
+        """Run a verb of the holder."""
         self._connection.request = call
         return STEPS[verb](self._queue, lease, call)
 
 
-def run(duty: Duty) -> None:
-    """Work until the driver says stop."""
-    begin(duty)
-    Worker(duty, Api(duty)).work()
+def run(config: ProcessConfig) -> None:
+    """Work until the driver stops the run."""
+    start(config)
+    Worker(config, ApiClient(config)).work()

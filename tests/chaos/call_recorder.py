@@ -1,4 +1,4 @@
-"""Makes calls, and writes each into a ledger before it is made and after it has come back."""
+"""Makes calls, and writes each one into the ledger before it is made and afterwards."""
 
 import os
 from collections.abc import Callable
@@ -14,36 +14,37 @@ from chaos.ledger import DONE, Ledger
 
 T = TypeVar("T")
 REPEATS = 12
-#: A call without an answer is given up that often instead of being repeated: some agents do.
+#: The share of calls without a reply that are given up instead of repeated.
 GIVEN_UP = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
-    """An item that was claimed."""
+class ClaimedItem:
+    """A claimed item."""
 
     lease: Lease
     title: str
-    #: When, in ms; 0 where that is not known.
+    #: The time of the claim in ms; 0 for unknown.
     since: int = 0
 
 
-class Witness:
-    """What one process does, told to its ledger."""
+class CallRecorder:
+    """Makes the calls of one process, and records them in its ledger."""
 
-    def __init__(self, ledger: Ledger, fate: Random) -> None:
+    def __init__(self, ledger: Ledger, random: Random) -> None:
         self._ledger = ledger
-        self._fate = fate
+        self._random = random
 
     def call(self, verb: str, lease: Lease, act: Callable[[str], T]) -> T | None:
-        """Make a call, and the very same again while Redis is unreachable; None when it was refused or given up.
+        """Make a call, and repeat it while Redis does not answer.
 
-        `act` is handed the id of the call: its request id, and the text of its report.
+        `act` gets the id of the call, which is its request id and the text of its report.
+        Return None if the call was refused or given up.
         """
         call = os.urandom(8).hex()
         for _ in range(REPEATS):
             self._ledger.write(
-                "ask",
+                "call",
                 call=call,
                 verb=verb,
                 item=lease.item,
@@ -54,21 +55,21 @@ class Witness:
                 result = act(call)
             except errors.TaskOrchestratorError as error:
                 self._ledger.write(
-                    "told",
+                    "reply",
                     call=call,
                     item=lease.item,
                     answer=error.word,
-                    why=str(error),
+                    reason=str(error),
                 )
                 if (
                     not isinstance(error, errors.Unavailable)
-                    or self._fate.random() < GIVEN_UP
+                    or self._random.random() < GIVEN_UP
                 ):
                     return None
-                sleep(self._fate.uniform(0.1, 0.6))
+                sleep(self._random.uniform(0.1, 0.6))
             else:
                 self._ledger.write(
-                    "told",
+                    "reply",
                     call=call,
                     answer=DONE,
                     **{"item": lease.item, **received(result)},
@@ -76,21 +77,25 @@ class Witness:
                 return result
         return None
 
-    def suffer(self, fate: str, item: str) -> None:
-        """Write what is about to happen to this process."""
-        self._ledger.write("fate", fate=fate, item=item)
+    def record_fault(self, fault: str, item: str) -> None:
+        """Record a fault that this process is about to cause itself."""
+        self._ledger.write("own fault", fault=fault, item=item)
 
 
 def received(result: object) -> dict[str, object]:
-    """Return what a reply tells a ledger."""
-    if isinstance(result, Taken):
-        return {**_got(result.lease), "item": result.lease.item, "since": result.since}
+    """Return the fields of a reply for the ledger."""
+    if isinstance(result, ClaimedItem):
+        return {
+            **_received_lease(result.lease),
+            "item": result.lease.item,
+            "since": result.since,
+        }
     if isinstance(result, Receipt):
-        return {**_got(result.lease), "remark": result.remark}
+        return {**_received_lease(result.lease), "remark": result.remark}
     return {"item": result} if isinstance(result, str) else {}
 
 
-def _got(lease: Lease) -> dict[str, object]:
+def _received_lease(lease: Lease) -> dict[str, object]:
     return {
         "got_token": lease.token,
         "got_claim": lease.claim,

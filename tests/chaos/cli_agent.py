@@ -1,4 +1,4 @@
-"""A worker through the `worker` command: each step is a process of its own, and some are killed half way."""
+"""A worker that uses the `worker` command; some of its commands are killed."""
 
 import json
 import os
@@ -13,13 +13,13 @@ from typing import Any
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, Receipt, State
 
-from chaos.call_recorder import Taken
-from chaos.process_config import Duty, begin
+from chaos.call_recorder import ClaimedItem
+from chaos.process_config import ProcessConfig, start
 from chaos.worker import Worker
 
 COMMAND = Path(sys.executable).parent / "worker"
-LONGEST_S = 120
-#: Which of a session's commands are killed, the second first, and when; some are done before that.
+TIMEOUT_S = 120
+#: Every fifth command of a session is killed, if it has not ended within this time.
 KILLED_EVERY, KILLED_WITHIN_S = 5, 0.1
 COMMAND_KILLED = "the command was killed"
 UNAVAILABLE, NOTHING_TO_DO = 4, 8
@@ -34,25 +34,29 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class Commands:
-    """The command line: no process lives between two steps, the token lies in a file."""
+class CommandClient:
+    """The client of a worker that uses commands: each step is a process."""
 
-    def __init__(self, duty: Duty) -> None:
-        self._duty = duty
-        self._fate = duty.fate()
-        self._root = duty.folder / f"{duty.name}.root"
+    def __init__(self, config: ProcessConfig) -> None:
+        self._config = config
+        self._random = config.random()
+        self._root = config.folder / f"{config.name}.root"
         self._root.mkdir()
         self._number = 0
 
-    def claim(self, call: str) -> Taken | None:
-        """Take the next item; the call's id is of no use to a command that makes its own."""
+    def claim(self, call: str) -> ClaimedItem | None:
+        """Claim the next item; the command makes its own request id."""
         del call
-        data = self._ran("pop", "--wait", "1", "--lease", "4s")
-        return Taken(lease=_lease(data["lease"]), title=data["title"]) if data else None
+        data = self._run("pop", "--wait", "1", "--lease", "4s")
+        return (
+            ClaimedItem(lease=_lease(data["lease"]), title=data["title"])
+            if data
+            else None
+        )
 
     def step(self, verb: str, lease: Lease, call: str) -> Receipt:
-        """Do a holder's verb."""
-        data = self._ran(
+        """Run a verb of the holder."""
+        data = self._run(
             *(word.format(item=lease.item, text=call) for word in WORDS[verb])
         )
         assert data
@@ -68,8 +72,8 @@ class Commands:
             remark=data["remark"],
         )
 
-    def _ran(self, *words: str) -> dict[str, Any] | None:
-        """Run a command and return what it tells; raises the error that it told."""
+    def _run(self, *words: str) -> dict[str, Any] | None:
+        """Run a command and return its data; raise the error that it reports."""
         with subprocess.Popen(
             [COMMAND, *words, "--json"],
             cwd=self._root,
@@ -78,7 +82,7 @@ class Commands:
             stdout=subprocess.PIPE,
             text=True,
         ) as process:
-            printed = self._awaited(process)
+            printed = self._output(process)
         if process.returncode < 0:
             raise errors.Unreachable(url="", reason=COMMAND_KILLED)
         if process.returncode == NOTHING_TO_DO:
@@ -89,48 +93,51 @@ class Commands:
         data: dict[str, Any] = document["data"]
         return data
 
-    def _awaited(self, process: subprocess.Popen[str]) -> str:
+    def _output(self, process: subprocess.Popen[str]) -> str:
         self._number += 1
-        if self._number % KILLED_EVERY == 2 and not self._duty.is_calm():
+        if self._number % KILLED_EVERY == 2 and not self._config.faults_are_over():
             with suppress(subprocess.TimeoutExpired):
                 return process.communicate(
-                    timeout=self._fate.uniform(0, KILLED_WITHIN_S)
+                    timeout=self._random.uniform(0, KILLED_WITHIN_S)
                 )[0]
             process.kill()
-        return process.communicate(timeout=LONGEST_S)[0]
+        return process.communicate(timeout=TIMEOUT_S)[0]
 
     def _environment(self) -> dict[str, str]:
         return {
-            "TASKORCH_REDIS_URL": self._duty.url,
-            "TASKORCH_NAMESPACE": self._duty.namespace,
+            "TASKORCH_REDIS_URL": self._config.url,
+            "TASKORCH_NAMESPACE": self._config.namespace,
             "TASKORCH_ROOT": str(self._root),
-            "AGENT_ID": self._duty.agent,
-            "AGENT_SESSION": self._duty.name,
+            "AGENT_ID": self._config.agent,
+            "AGENT_SESSION": self._config.name,
         }
 
 
-def _lease(told: Mapping[str, Any]) -> Lease:
-    expires = told["expires_at"]
+def _lease(document: Mapping[str, Any]) -> Lease:
+    expires = document["expires_at"]
     ends_at = (
         round(datetime.fromisoformat(expires).timestamp() * 1000) if expires else 0
     )
     return Lease(
-        item=told["item"], token=told["token"], claim=told["claim"], expires_at=ends_at
+        item=document["item"],
+        token=document["token"],
+        claim=document["claim"],
+        expires_at=ends_at,
     )
 
 
-def _error(code: int, told: Mapping[str, Any]) -> errors.TaskOrchestratorError:
+def _error(code: int, document: Mapping[str, Any]) -> errors.TaskOrchestratorError:
     if code == UNAVAILABLE:
-        return errors.Unreachable(url="", reason=told["message"])
-    kind = errors.BY_WORD.get(told["code"])
+        return errors.Unreachable(url="", reason=document["message"])
+    kind = errors.BY_WORD.get(document["code"])
     return (
-        kind(**told["details"])
+        kind(**document["details"])
         if kind
-        else errors.TaskOrchestratorError(reason=str(told))
+        else errors.TaskOrchestratorError(reason=str(document))
     )
 
 
-def run(duty: Duty) -> None:
-    """Work until the driver says stop."""
-    begin(duty)
-    Worker(duty, Commands(duty)).work()
+def run(config: ProcessConfig) -> None:
+    """Work until the driver stops the run."""
+    start(config)
+    Worker(config, CommandClient(config)).work()

@@ -1,14 +1,14 @@
-"""The clock of a run: what is delayed for a retry is due at once, for a run has no time to wait."""
+"""Retry delays are skipped, because a run has no time to wait for them."""
 
 from contextlib import suppress
 
 import redis
 from taskorch.queue import keys
 
-from chaos.deployments import NAMESPACE, Redises
+from chaos.deployments import NAMESPACE, Deployment
 
-#: In one step, so that no item is changed that is not delayed any more.
-_HASTEN = """
+#: One script, so that it only changes items that are still delayed.
+_MAKE_DUE = """
 local prefix = string.sub(KEYS[1], 1, -#'delayed' - 1)
 for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, 199)) do
   if redis.call('HGET', prefix .. 'item:' .. id, 'state') == 'delayed' then
@@ -19,8 +19,8 @@ end
 """
 
 
-def hasten(redises: Redises) -> None:
-    """Make delayed items due, wherever the namespace is now; a server that cannot does not."""
-    for node in redises.nodes():
+def make_delayed_items_due(deployment: Deployment) -> None:
+    """Make delayed items due on the server that has the namespace; ignore failures."""
+    for node in deployment.nodes():
         with suppress(redis.RedisError):
-            node.eval(_HASTEN, 1, keys.tag(NAMESPACE) + "delayed")
+            node.eval(_MAKE_DUE, 1, keys.tag(NAMESPACE) + "delayed")

@@ -1,4 +1,4 @@
-"""The Redis under test: how the fleet reaches it, how it is hurt, and how it comes back."""
+"""The Redis under test: one server, a primary with sentinels, or a cluster."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,35 +9,38 @@ import redis
 from support import topologies
 
 NAMESPACE = "chaos"
-#: As the bundled server has it: what it acknowledged is in the kernel, and outlives it.
+#: As in the bundled server: acknowledged writes are in the kernel and survive a SIGKILL.
 SYNCED = ("--appendfsync", "no")
 
 
-class Redises(Protocol):
-    """One Redis, or several that are one to their clients."""
+class Deployment(Protocol):
+    """One or several servers that clients use as one Redis."""
 
-    #: Whether another server takes over when the primary dies: what was acknowledged may be lost then.
+    #: Whether a replica is promoted if the primary dies; acknowledged steps may be lost.
     fails_over: bool
 
     @property
     def url(self) -> str:
-        """Return where the fleet's processes find it."""
+        """Return its address."""
 
     def nodes(self) -> list[redis.Redis]:
-        """Return a client for each server that was started and not killed."""
+        """Return a client for each running server."""
 
     def primary(self) -> redis.Redis:
-        """Return a client for the server that has the namespace; waits for a failover."""
+        """Return a client for the server with the namespace; wait for a failover."""
 
     def kill(self) -> bool:
-        """Kill that server with -9, unless nobody could take over; return whether it was done."""
+        """Kill the primary with SIGKILL if another server can take over.
 
-    def revive(self) -> None:
-        """Start again what was killed, and wait until it answers."""
+        Return whether it was killed.
+        """
+
+    def restart(self) -> None:
+        """Restart killed servers, and wait until they answer."""
 
 
-class Standalone:
-    """The bundled server with its append-only file: what is in the kernel outlives the process."""
+class StandaloneDeployment:
+    """One server with an append-only file, like the bundled one."""
 
     fails_over = False
 
@@ -54,21 +57,21 @@ class Standalone:
         return [self._node.raw] if self._node.pid else []
 
     def primary(self) -> redis.Redis:
-        """Return the same."""
+        """Return a client for the one server."""
         return self._node.raw
 
     def kill(self) -> bool:
-        """Kill the server with -9."""
+        """Kill the server with SIGKILL."""
         self._node.kill()
         return True
 
-    def revive(self) -> None:
-        """Start it again from its append-only file."""
+    def restart(self) -> None:
+        """Restart the server from its append-only file."""
         self._node.start()
 
 
-class WithSentinels:
-    """A primary, two replicas, three sentinels."""
+class SentinelDeployment:
+    """A primary, two replicas and three sentinels."""
 
     fails_over = True
 
@@ -77,7 +80,7 @@ class WithSentinels:
         self.url = deployment.url
 
     def nodes(self) -> list[redis.Redis]:
-        """Return a client for each living server; not the sentinels."""
+        """Return a client for each running server, without the sentinels."""
         return [node.raw for node in self._deployment.servers if node.pid]
 
     def primary(self) -> redis.Redis:
@@ -85,20 +88,20 @@ class WithSentinels:
         return self._deployment.await_failover().raw
 
     def kill(self) -> bool:
-        """Kill the primary, if a replica keeps up with it."""
-        followed = _is_followed(self._deployment.primary)
-        if followed:
+        """Kill the primary if a replica follows it."""
+        has_replica = _has_replica(self._deployment.primary)
+        if has_replica:
             self._deployment.kill_primary()
-        return followed
+        return has_replica
 
-    def revive(self) -> None:
-        """Start what was killed; the sentinels make a replica of it."""
+    def restart(self) -> None:
+        """Restart killed servers; the sentinels make them replicas."""
         for node in self._deployment.servers:
             node.start()
 
 
-class Clustered:
-    """Three primaries with a replica each."""
+class ClusterDeployment:
+    """Three primaries with one replica each."""
 
     fails_over = True
 
@@ -107,37 +110,37 @@ class Clustered:
         self.url = cluster.url
 
     def nodes(self) -> list[redis.Redis]:
-        """Return a client for each living node."""
+        """Return a client for each running node."""
         return [node.raw for node in self._cluster.nodes if node.pid]
 
     def primary(self) -> redis.Redis:
-        """Return a client for the node that has the slot of the namespace."""
+        """Return a client for the node with the slot of the namespace."""
         return self._cluster.primary_of(NAMESPACE).raw
 
     def kill(self) -> bool:
-        """Kill that node, if a replica keeps up with it."""
-        followed = _is_followed(self._cluster.primary_of(NAMESPACE))
-        if followed:
+        """Kill that node if a replica follows it."""
+        has_replica = _has_replica(self._cluster.primary_of(NAMESPACE))
+        if has_replica:
             self._cluster.kill_primary(NAMESPACE)
-        return followed
+        return has_replica
 
-    def revive(self) -> None:
-        """Start what was killed; the others make a replica of it."""
+    def restart(self) -> None:
+        """Restart killed nodes; they become replicas."""
         for node in self._cluster.nodes:
             node.start()
 
     def move(self) -> None:
-        """Move the slot of the namespace to another primary at once, as Valkey 9 does."""
+        """Move the slot of the namespace atomically, as Valkey 9 can."""
         self._cluster.move_at_once(NAMESPACE)
 
     def move_slowly(self) -> None:
-        """Move it key by key, as every Redis can."""
+        """Move the slot key by key, as every Redis can."""
         self._cluster.move_key_by_key(NAMESPACE)
 
 
 @contextmanager
-def standalone(folder: Path) -> Iterator[Redises]:
-    """Run the bundled server, and end it."""
+def standalone(folder: Path) -> Iterator[Deployment]:
+    """Run one server, and stop it at the end."""
     [port] = topologies.free_ports(1)
     options = [
         "--port",
@@ -152,35 +155,36 @@ def standalone(folder: Path) -> Iterator[Redises]:
     node = topologies.Node(folder, port, *options, "--appendonly", "yes", *SYNCED)
     try:
         node.start()
-        yield Standalone(node)
+        yield StandaloneDeployment(node)
     finally:
         node.kill()
 
 
 @contextmanager
-def sentinel(folder: Path) -> Iterator[Redises]:
-    """Run a primary with replicas and sentinels, and end them."""
+def sentinel(folder: Path) -> Iterator[Deployment]:
+    """Run a primary with replicas and sentinels, and stop them at the end."""
     with topologies.sentinels(folder, *SYNCED) as deployment:
-        yield WithSentinels(deployment)
+        yield SentinelDeployment(deployment)
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Redises]:
-    """Run a cluster, and end it."""
+def cluster(folder: Path) -> Iterator[Deployment]:
+    """Run a cluster, and stop it at the end."""
     with topologies.cluster(folder, *SYNCED) as whole:
-        yield Clustered(whole)
+        yield ClusterDeployment(whole)
 
 
-def running(kind: str, folder: Path) -> AbstractContextManager[Redises]:
-    """Run the Redis that CHAOS_REDIS names."""
+def running(kind: str, folder: Path) -> AbstractContextManager[Deployment]:
+    """Run the deployment that CHAOS_REDIS names."""
     return {"standalone": standalone, "sentinel": sentinel, "cluster": cluster}[kind](
         folder
     )
 
 
-def _is_followed(node: topologies.Node) -> bool:
-    """Return whether a replica keeps up with it."""
-    told = node.info("replication")
+def _has_replica(node: topologies.Node) -> bool:
+    """Return whether an online replica follows the server."""
+    replication = node.info("replication")
     return any(
-        told.get(name, {}).get("state") == "online" for name in ("slave0", "slave1")
+        replication.get(name, {}).get("state") == "online"
+        for name in ("slave0", "slave1")
     )

@@ -1,4 +1,4 @@
-"""The faults: when each happens is planned from a seed, and each is counted when it does."""
+"""The faults of a run: planned from a seed, injected on time, and counted."""
 
 import signal
 from collections import Counter
@@ -9,12 +9,13 @@ from random import Random
 
 import redis
 
-from chaos.deployments import Clustered, Redises
+from chaos.deployments import ClusterDeployment, Deployment
 from chaos.fleet import Fleet
 from chaos.ledger import Ledger
 from chaos.producer import LEASE_MS
 
-#: How often each happens, in seconds: to any Redis, to one alone, to one with replicas, to a cluster.
+#: Seconds between two faults of a kind: on any Redis, on one server, on one with replicas,
+#: on a cluster.
 EVERY_S: Mapping[str, float] = {
     "SIGSTOP longer than the lease": 0.8,
     "SCRIPT FLUSH": 3.0,
@@ -24,43 +25,47 @@ EVERY_S: Mapping[str, float] = {
 ALONE_S: Mapping[str, float] = {"kill -9 of the server": 8.0}
 REPLICATED_S: Mapping[str, float] = {"kill -9 of the primary": 20.0}
 CLUSTERED_S: Mapping[str, float] = {
-    "slot moved at once": 12.0,
+    "slot moved atomically": 12.0,
     "slot moved key by key": 60.0,
 }
 STOPPED_S = (LEASE_MS / 1000 * 1.2, LEASE_MS / 1000 * 2.5)
-#: A primary that is silent for longer than its watchers wait is deposed as if it were dead: that is another fault.
+#: A primary that pauses for longer than its sentinels wait is replaced, which is another
+#: fault.
 PAUSED_MS = (100, 1200)
-PAUSED_WATCHED_MS = (50, 300)
-#: How long the server stays away; a primary until another one has taken over.
+PAUSED_WITH_SENTINELS_MS = (50, 300)
+#: Seconds until a killed server restarts; a primary restarts after its failover.
 DOWN_S = (0.0, 1.5)
-DEPOSED_S = (4.0, 6.0)
+FAILOVER_S = (4.0, 6.0)
 
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """One fault: when, which, and a number between 0 and 1 that says how hard, or whom."""
+    """One fault: its time, its kind, and a number from 0 to 1 for its force or target."""
 
     at_s: float
     kind: str
     force: float
 
 
-def kinds(redises: Redises) -> Mapping[str, float]:
-    """Return what can happen to such a Redis, and how often."""
-    if isinstance(redises, Clustered):
+def kinds(deployment: Deployment) -> Mapping[str, float]:
+    """Return the faults of such a deployment, with the seconds between two of a kind."""
+    if isinstance(deployment, ClusterDeployment):
         return {**EVERY_S, **REPLICATED_S, **CLUSTERED_S}
-    return {**EVERY_S, **(REPLICATED_S if redises.fails_over else ALONE_S)}
+    return {**EVERY_S, **(REPLICATED_S if deployment.fails_over else ALONE_S)}
 
 
 def plan(seed: int, seconds: float, kinds: Mapping[str, float]) -> list[Fault]:
-    """Return the faults of a run in their order: the same for the same seed and length, each kind at least once."""
-    fate = Random(seed)
+    """Return the faults of a run in their order, each kind at least once.
+
+    The same seed and duration give the same plan.
+    """
+    random = Random(seed)
     times = {kind: max(1, round(seconds / every_s)) for kind, every_s in kinds.items()}
     return sorted(
         Fault(
-            (number + fate.uniform(0.25, 0.75)) / times[kind] * seconds,
+            (number + random.uniform(0.25, 0.75)) / times[kind] * seconds,
             kind,
-            fate.random(),
+            random.random(),
         )
         for kind in kinds
         for number in range(times[kind])
@@ -68,44 +73,44 @@ def plan(seed: int, seconds: float, kinds: Mapping[str, float]) -> list[Fault]:
 
 
 class Faults:
-    """Carries a plan out."""
+    """Injects the planned faults."""
 
     def __init__(
-        self, planned: list[Fault], fleet: Fleet, redises: Redises, ledger: Ledger
+        self, planned: list[Fault], fleet: Fleet, deployment: Deployment, ledger: Ledger
     ) -> None:
         self._planned = list(planned)
         self._fleet = fleet
-        self._redises = redises
+        self._deployment = deployment
         self._ledger = ledger
-        self._amends: list[tuple[float, Callable[[], None]]] = []
+        self._recoveries: list[tuple[float, Callable[[], None]]] = []
         self.counts: Counter[str] = Counter()
-        self._act: Mapping[str, Callable[[Fault], bool]] = {
+        self._inject: Mapping[str, Callable[[Fault], bool]] = {
             "SIGSTOP longer than the lease": self._stop,
             "SCRIPT FLUSH": self._flush,
             "CLIENT KILL TYPE normal": self._disconnect,
             "CLIENT PAUSE": self._pause,
             "kill -9 of the server": self._kill,
-            "kill -9 of the primary": self._depose,
-            "slot moved at once": self._move,
+            "kill -9 of the primary": self._fail_over,
+            "slot moved atomically": self._move,
             "slot moved key by key": self._move_slowly,
         }
 
-    def happen(self, now_s: float) -> None:
-        """Do what is planned until now, and make good again what has lasted long enough."""
+    def inject(self, now_s: float) -> None:
+        """Inject the faults planned until now, and recover from those that have ended."""
         while self._planned and self._planned[0].at_s <= now_s:
             fault = self._planned.pop(0)
             with suppress(redis.RedisError):
                 self._ledger.write("fault", kind=fault.kind, force=fault.force)
-                self.counts[fault.kind] += self._act[fault.kind](fault)
-        for amend in [amend for amend in self._amends if amend[0] <= now_s]:
-            self._amends.remove(amend)
-            self._ledger.write("amends", kind=amend[1].__qualname__)
-            amend[1]()
+                self.counts[fault.kind] += self._inject[fault.kind](fault)
+        for recovery in [each for each in self._recoveries if each[0] <= now_s]:
+            self._recoveries.remove(recovery)
+            self._ledger.write("recovery", kind=recovery[1].__qualname__)
+            recovery[1]()
 
     def end(self) -> None:
-        """Make everything good again."""
+        """Recover from all faults."""
         self._planned = []
-        self.happen(float("inf"))
+        self.inject(float("inf"))
 
     def _stop(self, fault: Fault) -> bool:
         workers = [
@@ -125,38 +130,38 @@ class Faults:
         )
 
     def _pause(self, fault: Fault) -> bool:
-        bounds = PAUSED_WATCHED_MS if self._redises.fails_over else PAUSED_MS
+        bounds = PAUSED_WITH_SENTINELS_MS if self._deployment.fails_over else PAUSED_MS
         return self._to_each(
             lambda node: node.client_pause(round(_between(bounds, fault.force)))
         )
 
     def _kill(self, fault: Fault) -> bool:
-        self._later(fault, DOWN_S, self._redises.revive)
-        return self._redises.kill()
+        self._later(fault, DOWN_S, self._deployment.restart)
+        return self._deployment.kill()
 
-    def _depose(self, fault: Fault) -> bool:
-        self._later(fault, DEPOSED_S, self._redises.revive)
-        return self._redises.kill()
+    def _fail_over(self, fault: Fault) -> bool:
+        self._later(fault, FAILOVER_S, self._deployment.restart)
+        return self._deployment.kill()
 
     def _move(self, _: Fault) -> bool:
-        assert isinstance(self._redises, Clustered)
-        self._redises.move()
+        assert isinstance(self._deployment, ClusterDeployment)
+        self._deployment.move()
         return True
 
     def _move_slowly(self, _: Fault) -> bool:
-        assert isinstance(self._redises, Clustered)
-        self._redises.move_slowly()
+        assert isinstance(self._deployment, ClusterDeployment)
+        self._deployment.move_slowly()
         return True
 
     def _to_each(self, act: Callable[[redis.Redis], object]) -> bool:
-        for node in self._redises.nodes():
+        for node in self._deployment.nodes():
             act(node)
         return True
 
     def _later(
-        self, fault: Fault, bounds: tuple[float, float], amend: Callable[[], None]
+        self, fault: Fault, bounds: tuple[float, float], recover: Callable[[], None]
     ) -> None:
-        self._amends.append((fault.at_s + _between(bounds, fault.force), amend))
+        self._recoveries.append((fault.at_s + _between(bounds, fault.force), recover))
 
 
 def _between(bounds: tuple[float, float], force: float) -> float:

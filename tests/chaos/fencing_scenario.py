@@ -1,4 +1,7 @@
-"""Stages the fencing test once a run: a holder is put to sleep, its item goes to another, and it wakes up."""
+"""The fencing scenario of every run.
+
+A holder is suspended, another worker claims its item, and the holder continues.
+"""
 
 import signal
 from collections.abc import Callable
@@ -12,58 +15,59 @@ from chaos.fleet import Fleet
 from chaos.producer import ATTEMPTS, LEASE_MS, POISON_ATTEMPTS
 from chaos.worker import POISON
 
-#: The agent whose queue has nothing but the item of the scene.
-SLEEPER = "sleeper"
+#: An agent with one item, that of the scenario.
+STALE_HOLDER = "stale_holder"
 
 
-class Stage:
-    """A scene that goes on a little at each look, while faults happen around it."""
+class FencingScenario:
+    """A scenario that continues by one step at a time, during the faults."""
 
     def __init__(self, fleet: Fleet, queue: Queue, project: str) -> None:
         self._fleet = fleet
         self._queue = queue
         self._project = project
         self._item = ""
-        self._token_then = 0
-        self._acts: list[Callable[[], bool]] = [
-            self._set_up, self._is_asleep, self._item_goes_to_another, self._has_woken_up
+        self._first_token = 0
+        self._steps: list[Callable[[], bool]] = [
+            self._set_up, self._is_suspended, self._item_is_claimed_again, self._has_ended
         ]  # fmt: skip
 
     def is_over(self) -> bool:
-        """Return whether the scene was played to its end."""
-        return not self._acts
+        """Return whether all steps were done."""
+        return not self._steps
 
-    def go_on(self) -> None:
-        """Play the next act, if its time has come."""
+    def continue_(self) -> None:
+        """Do the next step if it is possible now."""
         with suppress(errors.Unavailable):
-            if self._acts and self._acts[0]():
-                self._acts.pop(0)
+            if self._steps and self._steps[0]():
+                self._steps.pop(0)
 
     def _set_up(self) -> bool:
-        self._created(
-            POISON, "tester", POISON_ATTEMPTS
-        )  # so that a short run has one, too
-        self._item = self._created("item of the scene", SLEEPER, ATTEMPTS)
-        self._sleeper = self._fleet.enlist("sleeper", SLEEPER)
+        # A poison item too, so that a short run has one.
+        self._create(POISON, "tester", POISON_ATTEMPTS)
+        self._item = self._create("item of the scenario", STALE_HOLDER, ATTEMPTS)
+        self._holder = self._fleet.start("stale_holder", STALE_HOLDER)
         return True
 
-    def _is_asleep(self) -> bool:
-        if not self._sleeper.is_stopped():
+    def _is_suspended(self) -> bool:
+        if not self._holder.is_stopped():
             return False
-        self._token_then = self._queue.views.show(self._item).item.token
-        self._fleet.enlist("agent", SLEEPER)
+        self._first_token = self._queue.views.show(self._item).item.token
+        self._fleet.start("agent", STALE_HOLDER)
         return True
 
-    def _item_goes_to_another(self) -> bool:
-        gone = self._queue.views.show(self._item).item.token > self._token_then
-        if gone:
-            self._sleeper.signal(signal.SIGCONT)
-        return gone
+    def _item_is_claimed_again(self) -> bool:
+        is_claimed_again = (
+            self._queue.views.show(self._item).item.token > self._first_token
+        )
+        if is_claimed_again:
+            self._holder.signal(signal.SIGCONT)
+        return is_claimed_again
 
-    def _has_woken_up(self) -> bool:
-        return not self._sleeper.process.is_alive()
+    def _has_ended(self) -> bool:
+        return not self._holder.process.is_alive()
 
-    def _created(self, title: str, agent: str, attempts: int) -> str:
+    def _create(self, title: str, agent: str, attempts: int) -> str:
         new = NewItem(
             title=title,
             key=title,

@@ -1,4 +1,4 @@
-"""What a process is told when it starts: where the queue is, who it is, and how long it goes on."""
+"""The configuration of one process of a run."""
 
 import os
 import signal
@@ -12,84 +12,86 @@ from taskorch.config.settings import resolve
 from taskorch.connect import open_connection
 from taskorch.queue.port import Connection
 
-#: Of the items: those whose worker does not survive them.
+#: The share of items whose worker is killed.
 KILLED = 0.08
-#: Where the kill comes within the work on an item.
+#: The kill comes within this time after the claim.
 KILLED_WITHIN_S = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Duty:
-    """One process's orders; all of it can be sent to another process."""
+class ProcessConfig:
+    """The configuration of one process; it can be pickled."""
 
     url: str
     namespace: str
     project: str
     folder: Path
-    #: Its own name, and the agent in whose name it calls.
+    #: The name of the process, and its agent.
     name: str
     agent: str
-    #: All agents whose queues are used.
+    #: All agents of the run.
     agents: tuple[str, ...]
-    #: How many items are open at the same time.
+    #: The maximum number of open items.
     backlog: int
     seed: int
-    #: By the clock of the machine: nobody goes on after that, whatever happens to the driver.
+    #: Unix time in seconds at which every process ends, even without its driver.
     until: float
     driver: int
 
     @property
     def ledger(self) -> Path:
-        """Return the file of its ledger."""
+        """Return the ledger file of the process."""
         return self.folder / f"{self.name}.ledger"
 
-    def goes_on(self) -> bool:
-        """Return whether there is work to do still."""
+    def is_running(self) -> bool:
+        """Return whether the run continues."""
         return (
             not (self.folder / "stop").exists()
             and time() < self.until
             and Path(f"/proc/{self.driver}").exists()
         )
 
-    def is_calm(self) -> bool:
-        """Return whether the faults are over."""
-        return (self.folder / "calm").exists()
+    def faults_are_over(self) -> bool:
+        """Return whether the faults have ended."""
+        return (self.folder / "faults-over").exists()
 
     def connection(self) -> Connection:
-        """Return a connection as the environment wants it."""
+        """Return a connection with the settings of the environment."""
         return connection(self.url)
 
-    def fate(self) -> Random:
-        """Return the chances of this process."""
+    def random(self) -> Random:
+        """Return the random numbers of this process."""
         return Random(self.seed)
 
 
 def connection(url: str) -> Connection:
-    """Return a connection to an address, with the settings that the environment has besides."""
+    """Return a connection to an address, with the other settings of the environment."""
     return open_connection(
         resolve({"redis_url": url}, os.environ, Path()), lambda _: None
     )
 
 
-def begin(duty: Duty) -> None:
-    """Lead a process group of one's own, deaf to Ctrl-C (the driver tells when to end), what is said in a file."""
+def start(config: ProcessConfig) -> None:
+    """Lead a process group, ignore Ctrl-C (the driver ends the run), log stderr."""
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    said = os.open(
-        duty.folder / f"{duty.name}.err", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644
+    log = os.open(
+        config.folder / f"{config.name}.err",
+        os.O_CREAT | os.O_APPEND | os.O_WRONLY,
+        0o644,
     )
-    os.dup2(said, 2)
-    os.close(said)
+    os.dup2(log, 2)
+    os.close(log)
 
 
-def die() -> None:
-    """Die by kill -9, at once, with every command that was started."""
+def kill_self() -> None:
+    """Kill this process and its commands with SIGKILL."""
     assert os.getpgrp() == os.getpid()
     os.killpg(os.getpid(), signal.SIGKILL)
 
 
-def die_within(seconds: float, fate: Random) -> None:
-    """Die by kill -9 at some moment soon, wherever the process is then."""
-    timer = Timer(fate.uniform(0, seconds), die)
+def kill_self_within(seconds: float, random: Random) -> None:
+    """Kill this process at a random moment within this many seconds."""
+    timer = Timer(random.uniform(0, seconds), kill_self)
     timer.daemon = True
     timer.start()

@@ -1,60 +1,65 @@
-"""An orchestrator through the API: creates items and assigns them, one in a few a poison item."""
+"""An orchestrator that creates items and assigns them; some are poison."""
 
 from time import sleep
 
 from taskorch.domain.item import Caller, Lease, NewItem
 from taskorch.queue.queue import Queue
 
-from chaos.call_recorder import Witness
+from chaos.call_recorder import CallRecorder
 from chaos.ledger import Ledger
-from chaos.process_config import Duty, begin, die_within
+from chaos.process_config import ProcessConfig, kill_self_within, start
 from chaos.worker import NO_LEASE, POISON
 
 LEASE_MS = 1500
-#: An ordinary item outlives its workers' deaths; a poison item is stopped soon.
+#: An ordinary item survives the deaths of its workers; a poison item soon fails.
 ATTEMPTS, POISON_ATTEMPTS = 30, 3
 POISONED = 0.03
 KILLED = 0.01
-#: All items of one run: so many a verdict looks through.
-MOST = 4500
+#: The maximum number of items of one run.
+MAX_ITEMS = 4500
 
 
 class Producer:
     """One orchestrating process."""
 
-    def __init__(self, duty: Duty) -> None:
-        self._duty = duty
-        self._fate = duty.fate()
-        self._witness = Witness(Ledger(duty.ledger), self._fate)
-        caller = Caller(agent="planner", host="chaos", session=duty.name)
-        self._queue = Queue(duty.connection(), duty.namespace, caller)
+    def __init__(self, config: ProcessConfig) -> None:
+        self._config = config
+        self._random = config.random()
+        self._recorder = CallRecorder(Ledger(config.ledger), self._random)
+        caller = Caller(agent="planner", host="chaos", session=config.name)
+        self._queue = Queue(config.connection(), config.namespace, caller)
         self._last = ""
 
     def has_room(self) -> bool:
-        """Return whether more items are wanted."""
-        counts = self._witness.call("look", NO_LEASE, lambda _: self._counts())
+        """Return whether another item may be created."""
+        counts = self._recorder.call("count", NO_LEASE, lambda _: self._counts())
         return (
-            counts is not None and counts[0] < self._duty.backlog and counts[1] < MOST
+            counts is not None
+            and counts[0] < self._config.backlog
+            and counts[1] < MAX_ITEMS
         )
 
     def produce(self) -> None:
-        """Create an item, and assign it, in one step or in two."""
-        agent = self._fate.choice(self._duty.agents)
-        at_once, poison = self._fate.random() < 0.7, self._fate.random() < POISONED
-        after = (self._last,) if self._last and self._fate.random() < 0.1 else ()
-        if self._fate.random() < KILLED:
-            self._witness.suffer("killed", "")
-            die_within(0.1, self._fate)
+        """Create an item and assign it, in one step or in two."""
+        agent = self._random.choice(self._config.agents)
+        in_one_step, poison = (
+            self._random.random() < 0.7,
+            self._random.random() < POISONED,
+        )
+        after = (self._last,) if self._last and self._random.random() < 0.1 else ()
+        if self._random.random() < KILLED:
+            self._recorder.record_fault("killed", "")
+            kill_self_within(0.1, self._random)
         new = {
-            "agent": agent if at_once else "",
+            "agent": agent if in_one_step else "",
             "depends_on": after,
-            "priority": self._fate.randint(0, 4),
+            "priority": self._random.randint(0, 4),
         }
-        item = self._witness.call(
+        item = self._recorder.call(
             "create", NO_LEASE, lambda call: self._create(call, poison=poison, **new)
         )
-        if item and not at_once:
-            self._witness.call(
+        if item and not in_one_step:
+            self._recorder.call(
                 "assign", Lease(item=item), lambda _: self._queue.assign(item, agent)
             )
         self._last = item if item and not poison else ""
@@ -69,19 +74,19 @@ class Producer:
             max_attempts=attempts,
             **fields,  # type: ignore[arg-type]
         )
-        return self._queue.create(self._duty.project, new)
+        return self._queue.create(self._config.project, new)
 
     def _counts(self) -> tuple[int, int]:
-        project = self._queue.views.progress(self._duty.project, limit=1).project
+        project = self._queue.views.progress(self._config.project, limit=1).project
         return project.wanted - project.completed, project.wanted
 
 
-def run(duty: Duty) -> None:
-    """Create items while there are faults."""
-    begin(duty)
-    producer = Producer(duty)
-    while duty.goes_on():
-        if not duty.is_calm() and producer.has_room():
+def run(config: ProcessConfig) -> None:
+    """Create items until the faults end."""
+    start(config)
+    producer = Producer(config)
+    while config.is_running():
+        if not config.faults_are_over() and producer.has_room():
             for _ in range(5):
                 producer.produce()
         sleep(0.1)

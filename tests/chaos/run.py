@@ -1,4 +1,4 @@
-"""One run: a Redis, a fleet, faults for a while, then calm until nothing is left to do, and the verdict."""
+"""One run: a fleet works during faults, finishes its items, and is checked."""
 
 import os
 import shutil
@@ -23,25 +23,25 @@ from taskorch.queue import keys
 from taskorch.queue.queue import Queue
 
 from chaos import deployments, ledger, summary, verdict
-from chaos.delays import hasten
-from chaos.deployments import NAMESPACE, Redises
+from chaos.delays import make_delayed_items_due
+from chaos.deployments import NAMESPACE, Deployment
 from chaos.faults import Faults, kinds, plan
-from chaos.fencing_scenario import Stage
+from chaos.fencing_scenario import FencingScenario
 from chaos.fleet import Fleet
 from chaos.ledger import Ledger
-from chaos.process_config import Duty, connection
-from chaos.summary import Account
+from chaos.process_config import ProcessConfig, connection
+from chaos.summary import Summary
 
-DRAINED_WITHIN_S = 120.0
+DRAIN_TIMEOUT_S = 120.0
 TICK_S = 0.05
-HASTEN_EVERY_S = 0.4
+MAKE_DUE_EVERY_S = 0.4
 PAGE = 50
 INTERRUPTED = 130
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a run is to be like."""
+    """The options of a run."""
 
     redis: str = "standalone"
     seconds: float = 120.0
@@ -50,7 +50,10 @@ class Options:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Options":
-        """Read CHAOS_REDIS, CHAOS_SECONDS, CHAOS_PROCESSES (to 50) and CHAOS_SEED (random without)."""
+        """Read CHAOS_REDIS, CHAOS_SECONDS, CHAOS_PROCESSES and CHAOS_SEED.
+
+        At most 50 processes are used; the seed is random by default.
+        """
         return cls(
             redis=environment.get("CHAOS_REDIS") or cls.redis,
             seconds=float(environment.get("CHAOS_SECONDS") or cls.seconds),
@@ -60,69 +63,71 @@ class Options:
 
 
 class Run:
-    """Everything that is there while a run goes on."""
+    """A run in progress."""
 
     def __init__(
-        self, options: Options, redises: Redises, folder: Path, interrupted: Event
+        self, options: Options, deployment: Deployment, folder: Path, interrupted: Event
     ) -> None:
-        """`interrupted` is set to end the run at its next tick, between two starts of processes."""
+        """Prepare a run that ends at the next tick after `interrupted` is set."""
         self._options = options
         self._interrupted = interrupted
-        self._redises = redises
+        self._deployment = deployment
         self._folder = folder
         self._queue = Queue(
-            connection(redises.url), NAMESPACE, Caller(agent="planner", host="chaos")
+            connection(deployment.url), NAMESPACE, Caller(agent="planner", host="chaos")
         )
         self._project = self._queue.project("Chaos")
         self._began_at = monotonic()
-        self._hastened_at = 0.0
-        self.fleet = Fleet(self._duty(), Random(options.seed))
-        planned = plan(options.seed, options.seconds, kinds(redises))
+        self._made_due_at = 0.0
+        self.fleet = Fleet(self._process_config(), Random(options.seed))
+        planned = plan(options.seed, options.seconds, kinds(deployment))
         self.faults = Faults(
-            planned, self.fleet, redises, Ledger(folder / "driver.ledger")
+            planned, self.fleet, deployment, Ledger(folder / "driver.ledger")
         )
-        self._stage = Stage(self.fleet, self._queue, self._project)
+        self._scenario = FencingScenario(self.fleet, self._queue, self._project)
 
-    def rage(self) -> None:
-        """Let processes work and faults happen for as long as the options say."""
-        self.fleet.man(self._options.processes)
+    def inject_faults(self) -> None:
+        """Let the fleet work, and inject faults for the duration of the options."""
+        self.fleet.start_all(self._options.processes)
         begin = monotonic()
         while (now_s := monotonic() - begin) < self._options.seconds:
-            self.faults.happen(now_s)
+            self.faults.inject(now_s)
             self._tick()
         self.faults.end()
 
     def drain(self) -> None:
-        """Let workers finish what is there, unharmed but for poison; bounded in time."""
-        (self._folder / "calm").touch()
-        deadline = monotonic() + DRAINED_WITHIN_S
+        """Let the fleet finish the remaining items, within a time limit."""
+        (self._folder / "faults-over").touch()
+        deadline = monotonic() + DRAIN_TIMEOUT_S
         while not self._is_done() and monotonic() < deadline:
             self._tick()
-        if not self._stage.is_over():
-            self.fleet.broken.append("the scene was not played to its end")
+        if not self._scenario.is_over():
+            self.fleet.broken.append("the fencing scenario did not finish")
 
-    def account(self) -> Account:
-        """End the processes, and give an account of what they and Redis say."""
-        self.fleet.dismiss()
+    def summary(self) -> Summary:
+        """Stop the processes, and summarise their ledgers and Redis."""
+        self.fleet.stop()
         lines = ledger.lines(self._folder)
         evidence = self._evidence(ledger.calls(lines))
-        return Account(
+        return Summary(
             redis=self._options.redis,
             seed=self._options.seed,
             seconds=monotonic() - self._began_at,
             processes=self.fleet.started,
-            faults=self.faults.counts + summary.suffered(lines),
+            faults=self.faults.counts + summary.own_faults(lines),
             calls=summary.answers(evidence.calls),
             items=summary.states(evidence.records.values()),
             wait_replicas=os.environ.get("TASKORCH_WAIT_REPLICAS", "0"),
-            silences_s=summary.silences_s(lines),
+            outages_s=summary.outages_s(lines),
             stale_writes_refused=verdict.stale_writes_refused(evidence),
-            verdict=verdict.judge(evidence, failover=self._redises.fails_over),
+            verdict=verdict.check_invariants(
+                evidence, failover=self._deployment.fails_over
+            ),
         )
 
     def _evidence(self, calls: list[ledger.Call]) -> verdict.Evidence:
-        raw = self._redises.primary()
-        bench = Bench(self._queue, raw, NAMESPACE, self._redises.url)
+        raw = self._deployment.primary()
+        bench = Bench(self._queue, raw, NAMESPACE, self._deployment.url)
         held: Any = raw.zrange(keys.tag(NAMESPACE) + "leases", 0, -1)
         return verdict.Evidence(
             calls=calls,
@@ -141,19 +146,18 @@ class Run:
     def _tick(self) -> None:
         if self._interrupted.is_set():
             raise KeyboardInterrupt
-        self.fleet.replace_fallen()
-        if monotonic() > self._hastened_at + HASTEN_EVERY_S:
-            self._hastened_at = monotonic()
-            hasten(self._redises)
-            self._stage.go_on()
+        self.fleet.replace_dead()
+        if monotonic() > self._made_due_at + MAKE_DUE_EVERY_S:
+            self._made_due_at = monotonic()
+            make_delayed_items_due(self._deployment)
+            self._scenario.continue_()
         sleep(TICK_S)
 
     def _is_done(self) -> bool:
-        """Return whether no item is left that a worker could do something about."""
+        """Return whether every item is completed or failed."""
         with suppress(errors.Unavailable):
-            for item in (
-                self._queue.views.unassigned()
-            ):  # its producer died between two steps, or is about to assign it
+            # The producer of these has died, or is about to assign them.
+            for item in self._queue.views.unassigned():
                 with suppress(errors.Conflict, errors.Invalid):
                     self._queue.assign(item.id, "tester")
             counts = self._queue.views.progress(self._project, limit=1).project.counts
@@ -162,13 +166,13 @@ class Run:
                 for state, n in counts.items()
                 if state not in (State.COMPLETED, State.FAILED)
             )
-            return self._stage.is_over() and open_ == 0
+            return self._scenario.is_over() and open_ == 0
         return False
 
-    def _duty(self) -> Duty:
-        """Return the pattern of every process's orders."""
-        return Duty(
-            url=self._redises.url,
+    def _process_config(self) -> ProcessConfig:
+        """Return the template of every process's configuration."""
+        return ProcessConfig(
+            url=self._deployment.url,
             namespace=NAMESPACE,
             project=self._project,
             folder=self._folder,
@@ -177,51 +181,51 @@ class Run:
             agents=(),
             backlog=4 * self._options.processes,
             seed=0,
-            until=time() + self._options.seconds + DRAINED_WITHIN_S,
+            until=time() + self._options.seconds + DRAIN_TIMEOUT_S,
             driver=os.getpid(),
         )
 
 
-def play(options: Options, folder: Path, interrupted: Event) -> Account:
-    """Do one run in a folder; whatever was started has ended when this returns or raises.
+def do_run(options: Options, folder: Path, interrupted: Event) -> Summary:
+    """Do one run in a folder, and end all its processes.
 
-    Raises KeyboardInterrupt when it is interrupted.
+    Raises KeyboardInterrupt if it is interrupted.
     """
     for name in ("redis", "ledgers"):
         (folder / name).mkdir()
-    with deployments.running(options.redis, folder / "redis") as redis_:
-        run = Run(options, redis_, folder / "ledgers", interrupted)
+    with deployments.running(options.redis, folder / "redis") as deployment:
+        run = Run(options, deployment, folder / "ledgers", interrupted)
         try:
-            run.rage()
+            run.inject_faults()
             run.drain()
-            return run.account()
+            return run.summary()
         finally:
             run.fleet.kill()
 
 
 def main() -> None:
-    """Do the run that the environment asks for, print its account, and exit with 1 if somebody is guilty."""
+    """Do the run of the environment, print its summary, and exit with 1 on failure."""
     interrupted = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: interrupted.set())
     options, folder = Options.of(os.environ), Path(tempfile.mkdtemp(prefix="chaos-"))
     try:
-        told = play(options, folder, interrupted)
+        result = do_run(options, folder, interrupted)
     except KeyboardInterrupt:
         _remove(folder)
         sys.exit(INTERRUPTED)
-    summary.show(told, as_json="--json" in sys.argv)
-    if told.guilty:
-        summary.accuse(told, ledger.lines(folder / "ledgers"))
-    if told.guilty or "--keep" in sys.argv:
-        sys.stderr.write(f"Everything is in {folder}\n")
+    summary.show(result, as_json="--json" in sys.argv)
+    if result.is_failure:
+        summary.show_failures(result, ledger.lines(folder / "ledgers"))
+    if result.is_failure or "--keep" in sys.argv:
+        sys.stderr.write(f"The ledgers and logs are in {folder}\n")
     else:
         _remove(folder)
-    sys.exit(told.guilty)
+    sys.exit(result.is_failure)
 
 
 def _remove(folder: Path) -> None:
-    """Remove the folder of a run, although a command that was killed may still finish its last write there."""
+    """Remove the folder of a run; a killed command may still write to it for a moment."""
 
     def removed() -> bool:
         shutil.rmtree(folder, ignore_errors=True)

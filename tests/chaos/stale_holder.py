@@ -1,21 +1,21 @@
-"""The fencing test, staged so that it takes place in every run: a holder sleeps past its lease, and wakes up stale."""
+"""A holder that is suspended past its lease, and then tries every verb."""
 
 import os
 import signal
 
-from chaos.api_agent import STEPS, Api
-from chaos.process_config import Duty, begin
+from chaos.api_agent import STEPS, ApiClient
+from chaos.process_config import ProcessConfig, start
 from chaos.worker import Worker
 
 
-def run(duty: Duty) -> None:
-    """Claim one item, stop as SIGSTOP does, and try every verb of a holder when woken up."""
-    begin(duty)
-    worker = Worker(duty, Api(duty))
-    while duty.goes_on():
-        if taken := worker.claim():
-            worker.suffer("asleep", taken.lease)
+def run(config: ProcessConfig) -> None:
+    """Claim one item, suspend this process, and try every verb after SIGCONT."""
+    start(config)
+    worker = Worker(config, ApiClient(config))
+    while config.is_running():
+        if claimed := worker.claim():
+            worker.record_fault("suspended", claimed.lease)
             os.kill(os.getpid(), signal.SIGSTOP)
             for verb in STEPS:
-                worker.step(verb, taken.lease)
+                worker.step(verb, claimed.lease)
             return

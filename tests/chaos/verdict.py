@@ -1,4 +1,7 @@
-"""Judges a run: what the ledgers say was acknowledged, against what Redis holds in the end. Pure functions."""
+"""The invariants of a run: acknowledged calls in the ledgers, compared with Redis.
+
+All functions are pure.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,37 +14,40 @@ from taskorch.domain.mirror_record import MirrorRecord
 from chaos.ledger import Call
 from chaos.worker import POISON
 
-#: Reports that only a holder makes, and those with which it gives the item up.
+#: Reports that only a holder makes, and those that give the item up.
 BY_HOLDER = ("progress", "complete", "fail", "release", "blocker")
 GIVES_UP = ("complete", "fail", "release")
 REPEAT = "repeat"
-#: What a holder may be told whose item went to somebody else.
+#: The refusals of a holder whose item has another holder.
 REFUSALS = ("LEASE_LOST", "HELD", "WRONG_STATE", "NOT_YOURS", "CANCELLED")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All that is known of a run when it is over."""
+    """Everything that is known about a run at its end."""
 
     calls: Sequence[Call]
-    #: Every item that is there.
+    #: Every item that exists, by id.
     records: Mapping[str, MirrorRecord]
-    #: Items that have an entry among the leases or are held.
+    #: Items that have a lease.
     held: Sequence[str] = ()
-    #: What does not fit together in Redis.
+    #: Inconsistencies between keys in Redis.
     inconsistencies: Sequence[str] = ()
-    #: Processes that ended as no process should.
+    #: Processes that ended unexpectedly.
     broken: Sequence[str] = ()
 
     def of_item(self) -> Mapping[str, list[Call]]:
-        """Return the acknowledged calls on each item."""
+        """Return the acknowledged calls by item."""
         found: defaultdict[str, list[Call]] = defaultdict(list)
         for call in self.done():
             found[call.item].append(call)
         return found
 
     def done(self, *verbs: str) -> Iterator[Call]:
-        """Return the acknowledged calls of some verbs, or of all; a claim that found nothing is none."""
+        """Return the acknowledged calls of these verbs, or of all.
+
+        A claim that found no item does not count.
+        """
         done = (
             call
             for call in self.calls
@@ -51,49 +57,51 @@ class Evidence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """One charge: how often it was found true, and the items (or whatever it is) that it was found on."""
+class Violations:
+    """The violations of one invariant: items, or whatever else it was found on."""
 
-    charge: str
-    offenders: tuple[str, ...]
-    #: Whether a failover of Redis may do that by itself: then it is measured, and nobody is guilty.
-    excused: bool = False
-    #: Of how many.
+    invariant: str
+    found: tuple[str, ...]
+    #: Whether a failover of Redis may cause them: then they are only measured.
+    is_tolerated: bool = False
+    #: The number of acknowledged calls that could have violated it.
     of: int = 0
 
     @property
-    def guilty(self) -> bool:
-        """Return whether the queue has broken a promise."""
-        return bool(self.offenders) and not self.excused
+    def is_failure(self) -> bool:
+        """Return whether the queue has broken a guarantee."""
+        return bool(self.found) and not self.is_tolerated
 
 
 @dataclass(frozen=True, kw_only=True)
-class Charge:
-    """What is looked for."""
+class Invariant:
+    """An invariant, named for its violation, and the function that finds violations."""
 
-    words: str
+    name: str
     find: Callable[[Evidence], Iterable[str]]
-    #: The verbs whose acknowledgements it is about.
+    #: The verbs whose acknowledgements are counted.
     verbs: tuple[str, ...] = ()
-    #: Whether a failover may do it, for Redis then loses what it had acknowledged.
+    #: Whether a failover may cause it, because Redis loses acknowledged steps then.
     by_failover: bool = field(default=False)
 
 
-def judge(evidence: Evidence, *, failover: bool) -> list[Line]:
-    """Return a line for each charge."""
+def check_invariants(evidence: Evidence, *, failover: bool) -> list[Violations]:
+    """Return the violations of each invariant."""
     return [
-        Line(
-            charge=charge.words,
-            offenders=tuple(sorted(set(charge.find(evidence)))),
-            excused=failover and charge.by_failover,
-            of=sum(1 for _ in evidence.done(*charge.verbs)) if charge.verbs else 0,
+        Violations(
+            invariant=invariant.name,
+            found=tuple(sorted(set(invariant.find(evidence)))),
+            is_tolerated=failover and invariant.by_failover,
+            of=sum(1 for _ in evidence.done(*invariant.verbs))
+            if invariant.verbs
+            else 0,
         )
-        for charge in CHARGES
+        for invariant in INVARIANTS
     ]
 
 
 def creates_lost(evidence: Evidence) -> Iterator[str]:
-    """Return items whose creation was acknowledged and that are not there."""
+    """Return items that do not exist although their creation was acknowledged."""
     return (
         call.item
         for call in evidence.done("create")
@@ -102,7 +110,7 @@ def creates_lost(evidence: Evidence) -> Iterator[str]:
 
 
 def created_twice(evidence: Evidence) -> Iterator[str]:
-    """Return items that one call has made two of; a title has the call's id."""
+    """Return items that one call created twice; a title contains the call's id."""
     titles = Counter(record.item.title for record in evidence.records.values())
     return (
         id_ for id_, record in evidence.records.items() if titles[record.item.title] > 1
@@ -110,7 +118,7 @@ def created_twice(evidence: Evidence) -> Iterator[str]:
 
 
 def assigns_lost(evidence: Evidence) -> Iterator[str]:
-    """Return items that were assigned and belong to nobody."""
+    """Return assigned items that have no agent."""
     items = [
         evidence.records[call.item].item
         for call in evidence.done("assign")
@@ -120,7 +128,7 @@ def assigns_lost(evidence: Evidence) -> Iterator[str]:
 
 
 def completes_lost(evidence: Evidence) -> Iterator[str]:
-    """Return items whose completion was acknowledged and that are not completed."""
+    """Return items that are not completed although a completion was acknowledged."""
     for call in evidence.done("complete"):
         record = evidence.records.get(call.item)
         if record is None or record.item.state is not State.COMPLETED:
@@ -128,7 +136,7 @@ def completes_lost(evidence: Evidence) -> Iterator[str]:
 
 
 def reports_lost(evidence: Evidence) -> Iterator[str]:
-    """Return items that lack a report that was acknowledged."""
+    """Return items without a report that was acknowledged."""
     for call in evidence.done("progress", "discover", "fail", "release"):
         record = evidence.records.get(call.item)
         if record is None or call.id not in _texts(record):
@@ -136,7 +144,10 @@ def reports_lost(evidence: Evidence) -> Iterator[str]:
 
 
 def completed_twice(evidence: Evidence) -> Iterator[str]:
-    """Return items with two acknowledged completions that were no repeats, or with two in their history."""
+    """Return items with two completions, acknowledged or in their history.
+
+    Repeats do not count.
+    """
     acknowledged = Counter(
         call.item for call in evidence.done("complete") if call.remark != REPEAT
     )
@@ -147,7 +158,7 @@ def completed_twice(evidence: Evidence) -> Iterator[str]:
 
 
 def reported_twice(evidence: Evidence) -> Iterator[str]:
-    """Return items with two entries in their history that one request has made."""
+    """Return items with two entries in their history from one request."""
     for id_, record in evidence.records.items():
         made = Counter(
             report.request
@@ -159,13 +170,13 @@ def reported_twice(evidence: Evidence) -> Iterator[str]:
 
 
 def token_given_twice(evidence: Evidence) -> Iterator[str]:
-    """Return items of which two claims were given the same number."""
+    """Return items that gave two claims the same token number."""
     given = Counter((call.item, call.got_token) for call in evidence.done("claim"))
     return (item for (item, _), times in given.items() if times > 1)
 
 
 def lease_given_twice(evidence: Evidence) -> Iterator[str]:
-    """Return items of which two processes were given the same token, the id of the claim included."""
+    """Return items that gave two processes the same token and claim id."""
     given = {
         (call.item, call.got_token, call.got_claim, call.who)
         for call in evidence.done("claim")
@@ -175,7 +186,7 @@ def lease_given_twice(evidence: Evidence) -> Iterator[str]:
 
 
 def held_by_two(evidence: Evidence) -> Iterator[str]:
-    """Return items that were claimed while the lease of the claim before ran still, and was not given up."""
+    """Return items that were claimed before the earlier lease expired or was given up."""
     for id_, calls in evidence.of_item().items():
         given_up = _given_up(evidence.records.get(id_)) | {
             call.token for call in calls if call.verb in GIVES_UP
@@ -195,10 +206,10 @@ def held_by_two(evidence: Evidence) -> Iterator[str]:
 
 
 def stale_writes_accepted(evidence: Evidence) -> Iterator[str]:
-    """Return items where Redis took a report under another token than the newest, or under one that was given up.
+    """Return items that accepted a report under an old token or one that was given up.
 
-    An entry of the history has the newest token of that moment, a ledger the one that was shown; a receipt has both
-    the number and the claim of the newest.
+    An entry of the history has the newest token of that moment, a ledger the token that
+    was shown; a receipt has the number and the claim of the newest one.
     """
     shown = {call.id: call for call in evidence.calls if call.token}
     for call in evidence.done():
@@ -212,7 +223,7 @@ def stale_writes_accepted(evidence: Evidence) -> Iterator[str]:
 
 
 def poison_not_stopped(evidence: Evidence) -> Iterator[str]:
-    """Return poison items that are no dead letters, or were claimed more often than their attempts allow."""
+    """Return poison items that are not dead letters or had too many claims."""
     claims = Counter(call.item for call in evidence.done("claim"))
     for id_, record in evidence.records.items():
         item = record.item
@@ -225,7 +236,7 @@ def poison_not_stopped(evidence: Evidence) -> Iterator[str]:
 
 
 def not_finished(evidence: Evidence) -> Iterator[str]:
-    """Return ordinary items that are not completed, unless their attempts are truly spent."""
+    """Return ordinary items that are not completed, unless their attempts are spent."""
     for id_, record in evidence.records.items():
         item = record.item
         spent = item.state is State.FAILED and item.attempts >= item.max_attempts
@@ -233,8 +244,8 @@ def not_finished(evidence: Evidence) -> Iterator[str]:
             yield id_
 
 
-def held_for_ever(evidence: Evidence) -> Iterable[str]:
-    """Return items that are still held when nobody is there any more."""
+def held_forever(evidence: Evidence) -> Iterable[str]:
+    """Return items that are still held after all processes have ended."""
     held = (State.IN_PROGRESS, State.BLOCKED)
     return [
         *evidence.held,
@@ -242,8 +253,8 @@ def held_for_ever(evidence: Evidence) -> Iterable[str]:
     ]
 
 
-def errors_not_foreseen(evidence: Evidence) -> Iterator[str]:
-    """Return calls that ended in an error that nobody should ever get here."""
+def unexpected_errors(evidence: Evidence) -> Iterator[str]:
+    """Return calls that ended in an unexpected error."""
     return (
         f"{call.verb} {call.item} of {call.who}"
         for call in evidence.calls
@@ -257,65 +268,69 @@ def is_poison(item: Item) -> bool:
 
 
 def stale_writes_refused(evidence: Evidence) -> int:
-    """Return how many calls showed a token that was not the newest any more, and changed nothing."""
+    """Return the number of calls that were refused because of an old token."""
     return sum(bool(call.token) and call.answer in REFUSALS for call in evidence.calls)
 
 
-CHARGES = (
-    Charge(
-        words="acknowledged creates lost",
+INVARIANTS = (
+    Invariant(
+        name="acknowledged creates lost",
         find=creates_lost,
         verbs=("create",),
         by_failover=True,
     ),
-    Charge(words="items created twice", find=created_twice, verbs=("create",)),
-    Charge(
-        words="acknowledged assignments lost",
+    Invariant(name="items created twice", find=created_twice, verbs=("create",)),
+    Invariant(
+        name="acknowledged assignments lost",
         find=assigns_lost,
         verbs=("assign",),
         by_failover=True,
     ),
-    Charge(
-        words="acknowledged completions lost",
+    Invariant(
+        name="acknowledged completions lost",
         find=completes_lost,
         verbs=("complete",),
         by_failover=True,
     ),
-    Charge(
-        words="items with acknowledged reports lost",
+    Invariant(
+        name="items with acknowledged reports lost",
         find=reports_lost,
         verbs=("progress", "discover", "fail", "release"),
         by_failover=True,
     ),
-    Charge(
-        words="items completed twice",
+    Invariant(
+        name="items completed twice",
         find=completed_twice,
         verbs=("complete",),
         by_failover=True,
     ),
-    Charge(words="items reported on twice by one request", find=reported_twice),
-    Charge(words="leases given to two", find=lease_given_twice, verbs=("claim",)),
-    Charge(
-        words="numbers of tokens given twice",
+    Invariant(name="items reported on twice by one request", find=reported_twice),
+    Invariant(
+        name="leases given to two processes", find=lease_given_twice, verbs=("claim",)
+    ),
+    Invariant(
+        name="token numbers given twice",
         find=token_given_twice,
         verbs=("claim",),
         by_failover=True,
     ),
-    Charge(
-        words="items held by two at once",
+    Invariant(
+        name="items held by two at a time",
         find=held_by_two,
         verbs=("claim",),
         by_failover=True,
     ),
-    Charge(words="stale writes accepted", find=stale_writes_accepted),
-    Charge(words="poison items not stopped", find=poison_not_stopped, by_failover=True),
-    Charge(words="items not finished", find=not_finished),
-    Charge(words="items held for ever", find=held_for_ever),
-    Charge(
-        words="inconsistencies in Redis", find=lambda evidence: evidence.inconsistencies
+    Invariant(name="stale writes accepted", find=stale_writes_accepted),
+    Invariant(
+        name="poison items not stopped", find=poison_not_stopped, by_failover=True
     ),
-    Charge(words="errors not foreseen", find=errors_not_foreseen),
-    Charge(words="processes that broke", find=lambda evidence: evidence.broken),
+    Invariant(name="items not finished", find=not_finished),
+    Invariant(name="items held forever", find=held_forever),
+    Invariant(
+        name="inconsistencies in Redis", find=lambda evidence: evidence.inconsistencies
+    ),
+    Invariant(name="unexpected errors", find=unexpected_errors),
+    Invariant(name="processes that failed", find=lambda evidence: evidence.broken),
 )
 
 
@@ -339,7 +354,7 @@ def _is_stale(report: Report, shown: Mapping[str, Call]) -> bool:
 
 
 def _is_out_of_order(reports: Sequence[Report]) -> bool:
-    """Return whether the tokens of a history descend, or a report follows under a token that was given up."""
+    """Return whether tokens descend, or a report follows under a given-up token."""
     if any(later.token < earlier.token for earlier, later in pairwise(reports)):
         return True
     given_up: set[int] = set()

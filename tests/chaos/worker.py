@@ -1,82 +1,88 @@
-"""What a worker does with its items, through the API or through commands: it reports, delivers, sulks, or dies."""
+"""A worker of either client: it reports, delivers, gives up, or is killed."""
 
 from time import sleep
 from typing import Protocol
 
 from taskorch.domain.item import Lease, Receipt
 
-from chaos.call_recorder import Taken, Witness
+from chaos.call_recorder import CallRecorder, ClaimedItem
 from chaos.ledger import Ledger
-from chaos.process_config import KILLED, KILLED_WITHIN_S, Duty, die, die_within
+from chaos.process_config import (
+    KILLED,
+    KILLED_WITHIN_S,
+    ProcessConfig,
+    kill_self,
+    kill_self_within,
+)
 
 POISON = "poison"
 NO_LEASE = Lease(item="")
 
 
-class Hands(Protocol):
-    """The road to the queue."""
+class WorkerClient(Protocol):
+    """Access to the queue, by the library or by commands."""
 
-    def claim(self, call: str) -> Taken | None:
-        """Take the next item; None when there is none."""
+    def claim(self, call: str) -> ClaimedItem | None:
+        """Claim the next item; None if there is none."""
 
     def step(self, verb: str, lease: Lease, call: str) -> Receipt:
-        """Do a holder's verb, with the id of the call as its text."""
+        """Run a verb of the holder, with the id of the call as its text."""
 
 
 class Worker:
     """One session of an agent."""
 
-    def __init__(self, duty: Duty, hands: Hands) -> None:
-        self._duty = duty
-        self._hands = hands
-        self._fate = duty.fate()
-        self._witness = Witness(Ledger(duty.ledger), self._fate)
+    def __init__(self, config: ProcessConfig, client: WorkerClient) -> None:
+        self._config = config
+        self._client = client
+        self._random = config.random()
+        self._recorder = CallRecorder(Ledger(config.ledger), self._random)
 
     def work(self) -> None:
-        """Take items until the driver says stop."""
-        while self._duty.goes_on():
-            if taken := self.claim():
-                self._work_on(taken)
+        """Work on items until the driver stops the run."""
+        while self._config.is_running():
+            if claimed := self.claim():
+                self._work_on(claimed)
             else:
                 sleep(0.05)
 
-    def claim(self) -> Taken | None:
-        """Take the next item."""
-        return self._witness.call("claim", NO_LEASE, self._hands.claim)
+    def claim(self) -> ClaimedItem | None:
+        """Claim the next item."""
+        return self._recorder.call("claim", NO_LEASE, self._client.claim)
 
     def step(self, verb: str, lease: Lease) -> Receipt | None:
-        """Do a holder's verb; None when it was refused."""
-        return self._witness.call(
-            verb, lease, lambda call: self._hands.step(verb, lease, call)
+        """Run a verb of the holder; None if it was refused."""
+        return self._recorder.call(
+            verb, lease, lambda call: self._client.step(verb, lease, call)
         )
 
-    def suffer(self, fate: str, lease: Lease) -> None:
-        """Write what is about to happen."""
-        self._witness.suffer(fate, lease.item)
+    def record_fault(self, fault: str, lease: Lease) -> None:
+        """Record a fault that this process is about to cause itself."""
+        self._recorder.record_fault(fault, lease.item)
 
-    def _work_on(self, taken: Taken) -> None:
-        if taken.title.startswith(POISON):
-            self._take_poison(taken.lease)
-        elif self._does(taken.lease):
+    def _work_on(self, claimed: ClaimedItem) -> None:
+        if claimed.title.startswith(POISON):
+            self._work_on_poison(claimed.lease)
+        elif self._report(claimed.lease):
             self.step(
-                self._fate.choices(("complete", "fail", "release"), (18, 1, 1))[0],
-                taken.lease,
+                self._random.choices(("complete", "fail", "release"), (18, 1, 1))[0],
+                claimed.lease,
             )
 
-    def _take_poison(self, lease: Lease) -> None:
-        if self._fate.random() < 0.7:
-            self.suffer("poisoned", lease)
-            die()
+    def _work_on_poison(self, lease: Lease) -> None:
+        if self._random.random() < 0.7:
+            self.record_fault("poisoned", lease)
+            kill_self()
         self.step("fail", lease)
 
-    def _does(self, lease: Lease) -> bool:
-        """Report some times; return whether the item is still the worker's."""
-        if self._fate.random() < KILLED and not self._duty.is_calm():
-            self.suffer("killed", lease)
-            die_within(KILLED_WITHIN_S, self._fate)
-        for _ in range(self._fate.randint(0, 3)):
-            sleep(self._fate.uniform(0.01, 0.3))
-            verb = self._fate.choices(("progress", "renew", "discover"), (8, 1, 1))[0]
+    def _report(self, lease: Lease) -> bool:
+        """Report up to three times; return whether the worker still holds the item."""
+        if self._random.random() < KILLED and not self._config.faults_are_over():
+            self.record_fault("killed", lease)
+            kill_self_within(KILLED_WITHIN_S, self._random)
+        for _ in range(self._random.randint(0, 3)):
+            sleep(self._random.uniform(0.01, 0.3))
+            verb = self._random.choices(("progress", "renew", "discover"), (8, 1, 1))[0]
             if not self.step(verb, lease):
                 return False
         return True

@@ -1,11 +1,11 @@
-"""The verdict of a chaos run finds each kind of broken promise in ledgers that were written by hand, and no other."""
+"""The verdict of a chaos run finds exactly the violations in prepared ledgers."""
 
 from typing import Any
 
 import pytest
 from chaos import verdict
 from chaos.ledger import DONE, Call, calls
-from chaos.verdict import Evidence, judge
+from chaos.verdict import Evidence, check_invariants
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Item, Lease, Project, Report, State
 from taskorch.domain.mirror_record import MirrorRecord
@@ -17,7 +17,7 @@ AGENT, RIVAL = "agent-1", "agent-2"
 def call(
     verb: str, token: int = 0, *, who: str = AGENT, answer: str = DONE, **fields: Any
 ) -> Call:
-    """Return a call on the item that went well: what it showed is what it got."""
+    """Return an acknowledged call that got the token that it showed."""
     shown = {"token": token, "claim": f"claim-{token}"} if token else {}
     known = {
         "item": ITEM,
@@ -34,7 +34,7 @@ def claim(token: int, *, who: str = AGENT, **fields: Any) -> Call:
 
 
 def report(made_by: Call, *, token: int = 0) -> Report:
-    """Return the entry of the history that a call has made, while `token` was the newest."""
+    """Return the history entry of a call, written while `token` was the newest."""
     return Report(
         id="1-0",
         at=1,
@@ -52,7 +52,7 @@ def record(
     id: str = ITEM,  # noqa: A002
     **fields: Any,
 ) -> MirrorRecord:
-    """Return an item as it is in the end, with its history."""
+    """Return an item at the end of a run, with its history."""
     return MirrorRecord(
         item=_item(id=id, state=state, **fields),
         project=Project(
@@ -127,195 +127,186 @@ def evidence(made: list[Call], *records: MirrorRecord, **fields: Any) -> Evidenc
     )
 
 
-def guilty_of(found: Evidence, *, failover: bool = False) -> set[str]:
-    """Return the charges that were found true."""
-    return {line.charge for line in judge(found, failover=failover) if line.guilty}
+def failures(found: Evidence, *, failover: bool = False) -> set[str]:
+    """Return the invariants whose violation is a failure."""
+    verdict_ = check_invariants(found, failover=failover)
+    return {each.invariant for each in verdict_ if each.is_failure}
 
 
 def worked() -> tuple[list[Call], MirrorRecord]:
-    """Return what a run leaves that went well: created, claimed, lost to another, completed by that one."""
-    said, done = call("progress", 1), call("complete", 2, who=RIVAL)
+    """Return a correct run: one worker loses the item, another one completes it."""
+    progress, done = call("progress", 1), call("complete", 2, who=RIVAL)
     made = [
         call("create"),
         claim(1, since=1000, expires_at=2000),
-        said,
+        progress,
         claim(2, who=RIVAL, since=2000),
         done,
     ]
-    return made, record(State.COMPLETED, report(said), report(done), token=2)
+    return made, record(State.COMPLETED, report(progress), report(done), token=2)
 
 
-def test_a_run_that_went_well_is_clean() -> None:
+def test_correct_run_has_no_failure() -> None:
     made, item = worked()
 
-    assert guilty_of(evidence(made, item)) == set()
+    assert failures(evidence(made, item)) == set()
 
 
-def test_an_acknowledged_creation_of_an_item_that_is_not_there_is_lost() -> None:
+def test_acknowledged_item_that_is_missing_is_lost() -> None:
     made, item = worked()
 
     lost = call("create", item=OTHER)
 
-    assert guilty_of(evidence([*made, lost], item)) == {"acknowledged creates lost"}
+    assert failures(evidence([*made, lost], item)) == {"acknowledged creates lost"}
 
 
-def test_a_creation_that_nobody_acknowledged_may_be_missing() -> None:
+def test_unacknowledged_creation_may_be_missing() -> None:
     made, item = worked()
 
     assert (
-        guilty_of(
-            evidence([*made, call("create", item="", answer="UNREACHABLE")], item)
-        )
+        failures(evidence([*made, call("create", item="", answer="UNREACHABLE")], item))
         == set()
     )
 
 
-def test_a_call_that_made_two_items_has_created_twice() -> None:
+def test_call_that_made_two_items_created_twice() -> None:
     made, item = worked()
 
     twin = record(State.COMPLETED, id=OTHER, title=item.item.title)
 
-    assert guilty_of(evidence(made, item, twin)) == {"items created twice"}
+    assert failures(evidence(made, item, twin)) == {"items created twice"}
 
 
-def test_an_assigned_item_that_belongs_to_nobody_has_lost_its_assignment() -> None:
+def test_assigned_item_without_agent_lost_its_assignment() -> None:
     made = [call("create"), call("assign")]
 
-    assert "acknowledged assignments lost" in guilty_of(
+    assert "acknowledged assignments lost" in failures(
         evidence(made, record(State.PENDING))
     )
 
 
-def test_an_acknowledged_completion_of_an_open_item_is_lost() -> None:
+def test_acknowledged_completion_of_open_item_is_lost() -> None:
     made, item = worked()
 
-    found = guilty_of(evidence(made, record(State.QUEUED, *item.reports)))
+    found = failures(evidence(made, record(State.QUEUED, *item.reports)))
 
     assert found == {"acknowledged completions lost", "items not finished"}
 
 
-def test_an_acknowledged_report_that_is_not_in_the_history_is_lost() -> None:
+def test_acknowledged_report_missing_in_history_is_lost() -> None:
     made, item = worked()
 
-    found = guilty_of(evidence(made, replace(item, reports=item.reports[1:])))
+    found = failures(evidence(made, replace(item, reports=item.reports[1:])))
 
     assert found == {"items with acknowledged reports lost"}
 
 
-def test_two_acknowledged_completions_are_one_too_many() -> None:
+def test_two_acknowledged_completions_are_a_failure() -> None:
     made, item = worked()
 
     second = call("complete", 2, who=AGENT)
 
-    assert guilty_of(evidence([*made, second], item)) == {"items completed twice"}
+    assert failures(evidence([*made, second], item)) == {"items completed twice"}
 
 
-def test_a_completion_that_was_said_to_be_a_repeat_is_not_a_second_one() -> None:
+def test_repeated_completion_is_not_a_second_one() -> None:
     made, item = worked()
 
     second = call("complete", 2, who=AGENT, remark="repeat")
 
-    assert guilty_of(evidence([*made, second], item)) == set()
+    assert failures(evidence([*made, second], item)) == set()
 
 
-def test_two_completions_in_the_history_are_one_too_many_though_one_was_never_acknowledged() -> (
-    None
-):
+def test_two_completions_in_history_are_a_failure() -> None:
     made, item = worked()
 
     again = report(call("complete", 3, answer=""))
 
-    assert guilty_of(evidence(made, replace(item, reports=(*item.reports, again)))) == {
+    assert failures(evidence(made, replace(item, reports=(*item.reports, again)))) == {
         "items completed twice"
     }
 
 
-def test_a_request_that_has_made_two_entries_has_acted_twice() -> None:
+def test_request_with_two_entries_acted_twice() -> None:
     made, item = worked()
     once, again = (
         replace(item.reports[0], request="a request", id=id_) for id_ in ("1-0", "2-0")
     )
 
     assert (
-        guilty_of(evidence(made, replace(item, reports=(once, item.reports[1]))))
+        failures(evidence(made, replace(item, reports=(once, item.reports[1]))))
         == set()
     )
-    assert guilty_of(
+    assert failures(
         evidence(made, replace(item, reports=(once, again, item.reports[1])))
     ) == {"items reported on twice by one request"}
 
 
-def test_a_lease_that_two_were_given_is_held_by_two() -> None:
+def test_lease_given_twice_is_a_failure() -> None:
     made, item = worked()
 
-    found = guilty_of(evidence([*made, claim(1, who=RIVAL)], item))
+    found = failures(evidence([*made, claim(1, who=RIVAL)], item))
 
-    assert found == {"leases given to two", "numbers of tokens given twice"}
+    assert found == {"leases given to two processes", "token numbers given twice"}
 
 
-def test_a_number_that_was_given_out_again_under_another_claim_is_the_failovers_doing_if_there_was_one() -> (
-    None
-):
+def test_token_number_given_twice_is_tolerated_after_failover() -> None:
     made, item = worked()
     again = claim(1, who=RIVAL, got_claim="another")
 
-    assert guilty_of(evidence([*made, again], item)) == {
-        "numbers of tokens given twice"
-    }
-    assert guilty_of(evidence([*made, again], item), failover=True) == set()
+    assert failures(evidence([*made, again], item)) == {"token numbers given twice"}
+    assert failures(evidence([*made, again], item), failover=True) == set()
 
 
-def test_a_claim_before_the_lease_before_it_has_run_out_is_one_too_early() -> None:
+def test_claim_before_lease_expired_is_a_failure() -> None:
     made, item = worked()
     made[2] = replace(made[2], expires_at=2500)
 
-    assert guilty_of(evidence(made, item)) == {"items held by two at once"}
+    assert failures(evidence(made, item)) == {"items held by two at a time"}
 
 
 @pytest.mark.parametrize("verb", ["release", "fail"])
-def test_a_claim_after_the_holder_gave_the_item_up_is_not_too_early(verb: str) -> None:
+def test_claim_after_item_was_given_up_is_correct(verb: str) -> None:
     made, item = worked()
     made[1] = replace(made[1], expires_at=9000)
     given_up = call(verb, 1)
     reports = (item.reports[0], report(given_up), item.reports[1])
 
     assert (
-        guilty_of(evidence([*made, given_up], replace(item, reports=reports))) == set()
+        failures(evidence([*made, given_up], replace(item, reports=reports))) == set()
     )
 
 
-def test_a_report_that_was_taken_while_a_newer_token_was_out_is_a_stale_write() -> None:
+def test_report_after_a_newer_token_is_stale() -> None:
     made, item = worked()
     made[2] = replace(made[2], answer="")
 
     reports = (report(made[2], token=2), item.reports[1])
 
-    assert guilty_of(evidence(made, replace(item, reports=reports))) == {
+    assert failures(evidence(made, replace(item, reports=reports))) == {
         "stale writes accepted"
     }
 
 
-def test_a_receipt_for_another_claim_than_the_one_shown_is_a_stale_write() -> None:
+def test_receipt_with_newer_token_is_a_stale_write() -> None:
     made, item = worked()
 
     renewed = call("renew", 1, got_token=2, got_claim="claim-2")
 
-    assert guilty_of(evidence([*made, renewed], item)) == {"stale writes accepted"}
+    assert failures(evidence([*made, renewed], item)) == {"stale writes accepted"}
 
 
-def test_a_receipt_for_the_same_number_of_another_claim_is_a_stale_write_after_a_failover_too() -> (
-    None
-):
+def test_receipt_with_other_claim_is_always_stale() -> None:
     made, item = worked()
 
     renewed = call("renew", 2, got_claim="another")
 
-    assert guilty_of(evidence([*made, renewed], item), failover=True) == {
+    assert failures(evidence([*made, renewed], item), failover=True) == {
         "stale writes accepted"
     }
 
 
-def test_a_history_whose_tokens_descend_has_a_stale_write() -> None:
+def test_descending_tokens_show_a_stale_write() -> None:
     made, item = worked()
     late = call("progress", 1, answer="")
 
@@ -326,29 +317,29 @@ def test_a_history_whose_tokens_descend_has_a_stale_write() -> None:
         item.reports[1],
     )
 
-    assert guilty_of(evidence(made, replace(item, reports=reports))) == {
+    assert failures(evidence(made, replace(item, reports=reports))) == {
         "stale writes accepted"
     }
 
 
-def test_a_report_under_a_token_that_was_given_up_is_a_stale_write() -> None:
+def test_report_under_given_up_token_is_stale() -> None:
     made, item = worked()
     given_up, late = call("release", 1), call("progress", 1, answer="")
 
     reports = (item.reports[0], report(given_up), report(late), item.reports[1])
 
-    assert guilty_of(evidence([*made, given_up], replace(item, reports=reports))) == {
+    assert failures(evidence([*made, given_up], replace(item, reports=reports))) == {
         "stale writes accepted"
     }
 
 
-def test_a_refused_write_under_an_old_token_is_counted() -> None:
+def test_refused_stale_write_is_counted() -> None:
     made, item = worked()
 
     refused = call("complete", 1, answer="LEASE_LOST")
 
     assert verdict.stale_writes_refused(evidence([*made, refused], item)) == 1
-    assert guilty_of(evidence([*made, refused], item)) == set()
+    assert failures(evidence([*made, refused], item)) == set()
 
 
 @pytest.mark.parametrize(
@@ -360,48 +351,46 @@ def test_a_refused_write_under_an_old_token_is_counted() -> None:
         (State.FAILED, {"attempts": 3, "token": 4}),
     ],
 )
-def test_a_poison_item_that_is_no_dead_letter_after_its_attempts_was_not_stopped(
+def test_poison_item_must_be_a_dead_letter(
     state: State, fields: dict[str, Any]
 ) -> None:
     item = record(state, title="poison 1", max_attempts=3, **fields)
 
-    assert "poison items not stopped" in guilty_of(evidence([call("create")], item))
+    assert "poison items not stopped" in failures(evidence([call("create")], item))
 
 
-def test_a_poison_item_that_was_claimed_more_often_than_redis_says_was_not_stopped() -> (
-    None
-):
+def test_poison_item_with_too_many_claims_fails() -> None:
     item = record(State.FAILED, title="poison 1", max_attempts=3, attempts=3, token=3)
     claims = [claim(number) for number in range(1, 5)]
 
-    assert guilty_of(evidence(claims[:3], item)) == set()
-    assert guilty_of(evidence(claims, item)) == {"poison items not stopped"}
+    assert failures(evidence(claims[:3], item)) == set()
+    assert failures(evidence(claims, item)) == {"poison items not stopped"}
 
 
 @pytest.mark.parametrize(
     "state",
     [State.PENDING, State.WAITING, State.QUEUED, State.DELAYED, State.CANCELLED],
 )
-def test_an_ordinary_item_that_is_left_is_not_finished(state: State) -> None:
-    assert guilty_of(evidence([], record(state))) == {"items not finished"}
+def test_open_ordinary_item_is_not_finished(state: State) -> None:
+    assert failures(evidence([], record(state))) == {"items not finished"}
 
 
-def test_an_ordinary_item_may_fail_when_its_attempts_are_spent() -> None:
-    assert guilty_of(evidence([], record(State.FAILED, attempts=30))) == set()
-    assert guilty_of(evidence([], record(State.FAILED, attempts=29))) == {
+def test_ordinary_item_may_spend_its_attempts() -> None:
+    assert failures(evidence([], record(State.FAILED, attempts=30))) == set()
+    assert failures(evidence([], record(State.FAILED, attempts=29))) == {
         "items not finished"
     }
 
 
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
-def test_an_item_that_is_held_in_the_end_is_held_for_ever(state: State) -> None:
-    assert guilty_of(evidence([], record(state))) == {
+def test_item_held_at_the_end_is_a_failure(state: State) -> None:
+    assert failures(evidence([], record(state))) == {
         "items not finished",
-        "items held for ever",
+        "items held forever",
     }
 
 
-def test_what_else_was_found_wrong_is_a_charge_of_its_own() -> None:
+def test_other_findings_are_failures_too() -> None:
     made, item = worked()
     odd = call("renew", 2, answer="UNEXPECTED")
 
@@ -413,27 +402,27 @@ def test_what_else_was_found_wrong_is_a_charge_of_its_own() -> None:
         broken=["agent-1 ended with 1"],
     )
 
-    assert guilty_of(found) == {
-        "items held for ever", "inconsistencies in Redis", "errors not foreseen", "processes that broke"
+    assert failures(found) == {
+        "items held forever", "inconsistencies in Redis", "unexpected errors", "processes that failed"
     }  # fmt: skip
 
 
-def test_what_a_failover_may_lose_is_measured_and_nobody_is_guilty() -> None:
+def test_losses_of_a_failover_are_only_measured() -> None:
     made, item = worked()
     lost, again = call("create", item=OTHER), call("complete", 2)
 
-    lines = judge(evidence([*made, lost, again], item), failover=True)
+    verdict_ = check_invariants(evidence([*made, lost, again], item), failover=True)
 
-    assert {line.charge: len(line.offenders) for line in lines if line.offenders} == {
+    assert {each.invariant: len(each.found) for each in verdict_ if each.found} == {
         "acknowledged creates lost": 1,
         "items completed twice": 1,
     }
-    assert not any(line.guilty for line in lines)
+    assert not any(each.is_failure for each in verdict_)
 
 
-def test_a_call_is_read_from_its_lines_however_often_it_was_repeated() -> None:
-    ask = {
-        "line": "ask",
+def test_call_is_read_from_all_its_lines() -> None:
+    made = {
+        "line": "call",
         "who": AGENT,
         "call": "c",
         "verb": "complete",
@@ -441,12 +430,12 @@ def test_a_call_is_read_from_its_lines_however_often_it_was_repeated() -> None:
         "token": 2,
         "claim": "x",
     }
-    told = {"line": "told", "who": AGENT, "call": "c", "item": ITEM}
-    acknowledged = {**told, "answer": DONE, "got_token": 2, "got_claim": "x"}
+    reply = {"line": "reply", "who": AGENT, "call": "c", "item": ITEM}
+    acknowledged = {**reply, "answer": DONE, "got_token": 2, "got_claim": "x"}
 
-    unanswered = calls([ask, {**told, "answer": "UNREACHABLE"}, ask])
-    answered = calls([ask, {**told, "answer": "UNREACHABLE"}, ask, acknowledged])
-    killed = calls([{"line": "fate", "who": AGENT, "fate": "killed"}, ask])
+    unanswered = calls([made, {**reply, "answer": "UNREACHABLE"}, made])
+    answered = calls([made, {**reply, "answer": "UNREACHABLE"}, made, acknowledged])
+    killed = calls([{"line": "own fault", "who": AGENT, "fault": "killed"}, made])
 
     assert [each.answer for each in unanswered] == ["UNREACHABLE"]
     assert [(each.done, each.got_token, each.claim) for each in answered] == [
