@@ -27,7 +27,7 @@ MODULES = (
 def use_environment(script: str) -> None:
     """Return if this Python can run `script`; else run it with `.venv` beside it.
 
-    Exit with the command that makes `.venv` if there is none.
+    Exit with the command that makes `.venv` if it is missing.
     """
     is_old = sys.version_info < (3, 11)
     missing = [module for module in MODULES if find_spec(module) is None]

@@ -39,7 +39,7 @@ worker.declare(
             "run": "Run COMMAND for each item in your queue.",
         },
         "taskorch_worker.commands.whoami": {
-            "whoami": "Show who you are and where each setting comes from.",
+            "whoami": "Show your identity and the source of each setting.",
         },
         "taskorch_worker.commands.prime": {
             "prime": "Print what you need to continue after a fresh start.",

@@ -12,7 +12,7 @@ ITEM, TOKEN = "TASKORCH_ITEM_ID", "TASKORCH_TOKEN"
 
 
 def from_environment() -> Lease | None:
-    """Return the lease that this process was started with; None if there is none."""
+    """Return the lease that `worker run` gave to this process; None in another one."""
     item = os.environ.get(ITEM, "")
     shown = os.environ.get(TOKEN, "")
     token, _, claim = shown.partition(":")

@@ -55,7 +55,7 @@ class CheckArguments(ToolArguments):
 
 
 class PopArguments(ToolArguments):
-    """Claim your next item and get it in full. Error NOTHING_TO_DO if there is none in time."""
+    """Claim your next item and get it in full. Error NOTHING_TO_DO if no item is ready in time."""
 
     name: ClassVar[str] = "pop"
     quotes_others: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""What a command prints: results on stdout, messages on stderr."""
+"""The output of a command: results on stdout, messages on stderr."""
 
 import os
 import sys

@@ -50,7 +50,7 @@ def check(context: "WorkerContext", limit: int) -> None:
 def pop(
     context: "WorkerContext", wait: float, lease: int | None, count: int | None
 ) -> None:
-    """Claim the next item of your queue, or several. Exit code 8 if there is none."""
+    """Claim the next item of your queue, or several. Exit code 8 if no item is ready."""
     from taskorch_worker.render import items
 
     claims = context.session.pop(count or 1, wait_s=wait, lease_ms=lease)

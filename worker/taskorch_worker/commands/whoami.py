@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 @worker.command(epilog="Example: worker whoami")
 @pass_context
 def whoami(context: "WorkerContext") -> None:
-    """Show who you are and where each setting comes from."""
+    """Show your identity and the source of each setting."""
     from taskorch_worker.render import items
 
     identity = context.session.identity()

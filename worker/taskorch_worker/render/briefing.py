@@ -1,4 +1,4 @@
-"""What `worker prime` prints: a short briefing in Markdown for an agent without memory."""
+"""The output of `worker prime`: a short briefing in Markdown."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""What `worker` prints: items, receipts, answers, notes."""
+"""The output of `worker`: items, receipts, answers, notes."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
