@@ -240,7 +240,7 @@ def _lease_ms(lease: str) -> int | None:
 
 def _release(call: ToolCall, lease: Lease) -> None:
     """Release what a cancelled call has claimed."""
-    with closing(call.again()) as again:
+    with closing(call.new_call()) as again:
         try:
             session = _session(again)
             session.release_claim(lease, reason=CANCELLED_CALL)

@@ -10,12 +10,10 @@ from taskorch_orchestrator.group import is_workers, orchestrate
 @orchestrate.command(epilog="Example: orchestrate mcp")
 def mcp() -> None:
     """Serve the tools of an orchestrator over MCP. Ends with standard input, SIGTERM or Ctrl-C."""
-    from taskorch.mcp.extras import needs_mcp
+    from taskorch.mcp.server import serve
 
-    with needs_mcp():
-        from taskorch.mcp.server import serve
+    from taskorch_orchestrator import mcp_tools
 
-        from taskorch_orchestrator import mcp_tools
     if is_workers(os.environ):
         serve("orchestrate", mcp_tools.NOBODY, app.settings(), ())
     else:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,9 +73,19 @@ def setup(program: str, check: bool, remove: bool, user: bool, yes: bool) -> Non
         others = programs.of_others(program, top, os.environ, user=user)
         hints = setup_render.lost_parts(files, others)
     elif not check:
-        hints = setup_render.hints(program, top, root)
+        hints = setup_render.hints(program, top, root, _missing_extra())
     for hint in hints:
         app.output().hint(hint)
+
+
+def _missing_extra() -> str:
+    """Return which package the MCP servers lack, and how to install it; "" if none."""
+    if find_spec("mcp") is None:
+        try:
+            import taskorch.mcp.server  # noqa: F401
+        except errors.Usage as error:
+            return str(error)
+    return ""
 
 
 def _confirm_targets(top: Path, targets: "Mapping[Path, Path]") -> None:

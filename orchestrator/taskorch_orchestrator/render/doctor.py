@@ -1,6 +1,6 @@
-"""What `orchestrate doctor` prints for people: a line for each check."""
+"""The output of `orchestrate doctor` for people: a line for each check."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.text import Text
 from taskorch.cli.quoting import INDENT, noted
@@ -19,29 +19,30 @@ STYLES = {
 
 
 def diagnosis(found: Diagnosis) -> str:
-    """Return what the doctor found, each with the command that mends it."""
-    repaired = [Text(f"Repaired: {found.fixed}")] if found.fixed else []
-    return printed(*(_check(check) for check in found.checks), *repaired)
+    """Return a line for each check, with the command that fixes a problem."""
+    rows = [_check(check) for check in found.checks]
+    if found.fixed:
+        rows.append(Text(f"Repaired: {found.fixed}"))
+    return printed(*rows)
 
 
 def quarantined(moved: Sequence[Quarantined]) -> str:
-    """Return what was moved aside, with every field that it had."""
-    rows = [row for each in moved for row in _quarantined(each)]
+    """Return the damaged records that were moved aside, with all their fields."""
+    rows = []
+    for record in moved:
+        subject = f"{record.kind} {line(record.id)}: {line(record.why)}"
+        rows.append(f"{subject}, moved aside at {timestamp(record.at)}")
+        rows += [
+            f"  {line(name)}: {block(value, INDENT)}"
+            for name, value in sorted(record.fields.items())
+        ]
     return noted(rows)
 
 
-def _quarantined(moved: Quarantined) -> Iterator[str]:
-    yield f"{moved.kind} {line(moved.id)}: {line(moved.why)}, moved aside at {timestamp(moved.at)}"
-    for name, value in sorted(moved.fields.items()):
-        yield f"  {line(name)}: {block(value, INDENT)}"
-
-
 def _check(check: CheckResult) -> Text:
-    told = Text(f"{check.status:<9}", style=STYLES[check.status])
-    told.append(f"{check.name}: {line(check.found)}", style="default")
+    text = f"{check.name}: {line(check.found)}"
     if check.mend:
-        told.append(
-            f"{'' if check.found.endswith('.') else '.'} Fix: {line(check.mend)}",
-            style="default",
-        )
-    return told
+        stop = "" if check.found.endswith(".") else "."
+        text += f"{stop} Fix: {line(check.mend)}"
+    row = Text(f"{check.status:<9}", style=STYLES[check.status])
+    return row.append(text, style="default")

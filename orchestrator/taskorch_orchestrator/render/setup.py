@@ -1,40 +1,42 @@
-"""What `orchestrate setup` prints: each file with what became of it, and what is left for a person to do."""
+"""The output of `orchestrate setup`: each file with its state, and hints for the user."""
 
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from taskorch.cli.text import line
-from taskorch.mcp.extras import MCP, how_to_install
 
 from taskorch_orchestrator.setup.install import ProgramFile
 
 
-def files(told: Sequence[ProgramFile]) -> str:
+def files(changed: Sequence[ProgramFile]) -> str:
     """Return a line for each file."""
-    return "\n".join(f"{each.status:11}  {line(each.file)}" for each in told)
+    return "\n".join(f"{file.status:11}  {line(file.file)}" for file in changed)
 
 
-def hints(program: str, top: Path, root: Path) -> Iterator[str]:
-    """Return whose files these are, whose queue is theirs, what this machine lacks, and what the program asks for."""
-    yield f"These are the files of {top}" + (
-        f"; its queue is that of {root}." if root != top else "."
-    )
+def hints(program: str, top: Path, root: Path, missing: str) -> Iterator[str]:
+    """Yield whose files and queue these are, and what the user has to do.
+
+    `missing` says which package the MCP servers lack, or is "".
+    """
+    if root == top:
+        yield f"These are the files of {top}."
+    else:
+        yield f"These are the files of {top}; its queue is that of {root}."
     for name in ("worker", "orchestrate"):
         if shutil.which(name) is None:
             yield f"The program will not find `{name}`: it is not on the PATH of this shell."
-    if find_spec("mcp") is None:
-        yield f"The MCP servers need the Python package mcp. Install it: {how_to_install(MCP)}"
+    if missing:
+        yield missing
     if program == "codex":
         yield "Codex asks you to trust the project and its hooks: /hooks shows them."
 
 
 def lost_parts(
-    told: Sequence[ProgramFile], others: Mapping[str, Collection[Path]]
+    removed: Sequence[ProgramFile], others: Mapping[str, Collection[Path]]
 ) -> Iterator[str]:
-    """Return which files another program reads, too, so that it has lost its part of them."""
-    for each in told:
-        for other, files in others.items():
-            if each.status != "unchanged" and Path(each.file).resolve() in files:
-                yield f"{each.file} is a file of {other}, too: if that is to have its part, set it up again."
+    """Yield the files that another program reads as well, and needs set up again."""
+    for file in removed:
+        for other, shared in others.items():
+            if file.status != "unchanged" and Path(file.file).resolve() in shared:
+                yield f"{file.file} is a file of {other} as well. If {other} needs it, set {other} up again."

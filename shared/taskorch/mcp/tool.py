@@ -1,6 +1,7 @@
-"""A tool of a role as an agent's program has it, and one call of it.
+"""The tools of a role for an agent's program, and one call of a tool.
 
-A call is what a command is: a connection of its own, one library call, and the document that `--json` prints.
+A call works like a command: it has its own connection, makes one call of the library, and
+returns the document that `--json` prints.
 """
 
 import logging
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class ToolResult:
-    """What a tool returns: the data and the meta of the document."""
+    """The result of a tool: the data and the meta of its document."""
 
     def __init__(self, data: object, **meta: object) -> None:
         self.data = data
@@ -30,153 +31,169 @@ class ToolResult:
 
 
 class ToolArguments(BaseModel):
-    """The arguments of a tool: its fields. The docstring of a subclass describes the tool to agents."""
+    """The arguments of a tool, as fields.
+
+    The docstring of a subclass is the description of the tool, which agents read.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: ClassVar[str]
     read_only: ClassVar[bool] = False
-    #: What it may do where the bundled server does not run.
+    #: What the tool may do if the bundled server does not run.
     access: ClassVar[Access] = Access.USE
-    #: Whether its result contains text that other agents wrote.
+    #: Whether the result contains text that other agents wrote.
     quotes_others: ClassVar[bool] = False
 
     @abstractmethod
     def perform(self, call: "ToolCall") -> ToolResult:
-        """Make the call; raises errors.TaskOrchestratorError."""
+        """Perform the call. Raises errors.TaskOrchestratorError."""
 
     @classmethod
     def parse(cls, arguments: Mapping[str, object]) -> Self:
-        """Return the tool with its arguments; errors.Usage for what they cannot be."""
+        """Return the arguments of a call. Raises errors.Usage if they are not valid."""
         try:
             return cls.model_validate(arguments)
         except ValidationError as error:
-            mistakes = [_mistake(cls, each) for each in error.errors(include_url=False)]
+            mistakes = [
+                _mistake(cls, mistake) for mistake in error.errors(include_url=False)
+            ]
             raise errors.Usage(reason=" ".join(mistakes)) from None
 
 
 class ToolCall:
-    """One call of a tool: who makes it, its connection, and what takes it back."""
+    """One call of a tool, with its connection."""
 
     def __init__(self, settings: Settings, access: Access, words: str) -> None:
-        """`words` are the tool and its arguments: the same again repeats a request that Redis left unanswered."""
+        """Open the connection of a call; `words` are the tool and its arguments.
+
+        A call with the same words repeats a request that Redis left unanswered. With "",
+        it repeats none.
+        """
         self.settings = settings
         self._opened = open_connection(settings, logger.warning, access)
-        self._ended = False
-        self.connection = StoppableConnection(self._opened, self._is_ended)
+        self.connection = StoppableConnection(self._opened)
         self.requests = Requests(store=unanswered_requests(settings, words))
-        #: The damaged rows that its result lacks, by kind and id: why.
+        #: Kind and id of a damaged row that the result lacks -> the reason.
         self.damage: Damage = {}
-        #: Whether its thread has ended.
-        self.over = False
-        #: Gives back what the call has taken, if it took something: for a client that takes the call back.
+        #: Whether the thread of the call has ended.
+        self.is_over = False
+        #: Gives back what the call claimed, if the client cancels the call.
         self.undo: Callable[[], None] | None = None
 
-    def end(self) -> None:
-        """Break off a wait, and call nothing any more."""
-        self._ended = True
+    def cancel(self) -> None:
+        """End a wait, and make no further step: each raises CallCancelled."""
+        self.connection.is_cancelled = True
         self.close()
 
     def end_waits(self) -> None:
-        """Break off a wait with errors.InputClosed; other steps go on. A wait that is just beginning needs a repeat."""
-        self.connection.waits_no_more = True
+        """End a wait with errors.InputClosed; other steps continue.
+
+        A wait that is about to start may miss it: call this again until the call is over.
+        """
+        self.connection.refuses_waits = True
         if self.connection.is_waiting:
             self.close()
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the connection."""
         self._opened.close()
 
-    def again(self) -> "ToolCall":
-        """Return another call in the same name, to give back what this one took."""
+    def new_call(self) -> "ToolCall":
+        """Return another call with the same settings, to give back what this one claimed."""
         return ToolCall(self.settings, Access.USE, "")
-
-    def _is_ended(self) -> bool:
-        return self._ended
 
 
 class CallCancelled(Exception):
-    """The client has taken its call back."""
+    """The client cancelled its call."""
 
 
 class StoppableConnection(ConnectionWrapper):
-    """A connection that does nothing more once its call has ended: CallCancelled; or waits no more: errors.InputClosed.
+    """The connection of a call that can be cancelled while another thread uses it.
 
-    But who has taken a wake token looks: else another waiter would sleep on, beside an item that is ready.
+    A call that took a wake token still claims the item: otherwise the item is ready and
+    the other waiters sleep on.
     """
 
-    def __init__(self, connection: Connection, is_ended: Callable[[], bool]) -> None:
+    def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._is_ended = is_ended
+        #: Whether every step raises CallCancelled.
+        self.is_cancelled = False
+        #: Whether every wait raises errors.InputClosed.
+        self.refuses_waits = False
+        self.is_waiting = False
         self._has_token = False
-        self.is_waiting = self.waits_no_more = False
 
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
-        """Run a script."""
+        """Run a script, unless the call is cancelled."""
         if not self._has_token:
             self._check()
         self._has_token = False
         return super().run_script(script, key, arguments)
 
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        """Take a wake token."""
-        self._has_token = self._waiting(
+        """Take a wake token, unless the call is cancelled."""
+        self._has_token = self._wait(
             lambda: self.connection.wait_for_wake(key, timeout_s)
         )
         return self._has_token
 
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
-        """Block for an entry of a stream."""
-        return self._waiting(
+        """Wait for an entry of a stream, unless the call is cancelled."""
+        return self._wait(
             lambda: self.connection.wait_for_entry(key, cursor, timeout_s)
         )
 
-    def _waiting(self, wait: Callable[[], bool]) -> bool:
+    def _wait(self, wait: Callable[[], bool]) -> bool:
         self.is_waiting = True
         try:
             self._check_wait()
-            came = wait()
+            found = wait()
         except errors.Unavailable:
-            self._check_wait()  # it was broken off, which looks like an outage
+            self._check_wait()  # cancelling a wait closes its connection
             raise
         finally:
             self.is_waiting = False
-        if not came:
+        if not found:
             self._check_wait()
-        return came
+        return found
 
     def _check_wait(self) -> None:
         self._check()
-        if self.waits_no_more:
+        if self.refuses_waits:
             raise errors.InputClosed
 
     def _check(self) -> None:
-        if self._is_ended():
+        if self.is_cancelled:
             raise CallCancelled
 
 
 def description(tool: type[ToolArguments]) -> str:
-    """Return what a tool does, in a line."""
+    """Return the description of a tool, on one line."""
     return " ".join((tool.__doc__ or "").split())
 
 
 def schema(tool: type[ToolArguments]) -> dict[str, Any]:
-    """Return the JSON schema of a tool's arguments: no word more than it takes to use it."""
+    """Return the JSON schema of a tool's arguments, without the fields agents do not need."""
     whole = tool.model_json_schema()
-    fields = {name: _bare(field) for name, field in whole["properties"].items()}
-    required = {"required": whole["required"]} if "required" in whole else {}
-    return {"type": "object", "properties": fields, **required}
+    fields = {
+        name: _without_noise(field) for name, field in whole["properties"].items()
+    }
+    shown = {"type": "object", "properties": fields}
+    if "required" in whole:
+        shown["required"] = whole["required"]
+    return shown
 
 
-def seconds(value: float, what: str) -> float:
-    """Return how long a call may wait, within the patience of an agent's program."""
-    return limits.number(
-        cast("int", value), f"{what} in seconds", 0, limits.LONGEST_WAIT_S
-    )
+def seconds(value: float, argument: str) -> float:
+    """Return a timeout in seconds. Raises errors.Invalid if no program waits that long."""
+    what = f"{argument} in seconds"
+    return limits.number(cast("int", value), what, 0, limits.LONGEST_WAIT_S)
 
 
-def _bare(field: Mapping[str, Any]) -> dict[str, Any]:
+def _without_noise(field: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a field without its title and an empty default."""
     return {
         key: value
         for key, value in field.items()
@@ -185,9 +202,10 @@ def _bare(field: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mistake(tool: type[ToolArguments], mistake: Any) -> str:  # noqa: ANN401  pydantic's own dictionary
-    name = ".".join(map(str, mistake["loc"]))
+    name = ".".join(str(step) for step in mistake["loc"])
     if mistake["type"] == "missing":
         return f"The argument {name} is missing."
     if mistake["type"] == "extra_forbidden":
-        return f"There is no argument {limits.shortened(name)}; there are {', '.join(tool.model_fields)}."
+        known = ", ".join(tool.model_fields)
+        return f"There is no argument {limits.shortened(name)}; there are {known}."
     return f"{name}: {mistake['msg']}."

@@ -1,4 +1,4 @@
-"""A call of a tool that is taken back: it asks for nothing more, and sleeps on nobody's wake token."""
+"""A cancelled call makes no further step, and keeps no wake token from another waiter."""
 
 from collections.abc import Callable
 
@@ -10,50 +10,45 @@ from taskorch.queue.port import Connection, ConnectionWrapper
 LONG_S = 30
 
 
-class Withdrawn(ConnectionWrapper):
-    """A connection whose call is taken back at the end of its first wait; something may happen meanwhile."""
+class CancelledInWait(ConnectionWrapper):
+    """A connection whose call is cancelled during its first wait."""
 
     def __init__(
-        self, connection: Connection, meanwhile: Callable[[], object] = lambda: None
+        self, connection: Connection, before_wait: Callable[[], object]
     ) -> None:
         super().__init__(connection)
-        self._meanwhile = meanwhile
-        self.over = False
+        self._before_wait = before_wait
+        self.call = StoppableConnection(self)
 
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        self._meanwhile()
-        came = super().wait_for_wake(key, min(timeout_s, 0.1))
-        self.over = True
-        return came
+        self._before_wait()
+        found = super().wait_for_wake(key, min(timeout_s, 0.1))
+        self.call.is_cancelled = True
+        return found
 
 
-def taken_back(bench: Bench, meanwhile: Callable[[], object] = lambda: None) -> Bench:
-    """Return a bench whose calls end with their first wait."""
-
-    def wrap(connection: Connection) -> Connection:
-        ending = Withdrawn(connection, meanwhile)
-        return StoppableConnection(ending, lambda: ending.over)
-
-    return bench.over(wrap)
+def cancelled_in_wait(
+    bench: Bench, before_wait: Callable[[], object] = lambda: None
+) -> Bench:
+    """Return a bench whose calls are cancelled during their first wait."""
+    return bench.over(lambda connection: CancelledInWait(connection, before_wait).call)
 
 
-def test_a_wait_that_was_taken_back_does_not_look_again(bench: Bench) -> None:
-    ending = taken_back(bench)
+def test_cancelled_wait_does_not_look_again(bench: Bench) -> None:
+    cancelled = cancelled_in_wait(bench)
 
     with pytest.raises(CallCancelled):
-        ending.agent().claim(wait_s=LONG_S)
+        cancelled.agent().claim(wait_s=LONG_S)
 
     item = bench.item()
     assert bench.claimed_next() == item
 
 
-def test_a_call_that_ends_with_a_wake_token_in_its_hand_claims_what_it_was_woken_for(
-    bench: Bench,
-) -> None:
-    ending = taken_back(bench, meanwhile=bench.item)
+def test_cancelled_call_with_wake_token_claims_the_item(bench: Bench) -> None:
+    cancelled = cancelled_in_wait(bench, before_wait=bench.item)
 
-    claim = ending.agent().claim(wait_s=LONG_S)
+    claim = cancelled.agent().claim(wait_s=LONG_S)
 
     assert held(claim).token == 1
     with pytest.raises(CallCancelled):
-        ending.agent().check()
+        cancelled.agent().check()

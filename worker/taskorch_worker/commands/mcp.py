@@ -11,12 +11,10 @@ def mcp() -> None:
 
     Runs until standard input ends, SIGTERM or Ctrl-C.
     """
-    from taskorch.mcp.extras import needs_mcp
+    from taskorch.mcp.server import serve
 
-    with needs_mcp():
-        from taskorch.mcp.server import serve
+    from taskorch_worker import mcp_tools
 
-        from taskorch_worker import mcp_tools
     settings = app.settings()
     tools = mcp_tools.TOOLS if settings.agent else ()
     serve("worker", mcp_tools.about(settings), settings, tools)
