@@ -292,14 +292,14 @@ SABOTAGES = (
     Sabotage(
         guard="What was there in a program's file before is there afterwards",
         file="orchestrator/taskorch_orchestrator/setup/json_entries.py",
-        line="if len(members) > 1 or not _was_made(text, at, member):",
+        line="if len(members) > 1 or not _was_created_for(text, bracket, member):",
         instead="if len(members) > 1:",
         tests=("tests/unit/setup/test_json_entries.py",),
     ),
     Sabotage(
         guard="The files of a program are changed together, or not at all",
         file="orchestrator/taskorch_orchestrator/setup/managed_file.py",
-        line="undo.callback(_put, before, place)",
+        line="undo.callback(_move, before, target)",
         instead="pass",
         tests=("tests/unit/setup/test_managed_file.py",),
     ),
@@ -433,8 +433,8 @@ SABOTAGES = (
     Sabotage(
         guard="A change of a TOML file is parsed again",
         file="orchestrator/taskorch_orchestrator/setup/toml_entries.py",
-        line="    if any(_found(after, entry) is not None for entry in entries) or",
-        instead="    if False and",
+        line="    if is_left or _others(after, entries) != _others(document, entries):",
+        instead="    if False:",
         tests=("tests/unit/setup/test_toml_entries.py",),
     ),
     Sabotage(

@@ -1,4 +1,4 @@
-"""`orchestrate setup`: into the files of a program and out again, with all else in them byte for byte as it was."""
+"""`orchestrate setup` adds, checks and removes its parts of the files of programs."""
 
 import json
 import os
@@ -49,7 +49,7 @@ FOREIGN: Mapping[str, bytes] = {
 
 @pytest.fixture
 def project(shell: Shell) -> Shell:
-    """A project with the files of every program, and a home of its own."""
+    """A project with files of every program, and its own home."""
     home = shell.folder.parent / "home"
     home.mkdir()
     (shell.folder / ".git").mkdir()
@@ -62,7 +62,7 @@ def project(shell: Shell) -> Shell:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder, and every folder that is empty."""
+    """Return every file and every empty folder below a folder."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
         for path in folder.rglob("*")
@@ -76,9 +76,7 @@ def commands(hooks: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_what_was_there_before_is_there_again_byte_for_byte(
-    project: Shell, program: str
-) -> None:
+def test_removal_restores_files_byte_for_byte(project: Shell, program: str) -> None:
     before = files(project.folder)
 
     done = project.orchestrate("setup", program)
@@ -91,9 +89,7 @@ def test_what_was_there_before_is_there_again_byte_for_byte(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_from_nothing_it_makes_files_that_go_again_with_their_folders(
-    shell: Shell, program: str
-) -> None:
+def test_created_files_and_folders_are_removed(shell: Shell, program: str) -> None:
     bare = shell.lacking("AGENT_ID")
 
     done = bare.orchestrate("setup", program, "--json").data()
@@ -108,9 +104,7 @@ def test_from_nothing_it_makes_files_that_go_again_with_their_folders(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_second_time_changes_nothing_and_the_check_says_how_it_stands(
-    project: Shell, program: str
-) -> None:
+def test_second_setup_changes_nothing(project: Shell, program: str) -> None:
     before = project.orchestrate("setup", program, "--check")
     project.orchestrate("setup", program)
     once = files(project.folder)
@@ -125,7 +119,7 @@ def test_a_second_time_changes_nothing_and_the_check_says_how_it_stands(
     assert files(project.folder) == once
 
 
-def test_all_four_live_side_by_side_and_go_one_by_one(project: Shell) -> None:
+def test_four_programs_are_set_up_side_by_side(project: Shell) -> None:
     before = files(project.folder)
     for program in PROGRAMS:
         project.orchestrate("setup", program)
@@ -166,7 +160,7 @@ def test_claude_gets_hooks_servers_instructions_and_skills(project: Shell) -> No
         assert skill.startswith(f"---\nname: {name}\n")
 
 
-def test_codex_gets_its_hooks_as_json_and_its_servers_as_toml(project: Shell) -> None:
+def test_codex_gets_json_hooks_and_toml_servers(project: Shell) -> None:
     project.orchestrate("setup", "codex")
 
     hooks = json.loads((project.folder / ".codex/hooks.json").read_bytes())["hooks"]
@@ -182,7 +176,7 @@ def test_codex_gets_its_hooks_as_json_and_its_servers_as_toml(project: Shell) ->
     )
 
 
-def test_gemini_gets_its_own_names_of_hooks_and_milliseconds(shell: Shell) -> None:
+def test_gemini_gets_its_hook_names_and_milliseconds(shell: Shell) -> None:
     shell.orchestrate("setup", "gemini")
 
     settings = json.loads((shell.folder / ".gemini/settings.json").read_bytes())
@@ -196,7 +190,7 @@ def test_gemini_gets_its_own_names_of_hooks_and_milliseconds(shell: Shell) -> No
         assert server["env"]["TASKORCH_REDIS_PASSWORD"] == "$TASKORCH_REDIS_PASSWORD"
 
 
-def test_cursor_gets_hooks_of_its_form_and_a_rule(project: Shell) -> None:
+def test_cursor_gets_its_hook_format_and_a_rule(project: Shell) -> None:
     project.orchestrate("setup", "cursor")
 
     hooks = json.loads((project.folder / ".cursor/hooks.json").read_bytes())
@@ -213,9 +207,7 @@ def test_cursor_gets_hooks_of_its_form_and_a_rule(project: Shell) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_for_the_user_it_is_the_home_and_not_the_project(
-    project: Shell, program: str
-) -> None:
+def test_user_setup_changes_home_only(project: Shell, program: str) -> None:
     home = Path(project.variables["HOME"])
     before = files(project.folder)
 
@@ -233,7 +225,7 @@ def test_for_the_user_it_is_the_home_and_not_the_project(
     assert files(project.folder) == before
 
 
-def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(
+def test_configured_folders_of_claude_and_codex_are_used(
     project: Shell,
 ) -> None:
     elsewhere = project.folder.parent / "elsewhere"
@@ -272,7 +264,7 @@ def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(
             "claude",
             ".mcp.json",
             b'{"mcpServers": []}',
-            "has something else where mcpServers should be",
+            "has a different value where mcpServers should be",
         ),
         (
             "claude",
@@ -285,7 +277,7 @@ def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(
             "claude",
             ".claude/skills/task-orchestrator/SKILL.md",
             b"mine",
-            "is somebody else's",
+            "was not written by orchestrate setup",
         ),
         ("codex", ".codex/config.toml", b"model = ", "is not valid TOML"),
         (
@@ -298,13 +290,13 @@ def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(
             "codex",
             ".codex/config.toml",
             b"mcp_servers = {}",
-            "has no room for our tables",
+            "conflicts with our tables",
         ),
         (
             "codex",
             "AGENTS.md",
             b"mine\n<!-- task-orchestrator: begin (orchestrate setup) -->\nmine\n",
-            "in line 2:",
+            "in line 2.",
         ),
         (
             "gemini",
@@ -315,7 +307,7 @@ def test_the_folders_that_claude_and_codex_let_their_users_name_are_theirs(
         ("cursor", ".cursor/hooks.json", b"{}", 'has no "version"'),
     ],
 )
-def test_a_file_that_cannot_take_it_is_left_as_it_is_and_so_are_the_others(
+def test_unsupported_file_leaves_all_files_unchanged(
     project: Shell, program: str, name: str, content: bytes, message: str
 ) -> None:
     (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -330,7 +322,7 @@ def test_a_file_that_cannot_take_it_is_left_as_it_is_and_so_are_the_others(
     assert files(project.folder) == before
 
 
-def test_an_entry_that_is_invalid_by_now_is_not_taken_out_of_the_other_files_either(
+def test_invalid_file_stops_removal_from_all_files(
     project: Shell,
 ) -> None:
     project.orchestrate("setup", "claude")
@@ -407,7 +399,7 @@ def test_config_rewritten_by_codex_is_checked_repaired_and_cleaned(
 
 
 def _linked_outside(project: Shell) -> tuple[Path, Path]:
-    """Put a symbolic link in the place of a file, as an author of a repository may; return it and its target."""
+    """Replace a file by a symbolic link; return the link and its target."""
     target = project.folder.parent / "dotfiles.json"
     link = project.folder / ".claude/settings.json"
     link.rename(target)
@@ -464,9 +456,7 @@ def test_link_within_user_configuration_is_followed(project: Shell) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640])
-def test_a_symbolic_link_stays_one_and_the_mode_stays(
-    project: Shell, mode: int
-) -> None:
+def test_setup_keeps_symbolic_link_and_mode(project: Shell, mode: int) -> None:
     link, real = _linked_outside(project)
     real.chmod(mode)
 
@@ -483,7 +473,7 @@ def test_a_symbolic_link_stays_one_and_the_mode_stays(
 @pytest.mark.parametrize(
     ("removed", "other"), [("claude", "codex"), ("codex", "claude")]
 )
-def test_where_two_programs_read_one_file_it_is_said_that_both_lost_their_part(
+def test_removal_reports_file_shared_by_programs(
     project: Shell, removed: str, other: str
 ) -> None:
     (project.folder / "CLAUDE.md").unlink()
@@ -501,7 +491,7 @@ def test_where_two_programs_read_one_file_it_is_said_that_both_lost_their_part(
 
 
 @pytest.mark.parametrize("words", [[], ["--check"], ["--remove"]])
-def test_a_pipe_where_a_file_should_be_is_told_and_keeps_nobody_waiting(
+def test_pipe_instead_of_file_is_refused_immediately(
     project: Shell, words: list[str]
 ) -> None:
     (project.folder / ".mcp.json").unlink()
@@ -513,7 +503,7 @@ def test_a_pipe_where_a_file_should_be_is_told_and_keeps_nobody_waiting(
     assert f"Cannot read {project.folder}/.mcp.json: it is not a file." in ran.stderr
 
 
-def test_a_skill_of_anothers_that_has_our_name_is_kept_and_told(project: Shell) -> None:
+def test_foreign_skill_of_our_name_is_kept(project: Shell) -> None:
     skill = project.folder / ".claude/skills/task-orchestrator/SKILL.md"
     skill.parent.mkdir()
     skill.write_bytes(b"---\nname: task-orchestrator\n---\nTheirs\n")
@@ -525,13 +515,13 @@ def test_a_skill_of_anothers_that_has_our_name_is_kept_and_told(project: Shell) 
     undone = project.orchestrate("setup", "claude", "--remove")
 
     assert (done.code, checked.code, undone.code) == (5, 5, 0)
-    assert f"{skill} is somebody else's" in done.stderr
+    assert f"{skill} was not written by orchestrate setup" in done.stderr
     assert f"not current  {skill}" in checked.stdout
     assert f"unchanged    {skill}" in undone.stdout
     assert files(project.folder) == before
 
 
-def test_what_somebody_put_beside_our_skill_stays_when_it_goes(project: Shell) -> None:
+def test_file_beside_our_skill_stays(project: Shell) -> None:
     before = files(project.folder)
     project.orchestrate("setup", "claude")
     (project.folder / ".claude/skills/task-orchestrator/mine.md").write_bytes(b"Mine\n")
@@ -545,9 +535,7 @@ def test_what_somebody_put_beside_our_skill_stays_when_it_goes(project: Shell) -
 
 
 @pytest.mark.parametrize("arguments", [[], ["--remove"]])
-def test_when_the_disk_takes_no_more_no_file_is_changed(
-    project: Shell, arguments: list[str]
-) -> None:
+def test_full_disk_changes_no_file(project: Shell, arguments: list[str]) -> None:
     instructions = project.folder / "CLAUDE.md"
     if arguments:
         project.orchestrate("setup", "claude")
@@ -573,7 +561,7 @@ def test_when_the_disk_takes_no_more_no_file_is_changed(
     assert files(project.folder) == before
 
 
-def test_a_file_where_a_folder_should_be_is_told_and_no_file_is_changed(
+def test_file_instead_of_folder_changes_nothing(
     project: Shell,
 ) -> None:
     shutil.rmtree(project.folder / ".claude/skills")
@@ -589,9 +577,7 @@ def test_a_file_where_a_folder_should_be_is_told_and_no_file_is_changed(
 
 
 @pytest.mark.parametrize("where", ["a worktree", "TASKORCH_ROOT"])
-def test_the_files_are_those_of_the_checkout_wherever_its_queue_is(
-    shell: Shell, where: str
-) -> None:
+def test_setup_changes_files_of_the_checkout(shell: Shell, where: str) -> None:
     main, checkout = shell.folder / "main", shell.folder / "home/checkout"
     own = main / ".git/worktrees/x"
     own.mkdir(parents=True)
@@ -618,7 +604,7 @@ def test_the_files_are_those_of_the_checkout_wherever_its_queue_is(
     assert files(shell.folder) == before
 
 
-def test_what_its_users_add_to_our_part_stays_and_goes_with_it(project: Shell) -> None:
+def test_user_additions_to_our_part_stay(project: Shell) -> None:
     before = files(project.folder)
     changes = {
         "claude": (
@@ -658,7 +644,7 @@ def test_what_its_users_add_to_our_part_stays_and_goes_with_it(project: Shell) -
     assert files(project.folder) == before
 
 
-def test_a_file_is_replaced_and_never_half_written(project: Shell) -> None:
+def test_program_file_is_replaced_atomically(project: Shell) -> None:
     file = project.folder / "CLAUDE.md"
     opened = file.open("rb")
 
@@ -669,7 +655,7 @@ def test_a_file_is_replaced_and_never_half_written(project: Shell) -> None:
     assert list(project.folder.glob(".CLAUDE*")) == []
 
 
-def test_what_others_write_meanwhile_stays(project: Shell) -> None:
+def test_concurrent_changes_of_others_stay(project: Shell) -> None:
     project.orchestrate("setup", "claude")
     file = project.folder / ".claude/settings.json"
     settings = json.loads(file.read_bytes())
@@ -687,7 +673,7 @@ def test_what_others_write_meanwhile_stays(project: Shell) -> None:
     assert commands(left["hooks"]["Stop"]) == ["say done"]
 
 
-def test_what_is_set_up_can_be_called(shell: Shell) -> None:
+def test_installed_commands_can_be_run(shell: Shell) -> None:
     shell.orchestrate("setup", "claude")
     hooks = json.loads((shell.folder / ".claude/settings.json").read_bytes())["hooks"]
     program = shell.having(PATH=f"{BIN}:/usr/bin:/bin")
@@ -705,7 +691,7 @@ def test_what_is_set_up_can_be_called(shell: Shell) -> None:
     assert context.startswith("# You are the agent `ada`")
 
 
-def test_a_folder_that_cannot_be_written_is_told(project: Shell) -> None:
+def test_unwritable_folder_is_an_error(project: Shell) -> None:
     (project.folder / ".codex/config.toml").unlink()
     (project.folder / ".codex/config.toml").mkdir()
 
@@ -723,14 +709,16 @@ def test_a_folder_that_cannot_be_written_is_told(project: Shell) -> None:
         (["claude", "--check", "--remove"], "goes without --remove"),
     ],
 )
-def test_a_wrong_call_is_refused(shell: Shell, words: list[str], message: str) -> None:
+def test_invalid_setup_call_is_refused(
+    shell: Shell, words: list[str], message: str
+) -> None:
     ran = shell.orchestrate("setup", *words)
 
     assert ran.code == 2
     assert message in ran.stderr
 
 
-def test_it_needs_no_redis_and_makes_no_folder_of_ours(shell: Shell) -> None:
+def test_setup_needs_no_redis_and_no_root(shell: Shell) -> None:
     away = shell.having(TASKORCH_REDIS_URL="redis://127.0.0.1:1")
 
     assert away.orchestrate("setup", "claude").code == 0

@@ -1,4 +1,4 @@
-"""Our parts in the files of an agent's program: put in, looked for, taken out; all of them, or none."""
+"""Add, check and remove our parts in the files of a program: in all files or in none."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,58 +13,58 @@ from taskorch_orchestrator.setup.managed_file import (
     Part,
     UnsupportedFile,
     read,
-    replace,
+    replace_all,
     with_part,
     without_part,
 )
 from taskorch_orchestrator.setup.programs import Parts
 
 Text = TypeVar("Text")
-Result = TypeVar("Result")
+NewText = TypeVar("NewText")
 Changes = Mapping[Path, Change]
 
 
 class ProgramFile(Frozen):
-    """A file of a program, and what became of it: created, changed, removed, unchanged; looked at, current or not."""
+    """A file of a program.
+
+    `status` is "created", "changed", "removed" or "unchanged"; after a check, "current"
+    or "not current".
+    """
 
     file: str
     status: str
 
 
 def check(parts: Parts) -> tuple[ProgramFile, ...]:
-    """Return which files have our part. Raises errors.Invalid for a file that cannot be read."""
+    """Return which files have our part.
 
-    def status(file: Path, part: Part) -> str:
+    Raises errors.Invalid for an unreadable file.
+    """
+    found = []
+    for file, part in parts.items():
         text = read(file)
-        return (
-            "current"
-            if text is not None and _fit(file, part.has, text)
-            else "not current"
-        )
-
-    return tuple(
-        ProgramFile(file=str(file), status=status(file, part))
-        for file, part in parts.items()
-    )
+        is_current = text is not None and _in_file(file, part.has, text)
+        status = "current" if is_current else "not current"
+        found.append(ProgramFile(file=str(file), status=status))
+    return tuple(found)
 
 
 def addition(parts: Parts) -> Changes:
-    """Return what has to change so that each file has our part. Raises errors.Invalid for a file that cannot."""
+    """Return the changes after which each file has our part.
+
+    Raises errors.Invalid for a file that cannot contain it.
+    """
     return _changes(parts, with_part)
 
 
 def removal(parts: Parts) -> Changes:
-    """Return what has to change so that no file has our part, in the same way."""
+    """Return the changes after which no file has our part. Raises errors.Invalid."""
     return _changes(parts, without_part)
 
 
 def outside(changes: Changes, top: Path) -> Mapping[Path, Path]:
-    """Return the target of each file that would change, but lies out of `top`: a symbolic link leads to it."""
-    targets = {
-        file: file.resolve()
-        for file, each in changes.items()
-        if each.before != each.after
-    }
+    """Return the files that would change outside `top`, with the targets of their links."""
+    targets = {file: file.resolve() for file in _changed(changes)}
     return {
         file: target
         for file, target in targets.items()
@@ -73,33 +73,23 @@ def outside(changes: Changes, top: Path) -> Mapping[Path, Path]:
 
 
 def apply(changes: Changes, top: Path) -> tuple[ProgramFile, ...]:
-    """Change all files or none, as `replace` does; folders below `top` that are empty then go as well."""
-    replace(
-        {file: each for file, each in changes.items() if each.before != each.after}, top
-    )
+    """Change all files or none, and remove folders below `top` that become empty.
+
+    Raises errors.Invalid.
+    """
+    replace_all(_changed(changes), top)
     return tuple(
-        ProgramFile(file=str(file), status=_status(each))
-        for file, each in changes.items()
+        ProgramFile(file=str(file), status=_status(change))
+        for file, change in changes.items()
     )
 
 
-def _changes(parts: Parts, change: Callable[[Part, str | None], str | None]) -> Changes:
-    before = {file: read(file) for file in parts}
+def _changed(changes: Changes) -> Changes:
     return {
-        file: Change(
-            before=before[file], after=_fit(file, partial(change, part), before[file])
-        )
-        for file, part in parts.items()
+        file: change
+        for file, change in changes.items()
+        if change.before != change.after
     }
-
-
-def _fit(file: Path, change: Callable[[Text], Result], text: Text) -> Result:
-    try:
-        return change(text)
-    except UnsupportedFile as unfit:
-        raise errors.Invalid(
-            reason=f"{file} {unfit}. It was left as it is; nothing was written."
-        ) from None
 
 
 def _status(change: Change) -> str:
@@ -108,3 +98,21 @@ def _status(change: Change) -> str:
     if change.before is None:
         return "created"
     return "removed" if change.after is None else "changed"
+
+
+def _changes(parts: Parts, change: Callable[[Part, str | None], str | None]) -> Changes:
+    texts = {file: read(file) for file in parts}
+    changes = {}
+    for file, part in parts.items():
+        before = texts[file]
+        after = _in_file(file, partial(change, part), before)
+        changes[file] = Change(before=before, after=after)
+    return changes
+
+
+def _in_file(file: Path, function: Callable[[Text], NewText], text: Text) -> NewText:
+    """Call a function with a file's text; name the file in its errors."""
+    try:
+        return function(text)
+    except UnsupportedFile as error:
+        raise errors.Invalid(reason=f"{file} {error}. No file was changed.") from None

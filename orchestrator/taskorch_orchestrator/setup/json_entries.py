@@ -1,9 +1,10 @@
-"""Entries of ours in a JSON file of somebody else, put in and taken out as text: the rest stays byte for byte.
+"""Our entries in a JSON file of others. The rest of the file stays byte for byte.
 
-An entry goes to the front of its object or list: `{` + its lead + the entry + `,` + what was there. Into an empty one
-it goes with no space before it, and what had to be made for it has space after its bracket. So it can be told
-what has to go with the entry: `{"hooks": {"Stop": [ … ]}}` leaves an empty `hooks`, `{ "hooks": …` leaves nothing.
-Comments, which some programs allow, are read as space.
+A new entry goes to the front of its object or list: `{` + the space there + the entry +
+`,` + the rest. Removal uses spaces to tell what was created for an entry: no space
+precedes an entry in an object that was empty, but space follows the bracket of an object
+that was created for it. So `{"hooks": {"Stop": [ … ]}}` leaves an empty `hooks` and
+`{ "hooks": …` leaves nothing. Comments, which some programs allow, count as space.
 """
 
 import json
@@ -16,85 +17,96 @@ from taskorch_orchestrator.setup.managed_file import (
     Json,
     UnsupportedFile,
     is_blank,
-    joined,
-    runs,
+    merged,
+    runs_command_of,
 )
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
 _DECODER = json.JSONDecoder()
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 class Member(NamedTuple):
-    """A member of an object or a list: where it starts (its name, if it has one), where its value is, where it ends."""
+    """A member of an object or list, with its places in the text."""
 
+    #: None in a list.
     name: str | None
+    #: Where the name starts, or the value of a list's member.
     start: int
-    at: int
+    value_start: int
     end: int
     value: Json
 
 
-#: Each object or list on the way to an entry, by its bracket, and the member of it that leads on.
-Way = list[tuple[int, Member]]
+class Step(NamedTuple):
+    """A step on the path to an entry: the place of a bracket, and a member inside."""
+
+    bracket: int
+    member: Member
 
 
 class JsonEntries:
-    """Some entries of ours in one file."""
+    """Our entries in one file."""
 
     def __init__(
         self, *entries: ConfigEntry, head: dict[str, Json] | None = None
     ) -> None:
-        """`head` is what the program wants to see at the beginning of each such file."""
+        """`head` holds the members that the program requires in each such file."""
         self._entries = entries
         self._head = head or {}
 
     def has(self, text: str) -> bool:
-        """Return whether all of them are there, and lack nothing."""
+        """Return whether all entries are there and complete."""
         if is_blank(text):
             return False
         clear = _clear(text)
-        ways = [(_found(clear, entry), entry) for entry in self._entries]
-        return all(
-            way and joined(entry.value, way[-1][1].value) == way[-1][1].value
-            for way, entry in ways
-        )
+        for entry in self._entries:
+            path = _find(clear, entry)
+            if not path:
+                return False
+            value = path[-1].member.value
+            if merged(entry.value, value) != value:
+                return False
+        return True
 
     def added(self, text: str | None) -> str:
-        """Return the text with the entries; a new one where there is none, or a blank one."""
+        """Return the text with the entries; a new text for a missing or blank file."""
         if text is None or is_blank(text):
-            made = json.loads(self.added(json.dumps(self._head)))
-            return json.dumps(self._head | made, indent=2, ensure_ascii=False) + "\n"
+            document = json.loads(self.added(json.dumps(self._head)))
+            return _dump(self._head | document, "  ") + "\n"
         clear = _clear(text)
-        for name in self._head.keys() - {
-            member.name for member in _members(clear, _root(clear))
-        }:
-            raise UnsupportedFile(
-                f'has no "{name}" in it: the program would not read it'
-            )
+        present = {member.name for member in _members(clear, _skip_space(clear, 0))}
+        for name in self._head.keys() - present:
+            raise UnsupportedFile(f'has no "{name}", which its program requires')
         for entry in reversed(self._entries):
-            text = _with(text, entry)
+            text = _with_entry(text, entry)
         return text
 
     def removed(self, text: str) -> str | None:
-        """Return the text as it was before; None where there was no file."""
-        left: str | None = text
+        """Return the text without the entries; None if there was no file before."""
         if is_blank(text):
             return text
         if text == self.added(None):
             return None
+        left: str | None = text
         for entry in self._entries:
-            while left is not None and (way := _found(_clear(left), entry)):
-                left = _without(left, way)
+            while left is not None:
+                path = _find(_clear(left), entry)
+                if not path:
+                    break
+                left = _without_entry(left, path)
         return left
 
 
 def _clear(text: str) -> str:
-    """Return valid JSON with everything where it was: comments and the mark of UTF-8 are space."""
-    clear = _STRING_OR_COMMENT.sub(
-        _kept_or_space,
-        text.replace("\ufeff", " ", 1) if text.startswith("\ufeff") else text,
-    )
+    """Return the JSON with spaces in the place of comments and the byte order mark.
+
+    Raises UnsupportedFile if it is not a JSON object.
+    """
+    if text.startswith(_BYTE_ORDER_MARK):
+        text = text.replace(_BYTE_ORDER_MARK, " ", 1)
+    clear = _STRING_OR_COMMENT.sub(_string_or_spaces, text)
     try:
         document = json.loads(clear)
     except (ValueError, RecursionError) as error:
@@ -104,161 +116,179 @@ def _clear(text: str) -> str:
     return clear
 
 
-def _kept_or_space(match: re.Match[str]) -> str:
+def _string_or_spaces(match: re.Match[str]) -> str:
     return match[0] if match[0].startswith('"') else " " * len(match[0])
 
 
-def _root(clear: str) -> int:
-    return _skip(clear, 0)
-
-
-def _skip(clear: str, at: int) -> int:
+def _skip_space(clear: str, at: int) -> int:
     match = _SPACE.match(clear, at)
     return match.end() if match else at
 
 
-def _members(clear: str, at: int) -> list[Member]:
-    """Return the members of the object or list whose bracket is there."""
-    named, at, members = clear[at] == "{", _skip(clear, at + 1), list[Member]()
+def _members(clear: str, bracket: int) -> list[Member]:
+    """Return the members of the object or list that starts at a bracket."""
+    is_object = clear[bracket] == "{"
+    members = list[Member]()
+    at = _skip_space(clear, bracket + 1)
     while clear[at] not in "}]":
         start, name = at, None
-        if named:
+        if is_object:
             name, at = _DECODER.raw_decode(clear, at)
-            at = _skip(clear, _skip(clear, at) + 1)
+            colon = _skip_space(clear, at)
+            at = _skip_space(clear, colon + 1)
         value, end = _DECODER.raw_decode(clear, at)
         members.append(Member(name, start, at, end, value))
-        at = _skip(clear, end)
+        at = _skip_space(clear, end)
         if clear[at] == ",":
-            at = _skip(clear, at + 1)
+            at = _skip_space(clear, at + 1)
     return members
 
 
-def _way(clear: str, entry: ConfigEntry) -> Way:
-    """Return the way to an entry of ours, as far as it is there."""
-    at, way = _root(clear), Way()
+def _existing_path(clear: str, entry: ConfigEntry) -> list[Step]:
+    """Return the path to an entry, as far as it exists."""
+    at = _skip_space(clear, 0)
+    path = list[Step]()
     for label in entry.labels:
-        members = (
-            _members(clear, at) if clear[at] == ("[" if label is None else "{") else []
-        )
-        members = [
-            each
-            for each in members
-            if each.name == label and (label or runs(each.value, entry))
-        ]
-        if not members:
+        if clear[at] != _bracket(label):
             break
-        way.append((at, members[-1]))
-        at = members[-1].at
-    return way
+        candidates = [
+            member
+            for member in _members(clear, at)
+            if member.name == label and (label or runs_command_of(entry, member.value))
+        ]
+        if not candidates:
+            break
+        path.append(Step(at, candidates[-1]))
+        at = candidates[-1].value_start
+    return path
 
 
-def _found(clear: str, entry: ConfigEntry) -> Way:
-    """Return the way to an entry of ours; [] where it is not there."""
-    way = _way(clear, entry)
-    return (
-        way if len(way) == len(entry.labels) and runs(way[-1][1].value, entry) else []
-    )
+def _bracket(label: str | None) -> str:
+    return "[" if label is None else "{"
 
 
-def _with(text: str, entry: ConfigEntry) -> str:
+def _find(clear: str, entry: ConfigEntry) -> list[Step]:
+    """Return the path to an entry, [] if it is missing."""
+    path = _existing_path(clear, entry)
+    is_whole = len(path) == len(entry.labels)
+    if is_whole and runs_command_of(entry, path[-1].member.value):
+        return path
+    return []
+
+
+def _with_entry(text: str, entry: ConfigEntry) -> str:
     clear = _clear(text)
-    way = _way(clear, entry)
-    labels, value = entry.labels[len(way) :], entry.value
-    if not labels:
-        if not _found(clear, entry):
-            raise UnsupportedFile(f"has another {_named(entry.labels)}")
-        there = way[-1][1]
-        whole = joined(value, there.value)
-        drawn = (
-            text[there.at : there.end]
-            if whole == there.value
-            else _drawn(text, whole, _line(text, there.at))
-        )
-        return text[: there.at] + drawn + text[there.end :]
-    at = way[-1][1].at if way else _root(clear)
-    if clear[at] != ("[" if labels[0] is None else "{"):
+    path = _existing_path(clear, entry)
+    if len(path) == len(entry.labels):
+        member = path[-1].member
+        if not runs_command_of(entry, member.value):
+            raise UnsupportedFile(f"has another {_name(entry.labels)}")
+        return _with_missing_values(text, entry, member)
+    at = path[-1].member.value_start if path else _skip_space(clear, 0)
+    labels = entry.labels[len(path) :]
+    if clear[at] != _bracket(labels[0]):
         kind = "a list" if labels[0] is None else "an object"
-        raise UnsupportedFile(
-            f"has something else where {_named(entry.labels[: len(way)])} should be {kind}"
-        )
-    return _put(text, clear, at, labels, value)
+        name = _name(entry.labels[: len(path)])
+        raise UnsupportedFile(f"has a different value where {name} should be {kind}")
+    return _with_new_member(text, clear, at, labels, entry.value)
 
 
-def _named(labels: Sequence[str | None]) -> str:
+def _with_missing_values(text: str, entry: ConfigEntry, member: Member) -> str:
+    """Return the text with an existing entry completed."""
+    whole = merged(entry.value, member.value)
+    if whole == member.value:
+        return text
+    value = _indented(text, whole, _line_start(text, member.value_start))
+    return text[: member.value_start] + value + text[member.end :]
+
+
+def _with_new_member(
+    text: str, clear: str, bracket: int, labels: Sequence[str | None], value: Json
+) -> str:
+    """Return the text with a value, and the objects and lists around it, at a bracket."""
+    for label in reversed(labels[1:]):
+        value = [value] if label is None else {label: value}
+    start = bracket + 1
+    space = text[start : _skip_space(text, start)]
+    line_start = _line_start(text, start + len(space))
+    member = _indented(text, value, line_start)
+    if labels[0] is not None:
+        member = f"{json.dumps(labels[0], ensure_ascii=False)}: {member}"
+    if _members(clear, bracket):
+        lead = line_start if "\n" in space else space[:1]
+        member = f"{lead}{member},"
+    return text[:start] + member + text[start:]
+
+
+def _name(labels: Sequence[str | None]) -> str:
     return ".".join(label for label in labels if label is not None)
 
 
-def _put(
-    text: str, clear: str, at: int, labels: Sequence[str | None], value: Json
-) -> str:
-    """Put a value, with the objects and lists on the way to it that are missing, to the front of what begins there."""
-    for label in reversed(labels[1:]):
-        value = [value] if label is None else {label: value}
-    space = text[at + 1 : _skip(text, at + 1)]
-    line = _line(text, at + 1 + len(space))
-    drawn = (
-        "" if labels[0] is None else f"{json.dumps(labels[0], ensure_ascii=False)}: "
-    )
-    drawn += _drawn(text, value, line)
-    if _members(clear, at):
-        drawn = (line if "\n" in space else space[:1]) + drawn + ","
-    return text[: at + 1] + drawn + text[at + 1 :]
+def _line_start(text: str, at: int) -> str:
+    """Return a line break and the indentation of the line that contains a place."""
+    line = text[text.rfind("\n", 0, at) + 1 :]
+    indentation = re.match(r"[ \t]*", line)
+    newline = "\r\n" if "\r\n" in text else "\n"
+    return newline + (indentation[0] if indentation else "")
 
 
-def _line(text: str, at: int) -> str:
-    """Return a line break with the indentation of the line that a place is in."""
-    indentation = re.match(r"[ \t]*", text[text.rfind("\n", 0, at) + 1 :])
-    return ("\r\n" if "\r\n" in text else "\n") + (
-        indentation[0] if indentation else ""
-    )
-
-
-def _drawn(text: str, value: Json, line: str) -> str:
+def _indented(text: str, value: Json, line_start: str) -> str:
+    """Return a value as JSON with the indentation of a text."""
     unit = re.match(r"\s*\{[ \t\r]*\n([ \t]+)", text)
-    return json.dumps(
-        value, indent=unit[1] if unit else "  ", ensure_ascii=False
-    ).replace("\n", line)
+    return _dump(value, unit[1] if unit else "  ").replace("\n", line_start)
 
 
-def _without(text: str, way: Way) -> str | None:
-    """Return the text without what the way leads to, and without what was made for it; None if that was all of it."""
+def _dump(value: Json, indent: str) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False)
+
+
+def _without_entry(text: str, path: Sequence[Step]) -> str | None:
+    """Return the text without an entry and what was created for it; None for nothing."""
     clear = _clear(text)
-    names = [member.name for _, member in way]
-    group = names.index(None) if None in names else len(way)
-    for depth, (at, member) in reversed([*enumerate(way)]):
-        members = _members(clear, at)
-        # A group of hooks that has no other hook is ours, whatever else it says.
+    names = [step.member.name for step in path]
+    group = names.index(None) if None in names else len(path)
+    for depth, (bracket, member) in reversed([*enumerate(path)]):
+        members = _members(clear, bracket)
+        # A group of hooks without another hook is ours, with all that it contains.
         if depth > group and (member.name or len(members) == 1):
             continue
-        if len(members) > 1 or not _was_made(text, at, member):
-            return _cut(text, clear, at, members, members.index(member))
-    root, end = _root(clear), len(clear.rstrip())
-    return (
-        f"{text[:root]}{{}}{text[end:]}" if (text[:root] + text[end:]).strip() else None
-    )
+        if len(members) > 1 or not _was_created_for(text, bracket, member):
+            return _without_member(text, bracket, members, members.index(member))
+    before, after = text[: _skip_space(clear, 0)], text[len(clear.rstrip()) :]
+    if (before + after).strip():  # comments
+        return f"{before}{{}}{after}"
+    return None
 
 
-def _was_made(text: str, at: int, member: Member) -> bool:
-    """Return whether an object or list was made for its only member: space before it, and at most space after it."""
-    before, after = (
-        text[at + 1 : member.start],
-        text[member.end : _skip(text, member.end)],
-    )
-    return bool(before) and before.isspace() and text[member.end + len(after)] in "}]"
+def _was_created_for(text: str, bracket: int, member: Member) -> bool:
+    """Return whether an object or list was created for its only member.
+
+    Then there is space before the member, and nothing but space after it.
+    """
+    before = text[bracket + 1 : member.start]
+    after = _skip_space(text, member.end)
+    return bool(before) and before.isspace() and text[after] in "}]"
 
 
-def _cut(text: str, clear: str, at: int, members: Sequence[Member], place: int) -> str:
+def _without_member(
+    text: str, bracket: int, members: Sequence[Member], place: int
+) -> str:
     """Return the text without a member and its comma; comments beside it stay."""
+    clear = _clear(text)
     member = members[place]
     if place:
-        comma = _skip(clear, members[place - 1].end)
+        comma = _skip_space(clear, members[place - 1].end)
         between = text[comma + 1 : member.start]
         ends_line = text[member.end :].lstrip(" \t")[0] in "\r\n"
-        kept = between if between.strip() and not ends_line else between.rstrip()
-        return text[:comma] + kept + text[member.end :]
-    start = member.start if text[at + 1 : member.start].strip() else at + 1
+        if ends_line or not between.strip():
+            between = between.rstrip()
+        return text[:comma] + between + text[member.end :]
+    has_comment = text[bracket + 1 : member.start].strip()
+    start = member.start if has_comment else bracket + 1
     if len(members) == 1:
         return text[:start] + text[member.end :]
-    comma = _skip(clear, member.end)
+    comma = _skip_space(clear, member.end)
     between = text[member.end : comma]
-    return text[:start] + (between if between.strip() else "") + text[comma + 1 :]
+    if not between.strip():
+        between = ""
+    return text[:start] + between + text[comma + 1 :]

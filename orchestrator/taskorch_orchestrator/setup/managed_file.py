@@ -1,4 +1,4 @@
-"""A file of an agent's program that we have a part in: how our part gets in and out, and how files are replaced."""
+"""Files of other programs that contain a part of ours, and how they are replaced."""
 
 import os
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Protocol, TypeAlias, cast
 
+from taskorch.config import files
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 
@@ -16,112 +17,109 @@ Json: TypeAlias = "str | int | bool | Sequence[Json] | dict[str, Json] | None"
 
 
 class UnsupportedFile(Exception):
-    """A file that cannot take our part; the reason goes on after the file's name."""
+    """A file that cannot contain our part; the message continues its name."""
 
 
 class Part(Protocol):
-    """Our part of a file. Each method raises UnsupportedFile for a text that it cannot read."""
+    """Our part of a file. The methods raise UnsupportedFile for unreadable text."""
 
     def has(self, text: str) -> bool:
-        """Return whether the part is there; what somebody has added to it is no fault."""
+        """Return whether the part is complete. Additions of others do not matter."""
 
     def added(self, text: str | None) -> str:
-        """Return the text with the part; a new text where there is no file."""
+        """Return the text with the part; `text` is None for a missing file."""
 
     def removed(self, text: str) -> str | None:
-        """Return the text without the part, byte for byte as it was before; None where there was no file."""
+        """Return the text as it was before the part was added; None for no file."""
 
 
 class ConfigEntry(Frozen):
-    """An object of ours with the command that it is known by, and the names that lead to it; None for one in a list."""
+    """An object with a command of ours in a configuration file."""
 
+    #: The keys that lead to the entry; None for a place in a list.
     labels: tuple[str | None, ...]
     value: dict[str, Json]
 
 
 class Change(NamedTuple):
-    """What a file holds, and what it shall hold; None where there is no file."""
+    """The old and new text of a file; None where there is no file."""
 
     before: str | None
     after: str | None
 
 
 def with_part(part: Part, text: str | None) -> str:
-    """Return a text with the part; raises UnsupportedFile where it could not be taken out again."""
+    """Return the text with the part.
+
+    Raises UnsupportedFile if the part could not be removed again without a trace.
+    """
     if text is not None and part.has(text):
         return text
-    after, was_not_there = part.added(text), without_part(part, text) == text
-    if not part.has(after) or (
-        was_not_there and not _is_undone(part.removed(after), text)
-    ):
-        raise UnsupportedFile(
-            "is of a form that the change could not be taken back from"
-        )
+    after = part.added(text)
+    if not part.has(after):
+        raise UnsupportedFile("cannot be changed")
+    if without_part(part, text) == text:  # it had nothing of ours
+        restored = part.removed(after)
+        is_new = text is None or is_blank(text)
+        if restored != text and not (restored is None and is_new):
+            raise UnsupportedFile("cannot be changed so that the change can be undone")
     return after
 
 
-def _is_undone(left: str | None, text: str | None) -> bool:
-    return left == text or (left is None and text is not None and is_blank(text))
-
-
 def is_blank(text: str) -> bool:
-    """Return whether a file holds nothing, as one that a program has created and not yet filled."""
+    """Return whether a file is empty, as one that a program has just created."""
     return not text.strip("\ufeff \t\r\n")
 
 
 def without_part(part: Part, text: str | None) -> str | None:
-    """Return a text without the part; None where there is, or was, no file."""
+    """Return the text without the part; None for a missing file."""
     return None if text is None else part.removed(text)
 
 
-def joined(ours: Json, theirs: Json) -> Json:
-    """Return what somebody has made of a value of ours, with what it lacks; where both say something, theirs holds."""
+def merged(ours: Json, theirs: Json) -> Json:
+    """Return a value with additions from ours. In a conflict, theirs wins."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        return theirs | {
-            name: joined(value, theirs.get(name, value)) for name, value in ours.items()
+        additions = {
+            name: merged(value, theirs.get(name, value)) for name, value in ours.items()
         }
+        return theirs | additions
     if isinstance(ours, list) and isinstance(theirs, list):
-        return [
-            *theirs,
-            *(value for value in cast("list[Json]", ours) if value not in theirs),
-        ]
+        missing = [value for value in cast("list[Json]", ours) if value not in theirs]
+        return [*theirs, *missing]
     return theirs
 
 
-def runs(value: object, entry: ConfigEntry) -> bool:
-    """Return whether the command of ours is run somewhere in a value: by another path too, or with more options."""
+def runs_command_of(entry: ConfigEntry, value: object) -> bool:
+    """Return whether a value contains the entry's command.
+
+    Another path and additional options do not matter.
+    """
     (ours,) = _commands(entry.value)
     return any(ours <= theirs for theirs in _commands(value))
 
 
 def _commands(value: object) -> list[set[str]]:
     """Return the words of each command in a value."""
-    inner = (
-        value.values()
-        if isinstance(value, dict)
-        else value
-        if isinstance(value, list)
-        else ()
-    )
-    found = [command for each in inner for command in _commands(each)]
-    if isinstance(value, dict) and "command" in value:
-        found.append(
-            set(
-                re.findall(
-                    r"""[^\s/"'\[\],]+""", f"{value['command']} {value.get('args', '')}"
-                )
-            )
-        )
-    return found
+    if isinstance(value, list):
+        return [command for inner in value for command in _commands(inner)]
+    if not isinstance(value, dict):
+        return []
+    commands = [command for inner in value.values() for command in _commands(inner)]
+    if "command" in value:
+        line = f"{value['command']} {value.get('args', '')}"
+        commands.append(set(re.findall(r"""[^\s/"'\[\],]+""", line)))
+    return commands
 
 
 def read(file: Path) -> str | None:
-    """Return what stands in a file, None where there is none; raises errors.Invalid for what is no text."""
+    """Return the text of a file, None if it is missing.
+
+    Raises errors.Invalid for a file that is unreadable or not text.
+    """
+    # O_NONBLOCK: do not wait for a pipe.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        # Not to wait, even for a pipe that nobody writes to.
-        with os.fdopen(
-            os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
-        ) as opened:
+        with os.fdopen(os.open(file, flags), "rb") as opened:
             if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
                 raise errors.Invalid(reason=f"Cannot read {file}: it is not a file.")
             return opened.read().decode()
@@ -131,56 +129,55 @@ def read(file: Path) -> str | None:
         raise errors.Invalid(reason=f"Cannot read {file}: {error}") from None
 
 
-def replace(changes: Mapping[Path, Change], top: Path) -> None:
-    """Change all files, each in one go, or none; folders below `top` that are empty then go as well.
+def replace_all(changes: Mapping[Path, Change], top: Path) -> None:
+    """Change all files or none, and remove folders below `top` that become empty.
 
-    A file keeps its mode, and a symbolic link stays one. Raises errors.Invalid, naming the file that is in the way.
+    Each file is replaced atomically. It keeps its mode, and a symbolic link stays one.
+    Raises errors.Invalid with the name of the file that cannot be written.
     """
-    file, ready = top, dict[Path, list[Path | None]]()
-    with ExitStack() as tidy, ExitStack() as undo:
+    file = top
+    ready = dict[Path, tuple[Path | None, Path | None]]()
+    with ExitStack() as cleanup, ExitStack() as undo:
         try:
             for file, change in changes.items():
-                tidy.callback(_remove_empty, file.parent, top)
-                place = file.resolve()
-                place.parent.mkdir(parents=True, exist_ok=True)
-                # What is in it may be secret: nobody else comes into this folder.
-                beside = tidy.enter_context(
-                    TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.")
+                cleanup.callback(_remove_empty, file.parent, top)
+                target = file.resolve()
+                target.parent.mkdir(parents=True, exist_ok=True)
+                # The content may be secret: other users cannot enter this folder.
+                folder = cleanup.enter_context(
+                    TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.")
                 )
-                ready[file] = [
-                    _written(Path(beside, str(n)), text, place)
-                    for n, text in enumerate(change)
-                ]
+                ready[file] = (
+                    _prepare(Path(folder, "before"), change.before, target),
+                    _prepare(Path(folder, "after"), change.after, target),
+                )
             for file, (before, after) in ready.items():
-                place = file.resolve()
-                _put(after, place)
-                undo.callback(_put, before, place)
+                target = file.resolve()
+                _move(after, target)
+                undo.callback(_move, before, target)
             undo.pop_all()
         except OSError as error:
-            reason = (
-                f"Cannot write {file}: {error.strerror or error}. Nothing was changed."
-            )
-            raise errors.Invalid(reason=reason) from None
+            reason = f"Cannot write {file}: {error.strerror or error}."
+            raise errors.Invalid(reason=f"{reason} Nothing was changed.") from None
 
 
-def _written(file: Path, text: str | None, place: Path) -> Path | None:
-    """Return a file with a text that is safe on the disk, with the mode of the one whose place it may take."""
+def _prepare(temporary: Path, text: str | None, target: Path) -> Path | None:
+    """Write a text to a synced file that has the mode of the target."""
     if text is None:
         return None
-    with file.open("wb") as opened:
+    mode = 0o666  # the umask applies
+    with files.synced_file(temporary, mode=mode) as opened:
         opened.write(text.encode())
-        opened.flush()
-        os.fsync(opened.fileno())
-    if place.exists():
-        file.chmod(place.stat().st_mode & 0o7777)
-    return file
+    if target.exists():
+        temporary.chmod(target.stat().st_mode & 0o7777)
+    return temporary
 
 
-def _put(file: Path | None, place: Path) -> None:
+def _move(file: Path | None, target: Path) -> None:
     if file is None:
-        place.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
     else:
-        file.replace(place)
+        file.replace(target)
 
 
 def _remove_empty(folder: Path, top: Path) -> None:

@@ -1,7 +1,8 @@
-"""A block of ours in another's text file, known by two marks or by its content; and a file that is ours as a whole.
+"""Our block in a Markdown file of others, and Markdown files of our own.
 
-After a text with a line break at its end come an empty line and the block; another text has no line break at its end
-afterwards either. So it can be told what has to go with the block.
+A block has marks around it. If a mark was lost, it is found by its content. It follows
+an empty line; a text without a line break at its end gets none after the block either,
+so that the original text can be restored.
 """
 
 import re
@@ -13,7 +14,7 @@ STAMP = f"<!-- {MARK} -->"
 
 
 class Block:
-    """Lines of ours in a Markdown file."""
+    """Our lines in a Markdown file."""
 
     _begin = f"<!-- {MARK}: begin (orchestrate setup) -->"
     _end = f"<!-- {MARK}: end -->"
@@ -23,94 +24,89 @@ class Block:
         self._lines = content.split("\n")
 
     def has(self, text: str) -> bool:
-        """Return whether the block is there as it should be."""
+        """Return whether the text has the current block."""
         _, block, _ = self._split(text)
-        return block == self._drawn(newline_of(block))
+        return block == self._text(newline_of(block))
 
     def added(self, text: str | None) -> str:
-        """Return the text with the block: where it stands, or at the end."""
+        """Return the text with the block: in the place of an old one, or at the end."""
         if text is None:
-            return self._drawn("\n") + "\n"
+            return self._text("\n") + "\n"
         before, block, after = self._split(text)
         if block:
-            return before + self._drawn(newline_of(block)) + after
+            return before + self._text(newline_of(block)) + after
         newline = newline_of(text)
-        between, behind = (
-            (newline, newline)
-            if text.endswith("\n")
-            else (newline * 2 if text else "", "")
-        )
-        return text + between + self._drawn(newline) + behind
+        if text.endswith("\n"):
+            return text + newline + self._text(newline) + newline
+        separator = newline * 2 if text else ""
+        return text + separator + self._text(newline)
 
     def removed(self, text: str) -> str | None:
-        """Return the text without the block, and without the line breaks that came with it."""
+        """Return the text without the block and the line breaks added with it."""
         before, block, after = self._split(text)
-        newline = newline_of(block)
-        if block and not before and after == newline:
-            return None
         if not block:
             return text
-        came_with_it = newline if after.startswith(newline) else newline * 2
-        return before.removesuffix(came_with_it) + after.removeprefix(newline)
+        newline = newline_of(block)
+        if not before and after == newline:
+            return None
+        separator = newline if after.startswith(newline) else newline * 2
+        return before.removesuffix(separator) + after.removeprefix(newline)
 
     def _split(self, text: str) -> tuple[str, str, str]:
-        """Return what stands before our block, the block, "" where there is none, and what stands behind it."""
-        marks = list(
-            re.finditer(
-                rf"(?m)^(?:{re.escape(self._begin)}|{re.escape(self._end)})(?=\r?$)",
-                text,
-            )
-        )
+        """Return the text before our block, the block (or ""), and the text after it."""
+        begin, end = re.escape(self._begin), re.escape(self._end)
+        marks = list(re.finditer(rf"(?m)^(?:{begin}|{end})(?=\r?$)", text))
         if [mark[0] for mark in marks] == [self._begin, self._end]:
-            start, end = marks[0].start(), marks[1].end()
-        elif (found := self._by_content(text)) and all(
-            found.start() <= mark.start() < found.end() for mark in marks
-        ):
-            start, end = found.span()
-        elif marks:
-            lines = ", ".join(
-                str(text.count("\n", 0, mark.start()) + 1) for mark in marks
-            )
-            raise UnsupportedFile(
-                f"has {self._begin} or {self._end} in line {lines}: there must be one of each, or none"
-            )
-        else:
-            start = end = len(text)
-        return text[:start], text[start:end], text[end:]
+            return _split_at(text, marks[0].start(), marks[1].end())
+        found = self._find_content(text)
+        if found and all(found.start() <= mark.start() < found.end() for mark in marks):
+            return _split_at(text, found.start(), found.end())
+        if not marks:
+            return text, "", ""
+        numbers = [str(text.count("\n", 0, mark.start()) + 1) for mark in marks]
+        raise UnsupportedFile(
+            f"has {self._begin} or {self._end} in line {', '.join(numbers)}. "
+            "There must be one of each, in this order, or none"
+        )
 
-    def _by_content(self, text: str) -> re.Match[str] | None:
-        """Return the only place of our content, with a mark that is left of it; None where it is not there once."""
+    def _find_content(self, text: str) -> re.Match[str] | None:
+        """Return the only place of our content, with a mark that is left of it."""
+        begin, end = re.escape(self._begin), re.escape(self._end)
         content = r"\r?\n".join(map(re.escape, self._lines))
-        block = rf"(?m)^(?:{re.escape(self._begin)}\r?\n)?{content}(?:\r?\n{re.escape(self._end)})?(?=\r?$)"
+        block = rf"(?m)^(?:{begin}\r?\n)?{content}(?:\r?\n{end})?(?=\r?$)"
         found = list(re.finditer(block, text))
         return found[0] if len(found) == 1 else None
 
-    def _drawn(self, newline: str) -> str:
+    def _text(self, newline: str) -> str:
         return newline.join((self._begin, *self._lines, self._end))
 
 
 class WholeFile:
-    """A file that is ours from beginning to end; it has our stamp in it, which nobody else writes."""
+    """A file of our own, recognised by a stamp."""
 
     def __init__(self, content: str) -> None:
-        """`content` has STAMP in it."""
+        """`content` contains STAMP."""
         self._content = content
 
     def has(self, text: str) -> bool:
-        """Return whether it is as it should be."""
+        """Return whether the file is current."""
         return text.replace("\r\n", "\n") == self._content
 
     def added(self, text: str | None) -> str:
-        """Return the file; somebody else's is left alone."""
+        """Return the file. Raises UnsupportedFile for a file of others."""
         if text is not None and STAMP not in text:
-            raise UnsupportedFile("is somebody else's")
+            raise UnsupportedFile("was not written by orchestrate setup")
         return self._content
 
     def removed(self, text: str) -> str | None:
-        """Return nothing where it is ours, whatever its version."""
+        """Return None for a file of ours, whatever its version."""
         return None if STAMP in text else text
 
 
 def newline_of(text: str) -> str:
-    """Return the line break that a text has."""
+    """Return the kind of line break in a text."""
     return "\r\n" if "\r\n" in text else "\n"
+
+
+def _split_at(text: str, start: int, end: int) -> tuple[str, str, str]:
+    return text[:start], text[start:end], text[end:]

@@ -1,9 +1,10 @@
-"""Our tables in a TOML file, which other programs rewrite: known by their names and what they run, wherever they are.
+"""Our tables in a TOML file that other programs rewrite.
 
-Codex drops comments, moves them, and puts its own tables between ours, so no comment can say where ours begin and end.
-The file is read statement by statement instead, and a statement is ours if its table or key is. After a text with a
-line break at its end come an empty line and our tables; another text has no line break at its end afterwards either.
-So `removed` can tell what was added. Each change is parsed again, and refused if anything else has changed with it.
+Codex drops and moves comments, and puts its own tables between ours, so comments cannot
+mark our part. Instead, the file is read statement by statement, and the names of tables
+and keys tell which statements are ours. New tables follow an empty line; a text without
+a line break at its end gets none after them either, so that it can be restored. Each
+change is parsed again, and refused if anything else changed.
 """
 
 import json
@@ -16,156 +17,208 @@ from taskorch_orchestrator.setup.managed_file import (
     ConfigEntry,
     Json,
     UnsupportedFile,
-    joined,
-    runs,
+    merged,
+    runs_command_of,
 )
 from taskorch_orchestrator.setup.text_block import MARK, newline_of
 
 Document = dict[str, Json]
 
-#: What versions before this one put around our tables.
+#: Comments that earlier versions put around our tables.
 _OLD_MARKS = {f"# {MARK}: begin (orchestrate setup)", f"# {MARK}: end"}
 _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 _BYTE_ORDER_MARK = "\ufeff"
 
 
 class Statement(NamedTuple):
-    """The lines of one header, one key with its value, one comment, or an empty line."""
+    """The lines of a header, a key with its value, a comment, or an empty line."""
 
     text: str
-    #: The names that lead to what it says; () for a comment or an empty line.
+    #: The names that lead to its value; () for a comment or an empty line.
     path: tuple[str, ...]
 
     @property
     def is_blank(self) -> bool:
-        """Return whether it is an empty line."""
+        """Whether it is an empty line."""
         return not self.text.strip()
 
     @property
     def is_header(self) -> bool:
-        """Return whether a table begins here."""
+        """Whether a table starts here."""
         return self.text.lstrip().startswith("[")
 
     @property
     def is_old_mark(self) -> bool:
-        """Return whether it is a comment that an earlier version put before or after our tables."""
+        """Whether it is a comment that an earlier version put around our tables."""
         return self.text.strip() in _OLD_MARKS
+
+    def belongs_to(self, entries: Sequence[ConfigEntry]) -> bool:
+        """Return whether it is part of an entry, or an old mark."""
+        return self.is_old_mark or any(
+            self.path[: len(entry.labels)] == entry.labels for entry in entries
+        )
 
 
 class TomlEntries:
-    """Some tables of ours in one file."""
+    """Our tables in one file."""
 
     def __init__(self, *entries: ConfigEntry) -> None:
-        """Each entry is a table of plain values; its labels are the name of the table."""
+        """Each entry is a table of plain values; its labels are the table's name."""
         self._entries = entries
 
     def has(self, text: str) -> bool:
-        """Return whether all of them are there, and lack nothing."""
-        document = _parsed(text)
-        return all(_is_whole(_found(document, entry), entry) for entry in self._entries)
+        """Return whether all tables are there and complete."""
+        document = _parse(text)
+        return all(
+            _is_complete(_value_of(document, entry), entry) for entry in self._entries
+        )
 
     def added(self, text: str | None) -> str:
-        """Return the text with the entries; what somebody has added to one of them stays."""
+        """Return the text with the tables. Additions of others stay."""
         if text is None:
-            return "\n\n".join(map(_drawn, self._entries)) + "\n"
-        document, added = _parsed(text), text
-        missing = [entry for entry in self._entries if _found(document, entry) is None]
+            return "\n\n".join(map(_table, self._entries)) + "\n"
+        document = _parse(text)
+        changed = text
+        missing = []
+        expected = []
         for entry in self._entries:
-            there = _found(document, entry)
-            if there is None or _is_whole(there, entry):
-                continue
-            if not runs(there, entry):
-                raise UnsupportedFile(f"has another {_name(entry)}")
-            added = _completed(added, entry, there)
-        added = _appended(added, [_drawn(entry) for entry in missing])
-        after = _parsed(added, "has no room for our tables")
-        wanted = [
-            joined(entry.value, _found(document, entry) or {})
-            for entry in self._entries
-        ]
-        is_right = [_found(after, entry) for entry in self._entries] == wanted
-        if not is_right or _less(after, self._entries) != _less(
-            document, self._entries
-        ):
-            raise UnsupportedFile("has no room for our tables")
-        return added
+            value = _value_of(document, entry)
+            expected.append(merged(entry.value, {} if value is None else value))
+            if value is None:
+                missing.append(_table(entry))
+            elif not _is_complete(value, entry):
+                if not runs_command_of(entry, value):
+                    raise UnsupportedFile(f"has another {_name(entry)}")
+                changed = _with_missing_values(changed, entry, value)
+        changed = _with_tables(changed, missing)
+        after = _parse(changed, "conflicts with our tables")
+        if [_value_of(after, entry) for entry in self._entries] != expected:
+            raise UnsupportedFile("conflicts with our tables")
+        if _others(after, self._entries) != _others(document, self._entries):
+            raise UnsupportedFile("conflicts with our tables")
+        return changed
 
     def removed(self, text: str) -> str | None:
-        """Return the text without the entries; None where there was no file. Another's of the same name stays."""
-        document = _parsed(text)
-        found = [(entry, _found(document, entry)) for entry in self._entries]
-        ours = [
-            entry for entry, there in found if there is not None and runs(there, entry)
-        ]
-        left = _without(text, document, ours)
-        return None if ours and not left and text.endswith("\n") else left
+        """Return the text without our tables; None if there was no file before.
+
+        A table of others with the same name stays.
+        """
+        document = _parse(text)
+        ours = []
+        for entry in self._entries:
+            value = _value_of(document, entry)
+            if value is not None and runs_command_of(entry, value):
+                ours.append(entry)
+        left = _without_entries(text, document, ours)
+        if ours and not left and text.endswith("\n"):
+            return None
+        return left
 
 
-def _found(document: Document, entry: ConfigEntry) -> Json:
-    """Return what stands under the name of an entry; None for nothing."""
-    there: Json = document
+def _parse(text: str, problem: str = "is not valid TOML") -> Document:
+    try:
+        return cast("Document", tomllib.loads(text.removeprefix(_BYTE_ORDER_MARK)))
+    except tomllib.TOMLDecodeError as error:
+        raise UnsupportedFile(f"{problem} ({error})") from None
+
+
+def _value_of(document: Document, entry: ConfigEntry) -> Json:
+    """Return the value under the name of an entry, None if there is none."""
+    value: Json = document
     for label in entry.labels:
-        there = there.get(str(label)) if isinstance(there, dict) else None
-    return there
+        value = value.get(str(label)) if isinstance(value, dict) else None
+    return value
 
 
-def _is_whole(there: Json, entry: ConfigEntry) -> bool:
-    return (
-        there is not None and runs(there, entry) and joined(entry.value, there) == there
+def _is_complete(value: Json, entry: ConfigEntry) -> bool:
+    if value is None or not runs_command_of(entry, value):
+        return False
+    return merged(entry.value, value) == value
+
+
+def _with_missing_values(text: str, entry: ConfigEntry, value: Json) -> str:
+    """Return the text with an existing table completed."""
+    theirs, newline = cast("Document", value), newline_of(text)
+    new_lines = "".join(
+        _pair(name, ours) + newline
+        for name, ours in entry.value.items()
+        if name not in theirs
     )
+    mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
+    changed = [mark]
+    for statement in _statements(text.removeprefix(mark)):
+        if statement.is_header and statement.path == entry.labels:
+            line_break = "" if statement.text.endswith("\n") else newline
+            changed.append(statement.text + line_break + new_lines)
+            continue
+        name = statement.path[-1] if statement.path[:-1] == entry.labels else ""
+        if name in entry.value:
+            whole = merged(entry.value[name], theirs[name])
+            if whole != theirs[name]:
+                changed.append(_pair(name, whole) + newline)
+                continue
+        changed.append(statement.text)
+    return "".join(changed)
 
 
-def _without(text: str, document: Document, entries: Sequence[ConfigEntry]) -> str:
-    """Return the text without some entries that it has, and without the empty line before each of them."""
+def _with_tables(text: str, tables: Sequence[str]) -> str:
+    """Return the text with new tables at its end."""
+    if not tables:
+        return text
+    newline = newline_of(text)
+    new = "\n\n".join(tables).replace("\n", newline)
+    if not text.removeprefix(_BYTE_ORDER_MARK):
+        return text + new
+    if text.endswith("\n"):
+        return text + newline + new + newline
+    return text + newline * 2 + new
+
+
+def _without_entries(
+    text: str, document: Document, entries: Sequence[ConfigEntry]
+) -> str:
+    """Return the text without tables, and without the empty line before each."""
     mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
     statements = list(_statements(text.removeprefix(mark)))
-    ours = [
-        each.is_old_mark or any(each.path[: len(e.labels)] == e.labels for e in entries)
-        for each in statements
-    ]
+    is_ours = [statement.belongs_to(entries) for statement in statements]
     kept = list[str]()
     for number, statement in enumerate(statements):
-        if ours[number]:
-            if (
-                kept
-                and not kept[-1].strip()
-                and (statement.is_header or statement.is_old_mark)
-            ):
+        if is_ours[number]:
+            starts_table = statement.is_header or statement.is_old_mark
+            if starts_table and kept and not kept[-1].strip():
                 kept.pop()
-        elif not _goes_along(statements, ours, number) and (
-            kept or not statement.is_blank or not any(ours[:number])
-        ):
-            kept.append(statement.text)
+            continue
+        if _is_inside_table(statements, is_ours, number):
+            continue
+        # Without our tables, the text does not start with the empty line after them.
+        if statement.is_blank and not kept and any(is_ours[:number]):
+            continue
+        kept.append(statement.text)
     left = mark + "".join(kept)
-    if ours and ours[-1] and not text.endswith("\n"):
+    if is_ours and is_ours[-1] and not text.endswith("\n"):
         left = left.removesuffix("\n").removesuffix("\r")
-    after = _parsed(left)
-    if any(_found(after, entry) is not None for entry in entries) or _less(
-        after, entries
-    ) != _less(document, entries):
-        raise UnsupportedFile(
-            f"has {' and '.join(map(_name, entries))} in a form that only you can change"
-        )
+    after = _parse(left)
+    is_left = any(_value_of(after, entry) is not None for entry in entries)
+    if is_left or _others(after, entries) != _others(document, entries):
+        names = " and ".join(map(_name, entries))
+        raise UnsupportedFile(f"has {names} in a form that must be edited by hand")
     return left
 
 
-def _goes_along(
-    statements: Sequence[Statement], ours: Sequence[bool], number: int
+def _is_inside_table(
+    statements: Sequence[Statement], is_ours: Sequence[bool], number: int
 ) -> bool:
-    """Return whether a comment or an empty line stands in the middle of a table of ours."""
-    following = next(
-        (n for n in range(number, len(statements)) if statements[n].path), None
-    )
-    inside = (
-        following is not None
-        and ours[following]
-        and not statements[following].is_header
-    )
-    return not statements[number].path and inside and any(ours[:number])
+    """Return whether a comment or an empty line is inside a table of ours."""
+    if statements[number].path or not any(is_ours[:number]):
+        return False
+    for following in range(number, len(statements)):
+        if statements[following].path:
+            return is_ours[following] and not statements[following].is_header
+    return False
 
 
 def _statements(text: str) -> Iterator[Statement]:
-    """Yield the statements of a valid document: each is the fewest lines that are valid by themselves."""
+    """Yield the statements of a document: the fewest lines that are valid TOML."""
     table, lines = tuple[str, ...](), ""
     for line in _LINE.findall(text):
         lines += line
@@ -183,6 +236,7 @@ def _statements(text: str) -> Iterator[Statement]:
 
 
 def _path(document: Json) -> tuple[str, ...]:
+    """Return the names that lead to the only value of a document."""
     if isinstance(document, list) and len(document) == 1:
         return _path(document[0])
     if not isinstance(document, dict) or len(document) != 1:
@@ -191,97 +245,43 @@ def _path(document: Json) -> tuple[str, ...]:
     return (name, *_path(inner))
 
 
-def _less(document: Document, entries: Sequence[ConfigEntry]) -> Document:
-    """Return a document without some entries, and without a table that holds nothing else."""
+def _others(document: Document, entries: Sequence[ConfigEntry]) -> Document:
+    """Return a document without entries, and without tables that hold nothing else."""
     for entry in entries:
         document = _without_path(document, [str(label) for label in entry.labels])
     return document
 
 
 def _without_path(document: Document, path: Sequence[str]) -> Document:
-    name, *more = path
-    inner = document.get(name)
-    less = (
-        _without_path(inner, more)
-        if more and isinstance(inner, dict)
-        else inner
-        if more
-        else {}
-    )
+    name, *below = path
     rest = {each: value for each, value in document.items() if each != name}
-    return {**rest, name: less} if less else rest
+    value = document.get(name)
+    if not below or value is None:
+        return rest
+    if isinstance(value, dict):
+        value = _without_path(value, below)
+    return {**rest, name: value} if value else rest
 
 
-def _completed(text: str, entry: ConfigEntry, there: Json) -> str:
-    """Return the text with what an entry lacks; all else that somebody has made of it stays."""
-    theirs, newline = cast("Document", there), newline_of(text)
-    mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
-    lacking = {name: value for name, value in entry.value.items() if name not in theirs}
-    lines = "".join(f"{_pair(name, value)}{newline}" for name, value in lacking.items())
-    changed = [mark]
-    for statement in _statements(text.removeprefix(mark)):
-        name = statement.path[-1] if statement.path[:-1] == entry.labels else ""
-        if statement.is_header and statement.path == entry.labels:
-            changed.append(
-                statement.text + lines
-                if statement.text.endswith("\n")
-                else statement.text + newline + lines
-            )
-        elif (
-            name in entry.value
-            and joined(entry.value[name], theirs[name]) != theirs[name]
-        ):
-            changed.append(
-                _pair(name, joined(entry.value[name], theirs[name])) + newline
-            )
-        else:
-            changed.append(statement.text)
-    return "".join(changed)
-
-
-def _appended(text: str, tables: Sequence[str]) -> str:
-    if not tables:
-        return text
-    newline = newline_of(text)
-    between, behind = (newline, newline) if text.endswith("\n") else (newline * 2, "")
-    if not text.removeprefix(_BYTE_ORDER_MARK):
-        between = ""
-    return text + between + "\n\n".join(tables).replace("\n", newline) + behind
-
-
-def _parsed(text: str, otherwise: str = "is not valid TOML") -> Document:
-    try:
-        return cast("Document", tomllib.loads(text.removeprefix(_BYTE_ORDER_MARK)))
-    except tomllib.TOMLDecodeError as error:
-        raise UnsupportedFile(f"{otherwise} ({error})") from None
+def _table(entry: ConfigEntry) -> str:
+    pairs = [_pair(name, value) for name, value in entry.value.items()]
+    return "\n".join([f"[{_name(entry)}]", *pairs])
 
 
 def _name(entry: ConfigEntry) -> str:
     return ".".join(_key(str(label)) for label in entry.labels)
 
 
-def _drawn(entry: ConfigEntry) -> str:
-    return "\n".join(
-        [
-            f"[{_name(entry)}]",
-            *(_pair(name, value) for name, value in entry.value.items()),
-        ]
-    )
-
-
 def _pair(name: str, value: Json) -> str:
-    """Return a line with a value that JSON and TOML write alike."""
+    """Return a line with a value, which JSON and TOML write alike."""
     try:
         return f"{_key(name)} = {json.dumps(value, ensure_ascii=False)}"
     except TypeError:
-        raise UnsupportedFile(
-            f"has a value in {name} that only you can change"
-        ) from None
+        reason = f"has a value in {name} that must be edited by hand"
+        raise UnsupportedFile(reason) from None
 
 
 def _key(name: str) -> str:
-    return (
-        name
-        if re.fullmatch(r"[\w-]+", name, re.ASCII)
-        else json.dumps(name, ensure_ascii=False)
-    )
+    if re.fullmatch(r"[\w-]+", name, re.ASCII):
+        return name
+    return json.dumps(name, ensure_ascii=False)

@@ -50,7 +50,7 @@ def test_the_summary_of_a_command_that_is_not_loaded_is_its_own(
     assert own == summaries
 
 
-def test_the_exit_codes_are_those_of_the_errors() -> None:
+def test_documented_exit_codes_match_the_errors() -> None:
     table = README.partition("| exit | means | retry? |")[2].partition("\n\n")[0]
     written = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
 

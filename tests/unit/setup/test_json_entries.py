@@ -1,4 +1,4 @@
-"""Our entries in somebody else's JSON: put in and taken out as text, with everything else as it was, byte for byte."""
+"""Our entries in the JSON files of others are added and removed byte for byte."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from taskorch_orchestrator.setup.managed_file import (
 
 
 def hook(event: str, command: str) -> ConfigEntry:
-    """Return a hook in a group of its own."""
+    """Return a hook in its own group."""
     return ConfigEntry(
         labels=("hooks", event, None, "hooks", None),
         value={"type": "command", "command": command},
@@ -63,7 +63,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("text", FOREIGN.values(), ids=FOREIGN)
-def test_what_is_put_in_and_taken_out_leaves_every_byte(text: str) -> None:
+def test_added_entries_are_removed_byte_for_byte(text: str) -> None:
     added = HOOKS.added(text)
 
     assert HOOKS.has(added)
@@ -72,13 +72,13 @@ def test_what_is_put_in_and_taken_out_leaves_every_byte(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", FOREIGN.values(), ids=FOREIGN)
-def test_to_put_it_in_twice_is_to_put_it_in_once(text: str) -> None:
+def test_adding_entries_twice_changes_nothing(text: str) -> None:
     once = with_part(HOOKS, text)
 
     assert with_part(HOOKS, once) == once
 
 
-def test_a_new_file_reads_well_and_goes_again() -> None:
+def test_new_json_file_is_readable_and_removed() -> None:
     made = with_part(HOOKS, None)
 
     assert made == json.dumps(json.loads(made), indent=2) + "\n"
@@ -97,14 +97,14 @@ def test_blank_file_is_treated_as_missing(text: str) -> None:
     "text",
     ["[]", "null", '{"a": }', '{"a": 1,}', '{"a": 1', "hooks", "{}}", "[" * 100_000],
 )
-def test_what_is_no_json_object_is_refused(text: str) -> None:
+def test_invalid_json_is_refused(text: str) -> None:
     for act in (HOOKS.has, HOOKS.added, HOOKS.removed):
         with pytest.raises(UnsupportedFile, match="is not"):
             act(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         ('{"hooks": []}', "where hooks should be an object"),
         ('{"hooks": null}', "where hooks should be an object"),
@@ -116,17 +116,17 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
         ),
     ],
 )
-def test_what_has_something_else_in_our_place_is_refused(text: str, why: str) -> None:
-    with pytest.raises(UnsupportedFile, match=why):
+def test_different_value_in_our_place_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(UnsupportedFile, match=reason):
         HOOKS.added(text)
 
 
-def test_a_file_without_the_head_that_its_program_wants_is_refused() -> None:
+def test_file_without_required_head_is_refused() -> None:
     with pytest.raises(UnsupportedFile, match='no "version"'):
         HEADED.added("{}")
 
 
-def test_the_head_of_a_new_file_goes_with_it_and_that_of_an_old_one_stays() -> None:
+def test_head_of_existing_file_stays() -> None:
     old = '{\n  "version": 1\n}\n'
 
     assert json.loads(HEADED.added(None)) == {
@@ -149,7 +149,7 @@ def test_the_head_of_a_new_file_goes_with_it_and_that_of_an_old_one_stays() -> N
     ],
 )
 @pytest.mark.parametrize("before", ["{}", '{"model": "x"}', '{\n  "model": "x"\n}\n'])
-def test_what_somebody_adds_to_an_entry_stays_with_it_and_goes_with_it(
+def test_additions_to_our_entry_stay_until_removal(
     before: str, ours: str, theirs: str
 ) -> None:
     changed = HOOKS.added(before).replace(ours, theirs, 1)
@@ -159,7 +159,7 @@ def test_what_somebody_adds_to_an_entry_stays_with_it_and_goes_with_it(
     assert HOOKS.removed(changed) == before
 
 
-def test_what_an_entry_lacks_is_put_into_it_beside_what_somebody_added() -> None:
+def test_incomplete_entry_is_completed() -> None:
     newer = JsonEntries(
         ConfigEntry(
             labels=("mcpServers", "ours"),
@@ -177,18 +177,18 @@ def test_what_an_entry_lacks_is_put_into_it_beside_what_somebody_added() -> None
         '"ours": {"command": "/x/worker", "args": ["mcp"], "env": {"B": "b"}},\n\t\t"theirs"',
     )
 
-    mended = with_part(newer, old)
+    completed = with_part(newer, old)
 
     assert not newer.has(old)
-    assert json.loads(mended)["mcpServers"]["ours"] == {
+    assert json.loads(completed)["mcpServers"]["ours"] == {
         "command": "/x/worker", "args": ["mcp"], "env": {"B": "b", "A": "$A"}, "timeout": 9
     }  # fmt: skip
-    assert '\n\t\t"ours": {\n\t\t\t"command": "/x/worker",\n' in mended
-    assert newer.removed(mended) == newer.removed(old) == before
-    assert with_part(newer, mended) == mended
+    assert '\n\t\t"ours": {\n\t\t\t"command": "/x/worker",\n' in completed
+    assert newer.removed(completed) == newer.removed(old) == before
+    assert with_part(newer, completed) == completed
 
 
-def test_hooks_of_ours_in_one_group_are_known_and_go_and_anothers_in_it_stays() -> None:
+def test_our_hooks_in_a_shared_group_are_removed() -> None:
     ours = [
         {"type": "command", "command": "worker prime"},
         {"type": "command", "command": "worker hook stop"},
@@ -207,7 +207,7 @@ def test_hooks_of_ours_in_one_group_are_known_and_go_and_anothers_in_it_stays() 
     }
 
 
-def test_a_file_that_has_a_part_of_ours_in_anothers_form_gets_the_rest() -> None:
+def test_missing_entries_are_added_beside_existing_ones() -> None:
     old = '{"hooks": { // c\n"SessionStart": [ { "hooks": [ {"type": "command", "command": "worker prime"} ] } ]\n}}'
 
     added = with_part(HOOKS, old)
@@ -251,12 +251,12 @@ OURS = '"ours": {"command": "worker"}'
         ('{ "s": { OURS } }\n// foot\n', "{}\n// foot\n"),
     ],
 )
-def test_comments_stay_wherever_they_are(text: str, left: str) -> None:
+def test_comments_stay(text: str, left: str) -> None:
     assert SERVER.removed(text.replace("OURS", OURS)) == left
     SERVER.has(left)
 
 
-def test_what_others_add_between_stays() -> None:
+def test_entries_added_by_others_stay() -> None:
     added = json.loads(HOOKS.added("{}"))
     added["hooks"]["Stop"].append({"hooks": [{"type": "command", "command": "say"}]})
     added["model"] = "x"
@@ -270,7 +270,7 @@ def test_what_others_add_between_stays() -> None:
     }
 
 
-def test_a_file_that_its_program_has_written_anew_is_left_without_a_trace() -> None:
+def test_rewritten_file_keeps_nothing_of_ours() -> None:
     rewritten = json.dumps(json.loads(HOOKS.added('{"model": "x"}')), indent=2)
 
     left = HOOKS.removed(rewritten)
@@ -318,7 +318,7 @@ FILES = st.fixed_dictionaries(
 
 
 def spaced(value: Any, spaces: Iterator[str]) -> str:
-    """Return JSON with space wherever there can be some."""
+    """Return JSON with space and comments wherever they are allowed."""
     if isinstance(value, dict):
         members = [
             f"{next(spaces)}{json.dumps(k)}{next(spaces)}:{spaced(v, spaces)}"
@@ -331,7 +331,7 @@ def spaced(value: Any, spaces: Iterator[str]) -> str:
 
 
 @given(st.builds(spaced, FILES, SPACES))
-def test_any_json_has_every_byte_back(text: str) -> None:
+def test_any_json_is_restored_byte_for_byte(text: str) -> None:
     added = HOOKS.added(text)
 
     assert HOOKS.has(added)
@@ -340,7 +340,7 @@ def test_any_json_has_every_byte_back(text: str) -> None:
 
 
 @given(st.builds(spaced, VALUES, SPACES) | st.text(LETTERS, max_size=20))
-def test_any_text_is_changed_reversibly_or_refused(text: str) -> None:
+def test_any_text_is_restored_or_refused(text: str) -> None:
     try:
         added = with_part(HOOKS, text)
     except UnsupportedFile:

@@ -1,29 +1,29 @@
-"""Files of others are changed together, or not at all."""
+"""Files of others are all changed, or none is."""
 
 import stat
 from pathlib import Path
 
 import pytest
 from taskorch.domain import errors
-from taskorch_orchestrator.setup.managed_file import Change, joined, replace
+from taskorch_orchestrator.setup.managed_file import Change, merged, replace_all
 
 
 def below(folder: Path) -> dict[str, str | None]:
-    """Return all that is below a folder: the text of a file, None for a folder."""
+    """Return everything below a folder: the text of files, None for folders."""
     return {
         str(p.relative_to(folder)): p.read_text("utf-8") if p.is_file() else None
         for p in folder.rglob("*")
     }
 
 
-def test_files_are_made_changed_and_taken_away_with_the_folders_that_are_empty_then(
+def test_replace_all_creates_changes_and_removes(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "old/inner").mkdir(parents=True)
     for name in ("old/inner/gone", "changed"):
         (tmp_path / name).write_text("before", encoding="utf-8")
 
-    replace(
+    replace_all(
         {
             tmp_path / "new/made": Change(None, "after"),
             tmp_path / "changed": Change("before", "after"),
@@ -36,13 +36,13 @@ def test_files_are_made_changed_and_taken_away_with_the_folders_that_are_empty_t
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
-def test_a_file_keeps_its_mode_and_a_link_stays_one(tmp_path: Path, mode: int) -> None:
+def test_replaced_file_keeps_mode_and_link(tmp_path: Path, mode: int) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.write_text("before", encoding="utf-8")
     real.chmod(mode)
     link.symlink_to("real")
 
-    replace({link: Change("before", "after")}, tmp_path)
+    replace_all({link: Change("before", "after")}, tmp_path)
 
     assert link.is_symlink()
     assert real.read_text(encoding="utf-8") == "after"
@@ -50,13 +50,11 @@ def test_a_file_keeps_its_mode_and_a_link_stays_one(tmp_path: Path, mode: int) -
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_what_was_changed_already_is_put_back_when_one_cannot_be(
-    tmp_path: Path, place: int
-) -> None:
+def test_failed_change_restores_the_other_files(tmp_path: Path, place: int) -> None:
     for name in ("changed", "gone"):
         (tmp_path / name).write_text("before", encoding="utf-8")
         (tmp_path / name).chmod(0o600)
-    # Where a file should be there is a folder: it is noticed only when the file takes its place.
+    # A folder in the place of a file is noticed only when the file is moved there.
     (tmp_path / "wrong/inner").mkdir(parents=True)
     before = below(tmp_path)
     changes = [
@@ -69,7 +67,7 @@ def test_what_was_changed_already_is_put_back_when_one_cannot_be(
     with pytest.raises(
         errors.Invalid, match=rf"Cannot write {tmp_path}/wrong: .*Nothing was changed"
     ):
-        replace(dict(changes), tmp_path)
+        replace_all(dict(changes), tmp_path)
 
     assert below(tmp_path) == before
     assert stat.S_IMODE((tmp_path / "gone").stat().st_mode) == 0o600
@@ -88,7 +86,7 @@ def test_what_was_changed_already_is_put_back_when_one_cannot_be(
         ({"a": 1}, "x", "x"),
     ],
 )
-def test_what_others_say_holds_and_gets_what_it_lacks(
+def test_merged_value_keeps_theirs_and_adds_ours(
     ours: object, theirs: object, both: object
 ) -> None:
-    assert joined(ours, theirs) == both  # type: ignore[arg-type]
+    assert merged(ours, theirs) == both  # type: ignore[arg-type]

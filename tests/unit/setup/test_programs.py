@@ -1,4 +1,4 @@
-"""What we say in the files of the programs fits what we are."""
+"""Our parts of the files of programs match our settings and limits."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ from taskorch_worker import inherited_lease
 
 
 class Asked(UserDict[str, str]):
-    """An environment that has nothing, and remembers what it was asked for."""
+    """An empty environment that records which variables were read."""
 
     def __init__(self, **values: str) -> None:
         super().__init__(values)
@@ -28,7 +28,7 @@ class Asked(UserDict[str, str]):
 
 
 def codex_servers() -> dict[str, Any]:
-    """Return the MCP servers in a new configuration of Codex."""
+    """Return the MCP servers in a new Codex configuration."""
     part = programs.parts("codex", Path("/p"), {}, user=False)[
         Path("/p/.codex/config.toml")
     ]
@@ -36,7 +36,7 @@ def codex_servers() -> dict[str, Any]:
     return servers
 
 
-def test_codex_hands_on_every_variable_that_is_a_setting(tmp_path: Path) -> None:
+def test_codex_passes_every_variable_of_settings(tmp_path: Path) -> None:
     environment = Asked(REDIS_URL="redis://127.0.0.1")
 
     resolve({}, environment, tmp_path)
@@ -50,19 +50,19 @@ def test_codex_hands_on_every_variable_that_is_a_setting(tmp_path: Path) -> None
         )
 
 
-def test_codex_waits_for_the_longest_wait() -> None:
+def test_codex_timeout_exceeds_the_longest_wait() -> None:
     assert all(
         server["tool_timeout_sec"] > limits.LONGEST_WAIT_S
         for server in codex_servers().values()
     )
 
 
-def test_gemini_is_told_of_the_secrets_by_name() -> None:
+def test_gemini_names_the_secret_variables() -> None:
     assert set(programs.SECRETS) == {password.VARIABLE, password.FILE_VARIABLE}
 
 
 @pytest.mark.parametrize("program", programs.PROGRAMS)
-def test_a_users_instructions_name_no_command_that_starts_a_server(
+def test_user_instructions_start_no_server(
     program: str,
 ) -> None:
     texts = [
@@ -73,7 +73,7 @@ def test_a_users_instructions_name_no_command_that_starts_a_server(
 
     assert len(texts) == (program != "cursor")
     for text in texts:
-        assert "Where a repository has a `.task-orchestrator/` folder" in text
+        assert "If a repository has a `.task-orchestrator/` folder" in text
         assert set(re.findall(r"(?:worker|orchestrate) \w+", text)) == {
             "worker prime",
             "orchestrate prime",
@@ -83,7 +83,7 @@ def test_a_users_instructions_name_no_command_that_starts_a_server(
 
 @pytest.mark.parametrize("below", [".", "a/b"])
 @pytest.mark.parametrize("is_worktree", [True, False])
-def test_a_project_is_the_checkout_that_a_folder_is_in(
+def test_project_is_the_checkout_of_a_folder(
     tmp_path: Path, below: str, *, is_worktree: bool
 ) -> None:
     folder = tmp_path / below
@@ -97,12 +97,12 @@ def test_a_project_is_the_checkout_that_a_folder_is_in(
     assert programs.project(folder) == tmp_path
 
 
-def test_git_folder_without_head_is_no_project(tmp_path: Path) -> None:
+def test_git_folder_without_head_is_no_project_checkout(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / "project").mkdir()
 
     assert programs.project(tmp_path / "project") == tmp_path / "project"
 
 
-def test_without_a_checkout_it_is_the_folder_itself(tmp_path: Path) -> None:
+def test_project_without_checkout_is_the_folder(tmp_path: Path) -> None:
     assert programs.project(tmp_path) == tmp_path

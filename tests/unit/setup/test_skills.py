@@ -1,4 +1,4 @@
-"""What agents are told about the commands is true: in the skills, the briefings and the instructions."""
+"""Skills, briefings and instructions for agents match the commands."""
 
 import re
 import shlex
@@ -38,7 +38,7 @@ OF_ONE_ROLE = {
 
 
 def written(text: str) -> list[list[str]]:
-    """Return the command lines in a text: between backticks, or behind a colon up to the end of the line."""
+    """Return the command lines in a text: in backticks, or after a colon."""
     lines = re.findall(r"`([^`]+)`", text) + re.findall(
         r": ((?:worker|orchestrate) .+?)(?:;|, and|$)", text, re.MULTILINE
     )
@@ -54,7 +54,7 @@ def written(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_every_command_line_could_be_typed(name: str) -> None:
+def test_documented_command_lines_are_valid(name: str) -> None:
     lines = written(TEXTS[name])
 
     assert lines
@@ -85,17 +85,17 @@ def test_every_command_line_could_be_typed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OF_ONE_ROLE)
-def test_a_role_is_told_of_its_own_commands(name: str) -> None:
+def test_text_names_only_commands_of_its_role(name: str) -> None:
     assert {role for role, *_ in written(TEXTS[name])} == {OF_ONE_ROLE[name]}
 
 
 @pytest.mark.parametrize(
     "name", ["worker", "orchestrator", "worker prime", "orchestrate prime"]
 )
-def test_the_exit_codes_are_those_of_the_errors(name: str) -> None:
-    told = TEXTS[name].partition("Exit codes: ")[2]
+def test_documented_exit_codes_match_the_errors(name: str) -> None:
+    exit_codes = TEXTS[name].partition("Exit codes: ")[2]
 
-    codes = {int(code) for code in re.findall(r"(?:^|; |;\n)(\d) ", told)}
+    codes = {int(code) for code in re.findall(r"(?:^|; |;\n)(\d) ", exit_codes)}
 
     known = {
         0,
@@ -117,15 +117,13 @@ def test_the_exit_codes_are_those_of_the_errors(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "wait"), [("orchestrator", "orchestrate"), ("worker", "worker")]
 )
-def test_a_role_is_told_how_to_wait(name: str, wait: str) -> None:
+def test_text_explains_how_to_wait(name: str, wait: str) -> None:
     for text in (TEXTS[name], TEXTS[f"{wait} prime"]):
         assert [wait, "wait"] in [line[:2] for line in written(text)]
 
 
 @pytest.mark.parametrize(("installed", "folder"), programs.SKILLS.items())
-def test_a_skill_has_the_head_that_claude_documents(
-    installed: str, folder: str
-) -> None:
+def test_skill_has_the_documented_head(installed: str, folder: str) -> None:
     _, head, body = TEXTS[folder].split("---\n", 2)
 
     fields = yaml.safe_load(head)

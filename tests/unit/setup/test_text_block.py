@@ -1,4 +1,4 @@
-"""Our block in somebody else's text, and files that are ours: in and out again, byte for byte."""
+"""Our block in the text of others, and our own files, are added and removed."""
 
 import pytest
 from hypothesis import given
@@ -25,7 +25,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_block_is_put_in_and_taken_out_again(text: str) -> None:
+def test_block_is_added_and_removed(text: str) -> None:
     added = MARKDOWN.added(text)
 
     assert MARKDOWN.has(added)
@@ -36,29 +36,29 @@ def test_a_block_is_put_in_and_taken_out_again(text: str) -> None:
 
 
 @given(st.text(alphabet="ab \r\n#<>-", max_size=30))
-def test_any_text_has_every_byte_back(text: str) -> None:
+def test_any_markdown_is_restored_byte_for_byte(text: str) -> None:
     assert MARKDOWN.removed(with_part(MARKDOWN, text)) == text
 
 
-def test_a_new_file_goes_again_and_an_empty_one_stays() -> None:
+def test_created_file_is_removed_and_empty_one_stays() -> None:
     assert MARKDOWN.removed(MARKDOWN.added(None)) is None
     assert MARKDOWN.removed(MARKDOWN.added("")) == ""
 
 
-def test_a_block_has_the_line_breaks_of_the_text_around_it() -> None:
+def test_block_uses_line_breaks_of_its_file() -> None:
     added = MARKDOWN.added("a\r\n")
 
     assert added.count("\n") == added.count("\r\n")
 
 
-def test_what_is_written_behind_a_block_stays() -> None:
+def test_text_after_block_stays() -> None:
     added = MARKDOWN.added("before\n") + "behind\n"
 
     assert MARKDOWN.removed(added) == "before\nbehind\n"
 
 
 @pytest.mark.parametrize("behind", ["", "\nbehind\n"])
-def test_an_older_block_is_renewed_where_it_stands(behind: str) -> None:
+def test_older_block_is_replaced_in_place(behind: str) -> None:
     older = Block("## Once\n").added("mine\n") + behind
 
     assert not MARKDOWN.has(older)
@@ -88,24 +88,20 @@ def test_block_that_lost_a_mark_is_found_by_content(
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        (f"mine\n\n{BEGIN}\nours\n\n# Mine\n", "line 3:"),
-        (f"{END}\r\nmine\r\n", "line 1:"),
-        (f"{BEGIN}\nours\nmine\n{BEGIN}\nours\n{END}\n", "line 1, 4, 6:"),
-        (MARKDOWN.added(None) * 2, "line 1, 5, 6, 10:"),
-        (f"{END}\n{BEGIN}\n", "line 1, 2:"),
+        (f"mine\n\n{BEGIN}\nours\n\n# Mine\n", r"line 3\."),
+        (f"{END}\r\nmine\r\n", r"line 1\."),
+        (f"{BEGIN}\nours\nmine\n{BEGIN}\nours\n{END}\n", r"line 1, 4, 6\."),
+        (MARKDOWN.added(None) * 2, r"line 1, 5, 6, 10\."),
+        (f"{END}\n{BEGIN}\n", r"line 1, 2\."),
     ],
 )
-def test_a_block_that_lost_a_mark_is_refused_with_its_lines(
-    text: str, lines: str
-) -> None:
+def test_broken_block_is_refused_with_its_lines(text: str, lines: str) -> None:
     for act in (MARKDOWN.has, MARKDOWN.added, MARKDOWN.removed):
         with pytest.raises(UnsupportedFile, match=lines):
             act(text)
 
 
-def test_a_file_of_our_own_is_made_renewed_and_taken_away_and_anothers_is_left_alone() -> (
-    None
-):
+def test_whole_file_is_written_replaced_and_removed() -> None:
     assert with_part(OWN, None) == "<!-- task-orchestrator -->\nours\n"
     assert (
         with_part(OWN, "<!-- task-orchestrator -->\nolder\n")
@@ -115,5 +111,5 @@ def test_a_file_of_our_own_is_made_renewed_and_taken_away_and_anothers_is_left_a
     assert OWN.removed("<!-- task-orchestrator -->\nolder\n") is None
     assert OWN.removed("theirs") == "theirs"
     assert OWN.removed("name: task-orchestrator\n") == "name: task-orchestrator\n"
-    with pytest.raises(UnsupportedFile, match="somebody else's"):
+    with pytest.raises(UnsupportedFile, match="was not written by"):
         with_part(OWN, "theirs")

@@ -227,9 +227,9 @@ def test_invalid_toml_is_refused(text: str) -> None:
             "another mcp_servers.our-worker",
         ),
         ("[[mcp_servers.our-worker]]\n", "another mcp_servers.our-worker"),
-        ("mcp_servers = {}\n", "no room"),
-        ("mcp_servers = 1\n", "no room"),
-        ("[[mcp_servers]]\n", "no room"),
+        ("mcp_servers = {}\n", "conflicts"),
+        ("mcp_servers = 1\n", "conflicts"),
+        ("[[mcp_servers]]\n", "conflicts"),
     ],
 )
 def test_name_used_by_others_is_refused_and_left(text: str, reason: str) -> None:
@@ -242,5 +242,5 @@ def test_name_used_by_others_is_refused_and_left(text: str, reason: str) -> None
 def test_inline_server_beside_others_is_refused() -> None:
     text = "mcp_servers = {a = {}, our-worker = {command = 'worker', args = ['mcp']}}\n"
 
-    with pytest.raises(UnsupportedFile, match="form that only you can change"):
+    with pytest.raises(UnsupportedFile, match="form that must be edited by hand"):
         OURS.removed(text)
