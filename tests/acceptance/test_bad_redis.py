@@ -62,7 +62,7 @@ def seeded(shell: Shell) -> Iterator[Bench]:
         "redis://no-such-host.invalid",
     ],
 )
-def test_a_redis_that_is_away_is_an_error_that_may_pass(shell: Shell, url: str) -> None:
+def test_unreachable_redis_is_a_retryable_error(shell: Shell, url: str) -> None:
     away = shell.having(TASKORCH_REDIS_URL=url)
 
     ran, as_json = away.worker("check"), away.worker("check", "--json")
@@ -89,9 +89,7 @@ def test_a_redis_that_is_away_is_an_error_that_may_pass(shell: Shell, url: str) 
         ("unix://", "'unix://…' is not a valid Redis address"),
     ],
 )
-def test_an_address_that_is_none_is_a_mistake_of_usage(
-    shell: Shell, url: str, message: str
-) -> None:
+def test_invalid_address_is_a_usage_error(shell: Shell, url: str, message: str) -> None:
     ran = shell.orchestrate("--redis-url", url, "projects")
 
     assert ran.code == 2, ran.stderr
@@ -120,7 +118,7 @@ def test_no_message_shows_a_password(shell: Shell, url: str) -> None:
     assert PASSWORD not in told.stdout + told.stderr
 
 
-def test_a_redis_that_wants_a_password_gets_it_from_the_address(shell: Shell) -> None:
+def test_password_in_the_address_is_used(shell: Shell) -> None:
     with server_of_its_own(shell) as (locked, raw):
         raw.config_set("requirepass", PASSWORD)
         url = locked.variables["TASKORCH_REDIS_URL"]
@@ -141,7 +139,7 @@ def test_a_redis_that_wants_a_password_gets_it_from_the_address(shell: Shell) ->
     assert "guess" not in wrong.stderr
 
 
-def test_a_database_that_does_not_exist_is_named_as_the_reason(shell: Shell) -> None:
+def test_missing_database_is_the_stated_reason(shell: Shell) -> None:
     ran = shell.having(
         TASKORCH_REDIS_URL=shell.variables["TASKORCH_REDIS_URL"] + "?db=99"
     ).orchestrate("projects")
@@ -151,7 +149,7 @@ def test_a_database_that_does_not_exist_is_named_as_the_reason(shell: Shell) -> 
     assert "password" not in ran.stderr
 
 
-def test_a_redis_that_is_too_old_is_refused_by_its_version(shell: Shell) -> None:
+def test_old_redis_is_refused_by_version(shell: Shell) -> None:
     with answering(_as_redis_6) as port:
         ran = shell.having(TASKORCH_REDIS_URL=f"redis://127.0.0.1:{port}").orchestrate(
             "projects"
@@ -173,7 +171,7 @@ def test_server_that_quotes_the_password_is_not_quoted(shell: Shell) -> None:
     assert PASSWORD not in ran.stdout + ran.stderr
 
 
-def test_something_that_is_not_redis_is_an_error(shell: Shell) -> None:
+def test_server_other_than_redis_is_an_error(shell: Shell) -> None:
     with answering(lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
         url = f"redis://127.0.0.1:{port}"
         ran = shell.having(TASKORCH_REDIS_URL=url).orchestrate("projects")
@@ -182,7 +180,7 @@ def test_something_that_is_not_redis_is_an_error(shell: Shell) -> None:
     assert url in ran.stderr
 
 
-def test_a_namespace_of_another_schema_is_refused_and_left_alone(
+def test_namespace_of_another_schema_stays_unchanged(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
@@ -232,7 +230,7 @@ orchestrate complete {project} --force
     [("memory", WRITES), ("replica", WRITES[::4])],
     ids=["memory", "replica"],
 )
-def test_a_redis_that_takes_no_writes_leaves_nothing_half_done(
+def test_refused_writes_leave_nothing_half_done(
     shell: Shell, spoil: str, lines: list[str]
 ) -> None:
     with server_of_its_own(shell) as (there, raw), seeded(there) as bench:
@@ -252,7 +250,7 @@ def test_a_redis_that_takes_no_writes_leaves_nothing_half_done(
         assert bench.inconsistencies() == []
 
 
-def test_a_redis_whose_memory_is_full_is_freed_by_a_purge(shell: Shell) -> None:
+def test_purge_frees_a_full_redis(shell: Shell) -> None:
     with server_of_its_own(shell) as (there, raw), seeded(there) as bench:
         project = bench.project()
         item = bench.brought(bench.item(project), State.COMPLETED).item
@@ -379,7 +377,7 @@ WRONG: dict[
 }
 
 
-def test_a_redis_that_has_all_the_clients_it_takes_may_have_room_again(
+def test_too_many_clients_is_a_retryable_error(
     shell: Shell,
 ) -> None:
     with server_of_its_own(shell) as (there, raw):
@@ -393,7 +391,7 @@ def test_a_redis_that_has_all_the_clients_it_takes_may_have_room_again(
 
 
 @pytest.mark.parametrize("trouble", WRONG)
-def test_what_is_wrong_with_redis_is_told_with_the_way_out_and_nothing_changes(
+def test_broken_redis_is_explained_and_nothing_changes(
     shell: Shell, trouble: str
 ) -> None:
     spoil, way_out = WRONG[trouble]
@@ -420,7 +418,7 @@ def test_what_is_wrong_with_redis_is_told_with_the_way_out_and_nothing_changes(
         assert bench.everything() == before
 
 
-def test_a_cluster_that_has_lost_a_part_says_so(shell: Shell) -> None:
+def test_broken_cluster_is_named(shell: Shell) -> None:
     with server_of_its_own(shell, "--cluster-enabled", "yes") as (there, _):
         ran = there.orchestrate("projects")
 
@@ -428,7 +426,7 @@ def test_a_cluster_that_has_lost_a_part_says_so(shell: Shell) -> None:
     assert "CLUSTER NODES shows which node is missing" in ran.stderr
 
 
-def test_a_redis_that_takes_no_writes_can_still_be_looked_at(shell: Shell) -> None:
+def test_read_only_redis_can_be_read(shell: Shell) -> None:
     with server_of_its_own(shell) as (there, raw), seeded(there) as bench:
         item = bench.item()
         _spoil(raw, "memory")

@@ -53,9 +53,7 @@ def deliver(shell: Shell) -> tuple[str, str]:
     return project, item
 
 
-def test_commands_take_an_item_through_its_life_behind_sentinels(
-    shell: Shell, sentinels: Sentinels
-) -> None:
+def test_item_is_completed_behind_sentinels(shell: Shell, sentinels: Sentinels) -> None:
     project, _ = deliver(on(shell, sentinels.url))
 
     assert (
@@ -67,7 +65,7 @@ def test_commands_take_an_item_through_its_life_behind_sentinels(
 
 
 @pytest.mark.parametrize("wait", [0, 300])
-def test_a_call_over_mcp_that_is_cancelled_takes_nothing_behind_sentinels(
+def test_cancelled_mcp_call_claims_nothing_behind_sentinels(
     shell: Shell, sentinels: Sentinels, wait: int
 ) -> None:
     there, primary = on(shell, sentinels.url), sentinels.primary
@@ -120,9 +118,7 @@ def _is_given_back(there: Shell, item: str) -> bool:
     return not item or bool(there.orchestrate("show", item, "--json").data()["history"])
 
 
-def test_commands_take_an_item_through_its_life_on_a_cluster(
-    shell: Shell, cluster: Cluster
-) -> None:
+def test_item_is_completed_on_a_cluster(shell: Shell, cluster: Cluster) -> None:
     project, _ = deliver(on(shell, cluster.url))
 
     assert (
@@ -133,9 +129,7 @@ def test_commands_take_an_item_through_its_life_on_a_cluster(
     )
 
 
-def test_a_command_typed_while_the_primary_is_dead_takes_a_little_longer(
-    shell: Shell, cluster: Cluster
-) -> None:
+def test_command_outlasts_a_dead_primary(shell: Shell, cluster: Cluster) -> None:
     there, namespace = on(shell, cluster.url), shell.variables["TASKORCH_NAMESPACE"]
     project = there.orchestrate("project", "A project").stdout.strip()
     cluster.fail_over(namespace)  # the next primary has all of it
@@ -150,7 +144,7 @@ def test_a_command_typed_while_the_primary_is_dead_takes_a_little_longer(
     cluster.await_failover(namespace, killed)
 
 
-def test_the_service_keeps_files_on_a_cluster_in_its_own_loop(
+def test_service_on_cluster_syncs_in_its_own_loop(
     shell: Shell, cluster: Cluster
 ) -> None:
     there = on(shell, cluster.url)
@@ -170,7 +164,7 @@ def test_the_service_keeps_files_on_a_cluster_in_its_own_loop(
         ]
 
 
-def test_the_service_on_a_cluster_may_have_its_jobs_in_another_redis(
+def test_service_on_cluster_uses_rq_elsewhere(
     shell: Shell, cluster: Cluster, valkey_url: str
 ) -> None:
     there = on(shell, cluster.url, TASKORCH_RQ_URL=valkey_url)
@@ -188,9 +182,7 @@ def test_the_service_on_a_cluster_may_have_its_jobs_in_another_redis(
         )
 
 
-def test_the_service_behind_sentinels_works_with_rq_and_follows_a_failover(
-    shell: Shell, sentinels: Sentinels
-) -> None:
+def test_service_with_rq_follows_a_failover(shell: Shell, sentinels: Sentinels) -> None:
     there = on(shell, sentinels.url)
     project = there.orchestrate("project", "A project").stdout.strip()
 
@@ -227,7 +219,7 @@ def goes_on(there: Shell, project: str, run: runs.Run) -> None:
     assert run.exit_code() == 0
 
 
-def test_a_run_behind_sentinels_delivers_and_claims_after_a_failover(
+def test_run_behind_sentinels_survives_a_failover(
     shell: Shell, sentinels: Sentinels
 ) -> None:
     sentinels.await_peace()
@@ -249,9 +241,7 @@ def test_a_run_behind_sentinels_delivers_and_claims_after_a_failover(
     killed.start()
 
 
-def test_a_run_on_a_cluster_goes_on_when_its_slot_moves(
-    shell: Shell, cluster: Cluster
-) -> None:
+def test_run_on_cluster_follows_a_moved_slot(shell: Shell, cluster: Cluster) -> None:
     there = on(shell, cluster.url)
     project = there.orchestrate("project", "A project").stdout.strip()
     there.orchestrate("create", project, "An item", "--assign", "ada")
@@ -279,7 +269,7 @@ def test_run_on_cluster_survives_a_planned_failover(
 
 
 @pytest.mark.parametrize("place", ["variable", "file", "config"])
-def test_a_password_is_used_and_seen_nowhere(
+def test_password_is_used_and_never_shown(
     shell: Shell, tmp_path: Path, place: str
 ) -> None:
     file = shell.folder / "password"
@@ -335,7 +325,7 @@ def test_a_password_is_used_and_seen_nowhere(
     }.get(place)
 
 
-def test_a_user_in_the_address_has_the_password_of_the_file(
+def test_password_file_serves_the_user_in_the_address(
     shell: Shell, tmp_path: Path
 ) -> None:
     file = tmp_path / "password"
@@ -366,7 +356,7 @@ def test_a_user_in_the_address_has_the_password_of_the_file(
 
 
 @pytest.mark.parametrize("place", ["address", "variable"])
-def test_command_of_a_run_has_the_password_in_a_file(
+def test_command_of_run_gets_a_password_file(
     shell: Shell, tmp_path: Path, place: str
 ) -> None:
     report = 'worker progress "$TASKORCH_ITEM_ID" "by the command" >/dev/null'
@@ -400,7 +390,7 @@ def test_command_of_a_run_has_the_password_in_a_file(
     assert not Path(summary.splitlines()[-1]).exists()
 
 
-def test_a_password_file_that_others_can_read_is_refused(
+def test_password_file_readable_by_others_is_refused(
     shell: Shell, tmp_path: Path
 ) -> None:
     file = tmp_path / "password"
@@ -416,7 +406,7 @@ def test_a_password_file_that_others_can_read_is_refused(
     assert PASSWORD not in ran.stderr
 
 
-def test_a_step_that_is_on_too_few_replicas_says_that_it_is_done(shell: Shell) -> None:
+def test_barely_replicated_step_reports_that_it_is_done(shell: Shell) -> None:
     careful = shell.having(TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="50ms")
 
     ran, as_json = (
@@ -435,7 +425,7 @@ def test_a_step_that_is_on_too_few_replicas_says_that_it_is_done(shell: Shell) -
     } == {"Once", "Twice"}
 
 
-def test_a_step_that_is_on_too_few_replicas_may_be_typed_again_and_acts_once(
+def test_rerun_of_a_barely_replicated_step_acts_once(
     shell: Shell,
 ) -> None:
     careful = shell.having(TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="50ms")
@@ -448,7 +438,7 @@ def test_a_step_that_is_on_too_few_replicas_may_be_typed_again_and_acts_once(
     assert [each["id"] for each in projects] == [last.stdout.strip()]
 
 
-def test_replicas_of_the_bundled_server_are_not_waited_for_in_vain(
+def test_bundled_server_refuses_to_wait_for_replicas(
     local: Shell,
 ) -> None:
     ran = local.having(TASKORCH_WAIT_REPLICAS="1").orchestrate("project", "x")
@@ -457,7 +447,7 @@ def test_replicas_of_the_bundled_server_are_not_waited_for_in_vain(
     assert "the bundled server has no replicas" in ran.stderr
 
 
-def test_a_deployment_that_does_not_answer_is_exit_4_and_says_where_to_look(
+def test_unreachable_deployment_exits_4_with_advice(
     shell: Shell,
 ) -> None:
     nobody = topologies.free_ports(1)[0]

@@ -44,7 +44,7 @@ def _works_in(process: Path, root: Path) -> bool:
         return False
 
 
-def test_the_first_command_starts_the_server_and_says_so_once(local: Shell) -> None:
+def test_first_command_starts_and_announces_the_server(local: Shell) -> None:
     first, second = local.orchestrate("project", "One"), local.orchestrate("projects")
 
     assert first.code == 0
@@ -55,7 +55,7 @@ def test_the_first_command_starts_the_server_and_says_so_once(local: Shell) -> N
 
 
 @pytest.mark.parametrize("number", [2, 8])
-def test_first_commands_at_once_start_one_server(local: Shell, number: int) -> None:
+def test_concurrent_first_commands_start_one_server(local: Shell, number: int) -> None:
     processes = [
         local.start(BIN / "orchestrate", "project", f"Number {n}")
         for n in range(number)
@@ -68,7 +68,7 @@ def test_first_commands_at_once_start_one_server(local: Shell, number: int) -> N
     assert len(local.orchestrate("projects", "--json").data()) == number
 
 
-def test_a_killed_server_comes_back_with_everything_it_acknowledged(
+def test_restarted_server_has_everything_it_acknowledged(
     local: Shell,
 ) -> None:
     project = local.orchestrate("project", "One").stdout.strip()
@@ -86,7 +86,7 @@ def test_a_killed_server_comes_back_with_everything_it_acknowledged(
     assert local.orchestrate("show", item, "--json").data()["summary"] == "done"
 
 
-def test_commands_at_once_bring_a_killed_server_back_once(local: Shell) -> None:
+def test_concurrent_commands_restart_the_server_once(local: Shell) -> None:
     project = local.orchestrate("project", "One").stdout.strip()
     os.kill(status(local)["pid"], signal.SIGKILL)
 
@@ -100,7 +100,7 @@ def test_commands_at_once_bring_a_killed_server_back_once(local: Shell) -> None:
     assert len(local.orchestrate("list", project, "--json").data()) == 4
 
 
-def test_the_server_can_be_looked_at_started_and_stopped(local: Shell) -> None:
+def test_server_has_status_start_and_stop(local: Shell) -> None:
     url = f"unix://{local.folder}/.task-orchestrator/run/server.sock"
 
     before = status(local)
@@ -135,7 +135,7 @@ def test_the_server_can_be_looked_at_started_and_stopped(local: Shell) -> None:
     assert servers_of(local.folder) == []
 
 
-def test_who_waits_does_not_start_a_server_that_somebody_has_stopped(
+def test_waiting_command_leaves_a_stopped_server_alone(
     local: Shell,
 ) -> None:
     local.orchestrate("project", "x")
@@ -157,7 +157,7 @@ def test_who_waits_does_not_start_a_server_that_somebody_has_stopped(
     assert not stopped["running"]
 
 
-def test_who_waits_brings_a_killed_server_back_also_when_it_was_stopped_once(
+def test_waiting_command_restarts_a_killed_server(
     local: Shell,
 ) -> None:
     local.orchestrate("project", "x")
@@ -172,13 +172,13 @@ def test_who_waits_brings_a_killed_server_back_also_when_it_was_stopped_once(
         eventually(lambda: status(local)["pid"] not in (0, pid))
 
 
-def test_looking_at_the_server_does_not_start_it(local: Shell) -> None:
+def test_status_does_not_start_the_server(local: Shell) -> None:
     status(local)
 
     assert list(local.folder.iterdir()) == []
 
 
-def test_with_an_address_set_the_commands_about_the_bundled_server_are_about_the_bundled_server(
+def test_server_commands_ignore_a_configured_address(
     local: Shell,
 ) -> None:
     remote = local.having(TASKORCH_REDIS_URL="redis://localhost:1")
@@ -188,7 +188,7 @@ def test_with_an_address_set_the_commands_about_the_bundled_server_are_about_the
     assert told["url"] == f"unix://{local.folder}/.task-orchestrator/run/server.sock"
 
 
-def test_the_server_can_be_reached_by_this_user_only_and_by_no_network(
+def test_only_this_user_reaches_the_server(
     local: Shell,
 ) -> None:
     local.orchestrate("server", "start")
@@ -219,7 +219,7 @@ def _listening_ports(pid: int) -> set[str]:
 @pytest.mark.parametrize(
     "name", ["spaces, 'quotes' and \"Ümläute\" 🙂", "x" * 120, "100%s {0} #"]
 )
-def test_a_root_of_any_name_has_its_server(local: Shell, name: str) -> None:
+def test_root_of_any_name_has_a_server(local: Shell, name: str) -> None:
     inner = _inner(local, name)
     try:
         made, seen = inner.orchestrate("project", "One"), inner.orchestrate("projects")
@@ -243,7 +243,7 @@ def far(local: Shell) -> Iterator[Shell]:
         os.kill(pid, signal.SIGTERM)
 
 
-def test_a_root_has_one_server_wherever_its_users_have_their_runtime_folders(
+def test_runtime_folder_does_not_change_the_server(
     far: Shell,
 ) -> None:
     runtime = far.folder.parent / "run-user-0"
@@ -258,7 +258,7 @@ def test_a_root_has_one_server_wherever_its_users_have_their_runtime_folders(
     assert servers_of(far.folder) == []
 
 
-def test_a_root_has_one_server_however_its_path_is_spelt(far: Shell) -> None:
+def test_root_has_one_server_under_any_path(far: Shell) -> None:
     link = far.folder.parent / "link"
     link.symlink_to(far.folder)
     spelt = [str(link), f"{far.folder}/../{far.folder.name}"]
@@ -273,9 +273,7 @@ def test_a_root_has_one_server_however_its_path_is_spelt(far: Shell) -> None:
 
 
 @pytest.mark.parametrize("name", ["data", "run", ""])
-def test_a_file_where_a_folder_of_the_server_belongs_is_named(
-    local: Shell, name: str
-) -> None:
+def test_file_in_place_of_a_folder_is_named(local: Shell, name: str) -> None:
     in_the_way = local.folder / ".task-orchestrator" / name
     in_the_way.parent.mkdir(exist_ok=True)
     in_the_way.write_text("in the way", encoding="utf-8")
@@ -290,7 +288,7 @@ def test_a_file_where_a_folder_of_the_server_belongs_is_named(
     assert str(in_the_way) in started.stderr
 
 
-def test_a_root_that_is_not_there_is_not_made(local: Shell) -> None:
+def test_missing_root_is_not_made(local: Shell) -> None:
     rooted = local.having(TASKORCH_ROOT=str(local.folder / "nowhere"))
 
     runs = [
@@ -325,7 +323,7 @@ def test_damaged_data_is_left_alone_and_named(local: Shell) -> None:
     assert file.read_bytes() == damaged
 
 
-def test_the_server_never_replies_before_it_has_appended(local: Shell) -> None:
+def test_server_appends_before_it_replies(local: Shell) -> None:
     local.orchestrate("project", "One")
 
     with redis.Redis.from_url(
@@ -336,7 +334,7 @@ def test_the_server_never_replies_before_it_has_appended(local: Shell) -> None:
     assert (settings["appendonly"], settings["appendfsync"]) == ("yes", "no")
 
 
-def test_an_append_that_was_cut_off_does_not_keep_the_server_from_coming_back(
+def test_server_restarts_after_a_partial_append(
     local: Shell,
 ) -> None:
     project = local.orchestrate("project", "One").stdout.strip()

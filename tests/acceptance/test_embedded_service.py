@@ -34,7 +34,7 @@ def item(shell: Shell) -> str:
     return shell.orchestrate("create", project, "Two", "--assign", "ada").stdout.strip()
 
 
-def test_the_first_command_starts_the_server_and_its_service(served: Shell) -> None:
+def test_first_command_starts_server_and_service(served: Shell) -> None:
     first = item(served)
 
     told, shown = status(served), served.orchestrate("server", "status").stdout
@@ -47,7 +47,7 @@ def test_the_first_command_starts_the_server_and_its_service(served: Shell) -> N
     eventually(lambda: progress_messages(served.folder, first) == ["half of it"])
 
 
-def test_the_end_of_the_server_is_the_end_of_its_service(served: Shell) -> None:
+def test_stopped_server_ends_its_service(served: Shell) -> None:
     first = item(served)
     before = status(served)
 
@@ -62,7 +62,7 @@ def test_the_end_of_the_server_is_the_end_of_its_service(served: Shell) -> None:
     assert status(served)["service_pid"] != before["service_pid"]
 
 
-def test_a_stop_right_after_the_first_command_leaves_nothing_running(
+def test_immediate_stop_leaves_nothing_running(
     served: Shell,
 ) -> None:
     for _ in range(3):
@@ -77,7 +77,7 @@ def test_a_stop_right_after_the_first_command_leaves_nothing_running(
 
 
 @pytest.mark.parametrize("number", [2, 6])
-def test_first_commands_at_once_start_one_server_and_one_service(
+def test_concurrent_first_commands_start_one_service(
     served: Shell, number: int
 ) -> None:
     processes = [
@@ -113,7 +113,7 @@ def _variable(pid: int, name: str) -> str:
         return ""
 
 
-def test_nobody_who_does_not_want_a_service_gets_one(local: Shell) -> None:
+def test_service_can_be_turned_off(local: Shell) -> None:
     local.orchestrate("server", "start")
 
     assert status(local)["running"]
@@ -121,7 +121,7 @@ def test_nobody_who_does_not_want_a_service_gets_one(local: Shell) -> None:
     assert _services_of(local) == []
 
 
-def test_a_config_file_may_say_that_no_service_is_wanted(served: Shell) -> None:
+def test_config_file_turns_the_service_off(served: Shell) -> None:
     (served.folder / ".task-orchestrator").mkdir()
     (served.folder / ".task-orchestrator" / "config.toml").write_text('service = "off"')
 
@@ -130,7 +130,7 @@ def test_a_config_file_may_say_that_no_service_is_wanted(served: Shell) -> None:
     assert status(served)["service_pid"] == 0
 
 
-def test_after_a_killed_server_came_back_the_same_service_goes_on(
+def test_service_survives_a_restart_of_the_server(
     served: Shell,
 ) -> None:
     first = item(served)
@@ -146,7 +146,7 @@ def test_after_a_killed_server_came_back_the_same_service_goes_on(
     assert after["service_pid"] == before["service_pid"]
 
 
-def test_a_service_whose_server_stays_away_ends_by_itself(served: Shell) -> None:
+def test_service_ends_when_its_server_stays_unreachable(served: Shell) -> None:
     served.orchestrate("server", "start")
     before = status(served)
     file = served.folder / ".task-orchestrator" / "data" / "service.log"
@@ -166,7 +166,7 @@ def test_a_service_whose_server_stays_away_ends_by_itself(served: Shell) -> None
     assert "Traceback" not in log
 
 
-def test_a_killed_service_is_started_again_by_a_start_of_the_server(
+def test_server_start_restarts_a_killed_service(
     served: Shell,
 ) -> None:
     first = item(served)
@@ -183,7 +183,7 @@ def test_a_killed_service_is_started_again_by_a_start_of_the_server(
     eventually(lambda: handoff_items(served.folder) == {first})
 
 
-def test_that_the_service_is_missing_is_said_until_it_is_back(served: Shell) -> None:
+def test_missing_service_is_reported_until_it_returns(served: Shell) -> None:
     served.orchestrate("server", "start")
     kill(status(served)["service_pid"])
 
@@ -195,7 +195,7 @@ def test_that_the_service_is_missing_is_said_until_it_is_back(served: Shell) -> 
     assert "no service" not in served.orchestrate("server", "status").stdout
 
 
-def test_a_service_that_nobody_wants_is_not_missed(local: Shell) -> None:
+def test_unwanted_service_is_not_reported_missing(local: Shell) -> None:
     local.orchestrate("server", "start")
 
     assert "no service" not in local.orchestrate("server", "status").stdout
@@ -211,7 +211,7 @@ def gone(told: dict[str, Any]) -> bool:
     return not alive(told["pid"]) and not alive(told["service_pid"])
 
 
-def test_a_root_that_is_deleted_takes_its_server_and_service_with_it_and_stays_deleted(
+def test_deleted_root_stays_deleted(
     served: Shell,
 ) -> None:
     first = item(served)
@@ -227,9 +227,7 @@ def test_a_root_that_is_deleted_takes_its_server_and_service_with_it_and_stays_d
 
 
 @pytest.mark.parametrize("name", [".task-orchestrator", ".task-orchestrator/data"])
-def test_server_and_service_end_when_their_folder_is_deleted(
-    served: Shell, name: str
-) -> None:
+def test_deleted_folder_ends_server_and_service(served: Shell, name: str) -> None:
     first = item(served)
     before = status(served)
     eventually(lambda: handoff_items(served.folder) == {first})
@@ -239,7 +237,7 @@ def test_server_and_service_end_when_their_folder_is_deleted(
     eventually(lambda: gone(before))
 
 
-def test_who_comes_into_the_same_path_at_once_has_a_server_and_a_service_that_stay(
+def test_new_root_at_a_deleted_path_works(
     served: Shell,
 ) -> None:
     first = item(served)
@@ -258,7 +256,7 @@ def test_who_comes_into_the_same_path_at_once_has_a_server_and_a_service_that_st
     eventually(lambda: handoff_items(served.folder) == {second})
 
 
-def test_a_service_by_hand_ends_with_its_folder_too(local: Shell) -> None:
+def test_manual_service_ends_with_its_folder(local: Shell) -> None:
     with services.running(local, "--no-rq") as [service]:
         local.orchestrate("server", "start")
         before = status(local)
@@ -272,7 +270,7 @@ def test_a_service_by_hand_ends_with_its_folder_too(local: Shell) -> None:
         assert "The folder of the bundled server was deleted" in service.log()
 
 
-def test_a_second_service_by_hand_is_refused(served: Shell) -> None:
+def test_second_service_is_refused(served: Shell) -> None:
     served.orchestrate("server", "start")
     pid = status(served)["service_pid"]
 
@@ -289,7 +287,7 @@ def test_a_second_service_by_hand_is_refused(served: Shell) -> None:
     assert alive(pid)
 
 
-def test_a_service_by_hand_is_the_one_beside_the_server(local: Shell) -> None:
+def test_manual_service_is_the_one_of_the_server(local: Shell) -> None:
     with services.running(local) as [service]:
         first = item(local)
         eventually(lambda: handoff_items(local.folder) == {first})

@@ -45,9 +45,7 @@ def command(client: redis.Redis, *words: str | int) -> object:
 
 
 @pytest.mark.parametrize("namespace", ["one", "two", "three", "four"])
-def test_every_verb_works_wherever_the_slot_of_the_namespace_is(
-    cluster: Cluster, namespace: str
-) -> None:
+def test_every_verb_works_on_every_node(cluster: Cluster, namespace: str) -> None:
     there = bench(cluster, namespace)
 
     done = list(workflow(there))
@@ -65,7 +63,7 @@ def test_namespaces_spread_over_the_nodes(cluster: Cluster) -> None:
     assert len(nodes) > 1
 
 
-def test_a_node_that_is_called_a_redis_of_its_own_is_told_from_one(
+def test_cluster_node_is_distinguished_from_one_server(
     cluster: Cluster,
 ) -> None:
     node = cluster.other_primary("one")
@@ -78,7 +76,7 @@ def test_a_node_that_is_called_a_redis_of_its_own_is_told_from_one(
     assert "Use redis+cluster://host:port" in str(refusal.value)
 
 
-def test_a_slot_that_has_moved_is_followed(cluster: Cluster) -> None:
+def test_moved_slot_is_followed(cluster: Cluster) -> None:
     lasting = queue(cluster, "moved")
     before = lasting.project("Before")
     target = cluster.move_at_once("moved")
@@ -90,9 +88,7 @@ def test_a_slot_that_has_moved_is_followed(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("way", ["key by key", "at once"])
-def test_operations_go_on_while_the_slot_moves_and_nothing_is_half_done(
-    cluster: Cluster, way: str
-) -> None:
+def test_operations_stay_whole_while_the_slot_moves(cluster: Cluster, way: str) -> None:
     namespace = f"reshard-{way.replace(' ', '-')}"
     project = queue(cluster, namespace).project("A project")
     failures, done = [], threading.Semaphore(0)
@@ -137,7 +133,7 @@ def test_operations_go_on_while_the_slot_moves_and_nothing_is_half_done(
     assert there.inconsistencies() == []
 
 
-def test_a_script_meets_the_fence_before_it_writes(
+def test_script_is_fenced_before_it_writes(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patient = queue(cluster, "fenced")
@@ -169,7 +165,7 @@ def test_a_script_meets_the_fence_before_it_writes(
     assert there.inconsistencies() == []
 
 
-def test_the_fence_stands_where_the_slot_goes_to_as_well(cluster: Cluster) -> None:
+def test_importing_node_fences_scripts_too(cluster: Cluster) -> None:
     there = bench(cluster, "asking")
     lease = there.claimed()
     target, complete = cluster.other_primary("asking"), scripts.load("complete")
@@ -208,7 +204,7 @@ def test_the_fence_stands_where_the_slot_goes_to_as_well(cluster: Cluster) -> No
     assert bench(cluster, "asking").inconsistencies() == []
 
 
-def test_a_step_made_while_the_primary_is_dead_is_done_by_its_replica_once(
+def test_promoted_replica_runs_a_pending_step_once(
     cluster: Cluster,
 ) -> None:
     lasting = queue(cluster, "dying")
@@ -253,7 +249,7 @@ def test_client_follows_a_planned_failover(cluster: Cluster) -> None:
     assert {before, after} == {each.id for each in lasting.views.projects()}
 
 
-def test_a_wait_goes_on_where_the_slot_has_moved_to(cluster: Cluster) -> None:
+def test_wait_follows_a_moved_slot(cluster: Cluster) -> None:
     lasting, claims = queue(cluster, "waiting"), []
     project = lasting.project("A project")
     waiter = threading.Thread(
@@ -273,7 +269,7 @@ def test_a_wait_goes_on_where_the_slot_has_moved_to(cluster: Cluster) -> None:
     assert [claim and claim.package.item.id for claim in claims] == [item]
 
 
-def test_scripts_are_sent_again_to_a_node_that_does_not_know_them(
+def test_scripts_are_sent_to_a_new_node(
     cluster: Cluster,
 ) -> None:
     lasting = queue(cluster, "forgetful")
@@ -284,7 +280,7 @@ def test_scripts_are_sent_again_to_a_node_that_does_not_know_them(
     assert lasting.project("After").startswith("proj_")
 
 
-def test_a_node_named_as_if_it_were_alone_says_how_to_name_it(cluster: Cluster) -> None:
+def test_lone_node_address_names_the_cluster_address(cluster: Cluster) -> None:
     node = cluster.other_primary("alone")
 
     with pytest.raises(errors.Usage, match=r"redis\+cluster://"):
@@ -293,7 +289,7 @@ def test_a_node_named_as_if_it_were_alone_says_how_to_name_it(cluster: Cluster) 
         ).project("x")
 
 
-def test_a_server_that_is_no_cluster_is_told(
+def test_unreachable_cluster_is_named(
     valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskorch.connect.FAILOVER_PATIENCE_S", 0.2)
@@ -306,6 +302,6 @@ def test_a_server_that_is_no_cluster_is_told(
     assert valkey_url.startswith("unix://")
 
 
-def test_rq_is_told_that_a_cluster_is_not_for_it(cluster: Cluster) -> None:
+def test_rq_is_refused_on_a_cluster(cluster: Cluster) -> None:
     with pytest.raises(errors.Usage, match="RQ does not run on a cluster"):
         raw_client(cluster.url)

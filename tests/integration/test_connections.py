@@ -24,7 +24,7 @@ def queue(url: str) -> Queue:
     return Queue(connect(url, retries=0), "connections", Caller(agent="planner"))
 
 
-def test_a_password_is_needed_taken_and_never_shown(tmp_path: Path) -> None:
+def test_password_is_required_used_and_hidden(tmp_path: Path) -> None:
     with servers.running(
         servers.binaries()["valkey"], tmp_path, "--requirepass", "sesame"
     ) as url:
@@ -49,7 +49,7 @@ def test_databases_are_kept_apart(valkey_url: str) -> None:
     assert two.views.projects() == ()
 
 
-def test_a_server_that_went_away_and_came_back_is_found_again(tmp_path: Path) -> None:
+def test_restarted_server_is_found_again(tmp_path: Path) -> None:
     binary = servers.binaries()["valkey"]
     with servers.running(binary, tmp_path, "--appendonly", "yes") as url:
         lasting = queue(url)
@@ -112,7 +112,7 @@ def _others(raw: redis.Redis) -> list[str]:
         ("redis+sentinel", "/main", "not a sentinel: use redis://"),
     ],
 )
-def test_one_server_that_is_called_a_deployment_is_told_from_one(
+def test_server_is_distinguished_from_a_deployment(
     tmp_path: Path, scheme: str, path: str, reason: str
 ) -> None:
     (port,) = topologies.free_ports(1)
@@ -126,7 +126,7 @@ def test_one_server_that_is_called_a_deployment_is_told_from_one(
     assert reason in str(refusal.value)
 
 
-def test_a_sentinel_that_is_called_a_redis_is_told_from_one(tmp_path: Path) -> None:
+def test_sentinel_is_distinguished_from_a_server(tmp_path: Path) -> None:
     with (
         topologies.sentinels(tmp_path) as deployment,
         pytest.raises(errors.Usage) as refusal,
@@ -136,7 +136,7 @@ def test_a_sentinel_that_is_called_a_redis_is_told_from_one(tmp_path: Path) -> N
     assert "for sentinels, use redis+sentinel://" in str(refusal.value)
 
 
-def test_scripts_are_sent_again_after_the_server_forgot_them(valkey_url: str) -> None:
+def test_forgotten_scripts_are_sent_again(valkey_url: str) -> None:
 
     forgetful = queue(valkey_url)
     project = forgetful.project("Before")
@@ -149,7 +149,7 @@ def test_scripts_are_sent_again_after_the_server_forgot_them(valkey_url: str) ->
 
 
 @pytest.mark.parametrize("connected", [connect, by_redis_py])
-def test_a_wait_breaks_off_when_its_connection_is_closed(
+def test_closed_connection_breaks_off_a_wait(
     valkey_url: str, connected: Callable[[str], Connection]
 ) -> None:
     connection = connected(valkey_url)

@@ -50,7 +50,7 @@ def keys_of(bench: Bench, command: list[str]) -> list[str]:
     return cast(list[str], cast(Any, bench.raw).command_getkeys(*command))
 
 
-def test_every_key_of_a_workflow_is_in_the_slot_of_its_namespace(bench: Bench) -> None:
+def test_every_key_is_in_the_namespace_slot(bench: Bench) -> None:
     commands = [command for step in watched(bench) for command in step.commands]
 
     touched = {

@@ -82,7 +82,7 @@ def catching_up(primary: Node, replica: Node) -> None:
     command(replica, "REPLICAOF", "127.0.0.1", primary.port)
 
 
-def test_what_a_step_wrote_is_on_the_replica_when_it_returns(
+def test_returned_step_is_on_the_replica(
     servers: tuple[Node, Node],
 ) -> None:
     primary, replica = servers
@@ -170,7 +170,7 @@ def test_script_that_acts_waits_or_is_listed(name: str) -> None:
     assert not REPLICATED & listed
 
 
-def test_a_repeat_with_the_same_request_is_done_once_and_waits_again(
+def test_repeated_request_acts_once_and_waits_again(
     servers: tuple[Node, Node],
 ) -> None:
     primary, replica = servers
@@ -195,7 +195,7 @@ def test_a_repeat_with_the_same_request_is_done_once_and_waits_again(
     assert replica.raw.exists(f"taskorch:{{team}}:item:{item}")
 
 
-def test_the_message_says_that_it_is_done_and_how_far_it_came(
+def test_message_states_how_many_replicas_have_it(
     servers: tuple[Node, Node],
 ) -> None:
     primary, _ = servers
@@ -212,7 +212,7 @@ def test_the_message_says_that_it_is_done_and_how_far_it_came(
     assert "not done twice" in refusal.value.hint()
 
 
-def test_a_step_that_is_refused_is_refused_whatever_replicas_do(
+def test_refused_step_ignores_the_replicas(
     servers: tuple[Node, Node],
 ) -> None:
     primary, _ = servers
@@ -221,7 +221,7 @@ def test_a_step_that_is_refused_is_refused_whatever_replicas_do(
         queue(primary, 2).create("proj_nowhere", NewItem(title="x"))
 
 
-def test_a_user_who_may_not_wait_is_told_that_it_is_done(
+def test_user_without_wait_learns_the_step_is_done(
     servers: tuple[Node, Node],
 ) -> None:
     primary, _ = servers
@@ -243,7 +243,7 @@ def test_a_user_who_may_not_wait_is_told_that_it_is_done(
     )
 
 
-def test_a_cluster_waits_at_the_node_that_ran_the_script(tmp_path: Path) -> None:
+def test_cluster_waits_on_the_node_of_the_script(tmp_path: Path) -> None:
     with topologies.cluster(tmp_path) as cluster:
         mine = [
             Queue(

@@ -62,11 +62,11 @@ def bench(raw: redis.Redis, rule: list[str]) -> Bench:
     )
 
 
-def test_the_prelude_asks_for_every_command_that_a_script_runs() -> None:
+def test_prelude_checks_every_command_of_scripts() -> None:
     assert set(commands()) == set(re.findall(r"\bcall\('([A-Z]+)'", SCRIPTS))
 
 
-def test_a_user_with_the_documented_rights_can_do_everything(raw: redis.Redis) -> None:
+def test_documented_rights_suffice(raw: redis.Redis) -> None:
     there = bench(raw, documented("agent"))
 
     done = list(workflow(there))
@@ -78,7 +78,7 @@ def test_a_user_with_the_documented_rights_can_do_everything(raw: redis.Redis) -
     )
 
 
-def test_without_one_of_the_rights_nothing_is_written(raw: redis.Redis) -> None:
+def test_missing_right_prevents_all_writes(raw: redis.Redis) -> None:
     rule = documented("agent")
 
     for name in commands():
@@ -92,7 +92,7 @@ def test_without_one_of_the_rights_nothing_is_written(raw: redis.Redis) -> None:
         )
 
 
-def test_a_user_reaches_no_other_namespace(raw: redis.Redis) -> None:
+def test_user_reaches_no_other_namespace(raw: redis.Redis) -> None:
     there = bench(raw, documented("agent"))
 
     with pytest.raises(errors.Refused):
@@ -103,7 +103,7 @@ def test_a_user_reaches_no_other_namespace(raw: redis.Redis) -> None:
     assert raw.dbsize() == 0
 
 
-def test_the_rights_of_an_agent_do_not_reach_the_jobs_of_the_service(
+def test_agent_rights_do_not_reach_service_jobs(
     raw: redis.Redis,
 ) -> None:
     there = bench(raw, documented("agent"))
@@ -112,7 +112,7 @@ def test_the_rights_of_an_agent_do_not_reach_the_jobs_of_the_service(
         raw_client(there.url).get(f"taskorch-rq:{{{NAMESPACE}}}:x")
 
 
-def test_the_documented_rights_suffice_on_a_cluster_and_for_replicas(
+def test_documented_rights_suffice_on_cluster_and_replicas(
     tmp_path: Path,
 ) -> None:
     with topologies.cluster(tmp_path) as cluster:

@@ -57,7 +57,7 @@ def test_every_verb_works_on_the_primary(deployment: Sentinels) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_one_sentinel_that_answers_is_enough(deployment: Sentinels) -> None:
+def test_one_reachable_sentinel_is_enough(deployment: Sentinels) -> None:
     dead, living = topologies.free_ports(1)[0], deployment.sentinels[1].address
 
     project = queue(
@@ -67,7 +67,7 @@ def test_one_sentinel_that_answers_is_enough(deployment: Sentinels) -> None:
     assert project.startswith("proj_")
 
 
-def test_another_database_of_the_service_is_another_queue(
+def test_another_database_is_another_queue(
     deployment: Sentinels,
 ) -> None:
     project = queue(deployment, deployment.url + "/1").project("In database 1")
@@ -78,7 +78,7 @@ def test_another_database_of_the_service_is_another_queue(
     assert project not in {each.id for each in queue(deployment).views.projects()}
 
 
-def test_a_queue_that_is_open_follows_a_failover_that_somebody_asked_for(
+def test_open_queue_follows_a_planned_failover(
     deployment: Sentinels,
 ) -> None:
     lasting = queue(deployment)
@@ -91,7 +91,7 @@ def test_a_queue_that_is_open_follows_a_failover_that_somebody_asked_for(
     assert before in {each.id for each in lasting.views.projects()}
 
 
-def test_the_sentinels_are_asked_before_the_old_primary_has_heard_of_its_end(
+def test_sentinels_are_asked_before_a_stale_primary(
     deployment: Sentinels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskorch.transport.failover.ASK_AGAIN_S", 0)
@@ -104,7 +104,7 @@ def test_the_sentinels_are_asked_before_the_old_primary_has_heard_of_its_end(
     assert _has(deployment.primary, project)
 
 
-def test_a_step_made_while_the_primary_is_dead_is_done_by_the_next_one_once(
+def test_next_primary_runs_a_pending_step_once(
     deployment: Sentinels,
 ) -> None:
     lasting = queue(deployment)
@@ -159,7 +159,7 @@ def test_planned_failover_loses_no_replicated_step(deployment: Sentinels) -> Non
     assert loss.lost.total() == 0, loss.line()
 
 
-def test_a_wait_that_a_failover_breaks_off_goes_on_at_the_next_primary(
+def test_broken_wait_continues_on_the_next_primary(
     deployment: Sentinels,
 ) -> None:
     lasting, claims = queue(deployment), []
@@ -181,7 +181,7 @@ def test_a_wait_that_a_failover_breaks_off_goes_on_at_the_next_primary(
     assert [claim and claim.package.item.id for claim in claims] == [item]
 
 
-def test_a_follower_of_events_is_told_of_what_happens_after_a_failover(
+def test_follower_gets_events_after_a_failover(
     deployment: Sentinels,
 ) -> None:
     lasting = queue(deployment)
@@ -195,7 +195,7 @@ def test_a_follower_of_events_is_told_of_what_happens_after_a_failover(
     assert lasting.views.wait_for_event(cursor, 10)
 
 
-def test_a_wait_outlives_a_failover(deployment: Sentinels) -> None:
+def test_wait_survives_a_failover(deployment: Sentinels) -> None:
     lasting, reached = queue(deployment), list[Goal | None]()
     item = lasting.create(
         lasting.project("A project"), NewItem(title="For eve", agent="eve")
@@ -221,7 +221,7 @@ def test_a_wait_outlives_a_failover(deployment: Sentinels) -> None:
 
 
 @pytest.mark.parametrize("service", ["nobody", "main2"])
-def test_a_service_that_no_sentinel_knows_is_named(
+def test_service_unknown_to_sentinels_is_named(
     deployment: Sentinels, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskorch.connect.FAILOVER_PATIENCE_S", 0.2)
@@ -233,7 +233,7 @@ def test_a_service_that_no_sentinel_knows_is_named(
     assert "SENTINEL MASTERS" in refusal.value.hint()
 
 
-def test_sentinels_want_a_password_of_their_own(tmp_path: Path) -> None:
+def test_sentinels_need_their_own_password(tmp_path: Path) -> None:
     with topologies.sentinels(tmp_path) as locked:
         for sentinel in locked.sentinels:
             topologies.command(
@@ -257,7 +257,7 @@ def test_sentinels_want_a_password_of_their_own(tmp_path: Path) -> None:
     assert project.startswith("proj_")
 
 
-def test_sentinels_that_refuse_the_question_are_told_from_those_that_are_away(
+def test_refusing_sentinels_are_distinguished_from_unreachable_ones(
     tmp_path: Path,
 ) -> None:
     with topologies.sentinels(tmp_path) as locked:

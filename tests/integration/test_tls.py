@@ -76,7 +76,7 @@ def tls_in_front_of(
         yield urlsplit(proxy.url).port or 0
 
 
-def test_a_queue_works_over_tls(valkey_url: str, papers: Papers) -> None:
+def test_queue_works_over_tls(valkey_url: str, papers: Papers) -> None:
     with tls_in_front_of(valkey_url, papers, "localhost") as port:
         project = queue(
             f"rediss://localhost:{port}/0?ssl_ca_certs={papers.ca_file}"
@@ -85,9 +85,7 @@ def test_a_queue_works_over_tls(valkey_url: str, papers: Papers) -> None:
     assert project.startswith("proj_")
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(
-    valkey_url: str, papers: Papers
-) -> None:
+def test_untrusted_certificate_is_refused(valkey_url: str, papers: Papers) -> None:
     with (
         tls_in_front_of(valkey_url, papers, "localhost") as port,
         pytest.raises(errors.Untrusted) as refusal,
@@ -98,7 +96,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     assert not refusal.value.retryable
 
 
-def test_a_certificate_of_another_host_is_refused_unless_that_is_wanted(
+def test_certificate_of_another_host_is_refused_by_default(
     valkey_url: str, papers: Papers
 ) -> None:
     with tls_in_front_of(valkey_url, papers, "elsewhere.example") as port:
@@ -111,9 +109,7 @@ def test_a_certificate_of_another_host_is_refused_unless_that_is_wanted(
     assert project.startswith("proj_")
 
 
-def test_a_server_that_wants_to_know_its_clients_gets_their_certificate(
-    valkey_url: str, papers: Papers
-) -> None:
+def test_server_gets_the_client_certificate(valkey_url: str, papers: Papers) -> None:
     known, key = papers.certificate("ada", "ada@example.org")
     stranger, strange_key = papers.certificate(
         "eve", "eve@example.org", ca=trustme.CA()
@@ -134,7 +130,7 @@ def test_a_server_that_wants_to_know_its_clients_gets_their_certificate(
     assert project.startswith("proj_")
 
 
-def test_certificate_files_that_are_not_there_are_a_mistake_in_the_address(
+def test_missing_certificate_file_is_a_usage_error(
     valkey_url: str, papers: Papers
 ) -> None:
     with (
@@ -179,9 +175,7 @@ class TestDeployments:
 
         assert project.startswith("proj_")
 
-    def test_a_cluster_is_reached_over_tls(
-        self, papers: Papers, tmp_path: Path
-    ) -> None:
+    def test_cluster_is_reached_over_tls(self, papers: Papers, tmp_path: Path) -> None:
         port, bus = topologies.free_ports(2)
         options = [
             "--cluster-enabled",

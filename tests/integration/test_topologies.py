@@ -5,7 +5,7 @@ from pathlib import Path
 from support import topologies
 
 
-def test_a_server_that_was_promoted_and_killed_comes_back_as_a_primary_with_all_that_it_had(
+def test_promoted_server_restarts_as_primary_with_its_data(
     tmp_path: Path,
 ) -> None:
     with topologies.sentinels(tmp_path) as deployment:

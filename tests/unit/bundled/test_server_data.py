@@ -55,7 +55,7 @@ def test_new_data_is_known_from_then_on(
     assert first.stat().st_mode & 0o777 == 0o700
 
 
-def test_files_of_commands_are_no_data(
+def test_files_of_commands_are_not_data(
     data: Path, environment: Mapping[str, str]
 ) -> None:
     for name in server_data.OWN_FILES:

@@ -20,7 +20,7 @@ def parsed(url: str) -> DeploymentAddress:
     return deployment
 
 
-def test_an_address_of_sentinels_names_them_the_service_and_the_database() -> None:
+def test_sentinel_address_names_service_and_database() -> None:
     deployment = parsed(
         "redis+sentinel://ada:pass@one:26380,two/main/3?sentinel_password=x"
     )
@@ -30,7 +30,7 @@ def test_an_address_of_sentinels_names_them_the_service_and_the_database() -> No
     assert deployment.server == "redis://ada:pass@sentinel/3?sentinel_password=x"
 
 
-def test_an_address_of_a_cluster_names_some_of_its_nodes() -> None:
+def test_cluster_address_names_nodes() -> None:
     deployment = parsed("rediss+cluster://ada@one,two:7000/?ssl_cert_reqs=none")
 
     assert (deployment.kind, deployment.service) == ("cluster", "")
@@ -48,7 +48,7 @@ def test_hosts_may_be_addresses_in_brackets() -> None:
     )
 
 
-def test_an_address_of_one_server_is_no_deployment() -> None:
+def test_server_address_is_no_deployment() -> None:
     urls = [
         "redis://host",
         "rediss://host:1/2?ssl_cert_reqs=none",
@@ -93,9 +93,7 @@ def test_an_address_of_one_server_is_no_deployment() -> None:
         ("sentinel://one/main", "redis://host:6379/0"),
     ],
 )
-def test_a_broken_address_is_refused_with_the_shape_of_a_right_one(
-    url: str, shape: str
-) -> None:
+def test_invalid_address_is_refused_with_an_example(url: str, shape: str) -> None:
     with pytest.raises(errors.Usage) as refusal:
         connect(url)
 
@@ -106,7 +104,7 @@ def test_a_broken_address_is_refused_with_the_shape_of_a_right_one(
 @pytest.mark.parametrize(
     "url", ["redis://one?colour=red", "redis+cluster://one?colour=red"]
 )
-def test_an_option_that_there_is_not_is_named(url: str) -> None:
+def test_unknown_option_is_named(url: str) -> None:
     with pytest.raises(errors.Usage) as refusal:
         connect(url)
 
@@ -167,9 +165,7 @@ SECRET = "Op3nSesame"
 @example(place="redis://{}@host", before="", after="?a=b")
 @example(place="redis+sentinel://{}@one", before="", after="/main")
 @example(place="redis://host?password={}", before="&", after="=")
-def test_no_secret_is_shown_whatever_its_address(
-    place: str, before: str, after: str
-) -> None:
+def test_no_address_shows_a_secret(place: str, before: str, after: str) -> None:
     url = place.replace("{}", f"{before}{SECRET}{after}")
     assume(
         not re.search(f"[@,][^/?#@,:]*{SECRET}|unix:///[^?]*{SECRET}", url)
@@ -211,7 +207,7 @@ def test_address_without_its_password_is_the_same_place(
     assert (bare, found) == (url.replace("{}", f"{user}@" if user else ""), password)
 
 
-def test_password_in_the_options_is_taken_out_too() -> None:
+def test_password_option_is_removed() -> None:
     assert address.without_password("redis://host/0?password=a+b%40&db=1") == (
         "redis://host/0?db=1",
         "a b@",
@@ -219,7 +215,7 @@ def test_password_in_the_options_is_taken_out_too() -> None:
     assert address.without_password("redis://host?password=x") == ("redis://host", "x")
 
 
-def test_a_cluster_is_known_by_its_address() -> None:
+def test_cluster_is_recognized_by_its_address() -> None:
     urls = [
         "redis+cluster://one",
         "rediss+cluster://one",

@@ -117,7 +117,7 @@ def test_lost_connection_makes_client_look_again(error: exceptions.RedisError) -
     assert isinstance(our_error(error, CLUSTER), errors.Unreachable)
 
 
-def test_limit_of_open_files_is_no_silence_of_redis() -> None:
+def test_limit_of_open_files_is_not_unreachable() -> None:
     error = exceptions.ConnectionError(
         "Error 24 connecting to 127.0.0.1:7000. Too many open files."
     )

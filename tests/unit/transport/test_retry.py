@@ -129,7 +129,7 @@ def test_closed_connection_repeats_nothing() -> None:
     assert patient.run_script(SCRIPT, "key", (1,)) == ["check", "key", 1]
 
 
-def test_final_close_ends_a_call_that_is_being_repeated() -> None:
+def test_final_close_ends_a_repeated_call() -> None:
     patience = Patience(may_pass=is_not_final, seconds=inf, longest_pause_s=60)
     ended: list[type[BaseException]] = []
     failed = []
