@@ -209,7 +209,7 @@ class LegacyImport:
         for content in contents.values():
             entries += content.entries
         reports = ReportImport(self._queue, self._session, record)
-        reports.add(entries, all_readable=True)
+        reports.add(entries)
         self._counts["reports"] += reports.count
         self._troubles |= reports.troubles
 

@@ -9,7 +9,6 @@ from taskorch.domain.mirror_record import MirrorRecord
 from taskorch_orchestrator.mirror import (
     file_names,
     handoff_file,
-    redis_entries,
     report_files,
 )
 from taskorch_orchestrator.mirror.file_entry import FileEntry, union
@@ -47,9 +46,7 @@ class ItemSync:
         self._context = context
         self._folder, self._state = context.folder, context.state
         self._id = record.item.id
-        self._import = ReportImport(
-            context.queue, context.session, record, self._saved_keys()
-        )
+        self._import = ReportImport(context.queue, context.session, record)
         #: The number of files that were written.
         self.written = 0
         #: The notice to the item's agent that is due when its handoff is written.
@@ -83,7 +80,7 @@ class ItemSync:
         if handoff_file.publish(self._context, self.record):
             self.written += 1
         self.notice = handoff_file.update_notice(self._context, self.record)
-        known = redis_entries.entries(self.record)
+        known = self._import.known
         for kind, content in reports.items():
             file = files[kind]
             if kind == COMPLETION:
@@ -184,7 +181,11 @@ class ItemSync:
             entries += content.entries
         for each in late:
             entries += each.entries
-        self._import.add(entries, all_readable=all_readable)
+        if not entries:
+            return
+        self._import.add(
+            entries, imported_before=self._saved_keys(), all_readable=all_readable
+        )
         for name, message in self._import.troubles.items():
             self._state.add_trouble(self._id, name, message)
 

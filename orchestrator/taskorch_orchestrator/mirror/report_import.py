@@ -27,22 +27,14 @@ REPORTS_KEPT = 1000
 class ReportImport:
     """The import of one item's reports."""
 
-    def __init__(
-        self,
-        queue: Queue,
-        session: str,
-        record: MirrorRecord,
-        imported_before: Collection[str] = (),
-    ) -> None:
-        """Import reports of workers that hold their leases under `session`.
-
-        `imported_before` has the keys of entries that earlier passes imported.
-        """
+    def __init__(self, queue: Queue, session: str, record: MirrorRecord) -> None:
+        """Import reports of workers that hold their leases under `session`."""
         self._queue = queue
         self._session = session
-        self._imported_before = imported_before
         #: The item, including what was imported.
         self.record = record
+        #: The entries that Redis has for each report file.
+        self.known = redis_entries.entries(record)
         #: The number of reports that were imported.
         self.count = 0
         #: Keys of entries that a later pass must import, and of those that Redis refuses.
@@ -51,24 +43,30 @@ class ReportImport:
         #: Name of a report -> why it was not imported.
         self.troubles: dict[str, str] = {}
 
-    def add(self, entries: Sequence[FileEntry], *, all_readable: bool) -> None:
+    def add(
+        self,
+        entries: Sequence[FileEntry],
+        *,
+        imported_before: Collection[str] = (),
+        all_readable: bool = True,
+    ) -> None:
         """Import the entries that Redis does not have.
 
-        A completion is held back unless `all_readable`: a torn file may have reports
-        that were made before it.
+        `imported_before` has the keys of entries that earlier passes imported. A
+        completion is held back unless `all_readable`: a torn file may have reports that
+        were made before it.
         """
-        if not entries:
-            return
         for entry in entries:
             if entry.verb == INVALID:
                 self._not_imported(entry, entry.detail)
         known: list[FileEntry] = []
-        for group in redis_entries.entries(self.record).values():
+        for group in self.known.values():
             known += group
         originals = [*entries, *known]
         item = self.record.item.id
         lease = Lease(item=item)
-        for entry in self._new(entries, known):
+        imported_before = imported_before or self._older_than_history(entries)
+        for entry in self._new(entries, known, imported_before):
             if self._is_known_repeat(entry, originals):
                 continue
             if self._must_wait(entry, all_readable=all_readable):
@@ -77,14 +75,18 @@ class ReportImport:
                 lease = self._report(entry, lease)
         if self.count:
             (self.record,) = self._queue.views.records([item], session=self._session)
+            self.known = redis_entries.entries(self.record)
 
     def _new(
-        self, entries: Iterable[FileEntry], known: Iterable[FileEntry]
+        self,
+        entries: Iterable[FileEntry],
+        known: Iterable[FileEntry],
+        imported_before: Collection[str],
     ) -> list[FileEntry]:
         """Return the reports that Redis does not have, by time, a completion last."""
-        imported = {report.request for report in self.record.reports}
+        imported = set(imported_before)
+        imported |= {report.request for report in self.record.reports}
         imported |= {found.request for found in self.record.discoveries}
-        imported |= set(self._imported_before or self._older_than_history(entries))
         reports = {entry.key: entry for entry in entries if entry.verb != INVALID}
         found = list(new_entries(reports.values(), known, imported))
         found.sort(key=lambda entry: entry.order)

@@ -71,9 +71,11 @@ def synced_file(
         flags |= os.O_EXCL
     try:
         descriptor = os.open(file, flags, mode, dir_fd=dir_fd)
+        old_size = os.fstat(descriptor).st_size
         with os.fdopen(descriptor, "wb") as opened:
             yield opened
-            opened.truncate()
+            if opened.tell() < old_size:
+                opened.truncate()
             opened.flush()
             os.fsync(descriptor)
     except BaseException:
