@@ -1,4 +1,6 @@
-"""How much acknowledged work a planned failover behind Sentinel loses: `PYTHONPATH=tests python -m failover_loss`.
+"""Measures the acknowledged work that a planned failover behind Sentinel loses.
+
+Run it with `PYTHONPATH=tests python -m failover_loss`.
 
 Writers create, claim and complete items, report, share discoveries and write notes, through one connection each. In the
 middle of it the sentinels are told to fail over. Then every step that was acknowledged is looked for. A claim is not
@@ -26,24 +28,24 @@ from taskorch.queue.queue import Queue
 from taskorch.transport.failover import ASK_AGAIN_S
 
 WRITERS = 4
-#: How many steps of each writer Redis acknowledges before the failover, at least.
+#: The minimum number of acknowledged steps of each writer before the failover.
 STEPS = 200
-#: How long a step waits for its replicas; one that they do not have by then is not acknowledged.
+#: The time limit of a step's wait for its replicas.
 WAIT_MS = 300
-#: So long that no pause of a busy machine makes the sentinels fail over by themselves.
+#: Longer than any pause of a busy machine, so that the sentinels do not fail over.
 DOWN_AFTER_MS = 30_000
-#: Reports, discoveries and notes on an item, and the pause between two rounds of them.
+#: The number of reports, discoveries and notes per item, and the pause between them.
 ROUNDS, PAUSE_S = 20, 0.002
 
 
 @dataclass
 class Writer:
-    """Takes items through their lives until it is told to stop, and notes each step that was acknowledged."""
+    """Works on items until it is stopped, and records each acknowledged step."""
 
     queue: Queue
     project: str
     name: str
-    #: Kind of step, item, text, and when it was acknowledged.
+    #: Kind of step, item, text, and time of the acknowledgement.
     acknowledged: list[tuple[str, str, str, float]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
 
@@ -113,7 +115,7 @@ class Writer:
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
-        """Go on after a step that Redis has not acknowledged."""
+        """Continue after a step that Redis has not acknowledged."""
         try:
             yield
         except errors.Unavailable as away:
@@ -122,7 +124,7 @@ class Writer:
 
 @dataclass(frozen=True)
 class Loss:
-    """What a failover lost: the steps, by kind, and the time over which they had been acknowledged."""
+    """The lost steps of a failover by kind, and the period of their acknowledgement."""
 
     acknowledged: int
     lost: Counter[str]
@@ -130,7 +132,7 @@ class Loss:
     refused: Counter[str]
 
     def line(self) -> str:
-        """Return it for people."""
+        """Return a line for people."""
         kinds = (
             ", ".join(f"{number} {kind}" for kind, number in sorted(self.lost.items()))
             or "none"
@@ -144,7 +146,7 @@ class Loss:
 def measure(
     deployment: Sentinels, *, wait_replicas: int = 0, words: Sequence[str] = ()
 ) -> Loss:
-    """Fail over once under load, and return what was lost; `words` follow SENTINEL FAILOVER main."""
+    """Fail over once under load, and return the loss; `words` end the command."""
     writers = [_writer(deployment, number, wait_replicas) for number in range(WRITERS)]
     stop = threading.Event()
     threads = [threading.Thread(target=writer.work, args=[stop]) for writer in writers]
@@ -210,7 +212,7 @@ VARIANTS: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
 
 
 def main(names: Sequence[str]) -> None:
-    """Print a line for each variant, or for those that are named."""
+    """Print a line for each variant, or for the named ones."""
     topologies.DOWN_AFTER_MS = DOWN_AFTER_MS
     for name, (options, wait_replicas, words) in VARIANTS.items():
         if not names or name in names:

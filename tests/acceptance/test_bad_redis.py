@@ -1,4 +1,4 @@
-"""A Redis that is away, strange, locked, old, full or read-only: an exit code, a way out, and nothing half done."""
+"""A broken or unreachable Redis: exit code, advice, and nothing half done."""
 
 import os
 import threading
@@ -28,7 +28,7 @@ PASSWORD = "open-sesame"
 def server_of_its_own(
     shell: Shell, *options: str
 ) -> Iterator[tuple[Shell, redis.Redis]]:
-    """A server that the test may spoil, and the shell on it."""
+    """A server for the test to break, and a shell on it."""
     with (
         servers.running(server.binary(), shell.folder.parent, *options) as url,
         redis.Redis.from_url(url) as raw,
@@ -202,7 +202,7 @@ def test_namespace_of_another_schema_stays_unchanged(
     assert bench.everything() == before
 
 
-#: The verbs that write, on items that could do it if Redis could.
+#: The verbs that write, each on an item in a state that allows it.
 WRITES = """
 worker pop
 worker get {queued}
@@ -243,7 +243,7 @@ def test_refused_writes_leave_nothing_half_done(
             command, *words = line.format_map(names).split()
             ran = there.run(BIN / command, *words)
 
-            # A script that frees memory before it takes some may run to its end even then.
+            # A script that frees memory first may still succeed.
             assert ran.code == 4 or (spoil == "memory" and ran.code == 0), (line, ran)
             assert ran.code == 0 or "cannot run this now" in ran.stderr, (line, ran)
             assert ran.code == 0 or bench.everything() == before, line
@@ -351,7 +351,7 @@ def _loading(raw: redis.Redis, _folder: Path) -> Iterator[None]:
 
 
 def _provoke(raw: redis.Redis, *words: str) -> str:
-    """Send a command on a connection of its own, and return what Redis has against it."""
+    """Send a command on a new connection, and return the error reply."""
     client = redis.Redis(
         unix_socket_path=raw.connection_pool.connection_kwargs["path"],
         retry=Retry(NoBackoff(), 0),
@@ -363,7 +363,7 @@ def _provoke(raw: redis.Redis, *words: str) -> str:
     return ""
 
 
-#: What is wrong with a Redis, and the way out that the message names.
+#: A trouble of Redis, and the advice in the message.
 WRONG: dict[
     str, tuple[Callable[[redis.Redis, Path], AbstractContextManager[None]], str]
 ] = {

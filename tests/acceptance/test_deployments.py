@@ -1,4 +1,4 @@
-"""The commands and the service on sentinels and on a cluster, and passwords that nobody sees, as real processes."""
+"""Commands and the service behind sentinels and on a cluster, as real processes."""
 
 import signal
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def on(shell: Shell, url: str, **variables: str) -> Shell:
 
 
 def deliver(shell: Shell) -> tuple[str, str]:
-    """Take one item through its life, a command for each step; return the project and the item."""
+    """Create, work on and complete one item by commands; return project and item."""
     project = shell.orchestrate("project", "A project").stdout.strip()
     item = shell.orchestrate("create", project, "An item").stdout.strip()
     steps = [
@@ -106,7 +106,7 @@ def test_cancelled_mcp_call_claims_nothing_behind_sentinels(
 
 
 def _is_asked(server: Node) -> bool:
-    """Return whether a call of ours is held up there: a pause holds up the sentinels' own, too."""
+    """Return whether a call of ours is paused there, not only those of sentinels."""
     ours = ("evalsha", "eval", "blpop")
     return any(
         "b" in client["flags"] and client["cmd"] in ours
@@ -210,7 +210,7 @@ def test_service_with_rq_follows_a_failover(shell: Shell, sentinels: Sentinels) 
 
 
 def goes_on(there: Shell, project: str, run: runs.Run) -> None:
-    """Let the command that is held end, give the run another item, and see all of it end well."""
+    """End the held command, assign another item, and check that both are completed."""
     (there.folder / "go").touch()
     run.wait_for("completed")
     there.orchestrate("create", project, "Another", "--assign", "ada")
@@ -463,7 +463,7 @@ def test_unreachable_deployment_exits_4_with_advice(
 
 @pytest.fixture(autouse=True)
 def healthy(request: pytest.FixtureRequest) -> None:
-    """What a test before has killed is there again."""
+    """Restart the servers that an earlier test killed."""
     if "sentinels" in request.fixturenames:
         deployment: Sentinels = request.getfixturevalue("sentinels")
         for server in deployment.servers:

@@ -1,4 +1,4 @@
-"""The bundled server: the first command starts it, one for each root, and what it acknowledged stays."""
+"""The bundled server: one per root, started by the first command, and durable."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ def status(shell: Shell) -> dict[str, Any]:
 
 
 def servers_of(root: Path) -> list[int]:
-    """Return the processes whose current folder is below the data of a root."""
+    """Return the processes with a current folder below the data of a root."""
     return [
         int(entry.name)
         for entry in Path("/proc").iterdir()
@@ -30,7 +30,7 @@ def servers_of(root: Path) -> list[int]:
 
 
 def blocked(shell: Shell) -> int:
-    """Return how many clients of the bundled server wait for something."""
+    """Return the number of clients that block on the bundled server."""
     with redis.Redis.from_url(status(shell)["url"]) as raw:
         return int(cast("Any", raw).info("clients")["blocked_clients"])
 

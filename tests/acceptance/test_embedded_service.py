@@ -1,4 +1,4 @@
-"""The service beside the bundled server: it comes with the server, goes with it, and there is one of each."""
+"""The service starts and ends with the bundled server, and there is one of each."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from taskorch_orchestrator.service.service import SERVER_LOST_S
 
 @pytest.fixture
 def served(local: Shell) -> Shell:
-    """A folder where the first command starts the server and its service; both are stopped here."""
+    """A folder for a server with a service, which are stopped after the test."""
     return local.lacking("TASKORCH_SERVICE")
 
 
@@ -24,7 +24,7 @@ def status(shell: Shell) -> dict[str, Any]:
 
 
 def kill(pid: int) -> None:
-    """Kill a process that a command has started for this test, and wait until it is gone."""
+    """Kill a process of this test, and wait until it has ended."""
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not alive(pid))
 
@@ -91,7 +91,7 @@ def test_concurrent_first_commands_start_one_service(
 
 
 def _services_of(shell: Shell) -> list[int]:
-    """Return the processes that are services of a root: those whose lock was left to them there."""
+    """Return the pids of the services of a root."""
     listed = subprocess.run(
         ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True
     ).stdout
@@ -203,7 +203,7 @@ def test_unwanted_service_is_not_reported_missing(local: Shell) -> None:
 
 
 def delete(shell: Shell, name: str = "") -> None:
-    """Delete a folder of a root, or the root, all at once for whoever looks."""
+    """Delete a root or a folder of it atomically."""
     discard(shell.folder / name, shell.folder)
 
 

@@ -10,7 +10,7 @@ from support.commands import BIN, Ran, Shell
 pytestmark = pytest.mark.skipif(
     not sandbox.is_available(), reason="the filter is for Linux on x86-64 and arm64"
 )
-#: Far less than the 60 s for which a server that is loading its data may be awaited.
+#: Far less than the 60 s that a server may take to load its data.
 AT_ONCE_S = 20
 
 
@@ -23,7 +23,7 @@ def sandboxed(shell: Shell, error: str, *words: str) -> Ran:
 
 
 def is_explained(ran: Ran) -> bool:
-    """Return whether a command said that it may not connect, why that may be, and what helps."""
+    """Return whether a command reported that it may not connect, with the advice."""
     words = (
         "This process is not allowed to connect to",
         "sandbox",

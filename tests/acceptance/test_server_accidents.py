@@ -20,7 +20,7 @@ from taskorch.domain import errors
 
 ANOTHER_USER = 12345
 WORDS = (["projects"], ["server", "status"], ["server", "stop"], ["server", "start"])
-#: Fills the disk of the root, kills the server, and prints what came of it.
+#: Fills the disk of the root, kills the server, and prints the outcome.
 FULL_DISK = """
 import json, os, signal, subprocess, sys
 
@@ -57,7 +57,7 @@ print(json.dumps([[refused, other, read, again], message, len(acknowledged), los
 
 @cache
 def may_unshare(*kinds: str) -> bool:
-    """Return whether this machine lets us have namespaces of our own."""
+    """Return whether this machine permits these namespaces."""
     return (
         subprocess.run(
             ["unshare", *kinds, "true"], capture_output=True, check=False
@@ -76,7 +76,7 @@ def data(shell: Shell) -> Path:
 
 
 def age(shell: Shell) -> None:
-    """Let the server be one that was started long ago."""
+    """Make the server look as if it was started long ago."""
     os.utime(data(shell) / "server.lock", (1, 1))
 
 
@@ -90,7 +90,7 @@ def lose_socket(shell: Shell) -> int:
 
 @pytest.fixture
 def innocent() -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that has nothing to do with us."""
+    """A process that is none of ours."""
     with subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(600)"]
     ) as process:

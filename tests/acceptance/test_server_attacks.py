@@ -1,4 +1,4 @@
-"""What a checkout may bring into the folders of the bundled server: none of it has an effect."""
+"""Files of a checkout in the folders of the bundled server have no effect."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from taskorch.domain.item import State
 
 @pytest.fixture
 def attacker() -> Iterator[socket.socket]:
-    """A port that a server would copy everything from."""
+    """The port of a primary that a tricked server would copy."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setblocking(False)
         yield listening
@@ -24,7 +24,7 @@ def data(shell: Shell) -> Path:
 
 
 def plant(folder: Path, *commands: str) -> None:
-    """Make an append-only folder that has some commands."""
+    """Make an append-only folder with these commands."""
     appended = folder / "appendonlydir"
     appended.mkdir(parents=True)
     (appended / "appendonly.aof.manifest").write_text(

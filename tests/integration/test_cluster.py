@@ -1,4 +1,4 @@
-"""The queue on a cluster: all of its verbs, a failover, and slots that go to another node, at once or key by key."""
+"""The queue on a cluster: all verbs, failovers, and slots that move."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Addresses of one server, against real ones: a password, a database, and servers that refuse or forget."""
+"""Connections to one real server: password, database, restarts and refusals."""
 
 import os
 import resource
@@ -98,7 +98,7 @@ def test_connection_is_reopened_after_a_role_error(tmp_path: Path) -> None:
 
 
 def _others(raw: redis.Redis) -> list[str]:
-    """Return the ids of the other clients that are connected."""
+    """Return the ids of the other connected clients."""
     own = cast("Any", raw).client_id()
     return [
         each["id"] for each in cast("Any", raw).client_list() if int(each["id"]) != own

@@ -1,4 +1,4 @@
-"""What the server sees: one script a method, and not one key outside the slot of the namespace."""
+"""Each method runs one script, with all keys in the slot of the namespace."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ pytestmark = pytest.mark.parametrize(
     "lane", list(servers.binaries()), indirect=True, scope="session"
 )
 
-#: What a server and a client say to each other that has no key.
+#: Commands without a key.
 WITHOUT_KEYS = {"ECHO", "TIME", "HELLO", "CLIENT", "SCAN", "INFO"}
 
 
 @dataclass(frozen=True)
 class Step:
-    """A method of the queue, and the commands that the server executed for it."""
+    """A method of the queue, and the commands that the server ran for it."""
 
     method: str
     commands: list[list[str]]
-    #: Those of the commands that did not come from a script.
+    #: The commands outside of a script.
     sent: list[str]
 
 
 def watched(bench: Bench) -> Iterator[Step]:
-    """Run the workflow once more under MONITOR, every script being known to the server already."""
+    """Run the workflow again under MONITOR, now that the server knows all scripts."""
     list(workflow(bench))
     with cast(Any, bench.raw).monitor() as monitor:
         for method in workflow(bench):
@@ -46,7 +46,7 @@ def watched(bench: Bench) -> Iterator[Step]:
 
 
 def keys_of(bench: Bench, command: list[str]) -> list[str]:
-    """Return the keys of a command as the server itself sees them."""
+    """Return the keys of a command according to the server."""
     return cast(list[str], cast(Any, bench.raw).command_getkeys(*command))
 
 

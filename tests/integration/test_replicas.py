@@ -1,4 +1,4 @@
-"""Steps that wait for replicas: what is done and not replicated is told, and its repeat is safe."""
+"""Steps that wait for replicas report a shortfall, and can safely be repeated."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ SCRIPTS = Path(scripts.__file__).parent / "scripts"
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]]:
-    """A primary, and its replica."""
+    """A primary and its replica."""
     folder = tmp_path_factory.mktemp("pair")
     ports = topologies.free_ports(2)
     primary, replica = (_server(folder / str(port), port) for port in ports)
@@ -34,7 +34,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]
 
 @pytest.fixture
 def servers(pair: tuple[Node, Node]) -> tuple[Node, Node]:
-    """The replica has all that the primary has."""
+    """Wait until the replica has everything the primary has."""
     _, replica = pair
     topologies.eventually(
         lambda: replica.info("replication").get("master_link_status") == "up"
@@ -74,7 +74,7 @@ def queue(primary: Node, wanted: int, request: str = "") -> Queue:
 
 
 def lagging(replica: Node) -> None:
-    """Stop a replica from acknowledging anything."""
+    """Make a replica acknowledge nothing."""
     command(replica, "REPLICAOF", "NO", "ONE")
 
 

@@ -1,4 +1,4 @@
-"""The rights that a user of Redis needs: the ones that docs/usage.md names suffice, and without one nothing changes."""
+"""The Redis rights in docs/usage.md suffice, and without one nothing changes."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ SCRIPTS = "".join(
 
 
 def documented(user: str) -> list[str]:
-    """Return the rule that the guide has for a user, for the namespace of this test."""
+    """Return the documented ACL rule of a user, for the namespace of this test."""
     rule = re.search(rf"ACL SETUSER {user} (.*?)(?<!\\)\n", USAGE, flags=re.DOTALL)
     assert rule
     return [
@@ -35,7 +35,7 @@ def documented(user: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    """Return the commands that the prelude asks for."""
+    """Return the commands that the prelude checks."""
     listed = re.search(r"local COMMANDS = \{(.*?)\}", SCRIPTS, flags=re.DOTALL)
     assert listed
     return re.findall(r"'([A-Z]+)'", listed[1])
@@ -45,7 +45,7 @@ def commands() -> list[str]:
 def raw(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[redis.Redis]:
-    """A server, as its administrator sees it."""
+    """A server, seen by its administrator."""
     with servers.running(
         servers.binaries()[request.param], tmp_path_factory.mktemp("rights")
     ) as url:
@@ -53,7 +53,7 @@ def raw(
 
 
 def bench(raw: redis.Redis, rule: list[str]) -> Bench:
-    """Return a bench on an empty server, as a user who has a rule."""
+    """Return a bench on an empty server, as a user with an ACL rule."""
     raw.flushall()
     raw.execute_command("ACL", "SETUSER", "agent", "reset", "on", ">sesame", *rule)  # type: ignore[no-untyped-call]
     url = f"unix://agent:sesame@{raw.connection_pool.connection_kwargs['path']}"

@@ -1,4 +1,4 @@
-"""The queue behind sentinels: all of its verbs, a failover in the midst of them, and sentinels that do not help."""
+"""The queue behind sentinels: all verbs, failovers, and sentinels that fail."""
 
 import threading
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from taskorch.domain.item import Caller, Lease, NewItem, State
 from taskorch.queue.queue import Queue
 from taskorch.queue.wait_results import Goal
 
-#: All that a user of a sentinel needs, as docs/usage.md has it.
+#: The rights on a sentinel that docs/usage.md states.
 RIGHT = "+sentinel|get-master-addr-by-name"
 
 
@@ -30,7 +30,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
 
 @pytest.fixture
 def deployment(started: Sentinels) -> Sentinels:
-    """Every server is there, and the replicas have all that was written."""
+    """All servers run, and the replicas have everything that was written."""
     for server in started.servers:
         server.start()
     started.await_peace()
@@ -85,7 +85,7 @@ def test_open_queue_follows_a_planned_failover(
     before = lasting.project("Before")
     deployment.fail_over()
 
-    # The old primary goes on taking writes until it hears of it: nothing but the sentinels knows better.
+    # The old primary takes writes until it learns of the failover: only the sentinels know.
     topologies.eventually(lambda: _has(deployment.primary, lasting.project("After")))
 
     assert before in {each.id for each in lasting.views.projects()}
@@ -280,7 +280,7 @@ def _has(server: Node, project: str) -> bool:
 
 
 def _write_to_all_replicas(deployment: Sentinels) -> None:
-    """Wait until the replicas have all that was written: what the test relies on must not be lost with the primary."""
+    """Wait until the replicas have everything, so that a failover loses nothing."""
 
     def written() -> bool:
         with (

@@ -1,4 +1,4 @@
-"""TLS: who vouches for the server, who the client is, and whether the host is the one of the certificate."""
+"""TLS: certificates of the server and of the client, and their host names."""
 
 import shutil
 import ssl
@@ -28,7 +28,7 @@ BINARY = shutil.which("redis-server")
 
 @dataclass(frozen=True)
 class Papers:
-    """An authority, and files as the options of an address and of a server name them."""
+    """A certificate authority, and the certificates that it issues."""
 
     ca: trustme.CA
     folder: Path
@@ -37,7 +37,7 @@ class Papers:
     def certificate(
         self, name: str, *hosts: str, ca: trustme.CA | None = None
     ) -> tuple[Path, Path]:
-        """Issue a certificate; return its file and the one of its key."""
+        """Issue a certificate; return its file and its key's file."""
         issued = (ca or self.ca).issue_cert(*hosts)
         chain, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
@@ -144,7 +144,7 @@ def test_missing_certificate_file_is_a_usage_error(
 
 @pytest.mark.skipif(BINARY is None, reason="no redis-server that has TLS")
 class TestDeployments:
-    """A primary with a sentinel, and a cluster of one, that speak nothing but TLS, and want to know their clients."""
+    """A sentinel deployment and a cluster that require TLS and client certificates."""
 
     def test_sentinels_and_their_primary_are_reached_over_tls(
         self, papers: Papers, tmp_path: Path
@@ -212,7 +212,7 @@ def _server(
     *options: str,
     configuration: Path | None = None,
 ) -> Iterator[redis.Redis]:
-    """Run a server that speaks nothing but TLS; yields a client that it knows."""
+    """Run a server that requires TLS; yield a client with a certificate."""
     chain, key = papers.certificate(str(port), "localhost", "127.0.0.1")
     tls = {
         "tls-port": port,

@@ -1,4 +1,4 @@
-"""The deployments of the tests behave as real ones do where a figure depends on it."""
+"""The test deployments behave like real ones where a published number depends on it."""
 
 from pathlib import Path
 

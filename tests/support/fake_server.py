@@ -1,4 +1,4 @@
-"""A server on loopback that is not Redis, or not as it should be."""
+"""A server on loopback that only pretends to be Redis."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from threading import Thread
 
 @contextmanager
 def answering(answer: Callable[[bytes], bytes]) -> Iterator[int]:
-    """Run a server that answers each message by a function; yields its port. Its connections end with their clients."""
+    """Run a server that answers each message by a function; yield its port."""
 
     class Handler(BaseRequestHandler):
         def handle(self) -> None:

@@ -1,4 +1,4 @@
-"""Connections of one test: all that it opens are closed at its end, also those that an error's traceback holds."""
+"""Connections of one test, closed at its end even if a traceback holds them."""
 
 from contextlib import suppress
 from typing import Any
@@ -11,14 +11,14 @@ _opened: list[Connection] = []
 
 
 def connect(url: str, **settings: Any) -> Connection:
-    """Return a connection of the running test; the settings are those of `taskorch.connect.connect`."""
+    """Return a connection of the running test; see `taskorch.connect.connect`."""
     opened = connection.connect(url, **settings)
     _opened.append(opened)
     return opened
 
 
 def close_all() -> None:
-    """Close what the test has opened."""
+    """Close the connections that the test opened."""
     while _opened:
         with suppress(errors.TaskOrchestratorError):
             _opened.pop().close()

@@ -1,4 +1,4 @@
-"""A proxy before a real server, which loses replies, loses requests, delays both, and lets nobody in, as told."""
+"""A proxy before a real server that loses, delays or refuses what a test wants."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ SCRIPTS = (b"EVALSHA", b"EVAL")
 
 
 class Proxy:
-    """What stands between clients and a server. Its knobs may be turned at any time, from any thread.
+    """A proxy. Its attributes may be changed at any time, from any thread.
 
     Of what a client says only the calls of scripts are lost, each known by its request id; greetings always pass.
     """
@@ -25,17 +25,17 @@ class Proxy:
     def __init__(self, upstream: str) -> None:
         """`upstream` is the address of the server."""
         self._upstream = upstream
-        #: Where clients find it, once it listens.
+        #: Its own address, once it is listening.
         self.url = ""
-        #: How often the reply to a request is lost: the server has acted, the client is cut off.
+        #: The probability that a reply is lost: the server has acted, the client is cut off.
         self.replies_lost: float = 0
-        #: How often a request is lost before the server sees it.
+        #: The probability that a request is lost before the server sees it.
         self.requests_lost: float = 0
         self.delay_up_s = self.delay_down_s = 0.0
         self.refusing = False
-        #: Is told when a reply is lost, before the client notices.
+        #: Called when a reply is lost, before the client notices.
         self.at_loss: Callable[[], object] = lambda: None
-        #: The replies of scripts that were lost, and those that passed, as the server sent them.
+        #: The lost and the delivered replies of scripts, as the server sent them.
         self.lost: list[bytes] = []
         self.passed: list[bytes] = []
         self._lost_replies: Counter[bytes] = Counter()
@@ -44,7 +44,7 @@ class Proxy:
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Serve one client until it or the server goes, or something is lost."""
+        """Serve one client until either side closes, or something is lost."""
         async with _closed(writer):
             if self.refusing:
                 return
@@ -72,7 +72,7 @@ class Proxy:
         return self._lost_requests[request] <= self.requests_lost
 
     def loses_reply(self, request: bytes, reply: bytes) -> bool:
-        """Return whether the reply to a request is lost this time; "I do not know that script" passes."""
+        """Return whether a reply is lost this time; NOSCRIPT is always delivered."""
         if reply.startswith(b"-NOSCRIPT"):
             return False
         self._lost_replies[request] += 1
@@ -85,18 +85,18 @@ class Proxy:
 
 
 class Client:
-    """One client's connection: a request, its reply, and so on, as far as scripts are concerned."""
+    """One client's connection, and the scripts in it that await a reply."""
 
     def __init__(self, proxy: Proxy, writer: asyncio.StreamWriter) -> None:
         self._proxy = proxy
         self._writer = writer
-        #: What the server has still to answer: the request of a script, b"" for any other command.
+        #: Unanswered requests: that of a script, b"" for any other command.
         self._awaited: deque[bytes] = deque()
 
     async def up(
         self, reader: asyncio.StreamReader, server: asyncio.StreamWriter
     ) -> None:
-        """Pass on what the client says."""
+        """Forward data of the client."""
         parser, text = hiredis.Reader(), b""
         while said := await reader.read(READ_BYTES):
             text += said
@@ -114,7 +114,7 @@ class Client:
             text = b""
 
     async def down(self, reader: asyncio.StreamReader) -> None:
-        """Pass on what the server says."""
+        """Forward data of the server."""
         parser, text, whole = (
             hiredis.Reader(notEnoughData=Ellipsis),
             bytearray(),
@@ -139,7 +139,7 @@ class Client:
 
 @contextmanager
 def proxied(upstream: str, tls: SSLContext | None = None) -> Iterator[Proxy]:
-    """Run a proxy on loopback before the server at this address, in a thread of its own; every socket ends with it.
+    """Run a proxy before the server at this address, in a thread.
 
     Clients speak TLS to it where there is a context.
     """
@@ -162,7 +162,7 @@ def proxied(upstream: str, tls: SSLContext | None = None) -> Iterator[Proxy]:
 
 
 async def _serving(listening: asyncio.Server, ended: asyncio.Event) -> None:
-    """Serve until it is ended, and cut off all clients, also those that are just being let in."""
+    """Serve until `ended` is set, then cut off all clients, including new ones."""
     await ended.wait()
     listening.close()
     while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
@@ -180,7 +180,7 @@ async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
 
 @asynccontextmanager
 async def _closed(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
-    """Close a connection at the end, and return when its socket is closed; one that is cut off is not written to."""
+    """Close a connection at the end of the block, and wait until its socket is closed."""
     try:
         with suppress(OSError):  # the other side has gone
             yield

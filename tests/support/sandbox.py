@@ -1,4 +1,4 @@
-"""Runs a command where the kernel refuses sockets, as the sandboxes of agent programs do.
+"""Runs a command where the kernel refuses sockets, like a sandbox of an agent program.
 
 python sandbox.py EPERM orchestrate projects
 """
@@ -24,12 +24,12 @@ class Program(ctypes.Structure):
 
 
 def is_available() -> bool:
-    """Return whether this machine has the kernel and the processor that the filter is written for."""
+    """Return whether the filter works on this kernel and processor."""
     return sys.platform == "linux" and platform.machine() in CALLS
 
 
 def refuse_sockets(number: int) -> None:
-    """Let connect and bind fail with an error number, in this process and in all that it starts."""
+    """Make connect and bind fail with an error number, in this process and its children."""
     connect, bind = CALLS[platform.machine()]
     instructions = (
         (LOAD_WORD, 0, 0, 0),

@@ -1,4 +1,4 @@
-"""Real servers for tests: the bundled Valkey always, redis-server where it is on the PATH."""
+"""Real servers for tests: the bundled Valkey, and redis-server if it is on the PATH."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ def binaries() -> dict[str, str]:
 
 @contextmanager
 def running(binary: str, folder: Path, *options: str) -> Iterator[str]:
-    """Run a server in a folder on a Unix socket; yields its address once it answers, and ends it."""
+    """Run a server on a Unix socket in a folder; yield its address once it answers."""
     socket = folder / "s.sock"
     arguments = [
         "--port",

@@ -93,7 +93,7 @@ def running(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def until(true: Callable[[], object]) -> None:
-    """Look again and again until something is true."""
+    """Poll until something is true."""
     await run_sync(eventually, true)
 
 

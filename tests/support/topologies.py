@@ -1,4 +1,4 @@
-"""Redis as it is run for availability: a primary with replicas and sentinels, and a cluster; all on loopback ports.
+"""Highly available deployments of Redis, with sentinels or as a cluster, on loopback.
 
 with topologies.sentinels(folder) as deployment:
     queue = Queue(connect(deployment.url), …)
@@ -34,7 +34,7 @@ SLOTS = 16384
 
 
 class Node:
-    """One server on a port of its own, which may be killed and started again."""
+    """One server on its own port, which can be killed and restarted."""
 
     def __init__(self, folder: Path, port: int, *options: str) -> None:
         """`options` follow the binary."""
@@ -64,10 +64,10 @@ class Node:
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        """Start it, unless it runs, and wait until it answers, its data loaded."""
+        """Start it unless it is running, and wait until it has loaded its data."""
         if self._process is None:
             with (self.folder / "server.log").open("ab") as log:
-                # not in our group: Ctrl-C is for the test, which kills its servers
+                # Not in our group: Ctrl-C is for the test, which kills its servers.
                 self._process = subprocess.Popen(
                     self._words,
                     stdout=log,
@@ -86,7 +86,7 @@ class Node:
         self.raw.connection_pool.disconnect()
 
     def answers(self) -> bool:
-        """Return whether it answers; one that has ended by itself is a failure."""
+        """Return whether it answers; fail if it ended by itself."""
         if self._process is None or self._process.poll() is not None:
             raise AssertionError(
                 (self.folder / "server.log").read_text(
@@ -98,7 +98,7 @@ class Node:
         return False
 
     def info(self, section: str) -> dict[str, Any]:
-        """Return a section of INFO; nothing of a server that is down."""
+        """Return a section of INFO; an empty one if the server is down."""
         with suppress(redis.RedisError):
             return self.raw.info(section)
         return {}
@@ -118,7 +118,7 @@ class Sentinels:
 
     @property
     def primary(self) -> Node:
-        """Return the server that the first living sentinel takes for the primary."""
+        """Return the primary, according to the first living sentinel."""
         for sentinel in self.sentinels:
             with suppress(redis.RedisError):
                 _, port = command(
@@ -134,13 +134,13 @@ class Sentinels:
         return [node for node in self.servers if node is not primary]
 
     def kill_primary(self) -> Node:
-        """Kill the primary, and return it: `start` brings it back; the sentinels make it a replica 10 s later."""
+        """Kill the primary and return it. After `start`, it is a replica within 10 s."""
         killed = self.primary
         killed.kill()
         return killed
 
     def fail_over(self, *words: str) -> None:
-        """Have the sentinels promote a replica although the primary lives, and wait for it; `words` end the command."""
+        """Fail over while the primary lives, and wait; `words` end the command."""
         before = self.primary
         eventually(
             lambda: _went_well(
@@ -150,12 +150,12 @@ class Sentinels:
         self.await_failover(before)
 
     def await_failover(self, before: Node | None = None) -> Node:
-        """Wait until every living sentinel has another primary than `before` that takes writes; return it."""
+        """Wait until the sentinels agree on a writable primary other than `before`."""
         eventually(lambda: self._agreed(before))
         return self.primary
 
     def await_peace(self) -> None:
-        """Wait until every sentinel takes the same living server for the primary, and none has a failover under way.
+        """Wait until all sentinels agree on a living primary and no failover is under way.
 
         Until then none would begin another one, and the first of them may still speak of the primary before.
         """
@@ -168,7 +168,7 @@ class Sentinels:
         )
 
     def await_replicas(self, number: int) -> None:
-        """Wait until the primary has so many replicas that keep up."""
+        """Wait until the primary has N replicas that keep up."""
         eventually(
             lambda: self.primary.info("replication").get("connected_slaves") == number
         )
@@ -193,7 +193,7 @@ class Sentinels:
 
 
 class Cluster:
-    """Three primaries with a replica each."""
+    """Three primaries with one replica each."""
 
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
@@ -232,13 +232,13 @@ class Cluster:
         )
 
     def kill_primary(self, namespace: str) -> Node:
-        """Kill the primary of a namespace, and return it: `start` brings it back, as a replica by then."""
+        """Kill the primary of a namespace and return it. After `start`, it is a replica."""
         killed = self.primary_of(namespace)
         killed.kill()
         return killed
 
     def fail_over(self, namespace: str) -> None:
-        """Have the replica of a namespace's primary take over although that lives, and wait for it."""
+        """Fail over to the replica while the primary of a namespace lives, and wait."""
         before = self.primary_of(namespace)
         name = command(before, "CLUSTER", "MYID")
         replica = next(node for node in self.nodes if name in self._replicated(node))
@@ -251,12 +251,12 @@ class Cluster:
         )
 
     def cut_connections(self) -> None:
-        """Close every client's connection, as a firewall closes those that were idle for long."""
+        """Close all connections of clients, like a firewall after a long idle time."""
         for node in self.nodes:
             command(node, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
     def await_failover(self, namespace: str, before: Node) -> Node:
-        """Wait until another node than `before` has the slot of a namespace and every living node says all is well."""
+        """Wait until a node other than `before` has the slot and the cluster is healthy."""
         eventually(
             lambda: self.primary_of(namespace) is not before and self.is_settled()
         )
@@ -265,7 +265,7 @@ class Cluster:
     def move_key_by_key(
         self, namespace: str, between: Callable[[], object] = lambda: None
     ) -> Node:
-        """Move the slot of a namespace to another primary as every Redis can, `between` any two keys; return it."""
+        """Move a namespace key by key to another primary; return that primary."""
         slot, source, target = (
             slot_of(namespace),
             self.primary_of(namespace),
@@ -289,7 +289,7 @@ class Cluster:
         return target
 
     def move_at_once(self, namespace: str) -> Node:
-        """Move the slot of a namespace to another primary atomically, as Valkey 9 can; return that one."""
+        """Move a namespace atomically (Valkey 9) to another primary; return that primary."""
         slot, source, target = (
             slot_of(namespace),
             self.primary_of(namespace),
@@ -305,7 +305,7 @@ class Cluster:
         return target
 
     def is_settled(self) -> bool:
-        """Return whether every living node says that all slots are served."""
+        """Return whether every living node reports that all slots are served."""
         states = [_cluster_info(node) for node in self.nodes if node.pid]
         return all(
             each.get("cluster_state") == "ok"
@@ -328,7 +328,7 @@ class Cluster:
 
 @contextmanager
 def sentinels(folder: Path, *options: str) -> Iterator[Sentinels]:
-    """Run a deployment with sentinels below a folder; `options` are for its three servers. Everything ends with it."""
+    """Run three servers with `options` and three sentinels below a folder."""
     ports = free_ports(6)
     servers = [
         _rewriting(
@@ -353,7 +353,7 @@ def sentinels(folder: Path, *options: str) -> Iterator[Sentinels]:
 
 @contextmanager
 def cluster(folder: Path, *options: str) -> Iterator[Cluster]:
-    """Run a cluster below a folder; `options` are for all of its nodes. Everything ends with it."""
+    """Run a cluster below a folder; `options` are for all nodes."""
     ports = free_ports(12)
     nodes = [
         Node(
@@ -399,7 +399,7 @@ def cluster(folder: Path, *options: str) -> Iterator[Cluster]:
 
 @contextmanager
 def running(nodes: list[Node]) -> Iterator[None]:
-    """Run servers; whatever becomes of them, none is left."""
+    """Run servers, and end all of them in any case."""
     try:
         for node in nodes:
             node.start()
@@ -415,7 +415,7 @@ def slot_of(namespace: str) -> int:
 
 
 def free_ports(number: int) -> list[int]:
-    """Return ports that nobody listens on at this moment, all different.
+    """Return different ports on which no process is listening.
 
     They are below those that the system gives to outgoing connections: one of these could take the port of a server
     while that is down.
@@ -431,7 +431,7 @@ def free_ports(number: int) -> list[int]:
 
 
 def eventually(true: Callable[[], object]) -> None:
-    """Look again until something is true."""
+    """Poll until something is true."""
     deadline = monotonic() + READY_WITHIN_S
     while not true():
         assert monotonic() < deadline, "it never became true"
@@ -439,7 +439,7 @@ def eventually(true: Callable[[], object]) -> None:
 
 
 def command(node: Node, *words: str | int) -> Any:
-    """Send a command as it stands, and return the reply."""
+    """Send a command unchanged, and return the reply."""
     return cast(Any, node.raw).execute_command(*words)
 
 
@@ -459,7 +459,7 @@ def _server_options(folder: Path, port: int) -> list[str]:
 
 
 def _rewriting(folder: Path, port: int, *options: str) -> Node:
-    """Return a server with a configuration file, which sentinels have it rewrite: it comes back in its last role."""
+    """Return a server with a config file, in which it keeps its role for a restart."""
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "server.conf"
     lines = " ".join(option or '""' for option in options).split("--")
@@ -468,7 +468,7 @@ def _rewriting(folder: Path, port: int, *options: str) -> Node:
 
 
 def _sentinel(folder: Path, port: int, primary: int) -> Node:
-    """Return a sentinel; it keeps what it knows in its configuration."""
+    """Return a sentinel; it keeps its state in its config file."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = [
         f"port {port}",
@@ -494,7 +494,7 @@ def _knows_all(sentinel: Node) -> bool:
 
 
 def _join(nodes: list[Node], bus_ports: list[int]) -> None:
-    """Make one cluster of nodes: three primaries with a third of the slots each, the others their replicas."""
+    """Join nodes: three primaries with a third of the slots each, and their replicas."""
     bounds = [0, SLOTS // 3, 2 * SLOTS // 3, SLOTS]
     for number, node in enumerate(nodes[:3]):
         command(
@@ -518,7 +518,7 @@ def _went_well(node: Node, *words: str | int) -> bool:
 
 
 def _nodes(node: Node) -> list[list[str]]:
-    """Return the lines of CLUSTER NODES, as words, but for nodes that have no address yet."""
+    """Return the words of each line of CLUSTER NODES, without nodes without an address."""
     with suppress(redis.RedisError):
         lines = [
             line.split() for line in str(command(node, "CLUSTER", "NODES")).splitlines()
@@ -532,7 +532,7 @@ def _nodes(node: Node) -> list[list[str]]:
 
 
 def _own_slots(node: Node) -> set[int]:
-    """Return the slots that a living node says it serves itself."""
+    """Return the slots that a living node serves."""
     own = next(
         (
             words

@@ -1,4 +1,4 @@
-"""What a crash of the machine leaves at the end of the append-only file: cut off, with a copy; nothing else is."""
+"""Only the damage that a system crash leaves is cut off the append-only file."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ TRANSACTION = b"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n"
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The append-only folder of a server that ended well."""
+    """The append-only folder of a server that was shut down."""
     folder = tmp_path_factory.mktemp("sound")
     with (
         servers.running(BINARY, folder, "--appendonly", "yes") as url,
@@ -28,7 +28,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def appended(sound: Path, tmp_path: Path) -> Path:
-    """A copy of it that may be damaged."""
+    """A copy of the folder, for the test to damage."""
     return Path(shutil.copytree(sound, tmp_path / "data" / "appendonlydir"))
 
 

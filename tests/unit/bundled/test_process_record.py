@@ -1,4 +1,4 @@
-"""Which process a lock file names: a signal goes to none but the one that was recorded."""
+"""Only the process that a lock file names gets a signal."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from taskorch.domain.frozen import replace
 
 @pytest.fixture
 def process() -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that nobody may harm."""
+    """A process that must survive the test."""
     with subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(600)"]
     ) as started:

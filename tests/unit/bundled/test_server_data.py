@@ -1,4 +1,4 @@
-"""Which data the bundled server loads: what this user's server wrote, and nothing that came with a checkout."""
+"""The bundled server loads only data that this user's server wrote."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from taskorch.bundled import server_data
 from taskorch.domain import errors
 from taskorch.transport import address
 
-#: A home that nobody can write to, root included.
+#: A home that no user can write to, not even root.
 NO_HOME = {"HOME": "/dev/null"}
 
 
@@ -28,7 +28,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A private folder in the place of the one in /tmp."""
+    """A private folder that replaces the one in /tmp."""
     monkeypatch.setattr(
         address, "temporary_folder", lambda: str(tmp_path / "temporary")
     )
@@ -36,7 +36,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def append(place: Path) -> Path:
-    """Make the folder that a server appends to, with a file in it."""
+    """Make an append-only folder with a file in it."""
     (place / server_data.APPENDED).mkdir(parents=True)
     file = place / server_data.APPENDED / "appendonly.aof.1.incr.aof"
     file.write_text("appended")

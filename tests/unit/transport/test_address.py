@@ -1,4 +1,4 @@
-"""Addresses of deployments of many servers: what they say, which are refused, and that no password is shown."""
+"""Addresses are parsed or refused, and no message shows a password."""
 
 import re
 from urllib.parse import quote
@@ -139,7 +139,7 @@ def test_no_password_is_shown(url: str) -> None:
     assert "open-sesame" not in told + address.redacted(url)
 
 
-#: Where a password may stand in what a user calls an address, right or wrong.
+#: Places of a password in valid and invalid addresses.
 PLACES = [
     "redis://{}@host", "redis://:{}@host:6379/0", "redis://ada:{}@host", "rediss://ada:{}@[::1]:6379",
     "redis://{}:@host", "redis://ada:{}", "redis://host:6379:{}", "redis://host:{}/0", "redis://host/{}",

@@ -1,4 +1,4 @@
-"""Each error reply that a failover, a reshard or a role change produces, as one server and as redis-py report it."""
+"""Error replies of a failover, a reshard or a role change, with and without redis-py."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""Who answers at a Unix socket: a server of another user receives nothing, and is never taken for ours."""
+"""A server of another user at a Unix socket receives nothing."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ ANOTHER_USER = 12345
 needs_root = pytest.mark.skipif(
     os.getuid() != 0, reason="only root can act as another user"
 )
-#: Listens as a user, and prints what the first client sends.
+#: Listens as a user, and prints the first message of a client.
 LISTENER = """
 import os, socket, sys
 listening = socket.socket(socket.AF_UNIX)
@@ -35,7 +35,7 @@ client, _ = listening.accept()
 print(client.recv(1000), flush=True)
 """
 
-#: Asks as a user whether the folder of a socket may be used, and prints the refusal.
+#: Checks as a user whether a socket's folder may be used, and prints the error.
 ASKER = """
 import os, sys
 from taskorch.domain import errors
