@@ -35,7 +35,7 @@ REFUSED = [
     (
         "orchestrate purge {project} --older-than 1d",
         2,
-        "--older-than is for all projects",
+        "--older-than selects among all projects",
     ),
     ("orchestrate purge --older-than long", 2, "'long' is not a duration"),
     ("orchestrate list proj_00000000", 3, "There is no project proj_00000000"),
@@ -178,7 +178,7 @@ REFUSED = [
     ("worker --agent-id bob wait {item}", 7, "{item} is assigned to ada, not to bob"),
     ("worker wait {item} --timeout never", 2, "'never' is not a valid"),
     ("orchestrate setup vim", 2, "'vim' is not one of"),
-    ("orchestrate setup claude --check --remove", 2, "--check only looks"),
+    ("orchestrate setup claude --check --remove", 2, "--check changes nothing"),
     ("worker prime {item}", 2, "unexpected extra argument"),
 ]
 
@@ -286,7 +286,7 @@ def test_missing_agent_name_is_reported(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"redis = 'x'\n", "unknown key 'redis'; it knows redis_url, namespace"),
+        (b"redis = 'x'\n", "unknown key 'redis'. Use: redis_url, namespace"),
         (b"namespace = \n", "is not TOML"),
         (b"namespace = 3\n", "namespace must be text"),
         (b"namespace = '\xff'\n", "config.toml"),

@@ -156,7 +156,7 @@ def test_ages_use_the_clock_of_redis(shell: Shell, bench: Bench) -> None:
 
 def test_unexpected_error_ends_the_screen(shell: Shell, bench: Bench) -> None:
     project = bench.project()
-    broken = "from taskorch.queue.scripts import Scripts; Scripts.follow = lambda *_: open('/nowhere'); "
+    broken = "from taskorch.queue.scripts import Scripts; Scripts.wait_for_entry = lambda *_: open('/nowhere'); "
     main = f"import sys; sys.argv[1:] = ['watch', '{project}']; from taskorch_orchestrator.cli import main; main()"
 
     with Screen(shell, sys.executable, "-c", broken + main) as screen:

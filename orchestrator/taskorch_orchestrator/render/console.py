@@ -1,4 +1,4 @@
-"""The screen that results are drawn for: a terminal with its width and colours, or a pipe that has none."""
+"""The screen for results: a terminal with its width and colours, or a pipe without them."""
 
 import os
 from typing import Literal
@@ -11,12 +11,12 @@ from rich.text import Text
 from taskorch.cli.output import on_terminal
 from taskorch.domain.item import State
 
-#: A pipe has no width: nothing is cut or folded there.
+#: The width of a pipe: nothing is cut or folded there.
 PIPE_WIDTH = 100_000
 ID_WIDTH = 13
-#: In front of the rest of a line that is too long, as of the later lines of a text.
-GOES_ON = "    | "
-#: Columns with what people copy.
+#: The start of a continued line.
+CONTINUED = "    | "
+#: Columns that people copy from: they are never broken.
 WHOLE = (
     "ITEM",
     "WHY",
@@ -29,7 +29,8 @@ WHOLE = (
     "DONE",
     "WHAT HELPS",
 )
-#: As much of any other column is shown side by side; where there is no room for that, the terminal breaks the rows.
+#: Minimum width of the other columns, and the space between two columns. On a narrower
+#: screen, the terminal breaks the rows.
 LEAST_WIDTH, BETWEEN = 20, 2
 STYLES = {
     State.IN_PROGRESS: "cyan",
@@ -47,17 +48,18 @@ def table(*columns: str) -> Table:
     for column in made.columns:
         column.no_wrap = column.header in WHOLE
         column.overflow = "fold"
-        column.min_width = ID_WIDTH if column.header == "HOLDS" else None
+        if column.header == "HOLDS":
+            column.min_width = ID_WIDTH
     return made
 
 
 def bar(done: int, total: int, width: int = 20) -> ProgressBar:
-    """Return a bar of so much out of so much."""
+    """Return a progress bar, `width` characters long."""
     return ProgressBar(total=max(total, 1), completed=done, width=width)
 
 
 def share(percent: int, bar_width: int) -> RenderableType:
-    """Return a percentage, behind its bar where that has a width."""
+    """Return a percentage, with a bar unless its width is 0."""
     if not bar_width:
         return f"{percent}%"
     cell = Table.grid(padding=(0, 1))
@@ -71,40 +73,50 @@ def state(shown: State) -> Text:
 
 
 def console() -> Console:
-    """Return where results go, as rich knows it."""
+    """Return the console that results are printed on."""
     colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    width = None if on_terminal() else PIPE_WIDTH
     return Console(
-        color_system=colours, width=width, highlight=False, markup=False, emoji=False
+        color_system=colours,
+        width=None if on_terminal() else PIPE_WIDTH,
+        highlight=False,
+        markup=False,
+        emoji=False,
     )
 
 
 def printed(*parts: RenderableType) -> str:
-    """Return what the parts look like; a table without rows is nothing."""
+    """Return the parts as text for the screen. A table without rows is left out."""
     screen = console()
     with screen.capture() as capture:
         for part in parts:
             if isinstance(part, Table):
-                screen.width = max(screen.width, _least_width(part))
-            if not isinstance(part, Table) or part.row_count:
-                screen.print(_folded(part, screen) if isinstance(part, Text) else part)
+                _print_table(screen, part)
+            elif isinstance(part, Text):
+                screen.print(_folded(part, screen))
+            else:
+                screen.print(part)
     return "\n".join(row.rstrip() for row in capture.get().splitlines())
 
 
-def _folded(text: Text, screen: Console) -> Text:
-    """Return a text that fits the width of the screen; where a line is broken, it goes on behind a mark."""
-    rows = (
-        row.wrap(screen, max(screen.width - len(GOES_ON), len(GOES_ON)))
-        for row in text.split("\n")
-    )
-    return Text("\n").join(Text(f"\n{GOES_ON}").join(row) for row in rows)
+def _print_table(screen: Console, table: Table) -> None:
+    """Print a table, on a wider screen if rich would cut off what people copy."""
+    if not table.row_count:
+        return
+    least = sum(_least_width(column) + BETWEEN for column in table.columns)
+    screen.width = max(screen.width, least)
+    screen.print(table)
 
 
-def _least_width(table: Table) -> int:
-    """Return how wide a table is with what people copy in one piece: rich would cut it off."""
-    return sum(_least_of(column) + BETWEEN for column in table.columns)
-
-
-def _least_of(column: Column) -> int:
+def _least_width(column: Column) -> int:
     widest = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
     return widest if column.no_wrap else min(widest, LEAST_WIDTH)
+
+
+def _folded(text: Text, screen: Console) -> Text:
+    """Return a text that fits the width of the screen; a broken line continues after a mark."""
+    width = max(screen.width - len(CONTINUED), len(CONTINUED))
+    lines = [
+        Text(f"\n{CONTINUED}").join(line.wrap(screen, width))
+        for line in text.split("\n")
+    ]
+    return Text("\n").join(lines)

@@ -1,4 +1,4 @@
-"""What the commands for files print for people."""
+"""The output of `sync`, `export` and `import` for people."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, cast
@@ -10,69 +10,82 @@ if TYPE_CHECKING:
     from taskorch_orchestrator.migrate.legacy_import import ImportResult
     from taskorch_orchestrator.mirror.mirror import PassResult
 
+#: Kind of a record in an export -> its plural.
+KINDS = {
+    "project": "projects",
+    "item": "items",
+    "report": "reports",
+    "note": "notes",
+    "discovery": "discoveries",
+}
 
-def done(done: "PassResult | None") -> str:
-    """Return what a pass of the sync job did."""
-    if done is None:
+
+def done(result: "PassResult | None") -> str:
+    """Return the counts and the problems of a sync; "" if another process syncs."""
+    if result is None:
         return ""
-    head = f"Files written: {done.written}, reports imported: {done.imported}, in trouble: {len(done.troubles)}"
-    return "\n".join([head, *_named(done.troubles)])
+    counts = f"Files written: {result.written}, reports imported: {result.imported}"
+    head = f"{counts}, problems: {len(result.troubles)}"
+    return "\n".join([head, *_problems(result.troubles)])
 
 
-def takeover(brought: "ImportResult") -> str:
-    """Return what an import brought."""
-    head = f"Projects: {brought.projects}, items: {brought.items}, reports: {brought.reports}, notes: {brought.notes}"
-    return "\n".join([f"Taken over: {head}", *_named(brought.troubles)])
+def takeover(result: "ImportResult") -> str:
+    """Return the counts and the problems of an import of the predecessor's folder."""
+    counts = {
+        "Projects": result.projects,
+        "items": result.items,
+        "reports": result.reports,
+        "notes": result.notes,
+    }
+    head = ", ".join(f"{name}: {count}" for name, count in counts.items())
+    return "\n".join([f"Imported: {head}", *_problems(result.troubles)])
 
 
 def exported(counts: Mapping[str, int]) -> str:
-    """Return how many lines of each kind an export has."""
+    """Return the number of records of each kind in an export."""
     return f"Exported: {_counted(counts)}"
 
 
 def imported(counts: Mapping[str, int]) -> str:
-    """Return the same of an export that was read back."""
+    """Return the number of records of each kind that an import read."""
     return f"Imported: {_counted(counts)}"
 
 
-def mirrors(kept: Iterable[MirrorStatus]) -> str:
-    """Return how the files of each root are kept."""
-    return "\n".join(row for mirror in kept for row in _mirror(mirror))
+def mirrors(synced: Iterable[MirrorStatus]) -> str:
+    """Return the sync state of each root."""
+    return "\n".join(row for mirror in synced for row in _mirror(mirror))
 
 
 def _mirror(mirror: MirrorStatus) -> Iterator[str]:
-    told = mirror.status
-    troubles = cast("Mapping[str, str]", told.get("troubles", {}))
-    yield f"{line(str(told.get('path', mirror.root)))} on {told.get('host', '?')}, last pass {timestamp(mirror.at)}"
+    status = mirror.status
+    path = line(str(status.get("path", mirror.root)))
+    cursor = status.get("cursor") or "none"
+    written, imported = status.get("written", 0), status.get("imported", 0)
+    problems = cast("Mapping[str, str]", status.get("troubles", {}))
+    yield f"{path} on {status.get('host', '?')}, last sync {timestamp(mirror.at)}"
     yield f"  Service: {_service(mirror)}"
-    yield f"  Cursor: {told.get('cursor') or 'none'}, events behind: {mirror.behind}, left: {told.get('changed', 0)}"
-    yield f"  Files written: {told.get('written', 0)}, reports imported: {told.get('imported', 0)}"
-    if told.get("error"):
-        yield f"  Error: {line(str(told['error']))}"
-    if troubles:
-        yield f"  In trouble: {told.get('in_trouble', len(troubles))}"
-    yield from (f"  {row}" for row in _named(troubles))
+    yield f"  Cursor: {cursor}, events behind: {mirror.behind}, left: {status.get('changed', 0)}"
+    yield f"  Files written: {written}, reports imported: {imported}"
+    if status.get("error"):
+        yield f"  Error: {line(str(status['error']))}"
+    if problems:
+        yield f"  Problems: {status.get('in_trouble', len(problems))}"
+    for problem in _problems(problems):
+        yield f"  {problem}"
 
 
 def _service(mirror: MirrorStatus) -> str:
-    known = mirror.service
-    if not known:
-        return "none has been seen"
-    return f"pid {known['pid']} on {known['host']}, by {known['runs_on']}, last seen {timestamp(mirror.service_at)}"
+    service = mirror.service
+    if not service:
+        return "none seen"
+    process = f"pid {service['pid']} on {service['host']}, by {service['runs_on']}"
+    return f"{process}, last seen {timestamp(mirror.service_at)}"
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    words = {
-        "project": "projects",
-        "item": "items",
-        "report": "reports",
-        "note": "notes",
-        "discovery": "discoveries",
-    }
-    return ", ".join(
-        f"{plural}: {counts.get(kind, 0)}" for kind, plural in words.items()
-    )
+    return ", ".join(f"{name}: {counts.get(kind, 0)}" for kind, name in KINDS.items())
 
 
-def _named(troubles: Mapping[str, str]) -> list[str]:
-    return [f"  {line(name)}: {line(message)}" for name, message in troubles.items()]
+def _problems(messages: Mapping[str, str]) -> Iterator[str]:
+    for name, message in messages.items():
+        yield f"  {line(name)}: {line(message)}"
