@@ -44,7 +44,7 @@ COMPARISON = Comparison(
 )
 
 
-def test_a_ratio_is_one_to_the_baseline_of_its_own_round() -> None:
+def test_ratio_compares_with_baseline_of_same_round() -> None:
     bare, check = COMPARISON.results("wall")
 
     assert check.values == Spread(median=40, least=30, most=50)
@@ -52,15 +52,13 @@ def test_a_ratio_is_one_to_the_baseline_of_its_own_round() -> None:
     assert bare.ratios == Spread(median=1, least=1, most=1)
 
 
-def test_a_round_without_the_baseline_has_no_ratio() -> None:
+def test_round_without_baseline_has_no_ratio() -> None:
     (only,) = results([{"worker check": {"wall": 30.0}}], "wall", "bare")
 
     assert only.ratios is None
 
 
-def test_the_table_has_medians_with_their_range_and_ratios_where_they_say_something() -> (
-    None
-):
+def test_table_has_medians_ranges_and_ratios() -> None:
     lines = markdown(COMPARISON).splitlines()
 
     assert lines == [
@@ -73,7 +71,7 @@ def test_the_table_has_medians_with_their_range_and_ratios_where_they_say_someth
     ]
 
 
-def test_the_json_has_all_rounds_and_what_they_come_to() -> None:
+def test_json_has_all_rounds_and_summaries() -> None:
     told = document(COMPARISON)
 
     assert told["results"]["wall"]["worker check"] == {
@@ -87,7 +85,7 @@ def test_the_json_has_all_rounds_and_what_they_come_to() -> None:
     assert told["rounds"] == COMPARISON.rounds
 
 
-def test_the_page_keeps_all_that_is_not_between_the_marks(tmp_path: Path) -> None:
+def test_page_keeps_text_outside_the_marks(tmp_path: Path) -> None:
     file = tmp_path / "page.md"
     file.write_text(
         "before\n<!-- a: made by x -->\nold\n<!-- /a -->\nafter\n<!-- b: made by x -->\n<!-- /b -->\n"
@@ -102,7 +100,7 @@ def test_the_page_keeps_all_that_is_not_between_the_marks(tmp_path: Path) -> Non
         page.write("c", "new", file)
 
 
-def test_every_command_that_the_roles_are_told_to_type_is_timed() -> None:
+def test_every_command_of_the_workflow_is_timed() -> None:
     chapters = USAGE.partition("\n## The orchestrating agent\n")[2].partition(
         "\n## Stalled items"
     )[0]
@@ -114,7 +112,7 @@ def test_every_command_that_the_roles_are_told_to_type_is_timed() -> None:
     assert told - {workflow.label(words) for words in workflow.typed()} == set()
 
 
-def test_every_timed_command_does_what_it_should() -> None:
+def test_every_timed_command_succeeds() -> None:
     with queues.rooted() as (root, _):
         walked = dict(workflow.walk(workflow.environment(root)))
 
@@ -123,7 +121,7 @@ def test_every_timed_command_does_what_it_should() -> None:
     assert all(done.cpu_s > 0 for done in walked.values())
 
 
-def test_a_command_that_fails_is_not_timed(tmp_path: Path) -> None:
+def test_failed_command_is_not_timed(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="No such command"):
         workflow.timed(
             [str(workflow.BIN / "worker"), "chekc"], workflow.environment(tmp_path)
@@ -139,7 +137,7 @@ def test_the_document_shows_every_comparison(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["commands", "network"])
-def test_the_document_names_the_commands_that_are_timed(name: str) -> None:
+def test_page_names_the_timed_commands(name: str) -> None:
     named = set(
         re.findall(
             r"^\| ((?:orchestrate|worker) [a-z]+) \|", _written(name), re.MULTILINE
@@ -165,7 +163,7 @@ def test_a_comparison_is_drawn(tmp_path: Path) -> None:
     assert "2.00" in drawn
 
 
-def test_the_figures_of_a_fleet_are_those_of_all_its_clients() -> None:
+def test_fleet_figures_summarize_all_clients() -> None:
     seen = {
         "seconds": 2.0,
         "cpu": 0.5,
@@ -187,7 +185,7 @@ def test_the_figures_of_a_fleet_are_those_of_all_its_clients() -> None:
     assert rows["claim"]["p50"] == 2
 
 
-def test_a_bare_loop_does_the_work_and_tells_of_an_empty_queue() -> None:
+def test_bare_loop_works_and_reports_empty_queue() -> None:
     with queues.server() as url:
         queue = queues.filled(url, "looped", 5)
         path, verbs = unquote(urlsplit(url).path), ("claim", "progress", "complete")
@@ -209,7 +207,7 @@ def test_a_bare_loop_does_the_work_and_tells_of_an_empty_queue() -> None:
     assert project.completed == 5
 
 
-def test_the_limit_is_that_of_the_scripts_as_they_are(
+def test_limit_is_measured_with_current_scripts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limit, "CALLS", 50)
@@ -222,7 +220,7 @@ def test_the_limit_is_that_of_the_scripts_as_they_are(
     assert rates[f"{limit.PAIR}, {limit.BY_LIBRARY}"].keys() == {"1"}
 
 
-def test_a_queue_is_as_long_after_a_step_that_is_timed_as_before() -> None:
+def test_timed_step_keeps_the_queue_length() -> None:
     with queues.server() as url:
         queue = queues.filled(url, "grown", 6, agents=3)
         steps = growth._of_queue(
@@ -236,7 +234,7 @@ def test_a_queue_is_as_long_after_a_step_that_is_timed_as_before() -> None:
     assert (project.counts[State.QUEUED], project.completed) == (6, 5)
 
 
-def test_a_line_counts_a_connection_and_what_the_client_says_after_it() -> None:
+def test_proxy_counts_connections_and_requests() -> None:
     with (
         queues.rooted() as (root, url),
         network.lined(unquote(urlsplit(url).path)) as line,

@@ -35,7 +35,7 @@ ROUNDS: list[Round] = [
 ]
 
 
-def test_a_ratio_is_the_median_of_the_ratios_within_a_round() -> None:
+def test_ratio_is_median_of_ratios_within_rounds() -> None:
     shown = {result.name: result for result in figures.results(ROUNDS, "enqueue_rate")}
 
     rq = shown["rq"]
@@ -50,7 +50,7 @@ def test_a_ratio_is_the_median_of_the_ratios_within_a_round() -> None:
     ("figure", "order"),
     [("enqueue_rate", ["huey", "taskorch", "rq"]), ("memory", ["taskorch"])],
 )
-def test_the_best_comes_first_and_what_was_not_measured_does_not_come(
+def test_best_comes_first_and_unmeasured_is_left_out(
     figure: str, order: list[str]
 ) -> None:
     assert [result.name for result in figures.results(ROUNDS, figure)] == order
@@ -72,7 +72,7 @@ def test_less_memory_is_better() -> None:
     ]
 
 
-def test_the_table_of_the_document_has_medians_and_ratios() -> None:
+def test_page_table_has_medians_and_ratios() -> None:
     lines = figures.markdown(
         ROUNDS, {"taskorch": "1.0", "rq": "3.0", "huey": "3.5"}
     ).splitlines()
@@ -82,7 +82,7 @@ def test_the_table_of_the_document_has_medians_and_ratios() -> None:
     assert "| memory per queued item, bytes | 2,000 | - | - |" in lines
 
 
-def test_each_peer_says_what_it_needs_and_ours_needs_nothing_more() -> None:
+def test_each_peer_lists_its_packages() -> None:
     needs = {queue: install.needs(queue) for queue in install.QUEUES}
 
     assert needs.pop("taskorch") == []
@@ -92,7 +92,7 @@ def test_each_peer_says_what_it_needs_and_ours_needs_nothing_more() -> None:
     assert all(">=" in package for packages in needs.values() for package in packages)
 
 
-def test_the_document_has_every_queue_and_every_figure() -> None:
+def test_page_has_every_queue_and_figure() -> None:
     written = PAGE.partition("<!-- peers")[2].partition("<!-- /peers -->")[0]
     head, *lines = [line for line in written.splitlines() if line.startswith("| ")]
 
@@ -102,7 +102,7 @@ def test_the_document_has_every_queue_and_every_figure() -> None:
     ]
 
 
-def test_the_document_shows_plots_that_are_there() -> None:
+def test_page_shows_existing_plots() -> None:
     plots = re.findall(r"\((plots/[^)]+)\)", PAGE)
 
     assert len(plots) >= 4

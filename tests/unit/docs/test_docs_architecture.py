@@ -36,7 +36,7 @@ def test_page_lists_every_package() -> None:
     assert [name for name in sorted(folders) if f"{name}/" not in PAGE] == []
 
 
-def test_layers_are_those_of_the_import_test() -> None:
+def test_layers_match_the_import_test() -> None:
     source = REPOSITORY / "tests" / "unit" / "project" / "test_imports.py"
     rules = dict(
         re.findall(

@@ -20,7 +20,7 @@ README = (REPOSITORY / "README.md").read_text()
 @pytest.mark.parametrize(
     "group", [orchestrate, worker], ids=lambda group: str(group.name)
 )
-def test_every_command_is_in_the_readme_and_has_an_example(group: click.Group) -> None:
+def test_readme_lists_every_command_with_example(group: click.Group) -> None:
     table = README.partition(f"| `{group.name} …` | |")[2].partition("\n\n")[0]
     written = set(re.findall(r"`([a-z-]+)", table))
 
@@ -37,7 +37,7 @@ def test_every_command_is_in_the_readme_and_has_an_example(group: click.Group) -
 @pytest.mark.parametrize(
     "group", [orchestrate, worker], ids=lambda group: str(group.name)
 )
-def test_the_summary_of_a_command_that_is_not_loaded_is_its_own(
+def test_unloaded_command_has_its_own_summary(
     group: app.RoleGroup,
 ) -> None:
     summaries = dict(group.summaries)
@@ -81,7 +81,7 @@ def _descendants(
         "CONTRIBUTING.md",
     ],
 )
-def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
+def test_every_link_leads_to_a_file(page: str) -> None:
     file = REPOSITORY / page
 
     links = [

@@ -98,7 +98,7 @@ def test_link_to_a_section_leads_to_a_topic() -> None:
         } <= known, page
 
 
-def test_unknown_topic_is_refused_with_the_way_to_the_list() -> None:
+def test_unknown_topic_is_refused_with_a_hint() -> None:
     ran = CliRunner().invoke(orchestrate, ["docs", "usage#nothing"])
 
     assert ran.exit_code == 2

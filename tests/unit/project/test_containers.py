@@ -14,16 +14,14 @@ COMPOSE = REPOSITORY / "docker-compose.yml"
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+):-([^}]*)\}")
 
 
-def test_redis_is_published_on_loopback_only_unless_told_otherwise() -> None:
+def test_redis_is_published_on_loopback_by_default() -> None:
     assert _services()["redis"]["ports"] == ["127.0.0.1:6379:6379"]
     assert [name for name, service in _services().items() if "ports" in service] == [
         "redis"
     ]
 
 
-def test_every_variable_of_the_compose_file_has_a_default_and_is_in_the_example() -> (
-    None
-):
+def test_every_compose_variable_has_a_documented_default() -> None:
     text = re.sub(r"^ *#.*", "", COMPOSE.read_text(), flags=re.MULTILINE)
     variables = dict(VARIABLE.findall(text))
 
@@ -45,9 +43,7 @@ def test_every_variable_of_the_compose_file_has_a_default_and_is_in_the_example(
     }
 
 
-def test_a_container_that_starts_as_root_runs_everything_as_the_owner_of_its_folder() -> (
-    None
-):
+def test_root_container_runs_as_owner_of_folder() -> None:
     ours = {name: service for name, service in _services().items() if name != "redis"}
 
     assert set(ours) == {
@@ -81,7 +77,7 @@ def test_every_container_is_confined() -> None:
         assert service["pids_limit"], name
 
 
-def test_service_sees_no_more_of_the_host_than_its_folder() -> None:
+def test_service_sees_only_its_folder() -> None:
     services = _services()
 
     assert services["service"]["volumes"] == [
@@ -93,7 +89,7 @@ def test_service_sees_no_more_of_the_host_than_its_folder() -> None:
     }
 
 
-def test_no_address_in_the_compose_file_has_a_password() -> None:
+def test_no_compose_address_has_a_password() -> None:
     services = _services().values()
     addresses = [
         service["environment"].get("TASKORCH_REDIS_URL")
@@ -104,7 +100,7 @@ def test_no_address_in_the_compose_file_has_a_password() -> None:
     assert {address for address in addresses if address} == {"redis://redis:6379/0"}
 
 
-def test_image_of_ours_has_no_name_that_checkouts_share() -> None:
+def test_checkouts_share_no_image_name() -> None:
     ours = [service for name, service in _services().items() if name != "redis"]
 
     assert [service["build"]["context"] for service in ours] == ["."] * len(ours)
@@ -112,9 +108,7 @@ def test_image_of_ours_has_no_name_that_checkouts_share() -> None:
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.2", "::", "1127.0.0.1"])
-def test_redis_refuses_to_be_published_for_others_without_a_password(
-    address: str, tmp_path: Path
-) -> None:
+def test_published_redis_requires_a_password(address: str, tmp_path: Path) -> None:
     ran = _start_redis(tmp_path, REDIS_BIND=address, REDIS_PASSWORD="")
 
     assert ran.returncode == 1
@@ -127,9 +121,7 @@ def test_redis_refuses_to_be_published_for_others_without_a_password(
     "password",
     ['with"quote', "with space", "with@at", "with/slash", "new\nline", "%41", "é"],
 )
-def test_redis_refuses_a_password_that_cannot_be_part_of_a_url(
-    password: str, tmp_path: Path
-) -> None:
+def test_password_must_fit_into_a_url(password: str, tmp_path: Path) -> None:
     ran = _start_redis(tmp_path, REDIS_BIND="127.0.0.1", REDIS_PASSWORD=password)
 
     assert ran.returncode == 1
@@ -147,7 +139,7 @@ def test_redis_refuses_a_password_that_cannot_be_part_of_a_url(
         ("0.0.0.0", "a.B~3_-"),
     ],
 )
-def test_redis_keeps_what_it_acknowledged_and_gets_its_password_on_standard_input(
+def test_redis_reads_configuration_from_standard_input(
     address: str, password: str, tmp_path: Path
 ) -> None:
     ran = _start_redis(tmp_path, REDIS_BIND=address, REDIS_PASSWORD=password)
@@ -169,7 +161,7 @@ def test_redis_keeps_what_it_acknowledged_and_gets_its_password_on_standard_inpu
     )
 
 
-def test_the_image_ends_as_a_user_other_than_root_and_without_tools_to_build() -> None:
+def test_image_has_plain_user_and_no_build_tools() -> None:
     instructions = _instructions()
     last = max(
         number for number, (word, _) in enumerate(instructions) if word == "FROM"
@@ -187,7 +179,7 @@ def test_the_image_ends_as_a_user_other_than_root_and_without_tools_to_build() -
     ]
 
 
-def test_only_what_the_image_is_built_from_is_sent_to_the_engine() -> None:
+def test_engine_receives_only_the_image_sources() -> None:
     lines = [
         line
         for line in (REPOSITORY / ".dockerignore").read_text().splitlines()

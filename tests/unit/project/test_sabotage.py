@@ -5,7 +5,7 @@ from sabotage import ROOT, SABOTAGES, Sabotage
 
 
 @pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda each: each.guard)
-def test_the_lines_of_a_guard_are_where_they_are_said_to_be(sabotage: Sabotage) -> None:
+def test_lines_of_each_guard_exist(sabotage: Sabotage) -> None:
     text = (ROOT / sabotage.file).read_text(encoding="utf-8")
 
     assert text.count(sabotage.line) == 1
@@ -13,7 +13,7 @@ def test_the_lines_of_a_guard_are_where_they_are_said_to_be(sabotage: Sabotage) 
     assert all((ROOT / test.partition("::")[0]).is_file() for test in sabotage.tests)
 
 
-def test_the_document_lists_every_guard_and_which_test_holds_it() -> None:
+def test_page_lists_every_guard_with_its_test() -> None:
     document = (
         (ROOT / "docs" / "reliability.md")
         .read_text(encoding="utf-8")
