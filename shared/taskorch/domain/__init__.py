@@ -1,1 +1,1 @@
-"""What the queue is about: items, leases, events, errors and limits."""
+"""The domain: items, leases, events, errors and limits."""

@@ -1,16 +1,19 @@
-"""What a command may do where the bundled server of its root does not run."""
+"""What a command may do if the bundled server of its root is not running."""
 
 from enum import Enum
 
 
 class Access(Enum):
-    """Each may do what those below it may. With a Redis that the user named, nothing of this applies."""
+    """Each includes the rights of those below it.
 
-    #: Make a queue: the folder, the data, the server.
+    With a Redis of the user's own, there are no limits.
+    """
+
+    #: Create a queue: the folder, the data, the server.
     CREATE = "create"
-    #: Start the server of a queue that exists.
+    #: Start the server of an existing queue.
     USE = "use"
-    #: Bring back a server that was killed; one that was stopped stays so.
+    #: Restart a server that was killed, but not one that was stopped.
     READ = "read"
     #: Start nothing.
     NONE = "none"

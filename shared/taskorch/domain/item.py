@@ -1,4 +1,4 @@
-"""The domain: a work item, its states, who holds it, and what is reported about it.
+"""Work items: their states, holders and leases, the reports on them, and replies.
 
     create             assign                     pop, get                     complete
     ------> [pending] --------> [queued] --------------------> [in_progress] ----------> [completed]
@@ -10,7 +10,7 @@
                                 [delayed] <-- fail, lease expired: attempts left
                                 [failed]  <-- fail --no-retry; or none left     (dead letter)
 
-Times are milliseconds since the epoch by the clock of Redis; 0 stands for "not yet".
+Times are in ms since the epoch, by the clock of Redis; 0 means "not yet".
 """
 
 from collections.abc import Mapping
@@ -21,14 +21,15 @@ from taskorch.domain.frozen import Frozen
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 
-#: No process lives to renew a lease between two commands, and a short one makes live work look dead.
+#: No process renews a lease between two commands, and a lease that is too short expires
+#: while its holder works.
 DEFAULT_LEASE_MS = 4 * HOUR_MS
 DEFAULT_MAX_ATTEMPTS = 3
 DEFAULT_PRIORITY = 2
 
 
 class State(StrEnum):
-    """Where an item stands; the diagram above says which verb leads where."""
+    """The state of an item; the diagram above shows which verb leads to which state."""
 
     PENDING = "pending"
     WAITING = "waiting"
@@ -42,17 +43,17 @@ class State(StrEnum):
 
 
 class Caller(Frozen):
-    """Who makes a call: an agent's name, and the session that uses it."""
+    """The caller: the name of an agent, and the session that uses it."""
 
     agent: str
     host: str = ""
     pid: int = 0
-    #: Tells two sessions of one agent apart (`AGENT_SESSION`).
+    #: Distinguishes two sessions of one agent (`AGENT_SESSION`).
     session: str = ""
 
 
 class Holder(Frozen):
-    """The session that claimed an item and has not given it up."""
+    """The session that claimed an item and still holds it."""
 
     agent: str
     host: str
@@ -65,20 +66,21 @@ class Lease(Frozen):
     """The right to act on an item: its id and the fencing token of the claim."""
 
     item: str
-    #: 0 when the caller holds no token; a report then claims an item that is queued for it.
+    #: 0 if the caller has no token. A report then claims an item that is queued for it.
     token: int = 0
-    #: The id of the claim, shown with the token: a failover of Redis may lose a claim and give its number out again.
+    #: The id of the claim, shown with the token. A failover of Redis can lose a claim and
+    #: use its token again.
     claim: str = ""
-    #: 0 while the item is blocked: no clock runs.
+    #: 0 while the item is blocked: the lease does not expire.
     expires_at: int = 0
 
     def shown(self) -> str:
-        """Return what a holder's verb shows to Redis; "" for no token."""
+        """Return the token as scripts take it, such as "3:9f2c"; "" without a token."""
         return f"{self.token}:{self.claim}" if self.token else ""
 
 
 class NewItem(Frozen):
-    """What an orchestrating agent says of an item that it creates."""
+    """An item to create."""
 
     title: str
     description: str = ""
@@ -91,22 +93,24 @@ class NewItem(Frozen):
     priority: int = DEFAULT_PRIORITY
     lease_ms: int = DEFAULT_LEASE_MS
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
-    #: Ids of items; a number is the place of an item that is created before it in the same step, from 0.
+    #: Ids of items. A number is the index of an earlier item of the same step.
     depends_on: tuple[str | int, ...] = ()
-    #: Not claimable before this time; `delay_ms` says the same relative to the clock of Redis.
+    #: The earliest start, as a time or as a delay from now.
     not_before_at: int = 0
     delay_ms: int = 0
-    #: A repeat with the same key in the same project creates nothing and returns the first item's id.
+    #: A repeat with the same key in the same project creates nothing and returns the id
+    #: of the first item.
     key: str = ""
-    #: Assign it to this agent in the same step.
+    #: The agent to assign it to in the same step, or "".
     agent: str = ""
-    #: The id and the time that it had elsewhere; a repeat with the same id creates nothing.
+    #: The id and creation time of an imported item. A repeat with the same id creates
+    #: nothing.
     id: str = ""
     created_at: int = 0
 
 
 class Item(Frozen):
-    """A work item as Redis holds it."""
+    """A work item as stored in Redis."""
 
     id: str
     project: str
@@ -129,7 +133,7 @@ class Item(Frozen):
     percent: int
     summary: str
     deliverables: dict[str, str]
-    #: The question of its open blocker, and what would settle it.
+    #: The question of its open blocker, and what would answer it.
     blocker: str
     needs: str
     assigned_by: str
@@ -141,19 +145,20 @@ class Item(Frozen):
 
 
 class Report(Frozen):
-    """One entry of an item's history: a progress report, blocker, answer, failure or delivery."""
+    """One entry of an item's history, such as progress, a blocker or an answer."""
 
     id: str
     at: int
     kind: str
     agent: str
     attempt: int
-    #: The token of the claim that it was made under, or came after.
+    #: The token of the claim during which, or after which, it was made.
     token: int
     text: str = ""
     percent: int | None = None
     needs: str = ""
-    #: The request that made it, and the time that it bears in a file ("" for one that comes from no file).
+    #: The request that made it, and its time in the file that it was imported from ("" if
+    #: none).
     request: str = ""
     written_at: str = ""
 
@@ -161,7 +166,7 @@ class Report(Frozen):
 
 
 class Discovery(Frozen):
-    """A finding that an agent shares with its project."""
+    """A finding that an agent shared with its project."""
 
     _hidden = ("request",)
     cursor: str
@@ -170,22 +175,22 @@ class Discovery(Frozen):
     agent: str
     text: str
     impact: str
-    #: As of a report.
+    #: As in a report.
     request: str = ""
     written_at: str = ""
 
 
 class Note(Frozen):
-    """A private memo of one agent on one item."""
+    """A private note of one agent on one item."""
 
     at: int
     text: str
-    #: As of a report.
+    #: As in a report.
     written_at: str = ""
 
 
 class Project(Frozen):
-    """One user request, made of items; `counts` has the number of items in each state."""
+    """One user request and its items; `counts` has the number of items in each state."""
 
     id: str
     title: str
@@ -198,19 +203,19 @@ class Project(Frozen):
 
     @property
     def wanted(self) -> int:
-        """Return how many items it takes to finish: all but the cancelled ones."""
+        """The number of items to complete: all but the cancelled ones."""
         return sum(
             n for state, n in self.counts.items() if state is not State.CANCELLED
         )
 
     @property
     def completed(self) -> int:
-        """Return how many items are completed."""
+        """The number of completed items."""
         return self.counts.get(State.COMPLETED, 0)
 
     @property
     def is_finished(self) -> bool:
-        """Return whether it has items, and none of them is open."""
+        """Whether it has items, and none of them is open."""
         return (
             sum(self.counts.values())
             == self.completed + self.counts.get(State.CANCELLED, 0)
@@ -219,7 +224,7 @@ class Project(Frozen):
 
 
 class Package(Frozen):
-    """Everything that an item carries: what `worker get` and `orchestrate show` print."""
+    """An item with its project, dependencies and history."""
 
     _flat = "item"
     item: Item
@@ -229,7 +234,7 @@ class Package(Frozen):
 
 
 class ProjectProgress(Frozen):
-    """How far a project is: its items, and the newest report on each that has one."""
+    """A project and its items, with the newest report on each that has one."""
 
     _flat = "project"
     project: Project
@@ -238,7 +243,7 @@ class ProjectProgress(Frozen):
 
 
 class Claim(Frozen):
-    """An item that was taken, or looked at: the package, and the lease if the caller holds it."""
+    """The package of an item, and the lease if the caller holds it."""
 
     _flat = "package"
     package: Package
@@ -246,21 +251,21 @@ class Claim(Frozen):
 
 
 class Receipt(Frozen):
-    """What a step did: the item as it is now."""
+    """The result of a step: the item after it."""
 
     id: str
     state: State
     token: int
     claim: str
     lease_expires_at: int
-    #: "" for an ordinary step; "claimed" when the step claimed the item too; "repeat" when nothing changed.
+    #: "claimed" if the step also claimed the item, "repeat" if it changed nothing, or "".
     remark: str = ""
-    #: The id of the stream entry that the step wrote: a discovery's cursor, for one.
+    #: The id of the stream entry that the step wrote, such as the cursor of a discovery.
     entry: str = ""
 
     @property
     def lease(self) -> Lease:
-        """Return the lease to show at the next step."""
+        """The lease for the next step."""
         return Lease(
             item=self.id,
             token=self.token,
@@ -270,46 +275,47 @@ class Receipt(Frozen):
 
 
 class Assignments(Frozen):
-    """What is assigned to an agent and ready: the first items of it, and how many there are in all."""
+    """The first items that are assigned to an agent and ready, and their number."""
 
     agent: str
     count: int
-    #: Assigned too, but not ready: waiting for dependencies or for an answer, or delayed.
+    #: The number of assigned items that are not ready: they wait for dependencies or for
+    #: an answer, or are delayed.
     later: int
     items: tuple[Item, ...]
 
 
 class Assignment(Frozen):
-    """The reply to an assignment."""
+    """The result of an assignment."""
 
     id: str
     project: str
     agent: str
     state: State
-    #: The agent it was assigned to before, or "".
+    #: The agent that it was assigned to before, or "".
     previous: str
 
 
 class HeldDependent(Frozen):
-    """An item that an agent works on although a dependency of it was requeued."""
+    """An item that an agent holds although a dependency of it was requeued."""
 
     id: str
     agent: str
 
 
 class Requeued(Frozen):
-    """The reply to a requeue."""
+    """The result of a requeue."""
 
     id: str
     state: State
-    #: The number of its dependents that were ready, and wait for it again.
+    #: The number of dependents that were ready and now wait for it again.
     waiting: int
-    #: Its dependents that an agent holds: they go on without it.
+    #: The dependents that an agent holds; they do not wait for it.
     held: tuple[HeldDependent, ...]
 
 
 class Page(Frozen):
-    """A bounded part of a listing, and the cursor that continues it ("" at the end)."""
+    """A page of a list, and the cursor of the next page ("" at the end)."""
 
     items: tuple[Item, ...]
     cursor: str

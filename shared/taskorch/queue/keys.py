@@ -1,4 +1,7 @@
-"""Every key of a namespace: name, type, owner. `scripts/prelude/` builds the same names from the first of them."""
+"""Every key of a namespace, with its type and content.
+
+Scripts get the first key, and `scripts/prelude/` derives the other names from it.
+"""
 
 import re
 
@@ -6,12 +9,12 @@ from taskorch.domain.frozen import Frozen
 
 
 class Key(Frozen):
-    """One kind of key: what stands after the namespace's tag, its Redis type, and what it holds."""
+    """A kind of key: its name after the tag of the namespace, its type and content."""
 
     name: str
     type: str
     holds: str
-    #: False for keys that expire by themselves.
+    #: False for keys that expire.
     permanent: bool = True
 
 
@@ -19,7 +22,7 @@ KEYS = (
     Key(
         name="meta",
         type="hash",
-        holds="schema version, created_at, the sequence counter, counts of purges and of what was moved aside",
+        holds="schema version, created_at, the sequence counter, the numbers of purges and of quarantined records",
     ),
     Key(name="projects", type="zset", holds="project id -> created_ms"),
     Key(
@@ -39,7 +42,7 @@ KEYS = (
     Key(
         name="wake:<agent>",
         type="list",
-        holds="at most two wake tokens: what a waiting pop blocks on",
+        holds="at most two wake tokens, on which a waiting pop blocks",
     ),
     Key(
         name="held:<agent>",
@@ -53,11 +56,11 @@ KEYS = (
     Key(name="delayed", type="zset", holds="item id -> ms when it is due"),
     Key(name="dead", type="zset", holds="failed item id -> ms since when"),
     Key(name="deps:<id>", type="set", holds="open dependencies of the item"),
-    Key(name="dependents:<id>", type="set", holds="items that wait on the item"),
+    Key(name="dependents:<id>", type="set", holds="items that wait for the item"),
     Key(
         name="satisfied:<id>",
         type="set",
-        holds="items that depend on the item, which is completed",
+        holds="items that depend on the item, if it is completed",
     ),
     Key(name="progress:<id>", type="stream", holds="the item's reports, capped"),
     Key(
@@ -89,59 +92,56 @@ KEYS = (
     Key(
         name="mirror:<root>",
         type="hash",
-        holds="who writes its files, until when, how the last pass went",
+        holds="the writer of its files, the end of its lease, the result of the last pass",
     ),
     Key(
         name="damaged:<number>",
         type="hash",
-        holds="what doctor --fix moved aside: its fields, kind, id, when and why",
+        holds="a record in quarantine: its fields, kind, id, time and reason",
     ),
     Key(
         name="req:<id>",
         type="string",
-        holds="the first reply of a request, 10 minutes",
+        holds="the first reply of a request, for 10 minutes",
         permanent=False,
     ),
 )
 
 
 def tag(namespace: str) -> str:
-    """Return what every key of a namespace starts with; the braces keep it in one cluster slot."""
+    """Return the prefix of every key; its braces keep a namespace in one cluster slot."""
     return f"taskorch:{{{namespace}}}:"
 
 
 def of_rq(namespace: str) -> str:
-    """Return what the keys of RQ start with: in the same slot, and not among those that agents need."""
+    """Return the prefix of the keys of RQ, apart from those that agents need."""
     return f"taskorch-rq:{{{namespace}}}"
 
 
 def meta(namespace: str) -> str:
-    """Return the key that every script is given, and derives the others from."""
+    """Return the key that every script gets, and derives the others from."""
     return tag(namespace) + "meta"
 
 
 def wake(namespace: str, agent: str) -> str:
-    """Return the list that a waiting `pop` of an agent blocks on."""
+    """Return the list on which a waiting `pop` of an agent blocks."""
     return f"{tag(namespace)}wake:{agent}"
 
 
 def events(namespace: str) -> str:
-    """Return the stream of events, which its followers block on."""
+    """Return the stream of events, on which waits block."""
     return tag(namespace) + "events"
 
 
 def reports(namespace: str, item: str) -> str:
-    """Return the stream of an item's reports, which those who wait for the item block on."""
+    """Return the stream of an item's reports, on which waits for the item block."""
     return f"{tag(namespace)}progress:{item}"
 
 
 def known(name: str) -> Key | None:
-    """Return the kind of key that has this name after the namespace's tag."""
-    return next(
-        (
-            key
-            for key in KEYS
-            if re.fullmatch(re.sub("<[a-z]+>", "[^:]+", key.name), name)
-        ),
-        None,
-    )
+    """Return the kind of a key by its name after the tag, or None."""
+    for key in KEYS:
+        pattern = re.sub("<[a-z]+>", "[^:]+", key.name)
+        if re.fullmatch(pattern, name):
+            return key
+    return None
