@@ -62,13 +62,13 @@ class AgentQueue:
         self._scripts = Scripts(
             connection, namespace, caller, requests=requests, damage=damage
         )
+        self._run_script = self._scripts.run_script
+        self._damage = self._scripts.damage
 
     def check(self, *, limit: int = CHECK_LIMIT) -> Assignments:
         """Return the assigned items that are ready, at most `limit`, held items first."""
-        view = self._scripts.run_script("check", limits.number(limit, "limit", 1, 1000))
-        return replies.assignments(
-            self._scripts.caller.agent, view, self._scripts.damage
-        )
+        view = self._run_script("check", limits.number(limit, "limit", 1, 1000))
+        return replies.assignments(self._scripts.caller.agent, view, self._damage)
 
     def prime(
         self, leases: Sequence[Lease] = (), *, limit: int = PRIME_LIMIT
@@ -83,9 +83,9 @@ class AgentQueue:
         limits.number(len(leases), "number of leases", 0, limits.LIST_VALUES)
         tokens = [(limits.item_id(lease.item), lease.shown()) for lease in leases]
         limit = limits.number(limit, "limit", 1, 1000)
-        view = self._scripts.run_script("prime", limit, json.dumps(tokens))
+        view = self._run_script("prime", limit, json.dumps(tokens))
         return briefing(
-            self._scripts.caller, self._scripts.namespace, view, self._scripts.damage
+            self._scripts.caller, self._scripts.namespace, view, self._damage
         )
 
     def claim(self, *, wait_s: float = 0, lease_ms: int | None = None) -> Claim | None:
@@ -112,9 +112,14 @@ class AgentQueue:
         while True:
             left_s = deadline - monotonic()
             is_last_look = "" if left_s > 0 else "1"
-            reply = self._scripts.run_script("claim", duration, is_last_look, count)
+            reply = self._run_script(
+                "claim",
+                duration,
+                is_last_look,
+                count,
+            )
             views, due_ms = cast("tuple[list[Reply], str]", reply)
-            found = readable(self._claim, views, self._scripts.damage)
+            found = readable(self._claim, views, self._damage)
             claims = tuple(claim for claim in found if claim.lease)
             if claims:
                 return claims
@@ -146,14 +151,27 @@ class AgentQueue:
             mode = "takeover"
         if peek:
             mode = "peek"
-        return self._claim(self._run("get", lease, mode, _lease(lease_ms)))
+        return self._claim(
+            self._run(
+                "get",
+                lease,
+                mode,
+                _lease(lease_ms),
+            )
+        )
 
     def progress(
         self, lease: Lease, text: str, *, percent: int | None = None
     ) -> Receipt:
         """Report progress; `percent` is 0 to 100. A blocked item is in progress again."""
         text = limits.text(text, "report", required=True)
-        return self._step("progress", lease, text, _percent(percent), *self._origin)
+        return self._step(
+            "progress",
+            lease,
+            text,
+            _percent(percent),
+            *self._origin,
+        )
 
     def wait_for_answer(self, lease: Lease, *, timeout_s: float) -> "Answered":
         """Wait until the question on an item is answered, at most `timeout_s` seconds.
@@ -170,7 +188,13 @@ class AgentQueue:
         """Share a finding with the project; the receipt's `entry` is its cursor."""
         text = limits.text(text, "discovery", required=True)
         impact = limits.text(impact, "impact")
-        return self._step("discover", lease, text, impact, *self._origin)
+        return self._step(
+            "discover",
+            lease,
+            text,
+            impact,
+            *self._origin,
+        )
 
     def blocker(self, lease: Lease, text: str, *, needs: str = "") -> Receipt:
         """Report what blocks the work, and what would settle it.
@@ -179,7 +203,13 @@ class AgentQueue:
         """
         text = limits.text(text, "blocker", required=True)
         needs = limits.text(needs, "need")
-        return self._step("blocker", lease, text, needs, *self._origin)
+        return self._step(
+            "blocker",
+            lease,
+            text,
+            needs,
+            *self._origin,
+        )
 
     def complete(
         self,
@@ -209,8 +239,11 @@ class AgentQueue:
             words += (limits.item_id(lease.item), lease.shown())
             words.append(limits.text(summary, "summary"))
             words.append(limits.pairs(deliverables, "deliverables"))
-        view = self._scripts.run_script(
-            "complete", len(deliveries), *words, *self._origin
+        view = self._run_script(
+            "complete",
+            len(deliveries),
+            *words,
+            *self._origin,
         )
         return tuple(map(replies.receipt, cast("list[Reply]", view)))
 
@@ -221,7 +254,12 @@ class AgentQueue:
         becomes a dead letter.
         """
         reason = limits.text(reason, "reason", required=True)
-        return self._step("fail", lease, reason, "1" if retry else "")
+        return self._step(
+            "fail",
+            lease,
+            reason,
+            "1" if retry else "",
+        )
 
     def release(self, lease: Lease, *, reason: str = "", asks: bool = False) -> Receipt:
         """Return the item to its place in the queue, without using up an attempt.
@@ -230,7 +268,12 @@ class AgentQueue:
         and the answer queues it again.
         """
         reason = limits.text(reason, "reason")
-        return self._step("release", lease, reason, "1" if asks else "")
+        return self._step(
+            "release",
+            lease,
+            reason,
+            "1" if asks else "",
+        )
 
     def renew(self, lease: Lease) -> Receipt:
         """Renew the lease for its full duration."""
@@ -240,30 +283,44 @@ class AgentQueue:
         """Add a report of an agent that does not hold the item to its history."""
         limits.item_id(item)
         text = limits.text(text, "report")
-        self._scripts.run_script("stray", item, text, _percent(percent), *self._origin)
+        self._run_script(
+            "stray",
+            item,
+            text,
+            _percent(percent),
+            *self._origin,
+        )
 
     def note(self, item: str, text: str) -> None:
         """Add a private note to an item that is assigned to the agent."""
         limits.item_id(item)
         text = limits.text(text, "note", required=True)
-        self._scripts.run_script("note", item, text, *self._origin)
+        self._run_script(
+            "note",
+            item,
+            text,
+            *self._origin,
+        )
 
     def notes(self, item: str) -> tuple[Note, ...]:
         """Return the agent's notes on an item, oldest first."""
-        entries = self._scripts.run_script("notes", limits.item_id(item))
-        return readable(
-            replies.note, cast("list[Reply]", entries), self._scripts.damage
-        )
+        entries = self._run_script("notes", limits.item_id(item))
+        return readable(replies.note, cast("list[Reply]", entries), self._damage)
 
     def _claim(self, view: Reply) -> Claim:
-        return replies.claim(view, self._scripts.damage)
+        return replies.claim(view, self._damage)
 
     def _step(self, verb: str, lease: Lease, *arguments: Argument) -> Receipt:
         return replies.receipt(self._run(verb, lease, *arguments))
 
     def _run(self, verb: str, lease: Lease, *arguments: Argument) -> Reply:
         item = limits.item_id(lease.item)
-        return self._scripts.run_script(verb, item, lease.shown(), *arguments)
+        return self._run_script(
+            verb,
+            item,
+            lease.shown(),
+            *arguments,
+        )
 
 
 def _lease(lease_ms: int | None) -> Argument:

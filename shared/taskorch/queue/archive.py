@@ -33,6 +33,8 @@ class Archive:
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
+        self._run_script = scripts.run_script
+        self._damage = scripts.damage
 
     def lines(self) -> Iterator[Line]:
         """Yield the namespace line by line, from the header to the trailer.
@@ -75,19 +77,37 @@ class Archive:
         may write from now on. Raises errors.NotEmpty, or errors.BadSchema if the import
         of another export is running or was interrupted.
         """
-        reply = self._scripts.run_script("restore", "begin", export, "")
+        reply = self._run_script(
+            "restore",
+            "begin",
+            export,
+            "",
+        )
         return cast("list[str]", reply)[0]
 
     def write(self, export: str, run: str, lines: Sequence[str]) -> None:
         """Write the next lines of the export."""
-        self._scripts.run_script("restore", "lines", export, run, *lines)
+        self._run_script(
+            "restore",
+            "lines",
+            export,
+            run,
+            *lines,
+        )
 
     def end(self, export: str, run: str, sequence: int, created_at: int) -> None:
         """Open the namespace, and wake the agents that wait for work.
 
         `sequence` is the highest sequence number of the items.
         """
-        self._scripts.run_script("restore", "end", export, run, sequence, created_at)
+        self._run_script(
+            "restore",
+            "end",
+            export,
+            run,
+            sequence,
+            created_at,
+        )
 
     def _overview(
         self,
@@ -99,7 +119,7 @@ class Archive:
         """
         return cast(
             "tuple[str, str, str, str, list[str], list[str], list[str]]",
-            self._scripts.run_script("export", "all"),
+            self._run_script("export", "all"),
         )
 
     def _content(
@@ -109,7 +129,7 @@ class Archive:
         known: set[str] = set()
         for project in projects:
             if not limits.is_project_id(project):
-                self._scripts.damage["project", project] = "its id cannot be right"
+                self._damage["project", project] = "its id cannot be right"
                 continue
             known.add(project)
             yield from self._project(project, newest)
@@ -124,8 +144,12 @@ class Archive:
     def _project(self, project: str, newest: str) -> Iterator[Line]:
         cursor = ""
         while cursor != "0":
-            reply = self._scripts.run_script(
-                "export", "project", project, cursor or "0", newest
+            reply = self._run_script(
+                "export",
+                "project",
+                project,
+                cursor or "0",
+                newest,
             )
             next_cursor, fields, keys = cast("tuple[str, list[str], list[str]]", reply)
             if not cursor:
@@ -138,20 +162,30 @@ class Archive:
     def _items(self, project: str, newest: str, now: int) -> Iterator[Line]:
         after = "0"
         while after:
-            reply = self._scripts.run_script("export", "items", project, after, newest)
+            reply = self._run_script(
+                "export",
+                "items",
+                project,
+                after,
+                newest,
+            )
             after, items, damaged = cast(
                 "tuple[str, list[list[Reply]], list[str]]", reply
             )
             for id_, field in _fields(damaged).items():
-                self._scripts.damage["item", id_] = f"its {field} cannot be right"
+                self._damage["item", id_] = f"its {field} cannot be right"
             for item in items:
                 yield from item_lines(item, now)
 
     def _discoveries(self, project: str) -> Iterator[Line]:
         cursor = FROM_THE_START
         while cursor:
-            reply = self._scripts.run_script(
-                "export", "discoveries", project, cursor, PAGE
+            reply = self._run_script(
+                "export",
+                "discoveries",
+                project,
+                cursor,
+                PAGE,
             )
             entries = cast("list[Entry]", reply)
             for entry, fields in entries:
@@ -166,7 +200,7 @@ class Archive:
     def _agents(self, names: Sequence[str]) -> Iterator[Line]:
         for start in range(0, len(names), PAGE):
             page = sorted(names)[start : start + PAGE]
-            reply = self._scripts.run_script("export", "agents", *page)
+            reply = self._run_script("export", "agents", *page)
             for name, seen, fields in cast("list[tuple[str, str, list[str]]]", reply):
                 yield {
                     "kind": "agent",

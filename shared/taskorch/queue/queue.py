@@ -78,6 +78,7 @@ class Queue:
         self._scripts = Scripts(
             connection, namespace, caller, requests=requests, damage=damage
         )
+        self._run_script = self._scripts.run_script
         #: The damaged rows that were left out: kind and id -> reason.
         self.damage = self._scripts.damage
         #: The reads of an orchestrator.
@@ -127,7 +128,7 @@ class Queue:
         the same `id` changes nothing.
         """
         created_at = limits.number(created_at, "time", 0, limits.LARGEST)
-        reply = self._scripts.run_script(
+        reply = self._run_script(
             "project",
             limits.title(title),
             limits.text(description, "description"),
@@ -162,7 +163,7 @@ class Queue:
         `dry_run` checks everything and writes nothing; new items then have no id and no
         state. Raises the errors of `create`.
         """
-        reply = self._scripts.run_script("create", *arguments(plan, dry_run=dry_run))
+        reply = self._run_script("create", *arguments(plan, dry_run=dry_run))
         return applied(plan, reply)
 
     def depend(self, item: str, dependencies: Sequence[str]) -> State:
@@ -173,7 +174,7 @@ class Queue:
         count = len(dependencies)
         limits.number(count, "number of dependencies", 1, limits.DEPENDENCIES)
         ids = [limits.item_id(dependency) for dependency in dependencies]
-        reply = self._scripts.run_script("depend", limits.item_id(item), *ids)
+        reply = self._run_script("depend", limits.item_id(item), *ids)
         return State(read.texts(reply)[1])
 
     def assign(
@@ -209,7 +210,7 @@ class Queue:
         names the item. Raises errors.TooMany for an item that is given twice.
         """
         limits.number(len(items), "number of items", 1, limits.BATCH_STEPS)
-        reply = self._scripts.run_script(
+        reply = self._run_script(
             "assign",
             limits.name(agent, "an agent"),
             limits.pairs(context, "context values") if context else "",
@@ -225,7 +226,7 @@ class Queue:
         Its holder continues under a full lease.
         """
         answer = limits.text(text, "answer", required=True)
-        reply = self._scripts.run_script("answer", limits.item_id(item), answer)
+        reply = self._run_script("answer", limits.item_id(item), answer)
         return State(read.texts(reply)[1])
 
     def cancel(self, item: str, *, reason: str = "") -> int:
@@ -235,7 +236,7 @@ class Queue:
         completed item.
         """
         reason = limits.text(reason, "reason")
-        reply = self._scripts.run_script("cancel", limits.item_id(item), reason)
+        reply = self._run_script("cancel", limits.item_id(item), reason)
         return int(read.texts(reply)[3])
 
     def requeue(self, item: str) -> Requeued:
@@ -246,9 +247,9 @@ class Queue:
         next one handles the rest.
         """
         limits.item_id(item)
-        done, left = replies.requeued(self._scripts.run_script("requeue", item, ""))
+        done, left = replies.requeued(self._run_script("requeue", item, ""))
         while left:
-            reply = self._scripts.run_script("requeue", item, "1")
+            reply = self._run_script("requeue", item, "1")
             more, left = replies.requeued(reply)
             done = replace(
                 done, waiting=done.waiting + more.waiting, held=done.held + more.held
@@ -261,9 +262,7 @@ class Queue:
         `force` cancels open items; without it, they raise errors.OpenItems.
         """
         limits.project_id(project)
-        view = self._scripts.run_script(
-            "complete_project", project, "1" if force else ""
-        )
+        view = self._run_script("complete_project", project, "1" if force else "")
         closed, items = cast("list[Reply]", view)
         return ProjectProgress(
             project=replies.project(closed),
@@ -280,7 +279,7 @@ class Queue:
         items.
         """
         limits.project_id(project)
-        reply = self._scripts.run_script("purge", project, PURGE_BATCH)
+        reply = self._run_script("purge", project, PURGE_BATCH)
         left, items, keys = read.texts(reply)
         return int(left), int(items), int(keys)
 
@@ -291,7 +290,7 @@ class Queue:
         """
         expired = promoted = 0
         while True:
-            reply = read.texts(self._scripts.run_script("reap", REAP_BATCH))
+            reply = read.texts(self._run_script("reap", REAP_BATCH))
             some_expired, some_promoted = map(int, reply)
             expired += some_expired
             promoted += some_promoted
@@ -305,8 +304,11 @@ class Queue:
         errors.NoProject if the project of the cursor has been purged.
         """
         cursor = limits.list_cursor(cursor)
-        reply = self._scripts.run_script(
-            "audit", cursor, AUDIT_BATCH, "1" if fix else ""
+        reply = self._run_script(
+            "audit",
+            cursor,
+            AUDIT_BATCH,
+            "1" if fix else "",
         )
         return audit.audit_page(reply)
 
@@ -318,8 +320,12 @@ class Queue:
         found: dict[Finding, None] = {}
         cursor = "0"
         while True:
-            reply = self._scripts.run_script(
-                "audit_index", index, cursor, AUDIT_BATCH, "1" if fix else ""
+            reply = self._run_script(
+                "audit_index",
+                index,
+                cursor,
+                AUDIT_BATCH,
+                "1" if fix else "",
             )
             next_cursor, findings = read.rows(reply)
             cursor = str(next_cursor)
@@ -340,7 +346,12 @@ class Queue:
         for owner, states in counts.items():
             words += (owner, json.dumps(states))
         event = limits.cursor(event)
-        reply = self._scripts.run_script("recount", event, "1" if fix else "", *words)
+        reply = self._run_script(
+            "recount",
+            event,
+            "1" if fix else "",
+            *words,
+        )
         return audit.wrong_counts(reply)
 
     def quarantine(self, kind: str, id_: str, reason: str) -> None:
@@ -348,14 +359,19 @@ class Queue:
 
         A project remains, with its id as its title. An audit repairs the references.
         """
-        self._scripts.run_script("quarantine", kind, id_, reason)
+        self._run_script(
+            "quarantine",
+            kind,
+            id_,
+            reason,
+        )
 
     def quarantined(self) -> tuple[Quarantined, ...]:
         """Return the records in quarantine, in the order in which they were moved."""
         found: list[Quarantined] = []
         total = 1
         while len(found) < total:
-            view = self._scripts.run_script("damaged", len(found) + 1, QUARANTINE_PAGE)
+            view = self._run_script("damaged", len(found) + 1, QUARANTINE_PAGE)
             total, page = cast("tuple[int, list[Reply]]", view)
             found += map(audit.quarantined, page)
         return tuple(found)
@@ -368,7 +384,12 @@ class Queue:
         Return whether `writer` has it, who has it, and the creation time of the
         namespace in ms, which tells it from a deleted one of the same name.
         """
-        reply = self._scripts.run_script("mirror_take", root, writer, lease_ms)
+        reply = self._run_script(
+            "mirror_take",
+            root,
+            writer,
+            lease_ms,
+        )
         is_taken, holder, _, created = read.texts(reply)
         return bool(is_taken), holder, created
 
@@ -384,7 +405,7 @@ class Queue:
         `service` describes the service that made it, if any. A writer that has lost the
         lease is ignored.
         """
-        self._scripts.run_script(
+        self._run_script(
             "mirror_give",
             root,
             writer,

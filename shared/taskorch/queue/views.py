@@ -41,17 +41,19 @@ class Views:
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
+        self._run_script = scripts.run_script
+        self._damage = scripts.damage
 
     def show(self, item: str) -> Package:
         """Return an item with its project, its dependencies and its newest reports."""
-        view = self._scripts.run_script("show", limits.item_id(item))
-        return replies.package(view, self._scripts.damage)
+        view = self._run_script("show", limits.item_id(item))
+        return replies.package(view, self._damage)
 
     def progress(self, project: str, *, limit: int = LIMIT) -> ProjectProgress:
         """Return a project and its first items, with the newest report on each."""
         limits.project_id(project)
-        view = self._scripts.run_script("progress_of_project", project, _checked(limit))
-        return replies.project_progress(view, self._scripts.damage)
+        view = self._run_script("progress_of_project", project, _checked(limit))
+        return replies.project_progress(view, self._damage)
 
     def discoveries(
         self, project: str, *, since: str = FROM_THE_START, limit: int = LIMIT
@@ -63,8 +65,11 @@ class Views:
         limits.project_id(project)
         cursor = limits.cursor(since)
         while True:
-            view = self._scripts.run_script(
-                "discoveries", project, cursor, _checked(limit)
+            view = self._run_script(
+                "discoveries",
+                project,
+                cursor,
+                _checked(limit),
             )
             found = self._readable(replies.discovery, view)
             entries = read.rows(view)
@@ -87,7 +92,7 @@ class Views:
         visits a bounded number of items.
         """
         next_cursor, views = read.rows(
-            self._scripts.run_script(
+            self._run_script(
                 "list",
                 limits.project_id(project) if project else "",
                 state or "",
@@ -123,18 +128,18 @@ class Views:
         in progress if its holder has not reported for `silent_ms`. A call checks a
         bounded number of items.
         """
-        view = self._scripts.run_script(
+        view = self._run_script(
             "stuck",
             limits.number(unstarted_ms, "time unstarted in ms", 1, limits.LONGEST_MS),
             limits.number(silent_ms, "silence in ms", 1, limits.LONGEST_MS),
             limits.project_id(project) if project else "",
             _checked(limit),
         )
-        return stuck.stuck(view, self._scripts.damage)
+        return stuck.stuck(view, self._damage)
 
     def projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
         """Return the newest projects."""
-        view = self._scripts.run_script("projects", _checked(limit), "")
+        view = self._run_script("projects", _checked(limit), "")
         return self._readable(replies.project, view)
 
     def open_projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
@@ -142,7 +147,7 @@ class Views:
 
         A call visits a bounded number of projects.
         """
-        view = self._scripts.run_script("projects", _checked(limit), "active")
+        view = self._run_script("projects", _checked(limit), "active")
         return self._readable(replies.project, view)
 
     def finished(self, *, older_than_ms: int) -> tuple[Project, ...]:
@@ -151,7 +156,12 @@ class Views:
         found: dict[str, Project] = {}
         passed = "0"
         while passed:
-            reply = self._scripts.run_script("finished", age, passed, LIMIT)
+            reply = self._run_script(
+                "finished",
+                age,
+                passed,
+                LIMIT,
+            )
             passed, views = cast("tuple[str, Reply]", reply)
             for project in self._readable(replies.project, views):
                 found[project.id] = project
@@ -159,14 +169,14 @@ class Views:
 
     def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
         """Return the agents, the one that called last first."""
-        view = self._scripts.run_script("agents", _checked(limit))
+        view = self._run_script("agents", _checked(limit))
         return self._readable(agents.agent_status, view)
 
     def events(self, *, since: str = FROM_THE_START, limit: int = LIMIT) -> Events:
         """Return the events after a cursor, oldest first."""
         cursor = limits.cursor(since)
-        view = self._scripts.run_script("events", cursor, _checked(limit))
-        return replies.events(view, self._scripts.damage)
+        view = self._run_script("events", cursor, _checked(limit))
+        return replies.events(view, self._damage)
 
     def wait_for_event(self, since: str, timeout_s: float) -> bool:
         """Block until there is an event after a cursor; False after `timeout_s`."""
@@ -182,29 +192,29 @@ class Views:
         """
         ids = [limits.item_id(item) for item in items]
         claimed_by = "" if session is None else f":{session}"
-        view = self._scripts.run_script("records", claimed_by, *ids)
+        view = self._run_script("records", claimed_by, *ids)
         return self._readable(
-            lambda row: mirror_replies.record(row, self._scripts.damage), view
+            lambda row: mirror_replies.record(row, self._damage), view
         )
 
     def mirrors(self, *, limit: int = LIMIT) -> tuple[MirrorStatus, ...]:
         """Return the roots with mirrored files, and the result of each last pass."""
-        view = self._scripts.run_script("mirrors", _checked(limit))
+        view = self._run_script("mirrors", _checked(limit))
         return self._readable(mirror_replies.status, view)
 
     def environment(self) -> Environment:
         """Return the server's clock and INFO, which its user may not be allowed to see."""
-        return audit.environment(self._scripts.run_script("environment", *SECTIONS))
+        return audit.environment(self._run_script("environment", *SECTIONS))
 
     def _items(self, script: str, *arguments: Argument) -> tuple[Item, ...]:
-        view = self._scripts.run_script(script, *arguments)
+        view = self._run_script(script, *arguments)
         return self._readable(replies.item, view)
 
     def _readable(
         self, read_row: Callable[[Reply], Row], views: Reply
     ) -> tuple[Row, ...]:
         rows = cast("list[Reply]", views)
-        return read.readable(read_row, rows, self._scripts.damage)
+        return read.readable(read_row, rows, self._damage)
 
 
 def _checked(limit: int) -> int:
