@@ -1,4 +1,4 @@
-"""What a server sees of a wait in which nothing happens."""
+"""The commands that a server runs during an idle wait."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,19 +16,20 @@ pytestmark = pytest.mark.parametrize(
     "lane", list(servers.binaries()), indirect=True, scope="session"
 )
 
-#: One before the wait and one after it; a server may end a wait a millisecond early, and then there is one more.
+#: One script before the block and one after it. A server may end a block a millisecond
+#: early, and then there is one more.
 MOST_CALLS = 3
 
 
 def scripts_run(bench: Bench) -> int:
-    """Return how many scripts the server ran so far."""
+    """Return the number of scripts that the server has run."""
     stats = cast(Any, bench.raw).info("commandstats")
     return sum(
         stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval")
     )
 
 
-def test_a_wait_of_half_a_second_runs_no_scripts_meanwhile(bench: Bench) -> None:
+def test_idle_wait_runs_no_scripts(bench: Bench) -> None:
     bench.agent().claim()
     before = scripts_run(bench)
 
@@ -38,12 +39,12 @@ def test_a_wait_of_half_a_second_runs_no_scripts_meanwhile(bench: Bench) -> None
     assert scripts_run(bench) - before <= MOST_CALLS
 
 
-#: Of each kind as many.
+#: The number of waiters of each kind.
 WAITERS = 1022
 
 
 def commands(bench: Bench) -> dict[str, int]:
-    """Return how often each command ran so far, but for what this test itself says meanwhile."""
+    """Return the number of calls of each command, except those of this test."""
     stats = cast(Any, bench.raw).info("commandstats")
     return {
         name: stat["calls"]
@@ -52,7 +53,7 @@ def commands(bench: Bench) -> dict[str, int]:
     }
 
 
-def test_a_thousand_waiters_run_no_command_at_all_while_nothing_happens(
+def test_thousand_idle_waiters_run_no_command(
     bench: Bench,
 ) -> None:
     project = bench.project()

@@ -1,4 +1,4 @@
-"""What tests say instead of Redis commands: items in a given state, and a clock that can be moved past a lease."""
+"""A queue under test: items in a given state, times moved past, damage to the keys."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
 
-#: The indexes that an item of a state is in; with no agent's name where the agent's own index is meant.
+#: The indexes of an item by state; those of an agent without the agent's name.
 HOMES: dict[State, set[str]] = {
     State.PENDING: {"unassigned"},
     State.WAITING: {"waiting"},
@@ -30,7 +30,7 @@ INDEXES = set().union(*HOMES.values())
 
 @dataclass(frozen=True)
 class Bench:
-    """A queue under test, and what stands behind it."""
+    """A queue under test, and its keys in Redis."""
 
     queue: Queue
     raw: redis.Redis
@@ -44,7 +44,7 @@ class Bench:
         return self.queue.project("A project")
 
     def item(self, project: str = "", *, agent: str = "ada", **fields: object) -> str:
-        """Create an item, assigned to ada unless said otherwise."""
+        """Create an item, by default assigned to ada."""
         fields = {"title": "An item", **fields}
         new = NewItem(agent=agent, **fields)  # type: ignore[arg-type]
         return self.queue.create(project or self.project(), new)
@@ -52,7 +52,7 @@ class Bench:
     def claimed(
         self, item: str = "", *, agent: str = "ada", session: str = ""
     ) -> Lease:
-        """Create an item if none is named, claim it, and return the lease."""
+        """Claim an item, by default a new one, and return the lease."""
         return held(
             self.agent(agent, session=session).get(
                 Lease(item=item or self.item(agent=agent))
@@ -60,12 +60,12 @@ class Bench:
         )
 
     def standing(self, state: State) -> Lease:
-        """Return a new item of ada's in that state; the token is its holder's, 0 where nobody holds it."""
+        """Return the lease on a new item of ada in a state; without a holder, no token."""
         item = self.item(agent="" if state is State.PENDING else "ada")
         return self.brought(item, state)
 
     def brought(self, item: str, state: State) -> Lease:
-        """Bring a queued item of ada's (any item, for pending) into that state."""
+        """Bring a queued item of ada, or for pending any item, into a state."""
         match state:
             case State.WAITING:
                 self.queue.depend(item, [self.item(agent="bob")])
@@ -84,13 +84,16 @@ class Bench:
         return Lease(item=item)
 
     def delivered(self) -> str:
-        """Return a completed item of bob's."""
+        """Return a completed item of bob."""
         item = self.item(agent="bob")
         self.agent("bob").complete(Lease(item=item), "done")
         return item
 
     def expired(self, state: State) -> Lease:
-        """Return an item of ada's whose lease ran out, and that lease: waiting, delayed, queued again, or failed."""
+        """Return the expired lease on an item of ada in the given state.
+
+        The state is waiting, delayed, queued or failed.
+        """
         depends_on = (self.delivered(),) if state is State.WAITING else ()
         lease = self.claimed(
             self.item(
@@ -108,22 +111,22 @@ class Bench:
         return lease
 
     def claimed_next(self) -> str:
-        """Return the item that ada gets next, or "" for none."""
+        """Return the item that ada would claim next, or ""."""
         claim = self.agent().claim()
         return claim.package.item.id if claim else ""
 
     def lease_of(self, item: str) -> Lease:
-        """Return the lease of the session that holds an item, without a token where nobody does."""
+        """Return the lease on an item; without a holder, it has no token."""
         (found,) = self.queue.views.records([item])
         (asked,) = self.queue.views.records([item], session=found.session)
         return asked.lease
 
     def blocked_clients(self) -> int:
-        """Return how many clients wait on a list or a stream."""
+        """Return the number of clients that block on a list or a stream."""
         return int(cast("Any", self.raw).info("clients")["blocked_clients"])
 
     def schema(self) -> str:
-        """Return the schema version that the namespace says it has."""
+        """Return the schema version of the namespace."""
         return str(self.raw.hget(f"{keys.tag(self.namespace)}meta", "schema"))
 
     def over(self, wrap: Callable[[Connection], Connection]) -> "Bench":
@@ -137,11 +140,11 @@ class Bench:
         return self.queue.views.show(item).item.state
 
     def let_lease_run_out(self, item: str) -> None:
-        """Move the end of a lease into the past; nothing acts on it yet."""
+        """Move the end of a lease into the past, before any reap."""
         self.raw.zadd(keys.tag(self.namespace) + "leases", {item: 1}, xx=True)
 
     def let_lease_run_down(self, item: str, *, left_ms: int) -> None:
-        """Leave so much of a lease."""
+        """Set the time that is left of a lease."""
         self.raw.zadd(
             keys.tag(self.namespace) + "leases",
             {item: self.now_ms() + left_ms},
@@ -149,24 +152,27 @@ class Bench:
         )
 
     def let_delay_pass(self, item: str) -> None:
-        """Move the time at which a delayed item is due into the past; the schedule last, for others act on it."""
+        """Let a delayed item be due.
+
+        The schedule is changed last, because other processes act on it.
+        """
         tag = keys.tag(self.namespace)
         if self.raw.exists(f"{tag}item:{item}"):
             self.raw.hset(f"{tag}item:{item}", "not_before", 1)
         self.raw.zadd(tag + "delayed", {item: 1}, xx=True)
 
     def let_delay_last(self, item: str) -> None:
-        """Put the time at which a delayed item is due off by an hour: no test is too slow for it."""
+        """Postpone a delayed item by an hour, so that a slow test does not reach it."""
         tag, due = keys.tag(self.namespace), self.now_ms() + 3_600_000
         self.raw.hset(f"{tag}item:{item}", "not_before", due)
         self.raw.zadd(tag + "delayed", {item: due}, xx=True)
 
     def lose_item(self, item: str) -> None:
-        """Take the item's hash away, as an eviction would."""
+        """Delete the hash of an item, as an eviction would."""
         self.lose_key(f"item:{item}")
 
     def forget_claim(self, item: str) -> None:
-        """Let Redis forget the last claim of ada's item, as a failover to a replica that lags does."""
+        """Undo the last claim of an item of ada, as a failover to a lagging replica does."""
         self.agent().release(self.lease_of(item))
         self.raw.hincrby(f"{keys.tag(self.namespace)}item:{item}", "token", -1)
 
@@ -176,11 +182,11 @@ class Bench:
             self.raw.delete(key)
 
     def lose_lease_entry(self, item: str) -> None:
-        """Take the item's entry among the leases away."""
+        """Delete the entry of an item in the index of leases."""
         self.raw.zrem(keys.tag(self.namespace) + "leases", item)
 
     def leave_queue_entry(self, item: str) -> None:
-        """Put an entry of the item before all others in ada's queue, whatever its state."""
+        """Put an item first in the queue of ada, whatever its state."""
         self.raw.zadd(keys.tag(self.namespace) + "queue:ada", {item: 0})
 
     def members(self, name: str) -> list[str]:
@@ -192,37 +198,37 @@ class Bench:
         )
 
     def lose_entry(self, index: str, member: str) -> None:
-        """Take a member away from a sorted set or a set of the namespace."""
+        """Remove a member of a sorted set or a set of the namespace."""
         key = keys.tag(self.namespace) + index
         self.raw.srem(key, member) if self.raw.type(key) == "set" else self.raw.zrem(
             key, member
         )
 
     def leave_entry(self, index: str, member: str, score: float = 1) -> None:
-        """Put a member into a sorted set, or into a set for `deps` and `dependents`."""
+        """Add a member to a sorted set; for `deps` and `dependents`, to a set."""
         key = keys.tag(self.namespace) + index
         self.raw.sadd(key, member) if index.startswith(
             ("dep", "satisfied")
         ) else self.raw.zadd(key, {member: score})
 
     def lose_key(self, name: str) -> None:
-        """Take a whole key away."""
+        """Delete a key."""
         self.raw.delete(keys.tag(self.namespace) + name)
 
     def lose_project(self, project: str) -> None:
-        """Take the project's hash away."""
+        """Delete the hash of a project."""
         self.lose_key(f"project:{project}")
 
     def set_schema(self, version: str) -> None:
-        """Let the namespace be of another version of the protocol."""
+        """Set the schema version of the namespace."""
         self.raw.hset(keys.tag(self.namespace) + "meta", "schema", version)
 
     def lose_count(self, owner: str, state: State, *, by: int = 1) -> None:
-        """Let a count drift: `project:<id>` or `agent:<name>` says so many more than there are."""
+        """Add a number to a count of `project:<id>` or `agent:<name>`."""
         self.raw.hincrby(keys.tag(self.namespace) + owner, f"n_{state}", by)
 
     def make_wait_for_each_other(self, items: Sequence[str]) -> None:
-        """Close a ring of dependencies behind the back of `depend`, each waiting for the one before."""
+        """Make items depend on each other in a cycle, without `depend`."""
         for item, dependency in zip(items, [items[-1], *items[:-1]], strict=True):
             self.raw.hset(
                 f"{keys.tag(self.namespace)}item:{item}",
@@ -238,17 +244,17 @@ class Bench:
         return seconds * 1000 + microseconds // 1000
 
     def let_the_clock_tick(self) -> None:
-        """Return in another millisecond: what happens next has a later time than what happened before."""
+        """Wait for the next millisecond, so that the next step has a later time."""
         before = self.now_ms()
         while self.now_ms() == before:
             pass
 
     def indexes_of(self, item: str) -> set[str]:
-        """Return the indexes that have an entry of the item."""
+        """Return the indexes that have an entry of an item."""
         return self._indexes().get(item, set())
 
     def inconsistencies(self) -> list[str]:
-        """Return what does not fit together: items, their indexes and dependencies, counts of projects and agents."""
+        """Return the inconsistencies between items, indexes, dependencies and counts."""
         items, indexes = self.queue.views.list(limit=5000).items, self._indexes()
         wrong = []
         for item in items:
@@ -283,7 +289,7 @@ class Bench:
         return wrong
 
     def _indexes(self) -> dict[str, set[str]]:
-        """Return the items that are in an index, and which those are."""
+        """Return the indexes with their items."""
         found: dict[str, set[str]] = {}
         for name in self._names("*"):
             if name.partition(":")[0] in INDEXES:
@@ -292,11 +298,14 @@ class Bench:
         return found
 
     def _waits(self, item: str) -> bool:
-        """Return whether a dependency of the item is open."""
+        """Tell whether an item has an open dependency."""
         return bool(self.raw.exists(f"{keys.tag(self.namespace)}deps:{item}"))
 
     def everything(self) -> dict[str, object]:
-        """Return all that the namespace holds, but for who called last and the replies kept for repeats."""
+        """Return the content of the namespace.
+
+        The last calls of agents and the replies kept for repeats are left out.
+        """
         names = [
             name
             for name in self._names("*")
@@ -339,7 +348,7 @@ class Bench:
         return raw.get(key)
 
     def events(self) -> list[dict[str, str]]:
-        """Return all events so far."""
+        """Return all events."""
         return [
             fields
             for _, fields in cast(Any, self.raw).xrange(
@@ -349,12 +358,12 @@ class Bench:
 
 
 def held(claim: Claim | None) -> Lease:
-    """Return the lease of a claim that must have one."""
+    """Return the lease of a claim, which must have one."""
     assert claim is not None
     assert claim.lease is not None
     return claim.lease
 
 
 def followers(raw: redis.Redis) -> int:
-    """Return how many clients block on a stream."""
+    """Return the number of clients that block on a stream."""
     return sum(client["cmd"] == "xread" for client in cast(Any, raw).client_list())

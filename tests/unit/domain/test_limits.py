@@ -1,4 +1,4 @@
-"""What the queue refuses before it calls Redis: too long, too many, out of range, and ids that cannot be one."""
+"""Values that the queue refuses before it calls Redis."""
 
 from collections.abc import Callable
 
@@ -40,7 +40,7 @@ NO_PROJECTS = [
 
 Call = Callable[[Bench, Lease], object]
 
-#: Text that is too long by one byte, in every place that takes text.
+#: Every parameter that takes a text, called with a given one.
 TOO_LONG: dict[str, Callable[[Bench, Lease, str], object]] = {
     "project description": lambda bench, _, text: bench.queue.project(
         "A project", description=text
@@ -83,13 +83,13 @@ TOO_LONG: dict[str, Callable[[Bench, Lease, str], object]] = {
     "note": lambda bench, held, text: bench.agent().note(held.item, text),
 }
 
-#: The same where it is a title.
+#: The same for titles.
 TITLES: dict[str, Callable[[Bench, Lease, str], object]] = {
     "project title": lambda bench, _, text: bench.queue.project(text),
     "title": lambda bench, _, text: bench.item(title=text),
 }
 
-#: Everything else that is out of bounds.
+#: All other values that are out of bounds.
 REFUSED: dict[str, Call] = {
     "empty project title": lambda bench, _: bench.queue.project(""),
     "blank project title": lambda bench, _: bench.queue.project(" \t\n"),
@@ -173,7 +173,7 @@ REFUSED: dict[str, Call] = {
 
 
 def heavy(size: int) -> dict[str, str]:
-    """Return values whose JSON has so many bytes and six more."""
+    """Return values whose JSON has six bytes more than that number."""
     value = "x" * (size // 8 - len(', "k1": ""'))
     values = {f"k{n}": value for n in range(8)}
     values["k0"] += "x" * 8
@@ -187,7 +187,7 @@ def discoveries(bench: Bench, held: Lease, cursor: str) -> object:
 
 
 @pytest.mark.parametrize("place", TOO_LONG)
-def test_text_of_more_than_64_kib_is_refused(bench: Bench, place: str) -> None:
+def test_text_over_64_kib_is_refused(bench: Bench, place: str) -> None:
     held = bench.standing(State.BLOCKED)
     before = bench.everything()
 
@@ -212,7 +212,7 @@ def test_nul_is_refused_in_every_text(bench: Bench, place: str) -> None:
 
 
 @pytest.mark.parametrize("place", [*TOO_LONG, *TITLES])
-def test_every_text_is_kept_normalised(bench: Bench, place: str) -> None:
+def test_every_text_is_stored_normalised(bench: Bench, place: str) -> None:
     lease = bench.standing(State.BLOCKED if place == "answer" else State.IN_PROGRESS)
 
     (TOO_LONG | TITLES)[place](bench, lease, "\ufeffone\r\ntwo\r\n")
@@ -230,7 +230,7 @@ def test_byte_order_mark_alone_is_blank(bench: Bench, blank: str) -> None:
 
 
 @pytest.mark.parametrize("place", TOO_LONG)
-def test_text_of_64_kib_is_taken(bench: Bench, place: str) -> None:
+def test_text_of_64_kib_is_allowed(bench: Bench, place: str) -> None:
     held = bench.standing(State.BLOCKED)
 
     TOO_LONG[place](bench, held, "é" * (KIB_64 // 2))
@@ -239,7 +239,7 @@ def test_text_of_64_kib_is_taken(bench: Bench, place: str) -> None:
 
 
 @pytest.mark.parametrize("breach", REFUSED)
-def test_what_is_out_of_bounds_is_refused(bench: Bench, breach: str) -> None:
+def test_values_out_of_bounds_are_refused(bench: Bench, breach: str) -> None:
     held = bench.standing(State.BLOCKED)
     before = bench.everything()
 
@@ -252,7 +252,7 @@ def test_what_is_out_of_bounds_is_refused(bench: Bench, breach: str) -> None:
 
 
 def without_projects(everything: dict[str, object]) -> dict[str, object]:
-    """Leave out what the builder's own project for a new item adds."""
+    """Leave out the project that the builder creates for a new item."""
     return {
         name: value
         for name, value in everything.items()
@@ -260,7 +260,7 @@ def without_projects(everything: dict[str, object]) -> dict[str, object]:
     }
 
 
-def test_the_bounds_themselves_are_allowed(bench: Bench) -> None:
+def test_values_at_the_bounds_are_allowed(bench: Bench) -> None:
     project = bench.queue.project("é" * 500)
     item = bench.item(
         project,
@@ -287,7 +287,7 @@ def test_the_bounds_themselves_are_allowed(bench: Bench) -> None:
     ("resources", "context", "what"),
     [(["more"], {}, "resources"), ([], {"one": "more"}, "context values")],
 )
-def test_an_item_has_at_most_200_resources_and_context_values_over_all_assignments(
+def test_assignments_add_at_most_200_context_values(
     bench: Bench, resources: list[str], context: dict[str, str], what: str
 ) -> None:
     words = [str(number) for number in range(200)]
@@ -302,9 +302,7 @@ def test_an_item_has_at_most_200_resources_and_context_values_over_all_assignmen
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
-def test_what_is_no_name_is_refused_for_an_agent_and_for_a_namespace(
-    bench: Bench, name: str
-) -> None:
+def test_bad_name_is_refused(bench: Bench, name: str) -> None:
     item, connection = bench.item(agent=""), bench.queue._scripts.connection
     before = bench.everything()
 
@@ -323,7 +321,7 @@ def test_what_is_no_name_is_refused_for_an_agent_and_for_a_namespace(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_taken_for_an_agent(bench: Bench, name: str) -> None:
+def test_good_name_is_allowed(bench: Bench, name: str) -> None:
     item = bench.item(agent=name)
 
     claim = bench.agent(name).claim()
@@ -333,7 +331,7 @@ def test_a_name_is_taken_for_an_agent(bench: Bench, name: str) -> None:
 
 
 @pytest.mark.parametrize("item", [*NO_ITEMS, "proj_00000000"])
-def test_no_verb_knows_an_item_that_is_not_there(bench: Bench, item: str) -> None:
+def test_every_verb_refuses_an_unknown_item(bench: Bench, item: str) -> None:
     known = bench.item()
     calls: list[Callable[[], object]] = [
         *(
@@ -360,9 +358,7 @@ def test_no_verb_knows_an_item_that_is_not_there(bench: Bench, item: str) -> Non
 
 
 @pytest.mark.parametrize("project", NO_PROJECTS)
-def test_nothing_can_be_done_in_a_project_that_is_not_there(
-    bench: Bench, project: str
-) -> None:
+def test_every_verb_refuses_an_unknown_project(bench: Bench, project: str) -> None:
     known = bench.item()
     calls: list[Callable[[], object]] = [
         lambda: bench.queue.create(

@@ -1,4 +1,4 @@
-"""An audit finds what does not fit together, says so, repairs it when told to, and changes nothing when not."""
+"""An audit reports inconsistencies, and repairs them only if asked to."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ BREAKS: dict[str, Break] = {}
 
 
 def breaks(function: Break) -> Break:
-    """Collect a function that breaks a namespace; it returns which id is to be told, and by which word."""
+    """Collect a function that damages a namespace, and returns the expected id and word."""
     BREAKS[function.__name__] = function
     return function
 
@@ -267,9 +267,7 @@ def told(found: Audit) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_what_is_broken_is_named_and_nothing_is_changed(
-    bench: Bench, name: str
-) -> None:
+def test_audit_names_damage_and_changes_nothing(bench: Bench, name: str) -> None:
     bench.standing(State.IN_PROGRESS)
     wrong = BREAKS[name](bench)
     before, replies = bench.everything(), bench.kept_replies()
@@ -283,9 +281,7 @@ def test_what_is_broken_is_named_and_nothing_is_changed(
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_what_is_broken_is_repaired_and_a_second_audit_finds_nothing(
-    bench: Bench, name: str
-) -> None:
+def test_repair_leaves_nothing_for_a_second_audit(bench: Bench, name: str) -> None:
     bench.standing(State.IN_PROGRESS)
     wrong = BREAKS[name](bench)
 
@@ -298,7 +294,7 @@ def test_what_is_broken_is_repaired_and_a_second_audit_finds_nothing(
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_namespace_in_order_has_no_findings(bench: Bench, state: State) -> None:
+def test_consistent_namespace_has_no_findings(bench: Bench, state: State) -> None:
     bench.standing(state)
     bench.item(depends_on=(bench.item(),))
     before = bench.everything()
@@ -309,14 +305,14 @@ def test_a_namespace_in_order_has_no_findings(bench: Bench, state: State) -> Non
     assert bench.everything() == before
 
 
-def test_an_empty_namespace_stays_empty(bench: Bench) -> None:
+def test_audit_of_empty_namespace_writes_nothing(bench: Bench) -> None:
     found = audit(bench.queue, fix=False)
 
     assert (found.findings, found.counted, found.items) == ((), True, 0)
     assert bench.everything() == {}
 
 
-def test_a_lease_that_was_lost_is_a_full_one_again_and_its_holder_goes_on(
+def test_lost_lease_is_restored_in_full(
     bench: Bench,
 ) -> None:
     lease = bench.claimed(bench.item(lease_ms=60_000))
@@ -329,7 +325,7 @@ def test_a_lease_that_was_lost_is_a_full_one_again_and_its_holder_goes_on(
     assert bench.agent().complete(lease).state is State.COMPLETED
 
 
-def test_repaired_queue_entries_are_in_their_old_order(bench: Bench) -> None:
+def test_repaired_queue_keeps_its_order(bench: Bench) -> None:
     items = [bench.item(priority=priority) for priority in (4, 2, 2, 0)]
     for item in items:
         bench.lose_entry("queue:ada", item)
@@ -344,7 +340,7 @@ def test_repaired_queue_entries_are_in_their_old_order(bench: Bench) -> None:
     ]
 
 
-def test_an_item_whose_dependency_was_lost_is_ready_and_an_event_says_so(
+def test_item_with_lost_dependency_is_queued_with_event(
     bench: Bench,
 ) -> None:
     first = bench.item()
@@ -358,7 +354,7 @@ def test_an_item_whose_dependency_was_lost_is_ready_and_an_event_says_so(
     assert bench.agent("bob").claim() is not None
 
 
-def test_an_item_that_forgot_its_dependency_waits_for_it_again(bench: Bench) -> None:
+def test_forgotten_dependency_is_restored(bench: Bench) -> None:
     first = bench.item()
     item = bench.item(agent="bob", depends_on=(first,))
     bench.lose_entry(f"deps:{item}", first)
@@ -369,7 +365,7 @@ def test_an_item_that_forgot_its_dependency_waits_for_it_again(bench: Bench) -> 
     assert bench.state(item) is State.QUEUED
 
 
-def test_a_lost_project_can_be_read_again(bench: Bench) -> None:
+def test_lost_project_is_restored(bench: Bench) -> None:
     project = bench.project()
     item = bench.item(project)
     bench.lose_project(project)
@@ -381,7 +377,7 @@ def test_a_lost_project_can_be_read_again(bench: Bench) -> None:
     assert [found.id for found in progress.items] == [item]
 
 
-def test_an_item_in_the_list_of_another_project_goes_back_to_its_own(
+def test_item_listed_in_wrong_project_is_moved(
     bench: Bench,
 ) -> None:
     project, other = bench.project(), bench.project()
@@ -396,7 +392,7 @@ def test_an_item_in_the_list_of_another_project_goes_back_to_its_own(
     assert bench.inconsistencies() == []
 
 
-def test_an_audit_goes_through_a_namespace_in_parts(
+def test_audit_visits_every_page_of_items(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskorch.queue.queue.AUDIT_BATCH", 2)
@@ -413,12 +409,12 @@ def test_an_audit_goes_through_a_namespace_in_parts(
     assert told(found) == {(lost, "index")}
 
 
-def test_a_part_after_a_project_that_is_gone_is_refused(bench: Bench) -> None:
+def test_audit_page_of_purged_project_is_refused(bench: Bench) -> None:
     with pytest.raises(errors.NoProject):
         bench.queue.audit(cursor="proj_00000000:1")
 
 
-def test_counts_are_not_judged_when_something_happens_meanwhile(bench: Bench) -> None:
+def test_counts_are_not_compared_after_an_event(bench: Bench) -> None:
     project = bench.project()
     part = bench.queue.audit()
     bench.item(project)

@@ -1,4 +1,4 @@
-"""Many items in one call: assigned and completed all or none, claimed as many as there are."""
+"""Steps with many items: assign and complete all or none, claim what is queued."""
 
 from typing import cast
 
@@ -14,7 +14,7 @@ def claimed_many(bench: Bench, count: int) -> list[Lease]:
     return [claim.lease for claim in claims if claim.lease]
 
 
-def test_a_claim_of_many_takes_the_first_items_each_with_its_package(
+def test_claim_many_returns_first_items_with_packages(
     bench: Bench,
 ) -> None:
     home = bench.project()
@@ -33,7 +33,7 @@ def test_a_claim_of_many_takes_the_first_items_each_with_its_package(
     assert bench.inconsistencies() == []
 
 
-def test_a_claim_of_many_takes_what_there_is(bench: Bench) -> None:
+def test_claim_many_returns_fewer_if_queue_is_short(bench: Bench) -> None:
     items = [bench.item(), bench.item()]
 
     leases = claimed_many(bench, 100)
@@ -43,7 +43,7 @@ def test_a_claim_of_many_takes_what_there_is(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_each_of_many_claims_has_a_lease_of_its_own(bench: Bench) -> None:
+def test_claim_many_gives_each_item_a_lease(bench: Bench) -> None:
     bench.item()
     bench.item()
 
@@ -53,7 +53,7 @@ def test_each_of_many_claims_has_a_lease_of_its_own(bench: Bench) -> None:
     assert bench.agent().renew(other).state is State.IN_PROGRESS
 
 
-def test_a_claim_of_many_passes_over_entries_that_their_items_do_not_confirm(
+def test_claim_many_skips_inconsistent_queue_entries(
     bench: Bench,
 ) -> None:
     first, wrong = bench.item(), bench.item()
@@ -65,7 +65,7 @@ def test_a_claim_of_many_passes_over_entries_that_their_items_do_not_confirm(
     assert [lease.item for lease in leases] == [first, second]
 
 
-def test_a_claim_that_leaves_items_wakes_the_next_waiter(bench: Bench) -> None:
+def test_claim_wakes_next_waiter_if_items_remain(bench: Bench) -> None:
     for _ in range(3):
         bench.item()
     for _ in range(2):
@@ -76,7 +76,7 @@ def test_a_claim_that_leaves_items_wakes_the_next_waiter(bench: Bench) -> None:
     assert bench.agent()._scripts.wait_for_wake(0.1)
 
 
-def test_many_deliveries_are_one_step(bench: Bench) -> None:
+def test_complete_many_is_one_step(bench: Bench) -> None:
     items = [bench.item(), bench.item()]
     dependent = bench.item(depends_on=tuple(items))
     one, other = claimed_many(bench, 2)
@@ -98,7 +98,7 @@ def test_many_deliveries_are_one_step(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_one_delivery_that_is_refused_refuses_all_and_is_named(bench: Bench) -> None:
+def test_refused_delivery_refuses_all_and_is_named(bench: Bench) -> None:
     bench.item()
     bench.item()
     one, lost = claimed_many(bench, 2)
@@ -112,7 +112,7 @@ def test_one_delivery_that_is_refused_refuses_all_and_is_named(bench: Bench) -> 
     assert bench.everything() == before
 
 
-def test_a_delivery_that_was_made_before_does_not_stop_the_others(bench: Bench) -> None:
+def test_repeated_delivery_does_not_stop_the_others(bench: Bench) -> None:
     bench.item()
     bench.item()
     one, other = claimed_many(bench, 2)
@@ -125,7 +125,7 @@ def test_a_delivery_that_was_made_before_does_not_stop_the_others(bench: Bench) 
     assert bench.inconsistencies() == []
 
 
-def test_a_delivery_of_queued_items_claims_them(bench: Bench) -> None:
+def test_complete_many_claims_queued_items(bench: Bench) -> None:
     items = [bench.item(), bench.item()]
 
     receipts = bench.agent().complete_many(
@@ -136,7 +136,7 @@ def test_a_delivery_of_queued_items_claims_them(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_many_items_are_assigned_in_their_order(bench: Bench) -> None:
+def test_assign_many_keeps_the_order(bench: Bench) -> None:
     first, second = bench.item(agent=""), bench.item(agent="bob")
 
     rows = bench.queue.assign_many([second, first], "ada", context={"style": "plain"})
@@ -154,7 +154,7 @@ def test_many_items_are_assigned_in_their_order(bench: Bench) -> None:
     ("state", "refused"),
     [(State.IN_PROGRESS, errors.Held), (State.FAILED, errors.WrongState)],
 )
-def test_one_item_that_cannot_be_assigned_refuses_all_and_is_named(
+def test_refused_assignment_refuses_all_and_is_named(
     bench: Bench, state: State, refused: type[errors.TaskOrchestratorError]
 ) -> None:
     free, wrong = bench.item(agent=""), bench.standing(state).item
@@ -167,7 +167,7 @@ def test_one_item_that_cannot_be_assigned_refuses_all_and_is_named(
     assert bench.everything() == before
 
 
-def test_an_item_that_is_not_there_refuses_all(bench: Bench) -> None:
+def test_unknown_item_refuses_all(bench: Bench) -> None:
     free = bench.item(agent="")
     before = bench.everything()
 
@@ -178,7 +178,7 @@ def test_an_item_that_is_not_there_refuses_all(bench: Bench) -> None:
     assert bench.everything() == before
 
 
-def test_an_item_stands_once_in_a_call(bench: Bench) -> None:
+def test_item_given_twice_is_refused(bench: Bench) -> None:
     lease = bench.claimed()
     before = bench.everything()
 
@@ -191,7 +191,7 @@ def test_an_item_stands_once_in_a_call(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 101])
-def test_a_call_is_for_1_to_100_items(bench: Bench, count: int) -> None:
+def test_batch_step_takes_1_to_100_items(bench: Bench, count: int) -> None:
     lease = Lease(item="item_0")
 
     with pytest.raises(errors.Invalid, match="1 to 100"):
@@ -202,7 +202,7 @@ def test_a_call_is_for_1_to_100_items(bench: Bench, count: int) -> None:
         bench.queue.assign_many(["item_0"] * count, "ada")
 
 
-def test_a_repeat_of_a_claim_of_many_brings_what_is_still_the_callers(
+def test_repeated_claim_many_returns_items_still_held(
     bench: Bench,
 ) -> None:
     bench.item()

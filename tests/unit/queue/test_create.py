@@ -1,4 +1,4 @@
-"""Items are created in batches, all or none: each after those that it depends on, also with their project."""
+"""Batches and plans: items are created all or none, after their dependencies."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from taskorch.queue.plan import Plan
 
 
 def chain(length: int) -> tuple[NewItem, ...]:
-    """Return items of which each waits for the one before it."""
+    """Return items that each depend on the one before."""
     return tuple(
         NewItem(
             title=f"Item {n}",
@@ -27,7 +27,7 @@ def shown(bench: Bench) -> list[Item]:
     return list(bench.queue.views.list(limit=5000).items)
 
 
-def test_items_of_a_batch_depend_on_each_other_by_place(bench: Bench) -> None:
+def test_batch_items_depend_on_each_other_by_index(bench: Bench) -> None:
     project, elsewhere = bench.project(), bench.item()
     items = [
         NewItem(title="a", agent="ada"),
@@ -52,7 +52,7 @@ def test_items_of_a_batch_depend_on_each_other_by_place(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_a_chain_is_queued_link_by_link(bench: Bench) -> None:
+def test_chain_is_queued_link_by_link(bench: Bench) -> None:
     created = bench.queue.create_many(bench.project(), chain(4))
     done = []
 
@@ -65,7 +65,7 @@ def test_a_chain_is_queued_link_by_link(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_the_items_of_a_batch_are_queued_in_its_order(bench: Bench) -> None:
+def test_batch_items_are_queued_in_order(bench: Bench) -> None:
     created = bench.queue.create_many(
         bench.project(), [NewItem(title=f"{n}", agent="ada") for n in range(20)]
     )
@@ -75,7 +75,7 @@ def test_the_items_of_a_batch_are_queued_in_its_order(bench: Bench) -> None:
     ]
 
 
-def test_each_item_of_a_batch_has_an_event(bench: Bench) -> None:
+def test_each_batch_item_has_an_event(bench: Bench) -> None:
     created = bench.queue.create_many(bench.project(), chain(3))
 
     events = [
@@ -102,7 +102,7 @@ def test_each_item_of_a_batch_has_an_event(bench: Bench) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("new_project", [True, False])
-def test_an_error_in_the_last_item_leaves_nothing(
+def test_error_in_last_item_creates_nothing(
     bench: Bench, last: NewItem, *, new_project: bool
 ) -> None:
     plan = Plan(title="New", key="plan", items=(*chain(3), last))
@@ -122,7 +122,7 @@ def test_an_error_in_the_last_item_leaves_nothing(
     assert after == before
 
 
-def test_a_completed_project_takes_no_batch(bench: Bench) -> None:
+def test_completed_project_refuses_new_items(bench: Bench) -> None:
     project = bench.project()
     bench.queue.complete_project(project)
     before = bench.everything()
@@ -133,7 +133,7 @@ def test_a_completed_project_takes_no_batch(bench: Bench) -> None:
     assert bench.everything() == before
 
 
-def test_what_is_there_in_a_completed_project_may_be_repeated(bench: Bench) -> None:
+def test_repeat_in_completed_project_is_allowed(bench: Bench) -> None:
     project = bench.project()
     first = bench.queue.create_many(project, chain(2))
     bench.queue.complete_project(project, force=True)
@@ -145,14 +145,14 @@ def test_what_is_there_in_a_completed_project_may_be_repeated(bench: Bench) -> N
 
 
 @pytest.mark.parametrize("count", [0, limits.BATCH_ITEMS + 1])
-def test_a_batch_has_one_to_5000_items(bench: Bench, count: int) -> None:
+def test_batch_takes_1_to_5000_items(bench: Bench, count: int) -> None:
     with pytest.raises(errors.Invalid, match="number of items"):
         bench.queue.create_many(bench.project(), [NewItem(title="x")] * count)
 
     assert shown(bench) == []
 
 
-def test_a_batch_of_5000_is_created(bench: Bench) -> None:
+def test_batch_of_5000_items_is_created(bench: Bench) -> None:
     count = (
         limits.BATCH_ITEMS if bench.url else limits.BATCH_ITEMS // 10
     )  # fakeredis takes its time
@@ -165,7 +165,7 @@ def test_a_batch_of_5000_is_created(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_a_batch_has_at_most_100000_dependencies_in_all(bench: Bench) -> None:
+def test_batch_takes_at_most_100000_dependencies(bench: Bench) -> None:
     most, each = limits.BATCH_DEPENDENCIES, limits.LIST_VALUES
     needed = [NewItem(title="x")] * each
     waiting = [NewItem(title="x", depends_on=tuple(range(each)))] * (most // each)
@@ -182,7 +182,7 @@ def test_a_batch_has_at_most_100000_dependencies_in_all(bench: Bench) -> None:
     assert len(shown(bench)) == len(created)
 
 
-def test_a_batch_with_too_much_text_is_refused_before_it_is_sent(bench: Bench) -> None:
+def test_batch_with_too_much_text_is_refused_locally(bench: Bench) -> None:
     huge = NewItem(
         title="x", requirements=("y" * limits.TEXT_BYTES,) * limits.LIST_VALUES
     )
@@ -194,7 +194,7 @@ def test_a_batch_with_too_much_text_is_refused_before_it_is_sent(bench: Bench) -
 @pytest.mark.parametrize(
     "text", ["a\nb", "\1", "ü😀", '"\\', "a\u2028b", "{}", "[]", "null", "x" * 65536]
 )
-def test_any_text_comes_back_as_it_was(bench: Bench, text: str) -> None:
+def test_any_text_is_stored_unchanged(bench: Bench, text: str) -> None:
     new = NewItem(
         title=text[:500],
         description=text,
@@ -221,7 +221,7 @@ def test_any_text_comes_back_as_it_was(bench: Bench, text: str) -> None:
     )
 
 
-def test_a_dependency_by_place_and_by_id_counts_once(bench: Bench) -> None:
+def test_dependency_by_index_and_id_counts_once(bench: Bench) -> None:
     project = bench.project()
     (first,) = bench.queue.create_many(project, chain(1))
 
@@ -232,7 +232,7 @@ def test_a_dependency_by_place_and_by_id_counts_once(bench: Bench) -> None:
     assert bench.queue.views.show(second.id).item.depends_on == (first.id,)
 
 
-def test_new_items_of_a_repeated_batch_depend_on_what_is_there(bench: Bench) -> None:
+def test_repeated_batch_adds_items_that_depend_on_existing(bench: Bench) -> None:
     project = bench.project()
     (first,) = bench.queue.create_many(project, chain(1))
     bench.brought(first.id, State.COMPLETED)
@@ -244,7 +244,7 @@ def test_new_items_of_a_repeated_batch_depend_on_what_is_there(bench: Bench) -> 
     assert bench.queue.views.show(second.id).item.depends_on == (first.id,)
 
 
-def test_an_item_that_is_there_stays_as_it_is(bench: Bench) -> None:
+def test_existing_item_is_left_unchanged(bench: Bench) -> None:
     project = bench.project()
     first = bench.queue.create_many(project, chain(3))
     bench.queue.assign(first[0].id, "bob")
@@ -261,7 +261,7 @@ def test_an_item_that_is_there_stays_as_it_is(bench: Bench) -> None:
     assert [item.agent for item in again] == ["bob", "ada", "ada"]
 
 
-def test_a_plan_opens_its_project(bench: Bench) -> None:
+def test_plan_creates_its_project(bench: Bench) -> None:
     applied = bench.queue.apply(
         Plan(title="New", description="All of it", items=chain(2))
     )
@@ -285,14 +285,14 @@ def test_a_plan_opens_its_project(bench: Bench) -> None:
     ]
 
 
-def test_a_plan_without_a_key_opens_a_project_each_time(bench: Bench) -> None:
+def test_plan_without_key_creates_project_each_time(bench: Bench) -> None:
     plan = Plan(title="New", items=chain(2))
 
     assert bench.queue.apply(plan).project != bench.queue.apply(plan).project
     assert len(shown(bench)) == 4
 
 
-def test_a_plan_with_the_key_of_an_earlier_one_changes_nothing_that_is_there(
+def test_repeated_plan_leaves_existing_items_unchanged(
     bench: Bench,
 ) -> None:
     plan = Plan(title="New", key="auth-1", items=chain(3))
@@ -306,7 +306,7 @@ def test_a_plan_with_the_key_of_an_earlier_one_changes_nothing_that_is_there(
     assert [item.id for item in again.items] == [item.id for item in first.items]
 
 
-def test_a_plan_with_the_key_of_an_earlier_one_adds_what_is_new(bench: Bench) -> None:
+def test_repeated_plan_adds_new_items(bench: Bench) -> None:
     first = bench.queue.apply(Plan(title="New", key="auth-1", items=chain(2)))
 
     more = bench.queue.apply(Plan(title="New", key="auth-1", items=chain(4)))
@@ -317,7 +317,7 @@ def test_a_plan_with_the_key_of_an_earlier_one_adds_what_is_new(bench: Bench) ->
     assert bench.inconsistencies() == []
 
 
-def test_the_key_of_a_plan_whose_project_is_gone_opens_another(bench: Bench) -> None:
+def test_plan_key_of_purged_project_creates_another(bench: Bench) -> None:
     plan = Plan(title="New", key="auth-1", items=chain(1))
     first = bench.queue.apply(plan)
     bench.raw.delete(f"taskorch:{{{bench.namespace}}}:project:{first.project}")
@@ -328,13 +328,13 @@ def test_the_key_of_a_plan_whose_project_is_gone_opens_another(bench: Bench) -> 
     assert bench.queue.apply(plan).project == second.project
 
 
-def test_a_plan_for_a_project_that_is_not_there_is_refused(bench: Bench) -> None:
+def test_plan_for_unknown_project_is_refused(bench: Bench) -> None:
     with pytest.raises(errors.NoProject):
         bench.queue.apply(Plan(project="proj_00000000", items=chain(1)))
 
 
 @pytest.mark.parametrize("title", ["", " ", "x" * 501])
-def test_a_new_project_needs_a_title(bench: Bench, title: str) -> None:
+def test_new_project_needs_a_title(bench: Bench, title: str) -> None:
     with pytest.raises(errors.Invalid, match="title"):
         bench.queue.apply(Plan(title=title, items=chain(1)))
 
@@ -342,7 +342,7 @@ def test_a_new_project_needs_a_title(bench: Bench, title: str) -> None:
 
 
 @pytest.mark.parametrize("new_project", [True, False])
-def test_a_dry_run_writes_nothing(bench: Bench, *, new_project: bool) -> None:
+def test_dry_run_writes_nothing(bench: Bench, *, new_project: bool) -> None:
     plan = (
         Plan(title="New", key="k", items=chain(2))
         if new_project
@@ -375,7 +375,7 @@ def test_a_dry_run_writes_nothing(bench: Bench, *, new_project: bool) -> None:
         ),
     ],
 )
-def test_a_dry_run_refuses_what_the_run_would_refuse(
+def test_dry_run_raises_the_errors_of_a_run(
     bench: Bench, wrong: Callable[[Bench], Plan], refusal: type[Exception]
 ) -> None:
     plan = wrong(bench)
@@ -391,7 +391,7 @@ def closed(bench: Bench) -> str:
     return project
 
 
-def test_a_dry_run_tells_what_is_there(bench: Bench) -> None:
+def test_dry_run_reports_existing_items(bench: Bench) -> None:
     first = bench.queue.apply(Plan(title="New", key="k", items=chain(1)))
 
     applied = bench.queue.apply(
@@ -407,7 +407,7 @@ def test_a_dry_run_tells_what_is_there(bench: Bench) -> None:
 
 @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_dependency_that_will_not_complete_is_told(
+def test_dead_dependency_is_reported(
     bench: Bench, state: State, *, dry_run: bool
 ) -> None:
     alive, dead = bench.item(), bench.brought(bench.item(), state).item
@@ -425,7 +425,7 @@ def test_a_dependency_that_will_not_complete_is_told(
     assert (b.dead_dependency, b.dead_state, b.hint) == ("", "", "")
 
 
-def test_an_id_from_elsewhere_is_kept_and_named_by_others(bench: Bench) -> None:
+def test_imported_id_is_kept_and_can_be_referenced(bench: Bench) -> None:
     project = bench.project()
     items = [NewItem(title="a", id="item_0ld"), NewItem(title="b", depends_on=(0,))]
 
@@ -436,19 +436,19 @@ def test_an_id_from_elsewhere_is_kept_and_named_by_others(bench: Bench) -> None:
     assert bench.queue.views.show(b.id).item.depends_on == ("item_0ld",)
 
 
-def test_two_items_of_a_batch_cannot_have_one_id(bench: Bench) -> None:
+def test_two_batch_items_with_one_id_are_refused(bench: Bench) -> None:
     with pytest.raises(errors.Invalid, match="item_0ld"):
         bench.queue.create_many(
             bench.project(), [NewItem(title="a", id="item_0ld")] * 2
         )
 
 
-def test_an_item_by_itself_cannot_depend_on_a_place(bench: Bench) -> None:
+def test_single_item_cannot_depend_on_an_index(bench: Bench) -> None:
     with pytest.raises(errors.Invalid, match="is not before it"):
         bench.queue.create(bench.project(), NewItem(title="x", depends_on=(0,)))
 
 
-def test_a_batch_delays_and_times_its_items_each_by_its_own(bench: Bench) -> None:
+def test_batch_items_have_their_own_start_times(bench: Bench) -> None:
     items = [
         NewItem(title="a", agent="ada", delay_ms=60_000),
         NewItem(title="b", agent="ada", not_before_at=1),

@@ -1,4 +1,4 @@
-"""An item waits until the last of its open dependencies completes; the completing script queues it."""
+"""Dependencies: an item is queued by the step that completes the last one."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from taskorch_worker.render import items as worker_render
 
 
 class Noted(ConnectionWrapper):
-    """A connection that notes the names of the scripts."""
+    """A connection that records the names of scripts."""
 
     def __init__(self, connection: Connection, seen: list[str]) -> None:
         super().__init__(connection)
@@ -41,7 +41,7 @@ class CutOff(ConnectionWrapper):
 
 
 class CompletedMeanwhile(ConnectionWrapper):
-    """A connection after whose first call the item is completed by its agent."""
+    """A connection that lets the agent complete the item after the first call."""
 
     def __init__(self, connection: Connection, bench: Bench, item: str) -> None:
         super().__init__(connection)
@@ -64,7 +64,7 @@ def events_of(bench: Bench, item: str) -> list[str]:
     return [event["verb"] for event in bench.events() if event["item"] == item]
 
 
-def test_an_item_with_an_open_dependency_waits(bench: Bench) -> None:
+def test_item_with_open_dependency_waits(bench: Bench) -> None:
     first = bench.item()
 
     second = bench.item(agent="bob", depends_on=(first,))
@@ -75,7 +75,7 @@ def test_an_item_with_an_open_dependency_waits(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_the_completion_of_the_dependency_queues_the_item_in_the_same_step(
+def test_completion_queues_dependent_in_same_step(
     bench: Bench,
 ) -> None:
     first = bench.item()
@@ -89,7 +89,7 @@ def test_the_completion_of_the_dependency_queues_the_item_in_the_same_step(
     assert bench.inconsistencies() == []
 
 
-def test_an_item_waits_for_the_last_of_several_dependencies(bench: Bench) -> None:
+def test_item_waits_for_last_of_several_dependencies(bench: Bench) -> None:
     dependencies = [bench.item() for _ in range(3)]
     item = bench.item(agent="bob", depends_on=tuple(dependencies))
     states = []
@@ -102,7 +102,7 @@ def test_an_item_waits_for_the_last_of_several_dependencies(bench: Bench) -> Non
     assert bench.inconsistencies() == []
 
 
-def test_a_diamond_is_queued_from_the_top_to_the_bottom(bench: Bench) -> None:
+def test_diamond_is_queued_from_top_to_bottom(bench: Bench) -> None:
     top = bench.item()
     left, right = bench.item(depends_on=(top,)), bench.item(depends_on=(top,))
     bottom = bench.item(depends_on=(left, right))
@@ -120,7 +120,7 @@ def test_a_diamond_is_queued_from_the_top_to_the_bottom(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_a_dependency_named_twice_counts_once(bench: Bench) -> None:
+def test_dependency_named_twice_counts_once(bench: Bench) -> None:
     first = bench.item()
     second = bench.item(depends_on=(first, first))
 
@@ -130,7 +130,7 @@ def test_a_dependency_named_twice_counts_once(bench: Bench) -> None:
     assert (view.state, view.depends_on) == (State.QUEUED, (first,))
 
 
-def test_a_dependency_of_another_project_is_waited_for(bench: Bench) -> None:
+def test_dependency_in_another_project_is_waited_for(bench: Bench) -> None:
     first = bench.item(bench.project())
     second = bench.item(bench.project(), depends_on=(first,))
     before = bench.state(second)
@@ -140,7 +140,7 @@ def test_a_dependency_of_another_project_is_waited_for(bench: Bench) -> None:
     assert (before, bench.state(second)) == (State.WAITING, State.QUEUED)
 
 
-def test_a_completed_dependency_is_not_waited_for(bench: Bench) -> None:
+def test_completed_dependency_is_not_waited_for(bench: Bench) -> None:
     done = bench.standing(State.COMPLETED).item
 
     item = bench.item(agent="bob", depends_on=(done,))
@@ -149,7 +149,7 @@ def test_a_completed_dependency_is_not_waited_for(bench: Bench) -> None:
     assert (view.state, view.depends_on) == (State.QUEUED, (done,))
 
 
-def test_depend_on_a_completed_item_keeps_an_item_queued(bench: Bench) -> None:
+def test_depend_on_completed_item_keeps_item_queued(bench: Bench) -> None:
     done, item = bench.standing(State.COMPLETED).item, bench.item()
 
     state = bench.queue.depend(item, [done])
@@ -160,9 +160,7 @@ def test_depend_on_a_completed_item_keeps_an_item_queued(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
-def test_a_dependency_that_will_not_complete_keeps_the_item_waiting(
-    bench: Bench, state: State
-) -> None:
+def test_dead_dependency_keeps_item_waiting(bench: Bench, state: State) -> None:
     first = bench.item()
     earlier = bench.item(agent="bob", depends_on=(first,))
 
@@ -173,7 +171,7 @@ def test_a_dependency_that_will_not_complete_keeps_the_item_waiting(
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
-def test_a_requeued_dependency_is_waited_for_until_it_completes(
+def test_requeued_dependency_is_waited_for_until_completed(
     bench: Bench, state: State
 ) -> None:
     first = bench.item()
@@ -228,7 +226,7 @@ def test_delayed_dependent_waits_again_and_keeps_its_time(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
-def test_held_dependent_is_named_and_goes_on(bench: Bench, state: State) -> None:
+def test_held_dependent_is_reported_and_stays_held(bench: Bench, state: State) -> None:
     first = bench.item(agent="bob")
     second = bench.item(depends_on=(first,))
     bench.agent("bob").complete(Lease(item=first), "done")
@@ -242,7 +240,7 @@ def test_held_dependent_is_named_and_goes_on(bench: Bench, state: State) -> None
 
 
 @pytest.mark.parametrize("end", ["release", "fail", "expire"])
-def test_held_dependent_waits_once_it_is_given_back(bench: Bench, end: str) -> None:
+def test_held_dependent_waits_once_released(bench: Bench, end: str) -> None:
     first = bench.item(agent="bob")
     second = bench.item(depends_on=(first,))
     bench.agent("bob").complete(Lease(item=first), "done")
@@ -262,7 +260,7 @@ def test_held_dependent_waits_once_it_is_given_back(bench: Bench, end: str) -> N
     assert audit(bench.queue, fix=False).findings == ()
 
 
-def test_holder_may_deliver_after_its_item_waits_again(bench: Bench) -> None:
+def test_holder_may_complete_after_dependency_is_requeued(bench: Bench) -> None:
     first = bench.item(agent="bob")
     second = bench.item(depends_on=(first,))
     bench.agent("bob").complete(Lease(item=first), "done")
@@ -277,7 +275,7 @@ def test_holder_may_deliver_after_its_item_waits_again(bench: Bench) -> None:
     assert bench.agent().complete(lease, "done after all").state is State.COMPLETED
 
 
-def test_completed_dependent_waits_when_it_is_requeued_too(bench: Bench) -> None:
+def test_completed_dependent_waits_once_requeued(bench: Bench) -> None:
     first = bench.item()
     second = bench.item(agent="bob", depends_on=(first,))
     finish(bench, first)
@@ -290,7 +288,7 @@ def test_completed_dependent_waits_when_it_is_requeued_too(bench: Bench) -> None
     assert bench.queue.requeue(second).state is State.WAITING
 
 
-def test_item_created_after_the_completion_waits_again_too(bench: Bench) -> None:
+def test_item_created_after_completion_also_waits_again(bench: Bench) -> None:
     first = bench.standing(State.COMPLETED).item
     created = bench.item(agent="bob", depends_on=(first,))
     added = bench.item(agent="bob")
@@ -305,7 +303,7 @@ def test_item_created_after_the_completion_waits_again_too(bench: Bench) -> None
     )
 
 
-def test_requeue_takes_very_many_dependents_in_several_calls(bench: Bench) -> None:
+def test_requeue_handles_many_dependents_in_several_calls(bench: Bench) -> None:
     first = bench.item()
     new = NewItem(title="x", agent="bob", depends_on=(first,))
     project = bench.project()
@@ -322,7 +320,7 @@ def test_requeue_takes_very_many_dependents_in_several_calls(bench: Bench) -> No
     )
 
 
-def test_requeue_cut_off_in_the_middle_is_finished_by_the_next(bench: Bench) -> None:
+def test_interrupted_requeue_is_finished_by_the_next(bench: Bench) -> None:
     first = bench.item()
     project = bench.project()
     bench.queue.create_many(
@@ -339,7 +337,7 @@ def test_requeue_cut_off_in_the_middle_is_finished_by_the_next(bench: Bench) -> 
     assert audit(bench.queue, fix=False).findings == ()
 
 
-def test_requeue_does_not_start_again_what_was_completed_meanwhile(
+def test_requeue_leaves_dependents_completed_during_it(
     bench: Bench,
 ) -> None:
     first = bench.item()
@@ -356,7 +354,7 @@ def test_requeue_does_not_start_again_what_was_completed_meanwhile(
     assert audit(bench.queue, fix=False).findings == ()
 
 
-def test_cancel_does_not_count_what_does_not_wait(bench: Bench) -> None:
+def test_cancel_counts_only_waiting_dependents(bench: Bench) -> None:
     first = bench.item()
     delivered, waits = (bench.item(agent="bob", depends_on=(first,)) for _ in range(2))
     finish(bench, first)
@@ -368,7 +366,7 @@ def test_cancel_does_not_count_what_does_not_wait(bench: Bench) -> None:
     assert (waiting, bench.state(waits)) == (1, State.WAITING)
 
 
-def test_cycle_by_way_of_a_completed_item_is_refused(bench: Bench) -> None:
+def test_cycle_through_completed_item_is_refused(bench: Bench) -> None:
     first = bench.item()
     second = bench.item(depends_on=(first,))
     finish(bench, first)
@@ -382,7 +380,7 @@ def test_cycle_by_way_of_a_completed_item_is_refused(bench: Bench) -> None:
     assert bench.everything() == before
 
 
-def test_an_item_that_is_cancelled_while_it_waits_stays_cancelled(bench: Bench) -> None:
+def test_item_cancelled_while_waiting_stays_cancelled(bench: Bench) -> None:
     first = bench.item()
     second = bench.item(agent="bob", depends_on=(first,))
     bench.queue.cancel(second)
@@ -395,7 +393,7 @@ def test_an_item_that_is_cancelled_while_it_waits_stays_cancelled(bench: Bench) 
     assert bench.inconsistencies() == []
 
 
-def test_an_item_that_is_requeued_before_its_dependency_completes_waits_again(
+def test_item_requeued_before_its_dependency_waits_again(
     bench: Bench,
 ) -> None:
     first = bench.item()
@@ -408,7 +406,7 @@ def test_an_item_that_is_requeued_before_its_dependency_completes_waits_again(
     assert bench.inconsistencies() == []
 
 
-def test_a_pending_item_waits_once_it_is_assigned(bench: Bench) -> None:
+def test_pending_item_waits_once_assigned(bench: Bench) -> None:
     first = bench.item()
     second = bench.item(agent="", depends_on=(first,))
     before = bench.state(second)
@@ -419,7 +417,7 @@ def test_a_pending_item_waits_once_it_is_assigned(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_a_pending_item_whose_dependency_completed_is_queued_once_it_is_assigned(
+def test_pending_item_with_completed_dependency_is_queued(
     bench: Bench,
 ) -> None:
     first = bench.item()
@@ -433,7 +431,7 @@ def test_a_pending_item_whose_dependency_completed_is_queued_once_it_is_assigned
     assert bench.inconsistencies() == []
 
 
-def test_an_item_is_delayed_when_its_dependencies_complete_before_its_time(
+def test_item_is_delayed_if_dependencies_complete_early(
     bench: Bench,
 ) -> None:
     first = bench.item()
@@ -449,7 +447,7 @@ def test_an_item_is_delayed_when_its_dependencies_complete_before_its_time(
     assert bench.inconsistencies() == []
 
 
-def test_an_item_is_queued_when_its_dependencies_complete_after_its_time(
+def test_item_is_queued_if_dependencies_complete_late(
     bench: Bench,
 ) -> None:
     first = bench.item()
@@ -462,7 +460,7 @@ def test_an_item_is_queued_when_its_dependencies_complete_after_its_time(
     assert bench.state(second) is State.QUEUED
 
 
-def test_an_item_cannot_depend_on_itself(bench: Bench) -> None:
+def test_item_cannot_depend_on_itself(bench: Bench) -> None:
     item = bench.item()
     before = bench.everything()
 
@@ -473,7 +471,7 @@ def test_an_item_cannot_depend_on_itself(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("length", [2, 3, 10])
-def test_a_cycle_is_refused(bench: Bench, length: int) -> None:
+def test_cycle_is_refused(bench: Bench, length: int) -> None:
     chain = [bench.item()]
     for _ in range(length - 1):
         chain.append(bench.item(depends_on=(chain[-1],)))
@@ -489,7 +487,7 @@ def test_a_cycle_is_refused(bench: Bench, length: int) -> None:
     assert bench.everything() == before
 
 
-def test_a_cycle_among_several_new_dependencies_changes_nothing(bench: Bench) -> None:
+def test_cycle_among_new_dependencies_changes_nothing(bench: Bench) -> None:
     first, harmless = bench.item(), bench.item()
     second = bench.item(depends_on=(first,))
     before = bench.everything()
@@ -500,7 +498,7 @@ def test_a_cycle_among_several_new_dependencies_changes_nothing(bench: Bench) ->
     assert bench.everything() == before
 
 
-def test_an_unknown_dependency_is_refused_at_creation(bench: Bench) -> None:
+def test_unknown_dependency_is_refused_at_creation(bench: Bench) -> None:
     project = bench.project()
     before = bench.everything()
 
@@ -510,7 +508,7 @@ def test_an_unknown_dependency_is_refused_at_creation(bench: Bench) -> None:
     assert bench.everything() == before
 
 
-def test_an_unknown_dependency_is_refused_later_too(bench: Bench) -> None:
+def test_unknown_dependency_is_refused_by_depend(bench: Bench) -> None:
     known, item = bench.item(), bench.item()
     before = bench.everything()
 
@@ -520,7 +518,7 @@ def test_an_unknown_dependency_is_refused_later_too(bench: Bench) -> None:
     assert bench.everything() == before
 
 
-def test_depend_adds_to_the_dependencies_there_are(bench: Bench) -> None:
+def test_depend_adds_to_existing_dependencies(bench: Bench) -> None:
     first, second = bench.item(), bench.item()
     item = bench.item(agent="bob", depends_on=(first,))
 
@@ -550,7 +548,7 @@ def test_item_has_at_most_1000_dependencies(bench: Bench) -> None:
     assert len(bench.queue.views.show(item).item.depends_on) == 1000
 
 
-def test_package_has_the_first_200_of_many_dependencies(bench: Bench) -> None:
+def test_package_has_first_200_of_many_dependencies(bench: Bench) -> None:
     others = [
         made.id
         for made in bench.queue.create_many(bench.project(), [NewItem(title="x")] * 300)
@@ -564,7 +562,7 @@ def test_package_has_the_first_200_of_many_dependencies(bench: Bench) -> None:
     assert "… and 100 more" in tables.package(package)
 
 
-def test_a_cancel_says_how_many_items_wait_for_it(bench: Bench) -> None:
+def test_cancel_returns_number_of_waiting_items(bench: Bench) -> None:
     needed = bench.item()
     bench.item(depends_on=(needed,))
     bench.item(depends_on=(needed,))

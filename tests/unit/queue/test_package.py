@@ -1,10 +1,10 @@
-"""The package of an item: everything that its agent needs to begin, in one reply."""
+"""The package of an item: everything that its agent needs, in one reply."""
 
 from support.builders import Bench, held
 from taskorch.domain.item import Lease, State
 
 
-def test_a_claim_brings_the_item_and_its_project(bench: Bench) -> None:
+def test_claim_returns_item_and_project(bench: Bench) -> None:
     project = bench.queue.project("Build it", description="All of it")
     item = bench.item(
         project,
@@ -50,7 +50,7 @@ def test_a_claim_brings_the_item_and_its_project(bench: Bench) -> None:
     assert view.completed_at == 0
 
 
-def test_a_package_has_what_the_dependencies_delivered(bench: Bench) -> None:
+def test_package_has_deliverables_of_dependencies(bench: Bench) -> None:
     first, second = bench.item(title="first"), bench.item(title="second")
     item = bench.item(agent="bob", depends_on=(first, second))
     bench.agent().complete(
@@ -70,7 +70,7 @@ def test_a_package_has_what_the_dependencies_delivered(bench: Bench) -> None:
     ]
 
 
-def test_a_package_has_what_an_earlier_attempt_last_reported(bench: Bench) -> None:
+def test_package_has_last_report_of_earlier_attempt(bench: Bench) -> None:
     first = bench.claimed()
     bench.agent().progress(first, "half of it is in half.txt")
     bench.agent().fail(first, "my disk is full")
@@ -85,7 +85,7 @@ def test_a_package_has_what_an_earlier_attempt_last_reported(bench: Bench) -> No
     ]
 
 
-def test_a_package_has_the_answers(bench: Bench) -> None:
+def test_package_has_the_answers(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().blocker(lease, "Which door?")
     bench.queue.answer(lease.item, "The left one.")
@@ -98,7 +98,7 @@ def test_a_package_has_the_answers(bench: Bench) -> None:
     ]
 
 
-def test_a_package_has_the_newest_200_reports(bench: Bench) -> None:
+def test_package_has_newest_200_reports(bench: Bench) -> None:
     lease = bench.claimed()
     for number in range(205):
         bench.agent().progress(lease, f"step {number}")
@@ -110,7 +110,7 @@ def test_a_package_has_the_newest_200_reports(bench: Bench) -> None:
     ]
 
 
-def test_a_look_at_an_item_claims_nothing(bench: Bench) -> None:
+def test_peek_claims_nothing(bench: Bench) -> None:
     item = bench.item(title="Draw the plan")
 
     claim = bench.agent().get(Lease(item=item), peek=True)
@@ -120,7 +120,7 @@ def test_a_look_at_an_item_claims_nothing(bench: Bench) -> None:
     assert bench.state(item) is State.QUEUED
 
 
-def test_a_delivery_is_shown_with_the_item(bench: Bench) -> None:
+def test_delivery_is_shown_with_the_item(bench: Bench) -> None:
     lease = bench.claimed()
 
     receipt = bench.agent().complete(lease, "all done", deliverables={"file": "a.txt"})
@@ -135,7 +135,7 @@ def test_a_delivery_is_shown_with_the_item(bench: Bench) -> None:
     assert view.started_at <= view.completed_at <= bench.now_ms()
 
 
-def test_a_requeued_item_starts_without_its_old_delivery(bench: Bench) -> None:
+def test_requeued_item_loses_its_old_delivery(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().complete(lease, "all done", deliverables={"file": "a.txt"})
 

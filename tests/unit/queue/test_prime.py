@@ -1,4 +1,4 @@
-"""What an agent is told at a fresh start: what it holds, with which right, and what waits for it."""
+"""The briefing of an agent: the items that it holds, its leases and its queue."""
 
 import re
 
@@ -23,7 +23,7 @@ from taskorch.queue.briefing import AgentBriefing, HeldItem
 from taskorch_worker.render import briefing
 
 
-def test_an_agent_that_holds_nothing_is_told_its_queue(bench: Bench) -> None:
+def test_briefing_of_idle_agent_has_its_queue(bench: Bench) -> None:
     items = [bench.item(title=f"Item {number}") for number in range(4)]
     bench.standing(State.WAITING)
 
@@ -34,7 +34,7 @@ def test_an_agent_that_holds_nothing_is_told_its_queue(bench: Bench) -> None:
     assert (told.queue_count, told.later) == (4, 1)
 
 
-def test_what_a_session_holds_comes_with_its_reports_answers_and_notes(
+def test_held_item_has_reports_answers_and_notes(
     bench: Bench,
 ) -> None:
     lease, me = bench.claimed(), bench.agent()
@@ -63,7 +63,7 @@ def test_what_a_session_holds_comes_with_its_reports_answers_and_notes(
     ]
 
 
-def test_what_another_session_holds_is_told_without_a_lease(bench: Bench) -> None:
+def test_item_of_another_session_has_no_lease(bench: Bench) -> None:
     theirs, mine = bench.claimed(session="other"), bench.claimed(session="mine")
 
     told = bench.agent(session="mine").prime([mine])
@@ -77,7 +77,7 @@ def test_what_another_session_holds_is_told_without_a_lease(bench: Bench) -> Non
     assert told.session == "mine"
 
 
-def test_a_lease_that_ran_out_still_serves_and_is_told(bench: Bench) -> None:
+def test_expired_lease_is_still_in_briefing(bench: Bench) -> None:
     lease = bench.expired(State.DELAYED)
 
     (held,) = bench.agent().prime([lease]).held
@@ -87,7 +87,7 @@ def test_a_lease_that_ran_out_still_serves_and_is_told(bench: Bench) -> None:
     assert bench.agent().complete(lease, "late").state is State.COMPLETED
 
 
-def test_of_a_dead_letter_that_may_still_be_delivered_no_more_is_promised(
+def test_briefing_promises_nothing_about_a_dead_letter(
     bench: Bench,
 ) -> None:
     lease = bench.expired(State.FAILED)
@@ -105,7 +105,7 @@ def test_of_a_dead_letter_that_may_still_be_delivered_no_more_is_promised(
 @pytest.mark.parametrize(
     "state", [State.COMPLETED, State.FAILED, State.CANCELLED, State.QUEUED]
 )
-def test_a_token_that_died_is_told_no_more(bench: Bench, state: State) -> None:
+def test_revoked_token_is_not_in_briefing(bench: Bench, state: State) -> None:
     lease = bench.claimed()
     match state:
         case State.COMPLETED:
@@ -120,7 +120,7 @@ def test_a_token_that_died_is_told_no_more(bench: Bench, state: State) -> None:
     assert bench.agent().prime([lease]).held == ()
 
 
-def test_a_token_that_another_session_took_over_is_no_lease(bench: Bench) -> None:
+def test_token_taken_over_is_no_lease(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent(session="second").get(Lease(item=lease.item), takeover=True)
 
@@ -129,7 +129,7 @@ def test_a_token_that_another_session_took_over_is_no_lease(bench: Bench) -> Non
     assert held.claim.lease is None
 
 
-def test_items_that_vanished_or_are_anothers_are_passed_over(bench: Bench) -> None:
+def test_briefing_skips_missing_and_foreign_items(bench: Bench) -> None:
     vanished, others = bench.claimed(), bench.claimed(agent="bob")
     bench.lose_item(vanished.item)
 
@@ -138,7 +138,7 @@ def test_items_that_vanished_or_are_anothers_are_passed_over(bench: Bench) -> No
     assert (told.held, told.held_count) == ((), 0)
 
 
-def test_it_changes_nothing(bench: Bench) -> None:
+def test_prime_changes_nothing(bench: Bench) -> None:
     lease = bench.claimed()
     bench.let_lease_run_out(lease.item)
     before, seen = bench.everything(), bench.queue.views.agents()[0].last_seen_at
@@ -149,7 +149,7 @@ def test_it_changes_nothing(bench: Bench) -> None:
     assert bench.queue.views.agents()[0].last_seen_at == seen
 
 
-def test_more_than_is_shown_is_counted(bench: Bench) -> None:
+def test_briefing_counts_items_that_are_not_shown(bench: Bench) -> None:
     leases = [bench.claimed() for _ in range(5)]
 
     told = bench.agent().prime(leases)
@@ -158,7 +158,7 @@ def test_more_than_is_shown_is_counted(bench: Bench) -> None:
     assert "… and 2 more: worker check" in briefing.briefing(told)
 
 
-def test_too_many_leases_and_a_bad_id_are_refused(bench: Bench) -> None:
+def test_prime_refuses_too_many_leases_and_bad_ids(bench: Bench) -> None:
     with pytest.raises(errors.Invalid):
         bench.agent().prime([Lease(item=f"item_{number}") for number in range(201)])
     with pytest.raises(errors.NoItem):
@@ -173,7 +173,7 @@ TEXTS = st.text(max_size=40) | st.sampled_from(
 def told_of(
     texts: list[str], count: int, state: State = State.IN_PROGRESS
 ) -> AgentBriefing:
-    """Return a briefing on `count` items that have these texts wherever somebody else can write one."""
+    """Return a briefing with `count` items that have these texts in every field."""
 
     def text(number: int) -> str:
         return texts[number % len(texts)]
@@ -223,7 +223,7 @@ def told_of(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=5), st.integers(0, 3))
 @example(texts=["000000" + "`" * 14 + "0", "\N{SLIGHTLY SMILING FACE}" * 4000], count=3)
-def test_it_is_never_longer_than_the_bound_and_no_text_leaves_its_fence(
+def test_briefing_is_bounded_and_keeps_text_fenced(
     texts: list[str], count: int
 ) -> None:
     shown = briefing.briefing(told_of(texts, count))
@@ -242,7 +242,7 @@ def test_it_is_never_longer_than_the_bound_and_no_text_leaves_its_fence(
 
 
 def _outside_of_fences(text: str) -> list[str]:
-    """Return the lines that a reader of Markdown takes for our own; all fences must be closed."""
+    """Return the lines outside of fences in Markdown; all fences must be closed."""
     outside, fence = [], ""
     for row in text.split("\n"):
         opening = re.fullmatch(r"(`{3,})(\w*)", row)
@@ -262,7 +262,7 @@ def _outside_of_fences(text: str) -> list[str]:
 
 
 @given(st.lists(st.text("`a \n"), max_size=4))
-def test_a_fence_is_longer_than_any_row_of_backticks_in_it(lines: list[str]) -> None:
+def test_fence_is_longer_than_backticks_inside(lines: list[str]) -> None:
     opening, *content, closing = quoting.fenced(lines).split("\n")
 
     assert opening == f"{closing}text"
@@ -271,7 +271,7 @@ def test_a_fence_is_longer_than_any_row_of_backticks_in_it(lines: list[str]) -> 
     assert closing not in "\n".join(content)
 
 
-def test_a_long_text_is_cut_and_says_so_and_short_ones_are_whole() -> None:
+def test_only_long_texts_are_cut_with_a_notice() -> None:
     told = told_of(["x" * 60_000, "a short one"], 1)
 
     shown = briefing.briefing(told)

@@ -1,4 +1,4 @@
-"""What is said about an item: reports, discoveries, notes, blockers and answers, and who gets to read them."""
+"""Reports, discoveries, notes, blockers and answers, and who can read them."""
 
 import json
 
@@ -21,9 +21,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD)
-def test_odd_text_comes_back_as_it_was_given_in_an_item(
-    bench: Bench, text: str
-) -> None:
+def test_odd_text_in_an_item_is_unchanged(bench: Bench, text: str) -> None:
     project = bench.queue.project(text[:500], description=text)
     listed = (text, "plain", text)
 
@@ -55,9 +53,7 @@ def test_odd_text_comes_back_as_it_was_given_in_an_item(
 
 
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD)
-def test_odd_text_comes_back_as_it_was_given_in_reports(
-    bench: Bench, text: str
-) -> None:
+def test_odd_text_in_reports_is_unchanged(bench: Bench, text: str) -> None:
     lease, me = bench.claimed(), bench.agent()
 
     me.progress(lease, text)
@@ -78,7 +74,7 @@ def test_odd_text_comes_back_as_it_was_given_in_reports(
 
 
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD)
-def test_odd_text_comes_back_as_it_was_given_in_reasons_and_assignments(
+def test_odd_text_in_reasons_and_assignments_is_unchanged(
     bench: Bench, text: str
 ) -> None:
     item = bench.item(context={"first": text}, resources=("first",))
@@ -98,7 +94,7 @@ def test_odd_text_comes_back_as_it_was_given_in_reasons_and_assignments(
     assert package.item.resources == ("first", text)
 
 
-def test_events_carry_ids_and_names_and_no_text(bench: Bench) -> None:
+def test_events_have_ids_and_names_only(bench: Bench) -> None:
     secret = "SECRET"
     project = bench.queue.project(secret, description=secret)
     item = bench.item(
@@ -128,7 +124,7 @@ def test_events_carry_ids_and_names_and_no_text(bench: Bench) -> None:
     }
 
 
-def test_replies_kept_for_repeats_carry_no_text(bench: Bench) -> None:
+def test_stored_replies_have_no_text(bench: Bench) -> None:
     secret = "SECRET"
     item = bench.item(title=secret)
 
@@ -142,7 +138,7 @@ def test_replies_kept_for_repeats_carry_no_text(bench: Bench) -> None:
     assert secret not in json.dumps(bench.kept_replies())
 
 
-def test_the_history_tells_who_reported_what_in_which_attempt(bench: Bench) -> None:
+def test_history_has_agent_text_and_attempt(bench: Bench) -> None:
     item = bench.item()
     first = held(bench.agent().claim())
     bench.agent().progress(first, "begun", percent=10)
@@ -169,7 +165,7 @@ def test_the_history_tells_who_reported_what_in_which_attempt(bench: Bench) -> N
     assert [report.at for report in history] == sorted(report.at for report in history)
 
 
-def test_the_percentage_of_an_item_is_the_last_one_reported(bench: Bench) -> None:
+def test_percentage_is_the_last_reported(bench: Bench) -> None:
     lease = bench.claimed()
 
     bench.agent().progress(lease, "some", percent=40)
@@ -178,7 +174,7 @@ def test_the_percentage_of_an_item_is_the_last_one_reported(bench: Bench) -> Non
     assert bench.queue.views.show(lease.item).item.percent == 40
 
 
-def test_the_progress_of_a_project_has_the_last_report_of_each_item(
+def test_project_progress_has_last_report_of_each_item(
     bench: Bench,
 ) -> None:
     project = bench.project()
@@ -203,7 +199,7 @@ def test_the_progress_of_a_project_has_the_last_report_of_each_item(
     ]
 
 
-def test_discoveries_come_oldest_first_with_item_agent_and_impact(bench: Bench) -> None:
+def test_discoveries_are_oldest_first_with_their_origin(bench: Bench) -> None:
     project = bench.project()
     ada, bob = bench.item(project), bench.item(project, agent="bob")
 
@@ -219,7 +215,7 @@ def test_discoveries_come_oldest_first_with_item_agent_and_impact(bench: Bench) 
     ]
 
 
-def test_a_cursor_continues_where_the_last_page_of_discoveries_ended(
+def test_cursor_continues_after_last_page_of_discoveries(
     bench: Bench,
 ) -> None:
     lease = bench.claimed()
@@ -263,7 +259,7 @@ def test_notes_are_private_to_their_agent(bench: Bench) -> None:
     assert eve == ()
 
 
-def test_notes_are_in_nothing_that_others_read(bench: Bench) -> None:
+def test_notes_are_in_no_view_of_others(bench: Bench) -> None:
     lease = bench.claimed()
 
     bench.agent().note(lease.item, "SECRET")
@@ -276,7 +272,7 @@ def test_notes_are_in_nothing_that_others_read(bench: Bench) -> None:
     assert "SECRET" not in json.dumps(bench.events())
 
 
-def test_a_note_is_no_step_of_the_holder(bench: Bench) -> None:
+def test_note_does_not_renew_the_lease(bench: Bench) -> None:
     item = bench.item()
 
     bench.agent().note(item, "for later")
@@ -285,7 +281,7 @@ def test_a_note_is_no_step_of_the_holder(bench: Bench) -> None:
     assert [event["verb"] for event in bench.events()] == ["project", "create"]
 
 
-def test_a_blocker_is_in_the_inbox_until_it_is_answered(bench: Bench) -> None:
+def test_blocker_is_in_inbox_until_answered(bench: Bench) -> None:
     first, second = bench.claimed(), bench.claimed()
     bench.agent().blocker(first, "Which door?", needs="left or right")
     bench.let_the_clock_tick()
@@ -302,14 +298,14 @@ def test_a_blocker_is_in_the_inbox_until_it_is_answered(bench: Bench) -> None:
 
 
 def asked_and_left(bench: Bench) -> Lease:
-    """Return the lease of one who has asked, and does not wait for the answer."""
+    """Return the lease of a holder that asked and left."""
     lease = bench.claimed(bench.item(max_attempts=1))
     bench.agent().blocker(lease, "Which door?")
     bench.agent().release(lease, asks=True)
     return lease
 
 
-def test_an_answer_gives_an_item_back_that_its_holder_has_left(bench: Bench) -> None:
+def test_answer_requeues_item_whose_holder_left(bench: Bench) -> None:
     lease = asked_and_left(bench)
 
     before = [(item.id, item.blocker, item.state) for item in bench.queue.views.inbox()]
@@ -326,7 +322,7 @@ def test_an_answer_gives_an_item_back_that_its_holder_has_left(bench: Bench) -> 
     assert bench.inconsistencies() == []
 
 
-def test_who_has_left_a_question_holds_the_item_no_more(bench: Bench) -> None:
+def test_agent_that_left_a_question_loses_its_lease(bench: Bench) -> None:
     lease = asked_and_left(bench)
 
     with pytest.raises(errors.LeaseLost):
@@ -335,7 +331,7 @@ def test_who_has_left_a_question_holds_the_item_no_more(bench: Bench) -> None:
     assert bench.state(lease.item) is State.BLOCKED
 
 
-def test_an_item_whose_question_was_left_is_nobodys(bench: Bench) -> None:
+def test_item_with_left_question_has_no_holder(bench: Bench) -> None:
     lease = asked_and_left(bench)
     second = bench.agent("ada", session="second")
 
@@ -356,7 +352,7 @@ def test_an_item_whose_question_was_left_is_nobodys(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_a_question_that_was_answered_before_it_was_left_gives_the_item_back_at_once(
+def test_release_after_answer_queues_item_immediately(
     bench: Bench,
 ) -> None:
     lease = bench.standing(State.BLOCKED)
@@ -369,9 +365,7 @@ def test_a_question_that_was_answered_before_it_was_left_gives_the_item_back_at_
 
 
 @pytest.mark.parametrize("way_on", ["cancel", "assign"])
-def test_an_item_whose_holder_left_a_question_may_be_taken_away(
-    bench: Bench, way_on: str
-) -> None:
+def test_item_with_left_question_can_be_reassigned(bench: Bench, way_on: str) -> None:
     lease = asked_and_left(bench)
 
     if way_on == "cancel":
@@ -388,7 +382,7 @@ def test_an_item_whose_holder_left_a_question_may_be_taken_away(
 
 
 @pytest.mark.parametrize("way_on", ["complete", "fail", "release", "cancel", "assign"])
-def test_the_question_goes_with_its_holder(bench: Bench, way_on: str) -> None:
+def test_question_is_removed_with_its_holder(bench: Bench, way_on: str) -> None:
     lease = bench.standing(State.BLOCKED)
 
     match way_on:

@@ -1,4 +1,4 @@
-"""What a command keeps of the request that Redis did not answer, where several commands do so at once."""
+"""A rerun command repeats the request that Redis did not answer."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -25,7 +25,10 @@ SCRIPTS = Path(scripts.__file__).with_name("scripts")
 
 @dataclass
 class Silent(ConnectionWrapper):
-    """A connection that loses every reply, or those of one script; something else happens before that is noticed."""
+    """A connection that loses every reply, or those of one script.
+
+    `meanwhile` runs before the loss is noticed.
+    """
 
     connection: Connection
     meanwhile: Callable[[], object] = lambda: None
@@ -52,7 +55,7 @@ def pop(
     wrap: Callable[[Connection], Connection] = lambda plain: plain,
     typed: str = "worker pop []",
 ) -> AgentQueue:
-    """Return the queue as one run of `worker pop` has it."""
+    """Return the queue of one run of `worker pop`."""
     plain = bench.agent()._scripts
     return AgentQueue(
         wrap(plain.connection),
@@ -67,7 +70,7 @@ def lose(run: AgentQueue) -> None:
         run.claim()
 
 
-def test_of_the_same_commands_at_once_each_gets_the_answer_to_another_request(
+def test_simultaneous_commands_repeat_different_requests(
     bench: Bench, settings: Settings
 ) -> None:
     items = [bench.item() for _ in range(4)]
@@ -89,9 +92,7 @@ def test_of_the_same_commands_at_once_each_gets_the_answer_to_another_request(
     ]
 
 
-def test_only_the_first_call_of_a_run_repeats_a_request(
-    bench: Bench, settings: Settings
-) -> None:
+def test_only_first_call_repeats_a_request(bench: Bench, settings: Settings) -> None:
     items = [bench.item() for _ in range(2)]
     lose(pop(bench, settings, Silent))
     run = pop(bench, settings)
@@ -101,7 +102,7 @@ def test_only_the_first_call_of_a_run_repeats_a_request(
     assert popped == items
 
 
-def test_another_script_of_the_same_run_keeps_nothing(
+def test_second_script_of_a_run_keeps_no_request(
     bench: Bench, settings: Settings
 ) -> None:
     lease = bench.claimed()
@@ -114,7 +115,7 @@ def test_another_script_of_the_same_run_keeps_nothing(
     assert not (settings.folder / "run").exists()
 
 
-def test_a_repeated_pop_whose_item_is_anothers_by_now_takes_the_next_one(
+def test_repeated_pop_of_lost_item_claims_the_next(
     bench: Bench, settings: Settings
 ) -> None:
     first, second = bench.item(), bench.item()
@@ -125,7 +126,7 @@ def test_a_repeated_pop_whose_item_is_anothers_by_now_takes_the_next_one(
     assert pop(bench, settings).claim() is None
 
 
-def test_a_repeated_get_whose_item_is_anothers_by_now_brings_no_lease(
+def test_repeated_get_of_lost_item_has_no_lease(
     bench: Bench, settings: Settings
 ) -> None:
     item = Lease(item=bench.item())
@@ -138,7 +139,7 @@ def test_a_repeated_get_whose_item_is_anothers_by_now_brings_no_lease(
     assert (again.lease, again.package.item.token) == (None, 2)
 
 
-def test_a_command_with_a_file_that_is_still_to_be_read_keeps_nothing(
+def test_command_with_unread_file_keeps_no_request(
     bench: Bench, settings: Settings
 ) -> None:
     (settings.root / "plan").write_text(
@@ -156,7 +157,7 @@ def test_a_command_with_a_file_that_is_still_to_be_read_keeps_nothing(
     assert not (settings.folder / "run").exists()
 
 
-def test_a_request_is_forgotten_here_before_redis_forgets_its_reply() -> None:
+def test_request_is_forgotten_before_its_reply_in_redis() -> None:
     kept_ms = re.search(r"REPLY_KEPT_MS = ([0-9]+)", load("claim").text)
 
     assert kept_ms is not None
@@ -164,7 +165,7 @@ def test_a_request_is_forgotten_here_before_redis_forgets_its_reply() -> None:
 
 
 @pytest.mark.parametrize("file", sorted(SCRIPTS.glob("*.lua")), ids=lambda f: f.stem)
-def test_each_script_answers_repeats_or_is_read(file: Path) -> None:
+def test_each_script_answers_repeats_or_only_reads(file: Path) -> None:
     answers_repeats = "return once(" in file.read_text(encoding="utf-8")
 
     assert load(file.stem).acts == answers_repeats

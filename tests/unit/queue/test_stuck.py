@@ -1,4 +1,4 @@
-"""`orchestrate stuck`: what does not go on by itself, why, and since when; nothing else is named."""
+"""Stalled items, with the reason and the time since then."""
 
 import pytest
 from support.builders import Bench
@@ -10,7 +10,7 @@ HOUR_MS = 3_600_000
 
 
 def named(bench: Bench, **how: object) -> list[tuple[str, str]]:
-    """Return the items that are stuck, and why."""
+    """Return the reason for each stalled item."""
     return [(each.item.id, each.why) for each in bench.queue.views.stuck(**how).items]  # type: ignore[arg-type]
 
 
@@ -19,7 +19,7 @@ def only(bench: Bench, **how: object) -> StuckItem:
     return each
 
 
-def test_nothing_is_stuck_that_has_just_happened_but_a_blocker_and_a_dead_letter(
+def test_only_blockers_and_dead_letters_are_stuck_immediately(
     bench: Bench,
 ) -> None:
     leases = {state: bench.standing(state) for state in State}
@@ -30,7 +30,7 @@ def test_nothing_is_stuck_that_has_just_happened_but_a_blocker_and_a_dead_letter
     ]
 
 
-def test_a_queued_item_that_nobody_claims_is_unstarted(bench: Bench) -> None:
+def test_unclaimed_queued_item_is_unstarted(bench: Bench) -> None:
     item = bench.item(agent="bob")
     queued_at = bench.now_ms()
     bench.let_the_clock_tick()
@@ -43,7 +43,7 @@ def test_a_queued_item_that_nobody_claims_is_unstarted(bench: Bench) -> None:
     assert each.command == f"orchestrate assign {item} AGENT"
 
 
-def test_an_unstarted_item_says_when_its_agent_was_seen_last(bench: Bench) -> None:
+def test_unstarted_item_has_last_call_of_its_agent(bench: Bench) -> None:
     bench.agent().check()
     seen_at = bench.now_ms()
     bench.let_the_clock_tick()
@@ -56,7 +56,7 @@ def test_an_unstarted_item_says_when_its_agent_was_seen_last(bench: Bench) -> No
     assert each.agent_seen_at < each.since
 
 
-def test_an_item_that_came_back_to_the_queue_is_queued_since_then(bench: Bench) -> None:
+def test_released_item_is_unstarted_since_its_release(bench: Bench) -> None:
     lease = bench.claimed()
     bench.let_the_clock_tick()
     before = bench.now_ms()
@@ -66,7 +66,7 @@ def test_an_item_that_came_back_to_the_queue_is_queued_since_then(bench: Bench) 
     assert only(bench, unstarted_ms=1).since >= before
 
 
-def test_a_holder_that_is_not_heard_of_is_silent_since_its_last_step(
+def test_holder_is_silent_since_its_last_step(
     bench: Bench,
 ) -> None:
     lease = bench.claimed(bench.item(lease_ms=4 * HOUR_MS))
@@ -80,7 +80,7 @@ def test_a_holder_that_is_not_heard_of_is_silent_since_its_last_step(
 
 
 @pytest.mark.parametrize("step", ["progress", "renew", "discover"])
-def test_a_step_ends_the_silence(bench: Bench, step: str) -> None:
+def test_step_ends_the_silence(bench: Bench, step: str) -> None:
     lease = bench.claimed()
     bench.let_lease_run_down(lease.item, left_ms=1000)
     assert named(bench) == [(lease.item, "silent")]
@@ -90,7 +90,7 @@ def test_a_step_ends_the_silence(bench: Bench, step: str) -> None:
     assert named(bench) == []
 
 
-def test_a_lease_that_is_over_is_expired_until_it_is_reaped(bench: Bench) -> None:
+def test_overdue_lease_is_expired_until_reaped(bench: Bench) -> None:
     lease = bench.claimed()
     bench.let_lease_run_out(lease.item)
 
@@ -106,7 +106,7 @@ def test_a_lease_that_is_over_is_expired_until_it_is_reaped(bench: Bench) -> Non
     assert named(bench) == []
 
 
-def test_a_question_is_blocked_since_it_was_asked_until_its_answer(
+def test_question_is_stuck_until_answered(
     bench: Bench,
 ) -> None:
     lease = bench.standing(State.BLOCKED)
@@ -121,7 +121,7 @@ def test_a_question_is_blocked_since_it_was_asked_until_its_answer(
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
-def test_what_waits_for_a_dead_item_names_it(bench: Bench, state: State) -> None:
+def test_dependent_of_dead_item_is_stuck(bench: Bench, state: State) -> None:
     dead, alive = bench.item(), bench.item(agent="bob")
     item = bench.item(depends_on=(alive, dead))
     assert named(bench) == []
@@ -135,7 +135,7 @@ def test_what_waits_for_a_dead_item_names_it(bench: Bench, state: State) -> None
     assert named(bench) == []
 
 
-def test_what_nobody_is_assigned_to_and_waits_for_a_dead_item_names_it_and_since_when(
+def test_pending_dependent_of_dead_item_is_stuck(
     bench: Bench,
 ) -> None:
     dead = bench.item()
@@ -152,7 +152,7 @@ def test_what_nobody_is_assigned_to_and_waits_for_a_dead_item_names_it_and_since
     assert named(bench) == []
 
 
-def test_a_dead_letter_is_named_with_what_its_agent_said_until_it_is_requeued(
+def test_dead_letter_is_stuck_with_its_reason(
     bench: Bench,
 ) -> None:
     project, other = bench.project(), bench.project()
@@ -169,7 +169,7 @@ def test_a_dead_letter_is_named_with_what_its_agent_said_until_it_is_requeued(
     assert elsewhere == named(bench) == []
 
 
-def test_a_dead_letter_whose_last_lease_ran_out_has_no_text(bench: Bench) -> None:
+def test_dead_letter_of_expired_lease_has_no_reason(bench: Bench) -> None:
     lease = bench.expired(State.FAILED)
 
     each = only(bench)
@@ -177,7 +177,7 @@ def test_a_dead_letter_whose_last_lease_ran_out_has_no_text(bench: Bench) -> Non
     assert (each.item.id, each.why, each.reason) == (lease.item, "failed", "")
 
 
-def test_a_delay_that_is_over_and_that_nobody_comes_for_is_unstarted(
+def test_unclaimed_item_after_its_delay_is_unstarted(
     bench: Bench,
 ) -> None:
     item, later = (
@@ -200,7 +200,7 @@ def test_a_delay_that_is_over_and_that_nobody_comes_for_is_unstarted(
     assert bench.state(later) is State.DELAYED
 
 
-def test_many_items_of_one_kind_leave_a_look_at_the_others(bench: Bench) -> None:
+def test_many_items_of_one_kind_hide_no_others(bench: Bench) -> None:
     item = bench.standing(State.BLOCKED).item
     bench.queue.create_many(
         bench.project(), [NewItem(title="x", agent="eve", delay_ms=HOUR_MS)] * 3000
@@ -217,7 +217,7 @@ def test_many_items_of_one_kind_leave_a_look_at_the_others(bench: Bench) -> None
     assert found.more
 
 
-def test_one_project_is_looked_at_alone(bench: Bench) -> None:
+def test_stuck_can_be_limited_to_one_project(bench: Bench) -> None:
     bench.standing(State.BLOCKED)
     project = bench.project()
     item = bench.item(project)
@@ -228,7 +228,7 @@ def test_one_project_is_looked_at_alone(bench: Bench) -> None:
         named(bench, project="proj_none")
 
 
-def test_more_than_the_limit_is_told(bench: Bench) -> None:
+def test_stuck_reports_that_there_is_more(bench: Bench) -> None:
     for _ in range(3):
         bench.standing(State.BLOCKED)
 
@@ -238,7 +238,7 @@ def test_more_than_the_limit_is_told(bench: Bench) -> None:
     assert (len(all_.items), all_.more, all_.looked_at) == (3, False, 3)
 
 
-def test_blockers_take_no_places_of_the_others(bench: Bench) -> None:
+def test_blockers_do_not_count_towards_the_limit(bench: Bench) -> None:
     for _ in range(3):
         bench.standing(State.BLOCKED)
     waits = bench.item()
@@ -252,14 +252,14 @@ def test_blockers_take_no_places_of_the_others(bench: Bench) -> None:
     ]
 
 
-def test_an_item_that_has_vanished_is_passed_over(bench: Bench) -> None:
+def test_stuck_skips_missing_items(bench: Bench) -> None:
     lease, lost = bench.standing(State.BLOCKED), bench.standing(State.BLOCKED)
     bench.lose_item(lost.item)
 
     assert named(bench) == [(lease.item, "blocked")]
 
 
-def test_a_look_changes_nothing(bench: Bench) -> None:
+def test_stuck_changes_nothing(bench: Bench) -> None:
     lease = bench.claimed()
     bench.let_lease_run_out(lease.item)
     before = bench.everything()

@@ -1,4 +1,4 @@
-"""What an orchestrator reads: listings by pages, what nobody has yet, projects and agents."""
+"""The reads of an orchestrator: pages of items, unassigned items, projects, agents."""
 
 import pytest
 from support.builders import Bench
@@ -14,7 +14,7 @@ def pages(
     state: State | None = None,
     agent: str = "",
 ) -> list[list[str]]:
-    """Read a listing page by page."""
+    """Read a list page by page."""
     found: list[list[str]] = []
     cursor = ""
     while not found or cursor:
@@ -27,7 +27,7 @@ def pages(
     return found
 
 
-def test_a_listing_has_the_items_of_a_project_in_the_order_of_their_creation(
+def test_list_is_in_creation_order(
     bench: Bench,
 ) -> None:
     project, other = bench.project(), bench.project()
@@ -44,7 +44,7 @@ def test_a_listing_has_the_items_of_a_project_in_the_order_of_their_creation(
     assert page.cursor == ""
 
 
-def test_a_requeue_does_not_change_the_order_of_a_listing(bench: Bench) -> None:
+def test_requeue_keeps_the_order_of_a_list(bench: Bench) -> None:
     project = bench.project()
     items = [bench.item(project) for _ in range(3)]
     bench.queue.cancel(items[0])
@@ -55,7 +55,7 @@ def test_a_requeue_does_not_change_the_order_of_a_listing(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 8, 1000])
-def test_pages_have_every_item_once_the_newest_project_first(
+def test_pages_have_each_item_once_newest_project_first(
     bench: Bench, limit: int
 ) -> None:
     listed: list[list[str]] = []
@@ -74,7 +74,7 @@ def test_pages_have_every_item_once_the_newest_project_first(
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 1000])
-def test_pages_of_one_project_have_every_item_once(bench: Bench, limit: int) -> None:
+def test_pages_of_one_project_have_each_item_once(bench: Bench, limit: int) -> None:
     project = bench.project()
     items = [bench.item(project) for _ in range(5)]
     bench.item()
@@ -84,7 +84,7 @@ def test_pages_of_one_project_have_every_item_once(bench: Bench, limit: int) -> 
     assert [item for page in found for item in page] == items
 
 
-def test_pages_of_a_project_longer_than_one_step_of_the_script(bench: Bench) -> None:
+def test_pages_of_a_large_project_have_each_item(bench: Bench) -> None:
     project = bench.project()
     items = [bench.item(project, agent="") for _ in range(401)]
 
@@ -93,7 +93,7 @@ def test_pages_of_a_project_longer_than_one_step_of_the_script(bench: Bench) -> 
     assert [item for page in found for item in page] == items
 
 
-def test_a_listing_may_be_of_one_state(bench: Bench) -> None:
+def test_list_can_be_filtered_by_state(bench: Bench) -> None:
     standing = {state: bench.standing(state).item for state in State}
 
     listed = {state: bench.queue.views.list(state=state).items for state in State}
@@ -107,7 +107,7 @@ def test_a_listing_may_be_of_one_state(bench: Bench) -> None:
 
 
 def helpers(bench: Bench) -> list[str]:
-    """Return the items that others wait for."""
+    """Return items that others depend on."""
     return [
         item
         for view in bench.queue.views.list(state=State.WAITING).items
@@ -115,7 +115,7 @@ def helpers(bench: Bench) -> list[str]:
     ]
 
 
-def test_a_listing_may_be_of_one_agent(bench: Bench) -> None:
+def test_list_can_be_filtered_by_agent(bench: Bench) -> None:
     project = bench.project()
     items = {agent: bench.item(project, agent=agent) for agent in ("ada", "bob", "")}
 
@@ -124,7 +124,7 @@ def test_a_listing_may_be_of_one_agent(bench: Bench) -> None:
     assert listed == [items["bob"]]
 
 
-def test_filters_of_project_state_and_agent_hold_together(bench: Bench) -> None:
+def test_list_combines_its_filters(bench: Bench) -> None:
     project = bench.project()
     wanted = bench.item(project, agent="bob")
     bench.item(agent="bob")
@@ -136,7 +136,7 @@ def test_filters_of_project_state_and_agent_hold_together(bench: Bench) -> None:
     assert [item for page in found for item in page] == [wanted]
 
 
-def test_an_empty_namespace_has_nothing_to_show(bench: Bench) -> None:
+def test_views_of_empty_namespace_are_empty(bench: Bench) -> None:
     views = bench.queue.views
 
     shown = (
@@ -150,7 +150,7 @@ def test_an_empty_namespace_has_nothing_to_show(bench: Bench) -> None:
     assert shown == ((), (), (), (), ())
 
 
-def test_unassigned_items_are_shown_oldest_first_until_they_are_assigned(
+def test_unassigned_items_are_oldest_first(
     bench: Bench,
 ) -> None:
     first, second, third = (bench.item(agent="") for _ in range(3))
@@ -162,7 +162,7 @@ def test_unassigned_items_are_shown_oldest_first_until_they_are_assigned(
     assert [item.id for item in bench.queue.views.unassigned(limit=1)] == [first]
 
 
-def test_unassigned_items_may_be_of_one_project(bench: Bench) -> None:
+def test_unassigned_items_can_be_of_one_project(bench: Bench) -> None:
     project = bench.project()
     item = bench.item(project, agent="")
     bench.item(agent="")
@@ -172,7 +172,7 @@ def test_unassigned_items_may_be_of_one_project(bench: Bench) -> None:
     assert [item.id for item in shown] == [item]
 
 
-def test_the_inbox_shows_at_most_its_limit(bench: Bench) -> None:
+def test_inbox_has_at_most_its_limit(bench: Bench) -> None:
     first = bench.standing(State.BLOCKED)
     bench.let_the_clock_tick()
     bench.standing(State.BLOCKED)
@@ -182,7 +182,7 @@ def test_the_inbox_shows_at_most_its_limit(bench: Bench) -> None:
     assert [item.id for item in shown] == [first.item]
 
 
-def test_projects_are_shown_newest_first(bench: Bench) -> None:
+def test_projects_are_newest_first(bench: Bench) -> None:
     ids = []
     for title in ("first", "second", "third"):
         ids.append(bench.queue.project(title))
@@ -201,7 +201,7 @@ def test_projects_are_shown_newest_first(bench: Bench) -> None:
     ]
 
 
-def test_a_project_counts_its_items_by_state(bench: Bench) -> None:
+def test_project_counts_its_items_by_state(bench: Bench) -> None:
     project = bench.project()
     for state in (
         State.QUEUED,
@@ -223,7 +223,7 @@ def test_a_project_counts_its_items_by_state(bench: Bench) -> None:
     assert (shown.wanted, shown.completed) == (4, 1)
 
 
-def test_agents_are_shown_last_called_first_and_never_seen_at_the_end(
+def test_agents_are_in_order_of_last_call(
     bench: Bench,
 ) -> None:
     bench.item(agent="never")
@@ -243,7 +243,7 @@ def test_agents_are_shown_last_called_first_and_never_seen_at_the_end(
     assert [agent.name for agent in bench.queue.views.agents(limit=1)] == ["late"]
 
 
-def test_an_agent_is_shown_with_what_it_holds_and_its_items_by_state(
+def test_agent_has_held_items_and_counts(
     bench: Bench,
 ) -> None:
     bench.item()
@@ -263,7 +263,7 @@ def test_an_agent_is_shown_with_what_it_holds_and_its_items_by_state(
     }
 
 
-def test_two_sessions_of_one_name_are_shown_with_what_each_holds(bench: Bench) -> None:
+def test_two_sessions_have_their_own_held_items(bench: Bench) -> None:
     one, two = bench.claimed(session="one"), bench.claimed(session="two")
 
     (shown,) = bench.queue.views.agents()
@@ -278,7 +278,7 @@ def test_two_sessions_of_one_name_are_shown_with_what_each_holds(bench: Bench) -
     assert shown.session == "two"
 
 
-def test_the_silence_of_a_session_is_measured_by_its_lease(bench: Bench) -> None:
+def test_silence_of_a_session_follows_its_lease(bench: Bench) -> None:
     silent, heard = bench.claimed(session="one").item, bench.claimed(session="two").item
     bench.let_lease_run_down(silent, left_ms=DEFAULT_LEASE_MS - HOUR_MS)
 
@@ -293,7 +293,7 @@ def test_the_silence_of_a_session_is_measured_by_its_lease(bench: Bench) -> None
     )
 
 
-def test_an_agent_that_was_never_seen_is_not_silent(bench: Bench) -> None:
+def test_agent_never_seen_is_not_silent(bench: Bench) -> None:
     bench.item(agent="never")
 
     (shown,) = bench.queue.views.agents()
@@ -302,7 +302,7 @@ def test_an_agent_that_was_never_seen_is_not_silent(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("verb", ["claim", "check", "get", "progress", "note"])
-def test_a_call_of_an_agent_is_its_sign_of_life(bench: Bench, verb: str) -> None:
+def test_call_updates_last_seen_of_agent(bench: Bench, verb: str) -> None:
     item = bench.item()
     before, me = bench.now_ms(), bench.agent()
 
@@ -322,7 +322,7 @@ def test_a_call_of_an_agent_is_its_sign_of_life(bench: Bench, verb: str) -> None
     assert before <= shown.last_seen_at <= bench.now_ms()
 
 
-def test_no_view_stumbles_over_an_item_that_vanished(bench: Bench) -> None:
+def test_views_skip_missing_items(bench: Bench) -> None:
     project = bench.project()
     vanished, other = bench.item(project), bench.item(project, agent="bob")
     bench.queue.depend(other, [vanished])
@@ -342,7 +342,7 @@ def test_no_view_stumbles_over_an_item_that_vanished(bench: Bench) -> None:
     ] == [other]
 
 
-def test_a_project_is_completed_when_its_items_are(bench: Bench) -> None:
+def test_project_completes_with_its_items(bench: Bench) -> None:
     project = bench.project()
     done, dropped = bench.item(project), bench.item(project)
     bench.agent().complete(Lease(item=done), "done", deliverables={"file": "a.txt"})
@@ -364,9 +364,7 @@ def test_a_project_is_completed_when_its_items_are(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "state", sorted(set(State) - {State.COMPLETED, State.CANCELLED})
 )
-def test_a_project_with_an_open_item_is_not_completed(
-    bench: Bench, state: State
-) -> None:
+def test_project_with_open_item_is_not_completed(bench: Bench, state: State) -> None:
     item = bench.standing(state).item
     project = bench.queue.views.show(item).project_context.id
     before = bench.everything()
@@ -379,9 +377,7 @@ def test_a_project_with_an_open_item_is_not_completed(
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED}))
-def test_a_project_completed_by_force_cancels_its_open_items(
-    bench: Bench, state: State
-) -> None:
+def test_forced_completion_cancels_open_items(bench: Bench, state: State) -> None:
     lease = bench.standing(state)
     project = bench.queue.views.show(lease.item).project_context.id
 
@@ -393,7 +389,7 @@ def test_a_project_completed_by_force_cancels_its_open_items(
         bench.item(project)
 
 
-def test_an_item_that_is_requeued_opens_its_project_again(bench: Bench) -> None:
+def test_requeued_item_reopens_its_project(bench: Bench) -> None:
     item, waiting = bench.item(project := bench.project()), bench.item()
     bench.queue.depend(waiting, [item])
     bench.queue.complete_project(project, force=True)

@@ -1,4 +1,4 @@
-"""A waiting claim blocks without polling, and wakes as soon as there is something for it."""
+"""A waiting claim blocks without polling, and wakes when an item is queued."""
 
 from concurrent.futures import Future
 from time import monotonic
@@ -8,14 +8,15 @@ from support.builders import Bench, held
 from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain.item import Claim, Lease
 
-#: One before the wait and one after it; a server may end a wait a millisecond early, and then there is one more.
+#: One script before the block and one after it. A server may end a block a millisecond
+#: early, and then there is one more.
 MOST_CALLS = 3
 
 
 def claiming(
     waiters: Waiters, *, agent: str = "ada", wait_s: float = LONG_S
 ) -> "Future[tuple[Claim | None, float]]":
-    """Begin to wait for a claim, and return what it brings and how long that took; that waiter is about to block."""
+    """Start a waiting claim; its result is the claim and the time that it took."""
 
     def claim(bench: Bench) -> tuple[Claim | None, float]:
         started = monotonic()
@@ -24,7 +25,7 @@ def claiming(
     return waiters.start(claim)
 
 
-def test_an_assignment_wakes_a_waiting_claim(bench: Bench, waiters: Waiters) -> None:
+def test_assignment_wakes_a_waiting_claim(bench: Bench, waiters: Waiters) -> None:
     item = bench.item(agent="")
     waiter = claiming(waiters)
 
@@ -38,7 +39,7 @@ def test_an_assignment_wakes_a_waiting_claim(bench: Bench, waiters: Waiters) -> 
 @pytest.mark.parametrize(
     "how", ["create", "release", "requeue", "complete", "assign --force"]
 )
-def test_a_waiting_claim_wakes_whatever_queues_an_item(
+def test_every_verb_that_queues_wakes_a_claim(
     bench: Bench, waiters: Waiters, how: str
 ) -> None:
     other = bench.item(agent="bob")
@@ -68,9 +69,7 @@ def test_a_waiting_claim_wakes_whatever_queues_an_item(
     assert took_s < SOON_S
 
 
-def test_a_waiting_claim_wakes_when_a_delay_ends(
-    bench: Bench, waiters: Waiters
-) -> None:
+def test_waiting_claim_wakes_when_delay_ends(bench: Bench, waiters: Waiters) -> None:
     item = bench.item(delay_ms=300)
     waiter = claiming(waiters)
 
@@ -80,7 +79,7 @@ def test_a_waiting_claim_wakes_when_a_delay_ends(
     assert took_s < SOON_S
 
 
-def test_a_waiting_claim_wakes_when_a_delay_ends_that_began_after_it(
+def test_waiting_claim_wakes_after_a_later_delay(
     bench: Bench, waiters: Waiters
 ) -> None:
     waiter = claiming(waiters, wait_s=SOON_S)
@@ -92,7 +91,7 @@ def test_a_waiting_claim_wakes_when_a_delay_ends_that_began_after_it(
     assert took_s < SOON_S / 2
 
 
-def test_a_waiter_that_gives_up_leaves_word_of_a_delay_to_the_next(
+def test_waiter_that_times_out_passes_on_a_delay(
     bench: Bench, waiters: Waiters
 ) -> None:
     impatient = claiming(waiters, wait_s=0.2)
@@ -106,7 +105,7 @@ def test_a_waiter_that_gives_up_leaves_word_of_a_delay_to_the_next(
     assert took_s < SOON_S / 2
 
 
-def test_a_waiting_claim_wakes_when_another_agent_promotes_its_item(
+def test_waiting_claim_wakes_when_another_agent_promotes(
     bench: Bench, waiters: Waiters
 ) -> None:
     item = bench.item(delay_ms=3_600_000)
@@ -120,7 +119,7 @@ def test_a_waiting_claim_wakes_when_another_agent_promotes_its_item(
     assert took_s < SOON_S
 
 
-def test_n_waiters_and_n_items_get_one_each(bench: Bench, waiters: Waiters) -> None:
+def test_each_waiter_gets_one_item(bench: Bench, waiters: Waiters) -> None:
     project = bench.project()
     futures = [claiming(waiters) for _ in range(12)]
 
@@ -132,7 +131,7 @@ def test_n_waiters_and_n_items_get_one_each(bench: Bench, waiters: Waiters) -> N
     assert bench.inconsistencies() == []
 
 
-def test_items_that_one_step_queues_wake_as_many_waiters(
+def test_step_that_queues_items_wakes_a_waiter_each(
     bench: Bench, waiters: Waiters
 ) -> None:
     first = bench.item(agent="bob")
@@ -146,9 +145,7 @@ def test_items_that_one_step_queues_wake_as_many_waiters(
     assert max(took_s for _, took_s in taken) < SOON_S
 
 
-def test_a_waiter_of_another_agent_is_not_served(
-    bench: Bench, waiters: Waiters
-) -> None:
+def test_waiter_of_another_agent_gets_nothing(bench: Bench, waiters: Waiters) -> None:
     bob = claiming(waiters, agent="bob", wait_s=0.2)
     ada = claiming(waiters)
 
@@ -158,7 +155,7 @@ def test_a_waiter_of_another_agent_is_not_served(
     assert bob.result(LONG_S)[0] is None
 
 
-def test_a_wait_that_runs_out_has_nothing(bench: Bench) -> None:
+def test_wait_that_times_out_returns_none(bench: Bench) -> None:
     started = monotonic()
 
     claim = bench.agent().claim(wait_s=0.2)
@@ -167,9 +164,7 @@ def test_a_wait_that_runs_out_has_nothing(bench: Bench) -> None:
     assert 0.2 <= monotonic() - started < SOON_S
 
 
-def test_a_claim_that_finds_an_item_does_not_wait(
-    bench: Bench, waiters: Waiters
-) -> None:
+def test_claim_with_queued_item_does_not_wait(bench: Bench, waiters: Waiters) -> None:
     item = bench.item()
 
     claim = waiters.bench.agent().claim(wait_s=LONG_S)
@@ -178,7 +173,7 @@ def test_a_claim_that_finds_an_item_does_not_wait(
     assert waiters.connection.calls == 1
 
 
-def test_a_wake_token_without_an_item_wakes_nobody_for_good(bench: Bench) -> None:
+def test_stray_wake_token_does_not_end_a_wait(bench: Bench) -> None:
     bench.item()
     bench.agent().get(Lease(item=bench.agent().check().items[0].id))
 
@@ -187,7 +182,7 @@ def test_a_wake_token_without_an_item_wakes_nobody_for_good(bench: Bench) -> Non
     assert claim is None
 
 
-def test_a_wait_does_not_poll(bench: Bench, waiters: Waiters) -> None:
+def test_waiting_claim_does_not_poll(bench: Bench, waiters: Waiters) -> None:
     bench.claimed(agent="bob")
     bench.item(agent="bob", delay_ms=3_600_000)
 

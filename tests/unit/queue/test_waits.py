@@ -1,4 +1,4 @@
-"""A wait for an item or a project blocks without polling, ends with what it waits for, and misses nothing."""
+"""Waits for an item or a project block without polling, and miss nothing."""
 
 from itertools import islice
 from pathlib import Path
@@ -20,14 +20,14 @@ NOW_S = 0.2
 
 
 def asked(bench: Bench) -> Lease:
-    """Return the lease on an item whose question is open."""
+    """Return the lease on an item with an open question."""
     return bench.standing(State.BLOCKED)
 
 
-# The holder's question ---------------------------------------------------------------------------------------------
+# The question of a holder -----------------------------------------------------------
 
 
-def test_an_answer_ends_the_wait_of_the_holder(bench: Bench, waiters: Waiters) -> None:
+def test_answer_ends_the_wait_of_the_holder(bench: Bench, waiters: Waiters) -> None:
     lease = asked(bench)
     waiter = waiters.start(
         lambda bench: bench.agent().wait_for_answer(lease, timeout_s=LONG_S)
@@ -44,7 +44,7 @@ def test_an_answer_ends_the_wait_of_the_holder(bench: Bench, waiters: Waiters) -
     assert (answered.item.state, answered.is_open) == (State.IN_PROGRESS, False)
 
 
-def test_an_answer_between_the_look_and_the_block_is_not_missed(
+def test_answer_between_look_and_block_is_not_missed(
     bench: Bench, waiters: Waiters
 ) -> None:
     lease, started = asked(bench), monotonic()
@@ -57,7 +57,7 @@ def test_an_answer_between_the_look_and_the_block_is_not_missed(
     assert monotonic() - started < SOON_S
 
 
-def test_an_answer_that_was_there_already_is_returned_at_once(
+def test_existing_answer_is_returned_immediately(
     bench: Bench, waiters: Waiters
 ) -> None:
     lease = asked(bench)
@@ -69,7 +69,7 @@ def test_an_answer_that_was_there_already_is_returned_at_once(
     assert waiters.connection.calls == 1
 
 
-def test_the_answer_to_an_earlier_question_is_none_to_the_next(bench: Bench) -> None:
+def test_answer_to_earlier_question_does_not_count(bench: Bench) -> None:
     lease = asked(bench)
     bench.queue.answer(lease.item, "Go")
     bench.agent().blocker(lease, "Where to?")
@@ -79,7 +79,7 @@ def test_the_answer_to_an_earlier_question_is_none_to_the_next(bench: Bench) -> 
     assert (answered.answer, answered.is_open) == (None, True)
 
 
-def test_a_holder_that_went_on_still_waits_for_its_answer(
+def test_holder_that_continues_still_gets_its_answer(
     bench: Bench, waiters: Waiters
 ) -> None:
     lease = asked(bench)
@@ -97,7 +97,7 @@ def test_a_holder_that_went_on_still_waits_for_its_answer(
     "state",
     [State.QUEUED, State.WAITING, State.IN_PROGRESS, State.COMPLETED, State.FAILED],
 )
-def test_an_item_without_a_question_is_returned_at_once(
+def test_item_without_question_is_returned_immediately(
     bench: Bench, waiters: Waiters, state: State
 ) -> None:
     lease = bench.standing(state)
@@ -118,7 +118,7 @@ def test_an_item_without_a_question_is_returned_at_once(
         ("assign --force to the same", errors.LeaseLost),
     ],
 )
-def test_the_wait_ends_when_the_item_is_not_the_holders_any_more(
+def test_wait_for_answer_ends_with_the_lease(
     bench: Bench, waiters: Waiters, how: str, error: type[Exception]
 ) -> None:
     project = bench.project()
@@ -143,7 +143,7 @@ def test_the_wait_ends_when_the_item_is_not_the_holders_any_more(
         waiter.result(SOON_S)
 
 
-def test_who_does_not_hold_the_item_cannot_wait_for_its_answer(bench: Bench) -> None:
+def test_only_the_holder_can_wait_for_an_answer(bench: Bench) -> None:
     lease = asked(bench)
 
     with pytest.raises(errors.Held):
@@ -154,7 +154,7 @@ def test_who_does_not_hold_the_item_cannot_wait_for_its_answer(bench: Bench) -> 
         bench.agent().wait_for_answer(Lease(item="item_00000000"), timeout_s=LONG_S)
 
 
-def test_who_took_an_item_from_whom_is_in_its_history(bench: Bench) -> None:
+def test_takeover_is_in_the_history(bench: Bench) -> None:
     lease = asked(bench)
     bench.agent(session="other").get(Lease(item=lease.item), takeover=True)
     bench.queue.assign(lease.item, "bob", force=True)
@@ -169,12 +169,10 @@ def test_who_took_an_item_from_whom_is_in_its_history(bench: Bench) -> None:
     assert lost[1].text == "taken away by planner"
 
 
-# Goals -------------------------------------------------------------------------------------------------------------
+# Goals ------------------------------------------------------------------------------
 
 
-def test_a_wait_for_an_item_ends_when_it_is_completed(
-    bench: Bench, waiters: Waiters
-) -> None:
+def test_wait_for_item_ends_with_its_completion(bench: Bench, waiters: Waiters) -> None:
     lease = bench.claimed()
     waiter = waiters.until(lease.item, Goal.COMPLETED)
 
@@ -186,7 +184,7 @@ def test_a_wait_for_an_item_ends_when_it_is_completed(
     assert waited.standing.item.summary == "done"
 
 
-def test_a_wait_for_a_project_ends_when_its_last_item_is_completed(
+def test_wait_for_project_ends_with_its_last_item(
     bench: Bench, waiters: Waiters
 ) -> None:
     project = bench.project()
@@ -203,7 +201,7 @@ def test_a_wait_for_a_project_ends_when_its_last_item_is_completed(
 
 
 @pytest.mark.parametrize("what", ["item", "project"])
-def test_a_wait_ends_when_an_agent_asks(
+def test_wait_for_blocked_ends_with_a_question(
     bench: Bench, waiters: Waiters, what: str
 ) -> None:
     lease = bench.claimed()
@@ -220,7 +218,7 @@ def test_a_wait_ends_when_an_agent_asks(
 
 
 @pytest.mark.parametrize("what", ["item", "project"])
-def test_any_event_ends_a_wait_for_any_and_is_told(
+def test_any_event_ends_a_wait_for_any(
     bench: Bench, waiters: Waiters, what: str
 ) -> None:
     lease = bench.claimed()
@@ -243,7 +241,7 @@ def test_any_event_ends_a_wait_for_any_and_is_told(
 
 
 @pytest.mark.parametrize("goal", [Goal.COMPLETED, Goal.BLOCKED, Goal.ANY])
-def test_what_happens_between_the_look_and_the_block_is_not_missed(
+def test_change_between_look_and_block_is_not_missed(
     bench: Bench, waiters: Waiters, goal: Goal
 ) -> None:
     lease, agent, started = bench.claimed(), bench.agent(), monotonic()
@@ -261,7 +259,7 @@ def test_what_happens_between_the_look_and_the_block_is_not_missed(
 
 @pytest.mark.parametrize("goal", [Goal.COMPLETED, Goal.BLOCKED])
 @pytest.mark.parametrize("what", ["item", "project"])
-def test_a_goal_that_is_reached_already_is_one_look(
+def test_reached_goal_takes_one_look(
     bench: Bench, waiters: Waiters, goal: Goal, what: str
 ) -> None:
     item = bench.standing(State(goal)).item
@@ -273,7 +271,7 @@ def test_a_goal_that_is_reached_already_is_one_look(
     assert waiters.connection.calls == 1
 
 
-def test_a_project_that_was_closed_is_completed(bench: Bench) -> None:
+def test_closed_project_is_completed(bench: Bench) -> None:
     project = bench.project()
     bench.queue.complete_project(project)
 
@@ -283,7 +281,7 @@ def test_a_project_that_was_closed_is_completed(bench: Bench) -> None:
     )
 
 
-def test_a_project_without_items_is_not_completed_yet(bench: Bench) -> None:
+def test_project_without_items_is_not_completed(bench: Bench) -> None:
     waited = bench.queue.waits().until(bench.project(), [Goal.COMPLETED], timeout_s=0)
 
     assert waited.reached is None
@@ -298,7 +296,7 @@ def test_a_project_without_items_is_not_completed_yet(bench: Bench) -> None:
         (State.COMPLETED, Goal.BLOCKED),
     ],
 )
-def test_a_goal_that_will_not_be_reached_is_not_waited_for(
+def test_unreachable_goal_is_not_waited_for(
     bench: Bench, state: State, goal: Goal
 ) -> None:
     item = bench.standing(state).item
@@ -307,7 +305,7 @@ def test_a_goal_that_will_not_be_reached_is_not_waited_for(
         bench.queue.waits().until(item, [goal], timeout_s=LONG_S)
 
 
-def test_an_item_that_fails_for_good_ends_the_wait_for_its_completion(
+def test_dead_letter_ends_the_wait_for_completion(
     bench: Bench, waiters: Waiters
 ) -> None:
     lease = bench.claimed()
@@ -319,9 +317,7 @@ def test_an_item_that_fails_for_good_ends_the_wait_for_its_completion(
         waiter.result(SOON_S)
 
 
-def test_a_project_is_waited_for_while_something_in_it_moves(
-    bench: Bench, waiters: Waiters
-) -> None:
+def test_project_with_active_item_is_waited_for(bench: Bench, waiters: Waiters) -> None:
     project = bench.project()
     dead = bench.item(project)
     bench.item(project, depends_on=(dead,))
@@ -338,7 +334,7 @@ def test_a_project_is_waited_for_while_something_in_it_moves(
 
 
 @pytest.mark.parametrize("end", [State.CANCELLED, State.FAILED])
-def test_a_project_of_which_all_that_is_left_waits_for_a_dead_item_is_not_waited_for(
+def test_project_behind_dead_item_ends_wait(
     bench: Bench, waiters: Waiters, end: State
 ) -> None:
     project = bench.project()
@@ -359,7 +355,7 @@ def test_a_project_of_which_all_that_is_left_waits_for_a_dead_item_is_not_waited
 
 @pytest.mark.parametrize("agent", ["ada", ""], ids=["assigned", "unassigned"])
 @pytest.mark.parametrize("end", [State.CANCELLED, State.FAILED])
-def test_a_waiter_is_told_at_once_when_what_its_item_waits_for_dies(
+def test_dying_dependency_ends_the_wait_immediately(
     bench: Bench, waiters: Waiters, end: State, agent: str
 ) -> None:
     dead = bench.item()
@@ -374,7 +370,7 @@ def test_a_waiter_is_told_at_once_when_what_its_item_waits_for_dies(
         waiter.result(SOON_S)
 
 
-def test_a_waiter_of_an_item_that_waited_sees_it_through(
+def test_wait_for_waiting_item_lasts_until_completion(
     bench: Bench, waiters: Waiters
 ) -> None:
     first = bench.claimed()
@@ -387,7 +383,7 @@ def test_a_waiter_of_an_item_that_waited_sees_it_through(
     assert waiter.result(SOON_S).reached is Goal.COMPLETED
 
 
-def test_a_project_of_which_nobody_is_assigned_to_what_waits_for_a_dead_item_is_not_waited_for(
+def test_pending_item_behind_dead_item_ends_wait(
     bench: Bench,
 ) -> None:
     project = bench.project()
@@ -399,7 +395,7 @@ def test_a_project_of_which_nobody_is_assigned_to_what_waits_for_a_dead_item_is_
         bench.queue.waits().until(project, [Goal.COMPLETED], timeout_s=LONG_S)
 
 
-def test_a_project_with_an_item_to_assign_is_waited_for_though_another_is_held_up(
+def test_project_with_pending_item_is_still_waited_for(
     bench: Bench,
 ) -> None:
     project = bench.project()
@@ -415,7 +411,7 @@ def test_a_project_with_an_item_to_assign_is_waited_for_though_another_is_held_u
 
 
 @pytest.mark.parametrize("held_up", [0, 1], ids=["dead letter", "dead dependency"])
-def test_a_project_that_waits_for_something_alive_may_still_be_blocked(
+def test_project_with_active_item_may_still_be_blocked(
     bench: Bench, waiters: Waiters, held_up: int
 ) -> None:
     project, alive = bench.project(), bench.claimed()
@@ -431,7 +427,7 @@ def test_a_project_that_waits_for_something_alive_may_still_be_blocked(
     assert waiter.result(SOON_S).reached is Goal.BLOCKED
 
 
-def test_a_project_that_is_waited_for_to_be_blocked_is_over_with_the_last_that_was_alive(
+def test_wait_for_blocked_ends_with_last_active_item(
     bench: Bench, waiters: Waiters
 ) -> None:
     project, alive = bench.project(), bench.claimed()
@@ -449,9 +445,7 @@ def test_a_project_that_is_waited_for_to_be_blocked_is_over_with_the_last_that_w
 
 
 @pytest.mark.parametrize("end", [State.CANCELLED, State.FAILED])
-def test_a_dead_item_of_another_project_ends_the_wait_too(
-    bench: Bench, end: State
-) -> None:
+def test_dead_item_of_another_project_ends_the_wait(bench: Bench, end: State) -> None:
     project, dead = bench.project(), bench.item()
     between = bench.item(depends_on=(dead,))
     waits = bench.item(project, depends_on=(between,))
@@ -462,7 +456,7 @@ def test_a_dead_item_of_another_project_ends_the_wait_too(
             bench.queue.waits().until(id_, [Goal.COMPLETED], timeout_s=LONG_S)
 
 
-def test_a_project_that_waits_for_another_one_in_which_something_moves_is_waited_for(
+def test_project_behind_active_project_is_waited_for(
     bench: Bench,
 ) -> None:
     project, moving = bench.project(), bench.item()
@@ -477,7 +471,7 @@ def test_a_project_that_waits_for_another_one_in_which_something_moves_is_waited
         )
 
 
-def test_a_wait_that_runs_out_says_how_it_stands(bench: Bench) -> None:
+def test_wait_that_times_out_returns_current_state(bench: Bench) -> None:
     lease, started = bench.claimed(), monotonic()
 
     waited = bench.queue.waits().until(lease.item, [Goal.COMPLETED], timeout_s=NOW_S)
@@ -489,14 +483,12 @@ def test_a_wait_that_runs_out_says_how_it_stands(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("id_", ["item_00000000", "proj_00000000", "nonsense", ""])
-def test_what_is_not_there_is_not_waited_for(bench: Bench, id_: str) -> None:
+def test_wait_for_unknown_id_is_refused(bench: Bench, id_: str) -> None:
     with pytest.raises(errors.NotFound):
         bench.queue.waits().until(id_, [Goal.COMPLETED], timeout_s=LONG_S)
 
 
-def test_what_happened_since_the_last_wait_ends_the_next_at_once(
-    bench: Bench, waiters: Waiters
-) -> None:
+def test_event_since_last_wait_ends_the_next(bench: Bench, waiters: Waiters) -> None:
     lease = bench.claimed()
     cursor = bench.queue.waits().standing(lease.item).cursor
     bench.agent().renew(lease)
@@ -509,7 +501,7 @@ def test_what_happened_since_the_last_wait_ends_the_next_at_once(
     assert not waited.gap
 
 
-def test_a_cursor_whose_events_are_gone_ends_the_wait_for_any(bench: Bench) -> None:
+def test_lost_cursor_ends_a_wait_for_any(bench: Bench) -> None:
     lease = bench.claimed()
     cursor = bench.queue.waits().standing(lease.item).cursor
     bench.item()
@@ -524,7 +516,7 @@ def test_a_cursor_whose_events_are_gone_ends_the_wait_for_any(bench: Bench) -> N
     assert (waited.reached, waited.gap) == (Goal.ANY, True)
 
 
-def test_an_import_is_an_event_of_everything(
+def test_import_is_an_event_of_everything(
     bench: Bench, waiters: Waiters, tmp_path: Path
 ) -> None:
     item = bench.item()
@@ -537,12 +529,10 @@ def test_an_import_is_an_event_of_everything(
     assert [event.verb for event in waiter.result(SOON_S).events] == ["restore"]
 
 
-# What waits do not do ----------------------------------------------------------------------------------------------
+# No polling -------------------------------------------------------------------------
 
 
-def test_a_wait_for_an_item_is_not_woken_by_others(
-    bench: Bench, waiters: Waiters
-) -> None:
+def test_wait_for_item_ignores_other_items(bench: Bench, waiters: Waiters) -> None:
     lease, other = bench.claimed(), bench.claimed()
     waiter = waiters.until(lease.item, Goal.COMPLETED)
 
@@ -555,7 +545,7 @@ def test_a_wait_for_an_item_is_not_woken_by_others(
     assert (looks, waiters.connection.calls) == (1, 2)
 
 
-def test_a_wait_looks_before_it_blocks_and_after_and_not_between(
+def test_wait_looks_only_before_and_after_a_block(
     bench: Bench, waiters: Waiters
 ) -> None:
     lease = asked(bench)
@@ -565,10 +555,10 @@ def test_a_wait_looks_before_it_blocks_and_after_and_not_between(
     assert waiters.connection.calls <= 3  # a server may end a block a millisecond early
 
 
-# Outages -----------------------------------------------------------------------------------------------------------
+# Outages ----------------------------------------------------------------------------
 
 
-def test_a_wait_goes_on_after_an_outage_and_misses_nothing(
+def test_wait_survives_an_outage_without_missing_events(
     bench: Bench, waiters: Waiters
 ) -> None:
     lease, started = asked(bench), monotonic()
@@ -586,7 +576,7 @@ def test_a_wait_goes_on_after_an_outage_and_misses_nothing(
     assert monotonic() - started < SOON_S
 
 
-def test_an_outage_that_outlasts_the_wait_is_told(
+def test_outage_longer_than_the_wait_is_an_error(
     bench: Bench, waiters: Waiters
 ) -> None:
     lease = asked(bench)
@@ -598,9 +588,7 @@ def test_an_outage_that_outlasts_the_wait_is_told(
         waiters.bench.agent().wait_for_answer(lease, timeout_s=0.5)
 
 
-def test_a_redis_that_is_away_from_the_start_is_told_at_once(
-    bench: Bench, waiters: Waiters
-) -> None:
+def test_unreachable_redis_at_start_is_an_error(bench: Bench, waiters: Waiters) -> None:
     item, started = bench.item(), monotonic()
     waiters.connection.away = 1
 
@@ -609,10 +597,10 @@ def test_a_redis_that_is_away_from_the_start_is_told_at_once(
     assert monotonic() - started < SOON_S
 
 
-# Events ------------------------------------------------------------------------------------------------------------
+# Events -----------------------------------------------------------------------------
 
 
-def test_events_come_as_they_happen_each_once(bench: Bench, waiters: Waiters) -> None:
+def test_events_are_yielded_once_as_they_happen(bench: Bench, waiters: Waiters) -> None:
     newest = bench.queue.waits().newest_cursor()
     batches = waiters.bench.queue.waits().events(newest)
     first = waiters.start(lambda _: next(batches))
@@ -627,7 +615,7 @@ def test_events_come_as_they_happen_each_once(bench: Bench, waiters: Waiters) ->
     assert came == ["project", "create", "create"]
 
 
-def test_events_go_on_after_an_outage_which_is_told(
+def test_events_continue_after_a_reported_outage(
     bench: Bench, waiters: Waiters
 ) -> None:
     told: list[str] = []
@@ -646,7 +634,7 @@ def test_events_go_on_after_an_outage_which_is_told(
     assert told[1:] == ["Redis answers again."]
 
 
-def test_a_cursor_of_another_redis_begins_with_a_gap_at_once(bench: Bench) -> None:
+def test_cursor_of_another_redis_starts_with_a_gap(bench: Bench) -> None:
     bench.item()
     newest = bench.queue.waits().newest_cursor()
 
@@ -655,7 +643,7 @@ def test_a_cursor_of_another_redis_begins_with_a_gap_at_once(bench: Bench) -> No
     assert (gap.known, gap.cursor) == (False, newest)
 
 
-def test_events_behind_a_cursor_that_is_gone_begin_with_a_gap(bench: Bench) -> None:
+def test_events_after_lost_cursor_start_with_a_gap(bench: Bench) -> None:
     bench.item()
     cursor = bench.queue.waits().newest_cursor()
     bench.item()
