@@ -36,7 +36,7 @@ class CallRecorder:
         self._random = random
 
     def call(self, verb: str, lease: Lease, act: Callable[[str], T]) -> T | None:
-        """Make a call, and repeat it while Redis does not answer.
+        """Make a call, and repeat it while Redis is unreachable.
 
         `act` gets the id of the call, which is its request id and the text of its report.
         Return None if the call was refused or given up.
