@@ -1,4 +1,4 @@
-"""What an orchestrator needs to continue after a fresh start: `orchestrate prime`."""
+"""The briefing of an orchestrator after a fresh start, which `orchestrate prime` prints."""
 
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Project

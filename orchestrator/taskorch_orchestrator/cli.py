@@ -57,7 +57,7 @@ orchestrate.declare(
             "doctor": "Check Redis, the namespace and this machine.",
         },
         "taskorch_orchestrator.commands.purge": {
-            "purge": "Delete completed projects for good.",
+            "purge": "Delete completed projects for good: those named, or all old ones.",
         },
         "taskorch_orchestrator.commands.backup": {
             "export": "Export the whole namespace as JSON lines, to FILE or to standard output.",

@@ -35,9 +35,7 @@ def plan(shell: Shell) -> Path:
 
 
 @pytest.mark.usefixtures("plan")
-def test_in_a_pipe_only_the_id_of_the_project_stands(
-    shell: Shell, bench: Bench
-) -> None:
+def test_apply_prints_only_project_id_in_pipe(shell: Shell, bench: Bench) -> None:
     ran = shell.orchestrate("apply", "plan.yaml")
 
     assert (ran.code, ran.stderr) == (0, "")
@@ -51,7 +49,7 @@ def test_in_a_pipe_only_the_id_of_the_project_stands(
 
 
 @pytest.mark.usefixtures("plan")
-def test_on_a_terminal_each_item_stands_in_a_row(shell: Shell) -> None:
+def test_apply_prints_item_rows_on_terminal(shell: Shell) -> None:
     plain = shell.having(NO_COLOR="1")
 
     _, first = plain.on_terminal(BIN / "orchestrate", "apply", "plan.yaml")
@@ -72,7 +70,7 @@ def test_on_a_terminal_each_item_stands_in_a_row(shell: Shell) -> None:
     assert [line.split()[4:] for line in again.splitlines()[2:]] == [["existing"]] * 3
 
 
-def test_the_json_has_what_became_of_each_item(shell: Shell, bench: Bench) -> None:
+def test_apply_json_has_state_of_each_item(shell: Shell, bench: Bench) -> None:
     first = shell.orchestrate("apply", "-", "--json", stdin=PLAN.encode()).data()
     more = PLAN + "  - {name: docs, title: Write it down}\n"
     again = shell.orchestrate("apply", "-", "--json", stdin=more.encode()).data()
@@ -94,7 +92,7 @@ def test_the_json_has_what_became_of_each_item(shell: Shell, bench: Bench) -> No
     assert len(bench.queue.views.list().items) == 4
 
 
-def test_a_plan_of_json_on_standard_input_works(shell: Shell, bench: Bench) -> None:
+def test_json_plan_is_read_from_standard_input(shell: Shell, bench: Bench) -> None:
     document = {
         "project": "Build it",
         "items": [{"name": "a", "title": "Ü 😀", "context": {"x": "1"}}],
@@ -107,9 +105,7 @@ def test_a_plan_of_json_on_standard_input_works(shell: Shell, bench: Bench) -> N
 
 
 @pytest.mark.usefixtures("plan")
-def test_a_dry_run_says_that_nothing_was_written_and_writes_nothing(
-    shell: Shell, bench: Bench
-) -> None:
+def test_dry_run_writes_nothing_and_says_so(shell: Shell, bench: Bench) -> None:
     ran = shell.orchestrate("apply", "plan.yaml", "--dry-run")
     code, screen = shell.having(NO_COLOR="1").on_terminal(
         BIN / "orchestrate", "apply", "plan.yaml", "--dry-run"
@@ -138,7 +134,7 @@ def test_project_id_adds_to_that_project(shell: Shell, bench: Bench) -> None:
     assert [item.title for item in bench.queue.views.progress(project).items] == ["A"]
 
 
-def test_mistakes_are_told_with_their_lines_and_nothing_is_written(
+def test_mistakes_are_reported_with_lines_before_writing(
     shell: Shell, bench: Bench
 ) -> None:
     (shell.folder / "bad.yaml").write_text(BAD, encoding="utf-8")
@@ -156,7 +152,7 @@ def test_mistakes_are_told_with_their_lines_and_nothing_is_written(
     assert bench.everything() == {}
 
 
-def test_with_json_the_mistakes_are_in_the_details(shell: Shell) -> None:
+def test_json_error_has_mistakes_in_details(shell: Shell) -> None:
     ran = shell.orchestrate("apply", "-", "--json", stdin=BAD.encode())
 
     error = ran.error()
@@ -173,7 +169,7 @@ def test_with_json_the_mistakes_are_in_the_details(shell: Shell) -> None:
     ]
 
 
-def test_a_mistake_cannot_forge_a_line_of_the_screen(shell: Shell) -> None:
+def test_mistake_forges_no_line_of_output(shell: Shell) -> None:
     ran = shell.orchestrate(
         "apply",
         "-",
@@ -186,9 +182,7 @@ def test_a_mistake_cannot_forge_a_line_of_the_screen(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("words", [["nowhere.yaml"], ["."], []])
-def test_a_file_that_cannot_be_read_is_a_wrong_use(
-    shell: Shell, words: list[str]
-) -> None:
+def test_unreadable_file_is_usage_error(shell: Shell, words: list[str]) -> None:
     ran = shell.orchestrate("apply", *words)
 
     assert (ran.code, ran.stdout) == (2, "")
@@ -210,7 +204,7 @@ def test_a_file_that_cannot_be_read_is_a_wrong_use(
         ("project: {closed}\nitems: [{name: a, title: A}]", 5, "{closed} is completed"),
     ],
 )
-def test_what_only_redis_knows_is_refused_too(
+def test_apply_refuses_unknown_project_and_item(
     shell: Shell, bench: Bench, document: str, code: int, message: str
 ) -> None:
     closed = bench.project()
@@ -227,7 +221,7 @@ def test_what_only_redis_knows_is_refused_too(
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
-def test_create_says_that_a_dependency_will_not_complete(
+def test_create_warns_of_dead_dependency(
     shell: Shell, bench: Bench, state: State
 ) -> None:
     dead = bench.brought(bench.item(), state).item
@@ -242,7 +236,7 @@ def test_create_says_that_a_dependency_will_not_complete(
     assert document.json()["meta"] == {"dead_dependency": dead, "hint": hint}
 
 
-def test_create_says_nothing_of_dependencies_that_may_complete(
+def test_create_accepts_live_dependency_without_warning(
     shell: Shell, bench: Bench
 ) -> None:
     ran = shell.orchestrate(
@@ -252,7 +246,7 @@ def test_create_says_nothing_of_dependencies_that_may_complete(
     assert (ran.json()["meta"], ran.stderr) == ({}, "")
 
 
-def test_apply_says_which_item_cannot_start(shell: Shell, bench: Bench) -> None:
+def test_apply_names_item_that_cannot_start(shell: Shell, bench: Bench) -> None:
     dead = bench.brought(bench.item(), State.CANCELLED).item
     document = f"project: P\nitems: [{{name: a, title: A, depends_on: [{dead}]}}]"
 
@@ -289,9 +283,7 @@ def test_create_names_the_dead_item_of_its_key(
     assert document.json()["meta"] == {"hint": hint}
 
 
-def test_create_says_nothing_of_a_key_whose_item_is_alive(
-    shell: Shell, bench: Bench
-) -> None:
+def test_create_repeats_live_key_without_warning(shell: Shell, bench: Bench) -> None:
     project = bench.project()
 
     first = shell.orchestrate("create", project, "x", "--key", "k", "--json")
@@ -318,9 +310,7 @@ def test_apply_names_dead_items_in_a_pipe(shell: Shell, bench: Bench) -> None:
     assert document.json()["meta"] == {"hints": [again.stderr.strip()]}
 
 
-def test_create_echoes_a_time_without_a_zone_in_full(
-    shell: Shell, bench: Bench
-) -> None:
+def test_create_reports_time_without_zone(shell: Shell, bench: Bench) -> None:
     berlin, project = shell.having(TZ=BERLIN), bench.project()
 
     ran = berlin.orchestrate("create", project, "x", "--not-before", "2027-03-28 02:30")
@@ -367,7 +357,7 @@ def test_apply_remarks_on_times_and_comments(
     assert data.data()["items"][0]["not_before_at"] == "2027-12-01T11:00:00.000Z"
 
 
-def test_of_a_long_plan_the_screen_shows_the_first_rows(shell: Shell) -> None:
+def test_apply_prints_first_rows_of_long_plan(shell: Shell) -> None:
     document = "project: P\nitems:\n" + "".join(
         f" - {{name: n{n}, title: x}}\n" for n in range(5000)
     )

@@ -42,7 +42,7 @@ cli.main()
 """
 
 
-def test_many_waits_keep_no_other_call_waiting(shell: Shell, bench: Bench) -> None:
+def test_many_waits_delay_no_other_call(shell: Shell, bench: Bench) -> None:
     waits = 50
 
     async def test() -> None:
@@ -59,7 +59,7 @@ def test_many_waits_keep_no_other_call_waiting(shell: Shell, bench: Bench) -> No
     running(test)
 
 
-def test_a_wait_says_that_it_goes_on(shell: Shell) -> None:
+def test_wait_reports_progress(shell: Shell) -> None:
     told: list[tuple[float, float | None, str | None]] = []
 
     async def hear(progress: float, total: float | None, message: str | None) -> None:
@@ -74,7 +74,7 @@ def test_a_wait_says_that_it_goes_on(shell: Shell) -> None:
     assert [message for _, _, message in told] == ["Waiting for 1 s."]
 
 
-def test_a_cancelled_wait_takes_nothing(shell: Shell, bench: Bench) -> None:
+def test_cancelled_wait_claims_nothing(shell: Shell, bench: Bench) -> None:
     async def test() -> None:
         async with tool_client.worker(shell) as ada:
             await _cancelled(ada, bench)
@@ -87,7 +87,7 @@ def test_a_cancelled_wait_takes_nothing(shell: Shell, bench: Bench) -> None:
     running(test)
 
 
-def test_a_cancelled_wait_on_the_bundled_server_ends_at_once(local: Shell) -> None:
+def test_cancelled_wait_on_bundled_server_ends(local: Shell) -> None:
     local.orchestrate("server", "start")
 
     async def test() -> None:
@@ -107,7 +107,7 @@ def test_a_cancelled_wait_on_the_bundled_server_ends_at_once(local: Shell) -> No
     running(test)
 
 
-def test_an_item_whose_claim_and_cancellation_have_crossed_is_given_back(
+def test_claim_that_crossed_its_cancellation_is_released(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
@@ -121,9 +121,7 @@ def test_an_item_whose_claim_and_cancellation_have_crossed_is_given_back(
     assert ended(process).code == 0
 
 
-def test_an_item_that_is_in_work_outlives_a_late_cancellation_of_its_claim(
-    shell: Shell, bench: Bench
-) -> None:
+def test_late_cancellation_leaves_item_in_progress(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     process = started(shell, called(1, "pop"))
     answered(process, 2)
@@ -143,7 +141,7 @@ def test_an_item_that_is_in_work_outlives_a_late_cancellation_of_its_claim(
     ]
 
 
-def test_an_item_stays_with_who_thinks_about_it_for_a_while(
+def test_cancellation_after_pause_leaves_item_with_holder(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
@@ -163,7 +161,7 @@ def test_an_item_stays_with_who_thinks_about_it_for_a_while(
     assert bench.state(item) is State.IN_PROGRESS
 
 
-def test_a_claim_that_cannot_be_given_back_is_told(shell: Shell) -> None:
+def test_failed_release_of_cancelled_claim_is_logged(shell: Shell) -> None:
     with servers.running(server.binary(), shell.folder.parent) as url:
         there = shell.having(TASKORCH_REDIS_URL=url)
         project = there.orchestrate("project", "x").stdout.strip()
@@ -183,9 +181,7 @@ def test_a_claim_that_cannot_be_given_back_is_told(shell: Shell) -> None:
     )
 
 
-def test_a_report_that_is_cancelled_on_its_way_stays_and_so_does_its_item(
-    shell: Shell, bench: Bench
-) -> None:
+def test_cancelled_report_stays_with_its_item(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     async def test() -> None:
@@ -203,7 +199,7 @@ def test_a_report_that_is_cancelled_on_its_way_stays_and_so_does_its_item(
     ]
 
 
-def test_a_client_that_is_gone_ends_the_server_without_a_word(shell: Shell) -> None:
+def test_server_ends_silently_without_client(shell: Shell) -> None:
     process = started(shell)
     assert process.stdin
     assert process.stdout
@@ -229,7 +225,7 @@ async def _cancelled(one: Program, bench: Bench) -> None:
     ("tool", "arguments"),
     [("pop", {}), ("pop", {"wait": 300}), ("get", {"item": "{item}"})],
 )
-def test_an_item_that_is_claimed_while_the_call_is_cancelled_is_given_back(
+def test_claim_during_cancellation_is_released(
     shell: Shell, bench: Bench, tool: str, arguments: dict[str, Any]
 ) -> None:
     item = bench.item()
@@ -255,7 +251,7 @@ def test_an_item_that_is_claimed_while_the_call_is_cancelled_is_given_back(
     assert list(shell.folder.rglob("*.lease")) == []
 
 
-def test_a_cancelled_call_that_took_nothing_new_leaves_the_item_with_its_holder(
+def test_cancelled_call_without_new_claim_keeps_item(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
@@ -271,7 +267,7 @@ def test_a_cancelled_call_that_took_nothing_new_leaves_the_item_with_its_holder(
     running(test)
 
 
-def test_a_redis_that_is_killed_costs_the_calls_that_met_it_and_no_more(
+def test_killed_redis_fails_only_calls_in_progress(
     shell: Shell,
 ) -> None:
     binary, folder = server.binary(), shell.folder.parent
@@ -332,7 +328,7 @@ def _raw(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, decode_responses=True)
 
 
-def test_the_bundled_server_is_started_by_a_call_and_again_when_it_was_killed(
+def test_call_starts_bundled_server_again_after_kill(
     local: Shell,
 ) -> None:
     async def test() -> None:
@@ -349,9 +345,7 @@ def test_the_bundled_server_is_started_by_a_call_and_again_when_it_was_killed(
     running(test)
 
 
-def test_a_call_that_was_not_answered_is_made_again_and_acts_once(
-    shell: Shell, bench: Bench
-) -> None:
+def test_repeated_unanswered_call_acts_once(shell: Shell, bench: Bench) -> None:
     plan: dict[str, Any] = {"project": "x", "items": [{"name": "a", "title": "A"}]}
 
     async def test(between: Proxy) -> None:
@@ -371,7 +365,7 @@ def test_a_call_that_was_not_answered_is_made_again_and_acts_once(
         running(partial(test, between))
 
 
-def test_an_address_that_is_none_is_an_error_result(shell: Shell) -> None:
+def test_invalid_address_is_error_result(shell: Shell) -> None:
     async def test() -> None:
         async with tool_client.worker(
             shell.having(TASKORCH_REDIS_URL="http://redis")
@@ -382,7 +376,7 @@ def test_an_address_that_is_none_is_an_error_result(shell: Shell) -> None:
     running(test)
 
 
-def test_a_server_ends_though_nobody_reads_what_it_says(shell: Shell) -> None:
+def test_server_ends_although_client_reads_nothing(shell: Shell) -> None:
     process = started(
         shell,
         *(
@@ -405,9 +399,7 @@ def test_a_server_ends_though_nobody_reads_what_it_says(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("end", ["input", signal.SIGTERM, signal.SIGINT])
-def test_a_server_ends_at_once_and_takes_its_waits_with_it(
-    shell: Shell, bench: Bench, end: Any
-) -> None:
+def test_server_ends_with_its_waits(shell: Shell, bench: Bench, end: Any) -> None:
     process = started(shell, called(1, "pop", wait=300), called(2, "pop", wait=300))
     eventually(lambda: bench.blocked_clients() == 2)
 
@@ -468,7 +460,7 @@ def _error_code(answer: Any) -> str:
 
 
 @pytest.mark.parametrize("end", ["input", signal.SIGTERM])
-def test_a_server_ends_though_redis_hangs(shell: Shell, end: Any) -> None:
+def test_server_ends_although_redis_hangs(shell: Shell, end: Any) -> None:
     with servers.running(server.binary(), shell.folder.parent) as url, _raw(url) as raw:
         process = started(
             shell.having(TASKORCH_REDIS_URL=url), called(1, "pop", wait=300)

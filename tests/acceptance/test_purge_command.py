@@ -35,7 +35,9 @@ def answered(shell: Shell, answer: str, *words: str) -> tuple[int, str]:
     return code, screen.written.decode().replace("\r\n", "\n")
 
 
-def test_a_day_ends_and_nothing_of_it_is_left(shell: Shell, bench: Bench) -> None:
+def test_purge_deletes_everything_of_completed_project(
+    shell: Shell, bench: Bench
+) -> None:
     script = """set -e
         PROJECT=$(orchestrate project "Short")
         ITEM=$(orchestrate create $PROJECT "One" --assign ada --key one)
@@ -64,7 +66,7 @@ def test_a_day_ends_and_nothing_of_it_is_left(shell: Shell, bench: Bench) -> Non
     } == {"ok"}
 
 
-def test_without_a_project_those_go_that_are_old(shell: Shell, bench: Bench) -> None:
+def test_purge_without_project_deletes_old_projects(shell: Shell, bench: Bench) -> None:
     old, older, young, active = (
         over(bench, days=40),
         over(bench, days=100),
@@ -92,7 +94,7 @@ def test_without_a_project_those_go_that_are_old(shell: Shell, bench: Bench) -> 
     )
 
 
-def test_the_document_says_what_went_and_what_stays(shell: Shell, bench: Bench) -> None:
+def test_purge_json_has_deleted_and_kept_projects(shell: Shell, bench: Bench) -> None:
     gone, needed = over(bench, days=40), bench.project()
     item = bench.item(needed)
     dependent = bench.item(depends_on=(item,))
@@ -124,7 +126,7 @@ def test_the_document_says_what_went_and_what_stays(shell: Shell, bench: Bench) 
     assert f"orchestrate cancel {dependent}" in told.stderr
 
 
-def test_nobody_is_asked_in_a_pipe(shell: Shell, bench: Bench) -> None:
+def test_purge_in_pipe_requires_yes(shell: Shell, bench: Bench) -> None:
     project = over(bench, days=40)
 
     all_of_them, one = (
@@ -139,7 +141,7 @@ def test_nobody_is_asked_in_a_pipe(shell: Shell, bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("answer", "goes"), [("y", True), ("n", False), ("", False)])
-def test_on_a_terminal_it_asks_first(
+def test_purge_asks_on_terminal(
     shell: Shell,
     bench: Bench,
     answer: str,
@@ -156,9 +158,7 @@ def test_on_a_terminal_it_asks_first(
     assert there(bench) == (set() if goes else {project})
 
 
-def test_a_purge_that_redis_leaves_unanswered_in_its_midst_is_typed_again(
-    shell: Shell, bench: Bench
-) -> None:
+def test_interrupted_purge_is_finished_by_rerun(shell: Shell, bench: Bench) -> None:
     project = bench.queue.project("Large")
     bench.queue.create_many(project, [NewItem(title="One of many")] * 600)
     bench.queue.complete_project(project, force=True)
@@ -182,7 +182,7 @@ def test_a_purge_that_redis_leaves_unanswered_in_its_midst_is_typed_again(
     assert bench.inconsistencies() == []
 
 
-def test_the_files_of_a_purged_project_stay(shell: Shell, bench: Bench) -> None:
+def test_files_of_purged_project_stay(shell: Shell, bench: Bench) -> None:
     project = over(bench)
     shell.orchestrate("sync")
     handoffs = Path(shell.folder, ".task-orchestrator", "handoffs")

@@ -32,9 +32,7 @@ def waiting(shell: Shell, bench: Bench, *words: str) -> "subprocess.Popen[str]":
 # worker wait -------------------------------------------------------------------------------------------------------
 
 
-def test_an_answer_from_another_process_ends_the_wait(
-    shell: Shell, bench: Bench
-) -> None:
+def test_answer_of_other_process_ends_wait(shell: Shell, bench: Bench) -> None:
     item = held(shell, bench)
     process = waiting(shell, bench, "worker", "wait", item)
 
@@ -50,7 +48,7 @@ def test_an_answer_from_another_process_ends_the_wait(
     ]
 
 
-def test_an_answer_is_in_the_document(shell: Shell, bench: Bench) -> None:
+def test_wait_json_has_answer(shell: Shell, bench: Bench) -> None:
     item = held(shell, bench)
     bench.queue.answer(item, "Go")
 
@@ -71,7 +69,7 @@ def test_an_answer_is_in_the_document(shell: Shell, bench: Bench) -> None:
         ("takeover", 6, "Your lease on"),
     ],
 )
-def test_the_wait_ends_when_the_item_is_taken_away(
+def test_wait_ends_when_item_is_lost(
     shell: Shell, bench: Bench, how: str, code: int, message: str
 ) -> None:
     item = held(shell, bench)
@@ -90,7 +88,7 @@ def test_the_wait_ends_when_the_item_is_taken_away(
     assert message in ran.stderr
 
 
-def test_an_item_without_a_question_is_told_at_once(shell: Shell, bench: Bench) -> None:
+def test_item_without_question_ends_wait(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
     ran = shell.worker("wait", item)
@@ -101,7 +99,7 @@ def test_an_item_without_a_question_is_told_at_once(shell: Shell, bench: Bench) 
     )
 
 
-def test_a_wait_without_an_answer_runs_out(shell: Shell, bench: Bench) -> None:
+def test_wait_without_answer_times_out(shell: Shell, bench: Bench) -> None:
     item = held(shell, bench)
 
     ran, as_json = (
@@ -123,9 +121,7 @@ def test_a_wait_without_an_answer_runs_out(shell: Shell, bench: Bench) -> None:
 # orchestrate wait --------------------------------------------------------------------------------------------------
 
 
-def test_a_delivery_by_another_process_ends_the_wait_for_an_item(
-    shell: Shell, bench: Bench
-) -> None:
+def test_delivery_of_other_process_ends_item_wait(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     process = waiting(shell, bench, "orchestrate", "wait", item)
 
@@ -139,9 +135,7 @@ def test_a_delivery_by_another_process_ends_the_wait_for_an_item(
     ]
 
 
-def test_the_last_delivery_ends_the_wait_for_a_project(
-    shell: Shell, bench: Bench
-) -> None:
+def test_last_delivery_ends_project_wait(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     items = [bench.item(project) for _ in range(2)]
     process = waiting(shell, bench, "orchestrate", "wait", project)
@@ -157,7 +151,7 @@ def test_the_last_delivery_ends_the_wait_for_a_project(
     )
 
 
-def test_a_question_ends_the_wait_for_one(shell: Shell, bench: Bench) -> None:
+def test_question_ends_wait_for_blocked(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     item = bench.item(project)
     process = waiting(
@@ -183,9 +177,7 @@ def test_a_question_ends_the_wait_for_one(shell: Shell, bench: Bench) -> None:
     ]
 
 
-def test_anything_ends_the_wait_for_anything_and_the_cursor_goes_on(
-    shell: Shell, bench: Bench
-) -> None:
+def test_any_event_ends_wait_and_moves_cursor(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     process = waiting(
         shell, bench, "orchestrate", "wait", project, "--until", "any", "--json"
@@ -207,7 +199,7 @@ def test_anything_ends_the_wait_for_anything_and_the_cursor_goes_on(
     )
 
 
-def test_a_document_says_how_it_stands(shell: Shell, bench: Bench) -> None:
+def test_wait_json_has_state(shell: Shell, bench: Bench) -> None:
     item = bench.standing(State.BLOCKED).item
 
     data = shell.orchestrate("wait", item, "--until", "blocked", "--json").data()
@@ -229,9 +221,7 @@ def test_a_document_says_how_it_stands(shell: Shell, bench: Bench) -> None:
     assert [each["id"] for each in data["blocked"]] == [item]
 
 
-def test_what_cannot_come_true_any_more_ends_the_wait_with_an_error(
-    shell: Shell, bench: Bench
-) -> None:
+def test_unreachable_goal_ends_wait_with_error(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     process = waiting(shell, bench, "orchestrate", "wait", item, "--json")
 
@@ -241,9 +231,7 @@ def test_what_cannot_come_true_any_more_ends_the_wait_with_an_error(
     assert (error["code"], error["details"]["state"]) == ("DEAD_END", "failed")
 
 
-def test_a_project_that_a_dead_item_holds_up_ends_the_wait_and_says_what_helps(
-    shell: Shell, bench: Bench
-) -> None:
+def test_dead_item_ends_project_wait_with_hint(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     dead = bench.item(project)
     bench.item(project, depends_on=(dead,))
@@ -263,7 +251,7 @@ def test_a_project_that_a_dead_item_holds_up_ends_the_wait_and_says_what_helps(
     assert dead in shell.orchestrate("stuck").stdout
 
 
-def test_a_wait_that_runs_out_says_how_far_it_is(shell: Shell, bench: Bench) -> None:
+def test_timed_out_wait_reports_progress(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     bench.item(project)
 
@@ -274,9 +262,7 @@ def test_a_wait_that_runs_out_says_how_far_it_is(shell: Shell, bench: Bench) -> 
     assert "To keep waiting, rerun this command." in ran.stderr
 
 
-def test_a_wait_for_anything_that_ran_out_goes_on_from_where_it_was(
-    shell: Shell, bench: Bench
-) -> None:
+def test_timed_out_wait_continues_from_its_cursor(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     command = (
         "wait",
@@ -314,9 +300,7 @@ def test_a_wait_for_anything_that_ran_out_goes_on_from_where_it_was(
         "orchestrate discoveries {project} --follow",
     ],
 )
-def test_an_interrupt_ends_each_of_them_at_once(
-    shell: Shell, bench: Bench, line: str
-) -> None:
+def test_interrupt_ends_waits(shell: Shell, bench: Bench, line: str) -> None:
     project = bench.project()
     item = held(shell, bench, project=project)
     process = waiting(shell, bench, *line.format(project=project, item=item).split())
@@ -330,9 +314,7 @@ def test_an_interrupt_ends_each_of_them_at_once(
 
 
 @pytest.mark.parametrize("role", ["worker", "orchestrate"])
-def test_a_wait_outlives_a_restart_of_redis(
-    shell: Shell, node: Node, role: str
-) -> None:
+def test_wait_survives_restart_of_redis(shell: Shell, node: Node, role: str) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
     item = there.orchestrate(
@@ -354,7 +336,7 @@ def test_a_wait_outlives_a_restart_of_redis(
     ) in ran.stdout
 
 
-def test_a_wait_brings_the_bundled_server_back(local: Shell) -> None:
+def test_wait_restarts_bundled_server(local: Shell) -> None:
     project = local.orchestrate("project", "A project").stdout.strip()
     item = local.orchestrate(
         "create", project, "An item", "--assign", "ada"
@@ -368,7 +350,7 @@ def test_a_wait_brings_the_bundled_server_back(local: Shell) -> None:
     assert ended(process).code == 0
 
 
-def test_a_wait_gives_up_when_redis_stays_away(shell: Shell, node: Node) -> None:
+def test_wait_fails_when_redis_stays_unreachable(shell: Shell, node: Node) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
     process = there.start(ORCHESTRATE, "wait", project, "--timeout", "4")

@@ -154,6 +154,7 @@ def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
 
     PLAN.yaml may be -, for standard input. The command is repeatable: items that a plan with
     the same key created earlier stay as they are, and new items in the file are added.
+
     For an example of a plan: orchestrate docs usage#a-whole-plan-at-once
     """
     from taskorch.domain.access import Access

@@ -41,9 +41,9 @@ def purge(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Delete completed projects for good. Without PROJECT: all that are older than 30 days.
+    """Delete completed projects for good: those named, or all old ones.
 
-    Files of the projects stay. Exit 5 if a project cannot be deleted.
+    The files of the projects stay. Exit 5 if a project cannot be deleted.
     """
     from taskorch_orchestrator.purge import (
         Purged,

@@ -58,7 +58,7 @@ def awaited(bench: Bench) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize("batch", [2, 5, 250])
-def test_nothing_is_left_of_a_purged_project(
+def test_purge_leaves_nothing_of_project(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     monkeypatch.setattr(queue, "PURGE_BATCH", batch)
@@ -78,7 +78,7 @@ def test_nothing_is_left_of_a_purged_project(
     assert found.counted
 
 
-def test_a_part_of_a_purge_leaves_a_project_that_fits_together(
+def test_partly_purged_project_is_consistent(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "PURGE_BATCH", 2)
@@ -93,7 +93,7 @@ def test_a_part_of_a_purge_leaves_a_project_that_fits_together(
     assert purged(bench, project)[0] == 3
 
 
-def test_a_key_leads_to_no_item_that_is_gone_after_a_part_of_a_purge(
+def test_partly_purged_project_has_no_dangling_key(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "PURGE_BATCH", 2)
@@ -109,7 +109,7 @@ def test_a_key_leads_to_no_item_that_is_gone_after_a_part_of_a_purge(
     assert bench.inconsistencies() == []
 
 
-def test_a_project_that_is_opened_again_in_the_midst_of_a_purge_keeps_the_rest(
+def test_project_reopened_during_purge_keeps_its_rest(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "PURGE_BATCH", 2)
@@ -124,7 +124,7 @@ def test_a_project_that_is_opened_again_in_the_midst_of_a_purge_keeps_the_rest(
     assert bench.inconsistencies() == []
 
 
-def test_a_project_that_is_not_completed_stays(bench: Bench) -> None:
+def test_purge_refuses_open_project(bench: Bench) -> None:
     project = bench.project()
     bench.brought(bench.item(project), State.COMPLETED)
     before = bench.everything()
@@ -143,7 +143,7 @@ def test_a_project_that_is_not_completed_stays(bench: Bench) -> None:
     assert bench.everything() == before
 
 
-def test_a_project_that_is_not_there_cannot_be_purged(bench: Bench) -> None:
+def test_purge_refuses_unknown_project(bench: Bench) -> None:
     project = over(bench)
     purged(bench, project)
 
@@ -153,7 +153,7 @@ def test_a_project_that_is_not_there_cannot_be_purged(bench: Bench) -> None:
         find_completed(bench.queue, ["proj_00000000"])
 
 
-def test_a_completed_dependency_stays_satisfied(bench: Bench) -> None:
+def test_purged_completed_dependency_stays_satisfied(bench: Bench) -> None:
     project, home = bench.project(), bench.project()
     first = bench.item(project)
     open_one = bench.item(agent="bob")
@@ -173,7 +173,7 @@ def test_a_completed_dependency_stays_satisfied(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_a_project_stays_while_an_item_of_another_one_waits_for_an_item_of_it(
+def test_purge_refuses_project_with_waiting_dependents(
     bench: Bench,
 ) -> None:
     project, item, dependent = awaited(bench)
@@ -190,7 +190,7 @@ def test_a_project_stays_while_an_item_of_another_one_waits_for_an_item_of_it(
     assert bench.everything() == before
 
 
-def test_what_is_refused_is_refused_before_anything_goes(
+def test_refused_purge_deletes_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "PURGE_BATCH", 1)
@@ -205,7 +205,7 @@ def test_what_is_refused_is_refused_before_anything_goes(
     assert len(bench.queue.views.list(project=project).items) == 2
 
 
-def test_what_was_cancelled_too_does_not_keep_what_it_waited_for(bench: Bench) -> None:
+def test_cancelled_dependent_does_not_block_purge(bench: Bench) -> None:
     project, _, dependent = awaited(bench)
     bench.queue.cancel(dependent)
 
@@ -217,7 +217,7 @@ def test_what_was_cancelled_too_does_not_keep_what_it_waited_for(bench: Bench) -
     assert bench.inconsistencies() == []
 
 
-def test_what_a_purged_item_waited_for_does_not_know_of_it_any_more(
+def test_purged_item_leaves_no_dependent_entry(
     bench: Bench,
 ) -> None:
     other, before = bench.item(), work(bench)
@@ -231,7 +231,7 @@ def test_what_a_purged_item_waited_for_does_not_know_of_it_any_more(
     assert bench.brought(other, State.COMPLETED).item == other
 
 
-def test_an_item_that_only_a_list_has_does_not_hold_a_purge_up(bench: Bench) -> None:
+def test_missing_item_does_not_block_purge(bench: Bench) -> None:
     project, other = over(bench), bench.item()
     bench.lose_item(bench.queue.views.list(project=project).items[0].id)
     bench.leave_entry(f"project:{project}:items", other)
@@ -242,7 +242,7 @@ def test_an_item_that_only_a_list_has_does_not_hold_a_purge_up(bench: Bench) -> 
     assert [name for name in bench.everything() if project in name] == []
 
 
-def test_the_key_of_a_purged_plan_opens_another_project(bench: Bench) -> None:
+def test_key_of_purged_plan_creates_new_project(bench: Bench) -> None:
     project = over(bench)
     purged(bench, project)
 
@@ -252,7 +252,7 @@ def test_the_key_of_a_purged_plan_opens_another_project(bench: Bench) -> None:
     assert again.project != project
 
 
-def test_each_part_of_a_purge_is_an_event(
+def test_each_part_of_purge_is_an_event(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "PURGE_BATCH", 3)
@@ -268,7 +268,7 @@ def test_each_part_of_a_purge_is_an_event(
     assert told == [("purge", project, "", "completed"), ("purge", project, "", "")]
 
 
-def test_the_projects_that_are_finished_are_those_completed_so_long_ago(
+def test_finished_projects_are_selected_by_age(
     bench: Bench,
 ) -> None:
     active, first, second = bench.project(), over(bench), bench.project()
@@ -286,7 +286,7 @@ def test_the_projects_that_are_finished_are_those_completed_so_long_ago(
     assert active in {project.id for project in views.projects()}
 
 
-def test_finished_projects_are_found_however_many_there_are(
+def test_finished_projects_are_found_beyond_one_page(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskorch.queue.views.LIMIT", 2)
@@ -301,7 +301,7 @@ def test_finished_projects_are_found_however_many_there_are(
     assert {project.id for project in found} == set(projects[::2])
 
 
-def test_of_all_projects_those_that_cannot_go_are_passed_over(bench: Bench) -> None:
+def test_purge_of_all_skips_refused_projects(bench: Bench) -> None:
     needed, item, dependent = awaited(bench)
     other = over(bench)
     found = find_completed(bench.queue, [needed, other])
@@ -315,7 +315,7 @@ def test_of_all_projects_those_that_cannot_go_are_passed_over(bench: Bench) -> N
     assert f"{dependent} waits for {item}" in done.kept[needed]
 
 
-def test_a_completion_that_is_asked_for_again_after_the_purge_finds_no_project(
+def test_repeated_completion_after_purge_finds_no_project(
     bench: Bench,
 ) -> None:
     project = bench.project()
@@ -334,7 +334,7 @@ def test_a_completion_that_is_asked_for_again_after_the_purge_finds_no_project(
         closing.complete_project(project)
 
 
-def test_a_namespace_is_exported_and_imported_after_a_purge(
+def test_namespace_is_exported_and_imported_after_purge(
     bench: Bench, copy: Bench, tmp_path: Path
 ) -> None:
     furnished(bench)
@@ -358,7 +358,7 @@ def test_a_namespace_is_exported_and_imported_after_a_purge(
 
 @pytest.mark.parametrize("batch", [2, 250])
 @pytest.mark.parametrize("lines", [1, 2, 8, 13])
-def test_an_export_that_a_purge_comes_into_is_refused(
+def test_export_during_purge_is_refused(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, batch: int, lines: int
 ) -> None:
     monkeypatch.setattr(queue, "PURGE_BATCH", batch)
@@ -372,7 +372,7 @@ def test_an_export_that_a_purge_comes_into_is_refused(
         list(export)
 
 
-def test_an_export_of_a_lost_project_goes_on_under_its_id(bench: Bench) -> None:
+def test_export_continues_under_id_of_lost_project(bench: Bench) -> None:
     project = over(bench)
     bench.lose_project(project)
 
@@ -386,7 +386,7 @@ def test_an_export_of_a_lost_project_goes_on_under_its_id(bench: Bench) -> None:
     assert titles == [project]
 
 
-def test_the_files_of_a_purged_project_stay_and_are_in_no_trouble(root: Root) -> None:
+def test_sync_keeps_files_of_purged_project(root: Root) -> None:
     project = over(root.bench)
     root.sync()
     before = root.shown()
@@ -398,7 +398,7 @@ def test_the_files_of_a_purged_project_stay_and_are_in_no_trouble(root: Root) ->
     assert (done.troubles, done.written) == ({}, 0)
 
 
-def test_a_package_goes_whose_item_was_purged_before_the_files_were_kept_again(
+def test_sync_deletes_handoff_of_purged_item(
     root: Root,
 ) -> None:
     project = root.bench.project()

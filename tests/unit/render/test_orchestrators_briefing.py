@@ -16,7 +16,7 @@ def told(bench: Bench) -> OrchestratorBriefing:
     return briefing(bench.queue.views, "planner", bench.namespace)
 
 
-def test_what_waits_for_the_orchestrator_is_told_and_no_more_than_that(
+def test_briefing_has_exactly_what_waits(
     bench: Bench,
 ) -> None:
     project = bench.project()
@@ -40,7 +40,7 @@ def test_what_waits_for_the_orchestrator_is_told_and_no_more_than_that(
     assert "… and more" not in text
 
 
-def test_an_open_project_is_not_hidden_by_newer_ones_that_are_closed(
+def test_closed_projects_hide_no_open_project(
     bench: Bench,
 ) -> None:
     open_ = bench.project()
@@ -51,7 +51,7 @@ def test_an_open_project_is_not_hidden_by_newer_ones_that_are_closed(
     assert [each.id for each in told(bench).projects] == [open_]
 
 
-def test_what_there_is_no_room_for_is_said_with_the_command_that_shows_it(
+def test_briefing_names_commands_for_omitted_rows(
     bench: Bench,
 ) -> None:
     for _ in range(2 * SHOWN):
@@ -75,7 +75,7 @@ def test_what_there_is_no_room_for_is_said_with_the_command_that_shows_it(
     "text",
     ["x" * LONG, "🙂" * (LONG // 4), "`" * LONG, "\x1b" * LONG, "x\n" * (LONG // 2)],
 )
-def test_it_is_never_longer_than_the_bound(bench: Bench, text: str) -> None:
+def test_briefing_stays_within_bound(bench: Bench, text: str) -> None:
     for _ in range(SHOWN + 1):
         item = bench.item(title=text[:500].strip() or "x", agent="a" * 64)
         bench.agent("a" * 64).blocker(
@@ -94,14 +94,14 @@ def test_it_is_never_longer_than_the_bound(bench: Bench, text: str) -> None:
     assert quoting.CUT in shown
 
 
-def test_a_project_with_nothing_left_to_do_is_to_be_completed(bench: Bench) -> None:
+def test_next_step_completes_finished_project(bench: Bench) -> None:
     done = bench.standing(State.COMPLETED).item
     project = bench.queue.views.show(done).item.project
 
     assert briefing_render.next_step(told(bench)) == f"orchestrate complete {project}"
 
 
-def test_a_project_whose_item_failed_is_not_to_be_completed(bench: Bench) -> None:
+def test_next_step_requeues_failed_item(bench: Bench) -> None:
     item = bench.standing(State.COMPLETED).item
     project = bench.queue.views.show(item).item.project
     dead = bench.brought(bench.item(project), State.FAILED).item
@@ -115,7 +115,7 @@ def test_a_project_whose_item_failed_is_not_to_be_completed(bench: Bench) -> Non
     assert f"## Next step\n\n    orchestrate requeue {dead}\n" in shown
 
 
-def test_a_project_of_which_everything_was_cancelled_is_to_be_completed(
+def test_next_step_completes_fully_cancelled_project(
     bench: Bench,
 ) -> None:
     project = bench.queue.views.show(bench.standing(State.CANCELLED).item).item.project
@@ -123,13 +123,13 @@ def test_a_project_of_which_everything_was_cancelled_is_to_be_completed(
     assert briefing_render.next_step(told(bench)) == f"orchestrate complete {project}"
 
 
-def test_a_project_without_items_is_not_to_be_completed(bench: Bench) -> None:
+def test_next_step_shows_empty_project(bench: Bench) -> None:
     project = bench.project()
 
     assert briefing_render.next_step(told(bench)) == f"orchestrate progress {project}"
 
 
-def test_where_agents_are_at_work_the_next_step_is_to_wait_for_them(
+def test_next_step_waits_for_agents_at_work(
     bench: Bench,
 ) -> None:
     working = bench.queue.views.show(
