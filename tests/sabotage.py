@@ -1,7 +1,8 @@
-"""`make sabotage`: takes one guard after the other out of a copy of the source, and sees which test goes red.
+"""`make sabotage`: remove one guard at a time, and report which test turns red.
 
-A suite that stays green without a guard does not hold it. `tests/unit/project/test_sabotage.py` sees that what is taken
-out is still there to be taken out; docs/reliability.md has the list.
+A guard that no test misses is not tested. Each guard is removed in a copy of the source.
+`tests/unit/project/test_sabotage.py` checks that the lines to remove exist, and that
+docs/reliability.md lists every guard.
 """
 
 import os
@@ -34,7 +35,7 @@ TIME_LIMIT_S = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Sabotage:
-    """A guard, the lines that are it, what stands there without it, and where its tests are."""
+    """A guard: its lines, their replacement, and the tests that must turn red."""
 
     guard: str
     file: str
@@ -52,14 +53,14 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_holders.py",),
     ),
     Sabotage(
-        guard="The id of the claim is checked with it",
+        guard="The claim id is checked with the token",
         file=LEASES,
         line="return item.token .. ':' .. item.claim end",
         instead="return item.token .. ':' end",
         tests=("tests/unit/queue/test_holders.py",),
     ),
     Sabotage(
-        guard="A token dies when the claim is given up",
+        guard="A given-up claim revokes its token",
         file=ITEMS,
         line="'live_token', 'blocker', 'needs')\n  end",
         instead="'blocker', 'needs')\n  end",
@@ -73,14 +74,14 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_repeats.py",),
     ),
     Sabotage(
-        guard="A fence refuses a slot that is on its way",
+        guard="A fence refuses a slot that is being moved",
         file=CALL,
         line="call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', ARGV[1]))[3]",
         instead="false",
         tests=("tests/integration/test_cluster.py",),
     ),
     Sabotage(
-        guard="A user's rights are asked for first",
+        guard="Rights are checked before the first write",
         file=CALL,
         line="      check_rights()\n",
         instead="",
@@ -108,7 +109,7 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_attempts.py",),
     ),
     Sabotage(
-        guard="A lost lease entry is made again",
+        guard="A lost lease entry is restored",
         file=LEASES,
         line="call('ZADD', prefix .. 'leases', now + item.claim_lease_ms, id)",
         instead="call('PING')",
@@ -122,14 +123,14 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_attempts.py",),
     ),
     Sabotage(
-        guard="A poison item stops",
+        guard="A poison item becomes a dead letter",
         file=LEASES,
         line="if retry and item.attempts < item.max_attempts then",
         instead="if retry then",
         tests=("tests/unit/queue/test_attempts.py",),
     ),
     Sabotage(
-        guard="Every check comes before the first write",
+        guard="Guards come before the first write",
         file=f"{SCRIPTS}/complete.lua",
         line="  if not item.is_delivered then check_holder(item, token, 'complete', true) end\n",
         instead="  seen()\n  if not item.is_delivered then check_holder(item, token, 'complete', true) end\n",
@@ -164,21 +165,21 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_dependencies.py",),
     ),
     Sabotage(
-        guard="A new item waits only for items that are there",
+        guard="A new item depends only on existing items",
         file=f"{SCRIPTS}/create.lua",
         line="local state = id ~= '' and need_state(id)",
         instead="local state = nil",
         tests=("tests/unit/queue/test_create.py",),
     ),
     Sabotage(
-        guard="A key creates one item",
+        guard="An idempotency key creates one item",
         file=f"{SCRIPTS}/create.lua",
         line="  if id then return need_item(id) end\n",
         instead="",
         tests=("tests/unit/queue/test_create.py",),
     ),
     Sabotage(
-        guard="The key of a plan opens one project",
+        guard="A plan key creates one project",
         file=f"{SCRIPTS}/create.lua",
         line="local id = plan ~= '' and call('HGET', prefix .. 'plans', plan)",
         instead="local id = false",
@@ -206,70 +207,70 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_audit.py",),
     ),
     Sabotage(
-        guard="Counts are compared only where nothing has happened since",
+        guard="Counts are compared only without newer events",
         file=f"{SCRIPTS}/recount.lua",
         line="  if newest_event() ~= event then return {'', {}} end\n",
         instead="",
         tests=("tests/unit/queue/test_audit.py",),
     ),
     Sabotage(
-        guard="No other script runs where an import is under way",
+        guard="No other script runs during an import",
         file=CALL,
         line="if found and found ~= SCHEMA and found ~= accept then",
         instead="if found and found ~= SCHEMA and found ~= 'importing' then",
         tests=("tests/unit/backup/test_restore.py",),
     ),
     Sabotage(
-        guard="A project is not purged while it is needed",
+        guard="A project with awaited items is not purged",
         file=f"{SCRIPTS}/purge.lua",
         line="  refuse_any_awaited(all)\n",
         instead="",
         tests=("tests/unit/queue/test_purge.py",),
     ),
     Sabotage(
-        guard="An export into which a purge has come is not taken for a whole one",
+        guard="An export interrupted by a purge is refused",
         file="shared/taskorch/queue/archive.py",
         line="        if purges_since != purges:\n",
         instead="        if False:\n",
         tests=("tests/unit/queue/test_purge.py",),
     ),
     Sabotage(
-        guard="A second session does not use the first one's token",
+        guard="A second session does not use another session's token",
         file="worker/taskorch_worker/lease_store.py",
         line='if kept["session"] == self.session:',
         instead="if True:",
         tests=("tests/acceptance/test_sessions.py",),
     ),
     Sabotage(
-        guard="A command that was not answered makes the same request again",
+        guard="An unanswered command repeats its request id",
         file="shared/taskorch/queue/requests.py",
         line="return unanswered or os.urandom(8).hex()",
         instead="return os.urandom(8).hex()",
         tests=("tests/unit/queue/test_requests.py",),
     ),
     Sabotage(
-        guard="A claim that is another's by now is no claim",
+        guard="A late repeat does not return another session's claim",
         file=f"{SCRIPTS}/prelude/leases.lua",
         line="return item and is_live(item, token) and token or ''",
         instead="return token",
         tests=("tests/unit/queue/test_requests.py",),
     ),
     Sabotage(
-        guard="A wait blocks from where it looked",
+        guard="A wait blocks from the cursor of its look",
         file="shared/taskorch/queue/waits.py",
         line="self._scripts.wait_for_entry(latest.stream, latest.cursor, block_s)",
         instead='self._scripts.wait_for_entry(latest.stream, "$", block_s)',
         tests=("tests/unit/queue/test_waits.py",),
     ),
     Sabotage(
-        guard="Who loses an item by force hears of it",
+        guard="A forced assignment is reported to the old holder",
         file=f"{SCRIPTS}/assign.lua",
         line="    report_of(previous, item, 'lost', 'text', 'taken away by ' .. caller.agent)\n",
         instead="",
         tests=("tests/unit/queue/test_waits.py",),
     ),
     Sabotage(
-        guard="A text cannot close the fence that it stands in",
+        guard="A text cannot close its code fence",
         file="shared/taskorch/cli/quoting.py",
         line='fence = "`" * max(3, longest + 1)',
         instead='fence = "`" * 3',
@@ -283,35 +284,35 @@ SABOTAGES = (
         tests=("tests/acceptance/test_hooks.py",),
     ),
     Sabotage(
-        guard="An agent is told once a turn what to do before it stops",
+        guard="The stop hook reminds an agent once per turn",
         file="worker/taskorch_worker/stop_hook.py",
         line='payload.get("stop_hook_active") or ',
         instead="",
         tests=("tests/acceptance/test_hooks.py",),
     ),
     Sabotage(
-        guard="What was there in a program's file before is there afterwards",
+        guard="Setup keeps the other contents of a program's file",
         file="orchestrator/taskorch_orchestrator/setup/json_entries.py",
         line="if len(members) > 1 or not _was_created_for(text, bracket, member):",
         instead="if len(members) > 1:",
         tests=("tests/unit/setup/test_json_entries.py",),
     ),
     Sabotage(
-        guard="The files of a program are changed together, or not at all",
+        guard="Setup changes all files of a program or none",
         file="orchestrator/taskorch_orchestrator/setup/managed_file.py",
         line="undo.callback(_move, before, target)",
         instead="pass",
         tests=("tests/unit/setup/test_managed_file.py",),
     ),
     Sabotage(
-        guard="A run that makes a call again makes the same request",
+        guard="A run repeats a call with the same request id",
         file="shared/taskorch/transport/retry.py",
         line="return self._connection.run_script(script, key, arguments)",
         instead="return self._connection.run_script(script, key, (hex(hash((arguments, _failures))), *arguments[1:]))",
         tests=("tests/acceptance/test_run_outage.py",),
     ),
     Sabotage(
-        guard="A run that must end does not wait for a Redis that hangs",
+        guard="A stopping run does not wait for a hanging Redis",
         file="worker/taskorch_worker/run/pool.py",
         line="while self._slots and monotonic() < self._give_up_at:",
         instead="while self._slots:",
@@ -325,14 +326,14 @@ SABOTAGES = (
         tests=("tests/acceptance/test_run.py",),
     ),
     Sabotage(
-        guard="Who waits does not start a server that was stopped",
+        guard="A waiting command does not restart a stopped server",
         file="shared/taskorch/bundled/on_demand.py",
         line=" or server.was_stopped(self._settings, self._opened_at)",
         instead="",
         tests=("tests/acceptance/test_embedded.py",),
     ),
     Sabotage(
-        guard="What a killed run leaves behind is ended",
+        guard="Processes of a killed run are terminated",
         file="worker/taskorch_worker/run/reaper.py",
         line="    _terminate(groups, float(grace_s))\n",
         instead="",
@@ -348,7 +349,7 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
-        guard="A client that meets a demoted primary looks for the new one",
+        guard="A client of a demoted primary finds the new one",
         file="shared/taskorch/transport/failover.py",
         line='error.status_code or _WORDS.get(type(error), "")',
         instead='error.status_code or ""',
@@ -362,7 +363,7 @@ SABOTAGES = (
         tests=("tests/integration/test_replicas.py",),
     ),
     Sabotage(
-        guard="Every MCP request that was read is answered",
+        guard="Every MCP request is answered",
         file="shared/taskorch/mcp/server.py",
         line="            await self._finish()\n",
         instead="            pass\n",
@@ -380,14 +381,14 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
-        guard="PID 1 reaps what it adopts",
+        guard="PID 1 reaps adopted orphans",
         file="worker/taskorch_worker/commands/run.py",
         line="    split_off_init()\n",
         instead="",
         tests=("tests/acceptance/test_run_init.py::test_adopted_orphans_are_reaped",),
     ),
     Sabotage(
-        guard="A server of another user is sent nothing",
+        guard="Nothing is sent to a server of another user",
         file="shared/taskorch/transport/unix_socket.py",
         line="        _need_known_peer(opened, path, private=private)\n",
         instead="",
@@ -401,7 +402,7 @@ SABOTAGES = (
         tests=("tests/unit/bundled/test_server_data.py",),
     ),
     Sabotage(
-        guard="A step that the disk did not take is not acknowledged",
+        guard="A step that was not written to disk is not acknowledged",
         file="shared/taskorch/transport/socket.py",
         line='if _is_error(ping, "MISCONF"):',
         instead="if False:",
@@ -415,7 +416,7 @@ SABOTAGES = (
         tests=("tests/unit/bundled/test_process_record.py",),
     ),
     Sabotage(
-        guard="No link that a checkout brought is cleaned up behind",
+        guard="Cleanup does not follow links of a checkout",
         file="shared/taskorch/config/unanswered.py",
         line="        files.make_private_folder(place.parent)",
         instead="        place.parent.mkdir(exist_ok=True)",
@@ -431,7 +432,7 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
-        guard="A change of a TOML file is parsed again",
+        guard="A changed TOML file is parsed again",
         file="orchestrator/taskorch_orchestrator/setup/toml_entries.py",
         line="    if is_left or _others(after, entries) != _others(document, entries):",
         instead="    if False:",
@@ -466,7 +467,7 @@ SABOTAGES = (
         tests=("tests/unit/config/test_root_folder.py",),
     ),
     Sabotage(
-        guard="A look creates no queue",
+        guard="A reading command creates no queue",
         file="shared/taskorch/connect.py",
         line="    if access is not Access.CREATE and not settings.has_folder:\n",
         instead="    if False:\n",
@@ -482,7 +483,7 @@ SABOTAGES = (
         tests=("tests/integration/test_jobs.py",),
     ),
     Sabotage(
-        guard="A job of RQ names a duty of ours",
+        guard="A job of RQ names a known duty",
         file="orchestrator/taskorch_orchestrator/service/rq_jobs.py",
         line="        if duty not in self.duties:\n",
         instead="        if False:\n",
@@ -503,7 +504,7 @@ SABOTAGES = (
         tests=("tests/unit/config/test_files.py",),
     ),
     Sabotage(
-        guard="Files of a queue that is gone are moved",
+        guard="Files of a missing queue are moved aside",
         file="orchestrator/taskorch_orchestrator/mirror/gone_queue.py",
         line="        moved = _move(context, home, folder)\n",
         instead="        moved = 0\n",
@@ -513,7 +514,10 @@ SABOTAGES = (
 
 
 def main(names: Sequence[str]) -> int:
-    """Try each guard whose name has one of the words in it (all without words); 1 where a suite stays green."""
+    """Remove each guard whose name contains one of `names` (all without names).
+
+    Return 1 if the tests of a guard stay green, else 0.
+    """
     green = 0
     for sabotage in SABOTAGES:
         if not names or any(name.lower() in sabotage.guard.lower() for name in names):
@@ -525,7 +529,7 @@ def main(names: Sequence[str]) -> int:
 
 
 def caught_by(sabotage: Sabotage) -> str:
-    """Take the guard out of a copy of the source, run its tests there, and return the first that goes red, or ""."""
+    """Run the tests of a guard without it; return the first that turns red, or ""."""
     with TemporaryDirectory(prefix="sabotage-") as folder:
         copy = Path(folder)
         for name in NEEDED:
