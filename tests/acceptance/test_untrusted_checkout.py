@@ -1,4 +1,4 @@
-"""A checkout is somebody else's text: what comes with it leads no command, no secret and no file anywhere."""
+"""An untrusted checkout redirects no command, secret or file."""
 
 import os
 import socket
@@ -26,22 +26,22 @@ HOOKS = [("worker", "prime", "--hook-json"), ("worker", "hook", "stop")]
 
 
 class Listener:
-    """A Redis of an attacker: it keeps what clients say, and never answers."""
+    """An attacker's Redis: it records requests and never replies."""
 
     def __init__(self, server: socket.socket) -> None:
         self._server = server
         self.url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
 
     def listen(self) -> None:
-        """Hear clients one after the other, until the socket is closed."""
+        """Serve one client after the other until the socket is closed."""
         while True:
             try:
                 client, _ = self._server.accept()
             except OSError:
                 return
             with client:
-                self.heard.append(client.recv(65536))
+                self.received.append(client.recv(65536))
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def listening() -> Iterator[Listener]:
 
 @pytest.fixture
 def victim(home: Path, tmp_path: Path) -> Shell:
-    """A user with a private key, in a checkout that they have cloned."""
+    """A user with a private key, in a cloned checkout."""
     key = home / ".ssh" / "id_ed25519"
     key.parent.mkdir()
     key.write_text(KEY)
@@ -78,7 +78,7 @@ def config(victim: Shell, text: str) -> Path:
 
 
 @pytest.mark.parametrize("words", ORDINARY, ids=" ".join)
-def test_key_of_the_user_reaches_no_stranger(
+def test_private_key_is_not_sent_to_attacker(
     victim: Shell, words: tuple[str, ...]
 ) -> None:
     with listening() as attacker:
@@ -89,14 +89,14 @@ def test_key_of_the_user_reaches_no_stranger(
 
         ran = victim.run(BIN / words[0], *words[1:])
 
-        assert attacker.heard == []
+        assert attacker.received == []
     assert ran.code == 5
     assert f"{file} sets redis_url, and you have not trusted this file" in ran.stderr
     assert "orchestrate trust" in ran.stderr
 
 
 @pytest.mark.parametrize("words", HOOKS, ids=" ".join)
-def test_hook_in_an_untrusted_checkout_is_silent(
+def test_hook_in_untrusted_checkout_is_silent(
     victim: Shell, words: tuple[str, ...]
 ) -> None:
     with listening() as attacker:
@@ -107,11 +107,11 @@ def test_hook_in_an_untrusted_checkout_is_silent(
 
         ran = victim.run(BIN / words[0], *words[1:], stdin=b"{}")
 
-        assert attacker.heard == []
+        assert attacker.received == []
     assert (ran.code, ran.stdout, ran.stderr) == (0, "", "")
 
 
-def test_password_of_the_environment_follows_no_strangers_address(
+def test_password_variable_is_not_sent_to_attacker(
     victim: Shell,
 ) -> None:
     with listening() as attacker:
@@ -119,12 +119,12 @@ def test_password_of_the_environment_follows_no_strangers_address(
 
         ran = victim.having(TASKORCH_REDIS_PASSWORD="sesame").worker("check")
 
-        assert attacker.heard == []
+        assert attacker.received == []
     assert ran.code == 5
 
 
 @pytest.mark.parametrize("name", ["~/.ssh/id_ed25519", "linked"])
-def test_key_stays_home_even_if_the_file_was_trusted(
+def test_trusted_file_cannot_read_private_key(
     victim: Shell, home: Path, name: str
 ) -> None:
     (victim.folder / "linked").symlink_to(home / ".ssh" / "id_ed25519")
@@ -136,14 +136,14 @@ def test_key_stays_home_even_if_the_file_was_trusted(
 
         ran = victim.worker("check")
 
-        assert attacker.heard == []
+        assert attacker.received == []
     assert f"Trusted until it changes: {file}\n" in trusted.stdout
     assert f"sets:\n  redis_url = {attacker.url}\n" in trusted.stderr
     assert ran.code == 2
     assert "PRIVATE KEY" not in ran.stderr
 
 
-def test_trusted_file_is_obeyed_until_it_changes(
+def test_trusted_file_takes_effect_until_it_changes(
     victim: Shell, valkey_url: str
 ) -> None:
     config(
@@ -161,7 +161,7 @@ def test_trusted_file_is_obeyed_until_it_changes(
     assert trusted.data()["settings"]["redis_url"] == valkey_url
 
 
-def test_trust_is_listed_and_taken_back(victim: Shell) -> None:
+def test_trust_is_listed_and_removed(victim: Shell) -> None:
     file = config(victim, 'redis_url = "redis://127.0.0.1:1"\n')
     none = victim.orchestrate("trust", "--list")
     victim.orchestrate("trust", "--yes")
@@ -183,7 +183,7 @@ def test_trust_is_listed_and_taken_back(victim: Shell) -> None:
     assert victim.orchestrate("trust", "--list", "--json").data() == []
 
 
-def test_trust_shows_no_password_and_no_control_character(victim: Shell) -> None:
+def test_trust_escapes_and_hides_passwords(victim: Shell) -> None:
     config(
         victim,
         'redis_url = "redis://ada:sesame@127.0.0.1:1"\nredis_password_file = "\\u001b[2J"\n',
@@ -224,14 +224,14 @@ def test_trust_without_a_terminal_needs_yes(victim: Shell, home: Path) -> None:
     assert not trust.is_trusted({"HOME": str(home)}, str(file), file.read_bytes())
 
 
-def test_nothing_to_trust_is_said(victim: Shell) -> None:
+def test_trust_without_config_file_is_an_error(victim: Shell) -> None:
     ran = victim.orchestrate("trust")
 
     assert ran.code == 5
     assert f"There is no {victim.folder}/.task-orchestrator/config.toml" in ran.stderr
 
 
-def test_file_that_init_wrote_is_trusted(
+def test_config_written_by_init_is_trusted(
     victim: Shell, valkey_url: str, tmp_path: Path
 ) -> None:
     words = ("--redis-url", valkey_url, "--namespace", f"init-{os.urandom(4).hex()}")
@@ -243,9 +243,9 @@ def test_file_that_init_wrote_is_trusted(
 
     file = tmp_path / ".task-orchestrator" / "config.toml"
     assert made.stdout == f"{tmp_path} is a root now.\nSettings: {file}\n"
-    assert again.stdout.startswith(f"{tmp_path} is a root already.")
+    assert again.stdout.startswith(f"{tmp_path} is already a root.")
     assert (differs.code, used.code) == (5, 0), used.stderr
-    assert f"{file} exists and says something else" in differs.stderr
+    assert f"{file} exists with other content" in differs.stderr
 
 
 def test_init_writes_no_password(victim: Shell, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_init_writes_no_password(victim: Shell, tmp_path: Path) -> None:
     assert not (tmp_path / ".task-orchestrator").exists()
 
 
-def test_stray_root_above_a_project_is_not_used(victim: Shell, home: Path) -> None:
+def test_stray_root_in_home_is_ignored(victim: Shell, home: Path) -> None:
     stray = home / ".task-orchestrator"
     stray.mkdir()
     (stray / "config.toml").write_text('redis_url = "redis://127.0.0.1:1"\n')
@@ -311,7 +311,7 @@ def test_folder_of_another_user_is_refused(
 
 @needs_root
 @pytest.mark.parametrize("words", HOOKS, ids=" ".join)
-def test_hook_in_a_folder_of_another_user_is_silent(
+def test_hook_in_foreign_folder_is_silent(
     victim: Shell, words: tuple[str, ...]
 ) -> None:
     os.chown(victim.folder / ".task-orchestrator", ANOTHER_USER, ANOTHER_USER)

@@ -1,4 +1,4 @@
-"""A process for tests that nothing of this machine reaches: no variable, no file of the user, no checkout around it."""
+"""Isolation of tests from this machine: its variables, user files and checkouts."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 from taskorch.config.settings import resolve
 from taskorch.domain.errors import TaskOrchestratorError
 
-#: The variables that tests and the processes that they start inherit: for programs, installers and pytest itself.
+#: Variables that tests and their processes inherit: for programs and pytest itself.
 KEPT = ("PATH", "TERM", "USER", "LOGNAME", "SHELL", "CI", "REQUESTS_CA_BUNDLE")
 KEPT_PREFIXES = (
     "PYTEST_",
@@ -23,29 +23,29 @@ KEPT_PREFIXES = (
     "DYLD_",
 )
 KEPT_SUFFIXES = ("_proxy", "_PROXY")
-#: git reads neither the configuration of the user nor that of the machine.
+#: git reads no configuration of the user or the machine.
 SET = {"LANG": "C.UTF-8", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-HEEDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
-#: Folders for temporary files, used where that of the environment does not fit.
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+#: Folders for temporary files, if that of the environment is unsuitable.
 PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 #: A longer path leaves too little room for the path of a Unix socket, 103 bytes on macOS.
 LONGEST_PLACE = 40
-#: A variable of every process that tests of this process start, with their folder of homes.
+#: A variable of all processes that these tests start, with the folder of homes.
 MARK = "PYTEST_HOMES"
 
 
 def isolate() -> Path:
-    """Remove all variables from this process but those that are kept; return the folder for the homes of its tests.
+    """Remove all variables except the kept ones; return the folder for homes of tests.
 
-    The folder is HOME until a test has its own. The new TMPDIR has no checkout and no queue above it. Raises
-    RuntimeError where there is no such folder.
+    The folder is HOME until a test has its own. The new TMPDIR has no checkout and no
+    queue above it. Raises RuntimeError if there is no such folder.
     """
     inherited = dict(os.environ)
     os.environ.clear()
     os.environ.update(
         {name: value for name, value in inherited.items() if _is_kept(name)} | SET
     )
-    _heed_signals()
+    _restore_signals()
     if (
         "PYTEST_SABOTAGED" in inherited
     ):  # the commands run from the source that tests/sabotage.py has changed
@@ -56,7 +56,7 @@ def isolate() -> Path:
     if "PYTEST_XDIST_WORKER" in inherited:  # its controller has chosen the place
         place, homes = inherited["TMPDIR"], tempfile.mkdtemp(dir=inherited["HOME"])
     else:
-        place, homes = _undisturbed(inherited.get("TMPDIR", ""))
+        place, homes = _find_temporary_folder(inherited.get("TMPDIR", ""))
     os.environ.update({"TMPDIR": place, "HOME": homes, MARK: homes})
     tempfile.tempdir = None  # tempfile remembers the previous one
     return Path(homes)
@@ -68,9 +68,9 @@ def _is_kept(name: str) -> bool:
     )
 
 
-def _heed_signals() -> None:
-    """Let signals end the processes that tests start: nohup and a shell's & have them ignored."""
-    for number in HEEDED:
+def _restore_signals() -> None:
+    """Let signals end the tests' processes, even if nohup or `&` has them ignored."""
+    for number in ENDING:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(
                 number,
@@ -80,8 +80,8 @@ def _heed_signals() -> None:
             )
 
 
-def _undisturbed(preferred: str) -> tuple[str, str]:
-    """Return a folder for temporary files with no checkout and no queue above it, and a new folder in it."""
+def _find_temporary_folder(preferred: str) -> tuple[str, str]:
+    """Return a folder without a checkout or queue above it, and a new folder in it."""
     for place in (preferred, *PLACES):
         if (
             os.access(place, os.W_OK)
@@ -98,7 +98,7 @@ def _undisturbed(preferred: str) -> tuple[str, str]:
 
 
 def _is_root(folder: Path) -> bool:
-    """Return whether a command in this folder, which is made for the question, would take it for the root."""
+    """Make a folder, and return whether a command in it would use it as the root."""
     folder.mkdir()
     try:
         return resolve({}, {"HOME": str(folder.parent)}, folder).root == folder

@@ -21,6 +21,7 @@ def init(folder: str | None) -> None:
     are written to its config.toml, which is then trusted.
     """
     from taskorch_orchestrator import root_setup
+    from taskorch_orchestrator.render import root as root_render
 
     flags = click.get_current_context().find_root().ensure_object(dict)
     chosen = {
@@ -28,7 +29,7 @@ def init(folder: str | None) -> None:
     }
     root = folder or os.environ.get("TASKORCH_ROOT") or "."
     made = root_setup.init(root, chosen, os.environ)
-    app.output().show(made, root_setup.initialised)
+    app.output().show(made, root_render.initialised)
 
 
 @orchestrate.command(epilog="Example: orchestrate trust")
@@ -44,6 +45,7 @@ def trust(folder: str | None, yes: bool, remove: bool, lists: bool) -> None:
     asks first; scripts confirm with --yes.
     """
     from taskorch_orchestrator import root_setup
+    from taskorch_orchestrator.render import root as root_render
 
     if lists + remove + yes > 1 or (lists and folder):
         raise click.UsageError(
@@ -52,21 +54,21 @@ def trust(folder: str | None, yes: bool, remove: bool, lists: bool) -> None:
     output = app.output()
     if lists:
         output.show(
-            root_setup.listed(os.environ),
-            root_setup.trusted_files,
+            root_setup.trusted_files(os.environ),
+            root_render.trusted_files,
             "You trust no config file.",
         )
         return
-    file = root_setup.file_of(folder, os.environ)
+    file = root_setup.config_path(folder, os.environ)
     if remove:
-        output.show(root_setup.forget(file, os.environ), root_setup.forgotten)
+        output.show(root_setup.forget_config(file, os.environ), root_render.forgotten)
         return
-    text = root_setup.shown(file)
-    output.notify(root_setup.settings(text))
+    config = root_setup.read_config(file)
+    output.notify(root_render.settings(config))
     if not yes and not _confirmed():
         output.notify("Nothing was trusted.")
         click.get_current_context().exit(errors.Invalid.exit_code)
-    output.show(root_setup.trust(text, os.environ), root_setup.trusted)
+    output.show(root_setup.trust_config(config, os.environ), root_render.trusted)
 
 
 def _confirmed() -> bool:

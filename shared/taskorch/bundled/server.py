@@ -23,7 +23,7 @@ from taskorch.bundled import (
     service_process,
 )
 from taskorch.bundled.process_record import ProcessRecord
-from taskorch.config import files
+from taskorch.config import files, root_folder
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.domain.access import Access
@@ -407,7 +407,7 @@ def _opened_lock(settings: Settings) -> Iterator[int]:
     """Make the folders of the server, and yield a descriptor of its lock file."""
     data, socket = _data(settings), _address(settings).path
     try:
-        files.make_folder(settings.folder)
+        root_folder.create(settings.folder)
         with suppress(FileNotFoundError):
             unix_socket.need_own_folder(socket)
         files.make_private_folder(Path(socket).parent)

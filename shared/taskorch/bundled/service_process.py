@@ -15,7 +15,7 @@ from time import monotonic, sleep
 
 from taskorch.bundled import process_record
 from taskorch.bundled.process_record import ProcessRecord
-from taskorch.config import files
+from taskorch.config import files, root_folder
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 
@@ -33,7 +33,7 @@ def become(settings: Settings) -> int:
     Raises errors.RootNotWritable, and errors.ServiceRuns if there is another one.
     """
     try:
-        files.make_folder(settings.folder)
+        root_folder.create(settings.folder)
         files.make_private_folder(settings.folder / "data")
         lock = _inherited_lock(settings) or _open_lock(settings)
     except OSError as error:

@@ -121,15 +121,14 @@ def make_private_folder(folder: PathLike) -> None:
     Raises PermissionError for an existing folder of another user and for a symbolic
     link.
     """
-    make_folder(os.path.dirname(folder))
-    make_folder(folder, 0o700)
+    _make_folder(os.path.dirname(folder))
+    _make_folder(folder, 0o700)
     if os.path.islink(folder) or os.stat(folder).st_uid != os.getuid():
         raise PermissionError(0, f"{folder} is a link, or belongs to another user")
     os.chmod(folder, 0o700)
 
 
-def make_folder(folder: PathLike, mode: int = 0o755) -> None:
-    """Make a folder unless it exists. Raises OSError."""
+def _make_folder(folder: PathLike, mode: int = 0o755) -> None:
     try:
         os.mkdir(folder, mode)
     except FileExistsError:

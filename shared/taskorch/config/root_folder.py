@@ -84,7 +84,11 @@ def create(folder: files.PathLike) -> None:
                     raise OSError(ELOOP, "it is a symbolic link", entry.path)
         return
     refuse_shared(os.environ, os.path.dirname(folder))
-    files.make_folder(folder)
+    try:
+        os.mkdir(folder, 0o755)
+    except FileExistsError:
+        if not os.path.isdir(folder):  # else another command has just made it
+            raise
     gitignore = os.path.join(folder, ".gitignore")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     with open(os.open(gitignore, flags, 0o644), "w", encoding="utf-8") as file:

@@ -53,7 +53,7 @@ def test_untrusted_config_names_no_address(
     assert "orchestrate trust" in refusal.value.hint()
 
 
-def test_trusted_file_is_obeyed_until_it_changes(
+def test_trusted_file_takes_effect_until_it_changes(
     checkout: Path, environment: Mapping[str, str]
 ) -> None:
     file = write_config(checkout, ADDRESS)
