@@ -1,6 +1,6 @@
 """One of several processes that work at random until they read a line.
 
-Each prints the number of its accepted steps. Run as
+Each prints `ready`, and `enough` when it has made ENOUGH accepted steps. Run as
 `python worker_under_audit.py URL NAMESPACE SEED`; it is not a test itself.
 """
 
@@ -14,6 +14,9 @@ from taskorch.connect import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, Lease, NewItem
 from taskorch.queue.queue import Queue
+
+#: Accepted steps after which the load on the audits was real.
+ENOUGH = 100
 
 
 class Worker:
@@ -69,20 +72,22 @@ class Worker:
 
 
 def main(url: str, namespace: str, seed: str) -> None:
-    worker, steps = (
-        Worker(
-            Queue(connect(url), namespace, Caller(agent="planner", pid=os.getpid())),
-            seed,
-        ),
-        0,
-    )
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    caller = Caller(agent="planner", pid=os.getpid())
+    worker = Worker(Queue(connect(url), namespace, caller), seed)
+    steps = 0
+    tell("ready")
     while not select.select([sys.stdin], [], [], 0)[0]:
         with suppress(errors.Invalid, errors.Conflict, errors.NotYours):
             worker.step()
             steps += 1
-    sys.stdout.write(f"{steps}\n")
+            if steps == ENOUGH:
+                tell("enough")
+
+
+def tell(word: str) -> None:
+    """Print a line for the test that started this process."""
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
 
 
 main(*sys.argv[1:])
