@@ -1,4 +1,4 @@
-"""File-based workers and Redis workers on one project, while the service is killed again and again."""
+"""File-based and Redis workers on one project, with a service that is often killed."""
 
 import json
 import subprocess
@@ -50,7 +50,10 @@ class Fleet:
             assert ended(worker).code == 0
 
     def reported(self, kind: str, *, torn: bool = False) -> set[Reported]:
-        """Return the reports of a kind that must exist; with `torn`, also those that a torn file may have lost."""
+        """Return the reports of a kind that must exist.
+
+        With `torn`, include those that a torn file may have lost.
+        """
         lines = [
             json.loads(line)
             for log in self.logs.iterdir()

@@ -1,4 +1,4 @@
-"""A pass that is killed between any two of its steps: the next pass repairs what it left."""
+"""A pass that is killed at any of its steps: the next pass repairs the files."""
 
 import os
 import re
@@ -37,12 +37,12 @@ class Fate:
         self.left = at
 
     @property
-    def came(self) -> bool:
+    def is_dead(self) -> bool:
         return self.left < 0
 
     def step(self) -> None:
         self.left -= 1
-        if self.came:
+        if self.is_dead:
             raise Killed
 
     def before(self, act: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,15 +57,15 @@ class Fate:
         fate = self
 
         class Mortal(sqlite3.Connection):
-            def __exit__(self, *error: Any) -> Literal[False]:  # noqa: PYI036  what it is given goes on
-                if not fate.came:
+            def __exit__(self, *error: Any) -> Literal[False]:  # noqa: PYI036  an error is raised again
+                if not fate.is_dead:
                     try:
                         fate.step()
                     except Killed as killed:
                         super().__exit__(Killed, killed, None)
                         raise
                 super().__exit__(*error)
-                if not fate.came:
+                if not fate.is_dead:
                     fate.step()
                 return False
 
@@ -150,7 +150,7 @@ def killed_pass(root: Root, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
         )
         with suppress(Killed):
             mirror.sync()
-    return fate.came
+    return fate.is_dead
 
 
 def outcome(root: Root) -> tuple[object, ...]:

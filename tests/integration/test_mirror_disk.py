@@ -1,4 +1,4 @@
-"""`orchestrate sync` as a process: on a full disk, in a read-only folder, and in an ASCII locale."""
+"""`orchestrate sync` on a full disk, in a read-only folder, and in an ASCII locale."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Random steps of both sides between passes: nothing is lost, and nothing is imported twice."""
+"""Random steps of both sides between passes: nothing is lost or imported twice."""
 
 import os
 from collections import Counter
@@ -72,7 +72,7 @@ class World:
         self.bench = root.bench
         self.numbers = count(1)
         #: Text of a report -> item.
-        self.said: dict[str, str] = {}
+        self.texts: dict[str, str] = {}
 
     def take(self, step: tuple[str, str, str, str]) -> None:
         """Take a step."""
@@ -92,7 +92,7 @@ class World:
             self.root.sync()  # a worker overwrites the last completion
         text = self._text(f"{act} of a file")
         getattr(self.root.worker(agent), act)(item, text)
-        self.said[text] = item
+        self.texts[text] = item
 
     def _command(self, act: str, item: str, agent: str) -> None:
         match act:
@@ -116,7 +116,7 @@ class World:
                 if act != "fail" and not (
                     act == "complete" and record.item.state is State.COMPLETED
                 ):
-                    self.said[text] = item
+                    self.texts[text] = item
 
     def _lose(self, what: str, item: str) -> None:
         self.root.sync()
@@ -140,7 +140,7 @@ class World:
         """Return how many times Redis has each text on each item."""
         texts = [(text, item) for item in ITEMS for _, text in self.root.history(item)]
         texts += [(text, item) for item in ITEMS for text in self.root.found(item)]
-        return Counter(pair for pair in texts if pair[0] in self.said)
+        return Counter(pair for pair in texts if pair[0] in self.texts)
 
     def missing(self) -> list[str]:
         """Return the reports of Redis that the files lack."""
@@ -152,7 +152,7 @@ class World:
             report.text for report in reports if report.kind in ("progress", "blocker")
         ]
         texts += [text for item in ITEMS for text in self.root.found(item)]
-        return [text for text in texts if text in self.said and text not in files]
+        return [text for text in texts if text in self.texts and text not in files]
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def test_any_steps_between_passes_lose_nothing(
             before = it.root.state()
             result = it.root.sync(full=True)
 
-            assert it.in_redis() == Counter(dict.fromkeys(it.said.items(), 1))
+            assert it.in_redis() == Counter(dict.fromkeys(it.texts.items(), 1))
             assert it.missing() == []
             assert (result.written, result.imported) == (0, 0)
             assert it.root.state() == before

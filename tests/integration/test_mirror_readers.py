@@ -14,12 +14,12 @@ from taskorch.connect import connect
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
 
-#: Each pass rewrites most files of all items: about 400 files are written while readers read.
+#: Each pass rewrites most files: about 400 files are written while readers read.
 CHANGES, PER_PASS, ITEMS = 640, 80, 25
 
 
 class Reader(Thread):
-    """A reader that reads all the time while files are written, and collects what it could not read."""
+    """A reader that reads while files are written, and collects files it cannot read."""
 
     def __init__(self, root: Root) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""A file-based worker like that of the predecessor: it knows only the files under `.task-orchestrator/`.
+"""A file-based worker like that of the predecessor: it knows only the files.
 
 It is written from the contract of those files and shares no code with the project. As a
 command it works on the items of one agent until it is stopped, and logs a line of JSON
@@ -30,13 +30,13 @@ COMPLETED = "✅ Work completed"
 LOOK_AGAIN_S = 0.1
 #: Time until a process that died is started again.
 RESTART_S = 0.3
-#: The share of files that a careless worker tears, and of these the share that it never repairs.
+#: The share of files that a careless worker tears, and of these that it never repairs.
 TORN, NEVER_REPAIRED = 0.1, 0.25
 #: The share of completions after which it dies before it writes the update.
 DIES_COMPLETING = 0.15
 #: Errors that end a process of the predecessor. The next process may not meet them.
 CRASHES = (json.JSONDecodeError, FileNotFoundError)
-#: End of a file's name -> the kind of report, and the fields with its text and its time.
+#: End of a file name -> the kind of report, and the fields with its text and time.
 FORMS = {
     "progress": ("progress", "message", "timestamp"),
     "discoveries": ("discovery", "discovery", "timestamp"),
@@ -45,7 +45,7 @@ FORMS = {
 
 
 class FileWorker:
-    """One agent in one `.task-orchestrator` folder. Like the predecessor it uses no locks."""
+    """One agent in a `.task-orchestrator` folder. Like the predecessor it uses no locks."""
 
     def __init__(self, folder: Path, agent: str) -> None:
         self.agent = agent
@@ -54,7 +54,10 @@ class FileWorker:
         self.workspace.mkdir(parents=True, exist_ok=True)
 
     def check(self) -> list[str]:
-        """Return the items of the agent and delete its pending file. An invalid handoff of any agent is fatal."""
+        """Return the items of the agent and delete its pending file.
+
+        An invalid handoff of any agent is fatal.
+        """
         handoffs = [_read(path) for path in self.handoffs.glob("*_handoff.json")]
         ours = [
             _valid(handoff)["item_id"]
@@ -154,7 +157,10 @@ class Orders:
 
 
 class Incarnation(FileWorker):
-    """One process of the command. It only knows what it did itself; `fate` decides when it is careless."""
+    """One process of the command, which only knows what it did itself.
+
+    `fate` decides when it is careless.
+    """
 
     def __init__(self, orders: Orders, fate: Random, name: str) -> None:
         super().__init__(orders.folder, orders.agent)
@@ -173,7 +179,7 @@ class Incarnation(FileWorker):
             sleep(LOOK_AGAIN_S)
 
     def progress(self, item: str, text: str, percent: int | None = None) -> None:
-        """Add an update to the progress file; die sometimes before the update of a completion."""
+        """Add an update to the progress file; sometimes die instead, after a completion."""
         if text == COMPLETED and self._fated(DIES_COMPLETING):
             raise SystemExit
         super().progress(item, text, percent)
@@ -296,7 +302,7 @@ def _read(path: Path) -> Any:
 
 
 def _valid(handoff: dict[str, Any]) -> dict[str, Any]:
-    """Return a handoff. Raises KeyError if it lacks a field that the predecessor prints."""
+    """Return a handoff. Raises KeyError without a field that the predecessor prints."""
     task = handoff["task"]
     _ = (
         handoff["item_id"],

@@ -84,7 +84,7 @@ class Root:
         )
 
     def state(self) -> dict[str, tuple[int, bytes]]:
-        """Return the time and content of each file, without those of the sync job and SQLite."""
+        """Return the time and content of each file but those of the sync job and SQLite."""
         paths = (path for path in self.home.rglob("*") if "sync" not in path.parts)
         files = [path for path in paths if path.is_file() and path.suffix != ".db-shm"]
         return {
@@ -172,7 +172,7 @@ def published_item(root: Root) -> str:
 
 
 def restarted_item(root: Root) -> str:
-    """Return an item of ada's that was completed, requeued and claimed; it has all its files."""
+    """Return an item of ada's with all files: completed, requeued and claimed."""
     item, me = root.bench.item(), root.bench.agent()
     lease = me.discover(me.progress(Lease(item=item), "begun").lease, "found").lease
     me.complete(lease, "done")

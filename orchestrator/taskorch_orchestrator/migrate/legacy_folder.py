@@ -1,4 +1,4 @@
-"""The folder of the file-based predecessor: projects, items, handoffs, reports, notes."""
+"""The folder of the file-based predecessor: its database, handoffs and notes."""
 
 import errno
 import os

@@ -146,7 +146,7 @@ class Changes:
             self._state.set_notified(item, sequence, agent)
 
     def _forget_removed(self, names: Iterable[str]) -> None:
-        """Mark the owners of files that are gone. Replaced files are not in `handoffs/`."""
+        """Mark the owners of files that are no longer in `handoffs/`."""
         for name in names:
             if MIRRORED_FILE.fullmatch(name):
                 self._state.forget_file(name)

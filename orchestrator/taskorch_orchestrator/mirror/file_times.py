@@ -1,4 +1,4 @@
-"""Times as files have them: ISO 8601 in the time zone of this machine, which they do not name."""
+"""Times as files have them: ISO 8601 in the local time zone, which is not named."""
 
 import re
 from datetime import datetime

@@ -14,7 +14,7 @@ from taskorch_orchestrator.mirror import file_names
 from taskorch_orchestrator.mirror.file_models import HandoffPackage
 from taskorch_orchestrator.mirror.pass_context import PassContext
 
-#: File-based workers see items in these states. They do not know dependencies or delays.
+#: File-based workers see items in these states: they ignore dependencies and delays.
 PUBLISHED = (State.QUEUED, State.IN_PROGRESS, State.BLOCKED)
 
 

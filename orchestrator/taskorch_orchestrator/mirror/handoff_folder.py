@@ -1,8 +1,8 @@
 """The folder `handoffs/` of a root. No symbolic link in it is followed.
 
 Files are replaced, never edited. File-based workers write here without a lock, with
-plain open and write. So a replaced file is kept for a moment, because a worker may still
-write into it.
+plain open and write. So a replaced file is kept for a moment, because a worker may
+still write into it.
 
 .task-orchestrator/handoffs/         the files that file-based workers see
 .task-orchestrator/sync/replaced/    replaced files, as <name>~<signature>
@@ -254,7 +254,7 @@ class HandoffFolder:
 
 @contextmanager
 def opened(home: Path) -> Iterator[HandoffFolder]:
-    """Open `handoffs/` in `home`, the folder .task-orchestrator; make missing folders."""
+    """Open `handoffs/` in `home`, the folder .task-orchestrator; make missing ones."""
     root_folder.create(home)
     files.make_private_folder(home / "sync")
     is_new = _make_folder(home / "handoffs")

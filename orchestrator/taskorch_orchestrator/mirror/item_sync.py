@@ -1,4 +1,4 @@
-"""The files of one item: reports of the files go to Redis, then those of Redis to the files."""
+"""The sync of one item: reports go from the files to Redis, then from Redis to the files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from time import time
@@ -76,22 +76,9 @@ class ItemSync:
         has_torn_file = len(reports) < len(files)
 
         self._import_reports(reports, late, all_readable=not has_torn_file)
-
-        if handoff_file.publish(self._context, self.record):
-            self.written += 1
-        self.notice = handoff_file.update_notice(self._context, self.record)
-        known = self._import.known
+        self._write_handoff()
         for kind, content in reports.items():
-            file = files[kind]
-            if kind == COMPLETION:
-                self._write_completion(content, known[kind], file)
-                continue
-            filed = list(content.entries)
-            for each in late:
-                if each.kind == kind:
-                    filed += each.entries
-            entries = union(filed, known[kind])
-            self._write_reports(kind, self._header(content), entries, file)
+            self._write_report_file(kind, content, late, files[kind])
         for each in late:
             self._folder.remove_replaced(each.file)
         if has_torn_file or self._import.held_back:
@@ -191,6 +178,29 @@ class ItemSync:
 
     # Redis to files
 
+    def _write_handoff(self) -> None:
+        if handoff_file.publish(self._context, self.record):
+            self.written += 1
+        self.notice = handoff_file.update_notice(self._context, self.record)
+
+    def _write_report_file(
+        self,
+        kind: str,
+        content: ReportFile,
+        late: Iterable[LateReports],
+        file: File | None,
+    ) -> None:
+        """Write a report file as the union of its entries, late ones, and those of Redis."""
+        known = self._import.known[kind]
+        if kind == COMPLETION:
+            self._write_completion(content, known, file)
+            return
+        filed = list(content.entries)
+        for each in late:
+            if each.kind == kind:
+                filed += each.entries
+        self._put(kind, self._header(content), union(filed, known), file)
+
     def _header(self, content: ReportFile) -> Mapping[str, Json]:
         """Return the head of a progress file.
 
@@ -218,7 +228,7 @@ class ItemSync:
             return
         is_known = any(_is_like(entry, known) for entry in entries)
         if is_known:
-            self._write_reports(COMPLETION, {}, entries, file)
+            self._put(COMPLETION, {}, entries, file)
             return
         if file:
             name = file_names.report(self._id, COMPLETION)
@@ -227,7 +237,7 @@ class ItemSync:
                 self._folder.retire(name, file)
                 self._state.forget_file(name)
                 self.written += 1
-        self._write_reports(COMPLETION, {}, known, file)
+        self._put(COMPLETION, {}, known, file)
 
     def _keep_other_completion(
         self, name: str, file: File, content: ReportFile
@@ -253,7 +263,7 @@ class ItemSync:
                 return True
         return False
 
-    def _write_reports(
+    def _put(
         self,
         kind: str,
         header: Mapping[str, Json],

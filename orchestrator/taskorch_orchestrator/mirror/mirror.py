@@ -184,7 +184,7 @@ class Mirror:
             return self._finish(sync_pass, state)
 
     def _may_go_on(self, stop: Callable[[], bool]) -> bool:
-        """Renew the lease in time; return whether the pass may do another batch."""
+        """Renew the lease in time; return whether the pass may sync another batch."""
         if monotonic() - self._leased_at > LEASE_MS / 3000:
             self._take_lease()
         return not stop()

@@ -50,7 +50,7 @@ def _updates(record: MirrorRecord, report: Report) -> Iterator[FileEntry]:
 def _update(
     record: MirrorRecord, report: Report, text: str, percent: int | None = None
 ) -> FileEntry:
-    """Return an update as it is read again: a progress report can look like a repeat."""
+    """Return an update as it is read again: progress can look like a repeat."""
     document: Json = {
         "timestamp": _time(report.written_at, report.at, report.id),
         "message": text,

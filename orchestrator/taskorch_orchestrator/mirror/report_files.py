@@ -1,4 +1,4 @@
-"""The report files of an item: `{item}_progress.json`, `_discoveries.json`, `_completion.json`.
+"""The report files of an item: progress, discoveries and completion.
 
 This module reads the form that file-based workers write, and writes the same form.
 """

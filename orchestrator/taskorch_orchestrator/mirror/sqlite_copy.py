@@ -1,4 +1,4 @@
-"""`orchestration.db`: projects and items in SQLite for queries. It is never read back."""
+"""`orchestration.db`: projects and items in SQLite, for queries of people."""
 
 import errno
 import json

@@ -49,7 +49,7 @@ class SyncPass:
         self.scan_s = 0.0
 
     def sync(self, *, full: bool, scan: bool, may_go_on: Callable[[], bool]) -> None:
-        """Do the pass. `full` looks at everything; `scan` looks for changed files.
+        """Make the pass. `full` looks at everything; `scan` looks for changed files.
 
         `may_go_on` is called after each batch. Everything that is left when it returns
         False is for the next pass.
@@ -113,7 +113,7 @@ class SyncPass:
     def _read_items(
         self, ids: Sequence[str]
     ) -> tuple[dict[str, MirrorRecord], dict[str, str]]:
-        """Return the items that Redis has, and the reasons for those that are damaged."""
+        """Return the items that Redis has, and why others are damaged."""
         session = self._context.session
         records = self._queue.views.records(ids, session=session)
         damage = {}

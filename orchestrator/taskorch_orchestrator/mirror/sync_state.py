@@ -146,7 +146,7 @@ class SyncState:
         self._database.execute("DELETE FROM copies WHERE name = ?", (name,))
 
     def add_trouble(self, owner: str, name: str, message: str) -> None:
-        """Save the trouble with a file or a report, until its owner is looked at again."""
+        """Save a trouble with a file or report, until its owner is looked at again."""
         self._put("troubles", owner, name, message)
 
     def clear_troubles(self, owner: str) -> None:

@@ -27,7 +27,7 @@ def longest_prefix(text: str, depth: int) -> Json:
 
 
 def _error_position(text: str) -> int:
-    """Return where the parser finds an error; the end of the text if it does not say."""
+    """Return where the parser finds an error; the end of the text if it is unknown."""
     try:
         json.loads(text)
     except json.JSONDecodeError as error:

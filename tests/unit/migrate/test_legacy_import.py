@@ -1,4 +1,4 @@
-"""`orchestrate import` of a legacy folder: its database, handoffs, reports and notes."""
+"""`orchestrate import` of a legacy folder: database, handoffs, reports and notes."""
 
 import json
 import sqlite3

@@ -20,7 +20,7 @@ def served(root: Root) -> PassResult:
 
 @pytest.fixture
 def old(bench: Bench, root: Root) -> str:
-    """An item with files, including a report of a file-based worker, whose queue was lost."""
+    """An item whose queue was lost. Its files have a report of a file-based worker."""
     item = bench.item()
     served(root)
     root.worker().progress(item, "half of it")

@@ -1,4 +1,4 @@
-"""The claim of a file-based worker: its first report, unless another agent has the item."""
+"""Claims of file-based workers: the first report on an item that no other agent has."""
 
 import pytest
 from support.mirrors import (

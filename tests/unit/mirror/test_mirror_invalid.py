@@ -1,4 +1,4 @@
-"""Report files that are not in the form of the contract: the valid part is imported, the rest is reported."""
+"""Report files with invalid content: the valid part is imported, the rest reported."""
 
 import json
 from typing import Any

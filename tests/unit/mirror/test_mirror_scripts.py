@@ -1,4 +1,4 @@
-"""The queue as the sync job uses it: events, records, reports from files, and one writer for each root."""
+"""The queue as the sync job uses it: events, records, file reports, and writers."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -326,7 +326,7 @@ def test_record_has_token_of_expired_lease(bench: Bench) -> None:
 # Reports from files ------------------------------------------------------------------------------------------------
 
 
-def said(bench: Bench, item: str) -> list[tuple[int, str]]:
+def times_of_reports(bench: Bench, item: str) -> list[tuple[int, str]]:
     """Return the times of all reports on an item: in ms, and as written in the file."""
     reports: list[Report | Discovery | Note] = [
         *entries(record(bench, item)),
@@ -341,7 +341,7 @@ def test_file_report_keeps_its_time(bench: Bench, verb: str) -> None:
 
     REPORTS[verb](bench.queue.agent("ada", origin=ORIGIN), lease)
 
-    assert said(bench, lease.item) == [(ORIGIN.at, ORIGIN.written_at)]
+    assert times_of_reports(bench, lease.item) == [(ORIGIN.at, ORIGIN.written_at)]
 
 
 @pytest.mark.parametrize("verb", REPORTS)
@@ -386,7 +386,7 @@ def test_command_report_has_only_redis_time(
 
     bench.agent().progress(lease, "half")
 
-    ((at, written_at),) = said(bench, lease.item)
+    ((at, written_at),) = times_of_reports(bench, lease.item)
     assert before <= at <= bench.now_ms()
     assert written_at == ""
 

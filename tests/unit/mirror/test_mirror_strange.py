@@ -1,4 +1,4 @@
-"""Strange names and contents of files: they become neither paths nor keys, and abort no pass."""
+"""Strange names and contents of files: no path, no key, and no aborted pass."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Files that a worker is writing or died writing: the mirror waits, then reads the valid part."""
+"""Torn files: the mirror waits for the rest, then imports the valid part."""
 
 import json
 from pathlib import Path

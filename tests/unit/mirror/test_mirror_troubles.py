@@ -1,4 +1,4 @@
-"""Obstacles: the pass reports them and loses nothing, and continues once they are fixed."""
+"""Obstacles: a pass reports them, loses nothing, and continues when they are fixed."""
 
 import errno
 import fcntl

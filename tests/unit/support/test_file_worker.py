@@ -1,4 +1,4 @@
-"""The file-based worker of the tests: it writes like the predecessor, and breaks as easily."""
+"""The file-based worker of the tests, which is as fragile as the predecessor's."""
 
 import json
 import sys
@@ -56,7 +56,7 @@ def put_handoff(
 
 
 def written(root: Path, form: str) -> Any:
-    """Return the content of a file, and check that it has the predecessor's JSON style."""
+    """Return the content of a file; check that it is in the style of the predecessor."""
     text = (root / "handoffs" / f"{ITEM}_{form}.json").read_text(encoding="utf-8")
     document = json.loads(text)
     assert text == json.dumps(document, indent=2, ensure_ascii=True)
@@ -64,7 +64,10 @@ def written(root: Path, form: str) -> Any:
 
 
 def timeless(entry: dict[str, Any], time: str = "timestamp") -> dict[str, Any]:
-    """Return an entry without its time, and check that it is local, without a zone, with microseconds."""
+    """Return an entry without its time.
+
+    Check that the time is local, without a zone, and has microseconds.
+    """
     then = datetime.strptime(entry[time], "%Y-%m-%dT%H:%M:%S.%f").astimezone()
     assert abs((datetime.now().astimezone() - then).total_seconds()) < 60
     return {name: value for name, value in entry.items() if name != time}
