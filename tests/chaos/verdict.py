@@ -87,17 +87,19 @@ class Invariant:
 
 def check_invariants(evidence: Evidence, *, failover: bool) -> list[Violations]:
     """Return the violations of each invariant."""
-    return [
-        Violations(
-            invariant=invariant.name,
-            found=tuple(sorted(set(invariant.find(evidence)))),
-            is_tolerated=failover and invariant.by_failover,
-            of=sum(1 for _ in evidence.done(*invariant.verbs))
-            if invariant.verbs
-            else 0,
+    verdict = []
+    for invariant in INVARIANTS:
+        found = set(invariant.find(evidence))
+        acknowledged = list(evidence.done(*invariant.verbs)) if invariant.verbs else []
+        verdict.append(
+            Violations(
+                invariant=invariant.name,
+                found=tuple(sorted(found)),
+                is_tolerated=failover and invariant.by_failover,
+                of=len(acknowledged),
+            )
         )
-        for invariant in INVARIANTS
-    ]
+    return verdict
 
 
 def creates_lost(evidence: Evidence) -> Iterator[str]:
@@ -195,13 +197,10 @@ def held_by_two(evidence: Evidence) -> Iterator[str]:
         for call in calls:
             until[call.got_token] = max(until[call.got_token], call.expires_at)
         for claim in calls:
-            before = claim.got_token - 1
-            if (
-                claim.verb == "claim"
-                and claim.since
-                and before not in given_up
-                and until[before] > claim.since
-            ):
+            if claim.verb != "claim" or not claim.since:
+                continue
+            earlier = claim.got_token - 1
+            if earlier not in given_up and until[earlier] > claim.since:
                 yield id_
 
 
@@ -227,11 +226,9 @@ def poison_not_stopped(evidence: Evidence) -> Iterator[str]:
     claims = Counter(call.item for call in evidence.done("claim"))
     for id_, record in evidence.records.items():
         item = record.item
-        if is_poison(item) and (
-            item.state is not State.FAILED
-            or item.attempts != item.max_attempts
-            or max(item.token, claims[id_]) > item.max_attempts
-        ):
+        is_dead = item.state is State.FAILED and item.attempts == item.max_attempts
+        was_bounded = max(item.token, claims[id_]) <= item.max_attempts
+        if is_poison(item) and not (is_dead and was_bounded):
             yield id_
 
 

@@ -53,10 +53,8 @@ class InStep(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        connection, namespace = (
-            self.lane.queue._scripts.connection,
-            f"test-{os.urandom(4).hex()}",
-        )
+        connection = self.lane.queue._scripts.connection
+        namespace = f"test-{os.urandom(4).hex()}"
         queue = Queue(
             connection, namespace, Caller(agent="planner", host="here", pid=1)
         )
@@ -206,29 +204,19 @@ class InStep(RuleBasedStateMachine):
                 lambda: self.model.project(project),
             )
         id_ = f"item_{len(self.model.items):02}"
-        words = {
-            "agent": "",
-            "priority": 2,
-            "max_attempts": 3,
-            "depends_on": (),
-            "early": False,
-            "key": "",
-            **fields,
-        }
-        early, depends_on, key = (
-            words.pop("early"),
-            tuple(words.pop("depends_on")),
-            words.pop("key"),
-        )
+        early = fields.pop("early", False)
+        depends_on = tuple(fields.pop("depends_on", ()))
+        key = fields.pop("key", "")
+        lifecycle = {"agent": "", "priority": 2, "max_attempts": 3, **fields}
         new = NewItem(
             title="T",
             id=id_,
             depends_on=depends_on,
             key=key,
             delay_ms=3_600_000 * early,
-            **words,
+            **lifecycle,
         )
-        item = Item(id=id_, project=project, early=early, place=0, **words)
+        item = Item(id=id_, project=project, early=early, place=0, **lifecycle)
         made = self.step(
             "create",
             lambda: self.recorded.queue.create(project, new),

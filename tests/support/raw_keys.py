@@ -62,15 +62,15 @@ class RawKeys:
         """
         homes: dict[str, set[str]] = {id_: set() for id_ in self.items}
         for name, value in self.values.items():
-            for item in value if name.partition(":")[0] in INDEXES else ():
+            if name.partition(":")[0] not in INDEXES:
+                continue
+            for item in value:
                 homes.setdefault(item, set()).add(name)
         for id_, found in homes.items():
             state, agent = State(self.items[id_]["state"]), self.items[id_]["agent"]
-            homes_of_state = (
-                HOMES[state]
-                if "live_token" in self.items[id_]
-                else HOMES[state] - {"held"}
-            )
+            homes_of_state = set(HOMES[state])
+            if "live_token" not in self.items[id_]:
+                homes_of_state.discard("held")
             expected = {
                 f"{home}:{agent}" if home in ("queue", "held") else home
                 for home in homes_of_state
@@ -139,42 +139,30 @@ class RawKeys:
             for id_, other in listed
             if self.items[other]["state"] == State.COMPLETED
         }
-        sides = {
-            "deps": {
-                (id_, other)
-                for id_ in self.items
-                for other in self.values.get(f"deps:{id_}", ())
-            },
-            "dependents": {
-                (id_, other)
-                for other in self.items
-                for id_ in self.values.get(f"dependents:{other}", ())
-            },
+        open_ = listed - done
+        expected = {"deps": open_, "dependents": open_, "satisfied": done}
+        found = {
+            "deps": self._pairs("deps"),
+            "dependents": {(other, id_) for id_, other in self._pairs("dependents")},
+            "satisfied": {(other, id_) for id_, other in self._pairs("satisfied")},
         }
-        satisfied = {
-            (id_, other)
-            for other in self.items
-            for id_ in self.values.get(f"satisfied:{other}", ())
+        for name, pairs in expected.items():
+            if found[name] != pairs:
+                yield f"{name}: {found[name] ^ pairs}"
+        must_wait = {id_ for id_, _ in open_}
+        for id_, item in self.items.items():
+            if item["state"] == State.WAITING and id_ not in must_wait:
+                yield f"{id_} waits without an open dependency"
+            if item["state"] in (State.QUEUED, State.DELAYED) and id_ in must_wait:
+                yield f"{id_} is ready with an open dependency"
+
+    def _pairs(self, kind: str) -> set[tuple[str, str]]:
+        """Return each item with each member of its set of that kind."""
+        return {
+            (id_, member)
+            for id_ in self.items
+            for member in self.values.get(f"{kind}:{id_}", ())
         }
-        for name, found, expected in (
-            *((name, side, listed - done) for name, side in sides.items()),
-            ("satisfied", satisfied, done),
-        ):
-            if found != expected:
-                yield f"{name}: {found ^ expected}"
-        waiting = {
-            id_ for id_, item in self.items.items() if item["state"] == State.WAITING
-        }
-        open_ = {id_ for id_, _ in listed - done}
-        if waiting - open_:
-            yield f"waiting without an open dependency: {waiting - open_}"
-        ready = {
-            id_
-            for id_, item in self.items.items()
-            if item["state"] in (State.QUEUED, State.DELAYED)
-        }
-        if ready & open_:
-            yield f"ready with an open dependency: {ready & open_}"
 
 
 def read(bench: Bench, *, but: frozenset[str] = frozenset()) -> RawKeys:
