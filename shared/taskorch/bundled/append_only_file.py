@@ -17,6 +17,7 @@ _LAST_PART = re.compile(r"^file (\S+) seq \d+ type i\b", re.MULTILINE)
 #: The head of a command (*) or of an argument ($), and a head that breaks off.
 _HEAD = re.compile(rb"[*$](\d+)\r\n")
 _PARTIAL_HEAD = re.compile(rb"[*$]\d*\r?")
+_LINE_END = b"\r\n"
 _LONGEST_HEAD = len(b"*1234567890\r\n")
 
 
@@ -46,15 +47,14 @@ def repair(appended: Path, binary: str, *, force: bool) -> str:
 def _last_part(appended: Path) -> Path:
     """Return the newest part of the file, to which the server appends."""
     manifest = next(iter(appended.glob("*.manifest")), None)
-    names: list[str] = []
     if manifest:
         text = manifest.read_text(encoding="utf-8", errors="replace")
-        names = _LAST_PART.findall(text)
-    if not names or not (appended / names[-1]).is_file():
-        raise errors.DataDamaged(
-            file=str(manifest or appended), sound=0, size=0, repairable=0
-        )
-    return appended / names[-1]
+        if names := _LAST_PART.findall(text):
+            part = appended / str(names[-1])
+            if part.is_file():
+                return part
+    damaged = manifest or appended
+    raise errors.DataDamaged(file=str(damaged), sound=0, size=0, repairable=0)
 
 
 def _sound_bytes(file: Path, binary: str) -> int:
@@ -76,11 +76,12 @@ def _is_unfinished(file: Path, sound: int) -> bool:
         head = _HEAD.match(rest, at)
         if not head:
             end = rest[at:]
-            return len(end) < _LONGEST_HEAD and bool(_PARTIAL_HEAD.fullmatch(end))
+            is_head = _PARTIAL_HEAD.fullmatch(end) is not None
+            return is_head and len(end) < _LONGEST_HEAD
         at = head.end()
-        if rest[head.start()] == ord("$"):
-            at += int(head[1]) + 2
-            if at <= len(rest) and rest[at - 2 : at] != b"\r\n":
+        if head[0].startswith(b"$"):
+            at += int(head[1]) + len(_LINE_END)
+            if at <= len(rest) and not rest.endswith(_LINE_END, 0, at):
                 return False
     return True
 

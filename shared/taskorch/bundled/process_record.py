@@ -67,12 +67,12 @@ class ProcessRecord(Frozen):
 def write(descriptor: int, pid: int) -> None:
     """Make an open file name a process of this machine."""
     words = (str(pid), _started(pid), _machine(), _namespace())
-    os.pwrite(descriptor, (" ".join(words).ljust(LENGTH - 1) + "\n").encode(), 0)
+    _replace(descriptor, " ".join(words))
 
 
 def clear(descriptor: int) -> None:
     """Make an open file name no process."""
-    os.pwrite(descriptor, b" " * (LENGTH - 1) + b"\n", 0)
+    _replace(descriptor, "")
 
 
 def read(descriptor: int) -> ProcessRecord | None:
@@ -84,6 +84,11 @@ def read(descriptor: int) -> ProcessRecord | None:
     return ProcessRecord(
         pid=int(pid), started=started, machine=machine, namespace=namespace
     )
+
+
+def _replace(descriptor: int, text: str) -> None:
+    line = text.ljust(LENGTH - 1) + "\n"
+    os.pwrite(descriptor, line.encode(), 0)
 
 
 def _started(pid: int) -> str:

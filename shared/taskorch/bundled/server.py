@@ -58,7 +58,7 @@ Announce = Callable[[str], object]
 
 
 class RunningServer(Frozen):
-    """What a running server reports about itself."""
+    """The state of a running server, as it reports it."""
 
     pid: int
     #: Whether it is in another pid namespace, where its pid means nothing here.
@@ -135,7 +135,7 @@ def start(
     """Start the server of this root and its service, unless they are running.
 
     Return whether this call started the server. The server holds a lock on its data as
-    long as it lives, so two commands at once start one server, and a server that hangs
+    long as it lives, so two concurrent commands start one server, and a server that hangs
     gets no rival. A server whose socket was deleted is replaced. With `repair`, data is
     cut off where the damage begins, even in the middle.
 
@@ -203,9 +203,11 @@ def refuse_start(settings: Settings, access: Access) -> None:
 
     Raises errors.NoQueue and errors.ServerStopped.
     """
-    if access is not Access.CREATE and not server_data.exists(_data(settings)):
+    has_data = server_data.exists(_data(settings))
+    is_stopped = _stop_file(settings).exists()
+    if access is not Access.CREATE and not has_data:
         raise errors.NoQueue(root=settings.root_path)
-    if access in (Access.READ, Access.NONE) and _stop_file(settings).exists():
+    if access in (Access.READ, Access.NONE) and is_stopped:
         raise errors.ServerStopped(root=settings.root_path)
 
 
@@ -357,8 +359,8 @@ class _Startup:
             url = _address(self._settings).redacted
             raise errors.NotPermitted(url=url, reason=reason, why="sandbox")
         if _UNREADABLE not in reason or self._is_repaired:
-            log = str(_log_file(self._settings))
-            raise errors.ServerFailed(reason=reason, log=log)
+            log = _log_file(self._settings)
+            raise errors.ServerFailed(reason=reason, log=str(log))
         appended = self._place / server_data.APPENDED
         self._announce(
             append_only_file.repair(appended, binary(), force=self._may_cut_anywhere)

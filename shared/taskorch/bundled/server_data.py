@@ -57,8 +57,8 @@ def exists(data: Path) -> bool:
 def accept(data: Path, environment: Mapping[str, str]) -> None:
     """Make unknown data that the user trusts the data of this server.
 
-    It gets a new name. Nothing happens if there is none, or if the server has data that
-    is known. Raises errors.Invalid for a symbolic link in it,
+    It gets a new name. Nothing happens without such data, or if the server has data
+    that is known. Raises errors.Invalid for a symbolic link in it,
     errors.UserFolderUnusable, and OSError.
     """
     if any(_is_known(place.name, environment) for place in _places(data)):

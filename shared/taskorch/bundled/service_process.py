@@ -2,7 +2,7 @@
 
 Its starter takes the lock and hands it to the new process, whose pid is in the file
 from then on. So two starters start one service, and a command that stops the service
-finds it at once.
+finds it immediately.
 """
 
 import os
@@ -170,7 +170,7 @@ def _take(lock: int, settings: Settings) -> bool:
 
 
 def _inherited_lock(settings: Settings) -> int:
-    """Return the lock that the starter handed over; 0 if there is none."""
+    """Return the lock that the starter handed over, or 0."""
     lock = int(os.environ.pop(LOCK_VARIABLE, "0"))
     if not lock or not is_current(settings, lock):
         return 0

@@ -73,6 +73,8 @@ def pause_s(failures: int, first_s: float, longest_s: float) -> float:
     shortened by a random part of at most half of it, so that clients do not all come
     back together.
     """
-    pause = min(longest_s, first_s * 2.0 ** min(failures, MOST_DOUBLINGS))
+    doublings = min(failures, MOST_DOUBLINGS)
+    pause = min(longest_s, first_s * 2.0**doublings)
     # The module `random` takes longer to import than a short command can afford.
-    return pause * (0.5 + os.urandom(1)[0] / 512)
+    (random_byte,) = os.urandom(1)
+    return pause * (0.5 + random_byte / 512)

@@ -114,7 +114,7 @@ class DeploymentAddress(Frozen):
 
 
 class AddressProblem(ValueError):
-    """What is wrong with an address, in words that contain no part of a password."""
+    """A problem of an address, in words that contain no part of a password."""
 
 
 class UnknownOption(ValueError):
@@ -214,9 +214,10 @@ def redacted(url: str) -> str:
     if not _is_well_formed(url):
         scheme = re.match(_SCHEME, url)
         return f"{scheme[0] if scheme else ''}…"
-    place, mark, options = url.partition("?")
+    place, mark, query = url.partition("?")
     place = re.sub(_USER, r"\1***@", place, count=1)
-    return place + mark + "&".join(map(_redact_option, options.split("&")))
+    options = [_redact_option(option) for option in query.split("&")]
+    return place + mark + "&".join(options)
 
 
 def without_password(url: str) -> tuple[str, str]:
@@ -226,14 +227,18 @@ def without_password(url: str) -> tuple[str, str]:
     place, _, query = url.partition("?")
     password = ""
     if match := re.match(_USER, place):
-        user, _, encoded = match[2].partition(":")
+        scheme, credentials = match.groups()
+        user, _, encoded = credentials.partition(":")
         password = unquote(encoded)
-        place = match[1] + (f"{user}@" if user else "") + place[match.end() :]
-    kept, password_option = [], ""
-    for option in filter(None, query.split("&")):
+        rest = place[match.end() :]
+        place = f"{scheme}{user}@{rest}" if user else f"{scheme}{rest}"
+    kept = []
+    password_option = ""
+    for option in query.split("&"):
         name, _, value = option.partition("=")
         if unquote_plus(name) != "password":
-            kept.append(option)
+            if option:
+                kept.append(option)
         elif not password_option:
             password_option = unquote_plus(value)
     if kept:
@@ -251,30 +256,39 @@ def _is_well_formed(url: str) -> bool:
 def _match_deployment(url: str) -> re.Match[str] | None:
     """Return the parts of a well-formed address of a deployment, else None."""
     match = re.fullmatch(_DEPLOYMENT, url)
-    if not match or not re.fullmatch(_PATHS[match["kind"]], match["path"] or ""):
+    if not match:
         return None
-    hosts = match["hosts"].split(",")
-    return match if all(re.fullmatch(_HOST, host) for host in hosts) else None
+    path = match["path"] or ""
+    if not re.fullmatch(_PATHS[match["kind"]], path):
+        return None
+    for host in match["hosts"].split(","):
+        if not re.fullmatch(_HOST, host):
+            return None
+    return match
 
 
 def _parse_deployment(url: str, match: re.Match[str]) -> DeploymentAddress:
     from urllib.parse import unquote
 
-    kind = cast(Literal["sentinel", "cluster"], match["kind"])
+    parts = match.groupdict(default="")
+    kind = cast(Literal["sentinel", "cluster"], parts["kind"])
     hosts = []
-    for host in re.finditer(_HOST, match["hosts"]):
+    for host in re.finditer(_HOST, parts["hosts"]):
         port = int(host["port"] or DEFAULT_PORTS[kind])
         if not 0 < port < 2**16:
             raise ValueError
-        hosts.append((host["ipv6"] or host["name"], port))
-    path = cast("re.Match[str]", re.fullmatch(_PATHS[kind], match["path"] or ""))
-    user, options = match["user"] or "", match["options"] or ""
+        name = host["ipv6"] or host["name"]
+        hosts.append((name, port))
+    path = re.fullmatch(_PATHS[kind], parts["path"])
+    assert path  # noqa: S101  the address is well formed
+    db = path["db"] or 0
+    user, options = parts["user"], parts["options"]
     return DeploymentAddress(
         redacted=redacted(url),
         kind=kind,
         hosts=tuple(hosts),
         service=unquote(path["service"]),
-        server=f"{match['scheme']}://{user}{kind}/{path['db'] or 0}{options}",
+        server=f"{parts['scheme']}://{user}{kind}/{db}{options}",
     )
 
 
@@ -284,7 +298,9 @@ def _parse_server(url: str, password: str) -> ServerAddress:
     if not re.fullmatch(_SERVER, url):
         raise ValueError
     parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    options = {}
+    if parts.query:
+        options = dict(parse_qsl(parts.query, strict_parsing=True))
     for name in options:
         if name not in SERVER_OPTIONS:
             raise UnknownOption(repr(name))
@@ -293,18 +309,23 @@ def _parse_server(url: str, password: str) -> ServerAddress:
     if options.get("ssl_cert_reqs", "required") not in CERTIFICATE_CHECKS:
         choices = ", ".join(CERTIFICATE_CHECKS)
         raise AddressProblem(f"ssl_cert_reqs must be one of {choices}")
-    is_socket = parts.scheme == "unix"
-    db = options.get("db") or ("" if is_socket else parts.path.strip("/"))
-    tls = {name: options[name] for name in TLS_OPTIONS if name in options}
+    path, db = unquote(parts.path), ""
+    if parts.scheme != "unix":
+        path, db = "", parts.path.strip("/")
+    user = unquote(parts.username or "")
+    own_password = unquote(parts.password or "")
+    tls = None
+    if parts.scheme == "rediss":
+        tls = {name: options[name] for name in TLS_OPTIONS if name in options}
     return ServerAddress(
         redacted=redacted(url),
-        path=unquote(parts.path) if is_socket else "",
+        path=path,
         host=unquote(parts.hostname or "localhost"),
         port=parts.port or 6379,
-        db=int(db or 0),
-        user=options.get("username") or unquote(parts.username or ""),
-        password=options.get("password") or unquote(parts.password or "") or password,
-        tls=tls if parts.scheme == "rediss" else None,
+        db=int(options.get("db") or db or 0),
+        user=options.get("username") or user,
+        password=options.get("password") or own_password or password,
+        tls=tls,
     )
 
 

@@ -97,11 +97,12 @@ class FailoverConnection:
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
         """Run a script by its SHA1, or by its text if Redis does not know it yet."""
-        must_wait = bool(self._wait) and script.name in REPLICATED
+        run = _run
+        if self._wait and script.name in REPLICATED:
+            run = self._run_and_wait
         numbered = (1, key, *arguments)
         with self._turn, self._translated_errors():
             client = self._clients.for_scripts(key)
-            run = self._run_and_wait if must_wait else _run
             try:
                 return run(client, "EVALSHA", script.sha, *numbered)
             except exceptions.NoScriptError:
@@ -116,7 +117,8 @@ class FailoverConnection:
         """Block until the stream `key` has an entry after `cursor`."""
         block_ms = max(round(timeout_s * 1000), 1)
         with self._waiting_client(key, timeout_s) as client:
-            return bool(client.xread({key: cursor}, count=1, block=block_ms))
+            entries = client.xread({key: cursor}, count=1, block=block_ms)
+            return bool(entries)
 
     def close(self) -> None:
         """Close the sockets, without waiting for other threads."""
@@ -228,10 +230,12 @@ class PrimaryClients:
             self._client.close()
 
     def _look_up(self, key: str) -> redis.Redis:
-        host, client = self._find(key), self._client
+        host = self._find(key)
+        client = self._client
         self._found_at = monotonic()
         if client is None or host != self._host:
-            client = self._client = self._open(host, self._timing.call_s)
+            client = self._open(host, self._timing.call_s)
+            self._client = client
             self._host = host
         return client
 
@@ -298,8 +302,9 @@ def raw_client(url: str, password: str = "") -> redis.Redis:
 def our_error(error: exceptions.RedisError, url: str) -> Exception:
     """Return our error for one of redis-py's; an error of a script is a ScriptError."""
     # redis-py keeps the first word of a reply apart.
-    word = error.status_code or _WORDS.get(type(error), "")
-    line = f"{word} {error}" if word else str(error)
+    line = str(error)
+    if word := error.status_code or _WORDS.get(type(error), ""):
+        line = f"{word} {line}"
     if isinstance(error, exceptions.InvalidResponse):
         reason = f"the server there is not Redis ({error})"
         return errors.Unreachable(url=url, reason=reason)
@@ -433,7 +438,9 @@ def _innermost(error: BaseException) -> Exception:
     cause = error.__cause__ or error.__context__
     if isinstance(cause, (*known, exceptions.RedisClusterException)):
         return _innermost(cause)
-    return error if isinstance(error, known) else exceptions.ConnectionError(str(error))
+    if isinstance(error, known):
+        return error
+    return exceptions.ConnectionError(str(error))
 
 
 def _greet_primary(connection: redis.Connection) -> None:

@@ -78,7 +78,8 @@ def of_reply(line: str, url: str) -> Exception:
             return errors.Usage(reason=f"The server at {url} is {kind}")
     if why:
         return errors.Stalled(url=url, reason=line, why=why)
-    if line.startswith(REFUSING) or any(words in line for words in _NOT_ALLOWED):
+    is_refused = line.startswith(REFUSING)
+    if is_refused or any(words in line for words in _NOT_ALLOWED):
         return errors.Refused(url=url, reason=line)
     if re.match(r"[A-Z_]+ \{", line):
         return ScriptError(line)
@@ -88,15 +89,17 @@ def of_reply(line: str, url: str) -> Exception:
 def of_silence(error: Exception, url: str) -> errors.Unavailable:
     """Return our error for a connection that cannot be opened or brings no reply."""
     reason = str(error) or type(error).__name__
+    number = error.errno if isinstance(error, OSError) else None
     if is_not_permitted(error):
-        # Where the mode of a socket forbids it, the error has the name of its file.
-        is_mode = isinstance(error, PermissionError) and error.filename is not None
-        why = "mode" if is_mode else "sandbox"
+        why = "sandbox"
+        if isinstance(error, PermissionError) and error.filename is not None:
+            why = "mode"  # of the socket, which is the file
         return errors.NotPermitted(url=url, reason=reason, why=why)
-    if getattr(error, "errno", 0) in (EMFILE, ENFILE) or re.match(_NO_FILES, reason):
+    if number in (EMFILE, ENFILE) or re.match(_NO_FILES, reason):
         return errors.OutOfFiles(url=url)
-    if any(words in reason.lower() for words in _CERTIFICATE):
-        return errors.Untrusted(url=url, reason=reason)
+    for words in _CERTIFICATE:
+        if words in reason.lower():
+            return errors.Untrusted(url=url, reason=reason)
     return errors.Unreachable(url=url, reason=reason)
 
 
@@ -119,7 +122,8 @@ def is_passing(error: Exception) -> bool:
 
 def need_version(version: str, url: str) -> None:
     """Raise errors.TooOld if a server of this version cannot run the scripts."""
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+    major, minor, *_ = version.split(".")
+    if (int(major), int(minor)) < OLDEST:
         raise errors.TooOld(url=url, version=version)
 
 

@@ -99,13 +99,15 @@ class SocketConnection:
 
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Block until the list `key` has a wake token, and take it."""
-        return self._ask_blocking(timeout_s, ("BLPOP", key, str(max(timeout_s, 0.001))))
+        limit_s = str(max(timeout_s, 0.001))
+        return self._ask_blocking(timeout_s, ("BLPOP", key, limit_s))
 
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block until the stream `key` has an entry after `cursor`."""
         block_ms = max(round(timeout_s * 1000), 1)
+        options = ("COUNT", 1, "BLOCK", block_ms)
         return self._ask_blocking(
-            timeout_s, ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", key, cursor)
+            timeout_s, ("XREAD", *options, "STREAMS", key, cursor)
         )
 
     def close(self) -> None:
@@ -186,11 +188,10 @@ class Socket:
         """
         greeting, self._greeting = self._greeting, []
         self._is_in_step = False
-        packed = [
-            hiredis.pack_command(cast("Any", command))
-            for command in (*greeting, *commands)
-        ]
-        self._socket.sendall(b"".join(packed))
+        request = bytearray()
+        for command in (*greeting, *commands):
+            request += hiredis.pack_command(cast("Any", command))
+        self._socket.sendall(request)
         for command in greeting:
             self._check_greeting(command[0], self._reply())
         replies = [self._reply() for _ in commands]
@@ -237,10 +238,12 @@ class Socket:
         """Raise the error for a server that refuses this client or is too old."""
         url = self._address.redacted
         if isinstance(reply, hiredis.ReplyError):
-            if "unknown command" in str(reply).lower():
+            line = str(reply)
+            if "unknown command" in line.lower():
                 raise errors.TooOld(url=url, version="5 or older")
-            # Some servers and proxies quote the arguments of a command they refuse.
-            line = str(reply).replace(self._address.password or "\0", "***")
+            if self._address.password:
+                # Some servers and proxies quote the arguments of a refused command.
+                line = line.replace(self._address.password, "***")
             raise redis_errors.of_reply(line, url)
         if command == "HELLO":
             redis_errors.need_version(cast("dict[str, str]", reply)["version"], url)
@@ -253,8 +256,12 @@ def _is_error(reply: ServerReply, word: str) -> bool:
 def _greeting(address: "ServerAddress") -> list[Command]:
     hello: Command = ("HELLO", 3)
     if address.password:
-        hello = (*hello, "AUTH", address.user or "default", address.password)
-    return [hello, ("SELECT", address.db)] if address.db else [hello]
+        user = address.user or "default"
+        hello = (*hello, "AUTH", user, address.password)
+    greeting = [hello]
+    if address.db:
+        greeting.append(("SELECT", address.db))
+    return greeting
 
 
 def _open(address: "ServerAddress") -> socket.socket:

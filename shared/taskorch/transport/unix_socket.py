@@ -65,12 +65,13 @@ def need_own_folder(path: str) -> None:
     """
     folder = os.path.dirname(path)
     status = os.lstat(folder)
-    if stat.S_ISLNK(status.st_mode):
+    owner, mode = status.st_uid, status.st_mode
+    if stat.S_ISLNK(mode):
         raise _foreign(folder, "it is a symbolic link", is_bundled=True)
-    if status.st_uid != os.getuid():
-        reason = f"it belongs to another user (uid {status.st_uid})"
+    if owner != os.getuid():
+        reason = f"it belongs to another user (uid {owner})"
         raise _foreign(folder, reason, is_bundled=True)
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
         os.chmod(folder, stat.S_IRWXU)
     if os.path.islink(path):
         raise _foreign(path, "it is a symbolic link", is_bundled=True)
