@@ -1,4 +1,4 @@
-"""What a command may do if the bundled server of its root is not running."""
+"""The rights of a command if the bundled server of its root is not running."""
 
 from enum import Enum
 

@@ -77,5 +77,5 @@ def flat(known: Frozen) -> str:
 
 
 def replace(known: F, **changes: object) -> F:
-    """Return a copy with other values for some fields; TypeError for an unknown field."""
+    """Return a copy with other values; TypeError for an unknown field."""
     return type(known)(**{**dict(members(known)), **changes})

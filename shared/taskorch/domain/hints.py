@@ -1,4 +1,4 @@
-"""Hints: the next step after an error, by the item's state or by the reason of Redis."""
+"""The next step after an error, by the state of the item or the reason of Redis."""
 
 from collections.abc import Mapping
 
@@ -40,7 +40,9 @@ STALLS: Mapping[str, str] = {
         "Part of the cluster is down. Try again. CLUSTER NODES shows which node is "
         "missing."
     ),
-    "MOVED": "Another node of the cluster has the keys of this namespace now. Try again.",
+    "MOVED": (
+        "Another node of the cluster has the keys of this namespace now. Try again."
+    ),
     "TRYAGAIN": (
         "The cluster is moving the keys of this namespace to another node. Try again "
         "when it has finished."
@@ -51,7 +53,9 @@ STALLS: Mapping[str, str] = {
         "try again."
     ),
     "BUSY": "A script keeps it busy. Try again. SCRIPT KILL ends a script that hangs.",
-    "MAXCLIENTS": "It has reached its limit of connections. Try again, or raise maxclients.",
+    "MAXCLIENTS": (
+        "It has reached its limit of connections. Try again, or raise maxclients."
+    ),
     "UNBLOCKED": "It became a replica. Try again.",
 }
 

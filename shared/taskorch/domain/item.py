@@ -68,8 +68,8 @@ class Lease(Frozen):
     item: str
     #: 0 if the caller has no token. A report then claims an item that is queued for it.
     token: int = 0
-    #: The id of the claim, shown with the token. A failover of Redis can lose a claim and
-    #: use its token again.
+    #: The id of the claim, shown with the token. A failover of Redis can lose a claim
+    #: and use its token again.
     claim: str = ""
     #: 0 while the item is blocked: the lease does not expire.
     expires_at: int = 0
@@ -157,8 +157,8 @@ class Report(Frozen):
     text: str = ""
     percent: int | None = None
     needs: str = ""
-    #: The request that made it, and its time in the file that it was imported from ("" if
-    #: none).
+    #: The request that made it, and its time in the file that it was imported from
+    #: ("" if none).
     request: str = ""
     written_at: str = ""
 
@@ -190,7 +190,7 @@ class Note(Frozen):
 
 
 class Project(Frozen):
-    """One user request and its items; `counts` has the number of items in each state."""
+    """One user request; `counts` has the number of its items in each state."""
 
     id: str
     title: str
@@ -258,9 +258,9 @@ class Receipt(Frozen):
     token: int
     claim: str
     lease_expires_at: int
-    #: "claimed" if the step also claimed the item, "repeat" if it changed nothing, or "".
+    #: "claimed" if the step also claimed the item, "repeat" if nothing changed, or "".
     remark: str = ""
-    #: The id of the stream entry that the step wrote, such as the cursor of a discovery.
+    #: The id of the stream entry that the step wrote, such as a discovery's cursor.
     entry: str = ""
 
     @property
@@ -279,8 +279,8 @@ class Assignments(Frozen):
 
     agent: str
     count: int
-    #: The number of assigned items that are not ready: they wait for dependencies or for
-    #: an answer, or are delayed.
+    #: The number of assigned items that are not ready: they wait for dependencies or
+    #: for an answer, or are delayed.
     later: int
     items: tuple[Item, ...]
 

@@ -95,7 +95,8 @@ def cursor(value: str) -> str:
     """Return the cursor of a stream, such as 1700000000000-0."""
     if not is_cursor(value):
         raise errors.Invalid(
-            reason=f"{shortened(value)!r} is not a cursor. A cursor looks like 1700000000000-0."
+            reason=f"{shortened(value)!r} is not a cursor. A cursor looks like "
+            "1700000000000-0."
         )
     return value
 
@@ -104,7 +105,8 @@ def list_cursor(value: str) -> str:
     """Return a cursor of a list of items, or "" for its start."""
     if value and not _LIST_CURSOR.fullmatch(value):
         raise errors.Invalid(
-            reason=f"{shortened(value)!r} is not a cursor of a list. Use the cursor of the previous page."
+            reason=f"{shortened(value)!r} is not a cursor of a list. Use "
+            "the cursor of the previous page."
         )
     return value
 
@@ -114,7 +116,8 @@ def title(value: str, what: str = "title") -> str:
     kept = text(value, what, required=True)
     if len(kept) > TITLE_CHARACTERS:
         raise errors.Invalid(
-            reason=f"The {what} has {len(kept)} characters; at most {TITLE_CHARACTERS} are allowed."
+            reason=f"The {what} has {len(kept)} characters; at most "
+            f"{TITLE_CHARACTERS} are allowed."
         )
     return kept
 
@@ -154,7 +157,8 @@ def values(listed: Sequence[str], what: str) -> str:
     """Return a list of at most 200 texts as JSON."""
     if len(listed) > LIST_VALUES:
         raise errors.Invalid(
-            reason=f"{what.capitalize()}: {len(listed)} values; at most {LIST_VALUES} are allowed."
+            reason=f"{what.capitalize()}: {len(listed)} values; at most "
+            f"{LIST_VALUES} are allowed."
         )
     return _as_json([text(value, what, required=True) for value in listed])
 
@@ -203,7 +207,8 @@ def duration_ms(value: str) -> int:
     match = _DURATION.fullmatch(value)
     if not match:
         raise errors.Invalid(
-            reason=f"{shortened(value)!r} is not a duration. Write one such as 90s, 30m, 4h or 1d."
+            reason=f"{shortened(value)!r} is not a duration. Write one such as "
+            "90s, 30m, 4h or 1d."
         )
     duration = int(match[1]) * _UNITS_MS[match[2]]
     if not 0 < duration <= LONGEST_MS:

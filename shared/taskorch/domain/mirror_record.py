@@ -1,4 +1,4 @@
-"""What the file mirror reads and writes: an item's record, the origin of a report, the status of a root."""
+"""The data of the file mirror: item records, origins of reports, status of roots."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The queue as one agent sees it: the verbs of a worker, and none of an orchestrator."""
+"""The queue as one agent sees it: only the verbs of a worker."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from taskorch.queue.briefing import AgentBriefing
     from taskorch.queue.wait_results import Answered
 
-#: A wake token is lost if its taker dies before it claims, so a waiter looks again after
-#: this time.
+#: A wake token is lost if its taker dies before it claims, so a waiter looks again
+#: after this time.
 WAIT_PERIOD_S = 60.0
 CHECK_LIMIT = 20
 #: The number of held items, and of queued items, that `prime` returns.
@@ -66,7 +66,7 @@ class AgentQueue:
         self._damage = self._scripts.damage
 
     def check(self, *, limit: int = CHECK_LIMIT) -> Assignments:
-        """Return the assigned items that are ready, at most `limit`, held items first."""
+        """Return up to `limit` assigned items that are ready, held items first."""
         view = self._run_script("check", limits.number(limit, "limit", 1, 1000))
         return replies.assignments(self._scripts.caller.agent, view, self._damage)
 
@@ -92,8 +92,8 @@ class AgentQueue:
         """Claim the first item of the agent's queue.
 
         Wait up to `wait_s` seconds for one, then return None. `lease_ms` is the lease
-        duration, if not that of the item. A waiter blocks on a wake token. It only looks
-        by itself when a lease or a delay in the namespace ends.
+        duration, if not that of the item. A waiter blocks on a wake token. It only
+        looks by itself when a lease or a delay in the namespace ends.
         """
         claims = self.claim_many(1, wait_s=wait_s, lease_ms=lease_ms)
         return claims[0] if claims else None
@@ -143,8 +143,8 @@ class AgentQueue:
         """Return an item with its package, and claim it if it is queued for the agent.
 
         `peek` never claims. `takeover` takes the item from another session of the agent
-        and revokes that lease. The lease of the result is None if the caller cannot work
-        on the item now, for example because it waits or is completed.
+        and revokes that lease. The lease of the result is None if the caller cannot
+        work on the item now, for example because it waits or is completed.
         """
         mode = "claim"
         if takeover:
@@ -163,7 +163,7 @@ class AgentQueue:
     def progress(
         self, lease: Lease, text: str, *, percent: int | None = None
     ) -> Receipt:
-        """Report progress; `percent` is 0 to 100. A blocked item is in progress again."""
+        """Report progress, 0 to 100 percent. A blocked item is in progress again."""
         text = limits.text(text, "report", required=True)
         return self._step(
             "progress",

@@ -23,8 +23,8 @@ FORMAT, VERSION = "task-orchestrator-export", 1
 #: The schema version of the keys in Redis; `scripts/prelude/` has the same.
 SCHEMA = "1"
 PAGE = 200
-#: The prefix of the counts of a project or an agent. They are not exported, because they
-#: follow from the items.
+#: The prefix of the counts of a project or an agent. They are not exported, because
+#: they follow from the items.
 COUNT = "n_"
 
 

@@ -1,4 +1,4 @@
-"""What an audit reads: inconsistencies, counts, open dependencies, quarantine, server."""
+"""The replies of an audit: inconsistencies, counts, quarantine, server."""
 
 from collections.abc import Mapping
 from typing import cast

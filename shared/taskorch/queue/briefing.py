@@ -1,4 +1,4 @@
-"""What an agent needs after a fresh start: its name, the items it holds, its queue."""
+"""The briefing of an agent after a fresh start: its name, held items and queue."""
 
 from typing import cast
 

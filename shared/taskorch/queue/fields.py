@@ -196,7 +196,7 @@ def json_value(fields: Fields, name: str) -> object:
 
 
 def is_text(value: object) -> bool:
-    """Tell whether a JSON value is text that UTF-8 can encode: half a surrogate is not."""
+    """Tell whether a JSON value is text that UTF-8 can encode: no lone surrogate."""
     return isinstance(value, str) and not _SURROGATE.search(value)
 
 

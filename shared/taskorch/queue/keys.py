@@ -109,7 +109,7 @@ KEYS = (
 
 
 def tag(namespace: str) -> str:
-    """Return the prefix of every key; its braces keep a namespace in one cluster slot."""
+    """Return the prefix of every key; its braces select one slot of a cluster."""
     return f"taskorch:{{{namespace}}}:"
 
 

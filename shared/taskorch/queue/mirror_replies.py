@@ -1,4 +1,4 @@
-"""Turns the replies that the file mirror reads into `MirrorRecord` and `MirrorStatus`."""
+"""Turns replies into the `MirrorRecord` and `MirrorStatus` of the file mirror."""
 
 from typing import cast
 
@@ -56,7 +56,7 @@ def status(view: Reply) -> MirrorStatus:
 
 
 def _written(text: str, name: str) -> dict[str, object]:
-    """Return a JSON object that a mirror wrote; `troubles` in it maps texts to texts."""
+    """Return a JSON object that a mirror wrote; its `troubles` are texts."""
     written = read.json_value({name: text or "{}"}, name)
     if not isinstance(written, dict):
         raise DamagedField(name)

@@ -153,7 +153,7 @@ def item_arguments(new: NewItem, place: int) -> list[Argument]:
 
 
 def dependencies_of(new: NewItem, place: int) -> str:
-    """Return the dependencies as JSON: ids, and indexes of earlier items of the plan."""
+    """Return the dependencies as JSON: ids, and indexes of earlier items."""
     dependencies = list(dict.fromkeys(new.depends_on))
     if len(dependencies) > limits.DEPENDENCIES:
         raise errors.Invalid(

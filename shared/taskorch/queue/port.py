@@ -15,9 +15,9 @@ Argument = str | int
 #: Scripts never write such bytes.
 UNREADABLE = "backslashreplace"
 
-#: The verbs that wait for replicas, if the settings ask for it: all whose loss a user or
-#: an agent would notice too late. The others recover by themselves; docs/reliability.md
-#: says how. For example, the item of a lost claim is queued again.
+#: The verbs that wait for replicas, if the settings ask for it: all whose loss a user
+#: or an agent would notice too late. The others recover by themselves;
+#: docs/reliability.md says how. For example, the item of a lost claim is queued again.
 REPLICATED = frozenset((
     "project", "create", "depend", "assign", "answer", "cancel", "requeue", "complete_project",
     "progress", "discover", "note", "blocker", "renew", "release", "fail", "complete",
@@ -41,7 +41,7 @@ class Script(Frozen):
 
 
 class Connection(Protocol):
-    """What the queue needs of Redis."""
+    """A connection to Redis, as the queue uses it."""
 
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
@@ -74,7 +74,7 @@ class Connection(Protocol):
 
 
 class RequestStore(Protocol):
-    """Keeps the ids of requests that Redis did not answer, for the next run of a command.
+    """Keeps the ids of unanswered requests for the next run of a command.
 
     A step is the script's name, its key, the agent and the session.
     """
@@ -83,11 +83,11 @@ class RequestStore(Protocol):
         """Remove and return the id of an unanswered request of the step, or ""."""
 
     def keep(self, step: tuple[str, ...], request: str) -> None:
-        """Keep the id of an unanswered request. Raises OSError or errors.RootNotWritable."""
+        """Keep the id of a request. Raises OSError or errors.RootNotWritable."""
 
 
 class ConnectionWrapper:
-    """A connection that passes everything on to another one; subclasses change a part."""
+    """A connection that passes every call on to another one."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection

@@ -69,9 +69,9 @@ class Queue:
     ) -> None:
         """Open a namespace for `caller`, the orchestrating agent.
 
-        `requests` gives each call its id; `Requests(same=error.request)` repeats the call
-        that raised an errors.Unavailable, which then acts once. Damaged rows of lists
-        are left out and added to `damage`. Raises errors.Invalid for a bad name.
+        `requests` gives each call its id; `Requests(same=error.request)` repeats the
+        call that raised an errors.Unavailable, which then acts once. Damaged rows of
+        lists are left out and added to `damage`. Raises errors.Invalid for a bad name.
         """
         limits.name(namespace, "a namespace")
         limits.name(caller.agent, "an agent")
@@ -138,9 +138,10 @@ class Queue:
         return read.texts(reply)[0]
 
     def create(self, project: str, new: NewItem) -> str:
-        """Add an item to a project and return its id; assign it to `new.agent` if named.
+        """Add an item to a project, assign it to `new.agent` if named, return its id.
 
-        A repeat with the same `new.key` creates nothing and returns the first item's id.
+        A repeat with the same `new.key` creates nothing and returns the id of the first
+        item.
         Raises errors.NoItem for an unknown dependency, errors.ProjectClosed for a
         completed project.
         """

@@ -186,9 +186,10 @@ class Views:
     def records(
         self, items: Sequence[str], *, session: str | None = None
     ) -> tuple[MirrorRecord, ...]:
-        """Return what the mirror writes of items; missing and damaged ones are left out.
+        """Return the records of items for the file mirror.
 
-        Each record has the lease of `session`, if that session claimed the item.
+        Missing and damaged items are left out. Each record has the lease of `session`,
+        if that session claimed the item.
         """
         ids = [limits.item_id(item) for item in items]
         claimed_by = "" if session is None else f":{session}"
@@ -203,7 +204,7 @@ class Views:
         return self._readable(mirror_replies.status, view)
 
     def environment(self) -> Environment:
-        """Return the server's clock and INFO, which its user may not be allowed to see."""
+        """Return the clock of the server, and its INFO if the user may read it."""
         return audit.environment(self._run_script("environment", *SECTIONS))
 
     def _items(self, script: str, *arguments: Argument) -> tuple[Item, ...]:

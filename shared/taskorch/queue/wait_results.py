@@ -1,4 +1,4 @@
-"""The results of waits: an answer, the state of a project or an item, a reached goal."""
+"""The results of waits: an answer, a current state, a reached goal."""
 
 from enum import StrEnum
 

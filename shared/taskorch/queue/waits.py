@@ -137,7 +137,7 @@ class Waits:
     def _wait(
         self, first: _Look[Found], look: Callable[[], _Look[Found]], timeout_s: float
     ) -> Found:
-        """Block and look until the wait is over or times out; return the last result."""
+        """Block and look until the wait ends or times out; return the last result."""
         deadline = monotonic() + timeout_s
         latest = first
         while not latest.is_over:

@@ -262,7 +262,7 @@ def an_agent_that_counts_less_than_none(bench: Bench) -> tuple[str, str]:
     return "ada", "count"
 
 
-def told(found: Audit) -> set[tuple[str, str]]:
+def reported(found: Audit) -> set[tuple[str, str]]:
     return {(finding.id, finding.word) for finding in found.findings}
 
 
@@ -274,7 +274,7 @@ def test_audit_names_damage_and_changes_nothing(bench: Bench, name: str) -> None
 
     found = audit(bench.queue, fix=False)
 
-    assert wrong in told(found)
+    assert wrong in reported(found)
     assert found.repaired == ()
     assert bench.everything() == before
     assert bench.kept_replies() == replies
@@ -406,7 +406,7 @@ def test_audit_visits_every_page_of_items(
     found = audit(bench.queue, fix=False)
 
     assert (found.items, found.counted) == (10, True)
-    assert told(found) == {(lost, "index")}
+    assert reported(found) == {(lost, "index")}
 
 
 def test_audit_page_of_purged_project_is_refused(bench: Bench) -> None:

@@ -27,11 +27,11 @@ def test_briefing_of_idle_agent_has_its_queue(bench: Bench) -> None:
     items = [bench.item(title=f"Item {number}") for number in range(4)]
     bench.standing(State.WAITING)
 
-    told = bench.agent().prime()
+    primed = bench.agent().prime()
 
-    assert (told.agent, told.held, told.held_count) == ("ada", (), 0)
-    assert [queued.id for queued in told.queue] == items[:3]
-    assert (told.queue_count, told.later) == (4, 1)
+    assert (primed.agent, primed.held, primed.held_count) == ("ada", (), 0)
+    assert [queued.id for queued in primed.queue] == items[:3]
+    assert (primed.queue_count, primed.later) == (4, 1)
 
 
 def test_held_item_has_reports_answers_and_notes(
@@ -66,15 +66,15 @@ def test_held_item_has_reports_answers_and_notes(
 def test_item_of_another_session_has_no_lease(bench: Bench) -> None:
     theirs, mine = bench.claimed(session="other"), bench.claimed(session="mine")
 
-    told = bench.agent(session="mine").prime([mine])
+    primed = bench.agent(session="mine").prime([mine])
 
     assert [
-        (held.claim.package.item.id, bool(held.claim.lease)) for held in told.held
+        (held.claim.package.item.id, bool(held.claim.lease)) for held in primed.held
     ] == [
         (mine.item, True),
         (theirs.item, False),
     ]
-    assert told.session == "mine"
+    assert primed.session == "mine"
 
 
 def test_expired_lease_is_still_in_briefing(bench: Bench) -> None:
@@ -92,11 +92,11 @@ def test_briefing_promises_nothing_about_a_dead_letter(
 ) -> None:
     lease = bench.expired(State.FAILED)
 
-    told = bench.agent().prime([lease])
+    primed = bench.agent().prime([lease])
 
-    assert "worker complete still delivers it" in briefing.briefing(told)
-    assert "takes it up again" not in briefing.briefing(told)
-    assert briefing.next_step(told) == "worker pop --wait 300"
+    assert "worker complete still delivers it" in briefing.briefing(primed)
+    assert "takes it up again" not in briefing.briefing(primed)
+    assert briefing.next_step(primed) == "worker pop --wait 300"
     with pytest.raises(errors.WrongState):
         bench.agent().progress(lease, "still at it")
     assert bench.agent().complete(lease, "late").state is State.COMPLETED
@@ -133,9 +133,11 @@ def test_briefing_skips_missing_and_foreign_items(bench: Bench) -> None:
     vanished, others = bench.claimed(), bench.claimed(agent="bob")
     bench.lose_item(vanished.item)
 
-    told = bench.agent().prime([vanished, others, Lease(item="item_00000000", token=1)])
+    primed = bench.agent().prime(
+        [vanished, others, Lease(item="item_00000000", token=1)]
+    )
 
-    assert (told.held, told.held_count) == ((), 0)
+    assert (primed.held, primed.held_count) == ((), 0)
 
 
 def test_prime_changes_nothing(bench: Bench) -> None:
@@ -152,10 +154,10 @@ def test_prime_changes_nothing(bench: Bench) -> None:
 def test_briefing_counts_items_that_are_not_shown(bench: Bench) -> None:
     leases = [bench.claimed() for _ in range(5)]
 
-    told = bench.agent().prime(leases)
+    primed = bench.agent().prime(leases)
 
-    assert (len(told.held), told.held_count) == (3, 5)
-    assert "… and 2 more: worker check" in briefing.briefing(told)
+    assert (len(primed.held), primed.held_count) == (3, 5)
+    assert "… and 2 more: worker check" in briefing.briefing(primed)
 
 
 def test_prime_refuses_too_many_leases_and_bad_ids(bench: Bench) -> None:
@@ -170,7 +172,7 @@ TEXTS = st.text(max_size=40) | st.sampled_from(
 )
 
 
-def told_of(
+def briefing_with(
     texts: list[str], count: int, state: State = State.IN_PROGRESS
 ) -> AgentBriefing:
     """Return a briefing with `count` items that have these texts in every field."""
@@ -226,7 +228,7 @@ def told_of(
 def test_briefing_is_bounded_and_keeps_text_fenced(
     texts: list[str], count: int
 ) -> None:
-    shown = briefing.briefing(told_of(texts, count))
+    shown = briefing.briefing(briefing_with(texts, count))
 
     assert len(shown.encode()) <= quoting.MOST_BYTES
     headings = [row for row in _outside_of_fences(shown) if row.startswith("#")]
@@ -272,20 +274,20 @@ def test_fence_is_longer_than_backticks_inside(lines: list[str]) -> None:
 
 
 def test_only_long_texts_are_cut_with_a_notice() -> None:
-    told = told_of(["x" * 60_000, "a short one"], 1)
+    primed = briefing_with(["x" * 60_000, "a short one"], 1)
 
-    shown = briefing.briefing(told)
+    shown = briefing.briefing(primed)
 
     assert re.search(r"x… \[\d+ more characters\]", shown)
     assert "a short one" in shown
     assert (
-        f"Cut short: `worker get {told.held[0].claim.package.item.id} --peek` prints all of it"
+        f"Cut short: `worker get {primed.held[0].claim.package.item.id} --peek` prints all of it"
         in shown
     )
 
 
 def test_short_texts_are_not_cut() -> None:
-    shown = briefing.briefing(told_of(["brief"], 1))
+    shown = briefing.briefing(briefing_with(["brief"], 1))
 
     assert quoting.CUT not in shown
     assert "Description: brief" in shown
@@ -302,7 +304,7 @@ def test_short_texts_are_not_cut() -> None:
     ],
 )
 def test_the_next_step_is_a_command(count: int, state: State, command: str) -> None:
-    assert briefing.next_step(told_of(["x"], count, state)) == command
+    assert briefing.next_step(briefing_with(["x"], count, state)) == command
 
 
 def test_long_text_is_cut_before_it_is_shown() -> None:

@@ -27,11 +27,11 @@ SCRIPTS = Path(scripts.__file__).with_name("scripts")
 class Silent(ConnectionWrapper):
     """A connection that loses every reply, or those of one script.
 
-    `meanwhile` runs before the loss is noticed.
+    `before_loss` runs before the loss is noticed.
     """
 
     connection: Connection
-    meanwhile: Callable[[], object] = lambda: None
+    before_loss: Callable[[], object] = lambda: None
     only: str = ""
 
     def run_script(
@@ -40,7 +40,7 @@ class Silent(ConnectionWrapper):
         reply = self.connection.run_script(script, key, arguments)
         if self.only not in ("", script.name):
             return reply
-        self.meanwhile()
+        self.before_loss()
         raise errors.Unreachable(url="redis://away", reason="gone")
 
 
@@ -76,7 +76,7 @@ def test_simultaneous_commands_repeat_different_requests(
     items = [bench.item() for _ in range(4)]
     second = pop(bench, settings, Silent)
     first = pop(
-        bench, settings, lambda plain: Silent(plain, meanwhile=lambda: lose(second))
+        bench, settings, lambda plain: Silent(plain, before_loss=lambda: lose(second))
     )
 
     lose(first)
@@ -151,9 +151,9 @@ def test_command_with_unread_file_keeps_no_request(
         "apply", params=[plan], callback=lambda **_: app.command_line()
     )
 
-    said = apply.main(["plan"], standalone_mode=False)
+    command_line = apply.main(["plan"], standalone_mode=False)
 
-    lose(pop(bench, settings, Silent, said))
+    lose(pop(bench, settings, Silent, command_line))
     assert not (settings.folder / "run").exists()
 
 
