@@ -5,11 +5,11 @@ All ids are kept, and a second import changes nothing.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
 from pathlib import Path
-from typing import ParamSpec
 
 from taskorch.config import files
 from taskorch.config.settings import Settings
@@ -31,7 +31,6 @@ from taskorch_orchestrator.mirror.file_times import moment_of
 from taskorch_orchestrator.mirror.mirror import Mirror
 from taskorch_orchestrator.mirror.report_import import ReportImport
 
-P = ParamSpec("P")
 UNTITLED = "(untitled)"
 ENDED = (State.COMPLETED, State.CANCELLED, State.FAILED)
 
@@ -97,24 +96,27 @@ class LegacyImport:
         projects, items = self._folder.projects(), self._folder.items()
         packages = self._folder.packages
         for project in projects:
-            self._try(project.project_id, self._add_project, project)
+            with self._refusal_as_trouble(project.project_id):
+                self._add_project(project)
         for item in self._in_order(items):
             package = packages.get(item.item_id)
-            self._try(item.item_id, self._add_item, item, package)
+            with self._refusal_as_trouble(item.item_id):
+                self._add_item(item, package)
         for note in self._folder.notes():
-            self._try(f"{note.item}, a note of {note.agent}", self._add_note, note)
+            with self._refusal_as_trouble(f"{note.item}, a note of {note.agent}"):
+                self._add_note(note)
         for project in projects:
             if project.status == "completed":
-                id_ = project.project_id
-                self._try(id_, self._complete_project, id_)
-        return replace(ImportResult(troubles=self._troubles), **self._counts)
+                with self._refusal_as_trouble(project.project_id):
+                    self._complete_project(project.project_id)
+        result = ImportResult(troubles=self._troubles)
+        return replace(result, **self._counts)
 
-    def _try(
-        self, name: str, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        """Import one thing. If Redis refuses it, record that as a trouble."""
+    @contextmanager
+    def _refusal_as_trouble(self, name: str) -> Iterator[None]:
+        """Record it as a trouble of `name` if Redis refuses something, and continue."""
         try:
-            act(*args, **kwargs)
+            yield
         except (
             errors.NotFound,
             errors.Invalid,
@@ -142,21 +144,27 @@ class LegacyImport:
                 by_id[id_] = by_id[id_].model_copy(update=no_dependencies)
 
     def _add_project(self, old: LegacyProject) -> None:
+        if self._has_project(old.project_id):
+            return
+        title, description = _title(old.title, old.description)
         try:
-            self._queue.views.progress(old.project_id, limit=1)
+            queue = self._queue_of(old.orchestrator_id or "")
+        except errors.Invalid:
+            queue = self._queue
+        queue.project(
+            title,
+            description=description,
+            id=old.project_id,
+            created_at=moment_of(old.created_at or ""),
+        )
+        self._counts["projects"] += 1
+
+    def _has_project(self, id_: str) -> bool:
+        try:
+            self._queue.views.progress(id_, limit=1)
         except errors.NoProject:
-            title, description = _title(old.title, old.description)
-            try:
-                queue = self._queue_of(old.orchestrator_id or "")
-            except errors.Invalid:
-                queue = self._queue
-            queue.project(
-                title,
-                description=description,
-                id=old.project_id,
-                created_at=moment_of(old.created_at or ""),
-            )
-            self._counts["projects"] += 1
+            return False
+        return True
 
     def _add_item(self, old: LegacyItem, package: LegacyPackage | None) -> None:
         record = self._record(old.item_id)
@@ -204,7 +212,8 @@ class LegacyImport:
 
     def _add_reports(self, record: MirrorRecord) -> None:
         """Import the reports on an item, as the sync job does."""
-        contents = self._folder.reports(record.item.id, record.item.agent)
+        item = record.item
+        contents = self._folder.reports(item.id, item.agent)
         entries: list[FileEntry] = []
         for content in contents.values():
             entries += content.entries
@@ -220,7 +229,8 @@ class LegacyImport:
             return
         item = record.item
         origin = _origin(old.completed_at or "", "end", old.item_id)
-        if any(report.request == origin.request for report in record.reports):
+        requests = {report.request for report in record.reports}
+        if origin.request in requests:
             return
         if old.status == "completed":
             if not item.agent:
@@ -232,8 +242,8 @@ class LegacyImport:
             agent = self._queue.agent(item.agent, session=self._session, origin=origin)
             agent.complete(record.lease, summary, deliverables=deliverables)
         elif old.status == "cancelled":
-            was_cancelled = any(report.kind == "cancel" for report in record.reports)
-            if not was_cancelled:
+            kinds = {report.kind for report in record.reports}
+            if "cancel" not in kinds:
                 self._queue.cancel(item.id)
 
     def _add_note(self, note: LegacyNote) -> None:
@@ -273,9 +283,12 @@ def _delivered(found: object) -> tuple[str, dict[str, str]]:
     if found is None:
         return "", {}
     if isinstance(found, dict):
-        return "", {str(name): _text(value) for name, value in found.items()}
+        named = {str(name): _text(value) for name, value in found.items()}
+        return "", named
     if isinstance(found, list):
-        return "", {str(number): text for number, text in enumerate(_texts(found), 1)}
+        texts = _texts(found)
+        numbered = {str(number): text for number, text in enumerate(texts, 1)}
+        return "", numbered
     return _text(found), {}
 
 
@@ -286,7 +299,9 @@ def _texts(values: Iterable[object]) -> tuple[str, ...]:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _origin(written_at: str, *parts: str) -> Origin:

@@ -158,8 +158,11 @@ def _not_valid(error: ValidationError) -> NotValid:
 
 def _number_as_text(value: object) -> object:
     """Return a time that is a number as text."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return json.dumps(value) if is_number else value
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)):
+        return json.dumps(value)
+    return value
 
 
 #: A time as a worker wrote it: ISO 8601 or a number. A longer text is not a time.

@@ -53,21 +53,15 @@ def _folder_name(created: int) -> str:
 def _move(context: PassContext, home: Path, folder: Path) -> int:
     """Move files whose owners the queue does not have; return their number."""
     handoffs = context.folder
-    names = [name for name, _ in handoffs.names()]
-    owners = {
-        name: {file_names.owner(name)}
-        for name in names
-        if MIRRORED_FILE.fullmatch(name)
-    }
-    pending = {
-        name: set(handoffs.lines(name))
-        for name in names
-        if PENDING_FILE.fullmatch(name)
-    }
-    existing = _existing(
-        context.queue, set().union(*owners.values(), *pending.values())
-    )
-    gone = [name for name, ids in {**owners, **pending}.items() if not ids & existing]
+    # File -> the ids of its items, or of its project.
+    owners: dict[str, set[str]] = {}
+    for name, _ in handoffs.names():
+        if MIRRORED_FILE.fullmatch(name):
+            owners[name] = {file_names.owner(name)}
+        elif PENDING_FILE.fullmatch(name):
+            owners[name] = set(handoffs.lines(name))
+    existing = _existing(context.queue, owners.values())
+    gone = {name for name, ids in owners.items() if not ids & existing}
     if not gone:
         return 0
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -75,19 +69,21 @@ def _move(context: PassContext, home: Path, folder: Path) -> int:
         for name in gone:
             with suppress(FileNotFoundError):
                 handoffs.move(name, target)
-    for name in pending.keys() - set(gone):
-        for id_ in pending[name] - existing:
+    for name in owners.keys() - gone:
+        for id_ in owners[name] - existing:
             handoffs.drop_line(name, id_)
     with suppress(FileNotFoundError):
         (home / sqlite_copy.NAME).rename(folder / sqlite_copy.NAME)
     return len(gone)
 
 
-def _existing(queue: Queue, ids: Iterable[str]) -> set[str]:
+def _existing(queue: Queue, owners: Iterable[set[str]]) -> set[str]:
     """Return all projects of the queue, and those of the items that it has."""
     existing = {project.id for project in queue.views.projects(limit=PROJECTS)}
+    ids = set[str]().union(*owners)
     items = [id_ for id_ in ids if ITEM_ID.fullmatch(id_)]
     for start in range(0, len(items), BATCH):
-        records = queue.views.records(items[start : start + BATCH])
-        existing |= {record.item.id for record in records}
+        batch = items[start : start + BATCH]
+        for record in queue.views.records(batch):
+            existing.add(record.item.id)
     return existing

@@ -87,8 +87,11 @@ class ReportImport:
         imported = set(imported_before)
         imported |= {report.request for report in self.record.reports}
         imported |= {found.request for found in self.record.discoveries}
-        reports = {entry.key: entry for entry in entries if entry.verb != INVALID}
-        found = list(new_entries(reports.values(), known, imported))
+        by_key = {}
+        for entry in entries:
+            if entry.verb != INVALID:
+                by_key[entry.key] = entry
+        found = list(new_entries(by_key.values(), known, imported))
         found.sort(key=lambda entry: entry.order)
         found.sort(key=lambda entry: entry.verb == "complete")
         return found

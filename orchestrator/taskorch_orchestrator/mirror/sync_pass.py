@@ -165,19 +165,23 @@ class SyncPass:
             finally:
                 self.written += item_sync.written
                 self.imported += item_sync.imported
-                if item_sync.notice:
-                    self._notices[item_sync.notice.agent].append(item_sync.notice)
+                notice = item_sync.notice
+                if notice:
+                    self._notices[notice.agent].append(notice)
         return in_sync
 
     def _report_missing(self, id_: str, damage: str | None) -> None:
         """Report an item that is missing in Redis or damaged; leave its files alone."""
-        self._state.clear_troubles(id_)
+        state, folder = self._state, self._folder
+        state.clear_troubles(id_)
+        names = file_names.of_item(id_)
+        has_files = any(folder.signature(name) for name in names)
         if damage:
             error = errors.Damaged(kind="item", id=id_, reason=damage)
-            self._state.add_trouble(id_, id_, str(error))
-        elif any(self._folder.signature(name) for name in file_names.of_item(id_)):
+            state.add_trouble(id_, id_, str(error))
+        elif has_files:
             message = "Redis has no such item. Its files are left as they are."
-            self._state.add_trouble(id_, id_, message)
+            state.add_trouble(id_, id_, message)
         for replaced in self._replaced.get(id_, ()):
             self._folder.remove_replaced(replaced)
 
