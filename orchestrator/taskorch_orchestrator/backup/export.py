@@ -17,7 +17,7 @@ from taskorch.queue.fields import Damage
 
 from taskorch_orchestrator.backup.schema import LINE
 
-#: Kind of a line -> required field -> its value if it is damaged; None is the line's id.
+#: Kind of a line -> required field -> its value if damaged; None is the line's id.
 DEFAULTS: Mapping[str, Mapping[str, str | None]] = {
     "project": {
         "title": None,
@@ -159,9 +159,9 @@ class _DamageFilter:
 
 
 def _repaired(line: Line) -> tuple[Line | None, str]:
-    """Return a line without its damaged fields and the reason, "" if it is intact.
+    """Return a line without its damaged fields, and the reason ("": it is intact).
 
-    The line is None if it cannot do without the damaged fields.
+    The line is None if one of the damaged fields is required.
     """
     damaged = _damaged_fields(line)
     if not damaged:

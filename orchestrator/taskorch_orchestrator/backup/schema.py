@@ -279,7 +279,7 @@ class PlanLine(_Strict):
 
 
 class Trailer(_Strict):
-    """The last line, with the number of lines of each kind: an incomplete file has none."""
+    """The last line, with the number of lines of each kind."""
 
     kind: Literal["trailer"]
     sequence: Time

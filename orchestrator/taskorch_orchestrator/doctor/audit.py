@@ -145,7 +145,7 @@ def _indexes(counts: Counts) -> Iterator[str]:
 def _wrong_counts(
     queue: Queue, event: str, counts: Counts, *, fix: bool
 ) -> tuple[Finding, ...] | None:
-    """Return the stored counts that differ, None if something happened since `event`."""
+    """Return the wrong counts, or None if something happened since `event`."""
     wrong: list[Finding] = []
     owners = iter(counts.items())
     while batch := dict(islice(owners, OWNERS)):

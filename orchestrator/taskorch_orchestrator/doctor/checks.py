@@ -1,4 +1,4 @@
-"""The checks of `orchestrate doctor`: each is a function of data that was read before."""
+"""The checks of `orchestrate doctor`, as functions of data that was read before."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -224,7 +224,8 @@ def of_agents(agents: Sequence[AgentStatus], now_ms: int) -> CheckResult:
     stale = [agent for agent in busy if 0 < agent.last_seen_at < oldest]
     if stale:
         found = f"have work, but were not seen for a day: {_agents(stale)}"
-        mend = f"orchestrate list --agent {stale[0].name}, then orchestrate assign ITEM AGENT"
+        first = stale[0].name
+        mend = f"orchestrate list --agent {first}, then orchestrate assign ITEM AGENT"
         return _problem("agents", found, mend, tuple(agent.name for agent in stale))
     new = [agent for agent in busy if not agent.last_seen_at]
     if new:
@@ -253,7 +254,8 @@ def of_cycles(dependencies: Sequence[OpenDependency]) -> CheckResult:
     if not cycles:
         return _ok("cycles", "no items wait for each other")
     found = _first([" -> ".join(cycle) for cycle in cycles])
-    mend = f"in each cycle, cancel one item and create it again: orchestrate cancel {cycles[0][0]}"
+    first = cycles[0][0]
+    mend = f"orchestrate cancel {first}, then create it again; so in each cycle"
     items = tuple(dict.fromkeys(item for cycle in cycles for item in cycle))
     return _problem("cycles", found, mend, items)
 

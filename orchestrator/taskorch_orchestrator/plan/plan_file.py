@@ -280,9 +280,10 @@ def _cycle(root: Node, items: Sequence[PlannedItem]) -> Iterator[Mistake]:
 def _mistake(root: Node, error: ErrorDetails) -> Mistake:
     """Return an error of pydantic as a mistake in the words of a plan."""
     model = PlannedItem if "items" in error["loc"] else PlanFile
+    fields = ", ".join(model.model_fields)
     messages = {
         "missing": "This field is missing.",
-        "extra_forbidden": f"Unknown field. Fields are {', '.join(model.model_fields)}.",
+        "extra_forbidden": f"Unknown field. Fields are {fields}.",
         "string_type": "Expected text.",
         "tuple_type": "Expected a list.",
         "dict_type": "Expected a mapping of names to text.",

@@ -82,7 +82,7 @@ class Node:
 
 @dataclass(slots=True)
 class Document:
-    """The document of a file; `root` is None if the file could not be read."""
+    """The document of a file; without a root if the file could not be read."""
 
     root: Node | None = None
     mistakes: list[Mistake] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Add, check and remove our parts in the files of a program: in all files or in none."""
+"""Add, check and remove our parts in the files of a program, all or none."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -63,7 +63,7 @@ def removal(parts: Parts) -> Changes:
 
 
 def outside(changes: Changes, top: Path) -> Mapping[Path, Path]:
-    """Return the files that would change outside `top`, with the targets of their links."""
+    """Return the files that would change outside `top`, and their links' targets."""
     targets = {file: file.resolve() for file in _changed(changes)}
     return {
         file: target

@@ -1,10 +1,10 @@
 """Our entries in a JSON file of others. The rest of the file stays byte for byte.
 
-A new entry goes to the front of its object or list: `{` + the space there + the entry +
-`,` + the rest. Removal uses spaces to tell what was created for an entry: no space
-precedes an entry in an object that was empty, but space follows the bracket of an object
-that was created for it. So `{"hooks": {"Stop": [ … ]}}` leaves an empty `hooks` and
-`{ "hooks": …` leaves nothing. Comments, which some programs allow, count as space.
+A new entry is inserted at the front of its object or list: `{` + the space there + the
+entry + `,` + the rest. Removal uses spaces to tell what was created for an entry: no
+space precedes an entry in an object that was empty, but space follows the bracket of an
+object that was created for it: `{"hooks": {"Stop": [ … ]}}` leaves an empty `hooks`,
+and `{ "hooks": …` leaves nothing. Comments, which some programs allow, are space too.
 """
 
 import json
@@ -151,15 +151,17 @@ def _existing_path(clear: str, entry: ConfigEntry) -> list[Step]:
     for label in entry.labels:
         if clear[at] != _bracket(label):
             break
-        candidates = [
-            member
-            for member in _members(clear, at)
-            if member.name == label and (label or runs_command_of(entry, member.value))
-        ]
-        if not candidates:
+        last = None
+        for member in _members(clear, at):
+            if member.name != label:
+                continue
+            if label is None and not runs_command_of(entry, member.value):
+                continue
+            last = member
+        if last is None:
             break
-        path.append(Step(at, candidates[-1]))
-        at = candidates[-1].value_start
+        path.append(Step(at, last))
+        at = last.value_start
     return path
 
 
@@ -205,7 +207,7 @@ def _with_missing_values(text: str, entry: ConfigEntry, member: Member) -> str:
 def _with_new_member(
     text: str, clear: str, bracket: int, labels: Sequence[str | None], value: Json
 ) -> str:
-    """Return the text with a value, and the objects and lists around it, at a bracket."""
+    """Return the text with a value at a bracket, and with the objects around it."""
     for label in reversed(labels[1:]):
         value = [value] if label is None else {label: value}
     start = bracket + 1
@@ -226,10 +228,11 @@ def _name(labels: Sequence[str | None]) -> str:
 
 def _line_start(text: str, at: int) -> str:
     """Return a line break and the indentation of the line that contains a place."""
-    line = text[text.rfind("\n", 0, at) + 1 :]
-    indentation = re.match(r"[ \t]*", line)
+    start = text.rfind("\n", 0, at) + 1
+    line = text[start:]
+    indentation = line[: len(line) - len(line.lstrip(" \t"))]
     newline = "\r\n" if "\r\n" in text else "\n"
-    return newline + (indentation[0] if indentation else "")
+    return newline + indentation
 
 
 def _indented(text: str, value: Json, line_start: str) -> str:
@@ -243,7 +246,7 @@ def _dump(value: Json, indent: str) -> str:
 
 
 def _without_entry(text: str, path: Sequence[Step]) -> str | None:
-    """Return the text without an entry and what was created for it; None for nothing."""
+    """Return the text without an entry and what was created for it, or None."""
     clear = _clear(text)
     names = [step.member.name for step in path]
     group = names.index(None) if None in names else len(path)
@@ -279,7 +282,8 @@ def _without_member(
     if place:
         comma = _skip_space(clear, members[place - 1].end)
         between = text[comma + 1 : member.start]
-        ends_line = text[member.end :].lstrip(" \t")[0] in "\r\n"
+        after = text[member.end :].lstrip(" \t")
+        ends_line = after[0] in "\r\n"
         if ends_line or not between.strip():
             between = between.rstrip()
         return text[:comma] + between + text[member.end :]

@@ -27,7 +27,7 @@ class Part(Protocol):
         """Return whether the part is complete. Additions of others do not matter."""
 
     def added(self, text: str | None) -> str:
-        """Return the text with the part; `text` is None for a missing file."""
+        """Return the text with the part; None stands for a missing file."""
 
     def removed(self, text: str) -> str | None:
         """Return the text as it was before the part was added; None for no file."""

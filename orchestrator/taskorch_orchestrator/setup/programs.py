@@ -1,7 +1,8 @@
 """The programs that agents run in: the files with a part of ours, and its content.
 
-The formats are those documented in 2026: code.claude.com/docs (hooks, mcp, skills, memory), developers.openai.com/codex
-(hooks, mcp, agents-md), geminicli.com/docs (hooks, mcp-server, gemini-md), cursor.com/docs (hooks, mcp, rules).
+The formats are those documented in 2026: code.claude.com/docs (hooks, mcp, skills,
+memory), developers.openai.com/codex (hooks, mcp, agents-md), geminicli.com/docs (hooks,
+mcp-server, gemini-md), cursor.com/docs (hooks, mcp, rules).
 """
 
 import os
@@ -70,13 +71,13 @@ alwaysApply: true
 
 
 def project(folder: Path) -> Path:
-    """Return the git checkout (also a linked worktree) around a folder, or the folder."""
+    """Return the git checkout or linked worktree around a folder, or the folder."""
     checkout = root_folder.checkout(os.environ, str(folder))
     return Path(checkout.top) if checkout else folder
 
 
 def of_user(program: str, environment: Mapping[str, str]) -> Path:
-    """Return the folder with the user's files of a program: a configured one or the home."""
+    """Return the folder with the user's files of a program, by default the home."""
     configured = _configured_folder(program, environment)
     return Path(configured).absolute() if configured else Path.home()
 
@@ -94,7 +95,7 @@ def parts(
 def of_others(
     program: str, root: Path, environment: Mapping[str, str], *, user: bool
 ) -> Mapping[str, frozenset[Path]]:
-    """Return the files of each other program; a symbolic link may lead to the same file."""
+    """Return the files of each other program. Links may lead to the same file."""
     found = {}
     for other in PROGRAMS:
         if other == program:

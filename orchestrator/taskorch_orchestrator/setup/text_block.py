@@ -13,11 +13,13 @@ MARK = "task-orchestrator"
 STAMP = f"<!-- {MARK} -->"
 
 
+BEGIN = f"<!-- {MARK}: begin (orchestrate setup) -->"
+END = f"<!-- {MARK}: end -->"
+_MARKS = re.compile(rf"(?m)^(?:{re.escape(BEGIN)}|{re.escape(END)})(?=\r?$)")
+
+
 class Block:
     """Our lines in a Markdown file."""
-
-    _begin = f"<!-- {MARK}: begin (orchestrate setup) -->"
-    _end = f"<!-- {MARK}: end -->"
 
     def __init__(self, content: str) -> None:
         """`content` has no line break at its end."""
@@ -53,32 +55,41 @@ class Block:
         return before.removesuffix(separator) + after.removeprefix(newline)
 
     def _split(self, text: str) -> tuple[str, str, str]:
-        """Return the text before our block, the block (or ""), and the text after it."""
-        begin, end = re.escape(self._begin), re.escape(self._end)
-        marks = list(re.finditer(rf"(?m)^(?:{begin}|{end})(?=\r?$)", text))
-        if [mark[0] for mark in marks] == [self._begin, self._end]:
-            return _split_at(text, marks[0].start(), marks[1].end())
+        """Return the text before our block, the block or "", and the text after it."""
+        marks = list(_MARKS.finditer(text))
+        if [mark[0] for mark in marks] == [BEGIN, END]:
+            begin, end = marks
+            return _split_at(text, begin.start(), end.end())
         found = self._find_content(text)
-        if found and all(found.start() <= mark.start() < found.end() for mark in marks):
-            return _split_at(text, found.start(), found.end())
+        if found:
+            start, stop = found.span()
+            if all(start <= mark.start() < stop for mark in marks):
+                return _split_at(text, start, stop)
         if not marks:
             return text, "", ""
-        numbers = [str(text.count("\n", 0, mark.start()) + 1) for mark in marks]
+        lines = []
+        for mark in marks:
+            before = text[: mark.start()]
+            lines.append(str(before.count("\n") + 1))
         raise UnsupportedFile(
-            f"has {self._begin} or {self._end} in line {', '.join(numbers)}. "
+            f"has {BEGIN} or {END} in line {', '.join(lines)}. "
             "There must be one of each, in this order, or none"
         )
 
     def _find_content(self, text: str) -> re.Match[str] | None:
         """Return the only place of our content, with a mark that is left of it."""
-        begin, end = re.escape(self._begin), re.escape(self._end)
-        content = r"\r?\n".join(map(re.escape, self._lines))
-        block = rf"(?m)^(?:{begin}\r?\n)?{content}(?:\r?\n{end})?(?=\r?$)"
-        found = list(re.finditer(block, text))
+        newline = r"\r?\n"
+        lines = [re.escape(line) for line in self._lines]
+        pattern = (
+            f"(?m)^(?:{re.escape(BEGIN)}{newline})?"
+            + newline.join(lines)
+            + rf"(?:{newline}{re.escape(END)})?(?=\r?$)"
+        )
+        found = list(re.finditer(pattern, text))
         return found[0] if len(found) == 1 else None
 
     def _text(self, newline: str) -> str:
-        return newline.join((self._begin, *self._lines, self._end))
+        return newline.join((BEGIN, *self._lines, END))
 
 
 class WholeFile:

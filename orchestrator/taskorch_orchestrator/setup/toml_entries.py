@@ -123,7 +123,7 @@ def _parse(text: str, problem: str = "is not valid TOML") -> Document:
 
 
 def _value_of(document: Document, entry: ConfigEntry) -> Json:
-    """Return the value under the name of an entry, None if there is none."""
+    """Return the value under the name of an entry, or None."""
     value: Json = document
     for label in entry.labels:
         value = value.get(str(label)) if isinstance(value, dict) else None

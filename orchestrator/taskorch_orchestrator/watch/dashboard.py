@@ -64,7 +64,7 @@ class Snapshot(Frozen):
 
 
 class Dashboard:
-    """The picture of a snapshot. It is laid out for the terminal's size when printed."""
+    """The picture of a snapshot, laid out for the terminal's size when printed."""
 
     def __init__(
         self, snapshot: Snapshot, events: Sequence[Event], outage: str, *, age_ms: int
@@ -214,7 +214,7 @@ class Dashboard:
 def _divide(height: int, wanted: Sequence[int]) -> list[int]:
     """Return the number of rows of each section, without its header.
 
-    Each section gets LEAST_ROWS first; the rest goes to the first ones that want more.
+    Each section gets LEAST_ROWS first; the first ones that want more get the rest.
     """
     rows = [0] * len(wanted)
     left = height
@@ -242,12 +242,14 @@ def _fitting(values: Sequence[Row], rows: int) -> Sequence[Row]:
 
 def _add_rest(table: Table, number: int, *, is_exact: bool = True) -> None:
     """Add a row with the number of values that are not shown."""
-    if number > 0:
-        table.add_row(f"… {number} more" if is_exact else f"… at least {number} more")
+    if number <= 0:
+        return
+    least = "" if is_exact else "at least "
+    table.add_row(f"… {least}{number} more")
 
 
 def _table(*columns: str) -> Table:
-    """Return a table with rows of one line; the last column gets the remaining width."""
+    """Return a table with rows of one line; the last column gets the rest."""
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     for column in columns:
         ratio = 1 if column == columns[-1] else None

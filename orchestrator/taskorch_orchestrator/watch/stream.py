@@ -120,7 +120,7 @@ def _exit_without_reader() -> None:
 
 
 def _reader_is_gone(timeout_ms: int | None) -> bool:
-    """Wait at most `timeout_ms` (None: forever) for stdout to break; return if it did."""
+    """Wait up to `timeout_ms` (None: forever) for stdout to break; return if it did."""
     output = select.poll()
     output.register(sys.stdout, 0)  # poll always reports a broken pipe
     return bool(output.poll(timeout_ms))

@@ -1,4 +1,4 @@
-"""config.toml of a root and of the user; that of a root only as far as it is trusted."""
+"""The config.toml of a root, as far as it is trusted, and that of the user."""
 
 import os
 from collections.abc import Mapping

@@ -31,11 +31,11 @@ class PasswordFile(Frozen):
 def find(
     url: str, environment: Mapping[str, str], files: Iterable[PasswordFile]
 ) -> tuple[str, str]:
-    """Return the password of an address, "" if it has its own or needs none; its source.
+    """Return the password for an address, or "", and its source.
 
-    The variable takes precedence over the files. Only the first file is read. Raises
-    errors.Usage for a file that is unreadable, readable by others, or outside of the
-    folder that it must be in.
+    An address may have its own. The variable takes precedence over the files. Only the
+    first file is read. Raises errors.Usage for a file that is unreadable, readable by
+    others, or outside of the folder that it must be in.
     """
     if not url:
         return "", "default"
@@ -102,7 +102,7 @@ def _require_private(file: str, status: os.stat_result) -> None:
 
 
 def _open(file: str, password_file: PasswordFile) -> int:
-    """Open a file; if it must stay inside, refuse symbolic links and paths to outside."""
+    """Open a file; if it must stay inside its folder, refuse links and other paths."""
     if not password_file.stays_inside:
         return os.open(file, FLAGS)
     name = password_file.name

@@ -1,7 +1,7 @@
 """The root of a queue: the folder whose `.task-orchestrator` holds the queue's files.
 
-It is TASKORCH_ROOT, else the nearest parent inside the git checkout that has the folder,
-else the top of the git checkout, else the current folder.
+It is TASKORCH_ROOT, else the nearest parent inside the git checkout that has the
+folder, else the top of the git checkout, else the current folder.
 """
 
 import os
@@ -98,7 +98,7 @@ def create(folder: files.PathLike) -> None:
 def is_shared(environment: Mapping[str, str], place: str) -> bool:
     """Return whether a folder usually contains unrelated work.
 
-    These are the home, /, the temporary folder, and folders that all users can write to.
+    These are the home, /, the temporary folder, and folders that all users write to.
     """
     try:
         mode = os.stat(place).st_mode

@@ -235,7 +235,7 @@ def _replicas(value: str) -> int:
 def _session(
     values: _Values, environment: Mapping[str, str], folder: str, root: str
 ) -> str:
-    """Return the session name: AGENT_SESSION if set (even if empty), else the worktree."""
+    """Return AGENT_SESSION if set (even if empty), else the worktree's session."""
     session = values.text("session", "AGENT_SESSION")
     if session:
         return limits.name(session, "a session (AGENT_SESSION)")
@@ -248,7 +248,7 @@ def _session(
 
 
 def _worktree_session(environment: Mapping[str, str], folder: str, root: str) -> str:
-    """Return the session name of a linked worktree; "" elsewhere and inside its root."""
+    """Return the session of a linked worktree; "" elsewhere, and if it has the root."""
     checkout = root_folder.checkout(environment, folder)
     if not checkout or not checkout.git:
         return ""
