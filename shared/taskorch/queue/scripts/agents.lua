@@ -1,14 +1,16 @@
--- agents: the agents that called last, those never seen at the end, and what each session holds.
+-- agents: the agents that called last, those never seen at the end, and what each
+--         session holds.
 -- KEYS     meta
 -- ARGV     7 maximum number of agents
--- RETURNS  {{name, last seen ms, silent ms, fields, {{item id, state, host, pid, session,
---          since, last step ms, silent ms} …}, number of items it holds} …}
+-- RETURNS  {{name, last seen ms, silent ms, fields, {{item id, state, host, pid,
+--          session, since, last step ms, silent ms} …}, number of items it holds} …}
 -- ERRORS   none of its own
 local MAX_HELD_SHOWN = 20
 
 local function ms(number) return string.format('%d', number) end
 
--- When the holder made its last step: when it was blocked, or when it renewed its lease.
+-- When the holder made its last step: when it was blocked, or when it renewed its
+-- lease.
 local function last_step(item, since)
   local score = call('ZSCORE', index_of(item), item.id)
   if score and item.state == 'in_progress' then return last_step_at(item, score) end

@@ -1,6 +1,6 @@
--- answer: the orchestrator answers a question; the blocked item is in progress again, under a
---         full lease. If its holder left the question, the item is given back, and the next
---         agent that claims it gets the answer.
+-- answer: the orchestrator answers a question; the blocked item is in progress again,
+--         under a full lease. If its holder left the question, the item is given back,
+--         and the next agent that claims it gets the answer.
 -- KEYS     meta
 -- ARGV     7 item, 8 text
 -- RETURNS  {item id, state, agent}

@@ -1,7 +1,8 @@
--- assign: gives items to an agent, all or none: each is queued, or waits for a dependency.
+-- assign: gives items to an agent, all or none: each is queued, or waits for a
+--         dependency.
 -- KEYS     meta
--- ARGV     7 agent, 8 context as JSON or '', 9 resources as JSON or '', 10 '1' to take them
---          from their holders, then items
+-- ARGV     7 agent, 8 context as JSON or '', 9 resources as JSON or '', 10 '1' to take
+--          them from their holders, then items
 -- RETURNS  {{item id, project, agent, state, previous agent or ''} …}
 -- ERRORS   NO_ITEM WRONG_STATE HELD TOO_MANY
 local FIRST = 11

@@ -1,9 +1,9 @@
--- audit: compares some of the items with the indexes, sets and lists that name them, and
---        repairs what differs if it is asked to. The hash of the item is right.
+-- audit: compares some of the items with the indexes, sets and lists that name them,
+--        and repairs what differs if it is asked to. The hash of the item is right.
 -- KEYS     meta
 -- ARGV     7 cursor or '', 8 maximum number of items and dependencies, 9 '1' to repair
--- RETURNS  {next cursor or '', newest event's id, {finding …}, {owner, state, number …},
---          {{item, dependency, state} …}}
+-- RETURNS  {next cursor or '', newest event's id, {finding …}, {owner, state, number
+--          …}, {{item, dependency, state} …}}
 -- ERRORS   NO_PROJECT (the cursor's was purged)
 local STEP = 100
 local limit, repair = tonumber(ARGV[8]), ARGV[9] == '1'
@@ -50,9 +50,9 @@ local function is_right(set, member, should)
   return false
 end
 
--- An open dependency is in a set of either item, a completed one in a set of its own. One
--- that does not exist, or that the item does not name, is in none. Returns the state of an
--- open one.
+-- An open dependency is in a set of either item, a completed one in a set of its own.
+-- One that does not exist, or that the item does not name, is in none. Returns the
+-- state of an open one.
 local function check_dependency(item, id, is_named)
   visited = visited + 1
   local state = state_of(id)
@@ -102,7 +102,8 @@ local function check_dependencies(item)
   end
 end
 
--- Returns the score that keeps the order of an index; nil if the index has no order to keep.
+-- Returns the score that keeps the order of an index; nil if the index has no order to
+-- keep.
 local function right_score(item)
   if item.state == 'queued' then return rank(item) end
   if item.state == 'delayed' then return tonumber(item.not_before) end
@@ -162,8 +163,8 @@ local function check(project, id)
   if item.agent ~= '' then count_one('agent:' .. item.agent, item.state) end
 end
 
--- Checks the items of one project after a sequence number. Returns the number at which it
--- stopped, or nil at the end of the project.
+-- Checks the items of one project after a sequence number. Returns the number at which
+-- it stopped, or nil at the end of the project.
 local function check_items(project, after)
   check_project(project)
   visited = visited + 1
@@ -179,7 +180,8 @@ local function check_items(project, after)
   end
 end
 
--- Checks projects from the cursor on until the limit. Returns the next cursor, '' at the end.
+-- Checks projects from the cursor on until the limit. Returns the next cursor, '' at
+-- the end.
 local function check_projects()
   local position = 0
   local project, after = string.match(ARGV[7], '^(.*):(%d+)$')

@@ -1,7 +1,8 @@
--- audit_index: finds entries of an index that belong elsewhere, and items that their project
---              does not list. Repairs both if it is asked to.
+-- audit_index: finds entries of an index that belong elsewhere, and items that their
+--              project does not list. Repairs both if it is asked to.
 -- KEYS     meta
--- ARGV     7 index: 'leases', 'queue:ada' …, 8 cursor of ZSCAN, 9 number of entries, 10 '1' to repair
+-- ARGV     7 index: 'leases', 'queue:ada' …, 8 cursor of ZSCAN, 9 number of entries, 10
+--          '1' to repair
 -- RETURNS  {next cursor or '0', {finding …}}
 -- ERRORS   none of its own
 local name, repair = ARGV[7], ARGV[10] == '1'
@@ -13,7 +14,8 @@ local function belongs(item)
   return INDEX[item.state] == kind
 end
 
--- Returns whether the project lists the item. A repair adds one that only an index names.
+-- Returns whether the project lists the item. A repair adds one that only an index
+-- names.
 local function is_listed(item)
   local items = key('project', item.project) .. ':items'
   local in_project = call('ZSCORE', items, item.id)

@@ -1,4 +1,5 @@
--- blocker: the holder cannot go on without an answer. It keeps its token, and the lease stops.
+-- blocker: the holder cannot go on without an answer. It keeps its token, and the lease
+--          stops.
 -- KEYS     meta
 -- ARGV     7 item, 8 token or '', 9 text, 10 needs, then field, value … of its origin
 -- RETURNS  receipt

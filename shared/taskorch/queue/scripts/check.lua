@@ -1,5 +1,5 @@
--- check: the caller's ready items: what it holds, then the first of its queue. Reaps leases
---        and promotes items too.
+-- check: the caller's ready items: what it holds, then the first of its queue. Reaps
+--        leases and promotes items too.
 -- KEYS     meta
 -- ARGV     7 maximum number of items
 -- RETURNS  {count, assigned but not ready, {item view …}}

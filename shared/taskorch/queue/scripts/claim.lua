@@ -1,15 +1,15 @@
--- claim: takes the first items of the caller's queue, each under a lease. Reaps some leases and
---        promotes some items first.
+-- claim: takes the first items of the caller's queue, each under a lease. Reaps some
+--        leases and promotes some items first.
 -- KEYS     meta
--- ARGV     7 lease ms or '' for the items' own, 8 '1' if the caller stops waiting, 9 maximum
---          number of items
--- RETURNS  {{{item id, token or '', expires, package} …}, ''}, or {{}, ms until the next lease or
---          delay ends or ''} if the queue is empty
+-- ARGV     7 lease ms or '' for the items' own, 8 '1' if the caller stops waiting, 9
+--          maximum number of items
+-- RETURNS  {{{item id, token or '', expires, package} …}, ''}, or {{}, ms until the
+--          next lease or delay ends or ''} if the queue is empty
 -- ERRORS   NO_ITEM (a repeat whose item does not exist any more)
 local lease, is_last_look, limit = ARGV[7], ARGV[8] == '1', tonumber(ARGV[9])
 
--- Returns the first items of the queue, and whether there are more. An entry whose item is
--- not queued for the caller is dropped, and the queue is read again.
+-- Returns the first items of the queue, and whether there are more. An entry whose item
+-- is not queued for the caller is dropped, and the queue is read again.
 local function first_of(queue)
   local items, has_dropped = {}, true
   while has_dropped do
@@ -37,8 +37,8 @@ local function ms_until_due()
   return soonest and string.format('%d', math.max(0, soonest - now)) or ''
 end
 
--- The caller may have taken the wake token of an item that is still delayed: another waiter
--- must look at it.
+-- The caller may have taken the wake token of an item that is still delayed: another
+-- waiter must look at it.
 local function pass_wake_token_on()
   local delayed = tonumber(call('HGET', key('agent', caller.agent), 'n_delayed') or 0) or 0
   if is_last_look and delayed > 0 then wake(caller.agent) end

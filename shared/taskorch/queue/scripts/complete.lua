@@ -1,8 +1,8 @@
--- complete: delivers one item or several, all or none. Items without another open dependency
---           are queued.
+-- complete: delivers one item or several, all or none. Items without another open
+--           dependency are queued.
 -- KEYS     meta
--- ARGV     7 number of items, then for each its id, token or '', summary and deliverables as
---          JSON, then field, value … of its origin
+-- ARGV     7 number of items, then for each its id, token or '', summary and
+--          deliverables as JSON, then field, value … of its origin
 -- RETURNS  {receipt …}, with the remark 'repeat' for an item that was completed before
 -- ERRORS   NO_ITEM TOO_MANY NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 local FIRST, WORDS = 8, 4

@@ -1,4 +1,5 @@
--- complete_project: closes a project whose items are completed; with force it cancels open items.
+-- complete_project: closes a project whose items are completed; with force it cancels
+--                   open items.
 -- KEYS     meta
 -- ARGV     7 project, 8 '1' to force
 -- RETURNS  {project view, {item view …}}

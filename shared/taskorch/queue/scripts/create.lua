@@ -1,18 +1,19 @@
--- create: creates items, all or none, in an existing project or in a new one. A repeat of a
---         key or an id gets the existing item.
+-- create: creates items, all or none, in an existing project or in a new one. A repeat
+--         of a key or an id gets the existing item.
 -- KEYS     meta
--- ARGV     7 project, or 8 random digits for a new one, 8 title of a new one, 9 its description,
---          10 key of its plan or '', 11 '1' for a dry run, then for each item its digits or id,
---          key, agent, priority, not before, delay, dependencies as JSON or '', number n of
---          words, then n words: field, value …
--- RETURNS  {project id, '' or 'repeat', {{item id, state, agent, '' or 'repeat', dead dependency,
---          its state} …}}
+-- ARGV     7 project, or 8 random digits for a new one, 8 title of a new one, 9 its
+--          description, 10 key of its plan or '', 11 '1' for a dry run, then for each
+--          item its digits or id, key, agent, priority, not before, delay, dependencies
+--          as JSON or '', number n of words, then n words: field, value …
+-- RETURNS  {project id, '' or 'repeat', {{item id, state, agent, '' or 'repeat', dead
+--          dependency, its state} …}}
 -- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of a key)
 local FIRST = 12
 local wanted, title, description, plan, dry = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11] ~= ''
 -- The rows of the reply, and the states of items that existed before, by id.
 local rows, states = {}, {}
--- What is written at the end with one command each: dependents by their set, and agents.
+-- What is written at the end with one command each: dependents by their set, and
+-- agents.
 local members, agents = {}, {}
 
 local function is_whole_id(digits) return string.find(digits, '_', 1, true) end
@@ -36,8 +37,8 @@ local function find_existing(project, new)
   return item
 end
 
--- Returns the id of a dependency. A number is the place of an item in this call, from 0; its
--- id is '' as long as that item is not created.
+-- Returns the id of a dependency. A number is the place of an item in this call, from
+-- 0; its id is '' as long as that item is not created.
 local function dependency_id(dependency)
   if type(dependency) == 'number' then return rows[dependency + 1][1] end
   return dependency
@@ -48,7 +49,8 @@ local function need_state(id)
   return states[id]
 end
 
--- Returns the item whose arguments begin at `at`, and where those of the next one begin.
+-- Returns the item whose arguments begin at `at`, and where those of the next one
+-- begin.
 local function parse_item(at)
   local new = {
     digits = ARGV[at], key = ARGV[at + 1], agent = ARGV[at + 2], priority = ARGV[at + 3],
@@ -82,8 +84,8 @@ local function append(lists, name, value)
   if list then list[#list + 1] = value else lists[name] = {value} end
 end
 
--- Writes what an item depends on, each once, whether it comes by its id or by its place.
--- Returns the number of open dependencies.
+-- Writes what an item depends on, each once, whether it comes by its id or by its
+-- place. Returns the number of open dependencies.
 local function depend(id, dependencies)
   local all, open, is_counted = {}, {}, {}
   for _, dependency in ipairs(dependencies) do

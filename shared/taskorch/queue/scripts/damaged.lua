@@ -1,7 +1,8 @@
 -- damaged: what was moved aside because it was damaged, page by page, the oldest first.
 -- KEYS     meta
 -- ARGV     7 number of the first one, from 1, 8 maximum number
--- RETURNS  {number of all, {{field, value …} …}}: its fields, and `:kind`, `:id`, `:why`, `:at` in ms
+-- RETURNS  {number of all, {{field, value …} …}}: its fields, and `:kind`, `:id`,
+--          `:why`, `:at` in ms
 -- ERRORS   none of its own
 return guarded(function()
   local from, limit = tonumber(ARGV[7]), tonumber(ARGV[8])

@@ -12,8 +12,9 @@ local function dependencies_of(id)
   return listed and cjson.decode(listed) or {}
 end
 
--- Follows dependencies from all of `starts` in one walk, each item once, and refuses if they
--- lead to `target`. It follows completed ones too, because `requeue` opens them again.
+-- Follows dependencies from all of `starts` in one walk, each item once, and refuses if
+-- they lead to `target`. It follows completed ones too, because `requeue` opens them
+-- again.
 local function refuse_cycle(target, starts)
   local stack, visited, followed = {}, {}, 0
   for _, id in ipairs(starts) do table.insert(stack, {at = id, from = id}) end

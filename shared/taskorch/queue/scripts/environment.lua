@@ -1,7 +1,8 @@
 -- environment: what the server says about itself, and its clock.
 -- KEYS     meta
 -- ARGV     7 section of INFO, and more of them
--- RETURNS  {ms, the namespace's schema version or '', INFO or '', '' or why INFO was refused}
+-- RETURNS  {ms, the namespace's schema version or '', INFO or '', '' or why INFO was
+--          refused}
 -- ERRORS   none of its own
 return guarded(function(schema)
   local info = redis.pcall('INFO', unpack(ARGV, 7))

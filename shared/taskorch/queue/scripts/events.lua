@@ -1,8 +1,8 @@
 -- events: what happened in the namespace after a cursor, the oldest first.
 -- KEYS     meta
 -- ARGV     7 cursor, 8 maximum number
--- RETURNS  {'1' if the event of the cursor still exists, else '', the newest event's id or '0-0',
---          {stream entry …}}
+-- RETURNS  {'1' if the event of the cursor still exists, else '', the newest event's id
+--          or '0-0', {stream entry …}}
 -- ERRORS   none of its own
 return guarded(function()
   local stream, cursor, limit = prefix .. 'events', ARGV[7], ARGV[8]

@@ -1,9 +1,10 @@
--- export: one part of everything that the namespace holds. An item is read whole; what is newer
---         than the export is left out.
+-- export: one part of everything that the namespace holds. An item is read whole; what
+--         is newer than the export is left out.
 -- KEYS     meta
--- ARGV     7 part, then its arguments: of 'project' its id, cursor, newest sequence; of 'items'
---          their project, sequence to continue after, newest sequence; of 'discoveries' their
---          project, cursor, maximum number; of 'agents' their names; of 'all' none
+-- ARGV     7 part, then its arguments: of 'project' its id, cursor, newest sequence; of
+--          'items' their project, sequence to continue after, newest sequence; of
+--          'discoveries' their project, cursor, maximum number; of 'agents' their
+--          names; of 'all' none
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
 local MAX_ITEMS, MAX_BYTES, KEYS_SCANNED = 50, 131072, 100
@@ -42,8 +43,8 @@ local function notes(id)
   return found
 end
 
--- {item, sequence, score, held since, {field, value …}, {open dependency …}, {left out …},
--- {report …}, {agent, {note …} …}}
+-- {item, sequence, score, held since, {field, value …}, {open dependency …}, {left out
+-- …}, {report …}, {agent, {note …} …}}
 local function whole_item(item, sequence, newest)
   local index = index_of(item)
   local score = index and call('ZSCORE', index, item.id) or ''
@@ -101,8 +102,8 @@ function parts.items(project, after, newest)
   return {is_full_page and page[#page] or '', found, damaged_items}
 end
 
--- {stream entry …}, with the ids of the requests that wrote them: after an import, a repeat of
--- such a request is known by its id.
+-- {stream entry …}, with the ids of the requests that wrote them: after an import, a
+-- repeat of such a request is known by its id.
 function parts.discoveries(project, cursor, limit)
   return call('XRANGE', key('discoveries', project), '(' .. cursor, '+', 'COUNT', limit)
 end

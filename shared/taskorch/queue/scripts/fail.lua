@@ -1,5 +1,5 @@
--- fail: the holder gives the attempt up. The item is retried if attempts are left, else it is a
---       dead letter.
+-- fail: the holder gives the attempt up. The item is retried if attempts are left, else
+--       it is a dead letter.
 -- KEYS     meta
 -- ARGV     7 item, 8 token, 9 reason, 10 '1' to retry
 -- RETURNS  receipt

@@ -1,6 +1,8 @@
--- finished: the projects that were completed some time ago, in the order of their creation.
+-- finished: the projects that were completed some time ago, in the order of their
+--           creation.
 -- KEYS     meta
--- ARGV     7 minimum age in ms, 8 number of projects to skip, 9 maximum number to look at
+-- ARGV     7 minimum age in ms, 8 number of projects to skip, 9 maximum number to look
+--          at
 -- RETURNS  {number to skip next time, or '' at the end, {project view …}}
 -- ERRORS   none of its own
 return guarded(function()

@@ -1,8 +1,9 @@
--- get: an item of the caller with all its details. It is claimed first if it is queued, or if
---      the caller takes it over.
+-- get: an item of the caller with all its details. It is claimed first if it is queued,
+--      or if the caller takes it over.
 -- KEYS     meta
 -- ARGV     7 item, 8 token or '', 9 'claim', 'peek' or 'takeover', 10 lease ms or ''
--- RETURNS  {item id, token or '', expires or '', package}: no token if the caller does not hold it
+-- RETURNS  {item id, token or '', expires or '', package}: no token if the caller does
+--          not hold it
 -- ERRORS   NO_ITEM NOT_YOURS HELD NO_ATTEMPTS
 local id, token, mode, lease = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 

@@ -1,6 +1,7 @@
 -- indexed: the items of one index, the oldest first.
 -- KEYS     meta
--- ARGV     7 index: 'unassigned', 'leases', 'blocked', 'delayed' or 'dead', 8 maximum number
+-- ARGV     7 index: 'unassigned', 'leases', 'blocked', 'delayed' or 'dead', 8 maximum
+--          number
 -- RETURNS  {item view …}
 -- ERRORS   none of its own
 return guarded(function()

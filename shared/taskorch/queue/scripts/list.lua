@@ -1,7 +1,8 @@
--- list: items in the order of their creation, of one project or of all (the newest first),
---       optionally of one state or agent.
+-- list: items in the order of their creation, of one project or of all (the newest
+--       first), optionally of one state or agent.
 -- KEYS     meta
--- ARGV     7 project or '' for all, 8 state or '', 9 agent or '', 10 cursor or '', 11 maximum number
+-- ARGV     7 project or '' for all, 8 state or '', 9 agent or '', 10 cursor or '', 11
+--          maximum number
 -- RETURNS  {next cursor or '', {item view …}}
 -- ERRORS   NO_PROJECT
 local MAX_VISITED, STEP = 5000, 200
@@ -16,8 +17,8 @@ local function matches(id)
   return state_matches and agent_matches
 end
 
--- Collects the items of one project after a sequence number. Returns the number at which it
--- stopped, or nil at the end of the project.
+-- Collects the items of one project after a sequence number. Returns the number at
+-- which it stopped, or nil at the end of the project.
 local function collect(id, after)
   while true do
     local page = call('ZRANGE', key('project', id) .. ':items', '(' .. after, '+inf', 'BYSCORE',

@@ -1,7 +1,8 @@
--- mirror_give: the writer of a root's files gives the right to write back, and reports how the
---              pass went. Nothing is recorded from another writer.
+-- mirror_give: the writer of a root's files gives the right to write back, and reports
+--              how the pass went. Nothing is recorded from another writer.
 -- KEYS     meta
--- ARGV     7 root, 8 writer, 9 status of the pass as JSON, 10 service that runs it as JSON, or ''
+-- ARGV     7 root, 8 writer, 9 status of the pass as JSON, 10 service that runs it as
+--          JSON, or ''
 -- RETURNS  {'1' if it was recorded, else ''}
 -- ERRORS   none of its own
 return once(function()
@@ -10,8 +11,8 @@ return once(function()
   if call('HGET', mirror, 'writer') ~= writer then return {''} end
 
   call('HSET', mirror, 'until', 0)
-  -- An idle service reports the same status every few seconds, and this keeps it out of the
-  -- append-only file.
+  -- An idle service reports the same status every few seconds, and this keeps it out of
+  -- the append-only file.
   if call('HGET', mirror, 'status') ~= status then call('HSET', mirror, 'status', status) end
   if service ~= '' then call('HSET', mirror, 'service', service, 'service_at', now) end
   call('ZADD', prefix .. 'mirrors', now, root)

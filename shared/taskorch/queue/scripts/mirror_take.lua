@@ -1,8 +1,9 @@
--- mirror_take: takes the right to write the files of a root for some time, or renews it.
+-- mirror_take: takes the right to write the files of a root for some time, or renews
+--              it.
 -- KEYS     meta
 -- ARGV     7 root, 8 writer, 9 lease ms
--- RETURNS  {'1' if the caller has it, else '', the writer, ms when its right ends, ms when the
---          namespace was created}
+-- RETURNS  {'1' if the caller has it, else '', the writer, ms when its right ends, ms
+--          when the namespace was created}
 -- ERRORS   none of its own
 return once(function()
   local root, writer, lease = ARGV[7], ARGV[8], ARGV[9]

@@ -1,8 +1,9 @@
--- mirrors: the roots that have a file mirror, the one written last first, and their status.
+-- mirrors: the roots that have a file mirror, the one written last first, and their
+--          status.
 -- KEYS     meta
 -- ARGV     7 maximum number
--- RETURNS  {{root, ms of its last pass, status as JSON or '', events behind (up to 1000), service
---          as JSON or '', ms when the service reported or ''} …}
+-- RETURNS  {{root, ms of its last pass, status as JSON or '', events behind (up to
+--          1000), service as JSON or '', ms when the service reported or ''} …}
 -- ERRORS   none of its own
 local MAX_COUNTED = 1000
 

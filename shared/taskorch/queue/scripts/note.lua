@@ -1,5 +1,5 @@
--- note: a private memo of the caller on an item assigned to it. A memo with an origin may be of
---       a former agent.
+-- note: a private memo of the caller on an item assigned to it. A memo with an origin
+--       may be of a former agent.
 -- KEYS     meta
 -- ARGV     7 item, 8 text, then field, value … of its origin
 -- RETURNS  {entry id}

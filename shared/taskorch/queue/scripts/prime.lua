@@ -1,16 +1,18 @@
--- prime: what an agent needs after a fresh start: the items it holds, with their newest notes,
---        and its queue.
+-- prime: what an agent needs after a fresh start: the items it holds, with their newest
+--        notes, and its queue.
 -- KEYS     meta
--- ARGV     7 maximum number of items of each, 8 JSON list of the caller's leases: {item, token}
--- RETURNS  {{{package, {newest note …}, token or ''} …}, number of items it holds, number in its
---          queue, assigned but not ready, {queued item view …}}
+-- ARGV     7 maximum number of items of each, 8 JSON list of the caller's leases:
+--          {item, token}
+-- RETURNS  {{{package, {newest note …}, token or ''} …}, number of items it holds,
+--          number in its queue, assigned but not ready, {queued item view …}}
 -- ERRORS   NO_ITEM (of the package; items that vanished are skipped)
 local NOTES, MAX_HELD = 5, 1000
 local limit, leases = tonumber(ARGV[7]), cjson.decode(ARGV[8])
 local tokens = {}
 
--- Returns the ids of the items: first those whose lease the caller keeps and whose token may
--- still act, even if the lease has expired, the blocked ones last; then what its agent holds.
+-- Returns the ids of the items: first those whose lease the caller keeps and whose
+-- token may still act, even if the lease has expired, the blocked ones last; then what
+-- its agent holds.
 local function held_ids()
   local ids, is_listed, blocked = {}, {}, {}
   local function add(id)

@@ -1,6 +1,7 @@
 -- progress: the holder reports on its item. A blocked item is in progress again.
 -- KEYS     meta
--- ARGV     7 item, 8 token or '', 9 text, 10 percent or '', then field, value … of its origin
+-- ARGV     7 item, 8 token or '', 9 text, 10 percent or '', then field, value … of its
+--          origin
 -- RETURNS  receipt
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()

@@ -1,5 +1,5 @@
--- progress_of_project: a project, its items in the order of their creation, and the newest report
---                      of each.
+-- progress_of_project: a project, its items in the order of their creation, and the
+--                      newest report of each.
 -- KEYS     meta
 -- ARGV     7 project, 8 maximum number of items
 -- RETURNS  {project view, {{item view, stream entries (at most one)} …}}

@@ -1,7 +1,7 @@
 -- project: creates a project without items. A repeat of its id changes nothing.
 -- KEYS     meta
--- ARGV     7 title, 8 description, 9 random digits for its id, or the id that it had elsewhere,
---          10 created ms or ''
+-- ARGV     7 title, 8 description, 9 random digits for its id, or the id that it had
+--          elsewhere, 10 created ms or ''
 -- RETURNS  {project id}
 -- ERRORS   none of its own
 return once(function()

@@ -1,4 +1,5 @@
--- projects: the newest projects, all or those of one status. It looks at a bounded number of them.
+-- projects: the newest projects, all or those of one status. It looks at a bounded
+--           number of them.
 -- KEYS     meta
 -- ARGV     7 maximum number, 8 status or '' for all
 -- RETURNS  {project view …}

@@ -1,5 +1,5 @@
--- purge: removes some items of a completed project with all that belongs to them, and the project
---        itself with the last of them.
+-- purge: removes some items of a completed project with all that belongs to them, and
+--        the project itself with the last of them.
 -- KEYS     meta
 -- ARGV     7 project, 8 maximum number of items
 -- RETURNS  {items left, items removed, keys removed}
@@ -12,8 +12,9 @@ local MAX_LINKS = 1000
 
 local function remove(...) removed_keys = removed_keys + call('DEL', ...) end
 
--- An item of another project that waits for a cancelled one would wait for ever. A cancelled or
--- completed item does not wait, and a completed item has no dependents that wait.
+-- An item of another project that waits for a cancelled one would wait for ever. A
+-- cancelled or completed item does not wait, and a completed item has no dependents
+-- that wait.
 local function refuse_awaited(item)
   for _, dependent in ipairs(call('SMEMBERS', key('dependents', item))) do
     local state = state_of(dependent)

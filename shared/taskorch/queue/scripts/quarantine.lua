@@ -1,5 +1,5 @@
--- quarantine: moves a damaged item, project or agent to `damaged:<number>`, where no script works
---             with it and people can look at it.
+-- quarantine: moves a damaged item, project or agent to `damaged:<number>`, where no
+--             script works with it and people can look at it.
 -- KEYS     meta
 -- ARGV     7 kind: 'item', 'project' or 'agent', 8 its id or name, 9 why
 -- RETURNS  {id}

@@ -1,5 +1,5 @@
--- reap: reaps expired leases and promotes items that are due, as `claim` does, but more of them
---       and for all agents.
+-- reap: reaps expired leases and promotes items that are due, as `claim` does, but more
+--       of them and for all agents.
 -- KEYS     meta
 -- ARGV     7 maximum number of each
 -- RETURNS  {leases reaped, items promoted}

@@ -1,8 +1,10 @@
--- records: items with all that the mirror writes about them; an id without an item is skipped.
+-- records: items with all that the mirror writes about them; an id without an item is
+--          skipped.
 -- KEYS     meta
--- ARGV     7 ':' and the session whose tokens are wanted, or '' for none, 8 item, then more of them
--- RETURNS  {{item view, project view, {report …}, {discovery …}, token of that session or ''} …},
---          entries the oldest first
+-- ARGV     7 ':' and the session whose tokens are wanted, or '' for none, 8 item, then
+--          more of them
+-- RETURNS  {{item view, project view, {report …}, {discovery …}, token of that session
+--          or ''} …}, entries the oldest first
 -- ERRORS   none of its own
 local wanted_session = ARGV[7]
 

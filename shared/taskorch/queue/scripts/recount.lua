@@ -1,9 +1,10 @@
--- recount: compares the counts of projects and agents with those of an audit, and corrects them if
---          it is asked to.
+-- recount: compares the counts of projects and agents with those of an audit, and
+--          corrects them if it is asked to.
 -- KEYS     meta
--- ARGV     7 the newest event when the audit began, 8 '1' to repair, then owner, its counts as
---          JSON …
--- RETURNS  {'1', or '' if there was an event since, {{owner, state, as kept, as counted} …}}
+-- ARGV     7 the newest event when the audit began, 8 '1' to repair, then owner, its
+--          counts as JSON …
+-- RETURNS  {'1', or '' if there was an event since, {{owner, state, as kept, as
+--          counted} …}}
 -- ERRORS   none of its own
 local ORDER = {
   'pending', 'waiting', 'queued', 'in_progress', 'blocked', 'delayed', 'completed', 'failed',

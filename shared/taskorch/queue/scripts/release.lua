@@ -1,8 +1,8 @@
--- release: the holder gives the item back unharmed, to its old place in the queue; no attempt is
---          spent.
+-- release: the holder gives the item back unharmed, to its old place in the queue; no
+--          attempt is spent.
 -- KEYS     meta
--- ARGV     7 item, 8 token, 9 reason, 10 '1' to leave an open question: the item is given back once
---          it is answered
+-- ARGV     7 item, 8 token, 9 reason, 10 '1' to leave an open question: the item is
+--          given back once it is answered
 -- RETURNS  receipt
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()

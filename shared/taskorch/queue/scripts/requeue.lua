@@ -1,11 +1,14 @@
--- requeue: a failed, cancelled or completed item starts afresh, with all its attempts. Its project
---          is active again, and its dependents wait for it again, some of them in each call.
+-- requeue: a failed, cancelled or completed item starts afresh, with all its attempts.
+--          Its project is active again, and its dependents wait for it again, some of
+--          them in each call.
 -- KEYS     meta
--- ARGV     7 item, 8 '1' to continue with dependents that an earlier call left, and nothing else
--- RETURNS  {item id, state, agent, number of items that wait again, {{held dependent, its agent}
---          …}, number left}
+-- ARGV     7 item, 8 '1' to continue with dependents that an earlier call left, and
+--          nothing else
+-- RETURNS  {item id, state, agent, number of items that wait again, {{held dependent,
+--          its agent} …}, number left}
 -- ERRORS   NO_ITEM WRONG_STATE
--- In one call, because Redis does nothing else during a call.
+
+-- Dependents in one call: Redis does nothing else during a call.
 local MAX_DEPENDENTS = 250
 local ENDED = {failed = true, cancelled = true, completed = true}
 

@@ -1,9 +1,9 @@
--- restore: writes the lines of an export into an empty namespace. No other script runs there until
---          the last step.
+-- restore: writes the lines of an export into an empty namespace. No other script runs
+--          there until the last step.
 -- KEYS     meta
--- ARGV     7 step: 'begin', 'lines' or 'end', 8 checksum that identifies the export, 9 run that
---          `begin` returned, or '', then: lines of the export for 'lines'; sequence and created ms
---          for 'end'
+-- ARGV     7 step: 'begin', 'lines' or 'end', 8 checksum that identifies the export, 9
+--          run that `begin` returned, or '', then: lines of the export for 'lines';
+--          sequence and created ms for 'end'
 -- RETURNS  {run}
 -- ERRORS   NOT_EMPTY
 local FOUND_KEPT = 1000
@@ -40,7 +40,8 @@ function write.key(line)
   call('HSET', key('project', line.project) .. ':keys', line.key, line.item)
 end
 
--- An earlier run may have stopped after this item, so what follows its line is removed first.
+-- An earlier run may have stopped after this item, so what follows its line is removed
+-- first.
 function write.item(line)
   local id = line.id
   for _, agent in ipairs(call('SMEMBERS', key('noted', id))) do

@@ -1,17 +1,18 @@
 -- standing: the state of an item or a project, and the cursors to wait from.
 -- KEYS     meta
 -- ARGV     7 item or project
--- RETURNS  {newest event's id or '0-0', newest report's id or '0-0', {item view, if it is an item},
---          project view, the dead item that holds it up or '', '1' if something that it waits for
---          is still worked on, else ''}
+-- RETURNS  {newest event's id or '0-0', newest report's id or '0-0', {item view, if it
+--          is an item}, project view, the dead item that holds it up or '', '1' if
+--          something that it waits for is still worked on, else ''}
 -- ERRORS   NO_ITEM NO_PROJECT
 local MAX_VISITED = 1000
 local id = ARGV[7]
 local ENDED = {completed = true, failed = true, cancelled = true}
 
--- Returns a failed or cancelled item that one of these waits for, directly or through other
--- waiting items, or ''; and '1' if something that they wait for is still worked on, or not all
--- was looked at. If one of the items itself is worked on, nothing holds them up.
+-- Returns a failed or cancelled item that one of these waits for, directly or through
+-- other waiting items, or ''; and '1' if something that they wait for is still worked
+-- on, or not all was looked at. If one of the items itself is worked on, nothing holds
+-- them up.
 local function dead_end(ids)
   local waiting, states, dead, moves = {}, {}, '', ''
   local function visit(item)
@@ -41,8 +42,9 @@ local function dead_end(ids)
   return dead, #ids < MAX_VISITED and moves or '1'
 end
 
--- Returns the items of a project if all that is left of it waits, maybe for items of another
--- project. A pending item may wait or not, so all items have to be looked at if there is one.
+-- Returns the items of a project if all that is left of it waits, maybe for items of
+-- another project. A pending item may wait or not, so all items have to be looked at if
+-- there is one.
 local function items_that_wait(project)
   local counts = call('HMGET', key('project', project), 'n_waiting', 'n_pending', 'n_queued',
     'n_in_progress', 'n_blocked', 'n_delayed')

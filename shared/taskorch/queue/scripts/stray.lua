@@ -1,5 +1,5 @@
--- stray: keeps a report of an agent that does not hold the item in its history, and changes nothing
---        else.
+-- stray: keeps a report of an agent that does not hold the item in its history, and
+--        changes nothing else.
 -- KEYS     meta
 -- ARGV     7 item, 8 text, 9 percent or '', then field, value … of its origin
 -- RETURNS  {item id, state}

@@ -1,10 +1,10 @@
 -- stuck: the stalled items, and why. It looks at a bounded number of items.
 -- KEYS     meta
--- ARGV     7 ms that an item is queued before it counts, 8 ms without a step of its holder before
---          it counts, 9 project or '' for all, 10 maximum number of items
--- RETURNS  {items looked at, '1' if not all were looked at or returned, else '',
---          {{why, since ms, agent last seen ms, dead dependency or '', why it failed or '', item
---          view} …}}
+-- ARGV     7 ms that an item is queued before it counts, 8 ms without a step of its
+--          holder before it counts, 9 project or '' for all, 10 maximum number of items
+-- RETURNS  {items looked at, '1' if not all were looked at or returned, else '', {{why,
+--          since ms, agent last seen ms, dead dependency or '', why it failed or '',
+--          item view} …}}
 -- ERRORS   NO_PROJECT
 local MAX_VISITED, STEP = 5000, 200
 local unstarted_ms, silent_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -20,8 +20,8 @@ end
 -- Returns where to stop so that each of the `kinds` that are left gets an equal share.
 local function share(kinds) return visited + math.floor((MAX_VISITED - visited) / kinds) end
 
--- Calls `look` for the items of an index in their order, until `max` items were visited. An item
--- in another state, or of another project, is skipped.
+-- Calls `look` for the items of an index in their order, until `max` items were
+-- visited. An item in another state, or of another project, is skipped.
 local function each(index, state, max, look)
   local at = 0
   while true do
@@ -68,7 +68,8 @@ end
 -- The index of pending items has their order as its scores, and no time.
 local function look_at_pending(item) look_at_waiting(item, changed_at(item)) end
 
--- What the agent stated is in its newest report. After an expired lease there is no text.
+-- What the agent stated is in its newest report. After an expired lease there is no
+-- text.
 local function look_at_failed(item, since)
   local newest = call('XREVRANGE', key('progress', item.id), '+', '-', 'COUNT', 1)[1]
   add('failed', item, since, '', newest and value_of(newest[2], 'text'))
@@ -80,7 +81,8 @@ local function look_at_queued(item)
   if since <= now - unstarted_ms then add('unstarted', item, since) end
 end
 
--- If the delay has ended and no call has queued the item yet, no agent has asked for work.
+-- If the delay has ended and no call has queued the item yet, no agent has asked for
+-- work.
 local function look_at_delayed(item, since)
   if since <= now - unstarted_ms then add('unstarted', item, since) end
 end
@@ -98,7 +100,8 @@ return guarded(function()
   for _, agent in ipairs(call('ZRANGE', prefix .. 'agents', 0, -1)) do
     each(key('queue', agent), 'queued', max, look_at_queued)
   end
-  -- The blocked items last: the inbox has them too, and they must not displace the others.
+  -- The blocked items last: the inbox has them too, and they must not displace the
+  -- others.
   each(prefix .. 'blocked', 'blocked', MAX_VISITED, look_at_blocked)
   return {visited, is_incomplete and '1' or '', found}
 end)

@@ -1,7 +1,8 @@
 -- wait: the state of the holder's question, and the cursor from which it blocks.
 -- KEYS     meta
 -- ARGV     7 item, 8 token or ''
--- RETURNS  {newest report's id or '0-0', item view, {stream entry of the answer, if there is one}}
+-- RETURNS  {newest report's id or '0-0', item view, {stream entry of the answer, if
+--          there is one}}
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD
 local id, token = ARGV[7], ARGV[8]
 

@@ -1,8 +1,9 @@
--- call: the prelude's first part, put in front of every script: its keys and caller, errors,
---          batched writes, and how a verb or a view runs.
--- KEYS     1 the namespace's meta key; every other key shares its prefix, and so its slot
--- ARGV     1 request id (16 hex digits); the caller's 2 agent, 3 host, 4 pid, 5 session,
---          6 version; the script's own from 7
+-- call: the prelude's first part, put in front of every script: its keys and caller,
+--       errors, batched writes, and how a verb or a view runs.
+-- KEYS     1 the namespace's meta key; every other key shares its prefix, and so its
+--          slot
+-- ARGV     1 request id (16 hex digits); the caller's 2 agent, 3 host, 4 pid, 5
+--          session, 6 version; the script's own from 7
 -- RETURNS  what the script returns; times are ms since the epoch by this server's clock
 -- ERRORS   SCHEMA {found, supported}
 
@@ -36,9 +37,10 @@ local function key(kind, id) return prefix .. kind .. ':' .. id end
 local function refuse(word, details) error({err = word .. ' ' .. cjson.encode(details)}, 0) end
 
 -- Batched writes ---------------------------------------------------------------------
--- A script of one item writes each change immediately. A script of several items collects
--- the changes of indexes, counts and wake lists after its guards, and `once` writes them at
--- the end with one command for each key. Until then a script does not read any of these.
+-- A script of one item writes each change immediately. A script of several items
+-- collects the changes of indexes, counts and wake lists after its guards, and `once`
+-- writes them at the end with one command for each key. Until then a script does not
+-- read any of these.
 
 local batch
 
@@ -113,11 +115,11 @@ end
 
 -- How a script runs ------------------------------------------------------------------
 
--- Runs a view, or a verb for `once`: checks the schema version and turns a refusal into an
--- error reply. A script may `accept` one other word in place of the schema version.
--- The fence is two keys that never exist. While a Cluster moves the slot key by key, the
--- node that has only some of the keys refuses to read them: nothing was written by then.
--- The reply kept for this request is read together with them.
+-- Runs a view, or a verb for `once`: checks the schema version and turns a refusal into
+-- an error reply. A script may `accept` one other word in place of the schema version.
+-- The fence is two keys that never exist. While a Cluster moves the slot key by key,
+-- the node that has only some of the keys refuses to read them: nothing was written by
+-- then. The reply kept for this request is read together with them.
 local function guarded(run, accept)
   local ok, result = pcall(function()
     local kept = call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', ARGV[1]))[3]
@@ -131,9 +133,9 @@ local function guarded(run, accept)
   return redis.error_reply(type(result) == 'table' and result.err or tostring(result))
 end
 
--- Redis checks a user's rights at each command, so a missing right could stop a script half
--- way. This asks for all of them before the first write. A user who may run CONFIG GET may
--- do everything, so that one question is enough.
+-- Redis checks a user's rights at each command, so a missing right could stop a script
+-- half way. This asks for all of them before the first write. A user who may run CONFIG
+-- GET may do everything, so that one question is enough.
 local function check_rights()
   if not redis.acl_check_cmd or redis.acl_check_cmd('CONFIG', 'GET', 'x') then return end
   -- Every command that a script runs: the rights that a user of Redis needs.
@@ -150,11 +152,11 @@ local function check_rights()
   end
 end
 
--- Runs a verb once per request id. Its reply (ids and codes, never payloads) is kept, and a
--- repeat gets the same one; `read` adds what belongs to the reply as it is now.
--- The first write changes nothing, and fails if the server is read-only or out of memory.
--- A verb that `frees_memory` starts with a DEL instead: Redis lets a script that has
--- deleted something write even if memory is full.
+-- Runs a verb once per request id. Its reply (ids and codes, never payloads) is kept,
+-- and a repeat gets the same one; `read` adds what belongs to the reply as it is now.
+-- The first write changes nothing, and fails if the server is read-only or out of
+-- memory. A verb that `frees_memory` starts with a DEL instead: Redis lets a script
+-- that has deleted something write even if memory is full.
 local function once(verb, read, accept, frees_memory)
   return guarded(function(schema, kept)
     local request = key('req', ARGV[1])

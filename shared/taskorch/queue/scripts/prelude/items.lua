@@ -45,8 +45,8 @@ local function read_hash(kind, id, command, ...)
   error({err = found.err}, 0)
 end
 
--- Returns the damaged field of a claim, or nil. A blocked item may have no live token: its
--- holder has left the question.
+-- Returns the damaged field of a claim, or nil. A blocked item may have no live token:
+-- its holder has left the question.
 local function damaged_claim_field(state, token, live_token, lease_ms)
   if lease_ms == '' then return 'claim_lease_ms' end
   local has_no_holder = state == 'blocked' and live_token == ''
@@ -76,7 +76,8 @@ local function damaged_field(v)
   end
 end
 
--- Returns an item; nil if it does not exist; nil and the name of a field if it is damaged.
+-- Returns an item; nil if it does not exist; nil and the name of a field if it is
+-- damaged.
 local function find_item(id)
   if not is_id('item', id) then return nil, 'id' end
   local v = read_hash('item', id, 'HMGET', 'project', 'state', 'agent', 'token', 'claim',
@@ -113,8 +114,8 @@ local function need_item(id)
   return item or refuse_no_item(id, damaged)
 end
 
--- Returns the items whose ids are every `step`-th argument. An id may come only once: its
--- second mention would be checked against the state before the first.
+-- Returns the items whose ids are every `step`-th argument. An id may come only once:
+-- its second mention would be checked against the state before the first.
 local function need_items(first, step, last)
   local items, mentioned = {}, {}
   for at = first, last, step do
@@ -144,8 +145,8 @@ end
 
 local function next_sequence(n) return call('HINCRBY', KEYS[1], 'sequence', n or 1) end
 
--- Returns the first free id from the caller's random digits on. A whole id, given by another
--- system, is kept.
+-- Returns the first free id from the caller's random digits on. A whole id, given by
+-- another system, is kept.
 local function new_id(kind, digits)
   if string.find(digits, '_', 1, true) then return digits end
   local number = tonumber(digits, 16)
@@ -195,7 +196,8 @@ end
 
 local function rank(item) return item.priority * 1e13 + item.seq end
 
--- Returns the state of an item without a holder, and its score in the index of that state.
+-- Returns the state of an item without a holder, and its score in the index of that
+-- state.
 local function state_without_holder(item, open)
   if item.agent == '' then return 'pending', item.seq end
   if open > 0 then return 'waiting', now end
@@ -225,8 +227,8 @@ local function write_item(item, ...)
     'not_before', item.not_before, ...)
 end
 
--- Ends a transition: writes its event, and with one command what changed of the item. `...`
--- are the verb's own fields. A project's event has no item.
+-- Ends a transition: writes its event, and with one command what changed of the item.
+-- `...` are the verb's own fields. A project's event has no item.
 local function emit(verb, item, ...)
   local event = call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
     'verb', verb, 'item', item.id or '', 'project', item.project,
@@ -247,8 +249,8 @@ local function emit(verb, item, ...)
   end
 end
 
--- Moves a damaged hash to `damaged:<number>`: no script works with it there, and people can
--- look at it.
+-- Moves a damaged hash to `damaged:<number>`: no script works with it there, and people
+-- can look at it.
 local function quarantine(kind, id, why)
   local fields = read_hash(kind, id, 'HGETALL') or {}
   if #fields == 0 then return end

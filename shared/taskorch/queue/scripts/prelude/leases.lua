@@ -1,4 +1,5 @@
--- Leases: how they are claimed, renewed, reaped and given back, and the guard of every verb
+-- Leases: how they are claimed, renewed, reaped and given back, and the guard of every
+--         verb
 -- of a holder.
 
 -- The token can no longer act, and its open question is closed: the item has no holder.
@@ -11,8 +12,9 @@ local function close_question(item)
   if item.blocker ~= '' then call('HDEL', key('item', item.id), 'blocker', 'needs') end
 end
 
--- The delay doubles with each attempt. Its jitter comes from the request id and the item: the
--- script stays a function of its input, and items that fail together return at other times.
+-- The delay doubles with each attempt. Its jitter comes from the request id and the
+-- item: the script stays a function of its input, and items that fail together return
+-- at other times.
 local function retry_at(item)
   local chance = (tonumber(string.sub(ARGV[1], 1, 4), 16) / 65536 + item.seq * 0.6180339887) % 1
   local jitter = 0.75 + 0.5 * chance
@@ -33,8 +35,8 @@ local function give_back(item)
   enqueue_or_wait(item)
 end
 
--- Retries later if attempts are left, else makes the item a dead letter. If a dependency was
--- requeued in the meantime, the item waits instead of being delayed.
+-- Retries later if attempts are left, else makes the item a dead letter. If a
+-- dependency was requeued in the meantime, the item waits instead of being delayed.
 local function retry_or_fail(item, retry)
   if retry and item.attempts < item.max_attempts then
     item.not_before = retry_at(item)
@@ -58,8 +60,8 @@ local function promote(item)
   emit('promote', item)
 end
 
--- Acts on at most `limit` due entries of an index of times. If the item is in another state,
--- its entry is dropped. Returns the number of entries.
+-- Acts on at most `limit` due entries of an index of times. If the item is in another
+-- state, its entry is dropped. Returns the number of entries.
 local function act_on_due(schedule, state, act, limit)
   local due = call('ZRANGE', prefix .. schedule, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
   for _, id in ipairs(due) do
@@ -73,11 +75,12 @@ local function act_on_due(schedule, state, act, limit)
   return #due
 end
 
--- Every verb of the holder renews its lease, so its last step was one lease before the end.
+-- Every verb of the holder renews its lease, so its last step was one lease before the
+-- end.
 local function last_step_at(item, expires) return expires - item.claim_lease_ms end
 
--- Repairs what an agent holds: an item in progress without a lease would never expire, and
--- gets a full one; an item that no longer exists is dropped.
+-- Repairs what an agent holds: an item in progress without a lease would never expire,
+-- and gets a full one; an item that no longer exists is dropped.
 local function reconcile(agent, limit)
   local held = call('ZRANGE', key('held', agent), 0, limit - 1)
   local leases = #held > 0 and call('ZMSCORE', prefix .. 'leases', unpack(held))
@@ -110,14 +113,15 @@ local function new_claim(item, lease_ms)
   if item.state == 'queued' then close_question(item) end
 end
 
--- A holder that returns after its lease expired makes another attempt under the same token.
+-- A holder that returns after its lease expired makes another attempt under the same
+-- token.
 local function count_late_return(item)
   local is_taken = item.state == 'in_progress' or item.state == 'blocked'
   if not is_taken and not item.is_new_claim then item.attempts = item.attempts + 1 end
 end
 
--- Gives the holder a full lease: after a claim, at a renewal, or when it returns after its
--- lease expired.
+-- Gives the holder a full lease: after a claim, at a renewal, or when it returns after
+-- its lease expired.
 local function set_in_progress(item)
   count_late_return(item)
   item.expires = now + item.claim_lease_ms
@@ -128,8 +132,8 @@ local function set_in_progress(item)
   end
 end
 
--- What a holder shows: the token, and the id of its claim. A failover may lose a claim, and
--- the next claim then gets the same number.
+-- What a holder shows: the token, and the id of its claim. A failover may lose a claim,
+-- and the next claim then gets the same number.
 local function shown_token(item) return item.token .. ':' .. item.claim end
 
 local function is_live(item, token)
@@ -165,7 +169,8 @@ local function value_of(flat, field)
   end
 end
 
--- The reason is in the newest report of its kind; reports of others may have followed it.
+-- The reason is in the newest report of its kind; reports of others may have followed
+-- it.
 local function refuse_cancelled(item)
   local reason = ''
   for _, entry in ipairs(call('XREVRANGE', key('progress', item.id), '+', '-', 'COUNT', 100)) do
@@ -182,8 +187,8 @@ local function refuse_lease_lost(item, token)
   refuse('LEASE_LOST', {item = item.id, token = number, newest = item.token, state = item.state})
 end
 
--- The guard of every verb of a holder: returns if the caller may act on the item. A report
--- may find the item queued for the caller; claim_if_queued then claims it.
+-- The guard of every verb of a holder: returns if the caller may act on the item. A
+-- report may find the item queued for the caller; claim_if_queued then claims it.
 local function check_holder(item, token, verb, is_report)
   act_if_due(item, is_live(item, token))
   if item.agent ~= caller.agent then refuse_not_yours(item) end

@@ -7,8 +7,8 @@ local function newest_event()
   return newest and newest[1] or '0-0'
 end
 
--- Hides the claim of a live token, which only its holder may see; `live_token` is 1 if there
--- is one.
+-- Hides the claim of a live token, which only its holder may see; `live_token` is 1 if
+-- there is one.
 local function item_view(id)
   local fields = read_hash('item', id, 'HGETALL') or {}
   for i = 1, #fields, 2 do
@@ -29,8 +29,8 @@ local function item_views(ids)
   return views
 end
 
--- Returns the number of an agent's items that are neither held nor ready: waiting, delayed,
--- or blocked and left until the answer.
+-- Returns the number of an agent's items that are neither held nor ready: waiting,
+-- delayed, or blocked and left until the answer.
 local function count_not_ready(agent)
   local counts = call('HMGET', key('agent', agent), 'n_waiting', 'n_delayed', 'n_in_progress',
     'n_blocked')
@@ -39,8 +39,8 @@ local function count_not_ready(agent)
   return all - call('ZCARD', key('held', agent))
 end
 
--- Blanks the `request` of stream entries, all of them or only one id: it may be the claim of a
--- live token.
+-- Blanks the `request` of stream entries, all of them or only one id: it may be the
+-- claim of a live token.
 local function without_request(entries, request)
   for _, entry in ipairs(entries) do
     local fields = entry[2]
