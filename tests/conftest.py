@@ -12,11 +12,11 @@ import fakeredis
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
-from support import hermetic, leaks, opened, servers
+from support import connections, hermetic, leaks, servers
 from support.builders import Bench
 from support.mirrors import Root, root_at
 from support.one_server import OneServer, by_redis_py
-from support.waiters import Waiters, waiters_of
+from support.waiters import Waiters, start_waiters
 from taskorch.connect import connect
 from taskorch.domain.item import Caller
 from taskorch.queue import keys
@@ -105,10 +105,10 @@ class Lane:
 
 
 @pytest.fixture(autouse=True)
-def connections() -> Iterator[None]:
-    """What the test opens by `opened.connect` is closed at its end."""
+def close_connections() -> Iterator[None]:
+    """Close what the test opened by `connections.connect`."""
     yield
-    opened.close_all()
+    connections.close_all()
 
 
 @pytest.fixture(scope="session", params=LANES)
@@ -149,7 +149,7 @@ def bench(lane: Lane) -> Iterator[Bench]:
 @pytest.fixture
 def waiters(bench: Bench) -> Iterator[Waiters]:
     """Threads that wait in the namespace of the bench."""
-    with waiters_of(bench) as waiters:
+    with start_waiters(bench) as waiters:
         yield waiters
 
 

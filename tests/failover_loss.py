@@ -19,6 +19,7 @@ from time import monotonic
 
 from support import topologies
 from support.builders import held
+from support.commands import eventually
 from support.topologies import Sentinels
 from taskorch.connect import connect
 from taskorch.domain import errors
@@ -158,7 +159,7 @@ def measure(
         gone_by = (
             monotonic() + 2 * ASK_AGAIN_S
         )  # no client writes to the old primary after that
-        topologies.eventually(lambda: monotonic() > gone_by)
+        eventually(lambda: monotonic() > gone_by)
     finally:
         stop.set()
         for thread in threads:
@@ -169,7 +170,7 @@ def measure(
 def _await_steps(writers: Sequence[Writer]) -> None:
     """Wait until Redis has acknowledged STEPS more steps of each writer."""
     wanted = [len(writer.acknowledged) + STEPS for writer in writers]
-    topologies.eventually(
+    eventually(
         lambda: all(
             len(writer.acknowledged) >= number
             for writer, number in zip(writers, wanted, strict=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
-from support.commands import BIN, Shell, alive, ended, eventually
+from support.commands import BIN, Shell, alive, eventually, result_of
 from taskorch.cli.app import RoleGroup
 from taskorch.domain import errors
 from taskorch.domain.access import Access
@@ -151,7 +151,7 @@ def test_command_without_create_access_reports_missing_queue(
     ],
 )
 def test_refused_command_creates_nothing(local: Shell, words: str) -> None:
-    ran = ended(local.start(*_command(words)))
+    ran = result_of(local.start(*_command(words)))
 
     assert ran.code in (0, 3, 5)
     assert list(local.folder.iterdir()) == []
@@ -250,7 +250,7 @@ def test_named_redis_needs_no_root(shell: Shell, words: str) -> None:
         process.stdout.readline()  # type: ignore[union-attr]
         process.send_signal(signal.SIGINT)
 
-    ended(process)
+    result_of(process)
 
     assert list(shell.folder.iterdir()) == []
 

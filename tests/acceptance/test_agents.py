@@ -102,7 +102,7 @@ def test_session_without_items_has_row_beside_holder(
 def test_silence_is_shown_in_largest_units(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     shell.worker("get", item)
-    bench.let_lease_run_down(item, left_ms=HOUR_MS)
+    bench.shorten_lease(item, left_ms=HOUR_MS)
     bench.item(agent="never")
 
     silence = {row["AGENT"]: (row["SILENT"], row["LAST SEEN"]) for row in rows(shell)}

@@ -224,7 +224,7 @@ def test_apply_refuses_unknown_project_and_item(
 def test_create_warns_of_dead_dependency(
     shell: Shell, bench: Bench, state: State
 ) -> None:
-    dead = bench.brought(bench.item(), state).item
+    dead = bench.bring_to(bench.item(), state).item
     project = bench.project()
     hint = f"{dead} is {state}: the new item cannot start unless it is requeued."
 
@@ -247,7 +247,7 @@ def test_create_accepts_live_dependency_without_warning(
 
 
 def test_apply_names_item_that_cannot_start(shell: Shell, bench: Bench) -> None:
-    dead = bench.brought(bench.item(), State.CANCELLED).item
+    dead = bench.bring_to(bench.item(), State.CANCELLED).item
     document = f"project: P\nitems: [{{name: a, title: A, depends_on: [{dead}]}}]"
 
     ran = shell.orchestrate("apply", "-", stdin=document.encode())
@@ -263,7 +263,7 @@ def test_create_names_the_dead_item_of_its_key(
     shell: Shell, bench: Bench, state: State
 ) -> None:
     project = bench.project()
-    item = bench.brought(bench.item(project, key="k"), state).item
+    item = bench.bring_to(bench.item(project, key="k"), state).item
     hint = (
         f"{item} has this key already and is {state}: nothing was created. "
         f"To have it done: orchestrate requeue {item}. To create another item, use another key."

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.backups import furnished
+from support.backups import fill_namespace
 from support.builders import Bench
 from support.commands import BIN, Shell
 from taskorch.cli.quoting import NOTICE
@@ -94,7 +94,7 @@ def test_mirror_follows_an_import(local: Shell, elsewhere: Shell) -> None:
 
 
 def test_killed_import_completes_when_rerun(shell: Shell, bench: Bench) -> None:
-    standing = furnished(bench)
+    standing = fill_namespace(bench)
     assert shell.orchestrate("export", "backup.jsonl").code == 0
     copy = shell.having(TASKORCH_NAMESPACE=f"{bench.namespace}-copy")
 
@@ -126,7 +126,7 @@ def test_killed_import_completes_when_rerun(shell: Shell, bench: Bench) -> None:
 def test_outage_during_import_prints_how_to_continue(
     shell: Shell, bench: Bench, tmp_path: Path
 ) -> None:
-    furnished(bench)
+    fill_namespace(bench)
     assert shell.orchestrate("export", "backup.jsonl").code == 0
 
     ran = shell.orchestrate(
@@ -160,7 +160,7 @@ def test_unreadable_standard_input_is_an_error(
 
 
 def test_pipe_moves_a_namespace(shell: Shell, bench: Bench) -> None:
-    furnished(bench)
+    fill_namespace(bench)
     line = f"orchestrate export | orchestrate --namespace {bench.namespace}-copy import - --json"
 
     ran = shell.having(PATH=f"{BIN}:{os.environ['PATH']}").run("sh", "-c", line)
@@ -182,7 +182,7 @@ def test_terminal_gets_export_only_for_a_dash(shell: Shell, bench: Bench) -> Non
 
 
 def test_closed_pipe_ends_the_export(shell: Shell, bench: Bench) -> None:
-    furnished(bench)
+    fill_namespace(bench)
 
     ran = shell.having(PATH=f"{BIN}:{os.environ['PATH']}").run(
         "sh", "-c", "orchestrate export | head -n 1"
@@ -204,7 +204,7 @@ def test_full_disk_keeps_the_last_backup(shell: Shell, bench: Bench) -> None:
 
 
 def test_stuck_on_terminal_keeps_ids_whole(shell: Shell, bench: Bench) -> None:
-    item = bench.standing(State.BLOCKED).item
+    item = bench.lease_in(State.BLOCKED).item
 
     _, screen = shell.on_terminal(BIN / "orchestrate", "stuck", width=40)
     piped = shell.orchestrate("stuck")

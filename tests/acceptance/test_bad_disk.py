@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 from support.builders import Bench
-from support.commands import BIN, Ran, Shell
+from support.commands import BIN, CommandResult, Shell
 from taskorch.domain.item import State
 
 READ_ONLY = 'mount --bind "$PWD" "$PWD" && mount -o remount,bind,ro "$PWD" && cd "$PWD" && exec "$@"'
@@ -26,7 +26,7 @@ def may_mount() -> bool:
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
-def mounted(shell: Shell, mounts: str, *words: str) -> Ran:
+def mounted(shell: Shell, mounts: str, *words: str) -> CommandResult:
     """Run a command with mounts that make the root unwritable for it."""
     if not may_mount():
         pytest.skip("unshare -rm may not mount here")

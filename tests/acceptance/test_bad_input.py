@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 from support.builders import Bench
-from support.commands import BIN, Ran, Shell
+from support.commands import BIN, CommandResult, Shell
 from taskorch.domain.item import State
 
 #: The command line, its exit code, and a part of its message. {item} is queued for
@@ -187,7 +187,7 @@ REFUSED = [
 def names(bench: Bench) -> dict[str, str]:
     """The ids in the command lines: a project with an item in each of four states."""
     project = bench.project()
-    done = bench.brought(bench.item(project), State.COMPLETED).item
+    done = bench.bring_to(bench.item(project), State.COMPLETED).item
     item, pending = bench.item(project), bench.item(project, agent="")
     waiting = bench.item(project, depends_on=(item,))
     return {
@@ -199,7 +199,9 @@ def names(bench: Bench) -> dict[str, str]:
     }
 
 
-def run_line(shell: Shell, line: str, names: dict[str, str], *more: str) -> Ran:
+def run_line(
+    shell: Shell, line: str, names: dict[str, str], *more: str
+) -> CommandResult:
     """Run a command line, split as a shell splits it."""
     command, *words = (word.format_map(names) for word in (*shlex.split(line), *more))
     return shell.worker(*words) if command == "worker" else shell.orchestrate(*words)
@@ -258,7 +260,7 @@ def test_dependency_may_belong_to_another_project(shell: Shell, bench: Bench) ->
 
     ran = shell.orchestrate("depend", item, elsewhere)
 
-    assert ran == Ran(0, f"{item} is waiting.\n", "")
+    assert ran == CommandResult(0, f"{item} is waiting.\n", "")
     assert bench.queue.views.show(item).item.depends_on == (elsewhere,)
 
 

@@ -14,7 +14,7 @@ from redis.retry import Retry
 from support import servers
 from support.builders import Bench
 from support.commands import BIN, Shell, eventually
-from support.fake_server import answering
+from support.fake_server import fake_server
 from taskorch.bundled import server
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, State
@@ -150,7 +150,7 @@ def test_missing_database_is_the_stated_reason(shell: Shell) -> None:
 
 
 def test_old_redis_is_refused_by_version(shell: Shell) -> None:
-    with answering(_as_redis_6) as port:
+    with fake_server(_as_redis_6) as port:
         ran = shell.having(TASKORCH_REDIS_URL=f"redis://127.0.0.1:{port}").orchestrate(
             "projects"
         )
@@ -163,7 +163,7 @@ def test_old_redis_is_refused_by_version(shell: Shell) -> None:
 def test_server_that_quotes_the_password_is_not_quoted(shell: Shell) -> None:
     quoting = f"-ERR HELLO is not allowed with the arguments AUTH default {PASSWORD}\r\n".encode()
 
-    with answering(lambda _: quoting) as port:
+    with fake_server(lambda _: quoting) as port:
         url = f"redis://:{PASSWORD}@127.0.0.1:{port}"
         ran = shell.having(TASKORCH_REDIS_URL=url).orchestrate("projects")
 
@@ -172,7 +172,7 @@ def test_server_that_quotes_the_password_is_not_quoted(shell: Shell) -> None:
 
 
 def test_server_other_than_redis_is_an_error(shell: Shell) -> None:
-    with answering(lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+    with fake_server(lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
         url = f"redis://127.0.0.1:{port}"
         ran = shell.having(TASKORCH_REDIS_URL=url).orchestrate("projects")
 
@@ -253,7 +253,7 @@ def test_refused_writes_leave_nothing_half_done(
 def test_purge_frees_a_full_redis(shell: Shell) -> None:
     with server_of_its_own(shell) as (there, raw), seeded(there) as bench:
         project = bench.project()
-        item = bench.brought(bench.item(project), State.COMPLETED).item
+        item = bench.bring_to(bench.item(project), State.COMPLETED).item
         bench.queue.complete_project(project)
         _spoil(raw, "memory")
 
@@ -275,10 +275,10 @@ def _a_bit_of_everything(bench: Bench) -> dict[str, str]:
         "queued": bench.item(project),
         "pending": bench.item(project, agent=""),
         "mine": bench.item(project),
-        "running": bench.standing(State.IN_PROGRESS).item,
-        "blocked": bench.standing(State.BLOCKED).item,
-        "dead": bench.standing(State.FAILED).item,
-        "waiting": bench.standing(State.WAITING).item,
+        "running": bench.lease_in(State.IN_PROGRESS).item,
+        "blocked": bench.lease_in(State.BLOCKED).item,
+        "dead": bench.lease_in(State.FAILED).item,
+        "waiting": bench.lease_in(State.WAITING).item,
     }
 
 

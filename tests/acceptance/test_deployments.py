@@ -90,7 +90,7 @@ def test_cancelled_mcp_call_claims_nothing_behind_sentinels(
             await until(lambda: not _is_asked(primary))
             await until(lambda: _is_given_back(there, claimed))
 
-    tool_client.running(test)
+    tool_client.run_async(test)
     item = (
         claimed
         or there.orchestrate(
@@ -155,7 +155,7 @@ def test_service_on_cluster_syncs_in_its_own_loop(
             "create", project, "An item", "--assign", "ada"
         ).stdout.strip()
         eventually(lambda: handoff_items(shell.folder) == {item})
-        cluster.move_at_once(shell.variables["TASKORCH_NAMESPACE"])
+        cluster.move_slot_atomically(shell.variables["TASKORCH_NAMESPACE"])
         there.worker("progress", item, "after the move")
         eventually(lambda: progress_messages(shell.folder, item) == ["after the move"])
 
@@ -222,7 +222,7 @@ def goes_on(there: Shell, project: str, run: runs.Run) -> None:
 def test_run_behind_sentinels_survives_a_failover(
     shell: Shell, sentinels: Sentinels
 ) -> None:
-    sentinels.await_peace()
+    sentinels.await_agreement()
     there = on(shell, sentinels.url)
     project = there.orchestrate("project", "A project").stdout.strip()
     item = there.orchestrate(
@@ -231,7 +231,7 @@ def test_run_behind_sentinels_survives_a_failover(
     key = f"{keys.tag(shell.variables['TASKORCH_NAMESPACE'])}item:{item}"
 
     with runs.running(there, "--pool", "2", "--lease", "2s", *sh(HELD)) as run:
-        topologies.eventually(
+        eventually(
             lambda: {node.raw.hget(key, "token") for node in sentinels.servers} == {"1"}
         )
         killed = sentinels.kill_primary()
@@ -248,7 +248,7 @@ def test_run_on_cluster_follows_a_moved_slot(shell: Shell, cluster: Cluster) -> 
 
     with runs.running(there, "--pool", "2", "--lease", "2s", *sh(HELD)) as run:
         run.wait_for("claimed")
-        cluster.move_at_once(shell.variables["TASKORCH_NAMESPACE"])
+        cluster.move_slot_atomically(shell.variables["TASKORCH_NAMESPACE"])
         goes_on(there, project, run)
     assert there.orchestrate("complete", project).code == 0
 

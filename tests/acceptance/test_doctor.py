@@ -9,7 +9,7 @@ import pytest
 import redis
 from support import servers
 from support.builders import Bench
-from support.commands import BIN, Ran, Shell
+from support.commands import BIN, CommandResult, Shell
 from taskorch.connect import connect
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
@@ -21,7 +21,7 @@ LINE = re.compile(r"(ok|note|problem) +[a-z ]+: .+")
 def sick(bench: Bench) -> str:
     """An item without its lease, on a server without an append-only file."""
     item = bench.claimed().item
-    bench.lose_lease_entry(item)
+    bench.delete_lease_entry(item)
     return item
 
 
@@ -48,7 +48,7 @@ def guest(tmp_path: Path) -> Iterator[tuple[Shell, Bench]]:
         )
 
 
-def checks(ran: Ran) -> dict[str, dict[str, Any]]:
+def checks(ran: CommandResult) -> dict[str, dict[str, Any]]:
     return {check["name"]: check for check in ran.json()["data"]["checks"]}
 
 
@@ -145,7 +145,7 @@ def test_ordinary_redis_user_can_diagnose_and_repair(
 ) -> None:
     shell, bench = guest
     item = bench.claimed().item
-    bench.lose_lease_entry(item)
+    bench.delete_lease_entry(item)
 
     ran = shell.orchestrate("doctor", "--fix", "--json")
 

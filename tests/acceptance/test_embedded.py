@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 import redis
-from support.commands import BIN, Shell, alive, ended, eventually
+from support.commands import BIN, Shell, alive, eventually, result_of
 from support.runs import running, sh
 
 STARTED = "Started the bundled server for {}. To stop it: orchestrate server stop\n"
@@ -60,7 +60,7 @@ def test_concurrent_first_commands_start_one_server(local: Shell, number: int) -
         local.start(BIN / "orchestrate", "project", f"Number {n}")
         for n in range(number)
     ]
-    runs = [ended(process) for process in processes]
+    runs = [result_of(process) for process in processes]
 
     assert [run.code for run in runs] == [0] * number
     assert "".join(run.stderr for run in runs) == STARTED.format(local.folder)
@@ -93,7 +93,7 @@ def test_concurrent_commands_restart_the_server_once(local: Shell) -> None:
     processes = [
         local.start(BIN / "orchestrate", "create", project, "x") for _ in range(4)
     ]
-    runs = [ended(process) for process in processes]
+    runs = [result_of(process) for process in processes]
 
     assert [run.code for run in runs] == [0] * 4
     assert len(servers_of(local.folder)) == 1
@@ -143,7 +143,7 @@ def test_waiting_command_leaves_a_stopped_server_alone(
     with running(local, *sh("echo done")) as run:
         eventually(lambda: blocked(local) == 2)
         local.orchestrate("server", "stop")
-        popped = ended(popping)
+        popped = result_of(popping)
         eventually(lambda: "Redis is unreachable" in run.stderr())
         stopped = status(local)
 

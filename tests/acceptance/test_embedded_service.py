@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support import services
-from support.commands import BIN, SOON_S, Shell, alive, discard, ended, eventually
+from support.commands import BIN, SOON_S, Shell, alive, discard, eventually, result_of
 from support.services import handoff_items, progress_messages
 from taskorch_orchestrator.service.service import SERVER_LOST_S
 
@@ -84,7 +84,7 @@ def test_concurrent_first_commands_start_one_service(
         served.start(BIN / "orchestrate", "project", f"Number {n}")
         for n in range(number)
     ]
-    runs = [ended(process) for process in processes]
+    runs = [result_of(process) for process in processes]
 
     assert [run.code for run in runs] == [0] * number
     assert _services_of(served) == [status(served)["service_pid"]]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support import servers
 from support.builders import Bench
-from support.commands import BIN, Ran, Shell
+from support.commands import BIN, CommandResult, Shell
 from taskorch.cli import hooks
 from taskorch_worker.lease_store import TURN_FILES, Workspace
 
@@ -31,7 +31,7 @@ OF_WORKER = CALLS[:3]
 ENOUGH_S = 20
 
 
-def call(shell: Shell, words: tuple[str, ...], payload: Any = None) -> Ran:
+def call(shell: Shell, words: tuple[str, ...], payload: Any = None) -> CommandResult:
     """Call a hook with a payload on standard input: JSON, other text, or none."""
     text = (
         payload
@@ -45,7 +45,7 @@ def call(shell: Shell, words: tuple[str, ...], payload: Any = None) -> Ran:
     )
 
 
-def is_silent(ran: Ran) -> bool:
+def is_silent(ran: CommandResult) -> bool:
     return (ran.code, ran.stdout, ran.stderr) == (0, "", "")
 
 
@@ -565,7 +565,7 @@ def test_agent_without_item_in_progress_may_stop(
         case "cancel":
             bench.queue.cancel(item)
         case "reap":
-            bench.let_lease_run_out(item)
+            bench.expire_lease(item)
             bench.queue.reap()
         case "takeover":
             holder.having(AGENT_SESSION="second").worker("get", item, "--takeover")

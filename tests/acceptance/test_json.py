@@ -118,7 +118,7 @@ def scene(bench: Bench) -> dict[str, str]:
         for state in states
     }
     for state, item in items.items():
-        bench.brought(item, state)
+        bench.bring_to(item, state)
     bench.agent().discover(found, "It rains", impact="wet")
     return {
         "project": project,

@@ -15,17 +15,17 @@ import pytest
 import redis
 from support import servers, tool_client
 from support.builders import Bench
-from support.commands import TIME_LIMIT_S, Ran, Shell, ended, eventually
-from support.proxy import FOR_GOOD, Proxy, proxied
+from support.commands import TIME_LIMIT_S, CommandResult, Shell, eventually, result_of
+from support.proxy import ALWAYS, Proxy, proxied
 from support.tool_client import (
     INITIALIZE,
-    Program,
-    answered,
-    called,
-    cancelled,
-    running,
-    say,
-    started,
+    McpClient,
+    call_message,
+    cancel_message,
+    receive,
+    run_async,
+    send,
+    start_server,
     until,
 )
 from taskorch.bundled import server
@@ -56,7 +56,7 @@ def test_many_waits_delay_no_other_call(shell: Shell, bench: Bench) -> None:
                 group.cancel_scope.cancel()
             await until(lambda: not bench.blocked_clients())
 
-    running(test)
+    run_async(test)
 
 
 def test_wait_reports_progress(shell: Shell) -> None:
@@ -70,7 +70,7 @@ def test_wait_reports_progress(shell: Shell) -> None:
             result = await ada.call("pop", hear, wait=2)
             assert result.structured_content["error"]["code"] == "NOTHING_TO_DO"
 
-    running(test)
+    run_async(test)
     assert [message for _, _, message in told] == ["Waiting for 1 s."]
 
 
@@ -84,7 +84,7 @@ def test_cancelled_wait_claims_nothing(shell: Shell, bench: Bench) -> None:
             assert bench.state(item) is State.QUEUED
             assert (await ada.data("pop"))["attempts"] == 1
 
-    running(test)
+    run_async(test)
 
 
 def test_cancelled_wait_on_bundled_server_ends(local: Shell) -> None:
@@ -104,37 +104,42 @@ def test_cancelled_wait_on_bundled_server_ends(local: Shell) -> None:
             looked = await ada.data("get", item=planned["items"][0]["id"], peek=True)
         assert (looked["state"], looked["history"]) == ("queued", [])
 
-    running(test)
+    run_async(test)
 
 
 def test_claim_that_crossed_its_cancellation_is_released(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
-    process = started(shell, called(1, "pop"))
-    _, popped = answered(process, 2)
+    process = start_server(shell, call_message(1, "pop"))
+    _, popped = receive(process, 2)
 
-    say(process, cancelled(1))
+    send(process, cancel_message(1))
 
     eventually(lambda: bench.state(item) is State.QUEUED)
     assert popped["result"]["structuredContent"]["data"]["state"] == "in_progress"
-    assert ended(process).code == 0
+    assert result_of(process).code == 0
 
 
 def test_late_cancellation_leaves_item_in_progress(shell: Shell, bench: Bench) -> None:
     item = bench.item()
-    process = started(shell, called(1, "pop"))
-    answered(process, 2)
+    process = start_server(shell, call_message(1, "pop"))
+    receive(process, 2)
 
-    say(process, called(2, "report", item=item, kind="progress", text="half"))
-    answered(process)
-    say(process, cancelled(1), cancelled(1), called(3, "complete", item=item))
+    send(process, call_message(2, "report", item=item, kind="progress", text="half"))
+    receive(process)
+    send(
+        process,
+        cancel_message(1),
+        cancel_message(1),
+        call_message(3, "complete", item=item),
+    )
 
     assert (
-        answered(process)[0]["result"]["structuredContent"]["data"]["state"]
+        receive(process)[0]["result"]["structuredContent"]["data"]["state"]
         == "completed"
     )
-    assert ended(process).code == 0
+    assert result_of(process).code == 0
     assert [report.kind for report in bench.queue.views.show(item).history] == [
         "progress",
         "complete",
@@ -146,18 +151,18 @@ def test_cancellation_after_pause_leaves_item_with_holder(
 ) -> None:
     item = bench.item()
     process = shell.start(sys.executable, "-c", MOMENTS_LATER, "mcp")
-    say(
+    send(
         process,
         INITIALIZE,
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
-        called(1, "pop"),
+        call_message(1, "pop"),
     )
-    answered(process, 2)
+    receive(process, 2)
 
-    say(process, cancelled(1), {"jsonrpc": "2.0", "id": 2, "method": "ping"})
+    send(process, cancel_message(1), {"jsonrpc": "2.0", "id": 2, "method": "ping"})
 
-    assert answered(process)[0]["id"] == 2
-    assert ended(process).code == 0
+    assert receive(process)[0]["id"] == 2
+    assert result_of(process).code == 0
     assert bench.state(item) is State.IN_PROGRESS
 
 
@@ -168,11 +173,11 @@ def test_failed_release_of_cancelled_claim_is_logged(shell: Shell) -> None:
         item = there.orchestrate(
             "create", project, "x", "--assign", "ada"
         ).stdout.strip()
-        process = started(there, called(1, "pop"))
-        answered(process, 2)
+        process = start_server(there, call_message(1, "pop"))
+        receive(process, 2)
 
-    say(process, cancelled(1))
-    ran = ended(process)
+    send(process, cancel_message(1))
+    ran = result_of(process)
 
     assert (ran.code, ran.stdout) == (0, "")
     assert (
@@ -192,7 +197,7 @@ def test_cancelled_report_stays_with_its_item(shell: Shell, bench: Bench) -> Non
             await until(lambda: list(shell.folder.rglob("*.lease")))
             assert (await ada.data("complete", item=item))["state"] == "completed"
 
-    running(test)
+    run_async(test)
     assert [report.kind for report in bench.queue.views.show(item).history] == [
         "progress",
         "complete",
@@ -200,21 +205,21 @@ def test_cancelled_report_stays_with_its_item(shell: Shell, bench: Bench) -> Non
 
 
 def test_server_ends_silently_without_client(shell: Shell) -> None:
-    process = started(shell)
+    process = start_server(shell)
     assert process.stdin
     assert process.stdout
     assert process.stderr
-    answered(process)
+    receive(process)
 
     process.stdout.close()
-    say(process, called(1, "check"))
+    send(process, call_message(1, "check"))
 
     assert (process.wait(TIME_LIMIT_S), process.stderr.read()) == (0, "")
     process.stdin.close()
     process.stderr.close()
 
 
-async def _cancelled(one: Program, bench: Bench) -> None:
+async def _cancelled(one: McpClient, bench: Bench) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(lambda: one.call("pop", wait=300))
         await until(bench.blocked_clients)
@@ -240,7 +245,7 @@ def test_claim_during_cancellation_is_released(
                 await ada.call(tool, **given)
             await until(lambda: bench.queue.views.show(item).history)
 
-    running(test)
+    run_async(test)
     package = bench.queue.views.show(item)
     view, (released,) = package.item, package.history
     assert (released.kind, released.text) == (
@@ -264,7 +269,7 @@ def test_cancelled_call_without_new_claim_keeps_item(
                 await ada.call("get", item=item)
             assert (await ada.data("complete", item=item))["state"] == "completed"
 
-    running(test)
+    run_async(test)
 
 
 def test_killed_redis_fails_only_calls_in_progress(
@@ -280,7 +285,7 @@ def test_killed_redis_fails_only_calls_in_progress(
             tool_client.orchestrate(there) as boss,
         ):
 
-            async def wait(one: Program, tool: str, **arguments: Any) -> None:
+            async def wait(one: McpClient, tool: str, **arguments: Any) -> None:
                 waited.append((await one.call(tool, **arguments)).structured_content)
 
             async with anyio.create_task_group() as group:
@@ -315,7 +320,7 @@ def test_killed_redis_fails_only_calls_in_progress(
         )
         assert done["state"] == "completed"
 
-    running(test)
+    run_async(test)
     assert [
         document["error"]["code"] for document in waited if "error" in document
     ] == ["UNREACHABLE"]
@@ -342,7 +347,7 @@ def test_call_starts_bundled_server_again_after_kill(
             )
             assert (await boss.data("status", of=planned["project"]))["title"] == "x"
 
-    running(test)
+    run_async(test)
 
 
 def test_repeated_unanswered_call_acts_once(shell: Shell, bench: Bench) -> None:
@@ -352,7 +357,7 @@ def test_repeated_unanswered_call_acts_once(shell: Shell, bench: Bench) -> None:
         async with tool_client.orchestrate(
             shell.having(TASKORCH_REDIS_URL=between.url)
         ) as boss:
-            between.replies_lost = FOR_GOOD
+            between.replies_lost = ALWAYS
             error = await boss.error("plan", **plan)
             between.replies_lost = 0
             again = await boss.data("plan", **plan)
@@ -362,7 +367,7 @@ def test_repeated_unanswered_call_acts_once(shell: Shell, bench: Bench) -> None:
         ]
 
     with proxied(bench.url) as between:
-        running(partial(test, between))
+        run_async(partial(test, between))
 
 
 def test_invalid_address_is_error_result(shell: Shell) -> None:
@@ -373,11 +378,11 @@ def test_invalid_address_is_error_result(shell: Shell) -> None:
             error = await ada.error("check")
         assert (error["code"], error["exit_code"]) == ("USAGE", 2)
 
-    running(test)
+    run_async(test)
 
 
 def test_server_ends_although_client_reads_nothing(shell: Shell) -> None:
-    process = started(
+    process = start_server(
         shell,
         *(
             {"jsonrpc": "2.0", "id": number, "method": "tools/list"}
@@ -400,12 +405,14 @@ def test_server_ends_although_client_reads_nothing(shell: Shell) -> None:
 
 @pytest.mark.parametrize("end", ["input", signal.SIGTERM, signal.SIGINT])
 def test_server_ends_with_its_waits(shell: Shell, bench: Bench, end: Any) -> None:
-    process = started(shell, called(1, "pop", wait=300), called(2, "pop", wait=300))
+    process = start_server(
+        shell, call_message(1, "pop", wait=300), call_message(2, "pop", wait=300)
+    )
     eventually(lambda: bench.blocked_clients() == 2)
 
     if end != "input":
         process.send_signal(end)
-    ran = ended(process) if end == "input" else _ended_by_itself(process)
+    ran = result_of(process) if end == "input" else _ended_by_itself(process)
 
     assert ran.code == 0, ran.stderr
     assert {json.loads(line)["id"] for line in ran.stdout.splitlines()} <= {0, 1, 2}
@@ -418,8 +425,10 @@ def test_piped_requests_are_all_answered(local: Shell, role: str) -> None:
         (local, "check") if role == "worker" else (local.lacking("AGENT_ID"), "status")
     )
     local.orchestrate("server", "start")
-    ran = ended(
-        started(shell, *(called(number, tool) for number in range(1, 6)), role=role)
+    ran = result_of(
+        start_server(
+            shell, *(call_message(number, tool) for number in range(1, 6)), role=role
+        )
     )
 
     answers = {each["id"]: each for each in map(json.loads, ran.stdout.splitlines())}
@@ -428,18 +437,20 @@ def test_piped_requests_are_all_answered(local: Shell, role: str) -> None:
 
 
 def test_last_request_needs_no_newline(shell: Shell) -> None:
-    process = started(shell)
+    process = start_server(shell)
     assert process.stdin
-    process.stdin.write(json.dumps(called(1, "check")))
-    ran = ended(process)
+    process.stdin.write(json.dumps(call_message(1, "check")))
+    ran = result_of(process)
 
     assert [json.loads(line)["id"] for line in ran.stdout.splitlines()] == [0, 1]
 
 
 def test_waits_are_answered_when_input_ends(shell: Shell, bench: Bench) -> None:
-    process = started(shell, called(1, "pop", wait=300), called(2, "pop", wait=300))
+    process = start_server(
+        shell, call_message(1, "pop", wait=300), call_message(2, "pop", wait=300)
+    )
     eventually(lambda: bench.blocked_clients() == 2, within_s=TIME_LIMIT_S)
-    ran = ended(process)
+    ran = result_of(process)
 
     answers = {each["id"]: each for each in map(json.loads, ran.stdout.splitlines())}
     assert (ran.code, set(answers)) == (0, {0, 1, 2})
@@ -447,10 +458,10 @@ def test_waits_are_answered_when_input_ends(shell: Shell, bench: Bench) -> None:
 
 
 def test_cancelled_request_does_not_delay_the_end(shell: Shell, bench: Bench) -> None:
-    process = started(shell, called(1, "pop", wait=300))
+    process = start_server(shell, call_message(1, "pop", wait=300))
     eventually(lambda: bench.blocked_clients() == 1, within_s=TIME_LIMIT_S)
-    say(process, cancelled(1), called(2, "check"))
-    ran = ended(process)
+    send(process, cancel_message(1), call_message(2, "check"))
+    ran = result_of(process)
 
     assert {json.loads(line)["id"] for line in ran.stdout.splitlines()} == {0, 2}
 
@@ -462,16 +473,16 @@ def _error_code(answer: Any) -> str:
 @pytest.mark.parametrize("end", ["input", signal.SIGTERM])
 def test_server_ends_although_redis_hangs(shell: Shell, end: Any) -> None:
     with servers.running(server.binary(), shell.folder.parent) as url, _raw(url) as raw:
-        process = started(
-            shell.having(TASKORCH_REDIS_URL=url), called(1, "pop", wait=300)
+        process = start_server(
+            shell.having(TASKORCH_REDIS_URL=url), call_message(1, "pop", wait=300)
         )
         eventually(lambda: cast("Any", raw).info("clients")["blocked_clients"])
         os.kill(cast("Any", raw).info("server")["process_id"], signal.SIGSTOP)
         assert process.stdin
-        hanging = called(2, "check")
+        hanging = call_message(2, "check")
         hanging["params"]["_meta"] = {"progressToken": 2}
-        say(process, hanging)
-        assert answered(process, 2)[1]["method"] == "notifications/progress"
+        send(process, hanging)
+        assert receive(process, 2)[1]["method"] == "notifications/progress"
 
         process.send_signal(end) if end != "input" else process.stdin.close()
 
@@ -482,14 +493,14 @@ def test_server_ends_although_redis_hangs(shell: Shell, end: Any) -> None:
 
 def _ended_by_itself(
     process: subprocess.Popen[str], within_s: float = TIME_LIMIT_S
-) -> Ran:
+) -> CommandResult:
     """Wait for the end of a process whose standard input nobody closes any more."""
     assert process.stdin
     assert process.stdout
     assert process.stderr
     try:
         code = process.wait(within_s)
-        return Ran(code, process.stdout.read(), process.stderr.read())
+        return CommandResult(code, process.stdout.read(), process.stderr.read())
     finally:
         process.kill()
         process.wait()

@@ -13,7 +13,7 @@ from typing import Any
 
 from support import file_worker, redis_worker, services
 from support.builders import Bench
-from support.commands import Shell, ended, eventually
+from support.commands import Shell, eventually, result_of
 from support.services import handoffs
 from taskorch.domain.item import State
 from taskorch.domain.mirror_record import MirrorRecord
@@ -47,7 +47,7 @@ class Fleet:
         """Stop the workers, and wait for their end."""
         self.stop.touch()
         for worker in self.workers:
-            assert ended(worker).code == 0
+            assert result_of(worker).code == 0
 
     def reported(self, kind: str, *, torn: bool = False) -> set[Reported]:
         """Return the reports of a kind that must exist.

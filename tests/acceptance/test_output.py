@@ -7,9 +7,9 @@ from time import monotonic
 
 import click
 import pytest
-from support import loaded
+from support import click_commands
 from support.builders import Bench
-from support.commands import BIN, Shell, ended, eventually
+from support.commands import BIN, Shell, eventually, result_of
 from taskorch.domain.item import State
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
@@ -83,7 +83,7 @@ def test_new_id_is_labelled_on_terminals_only(shell: Shell) -> None:
 
 def test_colours_and_bars_are_for_terminals_only(shell: Shell, bench: Bench) -> None:
     project = bench.project()
-    bench.brought(bench.item(project), State.COMPLETED)
+    bench.bring_to(bench.item(project), State.COMPLETED)
     words = (BIN / "orchestrate", "progress", project)
 
     _, screen = shell.on_terminal(*words)
@@ -203,7 +203,7 @@ def test_common_options_work_before_and_after_the_command(
 def commands(group: click.Group, *above: str) -> list[tuple[str, ...]]:
     """Return the names of each command and group below a group."""
     found = []
-    for name, command in loaded.commands(group).items():
+    for name, command in click_commands.loaded_commands(group).items():
         found.append((*above, name))
         if isinstance(command, click.Group):
             found += commands(command, *above, name)
@@ -357,7 +357,7 @@ def test_interrupted_wait_ends_without_traceback(shell: Shell, bench: Bench) -> 
 
     began = monotonic()
     process.send_signal(signal.SIGINT)
-    ran = ended(process)
+    ran = result_of(process)
 
     assert monotonic() - began < 4  # a blocking call lasts five seconds or more
     assert (ran.code, ran.stdout, ran.stderr.strip()) == (130, "", "Interrupted.")
@@ -371,7 +371,7 @@ def test_assignment_ends_the_wait_of_pop(shell: Shell, bench: Bench) -> None:
     )
 
     bench.queue.assign(item, "ada")
-    ran = ended(process)
+    ran = result_of(process)
 
     assert ran.code == 0
     assert ran.stdout.startswith(f"=== Work Item: {item} ===")

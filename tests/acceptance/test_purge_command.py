@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from support.builders import Bench
 from support.commands import BIN, Shell, eventually
-from support.proxy import FOR_GOOD, proxied
+from support.proxy import ALWAYS, proxied
 from support.screens import Screen
 from taskorch.domain.item import NewItem, State
 from taskorch.queue import keys
@@ -14,7 +14,9 @@ from taskorch.queue import keys
 def over(bench: Bench, *, days: int = 0) -> str:
     """Return a project with two items that was completed so many days ago."""
     project = bench.queue.project("All done")
-    bench.agent().note(bench.brought(bench.item(project), State.COMPLETED).item, "mine")
+    bench.agent().note(
+        bench.bring_to(bench.item(project), State.COMPLETED).item, "mine"
+    )
     bench.item(project)
     bench.queue.complete_project(project, force=True)
     key = f"{keys.tag(bench.namespace)}project:{project}"
@@ -31,8 +33,8 @@ def answered(shell: Shell, answer: str, *words: str) -> tuple[int, str]:
     with Screen(shell, BIN / "orchestrate", *words) as screen:
         eventually(lambda: screen.shows("[y/N]"))
         screen.type(f"{answer}\n".encode())
-        code = screen.ended()
-    return code, screen.written.decode().replace("\r\n", "\n")
+        code = screen.exit_code()
+    return code, screen.output.decode().replace("\r\n", "\n")
 
 
 def test_purge_deletes_everything_of_completed_project(
@@ -167,9 +169,9 @@ def test_interrupted_purge_is_finished_by_rerun(shell: Shell, bench: Bench) -> N
         proxy.replies_lost = 1  # of the look at the project; then all of the first part
 
         def lose_all() -> None:
-            proxy.replies_lost = FOR_GOOD if proxy.lost else 1
+            proxy.replies_lost = ALWAYS if proxy.lost else 1
 
-        proxy.at_loss = lose_all
+        proxy.on_lost_reply = lose_all
         cut_off = shell.having(TASKORCH_REDIS_URL=proxy.url).orchestrate(
             "purge", project, "--yes"
         )

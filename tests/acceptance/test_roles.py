@@ -182,7 +182,7 @@ def test_short_command_loads_little_more_than_click(local: Shell, line: str) -> 
 
 
 def test_wait_loads_nothing_heavy(shell: Shell, bench: Bench) -> None:
-    item = bench.standing(State.COMPLETED).item
+    item = bench.lease_in(State.COMPLETED).item
 
     modules = loaded(shell, "orchestrate", "wait", item)
 

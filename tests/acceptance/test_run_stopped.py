@@ -237,7 +237,7 @@ def test_killed_run_leaves_no_process_and_folder(shell: Shell, bench: Bench) -> 
     eventually(
         lambda: bench.queue.reap() and bench.state(item) is State.DELAYED,
     )
-    bench.let_delay_pass(item)
+    bench.end_delay(item)
     assert bench.claimed_next() == item
 
 
@@ -257,9 +257,9 @@ def test_suspended_run_learns_of_its_lost_lease(shell: Shell, bench: Bench) -> N
 
     with at_work(shell, *SHORT_LEASE) as run:
         run.send(signal.SIGSTOP)
-        bench.let_lease_run_out(item)
+        bench.expire_lease(item)
         bench.queue.reap()
-        bench.let_delay_pass(item)
+        bench.end_delay(item)
         second = held(bench.agent(session="second").claim())
         run.send(signal.SIGCONT)
         run.wait_for("lost")
@@ -279,7 +279,7 @@ def test_suspended_run_delivers_an_unclaimed_dead_letter(
     with running(shell, *SHORT_LEASE, "--once", *sh(script)) as run:
         eventually((shell.folder / "begun").exists)
         run.send(signal.SIGSTOP)
-        bench.let_lease_run_out(item)
+        bench.expire_lease(item)
         bench.queue.reap()
         assert bench.state(item) is State.FAILED
         run.send(signal.SIGCONT)

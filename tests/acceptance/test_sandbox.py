@@ -5,7 +5,7 @@ from time import monotonic
 
 import pytest
 from support import sandbox
-from support.commands import BIN, Ran, Shell
+from support.commands import BIN, CommandResult, Shell
 
 pytestmark = pytest.mark.skipif(
     not sandbox.is_available(), reason="the filter is for Linux on x86-64 and arm64"
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(
 AT_ONCE_S = 20
 
 
-def sandboxed(shell: Shell, error: str, *words: str) -> Ran:
+def sandboxed(shell: Shell, error: str, *words: str) -> CommandResult:
     command, *arguments = words
     began = monotonic()
     ran = shell.run(sys.executable, sandbox.__file__, error, BIN / command, *arguments)
@@ -22,7 +22,7 @@ def sandboxed(shell: Shell, error: str, *words: str) -> Ran:
     return ran
 
 
-def is_explained(ran: Ran) -> bool:
+def is_explained(ran: CommandResult) -> bool:
     """Return whether a command reported that it may not connect, with the advice."""
     words = (
         "This process is not allowed to connect to",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import BIN, Shell, alive, ended, eventually
+from support.commands import BIN, Shell, alive, eventually, result_of
 from taskorch.bundled import process_record
 from taskorch.bundled import server as bundled_server
 from taskorch.config.settings import resolve
@@ -162,7 +162,7 @@ def test_innocent_process_survives_server_stop(
         stopping = local.start(BIN / "orchestrate", "server", "stop")
         eventually(lambda: not alive(server), within_s=60)
 
-    assert ended(stopping).code == 0
+    assert result_of(stopping).code == 0
     assert innocent.poll() is None
 
 

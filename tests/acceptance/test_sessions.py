@@ -227,7 +227,7 @@ def test_late_complete_of_unclaimed_item_is_accepted(
 ) -> None:
     item = bench.item()
     shell.worker("get", item)
-    bench.let_lease_run_out(item)
+    bench.expire_lease(item)
     bench.queue.reap()
 
     late = shell.worker("complete", item, "finished after all")
@@ -239,9 +239,9 @@ def test_late_complete_of_unclaimed_item_is_accepted(
 def test_late_complete_of_reclaimed_item_is_refused(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     shell.worker("get", item)
-    bench.let_lease_run_out(item)
+    bench.expire_lease(item)
     bench.queue.reap()
-    bench.let_delay_pass(item)
+    bench.end_delay(item)
     assert bench.claimed(item, session="second").token == 2
 
     late = shell.worker("complete", item, "too late")

@@ -437,11 +437,11 @@ def test_terminal_is_asked_before_leaving_project(
     link, target = _linked_outside(project)
     before = target.read_bytes()
 
-    ended, screen = project.on_terminal(
+    exit_code, screen = project.on_terminal(
         BIN / "orchestrate", "setup", "claude", width=300, typed=f"{answer}\n"
     )
 
-    assert ended == code
+    assert exit_code == code
     assert f"{link} -> {target}" in screen
     assert (target.read_bytes() != before) == (answer == "y")
 

@@ -11,8 +11,8 @@ from time import time
 
 import pytest
 from support.builders import Bench
-from support.commands import BIN, Ran, Shell, ended, eventually
-from support.proxy import FOR_GOOD, Proxy, proxied
+from support.commands import BIN, CommandResult, Shell, eventually, result_of
+from support.proxy import ALWAYS, Proxy, proxied
 from taskorch.domain.item import State
 
 #: The user's workflow. {0} is the project, {1} and {2} are its items.
@@ -77,7 +77,7 @@ def lossy(shell: Shell, proxy: Proxy) -> Shell:
     return shell.having(TASKORCH_REDIS_URL=proxy.url)
 
 
-def run_line(shell: Shell, line: str, *ids: str, stdin: bytes = b"") -> Ran:
+def run_line(shell: Shell, line: str, *ids: str, stdin: bytes = b"") -> CommandResult:
     command, *words = line.format(*ids).split()
     return shell.run(BIN / command, *words, stdin=stdin)
 
@@ -86,7 +86,7 @@ def lose_replies(
     proxy: Proxy, shell: Shell, line: str, *ids: str, stdin: bytes = b""
 ) -> None:
     """Run a command whose replies are all lost."""
-    proxy.replies_lost = FOR_GOOD
+    proxy.replies_lost = ALWAYS
     ran = run_line(shell, line, *ids, stdin=stdin)
     proxy.replies_lost = 0
     assert (ran.code, ran.stdout) == (4, ""), ran
@@ -154,7 +154,7 @@ def test_unanswered_command_acts_once_when_rerun(
 ) -> None:
     project = bench.project()
     item = bench.item(project, agent="" if STEPS[line] is State.PENDING else "ada")
-    bench.brought(item, STEPS[line])
+    bench.bring_to(item, STEPS[line])
     before = bench.everything()
 
     lose_replies(proxy, lossy, line, project, item)
@@ -222,7 +222,7 @@ def test_command_that_never_reached_redis_acts_when_rerun(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
     item = bench.item()
-    proxy.requests_lost = FOR_GOOD
+    proxy.requests_lost = ALWAYS
     away = run_line(lossy, "worker progress {} Half", item)
     proxy.requests_lost = 0
 
@@ -303,7 +303,7 @@ def test_standard_input_is_part_of_the_command(
 
 def test_refusal_counts_as_an_answer(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
     item = bench.item(agent="")
-    proxy.requests_lost = FOR_GOOD
+    proxy.requests_lost = ALWAYS
     run_line(lossy, "orchestrate assign {} ada", item)
     proxy.requests_lost = 0
     bench.queue.cancel(item)
@@ -354,7 +354,7 @@ def test_kept_requests_are_private(lossy: Shell, proxy: Proxy) -> None:
 
 
 def test_read_only_root_adds_no_message(lossy: Shell, proxy: Proxy) -> None:
-    proxy.replies_lost = FOR_GOOD
+    proxy.replies_lost = ALWAYS
     usual = run_line(lossy, "orchestrate project Lost")
     in_the_way = lossy.folder.parent / "second"
     (in_the_way / ".task-orchestrator").mkdir(parents=True)
@@ -396,11 +396,11 @@ def test_interrupted_command_acts_once_when_rerun(
 ) -> None:
     item = bench.item()
     over = threading.Event()
-    proxy.at_loss, proxy.replies_lost = over.wait, 1
+    proxy.on_lost_reply, proxy.replies_lost = over.wait, 1
     hanging = lossy.start(BIN / "worker", "progress", item, "Half")
     eventually(lambda: texts(bench, item))
     hanging.send_signal(signal.SIGINT)
-    interrupted = ended(hanging)
+    interrupted = result_of(hanging)
     over.set()
 
     again = run_line(lossy, "worker progress {} Half", item)
@@ -415,9 +415,9 @@ def test_waiting_pop_repeats_its_unanswered_request(
 ) -> None:
     waiting = lossy.start(BIN / "worker", "pop", "--wait", "60")
     eventually(lambda: proxy.passed)
-    proxy.replies_lost = FOR_GOOD
+    proxy.replies_lost = ALWAYS
     first, second = bench.item(), bench.item()
-    away = ended(waiting)
+    away = result_of(waiting)
     proxy.replies_lost = 0
 
     again = run_line(lossy, "worker pop --wait 60")

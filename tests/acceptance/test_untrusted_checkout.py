@@ -203,11 +203,11 @@ def test_trust_asks_on_a_terminal(
 ) -> None:
     file = config(victim, 'redis_url = "redis://127.0.0.1:1"\n')
 
-    ended, screen = victim.on_terminal(
+    exit_code, screen = victim.on_terminal(
         BIN / "orchestrate", "trust", typed=f"{answer}\n"
     )
 
-    assert ended == code
+    assert exit_code == code
     assert screen.index("redis_url = redis://127.0.0.1:1") < screen.index("Trust it?")
     assert trust.is_trusted({"HOME": str(home)}, str(file), file.read_bytes()) == (
         answer == "y"

@@ -6,8 +6,8 @@ import subprocess
 from time import monotonic
 
 import pytest
-from support.builders import Bench, followers
-from support.commands import BIN, Shell, ended, eventually
+from support.builders import Bench, stream_readers
+from support.commands import BIN, Shell, eventually, result_of
 from support.topologies import Node
 from taskorch.cli.quoting import NOTICE
 from taskorch.domain.item import State
@@ -25,7 +25,7 @@ def held(shell: Shell, bench: Bench, **fields: object) -> str:
 def waiting(shell: Shell, bench: Bench, *words: str) -> "subprocess.Popen[str]":
     """Start a command that waits, and return it when it blocks."""
     process = shell.start(BIN / words[0], *words[1:])
-    eventually(lambda: followers(bench.raw))
+    eventually(lambda: stream_readers(bench.raw))
     return process
 
 
@@ -37,7 +37,7 @@ def test_answer_of_other_process_ends_wait(shell: Shell, bench: Bench) -> None:
     process = waiting(shell, bench, "worker", "wait", item)
 
     shell.orchestrate("answer", item, "The second\x1b[2J\none")
-    ran = ended(process)
+    ran = result_of(process)
 
     assert ran.code == 0
     assert ran.stdout.startswith(f"{item} is in progress, yours until ")
@@ -82,7 +82,7 @@ def test_wait_ends_when_item_is_lost(
             shell.orchestrate("assign", item, "bob", "--force")
         case _:
             shell.having(AGENT_SESSION="other").worker("get", item, "--takeover")
-    ran = ended(process)
+    ran = result_of(process)
 
     assert (ran.code, ran.stdout) == (code, "")
     assert message in ran.stderr
@@ -126,7 +126,7 @@ def test_delivery_of_other_process_ends_item_wait(shell: Shell, bench: Bench) ->
     process = waiting(shell, bench, "orchestrate", "wait", item)
 
     shell.worker("complete", item, "All is well", "--deliverable", "a=b.txt")
-    ran = ended(process)
+    ran = result_of(process)
 
     assert ran.code == 0
     assert ran.stdout.splitlines() == [
@@ -143,7 +143,7 @@ def test_last_delivery_ends_project_wait(shell: Shell, bench: Bench) -> None:
     shell.worker("complete", items[0], "one")
     assert process.poll() is None
     shell.worker("complete", items[1], "two")
-    ran = ended(process)
+    ran = result_of(process)
 
     assert (ran.code, ran.stdout) == (
         0,
@@ -167,7 +167,7 @@ def test_question_ends_wait_for_blocked(shell: Shell, bench: Bench) -> None:
     )
 
     shell.worker("blocker", item, "Which one?", "--needs", "a choice")
-    ran = ended(process)
+    ran = result_of(process)
 
     assert ran.code == 0
     assert ran.stdout.splitlines()[1:] == [
@@ -183,7 +183,7 @@ def test_any_event_ends_wait_and_moves_cursor(shell: Shell, bench: Bench) -> Non
         shell, bench, "orchestrate", "wait", project, "--until", "any", "--json"
     )
     item = bench.item(project)
-    first = ended(process).data()
+    first = result_of(process).data()
     bench.claimed(item)
 
     second = shell.orchestrate(
@@ -200,7 +200,7 @@ def test_any_event_ends_wait_and_moves_cursor(shell: Shell, bench: Bench) -> Non
 
 
 def test_wait_json_has_state(shell: Shell, bench: Bench) -> None:
-    item = bench.standing(State.BLOCKED).item
+    item = bench.lease_in(State.BLOCKED).item
 
     data = shell.orchestrate("wait", item, "--until", "blocked", "--json").data()
 
@@ -226,7 +226,7 @@ def test_unreachable_goal_ends_wait_with_error(shell: Shell, bench: Bench) -> No
     process = waiting(shell, bench, "orchestrate", "wait", item, "--json")
 
     bench.agent().fail(bench.claimed(item), "hopeless", retry=False)
-    error = ended(process).error()
+    error = result_of(process).error()
 
     assert (error["code"], error["details"]["state"]) == ("DEAD_END", "failed")
 
@@ -238,7 +238,7 @@ def test_dead_item_ends_project_wait_with_hint(shell: Shell, bench: Bench) -> No
     process = waiting(shell, bench, "orchestrate", "wait", project)
 
     bench.queue.cancel(dead)
-    ran = ended(process)
+    ran = result_of(process)
 
     assert ran.code == 5
     assert ran.stderr.splitlines() == [
@@ -307,7 +307,7 @@ def test_interrupt_ends_waits(shell: Shell, bench: Bench, line: str) -> None:
 
     began = monotonic()
     process.send_signal(signal.SIGINT)
-    ran = ended(process)
+    ran = result_of(process)
 
     assert monotonic() - began < 4  # a blocking call would last five seconds or more
     assert (ran.code, ran.stderr.splitlines()[-1]) == (130, "Interrupted.")
@@ -322,13 +322,13 @@ def test_wait_survives_restart_of_redis(shell: Shell, node: Node, role: str) -> 
     ).stdout.strip()
     there.worker("blocker", item, "Which one?")
     process = there.start(BIN / role, "wait", item)
-    eventually(lambda: followers(node.raw))
+    eventually(lambda: stream_readers(node.raw))
     node.kill()
 
     node.start()
     there.orchestrate("answer", item, "Go")
     there.worker("complete", item, "done") if role == "orchestrate" else None
-    ran = ended(process)
+    ran = result_of(process)
 
     assert ran.code == 0, ran.stderr
     assert (
@@ -347,17 +347,17 @@ def test_wait_restarts_bundled_server(local: Shell) -> None:
 
     local.worker("complete", item, "done")
 
-    assert ended(process).code == 0
+    assert result_of(process).code == 0
 
 
 def test_wait_fails_when_redis_stays_unreachable(shell: Shell, node: Node) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
     process = there.start(ORCHESTRATE, "wait", project, "--timeout", "4")
-    eventually(lambda: followers(node.raw))
+    eventually(lambda: stream_readers(node.raw))
     node.kill()
 
-    ran = ended(process)
+    ran = result_of(process)
 
     assert ran.code == 4
     assert "Redis is unreachable" in ran.stderr

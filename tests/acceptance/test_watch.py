@@ -13,8 +13,8 @@ from typing import Any, cast
 
 import pytest
 import redis
-from support.builders import Bench, followers
-from support.commands import BIN, SOON_S, Shell, ended, eventually
+from support.builders import Bench, stream_readers
+from support.commands import BIN, SOON_S, Shell, eventually, result_of
 from support.screens import CTRL_C, Screen
 from support.topologies import Node
 from taskorch.cli.quoting import NOTICE
@@ -161,8 +161,8 @@ def test_unexpected_error_ends_the_screen(shell: Shell, bench: Bench) -> None:
 
     with Screen(shell, sys.executable, "-c", broken + main) as screen:
         eventually(lambda: screen.shows("FileNotFoundError"))
-        assert screen.ended() == 1
-    assert b"\x1b[?1049l" in screen.written
+        assert screen.exit_code() == 1
+    assert b"\x1b[?1049l" in screen.output
 
 
 def test_screen_follows_terminal_size(shell: Shell, bench: Bench) -> None:
@@ -174,7 +174,7 @@ def test_screen_follows_terminal_size(shell: Shell, bench: Bench) -> None:
         )
         for n in range(9)
     ]
-    blocked = bench.brought(items[8], State.BLOCKED).item
+    blocked = bench.bring_to(items[8], State.BLOCKED).item
 
     with watching(shell, project) as screen:
         eventually(lambda: all(screen.shows(item) for item in items))
@@ -220,7 +220,7 @@ def test_control_characters_cannot_change_the_screen(
 
     assert lines[0].startswith(project + r" [red]x\x1b[2J\ny")
     assert r"\x1b]0;owned\x07 [bold]z\u202e" in lines[3]
-    assert b"owned\x07" not in screen.written
+    assert b"owned\x07" not in screen.output
 
 
 def test_no_color_screen_has_no_colours(shell: Shell, bench: Bench) -> None:
@@ -249,10 +249,10 @@ def test_screen_ends_with_project_and_prints_summary(
         bench.agent().complete(lease, "All is well")
         bench.queue.complete_project(project)
 
-        assert screen.ended() == 0
+        assert screen.exit_code() == 0
         assert screen.shows("completed, 1 of 1 items completed")
         assert screen.shows("All is well")
-    assert screen.written.count(b"\x1b[?1049l") == 1
+    assert screen.output.count(b"\x1b[?1049l") == 1
 
 
 def test_ctrl_c_restores_the_terminal(shell: Shell, bench: Bench) -> None:
@@ -260,10 +260,10 @@ def test_ctrl_c_restores_the_terminal(shell: Shell, bench: Bench) -> None:
         eventually(lambda: screen.shows("A project"))
         screen.type(CTRL_C)
 
-        assert screen.ended() == 130
-    assert b"\x1b[?1049l" in screen.written
-    assert b"\x1b[?25h" in screen.written
-    assert b"Traceback" not in screen.written
+        assert screen.exit_code() == 130
+    assert b"\x1b[?1049l" in screen.output
+    assert b"\x1b[?25h" in screen.output
+    assert b"Traceback" not in screen.output
 
 
 def test_dumb_terminal_gets_lines(shell: Shell, bench: Bench) -> None:
@@ -310,7 +310,7 @@ def test_restarted_bundled_server_does_not_tear_screen(
 
         eventually(lambda: screen.shows("Made later"))
         assert screen.lines()[0].startswith(project)
-    assert b"Started the bundled server" not in screen.written
+    assert b"Started the bundled server" not in screen.output
 
 
 # In a pipe ---------------------------------------------------------------------------------------------------------
@@ -326,7 +326,7 @@ def test_piped_event_is_a_json_line(shell: Shell, bench: Bench) -> None:
 
         lines = [line_of(process), line_of(process)]
         bench.queue.complete_project(project, force=True)
-        ran = ended(process)
+        ran = result_of(process)
 
     rest = objects(ran.stdout)
     assert (begin["verb"], begin["project"], begin["state"]) == (
@@ -513,7 +513,7 @@ def test_stream_survives_kill_of_bundled_server(
         eventually(lambda: discoveries() == 1, within_s=SOON_S)
         status = local.orchestrate("server", "status", "--json").data()
         with redis.Redis.from_url(status["url"], decode_responses=True) as raw:
-            eventually(lambda: followers(raw), within_s=SOON_S)
+            eventually(lambda: stream_readers(raw), within_s=SOON_S)
         os.kill(status["pid"], signal.SIGKILL)
         local.worker("discover", item, "After the kill")
         eventually(lambda: discoveries() == 2, within_s=SOON_S)
@@ -533,12 +533,12 @@ def test_follow_prints_discoveries_until_project_closes(
     first = bench.agent().discover(lease, "It rains", impact="wet").entry
     with in_a_pipe(shell, "discoveries", project, "--follow", "--json") as process:
         there = line_of(process)
-        eventually(lambda: followers(bench.raw))
+        eventually(lambda: stream_readers(bench.raw))
         bench.agent().progress(lease, "Half")
         second = bench.agent().discover(lease, "It snows").entry
         later = line_of(process)
         bench.queue.complete_project(project, force=True)
-        ran = ended(process)
+        ran = result_of(process)
 
     assert [(each["cursor"], each["text"]) for each in (there, later)] == [
         (first, "It rains"),
@@ -554,9 +554,9 @@ def test_follow_stops_at_its_limit(shell: Shell, bench: Bench) -> None:
     with in_a_pipe(
         shell, "discoveries", project, "--follow", "--limit", "2"
     ) as process:
-        eventually(lambda: followers(bench.raw))
+        eventually(lambda: stream_readers(bench.raw))
         second = bench.agent().discover(lease, "It snows").entry
-        ran = ended(process)
+        ran = result_of(process)
 
     assert (ran.code, ran.stdout.count("\n")) == (0, 2)
     assert ran.stderr == f"{NOTICE}\nContinue with --since {second}\n"

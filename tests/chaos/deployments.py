@@ -131,11 +131,11 @@ class ClusterDeployment:
 
     def move(self) -> None:
         """Move the slot of the namespace atomically, as Valkey 9 can."""
-        self._cluster.move_at_once(NAMESPACE)
+        self._cluster.move_slot_atomically(NAMESPACE)
 
     def move_slowly(self) -> None:
         """Move the slot key by key, as every Redis can."""
-        self._cluster.move_key_by_key(NAMESPACE)
+        self._cluster.move_slot_by_key(NAMESPACE)
 
 
 @contextmanager

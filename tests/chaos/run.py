@@ -15,7 +15,7 @@ from time import monotonic, sleep, time
 from typing import Any
 
 from support.builders import Bench
-from support.topologies import eventually
+from support.commands import eventually
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, State
 from taskorch.domain.mirror_record import MirrorRecord

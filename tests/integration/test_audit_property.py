@@ -94,7 +94,7 @@ def populated(server: Server, states: list[State]) -> Bench:
     bench = Bench(
         Queue(connection, namespace, Caller(agent="planner")), raw, namespace, ""
     )
-    items = [bench.standing(state).item for state in states]
+    items = [bench.lease_in(state).item for state in states]
     bench.item(agent="bob", depends_on=(items[0],))
     return bench
 
@@ -120,26 +120,24 @@ def break_(bench: Bench, what: str, one: int, other: int) -> None:
     ]
     match what:
         case "lose entry" if entries:
-            bench.lose_entry(*entries[one % len(entries)])
+            bench.delete_entry(*entries[one % len(entries)])
         case "leave entry":
-            bench.leave_entry(
-                indexes[one % len(indexes)], items[other % len(items)], one
-            )
+            bench.add_entry(indexes[one % len(indexes)], items[other % len(items)], one)
         case "lose dependency" if sides:
-            bench.lose_entry(*sides[one % len(sides)])
+            bench.delete_entry(*sides[one % len(sides)])
         case "leave dependency":
-            bench.leave_entry(
+            bench.add_entry(
                 ("deps:", "dependents:")[one % 2] + items[one % len(items)],
                 items[other % len(items)],
             )
         case "count":
-            bench.lose_count(owners[one % len(owners)], list(State)[one % 9], by=other)
+            bench.shift_count(owners[one % len(owners)], list(State)[one % 9], by=other)
         case "lose index":
-            bench.lose_key(indexes[one % len(indexes)])
+            bench.delete_key(indexes[one % len(indexes)])
         case "lose item":
-            bench.lose_item(items[one % len(items)])
+            bench.delete_item(items[one % len(items)])
         case "lose project":
-            bench.lose_project(projects[one % len(projects)])
+            bench.delete_project(projects[one % len(projects)])
 
 
 def _ids(names: Iterable[str], kind: str) -> list[str]:

@@ -9,7 +9,8 @@ import pytest
 import redis
 from support import topologies
 from support.builders import Bench, held
-from support.opened import connect
+from support.commands import eventually
+from support.connections import connect
 from support.topologies import Cluster
 from support.workflow import workflow
 from taskorch.domain import errors
@@ -79,7 +80,7 @@ def test_cluster_node_is_distinguished_from_one_server(
 def test_moved_slot_is_followed(cluster: Cluster) -> None:
     lasting = queue(cluster, "moved")
     before = lasting.project("Before")
-    target = cluster.move_at_once("moved")
+    target = cluster.move_slot_atomically("moved")
 
     after = lasting.project("After")
 
@@ -115,9 +116,9 @@ def test_operations_stay_whole_while_the_slot_moves(cluster: Cluster, way: str) 
     for _ in range(20):  # operations are under way
         assert done.acquire(timeout=60)
     target = (
-        cluster.move_key_by_key(namespace, between=lambda: done.acquire(timeout=0.01))
+        cluster.move_slot_by_key(namespace, between=lambda: done.acquire(timeout=0.01))
         if way == "key by key"
-        else cluster.move_at_once(namespace)
+        else cluster.move_slot_atomically(namespace)
     )
     for worker in workers:
         worker.join(120)
@@ -153,7 +154,7 @@ def test_script_is_fenced_before_it_writes(
                 step()
             refused.append(refusal.value)
 
-    cluster.move_key_by_key("fenced", between)
+    cluster.move_slot_by_key("fenced", between)
 
     there = bench(cluster, "fenced")
     assert len(refused) > 20
@@ -196,7 +197,7 @@ def test_importing_node_fences_scripts_too(cluster: Cluster) -> None:
                 command(client, *words, lease.shown(), "done", "{}")
         refused.append(str(refusal.value))
 
-    cluster.move_key_by_key("asking", follow_to_the_target)
+    cluster.move_slot_by_key("asking", follow_to_the_target)
 
     assert len(refused) > 5
     assert [told for told in refused if "non local key" not in told] == []
@@ -231,7 +232,7 @@ def test_idle_client_finds_the_new_primary(cluster: Cluster) -> None:
     killed = cluster.kill_primary("idle")
     cluster.await_failover("idle", killed)
     killed.start()
-    topologies.eventually(lambda: killed.info("replication").get("role") == "slave")
+    eventually(lambda: killed.info("replication").get("role") == "slave")
 
     after = lasting.project("After")
 
@@ -260,8 +261,8 @@ def test_wait_follows_a_moved_slot(cluster: Cluster) -> None:
     )
     waiter.start()
     there = cluster.primary_of("waiting")
-    topologies.eventually(lambda: there.info("clients").get("blocked_clients", 0) > 0)
-    cluster.move_at_once("waiting")
+    eventually(lambda: there.info("clients").get("blocked_clients", 0) > 0)
+    cluster.move_slot_atomically("waiting")
 
     item = lasting.create(project, NewItem(title="For eve", agent="eve"))
     waiter.join(60)

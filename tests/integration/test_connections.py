@@ -11,8 +11,8 @@ import pytest
 import redis
 from support import servers, topologies
 from support.commands import SOON_S, eventually
+from support.connections import connect
 from support.one_server import by_redis_py
-from support.opened import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Caller
 from taskorch.queue import scripts

@@ -11,9 +11,9 @@ from time import monotonic
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from support.backups import content, exported, work
+from support.backups import comparable, export_lines, exported_work
 from support.builders import Bench
-from support.verbs import AGENT, ORCHESTRATOR, act
+from support.verbs import AGENT_VERBS, ORCHESTRATOR_VERBS, act
 from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.item import Claim, Lease, Receipt
 from taskorch_orchestrator.backup.restore import restore
@@ -43,7 +43,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
         me.complete(lease, "done")
 """
 Step = tuple[str, int, int]
-VERBS = ("pop", *AGENT, *ORCHESTRATOR)
+VERBS = ("pop", *AGENT_VERBS, *ORCHESTRATOR_VERBS)
 STEP = st.tuples(
     st.sampled_from(["create", "expire", "due", "note", *VERBS]),
     st.integers(0, 4),
@@ -77,7 +77,7 @@ def test_export_during_work_has_whole_items(
             stack.callback(process.stdin.close)
         while len(bench.queue.views.projects()) < 100:
             pass
-        lines = exported(bench, file)
+        lines = export_lines(bench, file)
 
     restore(file, copy.queue.archive)
 
@@ -102,7 +102,7 @@ def test_random_history_survives_export_and_import(
     bench: Bench, copy: Bench, file: Path, steps: list[Step]
 ) -> None:
     for one in (bench, copy):
-        one.lose_everything()
+        one.delete_everything()
     project = bench.project()
     leases: list[Lease] = []
     for step in steps:
@@ -119,11 +119,11 @@ def test_random_history_survives_export_and_import(
         with suppress(TaskOrchestratorError):
             take(bench, step, leases)
 
-    before = content(exported(bench, file))
+    before = comparable(export_lines(bench, file))
     restore(file, copy.queue.archive)
 
-    assert content(exported(copy, file)) == before
-    assert work(copy) == work(bench)
+    assert comparable(export_lines(copy, file)) == before
+    assert exported_work(copy) == exported_work(bench)
     assert copy.inconsistencies() == bench.inconsistencies() == []
 
 
@@ -133,10 +133,10 @@ def take(bench: Bench, step: Step, leases: list[Lease]) -> None:
     lease = leases[which]
     match verb:
         case "expire":
-            bench.let_lease_run_out(lease.item)
+            bench.expire_lease(lease.item)
             bench.queue.reap()
         case "due":
-            bench.let_delay_pass(lease.item)
+            bench.end_delay(lease.item)
             bench.queue.reap()
         case "note":
             bench.agent().note(lease.item, "a note")
@@ -150,7 +150,7 @@ def take(bench: Bench, step: Step, leases: list[Lease]) -> None:
 
 def test_import_wakes_waiting_agents(bench: Bench, copy: Bench, file: Path) -> None:
     item = bench.item()
-    exported(bench, file)
+    export_lines(bench, file)
     claims: list[Claim | None] = []
     waiting = threading.Thread(
         target=lambda: claims.append(copy.agent().claim(wait_s=50))

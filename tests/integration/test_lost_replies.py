@@ -10,10 +10,10 @@ from time import monotonic
 
 import pytest
 from support import servers
-from support.backups import exported, furnished, work
+from support.backups import export_lines, exported_work, fill_namespace
 from support.builders import Bench
-from support.proxy import FOR_GOOD, Proxy, proxied
-from support.verbs import ALLOWED, act
+from support.proxy import ALWAYS, Proxy, proxied
+from support.verbs import ALLOWING_STATE, act
 from support.workflow import workflow
 from taskorch.connect import connect
 from taskorch.domain import errors
@@ -29,7 +29,7 @@ Call = Callable[[Bench], object]
 
 
 def verb(name: str, bench: Bench) -> Call:
-    lease, other = bench.standing(ALLOWED[name]), bench.item(agent="bob")
+    lease, other = bench.lease_in(ALLOWING_STATE[name]), bench.item(agent="bob")
     return lambda lossy: act(lossy, name, lease, other)
 
 
@@ -83,7 +83,7 @@ def complete_of_many(bench: Bench) -> Call:
 
 
 def claim_of_nothing(bench: Bench) -> Call:
-    bench.standing(State.IN_PROGRESS)
+    bench.lease_in(State.IN_PROGRESS)
     return lambda lossy: lossy.agent("bob").claim()
 
 
@@ -105,13 +105,13 @@ def complete_with_dependents(bench: Bench) -> Call:
 
 def check(bench: Bench) -> Call:
     lease = bench.claimed()
-    bench.let_lease_run_out(lease.item)
+    bench.expire_lease(lease.item)
     return lambda lossy: lossy.agent().check()
 
 
 def reap(bench: Bench) -> Call:
     lease = bench.claimed()
-    bench.let_lease_run_out(lease.item)
+    bench.expire_lease(lease.item)
     return lambda lossy: lossy.queue.reap()
 
 
@@ -133,7 +133,7 @@ def complete_project(bench: Bench) -> Call:
 
 def purge(bench: Bench) -> Call:
     home = bench.project()
-    bench.brought(bench.item(home), State.COMPLETED)
+    bench.bring_to(bench.item(home), State.COMPLETED)
     bench.queue.complete_project(home)
     return lambda lossy: lossy.queue.purge(home)
 
@@ -150,7 +150,7 @@ def mirror_give(bench: Bench) -> Call:
 
 
 def audit(bench: Bench) -> Call:
-    bench.lose_lease_entry(bench.claimed().item)
+    bench.delete_lease_entry(bench.claimed().item)
     return lambda lossy: lossy.queue.audit(fix=True)
 
 
@@ -160,19 +160,19 @@ def quarantine(bench: Bench) -> Call:
 
 
 def audit_index(bench: Bench) -> Call:
-    bench.leave_queue_entry(bench.claimed().item)
+    bench.add_queue_entry(bench.claimed().item)
     return lambda lossy: lossy.queue.audit_index("queue:ada", fix=True)
 
 
 def recount(bench: Bench) -> Call:
     home = f"project:{bench.project()}"
-    bench.lose_count(home, State.FAILED)
+    bench.shift_count(home, State.FAILED)
     event = bench.queue.audit().event
     return lambda lossy: lossy.queue.recount(event, {home: {}}, fix=True)
 
 
 CALLS: dict[str, Callable[[Bench], Call]] = {
-    **{name: partial(verb, name) for name in ALLOWED},
+    **{name: partial(verb, name) for name in ALLOWING_STATE},
     **{
         f"{name} that claims": partial(report_that_claims, name)
         for name in ("progress", "discover", "blocker")
@@ -235,8 +235,8 @@ def losses(bench: Bench) -> Iterator[Losses]:
     with proxied(bench.url) as proxy:
         snapshots: list[dict[str, object]] = []
         connection = connect(proxy.url)
-        proxy.at_loss = lambda: snapshots.append(bench.everything())
-        yield Losses(proxy, bench.over(lambda _: connection), snapshots)
+        proxy.on_lost_reply = lambda: snapshots.append(bench.everything())
+        yield Losses(proxy, bench.with_connection(lambda _: connection), snapshots)
         connection.close()
 
 
@@ -260,10 +260,10 @@ def test_call_with_all_replies_lost_is_answered_later(
     bench: Bench, losses: Losses, name: str
 ) -> None:
     call = CALLS[name](bench)
-    repeating = losses.lossy.over(
+    repeating = losses.lossy.with_connection(
         lambda connection: OneRequest(connection, "00112233445566aa", [])
     )
-    losses.proxy.replies_lost = FOR_GOOD
+    losses.proxy.replies_lost = ALWAYS
 
     with pytest.raises(errors.Unreachable):
         call(repeating)
@@ -305,7 +305,7 @@ def test_calls_have_every_script_that_writes(bench: Bench) -> None:
     for number, prepare in enumerate(CALLS.values()):
         call = prepare(bench)
         request = f"{number:016x}"
-        call(bench.over(partial(OneRequest, request=request, names=called)))
+        call(bench.with_connection(partial(OneRequest, request=request, names=called)))
 
     # An import needs an empty namespace: the next test has it.
     assert changing - set(called) == {"restore"}
@@ -315,17 +315,20 @@ def test_calls_have_every_script_that_writes(bench: Bench) -> None:
 def test_import_with_lost_replies_writes_everything_once(
     bench: Bench, copy: Bench, tmp_path: Path
 ) -> None:
-    furnished(bench)
-    exported(bench, tmp_path / "export")
+    fill_namespace(bench)
+    export_lines(bench, tmp_path / "export")
 
     with proxied(bench.url) as proxy:
         connection = connect(proxy.url)
         proxy.replies_lost = 1
-        restore(tmp_path / "export", copy.over(lambda _: connection).queue.archive)
+        restore(
+            tmp_path / "export",
+            copy.with_connection(lambda _: connection).queue.archive,
+        )
         connection.close()
 
     assert len(proxy.lost) > 2
-    assert work(copy) == work(bench)
+    assert exported_work(copy) == exported_work(bench)
     assert copy.inconsistencies() == []
 
 

@@ -137,7 +137,7 @@ def prepared(connection: Connection, url: str, path: Path) -> Root:
 def killed_pass(root: Root, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Make a pass that is killed at a step; return whether it was."""
     fate = Fate(at)
-    bench = root.bench.over(lambda inner: MortalConnection(inner, fate))
+    bench = root.bench.with_connection(lambda inner: MortalConnection(inner, fate))
     real, mirror, pid = sqlite3.connect, Mirror(bench.queue, root.path), os.getpid() + 1
     with monkeypatch.context() as patched:
         for name in CALLS:

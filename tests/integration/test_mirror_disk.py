@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 from support.builders import Bench
-from support.commands import BIN, Ran, Shell
+from support.commands import BIN, CommandResult, Shell
 from support.mirrors import Root, root_at
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, Lease
@@ -32,7 +32,7 @@ def may_mount() -> bool:
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
-def mounted(root: Root, mounts: str) -> Ran:
+def mounted(root: Root, mounts: str) -> CommandResult:
     """Make a pass with mounts in the root that only this process sees."""
     if not may_mount():
         pytest.skip("unshare -rm may not mount here")

@@ -105,9 +105,9 @@ class World:
             case "requeue":
                 self.bench.queue.requeue(item)
             case "expire":
-                self.bench.let_lease_run_out(item)
+                self.bench.expire_lease(item)
                 self.bench.queue.reap()
-                self.bench.let_delay_pass(item)
+                self.bench.end_delay(item)
             case _:
                 record = self.bench.queue.views.records([item])[0]
                 text = self._text(f"{act} of a command")

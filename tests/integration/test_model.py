@@ -299,7 +299,7 @@ class Lifecycle(InStep):
     )
     def end_lease(self, item: str, how: str) -> None:
         if how == "lost":
-            self.bench.lose_lease_entry(item)
+            self.bench.delete_lease_entry(item)
         else:
             self.expire_lease(item)
         if how != "over":

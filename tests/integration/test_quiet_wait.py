@@ -57,7 +57,7 @@ def test_thousand_idle_waiters_run_no_command(
     bench: Bench,
 ) -> None:
     project = bench.project()
-    lease = bench.brought(bench.item(project), State.BLOCKED)
+    lease = bench.bring_to(bench.item(project), State.BLOCKED)
     waits_itself = bench.item(project, depends_on=(lease.item,))
     newest, waiting = bench.queue.waits().newest_cursor(), bench.queue.waits()
     waits: list[Callable[[], object]] = [

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from support import topologies
 from support.builders import Bench, held
-from support.opened import connect
+from support.commands import eventually
+from support.connections import connect
 from support.topologies import Node, command
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, NewItem, State
@@ -36,9 +37,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]
 def servers(pair: tuple[Node, Node]) -> tuple[Node, Node]:
     """Wait until the replica has everything the primary has."""
     _, replica = pair
-    topologies.eventually(
-        lambda: replica.info("replication").get("master_link_status") == "up"
-    )
+    eventually(lambda: replica.info("replication").get("master_link_status") == "up")
     return pair
 
 
@@ -182,9 +181,7 @@ def test_repeated_request_acts_once_and_waits_again(
     with pytest.raises(errors.NotReplicated) as again:
         queue(primary, 1, refusal.value.request).create(project, NewItem(title="Once"))
     catching_up(primary, replica)
-    topologies.eventually(
-        lambda: replica.info("replication").get("master_link_status") == "up"
-    )
+    eventually(lambda: replica.info("replication").get("master_link_status") == "up")
 
     item = queue(primary, 1, refusal.value.request).create(
         project, NewItem(title="Once")

@@ -8,7 +8,7 @@ import pytest
 import redis
 from support import servers, topologies
 from support.builders import Bench
-from support.opened import connect
+from support.connections import connect
 from support.topologies import command
 from support.workflow import workflow
 from taskorch.domain import errors

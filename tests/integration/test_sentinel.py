@@ -10,7 +10,8 @@ import pytest
 import redis
 from support import topologies
 from support.builders import Bench, held
-from support.opened import connect
+from support.commands import eventually
+from support.connections import connect
 from support.topologies import Node, Sentinels
 from support.workflow import workflow
 from taskorch.domain import errors
@@ -33,7 +34,7 @@ def deployment(started: Sentinels) -> Sentinels:
     """All servers run, and the replicas have everything that was written."""
     for server in started.servers:
         server.start()
-    started.await_peace()
+    started.await_agreement()
     for server in started.replicas:  # the sentinels say so, too, but take their time
         topologies.command(server, "REPLICAOF", "127.0.0.1", started.primary.port)
     started.await_replicas(2)
@@ -86,7 +87,7 @@ def test_open_queue_follows_a_planned_failover(
     deployment.fail_over()
 
     # The old primary takes writes until it learns of the failover: only the sentinels know.
-    topologies.eventually(lambda: _has(deployment.primary, lasting.project("After")))
+    eventually(lambda: _has(deployment.primary, lasting.project("After")))
 
     assert before in {each.id for each in lasting.views.projects()}
 
@@ -170,9 +171,7 @@ def test_broken_wait_continues_on_the_next_primary(
         daemon=True,
     )
     waiter.start()
-    topologies.eventually(
-        lambda: deployment.primary.info("clients").get("blocked_clients", 0) > 0
-    )
+    eventually(lambda: deployment.primary.info("clients").get("blocked_clients", 0) > 0)
     deployment.kill_primary()
 
     item = lasting.create(project, NewItem(title="For eve", agent="eve"))
@@ -187,7 +186,7 @@ def test_follower_gets_events_after_a_failover(
     lasting = queue(deployment)
     lasting.project("Before")
     deployment.fail_over()
-    topologies.eventually(lambda: _has(deployment.primary, lasting.project("After")))
+    eventually(lambda: _has(deployment.primary, lasting.project("After")))
     cursor = lasting.views.events(limit=1).newest
 
     lasting.complete_project(lasting.project("After"))
@@ -209,9 +208,7 @@ def test_wait_survives_a_failover(deployment: Sentinels) -> None:
         daemon=True,
     )
     waiter.start()
-    topologies.eventually(
-        lambda: deployment.primary.info("clients").get("blocked_clients", 0) > 0
-    )
+    eventually(lambda: deployment.primary.info("clients").get("blocked_clients", 0) > 0)
     deployment.kill_primary()
 
     lasting.agent("eve").complete(Lease(item=item))
@@ -294,4 +291,4 @@ def _write_to_all_replicas(deployment: Sentinels) -> None:
             return bool(pipeline.execute()[1] == 2)
         return False
 
-    topologies.eventually(written)
+    eventually(written)

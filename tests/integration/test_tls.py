@@ -16,7 +16,8 @@ import trustme
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from support import topologies
-from support.opened import connect
+from support.commands import eventually
+from support.connections import connect
 from support.proxy import proxied
 from taskorch.domain import errors
 from taskorch.domain.item import Caller
@@ -240,7 +241,7 @@ def _server(
         retry=Retry(NoBackoff(), 0),
     )
     try:
-        topologies.eventually(_answers(raw, process))
+        eventually(_answers(raw, process))
         yield raw
     finally:
         process.kill()

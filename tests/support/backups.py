@@ -16,20 +16,20 @@ LOCAL_KEYS = ("events", "meta", "wake:", "mirror")
 ODD = 'line\n\x01\x1b[31m\u2028 \U0001f680 "quoted" \\ é /'
 
 
-def exported(bench: Bench, file: Path) -> list[dict[str, Any]]:
+def export_lines(bench: Bench, file: Path) -> list[dict[str, Any]]:
     """Export to a file, and return its lines."""
     export.to_file(bench.queue.archive.lines(), file)
     return [json.loads(line) for line in file.read_bytes().splitlines()]
 
 
-def written(lines: Iterable[Mapping[str, Any]]) -> bytes:
+def to_jsonl(lines: Iterable[Mapping[str, Any]]) -> bytes:
     """Return the content of a file with these lines."""
     return b"".join(
         json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines
     )
 
 
-def content(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def comparable(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the lines without what differs between two exports."""
     return [
         {
@@ -41,7 +41,7 @@ def content(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def work(bench: Bench) -> dict[str, object]:
+def exported_work(bench: Bench) -> dict[str, object]:
     """Return the exported data of a namespace, without counts that are 0."""
     exported_keys = {
         name: value
@@ -63,10 +63,10 @@ def _counted(fields: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def furnished(bench: Bench) -> dict[State, Lease]:
+def fill_namespace(bench: Bench) -> dict[State, Lease]:
     """Fill a namespace with items of ada in each state, reports, notes and discoveries."""
-    standing = {state: bench.standing(state) for state in State}
-    bench.agent().release(bench.standing(State.BLOCKED), asks=True)
+    standing = {state: bench.lease_in(state) for state in State}
+    bench.agent().release(bench.lease_in(State.BLOCKED), asks=True)
     project = bench.queue.project("Odd \U0001f680", description=ODD)
     new = NewItem(
         title="t" + ODD,

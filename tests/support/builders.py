@@ -14,7 +14,7 @@ from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
 
 #: The indexes of an item by state; those of an agent without the agent's name.
-HOMES: dict[State, set[str]] = {
+STATE_INDEXES: dict[State, set[str]] = {
     State.PENDING: {"unassigned"},
     State.WAITING: {"waiting"},
     State.QUEUED: {"queue"},
@@ -25,7 +25,7 @@ HOMES: dict[State, set[str]] = {
     State.FAILED: {"dead"},
     State.CANCELLED: set(),
 }
-INDEXES = set().union(*HOMES.values())
+INDEXES = set().union(*STATE_INDEXES.values())
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Bench:
             )
         )
 
-    def standing(self, state: State) -> Lease:
+    def lease_in(self, state: State) -> Lease:
         """Return the lease on a new item of ada in a state; without a holder, no token."""
         item = self.item(agent="" if state is State.PENDING else "ada")
-        return self.brought(item, state)
+        return self.bring_to(item, state)
 
-    def brought(self, item: str, state: State) -> Lease:
+    def bring_to(self, item: str, state: State) -> Lease:
         """Bring a queued item of ada, or for pending any item, into a state."""
         match state:
             case State.WAITING:
@@ -83,18 +83,18 @@ class Bench:
                 self.queue.cancel(item)
         return Lease(item=item)
 
-    def delivered(self) -> str:
+    def completed_item(self) -> str:
         """Return a completed item of bob."""
         item = self.item(agent="bob")
         self.agent("bob").complete(Lease(item=item), "done")
         return item
 
-    def expired(self, state: State) -> Lease:
+    def expired_lease(self, state: State) -> Lease:
         """Return the expired lease on an item of ada in the given state.
 
         The state is waiting, delayed, queued or failed.
         """
-        depends_on = (self.delivered(),) if state is State.WAITING else ()
+        depends_on = (self.completed_item(),) if state is State.WAITING else ()
         lease = self.claimed(
             self.item(
                 max_attempts=1 if state is State.FAILED else 3, depends_on=depends_on
@@ -102,10 +102,10 @@ class Bench:
         )
         if state is State.WAITING:
             self.queue.requeue(*depends_on)
-        self.let_lease_run_out(lease.item)
+        self.expire_lease(lease.item)
         self.queue.reap()
         if state is State.QUEUED:
-            self.let_delay_pass(lease.item)
+            self.end_delay(lease.item)
             self.queue.reap()
         assert self.state(lease.item) is state
         return lease
@@ -129,7 +129,7 @@ class Bench:
         """Return the schema version of the namespace."""
         return str(self.raw.hget(f"{keys.tag(self.namespace)}meta", "schema"))
 
-    def over(self, wrap: Callable[[Connection], Connection]) -> "Bench":
+    def with_connection(self, wrap: Callable[[Connection], Connection]) -> "Bench":
         """Return the same queue over a wrapped connection."""
         scripts = self.queue._scripts
         return replace(
@@ -139,11 +139,11 @@ class Bench:
     def state(self, item: str) -> State:
         return self.queue.views.show(item).item.state
 
-    def let_lease_run_out(self, item: str) -> None:
+    def expire_lease(self, item: str) -> None:
         """Move the end of a lease into the past, before any reap."""
         self.raw.zadd(keys.tag(self.namespace) + "leases", {item: 1}, xx=True)
 
-    def let_lease_run_down(self, item: str, *, left_ms: int) -> None:
+    def shorten_lease(self, item: str, *, left_ms: int) -> None:
         """Set the time that is left of a lease."""
         self.raw.zadd(
             keys.tag(self.namespace) + "leases",
@@ -151,7 +151,7 @@ class Bench:
             xx=True,
         )
 
-    def let_delay_pass(self, item: str) -> None:
+    def end_delay(self, item: str) -> None:
         """Let a delayed item be due.
 
         The schedule is changed last, because other processes act on it.
@@ -161,31 +161,31 @@ class Bench:
             self.raw.hset(f"{tag}item:{item}", "not_before", 1)
         self.raw.zadd(tag + "delayed", {item: 1}, xx=True)
 
-    def let_delay_last(self, item: str) -> None:
+    def prolong_delay(self, item: str) -> None:
         """Postpone a delayed item by an hour, so that a slow test does not reach it."""
         tag, due = keys.tag(self.namespace), self.now_ms() + 3_600_000
         self.raw.hset(f"{tag}item:{item}", "not_before", due)
         self.raw.zadd(tag + "delayed", {item: due}, xx=True)
 
-    def lose_item(self, item: str) -> None:
+    def delete_item(self, item: str) -> None:
         """Delete the hash of an item, as an eviction would."""
-        self.lose_key(f"item:{item}")
+        self.delete_key(f"item:{item}")
 
-    def forget_claim(self, item: str) -> None:
+    def undo_claim(self, item: str) -> None:
         """Undo the last claim of an item of ada, as a failover to a lagging replica does."""
         self.agent().release(self.lease_of(item))
         self.raw.hincrby(f"{keys.tag(self.namespace)}item:{item}", "token", -1)
 
-    def lose_everything(self) -> None:
+    def delete_everything(self) -> None:
         """Empty the namespace."""
         for key in self.raw.scan_iter(f"{keys.tag(self.namespace)}*", count=1000):
             self.raw.delete(key)
 
-    def lose_lease_entry(self, item: str) -> None:
+    def delete_lease_entry(self, item: str) -> None:
         """Delete the entry of an item in the index of leases."""
         self.raw.zrem(keys.tag(self.namespace) + "leases", item)
 
-    def leave_queue_entry(self, item: str) -> None:
+    def add_queue_entry(self, item: str) -> None:
         """Put an item first in the queue of ada, whatever its state."""
         self.raw.zadd(keys.tag(self.namespace) + "queue:ada", {item: 0})
 
@@ -197,37 +197,37 @@ class Bench:
             raw.smembers(key) if raw.type(key) == "set" else raw.zrange(key, 0, -1)
         )
 
-    def lose_entry(self, index: str, member: str) -> None:
+    def delete_entry(self, index: str, member: str) -> None:
         """Remove a member of a sorted set or a set of the namespace."""
         key = keys.tag(self.namespace) + index
         self.raw.srem(key, member) if self.raw.type(key) == "set" else self.raw.zrem(
             key, member
         )
 
-    def leave_entry(self, index: str, member: str, score: float = 1) -> None:
+    def add_entry(self, index: str, member: str, score: float = 1) -> None:
         """Add a member to a sorted set; for `deps` and `dependents`, to a set."""
         key = keys.tag(self.namespace) + index
         self.raw.sadd(key, member) if index.startswith(
             ("dep", "satisfied")
         ) else self.raw.zadd(key, {member: score})
 
-    def lose_key(self, name: str) -> None:
+    def delete_key(self, name: str) -> None:
         """Delete a key."""
         self.raw.delete(keys.tag(self.namespace) + name)
 
-    def lose_project(self, project: str) -> None:
+    def delete_project(self, project: str) -> None:
         """Delete the hash of a project."""
-        self.lose_key(f"project:{project}")
+        self.delete_key(f"project:{project}")
 
     def set_schema(self, version: str) -> None:
         """Set the schema version of the namespace."""
         self.raw.hset(keys.tag(self.namespace) + "meta", "schema", version)
 
-    def lose_count(self, owner: str, state: State, *, by: int = 1) -> None:
+    def shift_count(self, owner: str, state: State, *, by: int = 1) -> None:
         """Add a number to a count of `project:<id>` or `agent:<name>`."""
         self.raw.hincrby(keys.tag(self.namespace) + owner, f"n_{state}", by)
 
-    def make_wait_for_each_other(self, items: Sequence[str]) -> None:
+    def add_cycle(self, items: Sequence[str]) -> None:
         """Make items depend on each other in a cycle, without `depend`."""
         for item, dependency in zip(items, [items[-1], *items[:-1]], strict=True):
             self.raw.hset(
@@ -235,15 +235,15 @@ class Bench:
                 "depends_on",
                 json.dumps([dependency]),
             )
-            self.leave_entry(f"deps:{item}", dependency)
-            self.leave_entry(f"dependents:{dependency}", item)
+            self.add_entry(f"deps:{item}", dependency)
+            self.add_entry(f"dependents:{dependency}", item)
 
     def now_ms(self) -> int:
         """Return the time by the clock of Redis."""
         seconds, microseconds = self.raw.time()
         return seconds * 1000 + microseconds // 1000
 
-    def let_the_clock_tick(self) -> None:
+    def wait_for_next_ms(self) -> None:
         """Wait for the next millisecond, so that the next step has a later time."""
         before = self.now_ms()
         while self.now_ms() == before:
@@ -263,7 +263,7 @@ class Bench:
             )  # to the answer, by who asked
             homes = {
                 f"{home}:{item.agent}" if home in ("queue", "held") else home
-                for home in HOMES[item.state] - left
+                for home in STATE_INDEXES[item.state] - left
             }
             if homes != indexes.get(item.id, set()):
                 wrong.append(f"{item.id} is {item.state} but in {indexes.get(item.id)}")
@@ -364,6 +364,6 @@ def held(claim: Claim | None) -> Lease:
     return claim.lease
 
 
-def followers(raw: redis.Redis) -> int:
+def stream_readers(raw: redis.Redis) -> int:
     """Return the number of clients that block on a stream."""
     return sum(client["cmd"] == "xread" for client in cast(Any, raw).client_list())

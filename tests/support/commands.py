@@ -26,7 +26,7 @@ Argument = str | bytes
 
 
 @dataclass(frozen=True)
-class Ran:
+class CommandResult:
     """The exit code and the output of a command."""
 
     code: int
@@ -82,19 +82,19 @@ class Shell:
         """Return a shell in another folder."""
         return replace(self, folder=folder)
 
-    def orchestrate(self, *arguments: Argument, stdin: bytes = b"") -> Ran:
+    def orchestrate(self, *arguments: Argument, stdin: bytes = b"") -> CommandResult:
         """Run `orchestrate`."""
         return self.run(BIN / "orchestrate", *arguments, stdin=stdin)
 
-    def worker(self, *arguments: Argument, stdin: bytes = b"") -> Ran:
+    def worker(self, *arguments: Argument, stdin: bytes = b"") -> CommandResult:
         """Run `worker`."""
         return self.run(BIN / "worker", *arguments, stdin=stdin)
 
-    def python(self, code: str, *arguments: Argument) -> Ran:
+    def python(self, code: str, *arguments: Argument) -> CommandResult:
         """Run Python code in a new process."""
         return self.run(sys.executable, "-c", code, *arguments)
 
-    def run(self, *words: Argument | Path, stdin: bytes = b"") -> Ran:
+    def run(self, *words: Argument | Path, stdin: bytes = b"") -> CommandResult:
         """Run any command to its end. It must not print a traceback."""
         done = subprocess.run(
             words,
@@ -105,7 +105,7 @@ class Shell:
             timeout=TIME_LIMIT_S,
             check=False,
         )
-        ran = Ran(
+        ran = CommandResult(
             done.returncode,
             *(
                 stream.decode(errors="surrogateescape")
@@ -156,14 +156,14 @@ class Shell:
         return os.environ | dict(self.variables)
 
 
-def ended(process: subprocess.Popen[str]) -> Ran:
+def result_of(process: subprocess.Popen[str]) -> CommandResult:
     """Wait for the end of a started command."""
     try:
         stdout, stderr = process.communicate(timeout=TIME_LIMIT_S)
     finally:
         process.kill()
     assert "Traceback" not in stderr, stderr
-    return Ran(process.returncode, stdout, stderr)
+    return CommandResult(process.returncode, stdout, stderr)
 
 
 def eventually(true: Callable[[], object], *, within_s: float = SOON_S) -> None:

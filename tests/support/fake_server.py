@@ -7,7 +7,7 @@ from threading import Thread
 
 
 @contextmanager
-def answering(answer: Callable[[bytes], bytes]) -> Iterator[int]:
+def fake_server(answer: Callable[[bytes], bytes]) -> Iterator[int]:
     """Run a server that answers each message by a function; yield its port."""
 
     class Handler(BaseRequestHandler):

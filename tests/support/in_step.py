@@ -60,7 +60,7 @@ class InStep(RuleBasedStateMachine):
         )
         self.bench = replace(self.lane, queue=queue, namespace=namespace)
         self.recorder = RecordingConnection(connection)
-        self.recorded = self.bench.over(lambda _: self.recorder)
+        self.recorded = self.bench.with_connection(lambda _: self.recorder)
         self.model: Model = Model()
         self.held: dict[tuple[str, int], HeldLease] = {}
         self.events_seen = 0
@@ -125,7 +125,7 @@ class InStep(RuleBasedStateMachine):
         )
         for what, item, *_, state in self.model.events[before:]:
             if what in ("fail", "expire") and state in (State.DELAYED, State.WAITING):
-                self.bench.let_delay_last(item)
+                self.bench.prolong_delay(item)
         return does
 
     def note(self, verb: str, outcome: str) -> None:
@@ -312,12 +312,12 @@ class InStep(RuleBasedStateMachine):
         return self.held_lease(me, got[0])
 
     def expire_lease(self, item: str) -> None:
-        self.bench.let_lease_run_out(item)
+        self.bench.expire_lease(item)
         self.model.expire_lease(item)
         self.note("clock", "a lease expired")
 
     def end_delay_of(self, item: str) -> None:
-        self.bench.let_delay_pass(item)
+        self.bench.end_delay(item)
         self.model.end_delay(item)
         self.note("clock", "a delay ended")
 

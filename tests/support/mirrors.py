@@ -113,13 +113,13 @@ def root_at(bench: Bench, path: Path) -> Root:
     return Root(bench, path, Mirror(bench.queue, path))
 
 
-def let_wait_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+def skip_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Move the clock of the sync job past the wait for the rest of a file."""
     for module in (item_sync, report_import):
-        monkeypatch.setattr(module, "time", after_wait)
+        monkeypatch.setattr(module, "time", time_after_wait)
 
 
-def after_wait() -> float:
+def time_after_wait() -> float:
     """Return the time after that wait."""
     return time() + report_import.WAIT_S + 1
 
@@ -182,13 +182,13 @@ def restarted_item(root: Root) -> str:
     return item
 
 
-def reported(root: Root) -> str:
+def reported_item(root: Root) -> str:
     """Return an item with a report of each kind, all by commands."""
     item, me = root.bench.item(), root.bench.agent()
     lease = me.progress(Lease(item=item), "begun", percent=10).lease
     lease = me.discover(lease, "It leaks.", impact="high").lease
     lease = me.discover(lease, "It stinks.").lease
-    root.bench.let_the_clock_tick()
+    root.bench.wait_for_next_ms()
     lease = me.blocker(lease, "Which one?", needs="a word").lease
     root.bench.queue.answer(item, "This one.")
     lease = me.blocker(lease, "And now?").lease

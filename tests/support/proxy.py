@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import hiredis
 
-FOR_GOOD = inf
+ALWAYS = inf
 READ_BYTES = 65536
 SCRIPTS = (b"EVALSHA", b"EVAL")
 
@@ -34,7 +34,7 @@ class Proxy:
         self.delay_up_s = self.delay_down_s = 0.0
         self.refusing = False
         #: Called when a reply is lost, before the client notices.
-        self.at_loss: Callable[[], object] = lambda: None
+        self.on_lost_reply: Callable[[], object] = lambda: None
         #: The lost and the delivered replies of scripts, as the server sent them.
         self.lost: list[bytes] = []
         self.passed: list[bytes] = []
@@ -79,7 +79,7 @@ class Proxy:
         if self._lost_replies[request] > self.replies_lost:
             self.passed.append(reply)
             return False
-        self.at_loss()
+        self.on_lost_reply()
         self.lost.append(reply)
         return True
 

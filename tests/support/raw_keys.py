@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.crc import key_slot
-from support.builders import HOMES, Bench
+from support.builders import STATE_INDEXES, Bench
 from support.model_moves import HELD, UNBEGUN
 from taskorch.domain.item import State
 from taskorch.queue import keys
 from taskorch.queue.replies import LEFT_OUT
 
-INDEXES = {home for homes in HOMES.values() for home in homes}
+INDEXES = {home for homes in STATE_INDEXES.values() for home in homes}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class RawKeys:
                 homes.setdefault(item, set()).add(name)
         for id_, found in homes.items():
             state, agent = State(self.items[id_]["state"]), self.items[id_]["agent"]
-            homes_of_state = set(HOMES[state])
+            homes_of_state = set(STATE_INDEXES[state])
             if "live_token" not in self.items[id_]:
                 homes_of_state.discard("held")
             expected = {

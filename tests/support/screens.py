@@ -25,7 +25,7 @@ class Screen:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         #: All output so far.
-        self.written = b""
+        self.output = b""
         self._ours, theirs = pty.openpty()
         self._set_size(columns, rows)
         self.process = subprocess.Popen(
@@ -81,7 +81,7 @@ class Screen:
         """Press keys."""
         os.write(self._ours, keys)
 
-    def ended(self) -> int:
+    def exit_code(self) -> int:
         """Wait for the end of the command, and return its exit code."""
         while self.process.poll() is None:
             self._read(TIME_LIMIT_S)
@@ -95,7 +95,7 @@ class Screen:
             except OSError:  # Linux reports a closed terminal as an error
                 self.process.wait(TIME_LIMIT_S)
                 return
-            self.written += written
+            self.output += written
             self._stream.feed(written)
             timeout_s = 0
 

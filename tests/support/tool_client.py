@@ -34,7 +34,7 @@ INITIALIZE = {
 
 
 @dataclass(frozen=True)
-class Program:
+class McpClient:
     """An open session with a server."""
 
     session: ClientSession
@@ -82,7 +82,7 @@ class Program:
         return error
 
 
-def running(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run_async(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a test's own program to its end."""
 
     async def limited() -> None:
@@ -98,7 +98,7 @@ async def until(true: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def program(shell: Shell, role: str) -> AsyncIterator[Program]:
+async def connected(shell: Shell, role: str) -> AsyncIterator[McpClient]:
     """Start the server of a role in a shell; its stderr may have talk, and no traceback."""
     server = StdioServerParameters(
         command=str(BIN / role),
@@ -113,28 +113,28 @@ async def program(shell: Shell, role: str) -> AsyncIterator[Program]:
             ClientSession(*streams) as session,
         ):
             about = await session.initialize()
-            yield Program(session, about.instructions or "")
+            yield McpClient(session, about.instructions or "")
     assert "Traceback" not in talk.read_text()
 
 
-worker = partial(program, role="worker")
+worker = partial(connected, role="worker")
 
 
-def orchestrate(shell: Shell) -> AbstractAsyncContextManager[Program]:
+def orchestrate(shell: Shell) -> AbstractAsyncContextManager[McpClient]:
     """Start the server of an orchestrator, in a session that is none of an agent's."""
-    return program(
+    return connected(
         shell.lacking("AGENT_ID").having(ORCHESTRATOR_ID="planner"), "orchestrate"
     )
 
 
 #: What starts the server of a role.
-ROLES: dict[str, Callable[[Shell], AbstractAsyncContextManager[Program]]] = {
+ROLES: dict[str, Callable[[Shell], AbstractAsyncContextManager[McpClient]]] = {
     "worker": worker,
     "orchestrate": orchestrate,
 }
 
 
-def called(id_: int, tool: str, **arguments: Any) -> dict[str, Any]:
+def call_message(id_: int, tool: str, **arguments: Any) -> dict[str, Any]:
     """Return the message that calls a tool."""
     return {
         "jsonrpc": "2.0",
@@ -144,7 +144,7 @@ def called(id_: int, tool: str, **arguments: Any) -> dict[str, Any]:
     }
 
 
-def cancelled(id_: int) -> dict[str, Any]:
+def cancel_message(id_: int) -> dict[str, Any]:
     """Return the message that takes a call back."""
     return {
         "jsonrpc": "2.0",
@@ -153,12 +153,12 @@ def cancelled(id_: int) -> dict[str, Any]:
     }
 
 
-def started(
+def start_server(
     shell: Shell, *messages: dict[str, Any], role: str = "worker"
 ) -> subprocess.Popen[str]:
     """Start a server by hand, and send it the handshake and messages."""
     process = shell.start(BIN / role, "mcp")
-    say(
+    send(
         process,
         INITIALIZE,
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
@@ -167,7 +167,7 @@ def started(
     return process
 
 
-def say(process: subprocess.Popen[str], *messages: dict[str, Any] | str) -> None:
+def send(process: subprocess.Popen[str], *messages: dict[str, Any] | str) -> None:
     """Send messages to a server, or lines as they are."""
     assert process.stdin
     for message in messages:
@@ -177,7 +177,7 @@ def say(process: subprocess.Popen[str], *messages: dict[str, Any] | str) -> None
     process.stdin.flush()
 
 
-def answered(process: subprocess.Popen[str], number: int = 1) -> list[Any]:
+def receive(process: subprocess.Popen[str], number: int = 1) -> list[Any]:
     """Return the next messages of a server, which is killed if it has no more of them."""
     assert process.stdout
     guard = Timer(TIME_LIMIT_S, process.kill)

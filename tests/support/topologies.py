@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.retry import Retry
+from support.commands import eventually
 from taskorch.bundled import server
 from taskorch.queue import keys
 
@@ -28,8 +28,6 @@ SERVICE = "main"
 DOWN_AFTER_MS = 700
 #: It also bounds how long a second election waits, should the first have no winner.
 FAILOVER_TIMEOUT_MS = 3000
-READY_WITHIN_S = 60.0
-LOOK_AGAIN_S = 0.02
 SLOTS = 16384
 
 
@@ -154,7 +152,7 @@ class Sentinels:
         eventually(lambda: self._agreed(before))
         return self.primary
 
-    def await_peace(self) -> None:
+    def await_agreement(self) -> None:
         """Wait until all sentinels agree on a living primary and no failover is under way.
 
         Until then none would begin another one, and the first of them may still speak of the primary before.
@@ -262,7 +260,7 @@ class Cluster:
         )
         return self.primary_of(namespace)
 
-    def move_key_by_key(
+    def move_slot_by_key(
         self, namespace: str, between: Callable[[], object] = lambda: None
     ) -> Node:
         """Move a namespace key by key to another primary; return that primary."""
@@ -288,7 +286,7 @@ class Cluster:
         )
         return target
 
-    def move_at_once(self, namespace: str) -> Node:
+    def move_slot_atomically(self, namespace: str) -> Node:
         """Move a namespace atomically (Valkey 9) to another primary; return that primary."""
         slot, source, target = (
             slot_of(namespace),
@@ -428,14 +426,6 @@ def free_ports(number: int) -> list[int]:
                 held.enter_context(socket.create_server(("127.0.0.1", port)))
                 ports.add(port)
         return sorted(ports)
-
-
-def eventually(true: Callable[[], object]) -> None:
-    """Poll until something is true."""
-    deadline = monotonic() + READY_WITHIN_S
-    while not true():
-        assert monotonic() < deadline, "it never became true"
-        sleep(LOOK_AGAIN_S)
 
 
 def command(node: Node, *words: str | int) -> Any:

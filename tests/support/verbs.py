@@ -8,7 +8,7 @@ from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
 
 #: What the holder of an item does, each showing its token.
-HOLDER: dict[str, Callable[[AgentQueue, Lease], object]] = {
+HOLDER_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "progress": lambda me, lease: me.progress(lease, "half way", percent=50),
     "renew": lambda me, lease: me.renew(lease),
     "discover": lambda me, lease: me.discover(lease, "It rains", impact="take a coat"),
@@ -21,14 +21,14 @@ HOLDER: dict[str, Callable[[AgentQueue, Lease], object]] = {
 }
 
 #: What an agent does that names an item.
-AGENT: dict[str, Callable[[AgentQueue, Lease], object]] = {
+AGENT_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "get": lambda me, lease: me.get(lease),
     "peek": lambda me, lease: me.get(lease, peek=True),
     "takeover": lambda me, lease: me.get(lease, takeover=True),
-    **HOLDER,
+    **HOLDER_VERBS,
 }
 
-ORCHESTRATOR: dict[str, Callable[[Queue, str, str], object]] = {
+ORCHESTRATOR_VERBS: dict[str, Callable[[Queue, str, str], object]] = {
     "assign": lambda queue, item, _: queue.assign(item, "ada"),
     "assign-other": lambda queue, item, _: queue.assign(item, "bob"),
     "assign-force": lambda queue, item, _: queue.assign(item, "bob", force=True),
@@ -39,7 +39,7 @@ ORCHESTRATOR: dict[str, Callable[[Queue, str, str], object]] = {
 }
 
 #: A state that allows the verb; `pop` is `claim`.
-ALLOWED = dict.fromkeys(AGENT, State.IN_PROGRESS) | {
+ALLOWING_STATE = dict.fromkeys(AGENT_VERBS, State.IN_PROGRESS) | {
     "pop": State.QUEUED,
     "assign": State.PENDING,
     "assign-other": State.QUEUED,
@@ -57,6 +57,6 @@ def act(bench: Bench, verb: str, lease: Lease, other: str) -> object:
         return bench.agent().claim()
     if verb == "takeover":
         return bench.agent(session="second").get(Lease(item=lease.item), takeover=True)
-    if verb in AGENT:
-        return AGENT[verb](bench.agent(), lease)
-    return ORCHESTRATOR[verb](bench.queue, lease.item, other)
+    if verb in AGENT_VERBS:
+        return AGENT_VERBS[verb](bench.agent(), lease)
+    return ORCHESTRATOR_VERBS[verb](bench.queue, lease.item, other)

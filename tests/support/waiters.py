@@ -18,7 +18,7 @@ SOON_S = 30
 Result = TypeVar("Result")
 
 
-class Announcing(ConnectionWrapper):
+class WatchedConnection(ConnectionWrapper):
     """A connection that tells when a waiter is about to block, and counts scripts; outages can be ordered."""
 
     def __init__(self, connection: Connection) -> None:
@@ -62,7 +62,7 @@ class Waiters:
     """Threads that wait: `bench` is the queue as they have it."""
 
     bench: Bench
-    connection: Announcing
+    connection: WatchedConnection
     threads: ThreadPoolExecutor
 
     def start(self, wait: Callable[[Bench], Result]) -> "Future[Result]":
@@ -81,14 +81,14 @@ class Waiters:
 
 
 @contextmanager
-def waiters_of(bench: Bench) -> Iterator[Waiters]:
+def start_waiters(bench: Bench) -> Iterator[Waiters]:
     """Give threads that wait in the namespace of a bench."""
-    announcing: list[Announcing] = []
+    announcing: list[WatchedConnection] = []
 
     def wrapped(connection: Connection) -> Connection:
-        announcing.append(Announcing(connection))
+        announcing.append(WatchedConnection(connection))
         return announcing[-1]
 
-    over = bench.over(wrapped)
+    over = bench.with_connection(wrapped)
     with ThreadPoolExecutor(16) as threads:
         yield Waiters(over, announcing[0], threads)

@@ -146,7 +146,7 @@ def troubles(bench: Bench) -> Iterator[str]:
     yield "get"
     second.fail(lease, "broken")
     yield "fail"
-    bench.let_delay_pass(item)
+    bench.end_delay(item)
     queue.reap()
     yield "reap"
     second.progress(Lease(item=item), "again")
@@ -242,9 +242,9 @@ def audited(bench: Bench) -> Iterator[str]:
     yield "project"
     item = queue.create(project, NewItem(title="Break", agent="eve"))
     yield "create"
-    bench.lose_entry("queue:eve", item)
-    bench.leave_entry("leases", item)
-    bench.lose_count(f"project:{project}", State.FAILED)
+    bench.delete_entry("queue:eve", item)
+    bench.add_entry("leases", item)
+    bench.shift_count(f"project:{project}", State.FAILED)
     part = queue.audit(fix=True)
     yield "audit"
     queue.audit_index("leases", fix=True)

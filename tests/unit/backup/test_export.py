@@ -6,9 +6,15 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from support.backups import content, exported, furnished, work, written
+from support.backups import (
+    comparable,
+    export_lines,
+    exported_work,
+    fill_namespace,
+    to_jsonl,
+)
 from support.builders import Bench
-from support.verbs import AGENT, ORCHESTRATOR, act
+from support.verbs import AGENT_VERBS, ORCHESTRATOR_VERBS, act
 from taskorch.domain import errors
 from taskorch.domain.item import State
 from taskorch.queue import archive
@@ -23,25 +29,25 @@ def file(tmp_path: Path) -> Path:
 
 def moved(bench: Bench, copy: Bench, file: Path) -> None:
     """Export one namespace and import it into the other."""
-    exported(bench, file)
+    export_lines(bench, file)
     restore(file, copy.queue.archive)
 
 
 def test_import_and_export_round_trip(bench: Bench, copy: Bench, file: Path) -> None:
-    furnished(bench)
-    before = exported(bench, file)
+    fill_namespace(bench)
+    before = export_lines(bench, file)
 
     restore(file, copy.queue.archive)
 
-    assert content(exported(copy, file)) == content(before)
-    assert work(copy) == work(bench)
+    assert comparable(export_lines(copy, file)) == comparable(before)
+    assert exported_work(copy) == exported_work(bench)
     assert copy.inconsistencies() == []
 
 
 def test_export_has_header_and_counts(bench: Bench, file: Path) -> None:
-    furnished(bench)
+    fill_namespace(bench)
 
-    first, *lines, last = exported(bench, file)
+    first, *lines, last = export_lines(bench, file)
 
     assert (first["format"], first["version"], first["schema"]) == (
         "task-orchestrator-export",
@@ -63,17 +69,18 @@ def test_empty_namespace_is_exported_and_imported(
 ) -> None:
     moved(bench, copy, file)
 
-    assert [line["kind"] for line in exported(copy, file)] == ["header", "trailer"]
+    assert [line["kind"] for line in export_lines(copy, file)] == ["header", "trailer"]
     assert copy.inconsistencies() == []
 
 
-@pytest.mark.parametrize("verb", ["pop", *AGENT, *ORCHESTRATOR])
+@pytest.mark.parametrize("verb", ["pop", *AGENT_VERBS, *ORCHESTRATOR_VERBS])
 def test_each_verb_acts_alike_on_imported_items(
     bench: Bench, copy: Bench, file: Path, verb: str
 ) -> None:
-    leases = [bench.standing(state) for state in State]
+    leases = [bench.lease_in(state) for state in State]
     leases += [
-        bench.expired(state) for state in (State.DELAYED, State.QUEUED, State.FAILED)
+        bench.expired_lease(state)
+        for state in (State.DELAYED, State.QUEUED, State.FAILED)
     ]
     others = [bench.item(agent="bob") for _ in leases]
     moved(bench, copy, file)
@@ -144,7 +151,7 @@ def test_items_created_during_export_are_left_out(
     new = bench.item(early)
     bench.queue.depend(waiting, [new, item])
     bench.item(bench.project(), key="k")
-    file.write_bytes(written([*begun, *lines]))
+    file.write_bytes(to_jsonl([*begun, *lines]))
     restore(file, copy.queue.archive)
 
     assert {found.id for found in copy.queue.views.list().items} == {item, waiting}
@@ -158,7 +165,7 @@ def test_dependency_completed_during_export_is_not_open(
     bench: Bench, copy: Bench, file: Path, delay_ms: int
 ) -> None:
     early = bench.project()
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
     late = bench.project()
     dependency = bench.item(late)
     item = bench.item(early, depends_on=(dependency,), delay_ms=delay_ms)
@@ -166,7 +173,7 @@ def test_dependency_completed_during_export_is_not_open(
     begun = list(islice(lines, 3))
 
     bench.agent().complete(bench.claimed(dependency), "done")
-    file.write_bytes(written([*begun, *lines]))
+    file.write_bytes(to_jsonl([*begun, *lines]))
     restore(file, copy.queue.archive)
     copy.queue.reap()
 
@@ -179,7 +186,7 @@ def test_import_restores_a_missing_lease_entry(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     lease = bench.claimed()
-    bench.lose_lease_entry(lease.item)
+    bench.delete_lease_entry(lease.item)
 
     moved(bench, copy, file)
 
@@ -192,7 +199,7 @@ def test_missing_item_is_left_out_of_export(
     project = bench.project()
     lost, item = bench.item(project, key="k"), bench.item(project)
     waiting = bench.item(project, depends_on=(lost,))
-    bench.lose_item(lost)
+    bench.delete_item(lost)
 
     moved(bench, copy, file)
 
@@ -213,7 +220,7 @@ def test_large_namespace_is_imported_in_batches(
 
     moved(bench, copy, file)
 
-    assert work(copy) == work(bench)
+    assert exported_work(copy) == exported_work(bench)
 
 
 def test_failed_export_keeps_the_old_file(bench: Bench, file: Path) -> None:
@@ -234,14 +241,14 @@ def test_failed_export_keeps_the_old_file(bench: Bench, file: Path) -> None:
 def test_export_file_is_private(bench: Bench, file: Path) -> None:
     file.touch(mode=0o644)
 
-    exported(bench, file)
+    export_lines(bench, file)
 
     assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_unwritable_export_is_an_error(bench: Bench, file: Path) -> None:
     with pytest.raises(errors.Invalid, match="cannot be written: No such file"):
-        exported(bench, file / "below")
+        export_lines(bench, file / "below")
 
 
 def test_export_schema_is_that_of_the_scripts(bench: Bench) -> None:
@@ -254,7 +261,7 @@ def test_expired_lease_is_expired_after_import(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     lease = bench.claimed()
-    bench.let_lease_run_out(lease.item)
+    bench.expire_lease(lease.item)
     moved(bench, copy, file)
 
     copy.queue.reap()
@@ -264,8 +271,8 @@ def test_expired_lease_is_expired_after_import(
 
 
 def test_exported_line_contains_no_line_break(bench: Bench, file: Path) -> None:
-    furnished(bench)
-    exported(bench, file)
+    fill_namespace(bench)
+    export_lines(bench, file)
 
     assert all(
         json.loads(line)["kind"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.backups import exported, furnished, work, written
+from support.backups import export_lines, exported_work, fill_namespace, to_jsonl
 from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import NewItem, State
@@ -30,8 +30,8 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def lines(bench: Bench, file: Path) -> Lines:
     """The lines of an export file with everything in it."""
-    furnished(bench)
-    return exported(bench, file)
+    fill_namespace(bench)
+    return export_lines(bench, file)
 
 
 def refusal(copy: Bench, file: Path) -> str:
@@ -58,7 +58,7 @@ def test_file_truncated_after_a_line_is_refused(
     copy: Bench, lines: Lines, file: Path
 ) -> None:
     for kept in range(len(lines)):
-        file.write_bytes(written(lines[:kept]))
+        file.write_bytes(to_jsonl(lines[:kept]))
 
         assert (
             refusal(copy, file)
@@ -70,7 +70,7 @@ def test_file_truncated_after_a_line_is_refused(
 def test_file_truncated_within_a_line_is_refused(
     copy: Bench, lines: Lines, file: Path, missing: int
 ) -> None:
-    cut = written(lines)[:-missing]
+    cut = to_jsonl(lines)[:-missing]
     file.write_bytes(cut)
 
     assert refusal(copy, file).startswith(
@@ -237,7 +237,7 @@ def test_duplicate_line_is_refused(
 ) -> None:
     number = number_of(lines, kind)
     lines.insert(number, lines[number - 1])
-    file.write_bytes(written(lines))
+    file.write_bytes(to_jsonl(lines))
 
     reported = int(re.findall(r"line (\d+): ", refusal(copy, file))[0])
 
@@ -246,7 +246,7 @@ def test_duplicate_line_is_refused(
 
 def test_missing_line_is_refused(copy: Bench, lines: Lines, file: Path) -> None:
     for number in range(len(lines)):
-        file.write_bytes(written(lines[:number] + lines[number + 1 :]))
+        file.write_bytes(to_jsonl(lines[:number] + lines[number + 1 :]))
 
         assert refusal(copy, file).startswith("line ")
 
@@ -291,7 +291,9 @@ def cut_off(
     copy: Bench, file: Path, *, after: int, reply_is_lost: bool = False
 ) -> None:
     """Import until a number of calls were made."""
-    cut = copy.over(lambda connection: CutOff(connection, after, reply_is_lost))
+    cut = copy.with_connection(
+        lambda connection: CutOff(connection, after, reply_is_lost)
+    )
     with pytest.raises(errors.Unreachable):
         restore(file, cut.queue.archive)
 
@@ -308,7 +310,7 @@ def test_interrupted_import_completes_when_rerun(
 
     restore(file, copy.queue.archive)
 
-    assert work(copy) == work(bench)
+    assert exported_work(copy) == exported_work(bench)
     assert copy.inconsistencies() == []
 
 
@@ -337,7 +339,7 @@ def test_other_file_cannot_continue_an_import(
 ) -> None:
     cut_off(copy, file, after=3)
     lines[0]["exported_at"] = "another time"
-    file.write_bytes(written(lines))
+    file.write_bytes(to_jsonl(lines))
     before = copy.everything()
 
     with pytest.raises(errors.BadSchema):
@@ -361,7 +363,7 @@ def test_overtaken_import_writes_nothing_more(
     with pytest.raises(errors.NotEmpty):
         copy.queue.archive.write(digest, quick, [])
 
-    assert work(copy) == work(bench)
+    assert exported_work(copy) == exported_work(bench)
 
 
 @pytest.mark.usefixtures("lines")
@@ -379,29 +381,29 @@ def test_completed_import_is_not_repeated(copy: Bench, file: Path) -> None:
 def test_blank_lines_and_byte_order_mark_are_ignored(
     bench: Bench, copy: Bench, lines: Lines, file: Path, ending: bytes
 ) -> None:
-    first, *rest = written(lines).splitlines(keepends=True)
+    first, *rest = to_jsonl(lines).splitlines(keepends=True)
     file.write_bytes(b"\xef\xbb\xbf" + first + b"\n" + b"".join(rest) + ending)
 
     restore(file, copy.queue.archive)
 
-    assert work(copy) == work(bench)
+    assert exported_work(copy) == exported_work(bench)
 
 
 def test_windows_line_ends_are_accepted(
     bench: Bench, copy: Bench, lines: Lines, file: Path
 ) -> None:
-    file.write_bytes(written(lines).replace(b"\n", b"\r\n"))
+    file.write_bytes(to_jsonl(lines).replace(b"\n", b"\r\n"))
 
     restore(file, copy.queue.archive)
 
-    assert work(copy) == work(bench)
+    assert exported_work(copy) == exported_work(bench)
 
 
 def test_blank_lines_count_in_line_numbers(
     copy: Bench, lines: Lines, file: Path
 ) -> None:
     lines[1]["kind"] = "nothing"
-    first, *rest = written(lines).splitlines(keepends=True)
+    first, *rest = to_jsonl(lines).splitlines(keepends=True)
     file.write_bytes(first + b"\n" + b"".join(rest))
 
     assert refusal(copy, file).startswith("line 3: ")
@@ -413,7 +415,7 @@ def test_export_of_earlier_version_keeps_its_texts(
 ) -> None:
     line = lines[number_of(lines, "item") - 1]
     line["fields"].update(description=text, requirements=json.dumps([text]), title=text)
-    file.write_bytes(written(lines))
+    file.write_bytes(to_jsonl(lines))
 
     restore(file, copy.queue.archive)
 
@@ -430,7 +432,7 @@ def test_item_with_many_dependencies_is_imported(
         for made in bench.queue.create_many(project, [NewItem(title="x")] * 1000)
     )
     item = bench.item(project, depends_on=others)
-    exported(bench, file)
+    export_lines(bench, file)
 
     restore(file, copy.queue.archive)
 
@@ -441,15 +443,15 @@ def test_item_with_many_dependencies_is_imported(
 def test_dependency_requeued_during_export_is_open(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
-    first = bench.delivered()
+    first = bench.completed_item()
     second = bench.item(depends_on=(first,))
     earlier = {
-        line["id"]: line for line in exported(bench, file) if line["kind"] == "item"
+        line["id"]: line for line in export_lines(bench, file) if line["kind"] == "item"
     }
     bench.queue.requeue(first)
-    later = exported(bench, file)
+    later = export_lines(bench, file)
     file.write_bytes(
-        written(
+        to_jsonl(
             [earlier[second] if line.get("id") == second else line for line in later]
         )
     )
@@ -470,4 +472,4 @@ def test_idle_agents_do_not_block_an_import(
     restore(file, copy.queue.archive)
 
     assert copy.inconsistencies() == []
-    assert work(copy).keys() == work(bench).keys()
+    assert exported_work(copy).keys() == exported_work(bench).keys()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
-from support import loaded
+from support import click_commands
 from taskorch.cli import app
 from taskorch.domain import errors
 from taskorch_orchestrator.cli import orchestrate
@@ -24,7 +24,7 @@ def test_readme_lists_every_command_with_example(group: click.Group) -> None:
     table = README.partition(f"| `{group.name} …` | |")[2].partition("\n\n")[0]
     written = set(re.findall(r"`([a-z-]+)", table))
 
-    commands = loaded.commands(group)
+    commands = click_commands.loaded_commands(group)
 
     assert written - {"--"} == set(commands) | {
         flag for flag in written if flag.startswith("-")
@@ -44,7 +44,7 @@ def test_unloaded_command_has_its_own_summary(
 
     own = {
         name: each.get_short_help_str(WHOLE)
-        for name, each in loaded.commands(group).items()
+        for name, each in click_commands.loaded_commands(group).items()
     }
 
     assert own == summaries

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from support import loaded
+from support import click_commands
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_orchestrator.commands.docs import text_of, topics
 from taskorch_worker.cli import worker
@@ -24,7 +24,7 @@ CHECKOUT_FILE = re.compile(
 def messages() -> Iterator[tuple[str, str]]:
     """Yield every text that may reach a user: help, and literals that are not docstrings."""
     for group in (orchestrate, worker):
-        for name, command in loaded.commands(group).items():
+        for name, command in click_commands.loaded_commands(group).items():
             yield (
                 f"{group.name} {name}",
                 command.get_help(

@@ -38,7 +38,7 @@ def test_stale_agent_with_work_is_a_problem(
     bench: Bench,
 ) -> None:
     bench.item(agent="bob")
-    bench.standing(State.IN_PROGRESS)
+    bench.lease_in(State.IN_PROGRESS)
     bench.agent("idle").check()
     agents, now = bench.queue.views.agents(), bench.now_ms()
 
@@ -56,7 +56,7 @@ def test_stale_agent_with_work_is_a_problem(
 
 
 def test_active_agents_are_fine(bench: Bench) -> None:
-    bench.standing(State.BLOCKED)
+    bench.lease_in(State.BLOCKED)
 
     assert (
         checks.of_agents(bench.queue.views.agents(), bench.now_ms()).status
@@ -67,7 +67,7 @@ def test_active_agents_are_fine(bench: Bench) -> None:
 
 def test_items_in_a_cycle_are_named(bench: Bench) -> None:
     items = [bench.item(agent="bob", depends_on=(bench.item(),)) for _ in range(3)]
-    bench.make_wait_for_each_other(items)
+    bench.add_cycle(items)
 
     found = checks.of_cycles(audit(bench.queue, fix=False).open_dependencies)
 
@@ -98,8 +98,8 @@ def test_each_cycle_is_found_once(
 
 def test_dead_dependencies_are_named(bench: Bench) -> None:
     failed, cancelled = (
-        bench.standing(State.FAILED).item,
-        bench.standing(State.CANCELLED).item,
+        bench.lease_in(State.FAILED).item,
+        bench.lease_in(State.CANCELLED).item,
     )
     first = bench.item(depends_on=(failed,))
     second = bench.item(depends_on=(cancelled, bench.item()))
@@ -121,7 +121,7 @@ def test_dead_dependencies_are_named(bench: Bench) -> None:
 def test_long_lists_are_cut(bench: Bench, tmp_path: Path) -> None:
     items = {bench.item() for _ in range(17)}
     for item in items:
-        bench.lose_entry("queue:ada", item)
+        bench.delete_entry("queue:ada", item)
 
     found = check(examined(bench, tmp_path), "indexes")
 
@@ -132,10 +132,10 @@ def test_long_lists_are_cut(bench: Bench, tmp_path: Path) -> None:
 def test_repair_is_reported_and_rest_sets_exit_code(
     bench: Bench, tmp_path: Path
 ) -> None:
-    dead = bench.standing(State.FAILED).item
+    dead = bench.lease_in(State.FAILED).item
     bench.item(depends_on=(dead,))
     lost = bench.claimed().item
-    bench.lose_lease_entry(lost)
+    bench.delete_lease_entry(lost)
 
     before, fixing, after = (
         examined(bench, tmp_path, fix=fix) for fix in (False, True, False)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from support.builders import Bench
-from support.verbs import AGENT, ORCHESTRATOR
+from support.verbs import AGENT_VERBS, ORCHESTRATOR_VERBS
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, Lease, NewItem, State
 from taskorch.domain.limits import LONGEST_MS
@@ -188,7 +188,7 @@ def discoveries(bench: Bench, held: Lease, cursor: str) -> object:
 
 @pytest.mark.parametrize("place", TOO_LONG)
 def test_text_over_64_kib_is_refused(bench: Bench, place: str) -> None:
-    held = bench.standing(State.BLOCKED)
+    held = bench.lease_in(State.BLOCKED)
     before = bench.everything()
 
     for text in ("x" * (KIB_64 + 1), "é" * (KIB_64 // 2) + "x"):
@@ -213,7 +213,7 @@ def test_nul_is_refused_in_every_text(bench: Bench, place: str) -> None:
 
 @pytest.mark.parametrize("place", [*TOO_LONG, *TITLES])
 def test_every_text_is_stored_normalised(bench: Bench, place: str) -> None:
-    lease = bench.standing(State.BLOCKED if place == "answer" else State.IN_PROGRESS)
+    lease = bench.lease_in(State.BLOCKED if place == "answer" else State.IN_PROGRESS)
 
     (TOO_LONG | TITLES)[place](bench, lease, "\ufeffone\r\ntwo\r\n")
 
@@ -231,7 +231,7 @@ def test_byte_order_mark_alone_is_blank(bench: Bench, blank: str) -> None:
 
 @pytest.mark.parametrize("place", TOO_LONG)
 def test_text_of_64_kib_is_allowed(bench: Bench, place: str) -> None:
-    held = bench.standing(State.BLOCKED)
+    held = bench.lease_in(State.BLOCKED)
 
     TOO_LONG[place](bench, held, "é" * (KIB_64 // 2))
 
@@ -240,7 +240,7 @@ def test_text_of_64_kib_is_allowed(bench: Bench, place: str) -> None:
 
 @pytest.mark.parametrize("breach", REFUSED)
 def test_values_out_of_bounds_are_refused(bench: Bench, breach: str) -> None:
-    held = bench.standing(State.BLOCKED)
+    held = bench.lease_in(State.BLOCKED)
     before = bench.everything()
 
     with pytest.raises(errors.Invalid) as refusal:
@@ -336,11 +336,11 @@ def test_every_verb_refuses_an_unknown_item(bench: Bench, item: str) -> None:
     calls: list[Callable[[], object]] = [
         *(
             lambda verb=verb: verb(bench.agent(), Lease(item=item, token=1))
-            for verb in AGENT.values()
+            for verb in AGENT_VERBS.values()
         ),
         *(
             lambda verb=verb: verb(bench.queue, item, known)
-            for verb in ORCHESTRATOR.values()
+            for verb in ORCHESTRATOR_VERBS.values()
         ),
         lambda: bench.queue.depend(known, [item]),
         lambda: bench.item(bench.project(), depends_on=(item,)),

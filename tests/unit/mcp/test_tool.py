@@ -31,7 +31,9 @@ def cancelled_in_wait(
     bench: Bench, before_wait: Callable[[], object] = lambda: None
 ) -> Bench:
     """Return a bench whose calls are cancelled during their first wait."""
-    return bench.over(lambda connection: CancelledInWait(connection, before_wait).call)
+    return bench.with_connection(
+        lambda connection: CancelledInWait(connection, before_wait).call
+    )
 
 
 def test_cancelled_wait_does_not_look_again(bench: Bench) -> None:

@@ -24,8 +24,8 @@ def old(bench: Bench, root: Root) -> str:
     item = bench.item()
     served(root)
     root.worker().progress(item, "half of it")
-    bench.lose_everything()
-    bench.let_the_clock_tick()
+    bench.delete_everything()
+    bench.wait_for_next_ms()
     return item
 
 

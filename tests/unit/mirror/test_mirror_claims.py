@@ -25,7 +25,7 @@ def test_first_report_claims_and_later_reports_renew(root: Root, item: str) -> N
     ada.progress(item, "begun")
     root.sync()
     first = root.bench.queue.views.show(item).item
-    root.bench.let_lease_run_down(item, left_ms=1000)
+    root.bench.shorten_lease(item, left_ms=1000)
     ada.progress(item, "on it")
     root.sync()
 
@@ -39,7 +39,7 @@ def test_worker_continues_after_its_lease_expired(root: Root, item: str) -> None
     ada = root.worker()
     ada.progress(item, "begun")
     root.sync()
-    root.bench.let_lease_run_out(item)
+    root.bench.expire_lease(item)
     root.bench.queue.reap()
     root.sync()
 

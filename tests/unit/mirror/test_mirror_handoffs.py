@@ -15,7 +15,7 @@ pytestmark = pytest.mark.one_lane
 
 @pytest.mark.parametrize("state", State)
 def test_only_ready_or_claimed_items_get_handoffs(root: Root, state: State) -> None:
-    item = root.bench.standing(state).item
+    item = root.bench.lease_in(state).item
 
     root.sync()
 
@@ -200,7 +200,7 @@ def test_handoff_of_ended_item_is_removed(root: Root, state: State) -> None:
     root.sync()
     root.worker().pending()
 
-    root.bench.brought(item, state)
+    root.bench.bring_to(item, state)
     root.sync()
 
     assert not root.file(item, "handoff").exists()
@@ -209,7 +209,7 @@ def test_handoff_of_ended_item_is_removed(root: Root, state: State) -> None:
 
 
 def test_requeued_item_gets_handoff_again(root: Root) -> None:
-    item = root.bench.brought(root.bench.item(), State.FAILED).item
+    item = root.bench.bring_to(root.bench.item(), State.FAILED).item
     root.sync()
 
     root.bench.queue.requeue(item)
@@ -219,7 +219,7 @@ def test_requeued_item_gets_handoff_again(root: Root) -> None:
 
 
 def test_delayed_item_has_no_handoff(root: Root) -> None:
-    first = root.bench.delivered()
+    first = root.bench.completed_item()
     item = root.bench.item(depends_on=(first,))
     root.sync()
 
@@ -233,7 +233,7 @@ def test_delayed_item_has_no_handoff(root: Root) -> None:
 
 
 def test_answer_to_blocker_is_in_handoff(root: Root) -> None:
-    item = root.bench.standing(State.BLOCKED).item
+    item = root.bench.lease_in(State.BLOCKED).item
     root.sync()
 
     root.bench.queue.answer(item, "The second one.")

@@ -8,9 +8,9 @@ from support.mirrors import (
     Root,
     completion,
     discovery,
-    let_wait_pass,
     progress,
     published_item,
+    skip_wait,
     update,
 )
 from taskorch.domain.item import State
@@ -93,7 +93,7 @@ def test_repeats_are_recognised_after_lost_memory(
     before = root.history(item)
 
     (root.home / "sync" / "state.db").unlink()
-    let_wait_pass(monkeypatch)
+    skip_wait(monkeypatch)
     root.sync()
 
     assert before[:2] == [("blocker", "Which key?"), ("complete", "done")]
@@ -107,7 +107,7 @@ def test_half_a_blocker_is_imported_after_waiting(
 
     first, second = root.sync(), root.sync()
     before = root.history(item)
-    let_wait_pass(monkeypatch)
+    skip_wait(monkeypatch)
     root.sync()
 
     assert (first.again, second.again, before) == (True, True, [])
@@ -136,7 +136,7 @@ def test_update_of_missing_completion_becomes_a_report(
     root.sync()
     before = root.history(item)
 
-    let_wait_pass(monkeypatch)
+    skip_wait(monkeypatch)
     root.sync()
     root.sync()
 

@@ -8,9 +8,9 @@ from support.mirrors import (
     Root,
     completion,
     discovery,
-    let_wait_pass,
     progress,
     published_item,
+    skip_wait,
     update,
 )
 from taskorch.domain.item import Lease, State
@@ -35,7 +35,7 @@ def item(root: Root) -> str:
 def synced_after_wait(root: Root, monkeypatch: pytest.MonkeyPatch) -> PassResult:
     """Make a pass that sees the files, and one after the wait for the rest of them."""
     root.sync()
-    let_wait_pass(monkeypatch)
+    skip_wait(monkeypatch)
     return root.sync()
 
 

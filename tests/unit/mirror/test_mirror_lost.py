@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.builders import Bench
-from support.mirrors import Root, let_wait_pass
+from support.mirrors import Root, skip_wait
 from taskorch.domain import errors
 from taskorch.domain.item import State
 from taskorch.queue import keys
@@ -87,7 +87,7 @@ def test_unreadable_completion_completes_nothing(
     root.sync()
     root.file(item, "completion").write_text(text)
     waiting = root.sync()
-    let_wait_pass(monkeypatch)
+    skip_wait(monkeypatch)
 
     result = root.sync()
 
@@ -104,9 +104,9 @@ def test_completion_torn_after_its_agent_is_imported(
     root.file(item, "completion").write_text(
         f'{{"item_id": "{item}", "agent_id": "ada", "summary": "do'
     )
-    let_wait_pass(monkeypatch)
+    skip_wait(monkeypatch)
     root.sync()
-    let_wait_pass(monkeypatch)
+    skip_wait(monkeypatch)
 
     root.sync()
 

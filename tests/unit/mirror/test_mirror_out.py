@@ -4,13 +4,13 @@ import json
 
 import pytest
 import yaml
-from support.mirrors import Root, completion, discovery, progress, reported, update
+from support.mirrors import Root, completion, discovery, progress, reported_item, update
 from taskorch.domain.item import Lease, State
 from taskorch_orchestrator.mirror.file_times import local_time
 
 
 def test_reports_are_written_in_the_legacy_form(root: Root) -> None:
-    item = reported(root)
+    item = reported_item(root)
     record = root.bench.queue.views.records([item])[0]
 
     root.sync()
@@ -49,7 +49,7 @@ def test_reports_are_written_in_the_legacy_form(root: Root) -> None:
 
 
 def test_reports_by_command_are_not_imported_back(root: Root) -> None:
-    item = reported(root)
+    item = reported_item(root)
     before = root.history(item), root.found(item)
 
     root.sync()

@@ -221,7 +221,7 @@ def test_records_keep_order_and_skip_missing_items(
     bench: Bench,
 ) -> None:
     first, vanished, last = (bench.item() for _ in range(3))
-    bench.lose_item(vanished)
+    bench.delete_item(vanished)
 
     records = bench.queue.views.records([last, "item_neverwas", vanished, first])
 
@@ -318,7 +318,7 @@ def test_record_has_session_and_token_of_holder(
 
 
 def test_record_has_token_of_expired_lease(bench: Bench) -> None:
-    lease = bench.expired(State.DELAYED)
+    lease = bench.expired_lease(State.DELAYED)
 
     assert bench.lease_of(lease.item).token == lease.token
 
@@ -408,7 +408,7 @@ def test_file_report_time_does_not_change_item(
 
 @pytest.mark.parametrize("state", sorted(State))
 def test_stray_report_changes_only_history(bench: Bench, state: State) -> None:
-    item = bench.standing(state).item
+    item = bench.lease_in(state).item
     before, shown = bench.everything(), bench.queue.views.show(item)
 
     bench.agent("bob").stray(item, "me too", percent=20)
@@ -467,7 +467,7 @@ def test_stray_report_names_its_agent(bench: Bench) -> None:
 
 def test_stray_report_keeps_lease_of_holder(bench: Bench) -> None:
     lease = bench.claimed()
-    bench.let_lease_run_down(lease.item, left_ms=LEASE_MS)
+    bench.shorten_lease(lease.item, left_ms=LEASE_MS)
     expires_at = bench.queue.views.show(lease.item).item.lease_expires_at
 
     bench.agent("bob").stray(lease.item, "me too")
@@ -609,7 +609,7 @@ def test_pass_without_service_keeps_last_service(
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
     bench.queue.mirror_give("root", "here:1", {"written": 1}, {"pid": 1})
     before = the_mirror(bench)
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
     bench.queue.mirror_take("root", "here:2", LEASE_MS)
 
     bench.queue.mirror_give("root", "here:2", {"written": 2}, {})
@@ -662,7 +662,7 @@ def test_root_with_newest_pass_is_listed_first(bench: Bench) -> None:
         bench.queue.mirror_take(root, "here:1", LEASE_MS)
     for root in ("second", "first"):
         bench.queue.mirror_give(root, "here:1", {}, {})
-        bench.let_the_clock_tick()
+        bench.wait_for_next_ms()
 
     shown = bench.queue.views.mirrors()
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from support.mirrors import (
     Root,
-    after_wait,
     completion,
     discovery,
-    let_wait_pass,
     progress,
     published_item,
+    skip_wait,
+    time_after_wait,
     update,
 )
 from taskorch.domain.item import State
@@ -79,7 +79,7 @@ def test_valid_part_is_imported_and_copy_kept(
     root.sync()
     before = root.file(item, "progress").read_bytes()
 
-    let_wait_pass(monkeypatch)
+    skip_wait(monkeypatch)
     result = root.sync()
 
     (kept,) = root.hidden()
@@ -106,8 +106,8 @@ def test_changing_torn_file_restarts_the_wait(
     torn(root, item, "progress", TORN)
     root.sync()
 
-    let_wait_pass(monkeypatch)
-    monkeypatch.setattr("taskorch_orchestrator.mirror.sync_state.time", after_wait)
+    skip_wait(monkeypatch)
+    monkeypatch.setattr("taskorch_orchestrator.mirror.sync_state.time", time_after_wait)
     torn(root, item, "progress", TORN + b"ates")
     result = root.sync()
 
@@ -132,7 +132,7 @@ def test_file_without_valid_part_is_restored_from_redis(
     torn(root, item, kind, data)
     root.sync()
 
-    let_wait_pass(monkeypatch)
+    skip_wait(monkeypatch)
     root.sync()
 
     assert root.shown() == before
@@ -150,7 +150,7 @@ def test_hopeless_text_is_given_up_quickly(
     torn(root, item, kind, data)
     root.sync()
 
-    let_wait_pass(monkeypatch)
+    skip_wait(monkeypatch)
     result = root.sync()
 
     assert not result.again
@@ -175,7 +175,7 @@ def test_large_torn_file_is_read_quickly(
     )
     root.sync()
 
-    let_wait_pass(monkeypatch)
+    skip_wait(monkeypatch)
     root.sync()
 
     assert len(root.history(item)) == 199
@@ -263,7 +263,7 @@ def test_torn_replaced_file_is_imported_and_copy_kept(
         opened.write(data)
     root.sync()
 
-    let_wait_pass(monkeypatch)
+    skip_wait(monkeypatch)
     result = root.sync()
 
     (kept,) = root.hidden()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.mirrors import Root, reported, root_at
+from support.mirrors import Root, reported_item, root_at
 from taskorch.domain.item import Lease, State
 from taskorch.queue import keys
 from taskorch.queue.port import Argument, Connection, Reply, Script
@@ -41,7 +41,7 @@ def rows(path: Path, table: str) -> list[dict[str, Any]]:
 
 
 def test_database_has_projects_and_items(root: Root) -> None:
-    item = reported(root)
+    item = reported_item(root)
     record = root.bench.queue.views.records([item])[0]
     pending = root.bench.item(
         record.project.id, agent="", requirements=("r",), depends_on=(item,)
@@ -111,7 +111,7 @@ def test_database_reader_sees_one_state(
 
 
 def test_deleted_database_is_restored(root: Root) -> None:
-    items = {root.bench.item(), reported(root)}
+    items = {root.bench.item(), reported_item(root)}
     root.sync()
 
     (root.home / "orchestration.db").unlink()
@@ -124,7 +124,7 @@ def test_deleted_database_is_restored(root: Root) -> None:
 
 @pytest.mark.parametrize("full", [False, True])
 def test_second_pass_writes_nothing(root: Root, *, full: bool) -> None:
-    reported(root)
+    reported_item(root)
     item = root.bench.item()
     root.sync()
     root.worker().progress(item, "by a file")
@@ -145,7 +145,7 @@ def test_second_pass_writes_nothing(root: Root, *, full: bool) -> None:
 @pytest.mark.parametrize("lost", [False, True])
 def test_pass_looks_only_at_changed_items(root: Root, *, lost: bool) -> None:
     counting = Counting(root.bench.queue._scripts.connection)
-    counted = root_at(root.bench.over(lambda _: counting), root.path)
+    counted = root_at(root.bench.with_connection(lambda _: counting), root.path)
     items = [root.bench.item() for _ in range(3)]
     counted.sync()
     if lost:
@@ -165,7 +165,7 @@ def test_pass_looks_only_at_changed_items(root: Root, *, lost: bool) -> None:
 
 def test_deleted_torn_file_is_forgotten(root: Root) -> None:
     counting = Counting(root.bench.queue._scripts.connection)
-    counted = root_at(root.bench.over(lambda _: counting), root.path)
+    counted = root_at(root.bench.with_connection(lambda _: counting), root.path)
     item = root.bench.item()
     counted.sync()
     root.file(item, "progress").write_bytes(b"{")
@@ -217,7 +217,7 @@ def test_lost_memory_causes_a_full_pass(root: Root, damage: str) -> None:
     (root.home / "sync" / "state.db").unlink()
     if damage == "garbage":
         (root.home / "sync" / "state.db").write_bytes(os.urandom(9000))
-    root.bench.queue.answer(root.bench.standing(State.BLOCKED).item, "x")
+    root.bench.queue.answer(root.bench.lease_in(State.BLOCKED).item, "x")
     root.sync()
 
     assert {

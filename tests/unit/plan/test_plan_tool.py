@@ -49,7 +49,7 @@ def planned(call: ToolCall) -> ToolResult:
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
 def test_plan_tool_names_dead_items(bench: Bench, call: ToolCall, state: State) -> None:
     first = cast("AppliedPlan", planned(call).data)
-    bench.brought(first.items[0].id, state)
+    bench.bring_to(first.items[0].id, state)
 
     again = planned(call)
 

@@ -32,7 +32,7 @@ def test_releases_are_not_limited_by_attempts(bench: Bench) -> None:
 def test_forced_assignment_gives_the_attempt_back(
     bench: Bench, state: State, agent: str
 ) -> None:
-    lease = bench.standing(state)
+    lease = bench.lease_in(state)
 
     assignment = bench.queue.assign(lease.item, agent, force=True)
 
@@ -49,7 +49,7 @@ def test_forced_assignment_gives_the_attempt_back(
 def test_takeover_kills_old_token_and_counts_as_attempt(
     bench: Bench, state: State
 ) -> None:
-    old = bench.standing(state)
+    old = bench.lease_in(state)
 
     new = held(bench.agent(session="second").get(Lease(item=old.item), takeover=True))
 
@@ -62,7 +62,7 @@ def test_takeover_kills_old_token_and_counts_as_attempt(
 
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
 def test_item_without_attempts_is_not_taken_over(bench: Bench, state: State) -> None:
-    lease = bench.brought(bench.item(max_attempts=1), state)
+    lease = bench.bring_to(bench.item(max_attempts=1), state)
     before = bench.everything()
 
     with pytest.raises(errors.NoAttempts):
@@ -92,7 +92,7 @@ def test_takeover_by_the_holder_keeps_its_token(bench: Bench) -> None:
 
 def test_get_by_the_holder_renews_its_lease(bench: Bench) -> None:
     lease = bench.claimed()
-    bench.let_lease_run_down(lease.item, left_ms=60_000)
+    bench.shorten_lease(lease.item, left_ms=60_000)
 
     again = held(bench.agent().get(lease))
 
@@ -106,7 +106,7 @@ def test_item_out_of_attempts_is_a_dead_letter(bench: Bench) -> None:
 
     for _ in range(2):
         states.append(bench.agent().fail(held(bench.agent().claim()), "no luck").state)
-        bench.let_delay_pass(item)
+        bench.end_delay(item)
 
     assert states == [State.DELAYED, State.FAILED]
     assert bench.agent().claim() is None
@@ -115,7 +115,7 @@ def test_item_out_of_attempts_is_a_dead_letter(bench: Bench) -> None:
 def test_release_after_expired_lease_queues_item(
     bench: Bench,
 ) -> None:
-    lease = bench.expired(State.DELAYED)
+    lease = bench.expired_lease(State.DELAYED)
 
     receipt = bench.agent().release(lease)
 
@@ -124,7 +124,7 @@ def test_release_after_expired_lease_queues_item(
 
 
 def test_release_after_late_report_queues_item(bench: Bench) -> None:
-    lease = bench.expired(State.DELAYED)
+    lease = bench.expired_lease(State.DELAYED)
     bench.agent().progress(lease, "I am still here")
 
     receipt = bench.agent().release(lease)
@@ -135,7 +135,7 @@ def test_release_after_late_report_queues_item(bench: Bench) -> None:
 def test_forced_assignment_after_late_report_queues_item(
     bench: Bench,
 ) -> None:
-    lease = bench.expired(State.DELAYED)
+    lease = bench.expired_lease(State.DELAYED)
     bench.agent().progress(lease, "I am still here")
 
     assignment = bench.queue.assign(lease.item, "bob", force=True)
@@ -144,7 +144,7 @@ def test_forced_assignment_after_late_report_queues_item(
 
 
 def test_new_dependency_revokes_token_of_expired_attempt(bench: Bench) -> None:
-    lease = bench.expired(State.QUEUED)
+    lease = bench.expired_lease(State.QUEUED)
     bench.queue.depend(lease.item, [bench.item(agent="bob")])
 
     with pytest.raises(errors.LeaseLost):
@@ -155,9 +155,9 @@ def test_new_dependency_revokes_token_of_expired_attempt(bench: Bench) -> None:
 
 def test_lease_entry_of_missing_item_is_dropped(bench: Bench) -> None:
     vanished, other = bench.claimed(), bench.claimed()
-    bench.lose_item(vanished.item)
-    bench.let_lease_run_out(vanished.item)
-    bench.let_lease_run_out(other.item)
+    bench.delete_item(vanished.item)
+    bench.expire_lease(vanished.item)
+    bench.expire_lease(other.item)
 
     bench.queue.reap()
 
@@ -167,9 +167,9 @@ def test_lease_entry_of_missing_item_is_dropped(bench: Bench) -> None:
 
 
 def test_delayed_entry_of_missing_item_is_dropped(bench: Bench) -> None:
-    vanished = bench.standing(State.DELAYED)
-    bench.lose_item(vanished.item)
-    bench.let_delay_pass(vanished.item)
+    vanished = bench.lease_in(State.DELAYED)
+    bench.delete_item(vanished.item)
+    bench.end_delay(vanished.item)
 
     bench.queue.reap()
 
@@ -179,8 +179,8 @@ def test_delayed_entry_of_missing_item_is_dropped(bench: Bench) -> None:
 def test_claim_skips_entry_of_completed_item(
     bench: Bench,
 ) -> None:
-    done, next_one = bench.standing(State.COMPLETED), bench.item()
-    bench.leave_queue_entry(done.item)
+    done, next_one = bench.lease_in(State.COMPLETED), bench.item()
+    bench.add_queue_entry(done.item)
 
     lease = held(bench.agent().claim())
 
@@ -191,7 +191,7 @@ def test_claim_skips_entry_of_completed_item(
 
 def test_claim_skips_entry_of_missing_item(bench: Bench) -> None:
     vanished, next_one = bench.item(), bench.item()
-    bench.lose_item(vanished)
+    bench.delete_item(vanished)
 
     lease = held(bench.agent().claim())
 
@@ -203,7 +203,7 @@ def test_lost_lease_entry_is_found_and_repaired(
     bench: Bench,
 ) -> None:
     lease = bench.claimed()
-    bench.lose_lease_entry(lease.item)
+    bench.delete_lease_entry(lease.item)
 
     bench.queue.reap()
 
@@ -215,7 +215,7 @@ def test_lost_lease_entry_is_found_and_repaired(
 def test_report_promotes_and_claims_a_due_item(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().fail(lease, "not now")
-    bench.let_delay_pass(lease.item)
+    bench.end_delay(lease.item)
 
     receipt = bench.agent().progress(Lease(item=lease.item), "again")
 
@@ -228,7 +228,7 @@ def test_expired_item_has_no_holder_for_other_session(
     bench: Bench,
 ) -> None:
     lease = bench.claimed()
-    bench.let_lease_run_out(lease.item)
+    bench.expire_lease(lease.item)
 
     with pytest.raises(errors.WrongState, match="delayed"):
         bench.agent(session="second").progress(Lease(item=lease.item), "mine now?")

@@ -21,34 +21,34 @@ def breaks(function: Break) -> Break:
 @breaks
 def an_item_in_progress_without_a_lease_entry(bench: Bench) -> tuple[str, str]:
     item = bench.claimed().item
-    bench.lose_lease_entry(item)
+    bench.delete_lease_entry(item)
     return item, "index"
 
 
 @breaks
 def an_item_in_progress_that_its_agent_does_not_hold(bench: Bench) -> tuple[str, str]:
     item = bench.claimed().item
-    bench.lose_entry("held:ada", item)
+    bench.delete_entry("held:ada", item)
     return item, "index"
 
 
 @breaks
 def a_lease_entry_of_an_item_that_is_gone(bench: Bench) -> tuple[str, str]:
-    bench.leave_entry("leases", "item_00000000")
+    bench.add_entry("leases", "item_00000000")
     return "item_00000000", "index"
 
 
 @breaks
 def a_lease_entry_of_an_item_in_another_state(bench: Bench) -> tuple[str, str]:
-    item = bench.standing(State.BLOCKED).item
-    bench.leave_entry("leases", item)
+    item = bench.lease_in(State.BLOCKED).item
+    bench.add_entry("leases", item)
     return item, "index"
 
 
 @breaks
 def a_queue_entry_of_a_completed_item(bench: Bench) -> tuple[str, str]:
-    item = bench.standing(State.COMPLETED).item
-    bench.leave_queue_entry(item)
+    item = bench.lease_in(State.COMPLETED).item
+    bench.add_queue_entry(item)
     return item, "index"
 
 
@@ -56,56 +56,56 @@ def a_queue_entry_of_a_completed_item(bench: Bench) -> tuple[str, str]:
 def a_queue_entry_of_another_agents_item(bench: Bench) -> tuple[str, str]:
     bench.item(agent="ada")
     item = bench.item(agent="bob")
-    bench.leave_queue_entry(item)
+    bench.add_queue_entry(item)
     return item, "index"
 
 
 @breaks
 def a_queued_item_without_a_queue_entry(bench: Bench) -> tuple[str, str]:
     item = bench.item()
-    bench.lose_entry("queue:ada", item)
+    bench.delete_entry("queue:ada", item)
     return item, "index"
 
 
 @breaks
 def a_queued_item_out_of_its_place(bench: Bench) -> tuple[str, str]:
     item = bench.item(priority=4)
-    bench.leave_queue_entry(item)
+    bench.add_queue_entry(item)
     return item, "index"
 
 
 @breaks
 def a_delayed_item_that_is_never_due(bench: Bench) -> tuple[str, str]:
-    item = bench.standing(State.DELAYED).item
-    bench.lose_entry("delayed", item)
+    item = bench.lease_in(State.DELAYED).item
+    bench.delete_entry("delayed", item)
     return item, "index"
 
 
 @breaks
 def a_dead_letter_that_is_not_among_the_dead(bench: Bench) -> tuple[str, str]:
-    item = bench.standing(State.FAILED).item
-    bench.lose_entry("dead", item)
+    item = bench.lease_in(State.FAILED).item
+    bench.delete_entry("dead", item)
     return item, "index"
 
 
 @breaks
 def a_blocked_item_that_no_inbox_shows(bench: Bench) -> tuple[str, str]:
-    item = bench.standing(State.BLOCKED).item
-    bench.lose_entry("blocked", item)
+    item = bench.lease_in(State.BLOCKED).item
+    bench.delete_entry("blocked", item)
     return item, "index"
 
 
 @breaks
 def a_pending_item_that_is_not_unassigned(bench: Bench) -> tuple[str, str]:
-    item = bench.standing(State.PENDING).item
-    bench.lose_entry("unassigned", item)
+    item = bench.lease_in(State.PENDING).item
+    bench.delete_entry("unassigned", item)
     return item, "index"
 
 
 @breaks
 def a_waiting_item_that_is_not_among_the_waiting(bench: Bench) -> tuple[str, str]:
-    item = bench.standing(State.WAITING).item
-    bench.lose_entry("waiting", item)
+    item = bench.lease_in(State.WAITING).item
+    bench.delete_entry("waiting", item)
     return item, "index"
 
 
@@ -115,8 +115,8 @@ def a_waiting_item_whose_dependency_both_sides_have_forgotten(
 ) -> tuple[str, str]:
     first = bench.item()
     item = bench.item(depends_on=(first,))
-    bench.lose_entry(f"deps:{item}", first)
-    bench.lose_entry(f"dependents:{first}", item)
+    bench.delete_entry(f"deps:{item}", first)
+    bench.delete_entry(f"dependents:{first}", item)
     return item, "dependency"
 
 
@@ -124,7 +124,7 @@ def a_waiting_item_whose_dependency_both_sides_have_forgotten(
 def a_waiting_item_without_an_open_dependency(bench: Bench) -> tuple[str, str]:
     first = bench.item()
     item = bench.item(depends_on=(first,))
-    bench.lose_item(first)
+    bench.delete_item(first)
     return item, "state"
 
 
@@ -132,15 +132,15 @@ def a_waiting_item_without_an_open_dependency(bench: Bench) -> tuple[str, str]:
 def a_waiting_item_whose_dependency_is_gone(bench: Bench) -> tuple[str, str]:
     first = bench.item()
     item = bench.item(depends_on=(first,))
-    bench.lose_item(first)
+    bench.delete_item(first)
     return item, "dependency"
 
 
 @breaks
 def a_waiting_item_whose_dependency_is_completed(bench: Bench) -> tuple[str, str]:
-    first = bench.standing(State.COMPLETED).item
-    item = bench.standing(State.WAITING).item
-    bench.leave_entry(f"deps:{item}", first)
+    first = bench.lease_in(State.COMPLETED).item
+    item = bench.lease_in(State.WAITING).item
+    bench.add_entry(f"deps:{item}", first)
     return item, "dependency"
 
 
@@ -148,7 +148,7 @@ def a_waiting_item_whose_dependency_is_completed(bench: Bench) -> tuple[str, str
 def a_dependency_that_does_not_know_who_waits_for_it(bench: Bench) -> tuple[str, str]:
     first = bench.item()
     item = bench.item(depends_on=(first,))
-    bench.lose_entry(f"dependents:{first}", item)
+    bench.delete_entry(f"dependents:{first}", item)
     return item, "dependency"
 
 
@@ -156,15 +156,15 @@ def a_dependency_that_does_not_know_who_waits_for_it(bench: Bench) -> tuple[str,
 def a_waiting_item_that_has_forgotten_its_dependency(bench: Bench) -> tuple[str, str]:
     first = bench.item()
     item = bench.item(depends_on=(first,))
-    bench.lose_entry(f"deps:{item}", first)
+    bench.delete_entry(f"deps:{item}", first)
     return item, "dependency"
 
 
 @breaks
 def a_queued_item_with_an_open_dependency(bench: Bench) -> tuple[str, str]:
-    first = bench.standing(State.COMPLETED).item
+    first = bench.lease_in(State.COMPLETED).item
     item = bench.item(depends_on=(first,))
-    bench.lose_entry(f"satisfied:{first}", item)
+    bench.delete_entry(f"satisfied:{first}", item)
     bench.queue.requeue(
         first
     )  # as a version did that knew no dependents of what is completed
@@ -175,9 +175,9 @@ def a_queued_item_with_an_open_dependency(bench: Bench) -> tuple[str, str]:
 def a_held_item_whose_requeued_dependency_does_not_know_it(
     bench: Bench,
 ) -> tuple[str, str]:
-    first = bench.standing(State.COMPLETED).item
+    first = bench.lease_in(State.COMPLETED).item
     item = bench.claimed(bench.item(agent="bob", depends_on=(first,)), agent="bob").item
-    bench.lose_entry(f"satisfied:{first}", item)
+    bench.delete_entry(f"satisfied:{first}", item)
     bench.queue.requeue(first)
     return item, "dependency"
 
@@ -186,9 +186,9 @@ def a_held_item_whose_requeued_dependency_does_not_know_it(
 def a_completed_item_that_does_not_know_who_depends_on_it(
     bench: Bench,
 ) -> tuple[str, str]:
-    first = bench.standing(State.COMPLETED).item
+    first = bench.lease_in(State.COMPLETED).item
     item = bench.item(depends_on=(first,))
-    bench.lose_entry(f"satisfied:{first}", item)
+    bench.delete_entry(f"satisfied:{first}", item)
     return item, "dependency"
 
 
@@ -197,8 +197,8 @@ def a_queued_item_with_a_dependency_that_it_does_not_name(
     bench: Bench,
 ) -> tuple[str, str]:
     first, item = bench.item(), bench.item()
-    bench.leave_entry(f"deps:{item}", first)
-    bench.leave_entry(f"dependents:{first}", item)
+    bench.add_entry(f"deps:{item}", first)
+    bench.add_entry(f"dependents:{first}", item)
     return item, "dependency"
 
 
@@ -206,7 +206,7 @@ def a_queued_item_with_a_dependency_that_it_does_not_name(
 def an_item_that_its_project_does_not_list(bench: Bench) -> tuple[str, str]:
     project = bench.project()
     item = bench.item(project)
-    bench.lose_entry(f"project:{project}:items", item)
+    bench.delete_entry(f"project:{project}:items", item)
     return item, "listed"
 
 
@@ -214,21 +214,21 @@ def an_item_that_its_project_does_not_list(bench: Bench) -> tuple[str, str]:
 def a_project_that_is_not_among_the_projects(bench: Bench) -> tuple[str, str]:
     project = bench.project()
     item = bench.item(project)
-    bench.lose_entry("projects", project)
+    bench.delete_entry("projects", project)
     return item, "listed"
 
 
 @breaks
 def a_project_that_lists_an_item_that_is_gone(bench: Bench) -> tuple[str, str]:
     item = bench.item()
-    bench.lose_item(item)
+    bench.delete_item(item)
     return item, "listed"
 
 
 @breaks
 def a_project_that_lists_an_item_of_another(bench: Bench) -> tuple[str, str]:
     item = bench.item()
-    bench.leave_entry(f"project:{bench.project()}:items", item)
+    bench.add_entry(f"project:{bench.project()}:items", item)
     return item, "listed"
 
 
@@ -236,14 +236,14 @@ def a_project_that_lists_an_item_of_another(bench: Bench) -> tuple[str, str]:
 def a_project_that_is_gone(bench: Bench) -> tuple[str, str]:
     project = bench.project()
     bench.item(project)
-    bench.lose_project(project)
+    bench.delete_project(project)
     return project, "lost"
 
 
 @breaks
 def an_agent_that_is_not_among_the_agents(bench: Bench) -> tuple[str, str]:
     bench.item()
-    bench.lose_entry("agents", "ada")
+    bench.delete_entry("agents", "ada")
     return "ada", "agent"
 
 
@@ -251,14 +251,14 @@ def an_agent_that_is_not_among_the_agents(bench: Bench) -> tuple[str, str]:
 def a_project_that_counts_too_many(bench: Bench) -> tuple[str, str]:
     project = bench.project()
     bench.item(project)
-    bench.lose_count(f"project:{project}", State.QUEUED)
+    bench.shift_count(f"project:{project}", State.QUEUED)
     return project, "count"
 
 
 @breaks
 def an_agent_that_counts_less_than_none(bench: Bench) -> tuple[str, str]:
     bench.item()
-    bench.lose_count("agent:ada", State.FAILED, by=-2)
+    bench.shift_count("agent:ada", State.FAILED, by=-2)
     return "ada", "count"
 
 
@@ -268,7 +268,7 @@ def reported(found: Audit) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_audit_names_damage_and_changes_nothing(bench: Bench, name: str) -> None:
-    bench.standing(State.IN_PROGRESS)
+    bench.lease_in(State.IN_PROGRESS)
     wrong = BREAKS[name](bench)
     before, replies = bench.everything(), bench.kept_replies()
 
@@ -282,7 +282,7 @@ def test_audit_names_damage_and_changes_nothing(bench: Bench, name: str) -> None
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_repair_leaves_nothing_for_a_second_audit(bench: Bench, name: str) -> None:
-    bench.standing(State.IN_PROGRESS)
+    bench.lease_in(State.IN_PROGRESS)
     wrong = BREAKS[name](bench)
 
     repaired = audit(bench.queue, fix=True)
@@ -295,7 +295,7 @@ def test_repair_leaves_nothing_for_a_second_audit(bench: Bench, name: str) -> No
 
 @pytest.mark.parametrize("state", State)
 def test_consistent_namespace_has_no_findings(bench: Bench, state: State) -> None:
-    bench.standing(state)
+    bench.lease_in(state)
     bench.item(depends_on=(bench.item(),))
     before = bench.everything()
 
@@ -316,7 +316,7 @@ def test_lost_lease_is_restored_in_full(
     bench: Bench,
 ) -> None:
     lease = bench.claimed(bench.item(lease_ms=60_000))
-    bench.lose_lease_entry(lease.item)
+    bench.delete_lease_entry(lease.item)
 
     audit(bench.queue, fix=True)
 
@@ -328,7 +328,7 @@ def test_lost_lease_is_restored_in_full(
 def test_repaired_queue_keeps_its_order(bench: Bench) -> None:
     items = [bench.item(priority=priority) for priority in (4, 2, 2, 0)]
     for item in items:
-        bench.lose_entry("queue:ada", item)
+        bench.delete_entry("queue:ada", item)
 
     audit(bench.queue, fix=True)
 
@@ -345,7 +345,7 @@ def test_item_with_lost_dependency_is_queued_with_event(
 ) -> None:
     first = bench.item()
     item = bench.item(agent="bob", depends_on=(first,))
-    bench.lose_item(first)
+    bench.delete_item(first)
 
     audit(bench.queue, fix=True)
 
@@ -357,7 +357,7 @@ def test_item_with_lost_dependency_is_queued_with_event(
 def test_forgotten_dependency_is_restored(bench: Bench) -> None:
     first = bench.item()
     item = bench.item(agent="bob", depends_on=(first,))
-    bench.lose_entry(f"deps:{item}", first)
+    bench.delete_entry(f"deps:{item}", first)
 
     audit(bench.queue, fix=True)
     bench.agent().complete(Lease(item=first))
@@ -368,7 +368,7 @@ def test_forgotten_dependency_is_restored(bench: Bench) -> None:
 def test_lost_project_is_restored(bench: Bench) -> None:
     project = bench.project()
     item = bench.item(project)
-    bench.lose_project(project)
+    bench.delete_project(project)
 
     audit(bench.queue, fix=True)
 
@@ -381,9 +381,9 @@ def test_item_listed_in_wrong_project_is_moved(
     bench: Bench,
 ) -> None:
     project, other = bench.project(), bench.project()
-    item = bench.brought(bench.item(project), State.COMPLETED).item
-    bench.lose_entry(f"project:{project}:items", item)
-    bench.leave_entry(f"project:{other}:items", item)
+    item = bench.bring_to(bench.item(project), State.COMPLETED).item
+    bench.delete_entry(f"project:{project}:items", item)
+    bench.add_entry(f"project:{other}:items", item)
 
     audit(bench.queue, fix=True)
 
@@ -401,7 +401,7 @@ def test_audit_visits_every_page_of_items(
         for _ in range(number * 3):
             bench.item(project)
     lost = bench.claimed().item
-    bench.lose_lease_entry(lost)
+    bench.delete_lease_entry(lost)
 
     found = audit(bench.queue, fix=False)
 

@@ -58,7 +58,7 @@ def test_claim_many_skips_inconsistent_queue_entries(
 ) -> None:
     first, wrong = bench.item(), bench.item()
     second = bench.item()
-    bench.leave_queue_entry(bench.claimed(wrong).item)
+    bench.add_queue_entry(bench.claimed(wrong).item)
 
     leases = claimed_many(bench, 2)
 
@@ -157,7 +157,7 @@ def test_assign_many_keeps_the_order(bench: Bench) -> None:
 def test_refused_assignment_refuses_all_and_is_named(
     bench: Bench, state: State, refused: type[errors.TaskOrchestratorError]
 ) -> None:
-    free, wrong = bench.item(agent=""), bench.standing(state).item
+    free, wrong = bench.item(agent=""), bench.lease_in(state).item
     before = bench.everything()
 
     with pytest.raises(refused) as refusal:
@@ -209,7 +209,8 @@ def test_repeated_claim_many_returns_items_still_held(
     bench.item()
     recorder = RecordingConnection(bench.queue._scripts.connection)
     one, other = [
-        claim.lease for claim in bench.over(lambda _: recorder).agent().claim_many(2)
+        claim.lease
+        for claim in bench.with_connection(lambda _: recorder).agent().claim_many(2)
     ]
     assert one
     assert other

@@ -235,7 +235,7 @@ def test_dependency_by_index_and_id_counts_once(bench: Bench) -> None:
 def test_repeated_batch_adds_items_that_depend_on_existing(bench: Bench) -> None:
     project = bench.project()
     (first,) = bench.queue.create_many(project, chain(1))
-    bench.brought(first.id, State.COMPLETED)
+    bench.bring_to(first.id, State.COMPLETED)
 
     again, second = bench.queue.create_many(project, chain(2))
 
@@ -410,7 +410,7 @@ def test_dry_run_reports_existing_items(bench: Bench) -> None:
 def test_dead_dependency_is_reported(
     bench: Bench, state: State, *, dry_run: bool
 ) -> None:
-    alive, dead = bench.item(), bench.brought(bench.item(), state).item
+    alive, dead = bench.item(), bench.bring_to(bench.item(), state).item
     items = (
         NewItem(title="a", depends_on=(alive, dead)),
         NewItem(title="b", depends_on=(alive, 0)),

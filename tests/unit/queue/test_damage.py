@@ -61,9 +61,9 @@ def forge(bench: Bench, id_: str, *, project: str) -> None:
         "dict[str, str]", bench.raw.hgetall(key(bench, f"item:{bench.item(project)}"))
     )
     bench.raw.hset(key(bench, f"item:{id_}"), mapping=cast(Any, hash_))
-    bench.leave_entry("queue:ada", id_, 0)
-    bench.leave_entry(f"project:{project}:items", id_, 0.5)
-    bench.leave_entry("leases", id_, 1)
+    bench.add_entry("queue:ada", id_, 0)
+    bench.add_entry(f"project:{project}:items", id_, 0.5)
+    bench.add_entry("leases", id_, 1)
 
 
 def damaged(bench: Bench) -> list[str]:
@@ -180,7 +180,7 @@ def test_damaged_item_does_not_stop_the_queue(
 def test_due_damaged_item_does_not_stop_others(bench: Bench) -> None:
     item, sound = bench.claimed().item, bench.item()
     damage(bench, item, "attempts")
-    bench.let_lease_run_out(item)
+    bench.expire_lease(item)
 
     assert bench.claimed_next() == sound
 
@@ -228,7 +228,7 @@ def test_doctor_moves_a_damaged_item_aside(
 
 def test_doctor_leaves_a_sound_namespace_alone(bench: Bench) -> None:
     for state in State:
-        bench.standing(state)
+        bench.lease_in(state)
 
     assert audit(bench.queue, fix=False).findings == ()
     assert audit(bench.queue, fix=True).repaired == ()
@@ -279,7 +279,7 @@ def test_items_of_damaged_project_can_be_claimed(
 
 def test_forged_agent_is_skipped_and_moved_aside(bench: Bench) -> None:
     bench.item()
-    bench.leave_entry("agents", "../../etc\x1b[2J", 7)
+    bench.add_entry("agents", "../../etc\x1b[2J", 7)
 
     listed = bench.queue.views.agents()
     reported = damaged(bench)

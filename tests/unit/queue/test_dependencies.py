@@ -141,7 +141,7 @@ def test_dependency_in_another_project_is_waited_for(bench: Bench) -> None:
 
 
 def test_completed_dependency_is_not_waited_for(bench: Bench) -> None:
-    done = bench.standing(State.COMPLETED).item
+    done = bench.lease_in(State.COMPLETED).item
 
     item = bench.item(agent="bob", depends_on=(done,))
 
@@ -150,7 +150,7 @@ def test_completed_dependency_is_not_waited_for(bench: Bench) -> None:
 
 
 def test_depend_on_completed_item_keeps_item_queued(bench: Bench) -> None:
-    done, item = bench.standing(State.COMPLETED).item, bench.item()
+    done, item = bench.lease_in(State.COMPLETED).item, bench.item()
 
     state = bench.queue.depend(item, [done])
 
@@ -164,7 +164,7 @@ def test_dead_dependency_keeps_item_waiting(bench: Bench, state: State) -> None:
     first = bench.item()
     earlier = bench.item(agent="bob", depends_on=(first,))
 
-    bench.brought(first, state)
+    bench.bring_to(first, state)
     later = bench.item(agent="bob", depends_on=(first,))
 
     assert [bench.state(earlier), bench.state(later)] == [State.WAITING, State.WAITING]
@@ -176,7 +176,7 @@ def test_requeued_dependency_is_waited_for_until_completed(
 ) -> None:
     first = bench.item()
     second = bench.item(agent="bob", depends_on=(first,))
-    bench.brought(first, state)
+    bench.bring_to(first, state)
 
     bench.queue.requeue(first)
     before = bench.state(second)
@@ -230,7 +230,7 @@ def test_held_dependent_is_reported_and_stays_held(bench: Bench, state: State) -
     first = bench.item(agent="bob")
     second = bench.item(depends_on=(first,))
     bench.agent("bob").complete(Lease(item=first), "done")
-    lease = bench.brought(second, state)
+    lease = bench.bring_to(second, state)
 
     done = bench.queue.requeue(first)
 
@@ -253,7 +253,7 @@ def test_held_dependent_waits_once_released(bench: Bench, end: str) -> None:
         case "fail":
             bench.agent().fail(lease, "no luck")
         case "expire":
-            bench.let_lease_run_out(second)
+            bench.expire_lease(second)
             bench.queue.reap()
 
     assert bench.state(second) is State.WAITING
@@ -265,7 +265,7 @@ def test_holder_may_complete_after_dependency_is_requeued(bench: Bench) -> None:
     second = bench.item(depends_on=(first,))
     bench.agent("bob").complete(Lease(item=first), "done")
     lease = bench.claimed(second)
-    bench.let_lease_run_out(second)
+    bench.expire_lease(second)
     bench.queue.reap()
 
     bench.queue.requeue(first)
@@ -289,7 +289,7 @@ def test_completed_dependent_waits_once_requeued(bench: Bench) -> None:
 
 
 def test_item_created_after_completion_also_waits_again(bench: Bench) -> None:
-    first = bench.standing(State.COMPLETED).item
+    first = bench.lease_in(State.COMPLETED).item
     created = bench.item(agent="bob", depends_on=(first,))
     added = bench.item(agent="bob")
     bench.queue.depend(added, [first])
@@ -311,7 +311,9 @@ def test_requeue_handles_many_dependents_in_several_calls(bench: Bench) -> None:
     finish(bench, first)
     seen: list[str] = []
 
-    done = bench.over(lambda connection: Noted(connection, seen)).queue.requeue(first)
+    done = bench.with_connection(
+        lambda connection: Noted(connection, seen)
+    ).queue.requeue(first)
 
     assert seen == ["requeue"] * 3
     assert (done.waiting, bench.agent("bob").claim()) == (600, None)
@@ -328,7 +330,7 @@ def test_interrupted_requeue_is_finished_by_the_next(bench: Bench) -> None:
     )
     finish(bench, first)
     with pytest.raises(errors.Unreachable):
-        bench.over(CutOff).queue.requeue(first)
+        bench.with_connection(CutOff).queue.requeue(first)
     before = bench.queue.views.progress(project, limit=1).project.counts[State.QUEUED]
 
     done = bench.queue.requeue(first)
@@ -346,7 +348,7 @@ def test_requeue_leaves_dependents_completed_during_it(
     )
     finish(bench, first)
 
-    bench.over(
+    bench.with_connection(
         lambda connection: CompletedMeanwhile(connection, bench, first)
     ).queue.requeue(first)
 
@@ -440,7 +442,7 @@ def test_item_is_delayed_if_dependencies_complete_early(
 
     finish(bench, first)
     after = bench.state(second)
-    bench.let_delay_pass(second)
+    bench.end_delay(second)
 
     assert (before, after) == (State.WAITING, State.DELAYED)
     assert held(bench.agent("bob").claim()).item == second

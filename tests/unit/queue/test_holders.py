@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from support.builders import Bench, held
-from support.verbs import AGENT, HOLDER
+from support.verbs import AGENT_VERBS, HOLDER_VERBS
 from taskorch.domain import errors
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Lease, Receipt, State
@@ -37,7 +37,7 @@ REFUSALS: dict[str, type[errors.TaskOrchestratorError]] = {
 }
 
 
-@pytest.mark.parametrize("verb", HOLDER)
+@pytest.mark.parametrize("verb", HOLDER_VERBS)
 @pytest.mark.parametrize(
     "state", [state for state in State if state is not State.PENDING]
 )
@@ -46,62 +46,62 @@ def test_stale_token_is_refused_in_every_state(
 ) -> None:
     stale = bench.claimed()
     bench.agent().release(stale)
-    bench.brought(stale.item, state)
+    bench.bring_to(stale.item, state)
     before = bench.everything()
     expected = errors.Cancelled if state is State.CANCELLED else errors.LeaseLost
 
     with pytest.raises(errors.Conflict) as refusal:
-        HOLDER[verb](bench.agent(), stale)
+        HOLDER_VERBS[verb](bench.agent(), stale)
 
     assert refusal.type is expected
     assert bench.everything() == before
 
 
-@pytest.mark.parametrize("verb", HOLDER)
+@pytest.mark.parametrize("verb", HOLDER_VERBS)
 def test_token_number_given_twice_serves_the_known_claim(
     bench: Bench, verb: str
 ) -> None:
     lost = bench.claimed()
-    bench.forget_claim(lost.item)
+    bench.undo_claim(lost.item)
     known = bench.claimed(lost.item)
     before = bench.everything()
 
     with pytest.raises(errors.LeaseLost):
-        HOLDER[verb](bench.agent(), lost)
+        HOLDER_VERBS[verb](bench.agent(), lost)
 
     assert lost.token == known.token
     assert bench.everything() == before
-    HOLDER[verb](bench.agent(), known)
+    HOLDER_VERBS[verb](bench.agent(), known)
 
 
-@pytest.mark.parametrize("verb", HOLDER)
+@pytest.mark.parametrize("verb", HOLDER_VERBS)
 @pytest.mark.parametrize(
     "state", [state for state in State if state is not State.PENDING]
 )
 def test_unknown_token_is_refused_in_every_state(
     bench: Bench, state: State, verb: str
 ) -> None:
-    lease = bench.standing(state)
+    lease = bench.lease_in(state)
     before = bench.everything()
     expected = errors.Cancelled if state is State.CANCELLED else errors.LeaseLost
 
     with pytest.raises(errors.Conflict) as refusal:
-        HOLDER[verb](bench.agent(), replace(lease, token=99))
+        HOLDER_VERBS[verb](bench.agent(), replace(lease, token=99))
 
     assert refusal.type is expected
     assert bench.everything() == before
 
 
-@pytest.mark.parametrize("verb", ["get", *HOLDER])
+@pytest.mark.parametrize("verb", ["get", *HOLDER_VERBS])
 @pytest.mark.parametrize("state", HELD)
 def test_session_without_token_learns_the_holder(
     bench: Bench, state: State, verb: str
 ) -> None:
-    lease = bench.standing(state)
+    lease = bench.lease_in(state)
     before = bench.everything()
 
     with pytest.raises(errors.Held) as refusal:
-        AGENT[verb](bench.agent(session="second"), Lease(item=lease.item))
+        AGENT_VERBS[verb](bench.agent(session="second"), Lease(item=lease.item))
 
     assert "host here" in str(refusal.value)
     assert ("its question is answered" in str(refusal.value)) == (
@@ -114,30 +114,30 @@ def test_session_without_token_learns_the_holder(
 def test_get_with_stale_token_learns_the_holder(bench: Bench, state: State) -> None:
     stale = bench.claimed()
     bench.agent().release(stale)
-    bench.brought(stale.item, state)
+    bench.bring_to(stale.item, state)
 
     with pytest.raises(errors.Held):
         bench.agent().get(stale)
 
 
-@pytest.mark.parametrize("verb", AGENT)
+@pytest.mark.parametrize("verb", AGENT_VERBS)
 @pytest.mark.parametrize("state", State)
 def test_other_agent_is_refused_even_with_the_token(
     bench: Bench, state: State, verb: str
 ) -> None:
-    lease = bench.standing(state)
+    lease = bench.lease_in(state)
     before = bench.everything()
 
     for shown in (lease, Lease(item=lease.item)):
         with pytest.raises(errors.NotYours):
-            AGENT[verb](bench.agent("bob"), shown)
+            AGENT_VERBS[verb](bench.agent("bob"), shown)
 
     assert bench.everything() == before
 
 
 @pytest.mark.parametrize("state", State)
 def test_other_agent_cannot_keep_a_note(bench: Bench, state: State) -> None:
-    lease = bench.standing(state)
+    lease = bench.lease_in(state)
     before = bench.everything()
 
     with pytest.raises(errors.NotYours):
@@ -201,7 +201,7 @@ def test_repeated_complete_keeps_the_first_delivery(
 def test_report_on_queued_item_claims_it(bench: Bench, verb: str) -> None:
     item = bench.item()
 
-    receipt = HOLDER[verb](bench.agent(), Lease(item=item))
+    receipt = HOLDER_VERBS[verb](bench.agent(), Lease(item=item))
 
     view = bench.queue.views.show(item).item
     assert isinstance(receipt, Receipt)
@@ -248,7 +248,7 @@ def test_released_item_has_no_holder(bench: Bench) -> None:
 def test_item_in_progress_is_answered_once(
     bench: Bench,
 ) -> None:
-    lease = bench.standing(State.BLOCKED)
+    lease = bench.lease_in(State.BLOCKED)
     bench.agent().progress(lease, "I went on with something else")
 
     state = bench.queue.answer(lease.item, "The left one.")

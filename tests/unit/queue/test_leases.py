@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import pytest
 from support.builders import Bench, held
-from support.verbs import HOLDER
+from support.verbs import HOLDER_VERBS
 from taskorch.domain import errors
 from taskorch.domain.item import DEFAULT_LEASE_MS, Lease, State
 
 
 def expired_lease(bench: Bench) -> Lease:
     lease = bench.claimed()
-    bench.let_lease_run_out(lease.item)
+    bench.expire_lease(lease.item)
     return lease
 
 
@@ -25,9 +25,9 @@ PASSERS_BY: dict[str, Callable[[Bench, str], object]] = {
 #: The item after its lease expired, before another session claimed it.
 LATE: dict[str, Callable[[Bench], Lease]] = {
     "not reaped yet": expired_lease,
-    "delayed": lambda bench: bench.expired(State.DELAYED),
-    "queued": lambda bench: bench.expired(State.QUEUED),
-    "failed": lambda bench: bench.expired(State.FAILED),
+    "delayed": lambda bench: bench.expired_lease(State.DELAYED),
+    "queued": lambda bench: bench.expired_lease(State.QUEUED),
+    "failed": lambda bench: bench.expired_lease(State.FAILED),
 }
 
 
@@ -47,7 +47,7 @@ def test_expired_lease_is_reaped_by(bench: Bench, passer_by: str) -> None:
 @pytest.mark.parametrize("passer_by", PASSERS_BY)
 def test_due_item_is_promoted_by(bench: Bench, passer_by: str) -> None:
     item, own = bench.item(delay_ms=3_600_000), bench.item(agent="bob")
-    bench.let_delay_pass(item)
+    bench.end_delay(item)
 
     PASSERS_BY[passer_by](bench, own)
 
@@ -58,7 +58,7 @@ def test_due_item_is_promoted_by(bench: Bench, passer_by: str) -> None:
 def test_claim_takes_an_item_that_it_promoted(bench: Bench) -> None:
     item = bench.item(delay_ms=3_600_000)
     early = bench.agent().claim()
-    bench.let_delay_pass(item)
+    bench.end_delay(item)
 
     lease = held(bench.agent().claim())
 
@@ -102,9 +102,9 @@ def test_reap_returns_numbers_of_leases_and_delays(bench: Bench) -> None:
         bench.item(project, agent="bob", delay_ms=3_600_000) for _ in range(13)
     ]
     for item in held_ones:
-        bench.let_lease_run_out(item)
+        bench.expire_lease(item)
     for item in delayed_ones:
-        bench.let_delay_pass(item)
+        bench.end_delay(item)
 
     first, second = bench.queue.reap(), bench.queue.reap()
 
@@ -121,10 +121,10 @@ def test_repeated_crashes_make_a_dead_letter(
 
     for _ in range(3):
         held(bench.agent().claim())
-        bench.let_lease_run_out(item)
+        bench.expire_lease(item)
         bench.queue.reap()
         states.append(bench.state(item))
-        bench.let_delay_pass(item)
+        bench.end_delay(item)
 
     assert states == [State.DELAYED, State.DELAYED, State.FAILED]
     assert bench.queue.views.show(item).item.attempts == 3
@@ -133,7 +133,7 @@ def test_repeated_crashes_make_a_dead_letter(
 
 
 def test_requeued_dead_letter_has_all_its_attempts(bench: Bench) -> None:
-    lease = bench.expired(State.FAILED)
+    lease = bench.expired_lease(State.FAILED)
 
     bench.queue.requeue(lease.item)
 
@@ -180,7 +180,7 @@ def retry_delay_ms(bench: Bench, attempt: int) -> tuple[int, int]:
     """Fail a new item `attempt` times; return the bounds of the last delay in ms."""
     item = bench.item(max_attempts=1000)
     for _ in range(attempt):
-        bench.let_delay_pass(item)
+        bench.end_delay(item)
         bench.queue.reap()
         lease = bench.claimed(item)
         before = bench.now_ms()
@@ -230,15 +230,15 @@ def test_repeated_late_returns_make_a_dead_letter(
     lease = bench.claimed(bench.item(max_attempts=3))
 
     for _ in range(2):
-        bench.let_lease_run_out(lease.item)
+        bench.expire_lease(lease.item)
         bench.queue.reap()
         if resumed_by == "get":
             bench.agent().get(lease)
         else:
-            HOLDER[resumed_by](bench.agent(), lease)
+            HOLDER_VERBS[resumed_by](bench.agent(), lease)
         if resumed_by == "blocker":
             bench.queue.answer(lease.item, "Go on")
-    bench.let_lease_run_out(lease.item)
+    bench.expire_lease(lease.item)
     bench.queue.reap()
 
     view = bench.queue.views.show(lease.item).item
@@ -249,14 +249,14 @@ def test_repeated_late_returns_make_a_dead_letter(
     assert bench.agent().complete(lease, "finished after all").state is State.COMPLETED
 
 
-@pytest.mark.parametrize("verb", HOLDER)
+@pytest.mark.parametrize("verb", HOLDER_VERBS)
 def test_late_holder_is_refused_after_another_claim(bench: Bench, verb: str) -> None:
-    stale = bench.expired(State.QUEUED)
+    stale = bench.expired_lease(State.QUEUED)
     current = held(bench.agent(session="second").claim())
     before = bench.everything()
 
     with pytest.raises(errors.LeaseLost):
-        HOLDER[verb](bench.agent(), stale)
+        HOLDER_VERBS[verb](bench.agent(), stale)
 
     assert current.item == stale.item
     assert bench.everything() == before
@@ -302,10 +302,10 @@ def test_claim_may_have_its_own_lease_duration(bench: Bench, how: str) -> None:
 def test_step_renews_lease_for_duration_of_claim(bench: Bench, verb: str) -> None:
     item = bench.item(lease_ms=3_600_000)
     lease = held(bench.agent().claim(lease_ms=90_000))
-    bench.let_lease_run_out(item)
+    bench.expire_lease(item)
     before = bench.now_ms()
 
-    HOLDER[verb](bench.agent(), lease)
+    HOLDER_VERBS[verb](bench.agent(), lease)
 
     assert (
         before + 90_000
@@ -338,9 +338,9 @@ def test_answer_starts_a_full_lease(bench: Bench) -> None:
 
 
 def test_blocked_item_has_no_lease_to_expire(bench: Bench) -> None:
-    lease = bench.standing(State.BLOCKED)
+    lease = bench.lease_in(State.BLOCKED)
 
-    bench.let_lease_run_out(lease.item)
+    bench.expire_lease(lease.item)
     bench.queue.reap()
 
     assert lease.expires_at == 0

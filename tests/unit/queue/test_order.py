@@ -65,7 +65,7 @@ def test_retried_item_returns_to_its_place(bench: Bench) -> None:
     first, second = bench.item(), bench.item()
     bench.agent().fail(held(bench.agent().claim()), "again")
 
-    bench.let_delay_pass(first)
+    bench.end_delay(first)
 
     assert claimed_in_turn(bench) == [first, second]
 
@@ -124,7 +124,7 @@ def test_check_shows_its_limit_and_counts_all(bench: Bench) -> None:
     items = [bench.item(project) for _ in range(5)]
     for item in items[:2]:
         bench.claimed(item)
-        bench.let_the_clock_tick()
+        bench.wait_for_next_ms()
 
     shown = {
         limit: [item.id for item in bench.agent().check(limit=limit).items]
@@ -146,10 +146,10 @@ def test_check_shows_twenty_items_by_default(bench: Bench) -> None:
 
 
 def test_check_counts_items_that_are_not_ready(bench: Bench) -> None:
-    bench.standing(State.WAITING)
-    bench.standing(State.DELAYED)
+    bench.lease_in(State.WAITING)
+    bench.lease_in(State.DELAYED)
     for over in (State.COMPLETED, State.FAILED, State.CANCELLED):
-        bench.standing(over)
+        bench.lease_in(over)
 
     assignments = bench.agent().check()
 
@@ -157,7 +157,7 @@ def test_check_counts_items_that_are_not_ready(bench: Bench) -> None:
 
 
 def test_check_shows_a_blocked_item_as_held(bench: Bench) -> None:
-    lease = bench.standing(State.BLOCKED)
+    lease = bench.lease_in(State.BLOCKED)
 
     assignments = bench.agent().check()
 

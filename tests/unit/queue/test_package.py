@@ -74,7 +74,7 @@ def test_package_has_last_report_of_earlier_attempt(bench: Bench) -> None:
     first = bench.claimed()
     bench.agent().progress(first, "half of it is in half.txt")
     bench.agent().fail(first, "my disk is full")
-    bench.let_delay_pass(first.item)
+    bench.end_delay(first.item)
 
     claim = bench.agent().claim()
 

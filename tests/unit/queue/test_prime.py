@@ -25,7 +25,7 @@ from taskorch_worker.render import briefing
 
 def test_briefing_of_idle_agent_has_its_queue(bench: Bench) -> None:
     items = [bench.item(title=f"Item {number}") for number in range(4)]
-    bench.standing(State.WAITING)
+    bench.lease_in(State.WAITING)
 
     primed = bench.agent().prime()
 
@@ -78,7 +78,7 @@ def test_item_of_another_session_has_no_lease(bench: Bench) -> None:
 
 
 def test_expired_lease_is_still_in_briefing(bench: Bench) -> None:
-    lease = bench.expired(State.DELAYED)
+    lease = bench.expired_lease(State.DELAYED)
 
     (held,) = bench.agent().prime([lease]).held
 
@@ -90,7 +90,7 @@ def test_expired_lease_is_still_in_briefing(bench: Bench) -> None:
 def test_briefing_promises_nothing_about_a_dead_letter(
     bench: Bench,
 ) -> None:
-    lease = bench.expired(State.FAILED)
+    lease = bench.expired_lease(State.FAILED)
 
     primed = bench.agent().prime([lease])
 
@@ -131,7 +131,7 @@ def test_token_taken_over_is_no_lease(bench: Bench) -> None:
 
 def test_briefing_skips_missing_and_foreign_items(bench: Bench) -> None:
     vanished, others = bench.claimed(), bench.claimed(agent="bob")
-    bench.lose_item(vanished.item)
+    bench.delete_item(vanished.item)
 
     primed = bench.agent().prime(
         [vanished, others, Lease(item="item_00000000", token=1)]
@@ -142,7 +142,7 @@ def test_briefing_skips_missing_and_foreign_items(bench: Bench) -> None:
 
 def test_prime_changes_nothing(bench: Bench) -> None:
     lease = bench.claimed()
-    bench.let_lease_run_out(lease.item)
+    bench.expire_lease(lease.item)
     before, seen = bench.everything(), bench.queue.views.agents()[0].last_seen_at
 
     bench.agent().prime([lease])

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from support.backups import exported, furnished, work
+from support.backups import export_lines, exported_work, fill_namespace
 from support.builders import Bench
 from support.mirrors import Root
 from taskorch.domain import errors
@@ -64,13 +64,13 @@ def test_purge_leaves_nothing_of_project(
     monkeypatch.setattr(queue, "PURGE_BATCH", batch)
     purged(bench, over(bench))
     bench.queue.apply(replace(PLAN, key="another"))
-    before, kinds = work(bench), bench.everything().keys()
+    before, kinds = exported_work(bench), bench.everything().keys()
     project = over(bench)
     there = len(bench.everything())
 
     items, keys = purged(bench, project)
 
-    assert work(bench) == before
+    assert exported_work(bench) == before
     assert bench.everything().keys() == kinds
     assert (items, keys) == (5, there - len(kinds))
     assert bench.inconsistencies() == []
@@ -126,7 +126,7 @@ def test_project_reopened_during_purge_keeps_its_rest(
 
 def test_purge_refuses_open_project(bench: Bench) -> None:
     project = bench.project()
-    bench.brought(bench.item(project), State.COMPLETED)
+    bench.bring_to(bench.item(project), State.COMPLETED)
     before = bench.everything()
 
     for refused in (
@@ -161,7 +161,7 @@ def test_purged_completed_dependency_stays_satisfied(bench: Bench) -> None:
         bench.item(home, depends_on=(first,)),
         bench.item(home, depends_on=(first, open_one)),
     )
-    bench.brought(first, State.COMPLETED)
+    bench.bring_to(first, State.COMPLETED)
     bench.queue.complete_project(project)
 
     purged(bench, project)
@@ -195,7 +195,7 @@ def test_refused_purge_deletes_nothing(
 ) -> None:
     monkeypatch.setattr(queue, "PURGE_BATCH", 1)
     project = bench.project()
-    bench.brought(bench.item(project), State.COMPLETED)
+    bench.bring_to(bench.item(project), State.COMPLETED)
     bench.item(depends_on=(bench.item(project),))
     bench.queue.complete_project(project, force=True)
 
@@ -220,21 +220,21 @@ def test_cancelled_dependent_does_not_block_purge(bench: Bench) -> None:
 def test_purged_item_leaves_no_dependent_entry(
     bench: Bench,
 ) -> None:
-    other, before = bench.item(), work(bench)
+    other, before = bench.item(), exported_work(bench)
     project = bench.project()
     bench.item(project, depends_on=(other,))
     bench.queue.complete_project(project, force=True)
 
     purged(bench, project)
 
-    assert work(bench) == before
-    assert bench.brought(other, State.COMPLETED).item == other
+    assert exported_work(bench) == before
+    assert bench.bring_to(other, State.COMPLETED).item == other
 
 
 def test_missing_item_does_not_block_purge(bench: Bench) -> None:
     project, other = over(bench), bench.item()
-    bench.lose_item(bench.queue.views.list(project=project).items[0].id)
-    bench.leave_entry(f"project:{project}:items", other)
+    bench.delete_item(bench.queue.views.list(project=project).items[0].id)
+    bench.add_entry(f"project:{project}:items", other)
 
     purged(bench, project)
 
@@ -273,8 +273,8 @@ def test_finished_projects_are_selected_by_age(
 ) -> None:
     active, first, second = bench.project(), over(bench), bench.project()
     bench.queue.complete_project(second)
-    bench.let_the_clock_tick()
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
+    bench.wait_for_next_ms()
 
     views = bench.queue.views
 
@@ -293,8 +293,8 @@ def test_finished_projects_are_found_beyond_one_page(
     projects = [bench.project() for _ in range(5)]
     for project in projects[::2]:
         bench.queue.complete_project(project)
-    bench.let_the_clock_tick()
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
+    bench.wait_for_next_ms()
 
     found = bench.queue.views.finished(older_than_ms=1)
 
@@ -337,7 +337,7 @@ def test_repeated_completion_after_purge_finds_no_project(
 def test_namespace_is_exported_and_imported_after_purge(
     bench: Bench, copy: Bench, tmp_path: Path
 ) -> None:
-    furnished(bench)
+    fill_namespace(bench)
     project = over(bench)
     bench.item(
         depends_on=(
@@ -346,7 +346,7 @@ def test_namespace_is_exported_and_imported_after_purge(
     )
     purged(bench, project)
 
-    exported(bench, tmp_path / "export.jsonl")
+    export_lines(bench, tmp_path / "export.jsonl")
     restore(tmp_path / "export.jsonl", copy.queue.archive)
 
     assert [item.title for item in copy.queue.views.list().items] == [
@@ -374,7 +374,7 @@ def test_export_during_purge_is_refused(
 
 def test_export_continues_under_id_of_lost_project(bench: Bench) -> None:
     project = over(bench)
-    bench.lose_project(project)
+    bench.delete_project(project)
 
     lines = list(export.without_damage(bench.queue.archive.lines(), bench.queue.damage))
 

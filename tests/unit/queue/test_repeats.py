@@ -36,7 +36,7 @@ def twice(bench: Bench) -> tuple[Bench, Twice]:
         connections.append(Twice(connection))
         return connections[-1]
 
-    repeating = bench.over(wrapped)
+    repeating = bench.with_connection(wrapped)
     return repeating, connections[0]
 
 
@@ -180,9 +180,9 @@ def test_repeated_repair_reports_what_it_repaired(
     bench: Bench,
 ) -> None:
     item, project = bench.claimed().item, bench.project()
-    bench.lose_lease_entry(item)
-    bench.leave_entry("dead", "item_00000000")
-    bench.lose_count(f"project:{project}", State.FAILED)
+    bench.delete_lease_entry(item)
+    bench.add_entry("dead", "item_00000000")
+    bench.shift_count(f"project:{project}", State.FAILED)
     repeating, _ = twice(bench)
 
     found = audit(repeating.queue, fix=True)

@@ -143,7 +143,7 @@ def test_history_has_agent_text_and_attempt(bench: Bench) -> None:
     first = held(bench.agent().claim())
     bench.agent().progress(first, "begun", percent=10)
     bench.agent().fail(first, "broken")
-    bench.let_delay_pass(item)
+    bench.end_delay(item)
     second = held(bench.agent().claim())
     bench.agent().blocker(second, "Which?", needs="a word")
     bench.queue.answer(item, "That.")
@@ -284,7 +284,7 @@ def test_note_does_not_renew_the_lease(bench: Bench) -> None:
 def test_blocker_is_in_inbox_until_answered(bench: Bench) -> None:
     first, second = bench.claimed(), bench.claimed()
     bench.agent().blocker(first, "Which door?", needs="left or right")
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
     bench.agent().blocker(second, "Which key?")
 
     before = bench.queue.views.inbox()
@@ -355,7 +355,7 @@ def test_item_with_left_question_has_no_holder(bench: Bench) -> None:
 def test_release_after_answer_queues_item_immediately(
     bench: Bench,
 ) -> None:
-    lease = bench.standing(State.BLOCKED)
+    lease = bench.lease_in(State.BLOCKED)
     bench.queue.answer(lease.item, "The left one.")
 
     receipt = bench.agent().release(lease, asks=True)
@@ -383,7 +383,7 @@ def test_item_with_left_question_can_be_reassigned(bench: Bench, way_on: str) ->
 
 @pytest.mark.parametrize("way_on", ["complete", "fail", "release", "cancel", "assign"])
 def test_question_is_removed_with_its_holder(bench: Bench, way_on: str) -> None:
-    lease = bench.standing(State.BLOCKED)
+    lease = bench.lease_in(State.BLOCKED)
 
     match way_on:
         case "complete":

@@ -22,7 +22,7 @@ def only(bench: Bench, **how: object) -> StuckItem:
 def test_only_blockers_and_dead_letters_are_stuck_immediately(
     bench: Bench,
 ) -> None:
-    leases = {state: bench.standing(state) for state in State}
+    leases = {state: bench.lease_in(state) for state in State}
 
     assert named(bench) == [
         (leases[State.FAILED].item, "failed"),
@@ -33,7 +33,7 @@ def test_only_blockers_and_dead_letters_are_stuck_immediately(
 def test_unclaimed_queued_item_is_unstarted(bench: Bench) -> None:
     item = bench.item(agent="bob")
     queued_at = bench.now_ms()
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
 
     each = only(bench, unstarted_ms=1)
 
@@ -46,9 +46,9 @@ def test_unclaimed_queued_item_is_unstarted(bench: Bench) -> None:
 def test_unstarted_item_has_last_call_of_its_agent(bench: Bench) -> None:
     bench.agent().check()
     seen_at = bench.now_ms()
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
     bench.item()
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
 
     each = only(bench, unstarted_ms=1)
 
@@ -58,10 +58,10 @@ def test_unstarted_item_has_last_call_of_its_agent(bench: Bench) -> None:
 
 def test_released_item_is_unstarted_since_its_release(bench: Bench) -> None:
     lease = bench.claimed()
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
     before = bench.now_ms()
     bench.agent().release(lease)
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
 
     assert only(bench, unstarted_ms=1).since >= before
 
@@ -70,7 +70,7 @@ def test_holder_is_silent_since_its_last_step(
     bench: Bench,
 ) -> None:
     lease = bench.claimed(bench.item(lease_ms=4 * HOUR_MS))
-    bench.let_lease_run_down(lease.item, left_ms=HOUR_MS)
+    bench.shorten_lease(lease.item, left_ms=HOUR_MS)
 
     each = only(bench)
 
@@ -82,7 +82,7 @@ def test_holder_is_silent_since_its_last_step(
 @pytest.mark.parametrize("step", ["progress", "renew", "discover"])
 def test_step_ends_the_silence(bench: Bench, step: str) -> None:
     lease = bench.claimed()
-    bench.let_lease_run_down(lease.item, left_ms=1000)
+    bench.shorten_lease(lease.item, left_ms=1000)
     assert named(bench) == [(lease.item, "silent")]
 
     getattr(bench.agent(), step)(lease, *([] if step == "renew" else ["here I am"]))
@@ -92,7 +92,7 @@ def test_step_ends_the_silence(bench: Bench, step: str) -> None:
 
 def test_overdue_lease_is_expired_until_reaped(bench: Bench) -> None:
     lease = bench.claimed()
-    bench.let_lease_run_out(lease.item)
+    bench.expire_lease(lease.item)
 
     each = only(bench)
     bench.queue.reap()
@@ -109,7 +109,7 @@ def test_overdue_lease_is_expired_until_reaped(bench: Bench) -> None:
 def test_question_is_stuck_until_answered(
     bench: Bench,
 ) -> None:
-    lease = bench.standing(State.BLOCKED)
+    lease = bench.lease_in(State.BLOCKED)
 
     each = only(bench)
     bench.queue.answer(lease.item, "this one")
@@ -125,7 +125,7 @@ def test_dependent_of_dead_item_is_stuck(bench: Bench, state: State) -> None:
     dead, alive = bench.item(), bench.item(agent="bob")
     item = bench.item(depends_on=(alive, dead))
     assert named(bench) == []
-    bench.brought(dead, state)
+    bench.bring_to(dead, state)
 
     each = next(iter(bench.queue.views.stuck().items))
     bench.queue.requeue(dead)
@@ -170,7 +170,7 @@ def test_dead_letter_is_stuck_with_its_reason(
 
 
 def test_dead_letter_of_expired_lease_has_no_reason(bench: Bench) -> None:
-    lease = bench.expired(State.FAILED)
+    lease = bench.expired_lease(State.FAILED)
 
     each = only(bench)
 
@@ -184,8 +184,8 @@ def test_unclaimed_item_after_its_delay_is_unstarted(
         bench.item(agent="bob", delay_ms=1),
         bench.item(agent="bob", delay_ms=HOUR_MS),
     )
-    bench.let_the_clock_tick()
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
+    bench.wait_for_next_ms()
 
     each = only(bench, unstarted_ms=1)
     bench.agent("bob").claim()
@@ -201,12 +201,12 @@ def test_unclaimed_item_after_its_delay_is_unstarted(
 
 
 def test_many_items_of_one_kind_hide_no_others(bench: Bench) -> None:
-    item = bench.standing(State.BLOCKED).item
+    item = bench.lease_in(State.BLOCKED).item
     bench.queue.create_many(
         bench.project(), [NewItem(title="x", agent="eve", delay_ms=HOUR_MS)] * 3000
     )
     queued = bench.item(agent="bob")
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
 
     found = bench.queue.views.stuck(unstarted_ms=1)
 
@@ -218,10 +218,10 @@ def test_many_items_of_one_kind_hide_no_others(bench: Bench) -> None:
 
 
 def test_stuck_can_be_limited_to_one_project(bench: Bench) -> None:
-    bench.standing(State.BLOCKED)
+    bench.lease_in(State.BLOCKED)
     project = bench.project()
     item = bench.item(project)
-    bench.brought(item, State.BLOCKED)
+    bench.bring_to(item, State.BLOCKED)
 
     assert named(bench, project=project) == [(item, "blocked")]
     with pytest.raises(errors.NoProject):
@@ -230,7 +230,7 @@ def test_stuck_can_be_limited_to_one_project(bench: Bench) -> None:
 
 def test_stuck_reports_that_there_is_more(bench: Bench) -> None:
     for _ in range(3):
-        bench.standing(State.BLOCKED)
+        bench.lease_in(State.BLOCKED)
 
     some, all_ = bench.queue.views.stuck(limit=2), bench.queue.views.stuck(limit=3)
 
@@ -240,11 +240,11 @@ def test_stuck_reports_that_there_is_more(bench: Bench) -> None:
 
 def test_blockers_do_not_count_towards_the_limit(bench: Bench) -> None:
     for _ in range(3):
-        bench.standing(State.BLOCKED)
+        bench.lease_in(State.BLOCKED)
     waits = bench.item()
-    bench.queue.depend(waits, [bench.standing(State.CANCELLED).item])
+    bench.queue.depend(waits, [bench.lease_in(State.CANCELLED).item])
     queued = bench.item(agent="bob")
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
 
     assert named(bench, unstarted_ms=1, limit=2) == [
         (waits, "dead_dependency"),
@@ -253,15 +253,15 @@ def test_blockers_do_not_count_towards_the_limit(bench: Bench) -> None:
 
 
 def test_stuck_skips_missing_items(bench: Bench) -> None:
-    lease, lost = bench.standing(State.BLOCKED), bench.standing(State.BLOCKED)
-    bench.lose_item(lost.item)
+    lease, lost = bench.lease_in(State.BLOCKED), bench.lease_in(State.BLOCKED)
+    bench.delete_item(lost.item)
 
     assert named(bench) == [(lease.item, "blocked")]
 
 
 def test_stuck_changes_nothing(bench: Bench) -> None:
     lease = bench.claimed()
-    bench.let_lease_run_out(lease.item)
+    bench.expire_lease(lease.item)
     before = bench.everything()
 
     bench.queue.views.stuck()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 from support.builders import Bench
-from support.verbs import AGENT, ORCHESTRATOR, act
+from support.verbs import AGENT_VERBS, ORCHESTRATOR_VERBS, act
 from taskorch.domain import errors
 from taskorch.domain.item import State
 
@@ -99,7 +99,9 @@ ACCEPTED = [cell for cell in CELLS if cell not in NOTHING and cell not in REFUSE
 def test_accepted_verb_changes_state_and_emits_one_event(
     bench: Bench, cell: Cell
 ) -> None:
-    lease = bench.expired(cell.state) if cell.expired else bench.standing(cell.state)
+    lease = (
+        bench.expired_lease(cell.state) if cell.expired else bench.lease_in(cell.state)
+    )
     other = bench.item(agent="bob")
     before = len(bench.events())
 
@@ -117,7 +119,9 @@ def test_accepted_verb_changes_state_and_emits_one_event(
 def test_refused_verb_names_reason_and_changes_nothing(
     bench: Bench, cell: Cell
 ) -> None:
-    lease = bench.expired(cell.state) if cell.expired else bench.standing(cell.state)
+    lease = (
+        bench.expired_lease(cell.state) if cell.expired else bench.lease_in(cell.state)
+    )
     other = bench.item(agent="bob")
     before = bench.everything()
 
@@ -133,7 +137,9 @@ def test_refused_verb_names_reason_and_changes_nothing(
 
 @pytest.mark.parametrize("cell", NOTHING, ids=named)
 def test_read_or_harmless_repeat_changes_no_state(bench: Bench, cell: Cell) -> None:
-    lease = bench.expired(cell.state) if cell.expired else bench.standing(cell.state)
+    lease = (
+        bench.expired_lease(cell.state) if cell.expired else bench.lease_in(cell.state)
+    )
     other = bench.item(agent="bob")
     before = bench.events()
 
@@ -145,7 +151,7 @@ def test_read_or_harmless_repeat_changes_no_state(bench: Bench, cell: Cell) -> N
 
 
 def test_table_has_every_state_and_verb() -> None:
-    verbs = ["pop", *AGENT, *ORCHESTRATOR]
+    verbs = ["pop", *AGENT_VERBS, *ORCHESTRATOR_VERBS]
 
     table = cells(TABLE, expired=False)
 

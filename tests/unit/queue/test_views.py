@@ -62,7 +62,7 @@ def test_pages_have_each_item_once_newest_project_first(
     for size in (3, 0, 1, 4):
         project = bench.project()
         listed.insert(0, [bench.item(project, agent="") for _ in range(size)])
-        bench.let_the_clock_tick()
+        bench.wait_for_next_ms()
 
     found = pages(bench, limit)
 
@@ -94,7 +94,7 @@ def test_pages_of_a_large_project_have_each_item(bench: Bench) -> None:
 
 
 def test_list_can_be_filtered_by_state(bench: Bench) -> None:
-    standing = {state: bench.standing(state).item for state in State}
+    standing = {state: bench.lease_in(state).item for state in State}
 
     listed = {state: bench.queue.views.list(state=state).items for state in State}
 
@@ -173,9 +173,9 @@ def test_unassigned_items_can_be_of_one_project(bench: Bench) -> None:
 
 
 def test_inbox_has_at_most_its_limit(bench: Bench) -> None:
-    first = bench.standing(State.BLOCKED)
-    bench.let_the_clock_tick()
-    bench.standing(State.BLOCKED)
+    first = bench.lease_in(State.BLOCKED)
+    bench.wait_for_next_ms()
+    bench.lease_in(State.BLOCKED)
 
     shown = bench.queue.views.inbox(limit=1)
 
@@ -186,7 +186,7 @@ def test_projects_are_newest_first(bench: Bench) -> None:
     ids = []
     for title in ("first", "second", "third"):
         ids.append(bench.queue.project(title))
-        bench.let_the_clock_tick()
+        bench.wait_for_next_ms()
 
     shown = bench.queue.views.projects()
 
@@ -210,7 +210,7 @@ def test_project_counts_its_items_by_state(bench: Bench) -> None:
         State.CANCELLED,
         State.BLOCKED,
     ):
-        bench.brought(bench.item(project), state)
+        bench.bring_to(bench.item(project), state)
 
     (shown,) = bench.queue.views.projects()
 
@@ -228,7 +228,7 @@ def test_agents_are_in_order_of_last_call(
 ) -> None:
     bench.item(agent="never")
     bench.agent("early").check()
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
     bench.agent("late", session="s1").check()
 
     shown = bench.queue.views.agents()
@@ -280,7 +280,7 @@ def test_two_sessions_have_their_own_held_items(bench: Bench) -> None:
 
 def test_silence_of_a_session_follows_its_lease(bench: Bench) -> None:
     silent, heard = bench.claimed(session="one").item, bench.claimed(session="two").item
-    bench.let_lease_run_down(silent, left_ms=DEFAULT_LEASE_MS - HOUR_MS)
+    bench.shorten_lease(silent, left_ms=DEFAULT_LEASE_MS - HOUR_MS)
 
     (shown,) = bench.queue.views.agents()
 
@@ -326,7 +326,7 @@ def test_views_skip_missing_items(bench: Bench) -> None:
     project = bench.project()
     vanished, other = bench.item(project), bench.item(project, agent="bob")
     bench.queue.depend(other, [vanished])
-    bench.lose_item(vanished)
+    bench.delete_item(vanished)
     views = bench.queue.views
 
     seen = (
@@ -365,7 +365,7 @@ def test_project_completes_with_its_items(bench: Bench) -> None:
     "state", sorted(set(State) - {State.COMPLETED, State.CANCELLED})
 )
 def test_project_with_open_item_is_not_completed(bench: Bench, state: State) -> None:
-    item = bench.standing(state).item
+    item = bench.lease_in(state).item
     project = bench.queue.views.show(item).project_context.id
     before = bench.everything()
 
@@ -378,7 +378,7 @@ def test_project_with_open_item_is_not_completed(bench: Bench, state: State) -> 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED}))
 def test_forced_completion_cancels_open_items(bench: Bench, state: State) -> None:
-    lease = bench.standing(state)
+    lease = bench.lease_in(state)
     project = bench.queue.views.show(lease.item).project_context.id
 
     closed = bench.queue.complete_project(project, force=True)

@@ -110,7 +110,7 @@ def test_waiting_claim_wakes_when_another_agent_promotes(
 ) -> None:
     item = bench.item(delay_ms=3_600_000)
     waiter = claiming(waiters)
-    bench.let_delay_pass(item)
+    bench.end_delay(item)
 
     bench.agent("bob").check()
 

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Any, cast
 
 import pytest
-from support.backups import exported
+from support.backups import export_lines
 from support.builders import Bench
 from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain import errors
@@ -21,7 +21,7 @@ NOW_S = 0.2
 
 def asked(bench: Bench) -> Lease:
     """Return the lease on an item with an open question."""
-    return bench.standing(State.BLOCKED)
+    return bench.lease_in(State.BLOCKED)
 
 
 # The question of a holder -----------------------------------------------------------
@@ -100,7 +100,7 @@ def test_holder_that_continues_still_gets_its_answer(
 def test_item_without_question_is_returned_immediately(
     bench: Bench, waiters: Waiters, state: State
 ) -> None:
-    lease = bench.standing(state)
+    lease = bench.lease_in(state)
 
     answered = waiters.bench.agent().wait_for_answer(lease, timeout_s=LONG_S)
 
@@ -122,7 +122,7 @@ def test_wait_for_answer_ends_with_the_lease(
     bench: Bench, waiters: Waiters, how: str, error: type[Exception]
 ) -> None:
     project = bench.project()
-    lease = bench.brought(bench.item(project), State.BLOCKED)
+    lease = bench.bring_to(bench.item(project), State.BLOCKED)
     waiter = waiters.start(
         lambda bench: bench.agent().wait_for_answer(lease, timeout_s=LONG_S)
     )
@@ -262,7 +262,7 @@ def test_change_between_look_and_block_is_not_missed(
 def test_reached_goal_takes_one_look(
     bench: Bench, waiters: Waiters, goal: Goal, what: str
 ) -> None:
-    item = bench.standing(State(goal)).item
+    item = bench.lease_in(State(goal)).item
     id_ = item if what == "item" else bench.queue.views.show(item).item.project
 
     waited = waiters.bench.queue.waits().until(id_, [goal], timeout_s=LONG_S)
@@ -299,7 +299,7 @@ def test_project_without_items_is_not_completed(bench: Bench) -> None:
 def test_unreachable_goal_is_not_waited_for(
     bench: Bench, state: State, goal: Goal
 ) -> None:
-    item = bench.standing(state).item
+    item = bench.lease_in(state).item
 
     with pytest.raises(errors.DeadEnd, match=state):
         bench.queue.waits().until(item, [goal], timeout_s=LONG_S)
@@ -343,7 +343,7 @@ def test_project_behind_dead_item_ends_wait(
     bench.item(project, depends_on=(waits,))
     waiter = waiters.until(project, Goal.COMPLETED, Goal.BLOCKED)
 
-    bench.brought(dead, end)
+    bench.bring_to(dead, end)
 
     with pytest.raises(
         errors.DeadEnd, match=f"{project} is held up by {dead}"
@@ -364,7 +364,7 @@ def test_dying_dependency_ends_the_wait_immediately(
     )
     waiter = waiters.until(item, Goal.COMPLETED)
 
-    bench.brought(dead, end)
+    bench.bring_to(dead, end)
 
     with pytest.raises(errors.DeadEnd, match=f"{item} is held up by {dead}"):
         waiter.result(SOON_S)
@@ -415,14 +415,14 @@ def test_project_with_active_item_may_still_be_blocked(
     bench: Bench, waiters: Waiters, held_up: int
 ) -> None:
     project, alive = bench.project(), bench.claimed()
-    dead = bench.brought(bench.item(project), State.FAILED).item
+    dead = bench.bring_to(bench.item(project), State.FAILED).item
     item = bench.item(project, depends_on=(alive.item,))
     for _ in range(held_up):
         bench.item(project, depends_on=(dead,))
     waiter = waiters.until(project, Goal.BLOCKED)
 
     bench.agent().complete(alive)
-    bench.brought(item, State.BLOCKED)
+    bench.bring_to(item, State.BLOCKED)
 
     assert waiter.result(SOON_S).reached is Goal.BLOCKED
 
@@ -431,7 +431,7 @@ def test_wait_for_blocked_ends_with_last_active_item(
     bench: Bench, waiters: Waiters
 ) -> None:
     project, alive = bench.project(), bench.claimed()
-    dead = bench.brought(bench.item(project), State.FAILED).item
+    dead = bench.bring_to(bench.item(project), State.FAILED).item
     item = bench.item(project, depends_on=(alive.item, dead))
     with pytest.raises(errors.DeadEnd):
         bench.queue.waits().until(project, [Goal.COMPLETED], timeout_s=LONG_S)
@@ -449,7 +449,7 @@ def test_dead_item_of_another_project_ends_the_wait(bench: Bench, end: State) ->
     project, dead = bench.project(), bench.item()
     between = bench.item(depends_on=(dead,))
     waits = bench.item(project, depends_on=(between,))
-    bench.brought(dead, end)
+    bench.bring_to(dead, end)
 
     for id_ in (project, waits):
         with pytest.raises(errors.DeadEnd, match=f"{id_} is held up by {dead}"):
@@ -460,7 +460,7 @@ def test_project_behind_active_project_is_waited_for(
     bench: Bench,
 ) -> None:
     project, moving = bench.project(), bench.item()
-    gone = bench.item(project, depends_on=(bench.standing(State.CANCELLED).item,))
+    gone = bench.item(project, depends_on=(bench.lease_in(State.CANCELLED).item,))
     waits = bench.item(project, depends_on=(bench.item(depends_on=(moving,)),))
     bench.queue.cancel(gone)
 
@@ -520,10 +520,10 @@ def test_import_is_an_event_of_everything(
     bench: Bench, waiters: Waiters, tmp_path: Path
 ) -> None:
     item = bench.item()
-    exported(bench, tmp_path / "export.jsonl")
+    export_lines(bench, tmp_path / "export.jsonl")
     waiter = waiters.until(item, Goal.ANY)
 
-    bench.lose_everything()
+    bench.delete_everything()
     restore(tmp_path / "export.jsonl", bench.queue.archive)
 
     assert [event.verb for event in waiter.result(SOON_S).events] == ["restore"]

@@ -20,9 +20,9 @@ def test_briefing_has_exactly_what_waits(
     bench: Bench,
 ) -> None:
     project = bench.project()
-    asked = bench.standing(State.BLOCKED).item
+    asked = bench.lease_in(State.BLOCKED).item
     free = bench.item(project, agent="")
-    dead, waits = bench.standing(State.FAILED).item, bench.item(project)
+    dead, waits = bench.lease_in(State.FAILED).item, bench.item(project)
     bench.queue.depend(waits, [dead])
     closed = bench.project()
     bench.queue.complete_project(closed)
@@ -44,7 +44,7 @@ def test_closed_projects_hide_no_open_project(
     bench: Bench,
 ) -> None:
     open_ = bench.project()
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
     for _ in range(SHOWN + 1):
         bench.queue.complete_project(bench.project(), force=True)
 
@@ -55,9 +55,9 @@ def test_briefing_names_commands_for_omitted_rows(
     bench: Bench,
 ) -> None:
     for _ in range(2 * SHOWN):
-        bench.standing(State.BLOCKED)
+        bench.lease_in(State.BLOCKED)
         bench.item(agent="")
-    dead, waits = bench.standing(State.FAILED).item, bench.item()
+    dead, waits = bench.lease_in(State.FAILED).item, bench.item()
     bench.queue.depend(waits, [dead])
 
     shown = briefing_render.briefing(told(bench))
@@ -95,16 +95,16 @@ def test_briefing_stays_within_bound(bench: Bench, text: str) -> None:
 
 
 def test_next_step_completes_finished_project(bench: Bench) -> None:
-    done = bench.standing(State.COMPLETED).item
+    done = bench.lease_in(State.COMPLETED).item
     project = bench.queue.views.show(done).item.project
 
     assert briefing_render.next_step(told(bench)) == f"orchestrate complete {project}"
 
 
 def test_next_step_requeues_failed_item(bench: Bench) -> None:
-    item = bench.standing(State.COMPLETED).item
+    item = bench.lease_in(State.COMPLETED).item
     project = bench.queue.views.show(item).item.project
-    dead = bench.brought(bench.item(project), State.FAILED).item
+    dead = bench.bring_to(bench.item(project), State.FAILED).item
 
     shown = briefing_render.briefing(told(bench))
 
@@ -118,7 +118,7 @@ def test_next_step_requeues_failed_item(bench: Bench) -> None:
 def test_next_step_completes_fully_cancelled_project(
     bench: Bench,
 ) -> None:
-    project = bench.queue.views.show(bench.standing(State.CANCELLED).item).item.project
+    project = bench.queue.views.show(bench.lease_in(State.CANCELLED).item).item.project
 
     assert briefing_render.next_step(told(bench)) == f"orchestrate complete {project}"
 
@@ -133,9 +133,9 @@ def test_next_step_waits_for_agents_at_work(
     bench: Bench,
 ) -> None:
     working = bench.queue.views.show(
-        bench.standing(State.IN_PROGRESS).item
+        bench.lease_in(State.IN_PROGRESS).item
     ).item.project
-    bench.let_the_clock_tick()
+    bench.wait_for_next_ms()
     bench.project()
 
     step = briefing_render.next_step(told(bench))

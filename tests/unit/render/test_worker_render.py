@@ -15,9 +15,9 @@ def requeue(bench: Bench, lease: Lease) -> None:
 
 
 def expire(bench: Bench, lease: Lease) -> None:
-    bench.let_lease_run_out(lease.item)
+    bench.expire_lease(lease.item)
     bench.queue.reap()
-    bench.let_delay_pass(lease.item)
+    bench.end_delay(lease.item)
 
 
 ENDS: dict[str, Callable[[Bench, Lease], object]] = {

@@ -60,7 +60,9 @@ class UnreplicatedConnection(ConnectionWrapper):
 @pytest.mark.parametrize("verb", OUTCOMES)
 def test_late_acknowledgement_is_settled_as_reported(bench: Bench, verb: str) -> None:
     lease = bench.claimed()
-    late = bench.over(lambda connection: LateConnection(connection, bench, verb))
+    late = bench.with_connection(
+        lambda connection: LateConnection(connection, bench, verb)
+    )
 
     settled = settle(late.agent(), lease, OUTCOMES[verb])
 
@@ -74,7 +76,7 @@ def test_late_acknowledgement_is_settled_as_reported(bench: Bench, verb: str) ->
 @pytest.mark.parametrize("verb", OUTCOMES)
 def test_unreplicated_report_is_settled_with_a_note(bench: Bench, verb: str) -> None:
     lease = bench.claimed()
-    unreplicated = bench.over(
+    unreplicated = bench.with_connection(
         lambda connection: UnreplicatedConnection(connection, verb)
     )
 
@@ -89,8 +91,8 @@ def test_unreplicated_report_is_settled_with_a_note(bench: Bench, verb: str) -> 
 def test_unreplicated_question_leaves_the_item_blocked(
     bench: Bench,
 ) -> None:
-    lease = bench.standing(State.BLOCKED)
-    unreplicated = bench.over(
+    lease = bench.lease_in(State.BLOCKED)
+    unreplicated = bench.with_connection(
         lambda connection: UnreplicatedConnection(connection, "release")
     )
 
@@ -103,7 +105,7 @@ def test_repeated_token_number_does_not_prove_a_report(
     bench: Bench,
 ) -> None:
     lost = bench.claimed()
-    bench.forget_claim(lost.item)
+    bench.undo_claim(lost.item)
     bench.claimed(lost.item)
 
     with pytest.raises(errors.LeaseLost):

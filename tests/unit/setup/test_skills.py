@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
-from support import loaded
+from support import click_commands
 from taskorch.domain import errors
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_orchestrator.render import briefing as orchestrators
@@ -61,7 +61,7 @@ def test_documented_command_lines_are_valid(name: str) -> None:
     for role, *words in lines:
         command: click.Command = GROUPS[role]
         while isinstance(command, click.Group):
-            there = loaded.commands(command)
+            there = click_commands.loaded_commands(command)
             assert words[0] in there, words
             command = there[words.pop(0)]
         options = {flag for parameter in command.params for flag in parameter.opts}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support import file_worker
-from support.commands import Shell, ended, eventually
+from support.commands import Shell, eventually, result_of
 from support.file_worker import COMPLETED, FileWorker, Incarnation, Orders
 
 ITEM = "item_1a2b3c4d"
@@ -342,5 +342,5 @@ def ran(root: Path, *options: str, completions: int) -> list[dict[str, Any]]:
         lambda: sum(line["kind"] == "completion" for line in logged(log)) == completions
     )
     stop.touch()
-    assert ended(running).code == 0
+    assert result_of(running).code == 0
     return logged(log)

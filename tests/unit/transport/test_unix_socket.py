@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from support.opened import connect
+from support.connections import connect
 from taskorch.config.settings import resolve
 from taskorch.connect import connect_to
 from taskorch.domain import errors

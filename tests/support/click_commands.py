@@ -4,7 +4,7 @@ import click
 from taskorch.cli.app import RoleGroup
 
 
-def commands(group: click.Group) -> dict[str, click.Command]:
+def loaded_commands(group: click.Group) -> dict[str, click.Command]:
     """Return the subcommands of a group: name -> command."""
     for name in list(group.commands):
         if isinstance(group, RoleGroup):
