@@ -135,7 +135,7 @@ def test_outage_during_import_prints_how_to_continue(
 
     assert ran.code == 4
     assert (
-        "the namespace is closed until the import is run again with the same file.\n"
+        "the namespace is closed until you run it again with the same file.\n"
         in ran.stderr
     )
 
