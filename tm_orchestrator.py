@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run `orchestrate` from a checkout, by a Python with the dependencies: this one or `.venv`."""
+"""Run `orchestrate` from a checkout, by this Python or by that of `.venv`."""
 
 import sys
 from pathlib import Path

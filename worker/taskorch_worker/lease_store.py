@@ -33,7 +33,7 @@ class LeaseStore(Protocol):
     inherited: Lease | None
 
     def lease(self, item: str) -> Lease:
-        """Return the session's lease on an item; one without a token if it holds none."""
+        """Return the lease on an item; one without a token for an item not held."""
 
     def leases(self) -> Sequence[Lease]:
         """Return the newest leases of the session, at most 200."""
@@ -81,7 +81,7 @@ class Workspace:
         self.session = session
 
     def lease(self, item: str) -> Lease:
-        """Return the session's lease on an item; one without a token if it holds none."""
+        """Return the lease on an item; one without a token for an item not held."""
         try:
             with open(self.lease_file(item), "rb") as file:
                 kept = json.loads(file.read())
@@ -164,9 +164,9 @@ class Workspace:
         return os.path.join(self._folder, f"{item}.lease")
 
     def add_note(self, item: str, text: str) -> None:
-        """Append a note to the notes file of an item, in the file-based worker's format.
+        """Append a note to the notes file of an item. Raises OSError.
 
-        Raises OSError.
+        The format is that of the file-based worker.
         """
         path = os.path.join(self._folder, f"{item}_notes.md")
         time_utc = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())

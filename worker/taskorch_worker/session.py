@@ -48,7 +48,7 @@ class AgentSession:
         requests: Requests,
         damage: Damage,
     ) -> None:
-        """Act as the agent that the settings name. Raises errors.Usage if they name none.
+        """Act as the configured agent. Raises errors.Usage without an agent name.
 
         Damaged rows are left out of lists and added to `damage`.
         """
@@ -76,7 +76,7 @@ class AgentSession:
         )
 
     def lease(self, item: str) -> Lease:
-        """Return the lease on an item; one without a token if the session holds none."""
+        """Return the lease on an item; one without a token for an item not held."""
         return self.store.lease(limits.item_id(item))
 
     def held_elsewhere(self, assigned: Assignments) -> set[str]:
@@ -142,7 +142,7 @@ class AgentSession:
         return answered
 
     def progress(self, item: str, text: str, *, percent: int | None = None) -> Receipt:
-        """Report progress; `percent` is 0 to 100. Claims an item that is still queued."""
+        """Report progress, 0 to 100 percent. Claims an item that is still queued."""
         return self._report(self.queue.progress, item, text, percent=percent)
 
     def discover(self, item: str, text: str, *, impact: str = "") -> Receipt:
@@ -168,7 +168,8 @@ class AgentSession:
 
     def renew(self, item: str) -> Receipt:
         """Renew the lease for its full duration."""
-        return self._step(self.queue.renew, self.lease(item))
+        lease = self.lease(item)
+        return self._step(self.queue.renew, lease)
 
     def complete(
         self, item: str, summary: str, *, deliverables: Mapping[str, str]
@@ -181,7 +182,8 @@ class AgentSession:
 
     def fail(self, item: str, reason: str, *, retry: bool) -> Receipt:
         """Give up the attempt. Without `retry`, the item becomes a dead letter."""
-        return self._step(self.queue.fail, self.lease(item), reason, retry=retry)
+        lease = self.lease(item)
+        return self._step(self.queue.fail, lease, reason, retry=retry)
 
     def release(self, item: str, *, reason: str) -> Receipt:
         """Return an item to its queue; no attempt is spent."""
@@ -192,7 +194,7 @@ class AgentSession:
         return self._step(self.queue.release, lease, reason=reason)
 
     def identity(self) -> dict[str, object]:
-        """Return who the agent is, where its queue is, and the source of each setting."""
+        """Return the agent, its queue, and the source of each setting."""
         from taskorch.transport import address
 
         settings = self._settings
@@ -238,7 +240,7 @@ class AgentSession:
         *arguments: P.args,
         **options: P.kwargs,
     ) -> Receipt:
-        """Run a verb of the holder, and remove the lease if the item has no holder then.
+        """Run a verb of the holder; remove the lease of an item without a holder.
 
         It reserves no disk space: an item can be delivered when the disk is full.
         """

@@ -61,11 +61,21 @@ def _is_new_turn(
     """
     if "stop_hook_active" in payload or "loop_count" in payload:
         return True
-    turns = [str(payload[name]) for name in TURN_IDS if payload.get(name)]
-    if turns:
-        turn = turns[0]
-    else:
-        histories = [held.claim.package.history for held in unfinished]
-        turn = " ".join(history[-1].id for history in histories if history)
+    turn = ""
+    for name in TURN_IDS:
+        turn = turn or str(payload.get(name) or "")
+    if not turn:
+        turn = _newest_reports(unfinished)
     program_session = str(payload.get("session_id", ""))
-    return context.session.workspace.begin_turn(program_session, turn)
+    workspace = context.session.workspace
+    return workspace.begin_turn(program_session, turn)
+
+
+def _newest_reports(unfinished: Sequence[HeldItem]) -> str:
+    """Return the id of the newest report on each item."""
+    ids = []
+    for held in unfinished:
+        history = held.claim.package.history
+        if history:
+            ids.append(history[-1].id)
+    return " ".join(ids)

@@ -1,4 +1,4 @@
-"""The frame of both commands: the click group, the settings of a command, errors as exit codes."""
+"""The frame of both commands: click group, settings, errors as exit codes."""
 
 import io
 import os
@@ -68,7 +68,7 @@ class RoleGroup(click.Group):
         super().add_command(cmd, name)
 
     def declare(self, modules: Mapping[str, Mapping[str, str]]) -> None:
-        """Name the subcommands of modules that are not loaded: module -> subcommand -> summary."""
+        """Name the subcommands of unloaded modules: module -> subcommand -> summary."""
         for module, summaries in modules.items():
             for name, summary in summaries.items():
                 self._modules[name] = module
@@ -89,41 +89,46 @@ class RoleGroup(click.Group):
 
 
 def settings() -> Settings:
-    """Return the settings of the running command: its flags, the environment, the config file."""
+    """Return the settings of the running command."""
     try:
         folder = os.getcwd()
     except FileNotFoundError:
         raise errors.Usage(
             reason="The current folder does not exist any more."
         ) from None
+    resolved = resolve(_flags(), os.environ, folder)
     group = click.get_current_context().find_root().command
-    service_command = group.service_command if isinstance(group, RoleGroup) else ()
-    return replace(
-        resolve(_flags(), os.environ, folder), service_command=service_command
-    )
+    if not isinstance(group, RoleGroup):
+        return resolved
+    return replace(resolved, service_command=group.service_command)
 
 
 def output() -> CommandOutput:
     """Return the output of the running command."""
-    return CommandOutput(as_json=_as_json(_flags()))
+    flags = _flags()
+    return CommandOutput(as_json=_as_json(flags))
 
 
 def command_name() -> str:
     """Return the running subcommand, such as "server start"."""
-    return click.get_current_context().command_path.partition(" ")[2]
+    path = click.get_current_context().command_path
+    _, _, name = path.partition(" ")
+    return name
 
 
 def command_line() -> str:
-    """Return the running command with its arguments and the standard input that it read.
+    """Return the running command with its arguments and its standard input.
 
     The same command returns the same text, however its arguments are spelt. The common
     options are left out: they say how it prints and where Redis is. Returns "" for a
     command with a file that it has not read yet.
     """
     context = click.get_current_context()
-    if any(hasattr(value, "read") for value in context.params.values()):
-        return ""
-    return f"{context.command_path} {sorted(context.params.items())}"
+    for value in context.params.values():
+        if hasattr(value, "read"):
+            return ""
+    arguments = sorted(context.params.items())
+    return f"{context.command_path} {arguments}"
 
 
 def version_option() -> Callable[[Any], Any]:
@@ -154,12 +159,10 @@ def main(group: click.Group, name: str) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         code = INTERRUPTED
-    except (
-        Exception
-    ) as error:  # the last resort of a command line: a message, not a traceback
-        unexpected = errors.TaskOrchestratorError(
-            reason=f"{type(error).__name__}: {error}"
-        )
+    # the last resort of a command line: a message, not a traceback
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        unexpected = errors.TaskOrchestratorError(reason=reason)
         code = _refuse(unexpected, as_json=_as_json(flags))
         if os.environ.get("TASKORCH_DEBUG"):
             raise
@@ -167,7 +170,7 @@ def main(group: click.Group, name: str) -> NoReturn:
 
 
 def _exit(code: int) -> NoReturn:
-    """Flush the output and exit. The kernel frees the process faster than Python would."""
+    """Flush the output and exit: the kernel frees memory faster than Python."""
     for stream in (sys.stdout, sys.stderr):
         # a stream may be closed, or may not exist
         with suppress(OSError, ValueError, AttributeError):
@@ -179,7 +182,8 @@ def _keep_flag(
     context: click.Context, parameter: click.Parameter, value: object
 ) -> None:
     if value:
-        context.find_root().ensure_object(dict)[parameter.name] = value
+        flags = context.find_root().ensure_object(dict)
+        flags[parameter.name] = value
 
 
 def _flags() -> dict[str, Any]:
@@ -198,7 +202,10 @@ def _refuse_usage(
     arguments: Sequence[str],
     flags: Mapping[str, Any],
 ) -> int:
-    """Print an error of click's and return its exit code; 0 at a hook, where 2 is an order."""
+    """Print an error of click and return its exit code.
+
+    For a hook, that is 0: to its program, 2 is an order.
+    """
     # click has set no flags yet if it could not read the arguments
     options = arguments
     if "--" in arguments:
@@ -208,8 +215,7 @@ def _refuse_usage(
         return 0
     if "--json" in options or _as_json(flags):
         usage = errors.Usage(reason=error.format_message())
-        click.echo(json_output.dump(json_output.error_document(usage)))
-        return errors.Usage.exit_code
+        return _refuse(usage, as_json=True)
     error.show()
     if isinstance(error, click.MissingParameter) and error.ctx is not None:
         if advice := _argument_order(error.ctx.command, options):
@@ -220,7 +226,7 @@ def _refuse_usage(
 
 
 def _argument_order(command: click.Command, options: Sequence[str]) -> str:
-    """Return where to put the arguments, if an option of many values may have taken one; else ""."""
+    """Return where to put the arguments, for an option that may have taken one."""
     flags = [
         flag
         for option in command.params
@@ -249,11 +255,13 @@ def _is_hook(group: click.Group, options: Sequence[str]) -> bool:
 
 def _refuse(error: errors.TaskOrchestratorError, *, as_json: bool) -> int:
     if as_json and not isinstance(error, errors.Unprintable):
-        click.echo(json_output.dump(json_output.error_document(error)))
+        document = json_output.error_document(error)
+        click.echo(json_output.dump(document))
         return error.exit_code
     message = plain_text.line(str(error))
     click.echo(f"Error: {message}", err=True)
     for advice in (*error.rows(), error.hint()):
         if advice:
-            click.echo(f"  {plain_text.line(advice)}", err=True)
+            shown = plain_text.line(advice)
+            click.echo(f"  {shown}", err=True)
     return error.exit_code

@@ -150,7 +150,7 @@ TIMEOUT = click.option(
 
 
 class ManyValues(click.Option):
-    """An option that takes several values, `-r A B C`, and can be repeated, `-r A -r B`."""
+    """An option that takes several values, `-r A B`, and can be repeated."""
 
     def __init__(self, *args: Any, **attributes: Any) -> None:  # noqa: ANN401  click's own signature
         attributes["multiple"] = True
@@ -158,7 +158,7 @@ class ManyValues(click.Option):
 
 
 class RepeatingCommand(click.Command):
-    """A command that may have options of many values: `-r A B` is read as `-r A -r B`."""
+    """A command with options of many values: `-r A B` is read as `-r A -r B`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, with the options of many values spelt out."""
@@ -177,7 +177,7 @@ def _flags(options: Iterable[click.Option]) -> set[str]:
 def _spelt_out(
     arguments: Sequence[str], of_many: Collection[str], options: Collection[str]
 ) -> Iterator[str]:
-    """Yield the arguments, with the flag of an option of many values before each value."""
+    """Yield the arguments, with a flag before each of many values."""
     flag = ""
     words = iter(arguments)
     for word in words:
@@ -200,7 +200,7 @@ def _spelt_out(
 
 
 def _flag_with_value(word: str, flags: Collection[str]) -> str:
-    """Return the flag of a word such as `--require=A` or `-rA`; "" for another option."""
+    """Return the flag of a word such as `-rA` or `--require=A`; "" for another."""
     for flag in flags:
         start = f"{flag}=" if flag.startswith("--") else flag
         if word.startswith(start):

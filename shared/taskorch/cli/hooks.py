@@ -1,4 +1,4 @@
-"""Commands that agent programs run as hooks: fast, silent without news, and never an error."""
+"""Commands that agent programs run as hooks: fast, quiet, and never an error."""
 
 import json
 import os
@@ -102,7 +102,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def _is_cursor(payload: Payload) -> bool:
-    """Return whether the program is Cursor: only its event names begin with small letters."""
+    """Return whether the program is Cursor: its event names begin in lower case."""
     return payload.get("hook_event_name") in ("sessionStart", "stop")
 
 

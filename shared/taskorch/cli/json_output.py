@@ -9,8 +9,7 @@ from taskorch.domain.errors import Detail, TaskOrchestratorError
 from taskorch.domain.frozen import Frozen, flat, is_hidden, members
 
 SCHEMA_VERSION = 1
-#: Details of errors that are times in ms, and those that are numbers: scripts reply with
-#: text.
+#: Details of errors that are times in ms, and numbers; scripts return them as text.
 TIME_DETAILS = ("since", "expires")
 NUMBER_DETAILS = ("pid", "token", "newest", "attempts")
 

@@ -32,14 +32,16 @@ class CommandOutput:
         empty: str = "",
         **meta: object,
     ) -> None:
-        """Print a result: as a document with `meta` for `--json`, else as `render` returns it.
+        """Print a result: as `render` returns it, or for `--json` as a document.
 
-        `empty` is the message for a result that `render` turns into "".
+        `empty` is the message for a result that `render` turns into "". The document
+        has `meta`.
         """
         if self.as_json:
             if self.damage:
                 meta["damaged"] = json_output.damage(self.damage)
-            text = json_output.dump(json_output.document(result, meta))
+            document = json_output.document(result, meta)
+            text = json_output.dump(document)
         else:
             text = render(result)
         if text:
@@ -49,26 +51,26 @@ class CommandOutput:
         self.report_damage()
 
     def report_damage(self) -> None:
-        """Name the damaged rows that the result lacks; with `--json` its meta names them."""
+        """Name the damaged rows that a result lacks. A document names them itself."""
         if self.damage and not self.as_json:
-            named = list(self.damage.items())[:DAMAGE_SHOWN]
-            rows = ", ".join(
-                f"{kind} {id_} ({reason})" for (kind, id_), reason in named
-            )
-            left = len(self.damage) - len(named)
-            more = f" and {left} more" if left else ""
-            self.notify(
-                f"Damaged, and left out: {plain_text.line(rows)}{more}. See orchestrate doctor."
-            )
+            rows = [
+                f"{kind} {id_} ({reason})"
+                for (kind, id_), reason in self.damage.items()
+            ]
+            named = plain_text.line(", ".join(rows[:DAMAGE_SHOWN]))
+            left = len(rows) - DAMAGE_SHOWN
+            if left > 0:
+                named += f" and {left} more"
+            self.notify(f"Damaged, and left out: {named}. See orchestrate doctor.")
         self.damage.clear()
 
     def show_entry(self, entry: Result, render: Callable[[Result], str]) -> None:
-        """Print one entry of a stream: as an object on a line for `--json`, else as `render` returns it."""
+        """Print one entry of a stream: for `--json` as an object on a line."""
         text = json_output.line(entry) if self.as_json else render(entry)
         self._print(text)
 
     def show_id(self, label: str, id_: str, **meta: object) -> None:
-        """Print the id of a new object: with its label on a terminal, bare in a pipe."""
+        """Print the id of a new object; with its label on a terminal only."""
         text = f"{label}: {id_}" if on_terminal() else id_
         self.show({"id": id_}, lambda _: text, "", **meta)
 
@@ -78,7 +80,7 @@ class CommandOutput:
             click.echo(text, err=True)
 
     def hint(self, text: str) -> None:
-        """Print how to go on, for people; with `--json` the meta holds the same."""
+        """Print how to continue, for people; with `--json` the meta holds the same."""
         if not self.as_json:
             self.notify(text)
 

@@ -1,4 +1,4 @@
-"""Text for a screen or a model: nothing in it is invisible, moves the cursor or forges a line."""
+"""Text for a screen or a model: it hides nothing and forges no line."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -33,14 +33,15 @@ def line(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    """Return a text for a table cell: one line, without gaps that look like a new column."""
+    """Return a text for a table cell: one line, without gaps as between columns."""
     return re.sub(_WIDE_GAP, " ", line(text))
 
 
 def block(text: str, indent: str) -> str:
-    """Return a text with its line breaks and tabs; each further line begins with `indent` and "| ".
+    """Return a text with its line breaks and tabs, and marks for its lines.
 
-    None of our lines begins with "|", so a text cannot forge a line of ours.
+    Each further line begins with `indent` and "| ". No other line does, so a text
+    cannot forge one.
     """
     lines = text.replace("\r\n", "\n").split("\n")
     shown = [escaped(each, _escape, kept="\t") for each in lines]
@@ -60,7 +61,7 @@ def labelled(label: str, rows: Iterable[str]) -> list[str]:
 
 
 def escaped(text: str, escape: Callable[[str], str], kept: str = "") -> str:
-    """Return a text in which `escape` has replaced each invisible character not in `kept`.
+    """Return a text in which `escape` replaces invisible characters not in `kept`.
 
     Invisible are controls, format characters, private, unassigned and surrogate code
     points, line separators, fillers, variation selectors and tags. An emoji keeps the
@@ -135,7 +136,7 @@ def _is_visible_at(text: str, at: int) -> bool:
 
 
 def _selects_emoji(text: str, at: int) -> bool:
-    """Return whether the variation selector follows an emoji, or makes a keycap of a digit."""
+    """Return whether the selector follows an emoji, or makes a keycap."""
     before = text[at - 1 : at]
     after = text[at + 1 : at + 2]
     if after == "\u20e3" and re.match(_KEYCAP, before):
@@ -144,7 +145,7 @@ def _selects_emoji(text: str, at: int) -> bool:
 
 
 def _joins(text: str, at: int) -> bool:
-    """Return whether the joiner is between two emoji, or two letters that it changes."""
+    """Return whether the joiner is between two emoji, or letters that it changes."""
     before = text[at - 1 : at]
     after = text[at + 1 : at + 2]
     if text[at] == _ZWJ and re.match(_EMOJI, after):

@@ -37,7 +37,8 @@ def notes(context: "WorkerContext", item: str, text: str | None) -> None:
         return
     if problem := context.session.note(item, text):
         context.output.notify(problem)
-    context.output.show({"id": item}, lambda _: f"Noted on {item}.")
+    noted = {"id": item}
+    context.output.show(noted, lambda _: f"Noted on {item}.")
 
 
 @worker.command("get-notes", epilog="Example: worker get-notes item_1a2b3c4d")

@@ -1,12 +1,11 @@
 """The output of `worker prime`: a short briefing in Markdown."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from taskorch.cli import quoting
 from taskorch.cli.quoting import CUT, DATA, cut, fenced, fitting
 from taskorch.cli.text import labelled, line, timestamp
-from taskorch.domain.item import Holder, Item, State
+from taskorch.domain.item import Holder, Item, Report, State
 from taskorch.queue.briefing import AgentBriefing, HeldItem
 
 #: Maximum number of requirements, reports, questions and notes of the first item. The
@@ -63,7 +62,8 @@ def next_step(read: AgentBriefing) -> str:
 
 def _sections(read: AgentBriefing, length: int) -> Iterator[str]:
     session = f", session `{read.session}`" if read.session else ""
-    place = f"{line(read.host)}{session}, namespace `{read.namespace}`"
+    host = line(read.host)
+    place = f"{host}{session}, namespace `{read.namespace}`"
     yield f"# You are the agent `{read.agent}` ({place})"
     yield f"You work on items from a shared queue, with the command `worker`. {DATA}"
     yield f"## Held under your name: {_items(read.held_count)}"
@@ -77,7 +77,8 @@ def _sections(read: AgentBriefing, length: int) -> Iterator[str]:
     ready = _items(read.queue_count)
     yield f"## Your queue: {ready} ready, {read.later} not ready yet"
     if read.queue:
-        yield fenced(_queued(item, length) for item in read.queue)
+        queued = [_queued(item, length) for item in read.queue]
+        yield fenced(queued)
     left = read.queue_count - len(read.queue)
     if left > 0:
         yield f"… and {left} more: worker check"
@@ -97,7 +98,8 @@ def _queued(item: Item, length: int) -> str:
 
 
 def _status(held: HeldItem) -> str:
-    item, lease = held.claim.package.item, held.claim.lease
+    item = held.claim.package.item
+    lease = held.claim.lease
     attempt = f"attempt {item.attempts} of {item.max_attempts}"
     head = f"`{item.id}`: {item.state}, {item.percent}%, {attempt}"
     if lease is None:
@@ -109,7 +111,8 @@ def _status(held: HeldItem) -> str:
         case State.FAILED:
             status = "; the last attempt is over: if the work is done, worker complete still delivers it"
         case State.IN_PROGRESS:
-            status = f", yours until {timestamp(item.lease_expires_at)}"
+            until = timestamp(item.lease_expires_at)
+            status = f", yours until {until}"
         case _:
             status = "; the lease ran out, and a report claims it again"
     return f"{head}, token {lease.token}{status}"
@@ -121,12 +124,15 @@ def _details(held: HeldItem, length: int, rows: int) -> Iterator[str]:
     There are at most `rows` texts of each kind, each cut to `length` bytes.
     """
     item = held.claim.package.item
-    lines = [f"Title: {cut(item.title, length, line)}"]
+    title = cut(item.title, length, line)
+    lines = [f"Title: {title}"]
     if held.claim.lease is None and item.holder:
         lines.append(_holder(item.holder))
     if item.description:
-        lines.append(f"Description: {cut(item.description, length)}")
-    lines += _texts("Requirements", item.requirements[:rows], length)
+        description = cut(item.description, length)
+        lines.append(f"Description: {description}")
+    requirements = item.requirements[:rows]
+    lines += _texts("Requirements", requirements, length)
     left = len(item.requirements) - rows
     if left > 0:
         lines.append(f"  … [{left} {CUT_ROWS}")
@@ -137,11 +143,10 @@ def _details(held: HeldItem, length: int, rows: int) -> Iterator[str]:
             reports.append(entry)
         elif entry.kind in QUESTIONS:
             questions.append(entry)
-    show = partial(quoting.report, length=length)
-    lines += labelled("Last reports", map(show, reports[-rows:]))
-    lines += labelled("Blockers and answers", map(show, questions[-rows:]))
-    notes = [note.text for note in held.notes[-rows:]]
-    lines += _texts("Your notes", notes, length)
+    lines += _reports("Last reports", reports[-rows:], length)
+    lines += _reports("Blockers and answers", questions[-rows:], length)
+    notes = [note.text for note in held.notes]
+    lines += _texts("Your notes", notes[-rows:], length)
     details = fenced(lines)
     yield details
     if CUT in details or CUT_ROWS in details:
@@ -151,6 +156,11 @@ def _details(held: HeldItem, length: int, rows: int) -> Iterator[str]:
 
 def _texts(label: str, texts: Sequence[str], length: int) -> list[str]:
     rows = [cut(text, length) for text in texts]
+    return labelled(label, rows)
+
+
+def _reports(label: str, entries: Sequence[Report], length: int) -> list[str]:
+    rows = [quoting.report(entry, length=length) for entry in entries]
     return labelled(label, rows)
 
 

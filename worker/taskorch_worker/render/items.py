@@ -58,7 +58,8 @@ def claims(taken: Sequence[Claim]) -> str:
 
 def receipt(done: Receipt) -> str:
     """Return the result of a step on one line."""
-    item, state = done.id, done.state
+    item = done.id
+    state = done.state
     if done.remark == "repeat":
         return f"{item} was {state} already; nothing changed."
     details = str(state)
@@ -83,7 +84,8 @@ def receipt(done: Receipt) -> str:
 
 def answered(done: "Answered") -> str:
     """Return the state of an item, and the answer to its question."""
-    item, answer = done.item, done.answer
+    item = done.item
+    answer = done.answer
     state = str(item.state)
     if item.state is State.IN_PROGRESS:
         until = timestamp(item.lease_expires_at)
@@ -102,8 +104,9 @@ def notes(kept: tuple[Note, ...]) -> str:
     """Return private notes, oldest first."""
     lines = []
     for note in kept:
+        at = timestamp(note.at)
         text = block(note.text, INDENT)
-        lines.append(f"{timestamp(note.at)}  {text}")
+        lines.append(f"{at}  {text}")
     return noted(lines)
 
 
@@ -129,10 +132,13 @@ def _claim(taken: Claim) -> Iterator[str]:
     yield f"Title: {line(item.title)}"
     yield from _texts("Requirements", item.requirements)
     if item.description:
-        yield f"Description: {block(item.description, INDENT)}"
-    yield f"Project: {line(project.title)} ({project.id})"
+        description = block(item.description, INDENT)
+        yield f"Description: {description}"
+    title = line(project.title)
+    yield f"Project: {title} ({project.id})"
     if project.description:
-        yield f"Project description: {block(project.description, INDENT)}"
+        description = block(project.description, INDENT)
+        yield f"Project description: {description}"
     yield from _texts("Acceptance criteria", item.criteria)
     yield from _texts("Expected deliverables", item.deliverables_expected)
     yield from _texts("Context", pairs(item.context))
@@ -148,9 +154,10 @@ def _texts(label: str, texts: Sequence[str]) -> list[str]:
 
 
 def _dependencies(package: Package) -> Iterator[str]:
-    """Yield the dependencies with their summaries and deliverables, and the number of the rest."""
+    """Yield the dependencies with their results, and the number of the rest."""
     for item in package.dependencies:
-        shown = f"{item.id} ({item.state}) {line(item.title)}"
+        title = line(item.title)
+        shown = f"{item.id} ({item.state}) {title}"
         if item.summary:
             shown += f": {block(item.summary, INDENT)}"
         for pair in pairs(item.deliverables):
@@ -163,7 +170,7 @@ def _dependencies(package: Package) -> Iterator[str]:
 
 
 def _history(package: Package) -> Iterator[str]:
-    """Yield the last reports of earlier attempts, and all questions with their answers."""
+    """Yield the last reports of earlier attempts, and all questions and answers."""
     item = package.item
     earlier = []
     questions = []
