@@ -1,4 +1,4 @@
-"""The verbs of an orchestrating agent: one function each, which returns what is published.
+"""The verbs of an orchestrator: one function each, which returns the published result.
 
 The commands print the results, and the MCP tools send them. Each function takes the open
 queue and the values of its verb, and raises errors.TaskOrchestratorError. `purge` and
@@ -75,7 +75,7 @@ class ItemState(Frozen):
 
 
 class AssignedItem(Frozen):
-    """An assignment, and the file of its handoff package; "" if this root has no files."""
+    """An assignment, and the file of its handoff package; "" for a root without files."""
 
     _flat = "assignment"
     assignment: "Assignment"
@@ -98,7 +98,7 @@ class ReapCounts(Frozen):
 
 
 class WaitOutcome(Frozen):
-    """The end of a wait: the goal that was reached, and how the item or project stands."""
+    """The end of a wait: the goal that was reached, and the item or project."""
 
     _hidden = ("state",)
     reached: str
@@ -126,7 +126,7 @@ def project(
 def create(
     queue: "Queue", project: str, new: "NewItem", *, remark: str = ""
 ) -> Published[PublishedItem]:
-    """Add an item to a project; `remark` is a hint on the values it was created from."""
+    """Add an item to a project; `remark` is a hint about its values."""
     (created,) = queue.create_many(project, [new])
     hints = [hint for hint in (remark, created.hint) if hint]
     meta: dict[str, object] = {}
@@ -250,7 +250,7 @@ def discoveries(
     since: str = FROM_THE_START,
     limit: int = LONG_LIMIT,
 ) -> "Published[tuple[Discovery, ...]]":
-    """Return the discoveries of a project after a cursor; meta.cursor is the next one."""
+    """Return the discoveries after a cursor; meta.cursor is the next one."""
     found = queue.views.discoveries(project, since=since, limit=limit)
     return Published(data=found, meta={"cursor": found[-1].cursor if found else since})
 
@@ -291,7 +291,7 @@ def stuck(
     project: str = "",
     limit: int = LIMIT,
 ) -> "Published[tuple[StuckItem, ...]]":
-    """Return the stalled items; meta has how many were checked, and whether there are more."""
+    """Return the stalled items; meta has the number of checked items, and if more exist."""
     from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS
 
     found = queue.views.stuck(
@@ -354,7 +354,7 @@ def wait(
 
 
 def _blocked(queue: "Queue", standing: "Standing") -> "tuple[Item, ...]":
-    """Return the items with an open question: the item itself, or those of a project."""
+    """Return the item itself, or the items of a project that have an open question."""
     if standing.item:
         return (standing.item,)
     return queue.views.list(project=standing.project.id, state=State.BLOCKED).items

@@ -1,4 +1,4 @@
-"""The briefing of an orchestrator after a fresh start, which `orchestrate prime` prints."""
+"""The briefing of an orchestrator, which `orchestrate prime` prints."""
 
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Project

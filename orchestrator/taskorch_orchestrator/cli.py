@@ -2,7 +2,7 @@
 
 import gc
 
-# A short command ends before there is garbage, and looking for it while modules load takes
+# A short command ends before there is garbage. Looking for it while modules load takes
 # 2 ms.
 gc.set_threshold(50_000)
 
@@ -31,7 +31,7 @@ orchestrate.declare(
             "inbox": "List the blockers that wait for an answer, the oldest first.",
             "stuck": "List stalled items, with the reason and the command that helps.",
             "projects": "List the projects, the newest first.",
-            "agents": "List the agents with their sessions, the items they hold, and when they last called.",
+            "agents": "List the agents with their sessions, last calls, and the items they hold.",
         },
         "taskorch_orchestrator.commands.wait": {
             "wait": "Wait until a project or an item is completed or blocked, or for any event of it.",

@@ -36,12 +36,12 @@ class OrchestratorContext:
         self.queue = self._open_queue(self._caller, Requests(store=unanswered))
 
     def queue_of(self, orchestrator: str = "") -> Queue:
-        """Return the queue of this or another orchestrator, for a command of many steps."""
+        """Return the queue of an orchestrator, for a command of many steps."""
         agent = orchestrator or self._caller.agent
         return self._open_queue(replace(self._caller, agent=agent))
 
     def waits(self) -> "Waits":
-        """Return the waits of the namespace; they report an outage of Redis on stderr."""
+        """Return the waits of the namespace, which report an outage on stderr."""
         return self.queue.waits(OutageNotice(self.output.notify))
 
     def show(
@@ -50,7 +50,7 @@ class OrchestratorContext:
         render: Callable[[Data], str],
         empty: str = "",
     ) -> None:
-        """Print a result and its hints; `empty` replaces a result that renders as ""."""
+        """Print a result and its hints; print `empty` if it renders as ""."""
         self.output.show(published.data, render, empty, **published.meta)
         for hint in published.hints:
             self.output.hint(hint)

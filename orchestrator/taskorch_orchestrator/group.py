@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-#: Access -> the commands that have it: what a command may do if there is no queue, or if
-#: its server does not run. docs/usage.md has the same list.
+#: Access -> its commands: what a command may do if there is no queue, or if its server
+#: does not run. docs/usage.md has the same list.
 COMMANDS = {
     Access.CREATE: ("project", "apply", "import", "service", "server start"),
     Access.USE: (
@@ -77,7 +77,7 @@ def orchestrate() -> None:
 
 
 def is_workers(environment: Mapping[str, str]) -> bool:
-    """Return whether the session is a worker's: a program starts the servers of both roles."""
+    """Return whether the session is a worker's: programs start both roles in it."""
     agent = environment.get("AGENT_ID") or environment.get("TM_AGENT_ID")
     return bool(agent) and not environment.get("ORCHESTRATOR_ID")
 

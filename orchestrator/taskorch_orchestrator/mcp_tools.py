@@ -18,7 +18,7 @@ from taskorch_orchestrator.plan import plan_file
 
 ABOUT = "You are an orchestrator: break a request into work items, assign them to agents, and see them done."
 #: Instructions for a worker: programs start the servers of both roles.
-NOBODY = "You are no orchestrator here: AGENT_ID is set, ORCHESTRATOR_ID is not, and there are no tools."
+FOR_WORKERS = "You are no orchestrator here: AGENT_ID is set and ORCHESTRATOR_ID is not. There are no tools."
 
 Item = Annotated[str, Field(description="item_…")]
 Project = Annotated[str, Field(description="proj_…")]
@@ -80,7 +80,7 @@ class PlanArguments(ToolArguments):
     dry_run: bool = False
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Apply the plan, as `orchestrate apply` does with a file."""
+        """Apply the plan, with the checks and the messages of a plan file."""
         given = self.model_dump(exclude={"dry_run"}, exclude_defaults=True)
         plan = plan_file.read("This", json.dumps(given).encode())
         return _result(actions.apply(_queue(call), plan, dry_run=self.dry_run))
@@ -182,7 +182,10 @@ class AnswerArguments(ToolArguments):
 
 
 class MendArguments(ToolArguments):
-    """Cancel an item, requeue a failed, cancelled or completed one, or make one wait for others too."""
+    """Cancel or requeue an item, or make it wait for others.
+
+    requeue: of a failed, cancelled or completed item.
+    """
 
     name: ClassVar[str] = "mend"
     item: Item
@@ -206,7 +209,7 @@ class MendArguments(ToolArguments):
 
 
 class WaitUntilArguments(ToolArguments):
-    """Wait until a project or an item is completed or blocked, or for any event of it, whichever is first."""
+    """Wait until a project or an item reaches the first of these goals."""
 
     name: ClassVar[str] = "wait"
     quotes_others: ClassVar[bool] = True

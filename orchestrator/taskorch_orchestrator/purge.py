@@ -1,4 +1,4 @@
-"""Deletes completed projects, one after the other, in parts that take Redis milliseconds."""
+"""Deletes completed projects one by one, in parts that take Redis milliseconds."""
 
 from collections.abc import Mapping, Sequence
 

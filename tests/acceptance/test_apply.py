@@ -1,4 +1,4 @@
-"""`orchestrate apply`: a plan file becomes a project with its items, or nothing; what it prints for whom."""
+"""`orchestrate apply`: a plan file creates a project with all its items, or nothing."""
 
 import json
 import re
@@ -22,7 +22,7 @@ items:
   - name: review
     title: Review it
 """
-#: As the C library has it: a name would need the data of time zones.
+#: A POSIX time zone: a name would need the time zone database.
 BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
 BAD = "project: P\nitems:\n  - {name: a, title: x, priority: 9}\n  - {name: a, title: x, agent: '../x'}\n"
 

@@ -1,4 +1,4 @@
-"""`worker mcp` and `orchestrate mcp`, driven by a real client: a whole project, tools, errors, holders."""
+"""`worker mcp` and `orchestrate mcp` with a real client."""
 
 import json
 import re
@@ -31,7 +31,7 @@ EXIT_CODES = {
     "WRONG_STATE": 5,
     "CYCLE": 5,
 }
-#: What the protocol does not know, the request that it was, and the code of the error.
+#: An invalid line, the id of its request, and the code of the error.
 CALL = '{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "check", "arguments": {"limit": %s}}}'
 UNREAD = {
     "no JSON": ("this is no protocol", None, -32700),
@@ -52,7 +52,7 @@ UNREAD = {
     ),
     "a result": ('{"jsonrpc": "2.0", "id": 7, "result": 1}', None, -32600),
 }
-#: Tool, arguments, the code of the error, and words of its message.
+#: Tool, arguments, the code of the error, and a part of its message.
 Mistake = tuple[str, dict[str, Any], str, str]
 OF_A_WORKER: Sequence[Mistake] = [
     ("get", {}, "USAGE", "The argument item is missing."),

@@ -1,4 +1,4 @@
-"""Calls over MCP that wait, are cancelled, or meet an outage; and how a server ends."""
+"""Waits, cancellations and outages of calls over MCP, and the end of a server."""
 
 import fcntl
 import json
@@ -31,9 +31,9 @@ from support.tool_client import (
 from taskorch.bundled import server
 from taskorch.domain.item import State
 
-#: Far more than a server takes to end, and less than a call that hangs.
+#: Longer than a server takes to end, and shorter than a call that hangs.
 HANGING_S = 30
-#: A worker to whom every cancellation comes late.
+#: A worker that receives every cancellation late.
 MOMENTS_LATER = """
 from taskorch.mcp import server
 from taskorch_worker import cli
@@ -494,7 +494,7 @@ def test_server_ends_although_redis_hangs(shell: Shell, end: Any) -> None:
 def _ended_by_itself(
     process: subprocess.Popen[str], within_s: float = TIME_LIMIT_S
 ) -> CommandResult:
-    """Wait for the end of a process whose standard input nobody closes any more."""
+    """Wait for the end of a process whose standard input stays open."""
     assert process.stdin
     assert process.stdout
     assert process.stderr

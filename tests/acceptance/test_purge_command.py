@@ -1,4 +1,4 @@
-"""`orchestrate purge` as people and scripts type it: what goes, what is asked, and what is refused."""
+"""`orchestrate purge` in a terminal and in scripts."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from taskorch.queue import keys
 
 
 def over(bench: Bench, *, days: int = 0) -> str:
-    """Return a project with two items that was completed so many days ago."""
+    """Return a project with two items that was completed a number of days ago."""
     project = bench.queue.project("All done")
     bench.agent().note(
         bench.bring_to(bench.item(project), State.COMPLETED).item, "mine"
@@ -29,7 +29,7 @@ def there(bench: Bench) -> set[str]:
 
 
 def answered(shell: Shell, answer: str, *words: str) -> tuple[int, str]:
-    """Type a command on a terminal, and answer what it asks; return its exit code and the screen."""
+    """Answer the question of a command; return its exit code and screen."""
     with Screen(shell, BIN / "orchestrate", *words) as screen:
         eventually(lambda: screen.shows("[y/N]"))
         screen.type(f"{answer}\n".encode())

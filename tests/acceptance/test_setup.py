@@ -485,7 +485,9 @@ def test_removal_reports_file_shared_by_programs(
         project.orchestrate("setup", removed, "--remove").stderr for _ in range(2)
     )
 
-    assert [line for line in told.splitlines() if f"is a file of {other}, too" in line]
+    assert [
+        line for line in told.splitlines() if f"is a file of {other} as well" in line
+    ]
     assert len(told.splitlines()) == 1
     assert again == ""
 
@@ -706,7 +708,7 @@ def test_unwritable_folder_is_an_error(project: Shell) -> None:
     [
         ([], "Missing argument"),
         (["vim"], "'vim' is not one of"),
-        (["claude", "--check", "--remove"], "goes without --remove"),
+        (["claude", "--check", "--remove"], "leave it out, or leave out --remove"),
     ],
 )
 def test_invalid_setup_call_is_refused(

@@ -1,4 +1,4 @@
-"""`wait` of both roles: a process that blocks until another one does what it waits for."""
+"""`wait` of both roles: a process blocks until another process reaches its goal."""
 
 import os
 import signal
@@ -16,14 +16,14 @@ WORKER, ORCHESTRATE = BIN / "worker", BIN / "orchestrate"
 
 
 def held(shell: Shell, bench: Bench, **fields: object) -> str:
-    """Return an item that the shell's agent holds, and has asked a question about."""
+    """Return an item that the shell's agent holds, with an open question."""
     item = bench.item(**fields)  # type: ignore[arg-type]
     assert shell.worker("blocker", item, "Which one?").code == 0
     return item
 
 
 def waiting(shell: Shell, bench: Bench, *words: str) -> "subprocess.Popen[str]":
-    """Start a command that waits, and return it when it blocks."""
+    """Start a command that waits, and return the process once it blocks."""
     process = shell.start(BIN / words[0], *words[1:])
     eventually(lambda: stream_readers(bench.raw))
     return process

@@ -1,4 +1,4 @@
-"""An agent's program: a client of the package mcp, with the server of a role as its child."""
+"""A client of the package mcp, with the server of a role as its child process."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from mcp.client.stdio import stdio_client
 from mcp.shared.dispatcher import ProgressFnT
 from support.commands import BIN, Shell, eventually
 
-#: For machines that do much else besides.
+#: Generous, for busy machines.
 TIME_LIMIT_S = 90
 
 
@@ -43,7 +43,7 @@ class McpClient:
     async def call(
         self, tool: str, progress: ProgressFnT | None = None, **arguments: Any
     ) -> mcp.CallToolResult:
-        """Call a tool; what it says is there as text, and as an object."""
+        """Call a tool, and check that the text and the object of its result agree."""
         result = await self.session.call_tool(
             tool, arguments, progress_callback=progress
         )
@@ -55,11 +55,11 @@ class McpClient:
         return result
 
     async def data(self, tool: str, **arguments: Any) -> Any:
-        """Return the data of a call that goes well."""
+        """Return the data of a successful call."""
         return (await self.document(tool, **arguments))["data"]
 
     async def document(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Return the whole document of a call that goes well."""
+        """Return the document of a successful call."""
         result = await self.call(tool, **arguments)
         assert not result.is_error, result.structured_content
         document: dict[str, Any] = result.structured_content
@@ -67,7 +67,7 @@ class McpClient:
         return document
 
     async def error(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Return the error of a call that does not."""
+        """Return the error of a call that fails."""
         result = await self.call(tool, **arguments)
         assert result.is_error, result.structured_content
         error: dict[str, Any] = result.structured_content["error"]
@@ -83,7 +83,7 @@ class McpClient:
 
 
 def run_async(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a test's own program to its end."""
+    """Run the program of a test to its end."""
 
     async def limited() -> None:
         with anyio.fail_after(TIME_LIMIT_S):
@@ -93,13 +93,13 @@ def run_async(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def until(true: Callable[[], object]) -> None:
-    """Poll until something is true."""
+    """Poll until a condition is true."""
     await run_sync(eventually, true)
 
 
 @asynccontextmanager
 async def connected(shell: Shell, role: str) -> AsyncIterator[McpClient]:
-    """Start the server of a role in a shell; its stderr may have talk, and no traceback."""
+    """Start the server of a role; its stderr must have no traceback."""
     server = StdioServerParameters(
         command=str(BIN / role),
         args=["mcp"],
@@ -121,13 +121,13 @@ worker = partial(connected, role="worker")
 
 
 def orchestrate(shell: Shell) -> AbstractAsyncContextManager[McpClient]:
-    """Start the server of an orchestrator, in a session that is none of an agent's."""
+    """Start the server of an orchestrator, in a session without an agent."""
     return connected(
         shell.lacking("AGENT_ID").having(ORCHESTRATOR_ID="planner"), "orchestrate"
     )
 
 
-#: What starts the server of a role.
+#: The command that starts the server of a role.
 ROLES: dict[str, Callable[[Shell], AbstractAsyncContextManager[McpClient]]] = {
     "worker": worker,
     "orchestrate": orchestrate,
@@ -145,7 +145,7 @@ def call_message(id_: int, tool: str, **arguments: Any) -> dict[str, Any]:
 
 
 def cancel_message(id_: int) -> dict[str, Any]:
-    """Return the message that takes a call back."""
+    """Return the message that cancels a call."""
     return {
         "jsonrpc": "2.0",
         "method": "notifications/cancelled",
@@ -156,7 +156,7 @@ def cancel_message(id_: int) -> dict[str, Any]:
 def start_server(
     shell: Shell, *messages: dict[str, Any], role: str = "worker"
 ) -> subprocess.Popen[str]:
-    """Start a server by hand, and send it the handshake and messages."""
+    """Start a server without a client, and send it the handshake and messages."""
     process = shell.start(BIN / role, "mcp")
     send(
         process,
@@ -168,7 +168,7 @@ def start_server(
 
 
 def send(process: subprocess.Popen[str], *messages: dict[str, Any] | str) -> None:
-    """Send messages to a server, or lines as they are."""
+    """Send messages, or raw lines, to a server."""
     assert process.stdin
     for message in messages:
         process.stdin.write(
@@ -178,7 +178,7 @@ def send(process: subprocess.Popen[str], *messages: dict[str, Any] | str) -> Non
 
 
 def receive(process: subprocess.Popen[str], number: int = 1) -> list[Any]:
-    """Return the next messages of a server, which is killed if it has no more of them."""
+    """Return the next messages of a server. If they do not arrive, kill it."""
     assert process.stdout
     guard = Timer(TIME_LIMIT_S, process.kill)
     guard.start()

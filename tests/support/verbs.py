@@ -1,4 +1,4 @@
-"""Every verb by its name, as one call in ordinary words; `other` is an item that the verb needs besides."""
+"""Every verb by its name, as one call; `other` is a second item that the verb needs."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from taskorch.domain.item import Lease, State
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
 
-#: What the holder of an item does, each showing its token.
+#: The verbs of a holder, each with its token.
 HOLDER_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "progress": lambda me, lease: me.progress(lease, "half way", percent=50),
     "renew": lambda me, lease: me.renew(lease),
@@ -20,7 +20,7 @@ HOLDER_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "release": lambda me, lease: me.release(lease, reason="too late today"),
 }
 
-#: What an agent does that names an item.
+#: The verbs of an agent that name an item.
 AGENT_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "get": lambda me, lease: me.get(lease),
     "peek": lambda me, lease: me.get(lease, peek=True),
@@ -38,7 +38,7 @@ ORCHESTRATOR_VERBS: dict[str, Callable[[Queue, str, str], object]] = {
     "requeue": lambda queue, item, _: queue.requeue(item),
 }
 
-#: A state that allows the verb; `pop` is `claim`.
+#: Verb -> a state that allows it; `pop` is `claim`.
 ALLOWING_STATE = dict.fromkeys(AGENT_VERBS, State.IN_PROGRESS) | {
     "pop": State.QUEUED,
     "assign": State.PENDING,
@@ -52,7 +52,7 @@ ALLOWING_STATE = dict.fromkeys(AGENT_VERBS, State.IN_PROGRESS) | {
 
 
 def act(bench: Bench, verb: str, lease: Lease, other: str) -> object:
-    """Do a verb to an item as ada, or as the orchestrator; a takeover comes from a second session without a token."""
+    """Do a verb as ada or the orchestrator; a takeover as ada's second session."""
     if verb == "pop":
         return bench.agent().claim()
     if verb == "takeover":

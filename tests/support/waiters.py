@@ -1,4 +1,4 @@
-"""Threads that wait, on a connection of their own that tells when one of them is about to block."""
+"""Threads that wait, on a connection that signals when a thread is about to block."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,22 +12,22 @@ from taskorch.domain import errors
 from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
 from taskorch.queue.wait_results import Goal, Waited
 
-#: A waiter that is not woken sits here until its test fails; one that is woken needs seconds at most.
+#: A waiter that is not woken blocks until its test fails; waking takes seconds at most.
 LONG_S = 90
 SOON_S = 30
 Result = TypeVar("Result")
 
 
 class WatchedConnection(ConnectionWrapper):
-    """A connection that tells when a waiter is about to block, and counts scripts; outages can be ordered."""
+    """A connection that signals blocking waits, counts scripts, simulates outages."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.blocks = Semaphore(0)
         self.calls = 0
-        #: So many of the next calls find nobody.
+        #: The number of next calls that fail.
         self.away = 0
-        #: Is done once, between the look and the block.
+        #: Called once, between the read and the block.
         self.before_block: Callable[[], object] = lambda: None
 
     def run_script(
@@ -59,20 +59,20 @@ class WatchedConnection(ConnectionWrapper):
 
 @dataclass
 class Waiters:
-    """Threads that wait: `bench` is the queue as they have it."""
+    """Threads that wait on the queue of `bench`."""
 
     bench: Bench
     connection: WatchedConnection
     threads: ThreadPoolExecutor
 
     def start(self, wait: Callable[[Bench], Result]) -> "Future[Result]":
-        """Begin to wait; return once that waiter is about to block."""
+        """Start a wait; return once it is about to block."""
         future = self.threads.submit(wait, self.bench)
         assert self.connection.blocks.acquire(timeout=SOON_S)
         return future
 
     def until(self, id_: str, *goals: Goal, since: str = "") -> "Future[Waited]":
-        """Begin to wait for a project or an item."""
+        """Start a wait for a project or an item."""
         return self.start(
             lambda bench: bench.queue.waits().until(
                 id_, goals, timeout_s=LONG_S, since=since
@@ -82,7 +82,7 @@ class Waiters:
 
 @contextmanager
 def start_waiters(bench: Bench) -> Iterator[Waiters]:
-    """Give threads that wait in the namespace of a bench."""
+    """Yield threads that wait in the namespace of a bench."""
     announcing: list[WatchedConnection] = []
 
     def wrapped(connection: Connection) -> Connection:

@@ -1,4 +1,4 @@
-"""A whole piece of work, from the first project to the last report, with every method of the queue in it."""
+"""A workflow that uses every method of the queue."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from taskorch.queue.plan import Plan
 
 
 def workflow(bench: Bench) -> Iterator[str]:
-    """Do one call at a time, and say after each which one it was; the queues are empty at the end."""
+    """Make one call at a time, and yield its name; the queues are empty at the end."""
     yield from planned(bench)
     yield from delivery(bench)
     yield from troubles(bench)
@@ -20,7 +20,7 @@ def workflow(bench: Bench) -> Iterator[str]:
 
 
 def planned(bench: Bench) -> Iterator[str]:
-    """A plan of two items that is applied, applied again with one item more, and given up."""
+    """Apply a plan of two items, apply it again with one more item, and cancel it."""
     queue = bench.queue
     first, second = (
         NewItem(title="First", key="1", agent="eve"),
@@ -46,7 +46,7 @@ def planned(bench: Bench) -> Iterator[str]:
 
 
 def batches(bench: Bench, project: str) -> Iterator[str]:
-    """Two items of a plan that are assigned, claimed and delivered together."""
+    """Assign, claim and deliver two items of a plan together."""
     queue, ada = bench.queue, bench.agent("ada")
     new = queue.create_many(project, [NewItem(title="Sixth"), NewItem(title="Seventh")])
     yield "create"
@@ -61,7 +61,7 @@ def batches(bench: Bench, project: str) -> Iterator[str]:
 
 
 def delivery(bench: Bench) -> Iterator[str]:
-    """Two items, one after the other, delivered by two agents."""
+    """Deliver two items, one after the other, as two agents."""
     queue, ada, bob, views = (
         bench.queue,
         bench.agent("ada"),
@@ -121,7 +121,7 @@ def delivery(bench: Bench) -> Iterator[str]:
 
 
 def troubles(bench: Bench) -> Iterator[str]:
-    """One item that is given back, taken over, failed, buried, cancelled and done at last."""
+    """Release, take over, fail, bury, cancel and at last complete one item."""
     queue, ada, second, views = (
         bench.queue,
         bench.agent("ada"),
@@ -176,7 +176,7 @@ def troubles(bench: Bench) -> Iterator[str]:
 
 
 def waits(bench: Bench) -> Iterator[str]:
-    """A question whose answer is waited for, and how its project stands."""
+    """Wait for the answer to a question, and for the state of its project."""
     queue, eve = bench.queue, bench.agent("eve")
     project = queue.project("Ask")
     yield "project"
@@ -196,7 +196,7 @@ def waits(bench: Bench) -> Iterator[str]:
 
 
 def removed(bench: Bench) -> Iterator[str]:
-    """A project that is looked for when it is over, and goes."""
+    """Find a finished project, and purge it."""
     queue = bench.queue
     project = queue.project("Go")
     yield "project"
@@ -211,7 +211,7 @@ def removed(bench: Bench) -> Iterator[str]:
 
 
 def mirrored(bench: Bench) -> Iterator[str]:
-    """One pass of the sync job over the files of a root, and what it finds there."""
+    """Make the calls of one sync of a root, which finds a stray report."""
     queue, views = bench.queue, bench.queue.views
     queue.mirror_take("root", "here:1", 60_000)
     yield "mirror_take"
@@ -234,7 +234,7 @@ def mirrored(bench: Bench) -> Iterator[str]:
 
 
 def audited(bench: Bench) -> Iterator[str]:
-    """A namespace that something broke, and what puts it in order again."""
+    """Break a namespace, and repair it."""
     queue = bench.queue
     queue.views.environment()
     yield "environment"

@@ -67,7 +67,7 @@ def text_of(topic: str) -> str | None:
 
 
 def _pages() -> list[Path]:
-    """Return the pages: those of the checkout, or the copies in an installed package."""
+    """Return the pages of the checkout, or their copies in an installed package."""
     package = Path(taskorch.__file__).parent
     folder = package / "docs"
     if not folder.is_dir():

@@ -1,4 +1,7 @@
-"""Commands that only read: progress, discoveries, list, show, unassigned, inbox, stuck, projects, agents."""
+"""Commands that only read.
+
+They are progress, discoveries, list, show, unassigned, inbox, stuck, projects and agents.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -226,7 +229,7 @@ def projects(context: "OrchestratorContext", limit: int) -> None:
 @LIMIT
 @pass_context
 def agents(context: "OrchestratorContext", limit: int) -> None:
-    """List the agents with their sessions, the items they hold, and when they last called."""
+    """List the agents with their sessions, last calls, and the items they hold."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import agents as agents_render
 

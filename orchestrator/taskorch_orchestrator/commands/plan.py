@@ -219,7 +219,7 @@ def assign(
     resources: tuple[str, ...],
     force: bool,
 ) -> None:
-    """Assign items to AGENT, all or none. An item waits while a dependency of it is open."""
+    """Assign items to AGENT, all or none. An item waits for its open dependencies."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 

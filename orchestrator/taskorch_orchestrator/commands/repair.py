@@ -1,4 +1,4 @@
-"""Commands that change items and repair the namespace: answer, cancel, requeue, reap, doctor."""
+"""Commands that fix what is wrong: answer, cancel, requeue, reap, doctor."""
 
 from typing import TYPE_CHECKING
 

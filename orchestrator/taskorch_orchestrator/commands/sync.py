@@ -1,4 +1,4 @@
-"""The `sync`, `sync status` and `service` commands, for the files under `.task-orchestrator/`."""
+"""The `sync`, `sync status` and `service` commands, for the files of a root."""
 
 import signal
 import sys
@@ -47,7 +47,7 @@ def _sync(context: "OrchestratorContext", *, full: bool) -> None:
 )
 @pass_context
 def status(context: "OrchestratorContext", *, check: bool) -> None:
-    """Show the sync state of each root, with its cursor, lag, service and failed files."""
+    """Show the sync state of each root, with its cursor, lag, service and problems."""
     from taskorch_orchestrator.mirror import sync_health
     from taskorch_orchestrator.render import sync as sync_render
 
@@ -77,8 +77,8 @@ def status(context: "OrchestratorContext", *, check: bool) -> None:
 )
 def service(roots: tuple[Path, ...], no_rq: bool) -> None:
     """Sync files and maintain the queue until SIGTERM or Ctrl-C."""
-    # Loading the service takes 0.3 s. A signal in the meantime must end it, but process 1 of
-    # a container ignores every signal that it does not handle.
+    # Loading the service takes 0.3 s, and a signal must end it in the meantime, too. PID 1
+    # of a container ignores signals without a handler.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     from taskorch_orchestrator.service.start import serve
 

@@ -1,4 +1,4 @@
-"""The output of `orchestrate agents`: a row for each session that holds an item or called last."""
+"""The output of `orchestrate agents`: a row for each session."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""The output of `orchestrate prime`: Markdown for an agent without memory, within a bound."""
+"""The output of `orchestrate prime`: Markdown, within a bound."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -35,7 +35,7 @@ Row = TypeVar("Row")
 
 
 def briefing(read: OrchestratorBriefing) -> str:
-    """Return the agent, its projects, what waits for it, the next step and the commands."""
+    """Return the agent, its projects, their open issues, the next step, the commands."""
     return fitting(lambda length: "\n\n".join(_sections(read, length)))
 
 

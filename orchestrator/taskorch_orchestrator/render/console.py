@@ -1,4 +1,4 @@
-"""The screen for results: a terminal with its width and colours, or a pipe without them."""
+"""The screen for results: a terminal with width and colours, or a pipe."""
 
 import os
 from typing import Literal
@@ -113,7 +113,7 @@ def _least_width(column: Column) -> int:
 
 
 def _folded(text: Text, screen: Console) -> Text:
-    """Return a text that fits the width of the screen; a broken line continues after a mark."""
+    """Return a text that fits the screen; a broken line continues after a mark."""
     width = max(screen.width - len(CONTINUED), len(CONTINUED))
     lines = [
         Text(f"\n{CONTINUED}").join(line.wrap(screen, width))

@@ -1,4 +1,4 @@
-"""The output of `orchestrate setup`: each file with its state, and hints for the user."""
+"""The output of `orchestrate setup`: the state of each file, and hints."""
 
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The output of `orchestrate` for people: tables and bars on a terminal, plain lines in a pipe."""
+"""The output of `orchestrate` for people: tables, with bars on a terminal."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -257,7 +257,7 @@ def server(status: ServerStatus) -> str:
 
 
 def purged(done: "Purged") -> str:
-    """Return the number of projects, items and keys that a purge deleted; "" for none."""
+    """Return the numbers of deleted projects, items and keys; "" for none."""
     if not done.projects:
         return ""
     projects = counted(len(done.projects), "project", "projects")

@@ -11,7 +11,7 @@ from taskorch_orchestrator.actions import WaitOutcome
 
 
 def outcome(done: WaitOutcome) -> str:
-    """Return the state, the delivery or the open questions, and a line for each event."""
+    """Return the state, the delivery or the open questions, and the events."""
     waited_for = done.item or done.project
     lines = [f"{waited_for.id} is {done.state}."]
     texts: list[str] = []

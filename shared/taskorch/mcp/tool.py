@@ -99,7 +99,7 @@ class ToolCall:
         self._opened.close()
 
     def new_call(self) -> "ToolCall":
-        """Return another call with the same settings, to give back what this one claimed."""
+        """Return another call, to give back what this one claimed."""
         return ToolCall(self.settings, Access.USE, "")
 
 
@@ -175,7 +175,7 @@ def description(tool: type[ToolArguments]) -> str:
 
 
 def schema(tool: type[ToolArguments]) -> dict[str, Any]:
-    """Return the JSON schema of a tool's arguments, without the fields agents do not need."""
+    """Return the JSON schema of a tool's arguments, as short as agents need it."""
     whole = tool.model_json_schema()
     fields = {
         name: _without_noise(field) for name, field in whole["properties"].items()
@@ -187,7 +187,7 @@ def schema(tool: type[ToolArguments]) -> dict[str, Any]:
 
 
 def seconds(value: float, argument: str) -> float:
-    """Return a timeout in seconds. Raises errors.Invalid if no program waits that long."""
+    """Return a timeout in seconds. Raises errors.Invalid if it is too long."""
     what = f"{argument} in seconds"
     return limits.number(cast("int", value), what, 0, limits.LONGEST_WAIT_S)
 

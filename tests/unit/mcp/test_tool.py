@@ -1,4 +1,4 @@
-"""A cancelled call makes no further step, and keeps no wake token from another waiter."""
+"""A cancelled call makes no further step, and wastes no wake token."""
 
 from collections.abc import Callable
 

@@ -17,7 +17,7 @@ PACKAGES = {
     "taskorch_orchestrator": "orchestrator",
 }
 
-#: What each part of `taskorch` may import of ours, itself aside. A name covers what is below it.
+#: Part of `taskorch` -> our modules that it may import. A name covers its submodules.
 SHARED = {
     "taskorch": (),
     "taskorch.domain": (),

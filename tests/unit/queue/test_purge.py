@@ -1,4 +1,4 @@
-"""`purge`: a completed project goes with all that it holds, and nothing else is touched."""
+"""`purge` deletes a completed project with everything in it, and nothing else."""
 
 from pathlib import Path
 from typing import cast
@@ -25,7 +25,7 @@ PLAN = Plan(title="Planned", key="plan", items=NEW)
 
 
 def over(bench: Bench) -> str:
-    """Return a completed project, its items completed or cancelled, that has left something in every kind of key."""
+    """Return a completed project with data in every kind of key."""
     applied, ada = bench.queue.apply(PLAN), bench.agent()
     project, (one, second, third, *_) = (
         applied.project,
@@ -43,13 +43,13 @@ def over(bench: Bench) -> str:
 
 
 def purged(bench: Bench, project: str) -> tuple[int, int]:
-    """Purge a project, and return how many items and keys went."""
+    """Purge a project, and return the number of deleted items and keys."""
     done = delete(bench.queue, find_completed(bench.queue, [project]))
     return done.items, done.keys
 
 
 def awaited(bench: Bench) -> tuple[str, str, str]:
-    """Return a completed project, an item of it that is cancelled, and an item of another project that waits for it."""
+    """Return a completed project, its cancelled item, and a waiting dependent."""
     project = bench.project()
     item = bench.item(project)
     dependent = bench.item(depends_on=(item,))

@@ -1,4 +1,4 @@
-"""What an orchestrating agent is told at a fresh start, whatever the agents have written."""
+"""The briefing of an orchestrator, regardless of what agents have written."""
 
 import pytest
 from support.builders import Bench
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.one_lane
 LONG = 60_000
 
 
-def told(bench: Bench) -> OrchestratorBriefing:
+def read(bench: Bench) -> OrchestratorBriefing:
     return briefing(bench.queue.views, "planner", bench.namespace)
 
 
@@ -27,7 +27,7 @@ def test_briefing_has_exactly_what_waits(
     closed = bench.project()
     bench.queue.complete_project(closed)
 
-    shown, text = told(bench), briefing_render.briefing(told(bench))
+    shown, text = read(bench), briefing_render.briefing(read(bench))
 
     assert [item.id for item in shown.inbox] == [asked]
     assert [item.id for item in shown.unassigned] == [free]
@@ -48,7 +48,7 @@ def test_closed_projects_hide_no_open_project(
     for _ in range(SHOWN + 1):
         bench.queue.complete_project(bench.project(), force=True)
 
-    assert [each.id for each in told(bench).projects] == [open_]
+    assert [each.id for each in read(bench).projects] == [open_]
 
 
 def test_briefing_names_commands_for_omitted_rows(
@@ -60,7 +60,7 @@ def test_briefing_names_commands_for_omitted_rows(
     dead, waits = bench.lease_in(State.FAILED).item, bench.item()
     bench.queue.depend(waits, [dead])
 
-    shown = briefing_render.briefing(told(bench))
+    shown = briefing_render.briefing(read(bench))
 
     assert f"## Open projects: more than {SHOWN}\n" in shown
     assert [row for row in shown.split("\n") if row.startswith("… and more")] == [
@@ -87,7 +87,7 @@ def test_briefing_stays_within_bound(bench: Bench, text: str) -> None:
         )
         bench.agent("a" * 64).fail(dead, text, retry=False)
 
-    shown = briefing_render.briefing(told(bench))
+    shown = briefing_render.briefing(read(bench))
 
     assert len(shown.encode()) <= quoting.MOST_BYTES
     assert shown.endswith(briefing_render.COMMANDS)
@@ -98,7 +98,7 @@ def test_next_step_completes_finished_project(bench: Bench) -> None:
     done = bench.lease_in(State.COMPLETED).item
     project = bench.queue.views.show(done).item.project
 
-    assert briefing_render.next_step(told(bench)) == f"orchestrate complete {project}"
+    assert briefing_render.next_step(read(bench)) == f"orchestrate complete {project}"
 
 
 def test_next_step_requeues_failed_item(bench: Bench) -> None:
@@ -106,7 +106,7 @@ def test_next_step_requeues_failed_item(bench: Bench) -> None:
     project = bench.queue.views.show(item).item.project
     dead = bench.bring_to(bench.item(project), State.FAILED).item
 
-    shown = briefing_render.briefing(told(bench))
+    shown = briefing_render.briefing(read(bench))
 
     assert (
         f"{dead} failed, ada -> orchestrate requeue {dead}\n    An item: hopeless\n"
@@ -120,13 +120,13 @@ def test_next_step_completes_fully_cancelled_project(
 ) -> None:
     project = bench.queue.views.show(bench.lease_in(State.CANCELLED).item).item.project
 
-    assert briefing_render.next_step(told(bench)) == f"orchestrate complete {project}"
+    assert briefing_render.next_step(read(bench)) == f"orchestrate complete {project}"
 
 
 def test_next_step_shows_empty_project(bench: Bench) -> None:
     project = bench.project()
 
-    assert briefing_render.next_step(told(bench)) == f"orchestrate progress {project}"
+    assert briefing_render.next_step(read(bench)) == f"orchestrate progress {project}"
 
 
 def test_next_step_waits_for_agents_at_work(
@@ -138,6 +138,6 @@ def test_next_step_waits_for_agents_at_work(
     bench.wait_for_next_ms()
     bench.project()
 
-    step = briefing_render.next_step(told(bench))
+    step = briefing_render.next_step(read(bench))
 
     assert step == f"orchestrate wait {working} --until completed --until blocked"
