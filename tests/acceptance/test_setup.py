@@ -233,7 +233,7 @@ def test_configured_folders_of_claude_and_codex_are_used(
         CLAUDE_CONFIG_DIR=str(elsewhere / "claude"), CODEX_HOME=str(elsewhere / "codex")
     )
 
-    told = [
+    hints = [
         named.orchestrate("setup", program, "--user").stderr
         for program in ("claude", "codex")
     ]
@@ -242,8 +242,8 @@ def test_configured_folders_of_claude_and_codex_are_used(
         named.orchestrate("setup", program, "--user", "--remove")
 
     assert {"claude/settings.json", "claude/.claude.json", "codex/config.toml"} <= made
-    assert f"These are the files of {elsewhere}/claude.\n" in told[0]
-    assert f"These are the files of {elsewhere}/codex.\n" in told[1]
+    assert f"These are the files of {elsewhere}/claude.\n" in hints[0]
+    assert f"These are the files of {elsewhere}/codex.\n" in hints[1]
     assert files(elsewhere) == {"claude": b"", "codex": b""}
     assert files(Path(project.variables["HOME"])) == {}
 
@@ -359,7 +359,7 @@ def test_blank_file_is_treated_as_missing(project: Shell, content: bytes) -> Non
         assert not any((project.folder / name).exists() for name in names)
 
 
-def test_config_rewritten_by_codex_is_checked_repaired_and_cleaned(
+def test_config_rewritten_by_codex_is_still_managed(
     project: Shell,
 ) -> None:
     home = Path(project.variables["HOME"])
@@ -481,14 +481,14 @@ def test_removal_reports_file_shared_by_programs(
     for program in ("claude", "codex"):
         project.orchestrate("setup", program)
 
-    told, again = (
+    hints, again = (
         project.orchestrate("setup", removed, "--remove").stderr for _ in range(2)
     )
 
     assert [
-        line for line in told.splitlines() if f"is a file of {other} as well" in line
+        line for line in hints.splitlines() if f"is a file of {other} as well" in line
     ]
-    assert len(told.splitlines()) == 1
+    assert len(hints.splitlines()) == 1
     assert again == ""
 
 

@@ -203,7 +203,8 @@ def of_audit(audited: Audit) -> Iterator[CheckResult]:
         elif name == "counts" and not audited.counted:
             yield _note(name, "could not be compared while the namespace is busy")
         elif name == "indexes":
-            yield _ok(name, f"{fine} ({audited.items} items)")
+            items = counted(audited.items, "item", "items")
+            yield _ok(name, f"{fine} ({items})")
         else:
             yield _ok(name, fine)
 

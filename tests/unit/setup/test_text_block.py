@@ -73,7 +73,7 @@ BEGIN, END = (MARKDOWN.added(None).splitlines()[line] for line in (0, -1))
     ("lost", "behind"),
     [(BEGIN, ""), (END, ""), (END, "\nbehind\n"), (BEGIN, "\nbehind\n")],
 )
-def test_block_that_lost_a_mark_is_found_by_content(
+def test_block_without_a_mark_is_found_by_content(
     lost: str, behind: str, newline: str
 ) -> None:
     whole = (MARKDOWN.added("before\n") + behind).replace("\n", newline)

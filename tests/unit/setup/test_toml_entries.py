@@ -154,7 +154,7 @@ def test_marks_of_earlier_versions_are_removed(theirs: str) -> None:
     assert OURS.removed(marked) == (theirs or None)
 
 
-def test_addition_to_our_table_stays_and_is_removed_with_it() -> None:
+def test_addition_to_our_table_is_removed_with_it() -> None:
     changed = OURS.added("b = 1\n").replace(
         'vars = ["A"]\ntimeout = 600\n\n',
         'vars = ["A", "B"] # why\n# more\nsince = 2026-01-01\ntimeout = 9\n\n',
@@ -207,7 +207,7 @@ def test_one_lost_table_is_added_again() -> None:
         ),
     ],
 )
-def test_server_without_a_table_of_its_own_is_removed(text: str, left: str) -> None:
+def test_server_without_its_own_table_is_removed(text: str, left: str) -> None:
     assert (OURS.removed(text) or "").removeprefix("[mcp_servers]\n") == left
 
 
