@@ -166,6 +166,19 @@ def test_service_ends_when_its_server_stays_unreachable(served: Shell) -> None:
     assert "Traceback" not in log
 
 
+def test_worker_command_restarts_server_and_service(served: Shell) -> None:
+    item(served)
+    before = status(served)
+    kill(before["service_pid"])
+    kill(before["pid"])
+
+    served.worker("check")
+
+    after = status(served)
+    assert after["running"]
+    assert alive(after["service_pid"])
+
+
 def test_server_start_restarts_a_killed_service(
     served: Shell,
 ) -> None:

@@ -244,6 +244,19 @@ def test_no_import_breaks_a_rule(rule: Callable[[Import], bool]) -> None:
     assert [str(one) for one in IMPORTS if rule(one)] == []
 
 
+def test_shared_names_no_module_of_a_role() -> None:
+    roles = ("taskorch_worker", "taskorch_orchestrator")
+
+    naming = [
+        name
+        for name, file in MODULES.items()
+        if below(name, "taskorch")
+        and any(role in file.read_text(encoding="utf-8") for role in roles)
+    ]
+
+    assert naming == []
+
+
 def in_circles() -> set[str]:
     """Return the modules that reach themselves through what they import."""
     imported_by = {
