@@ -190,7 +190,7 @@ SABOTAGES = (
         file=CALL,
         line="  if call('LLEN', list) < 2 then call('RPUSH', list, '1') end\n",
         instead="",
-        tests=("tests/unit/queue/test_wait.py",),
+        tests=("tests/unit/queue/test_waiting_claims.py",),
     ),
     Sabotage(
         guard="All keys share one slot",

@@ -141,7 +141,11 @@ def normalised(value: str) -> str:
 
 def sized(value: str, what: str) -> str:
     """Return a text unchanged: at most 64 KiB of UTF-8."""
-    if _size(value, what) > TEXT_BYTES:
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise errors.Invalid(reason=f"The {what} is not valid UTF-8 text.") from None
+    if size > TEXT_BYTES:
         raise too_long(what)
     return value
 
@@ -214,10 +218,3 @@ def duration_ms(value: str) -> int:
     if not 0 < duration <= LONGEST_MS:
         raise errors.Invalid(reason=f"{value!r} is not between 1 ms and 365 days.")
     return duration
-
-
-def _size(value: str, what: str) -> int:
-    try:
-        return len(value.encode())
-    except UnicodeEncodeError:
-        raise errors.Invalid(reason=f"The {what} is not valid UTF-8 text.") from None

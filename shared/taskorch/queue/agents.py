@@ -46,7 +46,7 @@ class AgentStatus(Frozen):
 def agent_status(view: Reply) -> AgentStatus:
     """Read `{name, ms when last seen, silent ms, fields, {held item …}, number held}`.
 
-    A held item is `{item, state, host, pid, session, since, heard, silent}`.
+    `held_item_status` reads a held item.
     """
     name, last_seen, silent, flat, holds, held = cast(
         "tuple[str, str, str, Reply, list[list[str]], int]", view
@@ -74,7 +74,7 @@ def agent_status(view: Reply) -> AgentStatus:
 
 
 def held_item_status(agent: str, row: list[str]) -> HeldItemStatus:
-    """Read `{item, state, host, pid, session, since, heard, silent}`."""
+    """Read `{item, state, host, pid, session, since, last report, silent ms}`."""
     item, state, host, pid, session, since, heard, silent = row
     holder = Holder(
         agent=agent,

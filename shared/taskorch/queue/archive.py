@@ -296,7 +296,7 @@ def _ids(text: str) -> list[str]:
 
 
 def _number(text: str) -> int:
-    """Return a number that an import accepts; 0 if the text is none."""
+    """Return a number that an import accepts; 0 for any other text."""
     try:
         return max(0, min(int(float(text)), limits.LARGEST))
     except (ValueError, OverflowError):
