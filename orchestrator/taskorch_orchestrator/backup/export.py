@@ -186,7 +186,9 @@ def _damaged_fields(line: Line) -> list[str]:
     except ValidationError as error:
         names: dict[str, None] = {}
         for details in error.errors(
-            include_url=False, include_input=False, include_context=False
+            include_url=False,
+            include_input=False,
+            include_context=False,
         ):
             _, part, name, *_ = (*details["loc"], "", "", "")
             names[str(name) if part == "fields" and name else "line"] = None

@@ -310,7 +310,9 @@ def _update_dependencies(line: dict[str, Any], completed: Collection[str]) -> No
 def _reason(error: ValidationError) -> str:
     """Return the first error in a line, and its place."""
     first, *_ = error.errors(
-        include_url=False, include_input=False, include_context=False
+        include_url=False,
+        include_input=False,
+        include_context=False,
     )
     if first["type"].startswith("union_tag"):
         return "It is not a line of an export."

@@ -358,7 +358,11 @@ def _note(
     name: str, found: str, mend: str = "", items: tuple[str, ...] = ()
 ) -> CheckResult:
     return CheckResult(
-        name=name, status=CheckStatus.NOTE, found=found, mend=mend, items=items
+        name=name,
+        status=CheckStatus.NOTE,
+        found=found,
+        mend=mend,
+        items=items,
     )
 
 
@@ -366,5 +370,9 @@ def _problem(
     name: str, found: str, mend: str, items: tuple[str, ...] = ()
 ) -> CheckResult:
     return CheckResult(
-        name=name, status=CheckStatus.PROBLEM, found=found, mend=mend, items=items
+        name=name,
+        status=CheckStatus.PROBLEM,
+        found=found,
+        mend=mend,
+        items=items,
     )

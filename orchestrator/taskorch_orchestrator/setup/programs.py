@@ -127,7 +127,9 @@ def _claude(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
 def _codex(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
     home = _home("codex", root, environment, user=user)
     servers = _server_entries(
-        "mcp_servers", env_vars=list(VARIABLES), tool_timeout_sec=CALL_TIMEOUT_S
+        "mcp_servers",
+        env_vars=list(VARIABLES),
+        tool_timeout_sec=CALL_TIMEOUT_S,
     )
     return {
         home / "hooks.json": JsonEntries(
@@ -156,7 +158,8 @@ def _cursor(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
         for command in PRIME
     )
     stop = ConfigEntry(
-        labels=("hooks", "stop", None), value={"command": STOP, "loop_limit": 1}
+        labels=("hooks", "stop", None),
+        value={"command": STOP, "loop_limit": 1},
     )
     found: dict[Path, Part] = {
         home / "hooks.json": JsonEntries(*starts, stop, head={"version": 1}),
@@ -208,7 +211,8 @@ def _hooks(start: str, stop: str, timeout: int) -> tuple[ConfigEntry, ...]:
 def _server_entries(table: str = "mcpServers", **more: Json) -> tuple[ConfigEntry, ...]:
     return tuple(
         ConfigEntry(
-            labels=(table, name), value={"command": command, "args": ["mcp"], **more}
+            labels=(table, name),
+            value={"command": command, "args": ["mcp"], **more},
         )
         for name, command in SERVERS.items()
     )

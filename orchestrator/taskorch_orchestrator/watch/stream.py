@@ -129,7 +129,13 @@ def _reader_is_gone(timeout_ms: int | None) -> bool:
 def _marker(verb: str, cursor: str, project: str, state: str = "") -> Event:
     at, _ = _position(cursor)
     return Event(
-        cursor=cursor, at=at, verb=verb, item="", project=project, agent="", state=state
+        cursor=cursor,
+        at=at,
+        verb=verb,
+        item="",
+        project=project,
+        agent="",
+        state=state,
     )
 
 

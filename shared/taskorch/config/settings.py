@@ -166,7 +166,10 @@ class _Values:
         name = self._root_config.value(key, redis_is_named=True)
         if name:
             yield PasswordFile(
-                name=name, folder=self._root, setting=ROOT_CONFIG, stays_inside=True
+                name=name,
+                folder=self._root,
+                setting=ROOT_CONFIG,
+                stays_inside=True,
             )
         name = self._user_config.value(key, redis_is_named=True)
         if name:
