@@ -1,4 +1,8 @@
-"""Where the queue under test lives: on fakeredis for speed, and on real servers for truth."""
+"""Fixtures of all tests: a queue on each kind of Redis, a home folder, and leak checks.
+
+Most tests use `bench`, a queue in its own namespace. It runs once per lane: on
+fakeredis, on the bundled Valkey, and on `redis-server` if it is installed.
+"""
 
 import os
 import shutil
@@ -26,11 +30,11 @@ from taskorch.transport.failover import FailoverConnection
 
 LANES = ["fakeredis", *servers.binaries()]
 ONE_LANE = "valkey"
-# On a machine under load any example may be slow, and it proves the same.
+# On a busy machine any example may be slow. That is not a failure.
 settings.register_profile(
-    "under load", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("under load")
+settings.load_profile("busy machine")
 HOMES = pytest.StashKey[Path]()
 OPEN = pytest.StashKey[leaks.Open]()
 
@@ -46,18 +50,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Leave out the other lanes of tests that need one."""
-    config.hook.pytest_deselected(items=[item for item in items if _is_left_out(item)])
-    items[:] = [item for item in items if not _is_left_out(item)]
+    """Run tests that are marked `one_lane` on one lane only."""
+    left_out = {item for item in items if _is_left_out(item)}
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
 
 
 def _is_left_out(item: pytest.Item) -> bool:
-    lane = (
-        item.callspec.params.get("lane")
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-        else None
-    )
-    return bool(item.get_closest_marker("one_lane")) and lane not in (None, ONE_LANE)
+    if item.get_closest_marker("one_lane") is None:
+        return False
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return False
+    return item.callspec.params.get("lane") not in (None, ONE_LANE)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -70,19 +74,22 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 def pytest_runtest_teardown(
     item: pytest.Item, nextitem: pytest.Item | None
 ) -> Iterator[None]:
-    """Fail a test that leaves something behind, and the last one for the processes that any has left."""
+    """Fail a test that leaves sockets or threads open.
+
+    Processes are checked after the last test.
+    """
     yield
     left = leaks.unclosed(item.stash[OPEN])
-    assert not left, f"{item.nodeid} left behind: {left}"
+    assert not left, f"{item.nodeid} left open: {left}"
     processes = [] if nextitem else leaks.running()
-    assert not processes, f"Tests left behind: {processes}"
+    assert not processes, f"Tests left processes running: {processes}"
 
 
 @pytest.fixture(autouse=True)
 def home(
     pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
-    """A home of the test's own, and an empty current folder outside of it; no XDG variable says otherwise."""
+    """Return a new home folder, with an empty current folder beside it."""
     folder = Path(tempfile.mkdtemp(dir=pytestconfig.stash[HOMES]))
     home, here = folder / "home", folder / "here"
     home.mkdir()
@@ -95,12 +102,12 @@ def home(
 
 @dataclass(frozen=True)
 class Lane:
-    """One kind of Redis: how the queue reaches it, and how a test looks behind the queue's back."""
+    """One kind of Redis: the connection of the queue, and a client of the test."""
 
     name: str
     connection: Connection
     raw: redis.Redis
-    #: "" for fakeredis, which no other process reaches.
+    #: "" for fakeredis, which other processes cannot reach.
     url: str
 
 
@@ -141,28 +148,32 @@ def lane(
 
 @pytest.fixture
 def bench(lane: Lane) -> Iterator[Bench]:
-    """A queue in a namespace of its own; no key may be left behind that `keys.py` does not know."""
+    """Return a queue in its own namespace, and check its keys at the end.
+
+    Every key must be known to `keys.py`, have the right type, and expire unless it is
+    permanent.
+    """
     with _bench(lane) as bench:
         yield bench
 
 
 @pytest.fixture
 def waiters(bench: Bench) -> Iterator[Waiters]:
-    """Threads that wait in the namespace of the bench."""
+    """Return threads that can wait in the namespace of the bench."""
     with start_waiters(bench) as waiters:
         yield waiters
 
 
 @pytest.fixture
 def copy(lane: Lane) -> Iterator[Bench]:
-    """Another empty namespace on the same server."""
+    """Return another empty namespace on the same server."""
     with _bench(lane) as bench:
         yield bench
 
 
 @pytest.fixture
 def root(bench: Bench, tmp_path: Path) -> Root:
-    """A root whose files the sync job keeps."""
+    """Return a root whose files the sync job writes."""
     return root_at(bench, tmp_path / "root")
 
 
@@ -188,17 +199,15 @@ def _bench(lane: Lane) -> Iterator[Bench]:
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server for tests that need no more than one lane."""
-    with servers.running(embedded_binary(), tmp_path_factory.mktemp("valkey")) as url:
+    """Return the address of a real server, for tests that need only one lane."""
+    with servers.running(
+        servers.binaries()["valkey"], tmp_path_factory.mktemp("valkey")
+    ) as url:
         yield url
-
-
-def embedded_binary() -> str:
-    return servers.binaries()["valkey"]
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder as the current one."""
+    """Return an empty folder, which is the current one."""
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -1,4 +1,8 @@
-"""Two kinds of shell: one on a real Valkey, in a namespace of its own; one where the bundled server is the default."""
+"""Fixtures of tests that run the commands as real processes.
+
+`shell` uses a Valkey that all tests share, in its own namespace. `local` has no
+address configured, so its first command starts the bundled server.
+"""
 
 import os
 import shutil
@@ -18,7 +22,7 @@ from taskorch.queue.queue import Queue
 
 @pytest.fixture
 def shell(valkey_url: str, tmp_path: Path) -> Shell:
-    """A folder, a namespace on a real server, and the identity of an agent."""
+    """Return a shell of agent ada, with its own folder and namespace on a real server."""
     folder = tmp_path / "root"
     folder.mkdir()
     namespace = f"test-{os.urandom(4).hex()}"
@@ -34,27 +38,21 @@ def shell(valkey_url: str, tmp_path: Path) -> Shell:
 
 @pytest.fixture
 def bench(shell: Shell) -> Iterator[Bench]:
-    """The same namespace from behind: to prepare items without a process for each, and to see what changed."""
-    url, namespace = (
-        shell.variables["TASKORCH_REDIS_URL"],
-        shell.variables["TASKORCH_NAMESPACE"],
-    )
+    """Return the queue of `shell`, to prepare and inspect items without processes."""
+    url = shell.variables["TASKORCH_REDIS_URL"]
+    namespace = shell.variables["TASKORCH_NAMESPACE"]
     connection = connect(url)
+    caller = Caller(agent="planner", host="here", pid=1)
     with redis.Redis.from_url(url, decode_responses=True) as raw:
-        yield Bench(
-            Queue(connection, namespace, Caller(agent="planner", host="here", pid=1)),
-            raw,
-            namespace,
-            url,
-        )
+        yield Bench(Queue(connection, namespace, caller), raw, namespace, url)
     connection.close()
 
 
 @pytest.fixture
 def local() -> Iterator[Shell]:
-    """A folder where nothing is set but an agent, and that no service is wanted.
+    """Return a shell of agent ada without an address and without the service.
 
-    Its first command starts the bundled server; it is stopped here.
+    Its first command starts the bundled server, which is stopped after the test.
     """
     folder = Path(tempfile.mkdtemp(prefix="to-"))
     shell = Shell(folder, {"AGENT_ID": "ada", "TASKORCH_SERVICE": "off"})
@@ -65,18 +63,10 @@ def local() -> Iterator[Shell]:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    """A server that may be killed and started again, and keeps what it acknowledged."""
+    """Return a server that keeps its data when it is killed and restarted."""
     port = free_ports(1)[0]
-    node = Node(
-        tmp_path / "node",
-        port,
-        "--port",
-        str(port),
-        "--appendonly",
-        "yes",
-        "--save",
-        "",
-    )
+    options = ["--port", str(port), "--appendonly", "yes", "--save", ""]
+    node = Node(tmp_path / "node", port, *options)
     node.start()
     yield node
     node.kill()

@@ -268,7 +268,7 @@ def test_check_starts_server_after_reboot_unlike_prime(
 
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
 @pytest.mark.parametrize(
-    "away", ["refuses", "never answers", "has no such name", "was killed"]
+    "failures_left", ["refuses", "never answers", "has no such name", "was killed"]
 )
 def test_unreachable_redis_does_not_delay_hooks(
     holder: Shell, words: tuple[str, ...], away: str, tmp_path: Path

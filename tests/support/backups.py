@@ -1,4 +1,7 @@
-"""A namespace with everything in it, and its export."""
+"""A namespace that has something of everything, and the content of exports.
+
+Used by the tests of `orchestrate export` and `orchestrate import`.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,20 +20,19 @@ ODD = 'line\n\x01\x1b[31m\u2028 \U0001f680 "quoted" \\ é /'
 
 
 def export_lines(bench: Bench, file: Path) -> list[dict[str, Any]]:
-    """Export to a file, and return its lines."""
+    """Export the namespace to a file, and return the lines of that file."""
     export.to_file(bench.queue.archive.lines(), file)
     return [json.loads(line) for line in file.read_bytes().splitlines()]
 
 
 def to_jsonl(lines: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return the content of a file with these lines."""
-    return b"".join(
-        json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines
-    )
+    """Return these lines as the content of an export file."""
+    documents = [json.dumps(line, ensure_ascii=False) + "\n" for line in lines]
+    return "".join(documents).encode()
 
 
 def comparable(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the lines without what differs between two exports."""
+    """Return the lines without the fields that differ between two exports."""
     return [
         {
             name: value
@@ -42,7 +44,7 @@ def comparable(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def exported_work(bench: Bench) -> dict[str, object]:
-    """Return the exported data of a namespace, without counts that are 0."""
+    """Return the keys of a namespace that an export covers, without counts of 0."""
     exported_keys = {
         name: value
         for name, value in bench.everything().items()
@@ -64,8 +66,11 @@ def _counted(fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def fill_namespace(bench: Bench) -> dict[State, Lease]:
-    """Fill a namespace with items of ada in each state, reports, notes and discoveries."""
-    standing = {state: bench.lease_in(state) for state in State}
+    """Create items of ada in each state, reports, notes and discoveries.
+
+    Return the lease on the item in each state.
+    """
+    leases = {state: bench.lease_in(state) for state in State}
     bench.agent().release(bench.lease_in(State.BLOCKED), asks=True)
     project = bench.queue.project("Odd \U0001f680", description=ODD)
     new = NewItem(
@@ -90,7 +95,7 @@ def fill_namespace(bench: Bench) -> dict[State, Lease]:
     bench.agent("carl").stray(item, "was it mine?")
     bench.item(project, agent="", key="k")
     bench.item(project, delay_ms=100_000)
-    bench.item(project, depends_on=(item, standing[State.COMPLETED].item))
+    bench.item(project, depends_on=(item, leases[State.COMPLETED].item))
     bench.queue.complete_project(bench.project())
     bench.queue.apply(
         Plan(
@@ -99,4 +104,4 @@ def fill_namespace(bench: Bench) -> dict[State, Lease]:
             items=(NewItem(title="One", key="one", agent="dora"),),
         )
     )
-    return standing
+    return leases

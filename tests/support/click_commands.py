@@ -1,4 +1,7 @@
-"""All commands of a role, loaded: a command line loads only the one that it runs."""
+"""The subcommands of a click group, all of them loaded.
+
+The command line loads only the command that it runs. Used by the tests of docs and help.
+"""
 
 import click
 from taskorch.cli.app import RoleGroup

@@ -1,4 +1,8 @@
-"""The two commands as real processes, in a folder and an environment of the test."""
+"""`orchestrate` and `worker` as real processes, in a folder and environment of the test.
+
+The acceptance tests use this module. `Shell` runs a command to its end or starts it;
+`eventually` waits for a condition.
+"""
 
 import fcntl
 import json
@@ -16,8 +20,8 @@ from time import monotonic, sleep
 from typing import Any
 
 BIN = Path(sys.executable).parent
-#: Limits for machines under load: of a command, and of changes that usually take less
-#: than a second.
+#: Time limits of a command, and of a change that usually takes less than a second. They
+#: are long because the machine may be busy.
 TIME_LIMIT_S = 90
 SOON_S = 60.0
 LOOK_AGAIN_S = 0.01
@@ -34,21 +38,21 @@ class CommandResult:
     stderr: str
 
     def json(self) -> dict[str, Any]:
-        """Return the one document on stdout."""
+        """Return the JSON document on stdout; fail unless it is one line."""
         document: dict[str, Any] = json.loads(self.stdout.encode())
         assert self.stdout.count("\n") == 1, self.stdout
         assert document["schema_version"] == 1
         return document
 
     def data(self) -> Any:
-        """Return the data of the document of a successful command."""
+        """Return `data` of the JSON document; fail unless the command succeeded."""
         assert self.code == 0, self.stderr
         document = self.json()
         assert set(document) == {"schema_version", "data", "meta"}
         return document["data"]
 
     def error(self) -> dict[str, Any]:
-        """Return the error of the document of a failed command."""
+        """Return `error` of the JSON document of a failed command."""
         document = self.json()
         assert set(document) == {"schema_version", "error"}
         error: dict[str, Any] = document["error"]
@@ -58,25 +62,21 @@ class CommandResult:
 
 @dataclass(frozen=True)
 class Shell:
-    """A current folder, and environment variables."""
+    """A current folder and environment variables, in which commands run."""
 
     folder: Path
     variables: Mapping[str, str]
 
     def having(self, **variables: str) -> "Shell":
-        """Return a shell with more variables."""
+        """Return a shell that also has these variables."""
         return replace(self, variables={**self.variables, **variables})
 
     def lacking(self, *names: str) -> "Shell":
-        """Return a shell without some variables."""
-        return replace(
-            self,
-            variables={
-                name: value
-                for name, value in self.variables.items()
-                if name not in names
-            },
-        )
+        """Return a shell without these variables."""
+        variables = dict(self.variables)
+        for name in names:
+            variables.pop(name, None)
+        return replace(self, variables=variables)
 
     def within(self, folder: Path) -> "Shell":
         """Return a shell in another folder."""
@@ -95,7 +95,7 @@ class Shell:
         return self.run(sys.executable, "-c", code, *arguments)
 
     def run(self, *words: Argument | Path, stdin: bytes = b"") -> CommandResult:
-        """Run any command to its end. It must not print a traceback."""
+        """Run any command to its end; fail if it prints a traceback."""
         done = subprocess.run(
             words,
             cwd=self.folder,
@@ -105,18 +105,13 @@ class Shell:
             timeout=TIME_LIMIT_S,
             check=False,
         )
-        ran = CommandResult(
-            done.returncode,
-            *(
-                stream.decode(errors="surrogateescape")
-                for stream in (done.stdout, done.stderr)
-            ),
-        )
-        assert "Traceback" not in ran.stderr, ran.stderr
-        return ran
+        stdout = done.stdout.decode(errors="surrogateescape")
+        stderr = done.stderr.decode(errors="surrogateescape")
+        assert "Traceback" not in stderr, stderr
+        return CommandResult(done.returncode, stdout, stderr)
 
     def start(self, *words: Argument | Path) -> subprocess.Popen[str]:
-        """Start any command, which the test has to end."""
+        """Start any command; the test must end it, for example by `result_of`."""
         pipe = subprocess.PIPE
         return subprocess.Popen(
             words,
@@ -131,7 +126,10 @@ class Shell:
     def on_terminal(
         self, *words: Argument | Path, width: int = 120, typed: str = ""
     ) -> tuple[int, str]:
-        """Run any command on a pseudo-terminal and type the answers; return exit code and screen."""
+        """Run any command on a pseudo-terminal, `width` columns wide, and type `typed`.
+
+        Return the exit code and the text on the screen.
+        """
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
         environment = {**self.environment(), "TERM": "xterm-256color"}
@@ -147,17 +145,16 @@ class Shell:
         os.write(ours, typed.encode())
         screen = b"".join(iter(lambda: _read(ours), b""))
         os.close(ours)
-        return process.wait(TIME_LIMIT_S), screen.decode(
-            errors="surrogateescape"
-        ).replace("\r\n", "\n")
+        text = screen.decode(errors="surrogateescape").replace("\r\n", "\n")
+        return process.wait(TIME_LIMIT_S), text
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of this process and of this shell."""
+        """Return the variables of this process, with those of the shell added."""
         return os.environ | dict(self.variables)
 
 
 def result_of(process: subprocess.Popen[str]) -> CommandResult:
-    """Wait for the end of a started command."""
+    """Wait for the end of a started command, and return its result."""
     try:
         stdout, stderr = process.communicate(timeout=TIME_LIMIT_S)
     finally:
@@ -166,16 +163,19 @@ def result_of(process: subprocess.Popen[str]) -> CommandResult:
     return CommandResult(process.returncode, stdout, stderr)
 
 
-def eventually(true: Callable[[], object], *, within_s: float = SOON_S) -> None:
-    """Wait until a condition is true; fail after `within_s` seconds."""
+def eventually(condition: Callable[[], object], *, within_s: float = SOON_S) -> None:
+    """Poll until a condition is true; fail after `within_s` seconds."""
     deadline = monotonic() + within_s
-    while not true():
-        assert monotonic() < deadline, "it never became true"
+    while not condition():
+        assert monotonic() < deadline, f"still false after {within_s:.0f} s"
         sleep(LOOK_AGAIN_S)
 
 
 def discard(folder: Path, root: Path) -> None:
-    """Delete a root, or a folder in it, at one moment for processes that still write there."""
+    """Delete a folder of a root, or the root, by a rename.
+
+    Processes that still write there see it disappear at one moment.
+    """
     aside = root.with_name(f"{root.name}-gone")
     folder.rename(aside)
     eventually(lambda: _is_removed(aside))
@@ -189,15 +189,12 @@ def _is_removed(folder: Path) -> bool:
 def alive(pid: int) -> bool:
     """Return whether a process exists and is not a zombie."""
     try:
-        return (
-            Path(f"/proc/{pid}/stat")
-            .read_text(encoding="utf-8")
-            .rpartition(")")[2]
-            .split()[0]
-            != "Z"
-        )
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return False
+    # The name of the command, in parentheses, may have any characters.
+    state = status.rpartition(")")[2].split()[0]
+    return state != "Z"
 
 
 def _read(descriptor: int) -> bytes:

@@ -1,4 +1,7 @@
-"""What a test leaves behind, found while it is known which test it was: sockets and files, threads, processes."""
+"""Leaks of a test: sockets, files, threads and processes that it does not close.
+
+`tests/conftest.py` calls this after each test, so that the test that leaks fails.
+"""
 
 import gc
 import os
@@ -10,30 +13,30 @@ from pathlib import Path
 from support.commands import alive, eventually
 from support.hermetic import MARK
 
-#: Which test starts a process: pytest says it in the environment.
+#: The variable with which pytest names the running test to its processes.
 CURRENT_TEST = b"PYTEST_CURRENT_TEST="
 ENDED_WITHIN_S = 10
 
 
 @dataclass(frozen=True)
 class Open:
-    """What is open in this process."""
+    """The open descriptors and the running threads of this process."""
 
     descriptors: int
     threads: frozenset[threading.Thread]
 
     @classmethod
     def now(cls) -> "Open":
-        """Return what is open now."""
+        """Count the descriptors and threads now."""
         return cls(
             sum(1 for _ in Path("/dev/fd").iterdir()), frozenset(threading.enumerate())
         )
 
 
 def unclosed(before: Open) -> list[str]:
-    """Return the threads that were started since and still run, and what nobody refers to and nobody has closed.
+    """Return the new threads that still run, and the unclosed files that are unreferenced.
 
-    Sockets that somebody refers to are not named: those of a fixture that several tests share.
+    Referenced sockets may belong to a fixture that several tests share.
     """
     now = Open.now()
     threads = [
@@ -54,12 +57,9 @@ def unclosed(before: Open) -> list[str]:
 
 
 def running() -> list[str]:
-    """Return the processes that tests of this process have started and that do not end, each with its test."""
-    return [
-        words
-        for process in _started()
-        if (words := _description(process)) and not _ends(process)
-    ]
+    """Return the processes of tests that do not end, each with its test."""
+    left = [(_description(process), process) for process in _started()]
+    return [description for description, process in left if not _ends(process)]
 
 
 def _has_ended(thread: threading.Thread) -> bool:
@@ -68,7 +68,7 @@ def _has_ended(thread: threading.Thread) -> bool:
 
 
 def _started() -> list[Path]:
-    """Return the folders of processes that have the mark of this one; those of other systems cannot be seen."""
+    """Return the folders in /proc of the processes that have our mark."""
     mark = f"{MARK}={os.environ[MARK]}".encode()
     own = str(os.getpid())
     return [
@@ -81,7 +81,7 @@ def _started() -> list[Path]:
 def _environment(process: Path) -> list[bytes]:
     try:
         return (process / "environ").read_bytes().split(b"\0")
-    except OSError:  # it has just ended, or is another user's
+    except OSError:  # it has just ended, or belongs to another user
         return []
 
 

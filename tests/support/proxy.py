@@ -27,9 +27,9 @@ class Proxy:
         self._upstream = upstream
         #: Its own address, once it is listening.
         self.url = ""
-        #: The probability that a reply is lost: the server has acted, the client is cut off.
+        #: How many replies to each request are lost, after the server has acted.
         self.replies_lost: float = 0
-        #: The probability that a request is lost before the server sees it.
+        #: How many times each request is lost before the server receives it.
         self.requests_lost: float = 0
         self.delay_up_s = self.delay_down_s = 0.0
         self.refusing = False
@@ -51,7 +51,10 @@ class Proxy:
             server_reader, server_writer = await self._connected()
             async with _closed(server_writer):
                 client = Client(self, writer)
-                pumps = [client.up(reader, server_writer), client.down(server_reader)]
+                pumps = [
+                    client.forward_requests(reader, server_writer),
+                    client.forward_replies(server_reader),
+                ]
                 tasks = [asyncio.ensure_future(pump) for pump in pumps]
                 try:
                     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -93,14 +96,14 @@ class Client:
         #: Unanswered requests: that of a script, b"" for any other command.
         self._awaited: deque[bytes] = deque()
 
-    async def up(
+    async def forward_requests(
         self, reader: asyncio.StreamReader, server: asyncio.StreamWriter
     ) -> None:
         """Forward data of the client."""
         parser, text = hiredis.Reader(), b""
-        while said := await reader.read(READ_BYTES):
-            text += said
-            parser.feed(said)
+        while data := await reader.read(READ_BYTES):
+            text += data
+            parser.feed(data)
             commands = list(iter(parser.gets, False))
             if not commands:
                 continue
@@ -113,15 +116,15 @@ class Client:
             await server.drain()
             text = b""
 
-    async def down(self, reader: asyncio.StreamReader) -> None:
+    async def forward_replies(self, reader: asyncio.StreamReader) -> None:
         """Forward data of the server."""
         parser, text, whole = (
             hiredis.Reader(notEnoughData=Ellipsis),
             bytearray(),
             bytearray(),
         )
-        while said := await reader.read(READ_BYTES):
-            for byte in said:  # nothing else tells where a reply ends
+        while data := await reader.read(READ_BYTES):
+            for byte in data:  # nothing else tells where a reply ends
                 text += bytes([byte])
                 parser.feed(bytes([byte]))
                 if parser.gets() is ...:

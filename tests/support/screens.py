@@ -1,4 +1,7 @@
-"""A command on a pseudo-terminal, and its screen as a person sees it."""
+"""A command on a pseudo-terminal, and its screen as a person sees it.
+
+Used by the tests of `orchestrate watch` and of questions that commands ask.
+"""
 
 import fcntl
 import os
@@ -17,7 +20,7 @@ CTRL_C = b"\x03"
 
 
 class Screen:
-    """A terminal with a running command, which ends with the block."""
+    """A terminal with a running command, which is killed at the end of the block."""
 
     def __init__(
         self, shell: Shell, *words: Argument | Path, columns: int = 80, rows: int = 24
@@ -51,11 +54,8 @@ class Screen:
     def lines(self) -> list[str]:
         """Return the lines on the screen, without trailing blanks."""
         self._read()
-        return (
-            "\n".join(line.rstrip() for line in self._screen.display)
-            .rstrip("\n")
-            .split("\n")
-        )
+        text = "\n".join(line.rstrip() for line in self._screen.display)
+        return text.rstrip("\n").split("\n")
 
     def shows(self, text: str) -> bool:
         """Return whether a text is on the screen."""
@@ -64,11 +64,8 @@ class Screen:
     def colours(self) -> set[str]:
         """Return the colours of the characters on the screen."""
         self._read()
-        return {
-            character.fg
-            for row in self._screen.buffer.values()
-            for character in row.values()
-        }
+        rows = self._screen.buffer.values()
+        return {character.fg for row in rows for character in row.values()}
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the size of the terminal, and clear it."""
@@ -106,5 +103,5 @@ class Screen:
 
 
 def _take_terminal() -> None:
-    """Make the terminal that of the new session: Ctrl-C and its size reach the command."""
+    """Make it the terminal of the new session, so that Ctrl-C and resizes arrive."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

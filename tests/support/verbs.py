@@ -1,4 +1,7 @@
-"""Every verb by its name, as one call; `other` is a second item that the verb needs."""
+"""Every verb of the queue by name, as a call with typical arguments.
+
+Used by tests that try all verbs, such as the table of states and verbs.
+"""
 
 from collections.abc import Callable
 
@@ -7,7 +10,7 @@ from taskorch.domain.item import Lease, State
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
 
-#: The verbs of a holder, each with its token.
+#: Verbs of the holder of an item, who passes its lease.
 HOLDER_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "progress": lambda me, lease: me.progress(lease, "half way", percent=50),
     "renew": lambda me, lease: me.renew(lease),
@@ -20,7 +23,7 @@ HOLDER_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "release": lambda me, lease: me.release(lease, reason="too late today"),
 }
 
-#: The verbs of an agent that name an item.
+#: Verbs of an agent on an item.
 AGENT_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "get": lambda me, lease: me.get(lease),
     "peek": lambda me, lease: me.get(lease, peek=True),
@@ -28,6 +31,7 @@ AGENT_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     **HOLDER_VERBS,
 }
 
+#: Verbs of the orchestrator: they take the item and another item.
 ORCHESTRATOR_VERBS: dict[str, Callable[[Queue, str, str], object]] = {
     "assign": lambda queue, item, _: queue.assign(item, "ada"),
     "assign-other": lambda queue, item, _: queue.assign(item, "bob"),
@@ -38,7 +42,7 @@ ORCHESTRATOR_VERBS: dict[str, Callable[[Queue, str, str], object]] = {
     "requeue": lambda queue, item, _: queue.requeue(item),
 }
 
-#: Verb -> a state that allows it; `pop` is `claim`.
+#: A state in which each verb is allowed; `pop` is `claim`.
 ALLOWING_STATE = dict.fromkeys(AGENT_VERBS, State.IN_PROGRESS) | {
     "pop": State.QUEUED,
     "assign": State.PENDING,
@@ -52,7 +56,10 @@ ALLOWING_STATE = dict.fromkeys(AGENT_VERBS, State.IN_PROGRESS) | {
 
 
 def act(bench: Bench, verb: str, lease: Lease, other: str) -> object:
-    """Do a verb as ada or the orchestrator; a takeover as ada's second session."""
+    """Call a verb on an item as ada, or as the orchestrator.
+
+    `takeover` is called by a second session without a token.
+    """
     if verb == "pop":
         return bench.agent().claim()
     if verb == "takeover":

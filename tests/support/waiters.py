@@ -1,4 +1,7 @@
-"""Threads that wait, on a connection that signals when a thread is about to block."""
+"""Threads that wait for the queue, on a connection that reports when they block.
+
+Used by tests of blocking calls: the fixture `waiters` gives them a `Waiters`.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,15 +22,15 @@ Result = TypeVar("Result")
 
 
 class WatchedConnection(ConnectionWrapper):
-    """A connection that signals blocking waits, counts scripts, simulates outages."""
+    """A connection that reports blocking waits, counts scripts, and fails on demand."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.blocks = Semaphore(0)
         self.calls = 0
-        #: The number of next calls that fail.
-        self.away = 0
-        #: Called once, between the read and the block.
+        #: The number of next calls that fail because Redis is unreachable.
+        self.failures_left = 0
+        #: Called once, after the waiter has looked and before it blocks.
         self.before_block: Callable[[], object] = lambda: None
 
     def run_script(
@@ -52,21 +55,21 @@ class WatchedConnection(ConnectionWrapper):
         self._need_server()
 
     def _need_server(self) -> None:
-        if self.away:
-            self.away -= 1
-            raise errors.Unreachable(url="there", reason="it is away")
+        if self.failures_left:
+            self.failures_left -= 1
+            raise errors.Unreachable(url="there", reason="the test says so")
 
 
 @dataclass
 class Waiters:
-    """Threads that wait on the queue of `bench`."""
+    """Threads that wait. `bench` is the queue over their connection."""
 
     bench: Bench
     connection: WatchedConnection
     threads: ThreadPoolExecutor
 
     def start(self, wait: Callable[[Bench], Result]) -> "Future[Result]":
-        """Start a wait; return once it is about to block."""
+        """Start a wait in a thread, and return when it is about to block."""
         future = self.threads.submit(wait, self.bench)
         assert self.connection.blocks.acquire(timeout=SOON_S)
         return future
@@ -83,12 +86,12 @@ class Waiters:
 @contextmanager
 def start_waiters(bench: Bench) -> Iterator[Waiters]:
     """Yield threads that wait in the namespace of a bench."""
-    announcing: list[WatchedConnection] = []
+    watched: list[WatchedConnection] = []
 
-    def wrapped(connection: Connection) -> Connection:
-        announcing.append(WatchedConnection(connection))
-        return announcing[-1]
+    def watch(connection: Connection) -> Connection:
+        watched.append(WatchedConnection(connection))
+        return watched[-1]
 
-    over = bench.with_connection(wrapped)
+    watched_bench = bench.with_connection(watch)
     with ThreadPoolExecutor(16) as threads:
-        yield Waiters(over, announcing[0], threads)
+        yield Waiters(watched_bench, watched[0], threads)

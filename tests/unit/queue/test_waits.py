@@ -564,7 +564,7 @@ def test_wait_survives_an_outage_without_missing_events(
     lease, started = asked(bench), monotonic()
 
     def outage() -> None:
-        waiters.connection.away = 3
+        waiters.connection.failures_left = 3
         bench.queue.answer(lease.item, "Go")
 
     waiters.connection.before_block = outage
@@ -572,7 +572,7 @@ def test_wait_survives_an_outage_without_missing_events(
     answered = waiters.bench.agent().wait_for_answer(lease, timeout_s=LONG_S)
 
     assert answered.answer is not None
-    assert waiters.connection.away == 0
+    assert waiters.connection.failures_left == 0
     assert monotonic() - started < SOON_S
 
 
@@ -581,7 +581,7 @@ def test_outage_longer_than_the_wait_is_an_error(
 ) -> None:
     lease = asked(bench)
     waiters.connection.before_block = lambda: setattr(
-        waiters.connection, "away", 10_000
+        waiters.connection, "failures_left", 10_000
     )
 
     with pytest.raises(errors.Unreachable):
@@ -590,7 +590,7 @@ def test_outage_longer_than_the_wait_is_an_error(
 
 def test_unreachable_redis_at_start_is_an_error(bench: Bench, waiters: Waiters) -> None:
     item, started = bench.item(), monotonic()
-    waiters.connection.away = 1
+    waiters.connection.failures_left = 1
 
     with pytest.raises(errors.Unreachable):
         waiters.bench.queue.waits().until(item, [Goal.COMPLETED], timeout_s=LONG_S)
@@ -622,7 +622,7 @@ def test_events_continue_after_a_reported_outage(
     newest = bench.queue.waits().newest_cursor()
 
     def outage() -> None:
-        waiters.connection.away = 3
+        waiters.connection.failures_left = 3
         bench.project()
 
     waiters.connection.before_block = outage
