@@ -46,7 +46,7 @@ class Sabotage:
 
 SABOTAGES = (
     Sabotage(
-        guard="The token is checked",
+        guard="A stale token is refused",
         file=LEASES,
         line="item.live_token ~= '' and token == shown_token(item)",
         instead="item.live_token ~= '' and token ~= ''",
@@ -256,7 +256,7 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_requests.py",),
     ),
     Sabotage(
-        guard="A wait blocks from the cursor of its look",
+        guard="A wait misses no event after its last read",
         file="shared/taskorch/queue/waits.py",
         line="self._scripts.wait_for_entry(latest.stream, latest.cursor, block_s)",
         instead='self._scripts.wait_for_entry(latest.stream, "$", block_s)',
@@ -319,7 +319,7 @@ SABOTAGES = (
         tests=("tests/acceptance/test_run_outage.py",),
     ),
     Sabotage(
-        guard="All slots of a run pause when an item is given back",
+        guard="All slots of a run pause after a release",
         file="worker/taskorch_worker/run/claim_pauses.py",
         line="        while (left_s := self._pauses.left_s) > 0:\n",
         instead="        while (left_s := 0) > 0:\n",
@@ -446,14 +446,14 @@ SABOTAGES = (
         tests=("tests/unit/config/test_trust.py",),
     ),
     Sabotage(
-        guard="A password file of a root stays inside it",
+        guard="The password file of a root stays inside it",
         file="shared/taskorch/config/password.py",
         line="    if not password_file.stays_inside:\n",
         instead="    if True:\n",
         tests=("tests/unit/config/test_password.py",),
     ),
     Sabotage(
-        guard="A worktree is listed by its main checkout",
+        guard="A worktree must be listed by its main checkout",
         file="shared/taskorch/config/root_folder.py",
         line='if not os.path.samefile(listed, os.path.join(top, ".git")):',
         instead="if False:",
@@ -476,14 +476,14 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
-        guard="A job of RQ has no callback",
+        guard="An RQ job with a callback is not run",
         file="orchestrator/taskorch_orchestrator/service/rq_jobs.py",
         line="    if any(value for name, value in fields.items() if name not in FIELDS):\n",
         instead="    if False:\n",
         tests=("tests/integration/test_jobs.py",),
     ),
     Sabotage(
-        guard="A job of RQ names a known duty",
+        guard="An RQ job must name a known duty",
         file="orchestrator/taskorch_orchestrator/service/rq_jobs.py",
         line="        if duty not in self.duties:\n",
         instead="        if False:\n",

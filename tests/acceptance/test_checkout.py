@@ -1,4 +1,4 @@
-"""`./tm_orchestrator.py` and `./tm_worker.py` in a checkout, by a Python that lacks the dependencies."""
+"""`./tm_orchestrator.py` and `./tm_worker.py` in a checkout, without dependencies."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ SCRIPTS = [("tm_orchestrator.py", "orchestrate"), ("tm_worker.py", "worker")]
 
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python without our dependencies."""
+    """Return a Python without our dependencies."""
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, symlinks=True)
     return folder / "bin" / "python"
@@ -28,7 +28,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what the scripts need."""
+    """Return a copy of the scripts, with links to the source."""
     folder = tmp_path / "a checkout"
     folder.mkdir()
     for name, _ in SCRIPTS:
@@ -39,7 +39,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def run(python: Path, script: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a folder that is not its own."""
+    """Run a script in another folder than its own."""
     environment = {"PATH": os.environ["PATH"], "TASKORCH_ROOT": str(script.parent)}
     command = [str(python), str(script), *words]
     return subprocess.run(

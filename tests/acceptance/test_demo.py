@@ -1,4 +1,4 @@
-"""The complete workflow: an orchestrating process and three specialists at work at the same time, on a real server."""
+"""The demo: an orchestrator and three specialists that work at the same time."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 from support.commands import BIN, Shell, eventually
 
 REPOSITORY = Path(__file__).parents[2]
-#: What a user may have exported for a queue of their own.
+#: Variables that a user may have set for their own queue.
 EXPORTED = {
     "TASKORCH_REDIS_URL": "redis://127.0.0.1:1",
     "TASKORCH_NAMESPACE": "no name",
@@ -20,7 +20,7 @@ EXPORTED = {
 AGENTS = ("database_expert", "security_specialist", "backend_developer")
 
 
-def test_the_demo_completes_the_project_and_leaves_nothing_running() -> None:
+def test_demo_completes_project_and_leaves_nothing_running() -> None:
     environment = {**os.environ, **EXPORTED, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
     ran = subprocess.run(
@@ -52,7 +52,7 @@ def test_the_demo_completes_the_project_and_leaves_nothing_running() -> None:
 
 
 def _lives(pid: int) -> bool:
-    """Return whether a process runs; one that ended and waits to be reaped does not."""
+    """Return whether a process exists and is not a zombie."""
     done = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(pid)],
         capture_output=True,
@@ -63,26 +63,27 @@ def _lives(pid: int) -> bool:
 
 
 def test_interrupted_demo_does_not_break_the_next_one(shell: Shell) -> None:
-    there = shell.having(
+    demo_shell = shell.having(
         TASKORCH_NAMESPACE="demo", PATH=f"{BIN}:{os.environ['PATH']}"
     ).lacking("AGENT_ID")
     demo = REPOSITORY / "demo"
-    specialists = [there.start(demo / "specialist", agent) for agent in AGENTS]
-    interrupted = there.start(demo / "orchestrator")
-    eventually(lambda: there.orchestrate("inbox", "--json").data(), within_s=60)
+    specialists = [demo_shell.start(demo / "specialist", agent) for agent in AGENTS]
+    interrupted = demo_shell.start(demo / "orchestrator")
+    eventually(lambda: demo_shell.orchestrate("inbox", "--json").data(), within_s=60)
     interrupted.kill()
     interrupted.communicate()
 
-    # One specialist is done and started again, one still asks about the old item, and one has had no item yet.
-    specialists.append(there.start(demo / "specialist", "database_expert"))
-    ran = there.start(demo / "orchestrator")
-    output, complaint = ran.communicate(timeout=120)
+    # One specialist has finished and is restarted, one still asks about the old item,
+    # and one has not had an item.
+    specialists.append(demo_shell.start(demo / "specialist", "database_expert"))
+    ran = demo_shell.start(demo / "orchestrator")
+    stdout, stderr = ran.communicate(timeout=120)
     for specialist in specialists:
         specialist.communicate(timeout=60)
 
-    assert ran.returncode == 0, complaint
-    assert "Project completed: User Management API" in output
+    assert ran.returncode == 0, stderr
+    assert "Project completed: User Management API" in stdout
     assert [specialist.returncode for specialist in specialists] == [0] * len(
         specialists
     )
-    assert there.orchestrate("projects", "--json").data() == []
+    assert demo_shell.orchestrate("projects", "--json").data() == []

@@ -80,15 +80,15 @@ def test_cancelled_mcp_call_claims_nothing_behind_sentinels(
 
     async def test() -> None:
         async with tool_client.worker(there) as ada:
-            if claimed:  # its claim is on its way when it is taken back
+            if claimed:  # the call is cancelled while Redis holds up its claim
                 command(primary, "CLIENT", "PAUSE", 10_000, "WRITE")
             async with anyio.create_task_group() as group:
                 group.start_soon(lambda: ada.call("pop", wait=wait))
-                await until(lambda: _is_asked(primary))
+                await until(lambda: _blocks_a_call(primary))
                 group.cancel_scope.cancel()
             command(primary, "CLIENT", "UNPAUSE")
-            await until(lambda: not _is_asked(primary))
-            await until(lambda: _is_given_back(there, claimed))
+            await until(lambda: not _blocks_a_call(primary))
+            await until(lambda: _is_released(there, claimed))
 
     tool_client.run_async(test)
     item = (
@@ -105,7 +105,7 @@ def test_cancelled_mcp_call_claims_nothing_behind_sentinels(
     )
 
 
-def _is_asked(server: Node) -> bool:
+def _blocks_a_call(server: Node) -> bool:
     """Return whether a call of ours is paused there, not only those of sentinels."""
     ours = ("evalsha", "eval", "blpop")
     return any(
@@ -114,7 +114,7 @@ def _is_asked(server: Node) -> bool:
     )
 
 
-def _is_given_back(there: Shell, item: str) -> bool:
+def _is_released(there: Shell, item: str) -> bool:
     return not item or bool(there.orchestrate("show", item, "--json").data()["history"])
 
 
@@ -132,7 +132,7 @@ def test_item_is_completed_on_a_cluster(shell: Shell, cluster: Cluster) -> None:
 def test_command_outlasts_a_dead_primary(shell: Shell, cluster: Cluster) -> None:
     there, namespace = on(shell, cluster.url), shell.variables["TASKORCH_NAMESPACE"]
     project = there.orchestrate("project", "A project").stdout.strip()
-    cluster.fail_over(namespace)  # the next primary has all of it
+    cluster.fail_over(namespace)  # so the next primary has all data
     killed = cluster.kill_primary(namespace)
 
     ran = there.orchestrate("create", project, "An item", "--assign", "ada")
@@ -209,7 +209,7 @@ def test_service_with_rq_follows_a_failover(shell: Shell, sentinels: Sentinels) 
     killed.start()
 
 
-def goes_on(there: Shell, project: str, run: runs.Run) -> None:
+def check_that_run_continues(there: Shell, project: str, run: runs.Run) -> None:
     """End the held command, assign another item, and check that both are completed."""
     (there.folder / "go").touch()
     run.wait_for("completed")
@@ -236,7 +236,7 @@ def test_run_behind_sentinels_survives_a_failover(
         )
         killed = sentinels.kill_primary()
         sentinels.await_failover(killed)
-        goes_on(there, project, run)
+        check_that_run_continues(there, project, run)
     assert there.orchestrate("complete", project).code == 0
     killed.start()
 
@@ -249,7 +249,7 @@ def test_run_on_cluster_follows_a_moved_slot(shell: Shell, cluster: Cluster) -> 
     with runs.running(there, "--pool", "2", "--lease", "2s", *sh(HELD)) as run:
         run.wait_for("claimed")
         cluster.move_slot_atomically(shell.variables["TASKORCH_NAMESPACE"])
-        goes_on(there, project, run)
+        check_that_run_continues(there, project, run)
     assert there.orchestrate("complete", project).code == 0
 
 
@@ -264,7 +264,7 @@ def test_run_on_cluster_survives_a_planned_failover(
         run.wait_for("claimed")
         cluster.fail_over(namespace)
         cluster.cut_connections()
-        goes_on(there, project, run)
+        check_that_run_continues(there, project, run)
     assert there.orchestrate("complete", project).code == 0
 
 
@@ -304,9 +304,9 @@ def test_password_is_used_and_never_shown(
             )
             popping.kill()
             popping.communicate()
-            told = there.worker("whoami", "--json")
+            settings = there.worker("whoami", "--json")
             seen += [
-                told.stdout,
+                settings.stdout,
                 there.worker("whoami").stdout,
                 there.orchestrate("server", "status").stdout,
             ]
@@ -317,8 +317,8 @@ def test_password_is_used_and_never_shown(
     gone = there.orchestrate("projects")
 
     assert PASSWORD not in "".join([*seen, gone.stderr])
-    assert told.data()["redis_password"] == "***"
-    assert told.data()["sources"]["redis_password"] == {
+    assert settings.data()["redis_password"] == "***"
+    assert settings.data()["sources"]["redis_password"] == {
         "variable": "TASKORCH_REDIS_PASSWORD",
         "file": "TASKORCH_REDIS_PASSWORD_FILE",
         "config": "config.toml",
@@ -346,13 +346,12 @@ def test_password_file_serves_the_user_in_the_address(
             TASKORCH_REDIS_PASSWORD_FILE=str(file),
         )
 
-        taken, missing = (
-            there.orchestrate("project", "x"),
-            there.lacking("TASKORCH_REDIS_PASSWORD_FILE"),
-        )
+        accepted = there.orchestrate("project", "x")
+        without_file = there.lacking("TASKORCH_REDIS_PASSWORD_FILE")
+        refused = without_file.orchestrate("project", "x")
 
-        assert taken.code == 0, taken.stderr
-        assert missing.orchestrate("project", "x").code == 4
+        assert accepted.code == 0, accepted.stderr
+        assert refused.code == 4
 
 
 @pytest.mark.parametrize("place", ["address", "variable"])
@@ -450,9 +449,9 @@ def test_bundled_server_refuses_to_wait_for_replicas(
 def test_unreachable_deployment_exits_4_with_advice(
     shell: Shell,
 ) -> None:
-    nobody = topologies.free_ports(1)[0]
+    port = topologies.free_ports(1)[0]
 
-    ran = on(shell, f"redis+sentinel://:{PASSWORD}@127.0.0.1:{nobody}/main").worker(
+    ran = on(shell, f"redis+sentinel://:{PASSWORD}@127.0.0.1:{port}/main").worker(
         "check"
     )
 

@@ -1,4 +1,4 @@
-"""What README.md and docs/usage.md show is typed into a terminal, and the screen must say what they say."""
+"""README.md and docs/usage.md: each command is run, and its output must match the page."""
 
 import os
 import pty
@@ -18,7 +18,7 @@ PAGES = ["README.md", "docs/usage.md"]
 END = "--end-of-command--"
 
 ID = re.compile(r"(?:proj|item)_[0-9a-f]{8}")
-#: What differs from run to run.
+#: Text that differs between runs.
 VARYING = {
     r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}Z": "TIME",
     r"\d{13}-\d+": "CURSOR",
@@ -28,14 +28,14 @@ VARYING = {
 
 @dataclass(frozen=True)
 class Step:
-    """A command of a page, and the screen that the page shows after it (None: it shows none)."""
+    """A command of a page, and the output that the page shows (None: it shows none)."""
 
     command: str
     screen: list[str] | None
 
 
 class Terminal:
-    """A bash whose output goes to a pseudo-terminal, as a person's does."""
+    """A bash whose output goes to a pseudo-terminal."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._ours, theirs = pty.openpty()
@@ -51,14 +51,13 @@ class Terminal:
         os.close(theirs)
 
     def type(self, command: str) -> list[str]:
-        """Run a command to its end and return the lines it left on the screen."""
+        """Run a command to its end, and return the lines of its output."""
         assert self._bash.stdin is not None
         self._bash.stdin.write(f"{command}\necho {END}\n".encode())
         self._bash.stdin.flush()
         screen = b""
-        while (
-            f"{END}\r\n".encode() not in screen
-        ):  # with its line end, or the next screen begins with it
+        # Read the line end too: otherwise the next output would begin with it.
+        while f"{END}\r\n".encode() not in screen:
             screen += os.read(self._ours, 65536)
         return screen.decode().replace("\r\n", "\n").partition(END)[0].splitlines()
 
@@ -71,40 +70,33 @@ class Terminal:
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    with TemporaryDirectory(
-        prefix="docs-"
-    ) as folder:  # a short path: the pages show the socket below the root
-        yield from _terminal_in(Path(folder))
-
-
-def _terminal_in(folder: Path) -> Iterator[Terminal]:
-    shown = {"NO_COLOR": "1", "COLUMNS": "200", "TERM": "xterm"}
-    environment = {
-        **os.environ,
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-        **shown,
-        "TASKORCH_ROOT": str(folder),
-    }
-    opened = Terminal(folder, environment)
-    yield opened
-    opened.close()
-    subprocess.run(
-        [BIN / "orchestrate", "server", "stop"], cwd=folder, env=environment, check=True
-    )
+    """Return a terminal in a new root, whose server is stopped after the test."""
+    # A short path, because the pages show the path of the socket.
+    with TemporaryDirectory(prefix="docs-") as folder:
+        environment = {
+            **os.environ,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "NO_COLOR": "1",
+            "COLUMNS": "200",
+            "TERM": "xterm",
+            "TASKORCH_ROOT": folder,
+        }
+        terminal = Terminal(Path(folder), environment)
+        yield terminal
+        terminal.close()
+        stop = [str(BIN / "orchestrate"), "server", "stop"]
+        subprocess.run(stop, cwd=folder, env=environment, check=True)
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_what_the_page_shows_is_what_the_screen_says(
-    page: str, terminal: Terminal
-) -> None:
+def test_commands_of_page_print_what_it_shows(page: str, terminal: Terminal) -> None:
     steps = list(_steps((REPOSITORY / page).read_text()))
     ids: dict[str, str] = {}
     terminal.type("orchestrate server start")
 
     for step in steps:
-        screen = terminal.type(
-            ID.sub(lambda found: ids.get(found.group(), found.group()), step.command)
-        )
+        command = ID.sub(lambda id_: ids.get(id_[0], id_[0]), step.command)
+        screen = terminal.type(command)
 
         assert not any("Traceback" in line for line in screen), screen
         if step.screen is None:
@@ -113,7 +105,7 @@ def test_what_the_page_shows_is_what_the_screen_says(
             _compare(step, screen, ids)
 
 
-def test_the_python_of_the_readme_runs(valkey_url: str, tmp_path: Path) -> None:
+def test_python_example_of_readme_runs(valkey_url: str, tmp_path: Path) -> None:
     blocks = re.findall(
         r"^```python\n(.*?)^```$",
         (REPOSITORY / "README.md").read_text(),
@@ -133,7 +125,7 @@ def test_the_python_of_the_readme_runs(valkey_url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_shell_block_is_run_or_known_as_installation(page: str) -> None:
+def test_page_has_only_known_block_languages(page: str) -> None:
     languages = re.findall(r"^```(\w+)$", (REPOSITORY / page).read_text(), re.MULTILINE)
 
     assert set(languages) <= {"console", "bash", "python", "sh", "text", "yaml"}
@@ -141,6 +133,7 @@ def test_every_shell_block_is_run_or_known_as_installation(page: str) -> None:
 
 
 def _steps(text: str) -> Iterator[Step]:
+    """Yield the commands of a page, in order."""
     for language, body in re.findall(
         r"^```(console|bash|yaml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
     ):
@@ -159,37 +152,38 @@ def _steps(text: str) -> Iterator[Step]:
 
 
 def _compare(step: Step, screen: list[str], ids: dict[str, str]) -> None:
-    """Hold a screen against the page's, line by line; a line of "…" stands for any number of lines."""
+    """Compare the output with the page; a line of "…" stands for any number of lines.
+
+    `ids` maps ids of the page to those of this run, and gains the new ones.
+    """
     assert step.screen is not None
     rest = list(screen)
     for number, expected in enumerate(step.screen):
         if expected == "…":
-            following = (
-                step.screen[number + 1] if number + 1 < len(step.screen) else None
-            )
-            while rest and (
-                following is None
-                or not re.fullmatch(_pattern(following, ids), _masked(rest[0]))
-            ):
+            following = step.screen[number + 1 :]
+            while rest and not (following and _matches(following[0], rest[0], ids)):
                 rest.pop(0)
             continue
         shown = rest.pop(0) if rest else "(nothing)"
-        assert re.fullmatch(_pattern(expected, ids), _masked(shown)), (
+        assert _matches(expected, shown, ids), (
             f"{step.command}\npage:   {expected}\nscreen: {shown}"
         )
         ids.update(dict(zip(ID.findall(expected), ID.findall(shown), strict=True)))
-    assert not rest, f"{step.command}\nthe page does not show: {rest}"
+    assert not rest, f"{step.command}\nnot on the page: {rest}"
+
+
+def _matches(expected: str, shown: str, ids: dict[str, str]) -> bool:
+    return re.fullmatch(_pattern(expected, ids), _masked(shown)) is not None
 
 
 def _pattern(expected: str, ids: dict[str, str]) -> str:
-    """Return what a line of the page stands for; an id that has not been seen yet may be any."""
-    return ID.sub(
-        lambda found: ids.get(found.group(), ID.pattern),
-        re.escape(_masked(expected)).replace("…", ".*"),
-    )
+    """Return the pattern of a line of the page; a new id matches any id."""
+    pattern = re.escape(_masked(expected)).replace("…", ".*")
+    return ID.sub(lambda id_: ids.get(id_[0], ID.pattern), pattern)
 
 
 def _masked(line: str) -> str:
+    """Return a line with a placeholder for each text that differs between runs."""
     for varying, word in VARYING.items():
         line = re.sub(varying, word, line)
     return line

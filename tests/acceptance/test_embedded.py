@@ -16,8 +16,9 @@ STARTED = "Started the bundled server for {}. To stop it: orchestrate server sto
 
 
 def status(shell: Shell) -> dict[str, Any]:
-    told: dict[str, Any] = shell.orchestrate("server", "status", "--json").data()
-    return told
+    """Return the result of `orchestrate server status`."""
+    result: dict[str, Any] = shell.orchestrate("server", "status", "--json").data()
+    return result
 
 
 def servers_of(root: Path) -> list[int]:
@@ -183,9 +184,9 @@ def test_server_commands_ignore_a_configured_address(
 ) -> None:
     remote = local.having(TASKORCH_REDIS_URL="redis://localhost:1")
 
-    told = status(remote)
+    found = status(remote)
 
-    assert told["url"] == f"unix://{local.folder}/.task-orchestrator/run/server.sock"
+    assert found["url"] == f"unix://{local.folder}/.task-orchestrator/run/server.sock"
 
 
 def test_only_this_user_reaches_the_server(
@@ -222,21 +223,22 @@ def _listening_ports(pid: int) -> set[str]:
 def test_root_of_any_name_has_a_server(local: Shell, name: str) -> None:
     inner = _inner(local, name)
     try:
-        made, seen = inner.orchestrate("project", "One"), inner.orchestrate("projects")
-        told = status(inner)
+        created = inner.orchestrate("project", "One")
+        listed = inner.orchestrate("projects")
+        running_status = status(inner)
     finally:
         inner.orchestrate("server", "stop")
 
-    assert (made.code, seen.code) == (0, 0), made.stderr
-    assert made.stderr == STARTED.format(inner.folder)
-    assert made.stdout.strip() in seen.stdout
-    assert told["running"]
+    assert (created.code, listed.code) == (0, 0), created.stderr
+    assert created.stderr == STARTED.format(inner.folder)
+    assert created.stdout.strip() in listed.stdout
+    assert running_status["running"]
     assert servers_of(inner.folder) == []
 
 
 @pytest.fixture
-def far(local: Shell) -> Iterator[Shell]:
-    """A root whose path is too long for a socket."""
+def deep(local: Shell) -> Iterator[Shell]:
+    """Return a shell in a root whose path is too long for a socket."""
     inner = _inner(local, "x" * 120)
     yield inner
     for pid in servers_of(inner.folder):
@@ -244,39 +246,39 @@ def far(local: Shell) -> Iterator[Shell]:
 
 
 def test_runtime_folder_does_not_change_the_server(
-    far: Shell,
+    deep: Shell,
 ) -> None:
-    runtime = far.folder.parent / "run-user-0"
+    runtime = deep.folder.parent / "run-user-0"
     runtime.mkdir(mode=0o700)
 
-    project = far.orchestrate("project", "One").stdout.strip()
-    seen = far.having(XDG_RUNTIME_DIR=str(runtime)).orchestrate("projects")
-    stopped = far.having(TMPDIR=str(runtime)).orchestrate("server", "stop")
+    project = deep.orchestrate("project", "One").stdout.strip()
+    seen = deep.having(XDG_RUNTIME_DIR=str(runtime)).orchestrate("projects")
+    stopped = deep.having(TMPDIR=str(runtime)).orchestrate("server", "stop")
 
     assert project in seen.stdout
     assert stopped.code == 0
-    assert servers_of(far.folder) == []
+    assert servers_of(deep.folder) == []
 
 
-def test_root_has_one_server_under_any_path(far: Shell) -> None:
-    link = far.folder.parent / "link"
-    link.symlink_to(far.folder)
-    spelt = [str(link), f"{far.folder}/../{far.folder.name}"]
+def test_root_has_one_server_under_any_path(deep: Shell) -> None:
+    link = deep.folder.parent / "link"
+    link.symlink_to(deep.folder)
+    spelt = [str(link), f"{deep.folder}/../{deep.folder.name}"]
 
-    project = far.orchestrate("project", "One").stdout.strip()
-    seen = [far.having(TASKORCH_ROOT=root).orchestrate("projects") for root in spelt]
+    project = deep.orchestrate("project", "One").stdout.strip()
+    seen = [deep.having(TASKORCH_ROOT=root).orchestrate("projects") for root in spelt]
 
     assert [(ran.code, project in ran.stdout, ran.stderr) for ran in seen] == [
         (0, True, "")
     ] * len(spelt)
-    assert len(servers_of(far.folder)) == 1
+    assert len(servers_of(deep.folder)) == 1
 
 
 @pytest.mark.parametrize("name", ["data", "run", ""])
 def test_file_in_place_of_a_folder_is_named(local: Shell, name: str) -> None:
     in_the_way = local.folder / ".task-orchestrator" / name
     in_the_way.parent.mkdir(exist_ok=True)
-    in_the_way.write_text("in the way", encoding="utf-8")
+    in_the_way.write_text("a file", encoding="utf-8")
 
     ran, started = (
         local.orchestrate("project", "x"),
@@ -288,7 +290,7 @@ def test_file_in_place_of_a_folder_is_named(local: Shell, name: str) -> None:
     assert str(in_the_way) in started.stderr
 
 
-def test_missing_root_is_not_made(local: Shell) -> None:
+def test_missing_root_is_not_created(local: Shell) -> None:
     rooted = local.having(TASKORCH_ROOT=str(local.folder / "nowhere"))
 
     runs = [

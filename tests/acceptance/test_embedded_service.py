@@ -19,8 +19,9 @@ def served(local: Shell) -> Shell:
 
 
 def status(shell: Shell) -> dict[str, Any]:
-    told: dict[str, Any] = shell.orchestrate("server", "status", "--json").data()
-    return told
+    """Return the result of `orchestrate server status`."""
+    result: dict[str, Any] = shell.orchestrate("server", "status", "--json").data()
+    return result
 
 
 def kill(pid: int) -> None:
@@ -29,26 +30,27 @@ def kill(pid: int) -> None:
     eventually(lambda: not alive(pid))
 
 
-def item(shell: Shell) -> str:
+def create_item(shell: Shell) -> str:
+    """Create an item of ada in a new project, and return its id."""
     project = shell.orchestrate("project", "One").stdout.strip()
     return shell.orchestrate("create", project, "Two", "--assign", "ada").stdout.strip()
 
 
 def test_first_command_starts_server_and_service(served: Shell) -> None:
-    first = item(served)
+    first = create_item(served)
 
-    told, shown = status(served), served.orchestrate("server", "status").stdout
+    running, shown = status(served), served.orchestrate("server", "status").stdout
 
-    assert alive(told["pid"])
-    assert alive(told["service_pid"])
-    assert f"service pid {told['service_pid']}" in shown
+    assert alive(running["pid"])
+    assert alive(running["service_pid"])
+    assert f"service pid {running['service_pid']}" in shown
     eventually(lambda: handoff_items(served.folder) == {first})
     served.worker("progress", first, "half of it")
     eventually(lambda: progress_messages(served.folder, first) == ["half of it"])
 
 
 def test_stopped_server_ends_its_service(served: Shell) -> None:
-    first = item(served)
+    first = create_item(served)
     before = status(served)
 
     stopped = served.orchestrate("server", "stop", "--json").data()
@@ -133,12 +135,12 @@ def test_config_file_turns_the_service_off(served: Shell) -> None:
 def test_service_survives_a_restart_of_the_server(
     served: Shell,
 ) -> None:
-    first = item(served)
+    first = create_item(served)
     before = status(served)
     eventually(lambda: handoff_items(served.folder) == {first})
 
     kill(before["pid"])
-    second = item(served)
+    second = create_item(served)
 
     eventually(lambda: handoff_items(served.folder) == {first, second})
     after = status(served)
@@ -150,14 +152,12 @@ def test_service_ends_when_its_server_stays_unreachable(served: Shell) -> None:
     served.orchestrate("server", "start")
     before = status(served)
     file = served.folder / ".task-orchestrator" / "data" / "service.log"
-    eventually(
-        lambda: "started" in file.read_text()
-    )  # until then it starts a server that it misses
+    # A service that is still starting would start the server again.
+    eventually(lambda: "started" in file.read_text())
 
     kill(before["pid"])
-    eventually(
-        lambda: not alive(before["service_pid"])
-    )  # after so many seconds: SERVER_LOST_S
+    # It ends after SERVER_LOST_S seconds.
+    eventually(lambda: not alive(before["service_pid"]))
 
     log = file.read_text()
     assert SERVER_LOST_S < SOON_S
@@ -182,7 +182,7 @@ def test_worker_command_restarts_server_and_service(served: Shell) -> None:
 def test_server_start_restarts_a_killed_service(
     served: Shell,
 ) -> None:
-    first = item(served)
+    first = create_item(served)
     before = status(served)
     kill(before["service_pid"])
     gone = status(served)["service_pid"]
@@ -200,11 +200,11 @@ def test_missing_service_is_reported_until_it_returns(served: Shell) -> None:
     served.orchestrate("server", "start")
     kill(status(served)["service_pid"])
 
-    missing, told = served.orchestrate("server", "status").stdout, status(served)
+    shown, missing = served.orchestrate("server", "status").stdout, status(served)
     served.orchestrate("server", "start")
 
-    assert "\nno service: orchestrate server start\n" in missing
-    assert (told["service_pid"], told["service_wanted"]) == (0, True)
+    assert "\nno service: orchestrate server start\n" in shown
+    assert (missing["service_pid"], missing["service_wanted"]) == (0, True)
     assert "no service" not in served.orchestrate("server", "status").stdout
 
 
@@ -220,20 +220,21 @@ def delete(shell: Shell, name: str = "") -> None:
     discard(shell.folder / name, shell.folder)
 
 
-def gone(told: dict[str, Any]) -> bool:
-    return not alive(told["pid"]) and not alive(told["service_pid"])
+def is_gone(before: dict[str, Any]) -> bool:
+    """Return whether the server and service of an earlier status have ended."""
+    return not alive(before["pid"]) and not alive(before["service_pid"])
 
 
 def test_deleted_root_stays_deleted(
     served: Shell,
 ) -> None:
-    first = item(served)
+    first = create_item(served)
     before = status(served)
     eventually(lambda: handoff_items(served.folder) == {first})
 
     delete(served)
 
-    eventually(lambda: gone(before))
+    eventually(lambda: is_gone(before))
     assert not served.folder.exists()
     served.folder.mkdir()
     assert served.orchestrate("projects", "--json").error()["code"] == "NO_QUEUE"
@@ -241,28 +242,28 @@ def test_deleted_root_stays_deleted(
 
 @pytest.mark.parametrize("name", [".task-orchestrator", ".task-orchestrator/data"])
 def test_deleted_folder_ends_server_and_service(served: Shell, name: str) -> None:
-    first = item(served)
+    first = create_item(served)
     before = status(served)
     eventually(lambda: handoff_items(served.folder) == {first})
 
     delete(served, name)
 
-    eventually(lambda: gone(before))
+    eventually(lambda: is_gone(before))
 
 
 def test_new_root_at_a_deleted_path_works(
     served: Shell,
 ) -> None:
-    first = item(served)
+    first = create_item(served)
     before = status(served)
     eventually(lambda: handoff_items(served.folder) == {first})
 
     delete(served)
     served.folder.mkdir()
-    second = item(served)
+    second = create_item(served)
     after = status(served)
 
-    eventually(lambda: gone(before))
+    eventually(lambda: is_gone(before))
     assert status(served) == after
     assert after["service_pid"] != before["service_pid"]
     assert _services_of(served) == [after["service_pid"]]
@@ -277,7 +278,7 @@ def test_manual_service_ends_with_its_folder(local: Shell) -> None:
         delete(local)
         code = service.exit_code()
 
-        eventually(lambda: gone(before))
+        eventually(lambda: is_gone(before))
         local.folder.mkdir()
         assert code == 0
         assert "The folder of the bundled server was deleted" in service.log()
@@ -302,14 +303,14 @@ def test_second_service_is_refused(served: Shell) -> None:
 
 def test_manual_service_is_the_one_of_the_server(local: Shell) -> None:
     with services.running(local) as [service]:
-        first = item(local)
+        first = create_item(local)
         eventually(lambda: handoff_items(local.folder) == {first})
-        told = status(local)
+        before = status(local)
         refused = local.orchestrate("service")
 
         local.orchestrate("server", "stop")
         code = service.exit_code()
 
-    assert told["service_pid"] == service.pid
+    assert before["service_pid"] == service.pid
     assert (refused.code, code) == (6, 0)
-    assert not alive(told["pid"])
+    assert not alive(before["pid"])

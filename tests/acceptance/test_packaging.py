@@ -1,4 +1,4 @@
-"""The wheel, in a clean venv, in a repository that has folders and modules named like ours."""
+"""The wheel in a clean venv, in a repository with modules named like our folders."""
 
 import os
 import subprocess
@@ -13,11 +13,12 @@ from zipfile import ZipFile
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-TRAP = "raise RuntimeError('the package picked up a module of the user')\n"
+TRAP = "raise RuntimeError('a command imported a module of the user')\n"
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel, and return its path."""
     folder = tmp_path_factory.mktemp("dist")
     command = [
         sys.executable,
@@ -34,7 +35,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def repository_of_a_user() -> Iterator[Path]:
+def user_repository() -> Iterator[Path]:
+    """Return a repository whose modules fail when they are imported."""
     with TemporaryDirectory(prefix="user-") as folder:
         for name in ("shared", "worker", "orchestrator"):
             (Path(folder) / name).mkdir()
@@ -43,7 +45,7 @@ def repository_of_a_user() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_the_wheel_holds_our_three_packages_and_the_scripts_and_nothing_else(
+def test_wheel_has_three_packages_with_their_data(
     wheel: Path,
 ) -> None:
     with ZipFile(wheel) as archive:
@@ -70,8 +72,8 @@ def test_the_wheel_holds_our_three_packages_and_the_scripts_and_nothing_else(
     }
 
 
-def test_both_commands_run_from_the_wheel_in_a_repository_with_names_like_ours(
-    wheel: Path, repository_of_a_user: Path, tmp_path: Path
+def test_installed_commands_ignore_modules_named_like_ours(
+    wheel: Path, user_repository: Path, tmp_path: Path
 ) -> None:
     clean = _venv_with(wheel, tmp_path / "venv")
     environment = {
@@ -84,7 +86,7 @@ def test_both_commands_run_from_the_wheel_in_a_repository_with_names_like_ours(
     def run(*words: str) -> str:
         done = subprocess.run(
             words,
-            cwd=repository_of_a_user,
+            cwd=user_repository,
             env=environment,
             check=True,
             capture_output=True,
@@ -111,9 +113,10 @@ def test_both_commands_run_from_the_wheel_in_a_repository_with_names_like_ours(
 
 
 def _venv_with(wheel: Path, folder: Path) -> Path:
-    """Install the wheel into a venv that sees our dependencies, but not this checkout; return its commands' folder.
+    """Install the wheel into a venv with our dependencies but without this checkout.
 
-    A path in a .pth file is searched for packages, but its own .pth files, as that of the checkout, are not read.
+    Return the folder of its commands. Python searches a path in a .pth file for packages,
+    but does not read the .pth files there, such as the one of this checkout.
     """
     venv.create(folder, with_pip=True, symlinks=True)
     python = folder / "bin" / "python"

@@ -1,4 +1,7 @@
-"""Isolation of tests from this machine: its variables, user files and checkouts."""
+"""Isolation of tests from this machine: its variables, user files and checkouts.
+
+`tests/conftest.py` calls `isolate` once, before any test.
+"""
 
 import os
 import signal
@@ -46,14 +49,13 @@ def isolate() -> Path:
         {name: value for name, value in inherited.items() if _is_kept(name)} | SET
     )
     _restore_signals()
-    if (
-        "PYTEST_SABOTAGED" in inherited
-    ):  # the commands run from the source that tests/sabotage.py has changed
+    if "PYTEST_SABOTAGED" in inherited:
+        # The commands run from the source that tests/sabotage.py has changed.
         os.environ["PYTHONPATH"] = inherited["PYTHONPATH"]
-    sys.dont_write_bytecode = (
-        False  # otherwise each command that a test runs compiles the whole project
-    )
-    if "PYTEST_XDIST_WORKER" in inherited:  # its controller has chosen the place
+    # Without bytecode, each command that a test runs would compile the whole project.
+    sys.dont_write_bytecode = False
+    if "PYTEST_XDIST_WORKER" in inherited:
+        # The controller has already chosen the folder.
         place, homes = inherited["TMPDIR"], tempfile.mkdtemp(dir=inherited["HOME"])
     else:
         place, homes = _find_temporary_folder(inherited.get("TMPDIR", ""))

@@ -1,4 +1,7 @@
-"""A root whose files are synced, and their content, for tests of the sync job."""
+"""A root with its sync job, and the content of its files.
+
+Used by the tests of the file mirror, mostly through the fixture `root`.
+"""
 
 import json
 from dataclasses import dataclass

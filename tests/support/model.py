@@ -25,7 +25,7 @@ REPORT_KINDS = {
 
 
 class Model(Moves):
-    """A namespace with the verbs of orchestrators, agents and holders, named like scripts."""
+    """A namespace, with the verbs of orchestrators, agents and holders."""
 
     # The orchestrator -----------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class Model(Moves):
     def step(
         self, verb: str, me: Actor, id_: str, token: int, text: str = ""
     ) -> tuple[State, int, str]:
-        """Do a verb of the holder, which shows a token (0 for none).
+        """Do a verb of the holder, who passes a token (0 for none).
 
         Return the state, the token and the remark.
         """
@@ -300,7 +300,7 @@ class Model(Moves):
     # The state ------------------------------------------------------------------------
 
     def queue(self, agent: str) -> list[str]:
-        """Return the agent's queue, the most urgent item first, and first in, first out among equals."""
+        """Return the agent's queue by priority, then first in, first out."""
         queued = [
             item
             for item in self.items.values()

@@ -1,4 +1,4 @@
-"""Clients of redis-py for one server, such as fakeredis, without a failover."""
+"""A deployment of one server, such as fakeredis, that never fails over."""
 
 from collections.abc import Callable
 
@@ -8,17 +8,17 @@ from taskorch.transport.failover import FailoverConnection
 
 
 class OneServer:
-    """Clients of one server, without a failover."""
+    """The clients of one server."""
 
     def __init__(
         self, url: str, client: redis.Redis, waiting: Callable[[float], redis.Redis]
     ) -> None:
-        """`url` is shown in errors; `waiting` makes a client with a timeout in seconds."""
+        """`url` appears in errors; `waiting` returns a client with a timeout in seconds."""
         self.url = url
         self._client = client
         self._waiting = waiting
 
-    def for_scripts(self, key: str) -> redis.Redis:  # noqa: ARG002  all keys are on it
+    def for_scripts(self, key: str) -> redis.Redis:  # noqa: ARG002  it has all keys
         """Return the one client."""
         return self._client
 

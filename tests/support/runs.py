@@ -1,4 +1,7 @@
-"""`worker run` as a real process, and what it prints while it runs."""
+"""`worker run` as a real process, and its log while it is running.
+
+Used by the acceptance tests of `worker run`.
+"""
 
 import json
 import signal

@@ -1,4 +1,7 @@
-"""The service as real processes, and the files that it writes."""
+"""`orchestrate service` as real processes, and the files that it writes.
+
+Used by the acceptance tests of the service.
+"""
 
 import json
 import signal
@@ -36,7 +39,7 @@ class Service:
         return words in self.log()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send it a signal, and return its exit code."""
+        """Send it a signal, by default SIGTERM, and return its exit code."""
         self._process.send_signal(number)
         return self.exit_code()
 
@@ -142,7 +145,7 @@ class OwnRedis:
         return {key.removeprefix(start) for key in self.keys(f"taskorch-rq:*:{kind}:*")}
 
     def jobs_done(self) -> int:
-        """Return the number of jobs that all workers together have done."""
+        """Return the number of jobs that all workers have done."""
         workers = [
             f"taskorch-rq:{{{self.namespace}}}:worker:{name}"
             for name in self.rq_names("worker")

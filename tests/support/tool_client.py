@@ -1,4 +1,8 @@
-"""A client of the package mcp, with the server of a role as its child process."""
+"""An MCP client with `worker mcp` or `orchestrate mcp` as its child process.
+
+Used by the MCP tests. `worker` and `orchestrate` open a session with the package mcp;
+`start_server`, `send` and `receive` exchange raw messages.
+"""
 
 import json
 import subprocess
@@ -17,9 +21,8 @@ from mcp.client.stdio import stdio_client
 from mcp.shared.dispatcher import ProgressFnT
 from support.commands import BIN, Shell, eventually
 
-#: Generous, for busy machines.
+#: The time limit of a test, on a busy machine.
 TIME_LIMIT_S = 90
-
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -35,7 +38,7 @@ INITIALIZE = {
 
 @dataclass(frozen=True)
 class McpClient:
-    """An open session with a server."""
+    """An open session with a server, and the instructions of that server."""
 
     session: ClientSession
     instructions: str
@@ -43,7 +46,7 @@ class McpClient:
     async def call(
         self, tool: str, progress: ProgressFnT | None = None, **arguments: Any
     ) -> mcp.CallToolResult:
-        """Call a tool, and check that the text and the object of its result agree."""
+        """Call a tool, and check that its text and its structured content agree."""
         result = await self.session.call_tool(
             tool, arguments, progress_callback=progress
         )
@@ -55,11 +58,11 @@ class McpClient:
         return result
 
     async def data(self, tool: str, **arguments: Any) -> Any:
-        """Return the data of a successful call."""
+        """Return `data` of a successful call."""
         return (await self.document(tool, **arguments))["data"]
 
     async def document(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Return the document of a successful call."""
+        """Return the JSON document of a successful call."""
         result = await self.call(tool, **arguments)
         assert not result.is_error, result.structured_content
         document: dict[str, Any] = result.structured_content
@@ -67,7 +70,7 @@ class McpClient:
         return document
 
     async def error(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Return the error of a call that fails."""
+        """Return `error` of a call that fails."""
         result = await self.call(tool, **arguments)
         assert result.is_error, result.structured_content
         error: dict[str, Any] = result.structured_content["error"]
@@ -83,7 +86,7 @@ class McpClient:
 
 
 def run_async(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run the program of a test to its end."""
+    """Run an asynchronous test to its end; fail after TIME_LIMIT_S seconds."""
 
     async def limited() -> None:
         with anyio.fail_after(TIME_LIMIT_S):
@@ -92,42 +95,45 @@ def run_async(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     anyio.run(limited)
 
 
-async def until(true: Callable[[], object]) -> None:
-    """Poll until a condition is true."""
-    await run_sync(eventually, true)
+async def until(condition: Callable[[], object]) -> None:
+    """Poll until something is true."""
+    await run_sync(eventually, condition)
 
 
 @asynccontextmanager
 async def connected(shell: Shell, role: str) -> AsyncIterator[McpClient]:
-    """Start the server of a role; its stderr must have no traceback."""
+    """Start the server of a role, and connect to it.
+
+    Fail if the server prints a traceback on stderr.
+    """
     server = StdioServerParameters(
         command=str(BIN / role),
         args=["mcp"],
         env=dict(shell.variables),
         cwd=str(shell.folder),
     )
-    talk = shell.folder.parent / f"{role}-{shell.variables.get('AGENT_ID')}.err"
-    with talk.open("w") as errlog:
+    stderr = shell.folder.parent / f"{role}-{shell.variables.get('AGENT_ID')}.err"
+    with stderr.open("w") as errlog:
         async with (
             stdio_client(server, errlog) as streams,
             ClientSession(*streams) as session,
         ):
             about = await session.initialize()
             yield McpClient(session, about.instructions or "")
-    assert "Traceback" not in talk.read_text()
+    assert "Traceback" not in stderr.read_text()
 
 
 worker = partial(connected, role="worker")
 
 
 def orchestrate(shell: Shell) -> AbstractAsyncContextManager[McpClient]:
-    """Start the server of an orchestrator, in a session without an agent."""
+    """Start the server of the orchestrator, in a session without an agent."""
     return connected(
         shell.lacking("AGENT_ID").having(ORCHESTRATOR_ID="planner"), "orchestrate"
     )
 
 
-#: The command that starts the server of a role.
+#: The function that starts the server of each role.
 ROLES: dict[str, Callable[[Shell], AbstractAsyncContextManager[McpClient]]] = {
     "worker": worker,
     "orchestrate": orchestrate,
@@ -168,17 +174,16 @@ def start_server(
 
 
 def send(process: subprocess.Popen[str], *messages: dict[str, Any] | str) -> None:
-    """Send messages, or raw lines, to a server."""
+    """Send messages to a server; text is sent unchanged, as a line."""
     assert process.stdin
     for message in messages:
-        process.stdin.write(
-            (message if isinstance(message, str) else json.dumps(message)) + "\n"
-        )
+        line = message if isinstance(message, str) else json.dumps(message)
+        process.stdin.write(f"{line}\n")
     process.stdin.flush()
 
 
 def receive(process: subprocess.Popen[str], number: int = 1) -> list[Any]:
-    """Return the next messages of a server. If they do not arrive, kill it."""
+    """Return the next messages of a server; kill it if they do not arrive in time."""
     assert process.stdout
     guard = Timer(TIME_LIMIT_S, process.kill)
     guard.start()

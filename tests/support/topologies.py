@@ -141,7 +141,7 @@ class Sentinels:
         """Fail over while the primary lives, and wait; `words` end the command."""
         before = self.primary
         eventually(
-            lambda: _went_well(
+            lambda: _is_accepted(
                 self.sentinels[0], "SENTINEL", "FAILOVER", SERVICE, *words
             )
         )
@@ -496,10 +496,10 @@ def _join(nodes: list[Node], bus_ports: list[int]) -> None:
     eventually(lambda: all(len(_nodes(node)) == len(nodes) for node in nodes))
     for primary, replica in zip(nodes[:3], nodes[3:], strict=True):
         name = command(primary, "CLUSTER", "MYID")
-        eventually(partial(_went_well, replica, "CLUSTER", "REPLICATE", name))
+        eventually(partial(_is_accepted, replica, "CLUSTER", "REPLICATE", name))
 
 
-def _went_well(node: Node, *words: str | int) -> bool:
+def _is_accepted(node: Node, *words: str | int) -> bool:
     try:
         command(node, *words)
     except redis.ResponseError:

@@ -1,4 +1,8 @@
-"""A workflow that uses every method of the queue."""
+"""A whole workflow, from the first project to the last report.
+
+It calls every method of the queue at least once. Used by tests that repeat, count or
+compare all requests, such as `tests/unit/queue/test_repeats.py`.
+"""
 
 import os
 from collections.abc import Iterator
@@ -10,43 +14,38 @@ from taskorch.queue.plan import Plan
 
 
 def workflow(bench: Bench) -> Iterator[str]:
-    """Make one call at a time, and yield its name; the queues are empty at the end."""
-    yield from planned(bench)
-    yield from delivery(bench)
-    yield from troubles(bench)
-    yield from waits(bench)
-    yield from mirrored(bench)
-    yield from audited(bench)
+    """Make one call at a time, and yield its name after it. No item is left open."""
+    yield from apply_plan(bench)
+    yield from deliver_items(bench)
+    yield from recover_item(bench)
+    yield from wait_for_answer(bench)
+    yield from sync_files(bench)
+    yield from repair_namespace(bench)
 
 
-def planned(bench: Bench) -> Iterator[str]:
-    """Apply a plan of two items, apply it again with one more item, and cancel it."""
+def apply_plan(bench: Bench) -> Iterator[str]:
+    """Apply a plan of two items, apply it again with a third item, and abandon it."""
     queue = bench.queue
-    first, second = (
-        NewItem(title="First", key="1", agent="eve"),
-        NewItem(title="Second", key="2", depends_on=(0,)),
-    )
+    first = NewItem(title="First", key="1", agent="eve")
+    second = NewItem(title="Second", key="2", depends_on=(0,))
     plan = Plan(title="Plan", key=f"plan-{os.urandom(4).hex()}", items=(first, second))
     project = queue.apply(plan).project
     yield "create"
-    queue.apply(
-        replace(
-            plan, items=(*plan.items, NewItem(title="Third", key="3", depends_on=(1,)))
-        )
-    )
+    third = NewItem(title="Third", key="3", depends_on=(1,))
+    queue.apply(replace(plan, items=(first, second, third)))
     yield "create"
     queue.create_many(
         project,
         [NewItem(title="Fourth", agent="eve"), NewItem(title="Fifth", depends_on=(0,))],
     )
     yield "create"
-    yield from batches(bench, project)
+    yield from work_in_batches(bench, project)
     queue.complete_project(project, force=True)
     yield "complete_project"
 
 
-def batches(bench: Bench, project: str) -> Iterator[str]:
-    """Assign, claim and deliver two items of a plan together."""
+def work_in_batches(bench: Bench, project: str) -> Iterator[str]:
+    """Assign, claim and complete two items in batches."""
     queue, ada = bench.queue, bench.agent("ada")
     new = queue.create_many(project, [NewItem(title="Sixth"), NewItem(title="Seventh")])
     yield "create"
@@ -60,14 +59,9 @@ def batches(bench: Bench, project: str) -> Iterator[str]:
     yield "complete"
 
 
-def delivery(bench: Bench) -> Iterator[str]:
-    """Deliver two items, one after the other, as two agents."""
-    queue, ada, bob, views = (
-        bench.queue,
-        bench.agent("ada"),
-        bench.agent("bob"),
-        bench.queue.views,
-    )
+def deliver_items(bench: Bench) -> Iterator[str]:
+    """Complete two items in order, by two agents."""
+    queue, ada, bob = bench.queue, bench.agent("ada"), bench.agent("bob")
     project = queue.project("Build", description="all")
     yield "project"
     plan = queue.create(
@@ -98,15 +92,15 @@ def delivery(bench: Bench) -> Iterator[str]:
     yield "complete"
     ada.notes(plan)
     yield "notes"
-    views.discoveries(project)
+    queue.views.discoveries(project)
     yield "discoveries"
-    views.progress(project)
+    queue.views.progress(project)
     yield "progress_of_project"
     lease = held(bob.get(Lease(item=build)))
     yield "get"
     bob.blocker(lease, "door?", needs="choice")
     yield "blocker"
-    views.inbox()
+    queue.views.inbox()
     yield "indexed"
     queue.answer(build, "left")
     yield "answer"
@@ -114,23 +108,19 @@ def delivery(bench: Bench) -> Iterator[str]:
     yield "complete"
     queue.complete_project(project)
     yield "complete_project"
-    views.projects()
+    queue.views.projects()
     yield "projects"
-    views.agents()
+    queue.views.agents()
     yield "agents"
 
 
-def troubles(bench: Bench) -> Iterator[str]:
-    """Release, take over, fail, bury, cancel and at last complete one item."""
-    queue, ada, second, views = (
-        bench.queue,
-        bench.agent("ada"),
-        bench.agent("ada", session="2"),
-        bench.queue.views,
-    )
-    project = queue.project("Mend")
+def recover_item(bench: Bench) -> Iterator[str]:
+    """Release, take over, fail, bury and cancel an item, then complete it."""
+    queue, views = bench.queue, bench.queue.views
+    ada, second = bench.agent("ada"), bench.agent("ada", session="2")
+    project = queue.project("Repair")
     yield "project"
-    item = queue.create(project, NewItem(title="Mend", agent="bob"))
+    item = queue.create(project, NewItem(title="Repair", agent="bob"))
     yield "create"
     queue.assign(item, "ada")
     yield "assign"
@@ -167,7 +157,7 @@ def troubles(bench: Bench) -> Iterator[str]:
     yield "list"
     views.unassigned()
     yield "indexed"
-    bench.agent("bob").complete(Lease(item=item), "mended")
+    bench.agent("bob").complete(Lease(item=item), "repaired")
     yield "complete"
     views.show(item)
     yield "show"
@@ -175,8 +165,8 @@ def troubles(bench: Bench) -> Iterator[str]:
     yield "complete_project"
 
 
-def waits(bench: Bench) -> Iterator[str]:
-    """Wait for the answer to a question, and for the state of its project."""
+def wait_for_answer(bench: Bench) -> Iterator[str]:
+    """Wait for the answer to a question, and read the state of the project."""
     queue, eve = bench.queue, bench.agent("eve")
     project = queue.project("Ask")
     yield "project"
@@ -192,10 +182,10 @@ def waits(bench: Bench) -> Iterator[str]:
     yield "standing"
     queue.complete_project(project, force=True)
     yield "complete_project"
-    yield from removed(bench)
+    yield from purge_project(bench)
 
 
-def removed(bench: Bench) -> Iterator[str]:
+def purge_project(bench: Bench) -> Iterator[str]:
     """Find a finished project, and purge it."""
     queue = bench.queue
     project = queue.project("Go")
@@ -210,8 +200,8 @@ def removed(bench: Bench) -> Iterator[str]:
     yield "purge"
 
 
-def mirrored(bench: Bench) -> Iterator[str]:
-    """Make the calls of one sync of a root, which finds a stray report."""
+def sync_files(bench: Bench) -> Iterator[str]:
+    """Sync the files of a root once, and record what the pass found."""
     queue, views = bench.queue, bench.queue.views
     queue.mirror_take("root", "here:1", 60_000)
     yield "mirror_take"
@@ -233,8 +223,8 @@ def mirrored(bench: Bench) -> Iterator[str]:
     yield "complete_project"
 
 
-def audited(bench: Bench) -> Iterator[str]:
-    """Break a namespace, and repair it."""
+def repair_namespace(bench: Bench) -> Iterator[str]:
+    """Damage a namespace, then audit and repair it."""
     queue = bench.queue
     queue.views.environment()
     yield "environment"
