@@ -167,7 +167,7 @@ def test_service_ends_when_its_server_stays_unreachable(served: Shell) -> None:
 
 
 def test_worker_command_restarts_server_and_service(served: Shell) -> None:
-    item(served)
+    create_item(served)
     before = status(served)
     kill(before["service_pid"])
     kill(before["pid"])
