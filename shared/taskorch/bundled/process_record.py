@@ -77,10 +77,14 @@ def clear(descriptor: int) -> None:
 
 def read(descriptor: int) -> ProcessRecord | None:
     """Return the process that an open file names; None if it names none completely."""
-    words = os.pread(descriptor, LENGTH, 0).decode(errors="replace").split()
-    if len(words) != len(ProcessRecord._names) or not words[0].isdecimal():  # noqa: SLF001  of a class of ours
+    content = os.pread(descriptor, LENGTH, 0)
+    words = content.decode(errors="replace").split()
+    try:
+        pid, started, machine, namespace = words
+    except ValueError:
         return None
-    pid, started, machine, namespace = words
+    if not pid.isdecimal():
+        return None
     return ProcessRecord(
         pid=int(pid), started=started, machine=machine, namespace=namespace
     )

@@ -373,10 +373,9 @@ class _Startup:
         with suppress(OSError):
             logged = _log_file(self._settings).read_bytes()[self._log_start :]
             text = logged.decode(errors="replace").strip()
-            if warnings := _WARNING.findall(text):
-                return str(warnings[-1])
-            if text:
-                return text.splitlines()[-1]
+            lines = _WARNING.findall(text) or text.splitlines()
+            if lines:
+                return str(lines[-1])
         return "it ended and logged nothing"
 
 

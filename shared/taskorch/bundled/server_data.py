@@ -63,7 +63,8 @@ def accept(data: Path, environment: Mapping[str, str]) -> None:
     """
     if any(_is_known(place.name, environment) for place in _places(data)):
         return
-    candidates = [place / APPENDED for place in _places(data)] + [data / APPENDED]
+    places = [*_places(data), data]
+    candidates = [place / APPENDED for place in places]
     found = [folder for folder in candidates if folder.is_dir()]
     if not found:
         return
@@ -100,7 +101,8 @@ def _record(place: Path, environment: Mapping[str, str]) -> None:
     If that is read-only, record it in the user's private folder in /tmp. When /tmp was
     emptied, the user must accept the data again.
     """
-    name, content = f"{RECORDS}/{place.name}", os.fsencode(f"{place}\n")
+    name = f"{RECORDS}/{place.name}"
+    content = os.fsencode(f"{place}\n")
     try:
         user_folder.write(environment, name, content)
     except errors.UserFolderUnusable:

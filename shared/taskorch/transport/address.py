@@ -194,8 +194,13 @@ def invalid(url: str, cause: Exception | None = None) -> errors.Usage:
     A malformed address is not quoted, because any part of it may be a password. Nor is
     the text of a cause, unless it is an AddressProblem.
     """
-    kind = next((kind for kind in DEFAULT_PORTS if f"+{kind}:" in url), "")
-    problem = _describe(cause, url) if _is_well_formed(url) else ""
+    kind = ""
+    for each in DEFAULT_PORTS:
+        if f"+{each}:" in url:
+            kind = each
+    problem = ""
+    if _is_well_formed(url):
+        problem = _describe(cause, url)
     reason = f"{redacted(url)!r} is not a valid Redis address"
     if problem:
         reason += f" ({problem})"
@@ -213,11 +218,12 @@ def redacted(url: str) -> str:
     """
     if not _is_well_formed(url):
         scheme = re.match(_SCHEME, url)
-        return f"{scheme[0] if scheme else ''}…"
+        return f"{scheme[0]}…" if scheme else "…"
     place, mark, query = url.partition("?")
     place = re.sub(_USER, r"\1***@", place, count=1)
     options = [_redact_option(option) for option in query.split("&")]
-    return place + mark + "&".join(options)
+    redacted_query = "&".join(options)
+    return place + mark + redacted_query
 
 
 def without_password(url: str) -> tuple[str, str]:
@@ -242,7 +248,8 @@ def without_password(url: str) -> tuple[str, str]:
         elif not password_option:
             password_option = unquote_plus(value)
     if kept:
-        place += f"?{'&'.join(kept)}"
+        options = "&".join(kept)
+        place += f"?{options}"
     # The clients of the two kinds disagree about which one counts.
     if _match_deployment(url):
         return place, password or password_option

@@ -138,8 +138,8 @@ class FailoverConnection:
         if isinstance(reply, Exception):
             raise reply
         if isinstance(reached, exceptions.RedisError):
-            refusal = our_error(reached, self._clients.url)
-            if redis_errors.is_passing(refusal):
+            ours = our_error(reached, self._clients.url)
+            if redis_errors.is_passing(ours):
                 # It is not the primary any more: the next one answers the repeat.
                 raise reached
         redis_errors.need_replicas(reached, self._wait)
@@ -313,7 +313,8 @@ def our_error(error: exceptions.RedisError, url: str) -> Exception:
     is_silence = isinstance(
         error, (exceptions.ConnectionError, exceptions.TimeoutError)
     )
-    if is_silence and not redis_errors.stall_word(line):
+    is_stalled = redis_errors.stall_word(line) != ""
+    if is_silence and not is_stalled:
         return redis_errors.of_silence(error, url)
     return redis_errors.of_reply(line, url)
 
@@ -341,10 +342,12 @@ def _options(
     }
     options: dict[str, Any] = {"password": password} if password else {}
     try:
-        options |= {**parse_url(deployment.server), **ours}  # type: ignore[no-untyped-call]
+        options |= parse_url(deployment.server)  # type: ignore[no-untyped-call]
+        options |= ours
         del options["host"]
-        options["ssl"] = options.pop("connection_class", None) is SSLConnection
-        if not options["ssl"] and any(name.startswith("ssl_") for name in options):
+        has_tls = options.pop("connection_class", None) is SSLConnection
+        options["ssl"] = has_tls
+        if not has_tls and any(name.startswith("ssl_") for name in options):
             raise address.AddressProblem(f"TLS needs rediss+{deployment.kind}://")
         sentinel_options = {
             name: value
@@ -356,11 +359,13 @@ def _options(
                 sentinel_options[name] = options.pop(f"sentinel_{name}")
         for each in (options, sentinel_options):
             # redis-py checks the options here, and opens nothing yet.
-            redis.Redis(**each).connection_pool.make_connection()
+            client = redis.Redis(**each)
+            client.connection_pool.make_connection()
     except (ValueError, TypeError, exceptions.RedisError) as error:
         raise address.invalid(url, error) from None
+    sentinel_options["socket_timeout"] = CONNECT_TIMEOUT_S
     address.need_files(url, options)
-    return options, {**sentinel_options, "socket_timeout": CONNECT_TIMEOUT_S}
+    return options, sentinel_options
 
 
 def _find_by_sentinels(

@@ -75,7 +75,8 @@ def of_reply(line: str, url: str) -> Exception:
         )
     for words, kind in _WRONG_KIND.items():
         if words in line:
-            return errors.Usage(reason=f"The server at {url} is {kind}")
+            reason = f"The server at {url} is {kind}"
+            return errors.Usage(reason=reason)
     if why:
         return errors.Stalled(url=url, reason=line, why=why)
     is_refused = line.startswith(REFUSING)
@@ -116,7 +117,8 @@ def is_passing(error: Exception) -> bool:
     If so, the same call may succeed soon.
     """
     if isinstance(error, errors.Stalled):
-        return error.details["why"] in PASSING
+        why = error.details["why"]
+        return why in PASSING
     return isinstance(error, errors.Unreachable)
 
 
@@ -131,7 +133,8 @@ def need_replicas(reached: object, wanted: Sequence[str | int]) -> None:
     """Raise errors.NotReplicated if the reply to the command WAIT falls short of it."""
     _, number, timeout_ms = wanted
     if not isinstance(reached, int):
-        raise errors.NotReplicated(reached=0, wanted=number, reason=str(reached))
+        reason = str(reached)
+        raise errors.NotReplicated(reached=0, wanted=number, reason=reason)
     if reached < int(number):
         reason = f"after {timeout_ms} ms"
         raise errors.NotReplicated(reached=reached, wanted=number, reason=reason)

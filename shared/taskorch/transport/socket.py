@@ -78,10 +78,11 @@ class SocketConnection:
         with self._turn:
             try:
                 opened = self._opened()
-                reply, *reached = opened.ask(("EVALSHA", script.sha, *numbered), *wait)
+                command: Command = ("EVALSHA", script.sha, *numbered)
+                reply, *reached = opened.ask(command, *wait)
                 if _is_error(reply, "NOSCRIPT"):
-                    text = ("EVAL", script.text, *numbered)
-                    reply, *reached = opened.ask(text, *wait)
+                    command = ("EVAL", script.text, *numbered)
+                    reply, *reached = opened.ask(command, *wait)
                 if isinstance(reply, hiredis.ReplyError):
                     raise self._refusal(reply)
                 if reached:
@@ -246,11 +247,14 @@ class Socket:
                 line = line.replace(self._address.password, "***")
             raise redis_errors.of_reply(line, url)
         if command == "HELLO":
-            redis_errors.need_version(cast("dict[str, str]", reply)["version"], url)
+            greeting = cast("dict[str, str]", reply)
+            redis_errors.need_version(greeting["version"], url)
 
 
 def _is_error(reply: ServerReply, word: str) -> bool:
-    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith(word)
+    if not isinstance(reply, hiredis.ReplyError):
+        return False
+    return str(reply).startswith(word)
 
 
 def _greeting(address: "ServerAddress") -> list[Command]:
