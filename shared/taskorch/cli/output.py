@@ -69,11 +69,6 @@ class CommandOutput:
         text = json_output.line(entry) if self.as_json else render(entry)
         self._print(text)
 
-    def show_id(self, label: str, id_: str, **meta: object) -> None:
-        """Print the id of a new object; with its label on a terminal only."""
-        text = f"{label}: {id_}" if on_terminal() else id_
-        self.show({"id": id_}, lambda _: text, "", **meta)
-
     def notify(self, text: str) -> None:
         """Print a message to stderr. A closed stderr is not an error."""
         with suppress(OSError):
