@@ -10,7 +10,6 @@ from typing import Any, ClassVar, NoReturn
 
 import click
 
-from taskorch.cli import json_output
 from taskorch.cli import text as plain_text
 from taskorch.cli.arguments import ManyValues, RepeatingCommand
 from taskorch.cli.output import CommandOutput
@@ -255,6 +254,8 @@ def _is_hook(group: click.Group, options: Sequence[str]) -> bool:
 
 def _refuse(error: errors.TaskOrchestratorError, *, as_json: bool) -> int:
     if as_json and not isinstance(error, errors.Unprintable):
+        from taskorch.cli import json_output
+
         document = json_output.error_document(error)
         click.echo(json_output.dump(document))
         return error.exit_code

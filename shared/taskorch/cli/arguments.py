@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import isnan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskorch.domain import errors, limits, start_time
-from taskorch.domain.start_time import StartTime
+from taskorch.domain import errors, limits
+
+if TYPE_CHECKING:
+    from taskorch.domain.start_time import StartTime
 
 #: Bytes of standard input for the longest text: each character a line break of two
 #: bytes, one more line break, and a BOM.
@@ -65,18 +67,20 @@ class Seconds(click.FloatRange):
         return seconds
 
 
-class StartTimeArgument(click.ParamType[StartTime]):
+class StartTimeArgument(click.ParamType["StartTime"]):
     """A start time: a duration from now (30m), or a time (2030-01-31T08:00:00Z)."""
 
     name = "time"
 
     def convert(
         self,
-        value: str | StartTime,
+        value: "str | StartTime",
         param: click.Parameter | None,
         ctx: click.Context | None,
-    ) -> StartTime:
+    ) -> "StartTime":
         """Return the start time; one without a zone is in the local zone."""
+        from taskorch.domain import start_time
+
         if not isinstance(value, str):
             return value
         try:

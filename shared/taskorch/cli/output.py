@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import click
 
-from taskorch.cli import json_output
 from taskorch.cli import text as plain_text
 from taskorch.domain import errors
 
@@ -38,6 +37,8 @@ class CommandOutput:
         has `meta`.
         """
         if self.as_json:
+            from taskorch.cli import json_output
+
             if self.damage:
                 meta["damaged"] = json_output.damage(self.damage)
             document = json_output.document(result, meta)
@@ -66,8 +67,12 @@ class CommandOutput:
 
     def show_entry(self, entry: Result, render: Callable[[Result], str]) -> None:
         """Print one entry of a stream: for `--json` as an object on a line."""
-        text = json_output.line(entry) if self.as_json else render(entry)
-        self._print(text)
+        if self.as_json:
+            from taskorch.cli import json_output
+
+            self._print(json_output.line(entry))
+        else:
+            self._print(render(entry))
 
     def notify(self, text: str) -> None:
         """Print a message to stderr. A closed stderr is not an error."""

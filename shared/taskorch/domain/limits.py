@@ -37,11 +37,13 @@ LONGEST_WAIT_S = 540
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_ID = re.compile(r"(proj|item)_[0-9a-z]{1,32}")
-_LIST_CURSOR = re.compile(r"proj_[0-9a-z]{1,32}:[0-9]{1,19}")
-_CURSOR = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
+#: Patterns, as text: `re` compiles one when it is first used, which a short command
+#: may never do.
+_DURATION = r"([0-9]{1,12})(ms|s|m|h|d)"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+_ID = r"(proj|item)_[0-9a-z]{1,32}"
+_LIST_CURSOR = r"proj_[0-9a-z]{1,32}:[0-9]{1,19}"
+_CURSOR = r"[0-9]{1,19}-[0-9]{1,19}"
 
 
 def name(value: str, what: str) -> str:
@@ -59,22 +61,22 @@ def name(value: str, what: str) -> str:
 
 def is_name(value: str) -> bool:
     """Tell whether a text can be the name of an agent or a namespace."""
-    return _NAME.fullmatch(value) is not None and ".." not in value
+    return re.fullmatch(_NAME, value) is not None and ".." not in value
 
 
 def is_cursor(value: str) -> bool:
     """Tell whether a text can be the id of a stream entry."""
-    return _CURSOR.fullmatch(value) is not None
+    return re.fullmatch(_CURSOR, value) is not None
 
 
 def is_project_id(value: str) -> bool:
     """Tell whether a text can be the id of a project."""
-    return value.startswith("proj_") and _ID.fullmatch(value) is not None
+    return value.startswith("proj_") and re.fullmatch(_ID, value) is not None
 
 
 def is_item_id(value: str) -> bool:
     """Tell whether a text can be the id of an item."""
-    return value.startswith("item_") and _ID.fullmatch(value) is not None
+    return value.startswith("item_") and re.fullmatch(_ID, value) is not None
 
 
 def project_id(value: str) -> str:
@@ -103,7 +105,7 @@ def cursor(value: str) -> str:
 
 def list_cursor(value: str) -> str:
     """Return a cursor of a list of items, or "" for its start."""
-    if value and not _LIST_CURSOR.fullmatch(value):
+    if value and not re.fullmatch(_LIST_CURSOR, value):
         raise errors.Invalid(
             reason=f"{shortened(value)!r} is not a cursor of a list. Use "
             "the cursor of the previous page."
@@ -203,12 +205,12 @@ def shortened(value: str, characters: int = SHOWN_CHARACTERS) -> str:
 
 def is_duration(value: str) -> bool:
     """Tell whether a text has the form of a duration, such as 30m."""
-    return bool(_DURATION.fullmatch(value))
+    return bool(re.fullmatch(_DURATION, value))
 
 
 def duration_ms(value: str) -> int:
     """Return a duration such as 90s, 30m, 4h or 1d in ms: 1 ms to 365 days."""
-    match = _DURATION.fullmatch(value)
+    match = re.fullmatch(_DURATION, value)
     if not match:
         raise errors.Invalid(
             reason=f"{shortened(value)!r} is not a duration. Write one such as "

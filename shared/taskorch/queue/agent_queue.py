@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 
 from taskorch.domain import limits
 from taskorch.domain.item import Assignments, Caller, Claim, Lease, Note, Receipt
-from taskorch.domain.mirror_record import Origin
 from taskorch.queue import replies
 from taskorch.queue.fields import Damage, readable
 from taskorch.queue.port import Argument, Connection, Reply
@@ -15,6 +14,7 @@ from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import Scripts
 
 if TYPE_CHECKING:
+    from taskorch.domain.mirror_record import Origin
     from taskorch.queue.briefing import AgentBriefing
     from taskorch.queue.wait_results import Answered
 
@@ -43,7 +43,7 @@ class AgentQueue:
         caller: Caller,
         *,
         requests: Requests | None = None,
-        origin: Origin | None = None,
+        origin: "Origin | None" = None,
         damage: Damage | None = None,
     ) -> None:
         """Open a namespace for `caller`, the agent.

@@ -22,10 +22,11 @@ Row = TypeVar("Row")
 #: The fields that count items by state.
 COUNTS = {state: f"n_{state}" for state in State}
 
-_NUMBER = re.compile(r"[0-9]{1,16}")
-_COUNT = re.compile(r"-?[0-9]{1,16}")
-_WORD = re.compile(r"[a-z_]{1,32}")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+#: Patterns, as text: `re` compiles one when it is first used.
+_NUMBER = r"[0-9]{1,16}"
+_COUNT = r"-?[0-9]{1,16}"
+_WORD = r"[a-z_]{1,32}"
+_SURROGATE = "[\ud800-\udfff]"
 
 
 class DamagedField(ValueError):
@@ -119,7 +120,7 @@ def whole(value: str | int) -> int:
 def number(fields: Fields, name: str, missing: str = "") -> int:
     """Return a number of 0 or more; `missing` replaces an empty or missing value."""
     value = (fields.get(name) or missing) if missing else fields[name]
-    if not _NUMBER.fullmatch(value) or int(value) > limits.LARGEST:
+    if not re.fullmatch(_NUMBER, value) or int(value) > limits.LARGEST:
         raise DamagedField(name)
     return int(value)
 
@@ -129,7 +130,7 @@ def counts(fields: Fields) -> dict[State, int]:
     found = {}
     for state, name in COUNTS.items():
         value = fields.get(name, "0")
-        if not _COUNT.fullmatch(value):
+        if not re.fullmatch(_COUNT, value):
             raise DamagedField(name)
         found[state] = int(value)
     return found
@@ -152,7 +153,7 @@ def agent_name(fields: Fields, name: str, missing: str | None = None) -> str:
 
 def word(fields: Fields, name: str) -> str:
     """Return a word of the protocol, such as a verb."""
-    if not _WORD.fullmatch(fields[name]):
+    if not re.fullmatch(_WORD, fields[name]):
         raise DamagedField(name)
     return fields[name]
 
@@ -197,7 +198,7 @@ def json_value(fields: Fields, name: str) -> object:
 
 def is_text(value: object) -> bool:
     """Tell whether a JSON value is text that UTF-8 can encode: no lone surrogate."""
-    return isinstance(value, str) and not _SURROGATE.search(value)
+    return isinstance(value, str) and not re.search(_SURROGATE, value)
 
 
 def item_id(id_: str) -> str:

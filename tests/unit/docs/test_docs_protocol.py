@@ -531,8 +531,8 @@ def test_bounds_are_those_of_the_source() -> None:
     ranges |= dict.fromkeys(new, plan)
 
     assert stated == {
-        "name of an agent or a namespace": f"{limits._NAME.pattern}, and no ..",
-        "id of a project or an item": limits._ID.pattern,
+        "name of an agent or a namespace": f"{limits._NAME}, and no ..",
+        "id of a project or an item": limits._ID,
         "title": f"{limits.TITLE_CHARACTERS} characters, not blank",
         "any other text": f"{limits.TEXT_BYTES:,} bytes of UTF-8, no NUL",
         "values of a list": str(limits.LIST_VALUES),
