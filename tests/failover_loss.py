@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 
 from support import topologies
-from support.builders import held
+from support.builders import need_lease
 from support.commands import eventually
 from support.topologies import Sentinels
 from taskorch.connect import connect
@@ -94,7 +94,7 @@ class Writer:
         self._note("create", item, "")
         if not (claim := agent.claim()):
             return  # the new item was lost
-        lease = held(claim)
+        lease = need_lease(claim)
         for number in range(ROUNDS):
             with self._noting():
                 agent.progress(lease, f"progress {number}")

@@ -1,6 +1,7 @@
 """`make sabotage`: remove one guard at a time, and report which test turns red.
 
-A guard that no test misses is not tested. Each guard is removed in a copy of the source.
+A guard that no test misses is not tested. Each guard is removed in a copy of the
+source.
 `tests/unit/project/test_sabotage.py` checks that the lines to remove exist, and that
 docs/reliability.md lists every guard.
 """

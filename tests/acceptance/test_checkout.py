@@ -95,9 +95,9 @@ def test_script_without_environment_says_how_to_make_one(
     ran = run(bare_python, checkout / script, "--version")
 
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert (
-        ran.stderr
-        == f"Error: the module click is not installed. Run this once: make -C '{checkout}' venv\n"
+    assert ran.stderr == (
+        "Error: the module click is not installed. "
+        f"Run this once: make -C '{checkout}' venv\n"
     )
 
 

@@ -35,6 +35,12 @@ def on(shell: Shell, url: str, **variables: str) -> Shell:
     return shell.having(TASKORCH_REDIS_URL=url, **variables)
 
 
+def create_item(shell: Shell, project: str) -> str:
+    """Create an item of ada, and return its id."""
+    ran = shell.orchestrate("create", project, "An item", "--assign", "ada")
+    return ran.stdout.strip()
+
+
 def deliver(shell: Shell) -> tuple[str, str]:
     """Create, work on and complete one item by commands; return project and item."""
     project = shell.orchestrate("project", "A project").stdout.strip()
@@ -56,12 +62,8 @@ def deliver(shell: Shell) -> tuple[str, str]:
 def test_item_is_completed_behind_sentinels(shell: Shell, sentinels: Sentinels) -> None:
     project, _ = deliver(on(shell, sentinels.url))
 
-    assert (
-        "active"
-        not in on(shell, sentinels.url)
-        .orchestrate("progress", project)
-        .stdout.splitlines()[0]
-    )
+    shown = on(shell, sentinels.url).orchestrate("progress", project)
+    assert "active" not in shown.stdout.splitlines()[0]
 
 
 @pytest.mark.parametrize("wait", [0, 300])
@@ -70,13 +72,7 @@ def test_cancelled_mcp_call_claims_nothing_behind_sentinels(
 ) -> None:
     there, primary = on(shell, sentinels.url), sentinels.primary
     project = there.orchestrate("project", "A project").stdout.strip()
-    claimed = (
-        there.orchestrate(
-            "create", project, "An item", "--assign", "ada"
-        ).stdout.strip()
-        if not wait
-        else ""
-    )
+    claimed = create_item(there, project) if not wait else ""
 
     async def test() -> None:
         async with tool_client.worker(there) as ada:
@@ -91,12 +87,7 @@ def test_cancelled_mcp_call_claims_nothing_behind_sentinels(
             await until(lambda: _is_released(there, claimed))
 
     tool_client.run_async(test)
-    item = (
-        claimed
-        or there.orchestrate(
-            "create", project, "An item", "--assign", "ada"
-        ).stdout.strip()
-    )
+    item = claimed or create_item(there, project)
     shown = there.orchestrate("show", item, "--json").data()
     assert (shown["state"], shown["attempts"], shown["token"]) == (
         "queued",
@@ -121,12 +112,8 @@ def _is_released(there: Shell, item: str) -> bool:
 def test_item_is_completed_on_a_cluster(shell: Shell, cluster: Cluster) -> None:
     project, _ = deliver(on(shell, cluster.url))
 
-    assert (
-        "active"
-        not in on(shell, cluster.url)
-        .orchestrate("progress", project)
-        .stdout.splitlines()[0]
-    )
+    shown = on(shell, cluster.url).orchestrate("progress", project)
+    assert "active" not in shown.stdout.splitlines()[0]
 
 
 def test_command_outlasts_a_dead_primary(shell: Shell, cluster: Cluster) -> None:
@@ -151,9 +138,7 @@ def test_service_on_cluster_syncs_in_its_own_loop(
     project = there.orchestrate("project", "A project").stdout.strip()
 
     with services.running(there):
-        item = there.orchestrate(
-            "create", project, "An item", "--assign", "ada"
-        ).stdout.strip()
+        item = create_item(there, project)
         eventually(lambda: handoff_items(shell.folder) == {item})
         cluster.move_slot_atomically(shell.variables["TASKORCH_NAMESPACE"])
         there.worker("progress", item, "after the move")
@@ -171,9 +156,7 @@ def test_service_on_cluster_uses_rq_elsewhere(
     project = there.orchestrate("project", "A project").stdout.strip()
 
     with services.running(there), redis.Redis.from_url(valkey_url) as raw:
-        item = there.orchestrate(
-            "create", project, "An item", "--assign", "ada"
-        ).stdout.strip()
+        item = create_item(there, project)
         eventually(lambda: handoff_items(shell.folder) == {item})
 
         assert [mirror["service"]["runs_on"] for mirror in sync_status(there)] == ["RQ"]
@@ -187,9 +170,7 @@ def test_service_with_rq_follows_a_failover(shell: Shell, sentinels: Sentinels) 
     project = there.orchestrate("project", "A project").stdout.strip()
 
     with services.running(there) as (service,):
-        item = there.orchestrate(
-            "create", project, "An item", "--assign", "ada"
-        ).stdout.strip()
+        item = create_item(there, project)
         eventually(lambda: handoff_items(shell.folder) == {item})
         sentinels.await_replicas(2)
         killed = sentinels.kill_primary()
@@ -225,9 +206,7 @@ def test_run_behind_sentinels_survives_a_failover(
     sentinels.await_agreement()
     there = on(shell, sentinels.url)
     project = there.orchestrate("project", "A project").stdout.strip()
-    item = there.orchestrate(
-        "create", project, "An item", "--assign", "ada"
-    ).stdout.strip()
+    item = create_item(there, project)
     key = f"{keys.tag(shell.variables['TASKORCH_NAMESPACE'])}item:{item}"
 
     with runs.running(there, "--pool", "2", "--lease", "2s", *sh(HELD)) as run:

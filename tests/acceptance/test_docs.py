@@ -1,4 +1,4 @@
-"""README.md and docs/usage.md: each command is run, and its output must match the page."""
+"""The commands of README.md and docs/usage.md print what the pages show."""
 
 import os
 import pty

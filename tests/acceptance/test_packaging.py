@@ -115,8 +115,8 @@ def test_installed_commands_ignore_modules_named_like_ours(
 def _venv_with(wheel: Path, folder: Path) -> Path:
     """Install the wheel into a venv with our dependencies but without this checkout.
 
-    Return the folder of its commands. Python searches a path in a .pth file for packages,
-    but does not read the .pth files there, such as the one of this checkout.
+    Return the folder of its commands. Python searches a path in a .pth file for
+    packages, but does not read the .pth files there, such as that of this checkout.
     """
     venv.create(folder, with_pip=True, symlinks=True)
     python = folder / "bin" / "python"

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from support.commands import BIN, SOON_S, Shell, alive, eventually
 from support.runs import Run, running, sh
 from taskorch.domain.item import State
@@ -260,7 +260,7 @@ def test_suspended_run_learns_of_its_lost_lease(shell: Shell, bench: Bench) -> N
         bench.expire_lease(item)
         bench.queue.reap()
         bench.end_delay(item)
-        second = held(bench.agent(session="second").claim())
+        second = need_lease(bench.agent(session="second").claim())
         run.send(signal.SIGCONT)
         run.wait_for("lost")
 
@@ -398,7 +398,7 @@ def test_stopped_idle_run_takes_no_wake_token(shell: Shell, bench: Bench) -> Non
         eventually(lambda: bench.blocked_clients() == 0)
         item = bench.item()
 
-        assert held(bench.agent(session="other").claim(wait_s=5)).item == item
+        assert need_lease(bench.agent(session="other").claim(wait_s=5)).item == item
         assert run.events() == ["claimed"]
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 import redis
 from support import topologies
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from support.commands import eventually
 from support.connections import connect
 from support.topologies import Cluster
@@ -100,7 +100,7 @@ def test_operations_stay_whole_while_the_slot_moves(cluster: Cluster, way: str) 
             try:
                 item = own.create(project, NewItem(title="An item", agent=agent))
                 done.release()
-                lease = held(own.agent(agent).claim())
+                lease = need_lease(own.agent(agent).claim())
                 assert lease.item == item
                 done.release()
                 own.agent(agent).complete(lease, "done")
@@ -214,7 +214,7 @@ def test_promoted_replica_runs_a_pending_step_once(
     cluster.fail_over("dying")  # the next primary has all of it
     killed = cluster.kill_primary("dying")
 
-    lease = held(lasting.agent("ada").claim())
+    lease = need_lease(lasting.agent("ada").claim())
     lasting.agent("ada").complete(lease, "done")
     lasting.create(project, NewItem(title="Another", agent="ada"))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support import topologies
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from support.commands import eventually
 from support.connections import connect
 from support.topologies import Node, command
@@ -102,7 +102,7 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
     )
     for title in ("Reported", "Completed", "Failed", "Released"):
         mine.create(project, NewItem(title=title, agent="ada"))
-    reported, completed, failed, released = (held(ada.claim()) for _ in range(4))
+    reported, completed, failed, released = (need_lease(ada.claim()) for _ in range(4))
     lagging(replica)
     told = {}
 
@@ -151,7 +151,7 @@ def test_claim_and_reading_wait_for_no_replica(servers: tuple[Node, Node]) -> No
     item = mine.create(mine.project("A project"), NewItem(title="An item", agent="eve"))
     lagging(replica)
 
-    lease = held(mine.agent("eve").claim())
+    lease = need_lease(mine.agent("eve").claim())
     shown = mine.agent("eve").get(lease)
     mine.agent("eve").check()
     catching_up(primary, replica)

@@ -9,7 +9,7 @@ import failover_loss
 import pytest
 import redis
 from support import topologies
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from support.commands import eventually
 from support.connections import connect
 from support.topologies import Node, Sentinels
@@ -115,7 +115,7 @@ def test_next_primary_runs_a_pending_step_once(
     _write_to_all_replicas(deployment)
     deployment.kill_primary()
 
-    lease = held(lasting.agent("ada").claim())
+    lease = need_lease(lasting.agent("ada").claim())
     lasting.agent("ada").complete(lease, "done")
     items = [
         lasting.create(project, NewItem(title="Another", agent="ada")) for _ in range(3)

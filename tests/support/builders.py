@@ -53,14 +53,11 @@ class Bench:
         self, item: str = "", *, agent: str = "ada", session: str = ""
     ) -> Lease:
         """Claim an item, by default a new one, and return the lease."""
-        return held(
-            self.agent(agent, session=session).get(
-                Lease(item=item or self.item(agent=agent))
-            )
-        )
+        wanted = Lease(item=item or self.item(agent=agent))
+        return need_lease(self.agent(agent, session=session).get(wanted))
 
     def lease_in(self, state: State) -> Lease:
-        """Return the lease on a new item of ada in a state; without a holder, no token."""
+        """Return the lease on a new item of ada in a state, without a token if unheld."""
         item = self.item(agent="" if state is State.PENDING else "ada")
         return self.bring_to(item, state)
 
@@ -172,7 +169,7 @@ class Bench:
         self.delete_key(f"item:{item}")
 
     def undo_claim(self, item: str) -> None:
-        """Undo the last claim of an item of ada, as a failover to a lagging replica does."""
+        """Undo the last claim of ada, as a failover to a lagging replica does."""
         self.agent().release(self.lease_of(item))
         self.raw.hincrby(f"{keys.tag(self.namespace)}item:{item}", "token", -1)
 
@@ -193,23 +190,25 @@ class Bench:
         """Return the members of a sorted set or a set of the namespace."""
         key = keys.tag(self.namespace) + name
         raw = cast(Any, self.raw)
-        return sorted(
-            raw.smembers(key) if raw.type(key) == "set" else raw.zrange(key, 0, -1)
-        )
+        if raw.type(key) == "set":
+            return sorted(raw.smembers(key))
+        return sorted(raw.zrange(key, 0, -1))
 
     def delete_entry(self, index: str, member: str) -> None:
         """Remove a member of a sorted set or a set of the namespace."""
         key = keys.tag(self.namespace) + index
-        self.raw.srem(key, member) if self.raw.type(key) == "set" else self.raw.zrem(
-            key, member
-        )
+        if self.raw.type(key) == "set":
+            self.raw.srem(key, member)
+        else:
+            self.raw.zrem(key, member)
 
     def add_entry(self, index: str, member: str, score: float = 1) -> None:
         """Add a member to a sorted set; for `deps` and `dependents`, to a set."""
         key = keys.tag(self.namespace) + index
-        self.raw.sadd(key, member) if index.startswith(
-            ("dep", "satisfied")
-        ) else self.raw.zadd(key, {member: score})
+        if index.startswith(("dep", "satisfied")):
+            self.raw.sadd(key, member)
+        else:
+            self.raw.zadd(key, {member: score})
 
     def delete_key(self, name: str) -> None:
         """Delete a key."""
@@ -254,7 +253,7 @@ class Bench:
         return self._indexes().get(item, set())
 
     def inconsistencies(self) -> list[str]:
-        """Return the inconsistencies between items, indexes, dependencies and counts."""
+        """Return how items, indexes, dependencies and counts contradict each other."""
         items, indexes = self.queue.views.list(limit=5000).items, self._indexes()
         wrong = []
         for item in items:
@@ -357,7 +356,7 @@ class Bench:
         ]
 
 
-def held(claim: Claim | None) -> Lease:
+def need_lease(claim: Claim | None) -> Lease:
     """Return the lease of a claim, which must have one."""
     assert claim is not None
     assert claim.lease is not None

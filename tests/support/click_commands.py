@@ -1,6 +1,6 @@
 """The subcommands of a click group, all of them loaded.
 
-The command line loads only the command that it runs. Used by the tests of docs and help.
+A command line loads only the command that it runs. Used by tests of docs and help.
 """
 
 import click

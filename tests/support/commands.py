@@ -1,4 +1,4 @@
-"""`orchestrate` and `worker` as real processes, in a folder and environment of the test.
+"""`orchestrate` and `worker` as real processes, in the environment of a test.
 
 The acceptance tests use this module. `Shell` runs a command to its end or starts it;
 `eventually` waits for a condition.

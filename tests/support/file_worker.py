@@ -4,7 +4,8 @@ It is written from the contract of those files and shares no code with the proje
 command it works on the items of one agent until it is stopped, and logs a line of JSON
 for each report that it believes it has written:
 
-    python file_worker.py --folder F --agent A --log L [--seed N] [--careless] [--until-file STOP] [--think SECONDS]
+    python file_worker.py --folder F --agent A --log L [--seed N] [--careless]
+        [--until-file STOP] [--think SECONDS]
 
 A test may conclude from the log: a progress report or a discovery exists exactly once,
 unless a line with its text has `"torn": true`, because then it may be lost. A worker
@@ -45,7 +46,7 @@ FORMS = {
 
 
 class FileWorker:
-    """One agent in a `.task-orchestrator` folder. Like the predecessor it uses no locks."""
+    """One agent in a `.task-orchestrator` folder, without locks, like the predecessor."""
 
     def __init__(self, folder: Path, agent: str) -> None:
         self.agent = agent
@@ -179,7 +180,7 @@ class Incarnation(FileWorker):
             sleep(LOOK_AGAIN_S)
 
     def progress(self, item: str, text: str, percent: int | None = None) -> None:
-        """Add an update to the progress file; sometimes die instead, after a completion."""
+        """Add an update to the progress file, or die before the one of a completion."""
         if text == COMPLETED and self._fated(DIES_COMPLETING):
             raise SystemExit
         super().progress(item, text, percent)

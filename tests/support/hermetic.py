@@ -31,7 +31,7 @@ SET = {"LANG": "C.UTF-8", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM"
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 #: Folders for temporary files, if that of the environment is unsuitable.
 PLACES = ("/tmp", "/var/tmp", "/dev/shm")
-#: A longer path leaves too little room for the path of a Unix socket, 103 bytes on macOS.
+#: A longer path leaves too little room for a Unix socket: 103 bytes on macOS.
 LONGEST_PLACE = 40
 #: A variable of all processes that these tests start, with the folder of homes.
 MARK = "PYTEST_HOMES"
@@ -95,7 +95,8 @@ def _find_temporary_folder(preferred: str) -> tuple[str, str]:
                 return place, new
             Path(new).rmdir()
     raise RuntimeError(
-        "Every folder for temporary files has a .git or a .task-orchestrator above it. Set TMPDIR."
+        "Every folder for temporary files has a .git or a .task-orchestrator above it. "
+        "Set TMPDIR."
     )
 
 

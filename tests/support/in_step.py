@@ -95,7 +95,7 @@ class InStep(RuleBasedStateMachine):
     # What the rules use ---------------------------------------------------------------
 
     def still_kept(self, first: Call) -> Reply:
-        """Return the reply that a repeat gets now: the first one, without dead tokens."""
+        """Return the reply to a repeat: that to the first call, without dead tokens."""
         kept = first.kept()
         if first.script.name == "claim":
             return [
@@ -115,7 +115,7 @@ class InStep(RuleBasedStateMachine):
     def step(
         self, verb: str, real: Callable[[], object], model: Callable[[], object]
     ) -> object:
-        """Do a step to the queue and to the model; return its result, None if refused."""
+        """Do a step to the queue and the model; return its result, None if refused."""
         before = len(self.model.events)
         should, refused = _outcome(model)
         does, refusal = _outcome(real)
@@ -428,7 +428,7 @@ def _shown(found: RawKeys) -> dict[str, object]:
 
 
 def _lease(found: RawKeys, id_: str) -> object:
-    """Return whether a lease is over, full (as a step leaves it) or short; False for none."""
+    """Return "over", "full" (as after a step) or "short"; False without a lease."""
     ends = found.values.get("leases", {}).get(id_)
     if ends is None:
         return False

@@ -34,7 +34,7 @@ class Open:
 
 
 def unclosed(before: Open) -> list[str]:
-    """Return the new threads that still run, and the unclosed files that are unreferenced.
+    """Return the new threads that still run, and unreferenced files left open.
 
     Referenced sockets may belong to a fixture that several tests share.
     """
@@ -90,7 +90,8 @@ def _description(process: Path) -> str:
         (word for word in _environment(process) if word.startswith(CURRENT_TEST)), b""
     )
     command = (process / "cmdline").read_bytes().replace(b"\0", b" ")
-    return f"{test.removeprefix(CURRENT_TEST).decode()}: {command.decode(errors='replace')}"
+    name = test.removeprefix(CURRENT_TEST).decode()
+    return f"{name}: {command.decode(errors='replace')}"
 
 
 def _ends(process: Path) -> bool:

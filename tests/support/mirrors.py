@@ -87,7 +87,7 @@ class Root:
         )
 
     def state(self) -> dict[str, tuple[int, bytes]]:
-        """Return the time and content of each file but those of the sync job and SQLite."""
+        """Return the time and content of each file, without those of the sync job."""
         paths = (path for path in self.home.rglob("*") if "sync" not in path.parts)
         files = [path for path in paths if path.is_file() and path.suffix != ".db-shm"]
         return {

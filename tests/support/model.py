@@ -116,7 +116,7 @@ class Model(Moves):
         return sum(other.state not in done for other in self._dependents(id_))
 
     def requeue(self, id_: str) -> tuple[State, int, list[str]]:
-        """Return its state, the number of items that wait again, and held dependents."""
+        """Return its state, how many items wait again, and the held dependents."""
         item = self._item(id_)
         if item.state is State.QUEUED:
             return item.state, 0, []

@@ -120,7 +120,7 @@ class Moves:
             item.state = State.DELAYED if item.early else State.QUEUED
 
     def _new_claim(self, item: Item, me: Actor) -> None:
-        """Claim an item: token and attempts go up, and an earlier question is closed."""
+        """Claim an item: token and attempts increase, and a left question is closed."""
         item.token += 1
         item.attempts += 1
         item.live, item.session = True, me.session

@@ -13,7 +13,7 @@ class OneServer:
     def __init__(
         self, url: str, client: redis.Redis, waiting: Callable[[float], redis.Redis]
     ) -> None:
-        """`url` appears in errors; `waiting` returns a client with a timeout in seconds."""
+        """`url` appears in errors; `waiting` makes a client with a timeout in seconds."""
         self.url = url
         self._client = client
         self._waiting = waiting

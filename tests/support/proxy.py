@@ -19,7 +19,8 @@ SCRIPTS = (b"EVALSHA", b"EVAL")
 class Proxy:
     """A proxy. Its attributes may be changed at any time, from any thread.
 
-    Of what a client says only the calls of scripts are lost, each known by its request id; greetings always pass.
+    Only calls of scripts are lost, each identified by its request id. Other commands
+    always pass.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -118,13 +119,10 @@ class Client:
 
     async def forward_replies(self, reader: asyncio.StreamReader) -> None:
         """Forward data of the server."""
-        parser, text, whole = (
-            hiredis.Reader(notEnoughData=Ellipsis),
-            bytearray(),
-            bytearray(),
-        )
+        parser = hiredis.Reader(notEnoughData=Ellipsis)
+        text, whole = bytearray(), bytearray()
         while data := await reader.read(READ_BYTES):
-            for byte in data:  # nothing else tells where a reply ends
+            for byte in data:  # the parser reports the end of a reply
                 text += bytes([byte])
                 parser.feed(bytes([byte]))
                 if parser.gets() is ...:
@@ -170,9 +168,8 @@ async def _serving(listening: asyncio.Server, ended: asyncio.Event) -> None:
     listening.close()
     while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
         await _cancelled(tasks)
-    await asyncio.sleep(
-        0
-    )  # a connection that was let in last is closed by the loop's next round
+    # The next round of the loop closes the connection that was accepted last.
+    await asyncio.sleep(0)
 
 
 async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
@@ -183,9 +180,9 @@ async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
 
 @asynccontextmanager
 async def _closed(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
-    """Close a connection at the end of the block, and wait until its socket is closed."""
+    """Close a connection at the end of the block, and wait for its socket."""
     try:
-        with suppress(OSError):  # the other side has gone
+        with suppress(OSError):  # the other side has closed it
             yield
             writer.close()
             await writer.wait_closed()

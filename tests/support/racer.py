@@ -43,21 +43,12 @@ def main(url: str, namespace: str, verb: str, item: str, token: str) -> None:
                     NewItem(title="B", key="b", depends_on=(0,)),
                 )
                 applied = queue.apply(Plan(title="P", key="race", items=items))
-                print_line(
-                    [
-                        applied.created,
-                        applied.project,
-                        *(item.id for item in applied.items),
-                    ]
-                )
+                ids = [item.id for item in applied.items]
+                print_line([applied.created, applied.project, *ids])
             case "complete":
                 number, claim_id = token.split(":")
-                print_line(
-                    me.complete(
-                        Lease(item=item, token=int(number), claim=claim_id),
-                        f"by {os.getpid()}",
-                    ).remark
-                )
+                lease = Lease(item=item, token=int(number), claim=claim_id)
+                print_line(me.complete(lease, f"by {os.getpid()}").remark)
     except errors.TaskOrchestratorError as refusal:
         print_line(refusal.word)
     connection.close()

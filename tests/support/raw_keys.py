@@ -99,7 +99,7 @@ class RawKeys:
     def _misnumbered(self) -> Iterator[str]:
         """Return items with impossible attempts, tokens or deliveries.
 
-        A held item has spent an attempt, and an item that nobody has begun has one left.
+        A held item has spent an attempt, and an item that is not begun has one left.
         An item is delivered once until it is requeued, and tokens in its history never
         descend.
         """
@@ -166,7 +166,7 @@ class RawKeys:
 
 
 def read(bench: Bench, *, but: frozenset[str] = frozenset()) -> RawKeys:
-    """Read all keys of the server, `but` those that existed before, in two round trips."""
+    """Read all keys of the server except `but`, in two round trips."""
     tag = keys.tag(bench.namespace)
     slot = key_slot(keys.meta(bench.namespace).encode())
     names = all_keys(bench) - but

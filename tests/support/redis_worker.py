@@ -1,7 +1,7 @@
 """A worker that uses Redis and no files: it does the queued items of one agent.
 
-Run as `python redis_worker.py URL NAMESPACE AGENT LOG STOP`. It logs one line of JSON for
-each accepted report, and ends when the file STOP exists.
+Run as `python redis_worker.py URL NAMESPACE AGENT LOG STOP`. It logs one line of JSON
+for each accepted report, and ends when the file STOP exists.
 """
 
 import json
@@ -23,11 +23,12 @@ def main(url: str, namespace: str, agent: str, log: str, stop: str) -> None:
     random = Random(agent)
     while not Path(stop).exists():
         claim = me.claim(wait_s=WAIT_S)
-        if claim and claim.lease:
-            with Path(log).open("a", encoding="utf-8") as file:
-                file.writelines(
-                    f"{json.dumps(line)}\n" for line in work_on(me, claim.lease, random)
-                )
+        if not claim or not claim.lease:
+            continue
+        with Path(log).open("a", encoding="utf-8") as file:
+            file.writelines(
+                f"{json.dumps(line)}\n" for line in work_on(me, claim.lease, random)
+            )
 
 
 def work_on(me: AgentQueue, lease: Lease, random: Random) -> list[dict[str, str]]:

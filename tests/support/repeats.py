@@ -23,12 +23,9 @@ class Call:
         """Return the part of the reply that is kept for repeats."""
         if self.script.name == "claim":
             return [row[:3] for row in cast("list[list[list[Reply]]]", self.reply)[0]]
-        words = KEPT_WORDS.get(self.script.name)
-        return (
-            self.reply
-            if words is None or not isinstance(self.reply, list)
-            else self.reply[:words]
-        )
+        if self.script.name in KEPT_WORDS and isinstance(self.reply, list):
+            return self.reply[: KEPT_WORDS[self.script.name]]
+        return self.reply
 
     def changed_nothing(self) -> bool:
         """Return whether its reply is not kept.
@@ -43,7 +40,7 @@ class Call:
 
 @dataclass
 class RecordingConnection(ConnectionWrapper):
-    """A connection that numbers its requests and records those whose replies Redis keeps.
+    """A connection that numbers its requests and records those with kept replies.
 
     The next request reuses the number of a request without such a reply.
     """

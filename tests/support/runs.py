@@ -17,7 +17,10 @@ from support.commands import BIN, TIME_LIMIT_S, Shell, eventually
 #: One item, with the log as JSON.
 ONCE = ("run", "--once", "--json")
 #: A command that runs until the test creates the file `go`.
-HELD = "echo >> $TASKORCH_ROOT/begun; until test -e $TASKORCH_ROOT/go; do sleep 0.01; done; echo done"
+HELD = (
+    "echo >> $TASKORCH_ROOT/begun; "
+    "until test -e $TASKORCH_ROOT/go; do sleep 0.01; done; echo done"
+)
 
 
 class Run:

@@ -29,7 +29,7 @@ def is_available() -> bool:
 
 
 def refuse_sockets(number: int) -> None:
-    """Make connect and bind fail with an error number, in this process and its children."""
+    """Make connect and bind fail with an error number, here and in child processes."""
     connect, bind = CALLS[platform.machine()]
     instructions = (
         (LOAD_WORD, 0, 0, 0),

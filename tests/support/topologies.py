@@ -2,7 +2,7 @@
 
 with topologies.sentinels(folder) as deployment:
     queue = Queue(connect(deployment.url), …)
-    deployment.kill_primary()           # the sentinels promote a replica within a few seconds
+    deployment.kill_primary()  # the sentinels promote a replica within a few seconds
     deployment.await_failover()
 """
 
@@ -45,9 +45,8 @@ class Node:
             port=port,
             decode_responses=True,
             socket_timeout=10,
-            retry=Retry(
-                NoBackoff(), 1
-            ),  # sentinels cut connections when they turn a server into a replica
+            # Sentinels cut connections when they turn a server into a replica.
+            retry=Retry(NoBackoff(), 1),
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -86,11 +85,9 @@ class Node:
     def answers(self) -> bool:
         """Return whether it answers; fail if it ended by itself."""
         if self._process is None or self._process.poll() is not None:
-            raise AssertionError(
-                (self.folder / "server.log").read_text(
-                    encoding="utf-8", errors="replace"
-                )[-2000:]
-            )
+            log = self.folder / "server.log"
+            text = log.read_text(encoding="utf-8", errors="replace")
+            raise AssertionError(text[-2000:])
         with suppress(redis.ConnectionError, redis.TimeoutError):
             return bool(self.raw.ping())
         return False
@@ -112,7 +109,8 @@ class Sentinels:
     @property
     def url(self) -> str:
         """Return the address of the deployment."""
-        return f"redis+sentinel://{','.join(node.address for node in self.sentinels)}/{SERVICE}"
+        addresses = ",".join(node.address for node in self.sentinels)
+        return f"redis+sentinel://{addresses}/{SERVICE}"
 
     @property
     def primary(self) -> Node:
@@ -132,7 +130,7 @@ class Sentinels:
         return [node for node in self.servers if node is not primary]
 
     def kill_primary(self) -> Node:
-        """Kill the primary and return it. After `start`, it is a replica within 10 s."""
+        """Kill the primary and return it. After `start` it is a replica within 10 s."""
         killed = self.primary
         killed.kill()
         return killed
@@ -153,9 +151,10 @@ class Sentinels:
         return self.primary
 
     def await_agreement(self) -> None:
-        """Wait until all sentinels agree on a living primary and no failover is under way.
+        """Wait until all sentinels agree on a living primary and no failover is running.
 
-        Until then none would begin another one, and the first of them may still speak of the primary before.
+        Until then no sentinel would start another failover, and the first sentinel may
+        still name the old primary.
         """
         asked = [cast(Any, sentinel.raw).sentinel_master for sentinel in self.sentinels]
         eventually(
@@ -172,22 +171,18 @@ class Sentinels:
         )
 
     def _agreed(self, before: Node | None) -> bool:
+        """Return whether all living sentinels name one writable primary but `before`."""
         ports = set()
         for sentinel in self.sentinels:
             with suppress(redis.RedisError):
-                ports.add(
-                    int(
-                        command(
-                            sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE
-                        )[1]
-                    )
+                _, port = command(
+                    sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE
                 )
+                ports.add(int(port))
         new = [node for node in self.servers if node.port in ports]
-        return (
-            len(new) == 1
-            and new[0] is not before
-            and new[0].info("replication").get("role") == "master"
-        )
+        if len(new) != 1 or new[0] is before:
+            return False
+        return new[0].info("replication").get("role") == "master"
 
 
 class Cluster:
@@ -230,7 +225,7 @@ class Cluster:
         )
 
     def kill_primary(self, namespace: str) -> Node:
-        """Kill the primary of a namespace and return it. After `start`, it is a replica."""
+        """Kill the primary of a namespace and return it. After `start` it is a replica."""
         killed = self.primary_of(namespace)
         killed.kill()
         return killed
@@ -254,7 +249,7 @@ class Cluster:
             command(node, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
     def await_failover(self, namespace: str, before: Node) -> Node:
-        """Wait until a node other than `before` has the slot and the cluster is healthy."""
+        """Wait until a node other than `before` has the slot and all slots are served."""
         eventually(
             lambda: self.primary_of(namespace) is not before and self.is_settled()
         )
@@ -264,11 +259,8 @@ class Cluster:
         self, namespace: str, between: Callable[[], object] = lambda: None
     ) -> Node:
         """Move a namespace key by key to another primary; return that primary."""
-        slot, source, target = (
-            slot_of(namespace),
-            self.primary_of(namespace),
-            self.other_primary(namespace),
-        )
+        slot = slot_of(namespace)
+        source, target = self.primary_of(namespace), self.other_primary(namespace)
         names = {node: command(node, "CLUSTER", "MYID") for node in (source, target)}
         command(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
         command(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", names[target])
@@ -287,12 +279,9 @@ class Cluster:
         return target
 
     def move_slot_atomically(self, namespace: str) -> Node:
-        """Move a namespace atomically (Valkey 9) to another primary; return that primary."""
-        slot, source, target = (
-            slot_of(namespace),
-            self.primary_of(namespace),
-            self.other_primary(namespace),
-        )
+        """Move a namespace atomically (Valkey 9) to another primary; return that one."""
+        slot = slot_of(namespace)
+        source, target = self.primary_of(namespace), self.other_primary(namespace)
         name = command(target, "CLUSTER", "MYID")
         command(
             source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", name
@@ -313,15 +302,10 @@ class Cluster:
 
     def _replicated(self, node: Node) -> str:
         """Return the id of the primary of a node, "" for a primary."""
-        lines = _nodes(node) if node.pid else []
-        return next(
-            (
-                words[3]
-                for words in lines
-                if "myself" in words[2] and "slave" in words[2]
-            ),
-            "",
-        )
+        for words in _nodes(node) if node.pid else []:
+            if "myself" in words[2] and "slave" in words[2]:
+                return words[3]
+        return ""
 
 
 @contextmanager
@@ -415,8 +399,8 @@ def slot_of(namespace: str) -> int:
 def free_ports(number: int) -> list[int]:
     """Return different ports on which no process is listening.
 
-    They are below those that the system gives to outgoing connections: one of these could take the port of a server
-    while that is down.
+    They are below the ports of outgoing connections, which could otherwise take the port
+    of a server while it is down.
     """
     with ExitStack() as held:
         ports: set[int] = set()
@@ -484,7 +468,7 @@ def _knows_all(sentinel: Node) -> bool:
 
 
 def _join(nodes: list[Node], bus_ports: list[int]) -> None:
-    """Join nodes: three primaries with a third of the slots each, and their replicas."""
+    """Join nodes: three primaries with a third of the slots each, and replicas."""
     bounds = [0, SLOTS // 3, 2 * SLOTS // 3, SLOTS]
     for number, node in enumerate(nodes[:3]):
         command(
@@ -508,7 +492,7 @@ def _is_accepted(node: Node, *words: str | int) -> bool:
 
 
 def _nodes(node: Node) -> list[list[str]]:
-    """Return the words of each line of CLUSTER NODES, without nodes without an address."""
+    """Return the words of each line of CLUSTER NODES for nodes with an address."""
     with suppress(redis.RedisError):
         lines = [
             line.split() for line in str(command(node, "CLUSTER", "NODES")).splitlines()
@@ -523,20 +507,16 @@ def _nodes(node: Node) -> list[list[str]]:
 
 def _own_slots(node: Node) -> set[int]:
     """Return the slots that a living node serves."""
-    own = next(
-        (
-            words
-            for words in _nodes(node)
-            if "myself" in words[2] and "master" in words[2]
-        ),
-        [],
-    )
-    ranges = [word.partition("-") for word in own[8:] if not word.startswith("[")]
-    return {
-        slot
-        for first, _, last in ranges
-        for slot in range(int(first), int(last or first) + 1)
-    }
+    own: list[str] = []
+    for words in _nodes(node):
+        if "myself" in words[2] and "master" in words[2]:
+            own = words
+    slots: set[int] = set()
+    for word in own[8:]:
+        if not word.startswith("["):  # a slot that is being moved
+            first, _, last = word.partition("-")
+            slots.update(range(int(first), int(last or first) + 1))
+    return slots
 
 
 def _cluster_info(node: Node) -> dict[str, str]:

@@ -7,7 +7,7 @@ compare all requests, such as `tests/unit/queue/test_repeats.py`.
 import os
 from collections.abc import Iterator
 
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Lease, NewItem, State
 from taskorch.queue.plan import Plan
@@ -51,7 +51,7 @@ def work_in_batches(bench: Bench, project: str) -> Iterator[str]:
     yield "create"
     queue.assign_many([created.id for created in new], "ada")
     yield "assign"
-    leases = [held(claim) for claim in ada.claim_many(2)]
+    leases = [need_lease(claim) for claim in ada.claim_many(2)]
     yield "claim"
     ada.prime(leases)
     yield "prime"
@@ -76,7 +76,7 @@ def deliver_items(bench: Bench) -> Iterator[str]:
     yield "assign"
     ada.check()
     yield "check"
-    lease = held(ada.claim(lease_ms=60_000))
+    lease = need_lease(ada.claim(lease_ms=60_000))
     yield "claim"
     ada.get(lease)
     yield "get"
@@ -96,7 +96,7 @@ def deliver_items(bench: Bench) -> Iterator[str]:
     yield "discoveries"
     queue.views.progress(project)
     yield "progress_of_project"
-    lease = held(bob.get(Lease(item=build)))
+    lease = need_lease(bob.get(Lease(item=build)))
     yield "get"
     bob.blocker(lease, "door?", needs="choice")
     yield "blocker"
@@ -126,13 +126,13 @@ def recover_item(bench: Bench) -> Iterator[str]:
     yield "assign"
     ada.get(Lease(item=item), peek=True)
     yield "get"
-    lease = held(ada.claim())
+    lease = need_lease(ada.claim())
     yield "claim"
     ada.release(lease, reason="late")
     yield "release"
     ada.claim()
     yield "claim"
-    lease = held(second.get(Lease(item=item), takeover=True))
+    lease = need_lease(second.get(Lease(item=item), takeover=True))
     yield "get"
     second.fail(lease, "broken")
     yield "fail"
@@ -143,7 +143,7 @@ def recover_item(bench: Bench) -> Iterator[str]:
     yield "progress"
     queue.assign(item, "bob", force=True)
     yield "assign"
-    lease = held(bench.agent("bob").claim())
+    lease = need_lease(bench.agent("bob").claim())
     yield "claim"
     bench.agent("bob").fail(lease, "hopeless", retry=False)
     yield "fail"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from taskorch.mcp.tool import CallCancelled, StoppableConnection
 from taskorch.queue.port import Connection, ConnectionWrapper
 
@@ -51,6 +51,6 @@ def test_cancelled_call_with_wake_token_claims_the_item(bench: Bench) -> None:
 
     claim = cancelled.agent().claim(wait_s=LONG_S)
 
-    assert held(claim).token == 1
+    assert need_lease(claim).token == 1
     with pytest.raises(CallCancelled):
         cancelled.agent().check()

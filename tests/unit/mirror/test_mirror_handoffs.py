@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 import pytest
-from support.builders import held
+from support.builders import need_lease
 from support.mirrors import Root
 from taskorch.domain.item import Lease, State
 from taskorch_orchestrator.mirror.file_times import local_time
@@ -273,7 +273,7 @@ def test_claim_is_in_handoff(root: Root) -> None:
     item = root.bench.item()
     root.sync()
 
-    lease = held(root.bench.agent().get(Lease(item=item)))
+    lease = need_lease(root.bench.agent().get(Lease(item=item)))
     root.sync()
 
     assert root.document(item, "handoff")["x_sync"]["state"] == "in_progress"

@@ -1,7 +1,7 @@
 """Attempts: what counts, what gives one back, and how the queue repairs its indexes."""
 
 import pytest
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, State
 
@@ -22,7 +22,7 @@ def test_releases_are_not_limited_by_attempts(bench: Bench) -> None:
     item = bench.item(max_attempts=1)
 
     for _ in range(3):
-        bench.agent().release(held(bench.agent().claim()))
+        bench.agent().release(need_lease(bench.agent().claim()))
 
     assert bench.state(item) is State.QUEUED
 
@@ -42,7 +42,7 @@ def test_forced_assignment_gives_the_attempt_back(
         agent,
     )
     assert attempts(bench, lease.item) == 0
-    assert held(bench.agent(agent).claim()).token == lease.token + 1
+    assert need_lease(bench.agent(agent).claim()).token == lease.token + 1
 
 
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
@@ -51,7 +51,9 @@ def test_takeover_kills_old_token_and_counts_as_attempt(
 ) -> None:
     old = bench.lease_in(state)
 
-    new = held(bench.agent(session="second").get(Lease(item=old.item), takeover=True))
+    new = need_lease(
+        bench.agent(session="second").get(Lease(item=old.item), takeover=True)
+    )
 
     assert new.token == old.token + 1
     assert (bench.state(old.item), attempts(bench, old.item)) == (state, 2)
@@ -85,7 +87,7 @@ def test_question_outlives_a_takeover(bench: Bench) -> None:
 def test_takeover_by_the_holder_keeps_its_token(bench: Bench) -> None:
     lease = bench.claimed()
 
-    again = held(bench.agent().get(lease, takeover=True))
+    again = need_lease(bench.agent().get(lease, takeover=True))
 
     assert again.token == lease.token
 
@@ -94,7 +96,7 @@ def test_get_by_the_holder_renews_its_lease(bench: Bench) -> None:
     lease = bench.claimed()
     bench.shorten_lease(lease.item, left_ms=60_000)
 
-    again = held(bench.agent().get(lease))
+    again = need_lease(bench.agent().get(lease))
 
     assert again.token == lease.token
     assert again.expires_at > bench.now_ms() + 3_600_000
@@ -105,7 +107,9 @@ def test_item_out_of_attempts_is_a_dead_letter(bench: Bench) -> None:
     states = []
 
     for _ in range(2):
-        states.append(bench.agent().fail(held(bench.agent().claim()), "no luck").state)
+        states.append(
+            bench.agent().fail(need_lease(bench.agent().claim()), "no luck").state
+        )
         bench.end_delay(item)
 
     assert states == [State.DELAYED, State.FAILED]
@@ -182,7 +186,7 @@ def test_claim_skips_entry_of_completed_item(
     done, next_one = bench.lease_in(State.COMPLETED), bench.item()
     bench.add_queue_entry(done.item)
 
-    lease = held(bench.agent().claim())
+    lease = need_lease(bench.agent().claim())
 
     assert lease.item == next_one
     assert bench.state(done.item) is State.COMPLETED
@@ -193,7 +197,7 @@ def test_claim_skips_entry_of_missing_item(bench: Bench) -> None:
     vanished, next_one = bench.item(), bench.item()
     bench.delete_item(vanished)
 
-    lease = held(bench.agent().claim())
+    lease = need_lease(bench.agent().claim())
 
     assert lease.item == next_one
     assert bench.indexes_of(vanished) == set()

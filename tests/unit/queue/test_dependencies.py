@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from taskorch.domain import errors
 from taskorch.domain.item import Claim, HeldDependent, Lease, NewItem, State
 from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
@@ -85,7 +85,7 @@ def test_completion_queues_dependent_in_same_step(
 
     assert bench.state(second) is State.QUEUED
     assert events_of(bench, second) == ["create", "ready"]
-    assert held(bench.agent("bob").claim()).item == second
+    assert need_lease(bench.agent("bob").claim()).item == second
     assert bench.inconsistencies() == []
 
 
@@ -156,7 +156,7 @@ def test_depend_on_completed_item_keeps_item_queued(bench: Bench) -> None:
 
     assert state is State.QUEUED
     assert bench.queue.views.show(item).item.depends_on == (done,)
-    assert held(bench.agent().claim()).item == item
+    assert need_lease(bench.agent().claim()).item == item
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
@@ -445,7 +445,7 @@ def test_item_is_delayed_if_dependencies_complete_early(
     bench.end_delay(second)
 
     assert (before, after) == (State.WAITING, State.DELAYED)
-    assert held(bench.agent("bob").claim()).item == second
+    assert need_lease(bench.agent("bob").claim()).item == second
     assert bench.inconsistencies() == []
 
 

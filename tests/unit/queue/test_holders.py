@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from support.verbs import AGENT_VERBS, HOLDER_VERBS
 from taskorch.domain import errors
 from taskorch.domain.frozen import replace
@@ -215,10 +215,10 @@ def test_token_grows_with_every_claim(bench: Bench) -> None:
     tokens = []
 
     for _ in range(3):
-        lease = held(bench.agent().claim())
+        lease = need_lease(bench.agent().claim())
         tokens.append(lease.token)
         bench.agent().release(lease)
-    tokens.append(held(bench.agent().get(Lease(item=item))).token)
+    tokens.append(need_lease(bench.agent().get(Lease(item=item))).token)
 
     assert tokens == [1, 2, 3, 4]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from support.verbs import HOLDER_VERBS
 from taskorch.domain import errors
 from taskorch.domain.item import DEFAULT_LEASE_MS, Lease, State
@@ -60,7 +60,7 @@ def test_claim_takes_an_item_that_it_promoted(bench: Bench) -> None:
     early = bench.agent().claim()
     bench.end_delay(item)
 
-    lease = held(bench.agent().claim())
+    lease = need_lease(bench.agent().claim())
 
     assert early is None
     assert lease.item == item
@@ -120,7 +120,7 @@ def test_repeated_crashes_make_a_dead_letter(
     states = []
 
     for _ in range(3):
-        held(bench.agent().claim())
+        need_lease(bench.agent().claim())
         bench.expire_lease(item)
         bench.queue.reap()
         states.append(bench.state(item))
@@ -138,7 +138,7 @@ def test_requeued_dead_letter_has_all_its_attempts(bench: Bench) -> None:
     bench.queue.requeue(lease.item)
 
     assert bench.queue.views.show(lease.item).item.attempts == 0
-    assert held(bench.agent().claim()).token == lease.token + 1
+    assert need_lease(bench.agent().claim()).token == lease.token + 1
 
 
 def test_fail_without_retry_makes_a_dead_letter(
@@ -252,7 +252,7 @@ def test_repeated_late_returns_make_a_dead_letter(
 @pytest.mark.parametrize("verb", HOLDER_VERBS)
 def test_late_holder_is_refused_after_another_claim(bench: Bench, verb: str) -> None:
     stale = bench.expired_lease(State.QUEUED)
-    current = held(bench.agent(session="second").claim())
+    current = need_lease(bench.agent(session="second").claim())
     before = bench.everything()
 
     with pytest.raises(errors.LeaseLost):
@@ -278,7 +278,7 @@ def test_default_lease_is_four_hours(bench: Bench) -> None:
 def test_item_may_have_its_own_lease_duration(bench: Bench) -> None:
     item, before = bench.item(lease_ms=60_000), bench.now_ms()
 
-    lease = held(bench.agent().claim())
+    lease = need_lease(bench.agent().claim())
 
     assert lease.item == item
     assert before + 60_000 <= lease.expires_at <= bench.now_ms() + 60_000
@@ -295,13 +295,13 @@ def test_claim_may_have_its_own_lease_duration(bench: Bench, how: str) -> None:
         else bench.agent().get(Lease(item=item), lease_ms=90_000)
     )
 
-    assert before + 90_000 <= held(taken).expires_at <= bench.now_ms() + 90_000
+    assert before + 90_000 <= need_lease(taken).expires_at <= bench.now_ms() + 90_000
 
 
 @pytest.mark.parametrize("verb", ["renew", "progress", "discover"])
 def test_step_renews_lease_for_duration_of_claim(bench: Bench, verb: str) -> None:
     item = bench.item(lease_ms=3_600_000)
-    lease = held(bench.agent().claim(lease_ms=90_000))
+    lease = need_lease(bench.agent().claim(lease_ms=90_000))
     bench.expire_lease(item)
     before = bench.now_ms()
 
@@ -316,15 +316,15 @@ def test_step_renews_lease_for_duration_of_claim(bench: Bench, verb: str) -> Non
 
 def test_next_claim_has_the_lease_of_the_item(bench: Bench) -> None:
     bench.item(lease_ms=3_600_000)
-    bench.agent().release(held(bench.agent().claim(lease_ms=90_000)))
+    bench.agent().release(need_lease(bench.agent().claim(lease_ms=90_000)))
 
-    lease = held(bench.agent().claim())
+    lease = need_lease(bench.agent().claim())
 
     assert lease.expires_at > bench.now_ms() + 3_000_000
 
 
 def test_answer_starts_a_full_lease(bench: Bench) -> None:
-    lease = held(bench.agent().get(Lease(item=bench.item()), lease_ms=90_000))
+    lease = need_lease(bench.agent().get(Lease(item=bench.item()), lease_ms=90_000))
     bench.agent().blocker(lease, "Which one?")
     before = bench.now_ms()
 

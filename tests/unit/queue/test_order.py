@@ -1,6 +1,6 @@
 """The order of claims: by priority, then first in, first out."""
 
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from taskorch.domain.item import Lease, State
 
 
@@ -8,7 +8,7 @@ def claimed_in_turn(bench: Bench, agent: str = "ada") -> list[str]:
     """Claim all queued items of an agent, and return their ids in this order."""
     taken: list[str] = []
     while len(taken) < 100 and (claim := bench.agent(agent).claim()):
-        taken.append(held(claim).item)
+        taken.append(need_lease(claim).item)
     return taken
 
 
@@ -56,14 +56,14 @@ def test_empty_queue_has_nothing_to_claim(bench: Bench) -> None:
 def test_released_item_returns_to_its_place(bench: Bench) -> None:
     first, second = bench.item(), bench.item()
 
-    bench.agent().release(held(bench.agent().claim()))
+    bench.agent().release(need_lease(bench.agent().claim()))
 
     assert claimed_in_turn(bench) == [first, second]
 
 
 def test_retried_item_returns_to_its_place(bench: Bench) -> None:
     first, second = bench.item(), bench.item()
-    bench.agent().fail(held(bench.agent().claim()), "again")
+    bench.agent().fail(need_lease(bench.agent().claim()), "again")
 
     bench.end_delay(first)
 

@@ -1,6 +1,6 @@
 """The package of an item: everything that its agent needs, in one reply."""
 
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from taskorch.domain.item import Lease, State
 
 
@@ -149,4 +149,4 @@ def test_requeued_item_loses_its_old_delivery(bench: Bench) -> None:
         0,
     )
     assert (view.started_at, view.completed_at) == (0, 0)
-    assert held(bench.agent().claim()).token == lease.token + 1
+    assert need_lease(bench.agent().claim()).token == lease.token + 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 
 import pytest
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from support.workflow import workflow
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
@@ -118,7 +118,7 @@ def test_refusal_is_not_kept_for_later_requests(
     bench.agent().release(lease)
 
     assert (
-        held(bench.agent(session="second").get(Lease(item=lease.item))).item
+        need_lease(bench.agent(session="second").get(Lease(item=lease.item))).item
         == lease.item
     )
 
@@ -148,7 +148,7 @@ def test_create_with_used_key_returns_first_item(bench: Bench) -> None:
 def test_key_is_remembered_after_item_is_completed(bench: Bench) -> None:
     project = bench.project()
     first = bench.item(project, key="one")
-    bench.agent().complete(held(bench.agent().claim()))
+    bench.agent().complete(need_lease(bench.agent().claim()))
 
     assert bench.item(project, key="one") == first
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, State
 
@@ -79,9 +79,9 @@ def test_odd_text_in_reasons_and_assignments_is_unchanged(
 ) -> None:
     item = bench.item(context={"first": text}, resources=("first",))
 
-    bench.agent().release(held(bench.agent().claim()), reason=text)
+    bench.agent().release(need_lease(bench.agent().claim()), reason=text)
     bench.queue.assign(item, "ada", context={text: text}, resources=[text])
-    bench.agent().fail(held(bench.agent().claim()), text)
+    bench.agent().fail(need_lease(bench.agent().claim()), text)
     bench.queue.cancel(item, reason=text)
 
     package = bench.queue.views.show(item)
@@ -104,7 +104,7 @@ def test_events_have_ids_and_names_only(bench: Bench) -> None:
         context={secret: secret},
         requirements=(secret,),
     )
-    lease, me = held(bench.agent().claim()), bench.agent()
+    lease, me = need_lease(bench.agent().claim()), bench.agent()
 
     me.progress(lease, secret)
     me.discover(lease, secret, impact=secret)
@@ -113,7 +113,7 @@ def test_events_have_ids_and_names_only(bench: Bench) -> None:
     bench.queue.answer(item, secret)
     bench.queue.assign(item, "ada", context={secret: secret}, resources=[secret])
     me.release(lease, reason=secret)
-    me.fail(held(me.claim()), secret)
+    me.fail(need_lease(me.claim()), secret)
     bench.queue.cancel(item, reason=secret)
     bench.queue.requeue(item)
     me.complete(Lease(item=item), secret, deliverables={secret: secret})
@@ -128,7 +128,7 @@ def test_stored_replies_have_no_text(bench: Bench) -> None:
     secret = "SECRET"
     item = bench.item(title=secret)
 
-    bench.agent().progress(held(bench.agent().claim()), secret)
+    bench.agent().progress(need_lease(bench.agent().claim()), secret)
     bench.agent().complete(
         bench.agent().get(Lease(item=item), takeover=True).lease or Lease(item=item),
         secret,
@@ -140,11 +140,11 @@ def test_stored_replies_have_no_text(bench: Bench) -> None:
 
 def test_history_has_agent_text_and_attempt(bench: Bench) -> None:
     item = bench.item()
-    first = held(bench.agent().claim())
+    first = need_lease(bench.agent().claim())
     bench.agent().progress(first, "begun", percent=10)
     bench.agent().fail(first, "broken")
     bench.end_delay(item)
-    second = held(bench.agent().claim())
+    second = need_lease(bench.agent().claim())
     bench.agent().blocker(second, "Which?", needs="a word")
     bench.queue.answer(item, "That.")
     bench.agent().complete(second, "done")
@@ -313,7 +313,7 @@ def test_answer_requeues_item_whose_holder_left(bench: Bench) -> None:
     claim = bench.agent("ada", session="second").claim()
 
     assert before == [(lease.item, "Which door?", State.BLOCKED)]
-    assert held(claim).item == lease.item
+    assert need_lease(claim).item == lease.item
     assert claim
     assert (claim.package.item.attempts, claim.package.history[-1].text) == (
         1,

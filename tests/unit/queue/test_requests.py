@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from taskorch.cli import app
 from taskorch.config import unanswered
 from taskorch.config.settings import Settings, resolve
@@ -80,7 +80,7 @@ def test_simultaneous_commands_repeat_different_requests(
     )
 
     lose(first)
-    popped = [held(pop(bench, settings).claim()) for _ in range(3)]
+    popped = [need_lease(pop(bench, settings).claim()) for _ in range(3)]
 
     assert sorted(lease.item for lease in popped[:2]) == sorted(items[:2])
     assert popped[2].item == items[2]
@@ -97,7 +97,7 @@ def test_only_first_call_repeats_a_request(bench: Bench, settings: Settings) -> 
     lose(pop(bench, settings, Silent))
     run = pop(bench, settings)
 
-    popped = [held(run.claim()).item for _ in range(2)]
+    popped = [need_lease(run.claim()).item for _ in range(2)]
 
     assert popped == items
 
@@ -122,7 +122,7 @@ def test_repeated_pop_of_lost_item_claims_the_next(
     lose(pop(bench, settings, Silent))
     bench.queue.assign(first, "bob", force=True)
 
-    assert held(pop(bench, settings).claim()).item == second
+    assert need_lease(pop(bench, settings).claim()).item == second
     assert pop(bench, settings).claim() is None
 
 

@@ -4,7 +4,7 @@ from concurrent.futures import Future
 from time import monotonic
 
 import pytest
-from support.builders import Bench, held
+from support.builders import Bench, need_lease
 from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain.item import Claim, Lease
 
@@ -32,7 +32,7 @@ def test_assignment_wakes_a_waiting_claim(bench: Bench, waiters: Waiters) -> Non
     bench.queue.assign(item, "ada")
 
     claim, took_s = waiter.result(LONG_S)
-    assert held(claim).item == item
+    assert need_lease(claim).item == item
     assert took_s < SOON_S
 
 
@@ -65,7 +65,7 @@ def test_every_verb_that_queues_wakes_a_claim(
             bench.queue.assign(lease.item, "ada", force=True)
 
     claim, took_s = waiter.result(LONG_S)
-    assert held(claim).token
+    assert need_lease(claim).token
     assert took_s < SOON_S
 
 
@@ -75,7 +75,7 @@ def test_waiting_claim_wakes_when_delay_ends(bench: Bench, waiters: Waiters) -> 
 
     claim, took_s = waiter.result(LONG_S)
 
-    assert held(claim).item == item
+    assert need_lease(claim).item == item
     assert took_s < SOON_S
 
 
@@ -87,7 +87,7 @@ def test_waiting_claim_wakes_after_a_later_delay(
     item = bench.item(delay_ms=50)
 
     claim, took_s = waiter.result(LONG_S)
-    assert held(claim).item == item
+    assert need_lease(claim).item == item
     assert took_s < SOON_S / 2
 
 
@@ -101,7 +101,7 @@ def test_waiter_that_times_out_passes_on_a_delay(
 
     claim, took_s = patient.result(LONG_S)
     assert impatient.result(LONG_S)[0] is None
-    assert held(claim).item == item
+    assert need_lease(claim).item == item
     assert took_s < SOON_S / 2
 
 
@@ -115,7 +115,7 @@ def test_waiting_claim_wakes_when_another_agent_promotes(
     bench.agent("bob").check()
 
     claim, took_s = waiter.result(LONG_S)
-    assert held(claim).item == item
+    assert need_lease(claim).item == item
     assert took_s < SOON_S
 
 
@@ -126,7 +126,7 @@ def test_each_waiter_gets_one_item(bench: Bench, waiters: Waiters) -> None:
     items = [bench.item(project) for _ in range(12)]
 
     taken = [future.result(LONG_S) for future in futures]
-    assert sorted(held(claim).item for claim, _ in taken) == sorted(items)
+    assert sorted(need_lease(claim).item for claim, _ in taken) == sorted(items)
     assert max(took_s for _, took_s in taken) < SOON_S
     assert bench.inconsistencies() == []
 
@@ -141,7 +141,7 @@ def test_step_that_queues_items_wakes_a_waiter_each(
     bench.agent("bob").complete(Lease(item=first))
 
     taken = [future.result(LONG_S) for future in futures]
-    assert sorted(held(claim).item for claim, _ in taken) == sorted(items)
+    assert sorted(need_lease(claim).item for claim, _ in taken) == sorted(items)
     assert max(took_s for _, took_s in taken) < SOON_S
 
 
@@ -151,7 +151,7 @@ def test_waiter_of_another_agent_gets_nothing(bench: Bench, waiters: Waiters) ->
 
     item = bench.item()
 
-    assert held(ada.result(LONG_S)[0]).item == item
+    assert need_lease(ada.result(LONG_S)[0]).item == item
     assert bob.result(LONG_S)[0] is None
 
 
@@ -169,7 +169,7 @@ def test_claim_with_queued_item_does_not_wait(bench: Bench, waiters: Waiters) ->
 
     claim = waiters.bench.agent().claim(wait_s=LONG_S)
 
-    assert held(claim).item == item
+    assert need_lease(claim).item == item
     assert waiters.connection.calls == 1
 
 
