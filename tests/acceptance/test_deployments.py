@@ -9,7 +9,7 @@ import pytest
 import redis
 from support import runs, servers, services, tool_client, topologies
 from support.commands import BIN, Shell, eventually
-from support.runs import HELD, sh
+from support.runs import UNTIL_GO, sh
 from support.services import handoff_items, progress_messages, sync_status
 from support.tool_client import until
 from support.topologies import Cluster, Node, Sentinels, command
@@ -209,7 +209,7 @@ def test_run_behind_sentinels_survives_a_failover(
     item = create_item(there, project)
     key = f"{keys.tag(shell.variables['TASKORCH_NAMESPACE'])}item:{item}"
 
-    with runs.running(there, "--pool", "2", "--lease", "2s", *sh(HELD)) as run:
+    with runs.running(there, "--pool", "2", "--lease", "2s", *sh(UNTIL_GO)) as run:
         eventually(
             lambda: {node.raw.hget(key, "token") for node in sentinels.servers} == {"1"}
         )
@@ -225,7 +225,7 @@ def test_run_on_cluster_follows_a_moved_slot(shell: Shell, cluster: Cluster) -> 
     project = there.orchestrate("project", "A project").stdout.strip()
     there.orchestrate("create", project, "An item", "--assign", "ada")
 
-    with runs.running(there, "--pool", "2", "--lease", "2s", *sh(HELD)) as run:
+    with runs.running(there, "--pool", "2", "--lease", "2s", *sh(UNTIL_GO)) as run:
         run.wait_for("claimed")
         cluster.move_slot_atomically(shell.variables["TASKORCH_NAMESPACE"])
         check_that_run_continues(there, project, run)
@@ -239,7 +239,7 @@ def test_run_on_cluster_survives_a_planned_failover(
     project = there.orchestrate("project", "A project").stdout.strip()
     there.orchestrate("create", project, "An item", "--assign", "ada")
 
-    with runs.running(there, "--lease", "2s", *sh(HELD)) as run:
+    with runs.running(there, "--lease", "2s", *sh(UNTIL_GO)) as run:
         run.wait_for("claimed")
         cluster.fail_over(namespace)
         cluster.cut_connections()

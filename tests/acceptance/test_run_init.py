@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.builders import Bench
 from support.commands import Shell, alive, eventually
-from support.runs import HELD, Run, running, sh
+from support.runs import UNTIL_GO, Run, running, sh
 from taskorch.domain.item import State
 
 pytestmark = pytest.mark.skipif(
@@ -62,7 +62,7 @@ def test_adopted_orphans_are_reaped(shell: Shell, bench: Bench) -> None:
 def test_signals_reach_a_run_that_adopts_orphans(shell: Shell, bench: Bench) -> None:
     item = bench.item()
 
-    with running(shell, *sh(HELD), below=ADOPTING) as run:
+    with running(shell, *sh(UNTIL_GO), below=ADOPTING) as run:
         eventually((shell.folder / "begun").exists)
         run.send(signal.SIGINT)
         eventually(lambda: "Stopping" in run.stderr())
@@ -82,7 +82,7 @@ def test_exit_code_of_a_run_that_adopts_orphans(shell: Shell, bench: Bench) -> N
 def test_killed_run_ends_the_process_that_adopts(shell: Shell, bench: Bench) -> None:
     bench.item()
 
-    with running(shell, *sh(HELD), below=ADOPTING) as run:
+    with running(shell, *sh(UNTIL_GO), below=ADOPTING) as run:
         eventually((shell.folder / "begun").exists)
         (worker,) = (pid for pid, _ in children(run))
         os.kill(worker, signal.SIGKILL)
@@ -93,7 +93,7 @@ def test_killed_run_ends_the_process_that_adopts(shell: Shell, bench: Bench) -> 
 def test_kill_of_the_adopting_process_ends_the_run(shell: Shell, bench: Bench) -> None:
     bench.item()
 
-    with running(shell, *sh(HELD), below=ADOPTING) as run:
+    with running(shell, *sh(UNTIL_GO), below=ADOPTING) as run:
         eventually((shell.folder / "begun").exists)
         (worker,) = (pid for pid, _ in children(run))
         run.send(signal.SIGKILL)

@@ -15,7 +15,7 @@ import redis
 from support.builders import Bench
 from support.commands import SOON_S, Shell, eventually
 from support.proxy import proxied
-from support.runs import HELD, running, sh
+from support.runs import UNTIL_GO, running, sh
 from support.topologies import Node, command, free_ports
 from taskorch.connect import connect
 from taskorch.domain.item import Caller, State
@@ -74,7 +74,7 @@ def test_outage_is_reported_once_and_delays_delivery(
 ) -> None:
     items = [node_bench.item() for _ in range(2)]
 
-    with running(node_shell, "--pool", "3", "--lease", "1s", *sh(HELD)) as run:
+    with running(node_shell, "--pool", "3", "--lease", "1s", *sh(UNTIL_GO)) as run:
         run.wait_for("claimed", times=2)
         node.kill()
         eventually(lambda: "Redis is unreachable" in run.stderr())
@@ -125,7 +125,7 @@ def test_outage_does_not_end_an_idle_slot(
 ) -> None:
     items = [node_bench.item()]
 
-    with running(node_shell, "--pool", "2", "--wait", "0.1", *sh(HELD)) as run:
+    with running(node_shell, "--pool", "2", "--wait", "0.1", *sh(UNTIL_GO)) as run:
         run.wait_for("claimed")
         eventually(lambda: node_bench.blocked_clients() == 1)
         node.kill()
@@ -147,7 +147,7 @@ def test_failing_slot_is_reported_immediately(
     item = node_bench.item()
     command(node, "ACL", "SETUSER", "default", "-blpop")
 
-    with running(node_shell, "--pool", "2", *sh(HELD)) as run:
+    with running(node_shell, "--pool", "2", *sh(UNTIL_GO)) as run:
         run.wait_for("claimed")
         eventually(lambda: "refused this client" in run.stderr())
         stderr = run.stderr()
@@ -166,7 +166,7 @@ def test_second_signal_ends_a_run_despite_hung_redis(
         node_bench.item()
 
     with running(
-        node_shell, "--pool", "4", "--lease", "1s", "--grace", "200ms", *sh(HELD)
+        node_shell, "--pool", "4", "--lease", "1s", "--grace", "200ms", *sh(UNTIL_GO)
     ) as run:
         eventually(lambda: node_bench.blocked_clients() == 4 - items)
         run.wait_for("claimed", times=items)
@@ -204,7 +204,7 @@ def test_repeated_signals_do_not_delay_the_end(
 ) -> None:
     node_bench.item()
 
-    with running(node_shell, "--grace", "1s", *sh(HELD)) as run:
+    with running(node_shell, "--grace", "1s", *sh(UNTIL_GO)) as run:
         eventually((node_shell.folder / "begun").exists)
         node.kill()
 
@@ -240,7 +240,7 @@ def test_unreleased_item_is_left_to_its_lease(
 ) -> None:
     node_bench.item()
 
-    with running(node_shell, "--grace", "200ms", *sh(HELD)) as run:
+    with running(node_shell, "--grace", "200ms", *sh(UNTIL_GO)) as run:
         eventually((node_shell.folder / "begun").exists)
         node.kill()
         run.send(signal.SIGTERM)

@@ -155,7 +155,7 @@ def killed_pass(root: Root, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
 
 def outcome(root: Root) -> tuple[object, ...]:
     """Return everything that matters of a root and its items, without times."""
-    files = {name: TIMES.sub(b"T", data) for name, data in root.shown().items()}
+    files = {name: TIMES.sub(b"T", data) for name, data in root.visible_files().items()}
     items = [f"item_{name}" for name in ("filed", "moved", "shared", "dropped", "new")]
     with sqlite3.connect(root.home / "orchestration.db") as database:
         rows = sorted(
@@ -165,7 +165,10 @@ def outcome(root: Root) -> tuple[object, ...]:
     return (
         files,
         rows,
-        [(sorted(root.history(item)), sorted(root.found(item))) for item in items],
+        [
+            (sorted(root.history(item)), sorted(root.discoveries(item)))
+            for item in items
+        ],
     )
 
 
@@ -195,7 +198,7 @@ def test_next_pass_repairs_after_a_killed_one(
             after != expected
             or outcome(root) != expected
             or last.written
-            or root.hidden()
+            or root.hidden_files()
         ):
             wrong[at] = after
         if list((root.home / "sync" / "replaced").iterdir()):

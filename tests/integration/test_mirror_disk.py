@@ -84,7 +84,7 @@ def test_read_only_folder_is_reported_without_loss(root: Root, item: str) -> Non
 
 @pytest.mark.parametrize("size", ["400k", "2m"])
 def test_full_disk_is_reported_without_loss(root: Root, item: str, size: str) -> None:
-    before = root.shown()
+    before = root.visible_files()
 
     ran = mounted(root, FULL.format(size=size))
     (root.path / "kept").rename(root.path / "aside")

@@ -139,19 +139,23 @@ class World:
     def in_redis(self) -> Counter[tuple[str, str]]:
         """Return how many times Redis has each text on each item."""
         texts = [(text, item) for item in ITEMS for _, text in self.root.history(item)]
-        texts += [(text, item) for item in ITEMS for text in self.root.found(item)]
+        texts += [
+            (text, item) for item in ITEMS for text in self.root.discoveries(item)
+        ]
         return Counter(pair for pair in texts if pair[0] in self.texts)
 
     def missing(self) -> list[str]:
         """Return the reports of Redis that the files lack."""
         files = b"".join(
-            data for name, data in self.root.shown().items() if name.startswith(ITEMS)
+            data
+            for name, data in self.root.visible_files().items()
+            if name.startswith(ITEMS)
         ).decode()
         reports = [report for item in ITEMS for report in self.root.reports(item)]
         texts = [
             report.text for report in reports if report.kind in ("progress", "blocker")
         ]
-        texts += [text for item in ITEMS for text in self.root.found(item)]
+        texts += [text for item in ITEMS for text in self.root.discoveries(item)]
         return [text for text in texts if text in self.texts and text not in files]
 
 

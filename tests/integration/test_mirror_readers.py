@@ -101,4 +101,4 @@ def test_reader_never_sees_half_a_file(root: Root) -> None:
         for found in root.document(lease.item, "discoveries")
     ]
     assert sorted(there) == sorted(f"change {change}" for change in range(CHANGES))
-    assert not root.hidden()
+    assert not root.hidden_files()

@@ -72,7 +72,7 @@ class Root:
         path = self.handoffs / f"pending_{agent}.txt"
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else None
 
-    def shown(self) -> dict[str, bytes]:
+    def visible_files(self) -> dict[str, bytes]:
         """Return the files that file-based workers see, by name."""
         return {
             path.name: path.read_bytes()
@@ -80,8 +80,8 @@ class Root:
             if path.name[0] != "."
         }
 
-    def hidden(self) -> list[str]:
-        """Return the names of the files that they do not look for."""
+    def hidden_files(self) -> list[str]:
+        """Return the names of the files that file-based workers ignore."""
         return sorted(
             path.name for path in self.handoffs.iterdir() if path.name[0] == "."
         )
@@ -102,12 +102,10 @@ class Root:
         """Return the kind and the text of each report on an item."""
         return [(report.kind, report.text) for report in self.reports(item)]
 
-    def found(self, item: str) -> list[str]:
+    def discoveries(self, item: str) -> list[str]:
         """Return the discoveries on an item in Redis."""
-        return [
-            found.text
-            for found in self.bench.queue.views.records([item])[0].discoveries
-        ]
+        (record,) = self.bench.queue.views.records([item])
+        return [discovery.text for discovery in record.discoveries]
 
 
 def root_at(bench: Bench, path: Path) -> Root:
@@ -123,7 +121,7 @@ def skip_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def time_after_wait() -> float:
-    """Return the time after that wait."""
+    """Return a time after the wait for the rest of a file."""
     return time() + report_import.WAIT_S + 1
 
 

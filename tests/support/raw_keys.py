@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.crc import key_slot
-from support.builders import STATE_INDEXES, Bench
+from support.builders import INDEXES, STATE_INDEXES, Bench
 from support.model_moves import HELD, UNBEGUN
 from taskorch.domain.item import State
 from taskorch.queue import keys
 from taskorch.queue.replies import LEFT_OUT
-
-INDEXES = {home for homes in STATE_INDEXES.values() for home in homes}
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from support.commands import BIN, TIME_LIMIT_S, Shell, eventually
 
 #: One item, with the log as JSON.
 ONCE = ("run", "--once", "--json")
-#: A command that runs until the test creates the file `go`.
-HELD = (
+#: A shell command that runs until the test creates the file `go` in the root.
+UNTIL_GO = (
     "echo >> $TASKORCH_ROOT/begun; "
     "until test -e $TASKORCH_ROOT/go; do sleep 0.01; done; echo done"
 )

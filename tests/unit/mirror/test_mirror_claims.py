@@ -65,11 +65,11 @@ def test_report_of_other_agent_changes_only_history(root: Root, item: str) -> No
         ("stray", "mine"),
     ]
     assert root.bench.queue.views.show(item).item == before
-    assert root.found(item) == []
+    assert root.discoveries(item) == []
     assert root.updates(item) == ["mine"]
     assert not root.file(item, "completion").exists()
     assert any(
-        "completion" in name and name.endswith(".kept") for name in root.hidden()
+        "completion" in name and name.endswith(".kept") for name in root.hidden_files()
     )
 
 
@@ -130,7 +130,7 @@ def test_second_completion_does_not_replace_first(root: Root, item: str) -> None
     assert root.bench.queue.views.show(item).item.summary == "first"
     assert root.document(item, "completion")["summary"] == "first"
     assert ("stray", "second") in root.history(item)
-    assert any(name.endswith(".kept") for name in root.hidden())
+    assert any(name.endswith(".kept") for name in root.hidden_files())
 
 
 def test_requeued_item_waits_for_new_completion(root: Root, item: str) -> None:

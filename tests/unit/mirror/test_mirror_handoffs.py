@@ -88,7 +88,7 @@ def test_files_are_ascii_json_with_indent_two(root: Root) -> None:
 
     root.sync()
 
-    for name, data in root.shown().items():
+    for name, data in root.visible_files().items():
         if name.endswith(".json"):
             assert data == json.dumps(json.loads(data), indent=2).encode()
     assert root.document(item, "handoff")["task"]["title"] == "Größe ✅"
@@ -247,12 +247,12 @@ def test_answer_to_blocker_is_in_handoff(root: Root) -> None:
 def test_damaged_handoff_is_rewritten(root: Root) -> None:
     item = root.bench.item()
     root.sync()
-    before = root.shown()
+    before = root.visible_files()
 
     root.file(item, "handoff").write_text("{", encoding="utf-8")
     root.sync()
 
-    assert root.shown() == before
+    assert root.visible_files() == before
 
 
 def test_notices_survive_lost_memory(root: Root) -> None:

@@ -189,7 +189,7 @@ def test_repeated_entry_is_one_report(root: Root, item: str) -> None:
     root.sync(full=True)
 
     assert root.history(item) == [("progress", "begun"), ("progress", "begun")]
-    assert root.found(item) == ["found", "more"]
+    assert root.discoveries(item) == ["found", "more"]
 
 
 def test_imported_reports_survive_a_shrunken_file(root: Root, item: str) -> None:

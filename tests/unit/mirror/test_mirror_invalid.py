@@ -73,7 +73,7 @@ def test_report_in_code_block_is_imported(
 
     result = root.sync()
 
-    assert (root.history(item) or root.found(item), result.troubles) in (
+    assert (root.history(item) or root.discoveries(item), result.troubles) in (
         ([("progress", "begun")], {}),
         (["found"], {}),
     )
@@ -109,7 +109,7 @@ def test_reports_with_numeric_times_are_imported_once(root: Root, item: str) -> 
 
     result, again = root.sync(), root.sync(full=True)
 
-    assert (root.history(item), root.found(item)) == (
+    assert (root.history(item), root.discoveries(item)) == (
         [("progress", "begun")],
         ["found"],
     )
@@ -131,7 +131,7 @@ def test_completion_without_agent_is_reported_until_copy_removed(
 
     result = synced_after_wait(root, monkeypatch)
     later = root.sync(full=True)
-    (copy,) = root.hidden()
+    (copy,) = root.hidden_files()
     (root.handoffs / copy).unlink()
     at_last = root.sync()
 
@@ -209,7 +209,7 @@ def test_requeue_after_completion_by_command_keeps_no_copy(
     root.bench.queue.requeue(item)
     result = root.sync()
 
-    assert (root.hidden(), result.troubles) == ([], {})
+    assert (root.hidden_files(), result.troubles) == ([], {})
     assert not root.file(item, "completion").exists()
 
 
@@ -220,7 +220,7 @@ def test_requeue_keeps_copy_of_file_completion(root: Root, item: str) -> None:
     root.bench.queue.requeue(item)
     result = root.sync()
 
-    (copy,) = root.hidden()
+    (copy,) = root.hidden_files()
     assert (
         f"{item}_completion.json was replaced: {item} has another completion, or none."
         in result.troubles[copy]

@@ -93,7 +93,9 @@ def test_unreadable_completion_completes_nothing(
 
     assert (waiting.again, root.bench.state(item)) == (True, State.QUEUED)
     assert not root.file(item, "completion").exists()
-    assert [name for name in result.troubles if name.endswith(".kept")] == root.hidden()
+    assert [
+        name for name in result.troubles if name.endswith(".kept")
+    ] == root.hidden_files()
 
 
 def test_completion_torn_after_its_agent_is_imported(

@@ -50,12 +50,12 @@ def test_reports_are_written_in_the_legacy_form(root: Root) -> None:
 
 def test_reports_by_command_are_not_imported_back(root: Root) -> None:
     item = reported_item(root)
-    before = root.history(item), root.found(item)
+    before = root.history(item), root.discoveries(item)
 
     root.sync()
     second = root.sync(full=True)
 
-    assert (root.history(item), root.found(item)) == before
+    assert (root.history(item), root.discoveries(item)) == before
     assert (second.written, second.imported) == (0, 0)
 
 
@@ -85,7 +85,7 @@ def test_discovery_that_looks_like_a_blocker_blocks_nothing(
     root.sync()
     root.sync(full=True)
 
-    assert root.found(item) == [text]
+    assert root.discoveries(item) == [text]
     assert root.history(item) == []
     assert root.bench.state(item) is State.IN_PROGRESS
 
@@ -138,7 +138,7 @@ def test_completion_of_redis_replaces_other_and_keeps_copy(
 
     root.sync()
 
-    (kept,) = [name for name in root.hidden() if name.endswith(".kept")]
+    (kept,) = [name for name in root.hidden_files() if name.endswith(".kept")]
     assert root.document(item, "completion")["summary"] == "by a command"
     assert json.loads((root.handoffs / kept).read_bytes())["summary"] == "by a stranger"
 

@@ -102,7 +102,7 @@ def test_file_name_decides_the_item(root: Root, bad: str) -> None:
     result = root.sync()
 
     assert root.history(item) == [("progress", "mine")]
-    assert root.found(item) == []
+    assert root.discoveries(item) == []
     assert (
         list(result.troubles.values())
         == ["The report of 2026-01-02T03:04:05.678901: it is no report"]
@@ -128,7 +128,7 @@ def test_longest_texts_are_synced_both_ways(root: Root) -> None:
         assert [found["impact"] for found in root.document(item, "discoveries")] == [
             LARGEST
         ]
-    assert root.found(by_file) == [LARGEST]
+    assert root.discoveries(by_file) == [LARGEST]
 
 
 @pytest.mark.parametrize("text", [LARGEST + "x", "", " \n", "\ud800"])
@@ -156,7 +156,7 @@ def test_report_with_invalid_time_is_imported(root: Root, at: str) -> None:
     result = root.sync()
     again = root.sync(full=True)
 
-    assert (root.history(item), root.found(item)) == (
+    assert (root.history(item), root.discoveries(item)) == (
         [("progress", "begun")],
         ["found"],
     )

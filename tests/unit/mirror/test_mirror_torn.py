@@ -50,7 +50,7 @@ def test_torn_file_is_not_touched(
         before.st_ino,
         before.st_mtime_ns,
     )
-    assert root.hidden() == []
+    assert root.hidden_files() == []
 
 
 def test_file_completed_in_time_is_imported(root: Root, item: str) -> None:
@@ -82,7 +82,7 @@ def test_valid_part_is_imported_and_copy_kept(
     skip_wait(monkeypatch)
     result = root.sync()
 
-    (kept,) = root.hidden()
+    (kept,) = root.hidden_files()
     assert root.history(item) == [("progress", "first")]
     assert root.document(item, "progress")["updates"] == [first]
     assert (root.handoffs / kept).read_bytes() == before
@@ -112,7 +112,7 @@ def test_changing_torn_file_restarts_the_wait(
     result = root.sync()
 
     assert result.again
-    assert root.hidden() == []
+    assert root.hidden_files() == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -128,15 +128,17 @@ def test_file_without_valid_part_is_restored_from_redis(
     ):
         lease = verb(lease, f"by {verb.__name__}").lease
     root.sync()
-    before = root.shown()
+    before = root.visible_files()
     torn(root, item, kind, data)
     root.sync()
 
     skip_wait(monkeypatch)
     root.sync()
 
-    assert root.shown() == before
-    assert [(root.handoffs / name).read_bytes() for name in root.hidden()][:1] == [data]
+    assert root.visible_files() == before
+    assert [(root.handoffs / name).read_bytes() for name in root.hidden_files()][
+        :1
+    ] == [data]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -157,7 +159,9 @@ def test_hopeless_text_is_given_up_quickly(
     assert not root.file(item, kind).exists() or isinstance(
         root.document(item, kind), (dict, list)
     )
-    assert [(root.handoffs / name).read_bytes() for name in root.hidden()][:1] == [data]
+    assert [(root.handoffs / name).read_bytes() for name in root.hidden_files()][
+        :1
+    ] == [data]
 
 
 def test_large_torn_file_is_read_quickly(
@@ -202,7 +206,7 @@ def test_torn_file_does_not_block_other_files(root: Root, item: str) -> None:
 
     root.sync()
 
-    assert root.found(item) == ["found"]
+    assert root.discoveries(item) == ["found"]
 
 
 def test_report_written_into_replaced_file_is_imported(root: Root, item: str) -> None:
@@ -266,7 +270,7 @@ def test_torn_replaced_file_is_imported_and_copy_kept(
     skip_wait(monkeypatch)
     result = root.sync()
 
-    (kept,) = root.hidden()
+    (kept,) = root.hidden_files()
     assert ("progress", "late 0") in root.history(item)
     assert {"late 0", "Answer: by a command"} < set(root.updates(item))
     assert (root.handoffs / kept).read_bytes() == data

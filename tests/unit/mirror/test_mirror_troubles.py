@@ -207,14 +207,14 @@ def test_files_of_unknown_item_are_reported_and_kept(
 
 @pytest.mark.parametrize("what", ["handoffs", "everything"])
 def test_deleted_folder_is_restored(root: Root, item: str, what: str) -> None:
-    before = root.shown()
+    before = root.visible_files()
 
     shutil.rmtree(root.handoffs if what == "handoffs" else root.home)
     root.sync()
 
-    pending = {name for name in root.shown() if name.startswith("pending")}
+    pending = {name for name in root.visible_files() if name.startswith("pending")}
     assert {
-        name: data for name, data in root.shown().items() if name not in pending
+        name: data for name, data in root.visible_files().items() if name not in pending
     } == {name: data for name, data in before.items() if not name.startswith("pending")}
     assert root.document(item, "handoff")["assigned_to"] == "ada"
 
@@ -249,7 +249,7 @@ def test_full_disk_during_pass_is_reported(
 ) -> None:
     root.bench.queue.assign(item, "bob", force=True)
     root.put(item, "discoveries", [discovery(item, "by a file", agent="bob")])
-    before = root.shown()
+    before = root.visible_files()
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -258,12 +258,15 @@ def test_full_disk_during_pass_is_reported(
         patched.setattr(os, "fsync", full)
         with pytest.raises(errors.RootNotWritable, match="No space left on device"):
             root.sync()
-    error, left = root.bench.queue.views.mirrors()[0].status["error"], root.shown()
+    error, left = (
+        root.bench.queue.views.mirrors()[0].status["error"],
+        root.visible_files(),
+    )
     result = root.sync()
 
     assert left == before
     assert "No space left on device" in str(error)
-    assert root.hidden() == []
-    assert root.found(item) == ["found", "by a file"]
+    assert root.hidden_files() == []
+    assert root.discoveries(item) == ["found", "by a file"]
     assert root.document(item, "handoff")["assigned_to"] == "bob"
     assert result.troubles == {}

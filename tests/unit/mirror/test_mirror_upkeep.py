@@ -186,12 +186,12 @@ def test_deleted_file_is_restored(root: Root, kind: str) -> None:
     me.progress(lease, "begun")
     me.discover(lease, "It leaks.")
     root.sync()
-    before = root.shown()
+    before = root.visible_files()
 
     root.file(lease.item, kind).unlink()
     root.sync()
 
-    assert root.shown() == before
+    assert root.visible_files() == before
 
 
 def test_trimmed_events_cause_a_full_pass(root: Root) -> None:
@@ -212,7 +212,7 @@ def test_lost_memory_causes_a_full_pass(root: Root, damage: str) -> None:
     root.sync()
     root.worker().progress(item, "begun")
     root.sync()
-    before = root.shown()
+    before = root.visible_files()
 
     (root.home / "sync" / "state.db").unlink()
     if damage == "garbage":
@@ -222,7 +222,7 @@ def test_lost_memory_causes_a_full_pass(root: Root, damage: str) -> None:
 
     assert {
         name: data
-        for name, data in root.shown().items()
+        for name, data in root.visible_files().items()
         if name in before and item in name
     } == {name: data for name, data in before.items() if item in name}
     assert root.history(item) == [("progress", "begun")]

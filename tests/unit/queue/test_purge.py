@@ -389,12 +389,12 @@ def test_export_continues_under_id_of_lost_project(bench: Bench) -> None:
 def test_sync_keeps_files_of_purged_project(root: Root) -> None:
     project = over(root.bench)
     root.sync()
-    before = root.shown()
+    before = root.visible_files()
 
     purged(root.bench, project)
     done = root.sync()
 
-    assert root.shown() == before != {}
+    assert root.visible_files() == before != {}
     assert (done.troubles, done.written) == ({}, 0)
 
 
