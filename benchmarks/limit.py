@@ -26,9 +26,11 @@ CALLS = int(os.environ.get("BENCH_CALLS", "2000"))
 PINGS = 20_000
 ROUNDS = 3
 CLIENTS = (1, 50)
-#: redis-benchmark picks items at random: from ten times the number, it picks one in twenty twice.
+#: redis-benchmark picks items at random: from ten times the number, it picks one in
+#: twenty twice.
 SPARE = 10
-#: It claims for random agents: with this number of items each, nearly all find one and hold few.
+#: It claims for random agents: with this number of items each, nearly all find one and
+#: hold few.
 EACH = 4
 NAMESPACE = "limit"
 TOOL = shutil.which("redis-benchmark")

@@ -4,8 +4,9 @@ A call is packed and its reply parsed by hiredis (C), a selector waits for all s
 
     python -m benchmarks.loop SOCKET NAMESPACE CONNECTIONS AGENTS SECONDS VERB ...
 
-It prints a line when it is connected, begins when it reads one, and prints a JSON object of what it saw. Each
-connection does the verbs in turn: `ping`, or `claim` and then steps on the item that it claimed.
+It prints a line when it is connected, begins when it reads one, and prints a JSON
+object of what it saw. Each connection does the verbs in turn: `ping`, or `claim` and
+then steps on the item that it claimed.
 """
 
 import json

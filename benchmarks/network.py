@@ -28,7 +28,8 @@ FIGURES = {
 class Line:
     """A proxy that delays: half of the delay in each direction, and all of it to connect.
 
-    The machine itself answers who connects to a proxy, so what the handshake would take is waited for afterwards.
+    The machine itself answers who connects to a proxy, so what the handshake would take
+    is waited for afterwards.
     """
 
     def __init__(self, socket: str, delay_s: float) -> None:

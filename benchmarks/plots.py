@@ -17,7 +17,8 @@ OURS = ("orchestrate", "worker")
 #: Rows that are so much larger that the others would not be visible.
 NOT_DRAWN = "PING"
 
-#: The plots of `make bench`: comparison -> bars or a line over the rows, and the figures.
+#: The plots of `make bench`: comparison -> bars or a line over the rows, and the
+#: figures.
 DRAWN = {
     "commands": ("bars", ("wall", "cpu")),
     "limit": ("bars", ("1", "50")),

@@ -77,7 +77,8 @@ def agent(number: int) -> str:
 def settle(url: str, namespace: str) -> None:
     """Finish the work that filling leaves behind, so that it does not fall into the measurement.
 
-    The replies that are kept for ten minutes would be swept up; the file of appended changes is written anew.
+    The replies that are kept for ten minutes would be swept up; the file of appended
+    changes is written anew.
     """
     with redis.Redis.from_url(url) as client:
         for key in client.scan_iter(f"{keys.tag(namespace)}req:*", count=10000):

@@ -1,7 +1,7 @@
 """`make measure`: how the source reads, in numbers; `--list PART` names the places behind them.
 
-Nothing here is a limit but what the tests and ruff hold: no circle of imports, one class per name, a complexity of at
-most 10. The other numbers say where to look.
+Nothing here is a limit but what the tests and ruff hold: no circle of imports, one
+class per name, a complexity of at most 10. The other numbers say where to look.
 """
 
 import argparse
@@ -24,7 +24,8 @@ FOLDERS = {
     "taskorch_worker": ROOT / "worker",
     "taskorch_orchestrator": ROOT / "orchestrator",
 }
-#: What read as translated in the first version. Each is a word for a person to look at, not an error by itself.
+#: What read as translated in the first version. Each is a word for a person to look at,
+#: not an error by itself.
 PHRASES = re.compile(
     r"\bso (many|long|much)\b"
     r"|\b(what|who) (is|was|are|were) there\b|\bwhoever\b|(^|[.:] )(what|who) [a-z]+"
@@ -39,7 +40,8 @@ PHRASES = re.compile(
 )
 #: From where on `--list` names a function, and a file.
 COMPLEX, DENSE = 8, 8.5
-#: A command whose path through the source is measured: what it is given, on a queue with an item for it.
+#: A command whose path through the source is measured: what it is given, on a queue
+#: with an item for it.
 JOURNEYS = (("worker", "check"), ("worker", "pop"), ("orchestrate", "projects"))
 
 #: Runs a command in this process. Prints our frames on the stack when its last request

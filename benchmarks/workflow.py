@@ -12,7 +12,8 @@ from time import perf_counter
 BIN = Path(sys.executable).parent
 AGENT = "database_specialist"
 
-#: The commands of both roles; `{project}` and `{item}` are the ids that earlier commands printed.
+#: The commands of both roles; `{project}` and `{item}` are the ids that earlier
+#: commands printed.
 WORKFLOW = """
 orchestrate project "Build authentication system"
 orchestrate create {project} "Design database schema" -r "Users table" "Sessions table" "Password reset tokens"

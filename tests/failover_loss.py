@@ -2,9 +2,10 @@
 
 Run it with `PYTHONPATH=tests python -m failover_loss`.
 
-Writers create, claim and complete items, report, share discoveries and write notes, through one connection each. In the
-middle of it the sentinels are told to fail over. Then every step that was acknowledged is looked for. A claim is not
-counted: one that is lost queues its item again.
+Writers create, claim and complete items, report, share discoveries and write notes,
+through one connection each. In the middle of it the sentinels are told to fail over.
+Then every step that was acknowledged is looked for. A claim is not counted: one that is
+lost queues its item again.
 """
 
 import sys

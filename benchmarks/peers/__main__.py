@@ -72,7 +72,8 @@ def _measured(only: tuple[str, ...], file: Path | None) -> figures.Measured:
         "rounds": rounds,
     }
     for number in range(ROUNDS):
-        # Each round starts with another queue, so that a slow machine does not always affect the same one.
+        # Each round starts with another queue, so that a slow machine does not always
+        # affect the same one.
         turn = queues[number % len(queues) :] + queues[: number % len(queues)]
         rounds.append({})
         for queue in turn:

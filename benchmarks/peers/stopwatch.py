@@ -4,9 +4,9 @@
     process CONCURRENCY ITEMS SECONDS    work on ITEMS items, or on as many as SECONDS allow
     wake SAMPLES SECONDS                 from just before an item is enqueued to the first line of its function
 
-Each prints a JSON object of what it measured; an empty one where the queue has no such concurrency in one process.
-Beside the rate it tells how much processor time an item took, here and in the server: on a busy machine that is what
-can be compared.
+Each prints a JSON object of what it measured; an empty one where the queue has no such
+concurrency in one process. Beside the rate it tells how much processor time an item
+took, here and in the server: on a busy machine that is what can be compared.
 """
 
 import asyncio
@@ -40,8 +40,8 @@ def run(
 ) -> None:
     """Do what the command line asks: `sender` opens the queue, `work` works at a concurrency and never returns.
 
-    `most` is the concurrency that one process of the queue is able to, `waits` that of the worker which is woken: the
-    queue's own default, up to 10.
+    `most` is the concurrency that one process of the queue is able to, `waits` that of
+    the worker which is woken: the queue's own default, up to 10.
     """
     verb, *numbers = sys.argv[1:]
     if verb == "enqueue":

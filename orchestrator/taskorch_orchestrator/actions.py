@@ -1,8 +1,8 @@
 """The verbs of an orchestrator: one function each, which returns the published result.
 
-The commands print the results, and the MCP tools send them. Each function takes the open
-queue and the values of its verb, and raises errors.TaskOrchestratorError. `purge` and
-`prime` have modules of their own.
+The commands print the results, and the MCP tools send them. Each function takes the
+open queue and the values of its verb, and raises errors.TaskOrchestratorError. `purge`
+and `prime` have modules of their own.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

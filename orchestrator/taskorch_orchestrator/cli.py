@@ -17,10 +17,10 @@ orchestrate.declare(
         "taskorch_orchestrator.commands.plan": {
             "project": "Open a project for a user's request.",
             "create": "Add a work item to PROJECT.",
-            "apply": "Create a project with all its items from a plan file, all or none.",
+            "apply": "Create a project and all its items from a plan file.",
             "depend": "Make ITEM wait for more items.",
             "assign": "Assign items to AGENT, all or none.",
-            "complete": "Close PROJECT and print what it delivered.",
+            "complete": "Complete PROJECT and print its deliverables.",
         },
         "taskorch_orchestrator.commands.inspect": {
             "progress": "Show the progress of a project or an item.",
@@ -29,39 +29,39 @@ orchestrate.declare(
             "show": "Show everything about ITEM, with its history.",
             "unassigned": "List the items that have no agent.",
             "inbox": "List the blockers that wait for an answer, the oldest first.",
-            "stuck": "List stalled items, with the reason and the command that helps.",
+            "stuck": "List stalled items, each with the command that helps.",
             "projects": "List the projects, the newest first.",
-            "agents": "List the agents with their sessions, last calls, and the items they hold.",
+            "agents": "List the agents with their sessions and the items they hold.",
         },
         "taskorch_orchestrator.commands.wait": {
-            "wait": "Wait until a project or an item is completed or blocked, or for any event of it.",
+            "wait": "Wait until a project or an item is completed or blocked.",
         },
         "taskorch_orchestrator.commands.watch": {
             "watch": "Watch the events of PROJECT, or of all projects.",
         },
         "taskorch_orchestrator.commands.prime": {
-            "prime": "Print what an orchestrator needs to continue after a fresh start.",
+            "prime": "Print what you need to continue after a fresh start.",
         },
         "taskorch_orchestrator.commands.setup": {
-            "setup": "Add hooks, MCP servers and instructions to the files of PROGRAM.",
+            "setup": "Add hooks, MCP servers and instructions to an agent program.",
         },
         "taskorch_orchestrator.commands.root": {
             "init": "Make FOLDER a root: everything below it shares its queue.",
-            "trust": "Show the config.toml of a root, and trust it until it changes.",
+            "trust": "Show the config.toml of a root and trust it.",
         },
         "taskorch_orchestrator.commands.repair": {
             "answer": "Answer the blocker of ITEM.",
             "cancel": "Cancel ITEM.",
-            "requeue": "Queue a failed, cancelled or completed ITEM again, with all its attempts.",
+            "requeue": "Queue a failed, cancelled or completed ITEM again.",
             "reap": "Act on expired leases and due delays now.",
             "doctor": "Check Redis, the namespace and this machine.",
         },
         "taskorch_orchestrator.commands.purge": {
-            "purge": "Delete completed projects for good: those named, or all old ones.",
+            "purge": "Delete completed projects: those named, or all old ones.",
         },
         "taskorch_orchestrator.commands.backup": {
-            "export": "Export the whole namespace as JSON lines, to FILE or to standard output.",
-            "import": "Import an export, or the folder of the file-based predecessor.",
+            "export": "Export the namespace as JSON lines.",
+            "import": "Import an export, or a folder of the file-based predecessor.",
         },
         "taskorch_orchestrator.commands.server": {
             "server": "Show, start or stop the bundled server of this root.",
@@ -73,7 +73,7 @@ orchestrate.declare(
             "mcp": "Serve the tools of an orchestrator over MCP.",
         },
         "taskorch_orchestrator.commands.sync": {
-            "sync": "Sync the files of this root with Redis once, in both directions.",
+            "sync": "Sync the files of this root with Redis once.",
             "service": "Sync files and maintain the queue until SIGTERM or Ctrl-C.",
         },
     }

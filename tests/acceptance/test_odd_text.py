@@ -6,7 +6,8 @@ import pytest
 from support.builders import Bench
 from support.commands import BIN, Shell
 
-#: Line breaks, an escape sequence, a bell, a C1 control, right-to-left override and isolate, quotes, emoji.
+#: Line breaks, an escape sequence, a bell, a C1 control, right-to-left override and
+#: isolate, quotes, emoji.
 GIVEN = "\ufeffone\r\ntwo \x1b[31mred\x1b[0m \a \x9b1m \u202eevil\u2066 'q' \"q\" \\ {0} %s 🙂 ü\r\n\tend"
 #: The same as it is stored.
 ODD = "one\ntwo \x1b[31mred\x1b[0m \a \x9b1m \u202eevil\u2066 'q' \"q\" \\ {0} %s 🙂 ü\n\tend"

@@ -38,7 +38,8 @@ SLOW = {
     *("pathlib", "ssl", "subprocess", "tomllib", "urllib.parse"),
 }
 
-#: Runs a command in this process and prints the loaded modules on the last line of stderr.
+#: Runs a command in this process and prints the loaded modules on the last line of
+#: stderr.
 LOADED = """
 import json, os, sys
 from importlib import import_module

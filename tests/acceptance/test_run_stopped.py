@@ -15,8 +15,8 @@ from support.commands import BIN, SOON_S, Shell, alive, eventually
 from support.runs import Run, running, sh
 from taskorch.domain.item import State
 
-#: A command that ends on SIGTERM, and one that ignores it. Both have a child process, and
-#: write their pids to a file.
+#: A command that ends on SIGTERM, and one that ignores it. Both have a child process,
+#: and write their pids to a file.
 ENDLESS = "sleep 600 & echo $$ $! > $TASKORCH_ROOT/pids.tmp; mv $TASKORCH_ROOT/pids.tmp $TASKORCH_ROOT/pids; wait"
 DEAF = f"trap '' TERM; {ENDLESS}; wait; wait"
 SHORT_LEASE = ("--lease", "1s")

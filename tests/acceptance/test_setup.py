@@ -367,7 +367,8 @@ def test_config_rewritten_by_codex_is_still_managed(
     config.parent.mkdir()
     config.write_bytes(b'model = "x"   # mine\n')
     project.orchestrate("setup", "codex", "--user")
-    # What Codex 0.171 makes of it by `codex mcp add x -- y` and `codex features enable hooks`.
+    # What Codex 0.171 makes of it by `codex mcp add x -- y` and `codex features enable
+    # hooks`.
     ours = (
         config.read_text(encoding="utf-8")
         .removeprefix('model = "x"   # mine\n')

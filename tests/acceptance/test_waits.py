@@ -29,7 +29,8 @@ def waiting(shell: Shell, bench: Bench, *words: str) -> "subprocess.Popen[str]":
     return process
 
 
-# worker wait -------------------------------------------------------------------------------------------------------
+# worker wait
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_answer_of_other_process_ends_wait(shell: Shell, bench: Bench) -> None:
@@ -118,7 +119,8 @@ def test_wait_without_answer_times_out(shell: Shell, bench: Bench) -> None:
     )
 
 
-# orchestrate wait --------------------------------------------------------------------------------------------------
+# orchestrate wait
+# --------------------------------------------------------------------------------------------------
 
 
 def test_delivery_of_other_process_ends_item_wait(shell: Shell, bench: Bench) -> None:
@@ -287,7 +289,8 @@ def test_timed_out_wait_continues_from_its_cursor(shell: Shell, bench: Bench) ->
     assert " create " in again.stdout
 
 
-# Ctrl-C and outages ------------------------------------------------------------------------------------------------
+# Ctrl-C and outages
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

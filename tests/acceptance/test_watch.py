@@ -69,7 +69,8 @@ def line_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
     return dict(json.loads(process.stdout.readline()))
 
 
-# On a terminal -----------------------------------------------------------------------------------------------------
+# On a terminal
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_screen_shows_project_items_agents_and_events(
@@ -313,7 +314,8 @@ def test_restarted_bundled_server_does_not_tear_screen(
     assert b"Started the bundled server" not in screen.output
 
 
-# In a pipe ---------------------------------------------------------------------------------------------------------
+# In a pipe
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_piped_event_is_a_json_line(shell: Shell, bench: Bench) -> None:
@@ -522,7 +524,8 @@ def test_stream_survives_kill_of_bundled_server(
         assert process.wait(SOON_S) == 0
 
 
-# Discoveries -------------------------------------------------------------------------------------------------------
+# Discoveries
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_follow_prints_discoveries_until_project_closes(

@@ -38,8 +38,8 @@ class CallRecorder:
     def call(self, verb: str, lease: Lease, act: Callable[[str], T]) -> T | None:
         """Make a call, and repeat it while Redis is unreachable.
 
-        `act` gets the id of the call, which is its request id and the text of its report.
-        Return None if the call was refused or given up.
+        `act` gets the id of the call, which is its request id and the text of its
+        report. Return None if the call was refused or given up.
         """
         call = os.urandom(8).hex()
         for _ in range(REPEATS):

@@ -9,14 +9,16 @@ import redis
 from support import topologies
 
 NAMESPACE = "chaos"
-#: As in the bundled server: acknowledged writes are in the kernel and survive a SIGKILL.
+#: As in the bundled server: acknowledged writes are in the kernel and survive a
+#: SIGKILL.
 SYNCED = ("--appendfsync", "no")
 
 
 class Deployment(Protocol):
     """One or several servers that clients use as one Redis."""
 
-    #: Whether a replica is promoted if the primary dies; acknowledged steps may be lost.
+    #: Whether a replica is promoted if the primary dies; acknowledged steps may be
+    #: lost.
     fails_over: bool
 
     @property

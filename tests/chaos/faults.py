@@ -14,8 +14,8 @@ from chaos.fleet import Fleet
 from chaos.ledger import Ledger
 from chaos.producer import LEASE_MS
 
-#: Seconds between two faults of a kind: on any Redis, on one server, on one with replicas,
-#: on a cluster.
+#: Seconds between two faults of a kind: on any Redis, on one server, on one with
+#: replicas, on a cluster.
 EVERY_S: Mapping[str, float] = {
     "SIGSTOP longer than the lease": 0.8,
     "SCRIPT FLUSH": 3.0,
@@ -29,8 +29,8 @@ CLUSTERED_S: Mapping[str, float] = {
     "slot moved key by key": 60.0,
 }
 STOPPED_S = (LEASE_MS / 1000 * 1.2, LEASE_MS / 1000 * 2.5)
-#: A primary that pauses for longer than its sentinels wait is replaced, which is another
-#: fault.
+#: A primary that pauses for longer than its sentinels wait is replaced, which is
+#: another fault.
 PAUSED_MS = (100, 1200)
 PAUSED_WITH_SENTINELS_MS = (50, 300)
 #: Seconds until a killed server restarts; a primary restarts after its failover.

@@ -31,7 +31,8 @@ class Call(Frozen):
     got_token: int = 0
     got_claim: str = ""
     remark: str = ""
-    #: Times of Redis in ms: the end of the lease, and the start of the claim; 0 for unknown.
+    #: Times of Redis in ms: the end of the lease, and the start of the claim; 0 for
+    #: unknown.
     expires_at: int = 0
     since: int = 0
 

@@ -86,7 +86,8 @@ def test_open_queue_follows_a_planned_failover(
     before = lasting.project("Before")
     deployment.fail_over()
 
-    # The old primary takes writes until it learns of the failover: only the sentinels know.
+    # The old primary takes writes until it learns of the failover: only the sentinels
+    # know.
     eventually(lambda: _has(deployment.primary, lasting.project("After")))
 
     assert before in {each.id for each in lasting.views.projects()}

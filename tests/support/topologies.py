@@ -399,8 +399,8 @@ def slot_of(namespace: str) -> int:
 def free_ports(number: int) -> list[int]:
     """Return different ports on which no process is listening.
 
-    They are below the ports of outgoing connections, which could otherwise take the port
-    of a server while it is down.
+    They are below the ports of outgoing connections, which could otherwise take the
+    port of a server while it is down.
     """
     with ExitStack() as held:
         ports: set[int] = set()

@@ -108,7 +108,8 @@ class GetArguments(ToolArguments):
 class ReportArguments(ToolArguments):
     """Report on an item; you keep it.
 
-    A discovery is for the whole project, a note for you alone; after a blocker, wait for the answer.
+    A discovery is for the whole project, a note for you alone; after a blocker, wait
+    for the answer.
     """
 
     name: ClassVar[str] = "report"

@@ -22,9 +22,10 @@ PLACE = click.Path(exists=True, allow_dash=True, path_type=Path)
 @click.argument("file", metavar="[FILE]", required=False, type=FILE)
 @pass_context
 def export(context: "OrchestratorContext", file: Path | None) -> None:
-    """Export the whole namespace as JSON lines, to FILE or to standard output.
+    """Export the namespace as JSON lines.
 
-    FILE is replaced when the export is complete, and only its owner can read it.
+    Without FILE, they go to standard output. FILE is replaced when the export is
+    complete, and only its owner can read it.
     """
     from taskorch_orchestrator.backup import export as exporting
     from taskorch_orchestrator.render import sync
@@ -43,11 +44,12 @@ def export(context: "OrchestratorContext", file: Path | None) -> None:
 @click.argument("place", metavar="FILE|DIR", type=PLACE)
 @pass_context
 def import_(context: "OrchestratorContext", place: Path) -> None:
-    """Import an export, or the folder of the file-based predecessor. Ids are kept.
+    """Import an export, or a folder of the file-based predecessor. Ids are kept.
 
-    FILE is an export, or - for standard input; the namespace must be empty. DIR is a folder of
-    the predecessor, which is not changed. If DIR is the folder of this root, its database is
-    kept as orchestration.db.before-import, because the sync job writes to it.
+    FILE is an export, or - for standard input; the namespace must be empty. DIR is a
+    folder of the predecessor, which is not changed. If DIR is the folder of this root,
+    its database is kept as orchestration.db.before-import, because the sync job writes
+    to it.
     """
     if place.is_dir():
         _take_over(context, place)

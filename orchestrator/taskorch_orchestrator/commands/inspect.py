@@ -1,6 +1,7 @@
 """Commands that only read.
 
-They are progress, discoveries, list, show, unassigned, inbox, stuck, projects and agents.
+They are progress, discoveries, list, show, unassigned, inbox, stuck, projects and
+agents.
 """
 
 from typing import TYPE_CHECKING
@@ -194,7 +195,7 @@ def stuck(
     project: str,
     limit: int,
 ) -> None:
-    """List stalled items, with the reason and the command that helps."""
+    """List stalled items, each with the command that helps."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 
@@ -229,7 +230,7 @@ def projects(context: "OrchestratorContext", limit: int) -> None:
 @LIMIT
 @pass_context
 def agents(context: "OrchestratorContext", limit: int) -> None:
-    """List the agents with their sessions, last calls, and the items they hold."""
+    """List the agents with their sessions and the items they hold."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import agents as agents_render
 

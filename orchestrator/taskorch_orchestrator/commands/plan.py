@@ -150,10 +150,11 @@ def create(
 @click.argument("plan", type=Contents(limits.PLAN_BYTES), metavar="PLAN.yaml")
 @click.option("--dry-run", is_flag=True, help="Check the plan without applying it.")
 def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
-    """Create a project with all its items from a plan file, all or none.
+    """Create a project and all its items from a plan file.
 
-    PLAN.yaml may be -, for standard input. The command is repeatable: items that a plan with
-    the same key created earlier stay as they are, and new items in the file are added.
+    All of it is created, or nothing. PLAN.yaml may be -, for standard input. The
+    command is repeatable: items that a plan with the same key created earlier stay as
+    they are, and new items in the file are added.
 
     For an example of a plan: orchestrate docs usage#a-whole-plan-at-once
     """
@@ -246,7 +247,7 @@ def assign(
 @click.option("--force", is_flag=True, help="Cancel the items that are still open.")
 @pass_context
 def complete(context: "OrchestratorContext", project: str, force: bool) -> None:
-    """Close PROJECT and print what it delivered. Refused while items are open."""
+    """Complete PROJECT and print its deliverables. Refused while items are open."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 

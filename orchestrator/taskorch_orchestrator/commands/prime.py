@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     help="Print the output of a session-start hook; nothing in a worker's session.",
 )
 def prime(hook_json: bool) -> None:
-    """Print what an orchestrator needs to continue after a fresh start.
+    """Print what you need to continue after a fresh start.
 
     Prints nothing if there is no queue, or if Redis is unreachable.
     """

@@ -41,7 +41,7 @@ def purge(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Delete completed projects for good: those named, or all old ones.
+    """Delete completed projects: those named, or all old ones.
 
     The files of the projects stay. Exit 5 if a project cannot be deleted.
     """

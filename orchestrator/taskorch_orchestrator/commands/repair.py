@@ -43,10 +43,10 @@ def cancel(context: "OrchestratorContext", item: str, reason: str) -> None:
 @click.argument("item")
 @pass_context
 def requeue(context: "OrchestratorContext", item: str) -> None:
-    """Queue a failed, cancelled or completed ITEM again, with all its attempts.
+    """Queue a failed, cancelled or completed ITEM again.
 
-    Items that depend on it wait for it again. Dependent items that an agent holds are not
-    interrupted; the command lists them.
+    It has all its attempts again. Items that depend on it wait for it again. Dependent
+    items that an agent holds are not interrupted; the command lists them.
     """
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps

@@ -17,8 +17,8 @@ FOLDER = click.Path(exists=True, file_okay=False)
 def init(folder: str | None) -> None:
     """Make FOLDER a root: everything below it shares its queue.
 
-    FOLDER defaults to TASKORCH_ROOT, else to the current folder. --redis-url and --namespace
-    are written to its config.toml, which is then trusted.
+    FOLDER defaults to TASKORCH_ROOT, else to the current folder. --redis-url and
+    --namespace are written to its config.toml, which is then trusted.
     """
     from taskorch_orchestrator import root_setup
     from taskorch_orchestrator.render import root as root_render
@@ -38,11 +38,12 @@ def init(folder: str | None) -> None:
 @click.option("--remove", is_flag=True, help="Stop trusting the file.")
 @click.option("--list", "lists", is_flag=True, help="List the files that you trust.")
 def trust(folder: str | None, yes: bool, remove: bool, lists: bool) -> None:
-    """Show the config.toml of a root, and trust it until it changes.
+    """Show the config.toml of a root and trust it.
 
-    The root is that of FOLDER, or of the current folder. A config.toml may have arrived with a
-    checkout: until you trust it, its Redis and its password file are ignored. The command
-    asks first; scripts confirm with --yes.
+    The trust ends when the file changes. The root is that of FOLDER, or of the current
+    folder. A config.toml may have arrived with a checkout: until you trust it, its
+    Redis and its password file are ignored. The command asks first; scripts confirm
+    with --yes.
     """
     from taskorch_orchestrator import root_setup
     from taskorch_orchestrator.render import root as root_render

@@ -39,9 +39,10 @@ if TYPE_CHECKING:
     help="Change files outside the project that symbolic links lead to.",
 )
 def setup(program: str, check: bool, remove: bool, user: bool, yes: bool) -> None:
-    """Add hooks, MCP servers and instructions to the files of PROGRAM.
+    """Add hooks, MCP servers and instructions to an agent program.
 
-    Their other content stays. The files are those of the git checkout of the current folder, or of the folder itself.
+    Their other content stays. The files are those of the git checkout of the current
+    folder, or of the folder itself.
     """
     from taskorch_orchestrator.render import setup as setup_render
     from taskorch_orchestrator.setup import install, programs

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 )
 @click.pass_context
 def sync(context: click.Context, full: bool) -> None:
-    """Sync the files of this root with Redis once, in both directions."""
+    """Sync the files of this root with Redis once.
+
+    Reports in files go to Redis, and what Redis has is written to the files.
+    """
     if context.invoked_subcommand is None:
         pass_context(_sync)(full=full)
 
@@ -77,8 +80,8 @@ def status(context: "OrchestratorContext", *, check: bool) -> None:
 )
 def service(roots: tuple[Path, ...], no_rq: bool) -> None:
     """Sync files and maintain the queue until SIGTERM or Ctrl-C."""
-    # Loading the service takes 0.3 s, and a signal must end it in the meantime, too. PID 1
-    # of a container ignores signals without a handler.
+    # Loading the service takes 0.3 s, and a signal must end it in the meantime, too.
+    # PID 1 of a container ignores signals without a handler.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     from taskorch_orchestrator.service.start import serve
 

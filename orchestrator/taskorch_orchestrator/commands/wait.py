@@ -40,9 +40,10 @@ def wait(
     timeout: float,
     since: str,
 ) -> None:
-    """Wait until a project or an item is completed or blocked, or for any event of it.
+    """Wait until a project or an item is completed or blocked.
 
-    Exit 8 if the time runs out. Exit 5 if the goal can no longer be reached without help.
+    With --until any, every event ends it. Exit 8 if the time runs out. Exit 5 if the
+    goal can no longer be reached without help.
     """
     from taskorch.queue.wait_results import Goal
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def watch(context: "OrchestratorContext", project: str, since: str) -> None:
     """Watch the events of PROJECT, or of all projects.
 
-    On a terminal, a live screen. In a pipe or with --json, a line of JSON for each event.
-    Ends when PROJECT is closed, or with Ctrl-C.
+    On a terminal, a live screen. In a pipe or with --json, a line of JSON for each
+    event. Ends when PROJECT is closed, or with Ctrl-C.
     """
     from taskorch_orchestrator.render import console
     from taskorch_orchestrator.watch import stream

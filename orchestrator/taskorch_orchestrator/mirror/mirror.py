@@ -229,8 +229,8 @@ class Mirror:
     def _find_id(self, state: SyncState) -> None:
         """Find the id of the root.
 
-        All machines that share the folder have the same id, and a copy of the folder has
-        another one. Without a memory, the same folder gets the same id again.
+        All machines that share the folder have the same id, and a copy of the folder
+        has another one. Without a memory, the same folder gets the same id again.
         """
         inode = str(self._home.stat().st_ino)
         if state.fact("inode") == inode:

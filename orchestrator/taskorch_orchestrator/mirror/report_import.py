@@ -37,7 +37,8 @@ class ReportImport:
         self.known = redis_entries.entries(record)
         #: The number of reports that were imported.
         self.count = 0
-        #: Keys of entries that a later pass must import, and of those that Redis refused.
+        #: Keys of entries that a later pass must import, and of those that Redis
+        #: refused.
         self.held_back: set[str] = set()
         self.refused: set[str] = set()
         #: Name of a report -> why it was not imported.

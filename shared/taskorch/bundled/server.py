@@ -43,8 +43,9 @@ STOPPED_WITHIN_S = 10.0
 ANSWERS_WITHIN_S = 5.0
 POLL_S = 0.005
 
-#: A script allocates and frees hundreds of small pieces of memory. With this, glibc keeps
-#: more of them for the server, which saves a tenth of its time and takes some megabytes.
+#: A script allocates and frees hundreds of small pieces of memory. With this, glibc
+#: keeps more of them for the server, which saves a tenth of its time and takes some
+#: megabytes.
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=250"}
 
 _NO_ROOM = re.compile("No space left on device|Disk quota exceeded")
@@ -114,7 +115,8 @@ class ServerHandle:
     def kill(self) -> None:
         """Kill a server that is lost, but not another one that has its path now.
 
-        It has nothing to write. If it shut down, it would remove the other one's socket.
+        It has nothing to write. If it shut down, it would remove the other one's
+        socket.
         """
         if self._socket and self._answers() and (pid := self._socket.peer()):
             with suppress(ProcessLookupError):
@@ -135,9 +137,9 @@ def start(
     """Start the server of this root and its service, unless they are running.
 
     Return whether this call started the server. The server holds a lock on its data as
-    long as it lives, so two concurrent commands start one server, and a server that hangs
-    gets no rival. A server whose socket was deleted is replaced. With `repair`, data is
-    cut off where the damage begins, even in the middle.
+    long as it lives, so two concurrent commands start one server, and a server that
+    hangs gets no rival. A server whose socket was deleted is replaced. With `repair`,
+    data is cut off where the damage begins, even in the middle.
 
     Raises errors.RootNotWritable, errors.ServerFailed, errors.DiskFull,
     errors.UnknownData, errors.DataDamaged, errors.ServerUnreachable,

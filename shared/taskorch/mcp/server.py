@@ -1,7 +1,7 @@
 """The MCP server of one role, on standard input and output.
 
-Each call has its own thread and its own connection: calls never wait for each other, and an
-outage ends with the calls that met it.
+Each call has its own thread and its own connection: calls never wait for each other,
+and an outage ends with the calls that met it.
 
 Importing this module raises errors.Usage if the extra [mcp] is not installed.
 """

@@ -1,7 +1,7 @@
 """The tools of a role for an agent's program, and one call of a tool.
 
-A call works like a command: it has its own connection, makes one call of the library, and
-returns the document that `--json` prints.
+A call works like a command: it has its own connection, makes one call of the library,
+and returns the document that `--json` prints.
 """
 
 import logging
@@ -66,8 +66,8 @@ class ToolCall:
     def __init__(self, settings: Settings, access: Access, words: str) -> None:
         """Open the connection of a call; `words` are the tool and its arguments.
 
-        A call with the same words repeats a request that Redis left unanswered. With "",
-        it repeats none.
+        A call with the same words repeats a request that Redis left unanswered. With
+        "", it repeats none.
         """
         self.settings = settings
         self._opened = open_connection(settings, logger.warning, access)
@@ -88,7 +88,8 @@ class ToolCall:
     def end_waits(self) -> None:
         """End a wait with errors.InputClosed; other steps continue.
 
-        A wait that is about to start may miss it: call this again until the call is over.
+        A wait that is about to start may miss it: call this again until the call is
+        over.
         """
         self.connection.refuses_waits = True
         if self.connection.is_waiting:

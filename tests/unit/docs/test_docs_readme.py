@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from support import click_commands
 from taskorch.cli import app
 from taskorch.domain import errors
@@ -48,6 +49,17 @@ def test_unloaded_command_has_its_own_summary(
     }
 
     assert own == summaries
+
+
+@pytest.mark.parametrize(
+    "group", [orchestrate, worker], ids=lambda group: str(group.name)
+)
+def test_help_shows_every_summary_in_full(group: click.Group) -> None:
+    shown = CliRunner().invoke(group, ["--help"], terminal_width=80).stdout
+
+    commands = shown.partition("Commands:")[2]
+    assert commands
+    assert "..." not in commands
 
 
 def test_documented_exit_codes_match_the_errors() -> None:

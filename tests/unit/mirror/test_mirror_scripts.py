@@ -53,7 +53,8 @@ def tag(bench: Bench) -> str:
     return keys.tag(bench.namespace)
 
 
-# Events ------------------------------------------------------------------------------------------------------------
+# Events
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_events_follow_cursor_oldest_first(
@@ -182,7 +183,8 @@ def test_follower_returns_at_its_timeout(bench: Bench) -> None:
     assert 0.15 <= monotonic() - started < SOON_S
 
 
-# Records -----------------------------------------------------------------------------------------------------------
+# Records
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_record_has_item_project_reports_and_discoveries(
@@ -323,7 +325,8 @@ def test_record_has_token_of_expired_lease(bench: Bench) -> None:
     assert bench.lease_of(lease.item).token == lease.token
 
 
-# Reports from files ------------------------------------------------------------------------------------------------
+# Reports from files
+# ------------------------------------------------------------------------------------------------
 
 
 def times_of_reports(bench: Bench, item: str) -> list[tuple[int, str]]:
@@ -403,7 +406,8 @@ def test_file_report_time_does_not_change_item(
     assert stored["percent"] == "50"
 
 
-# Strays ------------------------------------------------------------------------------------------------------------
+# Strays
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", sorted(State))
@@ -494,7 +498,8 @@ def test_stray_report_needs_an_item(bench: Bench) -> None:
     assert bench.everything().keys() == {"meta"}
 
 
-# The lease of a root's writer ---------------------------------------------------------------------------------------
+# The lease of a root's writer
+# ---------------------------------------------------------------------------------------
 
 
 def let_lease_expire(bench: Bench, root: str = "root") -> None:
@@ -573,7 +578,8 @@ def test_lease_that_was_never_taken_is_not_released(bench: Bench) -> None:
     assert bench.queue.views.mirrors() == ()
 
 
-# The status of mirrors ----------------------------------------------------------------------------------------------
+# The status of mirrors
+# ----------------------------------------------------------------------------------------------
 
 
 def test_root_is_listed_from_its_first_pass(bench: Bench) -> None:
@@ -670,7 +676,8 @@ def test_root_with_newest_pass_is_listed_first(bench: Bench) -> None:
     assert [mirror.root for mirror in bench.queue.views.mirrors(limit=1)] == ["first"]
 
 
-# Ids of an import --------------------------------------------------------------------------------------------------
+# Ids of an import
+# --------------------------------------------------------------------------------------------------
 
 
 def test_imported_project_keeps_id_and_time(bench: Bench) -> None:

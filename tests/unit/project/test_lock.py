@@ -21,7 +21,8 @@ EXTRAS = {
     "bench": tuple(PROJECT["optional-dependencies"]),
 }
 LOCKS = [*EXTRAS, "build"]
-#: Each entry: its requirement, its hashes, and the line that says which package asks for it.
+#: Each entry: its requirement, its hashes, and the line that says which package asks
+#: for it.
 ENTRY = re.compile(
     r"^(?P<pin>[a-z0-9].*?)(?P<hashes>(?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n    # via (?P<via>.*)$",
     re.MULTILINE,

@@ -103,7 +103,8 @@ def test_workflow_has_every_script_that_writes(bench: Bench) -> None:
 
     list(workflow(repeating))
 
-    # An import needs an empty namespace: tests/integration/test_lost_replies.py tests it.
+    # An import needs an empty namespace: tests/integration/test_lost_replies.py tests
+    # it.
     assert mutating - {"restore"} <= {name for name, _, _ in connection.replies}
     assert len(mutating) > 15
 

@@ -54,7 +54,8 @@ FOREIGN = [
     "[mcp_servers.other]\ncommand = 'npx' # why\n\n# The next\n[features]\nhooks = true\n",
     '"größe" = "\\u00fc 🙂"\n',
 ]
-#: What Codex 0.171 made of our file, and of a user's file with our tables, by `mcp add x -- y` and `features enable`.
+#: What Codex 0.171 made of our file, and of a user's file with our tables, by `mcp add
+#: x -- y` and `features enable`.
 ADDED_BY_CODEX = '\n[mcp_servers.x]\ncommand = "y"\n'
 FEATURES_OF_CODEX = "\n[features]\nhooks = true\n"
 BEGIN, END = (

@@ -65,7 +65,8 @@ ITS_OWN = {"allow_interspersed_args": False}
 def run(context: "WorkerContext", /, **options: Any) -> None:  # noqa: ANN401  as in RunOptions
     """Run COMMAND for each item in your queue.
 
-    Its exit code sets the outcome: 0 completes the item, 75 releases it, any other one fails it.
+    Its exit code sets the outcome: 0 completes the item, 75 releases it, any other one
+    fails it.
     """
     from taskorch_worker.run.init_process import split_off_init
     from taskorch_worker.run.options import RunOptions
